@@ -88,12 +88,12 @@ def make() -> None:
 def install(kind: str, stamp: str, held: str) -> int:
     """Install newswire and what it needs, then write the stamp."""
     STAMP.write_text(UNFINISHED)
-    pip = [PYTHON, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-input"]
+    pip = [str(PYTHON), "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-input"]
     done = subprocess.run([*pip, "--editable", f".{EXTRAS[kind]}"], cwd=ROOT, check=False, close_fds=False)
     if done.returncode != 0:
         if held != UNFINISHED:
             STAMP.write_text(held)  # what pip could not fetch it did not touch
-        print("pip could not install what newswire needs (its message is above): see to that, then run this again.", file=sys.stderr)
+        print("pip could not install all (its message is above): see to that, then run this again.", file=sys.stderr)
         return 1
     STAMP.write_text(f"{kind} {stamp}\n")
     return 0

@@ -1,0 +1,21 @@
+"""What all tests share: steady hypothesis runs, and an environment without settings of whoever runs them."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples in every run: a red test stays red until it is understood. `-p no:...` and seeds are for the long runs.
+settings.register_profile(
+    "steady", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("steady")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every option is also NEWSWIRE_<OPTION>: none of the caller's may reach a test."""
+    for name in [name for name in os.environ if name.startswith("NEWSWIRE_")]:
+        monkeypatch.delenv(name)
