@@ -1,0 +1,6 @@
+"""`python -m newswire`."""
+
+from newswire.cli.main import main
+
+if __name__ == "__main__":
+    main()

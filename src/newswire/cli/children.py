@@ -1,0 +1,89 @@
+"""Brokers that a menu starts on this machine: child processes of their own session, each with its log file.
+
+They outlive the menu, as a service should; leaving the menu says which go on and how to stop them.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from newswire.cli.menus import StartBroker
+from newswire.core import limits
+from newswire.errors import NotFound, Refused
+
+_STARTED: Final = "Ops file: "  # how the last of a started broker's five lines begins
+_LOOK_EVERY_SECONDS: Final = 0.05
+
+
+def command(wanted: StartBroker, ops_dir: Path) -> list[str]:
+    """The command line of a broker."""
+    role = "--primary" if wanted.primary else "--secondary"
+    peer = ["--peer", wanted.peer] if wanted.peer else []
+    broker = ["broker", "--id", wanted.id, "--port", str(wanted.port), role, *peer, "--ops-dir", str(ops_dir)]
+    return [sys.executable, "-m", "newswire", *broker]
+
+
+class Children:
+    """The brokers started here, by id. One thread."""
+
+    def __init__(self, ops_dir: Path, make: Callable[[StartBroker, Path], list[str]] = command) -> None:
+        self.ops_dir = ops_dir
+        self._make = make
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, wanted: StartBroker) -> list[str]:
+        """Start a broker and wait until it serves; returns what it said. Raises Refused with its last line if it ends."""
+        if wanted.id in self.running():
+            raise Refused(f"broker {wanted.id} is running already, process {self._running[wanted.id].pid}", code="id-in-use")
+        self.ops_dir.mkdir(parents=True, exist_ok=True)
+        path = self.log(wanted.id)
+        with path.open("ab") as log:
+            begun = log.tell()
+            child = subprocess.Popen(
+                self._make(wanted, self.ops_dir), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        said = self._wait(child, path, begun)
+        self._running[wanted.id] = child
+        return [*said, f"Log: {path.resolve()}", f"Process: {child.pid}"]
+
+    def stop(self, broker: str) -> None:
+        """Ask a broker to stop and wait until it has. Raises NotFound if it was not started here."""
+        if broker not in self.running():
+            raise NotFound(f"broker {broker} was not started from this menu: stop it where it runs", code="no-broker")
+        child = self._running[broker]
+        child.terminate()
+        try:
+            child.wait(limits.STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise Refused(f"broker {broker}, process {child.pid}, has not stopped yet: see {self.log(broker)}") from None
+
+    def running(self) -> dict[str, int]:
+        """The process of each broker that still runs."""
+        return {broker: child.pid for broker, child in self._running.items() if child.poll() is None}
+
+    def log(self, broker: str) -> Path:
+        """Where a broker's output goes."""
+        return self.ops_dir / f"{broker}.log"
+
+    def _wait(self, child: subprocess.Popen[bytes], path: Path, begun: int) -> list[str]:
+        deadline = time.monotonic() + limits.START_SECONDS
+        while time.monotonic() < deadline:
+            ended = child.poll() is not None
+            said = _lines_after(path, begun)
+            if any(line.startswith(_STARTED) for line in said):
+                return [line for line in said if ": " in line or line.startswith("Broker ")][:5]
+            if ended:
+                raise Refused(said[-1].removeprefix("newswire: ") if said else "the broker ended and said nothing")
+            time.sleep(_LOOK_EVERY_SECONDS)
+        return [f"It is still starting after {limits.START_SECONDS:.0f} s."]
+
+
+def _lines_after(path: Path, begun: int) -> list[str]:
+    with path.open("rb") as log:
+        log.seek(begun)
+        return log.read(limits.FORM_BYTES).decode("utf-8", "replace").splitlines()

@@ -1,0 +1,233 @@
+"""The commands and their options, all on one page; what they do stands in the modules that they import when they run.
+
+Nothing heavy is imported here, so that `newswire publish` in a shell loop starts fast.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from newswire import __version__, escape
+from newswire.cli import exits
+from newswire.cli.options import ADDRESS, BROKER_ID, Secret, brokers_option, config_option, option
+from newswire.core import limits
+from newswire.errors import NewswireError
+
+_DAY_SECONDS = 86_400
+_json = option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    invoke_without_command=True,
+    epilog="Every option is also an environment variable, NEWSWIRE_<OPTION>, and a name in a TOML file (--config)."
+    " A flag beats the environment, the environment beats the file."
+    " Exit codes: 0 done, 1 refused or failed, 2 usage, 4 no broker reachable (try again), 5 stored on fewer copies than asked.",
+)
+@click.version_option(__version__, prog_name="newswire", message="%(prog)s %(version)s")
+@click.pass_context
+def newswire(ctx: click.Context) -> None:
+    """Live news for an organisation over plain HTTP."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+        ctx.exit(exits.USAGE)
+
+
+@newswire.command(
+    epilog="The secret that brokers sign with comes from NEWSWIRE_CLUSTER_SECRET, from the file that"
+    " NEWSWIRE_CLUSTER_SECRET_FILE names, or from `cluster-secret` or `cluster-secret-file` in the TOML file; never from a flag."
+)
+@config_option
+@option("--id", "broker_id", type=BROKER_ID, default="1001", help="This broker's id, another one for every broker.")
+@option("--host", default="127.0.0.1", help="Address to listen on.")
+@option("--port", type=click.IntRange(0, 65535), default=5053, help="Port to listen on; 0 takes a free one.")
+@option("--advertise", type=ADDRESS, help="How peers and clients reach this broker  [default: host:port]")
+@option("--primary/--secondary", default=False, help="Whether clients try this broker first.  [default: secondary]")
+@option("--peer", "peers", type=ADDRESS, multiple=True, help="Another broker; repeatable (environment: commas between).")
+@option("--ops-dir", type=click.Path(path_type=Path, file_okay=False), default="ops_logs", help="Home of the ops files.")
+@option("--heartbeat", type=click.FloatRange(limits.HEARTBEAT_LEAST_SECONDS, limits.HEARTBEAT_MOST_SECONDS), default=limits.HEARTBEAT_SECONDS, help="Seconds between heartbeats.")
+@option("--auth", type=click.Choice(["none", "required"]), default="none", help="Whether clients must say who they are.")
+@option("--insecure", is_flag=True, help="Serve addresses other than this machine's own without access control.")
+@option("--min-copies", type=click.IntRange(1), default=1, help="Refuse a publish that fewer brokers would hold.")
+@option("--threads", type=click.IntRange(1, limits.CLIENT_THREADS_MOST), default=limits.CLIENT_THREADS, help="Threads that serve clients.")
+@option("--retention-days", type=click.FloatRange(0, min_open=True), default=limits.RETENTION_SECONDS / _DAY_SECONDS)
+@option("--retention-messages", type=click.IntRange(1), default=limits.RETENTION_MESSAGES, help="Messages kept of a topic.")
+@option("--streams-per-user", type=click.IntRange(1), default=limits.STREAMS_PER_USER)
+@option("--streams", type=click.IntRange(1), default=limits.STREAMS_COUNT, help="Open streams of this broker.")
+@option("--subscriptions-per-user", type=click.IntRange(1), default=limits.SUBSCRIPTIONS_PER_USER)
+@option("--connections", type=click.IntRange(16), default=limits.CONNECTIONS_COUNT, help="Connections of requests.")
+@option("--cluster-secret", cls=Secret)
+@option("--menu", is_flag=True, help="Run the broker menu in this terminal.")
+def broker(menu: bool, **given: Any) -> int:
+    """Run a broker in the foreground."""
+    from newswire.cli import broker as body
+
+    return body.run(body.settings_of(**given), menu=menu)
+
+
+@newswire.command()
+@config_option
+@brokers_option
+def publisher(brokers: tuple[str, ...]) -> int:
+    """Publish from a menu."""
+    from newswire.cli import menus, shell
+
+    return shell.run(menus.PUBLISHER, brokers)
+
+
+@newswire.command()
+@config_option
+@brokers_option
+def subscriber(brokers: tuple[str, ...]) -> int:
+    """Subscribe and stream from a menu."""
+    from newswire.cli import menus, shell
+
+    return shell.run(menus.SUBSCRIBER, brokers)
+
+
+@newswire.command()
+@config_option
+@brokers_option
+@option("--ops-dir", type=click.Path(path_type=Path, file_okay=False), default="ops_logs", help="Home of the ops files of brokers.")
+def menu(brokers: tuple[str, ...], ops_dir: Path) -> int:
+    """Set up and manage brokers, publish and subscribe from one menu."""
+    from newswire.cli import menus, shell
+
+    return shell.run(menus.EVERYTHING, brokers, ops_dir)
+
+
+@newswire.command()
+@config_option
+@brokers_option
+@click.argument("topic", required=False)
+@click.argument("data", required=False)
+@option("--ndjson", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), help="Publish a batch: one JSON object a line.")
+@option("--title", help="A line that stands above the text.")
+@option("--priority", type=click.IntRange(1, 5))
+@option("--tags", help="With commas between.")
+@option("--click", "click_url", help="The address that the message opens.")
+@option("--key", help="Publishing again with the same key publishes once.")
+@option("--copies", type=click.IntRange(1), help="Brokers that must hold it; exit code 5 if fewer do.")
+@_json
+def publish(topic: str | None, data: str | None, ndjson: Path | None, **given: Any) -> int:
+    """Publish DATA to TOPIC; without DATA, or with -, what standard input holds (less one line end).
+
+    With --ndjson each line names its own topic, or takes TOPIC.
+    """
+    from newswire.cli import publishing
+
+    if ndjson:
+        if data is not None:
+            raise click.UsageError("DATA and --ndjson exclude each other.")
+        return publishing.publish_file(ndjson, topic, **given)
+    if topic is None:
+        raise click.UsageError("Missing argument 'TOPIC'.")
+    return publishing.publish_one(topic, data, **given)
+
+
+@newswire.command()
+@config_option
+@brokers_option
+@click.argument("user")
+@click.argument("topic")
+@option("--from", "since", help="now, earliest, a duration such as 90m or 7d, or an RFC 3339 time  [default: now]")
+def subscribe(**given: Any) -> int:
+    """Subscribe USER to TOPIC; `*` stands for one level, a final `>` for the rest."""
+    from newswire.cli import subscribing
+
+    return subscribing.subscribe(**given)
+
+
+@newswire.command()
+@config_option
+@brokers_option
+@click.argument("user")
+@click.argument("topic")
+def unsubscribe(**given: Any) -> int:
+    """End the subscription of USER to exactly TOPIC."""
+    from newswire.cli import subscribing
+
+    return subscribing.unsubscribe(**given)
+
+
+@newswire.command()
+@config_option
+@brokers_option
+@click.argument("user")
+@_json
+def subscriptions(**given: Any) -> int:
+    """List what USER is subscribed to, and how much of it is unread."""
+    from newswire.cli import subscribing
+
+    return subscribing.show(**given)
+
+
+@newswire.command()
+@config_option
+@brokers_option
+@click.argument("user")
+@_json
+@option("--count", type=click.IntRange(1), help="Stop after so many messages.")
+@option("--exec", "command", help="Run a shell command for each message; it counts as delivered when the command exits 0.")
+def stream(**given: Any) -> int:
+    """Print the messages of USER as they come, across broker failures, until interrupted.
+
+    The command of --exec finds the message as JSON on its standard input and its fields in NEWSWIRE_ID, NEWSWIRE_EVENT_ID,
+    NEWSWIRE_TOPIC, NEWSWIRE_DATA, NEWSWIRE_TIME, NEWSWIRE_TITLE, NEWSWIRE_PRIORITY, NEWSWIRE_TAGS, NEWSWIRE_CLICK and
+    NEWSWIRE_PUBLISHER.
+    """
+    from newswire.cli import streaming
+
+    return streaming.run(**given)
+
+
+@newswire.command()
+@config_option
+@brokers_option
+@_json
+@option("--watch", is_flag=True, help="Look again every two seconds.")
+def status(**given: Any) -> int:
+    """Show brokers, their roles and states, topics and streams."""
+    from newswire.cli import status as body
+
+    return body.run(**given)
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; errors become one sentence on standard error."""
+    try:
+        result = newswire.main(args=None if args is None else list(args), prog_name="newswire", standalone_mode=False)
+        return result if isinstance(result, int) else exits.DONE
+    except NewswireError as error:
+        return _fail(exits.sentence(error), exits.exit_code(error))
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.ClickException as error:
+        return _fail(_usage_sentence(error), exits.USAGE if isinstance(error, click.UsageError) else exits.FAILED)
+    except (KeyboardInterrupt, click.Abort):
+        return exits.INTERRUPTED
+    except BrokenPipeError:
+        sys.stdout = None  # type: ignore[assignment]  # the reader has left: nothing may be flushed at exit
+        return exits.FAILED
+
+
+def main() -> NoReturn:
+    """The entry point."""
+    sys.exit(run())
+
+
+def _fail(text: str, code: int) -> int:
+    click.echo(f"newswire: {text}", err=True)
+    return code
+
+
+def _usage_sentence(error: click.ClickException) -> str:
+    text = escape.line(error.format_message().strip())
+    text = text if text.endswith((".", "!", "?")) else f"{text}."
+    path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
+    return f"{text} Try `{path} --help`." if path else text

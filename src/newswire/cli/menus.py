@@ -1,0 +1,293 @@
+"""The menus, as pure machines: `step(menu, state, line)` gives the next state, a text to show, and an action to perform.
+
+A menu is a table of choices; a choice asks its questions in turn and then makes an action of the answers. Nothing here
+reads, prints or connects: `cli.shell` does. The texts are the paper's (PAPER.md, "What people see"), spelling included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from newswire.core import topics
+from newswire.errors import NewswireError
+
+
+# -- actions: what a menu asks its shell to do --------------------------------------------------------------------
+@dataclass(frozen=True)
+class Exit:
+    """Leave this menu."""
+
+
+@dataclass(frozen=True)
+class Open:
+    """Run another menu, then come back."""
+
+    menu: Menu
+
+
+@dataclass(frozen=True)
+class PublishTopic:
+    """Publish `data` to `topic`."""
+
+    topic: str
+    data: str
+
+
+@dataclass(frozen=True)
+class SubscribeUser:
+    """Subscribe `username` to `topic`."""
+
+    username: str
+    topic: str
+
+
+@dataclass(frozen=True)
+class StreamMessages:
+    """Open the stream of `username`."""
+
+    username: str
+
+
+@dataclass(frozen=True)
+class StartBroker:
+    """Start a broker on this machine as a child process. `peer` may be empty."""
+
+    id: str
+    port: int
+    primary: bool
+    peer: str
+
+
+@dataclass(frozen=True)
+class StopBroker:
+    """Stop a broker that this menu started."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class AddReplica:
+    """Make the broker at `address` a member."""
+
+    address: str
+
+
+@dataclass(frozen=True)
+class RemoveReplica:
+    """End the membership of the broker at `address`."""
+
+    address: str
+
+
+@dataclass(frozen=True)
+class ListReplicas:
+    """Show the members, one a line."""
+
+
+@dataclass(frozen=True)
+class ShowStatus:
+    """Show the status table."""
+
+
+Action = (
+    Exit | Open | PublishTopic | SubscribeUser | StreamMessages | StartBroker | StopBroker | AddReplica | RemoveReplica
+    | ListReplicas | ShowStatus
+)  # fmt: skip
+
+
+# -- machines ---------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Question:
+    """One line asked of the user. `take` makes a value of it and raises NewswireError (with the rule) if it can't."""
+
+    prompt: str
+    take: Callable[[str], Any] = str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A numbered line of a menu: its questions, and the action made of their answers."""
+
+    label: str
+    make: Callable[..., Action]
+    questions: tuple[Question, ...] = ()
+
+
+@dataclass(frozen=True)
+class Menu:
+    """The choices of one menu, numbered from 1; the last leaves it."""
+
+    choices: tuple[Choice, ...]
+    title: str = "Menu:"
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a menu stands: at its list (`choice` None) or `len(answers)` questions into a choice."""
+
+    choice: int | None = None
+    answers: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a line led to: show `text` (if any), then perform `action` (if any), then go on in `state`."""
+
+    state: State
+    text: str = ""
+    action: Action | None = None
+
+
+START = State()
+
+
+def prompt(menu: Menu, state: State) -> str:
+    """What to show before the next line is read."""
+    if state.choice is not None:
+        return menu.choices[state.choice].questions[len(state.answers)].prompt
+    lines = [f"{number}. {choice.label}" for number, choice in enumerate(menu.choices, 1)]
+    return "\n".join([menu.title, *lines, "Enter your choice: "])
+
+
+def step(menu: Menu, state: State, line: str) -> Step:
+    """Take a line, without its line end."""
+    if state.choice is None:
+        return _choose(menu, line.strip())
+    choice = menu.choices[state.choice]
+    try:
+        answer = choice.questions[len(state.answers)].take(line)
+    except NewswireError as error:
+        return Step(START, _sentence(error.detail))
+    return _advance(choice, State(state.choice, (*state.answers, answer)))
+
+
+def _choose(menu: Menu, line: str) -> Step:
+    if not line:
+        return Step(START)
+    if not (line.isascii() and line.isdigit() and 0 < int(line) <= len(menu.choices)):
+        return Step(START, f"There is no choice {line[:40]!r}: enter a number from 1 to {len(menu.choices)}.")
+    return _advance(menu.choices[int(line) - 1], State(int(line) - 1))
+
+
+def _advance(choice: Choice, state: State) -> Step:
+    if len(state.answers) < len(choice.questions):
+        return Step(state)
+    return Step(START, action=choice.make(*state.answers))
+
+
+def _sentence(detail: str) -> str:
+    return f"{detail[:1].upper()}{detail[1:]}" + ("" if detail.endswith(".") else ".")
+
+
+def _name(check: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda line: check(line.strip())
+
+
+def _port(line: str) -> int:
+    return int(topics.check_address(f"localhost:{line.strip()}").rpartition(":")[2])
+
+
+def _yes(line: str) -> bool:
+    return line.strip().lower() in ("y", "yes", "1", "true")
+
+
+def _perhaps(check: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda line: check(line.strip()) if line.strip() else ""
+
+
+_TOPIC = _name(topics.check_topic)
+_PATTERN = _name(topics.check_pattern)
+_USERNAME = _name(topics.check_username)
+_ADDRESS = _name(topics.check_address)
+_ID = _name(topics.check_broker_id)
+
+PUBLISHER = Menu(
+    (
+        Choice("Publish Topic", PublishTopic, (Question("Enter topic: ", _TOPIC), Question("Enter data: "))),
+        Choice("Exit", Exit),
+    )
+)
+
+SUBSCRIBER = Menu(
+    (
+        Choice(
+            "Subscribe User",
+            SubscribeUser,
+            (Question("Enter username: ", _USERNAME), Question("Enter topic to subscribe: ", _PATTERN)),
+        ),
+        Choice("Stream Messages", StreamMessages, (Question("Enter username to stream messages: ", _USERNAME),)),
+        Choice("Exit", Exit),
+    )
+)
+
+_REPLICAS = (
+    Choice("Add Replica", AddReplica, (Question("Enter address of the broker to add (HOST:PORT): ", _ADDRESS),)),
+    Choice("Remove Replica", RemoveReplica, (Question("Enter address of the broker to remove (HOST:PORT): ", _ADDRESS),)),
+    Choice("List Replicas", ListReplicas),
+    Choice("Status", ShowStatus),
+)
+
+BROKER = Menu((*_REPLICAS, Choice("Exit", Exit)))  # `newswire broker --menu`
+
+BROKERS = Menu(
+    (
+        Choice(
+            "Start Broker",
+            StartBroker,
+            (
+                Question("Enter broker id, for example 1001: ", _ID),
+                Question("Enter port, for example 5053: ", _port),
+                Question("Is it the primary? (y/n): ", _yes),
+                Question("Enter address of another broker (HOST:PORT, empty for none): ", _perhaps(topics.check_address)),
+            ),
+        ),
+        *_REPLICAS,
+        Choice("Stop Broker", StopBroker, (Question("Enter id of the broker to stop: ", _ID),)),
+        Choice("Back", Exit),
+    ),
+    title="Brokers:",
+)
+
+EVERYTHING = Menu(
+    (
+        Choice("Manage Brokers", lambda: Open(BROKERS)),
+        Choice("Publisher", lambda: Open(PUBLISHER)),
+        Choice("Subscriber", lambda: Open(SUBSCRIBER)),
+        Choice("Exit", Exit),
+    )
+)  # `newswire menu`
+
+
+# -- what an action says ------------------------------------------------------------------------------------------
+def nodes_line(nodes: Sequence[str]) -> str:
+    """The living brokers, primary first."""
+    return f"List of available nodes: {list(nodes)}"
+
+
+def connecting_lines(nodes: Sequence[str], primary: str, *, moved: bool, always_list: bool) -> list[str]:
+    """Say which broker is used; `moved`: the configured primary is down and `primary` acts as it.
+
+    The publisher always lists the living nodes, the subscriber only when the primary is down (PAPER).
+    """
+    listed = [nodes_line(nodes)] if always_list or moved else []
+    if moved:
+        return [*listed, f"Primary broker is down ,updating the broker the primary broker to {primary}"]
+    return [*listed, f"Connecting to the primary broker... {primary}"]
+
+
+def url(broker: str, path: str, fields: Mapping[str, str]) -> str:
+    """The address that a menu shows and opens."""
+    return f"http://{broker}/{path}?{urlencode(fields)}"
+
+
+def answer_line(message: str) -> str:
+    """An answer as the paper prints it: a dictionary with the message alone."""
+    return str({"message": message})
+
+
+def opening_line(username: str) -> str:
+    """What stands before the stream's window opens."""
+    return f"Opening window for streaming {username}'s messages.."

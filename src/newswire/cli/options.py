@@ -1,0 +1,248 @@
+"""Where an option's value comes from: the flag, else `NEWSWIRE_<OPTION>`, else the TOML file, else its default.
+
+Names are shared by all commands: one file and one environment serve the broker and its clients, and each command takes
+what it knows. A name that no command knows is refused, since a misspelt limit would otherwise silently be the default.
+A secret never comes from the command line, where every user of the machine can read it in the process list.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import stat
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from newswire.core import limits, topics
+from newswire.errors import BadRequest
+
+PLACES: Final = (Path("newswire.toml"), Path("/etc/newswire/newswire.toml"))
+DEFAULT_BROKERS: Final = ("127.0.0.1:5053", "127.0.0.1:5054")
+_TRUE: Final = frozenset(("1", "true", "t", "yes", "y", "on"))
+_FALSE: Final = frozenset(("0", "false", "f", "no", "n", "off"))
+
+
+class Setting(click.Option):
+    """An option that is also an environment variable and a name in the file. Both words of `--primary/--secondary` are."""
+
+    def __init__(self, *args: Any, **attrs: Any) -> None:
+        super().__init__(*args, **attrs)
+        self.envvar = variable(_word(self.opts))
+
+    @property
+    def word(self) -> str:
+        """Its name in the file."""
+        return _word(self.opts)
+
+    @property
+    def opposite(self) -> str:
+        """The name in the file of its other side, or ""."""
+        return _word(self.secondary_opts) if self.secondary_opts else ""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """Read the environment; the other side of a pair says the contrary."""
+        found = super().resolve_envvar_value(ctx)
+        if found is None and self.opposite:
+            other = os.environ.get(variable(self.opposite), "").lower()
+            found = "0" if other in _TRUE else "1" if other in _FALSE else other or None
+        return found
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        """Name all the places that the value may have come from."""
+        return f"--{self.word} ({self.envvar})"
+
+
+class Secret(Setting):
+    """A setting that may not be a flag: `NEWSWIRE_<OPTION>`, `NEWSWIRE_<OPTION>_FILE`, or the file's `<option>`, `<option>-file`."""
+
+    def __init__(self, *args: Any, **attrs: Any) -> None:
+        super().__init__(*args, hidden=True, callback=_no_flag, **attrs)
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """Read the variable, or the file that the `_FILE` variable names."""
+        name = variable(self.word)
+        given, path = os.environ.get(name), os.environ.get(f"{name}_FILE")
+        if given and path:
+            raise click.UsageError(f"{name} and {name}_FILE are both set: keep one of them.", ctx)
+        return read_secret(Path(path), self.word) if path else given or None
+
+
+class Checked(click.ParamType):
+    """A string that one of the checks of `core.topics` accepts; in the environment several stand with commas between."""
+
+    def __init__(self, name: str, check: Callable[[str], str]) -> None:
+        self.name = name
+        self.check = check
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the checked string."""
+        try:
+            return self.check(str(value).strip())
+        except BadRequest as error:
+            self.fail(f"{str(value)!r}: {error.detail}", param, ctx)
+
+    def split_envvar_value(self, rv: str) -> list[str]:
+        """Split at commas, not at blanks."""
+        return [part for part in rv.split(",") if part.strip()]
+
+
+ADDRESS: Final = Checked("HOST:PORT", topics.check_address)
+BROKER_ID: Final = Checked("ID", topics.check_broker_id)
+
+
+class Brokers(click.ParamType):
+    """Addresses with commas between; the first is the primary to try first."""
+
+    name = "A,B"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Return the addresses."""
+        parts = value.split(",") if isinstance(value, str) else value
+        found = tuple(ADDRESS.convert(part, param, ctx) for part in parts if str(part).strip())
+        return found or self.fail("name at least one broker, for example 127.0.0.1:5053", param, ctx)
+
+
+def variable(word: str) -> str:
+    """The environment variable of an option's name."""
+    return f"NEWSWIRE_{word.upper().replace('-', '_')}"
+
+
+def option(*flags: str, **attrs: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare an option of a command."""
+    attrs.setdefault("show_default", attrs.get("default") is not None and not attrs.get("is_flag"))
+    return click.option(*flags, cls=attrs.pop("cls", Setting), **attrs)
+
+
+def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--config`; the file is read before its other options look for their values."""
+    return click.option(
+        "--config",
+        envvar="NEWSWIRE_CONFIG",
+        type=click.Path(path_type=Path),
+        is_eager=True,
+        expose_value=False,
+        callback=_load,
+        help="TOML file with the same names  [default: ./newswire.toml, else /etc/newswire/newswire.toml]",
+    )(command)
+
+
+def brokers_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--brokers`."""
+    return option(
+        "--brokers", type=Brokers(), default=",".join(DEFAULT_BROKERS), help="Brokers to try; the first is the primary to try first."
+    )(command)
+
+
+def find_file(given: Path | None, places: Sequence[Path] = PLACES) -> Path | None:
+    """The file to read: the one that is named, else the first that is there."""
+    return given or next((place for place in places if place.is_file()), None)
+
+
+def read_file(path: Path, known: Mapping[str, Setting]) -> dict[str, Any]:
+    """Read a TOML file into values by parameter name. Raises click.UsageError with a sentence."""
+    held = _parse(path)
+    values: dict[str, Any] = {}
+    for name, value in held.items():
+        setting, fixed = _understand(path, name.replace("_", "-"), value, known)
+        if setting.name in values:
+            raise click.UsageError(f"{path}: `{setting.word}` is given twice.")
+        values[str(setting.name)] = fixed
+    return values
+
+
+def read_secret(path: Path, word: str) -> str:
+    """Read a file that holds a secret and that others may not read."""
+    try:
+        check_private(path, word)
+        return path.read_text("utf-8").strip()
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{path}: the {word} is not UTF-8 text; for example: openssl rand -hex 32 > {path}") from None
+    except OSError as error:
+        raise click.UsageError(f"cannot read the {word} from {path}: {error.strerror}.") from None
+
+
+def check_private(path: Path, word: str) -> None:
+    """Raise click.UsageError if other users may read or write `path`."""
+    if stat.S_IMODE(path.stat().st_mode) & (stat.S_IROTH | stat.S_IWOTH):
+        raise click.UsageError(f"{path} holds the {word} and every user can read or write it: chmod 600 {path}")
+
+
+def as_secrets(text: str | None) -> tuple[bytes, ...]:
+    """The secrets in `text`, one a line: the first signs, all verify. Raises click.UsageError for one that is too short."""
+    found = tuple(line.strip().encode() for line in (text or "").splitlines() if line.strip())
+    if any(len(secret) < limits.SECRET_BYTES for secret in found):
+        raise click.UsageError(
+            f"the cluster-secret is shorter than {limits.SECRET_BYTES} bytes: make one with `openssl rand -hex 32`,"
+            " the same for every broker."
+        )
+    return found
+
+
+def known_settings(group: click.Group) -> dict[str, Setting]:
+    """Every setting of every command, by its name in the file."""
+    return {p.word: p for command in group.commands.values() for p in command.params if isinstance(p, Setting)}
+
+
+def _load(ctx: click.Context, _param: click.Parameter, given: Path | None) -> None:
+    path = find_file(given)
+    if path:
+        root = ctx.find_root().command
+        ctx.default_map = read_file(path, known_settings(root) if isinstance(root, click.Group) else {})
+
+
+def _no_flag(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if ctx.get_parameter_source(str(param.name)) is click.core.ParameterSource.COMMANDLINE:
+        name = variable(_word(param.opts))
+        raise click.UsageError(
+            f"a secret on the command line can be read by every user of this machine: put it into a file and set {name}_FILE.", ctx
+        )
+    return value
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise click.UsageError(f"cannot read {path}: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"{path} is not a TOML file: {error}.") from None
+
+
+def _understand(path: Path, word: str, value: Any, known: Mapping[str, Setting]) -> tuple[Setting, Any]:
+    """Find the setting that `word` names and turn the file's value into one of its own."""
+    found = known.get(word)
+    if found and isinstance(found, Secret):
+        check_private(path, word)
+    if not found and (paired := next((s for s in known.values() if s.opposite == word), None)):
+        return paired, not _typed(path, word, value, paired)
+    if not found and isinstance(secret := known.get(word.removesuffix("-file")), Secret):
+        return secret, read_secret(Path(str(value)), secret.word)
+    if not found:
+        raise click.UsageError(f"{path}: there is no option `{word}`{_nearest(word, known)}.")
+    return found, _typed(path, word, value, found)
+
+
+def _typed(path: Path, word: str, value: Any, setting: Setting) -> Any:
+    """Check `value` with the option's own type, so that the sentence can name the file."""
+    if isinstance(setting.type, click.types.BoolParamType) != isinstance(value, bool):
+        wanted = "true or false" if isinstance(setting.type, click.types.BoolParamType) else f"a {setting.type.name}"
+        raise click.UsageError(f"{path}: `{word}` must be {wanted}.")
+    several = (value.split(",") if isinstance(value, str) else value) if setting.multiple else [value]
+    try:
+        converted = [setting.type.convert(one, setting, None) for one in several]
+    except (click.BadParameter, TypeError) as error:
+        raise click.UsageError(f"{path}: `{word}`: {error.message if isinstance(error, click.BadParameter) else error}") from None
+    return converted if setting.multiple else converted[0]
+
+
+def _nearest(word: str, known: Mapping[str, Setting]) -> str:
+    near = difflib.get_close_matches(word, list(known), 1)
+    return f", did you mean `{near[0]}`?" if near else ""
+
+
+def _word(flags: Sequence[str]) -> str:
+    return max(flags, key=len).lstrip("-")

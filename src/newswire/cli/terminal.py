@@ -1,0 +1,76 @@
+"""Lines in, lines out: the terminal (or pipe) that a menu talks through."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from typing import Final, TextIO
+
+from newswire.core import limits
+
+_READ_BYTES: Final = 4096
+
+
+class Lines:
+    """Reads lines from a descriptor by itself, so that what it holds and what `select` sees are all there is. One thread."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.is_terminal = os.isatty(fd)
+        self.ended = False
+        self._held = b""
+
+    def next(self) -> str | None:
+        """Wait for a line and return it without its end; None when there will be no more."""
+        while not self._ready():
+            self._receive()
+        if not self._held:
+            return None
+        line, _, self._held = self._held.partition(b"\n")
+        return line.removesuffix(b"\r").decode("utf-8", "replace")
+
+    def wait(self, seconds: float) -> bool:
+        """Say whether a line or the end has come within `seconds`."""
+        if not self._ready() and select.select([self.fd], [], [], seconds)[0]:
+            self._receive()
+        return self._ready()
+
+    def _ready(self) -> bool:
+        return self.ended or b"\n" in self._held or len(self._held) > limits.FORM_BYTES
+
+    def _receive(self) -> None:
+        received = os.read(self.fd, _READ_BYTES)
+        self._held += received
+        self.ended = not received
+
+
+class Terminal:
+    """What a menu's shell reads and prints with. A pipe does not echo what is read, so it is shown: the same transcript."""
+
+    def __init__(self, lines: Lines, out: TextIO) -> None:
+        self.lines = lines
+        self.out = out
+
+    def say(self, text: str) -> None:
+        """Print `text` at once; what came from strangers in it must have been escaped."""
+        print(text, file=self.out, flush=True)
+
+    def ask(self, prompt: str) -> str | None:
+        """Show `prompt` and wait for a line; None at the end of input."""
+        print(prompt, end="", file=self.out, flush=True)
+        line = self.lines.next()
+        if line is None:
+            self.say("")
+        elif not self.lines.is_terminal:
+            from newswire import escape
+
+            self.say(escape.line(line))
+        return line
+
+
+def standard() -> Terminal:
+    """The terminal of this process; characters that it cannot show are escaped instead of failing."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    return Terminal(Lines(sys.stdin.fileno()), sys.stdout)

@@ -1,0 +1,141 @@
+"""Every limit, its unit last in its name, its reason beside it. Nothing else in the package holds a bare bound."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# -- names ------------------------------------------------------------------------------------------------------
+TOPIC_CHARS: Final = 128  # API.md, Names
+USERNAME_CHARS: Final = 64  # API.md, Names
+KEY_BYTES: Final = 64  # a UUID is 36; the memory of a key is a hash, the bound keeps records small
+BROKER_ID_CHARS: Final = 16  # part of every origin, and so of every vector and event id
+TITLE_CHARS: Final = 256  # one line on a page
+TAGS_COUNT: Final = 16  # shown as chips beside a message
+TAG_CHARS: Final = 64
+URL_CHARS: Final = 2048  # what browsers and proxies take
+ADDRESS_CHARS: Final = 260  # a host name of 253 characters, a colon, a port
+
+# -- messages and requests --------------------------------------------------------------------------------------
+MESSAGE_BYTES: Final = 64 * 1024  # `data` as UTF-8; API.md, Limits
+BATCH_MESSAGES: Final = 10_000  # lines of one NDJSON body; API.md, Limits
+BATCH_BYTES: Final = 8 * 1024 * 1024  # of one NDJSON body; API.md, Limits
+FORM_BYTES: Final = 512 * 1024  # of a form or JSON body: a message of 64 KiB, percent-encoded or \\u-escaped, and its fields
+HEAD_BYTES: Final = 16 * 1024  # request line and headers; API.md, Limits
+EXPIRES_SECONDS: Final = 10 * 365 * 86_400  # `expires` beyond retention has no effect; ten years keep the sum exact
+EVENT_ID_CHARS: Final = 8 * 1024  # a header line; holds two vectors of over 100 entries
+VECTOR_ENTRIES: Final = 10_000  # of a vector on the wire: a restart adds one, compaction removes them
+VECTOR_ALARM_ENTRIES: Final = 100  # of a short vector: more means that `began` does not keep it short (RELIABILITY H2)
+PAGE_MESSAGES: Final = 1_000  # of one `GET /messages`; API.md
+PAGE_DEFAULT_MESSAGES: Final = 100
+JSON_DEPTH: Final = 16  # of a request body: ours need 2
+TIME_CHARS: Final = 64  # an RFC 3339 time with nanoseconds has 35
+FIELDS_COUNT: Final = 32  # of a query, form or JSON object: no request has more than a dozen
+PAGE_BYTES: Final = 4 * 1024 * 1024  # of message text in one `GET /messages`: 1,000 messages of 64 KiB would be 64 MB
+RETRY_AFTER_SECONDS: Final = 1  # told with a 503: a broker that starts or moves is back within it, or another serves
+RETRY_AFTER_LIMIT_SECONDS: Final = 10  # told with a 429 or 507: somebody must act first
+STATIC_CACHE_SECONDS: Final = 300  # of the pages' scripts and styles: an upgrade shows within minutes
+PREFLIGHT_CACHE_SECONDS: Final = 600  # how long a browser remembers that a page of one broker may ask another
+
+# -- subscriptions and cursors ----------------------------------------------------------------------------------
+SUBSCRIPTIONS_PER_USER: Final = 1_000  # API.md, Limits
+ACK_SUBSCRIPTIONS: Final = 1_000  # cursors moved by one op: keeps a record under 64 KiB
+
+# -- retention --------------------------------------------------------------------------------------------------
+RETENTION_SECONDS: Final = 30 * 86_400  # API.md, Limits
+RETENTION_MESSAGES: Final = 1_000_000  # a topic; API.md, Limits
+RETENTION_EVERY_SECONDS: Final = 60.0  # how often it is looked at
+KEY_SECONDS: Final = 86_400  # how long a publisher's key is remembered (DESIGN 5)
+KEYS_COUNT: Final = 1_000_000  # and how many at most
+
+# -- commit and replication -------------------------------------------------------------------------------------
+INBOX_EVENTS: Final = 10_000  # waiting for the commit thread; beyond it requests are refused (503), not queued
+COMMIT_OPS: Final = 20_000  # of one commit: two full batches; bounds the time between two syncs
+PUSH_OPS: Final = 5_000  # of one push or answer
+PUSH_BYTES: Final = 4 * 1024 * 1024  # of one push or answer: well under what a peer receives within its 2 s
+PEER_BODY_BYTES: Final = 64 * 1024 * 1024  # accepted from a peer: more than any push, whatever a client's limit is (RELIABILITY H15)
+PUSH_TIMEOUT_SECONDS: Final = 2.0  # a peer that does not answer a push within it is down (DESIGN 5)
+PUSH_AGAIN_SECONDS: Final = 1.0  # after a push that failed: how soon the next; a peer that returns is seen within it
+CATCH_UP_SECONDS: Final = 0.2  # between two pushes that ask a peer for what is lacking, while it brings nothing itself
+HEARTBEAT_SECONDS: Final = 5.0  # PAPER, Heartbeat
+HEARTBEAT_GRACE_SECONDS: Final = 2.0  # silent for heartbeat + grace: down
+RECEIPT_SECONDS: Final = 10.0  # how long a request waits for its receipt before the answer is "unknown"
+PEERS_COUNT: Final = 16  # each has a thread and a push
+CLOCK_SKEW_SECONDS: Final = 300  # of a signed peer request; also how long its nonce is remembered
+SECRET_BYTES: Final = 32  # least length of the cluster secret (RELIABILITY 2)
+
+# -- ops file ---------------------------------------------------------------------------------------------------
+SEGMENT_BYTES: Final = 64 * 1024 * 1024  # DESIGN 6
+RECORD_BYTES: Final = 1024 * 1024  # one record: message of 64 KiB escaped six-fold, fields, CRC; a longer line is damage
+SEGMENT_HEADER_BYTES: Final = 64 * 1024  # the first line of a segment: a few names, and the lengths of the segments before it
+OPEN_SEGMENTS: Final = 64  # segments kept open for reading: 4 GiB of history
+READ_BYTES: Final = 1024 * 1024  # read from a segment in one go when records are close together
+READ_GAP_BYTES: Final = 4096  # between two records that are still read in one go: a page comes from the disk anyway
+FRAME_CACHE_MESSAGES: Final = 10_000  # newest messages kept decoded for streams
+FRAME_CACHE_BYTES: Final = 16 * 1024 * 1024
+DISK_RESERVE_BYTES: Final = 16 * 1024 * 1024  # below this much free space writes are refused (507), cursors and streams go on
+
+# -- listener ---------------------------------------------------------------------------------------------------
+CONNECTIONS_COUNT: Final = 10_000  # requests' connections of one broker; streams have left by hand-over
+HEAD_SECONDS: Final = 10.0  # from the first byte of a request to the end of its head
+BODY_SECONDS: Final = 30.0  # from the first byte of a request to its last
+READ_STALL_SECONDS: Final = 10.0  # a client that takes no byte of its answer
+IDLE_SECONDS: Final = 120.0  # a kept-alive connection without a request
+CLIENT_THREADS: Final = 64
+CONTROL_THREADS: Final = 8
+LINGER_SECONDS: Final = 2.0  # after an error, input is read and dropped this long: a close with unread input resets the connection and eats the answer
+DEADLINE_CHECK_SECONDS: Final = 1.0  # how often deadlines are looked at, and so how late a client may be cut off
+ACCEPT_BACKLOG_COUNT: Final = 1_024  # connections that wait in the kernel to be accepted
+RECEIVE_BYTES: Final = 64 * 1024  # of one read: waitress's 8 KiB cost a batch 1,000 turns of the loop
+ANSWER_BUFFER_BYTES: Final = 64 * 1024  # of one piece of an unsent answer, freed when it is sent
+
+# -- streams ----------------------------------------------------------------------------------------------------
+STREAMS_PER_USER: Final = 20  # API.md, Limits
+STREAMS_COUNT: Final = 20_000  # a broker; API.md, Limits
+STREAM_PAGE_MESSAGES: Final = 256  # read for one stream in one round
+SCAN_ROWS: Final = 8_192  # of the log, looked at under the state lock in one go (0.4 ms)
+SEND_BUFFER_BYTES: Final = 256 * 1024  # unsent bytes of one stream; beyond it the stream is behind and reads on later
+SOCKET_BUFFER_BYTES: Final = 64 * 1024  # SO_SNDBUF: a client that never reads otherwise costs 4 MB of kernel memory
+KEEPALIVE_SECONDS: Final = 5.0  # of silence; API.md, Stream
+STREAM_STALL_SECONDS: Final = 60.0  # without a byte confirmed while some are out: closed
+RETRY_MILLISECONDS: Final = 1_000  # told to EventSource at the start; API.md
+RETRY_LATER_MILLISECONDS: Final = 5_000  # told when the answer is "not now"
+ACK_EVERY_SECONDS: Final = 2.0  # cursors of `ack=auto` are written this often (DESIGN 5)
+CONFIRM_EVERY_SECONDS: Final = 0.25  # and the kernel is asked this often
+CONFIRM_ENDING_SECONDS: Final = 0.02  # or this often while a stream that ends waits for its last confirmation
+STREAM_ROUND_BYTES: Final = 128 * 1024  # encoded for one stream in one round: what the kernel takes at once; one frame may exceed it
+STREAM_LINGER_SECONDS: Final = 5.0  # an ended stream whose last bytes do not leave: closed
+STREAM_INPUT_BYTES: Final = 64 * 1024  # sent by a client on its open stream (read and dropped): beyond it, closed
+ROUND_CACHE_BYTES: Final = 16 * 1024 * 1024  # encoded and kept for other streams within one round
+ROUND_SECONDS: Final = 0.05  # of one round spent on streams that catch up, while live ones wait
+REST_SECONDS: Final = 0.01  # the hub rests after a round no longer than a waiting message is old (DESIGN 7)
+ACK_POST_REQUESTS: Final = 5_000  # acknowledgements handed to the engine at once
+MATCH_CACHE_TOPICS: Final = 10_000  # topics whose matching patterns the hub remembers
+
+# -- ops a menu or page waits for -------------------------------------------------------------------------------
+CLIENT_TIMEOUT_SECONDS: Final = 5.0  # one request of the client library
+BACKOFF_FIRST_SECONDS: Final = 0.1
+BACKOFF_MOST_SECONDS: Final = 5.0
+
+# -- client library ---------------------------------------------------------------------------------------------
+CLIENT_TRY_SECONDS: Final = 4.0  # one try at one broker: a silent host is left within the 5 s of RELIABILITY 5
+CLIENT_CONNECT_SECONDS: Final = 2.0  # of these, to connect: a living host answers in one round trip
+CLIENT_BATCH_TRY_SECONDS: Final = 12.0  # one try of a batch: the broker answers "unknown" after RECEIPT_SECONDS
+CLIENT_DEADLINE_SECONDS: Final = 15.0  # all tries of one call: both brokers silent once, and time for one to return
+CLIENT_SIDE_SECONDS: Final = 2.0  # a question beside the matter (list of brokers, acknowledgement): it must not hold news up
+CLIENT_SILENCE_SECONDS: Final = 3 * KEEPALIVE_SECONDS  # without a byte the stream is dead, whatever TCP believes
+CLIENT_ACK_EVERY_SECONDS: Final = 0.5  # acknowledgements of a stream: each is an op on every broker's disk
+CLIENT_SEEN_MESSAGES: Final = 10_000  # ids remembered to drop repeats: more than one page a broker sends again
+CLIENT_LOOK_AWAY_SECONDS: Final = 5.0  # up to twice as long between looks whether the primary is back
+CLIENT_LOOK_HOME_SECONDS: Final = 60.0  # and between looks for new brokers when all is well
+CLIENT_STRANGER_SECONDS: Final = 60.0  # back-off of a broker that is only known from others and never answered here
+CLIENT_HUNG_SECONDS: Final = 2.0  # rest of a broker that let a request time out: by then its peers know that it is down
+CLIENT_BROKERS_COUNT: Final = 64  # addresses kept: more than any cluster has
+
+# -- command line -----------------------------------------------------------------------------------------------
+CLIENT_THREADS_MOST: Final = 1_024  # of --threads: each costs a stack, and beyond it they only wait for the interpreter lock
+HEARTBEAT_LEAST_SECONDS: Final = 0.1  # of --heartbeat: below it heartbeats are the load
+HEARTBEAT_MOST_SECONDS: Final = 3_600.0  # of --heartbeat: above it a dead broker is not noticed in an hour
+START_SECONDS: Final = 30.0  # how long a menu waits for a broker that it started
+STOP_SECONDS: Final = 15.0  # and for one that it asked to stop
+STATUS_EVERY_SECONDS: Final = 2.0  # of `status --watch`
+SETTLE_SECONDS: Final = 1.0  # of silence before a menu without a keyboard leaves a stream
