@@ -1,0 +1,46 @@
+"""Frozen settings of a broker. Flags beat the environment, the environment beats the file; `cli` reads all three."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from newswire.core import limits
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one broker process is told. Durations in seconds, sizes in bytes."""
+
+    id: str = "1001"
+    host: str = "127.0.0.1"
+    port: int = 5053
+    advertise: str = ""  # HOST:PORT for peers and clients; "" means host:port as bound
+    primary: bool = False
+    peers: tuple[str, ...] = ()
+    ops_dir: Path = field(default_factory=lambda: Path("ops_logs"))
+    heartbeat: float = limits.HEARTBEAT_SECONDS
+    auth: str = "none"
+    insecure: bool = False
+    secrets: tuple[bytes, ...] = ()  # first signs, all verify (two during rotation); () leaves peers unsigned
+    min_copies: int = 1
+    threads: int = limits.CLIENT_THREADS
+    retention_seconds: float = limits.RETENTION_SECONDS
+    retention_messages: int = limits.RETENTION_MESSAGES
+    streams_per_user: int = limits.STREAMS_PER_USER
+    streams: int = limits.STREAMS_COUNT
+    subscriptions_per_user: int = limits.SUBSCRIPTIONS_PER_USER
+    connections: int = limits.CONNECTIONS_COUNT
+
+    @property
+    def address(self) -> str:
+        """How this broker is reached by others, as configured (before a port 0 is bound)."""
+        if self.advertise:
+            return self.advertise
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
+    def directory(self) -> Path:
+        """Where this broker's ops file lies."""
+        return self.ops_dir / self.id

@@ -1,0 +1,203 @@
+"""What happens to a broker and what it wants done: the vocabulary of `core.broker.Broker.step`.
+
+The shell (commit thread, simulator) hands in events with the time of day, carries out the actions in order and reports
+back. One rule binds it: all `Append`s of a round are written, then synced once, then `Stored` is handed in; only then
+does anything of them show (store, then apply, then tell).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from newswire.core.members import Row
+from newswire.core.ops import Op
+from newswire.core.requests import Request
+from newswire.core.vector import Vector
+from newswire.errors import NewswireError
+
+
+class Now(msgspec.Struct, frozen=True):
+    """The time of an event: `clock` in seconds, monotonic, of this process; `wall` in milliseconds since 1970."""
+
+    clock: float
+    wall: int
+
+
+# -- between brokers --------------------------------------------------------------------------------------------
+
+
+class Header(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a push and its answer say beside the ops. `vector`: synced by the sender, short; `full`: the same in full.
+
+    `full` comes with the first push of a link and whenever the other side did not know an origin of `vector`
+    (`ask_full`): what follows from an origin is only known to who holds its `began`.
+    """
+
+    broker: str
+    address: str
+    origin: str
+    cluster: str
+    settled: bool  # the cluster id is fixed: the sender holds more than `began` ops
+    primary: bool
+    serves: bool  # the sender serves clients; False while it catches up, leaves, or is no member
+    number: int  # of the push; an answer repeats it
+    vector: Vector
+    full: Vector | None = None
+    ask_full: bool = False
+    want: int = 0  # ops the sender would take with the answer
+    code: str = ""  # an answer that refuses: a code of `errors.TABLE`, and why
+    detail: str = ""
+
+
+# -- events -----------------------------------------------------------------------------------------------------
+
+
+class Submitted(msgspec.Struct, frozen=True):
+    """Clients' requests to be stored as one. `token` names who waits (None: nobody); `until` on `Now.clock`."""
+
+    token: object | None
+    requests: Sequence[Request]
+    copies: int = 1
+    until: float = 0.0
+
+
+class Received(msgspec.Struct, frozen=True):
+    """A peer's push arrived: answer it (`Answer`) after the sync."""
+
+    token: object
+    header: Header
+    raws: Sequence[bytes]
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """The answer to push `header.number` on the link to `address`."""
+
+    address: str
+    header: Header
+    raws: Sequence[bytes]
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """Push `number` to `address` got no usable answer. `state`: down, or what the peer's refusal means."""
+
+    address: str
+    number: int
+    state: str = "down"
+    detail: str = ""
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """What was appended since the last `Stored` is on disk and synced: (place, length) of each op, in order."""
+
+    places: Sequence[tuple[int, int]]
+
+
+class Unstored(msgspec.Struct, frozen=True):
+    """The disk was full: nothing of what was appended since the last `Stored` is in the log."""
+
+
+class Tick(msgspec.Struct, frozen=True):
+    """Time passed: heartbeats, deadlines, retention. At least every 0.1 s while anything waits."""
+
+
+class Join(msgspec.Struct, frozen=True):
+    """An operator adds the broker at `address`."""
+
+    token: object
+    address: str
+    until: float = 0.0
+
+
+class Leave(msgspec.Struct, frozen=True):
+    """An operator removes `broker` (an id or an address)."""
+
+    token: object
+    broker: str
+
+
+class Writable(msgspec.Struct, frozen=True):
+    """The disk has room again, or has none: client writes are taken or refused (507)."""
+
+    writable: bool
+
+
+Event = Submitted | Received | Answered | Failed | Stored | Unstored | Tick | Join | Leave | Writable
+
+
+# -- actions ----------------------------------------------------------------------------------------------------
+
+
+class Append(msgspec.Struct, frozen=True):
+    """Append these ops to the log; `raws` are the bytes to write, of received ops the very bytes received."""
+
+    ops: Sequence[Op]
+    raws: Sequence[bytes]
+
+
+class Found(msgspec.Struct, frozen=True):
+    """The cluster id is fixed from here on: what is appended next goes into a segment that names it."""
+
+    cluster: str
+
+
+class Send(msgspec.Struct, frozen=True):
+    """Push `header` and the ops at `rows` of the log to `address`; report `Answered` or `Failed`. One in flight a link."""
+
+    address: str
+    header: Header
+    rows: Sequence[int]
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Answer the push that came with `token`: `header` and the ops at `rows` of the log."""
+
+    token: object
+    header: Header
+    rows: Sequence[int]
+
+
+class Done(msgspec.Struct, frozen=True):
+    """What was stored for a request: first and last op id, how many requests, on how many brokers it is synced."""
+
+    first: str
+    last: str
+    count: int
+    copies: int
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """Tell whoever waits under `token`: what was done, a row (Join, Leave), or why not."""
+
+    token: object
+    result: Done | Row | NewswireError
+
+
+class Wake(msgspec.Struct, frozen=True):
+    """Topics grew, users' awake subscriptions changed, or the broker stopped or began to serve."""
+
+    topics: frozenset[str]
+    users: frozenset[str]
+    serves: bool
+
+
+class Connect(msgspec.Struct, frozen=True):
+    """Open a link to `address`."""
+
+    address: str
+
+
+class Disconnect(msgspec.Struct, frozen=True):
+    """Close the link to `address`."""
+
+    address: str
+
+
+class Exit(msgspec.Struct, frozen=True):
+    """This broker left the cluster and everything it held is elsewhere: the process may end."""
+
+    why: str
+
+
+Action = Append | Found | Send | Answer | Reply | Wake | Connect | Disconnect | Exit

@@ -1,0 +1,70 @@
+"""What the head of a request must be before anything is made of it, and what its path entitles it to. Pure.
+
+Refused is what two servers may read in two ways, which is how requests are smuggled past a proxy: a length and an
+encoding together, two lengths, no Host, folded headers (RFC 9112, 3.2, 5.2, 6.1, 6.3).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from newswire.core import limits
+
+PEER_PATHS: Final = frozenset({"/replicate", "/heartbeat/receive"})
+CONTROL_PATHS: Final = PEER_PATHS | {"/livez", "/readyz", "/metrics", "/list_replicas"}
+"""Cheap, and needed most when clients fill everything else: they have their own threads (RELIABILITY H18)."""
+
+CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
+_HOST: Final = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")  # RFC 9110, 7.2, without rarities
+_LENGTH: Final = re.compile(rb"[0-9]{1,18}")  # more digits than any size; Python refuses to read 4,300
+
+
+def head_problem(head: bytes) -> str | None:
+    """Say what is wrong with a request head; None if nothing is."""
+    first, *lines = head.split(b"\r\n")
+    version = first.rstrip(b" ").rpartition(b" ")[2]
+    if CONTROL.search(first):
+        return "the request line holds a control character"
+    if version not in (b"HTTP/1.0", b"HTTP/1.1"):
+        return "only HTTP/1.0 and HTTP/1.1 are spoken here"
+    fields: dict[bytes, list[bytes]] = {}
+    for line in lines:
+        if line[:1] in (b" ", b"\t"):
+            return "a header is folded over two lines; write it in one"
+        name, _, value = line.partition(b":")
+        fields.setdefault(name.lower(), []).append(value.strip(b" \t"))
+    return _host_problem(fields.get(b"host", []), version) or _framing_problem(
+        fields.get(b"content-length", []), fields.get(b"transfer-encoding", []), version
+    )
+
+
+def _host_problem(hosts: list[bytes], version: bytes) -> str | None:
+    if not hosts:
+        return "the header Host is missing" if version == b"HTTP/1.1" else None
+    if len(hosts) > 1:
+        return "the header Host is given twice"
+    return None if _HOST.fullmatch(hosts[0]) else "the header Host is not a host name or address with an optional port"
+
+
+def _framing_problem(lengths: list[bytes], encodings: list[bytes], version: bytes) -> str | None:
+    """Refuse a body whose end two servers may see at two places."""
+    if lengths and encodings:
+        return "both Content-Length and Transfer-Encoding are given; send one of them"
+    if len(lengths) > 1 or (lengths and not _LENGTH.fullmatch(lengths[0])):
+        return "Content-Length must be given once, as a number"
+    if encodings and (version == b"HTTP/1.0" or [e.lower() for e in encodings] != [b"chunked"]):
+        return "the only Transfer-Encoding is one chunked, on HTTP/1.1"
+    return None
+
+
+def route(path: str) -> str:
+    """The path as the application will see it, with its leading slashes merged."""
+    return "/" + path.lstrip("/")
+
+
+def body_limit_bytes(path: str) -> int:
+    """The largest body taken for a path; a peer's is larger than any client's (RELIABILITY H15)."""
+    if path in PEER_PATHS:
+        return limits.PEER_BODY_BYTES
+    return limits.BATCH_BYTES if path == "/publish" else limits.FORM_BYTES

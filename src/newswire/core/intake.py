@@ -1,0 +1,183 @@
+"""From requests and pushes to staged ops: what SUBSCRIBE, UNSUBSCRIBE, PUBLISH and ACK mean (DESIGN 4).
+
+What is decided here is staged until it is stored; only then is it applied. Decisions read the synced state, and of what
+is staged only the publishers' keys. A request that reads what a staged one will change (the same user's subscriptions)
+has to wait for the next round: `collides` says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from newswire.core import limits, ops
+from newswire.core.messages import fingerprint
+from newswire.core.opening import to_acknowledge
+from newswire.core.ops import Acknowledged, Message, Op, OpId, Subscribed, Unsubscribed, op_id
+from newswire.core.requests import Acknowledge, Publish, Request, Subscribe, Unsubscribe
+from newswire.core.state import State
+from newswire.errors import NotFound, Refused
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """What became of a submit: its first and last op ids, and what must be stored before it may be answered."""
+
+    first: OpId
+    last: OpId
+    need: dict[str, int]
+    fresh: bool  # something of it was staged; False: all of it was known already
+
+
+class Intake:
+    """The ops of the batch that gathers. Commit thread only."""
+
+    def __init__(self, state: State, origin: str, subscriptions_per_user: int) -> None:
+        self.state, self.origin = state, origin
+        self.subscriptions_per_user = subscriptions_per_user
+        self.staged: list[Op] = []
+        self.raws: list[bytes] = []
+        self._held: dict[str, int] = {}
+        self._keys: dict[int, OpId] = {}
+        self._touched: set[str] = set()
+        self._time = 0
+
+    def clear(self) -> list[Op]:
+        """Begin the next batch; return the ops of the one that ends."""
+        staged, self.staged, self.raws = self.staged, [], []
+        self._held, self._keys, self._touched = {}, {}, set()
+        return staged
+
+    def take(self, raw: bytes) -> bool:
+        """TAKE a peer's op. False: held already, or not the next of its origin. Raises NotAnOp."""
+        op = ops.decode(raw)
+        if not self.state.takes(op, self._held):
+            return False
+        self._stage(op, raw)
+        return True
+
+    def stamp(self, draft: Op, wall: int) -> Op:
+        """Stage one of our own: the next sequence of this origin, a time that never goes back."""
+        self._time = max(self._time, wall)
+        op = ops.with_place(draft, self.origin, self._next(), self._time)
+        self._stage(op, ops.encode(op))
+        return op
+
+    def collides(self, requests: Sequence[Request]) -> bool:
+        """Say whether deciding these now would miss what is staged."""
+        return bool(self._touched) and any(
+            not isinstance(request, Publish) and request.user in self._touched for request in requests
+        )
+
+    def is_known(self, requests: Sequence[Request]) -> bool:
+        """Say whether every one of these is a retry of a publish that is in the log or staged."""
+        return all(isinstance(request, Publish) and self._known(request) for request in requests)
+
+    def decide(self, requests: Sequence[Request], wall: int) -> Decided:
+        """Stage what the requests mean, all or none. Raises Refused or NotFound and stages nothing."""
+        drafts = [self._draft(request, wall) for request in requests]
+        before = len(self.staged)
+        names: list[OpId] = []
+        need: dict[str, int] = {}
+        for request, draft in zip(requests, drafts, strict=True):
+            for name in self._enter(request, draft, wall):
+                origin, sequence = ops.split_op_id(name)
+                need[origin] = max(need.get(origin, 0), sequence)
+                names.append(name)
+        fresh = len(self.staged) > before
+        return Decided(names[0] if names else "", names[-1] if names else "", need, fresh)
+
+    def _draft(self, request: Request, wall: int) -> list[Op]:
+        match request:
+            case Publish():
+                return [_message(request, wall)]
+            case Subscribe():
+                return [self._subscribed(request)]
+            case Unsubscribe():
+                return [self._unsubscribed(request)]
+            case Acknowledge():
+                return self._acknowledged(request)
+
+    def _enter(self, request: Request, draft: list[Op], wall: int) -> list[OpId]:
+        if isinstance(request, Publish):
+            return [self._publish(request, draft[0], wall)]
+        if not isinstance(request, Acknowledge):
+            self._touched.add(request.user)
+        return [self.stamp(op, wall).id for op in draft]
+
+    def _publish(self, request: Publish, draft: Op, wall: int) -> OpId:
+        """PUBLISH: a known key is answered with the first op's receipt."""
+        known = self._known(request)
+        if known:
+            return known
+        name = self.stamp(draft, wall).id
+        if request.key:
+            self._keys[fingerprint(request.publisher, request.topic, request.key)] = name
+        return name
+
+    def _known(self, request: Publish) -> OpId:
+        if not request.key:
+            return ""
+        mark = fingerprint(request.publisher, request.topic, request.key)
+        offset = self.state.messages.keys.find(mark)
+        if offset is None:
+            return self._keys.get(mark, "")
+        log = self.state.log
+        return op_id(log.names[log.origins[offset]], log.sequences[offset])
+
+    def _subscribed(self, request: Subscribe) -> Subscribed:
+        """SUBSCRIBE: always an op, so that an unsubscribe taken elsewhere meanwhile does not win over this one."""
+        subscriptions = self.state.subscriptions
+        alive = subscriptions.alive_of(request.user)
+        same = [sub for sub in alive if sub.pattern == request.pattern]
+        awake = [sub for sub in same if subscriptions.is_awake(sub)]
+        if awake:
+            return Subscribed(
+                "", 0, 0, request.user, request.pattern, subscriptions.cursor(awake[0]),
+                follows=tuple(sub.id for sub in awake),
+                replaces=tuple(sub.id for sub in same if sub not in awake),
+            )  # fmt: skip
+        if len({sub.pattern for sub in alive}) >= self.subscriptions_per_user:
+            raise Refused(
+                f"{request.user} has {self.subscriptions_per_user} subscriptions, the most allowed:"
+                " unsubscribe from some, or use a pattern",
+                code="too-many",
+            )
+        return Subscribed("", 0, 0, request.user, request.pattern, self._since(request.since))
+
+    def _since(self, since: int | None) -> dict[str, int]:
+        if since is None:
+            return dict(self.state.vector)
+        return self.state.log.before(since)
+
+    def _unsubscribed(self, request: Unsubscribe) -> Unsubscribed:
+        """UNSUBSCRIBE: all alive ones seen here, by id; one made meanwhile elsewhere stays."""
+        ids = tuple(sub.id for sub in self.state.subscriptions.alive_of(request.user) if sub.pattern == request.pattern)
+        if not ids:
+            raise NotFound(
+                f"{request.user} has no subscription to {request.pattern}: GET /subscriptions?username={request.user}"
+                " lists what there is",
+                code="no-subscription",
+            )
+        return Unsubscribed("", 0, 0, ids)
+
+    def _acknowledged(self, request: Acknowledge) -> list[Op]:
+        """ACK: decided here, never when folded."""
+        ids = [sub.id for sub in to_acknowledge(self.state, request.user, request.event_id, request.pattern)]
+        step = limits.ACK_SUBSCRIPTIONS
+        return [Acknowledged("", 0, 0, tuple(ids[at : at + step]), request.event_id.after) for at in range(0, len(ids), step)]
+
+    def _next(self) -> int:
+        return (self._held.get(self.origin) or self.state.log.held(self.origin)) + 1
+
+    def _stage(self, op: Op, raw: bytes) -> None:
+        self.staged.append(op)
+        self.raws.append(raw)
+        self._held[op.origin] = op.sequence
+
+
+def _message(request: Publish, wall: int) -> Message:
+    return Message(
+        "", 0, 0, request.topic, request.data, request.key, request.publisher, request.title, request.priority,
+        request.tags, request.click, wall + request.expires * 1000 if request.expires else 0,
+    )  # fmt: skip

@@ -1,0 +1,80 @@
+"""Who belongs to the cluster: memberships as observed-remove sets, a row a broker for people (DESIGN 4, APPLY)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from newswire.core.ops import Joined, Left, OpId
+
+
+class Row(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A broker as `GET /list_replicas` shows it. `lag`: ops that it lacks of what this broker holds."""
+
+    id: str
+    ip: str
+    is_primary: bool
+    state: str  # up | catching-up | down | peer-auth-failed | other-cluster | id-in-use
+    lag: int
+    self: bool = False
+    detail: str = ""
+    seconds: float | None = None  # since it was last heard
+
+
+class View(msgspec.Struct, frozen=True):
+    """A snapshot of the cluster as this broker sees it.
+
+    `rows`: one a broker, this one included and marked `self`. `serves`: whether clients may be served here now, else
+    `why_not` says why in a sentence. `most_copies`: brokers that would hold a publish taken now. `degraded`: what is
+    wrong that another broker would not do better. `all_in_sync`: no member is away that may know more than this broker.
+    """
+
+    rows: tuple[Row, ...]
+    serves: bool
+    why_not: str = ""
+    writable: bool = True
+    most_copies: int = 1
+    all_in_sync: bool = True
+    degraded: tuple[str, ...] = ()
+
+
+class Members:
+    """The memberships held: for each broker id the `joined` ops that no later op replaced. Commit thread only."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, dict[OpId, Joined]] = {}
+        self.addresses: dict[str, str] = {}  # last known address of every broker that ever joined
+        self._ended: set[OpId] = set()
+
+    def joined(self, op: Joined) -> None:
+        """APPLY joined(b, seen): member[b] += id, - seen."""
+        self._end(op.broker, op.seen)
+        self.addresses.setdefault(op.broker, op.address)
+        if op.id not in self._ended:
+            self.of.setdefault(op.broker, {})[op.id] = op
+            self.addresses[op.broker] = max(self.of[op.broker].values(), key=lambda j: (j.time, j.id)).address
+
+    def left(self, op: Left) -> None:
+        """APPLY left(b, seen): member[b] - seen."""
+        self._end(op.broker, op.seen)
+
+    def ids(self, broker: str) -> tuple[OpId, ...]:
+        """The memberships of `broker` seen now: what an op that replaces or ends them names."""
+        return tuple(sorted(self.of.get(broker, ())))
+
+    def __contains__(self, broker: str) -> bool:
+        return bool(self.of.get(broker))
+
+    def ever(self, broker: str) -> bool:
+        """Say whether `broker` ever joined."""
+        return broker in self.addresses
+
+    def anybody(self) -> bool:
+        """Say whether there is any member; while there is none, every broker serves."""
+        return any(self.of.values())
+
+    def _end(self, broker: str, seen: tuple[OpId, ...]) -> None:
+        self._ended.update(seen)
+        held = self.of.get(broker)
+        if held:
+            for name in seen:
+                held.pop(name, None)

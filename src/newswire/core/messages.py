@@ -1,0 +1,132 @@
+"""What the fold keeps of messages: topics, who published what where, retention's horizons, publishers' keys.
+
+Kept per message: one sequence number in the array of its (topic, origin), and for a while a hash of its key. The text
+stays on disk. What retention dropped stays counted, so `index` and `unread` stay exact.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections import OrderedDict
+from typing import Final
+from zlib import crc32
+
+from newswire.core import limits
+from newswire.core.topics import is_pattern, matches
+from newswire.core.vector import Lineage, Vector
+
+_PATTERNS_KEPT: Final = 10_000  # patterns whose matching topics are kept; more are worked out again
+_GENERATIONS: Final = 4  # of keys: the oldest quarter is forgotten at a time
+_GENERATION_KEYS: Final = limits.KEYS_COUNT // _GENERATIONS
+_GENERATION_MILLISECONDS: Final = limits.KEY_SECONDS * 1000 // _GENERATIONS
+
+
+class Keys:
+    """Publishers' keys, each with the offset of the message that it first named (DESIGN 5, Keys).
+
+    A (publisher, topic, key) is kept as 96 bits: Python's string hash, seeded anew in each process, beside a CRC of the
+    key. Two are taken for one only if both agree, once in 10^22 look-ups of a full memory.
+    """
+
+    def __init__(self) -> None:
+        self._generations: list[dict[int, int]] = [{}]
+        self._began = 0  # time (ms) of the first key of the newest generation
+
+    def find(self, print_: int) -> int | None:
+        """The offset that `print_` was noted with."""
+        for generation in self._generations:
+            offset = generation.get(print_)
+            if offset is not None:
+                return offset
+        return None
+
+    def note(self, print_: int, offset: int, time: int) -> None:
+        """Remember `print_`, stamped `time` (ms); the oldest are forgotten by age and count."""
+        newest = self._generations[0]
+        if len(newest) >= _GENERATION_KEYS or (newest and time - self._began > _GENERATION_MILLISECONDS):
+            self._generations.insert(0, newest := {})
+            del self._generations[_GENERATIONS:]
+        if not newest:
+            self._began = time
+        newest[print_] = offset
+
+
+def fingerprint(publisher: str, topic: str, key: str) -> int:
+    """The 96 bits that stand for a key in this process. No separator stands in a publisher or topic."""
+    return hash((publisher, topic, key)) << 32 | crc32(f"{publisher}\0{topic}\0{key}".encode())
+
+
+class Messages:
+    """Topics by number (from 1) and each one's visible messages by origin. Commit thread writes, under the state lock."""
+
+    def __init__(self, lineage: Lineage) -> None:
+        self.lineage = lineage
+        self.names: list[str] = [""]
+        self.numbers: dict[str, int] = {}
+        self.sequences: list[dict[str, array[int]]] = [{}]  # by topic number: origin -> sequences, ascending
+        self.last: list[int] = [0]  # by topic number: newest time stamp, ms
+        self.horizons: dict[str, dict[str, int]] = {}  # by topic: what retention has dropped; also of topics not seen yet
+        self.keys = Keys()
+        self._matching: OrderedDict[str, tuple[int, list[int]]] = OrderedDict()
+
+    def number(self, topic: str) -> int:
+        """The number of `topic`, given at its first message."""
+        number = self.numbers.get(topic)
+        if number is None:
+            number = self.numbers[topic] = len(self.names)
+            self.names.append(topic)
+            self.sequences.append({})
+            self.last.append(0)
+        return number
+
+    def add(self, number: int, origin: str, sequence: int, time: int) -> None:
+        """Note a visible message."""
+        by_origin = self.sequences[number]
+        if origin in by_origin:
+            by_origin[origin].append(sequence)
+        else:
+            by_origin[origin] = array("I", (sequence,))
+        if time > self.last[number]:
+            self.last[number] = time
+
+    def drop(self, topic: str, vector: Vector) -> None:
+        """APPLY dropped(topic, V): horizon[topic] := max(horizon, V)."""
+        self.horizons[topic] = self.lineage.join(self.horizons.get(topic, {}), vector)
+
+    def is_dropped(self, number: int, origin: str, sequence: int) -> bool:
+        """Say whether retention removed this message."""
+        horizon = self.horizons.get(self.names[number])
+        return horizon is not None and self.lineage.covers(horizon, origin, sequence)
+
+    def matching(self, pattern: str) -> list[int]:
+        """The numbers of the topics that `pattern` matches now, ascending."""
+        if not is_pattern(pattern):
+            number = self.numbers.get(pattern)
+            return [] if number is None else [number]
+        seen, found = self._matching.pop(pattern, (1, []))
+        found = found + [n for n in range(seen, len(self.names)) if matches(pattern, self.names[n])]
+        self._matching[pattern] = (len(self.names), found)
+        if len(self._matching) > _PATTERNS_KEPT:
+            self._matching.popitem(last=False)
+        return found
+
+    def count(self, number: int) -> int:
+        """How many messages of a topic retention has left."""
+        return sum(map(len, self.sequences[number].values())) - self.count_covered(number, {})
+
+    def count_covered(self, number: int, vector: Vector) -> int:
+        """How many messages of a topic, dropped ones included, `vector` or the horizon covers."""
+        full = self.lineage.expand(self.lineage.join(vector, self.horizons.get(self.names[number], {})))
+        return sum(bisect_right(held, full.get(origin, 0)) for origin, held in self.sequences[number].items())
+
+    def count_after(self, number: int, vector: Vector, since: Vector) -> tuple[int, int]:
+        """(delivered, not yet delivered) of a topic for a cursor `vector` of a subscription that counts from `since`."""
+        start, cursor = self.lineage.expand(since), self.lineage.expand(vector)
+        horizon = self.lineage.expand(self.horizons.get(self.names[number], {}))
+        delivered = unread = 0
+        for origin, held in self.sequences[number].items():
+            done = bisect_right(held, cursor.get(origin, 0))
+            delivered += max(0, done - bisect_right(held, start.get(origin, 0)))
+            unread += len(held) - max(done, bisect_right(held, horizon.get(origin, 0)))
+        return delivered, unread

@@ -1,0 +1,66 @@
+"""What reading the log gives: positions, pages, entries and gaps (DESIGN 4, READ). Data only; `core.stream` decides."""
+
+from __future__ import annotations
+
+import msgspec
+
+from newswire.core.event_id import EventId
+from newswire.core.ops import Message
+from newswire.core.vector import Vector
+
+
+class Position(msgspec.Struct, frozen=True):
+    """A place in this broker's log, between two records. Equal positions read on alike.
+
+    `offset`: records before it. `opened`: K, what the broker held when the stream opened, empty once covered.
+    `dropped`: (topic, count) of due messages that retention removed and no gap has told yet.
+    """
+
+    offset: int
+    opened: tuple[tuple[str, int], ...] = ()
+    dropped: tuple[tuple[str, int], ...] = ()
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What a reader wants: for each subscription its pattern and what is known of it (nothing that this covers is due).
+
+    `known` of () means: all before the position is known. Equal ones share what is read and encoded.
+    """
+
+    patterns: tuple[str, ...]
+    known: tuple[tuple[tuple[str, int], ...], ...] = ()
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A message that is due. `position`: after it; `event_id`: what a client shows to go on from there."""
+
+    message: Message
+    event_id: EventId
+    position: Position
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """`dropped` messages of `topic` were due and removed by retention; `event_id` stands before what follows."""
+
+    topic: str
+    dropped: int
+    event_id: EventId
+    position: Position
+
+
+class Page(msgspec.Struct, frozen=True):
+    """What is due after a position, in log order. Go on at `position` with `wanted`; `more`: at once, else when woken.
+
+    `event_id` stands for `position`: everything due before it is in this page or in those before.
+    """
+
+    entries: tuple[Entry | Gap, ...]
+    position: Position
+    event_id: EventId
+    wanted: Wanted
+    more: bool
+
+
+def as_items(vector: Vector) -> tuple[tuple[str, int], ...]:
+    """A vector as a hashable value."""
+    return tuple(sorted(vector.items()))

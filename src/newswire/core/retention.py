@@ -1,0 +1,58 @@
+"""Which messages retention drops: by age and by count, as `dropped` ops (DESIGN 5, Retention). Pure over the state."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from heapq import merge
+from itertools import islice
+
+from newswire.core.state import State
+from newswire.core.vector import Vector
+
+
+class RetentionClock:
+    """A clock that advances by the smaller of wall and monotonic time: one that jumps a year deletes nothing (H20)."""
+
+    def __init__(self, wall: int, clock: float) -> None:
+        self.now = self._wall = wall  # ms
+        self._clock = clock  # seconds
+
+    def advance(self, wall: int, clock: float) -> int:
+        """Take the time of day; return retention's, in ms."""
+        self.now += max(0, min(wall - self._wall, int((clock - self._clock) * 1000)))
+        self._wall, self._clock = wall, clock
+        return self.now
+
+
+def to_drop(state: State, before: int, most: int) -> list[tuple[str, Vector]]:
+    """What is to be dropped now, a vector a topic: messages stamped before `before` (ms), and the oldest over `most`."""
+    found: list[tuple[str, Vector]] = []
+    for name, number in state.messages.numbers.items():
+        vector = state.lineage.join(_by_age(state, number, before), _by_count(state, number, most))
+        if vector and state.messages.count_covered(number, vector) > state.messages.count_covered(number, {}):
+            found.append((name, vector))
+    return found
+
+
+def _by_age(state: State, number: int, before: int) -> dict[str, int]:
+    log, vector = state.log, {}
+    for origin, sequences in state.messages.sequences[number].items():
+        offsets = log.offsets_of[log.numbers[origin]]
+        old = bisect_left(sequences, before, key=lambda sequence: log.times[offsets[sequence - 1]])
+        if old:
+            vector[origin] = sequences[old - 1]
+    return vector
+
+
+def _by_count(state: State, number: int, most: int) -> dict[str, int]:
+    """The oldest in log order, so that the newest `most` stay."""
+    excess = state.messages.count(number) - most
+    if excess <= 0:
+        return {}
+    log, messages = state.log, state.messages
+    full = state.lineage.expand(messages.horizons.get(messages.names[number], {}))
+    live = [
+        [log.offsets_of[log.numbers[origin]][s - 1] for s in sequences[bisect_right(sequences, full.get(origin, 0)) :][:excess]]
+        for origin, sequences in messages.sequences[number].items()
+    ]
+    return {log.names[log.origins[row]]: log.sequences[row] for row in islice(merge(*live), excess)}

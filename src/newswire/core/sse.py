@@ -1,0 +1,165 @@
+"""Server-Sent Events as the HTML standard's section 9.2 parses them: what is written, and a reader of it.
+
+Both sides are pure: the hub writes with `event`, `comment` and `chunk`; the client reads with `Reader`.
+`data` is split at CRLF, CR and LF only (not at other Unicode line ends), and each line becomes a `data:` line. An id
+never comes from a publisher: it would have to be free of CR, LF and NUL.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+from typing import Any, Final
+
+import msgspec
+
+from newswire.core.event_id import EventId
+from newswire.core.ops import Message
+
+_LINE_END: Final = re.compile(r"\r\n|\r|\n")
+_RETRY_DIGITS: Final = 12  # more would be thirty years; a longer number from a stranger must not fail
+_encode: Final = msgspec.json.Encoder().encode
+
+GREETING: Final = "Listening to new message for subscribed topics"  # PAPER, stream window
+
+
+def event(data: str, *, id: str = "", name: str = "", retry: int | None = None) -> bytes:
+    """One event block; `retry` in milliseconds."""
+    lines = []
+    if retry is not None:
+        lines.append(f"retry: {retry}")
+    if name:
+        lines.append(f"event: {name}")
+    if id:
+        lines.append(f"id: {id}")
+    if "\n" in data or "\r" in data:
+        lines += [f"data: {line}" for line in _LINE_END.split(data)]
+    else:
+        lines.append(f"data: {data}")
+    return ("\n".join(lines) + "\n\n").encode()
+
+
+def comment(text: str, *, retry: int | None = None) -> bytes:
+    """A comment, which readers skip; with `retry` (milliseconds) in the same block."""
+    head = "" if retry is None else f"retry: {retry}\n"
+    return (head + "".join(f": {line}\n" for line in _LINE_END.split(text)) + "\n").encode()
+
+
+def chunk(body: bytes) -> bytes:
+    """`body` as one chunk (RFC 9112, 7.1); empty, it is the last chunk."""
+    return b"%x\r\n%b\r\n" % (len(body), body)
+
+
+def rfc3339(milliseconds: int) -> str:
+    """A time stamp for people and programs: `2026-11-24T21:54:12.345Z`."""
+    try:
+        when = datetime.fromtimestamp(milliseconds // 1000, timezone.utc)
+    except (OverflowError, ValueError, OSError):  # a foreign stamp may be anything; showing it must not fail
+        when = datetime.fromtimestamp(0, timezone.utc)
+    return f"{when:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
+
+
+def message_object(message: Message, event_id: str) -> dict[str, Any]:
+    """A message as `format=json` and `/messages` show it (API.md): absent fields left out."""
+    shown: dict[str, Any] = {
+        "id": message.id,
+        "event_id": event_id,
+        "topic": message.topic,
+        "data": message.data,
+        "time": rfc3339(message.time),
+    }
+    if message.title:
+        shown["title"] = message.title
+    if message.priority:
+        shown["priority"] = message.priority
+    if message.tags:
+        shown["tags"] = list(message.tags)
+    if message.click:
+        shown["click"] = message.click
+    if message.publisher:
+        shown["publisher"] = message.publisher
+    return shown
+
+
+def message_event(message: Message, event_id: EventId, *, as_json: bool) -> bytes:
+    """The event block of a message in either format."""
+    text = str(event_id)
+    if as_json:
+        return event(_encode(message_object(message, text)).decode(), id=text)
+    if message.title and message.data:
+        return event(f"{message.title}\n{message.data}", id=text)
+    return event(message.data or message.title, id=text)
+
+
+def gap_event(topic: str, dropped: int, event_id: EventId) -> bytes:
+    """The event block that says that retention removed undelivered messages."""
+    return event(_encode({"topic": topic, "dropped": dropped}).decode(), id=str(event_id), name="gap")
+
+
+class Event(msgspec.Struct, frozen=True):
+    """What a reader dispatches: `id` is the last event id seen so far, `name` is "message" unless the block named one."""
+
+    data: str
+    id: str
+    name: str
+
+
+class Reader:
+    """Parses a stream of bytes into events. `retry` is the last reconnection time read, in milliseconds, or None."""
+
+    def __init__(self, last_event_id: str = "") -> None:
+        self.last_event_id = last_event_id
+        self.retry: int | None = None
+        self._rest = bytearray()
+        self._skip_newline = False
+        self._data: list[str] = []
+        self._name = ""
+        self._id = last_event_id
+        self._first = True
+
+    def feed(self, received: bytes) -> list[Event]:
+        """Take bytes, return the events that they complete."""
+        if not received:
+            return []
+        if self._skip_newline:
+            received = received.removeprefix(b"\n")
+        # a CR at the very end may be half of a CRLF: the line is complete, a LF that follows is not another line
+        self._skip_newline = received.endswith(b"\r")
+        first, *lines = re.split(rb"\r\n|\n|\r", received)
+        self._rest += first  # a long line comes in many pieces: nothing of it is looked at twice
+        if not lines:
+            return []
+        lines.insert(0, bytes(self._rest))
+        self._rest = bytearray(lines.pop())
+        events = []
+        for line in lines:
+            done = self._line(line.decode("utf-8", "replace"))
+            if done is not None:
+                events.append(done)
+        return events
+
+    def _line(self, line: str) -> Event | None:
+        if self._first:
+            self._first = False
+            line = line.removeprefix("\ufeff")
+        if not line:
+            return self._dispatch()
+        field, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if field == "data":
+            self._data.append(value)
+        elif field == "event":
+            self._name = value
+        elif field == "id" and "\0" not in value:
+            self._id = value
+        elif field == "retry" and value.isascii() and value.isdigit():
+            self.retry = int(value[:_RETRY_DIGITS])
+        return None
+
+    def _dispatch(self) -> Event | None:
+        self.last_event_id = self._id
+        data, name = self._data, self._name
+        self._data, self._name = [], ""
+        if not data:
+            return None
+        return Event("\n".join(data), self.last_event_id, name or "message")

@@ -1,0 +1,103 @@
+"""The seam: all that is known of an engine above it (DESIGN 8).
+
+Two engines stand below it, `embedded` (ops file, links) and `memory`; one contract suite (`tests/contract`) runs over
+both. A `Position` belongs to the engine: it may be kept, handed back and compared for equality, never parsed or
+subtracted. `lag`, `unread` and `index` are counts that the engine or the fold gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from newswire.core.members import Row, View
+from newswire.core.reading import Entry, Gap, Page, Position, Wanted
+from newswire.core.requests import Request
+from newswire.core.state import State
+
+__all__ = ["Cluster", "Engine", "Entry", "Gap", "Page", "Position", "Receipt", "Row", "View", "Wake", "Wanted", "Woken"]
+
+T = TypeVar("T")
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """The proof of a submit: stored, applied, readable here, synced on `copies` brokers, this one included.
+
+    `first` and `last` are op ids (of a Publish: message ids). `count` is how many requests it stands for.
+    """
+
+    first: str
+    last: str
+    count: int
+    copies: int
+
+
+class Woken(msgspec.Struct, frozen=True):
+    """What a commit changed for streams: topics that grew, users whose awake subscriptions changed, `moved`: whether this broker still serves."""
+
+    topics: frozenset[str]
+    users: frozenset[str]
+    serves: bool = True
+
+
+Wake = Callable[[Woken], None]
+
+
+class Engine(Protocol):
+    """Any thread may call, close() excepted; nothing calls back into the caller but wake."""
+
+    def submit(self, requests: Sequence[Request], *, copies: int = 1, timeout: float = 10.0) -> Receipt:
+        """Store requests as one, all or none, in order. Blocks until durable, in the state and readable here.
+
+        Request threads only. Raises NotEnoughCopies, TooLarge, StorageFull, Unavailable, NotFound (an Unsubscribe that
+        names nothing): certainly not stored. FewerCopies: stored. Unknown: perhaps stored, retry with the same key.
+        """
+        ...
+
+    def post(self, requests: Sequence[Request]) -> bool:
+        """As submit without a receipt; never blocks. For what only repeats messages when lost (cursors).
+
+        False: not taken, offer a newer one later.
+        """
+        ...
+
+    def read(self, query: Callable[[State], T]) -> T:
+        """Run a pure query over the state of one moment, in the caller's thread under the state lock (< 1 ms).
+
+        Keep nothing of the state.
+        """
+        ...
+
+    def follow(self, at: Position, wanted: Wanted, limit: int) -> Page:
+        """What is due after `at`: entries and gaps, where to go on, whether more. Local memory or disk, never a network."""
+        ...
+
+    def on_wake(self, wake: Wake) -> None:
+        """Once, before start. `wake` runs in the engine's thread after apply and must return at once."""
+        ...
+
+    def describe(self) -> View:
+        """A snapshot; never blocks or raises."""
+        ...
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Stop: what is being stored is stored and answered, nothing more is taken. One thread, once."""
+        ...
+
+
+class Cluster(Protocol):
+    """What the embedded engine has beside it. `web.peers` is mounted only where it exists."""
+
+    def join(self, address: str, timeout: float = 10.0) -> Row:
+        """Make the broker at `address` a member and tell all. Raises BadRequest, LinkRefused, Refused (`unreachable`)."""
+        ...
+
+    def leave(self, broker: str, timeout: float = 10.0) -> Row:
+        """End the membership of `broker` (an id or an address) and tell all. Raises NotFound, Refused (`last-broker`)."""
+        ...
+
+    def receive(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+        """Answer a peer's push (`POST /replicate`, `/heartbeat/receive`): status and body. Peer threads only."""
+        ...

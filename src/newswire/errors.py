@@ -1,0 +1,203 @@
+"""Every error that a user or a program can meet: one tree, one table.
+
+A code is a stable word (`API.md`, Statuses): programs match on it, people read the sentence beside it. The table
+gives each code its HTTP status and its title; the detail says what to do and is written where the error is raised.
+The web answers `problem()` as RFC 9457, the client raises the same classes again from what it received
+(`from_problem`), the menus and the command line print `detail`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+TABLE: Final[Mapping[str, tuple[int, str]]] = {
+    # code: (HTTP status, title)
+    "missing-field": (400, "A field is missing"),
+    "double-field": (400, "A field is given twice"),
+    "unknown-field": (400, "Unknown field"),
+    "bad-field": (400, "A field has a value that is not allowed"),
+    "bad-topic": (400, "Not a topic"),
+    "bad-pattern": (400, "Not a topic or pattern"),
+    "bad-username": (400, "Not a username"),
+    "bad-time": (400, "Not a time"),
+    "bad-event-id": (400, "Not an event id"),
+    "bad-address": (400, "Not a broker address"),
+    "bad-body": (400, "The body cannot be read"),
+    "bad-line": (400, "A line of the batch cannot be read"),
+    "bad-request": (400, "The request cannot be read"),
+    "unauthenticated": (401, "Not authenticated"),
+    "forbidden": (403, "Not allowed"),
+    "not-registered": (403, "Not registered for any topic"),
+    "not-found": (404, "Nothing here"),
+    "no-subscription": (404, "No such subscription"),
+    "no-broker": (404, "No such broker"),
+    "wrong-method": (405, "Wrong method"),
+    "timeout": (408, "The request took too long to arrive"),
+    "other-cluster": (409, "The broker belongs to another cluster"),
+    "id-in-use": (409, "The broker id is in use"),
+    "ops-dir": (409, "The ops directory cannot be used"),
+    "last-broker": (409, "No other broker is in sync"),
+    "too-large": (413, "Too large"),
+    "wrong-type": (415, "Content type not understood"),
+    "head-too-large": (431, "The request head is too large"),
+    "too-many": (429, "Over a limit"),
+    "internal": (500, "Internal error"),
+    "damaged": (500, "A record on disk is damaged"),
+    "unreachable": (502, "The broker cannot be reached"),
+    "not-ready": (503, "Not ready"),
+    "unavailable": (503, "No broker can take it now"),
+    "not-enough-copies": (503, "Not enough brokers in sync"),
+    "fewer-copies-than-asked": (503, "Stored, but on fewer brokers than asked"),
+    "unknown-outcome": (503, "Perhaps stored"),
+    "disk-failed": (503, "The disk failed"),
+    "storage-full": (507, "The disk is full"),
+}
+
+
+class NewswireError(Exception):
+    """An error with a code of `TABLE`, a sentence that says what to do (`detail`) and named extras for programs."""
+
+    code: str = "internal"
+
+    def __init__(self, detail: str, *, code: str | None = None, **extra: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.code = code or type(self).code
+        self.extra = extra
+        if self.code not in TABLE:
+            raise ValueError(f"unknown error code {self.code!r}: add it to errors.TABLE")
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of this code."""
+        return TABLE[self.code][0]
+
+    @property
+    def title(self) -> str:
+        """A short name of this code for people, the same for every occurrence (RFC 9457, 3.1.3)."""
+        return TABLE[self.code][1]
+
+    def problem(self) -> dict[str, Any]:
+        """The error as an RFC 9457 object; extras stand beside the members that the RFC names."""
+        return {"title": self.title, "status": self.status, "detail": self.detail, "code": self.code, **self.extra}
+
+
+class BadRequest(NewswireError):
+    """The request is malformed: it changed nothing and will never succeed as it is."""
+
+    code = "bad-request"
+
+
+class Refused(NewswireError):
+    """Understood and refused: the caller may not, or what it names is not there."""
+
+    code = "forbidden"
+
+
+class NotRegistered(Refused):
+    """A user without any subscription asked for a stream."""
+
+    code = "not-registered"
+
+
+class NotFound(Refused):
+    """What the request names does not exist."""
+
+    code = "not-found"
+
+
+class TooLarge(Refused):
+    """Over a size limit of `core.limits`."""
+
+    code = "too-large"
+
+
+class NotStored(NewswireError):
+    """Certainly not stored; trying again later, or at another broker, is right."""
+
+    code = "unavailable"
+
+
+class Unavailable(NotStored):
+    """This broker does not serve now: starting, catching up, leaving, or removed."""
+
+    code = "not-ready"
+
+
+class NotEnoughCopies(NotStored):
+    """Fewer brokers in sync than the copies asked for: nothing was stored."""
+
+    code = "not-enough-copies"
+
+
+class StorageFull(NotStored):
+    """The disk is full: nothing was stored, streams go on."""
+
+    code = "storage-full"
+
+
+class DiskFailed(NewswireError):
+    """A write or a sync failed: what is on disk is not known, so the process has to end. Never retried (DESIGN 6)."""
+
+    code = "disk-failed"
+
+
+class Damaged(NewswireError):
+    """A record of the ops file is not what was written."""
+
+    code = "damaged"
+
+
+class FewerCopies(NewswireError):
+    """Stored, but on fewer brokers than asked; retrying with the same key is safe."""
+
+    code = "fewer-copies-than-asked"
+
+
+class Unknown(NewswireError):
+    """Perhaps stored: no answer in time. Retry with the same key."""
+
+    code = "unknown-outcome"
+
+
+class NoBroker(NewswireError):
+    """No broker could be reached (client side)."""
+
+    code = "unavailable"
+
+
+class LinkRefused(NewswireError):
+    """A broker will not exchange operations with another: other cluster, id in use, or a wrong secret."""
+
+    code = "other-cluster"
+
+
+_CLASS_OF: Final[Mapping[str, type[NewswireError]]] = {
+    "not-registered": NotRegistered,
+    "not-found": NotFound,
+    "no-subscription": NotFound,
+    "no-broker": NotFound,
+    "too-large": TooLarge,
+    "not-ready": Unavailable,
+    "unavailable": NotStored,
+    "not-enough-copies": NotEnoughCopies,
+    "fewer-copies-than-asked": FewerCopies,
+    "unknown-outcome": Unknown,
+    "storage-full": StorageFull,
+    "other-cluster": LinkRefused,
+    "id-in-use": LinkRefused,
+}
+
+
+def from_problem(problem: Mapping[str, Any], status: int) -> NewswireError:
+    """Make the error again that a broker answered with; an unknown code becomes the class that its status suggests."""
+    code = str(problem.get("code", ""))
+    detail = str(problem.get("detail") or problem.get("title") or f"the broker answered with status {status}")
+    extra = {k: v for k, v in problem.items() if k not in ("title", "status", "detail", "code", "type", "instance")}
+    if code in TABLE:
+        kind = _CLASS_OF.get(code, BadRequest if TABLE[code][0] == 400 else Refused)
+        return kind(detail, code=code, **extra)
+    if status >= 500:
+        return Unknown(detail)
+    return Refused(detail) if status != 400 else BadRequest(detail)
