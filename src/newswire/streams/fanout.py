@@ -1,0 +1,118 @@
+"""What streams share: pages and encoded bytes within a round, and the index of who waits for a topic.
+
+A thousand streams at one place read one page and send the same bytes object; how many ask decides nothing but how often
+that is looked up. Kept for one round only: the next one is at another place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from typing import Generic, TypeVar
+
+from newswire.core import limits
+from newswire.core.reading import Page, Position, Wanted
+from newswire.core.stream import Frames, Stream, write_frames
+from newswire.core.topics import is_pattern, matches
+
+Follow = Callable[[Position, Wanted, int], Page]
+Member = TypeVar("Member", bound=Hashable)
+
+_Place = tuple[Position, Wanted]
+
+
+class Fanout:
+    """Reads and encodes once for all streams at equal (position, wanted, format, framing). Hub thread only."""
+
+    def __init__(self, follow: Follow) -> None:
+        self._follow = follow
+        self._pages: dict[_Place, Page] = {}
+        self._frames: dict[tuple[_Place, bool, bool], Frames] = {}
+        self._size = 0
+        self.pages_read = 0
+        self.pages_encoded = 0
+
+    def start_round(self) -> None:
+        """Forget the last round: what is due may have grown."""
+        self._pages.clear()
+        self._frames.clear()
+        self._size = 0
+
+    def frames(self, stream: Stream) -> Frames:
+        """What is due to `stream` now, encoded for it. Raises what the engine raises."""
+        place = (stream.position, stream.wanted)
+        key = (place, stream.as_json, stream.chunked)
+        found = self._frames.get(key)
+        if found is None:
+            page = self._page(place, stream.page_limit)
+            found = write_frames(page, stream.wanted, as_json=stream.as_json, chunked=stream.chunked)
+            self.pages_encoded += 1
+            self._keep(key, found)
+        return found
+
+    def _page(self, place: _Place, limit: int) -> Page:
+        page = self._pages.get(place)
+        if page is None:
+            page = self._pages[place] = self._follow(*place, limit)
+            self.pages_read += 1
+        return page
+
+    def _keep(self, key: tuple[_Place, bool, bool], frames: Frames) -> None:
+        if self._size > limits.ROUND_CACHE_BYTES:
+            self.start_round()
+        self._frames[key] = frames
+        self._size += len(frames.body)
+
+
+class Index(Generic[Member]):
+    """Who waits for which topic: by name, and by pattern with the patterns that a topic matches remembered."""
+
+    def __init__(self) -> None:
+        self._by_pattern: dict[str, set[Member]] = {}
+        self._of: dict[Member, tuple[str, ...]] = {}
+        self._wild: set[str] = set()  # patterns in use that can match more than one topic
+        self._matching: dict[str, tuple[str, ...]] = {}
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def put(self, member: Member, patterns: Iterable[str]) -> None:
+        """Let `member` wait for `patterns`, and for nothing else."""
+        self.remove(member)
+        self._of[member] = tuple(patterns)
+        for pattern in self._of[member]:
+            if pattern not in self._by_pattern:
+                self._by_pattern[pattern] = set()
+                self._note(pattern, in_use=True)
+            self._by_pattern[pattern].add(member)
+
+    def remove(self, member: Member) -> None:
+        """Let `member` wait for nothing."""
+        for pattern in self._of.pop(member, ()):
+            waiting = self._by_pattern.get(pattern, set())
+            waiting.discard(member)
+            if not waiting and self._by_pattern.pop(pattern, None) is not None:
+                self._note(pattern, in_use=False)
+
+    def matching(self, topics: Iterable[str]) -> set[Member]:
+        """Everybody who waits for one of `topics`."""
+        found: set[Member] = set()
+        for topic in topics:
+            found.update(self._by_pattern.get(topic, ()))
+            for pattern in self._patterns(topic):
+                found.update(self._by_pattern[pattern])
+        return found
+
+    def _note(self, pattern: str, *, in_use: bool) -> None:
+        if is_pattern(pattern):
+            (self._wild.add if in_use else self._wild.discard)(pattern)
+            self._matching.clear()
+
+    def _patterns(self, topic: str) -> tuple[str, ...]:
+        if not self._wild:
+            return ()
+        found = self._matching.get(topic)
+        if found is None:
+            if len(self._matching) >= limits.MATCH_CACHE_TOPICS:
+                self._matching.clear()
+            found = self._matching[topic] = tuple(pattern for pattern in self._wild if matches(pattern, topic))
+        return found
