@@ -218,7 +218,14 @@ class Broker:
                 )
             else:
                 left.append(waiting)
+                self._ask_for_proof(peers, waiting, now)
         self._waiting = left
+
+    def _ask_for_proof(self, peers: list[Peer], waiting: _Waiting, now: Now) -> None:
+        """Push now, even nothing: a peer from which an op came has it, but has yet to say so in an answer."""
+        for peer in peers:
+            if not peer.in_flight and not holds_all(peer.proved, waiting.decided.need):
+                peer.next_at = now.clock
 
     def _result(self, waiting: _Waiting, copies: int, now: Now) -> Done | Row | NewswireError:
         decided = waiting.decided
@@ -546,6 +553,7 @@ class Broker:
         self._append()
         if self._waiting and not self.intake.staged:
             self._settle(now)  # a retry that is known already
+            self._push(now)
         return self._take_actions()
 
     def _take_actions(self) -> list[Action]:

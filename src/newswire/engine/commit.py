@@ -1,0 +1,220 @@
+"""The shell around `core.broker`: rounds of events against a real log (DESIGN 5, "The commit thread is a shell").
+
+A round is: hand in what waits, write what it appends, sync once, hand in `Stored`, and carry out the rest. While the
+disk syncs the next round's events gather: that is group commit. `Rounds` is the mechanism without a thread (the memory
+engine runs it inline); `CommitThread` is the only writer of a broker's state and log.
+
+A failed write or sync ends the process (never retried: the kernel forgets the dirty pages and a second sync succeeds);
+so does an exception of the core, whose state may be half changed. `on_fatal` decides how.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from newswire.core import limits
+from newswire.core.broker import Broker
+from newswire.core.events import (
+    Action,
+    Answer,
+    Append,
+    Connect,
+    Disconnect,
+    Event,
+    Exit,
+    Found,
+    Now,
+    Reply,
+    Send,
+    Stored,
+    Submitted,
+    Tick,
+    Unstored,
+    Wake,
+    Writable,
+)
+from newswire.core.members import View
+from newswire.core.ops import Message, Op
+from newswire.errors import StorageFull
+
+log = logging.getLogger("newswire.commit")
+
+_TICK_SECONDS = 0.05  # deadlines and heartbeats are looked at this often
+_DISK_SECONDS = 1.0  # free space is looked at this often
+
+
+class Store(Protocol):
+    """What a log must offer: `opsfile.OpsFile` and the memory engine's list do."""
+
+    def append(self, raws: Sequence[bytes]) -> list[tuple[int, int]]:
+        """Write these; return place and length of each. StorageFull: none of them is in the log."""
+        ...
+
+    def sync(self) -> None:
+        """Make all that was appended durable."""
+        ...
+
+    def roll(self, cluster: str) -> None:
+        """Go on in a segment that names `cluster`."""
+        ...
+
+
+class Wires(Protocol):
+    """Where actions go that are neither the log's nor the state's. Called without the state lock; must not block."""
+
+    def carry_out(self, action: Send | Answer | Reply | Wake | Connect | Disconnect | Exit) -> None:
+        """Do it, or hand it to the thread that does."""
+        ...
+
+
+class Frames:
+    """The newest messages, decoded, by offset: what live streams read. The commit thread writes, anyone reads."""
+
+    def __init__(self) -> None:
+        self._messages: dict[int, Message] = {}
+        self._bytes = 0
+
+    def keep(self, first: int, ops: Sequence[Op]) -> None:
+        """Take the ops that were applied from offset `first` on; the oldest leave at the bounds."""
+        for offset, op in enumerate(ops, first):
+            if isinstance(op, Message):
+                self._messages[offset] = op
+                self._bytes += len(op.data)
+        while len(self._messages) > limits.FRAME_CACHE_MESSAGES or self._bytes > limits.FRAME_CACHE_BYTES:
+            oldest = next(iter(self._messages))
+            self._bytes -= len(self._messages.pop(oldest).data)
+
+    def get(self, offset: int) -> Message | None:
+        """The message at `offset`, if it is kept."""
+        return self._messages.get(offset)
+
+
+class Rounds:
+    """Runs a broker core against a store. One thread at a time calls `run`; `lock` is the state lock."""
+
+    def __init__(self, broker: Broker, store: Store, wires: Wires, clock: Callable[[], Now]) -> None:
+        self.broker, self.store, self.wires, self.clock = broker, store, wires, clock
+        self.lock = threading.Lock()
+        self.frames = Frames()
+        self.view: View = broker.view(clock())
+        self.synced_at = clock().clock
+
+    def begin(self) -> None:
+        """Open the run: `began` is stored when this returns."""
+        self._finish(self.broker.begin(self.clock()))
+
+    def run(self, events: Sequence[Event]) -> None:
+        """One round."""
+        todo: list[Action] = []
+        with self.lock:
+            now = self.clock()
+            for event in events:
+                todo += self.broker.step(event, now)
+        self._finish(todo)
+
+    def _finish(self, todo: list[Action]) -> None:
+        while todo:
+            appended = self._carry_out(todo)
+            todo = self._store(appended) if appended else []
+        with self.lock:
+            self.view = self.broker.view(self.clock())
+
+    def _carry_out(self, todo: list[Action]) -> list[Append]:
+        appended = []
+        for action in todo:
+            if isinstance(action, Append):
+                appended.append(action)
+            elif isinstance(action, Found):
+                self.store.roll(action.cluster)
+            else:
+                self.wires.carry_out(action)
+        return appended
+
+    def _store(self, appended: list[Append]) -> list[Action]:
+        """Write, sync, apply; return what is to be told."""
+        event: Event = Unstored()
+        with contextlib.suppress(StorageFull):
+            places = self.store.append([raw for append in appended for raw in append.raws])
+            self.store.sync()
+            event = Stored(places)
+        with self.lock:
+            first = len(self.broker.state.log)
+            actions = self.broker.step(event, self.clock())
+            if isinstance(event, Stored):
+                self.frames.keep(first, [op for append in appended for op in append.ops])
+            self.synced_at = self.clock().clock
+        return actions
+
+
+class CommitThread:
+    """Feeds the rounds from an inbox. `put`: any thread. `stop` and `start`: the owner."""
+
+    def __init__(self, rounds: Rounds, free_bytes: Callable[[], int], on_fatal: Callable[[BaseException], None]) -> None:
+        self.rounds = rounds
+        self._inbox: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._free_bytes, self._on_fatal = free_bytes, on_fatal
+        self._disk_due = 0.0
+        self._thread = threading.Thread(target=self._main, name="commit", daemon=True)
+
+    def start(self) -> None:
+        """Run rounds from now on."""
+        self._thread.start()
+
+    def put(self, event: Event) -> bool:
+        """Offer an event; False when too many wait."""
+        if isinstance(event, Submitted) and self._inbox.qsize() >= limits.INBOX_EVENTS:
+            return False
+        self._inbox.put(event)
+        return True
+
+    def stop(self, timeout: float) -> None:
+        """End after what waits now."""
+        self._inbox.put(None)
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(timeout)
+
+    def _main(self) -> None:
+        try:
+            while self._turn():
+                pass
+        except BaseException as error:
+            log.critical("the commit thread failed: %s", error, exc_info=True)
+            self._on_fatal(error)
+
+    def _turn(self) -> bool:
+        events, go_on = self._gather()
+        events += self._disk_events()
+        self.rounds.run([*events, Tick()])
+        return go_on
+
+    def _gather(self) -> tuple[list[Event], bool]:
+        """All that waits, up to the bound of one commit; (events, whether to go on after them)."""
+        events: list[Event] = []
+        size = 0
+        with contextlib.suppress(queue.Empty):
+            event = self._inbox.get(timeout=_TICK_SECONDS)
+            while event is not None:
+                events.append(event)
+                size += len(event.requests) if isinstance(event, Submitted) else 1
+                if size >= limits.COMMIT_OPS:
+                    break
+                event = self._inbox.get_nowait()
+            else:
+                return events, False
+        return events, True
+
+    def _disk_events(self) -> list[Event]:
+        now = self.rounds.clock().clock
+        if now < self._disk_due:
+            return []
+        self._disk_due = now + _DISK_SECONDS
+        writable = self._free_bytes() > limits.DISK_RESERVE_BYTES
+        if writable == self.rounds.broker.writable:
+            return []
+        log.warning("the disk %s", "has room again" if writable else "is full: publishing is refused, streams go on")
+        return [Writable(writable)]

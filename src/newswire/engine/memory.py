@@ -1,0 +1,243 @@
+"""The seam in memory: the broker core against a list, in the caller's thread. For tests, and proof of the seam.
+
+Brokers of one `MemoryNetwork` reach each other by address, inline and in order; `cut` and `mend` part them. Time stands
+still unless the test gives a clock, so heartbeats happen when `tick` is called.
+"""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from newswire.core import ops
+from newswire.core.broker import Broker, Identity
+from newswire.core.events import (
+    Answer,
+    Answered,
+    Connect,
+    Disconnect,
+    Done,
+    Event,
+    Exit,
+    Failed,
+    Join,
+    Leave,
+    Now,
+    Received,
+    Reply,
+    Send,
+    Submitted,
+    Tick,
+    Wake,
+)
+from newswire.core.members import Row, View
+from newswire.core.reading import Page, Position, Wanted
+from newswire.core.requests import Request
+from newswire.core.state import State
+from newswire.engine.commit import Rounds
+from newswire.engine.reading import follow
+from newswire.engine.seam import Receipt, Woken
+from newswire.errors import BadRequest, NewswireError, Unknown
+
+T = TypeVar("T")
+
+
+class MemoryNetwork:
+    """Carries events between memory engines, one at a time."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.engines: dict[str, MemoryEngine] = {}
+        self._cut: set[frozenset[str]] = set()
+        self._events: deque[tuple[MemoryEngine, Event]] = deque()
+        self._pumping = False
+
+    def cut(self, one: str, other: str) -> None:
+        """Part two addresses."""
+        self._cut.add(frozenset((one, other)))
+
+    def mend(self, one: str, other: str) -> None:
+        """Undo `cut`."""
+        self._cut.discard(frozenset((one, other)))
+
+    def reached(self, one: str, other: str) -> MemoryEngine | None:
+        """The engine at `other`, if `one` reaches it."""
+        return None if frozenset((one, other)) in self._cut else self.engines.get(other)
+
+    def put(self, engine: MemoryEngine, event: Event) -> None:
+        """Queue an event, and run everything that follows from it unless that is going on already."""
+        with self.lock:
+            self._events.append((engine, event))
+            if self._pumping:
+                return
+            self._pumping = True
+            try:
+                while self._events:
+                    target, next_event = self._events.popleft()
+                    target.rounds.run([next_event])
+            finally:
+                self._pumping = False
+
+
+class MemoryLog:
+    """A list that is always durable."""
+
+    def __init__(self) -> None:
+        self.raws: list[bytes] = []
+
+    def append(self, raws: Sequence[bytes]) -> list[tuple[int, int]]:
+        """Keep these; the place is the index."""
+        first = len(self.raws)
+        self.raws += raws
+        return [(place, len(raw)) for place, raw in enumerate(raws, first)]
+
+    def sync(self) -> None:
+        """Nothing to do."""
+
+    def roll(self, cluster: str) -> None:
+        """Nothing to do."""
+
+    def fetch(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Records by place."""
+        return [self.raws[place] for place, _ in places]
+
+
+class MemoryEngine:
+    """`seam.Engine` and `seam.Cluster` without threads or disk."""
+
+    _runs = itertools.count(1)
+
+    def __init__(
+        self,
+        broker_id: str = "1001",
+        *,
+        address: str = "",
+        peers: tuple[str, ...] = (),
+        primary: bool = False,
+        network: MemoryNetwork | None = None,
+        log: MemoryLog | None = None,
+        clock: Callable[[], Now] | None = None,
+        **identity: Any,
+    ) -> None:
+        """`log`: one that an earlier engine wrote, to go on from. `identity`: further fields of `core.broker.Identity`."""
+        self.network = network or MemoryNetwork()
+        self.log = log or MemoryLog()
+        self.address = address or f"127.0.0.1:{5052 + len(self.network.engines) + 1}"
+        self._wake: Callable[[Woken], None] = lambda woken: None
+        state = State()
+        state.replay((ops.decode(raw), place, len(raw)) for place, raw in enumerate(self.log.raws))
+        origin = f"{broker_id}-m{next(self._runs)}"
+        who = Identity(id=broker_id, address=self.address, origin=origin, primary=primary, peers=peers, **identity)
+        broker = Broker(who, state, "memory", settled=True)
+        self.rounds = Rounds(broker, self.log, self, clock or (lambda: Now(0.0, 1_700_000_000_000)))
+        self.exited = False
+        self.network.engines[self.address] = self
+        with self.network.lock:
+            self.rounds.begin()
+
+    # -- seam.Engine --------------------------------------------------------------------------------------------
+
+    def submit(self, requests: Sequence[Request], *, copies: int = 1, timeout: float = 10.0) -> Receipt:
+        """See `seam.Engine`."""
+        result = self._ask(lambda token: Submitted(token, requests, copies, self.rounds.clock().clock + timeout))
+        if not isinstance(result, Done):
+            raise Unknown("no receipt: retry with the same key")
+        return Receipt(result.first, result.last, result.count, result.copies)
+
+    def post(self, requests: Sequence[Request]) -> bool:
+        """See `seam.Engine`."""
+        self.network.put(self, Submitted(None, requests))
+        return True
+
+    def read(self, query: Callable[[State], T]) -> T:
+        """See `seam.Engine`."""
+        with self.rounds.lock:
+            return query(self.rounds.broker.state)
+
+    def follow(self, at: Position, wanted: Wanted, limit: int) -> Page:
+        """See `seam.Engine`."""
+        state = self.rounds.broker.state
+        return follow(state, self.rounds.lock, self.rounds.frames, self.log.fetch, at, wanted, limit)
+
+    def on_wake(self, wake: Callable[[Woken], None]) -> None:
+        """See `seam.Engine`."""
+        self._wake = wake
+
+    def describe(self) -> View:
+        """See `seam.Engine`."""
+        return self.rounds.view
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Leave the network, as a killed process does."""
+        self.network.engines.pop(self.address, None)
+
+    # -- seam.Cluster -------------------------------------------------------------------------------------------
+
+    def join(self, address: str, timeout: float = 10.0) -> Row:
+        """See `seam.Cluster`."""
+        return self._row(self._ask(lambda token: Join(token, address)))
+
+    def leave(self, broker: str, timeout: float = 10.0) -> Row:
+        """See `seam.Cluster`."""
+        return self._row(self._ask(lambda token: Leave(token, broker)))
+
+    def receive(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+        """Memory engines reach each other without HTTP."""
+        raise BadRequest("a broker in memory takes no pushes over HTTP")
+
+    # -- time and wires -----------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Let what time brings happen: heartbeats, deadlines, retention."""
+        self.network.put(self, Tick())
+
+    def carry_out(self, action: Send | Answer | Reply | Wake | Connect | Disconnect | Exit) -> None:
+        """See `commit.Wires`."""
+        match action:
+            case Send():
+                self._send(action)
+            case Answer(token=token):
+                if callable(token):
+                    token(action)
+            case Reply(token=token, result=result):
+                if isinstance(token, queue.SimpleQueue):
+                    token.put(result)
+            case Wake(topics, users, serves):
+                self._wake(Woken(topics, users, serves))
+            case Exit():
+                self.exited = True
+            case _:
+                pass  # links need no opening here
+
+    def _send(self, action: Send) -> None:
+        peer = self.network.reached(self.address, action.address)
+        if peer is None:
+            self.network.put(self, Failed(action.address, action.header.number, detail="cannot be reached"))
+            return
+        places = [(int(self.rounds.broker.state.log.places[row]), 0) for row in action.rows]
+
+        def answered(answer: Answer) -> None:
+            raws = peer.log.fetch([(int(peer.rounds.broker.state.log.places[row]), 0) for row in answer.rows])
+            self.network.put(self, Answered(action.address, answer.header, raws))
+
+        self.network.put(peer, Received(answered, action.header, self.log.fetch(places)))
+
+    def _ask(self, event: Callable[[object], Event]) -> Done | Row | NewswireError:
+        token: queue.SimpleQueue[Done | Row | NewswireError] = queue.SimpleQueue()
+        self.network.put(self, event(token))
+        try:
+            result = token.get_nowait()
+        except queue.Empty:
+            raise Unknown("no answer yet: retry with the same key") from None
+        if isinstance(result, NewswireError):
+            raise result
+        return result
+
+    def _row(self, result: Done | Row | NewswireError) -> Row:
+        if not isinstance(result, Row):
+            raise Unknown("no answer yet: look at the list of replicas")
+        return result
