@@ -1,0 +1,102 @@
+"""deploy/: the unit is one that systemd accepts and finds well guarded, and its settings are ones that the broker knows."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from newswire.cli.main import newswire
+from newswire.cli.options import known_settings, read_file
+from newswire.core import limits
+
+DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
+UNIT = DEPLOY / "newswire.service"
+EXPOSURE_AT_MOST = 2.0  # of 10, as `systemd-analyze security` counts: "OK" ends at 5
+
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+
+
+def unit() -> configparser.RawConfigParser:
+    """The unit file; of a key that stands there several times the last counts."""
+    parser = configparser.RawConfigParser(strict=False)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string(UNIT.read_text())
+    return parser
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """The unit as on a machine where newswire is installed: systemd looks for what ExecStart names."""
+    file = tmp_path / UNIT.name
+    file.write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", UNIT.read_text(), flags=re.MULTILINE))
+    return file
+
+
+@needs_systemd
+def test_systemd_accepts_the_unit(installed: Path) -> None:
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", installed], capture_output=True, text=True, check=False)
+    about_us = [line for line in done.stderr.splitlines() if "newswire" in line]
+    assert (done.returncode, about_us) == (0, [])
+
+
+@needs_systemd
+def test_the_unit_is_well_guarded(installed: Path) -> None:
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", installed], capture_output=True, text=True, check=False
+    )
+    found = re.search(r"exposure level for \S+: ([0-9.]+)", done.stdout)
+    assert found, done.stdout + done.stderr
+    assert float(found[1]) <= EXPOSURE_AT_MOST
+
+
+def test_the_command_is_one_that_exists() -> None:
+    words = unit()["Service"]["ExecStart"].split()
+    assert words[0].endswith("/bin/newswire")
+    command = newswire.commands[words[1]]
+    options = {flag for parameter in command.params for flag in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= options
+
+
+def test_environment_names_settings() -> None:
+    known = {f"NEWSWIRE_{word.upper().replace('-', '_')}" for word in known_settings(newswire)}
+    for name in re.findall(r"^Environment=(NEWSWIRE_\w+)=", UNIT.read_text(), re.MULTILINE):
+        assert name in known or name.removesuffix("_FILE") in known, name
+
+
+def test_streams_fit_into_the_open_files() -> None:
+    assert int(unit()["Service"]["LimitNOFILE"]) > limits.STREAMS_COUNT + limits.CONNECTIONS_COUNT
+
+
+def test_a_wrong_setting_is_not_tried_again() -> None:
+    from newswire.cli import exits
+
+    service = unit()["Service"]
+    assert (service["Restart"], service["RestartPreventExitStatus"]) == ("always", str(exits.USAGE))
+
+
+def test_the_settings_of_two_brokers_fit_together() -> None:
+    one, two = (read_file(DEPLOY / f"broker-{id}.toml", known_settings(newswire)) for id in ("1001", "1002"))
+    assert (one["broker_id"], two["broker_id"]) == ("1001", "1002")
+    assert (one["primary"], two["primary"]) == (True, False)
+    assert (one["peers"], two["peers"]) == ([two["advertise"]], [one["advertise"]])
+    assert one["insecure"] is two["insecure"] is True
+
+
+def test_the_settings_are_accepted() -> None:
+    from newswire.cli.broker import settings_of
+
+    for id in ("1001", "1002"):
+        values = read_file(DEPLOY / f"broker-{id}.toml", known_settings(newswire))
+        context = newswire.commands["broker"].make_context("broker", [], default_map=values)
+        given = {name: value for name, value in context.params.items() if name not in ("menu", "config")}
+        assert settings_of(**given).id == id
+
+
+def test_the_readme_names_files_that_exist() -> None:
+    for name in re.findall(r"deploy/([\w.-]+)", (DEPLOY / "README.md").read_text()):
+        assert (DEPLOY / name).is_file(), name
