@@ -1,0 +1,7 @@
+"""The HTTP surface (API.md, HTTP): a Flask application over the engine's seam."""
+
+from __future__ import annotations
+
+from newswire.web.app import create_app
+
+__all__ = ["create_app"]

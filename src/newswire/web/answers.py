@@ -1,0 +1,88 @@
+"""Answers: JSON for what went well, RFC 9457 problems for everything else, also for what Flask itself refuses.
+
+A caller that got a status of 400 or more finds `code` (a word of `errors.TABLE`) and `detail` (what to do) in it. What
+nobody foresaw is logged with its traceback and answered as `internal`, without a word of what happened inside.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+import msgspec
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from newswire import escape
+from newswire.core import limits
+from newswire.errors import BadRequest, NewswireError, NotFound, Refused, TooLarge
+
+JSON: Final = "application/json"  # no charset: JSON is UTF-8 (RFC 8259, 8.1)
+PROBLEM: Final = "application/problem+json"
+
+_log = logging.getLogger(__name__)
+_encode: Final = msgspec.json.Encoder(enc_hook=str).encode
+_UNFORESEEN: Final = "the broker met an error that nobody foresaw, its log has the details: try again, or another broker"
+_RETRY_AFTER: Final = {
+    429: limits.RETRY_AFTER_LIMIT_SECONDS,
+    503: limits.RETRY_AFTER_SECONDS,
+    507: limits.RETRY_AFTER_LIMIT_SECONDS,
+}
+
+
+def answer(value: object, status: int = 200) -> Response:
+    """Answer `value` as JSON."""
+    return Response(_encode(value), status, content_type=JSON)
+
+
+def problem(error: NewswireError) -> Response:
+    """Answer `error`; where trying again is right, say when."""
+    response = Response(_encode(error.problem()), error.status, content_type=PROBLEM)
+    seconds = _RETRY_AFTER.get(error.status)
+    if seconds is not None:
+        response.headers["Retry-After"] = str(seconds)
+    return response
+
+
+def shown(text: str, most: int = 40) -> str:
+    """What a stranger sent, fit to stand in a sentence on a terminal: cut, its control characters escaped."""
+    return escape.line(text if len(text) <= most else text[:most] + "...")
+
+
+def install(app: Flask) -> None:
+    """Make `app` answer every error as a problem."""
+    app.register_error_handler(NewswireError, _refused)
+    app.register_error_handler(HTTPException, _refused_by_flask)
+    app.register_error_handler(Exception, _unforeseen)
+
+
+def _refused(error: NewswireError) -> Response:
+    if error.status == 500:
+        _log.error("%s %r: %s", request.method, request.path, error.detail)
+    return problem(error)
+
+
+def _refused_by_flask(error: HTTPException) -> Response:
+    response = problem(_as_ours(error))
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
+    return response
+
+
+def _as_ours(error: HTTPException) -> NewswireError:
+    if isinstance(error, MethodNotAllowed):
+        allowed = " or ".join(sorted(error.valid_methods or ()))
+        return Refused(f"this address takes {allowed}", code="wrong-method")
+    if error.code == 404:
+        return NotFound(
+            "there is nothing at this address: publish with POST /publish, subscribe with POST /subscribe, read at /stream"
+        )
+    if error.code == 413:
+        return TooLarge("the body is too large")
+    return BadRequest("the request cannot be read: check its address and headers")
+
+
+def _unforeseen(error: Exception) -> Response:
+    # the path alone: queries and bodies never reach a log (RELIABILITY 2)
+    _log.error("unforeseen error in %s %r", request.method, request.path, exc_info=error)
+    return problem(NewswireError(_UNFORESEEN))

@@ -1,0 +1,45 @@
+"""Who may be served here at all: a broker that starts, catches up, leaves or was removed sends its clients on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from newswire.core.state import State
+from newswire.engine.seam import Engine
+from newswire.errors import NewswireError, NotRegistered, NotStored, Unavailable
+
+T = TypeVar("T")
+
+
+def serving(engine: Engine) -> Callable[[], None]:
+    """A check to run before each request of a blueprint: raises `not-ready` while this broker serves no clients."""
+
+    def check() -> None:
+        view = engine.describe()
+        if not view.serves:
+            raise Unavailable(f"{view.why_not or 'this broker does not serve now'}: try another broker, or again in a second")
+
+    return check
+
+
+def unknown_user(engine: Engine, user: str) -> NewswireError:
+    """What to raise for a user without a subscription: final only while every member is in sync (RELIABILITY H27)."""
+    if engine.describe().all_in_sync:
+        return NotRegistered(not_registered(user))
+    return NotStored(may_be_known(user))
+
+
+def not_registered(user: str) -> str:
+    """The sentence for a user whom no broker knows."""
+    return f"{user} is not registered for any topic: subscribe first, POST /subscribe?username={user}&topic=..."
+
+
+def may_be_known(user: str) -> str:
+    """The sentence for a user whom a broker that is away may know."""
+    return f"{user} is not registered here, but a broker that is away may know better: try again, or another broker"
+
+
+def patterns_of(user: str) -> Callable[[State], tuple[str, ...]]:
+    """The query for what `user` is subscribed to."""
+    return lambda state: state.patterns_of(user)

@@ -1,0 +1,41 @@
+"""`/livez` and `/readyz`: is the process alive, and should clients be sent to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response
+
+from newswire.engine.seam import Engine, View
+from newswire.errors import NewswireError, StorageFull, Unavailable
+from newswire.web.answers import answer, problem
+
+
+def routes(engine: Engine) -> Blueprint:
+    """The routes of health checks; they answer HEAD too, as load balancers like it."""
+    blueprint = Blueprint("health", __name__)
+
+    @blueprint.route("/livez", methods=["GET", "HEAD"])
+    def livez() -> Response:
+        return answer({"message": "alive"})
+
+    @blueprint.route("/readyz", methods=["GET", "HEAD"])
+    def readyz() -> Response:
+        view = engine.describe()
+        error = why_not_ready(view)
+        if error is not None:
+            return problem(error)
+        return answer({"message": "ready", "ready": True, "degraded": list(view.degraded)})
+
+    return blueprint
+
+
+def why_not_ready(view: View) -> NewswireError | None:
+    """What another broker would do better now, None when nothing: `degraded` alone takes no broker out of rotation."""
+    known: dict[str, Any] = {"ready": False, "degraded": list(view.degraded)}
+    if not view.serves:
+        return Unavailable(f"{view.why_not or 'this broker does not serve now'}: send clients to another broker", **known)
+    if not view.writable:
+        detail = "this broker cannot write to its disk: make room on it, and send clients to another broker meanwhile"
+        return StorageFull(detail, code="not-ready", **known)
+    return None

@@ -1,0 +1,100 @@
+"""Reading without a stream: `GET /messages`, a page of what a user is subscribed to, and `GET /topics`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+from flask import Blueprint, Response, request
+
+from newswire.core import event_id, limits
+from newswire.core.event_id import EventId
+from newswire.core.opening import Opening, open_page
+from newswire.core.sse import message_object, rfc3339
+from newswire.core.topics import check_pattern, check_username
+from newswire.engine.seam import Engine, Entry
+from newswire.errors import BadRequest, NewswireError, NotFound
+from newswire.web import bodies, drafts, times
+from newswire.web.answers import answer
+from newswire.web.gate import patterns_of, serving, unknown_user
+
+_WHOLE: Final = re.compile(r"[0-9]{1,9}")
+
+
+def routes(engine: Engine, clock: Callable[[], float]) -> Blueprint:
+    """The routes that read."""
+    blueprint = Blueprint("messages", __name__)
+    blueprint.before_request(serving(engine))
+
+    @blueprint.get("/messages")
+    def messages() -> Response:
+        given = bodies.text(bodies.query(request.environ), "username", optional=("topic", "since", "limit"))
+        user, limit = check_username(given["username"]), _limit(given)
+        topic = check_pattern(given["topic"]) if "topic" in given else None
+        since = _since(given["since"], clock()) if "since" in given else None
+        opening = engine.read(lambda state: open_page(state, user, topic, since))
+        if opening is None:
+            raise _nothing_there(engine, user, topic)
+        entries, more = read_page(engine, opening, limit)
+        return answer({"messages": [_shown(entry) for entry in entries], "more": more})
+
+    @blueprint.get("/topics")
+    def topics() -> Response:
+        bodies.only(bodies.query(request.environ), ())
+        rows = engine.read(lambda state: state.topics())
+        return answer([{"topic": r.topic, "messages": r.messages, "last": rfc3339(r.last) if r.last else None} for r in rows])
+
+    return blueprint
+
+
+def read_page(engine: Engine, opening: Opening, limit: int) -> tuple[list[Entry], bool]:
+    """At most `limit` entries, fewer where they are big, and whether more are due at once (one is read to know)."""
+    at, wanted = opening.position, opening.wanted
+    entries: list[Entry] = []
+    size = 0
+    while True:
+        page = engine.follow(at, wanted, min(limit + 1 - len(entries), limits.STREAM_PAGE_MESSAGES))
+        for entry in page.entries:
+            if not isinstance(entry, Entry):
+                continue
+            if len(entries) == limit or size > limits.PAGE_BYTES:
+                return entries, True
+            entries.append(entry)
+            size += len(entry.message.data)
+        if not page.more:
+            return entries, False
+        at, wanted = page.position, page.wanted
+
+
+def _since(text: str, now: float) -> EventId | int:
+    found = event_id.parse(text)
+    if found is not None:
+        return found
+    if event_id.is_message_id(text):
+        raise BadRequest("this is the id of a message: `since` takes its `event_id`", code="bad-event-id")
+    at = times.moment(text, now)
+    if at is None:
+        raise BadRequest(f"`since` must be an event id, {times.FORMS}", code="bad-time")
+    return at
+
+
+def _limit(given: Mapping[str, str]) -> int:
+    text = given.get("limit")
+    if text is None:
+        return limits.PAGE_DEFAULT_MESSAGES
+    return drafts.whole("limit", int(text) if _WHOLE.fullmatch(text) else text, 1, limits.PAGE_MESSAGES)
+
+
+def _shown(entry: Entry) -> dict[str, Any]:
+    of_page = msgspec.structs.replace(entry.event_id, of_page=True)
+    return message_object(entry.message, str(of_page))
+
+
+def _nothing_there(engine: Engine, user: str, topic: str | None) -> NewswireError:
+    if not engine.read(patterns_of(user)):
+        return unknown_user(engine, user)
+    return NotFound(
+        f"{user} is not subscribed to {topic}: GET /subscriptions?username={user} says to what", code="no-subscription"
+    )

@@ -1,0 +1,85 @@
+"""`POST /publish`: one message, or a batch of them as NDJSON, all or none (API.md)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Blueprint, Response, request
+
+from newswire.config import Settings
+from newswire.core import limits
+from newswire.core.requests import Publish
+from newswire.engine.seam import Engine
+from newswire.errors import BadRequest, NewswireError
+from newswire.web import bodies, drafts
+from newswire.web.answers import answer
+from newswire.web.bodies import Environ, Fields
+from newswire.web.gate import serving
+
+_MOST_COPIES: Final = limits.PEERS_COUNT
+_KEY_HEADER: Final = "HTTP_IDEMPOTENCY_KEY"
+
+
+def routes(engine: Engine, settings: Settings) -> Blueprint:
+    """The route that publishes."""
+    blueprint = Blueprint("publish", __name__)
+    blueprint.before_request(serving(engine))
+
+    @blueprint.post("/publish")
+    def publish() -> Response:
+        environ = request.environ
+        if bodies.content_type(environ) == bodies.NDJSON:
+            given = drafts.from_text(bodies.query(environ))
+            copies = _copies(given, settings.min_copies)
+            return _publish_batch(engine, batch(environ, given), copies)
+        given = bodies.fields(environ, drafts.from_text)
+        copies = _copies(given, settings.min_copies)
+        return _publish_one(engine, single(environ, given), copies)
+
+    return blueprint
+
+
+def single(environ: Environ, given: Fields) -> Publish:
+    """The one message of a request; its key may stand in the header that is usual for it."""
+    header = environ.get(_KEY_HEADER)
+    if header is not None and given.setdefault("key", header) != header:
+        raise BadRequest("`key` and the header Idempotency-Key differ: give one of them", code="double-field")
+    return drafts.publish(given)
+
+
+def batch(environ: Environ, given: Fields) -> list[Publish]:
+    """The messages of an NDJSON body; what the query gives stands for every line. Raises with the number of a bad line."""
+    if "key" in given or _KEY_HEADER in environ:
+        raise BadRequest("one `key` cannot stand for a batch: give each line its own, or none", code="bad-field")
+    body = bodies.read(environ, limits.BATCH_BYTES)
+    messages = [_of_line(number, line, given) for number, line in bodies.json_lines(body)]
+    if not messages:
+        raise BadRequest("the batch holds no message: send one JSON object a line", code="bad-body")
+    return messages
+
+
+def _of_line(number: int, line: bytes, given: Fields) -> Publish:
+    try:
+        more = bodies.json_object(line)
+        return drafts.publish(bodies.merged(given, more) if given else more)
+    except NewswireError as error:
+        code = "bad-line" if error.code == "bad-body" else error.code
+        raise type(error)(f"line {number}: {error.detail}", code=code, line=number) from None
+
+
+def _publish_one(engine: Engine, message: Publish, copies: int) -> Response:
+    receipt = engine.submit((message,), copies=copies, timeout=limits.RECEIPT_SECONDS)
+    told = f"Published topic {message.topic} data {message.data or message.title}"
+    return answer({"message": told, "id": receipt.first, "copies": receipt.copies})
+
+
+def _publish_batch(engine: Engine, messages: list[Publish], copies: int) -> Response:
+    receipt = engine.submit(messages, copies=copies, timeout=limits.RECEIPT_SECONDS)
+    count = len(messages)
+    told = f"Published {count} message{'s' if count != 1 else ''}"
+    return answer({"message": told, "count": count, "first": receipt.first, "last": receipt.last, "copies": receipt.copies})
+
+
+def _copies(given: Fields, least: int) -> int:
+    """Take `copies` out of `given`: never fewer than the broker was told to ask for."""
+    return max(least, drafts.whole("copies", given.pop("copies"), 1, _MOST_COPIES)) if "copies" in given else least
