@@ -1,0 +1,31 @@
+"""The client library: `from newswire import Publisher, Subscriber`.
+
+Publisher("10.0.0.1:5053,10.0.0.2:5053").publish("finance.closing", "up 2 %")
+
+with Subscriber(["10.0.0.1:5053"], "alice") as alice, alice.stream() as stream:
+    for item in stream: ...
+"""
+
+from __future__ import annotations
+
+from newswire.client.answers import BatchReceipt, ConnectionState, Gap, Look, Message, Page, Receipt, Row, Subscription
+from newswire.client.cluster import Cluster
+from newswire.client.publisher import Publisher
+from newswire.client.stream import Stream
+from newswire.client.subscriber import Subscriber
+
+__all__ = [
+    "BatchReceipt",
+    "Cluster",
+    "ConnectionState",
+    "Gap",
+    "Look",
+    "Message",
+    "Page",
+    "Publisher",
+    "Receipt",
+    "Row",
+    "Stream",
+    "Subscriber",
+    "Subscription",
+]

@@ -1,0 +1,219 @@
+"""The brokers as one: a call goes to the primary, and on to the others until one has answered it or time is up."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+
+from newswire.client.answers import Look, Row
+from newswire.client.failover import Brokers, Verdict, perhaps_done, verdict
+from newswire.client.transport import Answer, Call, Transport, Unreached
+from newswire.core import limits
+from newswire.errors import NewswireError, NoBroker, Unknown
+
+_ROWS = Call("GET", "/list_replicas")
+
+
+class Cluster:
+    """The way to the brokers. One thread; Publisher and Subscriber hold one each.
+
+    `brokers`: HOST:PORT (or a URL without path), the one to try first first; others are learned from whoever answers.
+    `timeout`: seconds for all tries of a call. `verify`: as in requests, for https. `clock` is monotonic seconds, `sleep`
+    waits, `chance` gives 0 to 1.
+    """
+
+    def __init__(
+        self,
+        brokers: str | Sequence[str],
+        *,
+        timeout: float = limits.CLIENT_DEADLINE_SECONDS,
+        token: str | None = None,
+        verify: bool | str = True,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.brokers = Brokers(brokers)
+        self.timeout = timeout
+        self.clock, self.sleep, self.chance = clock, sleep, chance
+        self.current = ""  # who answered last
+        scheme = "https" if self.brokers.configured[0].startswith("https://") else "http"
+        self.transport = Transport(token=token, verify=verify, scheme=scheme)
+
+    # -- what menus show
+
+    def look(self) -> Look:
+        """Ask who is there. Raises NoBroker."""
+        self._learn(self.request(_ROWS, refresh=False))
+        for _ in self.brokers.addresses():
+            primary = self.brokers.ours(self.brokers.look(self.clock()).primary)
+            if primary == self.current:
+                break
+            # another broker's word: its peers take some seconds to see that it is gone
+            with suppress(Unreached):
+                self.ask_rows(primary)
+        return self.brokers.look(self.clock())
+
+    def nodes(self) -> list[Row]:
+        """A row a broker, primary first. Raises NoBroker."""
+        return sorted(self.look().rows, key=lambda row: (not row.is_primary, row.id))
+
+    def primary(self) -> str:
+        """The address of the primary. Raises NoBroker."""
+        return self.look().primary
+
+    def url_for(self, path: str, params: Mapping[str, str | int] | None = None) -> str:
+        """The URL of `path` at the broker that a call would go to now, as menus show it and browsers open it."""
+        address = self.brokers.choose(self.clock()) or self.brokers.configured[0]
+        return self.transport.url(address, path, params)
+
+    # -- calls
+
+    def request(
+        self,
+        call: Call,
+        *,
+        seconds: float | None = None,
+        try_seconds: float = limits.CLIENT_TRY_SECONDS,
+        done: str = "",
+        refresh: bool = True,
+    ) -> Answer:
+        """Send `call` until a broker has carried it out; the answer's status is 2xx.
+
+        `done`: an error code that, after a try of unknown outcome, tells that this try did it. Raises what a broker
+        refused with; NoBroker: no broker was reached, certainly nothing was done; Unknown: perhaps it was done.
+        """
+        if refresh:
+            self.refresh()
+        tries = _Tries(call, self.clock() + (self.timeout if seconds is None else seconds), done)
+        while True:
+            now = self.clock()
+            address = self.brokers.choose(now, tries.short.keys())
+            if address is None:
+                self._rest(tries, now)
+            elif now >= tries.end and tries.reasons:
+                raise tries.gave_up()
+            else:
+                answer = self._try(address, tries, min(try_seconds, self._share(tries.end - now)))
+                if answer is not None:
+                    return answer
+
+    def ask_rows(self, address: str) -> None:
+        """Learn the rows from the broker at `address`. Raises Unreached, after taking note of it.
+
+        A broker that refuses to tell them is taken as having told nothing new, so that it is not asked all the time.
+        """
+        try:
+            answer = self.transport.send(address, _ROWS, limits.CLIENT_SIDE_SECONDS)
+            if verdict(answer.status, answer.code) is Verdict.ELSEWHERE:
+                raise Unreached(answer.error().detail, perhaps=False)
+            if answer.status == 200:
+                self._learn(answer)
+            else:
+                self.brokers.looked(self.clock())
+        except NewswireError as error:
+            self.failed(address)
+            raise Unreached(error.detail, perhaps=False) from None
+        except Unreached as error:
+            self.unreached(address, error)
+            raise
+
+    def refresh(self) -> None:
+        """Ask who served us last for the rows, if they are old: so we come to know new brokers, and go home."""
+        if self.current and self.brokers.stale(self.current, self.clock(), 0.0):
+            with suppress(Unreached):
+                self.ask_rows(self.current)
+
+    def failed(self, address: str, least: float = 0.0) -> None:
+        """Take note that a broker failed."""
+        self.brokers.failed(address, self.clock(), self.chance(), least)
+
+    def unreached(self, address: str, error: Unreached) -> None:
+        """Take note that a broker failed by not answering."""
+        self.failed(address, limits.CLIENT_HUNG_SECONDS if error.silent else 0.0)
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self.transport.close()
+
+    def _share(self, left: float) -> float:
+        """The seconds of those left that one try may use: with a second broker, half, so that it too gets a try."""
+        return max(left if len(self.brokers.addresses()) == 1 else left / 2, limits.BACKOFF_FIRST_SECONDS)
+
+    def _try(self, address: str, tries: _Tries, seconds: float) -> Answer | None:
+        try:
+            answer = self.transport.send(address, tries.call, seconds)
+        except Unreached as error:
+            self.unreached(address, error)
+            tries.unreached(address, error)
+            return None
+        return self._judge(answer, tries)
+
+    def _judge(self, answer: Answer, tries: _Tries) -> Answer | None:
+        """Return an answer that settles the call, raise one that refuses it; None: try on."""
+        meant = verdict(answer.status, answer.code)
+        if meant is Verdict.ELSEWHERE:
+            self.failed(answer.broker, answer.retry_after or 0.0)
+            tries.answered(answer)
+            return None
+        self.brokers.answered(answer.broker)
+        self.current = answer.broker
+        if meant is Verdict.DONE or (tries.perhaps and tries.done == answer.code != ""):
+            return answer
+        if meant is Verdict.FINAL:
+            raise answer.error()
+        tries.answered(answer)
+        if meant is Verdict.SHORT:
+            tries.short[answer.broker] = answer
+        else:
+            self._slow_down(answer, tries)
+        return None
+
+    def _slow_down(self, answer: Answer, tries: _Tries) -> None:
+        until = self.clock() + (limits.BACKOFF_MOST_SECONDS if answer.retry_after is None else answer.retry_after)
+        self.brokers.hold(until)
+        if until >= tries.end:
+            raise answer.error()
+
+    def _rest(self, tries: _Tries, now: float) -> None:
+        """Wait until some broker may be tried again. Raises when that is too late, or when none is left to be asked."""
+        if tries.short:
+            raise [*tries.short.values()][-1].error()
+        wait = self.brokers.wait(now)
+        if now + wait >= tries.end:
+            raise tries.gave_up()
+        self.sleep(wait)
+
+    def _learn(self, answer: Answer) -> None:
+        rows: list[Row] = answer.read(list[Row])
+        self.current = answer.broker
+        self.brokers.answered(answer.broker)
+        self.brokers.learn(answer.broker, rows, self.clock())
+
+
+class _Tries:
+    """What came of the tries of one call so far."""
+
+    def __init__(self, call: Call, end: float, done: str) -> None:
+        self.call, self.end, self.done = call, end, done
+        self.reasons: dict[str, str] = {}
+        self.short: dict[str, Answer] = {}
+        self.perhaps = False
+
+    def unreached(self, address: str, error: Unreached) -> None:
+        self.reasons[address] = error.reason
+        self.perhaps |= error.perhaps
+
+    def answered(self, answer: Answer) -> None:
+        self.reasons[answer.broker] = answer.error().detail
+        self.perhaps |= perhaps_done(answer.status, answer.code)
+
+    def gave_up(self) -> NewswireError:
+        said = "; ".join(f"{address}: {reason}" for address, reason in self.reasons.items()) or "all are resting after failures"
+        if self.perhaps and self.call.method != "GET":
+            return Unknown(
+                f"no broker answered in time ({said}): perhaps it was done; to repeat it, with the same key, is safe"
+            )
+        return NoBroker(f"no broker could serve this ({said}): check that one runs there and try again")

@@ -1,0 +1,316 @@
+"""A stream that outlives its connections: an iterator of messages (and gaps) that goes on until it is told to stop.
+
+One thread, the one that iterates, does everything: it reads, acknowledges, looks whether the primary is back, connects
+again. `close()` and the `stop` event of other threads only end the connection under it. The order inside `__next__`:
+
+    the last item counts as taken -> acknowledge, if due -> an event that was read but not looked at, if there is one
+    -> home to the primary, if it is back -> read (blocks), or connect
+
+Between two reads at most a keepalive interval passes, so what is due is late by no more than that. Going home opens the
+stream at the primary before it leaves the other broker: what the old connection still held is sent again by the new one.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator
+from types import TracebackType
+
+from newswire.client.answers import ConnectionState
+from newswire.client.cluster import Cluster
+from newswire.client.intake import Acks, Intake, Item, Moved, Opened, Unreadable
+from newswire.client.transport import Answer, Call, Incoming, Unreached, form
+from newswire.core import limits, topics
+from newswire.core.sse import Event
+from newswire.errors import BadRequest, NewswireError
+
+_FINAL = (400, 401, 403)  # API.md, Stream: everything else is "not now"
+_STOP_POLL_SECONDS = 0.25
+
+
+class Stream(Iterator[Item]):
+    """Iterate to get what is published. Made by `Subscriber.stream`; one thread iterates, any thread may close.
+
+    Use it in a `with` block: leaving it counts the last item as taken, leaving it by an exception does not.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        username: str,
+        *,
+        ack: Acks = True,
+        last_event_id: str | None = None,
+        stop: threading.Event | None = None,
+        on_state: Callable[[ConnectionState], None] | None = None,
+        silence: float = limits.CLIENT_SILENCE_SECONDS,
+        pause: Callable[[float], object] | None = None,
+    ) -> None:
+        self._cluster, self._brokers = cluster, cluster.brokers
+        self._username = username
+        self._intake = Intake(_checked(last_event_id or ""), ack)
+        self._on_state = on_state
+        self._silence = silence
+        self._closing = threading.Event()
+        self._pause = pause or self._closing.wait
+        self._lock = threading.Lock()  # guards _incoming against close() of another thread
+        self._incoming: Incoming | None = None
+        self._events: deque[Event] = deque()
+        self._aim = ""  # where a leaving broker sent us
+        self._thread: int | None = None
+        self._heard = cluster.clock()
+        self._patience = cluster.chance()  # of this stream, between two looks: drawn anew after each
+        if stop is not None:
+            threading.Thread(target=_watch, args=(stop, weakref.ref(self)), name="newswire-stop", daemon=True).start()
+
+    # -- the program's side
+
+    def __iter__(self) -> Stream:
+        return self
+
+    def __next__(self) -> Item:
+        """Wait for the next item; StopIteration after `close` or `stop`. Raises BadRequest, Refused, NotRegistered: final."""
+        self._thread = threading.get_ident()
+        self._intake.next()
+        while not self._closing.is_set():
+            item = self._look_at_events()
+            if item is not None:
+                return item
+            self._acknowledge()
+            self._go_home()
+            self._read_or_connect()
+        self._finish()
+        raise StopIteration
+
+    def taken(self, item: Item) -> None:
+        """Say that the program is done with `item` and all before it (`ack="manual"`)."""
+        self._intake.taken(item)
+        self._acknowledge()
+
+    def close(self) -> None:
+        """End the stream. In the thread that iterates, the last item counts as taken; in another, `__next__` ends at once."""
+        self._end()
+        if self._thread in (None, threading.get_ident()):
+            self._intake.next()
+            self._finish()
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._end()
+            self._finish()
+
+    @property
+    def last_event_id(self) -> str:
+        """The place behind what was taken: what a later stream may start from."""
+        return self._intake.resume
+
+    # -- events
+
+    def _look_at_events(self) -> Item | None:
+        while self._events:
+            try:
+                got = self._intake.receive(self._events.popleft())
+            except Unreadable as error:
+                self._lost(f"sent an event that cannot be read ({error})")
+                return None
+            if isinstance(got, Moved):
+                self._move(got)
+            elif isinstance(got, Opened):
+                self._live()
+            elif got is not None:
+                return got
+        return None
+
+    def _live(self) -> None:
+        broker = self._at()
+        self._brokers.answered(broker)
+        self._tell("live", broker, f"live at {self._name(broker)}")
+
+    def _move(self, moved: Moved) -> None:
+        self._drop(limits.RETRY_MILLISECONDS / 1000)
+        try:
+            self._aim = topics.check_address(moved.to)
+        except BadRequest:  # it named nobody, or nothing that can be connected to
+            self._aim = ""
+        to = self._name(self._aim) if self._aim else "another broker"
+        self._tell("moving", self._aim, f"the broker is leaving, moving to {to}")
+
+    # -- the connection
+
+    def _read_or_connect(self) -> None:
+        if self._incoming is None:
+            self._connect()
+            return
+        try:
+            events = self._incoming.read()
+        except Unreached as error:
+            self._lost(error.reason, silent=error.silent)
+            return
+        if events is None:
+            self._lost("the broker ended the stream")
+            return
+        self._heard = self._cluster.clock()
+        self._events.extend(events)
+
+    def _connect(self) -> None:
+        now = self._cluster.clock()
+        broker, self._aim = self._aim or self._brokers.choose(now), ""
+        if broker is None:
+            wait = self._brokers.wait(now)
+            self._tell("waiting", "", f"no broker can be reached, trying again in {wait:.1f} s")
+            self._pause(wait)
+            return
+        try:
+            self._use(self._open(broker))
+        except Unreached as error:
+            self._tell("lost", broker, f"{self._name(broker)}: {error.reason}")
+
+    def _open(self, broker: str) -> Incoming:
+        """Open the stream at `broker`. Raises Unreached, after taking note of it, and the error that is final.
+
+        The rows are asked for first: a broker that hangs is found out within the time of a small question, and the
+        other brokers are known by the time this one fails.
+        """
+        self._cluster.ask_rows(broker)
+        params = {"username": self._username, "format": "json", "ack": "client"}
+        resume = self._intake.resume
+        headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity", "Cache-Control": "no-cache"}
+        if resume:
+            headers["Last-Event-ID"] = resume
+        call = Call("GET", "/stream", params, headers=headers)
+        try:
+            incoming = _opened(self._cluster.transport.open(broker, call, self._silence, resume))
+        except Unreached as error:
+            self._cluster.unreached(broker, error)
+            raise
+        if resume:
+            self._intake.acked(resume, self._cluster.clock())  # the broker counts it as one
+        return incoming
+
+    def _use(self, incoming: Incoming) -> None:
+        self._drop()
+        self._heard = self._cluster.clock()
+        with self._lock:
+            self._incoming = incoming
+            if self._closing.is_set():
+                incoming.interrupt()
+
+    def _drop(self, rest: float | None = None) -> None:
+        """Close the connection; its broker rests if it failed."""
+        with self._lock:
+            incoming, self._incoming = self._incoming, None
+        self._events.clear()
+        if incoming is not None:
+            incoming.close()
+            if rest is not None:
+                self._cluster.failed(incoming.broker, max(rest, (incoming.reader.retry or 0) / 1000))
+
+    def _lost(self, reason: str, *, silent: bool = False) -> None:
+        if self._closing.is_set():  # our own doing
+            self._drop()
+            return
+        broker = self._at()
+        self._drop(limits.CLIENT_HUNG_SECONDS if silent else 0.0)
+        self._tell("silent" if silent else "lost", broker, f"{self._name(broker)}: {reason}")
+
+    def _go_home(self) -> None:
+        """Leave for the primary if it is back. A quiet moment: nothing that was read waits to be looked at."""
+        here, now = self._at(), self._cluster.clock()
+        if not here or not self._brokers.stale(here, now, self._patience):
+            return
+        self._patience = self._cluster.chance()
+        try:
+            self._cluster.ask_rows(here)
+            home = self._brokers.better(here, now)
+            if home is not None:
+                incoming = self._open(home)
+                self._tell("moving", home, f"the primary is back, moving to {self._name(home)}")
+                self._use(incoming)
+        except (Unreached, NewswireError):  # stay: if this broker is gone too, the stream tells
+            self._brokers.looked(now)
+
+    # -- acknowledgement
+
+    def _acknowledge(self) -> None:
+        event_id, broker = self._intake.due(self._cluster.clock()), self._at() or self._cluster.current
+        if event_id and broker:
+            self._send_ack(event_id, broker)
+
+    def _send_ack(self, event_id: str, broker: str) -> bool:
+        body, kind = form({"username": self._username, "id": event_id})
+        try:
+            answer = self._cluster.transport.send(broker, Call("POST", "/ack", {}, body, kind), limits.CLIENT_SIDE_SECONDS)
+        except Unreached:
+            self._intake.not_acked(self._cluster.clock())
+            return False
+        if answer.status < 500 and answer.status not in (408, 429):
+            self._intake.acked(event_id, self._cluster.clock())  # taken, or refused for good: asking again is no use
+            return True
+        self._intake.not_acked(self._cluster.clock())
+        return False
+
+    def _finish(self) -> None:
+        """Say what was taken before the program leaves, here or, if this broker is gone, at another; then close."""
+        event_id, here = self._intake.due(float("inf")), self._at() or self._cluster.current
+        if event_id:
+            others = [a for a in self._brokers.addresses() if a != here]
+            for broker in [here, *others[:1]]:
+                if broker and self._send_ack(event_id, broker):
+                    break
+        self._drop()
+
+    # -- ends
+
+    def _end(self) -> None:
+        self._closing.set()
+        with self._lock:
+            if self._incoming is not None:
+                self._incoming.interrupt()
+
+    def _at(self) -> str:
+        return self._incoming.broker if self._incoming is not None else ""
+
+    def _name(self, broker: str) -> str:
+        broker_id = self._brokers.id_of(broker)
+        return f"{broker_id} ({broker})" if broker_id else broker
+
+    def _tell(self, kind: str, broker: str, detail: str) -> None:
+        if self._on_state is not None:
+            since = self._heard if kind == "silent" else self._cluster.clock()
+            self._on_state(ConnectionState(kind, broker, self._brokers.id_of(broker), detail, since))
+
+
+def _opened(opened: Incoming | Answer) -> Incoming:
+    """The stream, unless the broker answered with something else: that is final, or counts as not reached."""
+    if isinstance(opened, Incoming):
+        return opened
+    if opened.status in _FINAL:
+        raise opened.error()
+    raise Unreached(opened.error().detail, perhaps=False)
+
+
+def _checked(last_event_id: str) -> str:
+    """Return an event id if it can travel in a header at all; whether it can be read is the broker's affair."""
+    if len(last_event_id) > limits.EVENT_ID_CHARS or not last_event_id.isascii() or not last_event_id.isprintable():
+        raise BadRequest("an event id is what a stream gave as `event_id`", code="bad-event-id")
+    return last_event_id
+
+
+def _watch(stop: threading.Event, of: weakref.ref[Stream]) -> None:
+    """End the stream when `stop` is set; holds no reference, so that a stream that was dropped can go."""
+    while True:
+        stopped = stop.wait(_STOP_POLL_SECONDS)
+        stream = of()
+        if stream is None or stream._closing.is_set():
+            return
+        if stopped:
+            stream._end()
+            return
+        del stream

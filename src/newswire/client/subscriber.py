@@ -1,0 +1,132 @@
+"""Subscribe, read and acknowledge as one user."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+
+from newswire.client.answers import ConnectionState, Page, Row, Subscription
+from newswire.client.cluster import Cluster
+from newswire.client.intake import Acks, Item
+from newswire.client.stream import Stream
+from newswire.client.transport import Answer, Call, form
+from newswire.core import limits, topics
+from newswire.errors import BadRequest
+
+
+class Subscriber:
+    """One user's subscriptions and streams, at whichever broker serves, the primary first. One thread.
+
+    `timeout`: seconds for all tries of a call. `silence`: seconds without a byte after which a stream is dead.
+    """
+
+    def __init__(
+        self,
+        brokers: str | Sequence[str],
+        username: str,
+        *,
+        timeout: float = limits.CLIENT_DEADLINE_SECONDS,
+        silence: float = limits.CLIENT_SILENCE_SECONDS,
+        token: str | None = None,
+        verify: bool | str = True,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.username = topics.check_username(username)
+        wait = sleep or time.sleep
+        self.cluster = Cluster(brokers, timeout=timeout, token=token, verify=verify, clock=clock, sleep=wait, chance=chance)
+        self._silence = silence
+        self._pause = sleep
+        self._stream: Stream | None = None
+
+    def subscribe(self, topic: str, since: str | None = None) -> str:
+        """Subscribe to a topic or pattern, from now on, or from `since`: `earliest`, a duration, an RFC 3339 time.
+
+        Returns the broker's sentence. Subscribing again changes nothing.
+        """
+        return self._post("/subscribe", {"topic": topics.check_pattern(topic), "from": since})
+
+    def unsubscribe(self, topic: str) -> str:
+        """End the subscription to exactly `topic`. Returns the broker's sentence. Raises NotFound when there is none."""
+        # a first try of unknown outcome may have done it: then the second finds nothing, which is what was wanted
+        done = f"Successfully unsubscribed {self.username} from topic {topic}"
+        return self._post("/unsubscribe", {"topic": topics.check_pattern(topic)}, done=("no-subscription", done))
+
+    def subscriptions(self) -> list[Subscription]:
+        """What this user is subscribed to."""
+        found: list[Subscription] = self._get("/subscriptions", {}).read(list[Subscription])
+        return found
+
+    def ack(self, event_id: str, topic: str | None = None) -> str:
+        """Move the cursors (of one subscription, or all) to an event id of a stream. Returns the broker's sentence."""
+        return self._post("/ack", {"id": event_id, "topic": topic})
+
+    def messages(self, topic: str | None = None, since: str | None = None, limit: int = limits.PAGE_DEFAULT_MESSAGES) -> Page:
+        """Get a page of what this user is subscribed to, after `since` (an event id, `earliest`, a duration, a time).
+
+        None: what is undelivered. Moves no cursor.
+        """
+        asked: dict[str, str | int | None] = {"topic": topic, "since": since, "limit": limit}
+        page: Page = self._get("/messages", asked).read(Page)
+        return page
+
+    def stream(
+        self,
+        *,
+        ack: Acks = True,
+        last_event_id: str | None = None,
+        stop: threading.Event | None = None,
+        on_state: Callable[[ConnectionState], None] | None = None,
+    ) -> Stream:
+        """Iterate over what is published, across failures of brokers, until it is closed or `stop` is set.
+
+        `ack`: True counts an item as delivered when the program asks for the next one; `"manual"` when it says `taken`;
+        False never. `on_state` is told, in the iterating thread, how the connection stands.
+        """
+        self._stream = Stream(
+            self.cluster,
+            self.username,
+            ack=ack,
+            last_event_id=last_event_id,
+            stop=stop,
+            on_state=on_state,
+            silence=self._silence,
+            pause=self._pause,
+        )
+        return self._stream
+
+    def taken(self, item: Item) -> None:
+        """Say that `item` of the latest stream, and all before it, is done with (`ack="manual"`)."""
+        if self._stream is None:
+            raise BadRequest("no stream was opened: `taken` is about what a stream brought")
+        self._stream.taken(item)
+
+    def nodes(self) -> list[Row]:
+        """A row a broker, primary first. Raises NoBroker."""
+        return self.cluster.nodes()
+
+    def close(self) -> None:
+        """Close the latest stream and idle connections."""
+        if self._stream is not None:
+            self._stream.close()
+        self.cluster.close()
+
+    def __enter__(self) -> Subscriber:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _post(self, path: str, fields: dict[str, str | None], done: tuple[str, str] = ("", "")) -> str:
+        body, kind = form({"username": self.username, **fields})
+        answer = self.cluster.request(Call("POST", path, {}, body, kind), done=done[0])
+        told = answer.json()
+        return str(told.get("message", "")) if answer.status < 300 and isinstance(told, dict) else done[1]
+
+    def _get(self, path: str, params: dict[str, str | int | None]) -> Answer:
+        given = {k: v for k, v in params.items() if v is not None}
+        return self.cluster.request(Call("GET", path, {"username": self.username, **given}))
