@@ -109,6 +109,7 @@ class Broker:
         self._to_answer: list[tuple[object, Header]] = []
         self._deferred: list[Submitted] = []
         self._served = False
+        self._settling = False  # the cluster id goes to the disk with the batch that is staged
         self._retention: RetentionClock | None = None
         self._retention_due = 0.0
         self._actions: list[Action] = []
@@ -248,6 +249,7 @@ class Broker:
         for op, (place, length) in zip(self.intake.clear(), event.places, strict=True):
             self.state.apply(op, place, length, changes)
         self.began = True
+        self._settling = False
         self._waiting += self._staged_waiting
         self._staged_waiting = []
         if changes.topics or changes.users:
@@ -257,6 +259,7 @@ class Broker:
 
     def _unstored(self, event: Unstored, now: Now) -> None:
         self.intake.clear()
+        self.settled = self.settled and not self._settling
         full = StorageFull("the disk of this broker is full: nothing was stored; make room, or publish at another broker")
         for waiting in self._staged_waiting:
             self._reply(waiting.token, full)
@@ -572,7 +575,7 @@ class Broker:
             return
         fresh = self.intake.staged[-len(self.intake.raws) :]
         if not self.settled and not all(isinstance(op, Began) for op in fresh):
-            self.settled = True
+            self.settled = self._settling = True
             self._actions.append(Found(self.cluster))
         self._actions.append(Append(fresh, self.intake.raws))
         self.intake.raws = []

@@ -62,6 +62,7 @@ RECEIPT_SECONDS: Final = 10.0  # how long a request waits for its receipt before
 RECEIPT_GRACE_SECONDS: Final = 1.0  # and how much longer it waits for the core to say so itself
 PEERS_COUNT: Final = 16  # each has a thread and a push
 CLOCK_SKEW_SECONDS: Final = 300  # of a signed peer request; also how long its nonce is remembered
+NONCES_COUNT: Final = 100_000  # remembered of one peer: 160 pushes a second over twice the skew; more push older times out
 SECRET_BYTES: Final = 32  # least length of the cluster secret (RELIABILITY 2)
 
 # -- ops file ---------------------------------------------------------------------------------------------------

@@ -119,26 +119,29 @@ class Rounds:
 
     def _finish(self, todo: list[Action]) -> None:
         while todo:
-            appended = self._carry_out(todo)
-            todo = self._store(appended) if appended else []
+            to_store = self._carry_out(todo)
+            todo = self._store(to_store) if to_store else []
         with self.lock:
             self.view = self.broker.view(self.clock())
 
-    def _carry_out(self, todo: list[Action]) -> list[Append]:
-        appended = []
+    def _carry_out(self, todo: list[Action]) -> list[Append | Found]:
+        """Do what is not for the disk; return what is."""
+        to_store: list[Append | Found] = []
         for action in todo:
-            if isinstance(action, Append):
-                appended.append(action)
-            elif isinstance(action, Found):
-                self.store.roll(action.cluster)
+            if isinstance(action, (Append, Found)):
+                to_store.append(action)
             else:
                 self.wires.carry_out(action)
-        return appended
+        return to_store
 
-    def _store(self, appended: list[Append]) -> list[Action]:
+    def _store(self, to_store: list[Append | Found]) -> list[Action]:
         """Write, sync, apply; return what is to be told."""
+        appended = [action for action in to_store if isinstance(action, Append)]
         event: Event = Unstored()
         with contextlib.suppress(StorageFull):
+            for action in to_store:
+                if isinstance(action, Found):
+                    self.store.roll(action.cluster)
             places = self.store.append([raw for append in appended for raw in append.raws])
             self.store.sync()
             event = Stored(places)

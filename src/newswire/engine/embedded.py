@@ -1,0 +1,250 @@
+"""The engine of a broker: ops file, commit thread and links behind the seam (DESIGN 5, 6).
+
+Making it recovers: lock, scan, fold. `start` opens the run: a new origin, its `began` synced, then threads. Between the
+two the composition root binds the port, so that the address is known and nothing is accepted too early.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from newswire.config import Settings
+from newswire.core import limits
+from newswire.core.broker import Broker, Identity
+from newswire.core.events import (
+    Answer,
+    Connect,
+    Disconnect,
+    Done,
+    Event,
+    Exit,
+    Join,
+    Leave,
+    Now,
+    Received,
+    Reply,
+    Send,
+    Submitted,
+    Wake,
+)
+from newswire.core.members import Row, View
+from newswire.core.reading import Page, Position, Wanted
+from newswire.core.requests import Request
+from newswire.core.state import State
+from newswire.core.topics import check_address
+from newswire.engine import exchange, reading
+from newswire.engine.commit import CommitThread, Rounds
+from newswire.engine.links import Link, status_of
+from newswire.engine.opsfile import OpsFile, Progress
+from newswire.engine.seam import Receipt, Woken
+from newswire.engine.envelope import Signer
+from newswire.errors import NewswireError, NotStored, TooLarge, Unavailable, Unknown
+
+log = logging.getLogger("newswire.engine")
+
+T = TypeVar("T")
+_Result = Done | Row | NewswireError
+
+_ORIGIN_CHARS = "abcdefghijkmnpqrstuvwxyz23456789"  # none that is taken for another
+
+
+class Restored(msgspec.Struct, frozen=True):
+    """What a start found on disk."""
+
+    messages: int
+    subscriptions: int
+    seconds: float
+
+
+class EmbeddedEngine:
+    """`seam.Engine` and `seam.Cluster`. Any thread may call; `start` and `close`: the composition root."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        progress: Progress | None = None,
+        on_fatal: Callable[[BaseException], None],
+        on_exit: Callable[[str], None] = lambda why: None,
+    ) -> None:
+        """Recover from the ops file. `on_fatal` must end the process; `on_exit`: this broker has left the cluster.
+
+        Raises Refused (in use, another version), DiskFailed.
+        """
+        self.settings = settings
+        self._on_fatal, self._on_exit = on_fatal, on_exit
+        self._wake: Callable[[Woken], None] = lambda woken: None
+        self._links: dict[str, Link] = {}
+        self._left = False
+        self._opsfile = OpsFile(settings.directory)
+        self._state = State()
+        self.restored, self._damage = self._recover(progress)
+
+    def start(self, address: str) -> None:
+        """Open this run as the broker at `address`. Nothing is served before this returns. Raises DiskFailed, StorageFull."""
+        settings = self.settings
+        origin = f"{settings.id}-{''.join(secrets.choice(_ORIGIN_CHARS) for _ in range(8))}"
+        cluster, settled = self._opsfile.cluster, bool(self._opsfile.cluster)
+        self._opsfile.start(cluster, origin)
+        identity = Identity(
+            id=settings.id,
+            address=address,
+            origin=origin,
+            primary=settings.primary,
+            peers=settings.peers,
+            heartbeat=settings.heartbeat,
+            retention_seconds=settings.retention_seconds,
+            retention_messages=settings.retention_messages,
+            subscriptions_per_user=settings.subscriptions_per_user,
+        )
+        broker = Broker(identity, self._state, cluster or secrets.token_hex(16), settled=settled)
+        broker.damage = self._damage
+        self._signer = Signer(settings.secrets, settings.id)
+        self._rounds = Rounds(broker, self._opsfile, self, _now)
+        self._commit = CommitThread(self._rounds, self._opsfile.free_bytes, self._on_fatal)
+        self._rounds.begin()
+        self._commit.start()
+
+    def _recover(self, progress: Progress | None) -> tuple[Restored, str]:
+        began = time.monotonic()
+        left_out = 0
+        for batch in self._opsfile.scan(progress):
+            left_out += self._state.replay(batch)
+        messages = sum(row.messages for row in self._state.topics())
+        restored = Restored(messages, len(self._state.subscriptions.alive), time.monotonic() - began)
+        damage = ""
+        if self._opsfile.damage:
+            damage = f"the ops file is damaged in {len(self._opsfile.damage)} places, {left_out} records wait for what is missing"
+            log.error("%s: %s", damage, self._opsfile.damage)
+        return restored, damage
+
+    # -- seam.Engine --------------------------------------------------------------------------------------------
+
+    def submit(self, requests: Sequence[Request], *, copies: int = 1, timeout: float = limits.RECEIPT_SECONDS) -> Receipt:
+        """See `seam.Engine`."""
+        if len(requests) > limits.BATCH_MESSAGES:
+            raise TooLarge(f"a batch holds at most {limits.BATCH_MESSAGES} messages: send several")
+        until = time.monotonic() + timeout
+        result = self._ask(lambda token: Submitted(token, requests, copies, until), timeout)
+        if not isinstance(result, Done):
+            raise Unknown("the broker gave no receipt: retry with the same key")
+        return Receipt(result.first, result.last, result.count, result.copies)
+
+    def post(self, requests: Sequence[Request]) -> bool:
+        """See `seam.Engine`."""
+        return all(self._commit.put(Submitted(None, (request,))) for request in requests)
+
+    def read(self, query: Callable[[State], T]) -> T:
+        """See `seam.Engine`."""
+        with self._rounds.lock:
+            return query(self._state)
+
+    def follow(self, at: Position, wanted: Wanted, limit: int) -> Page:
+        """See `seam.Engine`."""
+        fetch = self._opsfile.read_lines
+        return reading.follow(self._state, self._rounds.lock, self._rounds.frames, fetch, at, wanted, limit)
+
+    def on_wake(self, wake: Callable[[Woken], None]) -> None:
+        """See `seam.Engine`."""
+        self._wake = wake
+
+    def describe(self) -> View:
+        """See `seam.Engine`."""
+        return self._rounds.view
+
+    def close(self, timeout: float = 5.0) -> None:
+        """See `seam.Engine`."""
+        if hasattr(self, "_commit"):
+            self._commit.stop(timeout)
+        for link in self._links.values():
+            link.close()
+        self._opsfile.close()
+
+    # -- seam.Cluster -------------------------------------------------------------------------------------------
+
+    def join(self, address: str, timeout: float = 10.0) -> Row:
+        """See `seam.Cluster`."""
+        check_address(address)
+        return self._row(lambda token: Join(token, address, time.monotonic() + timeout), timeout)
+
+    def leave(self, broker: str, timeout: float = 10.0) -> Row:
+        """See `seam.Cluster`."""
+        return self._row(lambda token: Leave(token, broker), timeout)
+
+    def receive(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+        """See `seam.Cluster`. Raises Refused (`unauthenticated`), BadRequest (`bad-body`), Unavailable."""
+        header, raws = self._signer.opened(path, headers, body, time.time())
+        token: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._commit.put(Received(token, header, raws))
+        try:
+            answer = token.get(timeout=limits.PUSH_TIMEOUT_SECONDS)
+        except queue.Empty:
+            raise Unavailable("the broker is too busy to take a push now: send it again") from None
+        return status_of(answer.header.code), exchange.write(answer.header, self._fetch(answer.rows))
+
+    # -- commit.Wires -------------------------------------------------------------------------------------------
+
+    def carry_out(self, action: Send | Answer | Reply | Wake | Connect | Disconnect | Exit) -> None:
+        """See `commit.Wires`. The commit thread only."""
+        match action:
+            case Reply(token=token) | Answer(token=token) if isinstance(token, queue.SimpleQueue):
+                token.put(action.result if isinstance(action, Reply) else action)
+            case Wake(topics, users, serves):
+                self._wake(Woken(topics, users, serves))
+            case Send():
+                self._links[action.address].send(action)
+            case Connect(address):
+                self._links[address] = Link(address, self._fetch, self._sign, self._commit_put)
+            case Disconnect(address):
+                self._links.pop(address).close()
+            case Exit(why) if not self._left:
+                self._left = True
+                self._on_exit(why)
+            case _:
+                pass
+
+    def _commit_put(self, event: Event) -> object:
+        return self._commit.put(event)
+
+    def _sign(self, path: str, body: bytes, address: str) -> Mapping[str, str]:
+        return self._signer.sign(path, body, address, time.time(), secrets.token_hex(16))
+
+    def _fetch(self, rows: Sequence[int]) -> list[bytes]:
+        """The records at these offsets."""
+        if not rows:
+            return []
+        with self._rounds.lock:
+            places, lengths = self._state.log.places, self._state.log.lengths
+            where = [(places[row], lengths[row]) for row in rows]
+        return self._opsfile.read_lines(where)
+
+    def _ask(self, event: Callable[[object], Event], timeout: float) -> _Result:
+        token: queue.SimpleQueue[_Result] = queue.SimpleQueue()
+        if not self._commit.put(event(token)):
+            raise NotStored("too many requests wait at this broker: nothing was stored, try again or use another broker")
+        try:
+            result = token.get(timeout=timeout + limits.RECEIPT_GRACE_SECONDS)
+        except queue.Empty:
+            raise Unknown("no receipt in time: perhaps stored, retry with the same key") from None
+        if isinstance(result, NewswireError):
+            raise result
+        return result
+
+    def _row(self, event: Callable[[object], Event], timeout: float) -> Row:
+        result = self._ask(event, timeout)
+        if not isinstance(result, Row):
+            raise Unknown("no answer in time: look at the list of replicas")
+        return result
+
+
+def _now() -> Now:
+    return Now(time.monotonic(), time.time_ns() // 1_000_000)
+
+

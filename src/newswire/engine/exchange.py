@@ -1,0 +1,33 @@
+"""A push and its answer as bytes: a header object and the ops, one JSON object a line. The ops travel as they lie on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from newswire.core.events import Header
+
+CONTENT_TYPE: Final = "application/octet-stream"  # of both: whoever is no broker does not look into them
+REPLICATE: Final = "/replicate"
+HEARTBEAT: Final = "/heartbeat/receive"
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(Header).decode
+
+
+def path_of(raws: Sequence[bytes]) -> str:
+    """Where a push goes: one without ops is a heartbeat. Both have one handler (API.md)."""
+    return REPLICATE if raws else HEARTBEAT
+
+
+def write(header: Header, raws: Sequence[bytes]) -> bytes:
+    """The body of a push or an answer."""
+    return b"\n".join((_encode(header), *raws))
+
+
+def read(body: bytes) -> tuple[Header, list[bytes]]:
+    """What `write` wrote. Raises msgspec.DecodeError."""
+    head, *raws = body.split(b"\n")
+    return _decode(head), [raw for raw in raws if raw]

@@ -1,0 +1,113 @@
+"""One link a peer: a thread that carries one push at a time and brings back what came of it (DESIGN 5).
+
+A link decides nothing: the core says what to send and when, and what an answer or a failure means. A peer that hangs
+holds up its own link only.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+import requests
+
+from newswire import errors
+from newswire.core import limits
+from newswire.core.events import Answered, Event, Failed, Send
+from newswire.engine import exchange
+
+log = logging.getLogger("newswire.links")
+
+Fetch = Callable[[Sequence[int]], Sequence[bytes]]  # records by offset
+Sign = Callable[[str, bytes, str], Mapping[str, str]]  # headers for (path, body, the peer's address)
+
+
+class Link:
+    """The thread of one peer. `send`, `close`: the commit thread; it never waits for the link."""
+
+    def __init__(self, address: str, fetch: Fetch, sign: Sign, tell: Callable[[Event], object]) -> None:
+        self.address = address
+        self._fetch, self._sign, self._tell = fetch, sign, tell
+        self._sends: queue.SimpleQueue[Send | None] = queue.SimpleQueue()
+        self._state = ""
+        self._thread = threading.Thread(target=self._main, name=f"link-{address}", daemon=True)
+        self._thread.start()
+
+    def send(self, push: Send) -> None:
+        """Carry this push; the core has no other in flight here."""
+        self._sends.put(push)
+
+    def close(self) -> None:
+        """End after the push in flight."""
+        self._sends.put(None)
+
+    def join(self, timeout: float) -> None:
+        """Wait for the thread, after `close`."""
+        self._thread.join(timeout)
+
+    def _main(self) -> None:
+        with requests.Session() as session:
+            session.trust_env = False  # no proxy stands between brokers
+            while (push := self._sends.get()) is not None:
+                event = self._carry(session, push)
+                self._say(event)
+                self._tell(event)
+
+    def _carry(self, session: requests.Session, push: Send) -> Event:
+        number = push.header.number
+        try:
+            raws = self._fetch(push.rows)
+            body = exchange.write(push.header, raws)
+            path = exchange.path_of(raws)
+            headers = {"Content-Type": exchange.CONTENT_TYPE, **self._sign(path, body, self.address)}
+            answer = session.post(
+                f"http://{self.address}{path}",
+                data=body,
+                headers=headers,
+                timeout=limits.PUSH_TIMEOUT_SECONDS,
+                allow_redirects=False,
+            )
+            return self._understand(number, answer)
+        except requests.RequestException as error:
+            return Failed(self.address, number, detail=_reason(error))
+        except Exception as error:  # whatever it is, the core must hear that this push is over
+            log.exception("push to %s", self.address)
+            return Failed(self.address, number, detail=f"the push failed here: {type(error).__name__}")
+
+    def _understand(self, number: int, answer: requests.Response) -> Event:
+        if answer.headers.get("Content-Type", "").startswith(exchange.CONTENT_TYPE):
+            try:
+                header, raws = exchange.read(answer.content)
+                return Answered(self.address, header, raws)
+            except msgspec.DecodeError:
+                return Failed(self.address, number, detail="its answer cannot be read: is that a newswire broker?")
+        if answer.status_code == 401:
+            detail = "it refuses the cluster secret: give all brokers the same one"
+            return Failed(self.address, number, "peer-auth-failed", detail)
+        return Failed(self.address, number, detail=f"it answered with status {answer.status_code}: is that a newswire broker?")
+
+    def _say(self, event: Event) -> None:
+        """Log when the link's fortune changes, not each time."""
+        state = f"{event.state}: {event.detail}" if isinstance(event, Failed) else ""
+        if isinstance(event, Answered) and event.header.code:
+            state = f"{event.header.code}: {event.header.detail}"
+        if state != self._state or (isinstance(event, Answered) and event.header.number == 1):
+            self._state = state
+            log.info("peer %s %s", self.address, state or "answers")
+
+
+def _reason(error: requests.RequestException) -> str:
+    """Why a push failed, for people."""
+    if isinstance(error, requests.Timeout):
+        return f"no answer within {limits.PUSH_TIMEOUT_SECONDS:g} s"
+    if isinstance(error, requests.ConnectionError):
+        return "cannot be reached"
+    return f"the request failed: {type(error).__name__}"
+
+
+def status_of(code: str) -> int:
+    """The HTTP status of an answer that refuses with `code`, 200 for none."""
+    return errors.TABLE.get(code, (400, ""))[0] if code else 200

@@ -1,0 +1,123 @@
+"""The composition root: builds a broker of its parts, and takes them down in order."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+from contextlib import closing
+
+from newswire.config import Settings
+from newswire.core import limits
+from newswire.core.stream import StreamOrder
+from newswire.engine.embedded import EmbeddedEngine, Restored
+from newswire.engine.opsfile import Progress
+from newswire.errors import NewswireError
+from newswire.listener import Adopter, Listener
+from newswire.streams.hub import Hub
+from newswire.web import create_app
+
+log = logging.getLogger("newswire.server")
+
+_EXIT_FATAL = 70  # EX_SOFTWARE: the disk failed, or the core did; systemd starts the broker again
+
+
+class StartFailed(Exception):
+    """The broker cannot start; the text says why and what to do."""
+
+
+class Server:
+    """One broker in this process. `start`, `wait`, `stop`: one thread, in this order."""
+
+    def __init__(self, settings: Settings, *, progress: Progress | None = None) -> None:
+        self.settings = settings
+        self._progress = progress
+        self._stopped = threading.Event()
+        self._exit_code = 0
+        self.address = ""
+        self.restored = Restored(0, 0, 0.0)
+        self.engine: EmbeddedEngine
+        self._parts: list[EmbeddedEngine | Listener | Hub] = []
+
+    def start(self) -> None:
+        """Recover, bind, serve. Raises NewswireError or StartFailed with a sentence."""
+        _check_port(self.settings.host, self.settings.port)
+        try:
+            self._start()
+        except OSError as error:
+            self.stop()
+            raise StartFailed(f"cannot start: {error}") from error
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self) -> None:
+        settings = self.settings
+        engine = EmbeddedEngine(settings, progress=self._progress, on_fatal=_die, on_exit=self._left)
+        self.engine, self.restored = engine, engine.restored
+        self._parts.append(engine)
+        hub = Hub(engine, settings)
+        app = create_app(engine, settings, cluster=engine, hand_over=lambda order: _adopter(hub, order))
+        listener = Listener(
+            app, host=settings.host, port=settings.port, threads=settings.threads, connections=settings.connections
+        )
+        self._parts += [hub, listener]
+        self.address = settings.advertise or _address(listener.host, listener.port)
+        engine.on_wake(hub.wake)
+        engine.start(self.address)
+        hub.start()
+        listener.start()
+
+    def wait(self) -> int:
+        """Block until SIGTERM, SIGINT or the end of this broker's membership; return the exit code. Main thread only."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stopped.set())
+        while not self._stopped.wait(1.0):
+            pass  # woken now and then, so that a signal's handler runs
+        return self._exit_code
+
+    def stop(self) -> None:
+        """Take the parts down: listener and its pools, then streams, then the engine. Once more does nothing."""
+        self._stopped.set()
+        parts, self._parts = self._parts, []
+        for part in reversed(parts):
+            try:
+                part.close(limits.STOP_SECONDS) if isinstance(part, EmbeddedEngine) else part.stop(limits.STOP_SECONDS)
+            except Exception:
+                log.exception("while stopping")
+
+    def _left(self, why: str) -> None:
+        log.info("%s", why)
+        self._stopped.set()
+
+
+def _adopter(hub: Hub, order: StreamOrder) -> Adopter:
+    return lambda sock, chunked: hub.adopt(order, sock, chunked)
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _check_port(host: str, port: int) -> None:
+    """Fail before a long recovery, not after it. Raises StartFailed."""
+    if not port:
+        return
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host.strip("[]"), port))
+        except OSError as error:
+            sentence = f"port {port} at {host} is taken: stop the other program or choose another port with --port"
+            raise StartFailed(sentence if error.errno == 98 else f"cannot listen at {host}:{port}: {error.strerror}") from error
+
+
+def _die(error: BaseException) -> None:
+    """End the process at once: what is in memory may not be what is on disk (DESIGN 6)."""
+    detail = error.detail if isinstance(error, NewswireError) else f"{type(error).__name__}: {error}"
+    log.critical("this broker ends now: %s", detail)
+    logging.shutdown()
+    os._exit(_EXIT_FATAL)
