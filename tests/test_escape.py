@@ -13,7 +13,8 @@ from newswire import escape
 
 _ANY = st.text(alphabet=st.characters(exclude_categories=()), max_size=60)
 _HOSTILE = st.text(
-    alphabet=st.sampled_from("\x00\x07\x08\t\n\r\x1b[2J\x7f\x9b\u061c\u200e\u202e\u2066\u2069\u2028\ufeff\U000e0041ab"), max_size=60
+    alphabet=st.sampled_from("\x00\x07\x08\t\n\r\x1b[2J\x7f\x9b\u061c\u200e\u202e\u2066\u2069\u2028\ufeff\U000e0041ab"),
+    max_size=60,
 )
 
 
@@ -42,7 +43,9 @@ def test_a_block_keeps_its_lines() -> None:
 def test_nothing_hostile_is_left(text: str) -> None:
     for shown, kept in ((escape.line(text), ""), (escape.block(text), "\n\t"), (escape.json(text), "\n\t")):
         assert not [c for c in shown if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") and c not in kept]
-        assert not [c for c in shown if unicodedata.bidirectional(c) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")]
+        assert not [
+            c for c in shown if unicodedata.bidirectional(c) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+        ]
         shown.encode()
 
 

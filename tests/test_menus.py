@@ -24,9 +24,7 @@ def walk(menu: Menu, *lines: str) -> tuple[str, Step]:
 
 def test_publishing_reads_as_in_the_paper() -> None:
     seen, last = walk(menus.PUBLISHER, "1", "Google", "Hello Google")
-    assert seen == (
-        "Menu:\n1. Publish Topic\n2. Exit\nEnter your choice: 1\nEnter topic: Google\nEnter data: Hello Google\n"
-    )
+    assert seen == ("Menu:\n1. Publish Topic\n2. Exit\nEnter your choice: 1\nEnter topic: Google\nEnter data: Hello Google\n")
     assert last == Step(START, action=menus.PublishTopic("Google", "Hello Google"))
 
 
@@ -105,7 +103,10 @@ def test_data_is_taken_as_it_is() -> None:
     assert walk(menus.PUBLISHER, "1", " Google ", "  two  blanks ")[1].action == menus.PublishTopic("Google", "  two  blanks ")
 
 
-@given(st.sampled_from(ALL), st.lists(st.sampled_from(["1", "2", "3", "4", "5", "", "x", "Alice", "127.0.0.1:1"]) | st.text(), max_size=12))
+@given(
+    st.sampled_from(ALL),
+    st.lists(st.sampled_from(["1", "2", "3", "4", "5", "", "x", "Alice", "127.0.0.1:1"]) | st.text(), max_size=12),
+)
 def test_any_lines_keep_the_menu_going(menu: Menu, lines: list[str]) -> None:
     state = START
     for line in lines:
@@ -136,7 +137,10 @@ def test_what_is_said_when_the_primary_is_down(always_list: bool) -> None:
 
 
 def test_answers_addresses_and_windows() -> None:
-    assert menus.answer_line("Published topic Google data Hello Google") == "{'message': 'Published topic Google data Hello Google'}"
+    assert (
+        menus.answer_line("Published topic Google data Hello Google")
+        == "{'message': 'Published topic Google data Hello Google'}"
+    )
     assert menus.answer_line("a\x1b\u202eb") == "{'message': 'a\\x1b\\u202eb'}"
     assert (
         menus.url("18.217.232.220:5053", "subscribe", {"username": "Alice", "topic": "Google"})

@@ -134,7 +134,7 @@ def test_the_named_file_beats_the_one_that_lies_here(settings: Callable[..., Set
 
 
 def test_a_named_file_that_is_missing_is_an_error(settings: Callable[..., Settings]) -> None:
-    with pytest.raises(click.UsageError, match="cannot read nowhere.toml"):
+    with pytest.raises(click.UsageError, match=r"cannot read nowhere\.toml"):
         settings("--config", "nowhere.toml")
 
 
@@ -169,7 +169,9 @@ def test_the_secret_comes_from_the_environment(settings: Callable[..., Settings]
     assert settings(CLUSTER_SECRET=SECRET).secrets == (SECRET.encode(),)
 
 
-def test_the_secret_comes_from_a_file_and_two_stand_there_during_rotation(settings: Callable[..., Settings], tmp_path: Path) -> None:
+def test_the_secret_comes_from_a_file_and_two_stand_there_during_rotation(
+    settings: Callable[..., Settings], tmp_path: Path
+) -> None:
     path = write(tmp_path / "secret", f"{SECRET}\n{SECRET[::-1]}\n", 0o600)
     assert settings(CLUSTER_SECRET_FILE=path).secrets == (SECRET.encode(), SECRET[::-1].encode())
 

@@ -53,12 +53,12 @@ def check(settings: Settings) -> None:
     if settings.auth == "required":
         raise click.UsageError(
             "--auth required is not available in this version: access control comes with a later one."
-            " Until then run on 127.0.0.1, behind a proxy that authenticates, or with --auth none --insecure in a trusted network."
+            " Until then listen on 127.0.0.1 behind a proxy that authenticates, or trust the network and use --insecure."
         )
     if not is_loopback(settings.host) and not settings.insecure:
         raise click.UsageError(
             f"--host {settings.host} can be reached from other machines and --auth none lets anybody publish and read."
-            " Listen on 127.0.0.1 behind a proxy that authenticates, or, if you trust everybody in that network, add --insecure."
+            " Listen on 127.0.0.1 behind a proxy that authenticates, or add --insecure if you trust everybody in that network."
         )
     if settings.host in _EVERYWHERE and not settings.advertise:
         raise click.UsageError(

@@ -26,8 +26,8 @@ _json = option("--json", "as_json", is_flag=True, help="Print JSON.")
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     invoke_without_command=True,
     epilog="Every option is also an environment variable, NEWSWIRE_<OPTION>, and a name in a TOML file (--config)."
-    " A flag beats the environment, the environment beats the file."
-    " Exit codes: 0 done, 1 refused or failed, 2 usage, 4 no broker reachable (try again), 5 stored on fewer copies than asked.",
+    " A flag beats the environment, the environment beats the file. Exit codes: 0 done, 1 refused or failed, 2 usage,"
+    " 4 no broker reachable (try again), 5 stored on fewer copies than asked.",
 )
 @click.version_option(__version__, prog_name="newswire", message="%(prog)s %(version)s")
 @click.pass_context
@@ -39,8 +39,8 @@ def newswire(ctx: click.Context) -> None:
 
 
 @newswire.command(
-    epilog="The secret that brokers sign with comes from NEWSWIRE_CLUSTER_SECRET, from the file that"
-    " NEWSWIRE_CLUSTER_SECRET_FILE names, or from `cluster-secret` or `cluster-secret-file` in the TOML file; never from a flag."
+    epilog="The secret that brokers sign with comes from NEWSWIRE_CLUSTER_SECRET, from the file named by"
+    " NEWSWIRE_CLUSTER_SECRET_FILE, or from `cluster-secret` or `cluster-secret-file` in the TOML file; never from a flag."
 )
 @config_option
 @option("--id", "broker_id", type=BROKER_ID, default="1001", help="This broker's id, another one for every broker.")
@@ -50,11 +50,21 @@ def newswire(ctx: click.Context) -> None:
 @option("--primary/--secondary", default=False, help="Whether clients try this broker first.  [default: secondary]")
 @option("--peer", "peers", type=ADDRESS, multiple=True, help="Another broker; repeatable (environment: commas between).")
 @option("--ops-dir", type=click.Path(path_type=Path, file_okay=False), default="ops_logs", help="Home of the ops files.")
-@option("--heartbeat", type=click.FloatRange(limits.HEARTBEAT_LEAST_SECONDS, limits.HEARTBEAT_MOST_SECONDS), default=limits.HEARTBEAT_SECONDS, help="Seconds between heartbeats.")
+@option(
+    "--heartbeat",
+    type=click.FloatRange(limits.HEARTBEAT_LEAST_SECONDS, limits.HEARTBEAT_MOST_SECONDS),
+    default=limits.HEARTBEAT_SECONDS,
+    help="Seconds between heartbeats.",
+)
 @option("--auth", type=click.Choice(["none", "required"]), default="none", help="Whether clients must say who they are.")
 @option("--insecure", is_flag=True, help="Serve addresses other than this machine's own without access control.")
 @option("--min-copies", type=click.IntRange(1), default=1, help="Refuse a publish that fewer brokers would hold.")
-@option("--threads", type=click.IntRange(1, limits.CLIENT_THREADS_MOST), default=limits.CLIENT_THREADS, help="Threads that serve clients.")
+@option(
+    "--threads",
+    type=click.IntRange(1, limits.CLIENT_THREADS_MOST),
+    default=limits.CLIENT_THREADS,
+    help="Threads that serve clients.",
+)
 @option("--retention-days", type=click.FloatRange(0, min_open=True), default=limits.RETENTION_SECONDS / _DAY_SECONDS)
 @option("--retention-messages", type=click.IntRange(1), default=limits.RETENTION_MESSAGES, help="Messages kept of a topic.")
 @option("--streams-per-user", type=click.IntRange(1), default=limits.STREAMS_PER_USER)
@@ -93,7 +103,9 @@ def subscriber(brokers: tuple[str, ...]) -> int:
 @newswire.command()
 @config_option
 @brokers_option
-@option("--ops-dir", type=click.Path(path_type=Path, file_okay=False), default="ops_logs", help="Home of the ops files of brokers.")
+@option(
+    "--ops-dir", type=click.Path(path_type=Path, file_okay=False), default="ops_logs", help="Home of the ops files of brokers."
+)
 def menu(brokers: tuple[str, ...], ops_dir: Path) -> int:
     """Set up and manage brokers, publish and subscribe from one menu."""
     from newswire.cli import menus, shell
@@ -106,7 +118,11 @@ def menu(brokers: tuple[str, ...], ops_dir: Path) -> int:
 @brokers_option
 @click.argument("topic", required=False)
 @click.argument("data", required=False)
-@option("--ndjson", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), help="Publish a batch: one JSON object a line.")
+@option(
+    "--ndjson",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    help="Publish a batch: one JSON object a line.",
+)
 @option("--title", help="A line that stands above the text.")
 @option("--priority", type=click.IntRange(1, 5))
 @option("--tags", help="With commas between.")
@@ -212,7 +228,7 @@ def run(args: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         return exits.INTERRUPTED
     except BrokenPipeError:
-        sys.stdout = None  # type: ignore[assignment]  # the reader has left: nothing may be flushed at exit
+        sys.stdout = None  # the reader has left: nothing may be flushed at exit
         return exits.FAILED
 
 

@@ -57,7 +57,7 @@ class Setting(click.Option):
 
 
 class Secret(Setting):
-    """A setting that may not be a flag: `NEWSWIRE_<OPTION>`, `NEWSWIRE_<OPTION>_FILE`, or the file's `<option>`, `<option>-file`."""
+    """A setting that may not be a flag: `NEWSWIRE_<OPTION>` or `..._FILE`, or `<option>` or `<option>-file` in the file."""
 
     def __init__(self, *args: Any, **attrs: Any) -> None:
         super().__init__(*args, hidden=True, callback=_no_flag, **attrs)
@@ -71,7 +71,7 @@ class Secret(Setting):
         return read_secret(Path(path), self.word) if path else given or None
 
 
-class Checked(click.ParamType):
+class Checked(click.ParamType):  # type: ignore[type-arg]  # older clicks than 8.4 cannot take one
     """A string that one of the checks of `core.topics` accepts; in the environment several stand with commas between."""
 
     def __init__(self, name: str, check: Callable[[str], str]) -> None:
@@ -94,7 +94,7 @@ ADDRESS: Final = Checked("HOST:PORT", topics.check_address)
 BROKER_ID: Final = Checked("ID", topics.check_broker_id)
 
 
-class Brokers(click.ParamType):
+class Brokers(click.ParamType):  # type: ignore[type-arg]
     """Addresses with commas between; the first is the primary to try first."""
 
     name = "A,B"
@@ -133,7 +133,10 @@ def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
 def brokers_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command `--brokers`."""
     return option(
-        "--brokers", type=Brokers(), default=",".join(DEFAULT_BROKERS), help="Brokers to try; the first is the primary to try first."
+        "--brokers",
+        type=Brokers(),
+        default=",".join(DEFAULT_BROKERS),
+        help="Brokers to try; the first is the primary to try first.",
     )(command)
 
 
@@ -198,7 +201,8 @@ def _no_flag(ctx: click.Context, param: click.Parameter, value: str | None) -> s
     if ctx.get_parameter_source(str(param.name)) is click.core.ParameterSource.COMMANDLINE:
         name = variable(_word(param.opts))
         raise click.UsageError(
-            f"a secret on the command line can be read by every user of this machine: put it into a file and set {name}_FILE.", ctx
+            f"a secret on the command line can be read by every user of this machine: put it into a file and set {name}_FILE.",
+            ctx,
         )
     return value
 
@@ -235,7 +239,9 @@ def _typed(path: Path, word: str, value: Any, setting: Setting) -> Any:
     try:
         converted = [setting.type.convert(one, setting, None) for one in several]
     except (click.BadParameter, TypeError) as error:
-        raise click.UsageError(f"{path}: `{word}`: {error.message if isinstance(error, click.BadParameter) else error}") from None
+        raise click.UsageError(
+            f"{path}: `{word}`: {error.message if isinstance(error, click.BadParameter) else error}"
+        ) from None
     return converted if setting.multiple else converted[0]
 
 

@@ -1,0 +1,293 @@
+"""The menus over a pipe and a pty against a scripted broker: the transcripts of the paper, to the letter."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from newswire.cli import window
+from newswire.cli.terminal import Lines, Terminal
+from newswire.core import limits
+from tests.fake_broker import DOWN, PUBLISHED, Fake, message
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Fake]:
+    made = Fake()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NEWSWIRE_BROKERS", made.address)
+    monkeypatch.setattr(limits, "CLI_CALL_SECONDS", 0.5)
+    yield made
+    made.close()
+
+
+# -- menus over a pipe and a pty -------------------------------------------------------------------------------------
+def clean(environment: dict[str, str]) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")}
+    return kept | environment
+
+
+def piped(command: str, lines: Sequence[str], **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "newswire", command],
+        input="".join(f"{line}\n" for line in lines),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env=clean(environment),
+        check=False,
+    )
+    assert done.returncode == 0
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_the_publisher_menu_reads_as_in_the_paper(fake: Fake) -> None:
+    fake.answers["/publish"] = (200, PUBLISHED)
+    both = [fake.row(), {"id": "1002", "ip": "127.0.0.1:5054", "is_primary": False, "state": "up", "lag": 0, "self": False}]
+    fake.answers["/list_replicas"] = (200, both)
+    assert piped("publisher", ["1", "Google", "Hello Google", "2"]) == (
+        "Menu:\n1. Publish Topic\n2. Exit\nEnter your choice: 1\nEnter topic: Google\nEnter data: Hello Google\n"
+        f"List of available nodes: ['{fake.address}', '127.0.0.1:5054']\n"
+        f"Connecting to the primary broker... {fake.address}\n"
+        "{'message': 'Published topic Google data Hello Google'}\n"
+        "Menu:\n1. Publish Topic\n2. Exit\nEnter your choice: 2\n"
+    )
+
+
+def test_both_menus_with_the_primary_dead(fake: Fake) -> None:
+    down = {"id": "1001", "ip": DOWN, "is_primary": False, "state": "down", "lag": 0, "self": False}
+    fake.answers["/list_replicas"] = (200, [down, fake.row(id="1002")])
+    fake.answers["/publish"] = (200, {**PUBLISHED, "message": "Published topic Google data Family Event"})
+    fake.answers["/subscribe"] = (200, {"message": "Successfully subscribed Carlos to topic Tiktok"})
+    brokers = f"{DOWN},{fake.address}"
+    moved = (
+        f"List of available nodes: ['{fake.address}']\n"
+        f"Primary broker is down ,updating the broker the primary broker to {fake.address}\n"
+    )
+    shown = piped("publisher", ["1", "Google", "Family Event"], NEWSWIRE_BROKERS=brokers)
+    assert moved + "{'message': 'Published topic Google data Family Event'}\n" in shown
+    shown = piped("subscriber", ["1", "Carlos", "Tiktok"], NEWSWIRE_BROKERS=brokers)
+    assert (
+        f"{moved}http://{fake.address}/subscribe?username=Carlos&topic=Tiktok\n"
+        "{'message': 'Successfully subscribed Carlos to topic Tiktok'}\n"
+    ) in shown
+
+
+def test_the_subscriber_menu_reads_as_in_the_paper(fake: Fake, tmp_path: Path) -> None:
+    fake.answers["/subscribe"] = (200, {"message": "Successfully subscribed Alice to topic Google"})
+    opened = tmp_path / "opened"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" >{opened}.new && mv {opened}.new {opened}\n')
+    browser.chmod(0o755)
+    menu = "Menu:\n1. Subscribe User\n2. Stream Messages\n3. Exit\nEnter your choice: "
+    assert piped("subscriber", ["1", "Alice", "Google", "2", "Alice", "3"], BROWSER=str(browser)) == (
+        f"{menu}1\nEnter username: Alice\nEnter topic to subscribe: Google\n"
+        f"Connecting to the primary broker... {fake.address}\n"
+        f"http://{fake.address}/subscribe?username=Alice&topic=Google\n"
+        "{'message': 'Successfully subscribed Alice to topic Google'}\n"
+        f"{menu}2\nEnter username to stream messages: Alice\n"
+        f"Connecting to the primary broker... {fake.address}\n"
+        f"http://{fake.address}/stream?username=Alice\n"
+        "Opening window for streaming Alice's messages..\n"
+        f"{menu}3\n"
+    )
+    until(opened.exists)
+    assert opened.read_text() == f"http://{fake.address}/stream?username=Alice\n"
+
+
+def test_an_error_is_a_sentence_and_the_menu_goes_on(fake: Fake) -> None:
+    fake.answers["/publish"] = (507, {"code": "storage-full", "detail": "the disk is full"})
+    shown = piped("publisher", ["1", "Google", "Hi", "7", "2"])
+    assert "\nThe disk is full.\n" in shown.replace("the disk", "The disk")
+    assert "There is no choice '7': enter a number from 1 to 2.\n" in shown
+    assert shown.count("Menu:") == 3
+
+
+def test_without_a_window_the_stream_is_shown_in_the_terminal(fake: Fake) -> None:
+    fake.events = [message(1), message(2, "two\n\x1blines")]
+    shown = piped("subscriber", ["2", "Alice", "", "3"])
+    assert "streaming in this terminal, press Enter" in shown
+    assert (
+        "data: Listening to new message for subscribed topics\n\ndata: Hello Google\n\ndata: two\ndata: \\x1blines\n\nMenu:"
+        in shown
+    )
+    assert fake.sent("/ack")[-1]["id"] == "e2"
+
+
+def test_without_a_window_a_refusal_is_shown(fake: Fake) -> None:
+    fake.answers["/stream"] = (403, {"code": "not-registered", "detail": "Gita is not registered for any topic"})
+    shown = piped("subscriber", ["2", "Gita", "3"])
+    assert "\nGita is not registered for any topic.\nMenu:" in shown
+
+
+class Pty:
+    """A program on a terminal of its own."""
+
+    def __init__(self, command: str) -> None:
+        self.master, slave = pty.openpty()
+        environment = clean({"TERM": "xterm"})
+        self.child = subprocess.Popen(
+            [sys.executable, "-m", "newswire", command],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env=environment,
+            start_new_session=True,
+        )
+        os.close(slave)
+        self.seen = ""
+
+    def expect(self, text: str, after: str = "") -> None:
+        """Read until `text` has come (after `after`, if given)."""
+        until(lambda: self._has(text, after))
+
+    def _has(self, text: str, after: str) -> bool:
+        if select.select([self.master], [], [], 0.05)[0]:
+            self.seen += os.read(self.master, 4096).decode().replace("\r\n", "\n")
+        return text in self.seen.partition(after)[2] if after else text in self.seen
+
+    def type(self, text: str) -> None:
+        os.write(self.master, text.encode())
+
+    def close(self) -> int:
+        code = self.child.wait(10)
+        os.close(self.master)
+        return code
+
+
+def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that"
+        threading.Event().wait(0.01)
+
+
+@pytest.fixture
+def terminal() -> Iterator[Callable[[str], Pty]]:
+    opened: list[Pty] = []
+
+    def make(command: str) -> Pty:
+        opened.append(Pty(command))
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        if one.child.poll() is None:
+            one.child.kill()
+            one.child.wait()
+
+
+def test_a_menu_on_a_terminal(fake: Fake, terminal: Callable[[str], Pty]) -> None:
+    fake.answers["/publish"] = (200, PUBLISHED)
+    menu = terminal("publisher")
+    menu.expect("Enter your choice: ")
+    menu.type("1\n")
+    menu.expect("Enter topic: ")
+    menu.type("Google\n")
+    menu.expect("Enter data: ")
+    menu.type("Hello Google\n")
+    menu.expect("{'message': 'Published topic Google data Hello Google'}\nMenu:")
+    menu.expect("Enter your choice: ", after="'}\n")
+    menu.type("\x04")
+    assert menu.close() == 0
+
+
+def test_enter_returns_from_a_stream_on_a_terminal(fake: Fake, terminal: Callable[[str], Pty]) -> None:
+    fake.events = [message(1)]
+    menu = terminal("subscriber")
+    menu.expect("Enter your choice: ")
+    menu.type("2\n")
+    menu.expect("stream messages: ")
+    menu.type("Alice\n")
+    menu.expect("data: Hello Google\n")
+    menu.type("\n")
+    menu.expect("Menu:", after="data: Hello Google")
+    menu.type("3\n")
+    assert menu.close() == 0
+    assert fake.sent("/ack")[-1]["id"] == "e1"
+
+
+def test_ctrl_c_returns_from_a_stream_and_leaves_a_menu(fake: Fake, terminal: Callable[[str], Pty]) -> None:
+    fake.events = [message(1)]
+    menu = terminal("subscriber")
+    menu.expect("Enter your choice: ")
+    menu.type("2\n")
+    menu.expect("stream messages: ")
+    menu.type("Alice\n")
+    menu.expect("data: Hello Google\n")
+    os.kill(menu.child.pid, signal.SIGINT)
+    menu.expect("Enter your choice: ", after="data: Hello Google")
+    os.kill(menu.child.pid, signal.SIGINT)
+    assert menu.close() == 0
+
+
+# -- lines and windows -----------------------------------------------------------------------------------------------
+def test_lines_are_read_one_by_one() -> None:
+    reader, writer = os.pipe()
+    lines = Lines(reader)
+    assert not lines.wait(0)
+    os.write(writer, "eins\r\nzw\u00f6lf\nlast".encode() + b"\xff")
+    assert lines.wait(0)
+    assert [lines.next(), lines.next()] == ["eins", "zwölf"]
+    assert not lines.wait(0)
+    os.close(writer)
+    assert lines.wait(1)
+    assert [lines.next(), lines.next(), lines.next()] == ["last\ufffd", None, None]
+    os.close(reader)
+
+
+def test_a_line_without_an_end_is_cut() -> None:
+    reader, writer = os.pipe()
+    feeder = threading.Thread(target=lambda: os.write(writer, b"x" * (limits.FORM_BYTES + 9000)))
+    feeder.start()
+    assert len(Lines(reader).next() or "") > limits.FORM_BYTES
+    os.close(reader)
+    feeder.join()
+    os.close(writer)
+
+
+def test_a_pipe_is_echoed_safely() -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"a\x1b[2J\n")
+    out = io.StringIO()
+    assert Terminal(Lines(reader), out).ask("Enter: ") == "a\x1b[2J"
+    assert out.getvalue() == "Enter: a\\x1b[2J\n"
+    os.close(reader)
+    os.close(writer)
+
+
+@pytest.mark.parametrize(
+    ("browser", "command"),
+    [
+        ("firefox", ["firefox", "U"]),
+        ("/opt/chrome --app=%s", ["/opt/chrome", "--app=U"]),
+        ("firefox %s &", ["firefox", "U"]),
+        ("lynx:firefox", ["firefox", "U"]),
+        ("missing:firefox", ["firefox", "U"]),
+        ("w3m", []),
+        ("/usr/bin/elinks %s", []),
+        ("'", []),
+        ("", []),
+    ],
+)
+def test_browser_is_honoured_unless_it_lives_in_the_terminal(browser: str, command: list[str]) -> None:
+    assert window.chosen_command({"BROWSER": browser}, "U", lambda name: None if name == "missing" else name) == command
+
+
+def test_there_are_windows_only_with_a_display() -> None:
+    assert not window.has_display({}, "linux")
+    assert window.has_display({"DISPLAY": ":0"}, "linux")
+    assert window.has_display({"WAYLAND_DISPLAY": "w"}, "linux")
+    assert window.has_display({}, "darwin")
