@@ -1,0 +1,67 @@
+"""Heads of requests: what is refused, what a path may send."""
+
+from __future__ import annotations
+
+import pytest
+
+from newswire.core import limits
+from newswire.core.head import body_limit_bytes, head_problem, route
+
+GOOD = [
+    b"GET / HTTP/1.0\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET / HTTP/1.1\r\nhOST:news.example.org:5053\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: 127.0.0.1:5053\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: [::1]:5053\r\n\r\n",
+    b"POST /publish HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+    b"POST /publish HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n",
+]
+
+BAD = {
+    b"GET /\r\nHost: a\r\n\r\n": "HTTP/1.0 and HTTP/1.1",
+    b"GET / HTTP/2.0\r\nHost: a\r\n\r\n": "HTTP/1.0 and HTTP/1.1",
+    b"GET /\x00 HTTP/1.1\r\nHost: a\r\n\r\n": "control character",
+    b"GET / HTTP/1.1\r\n\r\n": "Host is missing",
+    b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n": "Host is given twice",
+    b"GET / HTTP/1.0\r\nHost: a\r\nhost: b\r\n\r\n": "Host is given twice",
+    b"GET / HTTP/1.1\r\nHost:\r\n\r\n": "not a host",
+    b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n": "not a host",
+    b"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n": "not a host",
+    b"GET / HTTP/1.1\r\nHost: u@a\r\n\r\n": "not a host",
+    b"GET / HTTP/1.1\r\nHost: a:http\r\n\r\n": "not a host",
+    b"GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n 2\r\n\r\n": "folded",
+    b"GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n\t2\r\n\r\n": "folded",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n": "send one of them",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n": "once, as a number",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n": "once, as a number",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\n": "once, as a number",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n": "once, as a number",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " + 5000 * b"9" + b"\r\n\r\n": "once, as a number",
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n": "one chunked",
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, chunked\r\n\r\n": "one chunked",
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n": "one chunked",
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n": "one chunked",
+    b"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n": "on HTTP/1.1",
+}
+
+
+@pytest.mark.parametrize("head", GOOD)
+def test_a_plain_head_is_taken(head: bytes) -> None:
+    assert head_problem(head) is None
+
+
+@pytest.mark.parametrize(("head", "why"), BAD.items(), ids=range(len(BAD)))
+def test_a_head_that_may_be_read_in_two_ways_is_refused(head: bytes, why: str) -> None:
+    assert why in (head_problem(head) or "")
+
+
+def test_the_path_decides_how_large_a_body_may_be() -> None:
+    assert body_limit_bytes("/publish") == limits.BATCH_BYTES
+    assert body_limit_bytes("/replicate") == body_limit_bytes("/heartbeat/receive") == limits.PEER_BODY_BYTES
+    assert body_limit_bytes("/subscribe") == body_limit_bytes("/livez") == limits.FORM_BYTES
+    assert limits.PEER_BODY_BYTES > limits.BATCH_BYTES > limits.FORM_BYTES
+
+
+def test_leading_slashes_are_merged() -> None:
+    assert route("//replicate") == route("/replicate") == "/replicate"
+    assert route("") == "/"

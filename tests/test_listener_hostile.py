@@ -1,0 +1,452 @@
+"""The listener and clients that send nonsense, too much, too slowly, too many, or do not read (RELIABILITY 2)."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import resource
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from newswire.core import limits
+from newswire.listener import Deadlines, Listener
+from tests.listener_fakes import App, Client, Clock, eventually
+
+Serve = Callable[..., Listener]
+
+BIG_BYTES = 8 * 1024 * 1024  # more than both ends' kernel buffers hold
+
+
+@pytest.fixture
+def app() -> App:
+    app = App()
+    app.routes["/block"] = app.block
+    app.routes["/big"] = lambda _: bytes(BIG_BYTES)
+    app.routes["/big-in-pieces"] = lambda _: ("200 OK", (bytes(65536) for _ in range(BIG_BYTES // 65536)))
+    return app
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def serve(app: App, clock: Clock) -> Iterator[Serve]:
+    """A listener whose time stands still unless the test moves it; it looks at its deadlines all the time."""
+    running: list[Listener] = []
+
+    def start(**options: Any) -> Listener:
+        options = {"threads": 2, "control_threads": 1, "deadlines": Deadlines(check=0.01), "clock": clock, **options}
+        listener = Listener(app, host="127.0.0.1", port=0, **options)
+        listener.start()
+        running.append(listener)
+        return listener
+
+    yield start
+    app.go.set()
+    for listener in running:
+        listener.stop(0.0)
+
+
+@pytest.fixture
+def crowd() -> Iterator[Callable[[int, int], list[Client]]]:
+    """Many clients at once; skips where the machine allows too few descriptors."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    clients: list[Client] = []
+
+    def come(port: int, count: int, receive_bytes: int | None = None) -> list[Client]:
+        needed = 2 * count + 500  # both ends are in this process
+        if soft < needed:
+            if hard < needed:
+                pytest.skip(f"{needed} descriptors are needed, {hard} are allowed here")
+            resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+        clients.extend(Client(port, receive_bytes) for _ in range(count))
+        return clients[-count:]
+
+    yield come
+    for client in clients:
+        client.close()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def phases(listener: Listener, name: str) -> int:
+    """How many connections are in this phase."""
+    return sum(channel.phase.name == name for channel in list(listener._server.channels.values()))
+
+
+# -- nonsense -------------------------------------------------------------------------------------------------------
+
+NONSENSE = [
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",  # TLS
+    b"GET /\r\n\r\n",
+    b"get / HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET / HTTP/1.1\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n 2\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nX: \x001\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\nX: 1\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n",
+    b"GET /%0d%0aforged HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET http://[::1/ HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /in HTTP/1.1\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " + 5000 * b"9" + b"\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfive\r\nabcde\r\n0\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n0\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("nonsense", NONSENSE, ids=range(len(NONSENSE)))
+def test_nonsense_is_400_and_a_close_and_reaches_nobody(
+    serve: Serve, app: App, nonsense: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    with Client(serve().port) as client:
+        reply = client.send(nonsense, b"GET /behind HTTP/1.1\r\nHost: a\r\n\r\n").reply()
+        assert reply.status == 400
+        assert reply.problem["code"] == "bad-request"
+        assert reply.problem["title"] == "The request cannot be read"
+        assert reply.problem["detail"].startswith("the request cannot be read: ")
+        assert reply.headers["connection"] == "close"
+        assert "server" not in reply.headers
+        client.sock.shutdown(socket.SHUT_WR)
+        assert client.closed()
+    assert app.seen == []
+    assert caplog.text == ""  # a stranger does not write our log
+
+
+# -- too much -------------------------------------------------------------------------------------------------------
+
+
+def head_of(size: int) -> bytes:
+    start = b"GET / HTTP/1.1\r\nHost: here\r\nX: "
+    return start + b"x" * (size - len(start) - 4) + b"\r\n\r\n"
+
+
+def test_a_head_of_the_limit_is_taken_and_a_byte_more_is_not(serve: Serve) -> None:
+    listener = serve()
+    with Client(listener.port) as client:
+        assert client.send(head_of(limits.HEAD_BYTES)).reply().status == 200
+        reply = client.send(head_of(limits.HEAD_BYTES + 1)).reply()
+        assert (reply.status, reply.problem["code"]) == (431, "head-too-large")
+        client.sock.shutdown(socket.SHUT_WR)
+        assert client.closed()
+
+
+def test_a_head_that_never_ends_is_cut_off(serve: Serve) -> None:
+    with Client(serve().port) as client:
+        reply = client.send(head_of(limits.HEAD_BYTES + 100)[: limits.HEAD_BYTES + 1]).reply()
+        assert reply.status == 431
+
+
+@pytest.mark.parametrize(("path", "limit"), [("/subscribe", limits.FORM_BYTES), ("/publish", limits.BATCH_BYTES)])
+def test_a_body_of_the_limit_is_taken_and_a_byte_more_is_not(serve: Serve, path: str, limit: int) -> None:
+    listener = serve()
+    with Client(listener.port) as client:
+        assert client.post(path, bytes(limit)).reply().body == str(limit).encode()
+        reply = client.post(path, bytes(limit + 1)).reply()  # all of it is sent, and the answer is read all the same
+        assert (reply.status, reply.problem["code"]) == (413, "too-large")
+        assert str(limit) in reply.problem["detail"]
+
+
+def chunked(path: str) -> bytes:
+    return f"POST {path} HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize("size", [limits.FORM_BYTES, 1000])
+def test_a_chunked_body_of_the_limit_is_taken_and_a_byte_more_is_not(serve: Serve, size: int) -> None:
+    listener = serve()
+    whole, rest = divmod(limits.FORM_BYTES, size)
+    chunks = whole * (b"%x\r\n" % size + bytes(size) + b"\r\n") + (b"%x\r\n" % rest + bytes(rest) + b"\r\n" if rest else b"")
+    with Client(listener.port) as client:
+        assert client.send(chunked("/x"), chunks, b"0\r\n\r\n").reply().body == str(limits.FORM_BYTES).encode()
+        reply = client.send(chunked("/x"), chunks, b"1\r\nx\r\n").reply()  # cut off before its end
+        assert (reply.status, reply.problem["code"]) == (413, "too-large")
+
+
+def test_a_chunk_that_announces_too_much_is_refused_before_it_comes(serve: Serve) -> None:
+    with Client(serve().port) as client:
+        assert client.send(chunked("/x"), b"fffffffffffffff\r\n").reply().status == 413
+
+
+@pytest.mark.parametrize("start", [b"", b"1;", b"0\r\n"])
+def test_a_chunk_line_or_trailer_without_end_is_cut_off(serve: Serve, start: bytes) -> None:
+    with Client(serve().port) as client:
+        assert client.send(chunked("/x"), start, b"1" * (limits.HEAD_BYTES + 1)).reply().status == 431
+
+
+def test_peers_may_send_more(serve: Serve) -> None:
+    listener = serve()
+    with Client(listener.port) as peer:
+        size = limits.BATCH_BYTES + 1
+        assert peer.post("/replicate", bytes(size)).reply().body == str(size).encode()
+        head = f"POST /replicate HTTP/1.1\r\nHost: here\r\nContent-Length: {limits.PEER_BODY_BYTES + 1}\r\n\r\n"
+        assert peer.send(head.encode()).reply().status == 413
+    with Client(listener.port) as peer:
+        head = head.replace(str(limits.PEER_BODY_BYTES + 1), str(limits.PEER_BODY_BYTES))
+        assert peer.send(head[:-2].encode(), b"Expect: 100-continue\r\n\r\n").head().status == 100
+
+
+def test_who_asks_first_is_told_before_he_sends(serve: Serve) -> None:
+    with Client(serve().port) as client:
+        client.send(b"POST /x HTTP/1.1\r\nHost: here\r\nContent-Length: 999999999\r\nExpect: 100-continue\r\n\r\n")
+        assert client.reply().status == 413
+
+
+# -- too slow -------------------------------------------------------------------------------------------------------
+
+
+def timed_out(client: Client) -> bool:
+    reply = client.reply()
+    return reply.status == 408 and reply.problem["code"] == "timeout" and client.closed()
+
+
+def test_a_head_that_drips_is_cut_off(serve: Serve, clock: Clock) -> None:
+    listener = serve()
+    with Client(listener.port) as client:
+        client.send(b"GET / HTTP/1.1\r\n")
+        eventually(lambda: phases(listener, "HEAD") == 1)
+        clock.advance(limits.HEAD_SECONDS - 1)
+        client.send(b"X: 1\r\n")
+        clock.advance(1)
+        assert timed_out(client)
+    assert listener.timed_out == 1
+
+
+def test_a_body_that_drips_is_cut_off(serve: Serve, clock: Clock) -> None:
+    listener = serve()
+    with Client(listener.port) as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\n")
+        eventually(lambda: phases(listener, "BODY") == 1)
+        for _ in range(3):
+            clock.advance(limits.BODY_SECONDS / 3 - 0.1)
+            client.send(b"x")
+        clock.advance(1)
+        assert timed_out(client)
+    assert listener.timed_out == 1
+
+
+def test_the_time_of_a_head_counts_for_its_body(serve: Serve, clock: Clock) -> None:
+    listener = serve()
+    with Client(listener.port) as client:
+        client.send(b"POST / HTTP/1.1\r\n")
+        eventually(lambda: phases(listener, "HEAD") == 1)
+        clock.advance(limits.HEAD_SECONDS - 1)
+        client.send(b"Host: here\r\nContent-Length: 100\r\n\r\n")
+        eventually(lambda: phases(listener, "BODY") == 1)
+        clock.advance(limits.BODY_SECONDS - limits.HEAD_SECONDS + 1)
+        assert timed_out(client)
+
+
+@pytest.mark.parametrize("path", ["/big", "/big-in-pieces"])
+def test_a_client_that_does_not_read_is_cut_off(serve: Serve, clock: Clock, path: str) -> None:
+    listener = serve()
+    with Client(listener.port, receive_bytes=4096) as client:
+        client.get(path)
+        eventually(lambda: phases(listener, "SENDING") == 1)
+        eventually(lambda: listener._server.clients.active_count == 0, "a free thread")
+        clock.advance(limits.READ_STALL_SECONDS - 1)
+        client.exactly(1_000_000)  # some progress, and time begins anew
+        channel = next(iter(listener._server.channels.values()))
+        eventually(lambda: channel.progress == clock.now)
+        clock.advance(limits.READ_STALL_SECONDS - 1)
+        client.exactly(1_000_000)
+        eventually(lambda: channel.progress == clock.now)
+        assert listener.timed_out == 0
+        clock.advance(limits.READ_STALL_SECONDS)
+        eventually(lambda: listener.connections == 0, "the cut")
+    assert listener.timed_out == 1
+
+
+def test_a_slow_reader_gets_all_of_it(serve: Serve) -> None:
+    with Client(serve().port, receive_bytes=4096) as client:
+        assert client.get("/big").reply().body == bytes(BIG_BYTES)
+        assert len(client.get("/big-in-pieces").reply().body) == BIG_BYTES
+
+
+def test_an_idle_connection_is_closed(serve: Serve, clock: Clock) -> None:
+    listener = serve()
+    with Client(listener.port) as silent, Client(listener.port) as kept:
+        eventually(lambda: listener.connections == 2)
+        clock.advance(limits.IDLE_SECONDS - 1)
+        kept.get("/").reply()
+        eventually(lambda: phases(listener, "IDLE") == 2)
+        clock.advance(1)
+        assert silent.closed()
+        clock.advance(limits.IDLE_SECONDS - 2)
+        assert kept.get("/").reply().status == 200
+    assert listener.timed_out == 0  # no fault of anybody
+
+
+def test_a_request_that_runs_has_no_deadline_and_the_next_ones_begins_after_it(serve: Serve, app: App, clock: Clock) -> None:
+    with Client(serve().port) as client:
+        client.get("/block").send(b"GET /next HTTP/1.1\r\n")
+        app.blocked(1)
+        clock.advance(10 * limits.IDLE_SECONDS)
+        app.go.set()
+        assert client.reply().body == b"went"
+        assert client.send(b"Host: here\r\n\r\n").reply().body == b"0"
+
+
+def test_who_is_refused_and_goes_on_sending_is_closed(serve: Serve, clock: Clock) -> None:
+    listener = serve()
+    with Client(listener.port) as client:
+        assert client.send(b"GET / HTTP/1.1\r\n\r\n").reply().status == 400
+        eventually(lambda: phases(listener, "LINGERING") == 1)
+        client.send(bytes(100_000))
+        clock.advance(limits.LINGER_SECONDS)
+        assert client.closed()
+
+
+# -- too many -------------------------------------------------------------------------------------------------------
+
+
+def test_slow_and_deaf_clients_hold_up_nobody(serve: Serve, crowd: Callable[..., list[Client]], clock: Clock) -> None:
+    listener = serve(threads=2)
+    slow = crowd(listener.port, 500)
+    for client in slow:
+        client.send(b"GET / HTTP/1.1\r\nX: ")
+    deaf = crowd(listener.port, 20, 4096)
+    for client in deaf:
+        client.get("/big").get("/big")
+    eventually(lambda: phases(listener, "SENDING") == len(deaf), "deaf clients")
+    with Client(listener.port) as client:
+        assert client.get("/topics").reply().status == 200
+        assert client.post("/publish", b"news").reply().body == b"4"
+        clock.advance(limits.HEAD_SECONDS)
+        eventually(lambda: listener.connections == 1, "the end of the others")
+        assert client.get("/topics").reply().status == 200
+    assert listener.timed_out == len(slow) + len(deaf)
+    assert all(client.reply().status == 408 for client in slow)
+
+
+def test_descriptors_beyond_1024_are_served(serve: Serve, crowd: Callable[..., list[Client]]) -> None:
+    listener = serve()
+    idle = crowd(listener.port, 1500)
+    eventually(lambda: listener.connections == len(idle))
+    with Client(listener.port) as client:
+        assert client.post("/publish", b"news").reply().body == b"4"
+        assert max(listener._server.channels) > 1024
+    assert idle[-1].get("/").reply().status == 200
+    assert idle[0].get("/").reply().status == 200
+
+
+def test_at_the_limit_the_longest_idle_goes(serve: Serve) -> None:
+    listener = serve(connections=3)
+    clients = [Client(listener.port) for _ in range(3)]
+    for client in clients:
+        assert client.get("/").reply().status == 200
+    assert clients[0].get("/").reply().status == 200  # now the second is the longest idle
+    eventually(lambda: phases(listener, "IDLE") == 3)
+    with Client(listener.port) as peer:
+        assert peer.get("/livez").reply().status == 200
+        assert clients[1].closed()
+        assert listener.connections == 3
+        assert clients[0].get("/").reply().status == 200
+        assert clients[2].get("/").reply().status == 200
+    assert listener.evicted == 1
+    for client in clients:
+        client.close()
+
+
+def test_at_the_limit_half_requests_go_before_what_runs(serve: Serve, app: App) -> None:
+    listener = serve(connections=2)
+    with Client(listener.port).get("/block") as running, Client(listener.port) as half:
+        app.blocked(1)
+        half.send(b"GET / HT")
+        eventually(lambda: phases(listener, "HEAD") == 1)
+        with Client(listener.port) as peer:
+            assert peer.get("/livez").reply().status == 200
+            assert half.closed()
+        app.go.set()
+        assert running.reply().body == b"went"
+
+
+def test_when_all_run_new_ones_wait_in_the_kernel(serve: Serve, app: App) -> None:
+    listener = serve(connections=2, deadlines=Deadlines(check=3600.0))
+    running = [Client(listener.port).get("/block") for _ in range(2)]
+    app.blocked(2)
+    with Client(listener.port).get("/topics") as waiting:
+        eventually(lambda: listener._server.full, "the limit")
+        assert listener.connections == 2
+        running[0].close()
+        app.go.set()
+        assert waiting.reply().status == 200
+    assert running[1].reply().body == b"went"
+    running[1].close()
+
+
+def test_without_descriptors_the_longest_idle_goes(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    listener = serve()
+    with Client(listener.port) as idle:
+        idle.get("/").reply()
+        eventually(lambda: phases(listener, "IDLE") == 1)
+        accept, failures = listener._server.accept, [2]
+
+        def full() -> Any:
+            if failures[0]:
+                failures[0] -= 1
+                raise OSError(errno.EMFILE, "Too many open files")
+            return accept()
+
+        monkeypatch.setattr(listener._server, "accept", full)
+        with Client(listener.port) as client:  # the first failure evicts; the second finds nobody and waits for the next look
+            eventually(lambda: not failures[0], "both failures")
+            listener._server.clock.advance(1)  # type: ignore[attr-defined]
+            assert client.get("/").reply().status == 200
+        assert idle.closed()
+    assert listener.evicted == 1
+
+
+def test_a_bug_while_accepting_does_not_deafen(serve: Serve, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    listener = serve()
+    accept, failures = listener._server.accept, [1]
+
+    def broken() -> Any:
+        if failures[0]:
+            failures[0] -= 1
+            raise RuntimeError("a bug")
+        return accept()
+
+    monkeypatch.setattr(listener._server, "accept", broken)
+    with Client(listener.port) as client:
+        eventually(lambda: not failures[0])
+        clock.advance(1)
+        assert client.get("/").reply().status == 200
+
+
+# -- pipelining -----------------------------------------------------------------------------------------------------
+
+
+def test_a_pipelined_request_is_not_begun_before_the_answer_before_it_is_sent(serve: Serve, app: App) -> None:
+    listener = serve(threads=1)
+    with Client(listener.port, receive_bytes=4096) as deaf:
+        one = b" HTTP/1.1\r\nHost: here\r\n\r\n"
+        deaf.send(b"GET /big", one, b"GET /one", one, b"GET /two", one)
+        eventually(lambda: phases(listener, "SENDING") == 1)
+        with Client(listener.port) as client:  # the only thread is free
+            assert client.get("/other").reply().status == 200
+        assert app.seen == ["/big", "/other"]
+        assert len(deaf.reply().body) == BIG_BYTES
+        assert [deaf.reply().body, deaf.reply().body] == [b"0", b"0"]
+        assert json.dumps(app.seen[2:]) == '["/one", "/two"]'
+
+
+def test_many_pipelined_requests_are_answered_in_order(serve: Serve, app: App) -> None:
+    app.routes["/n"] = lambda environ: environ["PATH_INFO"].encode()
+    with Client(serve().port) as client:
+        client.send(*(f"GET /n/-{n} HTTP/1.1\r\nHost: here\r\n\r\n".encode() for n in range(500)))
+        assert [client.reply().body for _ in range(500)] == [f"/n/-{n}".encode() for n in range(500)]
