@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import socket
 import struct
@@ -66,11 +67,10 @@ def problem(status: int, code: str, detail: str = "because", headers: dict[str, 
 class Wire:
     """An open stream as the script sees it."""
 
-    def __init__(self, asked: Asked, handler: BaseHTTPRequestHandler, gone: threading.Event) -> None:
+    def __init__(self, asked: Asked, handler: BaseHTTPRequestHandler) -> None:
         self.asked = asked
         self.last_event_id = asked.headers.get("last-event-id")
         self._handler = handler
-        self._gone = gone
 
     def open(self, *, retry: int = 1000, chunked: bool = True) -> None:
         self.start(chunked=chunked)
@@ -102,7 +102,7 @@ class Wire:
         """Break the connection as a dying process does."""
         sock = self._handler.connection
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        sock.close()
+        os.close(sock.detach())  # close() would wait for the files made of the socket
 
     def stay(self) -> None:
         """Keep the connection open, saying nothing, until the client or the test ends it."""
@@ -130,9 +130,7 @@ class FakeBroker:
         self._answers: dict[tuple[str, str], Answering] = {}
         self._scripts: queue.Queue[Callable[[Wire], None]] = queue.Queue()
         self._came = threading.Condition()
-        self._gone = threading.Event()
         self._sockets: set[socket.socket] = set()
-        self.failures: list[BaseException] = []
         self.port = port
         self.up()
         self.on("GET", "/list_replicas", lambda asked: Reply(self.rows or [row(self, is_primary=True, self=True)]))
@@ -186,7 +184,7 @@ class FakeBroker:
         if answering is None and asked.path == "/stream":
             handler.close_connection = True
             try:
-                self._scripts.get(timeout=LIMIT_SECONDS)(Wire(asked, handler, self._gone))
+                self._scripts.get(timeout=LIMIT_SECONDS)(Wire(asked, handler))
             except OSError:  # the client left
                 pass
             return
@@ -208,6 +206,7 @@ class FakeBroker:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def setup(self) -> None:
                 super().setup()
