@@ -49,7 +49,7 @@ from newswire.core.members import Row, View
 from newswire.core.ops import Began, Dropped, Joined, Left, NotAnOp
 from newswire.core.replication import Peer, expand, holds_all, holds_all_of
 from newswire.core.requests import Acknowledge
-from newswire.core.retention import RetentionClock, to_drop
+from newswire.core.retention import RetentionClock, start_of_clock, to_drop
 from newswire.core.state import Changes, State
 from newswire.errors import (
     BadRequest,
@@ -59,6 +59,7 @@ from newswire.errors import (
     NotFound,
     Refused,
     StorageFull,
+    TooLarge,
     Unavailable,
     Unknown,
 )
@@ -130,8 +131,7 @@ class Broker:
 
     def begin(self, now: Now) -> list[Action]:
         """START: the first actions of a run. The shell recovered the state, and began a segment for this origin."""
-        newest = max(self.state.messages.last)
-        self._retention = RetentionClock(min(now.wall, newest) if newest else now.wall, now.clock)
+        self._retention = RetentionClock(start_of_clock(self.state, now.wall), now.wall, now.clock)
         for address in self._wanted_links():
             self._connect(address, now)
             self.catching_up.add(address)
@@ -187,6 +187,8 @@ class Broker:
         """Refuse, before anything is staged, what cannot be stored as asked."""
         if self.why_not:
             raise Unavailable(self.why_not)
+        if len(event.requests) > limits.BATCH_MESSAGES:
+            raise TooLarge(f"a batch holds at most {limits.BATCH_MESSAGES} messages: send several")
         if self.intake.is_known(event.requests):
             return  # the first op's receipt, whatever the disk and the peers are like now
         if not self.writable and not all(isinstance(request, Acknowledge) for request in event.requests):
@@ -407,7 +409,7 @@ class Broker:
             if self.began and not self.intake.staged and peer.is_due(self.state, now.clock):
                 rows = peer.rows(self.state)
                 number = peer.sending(self.state.vector, now.clock, self.identity.heartbeat)
-                header = self._header(number, full=peer.tell_full, ask_full=peer.ask_full, want=limits.PUSH_OPS)
+                header = self._header(number, full=peer.tell_full, ask_full=peer.ask_full, want=limits.PUSH_OPS if self.writable else 0)
                 self._actions.append(Send(peer.address, header, rows))
 
     def _header(self, number: int, *, full: bool = False, ask_full: bool = False, want: int = 0) -> Header:
@@ -482,7 +484,7 @@ class Broker:
     def _introduce(self, now: Now) -> None:
         """Become a member: once a peer has been met, if this broker never was one, or where its address changed."""
         me, members = self.identity, self.state.members
-        if self.leaving or not self.began or self.catching_up or self.intake.staged:
+        if self.leaving or not self.began or not self.writable or self.catching_up or self.intake.staged:
             return
         moved = me.id in members and members.addresses[me.id] != me.address
         met = any(peer.in_sync and holds_all_of(self.state, peer.holds or {}) for peer in self.peers.values())

@@ -13,8 +13,8 @@ from newswire.core.vector import Vector
 class RetentionClock:
     """A clock that advances by the smaller of wall and monotonic time: one that jumps a year deletes nothing (H20)."""
 
-    def __init__(self, wall: int, clock: float) -> None:
-        self.now = self._wall = wall  # ms
+    def __init__(self, start: int, wall: int, clock: float) -> None:
+        self.now, self._wall = start, wall  # ms
         self._clock = clock  # seconds
 
     def advance(self, wall: int, clock: float) -> int:
@@ -22,6 +22,20 @@ class RetentionClock:
         self.now += max(0, min(wall - self._wall, int((clock - self._clock) * 1000)))
         self._wall, self._clock = wall, clock
         return self.now
+
+
+def start_of_clock(state: State, wall: int) -> int:
+    """Where a run's clock starts, in ms: no later than any member's newest stamp, its own included.
+
+    One member whose clock is years ahead, at its start too, drops nothing that the others have just stamped. A member
+    that is away holds the clock back: messages stay longer.
+    """
+    newest: dict[str, int] = {}
+    for origin, offsets in state.log.each_origin():
+        broker = origin.partition("-")[0]
+        newest[broker] = max(newest.get(broker, 0), state.log.times[offsets[-1]])
+    members = [stamp for broker, stamp in newest.items() if broker in state.members]
+    return min(wall, *(members or newest.values()))
 
 
 def to_drop(state: State, before: int, most: int) -> list[tuple[str, Vector]]:

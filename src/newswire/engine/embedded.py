@@ -45,7 +45,7 @@ from newswire.engine.links import Link, status_of
 from newswire.engine.opsfile import OpsFile, Progress
 from newswire.engine.seam import Receipt, Woken
 from newswire.engine.envelope import Signer
-from newswire.errors import NewswireError, NotStored, TooLarge, Unavailable, Unknown
+from newswire.errors import NewswireError, NotStored, Unavailable, Unknown
 
 log = logging.getLogger("newswire.engine")
 
@@ -129,8 +129,6 @@ class EmbeddedEngine:
 
     def submit(self, requests: Sequence[Request], *, copies: int = 1, timeout: float = limits.RECEIPT_SECONDS) -> Receipt:
         """See `seam.Engine`."""
-        if len(requests) > limits.BATCH_MESSAGES:
-            raise TooLarge(f"a batch holds at most {limits.BATCH_MESSAGES} messages: send several")
         until = time.monotonic() + timeout
         result = self._ask(lambda token: Submitted(token, requests, copies, until), timeout)
         if not isinstance(result, Done):

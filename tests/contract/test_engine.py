@@ -1,0 +1,178 @@
+"""What every engine must do behind `engine.seam` (DESIGN 8): one suite, each engine, small page limits."""
+
+from __future__ import annotations
+
+import pytest
+
+from newswire.core.event_id import EventId, parse
+from newswire.core.opening import open_page, open_stream
+from newswire.core.reading import Entry, Gap
+from newswire.core.requests import Acknowledge, Publish, Request, Subscribe, Unsubscribe
+from newswire.engine.seam import Engine, Woken
+from newswire.errors import FewerCopies, NotEnoughCopies, NotFound, TooLarge
+from tests.contract.conftest import Pair, wait_until
+
+
+def read(engine: Engine, user: str, event_id: EventId | None = None, limit: int = 2) -> list[Entry]:
+    """All that a stream of `user` opened now would bring, page by page."""
+    opening = engine.read(lambda state: open_stream(state, user, event_id))
+    assert opening is not None
+    at, wanted, more, got = opening.position, opening.wanted, True, list[Entry | Gap]()
+    while more:
+        page = engine.follow(at, wanted, limit)
+        assert len(page.entries) <= limit
+        got += page.entries
+        at, wanted, more = page.position, page.wanted, page.more
+    return [entry for entry in got if isinstance(entry, Entry)]
+
+
+def texts(entries: list[Entry]) -> list[str]:
+    return [entry.message.data for entry in entries]
+
+
+def unread(engine: Engine, user: str) -> list[int]:
+    return engine.read(lambda state: [row.unread for row in state.subscriptions_of(user)])
+
+
+def test_a_receipt_names_what_was_stored_and_on_how_many_disks(pair: Pair) -> None:
+    receipt = pair.one.submit([Publish("news", "one"), Publish("news", "two")])
+    assert receipt.count == 2
+    assert receipt.copies == 2
+    assert receipt.first != receipt.last
+    assert pair.other.read(lambda state: [row.messages for row in state.topics()]) == [2]
+
+
+def test_read_your_writes(pair: Pair) -> None:
+    for number in range(20):
+        pair.one.submit([Subscribe(f"user{number}", "news")])
+        assert pair.one.read(lambda state, user=f"user{number}": state.patterns_of(user)) == ("news",)  # type: ignore[misc]
+
+
+def test_a_subscriber_gets_what_follows_its_subscription_at_either_broker(pair: Pair) -> None:
+    pair.one.submit([Publish("news", "before")])
+    pair.one.submit([Subscribe("Alice", "news")])
+    for number in range(7):
+        (pair.one, pair.other)[number % 2].submit([Publish("news", str(number)), Publish("tech", "-")])
+    for engine in (pair.one, pair.other):
+        assert sorted(texts(read(engine, "Alice"))) == list("0123456")
+
+
+def test_a_mid_batch_event_id_goes_on_at_the_other_broker(pair: Pair) -> None:
+    pair.one.submit([Subscribe("Alice", "news")])
+    pair.one.submit([Publish("news", str(number)) for number in range(9)])
+    fourth = read(pair.one, "Alice")[3]
+    event_id = parse(str(fourth.event_id))
+    assert event_id is not None
+    assert event_id.message == fourth.message.id
+    assert texts(read(pair.other, "Alice", event_id)) == list("45678")
+
+
+def test_an_acknowledgement_moves_the_cursor_everywhere_and_never_back(pair: Pair) -> None:
+    pair.one.submit([Subscribe("Alice", "news"), Subscribe("Bob", "news")])
+    pair.one.submit([Publish("news", str(number)) for number in range(5)])
+    entries = read(pair.one, "Alice")
+    pair.other.submit([Acknowledge("Alice", entries[3].event_id)])
+    pair.one.submit([Acknowledge("Alice", entries[1].event_id)])
+    wait_until(lambda: unread(pair.one, "Alice") == unread(pair.other, "Alice") == [1])
+    assert unread(pair.one, "Bob") == [5]
+    assert texts(read(pair.other, "Alice")) == ["4"]
+
+
+def test_a_retry_with_its_key_is_stored_once(pair: Pair) -> None:
+    first = pair.one.submit([Publish("news", "x", key="k")])
+    assert pair.one.submit([Publish("news", "x", key="k")]) == first
+    assert pair.other.submit([Publish("news", "x", key="k")]) == first
+    assert pair.one.submit([Publish("news", "x", key="k", publisher="Bob")]).first != first.first
+    assert pair.one.read(lambda state: [row.messages for row in state.topics()]) == [2]
+
+
+def test_a_batch_with_a_key_twice_stores_it_once(pair: Pair) -> None:
+    receipt = pair.one.submit([Publish("news", "x", key="k"), Publish("news", "x", key="k")])
+    assert receipt.first == receipt.last
+    assert receipt.count == 2
+
+
+def test_all_or_nothing(pair: Pair) -> None:
+    requests: list[Request] = [Subscribe("Alice", "news"), Unsubscribe("Alice", "tech")]
+    with pytest.raises(NotFound) as raised:
+        pair.one.submit(requests)
+    assert raised.value.code == "no-subscription"
+    assert pair.one.read(lambda state: state.patterns_of("Alice")) == ()
+
+
+def test_too_large_a_batch_is_refused_whole(pair: Pair) -> None:
+    with pytest.raises(TooLarge):
+        pair.one.submit([Publish("news", "x")] * 10_001)
+    assert pair.one.read(lambda state: state.topics()) == []
+
+
+def test_subscribe_again_moves_nothing(pair: Pair) -> None:
+    pair.one.submit([Subscribe("Alice", "news")])
+    pair.one.submit([Publish("news", "one")])
+    pair.other.submit([Subscribe("Alice", "news", since=None)])
+    wait_until(lambda: pair.one.read(lambda state: len(state.subscriptions.alive)) == 2)
+    for engine in (pair.one, pair.other):
+        assert texts(read(engine, "Alice")) == ["one"]
+        assert engine.read(lambda state: state.patterns_of("Alice")) == ("news",)
+    pair.one.submit([Unsubscribe("Alice", "news")])
+    wait_until(lambda: pair.other.read(lambda state: state.patterns_of("Alice")) == ())
+
+
+def test_from_the_earliest(pair: Pair) -> None:
+    pair.one.submit([Publish("news", "old")])
+    pair.other.submit([Subscribe("Alice", "news", since=0)])
+    assert texts(read(pair.other, "Alice")) == ["old"]
+
+
+def test_messages_since_the_earliest_and_since_an_id(pair: Pair) -> None:
+    pair.one.submit([Publish("news", "old")])
+    pair.one.submit([Subscribe("Alice", "*")])
+    pair.one.submit([Publish("news", "new"), Publish("tech", "newer")])
+
+    def page(topic: str | None, since: EventId | int | None) -> list[Entry]:
+        opening = pair.one.read(lambda state: open_page(state, "Alice", topic, since))
+        assert opening is not None
+        return [e for e in pair.one.follow(opening.position, opening.wanted, 10).entries if isinstance(e, Entry)]
+
+    assert texts(page(None, None)) == ["new", "newer"]
+    assert texts(page("news", 0)) == ["old", "new"]
+    assert texts(page(None, page("news", 0)[1].event_id)) == ["newer"]
+
+
+def test_two_copies_can_be_asked_for_while_there_are_two(pair: Pair) -> None:
+    assert pair.one.submit([Publish("news", "x")], copies=2).copies == 2
+    with pytest.raises(NotEnoughCopies):
+        pair.one.submit([Publish("news", "x")], copies=3)
+    assert pair.one.read(lambda state: [row.messages for row in state.topics()]) == [1]
+
+
+def test_when_the_other_is_lost(pair: Pair) -> None:
+    """Honest copies: stored here, then one, and at last nothing where two are asked for."""
+    pair.part()
+    try:
+        receipt = pair.one.submit([Publish("news", "lost on the way", key="k")], copies=2)
+        raise AssertionError(f"two copies of {receipt}")
+    except FewerCopies as stored:
+        assert stored.extra["copies"] == 1
+        assert stored.extra["id"]
+        known = stored.extra["id"]
+    with pytest.raises(NotEnoughCopies):
+        pair.one.submit([Publish("news", "y")], copies=2)
+    assert pair.one.submit([Publish("news", "lost on the way", key="k")]).first == known
+    assert pair.one.submit([Publish("news", "z")]).copies == 1
+    assert pair.one.read(lambda state: [row.messages for row in state.topics()]) == [2]
+
+
+def test_the_wake_says_what_changed(pair: Pair) -> None:
+    woken: list[Woken] = []
+    pair.one.on_wake(woken.append)
+    pair.one.submit([Subscribe("Alice", "news")])
+    pair.one.submit([Publish("tech", "x")])
+    assert [(set(w.topics), set(w.users)) for w in woken] == [(set(), {"Alice"}), ({"tech"}, set())]
+
+
+def test_a_posted_acknowledgement_arrives(pair: Pair) -> None:
+    pair.one.submit([Subscribe("Alice", "news")])
+    pair.one.submit([Publish("news", "one")])
+    assert pair.one.post([Acknowledge("Alice", read(pair.one, "Alice")[0].event_id)])
+    wait_until(lambda: unread(pair.other, "Alice") == [0])

@@ -1,0 +1,141 @@
+"""Opening and reading: what is due, in log order, with gaps told, whatever the page size (DESIGN 4, OPEN and READ)."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from newswire.core.event_id import EventId
+from newswire.core.follow import Due, plan
+from newswire.core.opening import open_page, open_stream
+from newswire.core.ops import Acknowledged, Began, Dropped, Message, Subscribed
+from newswire.core.reading import Gap
+from newswire.core.state import State
+
+
+def state_of(*ops: object) -> State:
+    state = State()
+    state.apply(Began("1001-a", 1, 0, "1001", {}), 0, 0, None)
+    for op in ops:
+        state.apply(op, 0, 0, None)  # type: ignore[arg-type]  # a list of ops of several types
+    return state
+
+
+def read(state: State, user: str = "Alice", event_id: EventId | None = None, limit: int = 100, scan: int = 100) -> list[str]:
+    """Everything that a stream of `user` gets, page after page: sequences, and gaps as topic:count."""
+    opening = open_stream(state, user, event_id)
+    assert opening is not None
+    at, wanted, got, more = opening.position, opening.wanted, list[str](), True
+    while more:
+        page = plan(state, at, wanted, limit, scan)
+        for item in page.items:
+            got.append(item.event_id.message if isinstance(item, Due) else f"{item.topic}:{item.dropped}")
+        at, wanted, more = page.position, page.wanted, page.more
+    return got
+
+
+def message(sequence: int, topic: str = "news") -> Message:
+    return Message("1001-a", sequence, sequence, topic, "x")
+
+
+def test_a_new_subscription_gets_what_follows_it() -> None:
+    state = state_of(message(2), Subscribed("1001-a", 3, 0, "Alice", "news", {"1001-a": 2}), message(4), message(5, "tech"))
+    assert read(state) == ["1001-a.4"]
+
+
+def test_nothing_awake_is_refused() -> None:
+    assert open_stream(state_of(), "Gita", None) is None
+
+
+def test_the_cursor_decides_without_an_event_id_and_the_event_id_beats_it() -> None:
+    state = state_of(
+        Subscribed("1001-a", 2, 0, "Alice", "news", {"1001-a": 1}),
+        message(3),
+        message(4),
+        message(5),
+        Acknowledged("1001-a", 6, 0, ("1001-a.2",), {"1001-a": 4}),
+    )
+    assert read(state) == ["1001-a.5"]
+    assert read(state, event_id=EventId("1001-a.3", {"1001-a": 3})) == ["1001-a.4", "1001-a.5"]
+
+
+def test_an_event_id_says_nothing_of_a_subscription_that_its_broker_did_not_know() -> None:
+    state = state_of(
+        Subscribed("1001-a", 2, 0, "Alice", "news", {"1001-a": 1}),
+        message(3),
+        Subscribed("1001-a", 4, 0, "Alice", "tech", {"1001-a": 1}),
+        message(5, "tech"),
+    )
+    before = EventId("1001-a.3", {"1001-a": 3})
+    assert read(state, event_id=before) == ["1001-a.5"]
+    assert read(state, event_id=EventId("1001-a.3", {"1001-a": 3}, {"1001-a": 4})) == ["1001-a.5"]
+
+
+def test_what_retention_dropped_is_told_once_before_what_follows() -> None:
+    state = state_of(Subscribed("1001-a", 2, 0, "Alice", "news", {"1001-a": 1}), message(3), message(4), message(5), message(6))
+    state.apply(Dropped("1001-a", 7, 0, "news", {"1001-a": 5}), 0, 0, None)
+    assert read(state) == ["news:3", "1001-a.6"]
+    assert read(state, limit=1, scan=1) == ["news:3", "1001-a.6"], "also when each page sees one record"
+
+
+def test_a_gap_at_the_end_of_the_log_is_told() -> None:
+    state = state_of(Subscribed("1001-a", 2, 0, "Alice", "news", {"1001-a": 1}), message(3))
+    state.apply(Dropped("1001-a", 4, 0, "news", {"1001-a": 3}), 0, 0, None)
+    assert read(state) == ["news:1"]
+    gap = plan(state, *_opened(state), 10).items[0]
+    assert isinstance(gap, Gap)
+    assert gap.event_id.after == {"1001-a": 4}
+
+
+def _opened(state: State) -> tuple[object, object]:  # position and wanted, as plan takes them
+    opening = open_stream(state, "Alice", None)
+    assert opening is not None
+    return opening.position, opening.wanted
+
+
+def test_two_subscriptions_that_overlap_bring_a_message_once() -> None:
+    state = state_of(
+        Subscribed("1001-a", 2, 0, "Alice", "news", {"1001-a": 1}),
+        Subscribed("1001-a", 3, 0, "Alice", ">", {"1001-a": 1}),
+        message(4),
+    )
+    assert read(state) == ["1001-a.4"]
+
+
+def test_pages_of_messages_narrow_to_a_topic() -> None:
+    state = state_of(Subscribed("1001-a", 2, 0, "Alice", "news.*", {"1001-a": 1}), message(3, "news.a"), message(4, "news.b"))
+    opening = open_page(state, "Alice", "news.b", 0)
+    assert opening is not None
+    assert [i.event_id.message for i in plan(state, opening.position, opening.wanted, 10).dues] == ["1001-a.4"]
+    assert open_page(state, "Alice", "tech", 0) is None
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_each_due_message_comes_once_in_order_whatever_the_page(data: st.DataObject) -> None:
+    topics = data.draw(st.lists(st.sampled_from(("news", "news.a", "tech")), max_size=30))
+    pattern = data.draw(st.sampled_from(("news", "news.*", ">", "tech")))
+    at = data.draw(st.integers(0, len(topics)))
+    state, sequence, expected = state_of(), 2, list[str]()
+    for index in range(len(topics) + 1):
+        if index == at:
+            state.apply(Subscribed("1001-a", sequence, 0, "Alice", pattern, {"1001-a": sequence - 1}), 0, 0, None)
+            sequence += 1
+        if index < len(topics):
+            state.apply(message(sequence, topics[index]), 0, 0, None)
+            wanted = pattern in (">", topics[index]) or (pattern == "news.*" and topics[index] == "news.a")
+            if index >= at and wanted:
+                expected.append(f"1001-a.{sequence}")
+            sequence += 1
+    got = read(state, limit=data.draw(st.integers(1, 5)), scan=data.draw(st.integers(1, 7)))
+    assert got == expected
+    if got:  # and going on from any id, once, brings the rest
+        cut = data.draw(st.integers(0, len(got) - 1))
+        event_ids = _event_ids(state)
+        assert read(state, event_id=event_ids[cut]) == expected[cut + 1 :]
+
+
+def _event_ids(state: State) -> list[EventId]:
+    opening = open_stream(state, "Alice", None)
+    assert opening is not None
+    return [due.event_id for due in plan(state, opening.position, opening.wanted, 1_000).dues]
