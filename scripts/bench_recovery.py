@@ -1,0 +1,105 @@
+"""Measure recovery: write an ops file of keyed messages, then read it as a start does, each time in a new process.
+
+Two numbers: the scan alone (sync, drop from the page cache, read, check, decode), and the scan with every op folded into
+the state, which is what a start takes before it serves. The target of the second is 300,000 records a second (DESIGN 6).
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from newswire.core import ops
+from newswire.core.ops import Began, Message
+from newswire.core.state import State
+from newswire.engine.opsfile import OpsFile
+
+ORIGIN = "1001-k3f9x2qa"
+START_MS = 1_700_000_000_000
+TOPICS = 50
+
+
+def write(directory: Path, messages: int, size: int, batch: int) -> None:
+    """Write the ops file: one run of a broker, `batch` messages a sync."""
+    file = OpsFile(directory)
+    for _ in file.scan():
+        sys.exit(f"{directory} holds ops already: give an empty directory")
+    file.start("bench", ORIGIN)
+    file.append([ops.encode(Began(ORIGIN, 1, START_MS, broker="1001"))])
+    text = "x" * size
+    for first in range(2, messages + 2, batch):
+        file.append([message(i, text) for i in range(first, min(first + batch, messages + 2))])
+        file.sync()
+    file.close()
+
+
+def message(sequence: int, text: str) -> bytes:
+    """One message as a publisher's library sends it, with a key of its own."""
+    topic = f"news.t{sequence % TOPICS}"
+    return ops.encode(
+        Message(ORIGIN, sequence, START_MS + sequence, topic=topic, data=text, key=f"{sequence:032x}", publisher="Alice")
+    )
+
+
+def scan(directory: Path) -> int:
+    """Read the ops file; how many records."""
+    file = OpsFile(directory)
+    count = sum(len(batch) for batch in file.scan())
+    file.close()
+    return count
+
+
+def recover(directory: Path) -> int:
+    """Read the ops file and fold it; how many records."""
+    file, state = OpsFile(directory), State()
+    for batch in file.scan():
+        if state.replay(batch):
+            raise RuntimeError("a record of a whole file was left out")
+    file.close()
+    return len(state.log)
+
+
+def measured(work: Callable[[Path], int], directory: Path) -> tuple[int, float, float, int]:
+    """Records, seconds, seconds of processor, and the most memory in MiB."""
+    began, used = time.perf_counter(), time.process_time()
+    count = work(directory)
+    seconds, cpu = time.perf_counter() - began, time.process_time() - used
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return count, seconds, cpu, peak // (1024 if sys.platform == "linux" else 1024 * 1024)
+
+
+def report(name: str, work: Callable[[Path], int], directory: Path) -> None:
+    """Measure in a process of its own, so that no run finds the memory of another."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        count, seconds, cpu, peak = pool.apply(measured, (work, directory))
+    rate, of_cpu = count / seconds, count / cpu  # they differ where others use the processor, or the disk is slow
+    print(f"{name:14} {seconds:7.2f} s {rate:9,.0f} records/s ({of_cpu:9,.0f} a second of processor) {peak:5,} MiB", flush=True)
+
+
+def main() -> None:
+    """Read the command line and measure."""
+    parser = argparse.ArgumentParser(prog="scripts/bench_recovery", description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--messages", type=int, default=1_000_000)
+    parser.add_argument("--bytes", type=int, default=150, help="of a message's text")
+    parser.add_argument("--batch", type=int, default=100, help="messages a sync")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--dir", type=Path, default=None, help="where to make a temporary directory: the disk to measure")
+    told = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="newswire-bench-", dir=told.dir) as folder:
+        directory = Path(folder) / "1001"
+        write(directory, told.messages, told.bytes, told.batch)
+        size = sum(path.stat().st_size for path in directory.iterdir())
+        print(f"{told.messages:,} messages of {told.bytes} bytes, {told.batch} a sync: {size / 2**20:,.0f} MiB on disk")
+        for _ in range(told.runs):
+            report("scan", scan, directory)
+            report("scan and fold", recover, directory)
+
+
+if __name__ == "__main__":
+    main()
