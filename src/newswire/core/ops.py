@@ -145,7 +145,7 @@ def decode(raw: bytes | memoryview) -> Op:
     Total over all bytes (RELIABILITY H16). Raises NotAnOp only.
     """
     try:
-        op = _decode_known(raw)
+        op: Op | None = _decode_known(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         op = None
     if op is not None and _is_origin(op.origin):

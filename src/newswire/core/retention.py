@@ -35,7 +35,8 @@ def start_of_clock(state: State, wall: int) -> int:
         broker = origin.partition("-")[0]
         newest[broker] = max(newest.get(broker, 0), state.log.times[offsets[-1]])
     members = [stamp for broker, stamp in newest.items() if broker in state.members]
-    return min(wall, *(members or newest.values()))
+    stamps: list[int] = members or list(newest.values())
+    return min([wall, *stamps])
 
 
 def to_drop(state: State, before: int, most: int) -> list[tuple[str, Vector]]:

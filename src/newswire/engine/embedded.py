@@ -43,8 +43,8 @@ from newswire.engine import exchange, reading
 from newswire.engine.commit import CommitThread, Rounds
 from newswire.engine.links import Link, status_of
 from newswire.engine.opsfile import OpsFile, Progress
+from newswire.engine.passport import Passport
 from newswire.engine.seam import Receipt, Woken
-from newswire.engine.envelope import Signer
 from newswire.errors import NewswireError, NotStored, Unavailable, Unknown
 
 log = logging.getLogger("newswire.engine")
@@ -106,7 +106,7 @@ class EmbeddedEngine:
         )
         broker = Broker(identity, self._state, cluster or secrets.token_hex(16), settled=settled)
         broker.damage = self._damage
-        self._signer = Signer(settings.secrets, settings.id)
+        self._passport = Passport(settings.secrets, identity)
         self._rounds = Rounds(broker, self._opsfile, self, _now)
         self._commit = CommitThread(self._rounds, self._opsfile.free_bytes, self._on_fatal)
         self._rounds.begin()
@@ -121,7 +121,8 @@ class EmbeddedEngine:
         restored = Restored(messages, len(self._state.subscriptions.alive), time.monotonic() - began)
         damage = ""
         if self._opsfile.damage:
-            damage = f"the ops file is damaged in {len(self._opsfile.damage)} places, {left_out} records wait for what is missing"
+            places = len(self._opsfile.damage)
+            damage = f"the ops file is damaged in {places} places, {left_out} records wait for what is missing"
             log.error("%s: %s", damage, self._opsfile.damage)
         return restored, damage
 
@@ -177,15 +178,16 @@ class EmbeddedEngine:
         return self._row(lambda token: Leave(token, broker), timeout)
 
     def receive(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
-        """See `seam.Cluster`. Raises Refused (`unauthenticated`), BadRequest (`bad-body`), Unavailable."""
-        header, raws = self._signer.opened(path, headers, body, time.time())
+        """See `seam.Cluster`. Raises LinkRefused (`unauthenticated`), BadRequest (`bad-body`), Unavailable."""
+        nonce, header, raws = self._passport.open_push(path, headers, body)
         token: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._commit.put(Received(token, header, raws))
         try:
             answer = token.get(timeout=limits.PUSH_TIMEOUT_SECONDS)
         except queue.Empty:
             raise Unavailable("the broker is too busy to take a push now: send it again") from None
-        return status_of(answer.header.code), exchange.write(answer.header, self._fetch(answer.rows))
+        status = status_of(answer.header.code)
+        return status, self._passport.seal(nonce, status, exchange.write(answer.header, self._fetch(answer.rows)))
 
     # -- commit.Wires -------------------------------------------------------------------------------------------
 
@@ -199,7 +201,7 @@ class EmbeddedEngine:
             case Send():
                 self._links[action.address].send(action)
             case Connect(address):
-                self._links[address] = Link(address, self._fetch, self._sign, self._commit_put)
+                self._links[address] = Link(address, self._fetch, self._passport, self._commit_put)
             case Disconnect(address):
                 self._links.pop(address).close()
             case Exit(why) if not self._left:
@@ -210,9 +212,6 @@ class EmbeddedEngine:
 
     def _commit_put(self, event: Event) -> object:
         return self._commit.put(event)
-
-    def _sign(self, path: str, body: bytes, address: str) -> Mapping[str, str]:
-        return self._signer.sign(path, body, address, time.time(), secrets.token_hex(16))
 
     def _fetch(self, rows: Sequence[int]) -> list[bytes]:
         """The records at these offsets."""

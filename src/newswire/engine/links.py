@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import requests
@@ -18,19 +18,20 @@ from newswire import errors
 from newswire.core import limits
 from newswire.core.events import Answered, Event, Failed, Send
 from newswire.engine import exchange
+from newswire.engine.passport import Passport
+from newswire.errors import LinkRefused
 
 log = logging.getLogger("newswire.links")
 
 Fetch = Callable[[Sequence[int]], Sequence[bytes]]  # records by offset
-Sign = Callable[[str, bytes, str], Mapping[str, str]]  # headers for (path, body, the peer's address)
 
 
 class Link:
     """The thread of one peer. `send`, `close`: the commit thread; it never waits for the link."""
 
-    def __init__(self, address: str, fetch: Fetch, sign: Sign, tell: Callable[[Event], object]) -> None:
+    def __init__(self, address: str, fetch: Fetch, passport: Passport, tell: Callable[[Event], object]) -> None:
         self.address = address
-        self._fetch, self._sign, self._tell = fetch, sign, tell
+        self._fetch, self._passport, self._tell = fetch, passport, tell
         self._sends: queue.SimpleQueue[Send | None] = queue.SimpleQueue()
         self._state = ""
         self._thread = threading.Thread(target=self._main, name=f"link-{address}", daemon=True)
@@ -62,32 +63,34 @@ class Link:
             raws = self._fetch(push.rows)
             body = exchange.write(push.header, raws)
             path = exchange.path_of(raws)
-            headers = {"Content-Type": exchange.CONTENT_TYPE, **self._sign(path, body, self.address)}
+            nonce, signature = self._passport.sign(path, body, self.address, push.header.cluster)
             answer = session.post(
                 f"http://{self.address}{path}",
                 data=body,
-                headers=headers,
+                headers={"Content-Type": exchange.CONTENT_TYPE, **signature},
                 timeout=limits.PUSH_TIMEOUT_SECONDS,
                 allow_redirects=False,
             )
-            return self._understand(number, answer)
+            return self._understand(number, nonce, answer)
+        except LinkRefused as error:
+            return Failed(self.address, number, "peer-auth-failed", error.detail)
         except requests.RequestException as error:
             return Failed(self.address, number, detail=_reason(error))
         except Exception as error:  # whatever it is, the core must hear that this push is over
             log.exception("push to %s", self.address)
             return Failed(self.address, number, detail=f"the push failed here: {type(error).__name__}")
 
-    def _understand(self, number: int, answer: requests.Response) -> Event:
+    def _understand(self, number: int, nonce: str, answer: requests.Response) -> Event:
+        """What the answer to push `number` says. Raises LinkRefused: it is not signed as it should be."""
         if answer.headers.get("Content-Type", "").startswith(exchange.CONTENT_TYPE):
             try:
-                header, raws = exchange.read(answer.content)
+                header, raws = self._passport.open_answer(nonce, answer.status_code, answer.content)
                 return Answered(self.address, header, raws)
             except msgspec.DecodeError:
                 return Failed(self.address, number, detail="its answer cannot be read: is that a newswire broker?")
         if answer.status_code == 401:
-            detail = "it refuses the cluster secret: give all brokers the same one"
-            return Failed(self.address, number, "peer-auth-failed", detail)
-        return Failed(self.address, number, detail=f"it answered with status {answer.status_code}: is that a newswire broker?")
+            return Failed(self.address, number, "peer-auth-failed", _detail(answer))
+        return Failed(self.address, number, detail=f"it answered with status {answer.status_code}: {_detail(answer)}")
 
     def _say(self, event: Event) -> None:
         """Log when the link's fortune changes, not each time."""
@@ -106,6 +109,14 @@ def _reason(error: requests.RequestException) -> str:
     if isinstance(error, requests.ConnectionError):
         return "cannot be reached"
     return f"the request failed: {type(error).__name__}"
+
+
+def _detail(answer: requests.Response) -> str:
+    """The sentence of a problem+json answer."""
+    try:
+        return str(answer.json()["detail"])[: limits.DETAIL_CHARS]
+    except (ValueError, KeyError, TypeError):
+        return "is that a newswire broker?"
 
 
 def status_of(code: str) -> int:

@@ -35,7 +35,10 @@ class Receipt(msgspec.Struct, frozen=True):
 
 
 class Woken(msgspec.Struct, frozen=True):
-    """What a commit changed for streams: topics that grew, users whose awake subscriptions changed, `moved`: whether this broker still serves."""
+    """What a commit changed for streams: topics that grew, users whose awake subscriptions may have changed.
+
+    `serves`: whether this broker still serves clients.
+    """
 
     topics: frozenset[str]
     users: frozenset[str]

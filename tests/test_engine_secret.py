@@ -1,0 +1,62 @@
+"""Brokers that share a secret are in sync; one with another secret is told so, and the others stay ready."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from newswire.config import Settings
+from newswire.server import Server
+from tests.contract.conftest import free_ports, wait_until
+
+GOOD, OTHER = b"g" * 32, b"o" * 32
+
+
+def servers(folder: Path, secrets: tuple[tuple[bytes, ...], tuple[bytes, ...]]) -> list[Server]:
+    ports = free_ports(2)
+    made = []
+    for broker, port, peer, shared in (("1001", *ports, secrets[0]), ("1002", *reversed(ports), secrets[1])):
+        settings = Settings(
+            id=broker, port=port, peers=(f"127.0.0.1:{peer}",), ops_dir=folder, heartbeat=1.0, threads=4, secrets=shared
+        )
+        made.append(Server(settings))
+    return made
+
+
+@pytest.mark.parametrize(
+    "shared", [((GOOD,), (GOOD,)), ((GOOD, OTHER), (OTHER, GOOD))], ids=["one secret", "in the middle of a rotation"]
+)
+def test_with_one_secret_they_are_in_sync(tmp_path: Path, shared: tuple[tuple[bytes, ...], tuple[bytes, ...]]) -> None:
+    one, other = servers(tmp_path, shared)
+    try:
+        one.start()
+        other.start()
+        wait_until(lambda: all(s.engine.describe().most_copies == 2 for s in (one, other)))
+    finally:
+        one.stop()
+        other.stop()
+
+
+@pytest.mark.parametrize("shared", [((GOOD,), (OTHER,)), ((GOOD,), ()), ((), (GOOD,))], ids=["wrong", "one has none", "other has none"])
+def test_a_wrong_secret_is_named_and_takes_nobody_out_of_service(
+    tmp_path: Path, shared: tuple[tuple[bytes, ...], tuple[bytes, ...]]
+) -> None:
+    one, other = servers(tmp_path, shared)
+    try:
+        one.start()
+        other.start()
+
+        def states() -> set[str]:
+            return {row.state for server in (one, other) for row in server.engine.describe().rows if not row.self}
+
+        wait_until(lambda: "peer-auth-failed" in states())
+        for server in (one, other):
+            view = server.engine.describe()
+            assert view.serves
+            assert view.most_copies == 1
+        degraded = [reason for server in (one, other) for reason in server.engine.describe().degraded]
+        assert any("secret" in reason for reason in degraded)
+    finally:
+        one.stop()
+        other.stop()
