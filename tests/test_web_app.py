@@ -9,7 +9,7 @@ import pytest
 
 from tests.web_fakes import Web
 
-POSTS = ("/publish", "/subscribe", "/unsubscribe", "/ack", "/add_replica", "/remove_replica", "/replicate", "/heartbeat/receive")
+POSTS = tuple("/publish /subscribe /unsubscribe /ack /add_replica /remove_replica /replicate /heartbeat/receive".split())
 GETS = ("/subscriptions", "/messages", "/topics", "/list_replicas", "/stream")
 HEADS = ("/", "/livez", "/readyz", "/static/<path:name>")
 
@@ -35,17 +35,21 @@ def test_nothing_changes_on_get(web: Web, path: str) -> None:
     assert web.engine.submitted == []
 
 
-@pytest.mark.parametrize("path", [path for path in GETS])
+@pytest.mark.parametrize("path", GETS)
 def test_reading_takes_get_alone(web: Web, path: str) -> None:
     for method in ("HEAD", "OPTIONS", "POST", "PUT", "DELETE"):
         response = web.client.open(f"{path}?username=Alice", method=method)
         assert (response.status_code, response.headers["Allow"]) == (405, "GET")
 
 
-@pytest.mark.parametrize("path", ["/nowhere", "/publish/", "//publish", "/Publish", "/static/../app.py", "/static/", "/static/%00"])
+@pytest.mark.parametrize("path", ["/nowhere", "/publish/", "/Publish", "/static/../app.py", "/static/", "/static/%00"])
 def test_nothing_there(web: Web, path: str) -> None:
     web.get(path, "not-found")
-    web.post(path + "?topic=t&data=x", "wrong-method" if path.startswith("/static/%") or path == "/static/../app.py" else "not-found")
+
+
+@pytest.mark.parametrize("path", ["/publish//", "/./publish", "/publish/.."])
+def test_a_path_is_taken_as_it_is(web: Web, path: str) -> None:
+    web.post("/", "not-found", environ_overrides={"PATH_INFO": path, "QUERY_STRING": "topic=t&data=x"})
 
 
 def test_an_error_that_nobody_foresaw_is_logged_and_not_shown(web: Web, caplog: pytest.LogCaptureFixture) -> None:
@@ -91,7 +95,9 @@ def test_a_broker_that_does_not_serve_sends_clients_on(web: Web, method: str, pa
     assert web.client.open(path, method=method).headers["Retry-After"] == "1"
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "/livez"), ("GET", "/list_replicas"), ("POST", "/add_replica?broker_ip=127.0.0.1:5055")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/livez"), ("GET", "/list_replicas"), ("POST", "/add_replica?broker_ip=127.0.0.1:5055")]
+)
 def test_and_answers_what_the_cluster_needs(web: Web, method: str, path: str) -> None:
     web.engine.change_view(serves=False)
     web.ask(method, path)

@@ -16,7 +16,7 @@ def web() -> Web:
 def test_list_replicas(web: Web) -> None:
     assert web.get("/list_replicas") == [
         {"id": "1001", "ip": "127.0.0.1:5053", "is_primary": True, "state": "up", "lag": 0, "self": True},
-        {"id": "1002", "ip": "10.0.0.2:5054", "is_primary": False, "state": "up", "lag": 0, "self": False, "seconds": 0.5},
+        {"id": "1002", "ip": "10.0.0.2:5054", "is_primary": False, "state": "up", "lag": 0, "self": False, "seconds": 0.0},
     ]
 
 

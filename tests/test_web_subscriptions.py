@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from newswire.config import Settings
-from newswire.core.event_id import EventId
 from newswire.core.requests import Acknowledge, Subscribe
 from newswire.web import times
-from tests.web_fakes import NOW, ORIGIN, Web
+from tests.web_fakes import NOW, Web
 
 
 @pytest.fixture
@@ -129,14 +128,10 @@ def test_subscriptions(web: Web) -> None:
 
 
 # -- /ack ---------------------------------------------------------------------------------------------------------
-def _place(web: Web, *, of_page: bool = False) -> str:
-    return str(EventId(web.engine.ops[-1].id, dict(web.engine.state.vector), of_page=of_page))
-
-
 def test_ack_moves_the_cursor(web: Web) -> None:
     web.post("/subscribe?username=Alice&topic=Google")
     web.post("/publish?topic=Google&data=x")
-    place = _place(web)
+    place = web.engine.place()
     assert web.post(f"/ack?username=Alice&id={place}") == {"message": "Acknowledged for Alice"}
     assert web.get("/subscriptions?username=Alice")[0]["unread"] == 0  # type: ignore[index]
     web.post("/ack", json={"username": "Alice", "id": place, "topic": "Google"})
@@ -156,16 +151,16 @@ def test_ack_of_garbage(web: Web, text: str) -> None:
 
 def test_ack_of_ids_that_are_no_event_ids_of_a_stream(web: Web) -> None:
     web.post("/subscribe?username=Alice&topic=t")
-    assert "id of a message" in str(web.post(f"/ack?username=Alice&id={ORIGIN}.2", "bad-event-id"))
-    assert "/messages" in str(web.post(f"/ack?username=Alice&id={_place(web, of_page=True)}", "bad-event-id"))
+    assert "id of a message" in str(web.post("/ack?username=Alice&id=1001-m1.2", "bad-event-id"))
+    assert "/messages" in str(web.post(f"/ack?username=Alice&id={web.engine.place(of_page=True)}", "bad-event-id"))
     web.post("/ack?username=Alice", "missing-field")
-    web.post(f"/ack?id={_place(web)}", "missing-field")
+    web.post(f"/ack?id={web.engine.place()}", "missing-field")
 
 
 def test_ack_of_somebody_unknown(web: Web) -> None:
-    assert "subscribe first" in str(web.post(f"/ack?username=Gita&id={_place(web)}", "not-registered"))
+    assert "subscribe first" in str(web.post(f"/ack?username=Gita&id={web.engine.place()}", "not-registered"))
     web.engine.change_view(all_in_sync=False)
-    assert "may know better" in str(web.post(f"/ack?username=Gita&id={_place(web)}", "unavailable"))
+    assert "may know better" in str(web.post(f"/ack?username=Gita&id={web.engine.place()}", "unavailable"))
     web.post("/subscribe?username=Alice&topic=t")
-    web.post(f"/ack?username=Alice&topic=u&id={_place(web)}", "no-subscription")
-    web.post(f"/ack?username=Alice&topic=&id={_place(web)}", "bad-pattern")
+    web.post(f"/ack?username=Alice&topic=u&id={web.engine.place()}", "no-subscription")
+    web.post(f"/ack?username=Alice&topic=&id={web.engine.place()}", "bad-pattern")

@@ -1,107 +1,60 @@
-"""What the web's tests stand on: the seam over the real fold, in memory and at once, whose view a test may change."""
+"""What the web's tests stand on: two brokers in memory, in sync, of which one is steered by the test."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from flask.testing import FlaskClient
 
 from newswire.config import Settings
-from newswire.core import follow
-from newswire.core.members import Row
-from newswire.core.opening import to_acknowledge
-from newswire.core.ops import Acknowledged, Began, Message, Op, Subscribed, Unsubscribed, op_id
-from newswire.core.reading import Page, Position, Wanted
-from newswire.core.requests import Acknowledge, Publish, Request, Subscribe, Unsubscribe
-from newswire.core.state import State
+from newswire.core.event_id import EventId
+from newswire.core.events import Now
+from newswire.core.requests import Publish, Request
 from newswire.core.stream import StreamOrder
-from newswire.engine.seam import Receipt, View, Wake
-from newswire.errors import LinkRefused, NewswireError, NotEnoughCopies, NotFound, Refused
+from newswire.engine.memory import MemoryEngine, MemoryNetwork
+from newswire.engine.seam import Receipt, Row, View
+from newswire.errors import LinkRefused, NewswireError, NotFound, Refused
 from newswire.web import create_app
 from newswire.web.streams import Adopter
 
-T = TypeVar("T")
-
-ORIGIN = "1001-test"
 NOW = 1_795_514_400.0  # 2026-11-24T10:00:00Z
-OWN = Row("1001", "127.0.0.1:5053", True, "up", 0, self=True)
-OTHER = Row("1002", "10.0.0.2:5054", False, "up", 0, seconds=0.5)
+OWN, OTHER = "127.0.0.1:5053", "10.0.0.2:5054"
 
 
-class FakeEngine:
-    """An engine that holds its ops in a list. `view`, `now` (s) and `fails` are the test's; `submitted` is what was asked of it."""
+class SteeredEngine(MemoryEngine):
+    """An engine in memory whose clock, view and failures are the test's. `submitted` is what it took from clients."""
 
-    def __init__(self) -> None:
-        self.state = State()
-        self.ops: list[Op] = []
-        self.view = View((OWN, OTHER), serves=True, most_copies=2)
-        self.now = NOW
+    def __init__(self, network: MemoryNetwork) -> None:
+        self.now = NOW  # seconds
+        self.changes: dict[str, object] = {}
         self.fails: Exception | None = None
         self.submitted: list[Request] = []
-        self._take(lambda o, s, t: Began(o, s, t, "1001"))
+        super().__init__("1001", address=OWN, peers=(OTHER,), primary=True, network=network, clock=self._clock)
 
     def submit(self, requests: Sequence[Request], *, copies: int = 1, timeout: float = 10.0) -> Receipt:
         if self.fails is not None:
             raise self.fails
-        if copies > self.view.most_copies:
-            raise NotEnoughCopies("fewer brokers are in sync than asked for", copies=self.view.most_copies)
-        before = len(self.ops)
-        for request in requests:
-            self._submit(request)
+        receipt = super().submit(requests, copies=copies, timeout=timeout)
         self.submitted += requests
-        return Receipt(op_id(ORIGIN, before + 1), op_id(ORIGIN, len(self.ops)), len(requests), self.view.most_copies)
-
-    def post(self, requests: Sequence[Request]) -> bool:
-        raise NotImplementedError
-
-    def read(self, query: Callable[[State], T]) -> T:
-        return query(self.state)
-
-    def follow(self, at: Position, wanted: Wanted, limit: int) -> Page:
-        plan = follow.plan(self.state, at, wanted, limit, scan=7)
-        texts = [self.ops[due.place] for due in plan.dues]
-        return plan.page([text for text in texts if isinstance(text, Message)])
-
-    def on_wake(self, wake: Wake) -> None:
-        raise NotImplementedError
+        return receipt
 
     def describe(self) -> View:
-        return self.view
-
-    def close(self, timeout: float = 5.0) -> None:
-        pass
+        return msgspec.structs.replace(super().describe(), **self.changes)
 
     def change_view(self, **changes: object) -> None:
-        self.view = msgspec.structs.replace(self.view, **changes)
+        self.changes = changes
 
     def published(self) -> list[Publish]:
         return [request for request in self.submitted if isinstance(request, Publish)]
 
-    def _submit(self, request: Request) -> None:
-        match request:
-            case Publish():
-                fields = {name: getattr(request, name) for name in Publish.__struct_fields__}
-                self._take(lambda o, s, t: Message(o, s, t, **fields))
-            case Subscribe(user, pattern, since):
-                after = self.state.vector if since is None else self.state.log.before(since) if since else {}
-                if pattern not in self.state.patterns_of(user):
-                    self._take(lambda o, s, t: Subscribed(o, s, t, user, pattern, dict(after)))
-            case Unsubscribe(user, pattern):
-                ids = tuple(sub.id for sub in self.state.subscriptions.alive_of(user) if sub.pattern == pattern)
-                if not ids:
-                    raise NotFound(f"{user} has no subscription to {pattern}", code="no-subscription")
-                self._take(lambda o, s, t: Unsubscribed(o, s, t, ids))
-            case Acknowledge(user, event_id, pattern):
-                ids = tuple(sub.id for sub in to_acknowledge(self.state, user, event_id, pattern))
-                self._take(lambda o, s, t: Acknowledged(o, s, t, ids, dict(event_id.after)))
+    def place(self, *, of_page: bool = False) -> str:
+        """The event id of everything up to now."""
+        return self.read(lambda state: str(EventId("", dict(state.vector), of_page=of_page)))
 
-    def _take(self, make: Callable[[str, int, int], Op]) -> None:
-        op = make(ORIGIN, len(self.ops) + 1, int(self.now * 1000))
-        self.state.apply(op, len(self.ops), 1, None)
-        self.ops.append(op)
+    def _clock(self) -> Now:
+        return Now(self.now - NOW, int(self.now * 1000))
 
 
 class FakeCluster:
@@ -119,10 +72,10 @@ class FakeCluster:
         return Row("1003", address, False, "up", 0)
 
     def leave(self, broker: str, timeout: float = 10.0) -> Row:
-        if broker not in ("1002", "10.0.0.2:5054"):
+        if broker not in ("1002", OTHER):
             raise NotFound(f"no broker {broker} here: GET /list_replicas says which there are", code="no-broker")
         self.left.append(broker)
-        return OTHER
+        return Row("1002", OTHER, False, "up", 0)
 
     def receive(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
         self.received.append((path, headers.get("x-newswire-sender"), body))
@@ -133,7 +86,10 @@ class Web:
     """A client of an application over fakes."""
 
     def __init__(self, settings: Settings | None = None, *, cluster: bool = True, adopts: bool = True) -> None:
-        self.engine = FakeEngine()
+        network = MemoryNetwork()
+        self.engine = SteeredEngine(network)
+        self.other = MemoryEngine("1002", address=OTHER, peers=(OWN,), network=network, clock=self.engine._clock)
+        self.engine.tick()
         self.cluster = FakeCluster()
         self.orders: list[StreamOrder] = []
         app = create_app(
@@ -159,7 +115,7 @@ class Web:
 
         Whatever is refused must say what to do and change nothing.
         """
-        before = len(self.engine.ops)
+        before = len(self.engine.log.raws)
         response = self.client.open(path, method=method, **options)
         body = response.get_data()
         assert response.headers["X-Content-Type-Options"] == "nosniff"
@@ -173,7 +129,7 @@ class Web:
         assert problem["title"]
         assert len(problem["detail"].split()) > 3, "a sentence is wanted"
         assert b"Traceback" not in body
-        assert len(self.engine.ops) == before, "something changed"
+        assert len(self.engine.log.raws) == before, "something changed"
         return problem["detail"]
 
     def post(self, path: str, code: str = "", **options: object) -> object:

@@ -17,8 +17,9 @@ from newswire import escape
 from newswire.core import limits
 from newswire.errors import BadRequest, NewswireError, NotFound, Refused, TooLarge
 
-JSON: Final = "application/json"  # no charset: JSON is UTF-8 (RFC 8259, 8.1)
-PROBLEM: Final = "application/problem+json"
+_KEEP_NO_COPY: Final = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
+_JSON: Final = (("Content-Type", "application/json"), *_KEEP_NO_COPY)  # no charset: JSON is UTF-8 (RFC 8259, 8.1)
+_PROBLEM: Final = (("Content-Type", "application/problem+json"), *_KEEP_NO_COPY)
 
 _log = logging.getLogger(__name__)
 _encode: Final = msgspec.json.Encoder(enc_hook=str).encode
@@ -32,12 +33,12 @@ _RETRY_AFTER: Final = {
 
 def answer(value: object, status: int = 200) -> Response:
     """Answer `value` as JSON."""
-    return Response(_encode(value), status, content_type=JSON)
+    return Response(_encode(value), status, _JSON)
 
 
 def problem(error: NewswireError) -> Response:
     """Answer `error`; where trying again is right, say when."""
-    response = Response(_encode(error.problem()), error.status, content_type=PROBLEM)
+    response = Response(_encode(error.problem()), error.status, _PROBLEM)
     seconds = _RETRY_AFTER.get(error.status)
     if seconds is not None:
         response.headers["Retry-After"] = str(seconds)

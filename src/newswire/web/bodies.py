@@ -11,6 +11,7 @@ knows (a misspelled `titel` must not be lost silently), NaN, integers beyond all
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -29,6 +30,7 @@ JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 
 _decode: Final = msgspec.json.Decoder().decode
+_ESCAPED_ASCII: Final = re.compile(rb"\\u00[2-7]")
 _ACCEPTED: Final = (
     f"send the fields as {FORM} (curl -d), as a {JSON} object, or in the query;"
     f" a batch of messages as {NDJSON}: with that Content-Type"
@@ -177,16 +179,13 @@ def json_lines(body: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _surely_once(raw: bytes, value: Fields) -> bool:
-    """Say whether no name can be there twice: without escapes, each colon of `raw` stands in a text or behind a name."""
-    if b"\\" in raw:
+    """Say whether surely no name of `value` is in `raw` twice: each stands there once, and none is spelled with escapes.
+
+    Far cheaper than reading again, which decides where this leaves a doubt (a text may be the name of a field).
+    """
+    if b"\\u" in raw and _ESCAPED_ASCII.search(raw):
         return False
-    colons = len(value)
-    for part in value.values():
-        if type(part) is str:
-            colons += part.count(":")
-        elif type(part) not in (int, float, bool):
-            return False
-    return raw.count(b":") == colons
+    return all(name.isascii() and name.isidentifier() and raw.count(b'"%b"' % name.encode()) == 1 for name in value)
 
 
 def _refuse_twice(raw: bytes) -> None:
