@@ -247,7 +247,11 @@ def wait_in_sync(brokers: Iterable[Broker], seconds: float = 30.0) -> None:
             seen = rows(at)
             return ids <= seen.keys() and all(seen[i]["state"] == "up" and seen[i]["lag"] == 0 for i in ids)
 
-        until(f"broker {broker.id} sees {', '.join(sorted(ids))} up and in sync", all_up, seconds)
+        try:
+            until("", all_up, seconds)
+        except Failed:
+            told = [f"{row['id']} {row['state']}, lag {row['lag']}" for row in rows(broker.address).values()]
+            raise Failed(f"brokers {sorted(ids)} are not in sync within {seconds:g} seconds: {broker.id} says {told}") from None
 
 
 class Stream(threading.Thread):

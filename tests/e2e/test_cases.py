@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from brokers import Broker, get, rows, until, wait_in_sync
-from tests.e2e.harness import OverHttp, OverMenus, Pair, delivered, topics
+from tests.e2e.harness import Hand, OverHttp, OverMenus, Pair, delivered, topics
 
 
 @pytest.mark.parametrize("hands", [OverHttp, OverMenus])
-def test_cases_one_to_seven(hands: type[OverHttp] | type[OverMenus], pair: Pair, tmp_path: Path) -> None:
+def test_cases_one_to_seven(hands: type[Hand], pair: Pair, tmp_path: Path) -> None:
     first, second = pair.first, pair.second
     wait_in_sync(pair.brokers)
     with ExitStack() as opened:
@@ -65,6 +65,7 @@ def test_cases_one_to_seven(hands: type[OverHttp] | type[OverMenus], pair: Pair,
 
         # IV: the secondary switched off
         second.kill9()
+        until("the primary knows that the secondary is down", lambda: rows(first.address)["1002"]["state"] == "down")
         with hand.stream("Carlos") as carlos:
             carlos.wait_open(first.address)
             assert hand.publish("Tiktok", "Hi Event") == first.address
