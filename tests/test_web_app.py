@@ -6,6 +6,8 @@ import logging
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.web_fakes import Web
 
@@ -115,3 +117,24 @@ def test_problems_are_small_whatever_was_sent(web: Web) -> None:
     assert response.status_code == 400
     assert len(response.data) < 500
     assert msgspec.json.decode(response.data)["code"] == "unknown-field"
+
+
+_LATIN = st.text(st.characters(max_codepoint=255), max_size=40)
+_NAMED = st.sampled_from("username topic since limit format ack raw last_event_id lastEventId broker_ip".split())
+_SAID = (
+    st.sampled_from(["Alice", "Google", ">", "earliest", "1h", "1", "json", "client", "e~~~", "p~~~", "1001-a.7", ""]) | _LATIN
+)
+
+
+@given(
+    path=st.sampled_from((*GETS, "/", "/livez", "/readyz", "/static/x", "/%00")),
+    fields=st.dictionaries(_NAMED, _SAID, max_size=4),
+    headers=st.dictionaries(st.sampled_from(["ACCEPT", "ORIGIN", "HOST", "LAST_EVENT_ID", "COOKIE", "IF_NONE_MATCH"]), _LATIN),
+)
+def test_no_request_makes_the_broker_fail(path: str, fields: dict[str, str], headers: dict[str, str]) -> None:
+    web = Web()
+    web.post("/subscribe?username=Alice&topic=Google")
+    environ = {"QUERY_STRING": "&".join(f"{name}={value}" for name, value in fields.items())}
+    environ |= {f"HTTP_{name}": value for name, value in headers.items()}
+    if "text/html" not in environ.get("HTTP_ACCEPT", "") and path != "/":
+        assert web.client.get(path, environ_overrides=environ).status_code < 500

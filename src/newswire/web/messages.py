@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import msgspec
 from flask import Blueprint, Response, request
 
 from newswire.core import event_id, limits
@@ -88,8 +87,8 @@ def _limit(given: Mapping[str, str]) -> int:
 
 
 def _shown(entry: Entry) -> dict[str, Any]:
-    of_page = msgspec.structs.replace(entry.event_id, of_page=True)
-    return message_object(entry.message, str(of_page))
+    place = entry.event_id
+    return message_object(entry.message, str(EventId(place.message, place.after, of_page=True)))  # K: for streams only
 
 
 def _nothing_there(engine: Engine, user: str, topic: str | None) -> NewswireError:
