@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
+import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -83,7 +85,8 @@ class Fake:
 def _fields(query: str, kind: str, body: bytes) -> dict[str, Any]:
     given: dict[str, Any] = {name: values[0] for name, values in parse_qs(query).items()}
     if kind == "application/json":
-        return given | json.loads(body)
+        posted: dict[str, Any] = json.loads(body)
+        return given | posted
     if kind == "application/x-ndjson":
         return given | {"lines": [json.loads(line) for line in body.splitlines()]}
     return given | {name: values[0] for name, values in parse_qs(body.decode()).items()}
@@ -92,3 +95,11 @@ def _fields(query: str, kind: str, body: bytes) -> dict[str, Any]:
 def message(number: int, data: str = "Hello Google", **more: Any) -> bytes:
     told = {"id": f"a-{number}", "event_id": f"e{number}", "topic": "Google", "data": data, "time": "2026-11-24T21:54:12.345Z"}
     return f"id: e{number}\ndata: {json.dumps(told | more)}\n\n".encode()
+
+
+def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Wait until `condition` holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that"
+        threading.Event().wait(0.01)

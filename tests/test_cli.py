@@ -17,7 +17,7 @@ from newswire import errors, escape
 from newswire.cli import exits, main, publishing, status, streaming, tables
 from newswire.client import Message, Row
 from newswire.core import limits
-from tests.fake_broker import DOWN, PUBLISHED, Fake, message
+from tests.fake_broker import DOWN, PUBLISHED, Fake, message, until
 
 
 @pytest.fixture
@@ -275,10 +275,11 @@ def test_an_interrupted_stream_ends_well(fake: Fake) -> None:
     child = subprocess.Popen([sys.executable, "-m", "newswire", "stream", "Alice"], stdout=subprocess.PIPE)
     assert child.stdout is not None
     assert child.stdout.readline() == b"Hello Google\n"
+    until(lambda: bool(fake.sent("/ack")))
     child.send_signal(signal.SIGTERM)
     assert child.wait(10) == 0
     child.stdout.close()
-    assert fake.sent("/ack")[-1]["id"] == "e1"
+    assert {fields["id"] for fields in fake.sent("/ack")} == {"e1"}
 
 
 # -- status ----------------------------------------------------------------------------------------------------------

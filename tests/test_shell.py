@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import pytest
 from newswire.cli import window
 from newswire.cli.terminal import Lines, Terminal
 from newswire.core import limits
-from tests.fake_broker import DOWN, PUBLISHED, Fake, message
+from tests.fake_broker import DOWN, PUBLISHED, Fake, message, until
 
 
 @pytest.fixture
@@ -132,6 +131,20 @@ def test_without_a_window_a_refusal_is_shown(fake: Fake) -> None:
     assert "\nGita is not registered for any topic.\nMenu:" in shown
 
 
+def test_brokers_are_managed_from_the_one_menu(fake: Fake) -> None:
+    fake.answers["/add_replica"] = (200, {"message": "Added broker 127.0.0.1:5054 (1002)"})
+    fake.answers["/remove_replica"] = (404, {"code": "no-broker", "detail": "no member 127.0.0.1:9"})
+    fake.answers["/readyz"] = (200, {"ready": True, "degraded": []})
+    fake.answers["/topics"] = (200, [])
+    shown = piped("menu", ["1", "2", "127.0.0.1:5054", "3", "127.0.0.1:9", "4", "5", "6", "1001", "7", "2", "2", "4"])
+    assert "\n{'message': 'Added broker 127.0.0.1:5054 (1002)'}\nBrokers:" in shown
+    assert "\nno member 127.0.0.1:9.\nBrokers:" in shown
+    assert f"List of available nodes: ['{fake.address}']\n{fake.address}  broker 1001, primary, up\n" in shown
+    assert "1 broker would hold a message published now.\n\nNo topics yet.\nBrokers:" in shown
+    assert "\nbroker 1001 was not started from this menu: stop it where it runs.\nBrokers:" in shown
+    assert fake.sent("/add_replica") == [{"broker_ip": "127.0.0.1:5054"}]
+
+
 class Pty:
     """A program on a terminal of its own."""
 
@@ -165,13 +178,6 @@ class Pty:
         code = self.child.wait(10)
         os.close(self.master)
         return code
-
-
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to that"
-        threading.Event().wait(0.01)
 
 
 @pytest.fixture

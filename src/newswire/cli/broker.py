@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import os
 import signal
 import sys
 import threading
@@ -89,10 +90,12 @@ def run(settings: Settings, *, menu: bool = False) -> int:
             broker.start()
             restoring.close()
             say_started(broker, settings, log)
-            return _serve_menu(broker) if menu else broker.wait()
+            if menu:
+                _run_menu(broker.address)
+            return broker.wait()
         except (NewswireError, server.StartFailed) as error:
             raise click.ClickException(exits.sentence_of(str(error))) from None
-        except KeyboardInterrupt:
+        except KeyboardInterrupt:  # while it started
             return exits.DONE
         finally:
             _stop(broker)
@@ -186,16 +189,15 @@ class Restoring:
         self.close()
 
 
-def _serve_menu(broker: Server) -> int:
-    """Run the menu here; a broker that ends by itself ends the menu."""
+def _run_menu(address: str) -> None:
+    """Run the menu beside the broker, which owns the main thread for its signals; leaving the menu stops it."""
     from newswire.cli import menus, shell
 
-    def watch() -> None:
-        broker.wait()
-        signal.raise_signal(signal.SIGTERM)
+    def serve() -> None:
+        shell.run(menus.BROKER, (address,))
+        os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=watch, name="broker-end", daemon=True).start()
-    return shell.run(menus.BROKER, (broker.address,))
+    threading.Thread(target=serve, name="menu", daemon=True).start()
 
 
 @contextmanager

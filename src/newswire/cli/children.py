@@ -58,7 +58,7 @@ class Children:
         child = self._running[broker]
         child.terminate()
         try:
-            child.wait(limits.STOP_SECONDS)
+            child.wait(limits.MENU_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             raise Refused(f"broker {broker}, process {child.pid}, has not stopped yet: see {self.log(broker)}") from None
 

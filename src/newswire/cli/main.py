@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
-from newswire import __version__, escape
+from newswire import __version__
 from newswire.cli import exits
 from newswire.cli.options import ADDRESS, BROKER_ID, Secret, brokers_option, config_option, option
 from newswire.core import limits
@@ -243,7 +243,6 @@ def _fail(text: str, code: int) -> int:
 
 
 def _usage_sentence(error: click.ClickException) -> str:
-    text = escape.line(error.format_message().strip())
-    text = text if text.endswith((".", "!", "?")) else f"{text}."
+    text = exits.sentence_of(error.format_message())
     path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
     return f"{text} Try `{path} --help`." if path else text

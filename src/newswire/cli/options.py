@@ -226,7 +226,7 @@ def _understand(path: Path, word: str, value: Any, known: Mapping[str, Setting])
     if not found and isinstance(secret := known.get(word.removesuffix("-file")), Secret):
         return secret, read_secret(Path(str(value)), secret.word)
     if not found:
-        raise click.UsageError(f"{path}: there is no option `{word}`{_nearest(word, known)}.")
+        raise click.UsageError(f"{path}: there is no option `{word}`{_nearest(word, known)}")
     return found, _typed(path, word, value, found)
 
 
@@ -247,7 +247,7 @@ def _typed(path: Path, word: str, value: Any, setting: Setting) -> Any:
 
 def _nearest(word: str, known: Mapping[str, Setting]) -> str:
     near = difflib.get_close_matches(word, list(known), 1)
-    return f", did you mean `{near[0]}`?" if near else ""
+    return f", did you mean `{near[0]}`?" if near else "."
 
 
 def _word(flags: Sequence[str]) -> str:

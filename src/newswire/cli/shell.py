@@ -12,7 +12,7 @@ from newswire.cli.children import Children
 from newswire.cli.menus import Action, Menu
 from newswire.cli.terminal import Terminal
 from newswire.core import limits
-from newswire.errors import NewswireError
+from newswire.errors import NewswireError, NoBroker
 
 Perform = Callable[[Action], None]
 
@@ -137,15 +137,22 @@ class Desk:
         self._brokers = tuple(dict.fromkeys(known))
 
     def _change(self, path: str, address: str) -> None:
+        """Ask the primary once: what it answers is final, and no other broker knows better whether `address` is there."""
         from newswire.client.cluster import Cluster
-        from newswire.client.transport import Call, form
+        from newswire.client.transport import Call, Unreached, form
 
-        cluster = Cluster(self._brokers)
+        cluster = Cluster(self._brokers, timeout=limits.CLI_CALL_SECONDS)
         try:
-            told = cluster.request(Call("POST", path, {}, *form({"broker_ip": address}))).json()
+            primary = cluster.look().primary
+            call = Call("POST", path, {}, *form({"broker_ip": address}))
+            answer = cluster.transport.send(cluster.brokers.ours(primary), call, limits.MENU_CHANGE_SECONDS)
+        except Unreached as error:
+            raise NoBroker(f"{primary} gave no answer ({error.reason}): list the replicas to see what came of it") from None
         finally:
             cluster.close()
-        self._here.say(menus.answer_line(str(told.get("message", ""))))
+        if answer.status >= 300:
+            raise answer.error()
+        self._here.say(menus.answer_line(str(answer.json().get("message", ""))))
 
     def _list(self) -> None:
         from newswire.cli import status

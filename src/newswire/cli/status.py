@@ -135,7 +135,7 @@ def as_tables(status: Status) -> list[tables.Table]:
     note = "No topics yet." if not shown else f"and {more} more" if more else ""
     return [
         tables.Table(("Broker", "Address", "Role", "State", "Lag", "Streams", ""), rows, f"{held} a message published now."),
-        tables.Table(("Topic", "Messages", "Newest") if shown else (), shown, note),
+        tables.Table(("Topic", "Messages", "Newest"), shown, note),
     ]
 
 

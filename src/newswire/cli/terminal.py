@@ -40,7 +40,10 @@ class Lines:
         return self.ended or b"\n" in self._held or len(self._held) > limits.FORM_BYTES
 
     def _receive(self) -> None:
-        received = os.read(self.fd, _READ_BYTES)
+        try:
+            received = os.read(self.fd, _READ_BYTES)
+        except OSError:  # the terminal has gone
+            received = b""
         self._held += received
         self.ended = not received
 
