@@ -1,0 +1,126 @@
+"""scripts/demo: what it plays, that it runs once, that it ends what it started and nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from brokers import free_ports, get, is_free, until
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class Demo:
+    """The demo in a checkout of its own, on ports of its own."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root / "a path with a space"
+        self.ports = free_ports(2)
+        scripts = self.root / "scripts"
+        scripts.mkdir(parents=True)
+        shutil.copy(ROOT / "scripts" / "brokers.py", scripts)
+        text = (ROOT / "scripts" / "demo.py").read_text()
+        assert "PORTS: Final = (5053, 5054)" in text
+        (scripts / "demo.py").write_text(text.replace("(5053, 5054)", f"({self.ports[0]}, {self.ports[1]})"))
+
+    def command(self, *arguments: str) -> list[str]:
+        """What starts it."""
+        return [sys.executable, str(self.root / "scripts" / "demo.py"), *arguments]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run it to its end."""
+        return subprocess.run(self.command(*arguments), capture_output=True, text=True, check=False, timeout=120)
+
+    def pid(self, broker: str) -> int:
+        """The process number of a broker."""
+        return int((self.root / ".demo" / "brokers" / f"{broker}.pid").read_text())
+
+    def nothing_runs(self) -> bool:
+        """Whether no broker of this checkout is left."""
+        listed = subprocess.run(["ps", "-A", "-ww", "-o", "args="], capture_output=True, text=True, check=True).stdout
+        return not [line for line in listed.splitlines() if str(self.root) in line and "broker" in line]
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Demo]:
+    made = Demo(tmp_path)
+    try:
+        yield made
+    finally:
+        made.run("--stop")
+
+
+def test_once(demo: Demo) -> None:
+    done = demo.run("--once")
+    assert (done.returncode, done.stderr) == (0, "")
+    for text in ("Hello Google", "kill -9", "Family Event, Employee", "it has what it missed", "Hi Online"):
+        assert text in done.stdout
+    assert not (demo.root / ".demo").exists()
+
+
+def test_stays_runs_once_restarts_what_is_missing_and_stops(demo: Demo) -> None:
+    first = demo.run()
+    assert (first.returncode, first.stderr) == (0, "")
+    assert f"http://127.0.0.1:{demo.ports[0]}/stream?username=Alice" in first.stdout
+    pids = [demo.pid("1001"), demo.pid("1002")]
+
+    again = demo.run()
+    assert again.returncode == 0
+    assert "Both brokers run since an earlier" in again.stdout
+    assert [demo.pid("1001"), demo.pid("1002")] == pids
+
+    os.kill(demo.pid("1001"), signal.SIGKILL)
+    until("the primary is gone", lambda: is_free(demo.ports[0]))
+    restarted = demo.run()
+    assert "Broker 1001 was not running: started again" in restarted.stdout
+    assert {t["topic"] for t in get(f"127.0.0.1:{demo.ports[0]}", "/topics")} == {"Google", "Meta", "Tiktok"}
+
+    stopped = demo.run("--stop")
+    assert (stopped.returncode, stopped.stdout) == (0, "Ended: broker 1001 and broker 1002.\n")
+    assert demo.nothing_runs()
+    assert demo.run("--stop").stdout == "No broker of this demo is running.\n"
+
+
+def test_a_port_is_taken(demo: Demo) -> None:
+    with socket.create_server(("127.0.0.1", demo.ports[1])):
+        done = demo.run()
+    assert done.returncode == 1
+    assert re.fullmatch(rf"Port {demo.ports[1]} is taken by another program: .*--once.*\n", done.stderr)
+    assert demo.nothing_runs()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_ends_what_it_started(demo: Demo, number: signal.Signals) -> None:
+    process = subprocess.Popen(demo.command(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "POST /publish" in line:
+            break
+    process.send_signal(number)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Interrupted; what this run had started is ended." in error
+    assert "Traceback" not in error
+    assert demo.nothing_runs()
+
+
+def test_a_process_number_that_was_given_out_again_is_left_alone(demo: Demo) -> None:
+    home = demo.root / ".demo" / "brokers"
+    home.mkdir(parents=True)
+    other = subprocess.Popen(["sleep", "60"])
+    try:
+        (home / "1001.pid").write_text(f"{other.pid}\n")
+        assert demo.run("--stop").stdout == "No broker of this demo is running.\n"
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
