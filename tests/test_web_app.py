@@ -92,7 +92,7 @@ def test_a_cookie_is_not_looked_at(web: Web) -> None:
     ],
 )
 def test_a_broker_that_does_not_serve_sends_clients_on(web: Web, method: str, path: str) -> None:
-    web.engine.change_view(serves=False, why_not="this broker is catching up")
+    web.engine.change_view(serves=False, why_not="this broker is catching up: use another one")
     assert "catching up" in str(web.ask(method, path, "not-ready"))
     assert web.client.open(path, method=method).headers["Retry-After"] == "1"
 

@@ -85,7 +85,9 @@ def test_alive_and_ready(web: Web) -> None:
     assert (head.status_code, head.data) == (200, b"")
 
 
-@pytest.mark.parametrize("changes", [{"serves": False, "why_not": "this broker is catching up"}, {"writable": False}])
+@pytest.mark.parametrize(
+    "changes", [{"serves": False, "why_not": "this broker is catching up: use another one"}, {"writable": False}]
+)
 def test_not_ready(web: Web, changes: dict[str, object]) -> None:
     web.engine.change_view(degraded=("1002 does not answer",), **changes)
     web.get("/readyz", "not-ready")

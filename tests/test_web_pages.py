@@ -51,7 +51,7 @@ def test_without_a_name_or_with_one_that_cannot_be_it_asks(web: Web) -> None:
 
 
 def test_the_page_is_shown_by_a_broker_that_does_not_serve(web: Web) -> None:
-    web.engine.change_view(serves=False, why_not="this broker is catching up")
+    web.engine.change_view(serves=False, why_not="this broker is catching up: use another one")
     assert web.client.get("/stream?username=Alice", headers=NAVIGATION).status_code == 200
 
 

@@ -94,7 +94,7 @@ def test_somebody_unknown_waits_while_a_broker_is_away(web: Web) -> None:
 
 
 def test_a_broker_that_does_not_serve_says_so_in_the_stream(web: Web) -> None:
-    web.engine.change_view(serves=False, why_not="this broker is catching up")
+    web.engine.change_view(serves=False, why_not="this broker is catching up: use another one")
     _is_later(web, "Alice", "catching up")
     web.get("/stream?username=A/B", "bad-username")
 

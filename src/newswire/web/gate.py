@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from newswire.core.state import State
-from newswire.engine.seam import Engine
+from newswire.engine.seam import Engine, View
 from newswire.errors import NewswireError, NotRegistered, NotStored, Unavailable
 
 T = TypeVar("T")
@@ -18,9 +18,14 @@ def serving(engine: Engine) -> Callable[[], None]:
     def check() -> None:
         view = engine.describe()
         if not view.serves:
-            raise Unavailable(f"{view.why_not or 'this broker does not serve now'}: try another broker, or again in a second")
+            raise Unavailable(why_not(view))
 
     return check
+
+
+def why_not(view: View) -> str:
+    """The sentence for clients of a broker that does not serve."""
+    return view.why_not or "this broker does not serve now: try another one, or again in a moment"
 
 
 def unknown_user(engine: Engine, user: str) -> NewswireError:

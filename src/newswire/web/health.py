@@ -9,6 +9,7 @@ from flask import Blueprint, Response
 from newswire.engine.seam import Engine, View
 from newswire.errors import NewswireError, StorageFull, Unavailable
 from newswire.web.answers import answer, problem
+from newswire.web.gate import why_not
 
 
 def routes(engine: Engine) -> Blueprint:
@@ -34,7 +35,7 @@ def why_not_ready(view: View) -> NewswireError | None:
     """What another broker would do better now, None when nothing: `degraded` alone takes no broker out of rotation."""
     known: dict[str, Any] = {"ready": False, "degraded": list(view.degraded)}
     if not view.serves:
-        return Unavailable(f"{view.why_not or 'this broker does not serve now'}: send clients to another broker", **known)
+        return Unavailable(why_not(view), **known)
     if not view.writable:
         detail = "this broker cannot write to its disk: make room on it, and send clients to another broker meanwhile"
         return StorageFull(detail, code="not-ready", **known)

@@ -22,7 +22,7 @@ from newswire.engine.seam import Engine
 from newswire.errors import BadRequest, NewswireError, NotRegistered
 from newswire.web import bodies, pages
 from newswire.web.bodies import Environ
-from newswire.web.gate import may_be_known, not_registered, patterns_of
+from newswire.web.gate import may_be_known, not_registered, patterns_of, why_not
 
 Adopter = Callable[[socket.socket, bool], None]
 HandOver = Callable[[StreamOrder], Adopter]
@@ -86,7 +86,7 @@ def _why_not_now(engine: Engine, user: str) -> str:
     """Why the stream cannot begin now, "" if it can. Raises NotRegistered when it is certain that it never will."""
     view = engine.describe()
     if not view.serves:
-        return f"{view.why_not or 'this broker does not serve now'}: try another broker, or wait"
+        return why_not(view)
     if engine.read(patterns_of(user)):
         return ""
     if view.all_in_sync:
