@@ -452,8 +452,7 @@ class _Server(TcpWSGIServer):
 
     def stop(self, at: float) -> None:
         """Ask the loop to end: at once when no request is running, at `at` (time.monotonic()) at the latest."""
-        self.stop_at = at
-        cast(Any, self.trigger).pull_trigger(self._wind_down)
+        cast(Any, self.trigger).pull_trigger(lambda: self._wind_down(at))
 
     # Loop thread.
 
@@ -590,8 +589,9 @@ class _Server(TcpWSGIServer):
         self.forget(self)
         super().del_channel(map)
 
-    def _wind_down(self) -> None:
+    def _wind_down(self, at: float) -> None:
         """Stop accepting; close what has no request running."""
+        self.stop_at = at
         wasyncore.dispatcher.close(self)
         for channel in list(self.channels.values()):
             if channel.phase not in (Phase.WORKING, Phase.SENDING):
@@ -681,10 +681,10 @@ class Listener:
         end = time.monotonic() + timeout
         if self._loop.is_alive():
             self._server.stop(end)
-            self._loop.join()
+            self._loop.join(timeout + 1.0)
         for pool in self._pools:
             pool.shutdown(timeout=max(0.5, end - time.monotonic()))  # type: ignore[arg-type]
-        if not any(pool.threads for pool in self._pools):
+        if not any(pool.threads for pool in self._pools) and not self._loop.is_alive():
             cast(Any, self._server.trigger).close()  # a worker that is left may pull it: its descriptor must not be reused
 
     @property
