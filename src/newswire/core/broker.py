@@ -409,7 +409,9 @@ class Broker:
             if self.began and not self.intake.staged and peer.is_due(self.state, now.clock):
                 rows = peer.rows(self.state)
                 number = peer.sending(self.state.vector, now.clock, self.identity.heartbeat)
-                header = self._header(number, full=peer.tell_full, ask_full=peer.ask_full, want=limits.PUSH_OPS if self.writable else 0)
+                header = self._header(
+                    number, full=peer.tell_full, ask_full=peer.ask_full, want=limits.PUSH_OPS if self.writable else 0
+                )
                 self._actions.append(Send(peer.address, header, rows))
 
     def _header(self, number: int, *, full: bool = False, ask_full: bool = False, want: int = 0) -> Header:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 
@@ -55,11 +55,7 @@ class Log:
     def add(self, origin: str, sequence: int, time: int, topic: int, place: int, length: int) -> int:
         """Append one record, whose `began` (if it is one) the lineage knows already; return its offset."""
         offset = len(self.places)
-        number = self.numbers.get(origin)
-        if number is None:
-            number = self.numbers[origin] = len(self.names)
-            self.names.append(origin)
-            self.offsets_of.append(array("I"))
+        number = self.number(origin)
         self.places.append(place)
         self.lengths.append(length)
         self.origins.append(number)
@@ -74,6 +70,34 @@ class Log:
         if (offset + 1) % _CHECKPOINT == 0:
             self._checkpoints.append(dict(self._vector))
         return offset
+
+    def add_run(
+        self, origin: str, times: Sequence[int], topics: Sequence[int], places: Sequence[int], lengths: Sequence[int]
+    ) -> None:
+        """Append the next records of an origin that has begun, all at once: what recovery is made of."""
+        count, start = len(places), len(self)
+        number = self.number(origin)
+        offsets = self.offsets_of[number]
+        first = len(offsets) + 1
+        self.places.extend(places)
+        self.lengths.extend(lengths)
+        self.origins.extend([number] * count)
+        self.sequences.extend(range(first, first + count))
+        self.topics.extend(topics)
+        self.times.extend(times)
+        offsets.extend(range(start, start + count))
+        for mark in range((start // _CHECKPOINT + 1) * _CHECKPOINT, start + count + 1, _CHECKPOINT):
+            self._checkpoints.append({**self._vector, origin: first + mark - start - 1})
+        self._vector[origin] = first + count - 1
+
+    def number(self, origin: str) -> int:
+        """The number of `origin`, given at its first record."""
+        number = self.numbers.get(origin)
+        if number is None:
+            number = self.numbers[origin] = len(self.names)
+            self.names.append(origin)
+            self.offsets_of.append(array("I"))
+        return number
 
     def vector_at(self, offset: int) -> dict[str, int]:
         """The short vector of the first `offset` records."""

@@ -9,10 +9,12 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Final
 from zlib import crc32
 
 from newswire.core import limits
+from newswire.core.ops import Message
 from newswire.core.topics import is_pattern, matches
 from newswire.core.vector import Lineage, Vector
 
@@ -25,8 +27,8 @@ _GENERATION_MILLISECONDS: Final = limits.KEY_SECONDS * 1000 // _GENERATIONS
 class Keys:
     """Publishers' keys, each with the offset of the message that it first named (DESIGN 5, Keys).
 
-    A (publisher, topic, key) is kept as 96 bits: Python's string hash, seeded anew in each process, beside a CRC of the
-    key. Two are taken for one only if both agree, once in 10^22 look-ups of a full memory.
+    A (publisher, topic, key) is kept as 96 bits: Python's hash of the three, seeded anew in each process, beside a CRC
+    of the key. Two are taken for one only if both agree: of different keys, once in 10^22 look-ups of a full memory.
     """
 
     def __init__(self) -> None:
@@ -41,20 +43,24 @@ class Keys:
                 return offset
         return None
 
-    def note(self, print_: int, offset: int, time: int) -> None:
-        """Remember `print_`, stamped `time` (ms); the oldest are forgotten by age and count."""
+    def note(self, print_: int, offset: int, time: int) -> bool:
+        """Remember `print_`, stamped `time` (ms), unless it is known (False); the oldest are forgotten by age and count."""
+        for generation in self._generations:
+            if print_ in generation:
+                return False
         newest = self._generations[0]
-        if len(newest) >= _GENERATION_KEYS or (newest and time - self._began > _GENERATION_MILLISECONDS):
-            self._generations.insert(0, newest := {})
-            del self._generations[_GENERATIONS:]
-        if not newest:
+        if len(newest) >= _GENERATION_KEYS or time - self._began > _GENERATION_MILLISECONDS:
+            if newest:
+                self._generations.insert(0, newest := {})
+                del self._generations[_GENERATIONS:]
             self._began = time
         newest[print_] = offset
+        return True
 
 
 def fingerprint(publisher: str, topic: str, key: str) -> int:
-    """The 96 bits that stand for a key in this process. No separator stands in a publisher or topic."""
-    return hash((publisher, topic, key)) << 32 | crc32(f"{publisher}\0{topic}\0{key}".encode())
+    """The 96 bits that stand for a key in this process."""
+    return hash((publisher, topic, key)) << 32 | crc32(key.encode())
 
 
 class Messages:
@@ -80,15 +86,30 @@ class Messages:
             self.last.append(0)
         return number
 
-    def add(self, number: int, origin: str, sequence: int, time: int) -> None:
-        """Note a visible message."""
-        by_origin = self.sequences[number]
-        if origin in by_origin:
-            by_origin[origin].append(sequence)
-        else:
-            by_origin[origin] = array("I", (sequence,))
-        if time > self.last[number]:
-            self.last[number] = time
+    def take(self, ops: Sequence[Message], offset: int) -> list[int]:
+        """APPLY msg to each, the first at `offset`: their topics' numbers, 0 for a twin.
+
+        A twin's (publisher, topic, key) is in this log already: it stays hidden here. One loop over many, since recovery
+        is made of it.
+        """
+        keys, topics, numbers = self.keys, self.sequences, self.numbers
+        found: list[int] = []
+        for op in ops:
+            key, topic = op.key, op.topic
+            if key and not keys.note(fingerprint(op.publisher, topic, key), offset + len(found), op.time):
+                found.append(0)
+                continue
+            number = numbers.get(topic) or self.number(topic)
+            origin, time = op.origin, op.time
+            by_origin = topics[number]
+            if origin in by_origin:
+                by_origin[origin].append(op.sequence)
+            else:
+                by_origin[origin] = array("I", (op.sequence,))
+            if time > self.last[number]:
+                self.last[number] = time
+            found.append(number)
+        return found
 
     def drop(self, topic: str, vector: Vector) -> None:
         """APPLY dropped(topic, V): horizon[topic] := max(horizon, V)."""

@@ -6,13 +6,14 @@ the same state. What differs between them is only their log: its order, and whic
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 import msgspec
 
 from newswire.core.log import Log
 from newswire.core.members import Members
-from newswire.core.messages import Messages, fingerprint
+from newswire.core.messages import Messages
 from newswire.core.ops import Acknowledged, Began, Dropped, Joined, Left, Message, Op, Subscribed, Unsubscribed
 from newswire.core.subscriptions import Subscription, Subscriptions
 from newswire.core.vector import Lineage, Vector
@@ -57,16 +58,41 @@ class State:
         """Everything held, as a short vector."""
         return self.log.vector
 
-    def replay(self, batch: Iterable[tuple[Op, int, int]]) -> int:
-        """Apply recovered (op, place, length); return how many could not be taken, because damage hides what is before."""
-        left_out = 0
-        held = self.log.held
-        for op, place, length in batch:
-            if op.sequence == held(op.origin) + 1 and (op.sequence > 1 or self.takes(op, {})):
+    def replay(self, batch: Sequence[tuple[Op, int, int]]) -> int:
+        """Apply recovered (op, place, length); return how many could not be taken, because damage hides what is before.
+
+        Most of a file is runs of messages of one origin: those go in by the column (300,000 records a second).
+        """
+        left_out = at = 0
+        while at < len(batch):
+            op, place, length = batch[at]
+            held = self.log.held(op.origin)
+            run = self._run(batch, at, held) if held else 0
+            if run:
+                self._replay_run(op.origin, batch[at : at + run])
+            elif self.takes(op, {}):
                 self.apply(op, place, length, None)
-            elif op.sequence > held(op.origin):
+            elif op.sequence > held:
                 left_out += 1
+            at += run or 1
         return left_out
+
+    def _run(self, batch: Sequence[tuple[Op, int, int]], start: int, held: int) -> int:
+        """How many from `start` on are messages of one origin, each the next."""
+        origin, at = batch[start][0].origin, start
+        for at in range(start, len(batch)):
+            op = batch[at][0]
+            held += 1
+            if type(op) is not Message or op.sequence != held or op.origin != origin:
+                return at - start
+        return at + 1 - start
+
+    def _replay_run(self, origin: str, run: Sequence[tuple[Op, int, int]]) -> None:
+        messages = [cast(Message, op) for op, _, _ in run]
+        topics = self.messages.take(messages, len(self.log))
+        self.log.add_run(
+            origin, [op.time for op in messages], topics, [place for _, place, _ in run], [length for _, _, length in run]
+        )
 
     def takes(self, op: Op, staged: Mapping[str, int]) -> bool:
         """TAKE: only the next of its origin; a `began` first, and only when all that it names is held.
@@ -86,9 +112,11 @@ class State:
         kind = type(op)
         topic = 0
         if kind is Message:
-            topic = self._message(op, changes)  # type: ignore[arg-type]  # narrowed by type() above, for speed
+            (topic,) = self.messages.take((cast(Message, op),), len(self.log))
+            if topic and changes is not None:
+                changes.topics.add(cast(Message, op).topic)
         elif kind is Began:
-            self.lineage.began(op.origin, op.vector)  # type: ignore[attr-defined]
+            self.lineage.began(op.origin, cast(Began, op).vector)
         self.log.add(op.origin, op.sequence, op.time, topic, place, length)
         if kind is not Message and kind is not Began:
             users = self._other(op)
@@ -113,20 +141,6 @@ class State:
         messages = self.messages
         rows = (TopicRow(name, messages.count(number), messages.last[number]) for name, number in messages.numbers.items())
         return sorted((row for row in rows if row.messages), key=lambda row: row.topic)
-
-    def _message(self, op: Message, changes: Changes | None) -> int:
-        """APPLY msg: its topic's number, 0 where (publisher, topic, key) is in this log already: twins of a retry."""
-        messages = self.messages
-        if op.key:
-            mark = fingerprint(op.publisher, op.topic, op.key)
-            if messages.keys.find(mark) is not None:
-                return 0
-            messages.keys.note(mark, len(self.log), op.time)
-        number = messages.number(op.topic)
-        messages.add(number, op.origin, op.sequence, op.time)
-        if changes is not None:
-            changes.topics.add(op.topic)
-        return number
 
     def _other(self, op: Op) -> set[str]:
         """Fold in what is no message; return the users whose subscriptions changed."""

@@ -243,5 +243,3 @@ class EmbeddedEngine:
 
 def _now() -> Now:
     return Now(time.monotonic(), time.time_ns() // 1_000_000)
-
-

@@ -129,7 +129,7 @@ class MemoryEngine:
         self.address = address or f"127.0.0.1:{5052 + len(self.network.engines) + 1}"
         self._wake: Callable[[Woken], None] = lambda woken: None
         state = State()
-        state.replay((ops.decode(raw), place, len(raw)) for place, raw in enumerate(self.log.raws))
+        state.replay([(ops.decode(raw), place, len(raw)) for place, raw in enumerate(self.log.raws)])
         origin = f"{broker_id}-m{next(self._runs)}"
         who = Identity(id=broker_id, address=self.address, origin=origin, primary=primary, peers=peers, **identity)
         broker = Broker(who, state, "memory", settled=True)
