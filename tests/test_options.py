@@ -252,6 +252,7 @@ def test_brokers_are_addresses() -> None:
     convert = options.Brokers().convert
     assert convert("a:1, b:2,", None, None) == ("a:1", "b:2")
     assert convert(["a:1"], None, None) == ("a:1",)
-    for wrong in ("", "a", "a:0", "http://a:1"):
+    assert convert("https://news.example,http://[::1]:5053", None, None) == ("https://news.example", "http://[::1]:5053")
+    for wrong in ("", "a", "a:0", "ftp://a:1", "https://a:1/x", "https://"):
         with pytest.raises(click.BadParameter):
             convert(wrong, None, None)

@@ -80,11 +80,19 @@ def is_loopback(host: str) -> bool:
 
 def run(settings: Settings, *, menu: bool = False) -> int:
     """Run a broker until a signal stops it. Returns the exit code."""
+    with _stopped_by_signals():
+        try:
+            return _run(settings, menu)
+        except KeyboardInterrupt:  # while it started; later the server takes signals itself
+            return exits.DONE
+
+
+def _run(settings: Settings, menu: bool) -> int:
     from newswire import server
 
     log = settings.ops_dir / f"{settings.id}.log" if menu else None
     configure_logging(log)
-    with _stopped_by_signals(), Restoring() as restoring:
+    with Restoring() as restoring:
         broker = server.Server(settings, progress=restoring)
         try:
             broker.start()
@@ -95,8 +103,6 @@ def run(settings: Settings, *, menu: bool = False) -> int:
             return broker.wait()
         except (NewswireError, server.StartFailed) as error:
             raise click.ClickException(exits.sentence_of(str(error))) from None
-        except KeyboardInterrupt:  # while it started
-            return exits.DONE
         finally:
             _stop(broker)
 

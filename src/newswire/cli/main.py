@@ -47,7 +47,7 @@ def newswire(ctx: click.Context) -> None:
 @option("--host", default="127.0.0.1", help="Address to listen on.")
 @option("--port", type=click.IntRange(0, 65535), default=5053, help="Port to listen on; 0 takes a free one.")
 @option("--advertise", type=ADDRESS, help="How peers and clients reach this broker  [default: host:port]")
-@option("--primary/--secondary", default=False, help="Whether clients try this broker first.  [default: secondary]")
+@option("--primary/--secondary", default=False, help="Whether clients try this broker first.")
 @option("--peer", "peers", type=ADDRESS, multiple=True, help="Another broker; repeatable (environment: commas between).")
 @option("--ops-dir", type=click.Path(path_type=Path, file_okay=False), default="ops_logs", help="Home of the ops files.")
 @option(
@@ -65,12 +65,19 @@ def newswire(ctx: click.Context) -> None:
     default=limits.CLIENT_THREADS,
     help="Threads that serve clients.",
 )
-@option("--retention-days", type=click.FloatRange(0, min_open=True), default=limits.RETENTION_SECONDS / _DAY_SECONDS)
+@option(
+    "--retention-days",
+    type=click.FloatRange(0, min_open=True),
+    default=limits.RETENTION_SECONDS / _DAY_SECONDS,
+    help="Days that messages are kept.",
+)
 @option("--retention-messages", type=click.IntRange(1), default=limits.RETENTION_MESSAGES, help="Messages kept of a topic.")
-@option("--streams-per-user", type=click.IntRange(1), default=limits.STREAMS_PER_USER)
+@option("--streams-per-user", type=click.IntRange(1), default=limits.STREAMS_PER_USER, help="Open streams of one user.")
 @option("--streams", type=click.IntRange(1), default=limits.STREAMS_COUNT, help="Open streams of this broker.")
-@option("--subscriptions-per-user", type=click.IntRange(1), default=limits.SUBSCRIPTIONS_PER_USER)
-@option("--connections", type=click.IntRange(16), default=limits.CONNECTIONS_COUNT, help="Connections of requests.")
+@option(
+    "--subscriptions-per-user", type=click.IntRange(1), default=limits.SUBSCRIPTIONS_PER_USER, help="Subscriptions of one user."
+)
+@option("--connections", type=click.IntRange(16), default=limits.CONNECTIONS_COUNT, help="Open connections other than streams.")
 @option("--cluster-secret", cls=Secret)
 @option("--menu", is_flag=True, help="Run the broker menu in this terminal.")
 def broker(menu: bool, **given: Any) -> int:
@@ -100,7 +107,7 @@ def subscriber(brokers: tuple[str, ...]) -> int:
     return shell.run(menus.SUBSCRIBER, brokers)
 
 
-@newswire.command()
+@newswire.command(short_help="Brokers, publisher and subscriber in one menu.")
 @config_option
 @brokers_option
 @option(
@@ -113,7 +120,7 @@ def menu(brokers: tuple[str, ...], ops_dir: Path) -> int:
     return shell.run(menus.EVERYTHING, brokers, ops_dir)
 
 
-@newswire.command()
+@newswire.command(short_help="Publish a message, or a batch.")
 @config_option
 @brokers_option
 @click.argument("topic", required=False)
@@ -124,11 +131,15 @@ def menu(brokers: tuple[str, ...], ops_dir: Path) -> int:
     help="Publish a batch: one JSON object a line.",
 )
 @option("--title", help="A line that stands above the text.")
-@option("--priority", type=click.IntRange(1, 5))
+@option("--priority", type=click.IntRange(1, 5), help="5 is the highest.")
 @option("--tags", help="With commas between.")
 @option("--click", "click_url", help="The address that the message opens.")
 @option("--key", help="Publishing again with the same key publishes once.")
-@option("--copies", type=click.IntRange(1), help="Brokers that must hold it; exit code 5 if fewer do.")
+@option(
+    "--copies",
+    type=click.IntRange(1),
+    help="Brokers that must hold it: refused if fewer are in sync, exit code 5 if one is lost on the way.",
+)
 @_json
 def publish(topic: str | None, data: str | None, ndjson: Path | None, **given: Any) -> int:
     """Publish DATA to TOPIC; without DATA, or with -, what standard input holds (less one line end).
@@ -146,7 +157,7 @@ def publish(topic: str | None, data: str | None, ndjson: Path | None, **given: A
     return publishing.publish_one(topic, data, **given)
 
 
-@newswire.command()
+@newswire.command(short_help="Subscribe a user to a topic.")
 @config_option
 @brokers_option
 @click.argument("user")
@@ -159,7 +170,7 @@ def subscribe(**given: Any) -> int:
     return subscribing.subscribe(**given)
 
 
-@newswire.command()
+@newswire.command(short_help="End a subscription.")
 @config_option
 @brokers_option
 @click.argument("user")
@@ -171,7 +182,7 @@ def unsubscribe(**given: Any) -> int:
     return subscribing.unsubscribe(**given)
 
 
-@newswire.command()
+@newswire.command(short_help="List the subscriptions of a user.")
 @config_option
 @brokers_option
 @click.argument("user")
@@ -183,7 +194,7 @@ def subscriptions(**given: Any) -> int:
     return subscribing.show(**given)
 
 
-@newswire.command()
+@newswire.command(short_help="Print messages as they come.")
 @config_option
 @brokers_option
 @click.argument("user")
@@ -195,14 +206,14 @@ def stream(**given: Any) -> int:
 
     The command of --exec finds the message as JSON on its standard input and its fields in NEWSWIRE_ID, NEWSWIRE_EVENT_ID,
     NEWSWIRE_TOPIC, NEWSWIRE_DATA, NEWSWIRE_TIME, NEWSWIRE_TITLE, NEWSWIRE_PRIORITY, NEWSWIRE_TAGS, NEWSWIRE_CLICK and
-    NEWSWIRE_PUBLISHER.
+    NEWSWIRE_PUBLISHER. A `newswire publish` in it takes title, priority, tags and click from there: it forwards.
     """
     from newswire.cli import streaming
 
     return streaming.run(**given)
 
 
-@newswire.command()
+@newswire.command(short_help="Show brokers, topics and streams.")
 @config_option
 @brokers_option
 @_json

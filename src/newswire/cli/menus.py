@@ -6,10 +6,9 @@ reads, prints or connects: `cli.shell` does. The texts are the paper's (PAPER.md
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 from newswire.core import topics
 from newswire.errors import NewswireError
@@ -276,11 +275,6 @@ def connecting_lines(nodes: Sequence[str], primary: str, *, moved: bool, always_
     if moved:
         return [*listed, f"Primary broker is down ,updating the broker the primary broker to {primary}"]
     return [*listed, f"Connecting to the primary broker... {primary}"]
-
-
-def url(broker: str, path: str, fields: Mapping[str, str]) -> str:
-    """The address that a menu shows and opens."""
-    return f"http://{broker}/{path}?{urlencode(fields)}"
 
 
 def answer_line(message: str) -> str:

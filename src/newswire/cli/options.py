@@ -94,6 +94,17 @@ ADDRESS: Final = Checked("HOST:PORT", topics.check_address)
 BROKER_ID: Final = Checked("ID", topics.check_broker_id)
 
 
+def check_broker(text: str) -> str:
+    """Return `text` if a client can reach a broker by it: HOST:PORT, or a URL without a path. Raises BadRequest."""
+    scheme, found, rest = text.rpartition("://")
+    if not found:
+        return topics.check_address(text)
+    if scheme not in ("http", "https"):
+        raise BadRequest("a broker's URL begins with http:// or https://", code="bad-address")
+    topics.check_address(rest if ":" in rest else f"{rest}:443")
+    return text
+
+
 class Brokers(click.ParamType):  # type: ignore[type-arg]
     """Addresses with commas between; the first is the primary to try first."""
 
@@ -102,8 +113,11 @@ class Brokers(click.ParamType):  # type: ignore[type-arg]
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         """Return the addresses."""
         parts = value.split(",") if isinstance(value, str) else value
-        found = tuple(ADDRESS.convert(part, param, ctx) for part in parts if str(part).strip())
+        found = tuple(_REACHABLE.convert(part, param, ctx) for part in parts if str(part).strip())
         return found or self.fail("name at least one broker, for example 127.0.0.1:5053", param, ctx)
+
+
+_REACHABLE: Final = Checked("HOST:PORT", check_broker)
 
 
 def variable(word: str) -> str:

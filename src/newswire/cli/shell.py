@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from newswire import escape
 from newswire.cli import exits, menus, terminal, window
@@ -13,6 +14,9 @@ from newswire.cli.menus import Action, Menu
 from newswire.cli.terminal import Terminal
 from newswire.core import limits
 from newswire.errors import NewswireError, NoBroker
+
+if TYPE_CHECKING:
+    from newswire.client import Cluster
 
 Perform = Callable[[Action], None]
 
@@ -114,7 +118,7 @@ class Desk:
         with Subscriber(self._brokers, username, timeout=limits.CLI_CALL_SECONDS) as subscriber:
             look = subscriber.cluster.look()
             self._say(menus.connecting_lines(look.nodes, look.primary, moved=look.moved, always_list=False))
-            self._here.say(menus.url(look.primary, "subscribe", {"username": username, "topic": topic}))
+            self._here.say(_url(subscriber.cluster, look.primary, "/subscribe", {"username": username, "topic": topic}))
             self._here.say(menus.answer_line(subscriber.subscribe(topic)))
 
     def _stream(self, username: str) -> None:
@@ -123,7 +127,7 @@ class Desk:
 
         with Subscriber(self._brokers, username, timeout=limits.CLI_CALL_SECONDS) as subscriber:
             look = subscriber.cluster.look()
-        url = menus.url(look.primary, "stream", {"username": username})
+            url = _url(subscriber.cluster, look.primary, "/stream", {"username": username})
         self._say(menus.connecting_lines(look.nodes, look.primary, moved=look.moved, always_list=False))
         self._say([url, menus.opening_line(username)])
         if not self._open_window(url):
@@ -168,3 +172,8 @@ class Desk:
     def _say(self, lines: Sequence[str]) -> None:
         for line in lines:
             self._here.say(line)
+
+
+def _url(cluster: Cluster, broker: str, path: str, params: Mapping[str, str]) -> str:
+    """The address that a menu shows and opens: the one by which the broker is reached from here."""
+    return cluster.transport.url(cluster.brokers.ours(broker), path, params)
