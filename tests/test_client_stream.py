@@ -145,6 +145,9 @@ def test_without_acknowledgement_nothing_is_ever_said() -> None:
     intake.receive(event("1"))
     intake.next()
     intake.receive(event("1", "again"))
+    second = intake.receive(event("2"))
+    assert isinstance(second, Message)
+    intake.taken(second)
     assert intake.resume == intake.due(0) == ""
 
 
@@ -360,6 +363,27 @@ def test_a_broken_connection_goes_on_at_the_other_broker(a: FakeBroker, b: FakeB
     assert alice.time.slept == []
 
 
+def test_what_a_new_connection_says_needs_no_acknowledgement(a: FakeBroker, b: FakeBroker) -> None:
+    def script(wire: Wire) -> None:
+        wire.open(retry=60_000)
+        wire.message("1")
+        wire.message("2")
+        wire.reset()
+
+    a.stream(script)
+    b.stream(sends("3"))
+    alice = Alice(a, b)
+
+    def told(state: ConnectionState) -> None:
+        alice.time.now += 1  # long enough for an acknowledgement to be due
+
+    with alice.subscriber.stream(on_state=told) as stream:
+        assert take(stream, 3) == ["1", "2", "3"]
+    assert resumed(b) == ["e-2"]
+    assert acks(b) == ["e-3"]
+    assert "e-2" not in acks(a)  # a broker that we do not hear any more is not waited for
+
+
 def test_a_message_cut_off_in_the_middle_is_not_given_half(a: FakeBroker, b: FakeBroker) -> None:
     def script(wire: Wire) -> None:
         wire.open()
@@ -378,7 +402,7 @@ def test_an_event_that_cannot_be_read_is_a_broken_connection(a: FakeBroker, b: F
     def script(wire: Wire) -> None:
         wire.open()
         wire.message("1")
-        wire.send("id: e-2\ndata: <html>\n\n")
+        wire.send('id: e-2\ndata: <html>\n\ndata: {"id":"3","event_id":"e-3","topic":"G"}\n\n')
         wire.stay()
 
     a.stream(script)
@@ -445,6 +469,16 @@ def test_a_broker_that_is_there_alone_is_tried_for_ever(a: FakeBroker) -> None:
     assert len(alice.time.slept) == tries
     assert max(alice.time.slept) == pytest.approx(limits.BACKOFF_MOST_SECONDS)
     assert [s.kind for s in alice.states] == ["lost", "waiting"] * tries + ["live"]
+
+
+def test_a_broker_that_answers_but_opens_no_stream_is_asked_less_and_less(a: FakeBroker) -> None:
+    answers = [problem(503, "not-ready")] * 9
+    a.on("GET", "/stream", lambda asked: answers.pop() if answers else problem(403, "not-registered"))
+    alice = Alice(a)
+    with pytest.raises(NotRegistered), alice.stream() as stream:
+        next(stream)
+    assert alice.time.slept[:3] == pytest.approx([0.1, 0.2, 0.4])
+    assert alice.time.slept[-1] == pytest.approx(limits.BACKOFF_MOST_SECONDS)
 
 
 def test_not_now_is_honoured(a: FakeBroker) -> None:
@@ -558,6 +592,7 @@ def test_not_home_while_the_primary_catches_up_or_does_not_open(a: FakeBroker, b
         come.release()
         assert take(stream, 1) == ["4"]
         assert len(a.came("GET", "/stream")) == 1
+        assert len(b.came("GET", "/list_replicas")) == 4
     assert alice.told == [("lost", a.address), ("live", b.address)]
 
 
@@ -601,6 +636,27 @@ def test_closing_from_another_thread_ends_a_blocked_read(a: FakeBroker) -> None:
     assert [m.id for m in got] == ["1"]
     with pytest.raises(StopIteration):
         next(stream)
+
+
+def test_closing_on_the_way_home_ends_the_stream_too(a: FakeBroker, b: FakeBroker) -> None:
+    b.rows = [row(a, state="down"), row(b, is_primary=True, self=True)]
+    b.stream(sends("1"))
+    alice = Alice(b, silence=3600)
+    stream = alice.stream()
+    take(stream, 1)
+
+    def closes(wire: Wire) -> None:
+        stream.close()  # while the client waits for the head
+        wire.open()
+        wire.stay()
+
+    a.stream(closes)
+    b.rows = a.rows = [row(a, is_primary=True), row(b)]
+    alice.time.now += 2 * limits.CLIENT_LOOK_HOME_SECONDS
+    thread, got = in_thread(stream)
+    thread.join(LIMIT_SECONDS)
+    assert not thread.is_alive()
+    assert got == []
 
 
 def test_the_stop_event_ends_a_blocked_read(a: FakeBroker) -> None:

@@ -154,6 +154,8 @@ def test_home_is_the_primary_only_when_it_is_up_and_not_resting() -> None:
     assert brokers.better(B, 0) is None  # nobody told who is primary
     brokers.learn(B, rows(a="catching-up"), 0)
     assert brokers.better(B, 0) is None
+    brokers.learn(B, rows(a="catching-up", b="catching-up"), 0)
+    assert brokers.better(B, 0) is None
     brokers.learn(B, rows(), 0)
     assert brokers.better(B, 0) == A
     assert brokers.better(A, 0) is None

@@ -96,7 +96,8 @@ class Cluster:
             elif now >= tries.end and tries.reasons:
                 raise tries.gave_up()
             else:
-                answer = self._try(address, tries, min(try_seconds, self._share(tries.end - now)))
+                longest = try_seconds * 2**tries.silent  # all may be slow, instead of one dead: then hurry makes it worse
+                answer = self._try(address, tries, min(longest, self._share(tries.end - now)))
                 if answer is not None:
                     return answer
 
@@ -189,7 +190,6 @@ class Cluster:
     def _learn(self, answer: Answer) -> None:
         rows: list[Row] = answer.read(list[Row])
         self.current = answer.broker
-        self.brokers.answered(answer.broker)
         self.brokers.learn(answer.broker, rows, self.clock())
 
 
@@ -201,10 +201,12 @@ class _Tries:
         self.reasons: dict[str, str] = {}
         self.short: dict[str, Answer] = {}
         self.perhaps = False
+        self.silent = 0
 
     def unreached(self, address: str, error: Unreached) -> None:
         self.reasons[address] = error.reason
         self.perhaps |= error.perhaps
+        self.silent += error.silent
 
     def answered(self, answer: Answer) -> None:
         self.reasons[answer.broker] = answer.error().detail

@@ -86,7 +86,8 @@ class Brokers:
     # -- what happened
 
     def learn(self, asked: str, rows: Sequence[Row], now: float) -> None:
-        """Take the rows that `asked` told."""
+        """Take the rows that `asked` told. That ends no rest: who tells rows may still refuse streams."""
+        self._answered.add(asked)
         self.rows = tuple(rows[: limits.CLIENT_BROKERS_COUNT])
         self._looked = now
         told = {row.ip for row in self.rows}

@@ -239,7 +239,8 @@ class Stream(Iterator[Item]):
     # -- acknowledgement
 
     def _acknowledge(self) -> None:
-        event_id, broker = self._intake.due(self._cluster.clock()), self._at() or self._cluster.current
+        """Acknowledge what is due at the broker that we hear; between connections the next one's Last-Event-ID does."""
+        event_id, broker = self._intake.due(self._cluster.clock()), self._at()
         if event_id and broker:
             self._send_ack(event_id, broker)
 

@@ -120,8 +120,8 @@ BACKOFF_FIRST_SECONDS: Final = 0.1
 BACKOFF_MOST_SECONDS: Final = 5.0
 
 # -- client library ---------------------------------------------------------------------------------------------
-CLIENT_TRY_SECONDS: Final = 4.0  # one try at one broker: a silent host is left within the 5 s of RELIABILITY 5
-CLIENT_CONNECT_SECONDS: Final = 2.0  # of these, to connect: a living host answers in one round trip
+CLIENT_TRY_SECONDS: Final = 2.8  # first try: a host fell silent, the other takes PUSH_TIMEOUT to see it: 5 s (RELIABILITY 5)
+CLIENT_CONNECT_SECONDS: Final = 2.0  # of a try, to connect: a living host answers in one round trip
 CLIENT_BATCH_TRY_SECONDS: Final = 12.0  # one try of a batch: the broker answers "unknown" after RECEIPT_SECONDS
 CLIENT_DEADLINE_SECONDS: Final = 15.0  # all tries of one call: both brokers silent once, and time for one to return
 CLIENT_SIDE_SECONDS: Final = 2.0  # a question beside the matter (list of brokers, acknowledgement): it must not hold news up
