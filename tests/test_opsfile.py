@@ -708,6 +708,52 @@ def check_full(disk: Path, opened: Opener) -> None:
     assert held(disk / "1001") == [*stored, 5_000]
 
 
+UNSYNCED = """
+file.append([ops.encode(ops.Message("1001-k3f9x2qa", 1000 + i, 5, topic="Google", data="y" * 900)) for i in range(200)])
+os.write(1, b"unsynced 200\\n")
+sys.stdin.read()
+"""
+
+
+def test_power_cut(tmp_path: Path) -> None:
+    """A disk of which only what was synced is left: an ext4 image, copied while the writer's last batch is in its cache."""
+    if os.geteuid() != 0 or not all(map(shutil.which, ("mount", "mkfs.ext4"))):
+        pytest.skip("only root mounts a disk image")
+    images, disk = tmp_path / "images", tmp_path / "disk"
+    images.mkdir()
+    disk.mkdir()
+    mounted: list[Path] = []
+
+    def mount(*arguments: str) -> None:
+        if subprocess.run(["mount", *arguments], capture_output=True, timeout=30, check=False).returncode:
+            pytest.skip("no disk image can be mounted here")
+        mounted.append(Path(arguments[-1]))
+
+    try:
+        mount("-t", "tmpfs", "-o", "size=100m", "tmpfs", str(images))
+        with (images / "image").open("wb") as image:
+            image.truncate(32 * 2**20)
+        subprocess.run(["mkfs.ext4", "-q", "-F", str(images / "image")], capture_output=True, timeout=30, check=True)
+        mount("-o", "loop,commit=600", str(images / "image"), str(disk))
+        command = [sys.executable, "-c", STORE + UNSYNCED, str(disk / "ops"), "40"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout is not None
+            stored = [int(said.split()[1]) for said in iter(writer.stdout.readline, "unsynced 200\n")]
+            shutil.copy(images / "image", images / "copy")
+            assert len(held(disk / "ops")) == 240  # what a kill would have left
+            writer.kill()
+        subprocess.run(["umount", str(mounted.pop())], capture_output=True, timeout=30, check=True)
+        mount("-o", "loop", str(images / "copy"), str(disk))
+        scan = Scan(disk / "ops")
+        found = [op.sequence for rows in scan.batches() for op, _, _ in rows]
+        assert found[:40] == stored == list(range(1, 41))
+        assert len(found) in (40, 240)  # the last batch is whole or not there
+        assert scan.damage == []
+    finally:
+        for path in reversed(mounted):
+            subprocess.run(["umount", "-l", str(path)], capture_output=True, timeout=30, check=False)
+
+
 def test_a_limit_on_file_size_is_a_full_disk(tmp_path: Path, opened: Opener) -> None:
     file = opened(tmp_path)
     file.append(raws(1))

@@ -192,6 +192,18 @@ def test_a_closing_mark_turns_a_torn_write_into_damage() -> None:
     assert damage == [Damage(NUMBER, start, end - start, "checksum")]
 
 
+def test_an_earlier_mark_vouches_when_the_last_one_is_bad() -> None:
+    written = Written([[raw(1), raw(2)], [raw(3)], [raw(4)]])
+    first, last = written.records[0][0], written.starts[2]
+    changed = bytearray(written.data)
+    changed[first + 30] ^= 1
+    changed[last + 2] ^= 1
+    found, damage, kept = read(bytes(changed))
+    assert found == written.records[1:3]
+    assert [one.offset for one in damage] == [first]
+    assert kept == last
+
+
 def test_a_named_length_rules_over_what_the_bytes_look_like() -> None:
     written = Written([[raw(1)], [raw(2)], [raw(3)]])
     assert read(written.data, written.starts[1]) == (written.records[:1], [], written.starts[1])
@@ -225,6 +237,14 @@ def test_unknown_ops_are_read_and_what_is_no_op_is_listed() -> None:
     written = Written([[raw(1), unknown, b'{"op":"msg"}', b"[]", raw(3)]])
     found, damage, _ = read(written.data)
     assert [one for _, _, one in found] == [raw(1), unknown, raw(3)]
+    assert [one.reason for one in damage] == ["not an operation"]
+
+
+@pytest.mark.parametrize("change", [(b"1001-k3f9x2qa", b"no origin"), (b'"s":2', b'"s":0'), (b'"t":', b'"t":-')])
+def test_a_known_op_without_valid_coordinates_is_no_op(change: tuple[bytes, bytes]) -> None:
+    written = Written([[raw(1), raw(2).replace(*change), raw(3)]])
+    found, damage, _ = read(written.data)
+    assert [one for _, _, one in found] == [raw(1), raw(3)]
     assert [one.reason for one in damage] == ["not an operation"]
 
 
