@@ -17,11 +17,11 @@ PATIENCE_SECONDS = 20.0  # how long a test waits for what must come; nothing is 
 
 def eventually(condition: Callable[[], Any], what: str = "the condition") -> None:
     """Wait until it holds."""
-    end = time.monotonic() + PATIENCE_SECONDS
+    end, never = time.monotonic() + PATIENCE_SECONDS, threading.Event()
     while not condition():
         if time.monotonic() > end:
             raise AssertionError(f"{what} never came")
-        time.sleep(0.002)
+        never.wait(0.002)
 
 
 def descriptors() -> int:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import random
 import resource
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from waitress.buffers import OverflowableBuffer
 
 from newswire.core import limits
 from newswire.listener import Deadlines, Listener
@@ -128,6 +130,17 @@ def test_nonsense_is_400_and_a_close_and_reaches_nobody(
     assert caplog.text == ""  # a stranger does not write our log
 
 
+def test_paths_of_strangers_are_escaped_in_the_log(serve: Serve, app: App, caplog: pytest.LogCaptureFixture) -> None:
+    def raises(_: object) -> bytes:
+        raise SystemError
+
+    app.routes["/\xc2\x9b31m"] = raises  # as WSGI has it
+    with Client(serve().port) as client:
+        assert client.get("/%C2%9B31m").reply().status == 500
+    assert "Exception while serving /Â\\x9b31m" in caplog.text
+    assert "\x9b" not in caplog.text
+
+
 # -- too much -------------------------------------------------------------------------------------------------------
 
 
@@ -204,6 +217,17 @@ def test_who_asks_first_is_told_before_he_sends(serve: Serve) -> None:
     with Client(serve().port) as client:
         client.send(b"POST /x HTTP/1.1\r\nHost: here\r\nContent-Length: 999999999\r\nExpect: 100-continue\r\n\r\n")
         assert client.reply().status == 413
+
+
+def test_without_room_for_a_body_the_disk_is_named(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(OverflowableBuffer, "_set_large_buffer", full)  # a temporary file, from 512 KiB on
+    with Client(serve().port) as client:
+        reply = client.post("/publish", bytes(limits.BATCH_BYTES)).reply()
+        assert (reply.status, reply.problem["code"]) == (507, "storage-full")
+        assert "No space left" in reply.problem["detail"]
 
 
 # -- too slow -------------------------------------------------------------------------------------------------------
@@ -450,3 +474,53 @@ def test_many_pipelined_requests_are_answered_in_order(serve: Serve, app: App) -
     with Client(serve().port) as client:
         client.send(*(f"GET /n/-{n} HTTP/1.1\r\nHost: here\r\n\r\n".encode() for n in range(500)))
         assert [client.reply().body for _ in range(500)] == [f"/n/-{n}".encode() for n in range(500)]
+
+
+# -- any cut, any damage --------------------------------------------------------------------------------------------
+
+SESSION = (
+    b"POST /publish HTTP/1.1\r\nHost: here\r\nContent-Length: 11\r\n\r\nhello world"
+    b"GET /topics HTTP/1.1\r\nHost: here\r\n\r\n"
+    + chunked("/subscribe")
+    + b"6\r\nAlice \r\n5;a=b\r\nGoogl\r\n0\r\nTrailer: x\r\n\r\n"
+    + b"POST /ack HTTP/1.1\r\nHost: here\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_however_a_session_is_cut_its_answers_are_the_same(serve: Serve, seed: int) -> None:
+    chance = random.Random(seed)
+    cuts = sorted(chance.sample(range(1, len(SESSION)), chance.randint(1, 40)))
+    with Client(serve().port) as client:
+        client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start, end in zip([0, *cuts], [*cuts, len(SESSION)], strict=True):
+            client.send(SESSION[start:end])
+        assert [client.reply().body for _ in range(4)] == [b"11", b"0", b"11", b"2"]
+        assert client.closed()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_damaged_sessions_leave_nothing_behind(serve: Serve, clock: Clock, seed: int, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    chance = random.Random(seed)
+    listener = serve()
+    clients = []
+    for _ in range(10):
+        damaged = bytearray(SESSION)
+        for _ in range(chance.randint(1, 5)):
+            place = chance.randrange(len(damaged))
+            damaged[place : place + chance.randint(0, 3)] = chance.randbytes(chance.randint(0, 3))
+        clients.append(Client(listener.port).send(bytes(damaged)))
+    with Client(listener.port) as client:
+        assert client.get("/topics").reply().status == 200
+    for client in clients:
+        if chance.random() < 0.5:
+            client.close()
+    eventually(lambda: phases(listener, "WORKING") == phases(listener, "SENDING") == 0)
+    clock.advance(limits.BODY_SECONDS)
+    eventually(lambda: phases(listener, "HEAD") == phases(listener, "BODY") == phases(listener, "LINGERING") == 0)
+    clock.advance(limits.IDLE_SECONDS)
+    eventually(lambda: listener.connections == 0)
+    assert caplog.text == ""
+    for client in clients:
+        client.close()

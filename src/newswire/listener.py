@@ -57,6 +57,7 @@ from waitress.receiver import ChunkedReceiver
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 
+from newswire import escape
 from newswire.core import limits
 from newswire.core.head import CONTROL, CONTROL_PATHS, body_limit_bytes, head_problem, route
 from newswire.errors import NewswireError, Unavailable
@@ -87,7 +88,7 @@ class Deadlines:
 
 # -- waitress's own errors ----------------------------------------------------------------------------------------
 
-_CODE_OF: Final = {400: "bad-request", 413: "too-large", 431: "head-too-large", 501: "bad-request"}
+_CODE_OF: Final = {400: "bad-request", 413: "too-large", 431: "head-too-large", 501: "bad-request", 507: "storage-full"}
 _TOO_LONG_A_HEAD: Final = f"request line and headers are larger than {limits.HEAD_BYTES} bytes: send fewer or shorter headers"
 _LATE: Final = "the request did not arrive in time: send it again, in one go"
 
@@ -99,7 +100,13 @@ def _as_ours(error: utilities.Error) -> NewswireError:
         return NewswireError(f"the request cannot be read: {error.body}", code=code)
     if code == "head-too-large":
         return NewswireError(_TOO_LONG_A_HEAD, code=code)
-    return NewswireError(error.body if code == "too-large" else "an error of the broker; its log says more", code=code)
+    return NewswireError("an error of the broker; its log says more" if code == "internal" else error.body, code=code)
+
+
+class _NoRoom(utilities.Error):
+    """A large body waits in a temporary file, and there is no room for it."""
+
+    code = 507
 
 
 def _answer(error: NewswireError) -> tuple[str, list[tuple[str, str]], bytes]:
@@ -130,7 +137,11 @@ class _Request(HTTPRequestParser):
 
     def received(self, data: bytes) -> int:
         """Take bytes; returns how many belong to this request. Refuses a body as soon as it must pass its limit."""
-        taken = super().received(data)
+        try:
+            taken = super().received(data)
+        except OSError as error:
+            taken, self.completed = len(data), True
+            self.error = _NoRoom(f"no room for the body ({error.strerror}): try again later, or at another broker")
         if self.error is None and self._needed_bytes() > self.body_limit_bytes:
             detail = f"the body is larger than {self.body_limit_bytes} bytes: send less, or several requests"
             self.error, self.completed = utilities.RequestEntityTooLarge(detail), True
@@ -158,7 +169,7 @@ class _Request(HTTPRequestParser):
             super().parse_header(header_plus)
         except ValueError as error:  # of urlsplit; uncaught it would close the connection without an answer
             raise ParsingError("its target is not a URL") from error
-        if CONTROL.search(self.path.encode("latin-1")):  # it is logged
+        if CONTROL.search(self.path.encode("latin-1")):
             raise ParsingError("its path holds a control character")
         self.body_limit_bytes = body_limit_bytes(route(self.path))
 
@@ -221,6 +232,14 @@ class Phase(Enum):
     LINGERING = auto()  # an error was answered; input is dropped
 
 
+class _Log(logging.LoggerAdapter[logging.Logger]):
+    """waitress's words, with what strangers put into them made harmless."""
+
+    def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
+        """Escape; waitress formats before it logs."""
+        return escape.line(str(msg)), kwargs
+
+
 class _Channel(HTTPChannel):
     """One connection."""
 
@@ -229,6 +248,7 @@ class _Channel(HTTPChannel):
     parser_class = _Request
 
     server: _Server
+    logger: _Log  # type: ignore[assignment]
     requests: list[HTTPRequestParser]
     _fileno: int | None
 
@@ -247,6 +267,7 @@ class _Channel(HTTPChannel):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.logger = self.server.escaping
         self.sendbuf_len = limits.ANSWER_BUFFER_BYTES  # waitress copies megabytes for each few bytes that a slow client takes
 
     def add_channel(self, map: Any = None) -> None:
@@ -420,6 +441,7 @@ class _Server(TcpWSGIServer):
         self.interest: dict[int, int] = {}  # descriptor -> what the selector was told
         self.lines: dict[Phase, OrderedDict[_Channel, None]] = {phase: OrderedDict() for phase in Phase}  # oldest first
         self.changed: deque[_Channel] = deque()  # to be refreshed; appended to by workers
+        self.escaping = _Log(_log)
         self.serving = threading.local()  # .channel: whose request this worker runs
         self.loop_ident = 0
         self.next_check = clock()
