@@ -24,6 +24,7 @@ _SHARED: Final = {
     "/topics": "GET",
     "/list_replicas": "GET",
     "/publish": "POST",
+    "/subscribe": "POST",
     "/ack": "POST",
 }
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
