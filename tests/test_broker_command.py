@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import click
 import pytest
 
 from newswire import errors
@@ -100,6 +101,12 @@ def test_a_signal_stops_a_broker_in_order(server: SimpleNamespace, number: signa
 def test_a_broker_that_fails_later_says_so(server: SimpleNamespace) -> None:
     server.wait = lambda: 1
     assert main.run(["broker"]) == 1
+
+
+def test_a_log_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(click.ClickException, match="cannot write the log"):
+        broker.configure_logging(tmp_path / "file" / "1001.log")
 
 
 def test_peer_states() -> None:

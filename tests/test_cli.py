@@ -302,6 +302,15 @@ def test_status(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
         assert text in shown
 
 
+def test_status_of_a_broker_that_does_not_serve_yet(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+    starting = (503, {"code": "not-ready", "detail": "starting", "ready": False, "degraded": []})
+    fake.answers |= {"/readyz": starting, "/topics": starting, "/list_replicas": (200, [fake.row(state="catching-up")])}
+    assert main.run(["status"]) == 0
+    shown = capsys.readouterr().out
+    for text in ("catching-up", "starting", "no broker would take a message published now."):
+        assert text in shown
+
+
 def test_status_combines_what_is_told() -> None:
     rows = [Row("1002", "b:2", False, "catching-up", 3), Row("1001", "a:1", True, "up", 0)]
     made = status.combine(

@@ -233,6 +233,11 @@ def test_every_address_must_be_told_how_it_is_reached(settings: Callable[..., Se
         settings("--host", host, "--insecure")
 
 
+def test_one_list_of_all_brokers_may_serve_each(settings: Callable[..., Settings]) -> None:
+    assert settings(PEER="127.0.0.1:5053,127.0.0.1:5054").peers == ("127.0.0.1:5054",)
+    assert settings("--advertise", "a:1", PEER="a:1,b:2").peers == ("b:2",)
+
+
 def test_access_control_is_honest_about_itself(settings: Callable[..., Settings]) -> None:
     with pytest.raises(click.UsageError, match="not available in this version"):
         settings("--auth", "required")

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
@@ -46,7 +47,8 @@ def settings_of(
         **{**same, "peers": tuple(same["peers"]), "ops_dir": Path(same["ops_dir"])},
     )
     check(settings)
-    return settings
+    others = tuple(peer for peer in settings.peers if peer != settings.address)  # one list of all brokers may serve them all
+    return replace(settings, peers=others)
 
 
 def check(settings: Settings) -> None:
@@ -150,11 +152,17 @@ class PlainFormatter(logging.Formatter):
 
 def configure_logging(path: Path | None) -> None:
     """Log events to standard error, or to a file while a menu owns the terminal."""
-    if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, encoding="utf-8") if path else logging.StreamHandler()
+    handler = _log_file(path) if path else logging.StreamHandler()
     handler.setFormatter(PlainFormatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+
+
+def _log_file(path: Path) -> logging.FileHandler:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(f"cannot write the log {path}: {error.strerror}") from None
 
 
 class Restoring:

@@ -54,6 +54,8 @@ def _perform(action: Action, here: Terminal, perform: Perform) -> None:
         perform(action)
     except NewswireError as error:
         here.say(exits.sentence(error))
+    except OSError as error:
+        here.say(exits.sentence_of(f"this machine refuses it: {error}"))
 
 
 class Desk:

@@ -77,25 +77,26 @@ def look(brokers: Sequence[str]) -> Look:
 def gather(brokers: Sequence[str]) -> Status:
     """Ask a broker for the rows and the topics, and each broker how it is. Raises NoBroker."""
     from newswire.client.cluster import Cluster
-    from newswire.client.transport import Call
 
     cluster = Cluster(brokers, timeout=limits.CLI_CALL_SECONDS)
     try:
         rows = cluster.look().rows
-        topics = cluster.request(Call("GET", "/topics"), refresh=False).json()
-        return combine(rows, {row.ip: _ask_ready(cluster, row) for row in rows}, topics)
+        topics = _ask(cluster, cluster.current, "/topics")
+        ready = {row.ip: _ask(cluster, cluster.brokers.ours(row.ip), "/readyz") for row in rows}
     finally:
         cluster.close()
+    told = {address: answer if isinstance(answer, dict) else None for address, answer in ready.items()}
+    return combine(rows, told, topics if isinstance(topics, list) else [])
 
 
-def _ask_ready(cluster: Cluster, row: Row) -> Mapping[str, Any] | None:
+def _ask(cluster: Cluster, address: str, path: str) -> Any:
+    """Ask one broker, once; what it says of itself counts whatever its status. None: no answer."""
     from newswire.client.transport import Call, Unreached
 
     try:
-        told = cluster.transport.send(cluster.brokers.ours(row.ip), Call("GET", "/readyz"), limits.CLIENT_SIDE_SECONDS).json()
+        return cluster.transport.send(address, Call("GET", path), limits.CLIENT_SIDE_SECONDS).json()
     except (Unreached, NewswireError):
         return None
-    return told if isinstance(told, dict) else None
 
 
 def combine(rows: Sequence[Row], ready: Mapping[str, Mapping[str, Any] | None], topics: Sequence[Mapping[str, Any]]) -> Status:
@@ -126,7 +127,9 @@ def as_text(status: Status) -> str:
 
 def as_tables(status: Status) -> list[tables.Table]:
     """The status as tables."""
-    rows = [_cells(broker) for broker in status.brokers]
+    tell = any(broker.streams is not None for broker in status.brokers)
+    headings = ("Broker", "Address", "Role", "State", "Lag", *(["Streams"] if tell else []), "")
+    rows = [_cells(broker, tell) for broker in status.brokers]
     held = "no broker would take" if not status.copies else f"{_brokers(status.copies)} would hold"
     shown = [
         (str(t.get("topic", "")), f"{t.get('messages', 0):,}", str(t.get("last") or "")) for t in status.topics[:_TOPICS_SHOWN]
@@ -134,7 +137,7 @@ def as_tables(status: Status) -> list[tables.Table]:
     more = len(status.topics) - len(shown)
     note = "No topics yet." if not shown else f"and {more} more" if more else ""
     return [
-        tables.Table(("Broker", "Address", "Role", "State", "Lag", "Streams", ""), rows, f"{held} a message published now."),
+        tables.Table(headings, rows, f"{held} a message published now."),
         tables.Table(("Topic", "Messages", "Newest"), shown, note),
     ]
 
@@ -152,9 +155,10 @@ def show(status: Status, file: TextIO | None = None) -> None:
     tables.print_tables(as_tables(status), file)
 
 
-def _cells(broker: BrokerStatus) -> tuple[str, ...]:
+def _cells(broker: BrokerStatus, tell: bool) -> tuple[str, ...]:
     streams = "-" if broker.streams is None else f"{broker.streams:,}"
-    return (broker.id, broker.address, broker.role, broker.state, f"{broker.lag:,}", streams, "; ".join(broker.notes))
+    more = [streams] if tell else []
+    return (broker.id, broker.address, broker.role, broker.state, f"{broker.lag:,}", *more, "; ".join(broker.notes))
 
 
 def _brokers(count: int) -> str:
