@@ -1,0 +1,93 @@
+"""`scripts/simulate`: run seeded schedules of a whole cluster, or replay one with its trace."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+
+from tests.simulation.planted import BUGS, FOCUS, planted
+from tests.simulation.schedule import Outcome, run
+
+LENGTH = 25  # schedules a worker takes at once
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the command line asks for; 0 when no schedule went wrong."""
+    parser = argparse.ArgumentParser(prog="scripts/simulate", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=1000, metavar="N", help="how many schedules (default 1000)")
+    parser.add_argument("--from", type=int, default=0, metavar="S", dest="first", help="the first seed (default 0)")
+    parser.add_argument("--seed", type=int, metavar="S", help="replay this one and print its trace")
+    parser.add_argument("--bug", choices=sorted(BUGS), help="plant a bug first: schedules must go wrong")
+    parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1), metavar="N", help="default 2")
+    asked = parser.parse_args(arguments)
+    if asked.seed is not None:
+        return replay(asked.seed, asked.bug)
+    return survey(range(asked.first, asked.first + asked.seeds), asked.processes, asked.bug)
+
+
+def replay(seed: int, bug: str | None = None) -> int:
+    """Print the trace of one schedule."""
+    outcome = one(seed, bug, tracing=True)
+    print("\n".join(outcome.trace))
+    size = f"{outcome.brokers} brokers, {outcome.steps} steps, {outcome.at:.1f} s"
+    print(f"seed {seed} ({size}): {outcome.violation or 'all well'}")
+    return 1 if outcome.violation else 0
+
+
+def one(seed: int, bug: str | None, *, tracing: bool = False) -> Outcome:
+    """Run one schedule, perhaps with a bug."""
+    if bug is None:
+        return run(seed, tracing=tracing)
+    with planted(bug):
+        return run(seed, tracing=tracing, focus=FOCUS.get(bug, ()))
+
+
+def some(seeds: range, bug: str | None) -> list[Outcome]:
+    """Run a few schedules: what a worker does at once."""
+    return [one(seed, bug) for seed in seeds]
+
+
+def outcomes(seeds: range, processes: int, bug: str | None = None) -> Iterator[Outcome]:
+    """Run schedules in several processes; their outcomes in order of the seeds."""
+    if processes < 2:
+        for seed in seeds:
+            yield one(seed, bug)
+        return
+    parts = [seeds[at : at + LENGTH] for at in range(0, len(seeds), LENGTH)]
+    with ProcessPoolExecutor(processes) as pool:
+        for found in pool.map(some, parts, [bug] * len(parts)):
+            yield from found
+
+
+def survey(seeds: range, processes: int, bug: str | None = None) -> int:
+    """Run schedules, print those that went wrong as they come, then what happened in all."""
+    began, wrong, idle, fewest = time.perf_counter(), 0, 0, sys.maxsize
+    total: Counter[str] = Counter()
+    faults: Counter[str] = Counter()
+    for outcome in outcomes(seeds, processes, bug):
+        fewest = min(fewest, outcome.steps)
+        idle += not outcome.faults
+        faults += outcome.faults
+        total.update(steps=outcome.steps, receipts=outcome.receipts, copied=outcome.copied, shown=outcome.shown)
+        total.update(acks=outcome.acks, texts=outcome.texts, seconds=int(outcome.at))
+        if outcome.violation:
+            wrong += 1
+            print(f"seed {outcome.seed}: {outcome.violation}", flush=True)
+    print(
+        f"{len(seeds)} schedules, {wrong} went wrong; {idle} without any fault (in those nothing may repeat)\n"
+        f"{total['steps']} steps (at least {fewest} a schedule), {total['seconds']} s of cluster time"
+        f" in {time.perf_counter() - began:.0f} s\n"
+        f"{total['texts']} messages, {total['receipts']} receipts ({total['copied']} with copies of 2 or more),"
+        f" {total['shown']} deliveries, {total['acks']} cursor ops"
+    )
+    print("faults: " + ", ".join(f"{kind} {count}" for kind, count in sorted(faults.items())))
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

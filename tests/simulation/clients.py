@@ -1,0 +1,363 @@
+"""Clients: publishers that retry with their key elsewhere, users who subscribe and unsubscribe, readers that move.
+
+They know what a client knows: their own requests, the answers that reached them, the ids that they read. Where a client
+is let know more (`Call.open`: whether something may still come of a request), it is said why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from newswire.core.event_id import parse
+from newswire.core.events import Done
+from newswire.core.members import Row
+from newswire.core.ops import Message
+from newswire.core.requests import Acknowledge, Publish, Request, Subscribe, Unsubscribe
+from newswire.errors import FewerCopies, NewswireError, NotFound, NotStored, Unknown
+from tests.simulation.machine import Call, Machine, Outlet
+from tests.simulation.truth import Ledger, Registration, Text
+from tests.simulation.world import World
+
+if TYPE_CHECKING:
+    from tests.simulation.schedule import Cluster
+
+Result = Done | Row | NewswireError | None  # None: refused by the host, nothing came of it
+TOPICS = ("a.x", "a.y", "b")
+PATTERNS = ("a.x", "a.y", "b", "a.*", ">")
+
+
+class Client:
+    """Somebody who asks brokers for something, one request after the other."""
+
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self.cluster, self.name = cluster, name
+        self.world: World = cluster.world
+        self.ledger: Ledger = cluster.ledger
+        self.machine: Machine = cluster.world.rng.choice(cluster.machines)
+
+    def ask(self, requests: Sequence[Request], tell: Callable[[Machine, Result], None], copies: int = 1) -> Call:
+        """Send requests to this client's broker; `tell` gets the answer, or Unknown when none came in time."""
+        machine, world = self.machine, self.world
+        world.steps += 1
+        call = Call(lambda result: tell(machine, result))
+        if world.tracing:
+            world.say(self.name, f"asks {machine.id} {' '.join(map(repr, requests))} copies={copies}")
+        world.reach(machine.id, lambda: machine.request(call, requests, copies, 3.0), lambda: setattr(call, "open", False))
+        world.after(world.between(1.0, 4.0), self._give_up, call)
+        return call
+
+    def _give_up(self, call: Call) -> None:
+        if call.waiting:
+            call.waiting = False
+            call.tell(Unknown("no answer in time"))
+
+    def elsewhere(self) -> None:
+        """Turn to another broker."""
+        self.machine = self.world.rng.choice([m for m in self.cluster.machines if m is not self.machine])
+
+
+class Publisher(Client):
+    """Publishes texts, most with a key, some as a batch, some with two copies; tries until it is answered."""
+
+    def __init__(self, cluster: Cluster, name: str, texts: int, pace: float) -> None:
+        super().__init__(cluster, name)
+        self.left, self.pace = texts, pace
+        self.number = 0
+        self.now: list[Publish] = []
+        self.copies = 1
+        self.tries = 0
+        self.world.after(self.world.between(0, pace), self.next)
+
+    @property
+    def done(self) -> bool:
+        """Whether everything was published and answered."""
+        return not self.left and not self.now
+
+    def next(self) -> None:
+        """Publish the next text or batch."""
+        if not self.left:
+            return
+        rng = self.world.rng
+        count = min(self.left, 1 if rng.random() < 0.8 else rng.randint(2, 4))
+        self.left -= count
+        keyed = rng.random() < 0.9
+        self.copies, self.tries = (2 if rng.random() < 0.15 else 1), 0
+        self.now = [self.write(rng.choice(TOPICS), keyed=keyed) for _ in range(count)]
+        self._try()
+
+    def write(self, topic: str, *, keyed: bool = True) -> Publish:
+        """A new text."""
+        self.number += 1
+        name = f"{self.name}.{self.number}"
+        self.ledger.texts[name] = Text(name, topic, self.world.now)
+        return Publish(topic, name, key=name if keyed else "", publisher=self.name)
+
+    def _try(self) -> None:
+        self.tries += 1
+        copies = self.copies if self.tries < 6 else 1
+        self.ask(self.now, self._answered, copies)
+
+    def _answered(self, machine: Machine, result: Result) -> None:
+        if isinstance(result, Done):
+            self._published(result)
+        elif isinstance(result, FewerCopies):
+            self.ledger.texts[self.now[-1].data].published.append(str(result.extra["id"]))
+            self.now = []
+        elif not self.now[0].key and not (result is None or isinstance(result, NotStored)):
+            self.now = []  # perhaps stored, and no key to try again with
+        if self.now:
+            if self.world.chance(0.8):
+                self.elsewhere()
+            self.world.after(self.world.between(0.02, 0.3), self._try)
+        else:
+            self.world.after(self.world.between(0.2, 1.8) * self.pace, self.next)
+
+    def _published(self, done: Done) -> None:
+        self.cluster.copies = done.copies
+        self.ledger.texts[self.now[0].data].published.append(done.first)
+        self.ledger.texts[self.now[-1].data].published.append(done.last)
+        self.now = []
+
+
+class User(Client):
+    """Subscribes and unsubscribes, one request at a time for each pattern, tried until it is answered."""
+
+    def __init__(self, cluster: Cluster, name: str, patterns: Sequence[str], *, steady: bool) -> None:
+        super().__init__(cluster, name)
+        self.steady = steady  # subscribes once and stays
+        self.desks = [_Desk(self, pattern) for pattern in patterns]
+        self.ledger.taken.setdefault(name, [])
+
+    def step(self) -> None:
+        """Now and then change a subscription."""
+        for desk in self.desks:
+            desk.step()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is asked for at the moment."""
+        return not any(desk.wanted for desk in self.desks)
+
+
+class _Desk:
+    """One pattern of one user."""
+
+    def __init__(self, user: User, pattern: str) -> None:
+        self.user, self.pattern = user, pattern
+        self.registration: Registration = user.ledger.registration(user.name, pattern)
+        self.wanted = ""  # "sub" or "unsub" while it is being asked for
+        self.since: int | None = None
+        self.calls: list[Call] = []
+        self.first = True
+
+    def step(self) -> None:
+        """Ask for a change, perhaps."""
+        user, rng = self.user, self.user.world.rng
+        if self.wanted:
+            return
+        registered = bool(self.registration.answered)
+        if user.cluster.healing:
+            return
+        if not registered or rng.random() < 0.03:
+            if registered and user.steady and rng.random() < 0.7:
+                return
+            if self.first or registered or rng.random() < 0.15:
+                self._begin("sub")
+        elif not user.steady and rng.random() < 0.04:
+            self._begin("unsub")
+
+    def _begin(self, wanted: str) -> None:
+        # What may still come of an earlier request would be a second, unseen change of mind: a client can't know, so
+        # the schedule waits for it where the opposite is asked for.
+        if any(call.open for call in self.calls):
+            return
+        self.calls = []
+        self.wanted = wanted
+        if self.user.world.chance(0.4):
+            self.user.elsewhere()
+        if wanted == "unsub":
+            self.registration.answered, self.registration.earliest = [], False
+        else:
+            earliest = self.first and self.user.world.chance(0.3)
+            self.since = 0 if earliest else None
+            self.registration.earliest = self.registration.earliest or earliest
+            self.first = False
+        self._try()
+
+    def _try(self) -> None:
+        user = self.user
+        request: Request
+        if self.wanted == "sub":
+            request = Subscribe(user.name, self.pattern, self.since)
+        else:
+            request = Unsubscribe(user.name, self.pattern)
+        self.calls.append(user.ask([request], self._answered))
+
+    def _answered(self, machine: Machine, result: Result) -> None:
+        user = self.user
+        if isinstance(result, Done):
+            if self.wanted == "sub":
+                self.registration.answered.append((user.world.now, result.first))
+            self.wanted = ""
+        elif isinstance(result, NotFound):
+            self.wanted = ""
+        if self.wanted:
+            user.elsewhere()
+            user.world.after(user.world.between(0.02, 0.5), self._try)
+
+
+class Reader(Client):
+    """A user's program that reads a stream: crashes, moves, shows ids or none, acknowledges or leaves it to the kernel.
+
+    `auto`: what the kernel of this side confirmed counts as got. Else got is what the program keeps: at once, together
+    with the id (`durable`), or only when it acknowledges it or shows its id (`memory`, `none`: lost with the program).
+    """
+
+    def __init__(self, cluster: Cluster, user: User, *, auto: bool, ids: str) -> None:
+        super().__init__(cluster, user.name)
+        self.user, self.auto, self.ids = user, auto, ids
+        self.got: set[str] = set()
+        self.hand: list[str] = []  # read, and neither acknowledged nor named yet
+        self.last_id = ""
+        self.session: Session | None = None
+        self.again_at = 0.0
+        self.shows = False  # the id that the session was opened with, or could have been
+        self.seen: dict[str, int] = {}
+        self.restless = 0.03
+        self.ledger.taken[user.name].append(self.got)
+        self.world.after(self.world.between(0, 1), self._loop)
+
+    def _loop(self) -> None:
+        self.step()
+        self.world.after(self.world.between(0.1, 0.3), self._loop)
+
+    def step(self) -> None:
+        """Read what came; now and then crash, move, acknowledge."""
+        rng, cluster = self.world.rng, self.cluster
+        session = self.session
+        if session is None:
+            if self.world.now >= self.again_at:
+                self.connect()
+            return
+        if session.slow and rng.random() < 0.5:
+            return
+        self.read(session)
+        if session.over:
+            self.session = None
+            self._forget(crashed=False)
+            self.again_at = self.world.now + self.world.between(0.01, 0.6)
+            if self.world.chance(0.7):
+                self.elsewhere()
+        elif not cluster.quiet and rng.random() < self.restless:
+            self._leave(session)
+        elif not self.auto and self.last_id and rng.random() < 0.2:
+            self.acknowledge()
+
+    def connect(self) -> None:
+        """Open a stream with what this program remembers."""
+        if self.ids == "memory" or self.ids == "durable":
+            text = self.last_id
+            self.got.update(self.hand)  # the id names all of it
+            self.hand = []
+        else:
+            text = ""
+        if not self.cluster.quiet and self.world.chance(0.03):
+            text = "e~not-an-id"
+        session = self.session = Session(self, self.machine)
+        machine = self.machine
+        if self.world.tracing:
+            self.world.say(self.name, f"opens a stream at {machine.id} with {text or 'no id'}")
+        event_id = parse(text) if text else None
+        self.world.reach(machine.id, lambda: machine.open(session, self.user.name, event_id), session.broke)
+
+    def read(self, session: Session) -> None:
+        """Take what the kernel of this side has."""
+        for op, text in session.arrived:
+            if self.cluster.fault_free:
+                self.seen[op.data] = self.seen.get(op.data, 0) + 1
+            self.last_id = text
+            if self.auto or self.ids == "durable":
+                self.got.add(op.data)
+            else:
+                self.hand.append(op.data)
+        session.arrived.clear()
+
+    def acknowledge(self) -> None:
+        """`POST /ack` at any broker."""
+        event_id = parse(self.last_id)
+        assert event_id is not None
+        self.got.update(self.hand)
+        self.hand = []
+        pattern = self.world.rng.choice(self.user.desks).pattern if self.world.chance(0.2) else None
+        stayed, self.machine = self.machine, self.world.rng.choice(self.cluster.machines)
+        self.ask([Acknowledge(self.user.name, event_id, pattern)], lambda machine, result: None)
+        self.machine = stayed
+
+    def _leave(self, session: Session) -> None:
+        crashed = self.world.chance(0.4)
+        if self.world.tracing:
+            self.world.say(self.name, f"{'crashes' if crashed else 'moves'}, leaving {session.machine.id}")
+        session.leave()
+        self.session = None
+        self._forget(crashed=crashed)
+        self.again_at = self.world.now + self.world.between(0, 0.8)
+        if self.world.chance(0.7):
+            self.elsewhere()
+
+    def _forget(self, *, crashed: bool) -> None:
+        if self.ids == "none" or (crashed and self.ids == "memory"):
+            self.hand, self.last_id = [], ""
+
+
+class Session:
+    """The reading end of a stream: a connection with a kernel that has what it has, in order."""
+
+    def __init__(self, reader: Reader, machine: Machine) -> None:
+        self.reader, self.machine, self.world = reader, machine, reader.world
+        self.auto = reader.auto
+        self.outlet: Outlet | None = None
+        self.arrived: list[tuple[Message, str]] = []
+        self.over = False
+        self.slow = reader.world.chance(0.1)
+        self._last = 0.0
+
+    def accepted(self, outlet: Outlet) -> None:
+        """The stream is open."""
+        self.outlet = outlet
+
+    def refused(self) -> None:
+        """There is no stream to be had here now."""
+        self.world.after(0.002, self._end)
+
+    def broke(self) -> None:
+        """The other end is gone; this one learns of it later."""
+        self.world.after(self.world.between(0.001, 0.5), self._end)
+
+    def _end(self) -> None:
+        self.over = True
+
+    def send(self, op: Message, text: str, frames: int) -> None:
+        """Bytes on their way to this end, in order."""
+        self._last = max(self._last, self.world.now + self.world.delay())
+        self.world.after(self._last - self.world.now, self._arrive, op, text, frames)
+
+    def _arrive(self, op: Message, text: str, frames: int) -> None:
+        if self.over:
+            return
+        if (self.machine.id, "client") in self.world.cut or self.world.chance(self.world.loss * 0.2):
+            self.over = True  # reset: nothing behind this comes either
+            if self.outlet is not None:
+                self.world.after(self.world.between(0.01, 1.0), self.outlet.close)
+            return
+        self.arrived.append((op, text))
+        if self.auto:
+            self.reader.got.add(op.data)
+        if self.outlet is not None and not self.outlet.gone:
+            self.world.after(self.world.between(0.0005, 0.3), self.outlet.confirm, frames)
+
+    def leave(self) -> None:
+        """Close this end."""
+        self.over = True
+        if self.outlet is not None:
+            self.world.after(self.world.delay(), self.outlet.left)

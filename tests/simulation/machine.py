@@ -1,0 +1,548 @@
+"""One machine: its disk, the shell around the real broker core, and the serving end of its streams.
+
+The shell keeps the rule of `core.events`: a round is everything that gathered while the last one was synced; its
+appends are written as they come, synced once, then `Stored`; sends and answers read their bytes from the disk. What the
+shell may do wrong is a planted bug (`World.bugs`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from newswire.core import events
+from newswire.core.broker import Broker, Identity
+from newswire.core.event_id import EventId
+from newswire.core.events import Answered, Done, Event, Failed, Header, Now, Received, Reply, Stored, Submitted, Tick
+from newswire.core.follow import plan
+from newswire.core.members import Row
+from newswire.core.opening import open_stream
+from newswire.core.ops import Message, Op, OpId, decode
+from newswire.core.requests import Acknowledge, Request
+from newswire.core.state import State
+from newswire.errors import NewswireError
+from tests.simulation.truth import Fold, Ledger
+from tests.simulation.world import FAR, Violation, World
+
+if TYPE_CHECKING:
+    from tests.simulation.clients import Session
+
+CLUSTER = "c" * 32  # settled from the start, so that a broker whose disk was lost comes back as one of ours
+WALL = 1_700_000_000_000
+HEARTBEAT = 1.0
+TICK = 0.1  # seconds between two ticks while anything waits
+IDLE_TICK = 0.29  # and while nothing does
+Record = tuple[bytes, Op]
+
+
+class Disk:
+    """What one machine wrote: all of it, and how much of that is synced."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.synced = 0
+        self.held: dict[OpId, int] = {}
+        self.heads: dict[str, int] = {}  # by origin, the last sequence written
+        self.fold = Fold()  # of what is synced
+
+    def append(self, op: Op, raw: bytes) -> None:
+        """Write a record; it is not synced yet."""
+        self.held[op.id] = len(self.records)
+        self.heads[op.origin] = op.sequence
+        self.records.append((raw, op))
+
+    def sync(self) -> list[tuple[int, int]]:
+        """Sync what was written; return (place, length) of each record that is synced now."""
+        fresh = self.records[self.synced :]
+        for _, op in fresh:
+            self.fold.add(op)
+        places = [(self.synced + index, len(raw)) for index, (raw, _) in enumerate(fresh)]
+        self.synced = len(self.records)
+        return places
+
+    def has(self, name: OpId) -> bool:
+        """Whether the op is synced here."""
+        return self.held.get(name, self.synced) < self.synced
+
+    def names(self) -> set[OpId]:
+        """The ops that are synced here."""
+        return {name for name, index in self.held.items() if index < self.synced}
+
+    def cut(self, length: int) -> int:
+        """A crash leaves `length` records; return how many un-synced ones are lost."""
+        lost = len(self.records) - length
+        if lost:
+            self.become(self.records[:length], self.synced)
+        return lost
+
+    def become(self, records: Iterable[Record], synced: int | None = None) -> None:
+        """Hold these records and no others."""
+        kept, self.records, self.held, self.heads, self.fold, self.synced = list(records), [], {}, {}, Fold(), 0
+        for raw, op in kept:
+            self.append(op, raw)
+        most = len(kept) if synced is None else synced
+        for _, op in kept[:most]:
+            self.fold.add(op)
+        self.synced = most
+
+    def copy(self) -> list[Record]:
+        """What is synced, to come back to."""
+        return self.records[: self.synced]
+
+
+class Call:
+    """A request on its way, and who waits for the answer."""
+
+    def __init__(self, tell: Callable[[Done | Row | NewswireError | None], None]) -> None:
+        self.tell = tell
+        self.waiting = True  # at the client
+        self.open = True  # something may still come of it at the broker
+
+
+class Push:
+    """A push that waits for its answer: which link of which run."""
+
+    def __init__(self, source: Machine, address: str, number: int, *, twin: bool = False) -> None:
+        self.source, self.run, self.address, self.number, self.twin = source, source.run, address, number, twin
+
+
+class Machine:
+    """A broker's machine: it starts and crashes, its disk stays."""
+
+    def __init__(self, world: World, ledger: Ledger, number: int, *, primary: bool, peers: tuple[str, ...]) -> None:
+        self.world, self.ledger = world, ledger
+        self.id = f"100{number}"
+        self.address = f"10.0.0.{number}:5053"
+        self.primary, self.peers = primary, peers
+        self.disk = Disk()
+        self.snapshots: list[list[Record]] = []
+        self.broker: Broker | None = None
+        self.run = 0
+        self.origin = ""
+        self.heard: dict[str, int] = {}  # by machine: the run that its last answer came from
+        self.run_of: dict[str, int] = {}  # by origin
+        self.busy = False
+        self.paused = False
+        self.syncs_slowly = False
+        self.full = False
+        self.exited = False
+        self.doom: float | None = None  # of the next sync: the power fails while it runs, so much of it stays
+        self.wall_shift = 0
+        self.calls: set[Call] = set()
+        self.outlets: list[Outlet] = []
+        self._clock_shift = world.between(0, 1000)
+        self._inbox: list[Event] = []
+        self._written = 0
+        self._tick_at = 0.0
+        self._in_flight: dict[str, int] = {}
+        self.by_address: dict[str, Machine] = {}
+
+    # -- life
+
+    @property
+    def up(self) -> bool:
+        """Whether a process runs here."""
+        return self.broker is not None
+
+    def start(self) -> None:
+        """Start a process on what the disk holds."""
+        self.run += 1
+        self.origin = self.mint()
+        self.run_of[self.origin] = self.run
+        self.heard, self.busy, self._inbox, self._in_flight, self.outlets = {}, False, [], {}, []
+        self.exited = self.full = False
+        if abs(self.wall_shift) > 10**10:
+            # A broker that starts with its clock years ahead, where messages from then are held, takes all others for
+            # years old, and retention drops them. That is known; here a clock is set right before a start.
+            self.wall_shift = 0
+        if len(self.disk.records) > self.disk.synced:
+            self.disk.sync()
+        state = State()
+        left_out = state.replay([(decode(raw), place, len(raw)) for place, (raw, _) in enumerate(self.disk.records)])
+        if left_out:
+            raise Violation(f"{self.id} starts on {left_out} records that stand behind a gap")
+        identity = Identity(self.id, self.address, self.origin, self.primary, self.peers, heartbeat=HEARTBEAT)
+        self.broker = Broker(identity, state, CLUSTER, settled=True)
+        if self.world.tracing:
+            self.world.say(self.id, f"starts as {self.origin} on {len(self.disk.records)} records")
+        self._do(self.broker.begin(self.now()))
+        self._after_round()
+        self.world.after(TICK, self._tick, self.run)
+
+    def mint(self) -> str:
+        """A new origin: never one that was."""
+        return f"{self.id}-r{self.run}"
+
+    def crash(self, keep: float) -> None:
+        """The process dies and `keep` (0..1) of what was not synced stays."""
+        written = len(self.disk.records) - self.disk.synced
+        self.broker = None
+        self._written = 0
+        lost = self.disk.cut(self.disk.synced + int(written * keep + 0.5))
+        for call in self.calls:
+            call.open = False
+        self.calls.clear()
+        for outlet in self.outlets:
+            outlet.broke()
+        self.outlets = []
+        if self.world.tracing:
+            self.world.say(self.id, f"dies, {lost} of {written} unsynced records lost")
+        if lost:
+            self.world.faults["unsynced lost"] += 1
+
+    def now(self) -> Now:
+        """The time of day on this machine."""
+        return Now(self.world.now + self._clock_shift, WALL + int(self.world.now * 1000) + self.wall_shift)
+
+    def pause(self, seconds: float) -> None:
+        """Stop the process for a while, as SIGSTOP does."""
+        self.paused = True
+        self.world.after(seconds, self._resume, self.run)
+
+    def _resume(self, run: int) -> None:
+        self.paused = False
+        if run == self.run and not self.busy:
+            self._round()
+
+    # -- the shell
+
+    def hand_in(self, event: Event) -> None:
+        """Give the broker an event; it gathers while a round is being synced."""
+        if self.broker is None:
+            return
+        self._inbox.append(event)
+        if not self.busy and not self.paused:
+            self._round()
+
+    def _tick(self, run: int) -> None:
+        if run != self.run or self.broker is None:
+            return
+        now = self.world.now
+        due = now >= self._tick_at or self.calls or any(self._in_flight.values())
+        if due and not self.busy and not self.paused:
+            self._tick_at = now + IDLE_TICK
+            self._inbox.append(TICKED)
+            self._round()
+        self.world.after(TICK, self._tick, run)
+
+    def _round(self) -> None:
+        """Step through what gathered; sync once if anything was appended."""
+        broker, self.busy = self.broker, True
+        if broker is None:
+            return
+        while self._inbox:
+            gathered, self._inbox = self._inbox, []
+            for event in gathered:
+                if event is not TICKED:
+                    self.world.steps += 1
+                self._do(broker.step(event, self.now()))
+            if self._written or self.exited:
+                break
+        self._after_round()
+
+    def _after_round(self) -> None:
+        if self.exited:
+            self.world.after(0, self._exit, self.run)
+        elif not self._written:
+            self.busy = False
+        else:
+            self.busy = True
+            seconds = self.world.between(0.3, 2.5) if self.syncs_slowly else self.world.between(0.0002, 0.004)
+            self.world.after(seconds, self._synced, self.run)
+            if self.doom is not None:
+                self.world.after(seconds * self.world.rng.random(), self.fail, self.run)
+
+    def fail(self, run: int) -> None:
+        """The power fails."""
+        if run == self.run and self.broker is not None and self.doom is not None:
+            keep, self.doom = self.doom, None
+            self.crash(keep)
+            self.world.after(self.world.between(0.05, 4.0), self.restart)
+
+    def restart(self) -> None:
+        """Start if nothing runs."""
+        if not self.up:
+            self.start()
+
+    def _synced(self, run: int) -> None:
+        if run != self.run or self.broker is None:
+            return
+        if self.paused:
+            self.world.after(0.05, self._synced, run)
+            return
+        self._written = 0
+        if self.full and self.broker.began and self.world.chance(0.3):
+            self.ledger.unstored(self, [op for _, op in self.disk.records[self.disk.synced :]])
+            self.disk.cut(self.disk.synced)
+            self.world.faults["unstored"] += 1
+            if self.world.tracing:
+                self.world.say(self.id, "disk full: not stored")
+            event: Event = events.Unstored()
+        else:
+            event = Stored(self.disk.sync())
+        self._do(self.broker.step(event, self.now()))
+        if self._written or self.exited:
+            self._after_round()
+        else:
+            self._round()
+
+    def _exit(self, run: int) -> None:
+        if run == self.run and self.broker is not None:
+            self.crash(1.0)
+            self.world.faults["exit"] += 1
+
+    def _do(self, actions: Sequence[events.Action]) -> None:
+        for action in actions:
+            _ACT[type(action)](self, action)
+
+    def _append(self, action: events.Append) -> None:
+        for op, raw in zip(action.ops, action.raws, strict=True):
+            if self.world.tracing:
+                self.world.say(self.id, f"appends {raw.decode()}")
+            self.ledger.appended(self, op, raw)
+            self.disk.append(op, raw)
+            self._written += 1
+
+    def _send(self, action: events.Send) -> None:
+        if self._in_flight.get(action.address, 0):
+            raise Violation(f"{self.id} has two pushes in flight to {action.address}")
+        push = Push(self, action.address, action.header.number)
+        self._in_flight[action.address] = action.header.number
+        raws = self._read(action.rows)
+        if self.world.tracing:
+            self.world.say(self.id, f"pushes {len(raws)} ops to {action.address} #{push.number} {_shown(action.header)}")
+        self.world.after(FAR, self._fail, push, "no answer within 2 s")
+        target = self.by_address.get(action.address)
+        if target is None or not target.up:
+            self.world.after(0.001, self._fail, push, "refused")
+            return
+        self.world.travel(self.id, target.id, target.receive, push, action.header, raws)
+
+    def receive(self, push: Push, header: Header, raws: Sequence[bytes]) -> None:
+        """A push arrives."""
+        if self.broker is None:
+            self.world.after(0.001, push.source._fail, push, "reset")
+        else:
+            self.hand_in(Received(push, header, raws))
+
+    def _answer(self, action: events.Answer) -> None:
+        push = action.token
+        assert isinstance(push, Push)
+        raws = self._read(action.rows)
+        if self.world.tracing:
+            self.world.say(self.id, f"answers #{push.number} of {push.source.id} with {len(raws)} ops {_shown(action.header)}")
+        self.world.travel(self.id, push.source.id, push.source.get_answer, push, self, action.header, raws)
+
+    def get_answer(self, push: Push, other: Machine, header: Header, raws: Sequence[bytes]) -> None:
+        """The answer to a push arrives, perhaps too late."""
+        if push.run == self.run and self._in_flight.get(push.address) == push.number:
+            self._in_flight[push.address] = 0
+            if not header.code:
+                self.heard[other.id] = max(self.heard.get(other.id, 0), other.run_of[header.origin])
+            self.hand_in(Answered(push.address, header, raws))
+
+    def _fail(self, push: Push, detail: str) -> None:
+        if push.run == self.run and self._in_flight.get(push.address) == push.number:
+            self._in_flight[push.address] = 0
+            self.hand_in(Failed(push.address, push.number, "down", detail))
+
+    def _read(self, rows: Sequence[int]) -> list[bytes]:
+        assert self.broker is not None
+        places, found = self.broker.state.log.places, []
+        for row in rows:
+            place = places[row]
+            if place >= self.disk.synced:
+                raise Violation(f"{self.id} sends a record that is not synced")
+            found.append(self.disk.records[place][0])
+        return found
+
+    def _disconnect(self, action: events.Disconnect) -> None:
+        self._in_flight.pop(action.address, None)
+
+    def _nothing(self, action: events.Action) -> None:
+        """Links open and segments begin by themselves here."""
+
+    def _leave_process(self, action: events.Exit) -> None:
+        if self.world.tracing and not self.exited:
+            self.world.say(self.id, "exits: it left")
+        self.exited = True
+
+    # -- clients
+
+    def request(self, call: Call, requests: Sequence[Request], copies: int, seconds: float) -> None:
+        """A client's request arrives."""
+        if self.broker is None:
+            self._resolve(call, None)
+            return
+        self.calls.add(call)
+        self.hand_in(Submitted(call, requests, copies, self.now().clock + seconds))
+
+    def operate(self, call: Call, make: Callable[[Call], Event]) -> None:
+        """An operator's request (join, leave) arrives."""
+        if self.broker is None:
+            self._resolve(call, None)
+            return
+        self.calls.add(call)
+        self.hand_in(make(call))
+
+    def _reply(self, action: Reply) -> None:
+        call = action.token
+        assert isinstance(call, Call)
+        self.calls.discard(call)
+        if self.world.tracing:
+            self.world.say(self.id, f"replies {action.result!r}")
+        if isinstance(action.result, Done):
+            self.ledger.replied(self, action.result)
+        self._resolve(call, action.result)
+
+    def _resolve(self, call: Call, result: Done | Row | NewswireError | None) -> None:
+        call.open = False
+        self.world.travel(self.id, "client", _tell, call, result)
+
+    # -- streams
+
+    def open(self, session: Session, user: str, event_id: EventId | None) -> None:
+        """`GET /stream`: OPEN, and ACK with the id that the client shows."""
+        broker = self.broker
+        if broker is None or not broker.began or not broker.serves:
+            session.refused()
+            return
+        outlet = Outlet(self, session, user, event_id)
+        if not outlet.reopen():
+            session.refused()
+            return
+        self.outlets.append(outlet)
+        session.accepted(outlet)
+        if event_id is not None:
+            self.hand_in(Submitted(None, [Acknowledge(user, event_id)]))
+        outlet.pump()
+
+    def _wake(self, action: events.Wake) -> None:
+        for outlet in list(self.outlets):
+            if outlet.user in action.users and not outlet.reopen():
+                outlet.close()
+                continue
+            outlet.pump()
+            if not action.serves:
+                outlet.close()
+
+
+class Outlet:
+    """The serving end of a stream: what the hub does, without bytes."""
+
+    def __init__(self, machine: Machine, session: Session, user: str, event_id: EventId | None) -> None:
+        self.machine, self.session, self.user = machine, session, user
+        self.last_id = event_id
+        self.confirmed: EventId | None = None  # the last place that the other end's kernel has confirmed
+        self.places: list[tuple[int, EventId]] = []  # after how many frames which place
+        self.sent = 0
+        self.order: dict[str, int] = {}
+        self.gone = False
+        self._acknowledged: EventId | None = None
+        self._loop()
+
+    def reopen(self) -> bool:
+        """OPEN(u, last id sent); False: nothing is awake."""
+        assert self.machine.broker is not None
+        opening = open_stream(self.machine.broker.state, self.user, self.last_id)
+        if opening is None:
+            return False
+        self.position, self.wanted, self.order = opening.position, opening.wanted, {}
+        return True
+
+    def pump(self) -> None:
+        """READ what is due and send it."""
+        machine, world = self.machine, self.machine.world
+        broker = machine.broker
+        while broker is not None and not self.gone:
+            world.steps += 1
+            page = plan(broker.state, self.position, self.wanted, 4)
+            dues = page.dues
+            for due in dues:
+                op = decode(machine.disk.records[due.place][0])
+                assert isinstance(op, Message)
+                self._frame(op, due.event_id)
+            self.position, self.wanted = page.position, page.wanted
+            if dues:
+                self.last_id = dues[-1].event_id
+                self.places.append((self.sent, page.event_id))
+            elif self.places and self.places[-1][0] == self.sent:
+                self.places[-1] = (self.sent, page.event_id)
+            if not page.more:
+                return
+
+    def _frame(self, op: Message, event_id: EventId) -> None:
+        name = op.id
+        if event_id.message != name:
+            raise Violation(f"{self.machine.id} streams {name} with the id of another: {event_id}")
+        self.machine.ledger.show(self.machine, self.user, name, event_id)
+        if self.order.get(op.origin, 0) >= op.sequence:
+            raise Violation(f"{self.machine.id} streams {name} to {self.user} out of order")
+        self.order[op.origin] = op.sequence
+        self.sent += 1
+        self.places.append((self.sent, event_id))
+        self.session.send(op, str(event_id), self.sent)
+
+    def confirm(self, frames: int) -> None:
+        """The other end's kernel has so many frames."""
+        while self.places and self.places[0][0] <= frames:
+            self.confirmed = self.places.pop(0)[1]
+
+    def acknowledge(self) -> None:
+        """AUTO-ACK."""
+        place = self.confirmed
+        if place is not None and place is not self._acknowledged:
+            self._acknowledged = place
+            self.machine.hand_in(Submitted(None, [Acknowledge(self.user, place)]))
+
+    def close(self) -> None:
+        """End the stream from this side."""
+        self.broke()
+        if self in self.machine.outlets:
+            self.machine.outlets.remove(self)
+
+    def broke(self) -> None:
+        """The stream is no more."""
+        if not self.gone:
+            self.gone = True
+            self.session.broke()
+
+    def left(self) -> None:
+        """The client went away: ask the kernel once more, then forget the stream."""
+        if not self.gone:
+            self.gone = True
+            if self.session.auto:
+                self.acknowledge()
+            if self in self.machine.outlets:
+                self.machine.outlets.remove(self)
+
+    def _loop(self) -> None:
+        if not self.gone:
+            if self.session.auto:
+                self.acknowledge()
+            self.machine.world.after(self.machine.world.between(0.3, 1.0), self._loop)
+
+
+def _tell(call: Call, result: Done | Row | NewswireError | None) -> None:
+    if call.waiting:
+        call.waiting = False
+        call.tell(result)
+
+
+def _shown(header: Header) -> str:
+    full = "" if header.full is None else f" full {header.full}"
+    return f"{header.vector}{full}{' refused: ' + header.code if header.code else ''}"
+
+
+TICKED = Tick()
+_ACT: dict[type, Callable[[Machine, Any], None]] = {
+    events.Append: Machine._append,
+    events.Found: Machine._nothing,
+    events.Send: Machine._send,
+    events.Answer: Machine._answer,
+    events.Reply: Machine._reply,
+    events.Wake: Machine._wake,
+    events.Connect: Machine._nothing,
+    events.Disconnect: Machine._disconnect,
+    events.Exit: Machine._leave_process,
+}

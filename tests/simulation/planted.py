@@ -1,0 +1,299 @@
+"""Bugs to plant: each a few lines over the real core or its shell, each of which the simulator must find.
+
+They are what RELIABILITY 4 names and an embedded core can have, and some more. One that is not found means that a
+checker sleeps or that schedules do not reach it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from newswire.core import opening
+from newswire.core.broker import Broker
+from newswire.core.event_id import EventId
+from newswire.core.events import Answer, Now, Received
+from newswire.core.intake import Decided, Intake
+from newswire.core.ops import Acknowledged, Began, Op, Subscribed, Unsubscribed
+from newswire.core.replication import Peer
+from newswire.core.requests import Acknowledge, Request, Subscribe
+from newswire.core.state import State
+from newswire.core.subscriptions import Subscription, Subscriptions
+from tests.simulation.clients import Session
+from tests.simulation.machine import Disk, Machine, Outlet
+
+Patch = tuple[Any, str, Any]
+
+
+def no_sync() -> list[Patch]:
+    """What is written counts as stored, and is synced with the next batch."""
+
+    def sync(disk: Disk) -> list[tuple[int, int]]:
+        reported = getattr(disk, "reported", 0)
+        places = [(reported + index, len(raw)) for index, (raw, _) in enumerate(disk.records[reported:])]
+        disk.synced, disk.reported = max(disk.synced, min(reported, len(disk.records))), len(disk.records)  # type: ignore[attr-defined]
+        return places
+
+    return [(Disk, "sync", sync)]
+
+
+def answer_before_sync() -> list[Patch]:
+    """A peer is answered before what it pushed is synced."""
+    received = Broker._received
+
+    def hasty(broker: Broker, event: Received, now: Now) -> None:
+        received(broker, event, now)
+        held = broker.intake._held
+        for token, header in broker._to_answer:
+            answer = broker._header(header.number, full=True)
+            assert answer.full is not None
+            answer.vector.update(held)  # type: ignore[attr-defined]
+            answer.full.update(held)  # type: ignore[attr-defined]
+            broker._actions.append(Answer(token, answer, []))
+        broker._to_answer = []
+
+    return [(Broker, "_received", hasty)]
+
+
+def constant_origin() -> list[Patch]:
+    """A broker goes on with the origin that it had."""
+    begin = Broker.begin
+
+    def go_on(broker: Broker, now: Now) -> Any:
+        if not broker.state.log.held(broker.identity.origin):
+            return begin(broker, now)
+        with patch.object(Intake, "stamp", lambda *_: None):
+            actions = begin(broker, now)
+        broker.began = True
+        return actions
+
+    return [(Machine, "mint", lambda machine: f"{machine.id}-r0"), (Broker, "begin", go_on)]
+
+
+def out_of_order() -> list[Patch]:
+    """An op is taken when a later one of its origin is not held, though an earlier one is lacking."""
+
+    def takes(state: State, op: Op, staged: dict[str, int]) -> bool:
+        held = staged.get(op.origin) or state.log.held(op.origin)
+        return op.sequence > held
+
+    return [(State, "takes", takes)]
+
+
+def merged_vector() -> list[Patch]:
+    """What a peer holds is merged with what it once held."""
+    met = Peer.met
+
+    def merge(peer: Peer, header: Any, state: State, clock: float) -> None:
+        before = peer.holds or {}
+        met(peer, header, state, clock)
+        if peer.holds is not None:
+            peer.holds = {o: max(before.get(o, 0), peer.holds.get(o, 0)) for o in {**before, **peer.holds}}
+
+    return [(Peer, "met", merge)]
+
+
+def began_unchecked() -> list[Patch]:
+    """A `began` is taken where what it names is not held."""
+    takes = State.takes
+
+    def trusting(state: State, op: Op, staged: dict[str, int]) -> bool:
+        if isinstance(op, Began) and op.sequence == 1:
+            return not (staged.get(op.origin) or state.log.held(op.origin))
+        return takes(state, op, staged)
+
+    return [(State, "takes", trusting)]
+
+
+def id_speaks_for_all() -> list[Patch]:
+    """An event id moves subscriptions that its broker knew nothing of."""
+    return [(opening, "speaks", lambda state, event_id, sub: True)]
+
+
+def ack_decided_when_folded() -> list[Patch]:
+    """A cursor op moves whatever its user has where it is folded."""
+    acknowledged = Subscriptions.acknowledged
+
+    def fold(subscriptions: Subscriptions, op: Acknowledged) -> None:
+        users = {subscriptions.alive[name].user for name in op.ids if name in subscriptions.alive}
+        ids = {sub.id for user in users for sub in subscriptions.alive_of(user)} | set(op.ids)
+        acknowledged(subscriptions, Acknowledged(op.origin, op.sequence, op.time, tuple(sorted(ids)), op.vector))
+
+    return [(Subscriptions, "acknowledged", fold)]
+
+
+def cursor_to_all_held() -> list[Patch]:
+    """An acknowledgement moves the cursor to all that the broker holds."""
+    decide = Intake._acknowledged
+
+    def widen(intake: Intake, request: Acknowledge) -> list[Op]:
+        everything = EventId(request.event_id.message, dict(intake.state.vector), request.event_id.opened)
+        return decide(intake, Acknowledge(request.user, everything, request.pattern))
+
+    return [(Intake, "_acknowledged", widen)]
+
+
+def cursor_on_send() -> list[Patch]:
+    """What was written to a socket counts as delivered."""
+    send = Session.send
+
+    def confirmed(session: Session, op: Any, text: str, frames: int) -> None:
+        send(session, op, text, frames)
+        if session.outlet is not None:
+            session.outlet.confirm(frames)
+
+    return [(Session, "send", confirmed)]
+
+
+def copies_after_timeout() -> list[Patch]:
+    """A peer that did not answer in time is still counted, as if it had."""
+    failed = Peer.failed
+
+    def hopeful(peer: Peer, state: str, detail: str, clock: float, heartbeat: float) -> None:
+        in_sync = peer.in_sync
+        failed(peer, state, detail, clock, heartbeat)
+        peer.in_sync, peer.proved = in_sync, dict(peer.sent)
+
+    return [(Peer, "failed", hopeful)]
+
+
+def receipt_without_peers() -> list[Patch]:
+    """A receipt counts peers that are in sync without waiting for their answer."""
+    settle = Broker._settle
+
+    def early(broker: Broker, now: Now) -> None:
+        with patch("newswire.core.broker.holds_all", lambda full, vector: True):
+            settle(broker, now)
+
+    return [(Broker, "_settle", early)]
+
+
+def wall_clock_decides() -> list[Patch]:
+    """The later of a subscribe and an unsubscribe wins, by their time stamps."""
+    subscribed, unsubscribed = Subscriptions.subscribed, Subscriptions.unsubscribed
+
+    def sub(subscriptions: Subscriptions, op: Subscribed) -> set[str]:
+        if op.time < subscriptions.__dict__.setdefault("ends", {}).get((op.user, op.pattern), 0):
+            subscriptions.removed.add(op.id)
+        return subscribed(subscriptions, op)
+
+    def unsub(subscriptions: Subscriptions, op: Unsubscribed) -> set[str]:
+        mine = [subscriptions.alive[name] for name in op.ids if name in subscriptions.alive]
+        ends = subscriptions.__dict__.setdefault("ends", {})
+        for one in mine:
+            ends[one.user, one.pattern] = max(op.time, ends.get((one.user, one.pattern), 0))
+        late = [one.id for one in subscriptions.alive.values() if one.time < ends.get((one.user, one.pattern), 0)]
+        return unsubscribed(subscriptions, Unsubscribed(op.origin, op.sequence, op.time, (*op.ids, *late)))
+
+    return [(Subscriptions, "subscribed", sub), (Subscriptions, "unsubscribed", unsub)]
+
+
+def unsubscribe_by_pattern() -> list[Patch]:
+    """An unsubscribe ends, where it is folded, all that its user has for the pattern."""
+    unsubscribed = Subscriptions.unsubscribed
+
+    def fold(subscriptions: Subscriptions, op: Unsubscribed) -> set[str]:
+        named = {(one.user, one.pattern) for name in op.ids if (one := subscriptions.alive.get(name))}
+        same = [one.id for one in subscriptions.alive.values() if (one.user, one.pattern) in named]
+        return unsubscribed(subscriptions, Unsubscribed(op.origin, op.sequence, op.time, (*op.ids, *same)))
+
+    return [(Subscriptions, "unsubscribed", fold)]
+
+
+def subscribe_again_is_no_op() -> list[Patch]:
+    """Who is subscribed already is told so, and nothing is stored."""
+    decide = Intake.decide
+
+    def lazy(intake: Intake, requests: Any, wall: int) -> Decided:
+        request: Request = requests[0]
+        if isinstance(request, Subscribe):
+            same = [sub for sub in intake.state.subscriptions.awake_of(request.user) if sub.pattern == request.pattern]
+            if same:
+                return Decided(same[0].id, same[0].id, {same[0].origin: same[0].sequence}, False)
+        return decide(intake, requests, wall)
+
+    return [(Intake, "decide", lazy)]
+
+
+def keys_forgotten() -> list[Patch]:
+    """A retry is stored again, and both are shown."""
+    from newswire.core.messages import Keys
+
+    return [(Keys, "find", lambda keys, mark: None)]
+
+
+def streams_never_reopen() -> list[Patch]:
+    """A stream goes on as it began when its user's subscriptions change."""
+    reopen = Outlet.reopen
+
+    def stay(outlet: Outlet) -> bool:
+        return True if outlet.sent or hasattr(outlet, "wanted") else reopen(outlet)
+
+    return [(Outlet, "reopen", stay)]
+
+
+def cursor_forgotten() -> list[Patch]:
+    """A stream without an id starts at the end of what its broker holds."""
+
+    def at_the_end(subscriptions: Subscriptions, sub: Subscription) -> Any:
+        return {name: len(offsets) for name, offsets in _log_of(subscriptions).each_origin()}
+
+    logs: dict[int, Any] = {}
+
+    def _log_of(subscriptions: Subscriptions) -> Any:
+        return logs[id(subscriptions)]
+
+    begin = State.__init__
+
+    def note(state: State) -> None:
+        begin(state)
+        logs[id(state.subscriptions)] = state.log
+
+    return [(State, "__init__", note), (Subscriptions, "cursor", at_the_end)]
+
+
+BUGS: dict[str, Callable[[], list[Patch]]] = {
+    make.__name__.replace("_", "-"): make
+    for make in (
+        no_sync,
+        answer_before_sync,
+        constant_origin,
+        out_of_order,
+        merged_vector,
+        began_unchecked,
+        id_speaks_for_all,
+        ack_decided_when_folded,
+        cursor_to_all_held,
+        cursor_on_send,
+        copies_after_timeout,
+        receipt_without_peers,
+        wall_clock_decides,
+        unsubscribe_by_pattern,
+        subscribe_again_is_no_op,
+        keys_forgotten,
+        streams_never_reopen,
+        cursor_forgotten,
+    )
+}
+
+
+# What a bug needs to show, where that is rare in schedules of all kinds.
+FOCUS: dict[str, tuple[str, ...]] = {
+    "began-unchecked": ("succession",),
+    "out-of-order": ("succession", "disk-lost", "disk-back"),
+    "merged-vector": ("disk-lost", "disk-back"),
+    "subscribe-again-is-no-op": ("partition", "one-way"),
+    "unsubscribe-by-pattern": ("partition", "one-way"),
+    "wall-clock-decides": ("partition", "wall"),
+}
+
+
+@contextmanager
+def planted(name: str) -> Iterator[None]:
+    """Have the bug `name` in the core while this lasts."""
+    with ExitStack() as stack:
+        for where, attribute, replacement in BUGS[name]():
+            stack.enter_context(patch.object(where, attribute, replacement))
+        yield

@@ -1,0 +1,470 @@
+"""One schedule: a cluster, its clients, faults; then everything heals and has to come right.
+
+Which faults a schedule knows, and how many, is drawn per seed: most schedules know a few kinds, so that rare ones meet.
+One in twelve knows none: in those nothing may repeat.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from newswire.core import events
+from newswire.core.events import Done
+from newswire.core.members import Row
+from newswire.core.ops import OpId
+from tests.simulation.clients import PATTERNS, TOPICS, Publisher, Reader, Result, User
+from tests.simulation.machine import Call, Machine
+from tests.simulation.truth import Ledger
+from tests.simulation.world import Violation, World
+
+CHAOS = 14.0  # seconds of faults
+STEPS = 250  # at least, before healing begins
+HEAL = 60.0  # by then all must have settled
+
+
+class Outcome(msgspec.Struct):
+    """What became of a schedule."""
+
+    seed: int
+    violation: str
+    at: float
+    steps: int
+    seconds: float
+    faults: Counter[str]
+    brokers: int
+    receipts: int
+    copied: int
+    shown: int
+    acks: int
+    texts: int
+    trace: list[str]
+
+
+class Cluster:
+    """The brokers and clients of one schedule."""
+
+    def __init__(self, seed: int, *, tracing: bool = False) -> None:
+        world = self.world = World(seed, tracing=tracing)
+        rng = world.rng
+        self.ledger = Ledger(world)
+        self.fault_free = rng.random() < 1 / 12
+        self.healing = False
+        self.quiet = False  # readers stay where they are
+        self.copies = 0  # of the last receipt that reached a publisher
+        count = 2 if rng.random() < 0.65 else 3
+        addresses = [f"10.0.0.{number}:5053" for number in range(1, count + 1)]
+        knows_all = rng.random() < 0.7
+        self.machines: list[Machine] = []
+        for number, address in enumerate(addresses, 1):
+            others = [other for other in addresses if other != address]
+            peers = others if knows_all else others[:1] if number > 1 else []
+            self.machines.append(Machine(world, self.ledger, number, primary=number == 1, peers=tuple(peers)))
+        self.by_address = {machine.address: machine for machine in self.machines}
+        for machine in self.machines:
+            machine.by_address = self.by_address
+        self.ledger.machines = self.machines
+        self.publishers: list[Publisher] = []
+        self.users: list[User] = []
+        self.readers: list[Reader] = []
+
+    # -- clients
+
+    def populate(self) -> None:
+        """Start brokers and clients."""
+        world, rng = self.world, self.world.rng
+        for machine in self.machines:
+            world.after(world.between(0, 0.5), machine.restart)
+        world.run(1.5)
+        for number in range(rng.randint(1, 3)):
+            self.publishers.append(Publisher(self, f"p{number}", rng.randint(10, 20), world.between(0.1, 1.2)))
+        for number in range(rng.randint(2, 3)):
+            patterns = rng.sample(PATTERNS, rng.randint(1, 2))
+            user = User(self, f"u{number}", patterns, steady=rng.random() < 0.4)
+            self.users.append(user)
+            self._add_readers(user)
+        self._users_loop()
+
+    def _add_readers(self, user: User) -> None:
+        rng = self.world.rng
+        for _ in range(2 if rng.random() < 0.15 else 1):
+            if rng.random() < 0.5:
+                ids = rng.choice(["durable", "none"])
+                self.readers.append(Reader(self, user, auto=True, ids=ids))
+            else:
+                ids = rng.choice(["durable", "memory", "none"])
+                self.readers.append(Reader(self, user, auto=False, ids=ids))
+
+    def _users_loop(self) -> None:
+        for user in self.users:
+            user.step()
+        self.world.after(0.2, self._users_loop)
+
+    # -- faults
+
+    def chaos(self, focus: Sequence[str] = ()) -> None:
+        """Let faults of this schedule's kinds (of those in `focus`, if any) happen."""
+        world, rng = self.world, self.world.rng
+        if self.fault_free:
+            for reader in self.readers:
+                reader.restless = 0.0
+            world.run(CHAOS)
+            while world.steps < STEPS:
+                world.run(1.0)
+            return
+        kinds = list(focus) or rng.sample(list(FAULTS), rng.randint(2, 5))
+        if rng.random() < 0.4:
+            world.loss = world.between(0.0, 0.15)
+        if rng.random() < 0.4:
+            world.double = world.between(0.0, 0.2)
+        if rng.random() < 0.4:
+            world.slow = world.between(0.0, 0.3)
+        if world.tracing:
+            world.say("", f"faults: {', '.join(kinds)}; loss {world.loss:.2f} double {world.double:.2f} slow {world.slow:.2f}")
+        end = world.now + CHAOS
+        pace = world.between(0.5, 2.5)
+        while world.now < end or world.steps < STEPS:
+            world.run(world.between(0.1, 2.0) * pace)
+            FAULTS[rng.choice(kinds)](self)
+            if rng.random() < 0.3:
+                self.ledger.check_equal()
+
+    def count(self, kind: str) -> None:
+        """Note that a fault happened."""
+        self.world.faults[kind] += 1
+        self.world.steps += 1
+        if self.world.tracing:
+            self.world.say("FAULT", kind)
+
+    def any_up(self) -> Machine | None:
+        """A machine whose broker runs."""
+        running = [machine for machine in self.machines if machine.up]
+        return self.world.rng.choice(running) if running else None
+
+    def down(self, machine: Machine, keep: float, longest: float = 4.0) -> None:
+        """Crash a machine and have it start again."""
+        if machine.up:
+            machine.crash(keep)
+        soon = self.world.chance(0.5)  # so soon that peers may not have noticed
+        self.world.after(self.world.between(0.01, 0.2 if soon else longest), machine.restart)
+
+    def replace_disk(self, machine: Machine, change: Callable[[], None]) -> None:
+        """Crash a machine and change what its disk holds."""
+        if self.healing:
+            return
+        self.down(machine, 1.0)
+        before = machine.disk.names()
+        change()
+        lost = self.ledger.disk_changed(machine, before)
+        if self.world.tracing:
+            self.world.say(machine.id, f"disk changed: {len(lost)} ops lost, {len(self.ledger.gone)} gone")
+
+    def operate(self, machine: Machine, make: Callable[[Call], events.Event], tell: Callable[[Result], None]) -> None:
+        """Send an operator's request."""
+        call = Call(tell)
+        self.world.after(self.world.delay(), machine.operate, call, make)
+
+    # -- healing
+
+    def heal(self) -> None:
+        """End all faults, wait until all has settled, then check what must be so."""
+        world = self.world
+        self.healing = True
+        world.cut.clear()
+        world.loss = world.double = world.slow = 0.0
+        for machine in self.machines:
+            machine.syncs_slowly = machine.full = False
+            machine.doom = None
+            if machine.up:
+                machine.hand_in(events.Writable(True))
+        if world.tracing:
+            world.say("HEAL", "no faults from here on")
+        end = world.now + HEAL
+        while world.now < end:
+            world.run(0.5)
+            for machine in self.machines:
+                machine.restart()
+            self._add_missing()
+            if world.now > end - HEAL + 3.0:
+                self.quiet = True
+            if self.unsettled() == "":
+                break
+        else:
+            raise Violation(f"not settled {HEAL:.0f} s after healing: {self.unsettled()}")
+        self._last_news(end)
+
+    def _last_news(self, end: float) -> None:
+        """One more message a topic: on every disk, to everybody who is registered, to nobody else."""
+        world = self.world
+        last = Publisher(self, "last", 0, 1.0)
+        self.publishers.append(last)
+        for topic in TOPICS:
+            last.machine = world.rng.choice(self.machines)
+            last.now = [last.write(topic)]
+            last.copies = len(self.machines)
+            last._try()
+            while not last.done:
+                if world.now > end:
+                    raise Violation("a publish is not answered after healing")
+                world.run(0.1)
+            if self.copies != len(self.machines):
+                raise Violation(f"copies is {self.copies} after healing, with {len(self.machines)} brokers in sync")
+        while self.unsettled():
+            if world.now > end:
+                raise Violation(f"not settled after the last news: {self.unsettled()}")
+            world.run(0.2)
+        self.ledger.check_lost()
+        self.ledger.check_registered()
+        self.ledger.check_delivered()
+        self.ledger.check_equal()
+        self._check_repeats()
+
+    def _add_missing(self) -> None:
+        """An operator adds brokers that were removed, through one that serves."""
+        serving = [machine for machine in self.machines if machine.broker is not None and machine.broker.serves]
+        for machine in self.machines:
+            if machine.broker is None or machine.broker.serves or not machine.broker.began:
+                continue
+            members = machine.broker.state.members
+            if machine.id not in members and members.ever(machine.id) and not machine.broker.leaving:
+                by = self.world.rng.choice(serving) if serving else machine
+                self.operate(by, self._join_of(machine, by), lambda result: None)
+            elif machine.broker.leaving:
+                machine.crash(1.0)
+
+    def _join_of(self, machine: Machine, by: Machine) -> Callable[[Call], events.Event]:
+        return lambda call: events.Join(call, machine.address, by.now().clock + 3.0)
+
+    def unsettled(self) -> str:
+        """What is still under way, "" for nothing."""
+        brokers = [machine.broker for machine in self.machines]
+        if not all(broker is not None and broker.serves for broker in brokers):
+            return "not all brokers serve: " + "; ".join(
+                f"{m.id}: {m.broker.why_not if m.broker else 'down'}" for m in self.machines
+            )
+        vectors = [broker.state.log.full_vector() for broker in brokers if broker is not None]
+        if any(vector != vectors[0] for vector in vectors):
+            return f"vectors differ: {vectors}"
+        for machine in self.machines:
+            assert machine.broker is not None
+            if len(machine.broker.in_sync()) < len(self.machines) - 1:
+                return f"{machine.id} has only {sorted(machine.broker.in_sync())} in sync"
+            if not machine.broker.view(machine.now()).all_in_sync:
+                return f"{machine.id} does not see all in sync"
+        waiting = [publisher.name for publisher in self.publishers if not publisher.done]
+        waiting += [user.name for user in self.users if not user.idle]
+        if waiting:
+            return f"{', '.join(waiting)} not answered"
+        if not self.quiet:
+            return "readers move"
+        return "; ".join(self.ledger.undelivered()) or self._streams()
+
+    def _streams(self) -> str:
+        fold = self.ledger.union()
+        for reader in self.readers:
+            session = reader.session
+            if fold.alive(reader.user.name) and (session is None or session.over or session.outlet is None):
+                return f"a reader of {reader.name} has no stream"
+        return ""
+
+    def _check_repeats(self) -> None:
+        if self.fault_free:
+            for reader in self.readers:
+                twice = [text for text, times in reader.seen.items() if times > 1]
+                if twice:
+                    raise Violation(f"{reader.name} got {twice[0]} twice, and there was no fault")
+
+
+# -- the faults
+
+DAYS = 10 * 86_400_000  # ms
+
+def _crash(cluster: Cluster) -> None:
+    machine = cluster.any_up()
+    if machine is not None:
+        cluster.count("crash")
+        cluster.down(machine, 1.0)  # kill -9: what was written stays
+
+
+def _power(cluster: Cluster) -> None:
+    machine = cluster.any_up()
+    if machine is not None:
+        cluster.count("power cut")
+        keep = cluster.world.rng.choice([0.0, 0.0, 0.3, 0.7, 1.0])
+        if cluster.world.chance(0.7):
+            machine.doom = keep  # while something is being synced
+        else:
+            cluster.down(machine, keep)
+
+
+def _power_all(cluster: Cluster) -> None:
+    cluster.count("power cut everywhere")
+    for machine in cluster.machines:
+        cluster.down(machine, cluster.world.rng.choice([0.0, 0.5]))
+
+
+def _snapshot(machine: Machine) -> None:
+    machine.snapshots.append(machine.disk.copy())
+
+
+def _disk_lost(cluster: Cluster, machine: Machine | None = None) -> None:
+    machine = machine or cluster.world.rng.choice(cluster.machines)
+    _snapshot(machine)
+    cluster.count("disk lost")
+    disk = machine.disk
+    cluster.replace_disk(machine, lambda: disk.become([]))
+
+
+def _disk_back(cluster: Cluster, machine: Machine | None = None) -> None:
+    machine = machine or cluster.world.rng.choice(cluster.machines)
+    if not machine.snapshots or cluster.world.chance(0.3):
+        _snapshot(machine)
+        return
+    cluster.count("disk rolled back")
+    records = cluster.world.rng.choice(machine.snapshots)
+    disk = machine.disk
+    cluster.replace_disk(machine, lambda: disk.become(records))
+
+
+def _disk_cloned(cluster: Cluster, machine: Machine | None = None) -> None:
+    other = machine or cluster.world.rng.choice(cluster.machines)
+    one = cluster.world.rng.choice([source for source in cluster.machines if source is not other])
+    cluster.count("disk cloned")
+    records = one.disk.copy()
+    cluster.replace_disk(other, lambda: other.disk.become(records))
+
+
+def _succession(cluster: Cluster) -> None:
+    """A disk goes, its broker is back at once and can't say so; another starts meanwhile: old news are pushed on."""
+    world = cluster.world
+    one, other = world.rng.sample(cluster.machines, 2)
+    if not (one.up and other.up):
+        return
+    cluster.count("crashes in succession")
+    world.rng.choice((_disk_lost, _disk_back, _disk_cloned))(cluster, one)
+    world.after(world.between(0.001, 0.01), one.restart)
+    if world.chance(0.8):
+        _cut(cluster, [(one.id, machine.id) for machine in cluster.machines if machine is not one], "one-way partition")
+    cluster.down(other, 1.0)
+    world.after(world.between(0.001, 0.2), other.restart)
+
+
+def _cut(cluster: Cluster, pairs: list[tuple[str, str]], kind: str) -> None:
+    world = cluster.world
+    cluster.count(kind)
+    world.cut.update(pairs)
+    world.after(world.between(0.3, 6.0), world.cut.difference_update, pairs)
+
+
+def _partition(cluster: Cluster) -> None:
+    one = cluster.world.rng.choice(cluster.machines)
+    others = [machine for machine in cluster.machines if machine is not one]
+    _cut(cluster, [pair for o in others for pair in ((one.id, o.id), (o.id, one.id))], "partition")
+
+
+def _one_way(cluster: Cluster) -> None:
+    one, other = cluster.world.rng.sample(cluster.machines, 2)
+    _cut(cluster, [(one.id, other.id)], "one-way partition")
+
+
+def _clients_cut(cluster: Cluster) -> None:
+    one = cluster.world.rng.choice(cluster.machines)
+    pairs = [("client", one.id), (one.id, "client")]
+    _cut(cluster, pairs if cluster.world.chance(0.5) else pairs[1:], "clients cut off")
+
+
+def _slow_disk(cluster: Cluster) -> None:
+    machine = cluster.world.rng.choice(cluster.machines)
+    cluster.count("slow disk")
+    machine.syncs_slowly = not machine.syncs_slowly
+
+
+def _pause(cluster: Cluster) -> None:
+    machine = cluster.any_up()
+    if machine is not None and not machine.paused:
+        cluster.count("pause")
+        machine.pause(cluster.world.between(0.2, 5.0))
+
+
+def _wall(cluster: Cluster) -> None:
+    machine = cluster.world.rng.choice(cluster.machines)
+    cluster.count("clock jump")
+    machine.wall_shift = cluster.world.rng.choice([-1, 1]) * cluster.world.rng.choice([1_000, 3_600_000, DAYS, 10**11])
+
+
+def _full_disk(cluster: Cluster) -> None:
+    machine = cluster.any_up()
+    if machine is not None:
+        cluster.count("disk full" if not machine.full else "disk has room")
+        machine.full = not machine.full
+        machine.hand_in(events.Writable(not machine.full))
+
+
+def _leave(cluster: Cluster) -> None:
+    by, whom = cluster.any_up(), cluster.world.rng.choice(cluster.machines)
+    if by is not None:
+        cluster.operate(by, lambda call: events.Leave(call, whom.id), lambda result: _left(cluster, whom, result))
+
+
+def _left(cluster: Cluster, machine: Machine, result: Result) -> None:
+    if isinstance(result, (Done, Row)):
+        cluster.count("broker removed")
+        world = cluster.world
+        world.after(world.between(0.5, 3.0), machine.restart)
+        if world.chance(0.6):
+            world.after(world.between(1.0, 6.0), _join, cluster, machine)
+
+
+def _join(cluster: Cluster, machine: Machine | None = None) -> None:
+    by, whom = cluster.any_up(), machine or cluster.world.rng.choice(cluster.machines)
+    if by is not None:
+        cluster.operate(by, cluster._join_of(whom, by), lambda result: _joined(cluster, result))
+
+
+def _joined(cluster: Cluster, result: Result) -> None:
+    if isinstance(result, (Done, Row)):
+        cluster.count("broker added")
+
+
+FAULTS: dict[str, Callable[[Cluster], None]] = {
+    "crash": _crash,
+    "power": _power,
+    "power-all": _power_all,
+    "disk-lost": _disk_lost,
+    "disk-back": _disk_back,
+    "disk-cloned": _disk_cloned,
+    "succession": _succession,
+    "partition": _partition,
+    "one-way": _one_way,
+    "clients-cut": _clients_cut,
+    "slow-disk": _slow_disk,
+    "pause": _pause,
+    "wall": _wall,
+    "full": _full_disk,
+    "leave": _leave,
+    "join": _join,
+}
+
+
+def run(seed: int, *, tracing: bool = False, focus: Sequence[str] = ()) -> Outcome:
+    """Run one schedule. `focus`: kinds of faults (keys of `FAULTS`) instead of those that the seed would draw."""
+    cluster = Cluster(seed, tracing=tracing)
+    world, ledger = cluster.world, cluster.ledger
+    violation = ""
+    try:
+        cluster.populate()
+        cluster.chaos(focus)
+        cluster.heal()
+    except Violation as found:
+        violation = str(found)
+        if tracing:
+            world.say("BROKEN", violation)
+    return Outcome(
+        seed, violation, world.now, world.steps, world.now, world.faults, len(cluster.machines),
+        ledger.receipts, ledger.copied, ledger.shown, ledger.acks, len(ledger.texts), world.lines,
+    )  # fmt: skip
+
+
+__all__ = ["OpId", "Outcome", "run"]

@@ -1,0 +1,388 @@
+"""What really happened, kept outside the core, and what must never have: the checkers.
+
+The ledger knows every op that any broker ever appended, what each disk holds and what each user took. From that alone
+it says whether a receipt was true, an acknowledgement earned, a message due. It has its own fold (who is alive) and its
+own closure of vectors; nothing of `newswire.core` but the shapes of ops is used.
+
+Lost is only what no disk holds any more: when a disk is lost or goes back, the ops that were nowhere else are *gone*
+and excused. An op that some disk holds is never excused.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from newswire.core.event_id import EventId
+from newswire.core.events import Done
+from newswire.core.ops import Acknowledged, Began, Joined, Left, Message, Op, OpId, Subscribed, Unsubscribed, split_op_id
+from newswire.core.topics import matches
+from newswire.core.vector import Vector
+from tests.simulation.world import Violation, World
+
+if TYPE_CHECKING:
+    from tests.simulation.machine import Machine
+
+LATER = 10**9  # a run that never comes
+
+
+class Fold:
+    """What one disk's ops say, folded the plain way: a second opinion on the core's state."""
+
+    def __init__(self) -> None:
+        self.subs: dict[OpId, Subscribed] = {}
+        self.of_user: dict[str, dict[OpId, Subscribed]] = {}
+        self.removed: set[OpId] = set()
+
+    def add(self, op: Op) -> None:
+        """Fold in an op."""
+        if isinstance(op, Subscribed):
+            name = op.id
+            self.subs[name] = op
+            self.of_user.setdefault(op.user, {})[name] = op
+            self.removed.update(op.replaces)
+        elif isinstance(op, Unsubscribed):
+            self.removed.update(op.ids)
+
+    def alive(self, user: str) -> list[tuple[OpId, Subscribed]]:
+        """The user's subscriptions that no op removed."""
+        removed = self.removed
+        return [(name, op) for name, op in self.of_user.get(user, {}).items() if name not in removed]
+
+
+class Text:
+    """A message as its publisher means it: one text, however often it was tried."""
+
+    def __init__(self, name: str, topic: str, at: float) -> None:
+        self.name, self.topic, self.at = name, topic, at
+        self.ids: list[OpId] = []  # of every op that carries it: twins of a retry
+        self.published: list[OpId] = []  # those that a broker answered with
+
+
+class Registration:
+    """What a user asked for one pattern, and what was answered."""
+
+    def __init__(self, user: str, pattern: str) -> None:
+        self.user, self.pattern = user, pattern
+        self.answered: list[tuple[float, OpId]] = []  # subscribes since the last unsubscribe was asked for
+        self.earliest = False  # and the first of them, the first ever, asked for everything
+
+
+class Ledger:
+    """The truth of one schedule."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.machines: list[Machine] = []
+        self.ops: dict[OpId, Op] = {}
+        self.raws: dict[OpId, bytes] = {}
+        self.full: dict[str, dict[str, int]] = {}  # by origin: all that its `began` implies
+        self.messages: dict[str, list[tuple[str, int, str]]] = {}  # by topic: (origin, sequence, text)
+        self.texts: dict[str, Text] = {}
+        self.registrations: dict[tuple[str, str], Registration] = {}
+        self.taken: dict[str, list[set[str]]] = {}  # by user: the sets of texts that each of his readers took
+        self.gone: set[OpId] = set()
+        self.ended: set[OpId] = set()  # subscriptions that some op, perhaps not known everywhere, has ended
+        self.ghosts: dict[str, list[tuple[int, set[OpId]]]] = {}  # by machine: what its disk lost, before which run
+        self.receipts = 0
+        self.copied = 0  # receipts that named more than one copy
+        self.shown = 0
+        self.acks = 0
+
+    # -- vectors
+
+    def expand(self, vector: Vector) -> dict[str, int]:
+        """All that a vector covers, by origin."""
+        full = dict(vector)
+        for origin in vector:
+            for named, sequence in self.full.get(origin, {}).items():
+                if full.get(named, 0) < sequence:
+                    full[named] = sequence
+        return full
+
+    # -- disks
+
+    def appended(self, machine: Machine, op: Op, raw: bytes) -> None:
+        """A broker hands an op to its disk, which has not taken it yet."""
+        name = op.id
+        known = self.raws.get(name)
+        heads = machine.disk.heads
+        if op.sequence != heads.get(op.origin, 0) + 1:
+            raise Violation(f"{machine.id} appends {name} behind {heads.get(op.origin, 0)}: a gap hides under a maximum")
+        if isinstance(op, Began):
+            for origin, sequence in self.expand(op.vector).items():
+                if heads.get(origin, 0) < sequence:
+                    raise Violation(f"{machine.id} takes the began of {op.origin} without {origin}.{sequence}, which it names")
+        if known is None:
+            if op.origin != machine.origin:
+                raise Violation(f"{machine.id} appends {name}, which its origin never appended: invented")
+            self._first_seen(machine, op, name, raw)
+        elif known != raw:
+            raise Violation(f"{name} has two values")
+        elif op.origin == machine.origin:
+            raise Violation(f"{machine.id} stamps {name} a second time")
+
+    def _first_seen(self, machine: Machine, op: Op, name: OpId, raw: bytes) -> None:
+        self.ops[name], self.raws[name] = op, raw
+        if isinstance(op, Message):
+            text = self.texts[op.data]
+            text.ids.append(name)
+            self.messages.setdefault(op.topic, []).append((op.origin, op.sequence, op.data))
+        elif isinstance(op, Began):
+            self.full[op.origin] = self.expand(op.vector)
+        elif isinstance(op, Unsubscribed):
+            self.ended.update(op.ids)
+        elif isinstance(op, Subscribed):
+            self.ended.update(op.replaces)
+        elif isinstance(op, Acknowledged):
+            self._check_earned(machine, op)
+
+    def unstored(self, machine: Machine, ops: list[Op]) -> None:
+        """A full disk took none of these: what this origin stamped never was, and its sequences come again."""
+        for op in ops:
+            if op.origin == machine.origin:
+                del self.ops[op.id], self.raws[op.id]
+                if isinstance(op, Message):
+                    self.texts[op.data].ids.remove(op.id)
+                    self.messages[op.topic].remove((op.origin, op.sequence, op.data))
+
+    def holders(self, name: OpId) -> set[str]:
+        """Machines whose disk has this op synced now."""
+        return {machine.id for machine in self.machines if machine.disk.has(name)}
+
+    def disk_changed(self, machine: Machine, before: set[OpId]) -> set[OpId]:
+        """A disk was lost, went back or was replaced: what it had and has no more."""
+        lost = {name for name in before if not machine.disk.has(name)}
+        if lost:
+            self.ghosts.setdefault(machine.id, []).append((machine.run + 1, lost))
+            held = set().union(*(other.disk.names() for other in self.machines))
+            self.gone |= lost - held
+        return lost
+
+    # -- what brokers tell
+
+    def replied(self, machine: Machine, done: Done) -> None:
+        """A broker answers a client: the copies that it names must have been there."""
+        if not done.first:
+            return
+        self.receipts += 1
+        self.copied += done.copies > 1
+        for name in {done.first, done.last}:
+            have = [other.id for other in self.machines if self._had(machine, other, name)]
+            if machine.id not in have or not machine.disk.has(name):
+                raise Violation(f"{machine.id} answers {name}, which is not synced on its own disk")
+            if len(have) < done.copies:
+                raise Violation(f"{machine.id} answers {name} with copies={done.copies}, but only {have} synced it")
+
+    def _had(self, machine: Machine, other: Machine, name: OpId) -> bool:
+        """Whether `other` has this op synced, or lost it since `machine` last heard from it."""
+        if other.disk.has(name):
+            return True
+        heard = machine.heard.get(other.id, LATER)
+        return any(heard < run and name in lost for run, lost in self.ghosts.get(other.id, ()))
+
+    def _check_earned(self, machine: Machine, op: Acknowledged) -> None:
+        """ACK: a cursor covers no message of its subscription that the user has not got.
+
+        Of a live one: what has ended it may be known only where the id comes from, which then showed nothing for it.
+        """
+        self.acks += 1
+        full = self.expand(op.vector)
+        living = (self.ops.get(name) for name in op.ids if name not in self.ended)
+        for sub in (found for found in living if isinstance(found, Subscribed)):
+            missing = self.missing(sub, full)
+            if missing:
+                raise Violation(
+                    f"{machine.id} moves the cursor of {sub.id} ({sub.user} {sub.pattern}) past {missing[0]}, not delivered"
+                )
+
+    def missing(self, sub: Subscribed, full: Vector) -> list[str]:
+        """The texts due to `sub` that `full` covers and its user did not take."""
+        since = self.expand(sub.since)
+        takers = self.taken[sub.user]
+        found = []
+        for topic, messages in self.messages.items():
+            if matches(sub.pattern, topic):
+                for origin, sequence, text in messages:
+                    if since.get(origin, 0) < sequence <= full.get(origin, 0) and not any(text in taken for taken in takers):
+                        found.append(f"{text} ({origin}.{sequence})")
+        return [text for text in found if not self._twin_before(text.split()[0], since)]
+
+    def _twin_before(self, text: str, since: Vector) -> bool:
+        """Whether a twin of this message lies before the subscription: then the message is not due."""
+        return any(since.get(origin, 0) >= sequence for origin, sequence in map(split_op_id, self.texts[text].ids))
+
+    # -- subscriptions
+
+    def registration(self, user: str, pattern: str) -> Registration:
+        """The user's registration for a pattern."""
+        return self.registrations.setdefault((user, pattern), Registration(user, pattern))
+
+    def unsubscribed(self, machine: Machine, user: str, pattern: str, done: Done) -> None:
+        """An unsubscribe is answered: nothing that its broker held before it may still be alive there."""
+        index = machine.disk.held[done.first]
+        for name, op in machine.disk.fold.alive(user):
+            if op.pattern == pattern and machine.disk.held[name] < index:
+                raise Violation(f"{machine.id} answers an unsubscribe of {user} {pattern}, and {name} is still alive")
+
+    def subscribed(self, machine: Machine, user: str, pattern: str, done: Done) -> None:
+        """A subscribe is answered: its op must be the user's."""
+        op = self.ops[done.first]
+        if not isinstance(op, Subscribed) or (op.user, op.pattern) != (user, pattern):
+            raise Violation(f"{machine.id} answers a subscribe of {user} {pattern} with {op}")
+
+    # -- streams
+
+    def show(self, machine: Machine, user: str, name: OpId, event_id: EventId) -> None:
+        """A message goes out on a stream: synced here, and the user is registered here for it."""
+        self.shown += 1
+        op = self.ops.get(name)
+        if not isinstance(op, Message) or not machine.disk.has(name):
+            raise Violation(f"{machine.id} streams {name}, which is not synced on its disk")
+        if not any(matches(sub.pattern, op.topic) for _, sub in machine.disk.fold.alive(user)):
+            raise Violation(f"{machine.id} streams {name} ({op.topic}) to {user}, who is not registered for it there")
+        origin, sequence = op.origin, op.sequence
+        full = self.expand(event_id.after)
+        heads = machine.disk.heads
+        if full.get(origin, 0) < sequence:
+            raise Violation(f"{machine.id} streams {name} with an id that does not cover it: {event_id}")
+        for named, last in full.items():
+            if heads.get(named, 0) < last:
+                raise Violation(f"{machine.id} streams {name} with an id that covers {named}.{last}, which it does not hold")
+
+    def has_taken(self, user: str, text: str) -> bool:
+        """Whether one of the user's readers took this message."""
+        return any(text in taken for taken in self.taken[user])
+
+    # -- at the end
+
+    def union(self) -> Fold:
+        """The fold of everything that any disk holds."""
+        fold = Fold()
+        for name in set().union(*(machine.disk.names() for machine in self.machines)):
+            fold.add(self.ops[name])
+        return fold
+
+    def due(self) -> dict[str, set[str]]:
+        """By user, the texts that he must have got in the end."""
+        exist = {
+            op.data: op.topic
+            for name in set().union(*(machine.disk.names() for machine in self.machines))
+            if isinstance(op := self.ops[name], Message)
+        }
+        due: dict[str, set[str]] = {user: set() for user in self.taken}
+        for registration in self.registrations.values():
+            kept = [at for at, name in registration.answered if name not in self.gone]
+            if not kept:
+                continue
+            whole = registration.earliest and registration.answered[0][1] not in self.gone
+            for text, topic in exist.items():
+                if matches(registration.pattern, topic) and (whole or self.texts[text].at > kept[0]):
+                    due[registration.user].add(text)
+        return due
+
+    def check_lost(self) -> None:
+        """Every op that was answered and is on a disk that was never lost is held by every broker."""
+        for text in self.texts.values():
+            for name in text.published:
+                if name in self.gone:
+                    continue
+                for machine in self.machines:
+                    if not machine.disk.has(name):
+                        raise Violation(f"{name} ({text.name}) was acknowledged and {machine.id} does not hold it")
+        for registration in self.registrations.values():
+            for _, name in registration.answered:
+                if name not in self.gone and not all(machine.disk.has(name) for machine in self.machines):
+                    raise Violation(f"subscription {name} was answered and is lost")
+
+    def check_registered(self) -> None:
+        """Who was told that he is registered is alive in what the disks hold."""
+        fold = self.union()
+        for registration in self.registrations.values():
+            if any(name not in self.gone for _, name in registration.answered):
+                patterns = {op.pattern for _, op in fold.alive(registration.user)}
+                if registration.pattern not in patterns:
+                    raise Violation(f"{registration.user} was registered for {registration.pattern} and is not any more")
+
+    def check_delivered(self) -> None:
+        """Every registered user has got every message that is due to him."""
+        missing = self.undelivered()
+        if missing:
+            raise Violation("; ".join(missing))
+
+    def undelivered(self) -> list[str]:
+        """Who lacks what."""
+        return [
+            f"{user} never got {text} ({', '.join(self.texts[text].ids)}) on {self.texts[text].topic}"
+            for user, texts in self.due().items()
+            for text in sorted(texts)
+            if not self.has_taken(user, text)
+        ]
+
+    def check_equal(self) -> None:
+        """Brokers that hold the same ops hold the same state; each state is what its disk's ops say."""
+        seen: dict[object, tuple[str, object]] = {}
+        for machine in self.machines:
+            if machine.broker is None:
+                continue
+            digest = self.digest(machine)
+            vector = tuple(sorted(machine.broker.state.log.full_vector().items()))
+            other = seen.setdefault(vector, (machine.id, digest))
+            if other[1] != digest:
+                raise Violation(f"{other[0]} and {machine.id} hold the same ops and differ: {_difference(other[1], digest)}")
+
+    def digest(self, machine: Machine) -> dict[str, object]:
+        """The state of a broker in a form that can be compared; what may differ (hidden twins, order) is left out."""
+        assert machine.broker is not None
+        state = machine.broker.state
+        disk = machine.disk
+        texts: list[str] = []
+        for number, by_origin in enumerate(state.messages.sequences):
+            for origin, sequences in by_origin.items():
+                for sequence in sequences:
+                    op = self.ops[f"{origin}.{sequence}"]
+                    if not isinstance(op, Message) or op.topic != state.messages.names[number]:
+                        raise Violation(f"{machine.id} counts {op.id} under {state.messages.names[number]}")
+                    texts.append(f"{op.topic} {op.data if op.key else op.id}")
+        if len(texts) != len(set(texts)):
+            raise Violation(f"{machine.id} shows a message and its twin")
+        subscriptions = state.subscriptions
+        alive = {
+            name: (
+                sub.user,
+                sub.pattern,
+                tuple(sorted(self.expand(sub.since).items())),
+                subscriptions.is_awake(sub),
+                tuple(sorted(self.expand(subscriptions.cursor(sub)).items())),
+            )
+            for name, sub in subscriptions.alive.items()
+        }
+        mine = {name for name, index in disk.held.items() if index < disk.synced}
+        fold = Fold()
+        for name in mine:
+            fold.add(self.ops[name])
+        if set(alive) != set(fold.subs) - fold.removed:
+            raise Violation(f"{machine.id} has {sorted(alive)} alive; its ops say {sorted(set(fold.subs) - fold.removed)}")
+        members = {broker: tuple(sorted(joined)) for broker, joined in state.members.of.items() if joined}
+        self._check_members(machine, mine, members)
+        horizons = {topic: tuple(sorted(self.expand(v).items())) for topic, v in state.messages.horizons.items()}
+        return {"messages": sorted(texts), "alive": alive, "members": members, "horizons": horizons}
+
+    def _check_members(self, machine: Machine, names: set[OpId], members: dict[str, tuple[OpId, ...]]) -> None:
+        joined: dict[str, set[OpId]] = {}
+        ended: set[OpId] = set()
+        for name in names:
+            op = self.ops[name]
+            if isinstance(op, Joined):
+                joined.setdefault(op.broker, set()).add(name)
+            if isinstance(op, (Joined, Left)):
+                ended.update(op.seen)
+        said = {broker: tuple(sorted(left)) for broker, held in joined.items() if (left := held - ended)}
+        if said != members:
+            raise Violation(f"{machine.id} has members {members}; its ops say {said}")
+
+
+def _difference(one: object, other: object) -> str:
+    if isinstance(one, dict) and isinstance(other, dict):
+        keys = [key for key in sorted({*one, *other}, key=str) if one.get(key) != other.get(key)]
+        return ", ".join(f"{key}: {_difference(one.get(key), other.get(key))}" for key in keys[:3])
+    return f"{one} != {other}"

@@ -1,0 +1,49 @@
+"""The simulator: schedules over the real core go right, and it finds every bug that is planted."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tests.simulation.__main__ import one, outcomes
+from tests.simulation.planted import BUGS
+from tests.simulation.schedule import run
+
+SCHEDULES = 1_000
+STEPS = 250  # a schedule, at least
+MOST_SEEDS = 400  # until a planted bug is found
+KINDS = (
+    "crash|power cut|power cut everywhere|unsynced lost|disk lost|disk rolled back|disk cloned|slow disk|disk full|pause"
+    "|clock jump|partition|one-way partition|clients cut off|loss|double|delay|broker removed|broker added"
+).split("|")
+
+
+@pytest.mark.timeout(600)
+def test_schedules_go_right() -> None:
+    faults: Counter[str] = Counter()
+    idle = 0
+    wrong = []
+    for outcome in outcomes(range(SCHEDULES), processes=2):
+        faults += outcome.faults
+        idle += not outcome.faults
+        if outcome.violation:
+            wrong.append(f"scripts/simulate --seed {outcome.seed}: {outcome.violation}")
+        assert outcome.steps >= STEPS or outcome.violation
+    assert not wrong, "\n".join(wrong)
+    assert [kind for kind in KINDS if not faults[kind]] == []
+    assert 0 < idle < SCHEDULES / 5
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_planted_bug_is_found(bug: str) -> None:
+    found = next((outcome for seed in range(MOST_SEEDS) if (outcome := one(seed, bug)).violation), None)
+    assert found is not None, f"{MOST_SEEDS} schedules with the bug {bug} went right: {BUGS[bug].__doc__}"
+
+
+def test_a_seed_gives_the_same_trace_twice() -> None:
+    for seed in (3, 4):
+        once, again = run(seed, tracing=True), run(seed, tracing=True)
+        assert once.trace
+        assert once.trace == again.trace
