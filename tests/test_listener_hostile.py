@@ -10,12 +10,13 @@ import resource
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from waitress.buffers import OverflowableBuffer
 
 from newswire.core import limits
-from newswire.listener import Deadlines, Listener
+from newswire.listener import Deadlines, Listener, Phase, _Channel
 from tests.listener_fakes import App, Client, Clock, eventually
 
 Serve = Callable[..., Listener]
@@ -118,7 +119,7 @@ def test_nonsense_is_400_and_a_close_and_reaches_nobody(
     caplog.set_level(logging.WARNING)
     with Client(serve().port) as client:
         reply = client.send(nonsense, b"GET /behind HTTP/1.1\r\nHost: a\r\n\r\n").reply()
-        assert reply.status == 400
+        assert (reply.version, reply.status) == ("HTTP/1.1", 400)
         assert reply.problem["code"] == "bad-request"
         assert reply.problem["title"] == "The request cannot be read"
         assert reply.problem["detail"].startswith("the request cannot be read: ")
@@ -293,6 +294,12 @@ def test_a_client_that_does_not_read_is_cut_off(serve: Serve, clock: Clock, path
         clock.advance(limits.READ_STALL_SECONDS)
         eventually(lambda: listener.connections == 0, "the cut")
     assert listener.timed_out == 1
+
+
+@pytest.mark.parametrize(("since", "progress"), [(100.0, 3.0), (3.0, 100.0)])
+def test_a_stall_counts_from_the_answer_or_its_last_progress(since: float, progress: float) -> None:
+    channel = Mock(phase=Phase.SENDING, since=since, progress=progress)  # the window may be full of the answer before
+    assert _Channel.deadline(channel, Deadlines()) == 100.0 + limits.READ_STALL_SECONDS
 
 
 def test_a_slow_reader_gets_all_of_it(serve: Serve) -> None:

@@ -133,6 +133,7 @@ class _Request(HTTPRequestParser):
     """A request as it comes in. Loop thread; then its worker's."""
 
     path = ""  # waitress logs it, also when the head could not be read
+    version = "1.1"  # of the answer to such a head
     body_limit_bytes = limits.FORM_BYTES
 
     def received(self, data: bytes) -> int:
