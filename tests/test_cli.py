@@ -25,7 +25,6 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Fake]:
     made = Fake()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NEWSWIRE_BROKERS", made.address)
-    monkeypatch.setattr(limits, "CLI_CALL_SECONDS", 0.5)
     yield made
     made.close()
 
@@ -100,7 +99,14 @@ def test_a_bad_line_is_named(fake: Fake, tmp_path: Path, capsys: pytest.CaptureF
     assert not fake.sent("/publish")
 
 
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give up soon: for commands that find nobody who serves."""
+    monkeypatch.setattr(limits, "CLI_CALL_SECONDS", 1.0)
+
+
 # -- exit codes ------------------------------------------------------------------------------------------------------
+@pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize(
     ("status_code", "code", "exit_code"),
     [
@@ -123,6 +129,7 @@ def test_exit_codes(fake: Fake, capsys: pytest.CaptureFixture[str], status_code:
     assert "the reason" in said.err
 
 
+@pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize(
     "command",
     [

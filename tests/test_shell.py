@@ -26,7 +26,6 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Fake]:
     made = Fake()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NEWSWIRE_BROKERS", made.address)
-    monkeypatch.setattr(limits, "CLI_CALL_SECONDS", 0.5)
     yield made
     made.close()
 
