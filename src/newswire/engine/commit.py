@@ -65,7 +65,7 @@ class Store(Protocol):
 
 
 class Wires(Protocol):
-    """Where actions go that are neither the log's nor the state's. Called without the state lock; must not block."""
+    """Where actions go that are neither the log's nor the state's. Must not block; only for `Wake` under the state lock."""
 
     def carry_out(self, action: Send | Answer | Reply | Wake | Connect | Disconnect | Exit) -> None:
         """Do it, or hand it to the thread that does."""
@@ -151,7 +151,14 @@ class Rounds:
             if isinstance(event, Stored):
                 self.frames.keep(first, [op for append in appended for op in append.ops])
             self.synced_at = self.clock().clock
-        return actions
+            self._wake(actions)
+        return [action for action in actions if not isinstance(action, Wake)]
+
+    def _wake(self, actions: list[Action]) -> None:
+        """Tell streams before anyone can read it: an id read beyond a new subscription would speak for it (core.stream)."""
+        for action in actions:
+            if isinstance(action, Wake):
+                self.wires.carry_out(action)
 
 
 class CommitThread:
