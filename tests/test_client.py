@@ -10,6 +10,7 @@ import pytest
 import newswire
 from newswire.client import Cluster, Message, Publisher, Subscriber
 from newswire.client.publisher import batches
+from newswire.client.transport import Answer, Call, Unreached
 from newswire.core import limits
 from newswire.errors import (
     BadRequest,
@@ -140,6 +141,23 @@ def test_a_primary_that_hangs_is_left_when_its_share_of_the_time_is_over(a: Fake
     p = Publisher([a.address, b.address], timeout=0.6)  # a real clock: the time-out is the socket's
     assert p.publish("Google", "Hello").broker == b.address
     release.set()
+
+
+def test_tries_grow_longer_since_all_may_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    time, given = FakeTime(), []
+
+    def send(address: str, call: Call, seconds: float) -> Answer:
+        given.append(seconds)
+        time.now += seconds
+        raise Unreached("no answer in time", silent=True)
+
+    p = Publisher("a:1,b:2", timeout=100, clock=time.clock, sleep=time.sleep, chance=lambda: 0.0)
+    monkeypatch.setattr(p.cluster.transport, "send", send)
+    with pytest.raises(Unknown):
+        p.publish("Google", "Hello")
+    first = limits.CLIENT_TRY_SECONDS
+    assert given[:4] == [first, 2 * first, 4 * first, 8 * first]
+    assert time.now == pytest.approx(1100, abs=limits.BACKOFF_MOST_SECONDS)
 
 
 def test_back_at_the_primary_when_it_is_back(a: FakeBroker, b: FakeBroker) -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import gc
 import json
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -481,6 +480,22 @@ def test_a_broker_that_answers_but_opens_no_stream_is_asked_less_and_less(a: Fak
     assert alice.time.slept[-1] == pytest.approx(limits.BACKOFF_MOST_SECONDS)
 
 
+def test_a_stream_that_was_live_ends_the_back_off(a: FakeBroker) -> None:
+    def closes_at_once(wire: Wire) -> None:
+        wire.start()
+        wire.end()
+
+    def short(wire: Wire) -> None:
+        wire.open(retry=0)
+        wire.end()
+
+    a.stream(*[closes_at_once] * 4, short, sends("1"))
+    alice = Alice(a)
+    with alice.stream() as stream:
+        assert take(stream, 1) == ["1"]
+    assert alice.time.slept == pytest.approx([0.1, 0.2, 0.4, 0.8, 0.1])
+
+
 def test_not_now_is_honoured(a: FakeBroker) -> None:
     def not_now(wire: Wire) -> None:
         wire.start()
@@ -566,7 +581,7 @@ def test_not_home_while_the_primary_catches_up_or_does_not_open(a: FakeBroker, b
 
     def at_b(wire: Wire) -> None:
         wire.open()
-        for id in range(1, 5):
+        for id in range(1, 6):
             assert come.acquire(timeout=LIMIT_SECONDS)
             wire.message(str(id))
         wire.stay()
@@ -586,11 +601,14 @@ def test_not_home_while_the_primary_catches_up_or_does_not_open(a: FakeBroker, b
         alice.time.now += limits.CLIENT_LOOK_AWAY_SECONDS
         come.release()
         assert take(stream, 1) == ["3"]
+        come.release()
+        assert take(stream, 1) == ["4"]
+        assert len(b.came("GET", "/list_replicas")) == 3  # not once a message
         a.up()
         a.on("GET", "/stream", lambda asked: problem(503, "not-ready"))
         alice.time.now += limits.CLIENT_LOOK_AWAY_SECONDS
         come.release()
-        assert take(stream, 1) == ["4"]
+        assert take(stream, 1) == ["5"]
         assert len(a.came("GET", "/stream")) == 1
         assert len(b.came("GET", "/list_replicas")) == 4
     assert alice.told == [("lost", a.address), ("live", b.address)]
@@ -647,14 +665,14 @@ def test_closing_on_the_way_home_ends_the_stream_too(a: FakeBroker, b: FakeBroke
 
     def closes(wire: Wire) -> None:
         stream.close()  # while the client waits for the head
-        wire.open()
+        wire.start()
         wire.stay()
 
     a.stream(closes)
     b.rows = a.rows = [row(a, is_primary=True), row(b)]
     alice.time.now += 2 * limits.CLIENT_LOOK_HOME_SECONDS
     thread, got = in_thread(stream)
-    thread.join(LIMIT_SECONDS)
+    thread.join(LIMIT_SECONDS / 2)  # before the broker gives up
     assert not thread.is_alive()
     assert got == []
 
@@ -690,17 +708,31 @@ def test_a_stream_that_was_closed_before_it_began(a: FakeBroker) -> None:
     assert a.asked == []
 
 
+class Polled(threading.Event):
+    """An event that tells when somebody waits for it, and never makes him wait long."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.polls = threading.Semaphore(0)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.polls.release()
+        return super().wait(0.005)
+
+
 def test_a_stream_that_is_dropped_can_go_though_its_stop_event_lives(a: FakeBroker) -> None:
     a.stream(sends("1"))
-    stop = threading.Event()
+    stop = Polled()
     stream = Stream(Alice(a).subscriber.cluster, "Alice", stop=stop)
     take(stream, 1)
+    for _ in range(2):  # the watcher has had it in its hands once
+        assert stop.polls.acquire(timeout=LIMIT_SECONDS)
     gone = weakref.ref(stream)
     del stream
-    limit = time.monotonic() + LIMIT_SECONDS
-    while gone() is not None and time.monotonic() < limit:  # the watcher may hold it for a moment
+    tries = 500
+    while gone() is not None and tries:  # and may have it for a moment again
         gc.collect()
-        stop.wait(0.01)
+        tries -= stop.polls.acquire(timeout=LIMIT_SECONDS)
     assert gone() is None
 
 
