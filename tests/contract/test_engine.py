@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from newswire.core import limits
 from newswire.core.event_id import EventId, parse
 from newswire.core.opening import open_page, open_stream
 from newswire.core.reading import Entry, Gap
@@ -40,6 +41,14 @@ def test_a_receipt_names_what_was_stored_and_on_how_many_disks(pair: Pair) -> No
     assert receipt.copies == 2
     assert receipt.first != receipt.last
     assert pair.other.read(lambda state: [row.messages for row in state.topics()]) == [2]
+
+
+def test_a_batch_that_takes_several_pushes_has_two_copies_too(pair: Pair) -> None:
+    for _ in range(2):
+        receipt = pair.one.submit([Publish("news", str(number)) for number in range(limits.BATCH_MESSAGES)])
+        assert receipt.copies == 2
+    assert pair.other.read(lambda state: [row.messages for row in state.topics()]) == [2 * limits.BATCH_MESSAGES]
+    assert limits.BATCH_MESSAGES > limits.PUSH_OPS
 
 
 def test_read_your_writes(pair: Pair) -> None:

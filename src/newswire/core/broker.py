@@ -408,7 +408,7 @@ class Broker:
                 peer.in_sync = False
             if self.began and not self.intake.staged and peer.is_due(self.state, now.clock):
                 rows = peer.rows(self.state)
-                number = peer.sending(self.state.vector, now.clock, self.identity.heartbeat)
+                number = peer.sending(self.state, rows, now.clock, self.identity.heartbeat)
                 header = self._header(
                     number, full=peer.tell_full, ask_full=peer.ask_full, want=limits.PUSH_OPS if self.writable else 0
                 )

@@ -2,11 +2,14 @@
 
 One push is in flight a link, the first one empty. A peer's vector is *replaced* by each answer, never merged: a disk
 that went back must show (RELIABILITY H26). In sync is a peer whose last answer covered what was synced here when the
-push was sent; a push that is late, failed or refused ends that at once. What a peer says in its own pushes tells what
-to send to it, and is no proof of a copy (H19).
+push was sent, and it stays so while each answer covers what its push brought, when there is more than one push can
+carry: receipts wait for it then. A push that is late, failed or refused ends that at once. What a peer says in its own
+pushes tells what to send to it, and is no proof of a copy (H19).
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from newswire.core import limits
 from newswire.core.events import Header
@@ -34,6 +37,7 @@ class Peer:
         self.sent_at = clock
         self.next_at = clock  # when to push next, even if there is nothing to push
         self.sent: Vector = {}  # what was synced here when the push in flight was sent
+        self.brought: Vector = {}  # the ops that it carries: origin -> highest sequence
         self.tell_full = True
         self.ask_full = True
         self.target: Vector | None = None  # what the peer held when first met after the start
@@ -59,10 +63,12 @@ class Peer:
             return []
         return state.log.lacking(self.holds, limits.PUSH_OPS, limits.PUSH_BYTES)
 
-    def sending(self, vector: Vector, clock: float, heartbeat: float) -> int:
-        """Note that a push goes out; return its number."""
+    def sending(self, state: State, rows: Sequence[int], clock: float, heartbeat: float) -> int:
+        """Note that a push with the ops at `rows` goes out; return its number."""
         self.number += 1
-        self.in_flight, self.sent_at, self.sent = True, clock, dict(vector)
+        self.in_flight, self.sent_at, self.sent = True, clock, dict(state.vector)
+        log = state.log
+        self.brought = {log.names[log.origins[row]]: log.sequences[row] for row in rows}
         self.next_at = clock + heartbeat
         return self.number
 
@@ -90,7 +96,7 @@ class Peer:
         self.tell_full = self.ask_full = False
         self.met(header, state, clock)
         self.proved = self.holds or {}
-        self.in_sync = self.holds is not None and holds_all(self.holds, self.sent)
+        self.in_sync = holds_all(self.proved, self.brought if self.in_sync else self.sent)
         self.state = "up" if self.in_sync and self.serves else "catching-up"
         self.detail = ""
         if self.ask_full or self.tell_full:

@@ -24,10 +24,8 @@ def why_not(broker: Broker) -> str:
         return "this broker is leaving the cluster: use another one"
     if not broker.began:
         return "this broker is starting: try again in a moment, or use another one"
-    if members.anybody() and broker.identity.id not in members:
-        if members.ever(broker.identity.id):
-            return "this broker was removed from the cluster: use another one, or add it again"
-        return "this broker is joining the cluster: try again in a moment, or use another one"
+    if members.anybody() and members.ever(broker.identity.id) and broker.identity.id not in members:
+        return "this broker was removed from the cluster: use another one, or add it again"
     refused = [peer for peer in broker.peers.values() if peer.state == "id-in-use" and not peer.caught_up]
     if refused:
         return refused[0].detail
