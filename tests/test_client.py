@@ -345,11 +345,11 @@ def test_a_batch_goes_on_elsewhere_with_the_same_lines(a: FakeBroker, b: FakeBro
 
 
 def test_a_refused_batch_tells_its_line_of_all_and_what_is_stored(a: FakeBroker) -> None:
-    bad = problem(400, "bad-line", "line 3: a topic is 1 to 128 characters")
+    bad = problem(400, "bad-line", "line 3: a topic is 1 to 128 characters", line=3)
     a.on("POST", "/publish", lambda asked: taking_batches(asked) if len(asked.body.splitlines()) > 5 else bad)
     with pytest.raises(BadRequest, match=rf"^line {limits.BATCH_MESSAGES + 3}: a topic") as raised:
         publisher(FakeTime(), a).publish_batch({"topic": "Google", "data": "x"} for _ in range(limits.BATCH_MESSAGES + 5))
-    assert raised.value.extra["published"] == limits.BATCH_MESSAGES
+    assert raised.value.extra == {"published": limits.BATCH_MESSAGES, "line": limits.BATCH_MESSAGES + 3}
 
 
 def test_an_empty_batch_asks_nobody(a: FakeBroker) -> None:

@@ -182,4 +182,6 @@ def _renumbered(error: NewswireError, before: int) -> NewswireError:
     if not before:
         return error
     detail = _LINE.sub(lambda found: f"line {int(found[1]) + before}", error.detail, count=1)
-    return type(error)(detail, code=error.code, **error.extra)
+    line = error.extra.get("line")
+    extra = {**error.extra, "line": line + before} if isinstance(line, int) else error.extra
+    return type(error)(detail, code=error.code, **extra)
