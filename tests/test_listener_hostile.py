@@ -8,6 +8,8 @@ import logging
 import random
 import resource
 import socket
+import struct
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import Mock
@@ -284,11 +286,11 @@ def test_a_client_that_does_not_read_is_cut_off(serve: Serve, clock: Clock, path
         eventually(lambda: phases(listener, "SENDING") == 1)
         eventually(lambda: listener._server.clients.active_count == 0, "a free thread")
         clock.advance(limits.READ_STALL_SECONDS - 1)
-        client.exactly(1_000_000)  # some progress, and time begins anew
+        client.exactly(300_000)  # some progress, and time begins anew
         channel = next(iter(listener._server.channels.values()))
         eventually(lambda: channel.progress == clock.now)
         clock.advance(limits.READ_STALL_SECONDS - 1)
-        client.exactly(1_000_000)
+        client.exactly(300_000)
         eventually(lambda: channel.progress == clock.now)
         assert listener.timed_out == 0
         clock.advance(limits.READ_STALL_SECONDS)
@@ -340,6 +342,24 @@ def test_who_is_refused_and_goes_on_sending_is_closed(serve: Serve, clock: Clock
         client.send(bytes(100_000))
         clock.advance(limits.LINGER_SECONDS)
         eventually(lambda: listener.connections == 0, "the close")
+
+
+def test_only_the_loop_closes_connections(serve: Serve, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    listener = serve()
+    forget, threads = listener._server.forget, set()
+
+    def watched(item: Any) -> None:
+        threads.add(threading.current_thread().name)
+        forget(item)
+
+    monkeypatch.setattr(listener._server, "forget", watched)
+    with Client(listener.port) as client:  # its worker fails to say "100 Continue" to the second request
+        client.get("/block").send(b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
+        app.blocked(1)
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a close is a reset
+    app.go.set()
+    eventually(lambda: listener.connections == 0)
+    assert threads == {"listener"}
 
 
 # -- too many -------------------------------------------------------------------------------------------------------

@@ -269,7 +269,6 @@ class _Channel(HTTPChannel):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.logger = self.server.escaping
-        self.sendbuf_len = limits.ANSWER_BUFFER_BYTES  # waitress copies megabytes for each few bytes that a slow client takes
 
     def add_channel(self, map: Any = None) -> None:
         """Enter the map."""
@@ -582,7 +581,7 @@ class _Server(TcpWSGIServer):
 
     def _open(self, sock: socket.socket, address: Any) -> None:
         try:
-            self.set_socket_options(sock)  # TCP_NODELAY
+            self.set_socket_options(sock)
             self.channel_class(self, sock, address, self.adj, map=self._map)  # type: ignore[attr-defined]
         except OSError:  # it has left already
             sock.close()
@@ -626,7 +625,7 @@ class _Server(TcpWSGIServer):
 
 def _adjustments() -> Adjustments:
     """What waitress is told. Its body limit is off: it would refuse a body of exactly the limit, and knows no paths."""
-    return Adjustments(
+    told = Adjustments(
         ident=None,
         backlog=limits.ACCEPT_BACKLOG_COUNT,
         recv_bytes=limits.RECEIVE_BYTES,
@@ -639,6 +638,10 @@ def _adjustments() -> Adjustments:
         clear_untrusted_proxy_headers=True,
         server_name="newswire.invalid",
     )
+    # A socket is writable again when a third of its buffer is free: of the kernel's 4 MB a slow client takes that in minutes,
+    # and looks stalled. waitress also copies a whole buffer for each few bytes that go out.
+    told.socket_options = [*told.socket_options, (socket.SOL_SOCKET, socket.SO_SNDBUF, limits.SOCKET_BUFFER_BYTES)]
+    return told
 
 
 def _bind(host: str, port: int) -> socket.socket:
