@@ -5,7 +5,7 @@ What a shell must do is in `core.events`. What is promised here:
 - Nothing is answered, applied, streamed or counted before `Stored` said that it is on disk.
 - A client's receipt is given when its ops are synced here and covered by the last answer of every in-sync member.
 - A peer is answered after the sync, so that its answer proves the second copy.
-- After a start no client is served before every peer that can be reached has handed over what it held.
+- After a start no client is served before every peer that can be reached has handed over what it held, and is in sync.
 
 All methods: the commit thread. `state` may be read by others under the state lock, which the shell holds around `step`.
 """
@@ -571,6 +571,7 @@ class Broker:
         for peer in self.peers.values():
             if peer.target is not None and holds_all_of(self.state, peer.target):
                 peer.caught_up, peer.target = True, None
+            if peer.caught_up and peer.in_sync:  # so that the first publish taken here has its second copy
                 self.catching_up.discard(peer.address)
 
     def _append(self) -> None:

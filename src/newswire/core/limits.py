@@ -115,7 +115,6 @@ ACK_POST_REQUESTS: Final = 5_000  # acknowledgements handed to the engine at onc
 MATCH_CACHE_TOPICS: Final = 10_000  # topics whose matching patterns the hub remembers
 
 # -- ops a menu or page waits for -------------------------------------------------------------------------------
-CLIENT_TIMEOUT_SECONDS: Final = 5.0  # one request of the client library
 BACKOFF_FIRST_SECONDS: Final = 0.1
 BACKOFF_MOST_SECONDS: Final = 5.0
 

@@ -107,7 +107,7 @@ def _reason(error: requests.RequestException) -> str:
     if isinstance(error, requests.Timeout):
         return f"no answer within {limits.PUSH_TIMEOUT_SECONDS:g} s"
     if isinstance(error, requests.ConnectionError):
-        log.warning("%r", error)
+        log.debug("%r", error)
         return "cannot be reached"
     return f"the request failed: {type(error).__name__}"
 
