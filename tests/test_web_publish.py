@@ -312,12 +312,10 @@ def test_one_key_cannot_stand_for_a_batch(web: Web) -> None:
 
 # -- anything -----------------------------------------------------------------------------------------------------
 _WORDS = ["", *"topic data title priority tags click key expires copies Google https://a/b other".split()]
-_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(_WORDS),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-    max_leaves=5,
-)
-_OBJECTS = st.dictionaries(st.sampled_from(_WORDS) | st.text(max_size=5), _VALUES, max_size=5)
+_PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(_WORDS)
+_NESTED = st.lists(_PLAIN, max_size=3) | st.lists(st.tuples(st.text(max_size=3), _PLAIN), max_size=3).map(dict)
+_VALUES = _PLAIN | _NESTED | st.lists(_NESTED, max_size=2)
+_OBJECTS = st.lists(st.tuples(st.sampled_from(_WORDS) | st.text(max_size=5), _VALUES), max_size=5).map(dict)
 _BODIES = (
     st.binary(max_size=200)
     | _OBJECTS.map(lambda o: json.dumps(o).encode())
