@@ -47,6 +47,7 @@ def test_a_foreign_page_changes_nothing_and_sees_nothing(web: Web, origin: str) 
 def test_a_page_of_a_member_does_what_the_feed_needs(web: Web, origin: str) -> None:
     for method, path in (
         ("POST", "/publish?topic=t&data=x"),
+        ("POST", "/subscribe?username=Bob&topic=t"),
         ("POST", "/ack?username=Alice&id=x"),
         ("GET", "/stream?username=Alice"),
         ("GET", "/subscriptions?username=Alice"),
@@ -85,7 +86,8 @@ def test_preflights(web: Web) -> None:
     assert _preflight(web, "/stream", MEMBER, "GET") == (204, MEMBER)
     assert _preflight(web, "/publish", MEMBER, "DELETE")[0] == 405
     assert _preflight(web, "/publish", "http://evil.example", "POST") == (405, None)
-    assert _preflight(web, "/subscribe", MEMBER, "POST") == (405, None)
+    assert _preflight(web, "/subscribe", MEMBER, "POST") == (204, MEMBER)
+    assert _preflight(web, "/unsubscribe", MEMBER, "POST") == (405, None)
     assert _preflight(web, "/add_replica", MEMBER, "POST") == (405, None)
     assert _preflight(web, "/replicate", MEMBER, "POST") == (405, None)
     assert web.engine.submitted == []
