@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from newswire.core import events
+from newswire.core import events, limits
 from newswire.core.broker import Broker, Identity
 from newswire.core.event_id import EventId
 from newswire.core.events import Answered, Done, Event, Failed, Header, Now, Received, Reply, Stored, Submitted, Tick
-from newswire.core.follow import plan
+from newswire.core.follow import Due, plan
 from newswire.core.members import Row
 from newswire.core.opening import open_stream
 from newswire.core.ops import Message, Op, OpId, decode
+from newswire.core.reading import Gap
 from newswire.core.requests import Acknowledge, Request
 from newswire.core.state import State
 from newswire.errors import NewswireError
@@ -114,6 +115,7 @@ class Machine:
         self.id = f"100{number}"
         self.address = f"10.0.0.{number}:5053"
         self.primary, self.peers = primary, peers
+        self.keeps = limits.RETENTION_MESSAGES
         self.disk = Disk()
         self.snapshots: list[list[Record]] = []
         self.broker: Broker | None = None
@@ -151,17 +153,15 @@ class Machine:
         self.run_of[self.origin] = self.run
         self.heard, self.busy, self._inbox, self._in_flight, self.outlets = {}, False, [], {}, []
         self.exited = self.full = False
-        if abs(self.wall_shift) > 10**10:
-            # A broker that starts with its clock years ahead, where messages from then are held, takes all others for
-            # years old, and retention drops them. That is known; here a clock is set right before a start.
-            self.wall_shift = 0
         if len(self.disk.records) > self.disk.synced:
             self.disk.sync()
         state = State()
-        left_out = state.replay([(decode(raw), place, len(raw)) for place, (raw, _) in enumerate(self.disk.records)])
-        if left_out:
-            raise Violation(f"{self.id} starts on {left_out} records that stand behind a gap")
-        identity = Identity(self.id, self.address, self.origin, self.primary, self.peers, heartbeat=HEARTBEAT)
+        state.replay([(decode(raw), place, len(raw)) for place, (raw, _) in enumerate(self.disk.records)])
+        if state.waiting:
+            raise Violation(f"{self.id} starts on records that stand behind a gap: {state.waiting}")
+        identity = Identity(
+            self.id, self.address, self.origin, self.primary, self.peers, heartbeat=HEARTBEAT, retention_messages=self.keeps
+        )
         self.broker = Broker(identity, state, CLUSTER, settled=True)
         if self.world.tracing:
             self.world.say(self.id, f"starts as {self.origin} on {len(self.disk.records)} records")
@@ -288,6 +288,7 @@ class Machine:
 
     def _exit(self, run: int) -> None:
         if run == self.run and self.broker is not None:
+            self.ledger.check_exit(self)
             self.crash(1.0)
             self.world.faults["exit"] += 1
 
@@ -404,11 +405,13 @@ class Machine:
     def open(self, session: Session, user: str, event_id: EventId | None) -> None:
         """`GET /stream`: OPEN, and ACK with the id that the client shows."""
         broker = self.broker
-        if broker is None or not broker.began or not broker.serves:
+        if broker is None or not broker.began or not broker.serves or self.paused:
             session.refused()
             return
         outlet = Outlet(self, session, user, event_id)
         if not outlet.reopen():
+            if not self.busy and broker.view(self.now()).all_in_sync:
+                self.ledger.check_stranger(self, user)
             session.refused()
             return
         self.outlets.append(outlet)
@@ -457,31 +460,37 @@ class Outlet:
         while broker is not None and not self.gone:
             world.steps += 1
             page = plan(broker.state, self.position, self.wanted, 4)
-            dues = page.dues
-            for due in dues:
-                op = decode(machine.disk.records[due.place][0])
-                assert isinstance(op, Message)
-                self._frame(op, due.event_id)
+            for item in page.items:
+                self._frame(item)
             self.position, self.wanted = page.position, page.wanted
-            if dues:
-                self.last_id = dues[-1].event_id
-                self.places.append((self.sent, page.event_id))
-            elif self.places and self.places[-1][0] == self.sent:
+            if not page.position.dropped and self.places and self.places[-1][0] == self.sent:
                 self.places[-1] = (self.sent, page.event_id)
             if not page.more:
                 return
 
-    def _frame(self, op: Message, event_id: EventId) -> None:
-        name = op.id
-        if event_id.message != name:
-            raise Violation(f"{self.machine.id} streams {name} with the id of another: {event_id}")
-        self.machine.ledger.show(self.machine, self.user, name, event_id)
-        if self.order.get(op.origin, 0) >= op.sequence:
-            raise Violation(f"{self.machine.id} streams {name} to {self.user} out of order")
-        self.order[op.origin] = op.sequence
+    def _frame(self, item: Due | Gap) -> None:
+        """Send a message or a gap. A place before which a gap is pending is never acknowledged."""
+        self.last_id = item.event_id
         self.sent += 1
-        self.places.append((self.sent, event_id))
-        self.session.send(op, str(event_id), self.sent)
+        if not item.position.dropped:
+            self.places.append((self.sent, item.event_id))
+        if isinstance(item, Gap):
+            self.session.send(item, str(item.event_id), self.sent)
+        else:
+            self._message(item)
+
+    def _message(self, due: Due) -> None:
+        machine = self.machine
+        op = decode(machine.disk.records[due.place][0])
+        assert isinstance(op, Message)
+        name = op.id
+        if due.event_id.message != name:
+            raise Violation(f"{machine.id} streams {name} with the id of another: {due.event_id}")
+        machine.ledger.show(machine, self.user, name, due.event_id)
+        if self.order.get(op.origin, 0) >= op.sequence:
+            raise Violation(f"{machine.id} streams {name} to {self.user} out of order")
+        self.order[op.origin] = op.sequence
+        self.session.send(op, str(due.event_id), self.sent)
 
     def confirm(self, frames: int) -> None:
         """The other end's kernel has so many frames."""

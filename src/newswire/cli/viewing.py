@@ -86,7 +86,7 @@ class _Viewer(threading.Thread):
     def stop(self) -> None:
         """End the stream; what was printed is acknowledged."""
         self._stopped.set()
-        self.join(limits.CLIENT_TIMEOUT_SECONDS)
+        self.join(limits.VIEWING_END_SECONDS)
 
     def _tell(self, state: ConnectionState) -> None:
         if state.kind == "live" and not self._said.is_set():

@@ -103,7 +103,7 @@ class Broker:
         self.writable = True
         self.leaving = False
         self.began = False
-        self.damage = ""  # what the shell found wrong with the ops file, for people
+        self.damage = 0  # places in which the shell found the ops file damaged
         self._own_addresses = {identity.address}
         self._waiting: list[_Waiting] = []
         self._staged_waiting: list[_Waiting] = []
@@ -250,6 +250,7 @@ class Broker:
         changes = Changes()
         for op, (place, length) in zip(self.intake.clear(), event.places, strict=True):
             self.state.apply(op, place, length, changes)
+        self.state.revive(changes)
         self.began = True
         self._settling = False
         self._waiting += self._staged_waiting
@@ -455,7 +456,7 @@ class Broker:
         if peer.id in members and members.addresses[peer.id] == peer.address and me.id in members:
             self._reply(token, self._row_of(peer.id, now))
             return
-        if not members.ever(me.id):
+        if not members.ever(me.id) or not members.anybody():  # while nobody is a member all serve, and whoever is asked stays
             self.intake.stamp(self._joined(me.id, me.address), now.wall)
         self._stage_member(peer.id, peer.address, token, until, now)
 

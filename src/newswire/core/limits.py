@@ -138,6 +138,7 @@ CLIENT_THREADS_MOST: Final = 1_024  # of --threads: each costs a stack, and beyo
 HEARTBEAT_LEAST_SECONDS: Final = 0.1  # of --heartbeat: below it heartbeats are the load
 HEARTBEAT_MOST_SECONDS: Final = 3_600.0  # of --heartbeat: above it a dead broker is not noticed in an hour
 CLI_CALL_SECONDS: Final = 6.0  # all tries of a command: one broker silent, the other answers; then a person wants to know
+VIEWING_END_SECONDS: Final = 5.0  # how long a menu waits for the thread of a stream that it ended
 START_SECONDS: Final = 30.0  # how long a menu waits for a broker that it started
 MENU_CHANGE_SECONDS: Final = RECEIPT_SECONDS + 2.0  # and for the answer about a replica, which waits for a receipt
 MENU_STOP_SECONDS: Final = 20.0  # and for one that it asked to stop

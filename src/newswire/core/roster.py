@@ -117,8 +117,11 @@ def _degraded(broker: Broker) -> tuple[str, ...]:
     reasons += [f"may be stale: {name} has not been met since the start" for name in stale]
     if not broker.writable:
         reasons.append("the disk is full: publishing is refused, streams go on")
-    if broker.damage:
-        reasons.append(broker.damage)
+    waiting = sum(map(len, broker.state.waiting.values()))
+    if waiting:
+        reasons.append(f"the ops file is damaged: {waiting} records wait until a peer has brought what is missing before them")
+    elif broker.damage and not all(peer.caught_up for peer in others):
+        reasons.append(f"the ops file is damaged in {broker.damage} places: what is missing has to come from a peer")
     if len(broker.state.vector) > limits.VECTOR_ALARM_ENTRIES:
         reasons.append(f"the vector has {len(broker.state.vector)} entries, more than {limits.VECTOR_ALARM_ENTRIES}")
     return tuple(reasons)

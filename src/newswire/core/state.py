@@ -52,18 +52,19 @@ class State:
         self.messages = Messages(self.lineage)
         self.subscriptions = Subscriptions(self.lineage)
         self.members = Members()
+        self.waiting: dict[str, dict[int, tuple[Op, int, int]]] = {}  # origin -> sequence -> what damage keeps apart
 
     @property
     def vector(self) -> Vector:
         """Everything held, as a short vector."""
         return self.log.vector
 
-    def replay(self, batch: Sequence[tuple[Op, int, int]]) -> int:
-        """Apply recovered (op, place, length); return how many could not be taken, because damage hides what is before.
+    def replay(self, batch: Sequence[tuple[Op, int, int]]) -> None:
+        """Apply recovered (op, place, length); what cannot be taken, because damage hides what is before, waits.
 
         Most of a file is runs of messages of one origin: those go in by the column (300,000 records a second).
         """
-        left_out = at = 0
+        at = 0
         while at < len(batch):
             op, place, length = batch[at]
             held = self.log.held(op.origin)
@@ -73,9 +74,23 @@ class State:
             elif self.takes(op, {}):
                 self.apply(op, place, length, None)
             elif op.sequence > held:
-                left_out += 1
+                self.waiting.setdefault(op.origin, {})[op.sequence] = batch[at]
             at += run or 1
-        return left_out
+
+    def revive(self, changes: Changes | None) -> None:
+        """Apply what waited behind damage and can be taken now: a peer filled the hole, or a later record did."""
+        before = -1
+        while self.waiting and before != len(self.log):
+            before = len(self.log)
+            for origin in list(self.waiting):
+                self._revive(origin, changes)
+
+    def _revive(self, origin: str, changes: Changes | None) -> None:
+        ops = self.waiting[origin]
+        while (found := ops.get(self.log.held(origin) + 1)) and self.takes(found[0], {}):
+            self.apply(*found, changes)
+        if max(ops) <= self.log.held(origin):
+            del self.waiting[origin]
 
     def _run(self, batch: Sequence[tuple[Op, int, int]], start: int, held: int) -> int:
         """How many from `start` on are messages of one origin, each the next."""

@@ -85,7 +85,7 @@ class EmbeddedEngine:
         self._left = False
         self._opsfile = OpsFile(settings.directory)
         self._state = State()
-        self.restored, self._damage = self._recover(progress)
+        self.restored = self._recover(progress)
 
     def start(self, address: str) -> None:
         """Open this run as the broker at `address`. Nothing is served before this returns. Raises DiskFailed, StorageFull."""
@@ -105,26 +105,22 @@ class EmbeddedEngine:
             subscriptions_per_user=settings.subscriptions_per_user,
         )
         broker = Broker(identity, self._state, cluster or secrets.token_hex(16), settled=settled)
-        broker.damage = self._damage
+        broker.damage = len(self._opsfile.damage)
         self._passport = Passport(settings.secrets, identity)
         self._rounds = Rounds(broker, self._opsfile, self, _now)
         self._commit = CommitThread(self._rounds, self._opsfile.free_bytes, self._on_fatal)
         self._rounds.begin()
         self._commit.start()
 
-    def _recover(self, progress: Progress | None) -> tuple[Restored, str]:
+    def _recover(self, progress: Progress | None) -> Restored:
         began = time.monotonic()
-        left_out = 0
         for batch in self._opsfile.scan(progress):
-            left_out += self._state.replay(batch)
+            self._state.replay(batch)
+        self._state.revive(None)
+        for place in self._opsfile.damage:
+            log.error("the ops file is damaged, the rest of it is kept: %s", place)
         messages = sum(row.messages for row in self._state.topics())
-        restored = Restored(messages, len(self._state.subscriptions.alive), time.monotonic() - began)
-        damage = ""
-        if self._opsfile.damage:
-            places = len(self._opsfile.damage)
-            damage = f"the ops file is damaged in {places} places, {left_out} records wait for what is missing"
-            log.error("%s: %s", damage, self._opsfile.damage)
-        return restored, damage
+        return Restored(messages, len(self._state.subscriptions.alive), time.monotonic() - began)
 
     # -- seam.Engine --------------------------------------------------------------------------------------------
 
