@@ -176,7 +176,7 @@ class Hub:
             due.append(self._post_at)
         if self._stop_at is not None:
             due.append(self._stop_at if self._stopping else 0.0)
-        return max(0.0, min(due, default=limits.KEEPALIVE_SECONDS) - self._clock())
+        return max(0.0, min(due) - self._clock()) if due else limits.KEEPALIVE_SECONDS
 
     def _finished(self) -> bool:
         if self._stop_at is None:
@@ -450,8 +450,10 @@ class Hub:
         heapq.heappush(self._deadlines, (conn.due, next(self._numbers), conn))
 
     def _do_deadlines(self) -> None:
+        """Bounded like a round: after one message for everybody, everybody falls silent at once."""
         now = self._clock()
-        while self._deadlines and self._deadlines[0][0] <= now:
+        until = now + limits.ROUND_SECONDS
+        while self._deadlines and self._deadlines[0][0] <= now and self._clock() < until:
             due, _, conn = heapq.heappop(self._deadlines)
             if not conn.closed and due == conn.due:
                 self._guarded(conn, lambda conn: self._tick(conn, now))
