@@ -1,16 +1,19 @@
-"""All checks and all tests: style, types, import layers, then pytest, the quick and pure first.
+"""All checks and all tests: style, types, import layers, then pytest, in two lanes at once.
 
 scripts/test             everything; ends with one line such as `412 passed, 0 failed, 3 skipped: no chromium here (3)`
 scripts/test ARGUMENTS   pytest with these arguments, and the same last line
 CI=1 scripts/test        what this machine lacks is installed where that is possible; a skipped test is a failure
 
-Each check counts as one test. The status is 0 only if nothing failed (and, with CI set, nothing was skipped).
+One lane holds what runs in pytest's own process, the pure first; the other, which mostly waits, what starts processes and
+browsers. Each check counts as one test. The status is 0 only if nothing failed (and, with CI set, nothing was skipped).
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,8 +31,7 @@ CHECKS: Final = {
     "types": ["mypy"],
     "imports": ["lint-imports"],
 }
-# In this order: what is pure tells first what is wrong, what takes real processes and a browser comes last.
-FOLDERS: Final = ["tests", "tests/contract", "tests/scenarios", "tests/simulation", "tests/browser", "tests/e2e"]
+REAL: Final = ["tests/e2e", "tests/browser", "tests/test_docs.py", "tests/test_scripts.py"]  # start processes, and mostly wait
 PROGRAMS: Final = {  # what tests use beyond Python: program, Debian's package
     "chromium": "chromium",
     "curl": "curl",
@@ -41,14 +43,18 @@ PROGRAMS: Final = {  # what tests use beyond Python: program, Debian's package
 def main(arguments: list[str]) -> int:
     """Run it all; the exit status."""
     os.chdir(ROOT)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    if arguments:
+        with tempfile.TemporaryDirectory() as folder:
+            return close(*run_lanes([Lane(Path(folder), "only", arguments)]), [])
     if CI:
         install_programs()
-    failed_checks = [] if arguments else [name for name, command in CHECKS.items() if not check(name, command)]
-    passed, failed, reasons = run_pytest(arguments or in_order())
-    if not arguments:
-        passed += len(CHECKS) - len(failed_checks)
-        failed += len(failed_checks)
-    return close(passed, failed, reasons, failed_checks)
+    failed_checks = run_checks()
+    with tempfile.TemporaryDirectory() as folder:
+        lanes = [Lane(Path(folder), "quick", quick_files()), Lane(Path(folder), "real", REAL)]
+        passed, failed, reasons = run_lanes(lanes)
+    passed += len(CHECKS) - len(failed_checks)
+    return close(passed, failed + len(failed_checks), reasons, failed_checks)
 
 
 def install_programs() -> None:
@@ -62,34 +68,77 @@ def install_programs() -> None:
         subprocess.run(["apt-get", "-qq", *command], check=False, stdout=subprocess.DEVNULL, env=environment)
 
 
-def check(name: str, command: list[str]) -> bool:
-    """Run one check; its output is shown only when it fails."""
-    tool = Path(sys.executable).with_name(command[0])
-    done = subprocess.run([tool, *command[1:]], capture_output=True, text=True, check=False)
-    print(f"{name}: {'passed' if done.returncode == 0 else 'FAILED'}", flush=True)
-    if done.returncode != 0:
-        print(done.stdout + done.stderr, flush=True)
-    return done.returncode == 0
+def run_checks() -> list[str]:
+    """Run all checks at once; the names of those that failed. A check's output is shown only then."""
+    bin = Path(sys.executable).parent
+    running = {
+        name: subprocess.Popen([bin / command[0], *command[1:]], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for name, command in CHECKS.items()
+    }
+    failed = []
+    for name, process in running.items():
+        output, _ = process.communicate()
+        print(f"{name}: {'passed' if process.returncode == 0 else 'FAILED'}", flush=True)
+        if process.returncode != 0:
+            failed.append(name)
+            print(output, flush=True)
+    return failed
 
 
-def in_order() -> list[str]:
-    """The test files, folder by folder."""
-    known = [file for folder in FOLDERS for file in sorted(ROOT.glob(f"{folder}/test_*.py"))]
-    others = sorted(set(ROOT.glob("tests/**/test_*.py")) - set(known))
-    return [str(file.relative_to(ROOT)) for file in [*known, *others]]
+def quick_files() -> list[str]:
+    """The test files that are not REAL, the folders behind the files of tests/ itself."""
+    files = sorted(file.relative_to(ROOT) for file in ROOT.glob("tests/**/test_*.py"))
+    quick = [f for f in files if not any(f.as_posix() == real or f.as_posix().startswith(f"{real}/") for real in REAL)]
+    return [str(file) for file in sorted(quick, key=lambda file: (len(file.parts), file))]
 
 
-def run_pytest(arguments: list[str]) -> tuple[int, int, Counter[str]]:
-    """Run pytest: how many passed, how many failed, and why the others were skipped."""
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.xml"
-        command = [sys.executable, "-m", "pytest", "--quiet", "--no-header", f"--junit-xml={report}", *arguments]
-        status = subprocess.run(command, check=False).returncode
-        if not report.exists():
+class Lane:
+    """One pytest over some files, with a report that says how each test went."""
+
+    def __init__(self, folder: Path, name: str, arguments: list[str]) -> None:
+        self.report = folder / f"{name}.xml"
+        self.output = folder / f"{name}.txt"
+        quiet = ["--quiet", "--no-header", "-p", "no:cacheprovider", f"--junit-xml={self.report}"]
+        self.command = [sys.executable, "-m", "pytest", *quiet, *arguments]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, shown: bool) -> None:
+        """Start it; what it prints is shown as it comes, or kept for later."""
+        with open(self.output, "wb") as output:
+            self.process = subprocess.Popen(self.command, stdout=None if shown else output, stderr=subprocess.STDOUT)
+
+    def end(self) -> None:
+        """Interrupt it if it runs, and wait until it has ended what it had started."""
+        if self.process is not None and self.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(signal.SIGINT)
+            self.process.wait()
+
+    def result(self) -> tuple[int, int, Counter[str]]:
+        """Wait for its end: how many passed, how many failed, and why the others were skipped."""
+        assert self.process is not None
+        status = self.process.wait()
+        if not self.report.exists():
             return 0, 1, Counter()
-        passed, failed, reasons = read_report(report)
-    # what the report can't say (nothing collected, an error of pytest's own) is a failure too
-    return passed, failed or int(status != 0), reasons
+        passed, failed, reasons = read_report(self.report)
+        # what the report can't say (nothing collected, an error of pytest's own) is a failure too
+        return passed, failed or int(status != 0), reasons
+
+
+def run_lanes(lanes: list[Lane]) -> tuple[int, int, Counter[str]]:
+    """Run lanes at once, the first one shown as it goes; their results together."""
+    passed, failed, reasons = 0, 0, Counter[str]()
+    try:
+        for lane in lanes:
+            lane.start(shown=lane is lanes[0])
+        for lane in lanes:
+            more = lane.result()
+            print(lane.output.read_text(errors="replace"), end="", flush=True)
+            passed, failed, reasons = passed + more[0], failed + more[1], reasons + more[2]
+    finally:
+        for lane in lanes:
+            lane.end()
+    return passed, failed, reasons
 
 
 def read_report(report: Path) -> tuple[int, int, Counter[str]]:
