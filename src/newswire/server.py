@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import signal
 import socket
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 
 from newswire.config import Settings
 from newswire.core import limits
@@ -55,6 +56,7 @@ class Server:
 
     def _start(self) -> None:
         settings = self.settings
+        _raise_descriptor_limit()
         engine = EmbeddedEngine(settings, progress=self._progress, on_fatal=_die, on_exit=self._left)
         self.engine, self.restored = engine, engine.restored
         self._parts.append(engine)
@@ -91,6 +93,14 @@ class Server:
     def _left(self, why: str) -> None:
         log.info("%s", why)
         self._stopped.set()
+
+
+def _raise_descriptor_limit() -> None:
+    """Take as many descriptors as the system allows: each connection and stream is one, and 1,024 is a usual start."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _adopter(hub: Hub, order: StreamOrder) -> Adopter:

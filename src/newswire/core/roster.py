@@ -37,7 +37,7 @@ def why_not(broker: Broker) -> str:
 def view(broker: Broker, now: Now) -> View:
     """The whole snapshot."""
     reason = why_not(broker)
-    away = [peer for peer in _others(broker) if not (peer.in_sync and holds_all_of(broker.state, peer.holds or {}))]
+    away = [peer for peer in _others(broker) if not _knows_no_more(broker, peer, now)]
     return View(
         rows=_rows(broker, now),
         serves=not reason,
@@ -47,6 +47,11 @@ def view(broker: Broker, now: Now) -> View:
         all_in_sync=not away,
         degraded=_degraded(broker),
     )
+
+
+def _knows_no_more(broker: Broker, peer: Peer, now: Now) -> bool:
+    """Say whether this broker holds all that `peer` may have told others it holds."""
+    return peer.in_sync and not peer.is_late(now.clock) and holds_all_of(broker.state, peer.holds or {})
 
 
 def is_primary(broker: Broker, now: Now) -> bool:

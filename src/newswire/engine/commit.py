@@ -17,6 +17,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import msgspec
+
 from newswire.core import limits
 from newswire.core.broker import Broker
 from newswire.core.events import (
@@ -46,6 +48,7 @@ log = logging.getLogger("newswire.commit")
 
 _TICK_SECONDS = 0.05  # deadlines and heartbeats are looked at this often
 _DISK_SECONDS = 1.0  # free space is looked at this often
+_VIEW_SECONDS = 0.5  # a view older than this is worked out anew when asked for
 
 
 class Store(Protocol):
@@ -101,8 +104,9 @@ class Rounds:
         self.broker, self.store, self.wires, self.clock = broker, store, wires, clock
         self.lock = threading.Lock()
         self.frames = Frames()
-        self.view: View = broker.view(clock())
-        self.synced_at = clock().clock
+        self._view: View = broker.view(clock())
+        self._seen_at = clock().clock
+        self._storing_since: float | None = None
 
     def begin(self) -> None:
         """Open the run: `began` is stored when this returns."""
@@ -117,12 +121,26 @@ class Rounds:
                 todo += self.broker.step(event, now)
         self._finish(todo)
 
+    def describe(self) -> View:
+        """The view as of the last round; worked out anew if that is a while ago, since then the disk may hang. Any thread."""
+        now = self.clock()
+        if now.clock - self._seen_at > _VIEW_SECONDS:
+            self._look(now)
+        since = self._storing_since
+        if since is not None and now.clock - since > limits.DISK_STALL_SECONDS:
+            why = f"the disk of this broker has not answered for {now.clock - since:.0f} s: use another broker"
+            return msgspec.structs.replace(self._view, serves=False, writable=False, why_not=why)
+        return self._view
+
+    def _look(self, now: Now) -> None:
+        with self.lock:
+            self._view, self._seen_at = self.broker.view(now), now.clock
+
     def _finish(self, todo: list[Action]) -> None:
         while todo:
             to_store = self._carry_out(todo)
             todo = self._store(to_store) if to_store else []
-        with self.lock:
-            self.view = self.broker.view(self.clock())
+        self._look(self.clock())
 
     def _carry_out(self, todo: list[Action]) -> list[Append | Found]:
         """Do what is not for the disk; return what is."""
@@ -138,6 +156,7 @@ class Rounds:
         """Write, sync, apply; return what is to be told."""
         appended = [action for action in to_store if isinstance(action, Append)]
         event: Event = Unstored()
+        self._storing_since = self.clock().clock
         with contextlib.suppress(StorageFull):
             for action in to_store:
                 if isinstance(action, Found):
@@ -145,12 +164,12 @@ class Rounds:
             places = self.store.append([raw for append in appended for raw in append.raws])
             self.store.sync()
             event = Stored(places)
+        self._storing_since = None
         with self.lock:
             first = len(self.broker.state.log)
             actions = self.broker.step(event, self.clock())
             if isinstance(event, Stored):
                 self.frames.keep(first, [op for append in appended for op in append.ops])
-            self.synced_at = self.clock().clock
             self._wake(actions)
         return [action for action in actions if not isinstance(action, Wake)]
 

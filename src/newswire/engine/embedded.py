@@ -152,7 +152,7 @@ class EmbeddedEngine:
 
     def describe(self) -> View:
         """See `seam.Engine`."""
-        return self._rounds.view
+        return self._rounds.describe()
 
     def close(self, timeout: float = 5.0) -> None:
         """See `seam.Engine`."""

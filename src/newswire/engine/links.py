@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 import requests
+import urllib3
 
 from newswire import errors
 from newswire.core import limits
@@ -64,13 +65,7 @@ class Link:
             body = exchange.write(push.header, raws)
             path = exchange.path_of(raws)
             nonce, signature = self._passport.sign(path, body, self.address, push.header.cluster)
-            answer = session.post(
-                f"http://{self.address}{path}",
-                data=body,
-                headers={"Content-Type": exchange.CONTENT_TYPE, **signature},
-                timeout=limits.PUSH_TIMEOUT_SECONDS,
-                allow_redirects=False,
-            )
+            answer = self._post(session, path, body, {"Content-Type": exchange.CONTENT_TYPE, **signature})
             return self._understand(number, nonce, answer)
         except LinkRefused as error:
             return Failed(self.address, number, "peer-auth-failed", error.detail)
@@ -79,6 +74,19 @@ class Link:
         except Exception as error:  # whatever it is, the core must hear that this push is over
             log.exception("push to %s", self.address)
             return Failed(self.address, number, detail=f"the push failed here: {type(error).__name__}")
+
+    def _post(self, session: requests.Session, path: str, body: bytes, headers: dict[str, str]) -> requests.Response:
+        """Post, once more if a kept connection turned out to be closed: the peer may have evicted it.
+
+        A push that arrives twice is refused for its nonce or changes nothing.
+        """
+        url, seconds = f"http://{self.address}{path}", limits.PUSH_TIMEOUT_SECONDS
+        try:
+            return session.post(url, data=body, headers=headers, timeout=seconds, allow_redirects=False)
+        except requests.ConnectionError as error:
+            if not isinstance(error.args[0] if error.args else None, urllib3.exceptions.ProtocolError):
+                raise
+            return session.post(url, data=body, headers=headers, timeout=seconds, allow_redirects=False)
 
     def _understand(self, number: int, nonce: str, answer: requests.Response) -> Event:
         """What the answer to push `number` says. Raises LinkRefused: it is not signed as it should be."""

@@ -169,7 +169,7 @@ class MemoryEngine:
 
     def describe(self) -> View:
         """See `seam.Engine`."""
-        return self.rounds.view
+        return self.rounds.describe()
 
     def close(self, timeout: float = 5.0) -> None:
         """Leave the network, as a killed process does."""

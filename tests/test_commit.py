@@ -1,0 +1,171 @@
+"""The rounds of the commit thread: one sync a round, store before apply before tell, and a disk that hangs shows."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Sequence
+
+import pytest
+
+from newswire.core import limits
+from newswire.core.broker import Broker, Identity
+from newswire.core.events import Answer, Connect, Disconnect, Done, Exit, Now, Reply, Send, Submitted, Tick, Wake
+from newswire.core.members import Row
+from newswire.core.requests import Publish, Subscribe
+from newswire.core.state import State
+from newswire.engine.commit import CommitThread, Rounds
+from newswire.engine.memory import MemoryLog
+from newswire.errors import NewswireError, StorageFull
+
+
+class Disk(MemoryLog):
+    """A log that counts, can be full, and calls back while it syncs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.syncs = 0
+        self.full = False
+        self.while_syncing = lambda: None
+
+    def append(self, raws: Sequence[bytes]) -> list[tuple[int, int]]:
+        if self.full:
+            raise StorageFull("no room")
+        return super().append(raws)
+
+    def sync(self) -> None:
+        self.syncs += 1
+        self.while_syncing()
+
+
+class Told:
+    """Keeps what was told, in order."""
+
+    def __init__(self) -> None:
+        self.actions: list[Send | Answer | Reply | Wake | Connect | Disconnect | Exit] = []
+
+    def carry_out(self, action: Send | Answer | Reply | Wake | Connect | Disconnect | Exit) -> None:
+        self.actions.append(action)
+
+    def replies(self) -> list[Done | Row | NewswireError]:
+        return [action.result for action in self.actions if isinstance(action, Reply)]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> Now:
+        return Now(self.seconds, 1_700_000_000_000 + int(self.seconds * 1000))
+
+
+@pytest.fixture
+def parts() -> tuple[Rounds, Disk, Told, Clock]:
+    disk, told, clock = Disk(), Told(), Clock()
+    rounds = Rounds(Broker(Identity("1001", "127.0.0.1:1", "1001-a"), State(), "c", settled=False), disk, told, clock)
+    rounds.begin()
+    told.actions.clear()
+    disk.syncs = 0
+    return rounds, disk, told, clock
+
+
+def publish(token: str, data: str = "x") -> Submitted:
+    return Submitted(token, (Publish("news", data),), 1, 100.0)
+
+
+def test_a_round_has_one_sync_and_then_all_its_receipts(parts: tuple[Rounds, Disk, Told, Clock]) -> None:
+    rounds, disk, told, _ = parts
+    rounds.run([publish(str(number)) for number in range(50)])
+    assert disk.syncs == 1
+    assert [result.copies for result in told.replies() if isinstance(result, Done)] == [1] * 50
+
+
+def test_nothing_shows_or_is_told_before_the_sync(parts: tuple[Rounds, Disk, Told, Clock]) -> None:
+    rounds, disk, told, _ = parts
+    seen: list[tuple[int, int]] = []
+    disk.while_syncing = lambda: seen.append((len(rounds.broker.state.topics()), len(told.actions)))
+    rounds.run([publish("a")])
+    assert seen == [(0, 0)]
+    assert len(rounds.broker.state.topics()) == 1
+
+
+def test_two_subscribes_of_one_user_see_each_other(parts: tuple[Rounds, Disk, Told, Clock]) -> None:
+    """The second has to know of the first, so it is decided after that was applied: two syncs."""
+    rounds, disk, told, _ = parts
+    rounds.run([Submitted(str(number), (Subscribe("Alice", "news"),), 1, 100.0) for number in range(2)])
+    assert disk.syncs == 2
+    assert len(told.replies()) == 2
+    assert len(rounds.broker.state.subscriptions.awake_of("Alice")) == 1
+
+
+def test_a_full_disk_refuses_what_was_staged_and_recovers(parts: tuple[Rounds, Disk, Told, Clock]) -> None:
+    rounds, disk, told, _ = parts
+    disk.full = True
+    rounds.run([publish("a")])
+    assert [type(result) for result in told.replies()] == [StorageFull]
+    assert rounds.broker.state.topics() == []
+    disk.full = False
+    rounds.run([publish("b")])
+    assert isinstance(told.replies()[-1], Done)
+    assert [row.messages for row in rounds.broker.state.topics()] == [1]
+
+
+def test_a_disk_that_hangs_is_no_broker_to_go_to(parts: tuple[Rounds, Disk, Told, Clock]) -> None:
+    rounds, disk, _, clock = parts
+    seen: list[bool] = []
+
+    def hang() -> None:
+        seen.append(rounds.describe().serves)
+        clock.seconds += limits.DISK_STALL_SECONDS + 1
+        view = rounds.describe()
+        seen.append(view.serves)
+        assert "disk" in view.why_not
+
+    disk.while_syncing = hang
+    rounds.run([publish("a")])
+    assert seen == [True, False]
+    assert rounds.describe().serves
+
+
+def test_a_failed_sync_ends_it_at_once_and_answers_nobody(parts: tuple[Rounds, Disk, Told, Clock]) -> None:
+    rounds, disk, told, _ = parts
+
+    def fail() -> None:
+        raise OSError(5, "Input/output error")
+
+    disk.while_syncing = fail
+    fatal: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
+    thread = CommitThread(rounds, lambda: 10**12, fatal.put)
+    thread.start()
+    thread.put(publish("a"))
+    assert isinstance(fatal.get(timeout=10), OSError)
+    thread.stop(10)
+    assert disk.syncs == 1, "a failed sync is never tried again"
+    assert told.replies() == []
+
+
+def test_retention_drops_the_oldest_over_the_bound() -> None:
+    disk, told, clock = Disk(), Told(), Clock()
+    identity = Identity("1001", "127.0.0.1:1", "1001-a", retention_messages=3)
+    rounds = Rounds(Broker(identity, State(), "c", settled=False), disk, told, clock)
+    rounds.begin()
+    rounds.run([publish(str(number)) for number in range(5)])
+    clock.seconds += limits.RETENTION_EVERY_SECONDS
+    rounds.run([Tick()])
+    assert [row.messages for row in rounds.broker.state.topics()] == [3]
+
+
+def test_retention_by_age_is_not_moved_by_a_clock_that_jumps() -> None:
+    disk, told, clock = Disk(), Told(), Clock()
+    wall, jump = 1_700_000_000_000, 0
+    identity = Identity("1001", "127.0.0.1:1", "1001-a", retention_seconds=3600)
+    rounds = Rounds(Broker(identity, State(), "c", settled=False), disk, told, lambda: Now(clock.seconds, wall + jump))
+    rounds.begin()
+    rounds.run([publish("a")])
+    clock.seconds += 100
+    jump = 365 * 86_400_000
+    rounds.run([Tick()])
+    assert [row.messages for row in rounds.broker.state.topics()] == [1]
+    clock.seconds += 4_000
+    jump += 4_000_000
+    rounds.run([Tick()])
+    assert rounds.broker.state.topics() == []
