@@ -13,11 +13,12 @@ from newswire.core.event_id import parse
 from newswire.core.events import Done
 from newswire.core.members import Row
 from newswire.core.ops import Message
+from newswire.core.reading import Gap
 from newswire.core.requests import Acknowledge, Publish, Request, Subscribe, Unsubscribe
 from newswire.errors import FewerCopies, NewswireError, NotFound, NotStored, Unknown
 from tests.simulation.machine import Call, Machine, Outlet
 from tests.simulation.truth import Ledger, Registration, Text
-from tests.simulation.world import World
+from tests.simulation.world import Violation, World
 
 if TYPE_CHECKING:
     from tests.simulation.schedule import Cluster
@@ -100,7 +101,11 @@ class Publisher(Client):
 
     def _answered(self, machine: Machine, result: Result) -> None:
         if isinstance(result, Done):
+            if result.copies < self.copies and self.tries < 6:
+                raise Violation(f"{machine.id} answers {result} where {self.copies} copies were asked for")
             self._published(result)
+        elif isinstance(result, NotStored) and self.tries == 1 and any(self.ledger.texts[one.data].ids for one in self.now):
+            raise Violation(f"{machine.id} says that {self.now[0].data} is not stored ({result.code}), and it is")
         elif isinstance(result, FewerCopies):
             self.ledger.texts[self.now[-1].data].published.append(str(result.extra["id"]))
             self.now = []
@@ -262,7 +267,7 @@ class Reader(Client):
             self.hand = []
         else:
             text = ""
-        if not self.cluster.quiet and self.world.chance(0.03):
+        if not (self.cluster.quiet or self.cluster.fault_free) and self.world.chance(0.03):
             text = "e~not-an-id"
         session = self.session = Session(self, self.machine)
         machine = self.machine
@@ -274,9 +279,12 @@ class Reader(Client):
     def read(self, session: Session) -> None:
         """Take what the kernel of this side has."""
         for op, text in session.arrived:
+            self.last_id = text
+            if isinstance(op, Gap):
+                self.ledger.told_gaps.add((self.user.name, op.topic))
+                continue
             if self.cluster.fault_free:
                 self.seen[op.data] = self.seen.get(op.data, 0) + 1
-            self.last_id = text
             if self.auto or self.ids == "durable":
                 self.got.add(op.data)
             else:
@@ -317,7 +325,7 @@ class Session:
         self.reader, self.machine, self.world = reader, machine, reader.world
         self.auto = reader.auto
         self.outlet: Outlet | None = None
-        self.arrived: list[tuple[Message, str]] = []
+        self.arrived: list[tuple[Message | Gap, str]] = []
         self.over = False
         self.slow = reader.world.chance(0.1)
         self._last = 0.0
@@ -337,12 +345,12 @@ class Session:
     def _end(self) -> None:
         self.over = True
 
-    def send(self, op: Message, text: str, frames: int) -> None:
+    def send(self, op: Message | Gap, text: str, frames: int) -> None:
         """Bytes on their way to this end, in order."""
         self._last = max(self._last, self.world.now + self.world.delay())
         self.world.after(self._last - self.world.now, self._arrive, op, text, frames)
 
-    def _arrive(self, op: Message, text: str, frames: int) -> None:
+    def _arrive(self, op: Message | Gap, text: str, frames: int) -> None:
         if self.over:
             return
         if (self.machine.id, "client") in self.world.cut or self.world.chance(self.world.loss * 0.2):
@@ -351,7 +359,7 @@ class Session:
                 self.world.after(self.world.between(0.01, 1.0), self.outlet.close)
             return
         self.arrived.append((op, text))
-        if self.auto:
+        if self.auto and isinstance(op, Message):
             self.reader.got.add(op.data)
         if self.outlet is not None and not self.outlet.gone:
             self.world.after(self.world.between(0.0005, 0.3), self.outlet.confirm, frames)

@@ -11,6 +11,8 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
+import msgspec
+
 from newswire.core import opening
 from newswire.core.broker import Broker
 from newswire.core.event_id import EventId
@@ -221,7 +223,7 @@ def keys_forgotten() -> list[Patch]:
     """A retry is stored again, and both are shown."""
     from newswire.core.messages import Keys
 
-    return [(Keys, "find", lambda keys, mark: None)]
+    return [(Keys, "find", lambda keys, mark: None), (Keys, "note", lambda *_: True), (Keys, "note_run", lambda *_: True)]
 
 
 def streams_never_reopen() -> list[Patch]:
@@ -254,6 +256,30 @@ def cursor_forgotten() -> list[Patch]:
     return [(State, "__init__", note), (Subscriptions, "cursor", at_the_end)]
 
 
+def gaps_untold() -> list[Patch]:
+    """What retention dropped before it was delivered is passed over in silence."""
+    from newswire.core import follow
+
+    return [(follow._Walk, "_tell_gaps", lambda walk, row: walk.dropped.clear())]
+
+
+def exit_too_early() -> list[Patch]:
+    """A broker that leaves ends before another holds all that it held."""
+    tell = Broker._tell_serving
+
+    def hasty(broker: Broker) -> None:
+        with patch("newswire.core.broker.holds_all", lambda full, vector: True):
+            tell(broker)
+
+    return [(Broker, "_tell_serving", hasty)]
+
+
+def refused_for_good() -> list[Patch]:
+    """Who is not known here is refused for good, though a member is away that may know better."""
+    view = Broker.view
+    return [(Broker, "view", lambda broker, now: msgspec.structs.replace(view(broker, now), all_in_sync=True))]
+
+
 BUGS: dict[str, Callable[[], list[Patch]]] = {
     make.__name__.replace("_", "-"): make
     for make in (
@@ -275,6 +301,9 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
         keys_forgotten,
         streams_never_reopen,
         cursor_forgotten,
+        gaps_untold,
+        exit_too_early,
+        refused_for_good,
     )
 }
 
@@ -287,6 +316,8 @@ FOCUS: dict[str, tuple[str, ...]] = {
     "subscribe-again-is-no-op": ("partition", "one-way"),
     "unsubscribe-by-pattern": ("partition", "one-way"),
     "wall-clock-decides": ("partition", "wall"),
+    "exit-too-early": ("leave", "join", "slow-disk"),
+    "refused-for-good": ("partition", "one-way"),
 }
 
 

@@ -6,12 +6,14 @@ One in twelve knows none: in those nothing may repeat.
 
 from __future__ import annotations
 
+import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
+from unittest.mock import patch
 
 import msgspec
 
-from newswire.core import events
+from newswire.core import events, limits
 from newswire.core.events import Done
 from newswire.core.members import Row
 from newswire.core.ops import OpId
@@ -22,6 +24,7 @@ from tests.simulation.world import Violation, World
 
 CHAOS = 14.0  # seconds of faults
 STEPS = 250  # at least, before healing begins
+RETENTION_EVERY = 3.0  # seconds between two looks at what retention is to drop
 HEAL = 60.0  # by then all must have settled
 
 
@@ -40,6 +43,8 @@ class Outcome(msgspec.Struct):
     shown: int
     acks: int
     texts: int
+    drops: int
+    gaps: int
     trace: list[str]
 
 
@@ -62,6 +67,10 @@ class Cluster:
             others = [other for other in addresses if other != address]
             peers = others if knows_all else others[:1] if number > 1 else []
             self.machines.append(Machine(world, self.ledger, number, primary=number == 1, peers=tuple(peers)))
+        if rng.random() < 0.15:
+            keeps = rng.randint(3, 9)
+            for machine in self.machines:
+                machine.keeps = keeps
         self.by_address = {machine.address: machine for machine in self.machines}
         for machine in self.machines:
             machine.by_address = self.by_address
@@ -109,7 +118,8 @@ class Cluster:
         world, rng = self.world, self.world.rng
         if self.fault_free:
             for reader in self.readers:
-                reader.restless = 0.0
+                if reader.ids != "durable":
+                    reader.restless = 0.0
             world.run(CHAOS)
             while world.steps < STEPS:
                 world.run(1.0)
@@ -219,6 +229,7 @@ class Cluster:
         self.ledger.check_registered()
         self.ledger.check_delivered()
         self.ledger.check_equal()
+        self.ledger.check_cursors()
         self._check_repeats()
 
     def _add_missing(self) -> None:
@@ -259,7 +270,7 @@ class Cluster:
             return f"{', '.join(waiting)} not answered"
         if not self.quiet:
             return "readers move"
-        return "; ".join(self.ledger.undelivered()) or self._streams()
+        return "; ".join(self.ledger.undelivered() or self.ledger.untold()) or self._streams()
 
     def _streams(self) -> str:
         fold = self.ledger.union()
@@ -271,7 +282,7 @@ class Cluster:
 
     def _check_repeats(self) -> None:
         if self.fault_free:
-            for reader in self.readers:
+            for reader in (reader for reader in self.readers if reader.ids == "durable" or not reader.restless):
                 twice = [text for text, times in reader.seen.items() if times > 1]
                 if twice:
                     raise Violation(f"{reader.name} got {twice[0]} twice, and there was no fault")
@@ -391,7 +402,8 @@ def _pause(cluster: Cluster) -> None:
 def _wall(cluster: Cluster) -> None:
     machine = cluster.world.rng.choice(cluster.machines)
     cluster.count("clock jump")
-    machine.wall_shift = cluster.world.rng.choice([-1, 1]) * cluster.world.rng.choice([1_000, 3_600_000, DAYS, 10**11])
+    # Years back is more than retention by age stands so far: a message that looks older than 30 days is dropped.
+    machine.wall_shift = cluster.world.rng.choice([-DAYS, -3_600_000, -1_000, 1_000, 3_600_000, DAYS, 10**11])
 
 
 def _full_disk(cluster: Cluster) -> None:
@@ -419,7 +431,7 @@ def _left(cluster: Cluster, machine: Machine, result: Result) -> None:
 
 def _join(cluster: Cluster, machine: Machine | None = None) -> None:
     by, whom = cluster.any_up(), machine or cluster.world.rng.choice(cluster.machines)
-    if by is not None:
+    if by is not None and not cluster.healing:
         cluster.operate(by, cluster._join_of(whom, by), lambda result: _joined(cluster, result))
 
 
@@ -454,16 +466,21 @@ def run(seed: int, *, tracing: bool = False, focus: Sequence[str] = ()) -> Outco
     world, ledger = cluster.world, cluster.ledger
     violation = ""
     try:
-        cluster.populate()
-        cluster.chaos(focus)
-        cluster.heal()
+        with patch.object(limits, "RETENTION_EVERY_SECONDS", RETENTION_EVERY):
+            cluster.populate()
+            cluster.chaos(focus)
+            cluster.heal()
     except Violation as found:
         violation = str(found)
-        if tracing:
-            world.say("BROKEN", violation)
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        violation = f"{type(error).__name__}: {error} ({where.filename.rpartition('/')[2]}:{where.lineno})"
+    if tracing and violation:
+        world.say("BROKEN", violation)
     return Outcome(
         seed, violation, world.now, world.steps, world.now, world.faults, len(cluster.machines),
-        ledger.receipts, ledger.copied, ledger.shown, ledger.acks, len(ledger.texts), world.lines,
+        ledger.receipts, ledger.copied, ledger.shown, ledger.acks, len(ledger.texts),
+        ledger.drops, len(ledger.told_gaps), world.lines,
     )  # fmt: skip
 
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from newswire.core.event_id import EventId
 from newswire.core.events import Done
-from newswire.core.ops import Acknowledged, Began, Joined, Left, Message, Op, OpId, Subscribed, Unsubscribed, split_op_id
+from newswire.core.ops import Acknowledged, Began, Dropped, Joined, Left, Message, Op, OpId, Subscribed, Unsubscribed
+from newswire.core.ops import split_op_id as split
 from newswire.core.topics import matches
 from newswire.core.vector import Vector
 from tests.simulation.world import Violation, World
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from tests.simulation.machine import Machine
 
 LATER = 10**9  # a run that never comes
+NEWS = 3.5  # seconds by which a member in sync has said what it holds: heartbeat, time-out of a push, and some
 
 
 class Fold:
@@ -32,6 +34,7 @@ class Fold:
         self.subs: dict[OpId, Subscribed] = {}
         self.of_user: dict[str, dict[OpId, Subscribed]] = {}
         self.removed: set[OpId] = set()
+        self.dropped: dict[str, dict[str, int]] = {}  # by topic: what retention dropped, as far as it is spelled out
 
     def add(self, op: Op) -> None:
         """Fold in an op."""
@@ -42,6 +45,9 @@ class Fold:
             self.removed.update(op.replaces)
         elif isinstance(op, Unsubscribed):
             self.removed.update(op.ids)
+        elif isinstance(op, Dropped):
+            horizon = self.dropped.setdefault(op.topic, {})
+            horizon.update({o: s for o, s in op.vector.items() if horizon.get(o, 0) < s})
 
     def alive(self, user: str) -> list[tuple[OpId, Subscribed]]:
         """The user's subscriptions that no op removed."""
@@ -80,9 +86,13 @@ class Ledger:
         self.texts: dict[str, Text] = {}
         self.registrations: dict[tuple[str, str], Registration] = {}
         self.taken: dict[str, list[set[str]]] = {}  # by user: the sets of texts that each of his readers took
+        self.dropped: dict[str, dict[str, int]] = {}  # by topic, in full: what any broker's retention dropped
+        self.told_gaps: set[tuple[str, str]] = set()  # (user, topic)
         self.gone: set[OpId] = set()
         self.ended: set[OpId] = set()  # subscriptions that some op, perhaps not known everywhere, has ended
         self.ghosts: dict[str, list[tuple[int, set[OpId]]]] = {}  # by machine: what its disk lost, before which run
+        self.shaken_at = 0.0  # when a disk last changed under its broker
+        self.drops = 0
         self.receipts = 0
         self.copied = 0  # receipts that named more than one copy
         self.shown = 0
@@ -133,6 +143,10 @@ class Ledger:
             self.ended.update(op.ids)
         elif isinstance(op, Subscribed):
             self.ended.update(op.replaces)
+        elif isinstance(op, Dropped):
+            self.drops += 1
+            horizon = self.dropped.setdefault(op.topic, {})
+            horizon.update({o: s for o, s in self.expand(op.vector).items() if horizon.get(o, 0) < s})
         elif isinstance(op, Acknowledged):
             self._check_earned(machine, op)
 
@@ -151,6 +165,7 @@ class Ledger:
 
     def disk_changed(self, machine: Machine, before: set[OpId]) -> set[OpId]:
         """A disk was lost, went back or was replaced: what it had and has no more."""
+        self.shaken_at = self.world.now
         lost = {name for name in before if not machine.disk.has(name)}
         if lost:
             self.ghosts.setdefault(machine.id, []).append((machine.run + 1, lost))
@@ -205,11 +220,17 @@ class Ledger:
                 for origin, sequence, text in messages:
                     if since.get(origin, 0) < sequence <= full.get(origin, 0) and not any(text in taken for taken in takers):
                         found.append(f"{text} ({origin}.{sequence})")
-        return [text for text in found if not self._twin_before(text.split()[0], since)]
+        names = {text: text.split()[0] for text in found}
+        return [text for text in found if not self._twin_before(names[text], since) and not self.is_dropped(names[text])]
+
+    def is_dropped(self, text: str) -> bool:
+        """Whether a broker's retention dropped this message or a twin of it."""
+        horizon = self.dropped.get(self.texts[text].topic, {})
+        return bool(horizon) and any(horizon.get(o, 0) >= s for o, s in map(split, self.texts[text].ids))
 
     def _twin_before(self, text: str, since: Vector) -> bool:
         """Whether a twin of this message lies before the subscription: then the message is not due."""
-        return any(since.get(origin, 0) >= sequence for origin, sequence in map(split_op_id, self.texts[text].ids))
+        return any(since.get(origin, 0) >= sequence for origin, sequence in map(split, self.texts[text].ids))
 
     # -- subscriptions
 
@@ -241,6 +262,8 @@ class Ledger:
         if not any(matches(sub.pattern, op.topic) for _, sub in machine.disk.fold.alive(user)):
             raise Violation(f"{machine.id} streams {name} ({op.topic}) to {user}, who is not registered for it there")
         origin, sequence = op.origin, op.sequence
+        if machine.disk.fold.dropped.get(op.topic, {}).get(origin, 0) >= sequence:
+            raise Violation(f"{machine.id} streams {name}, which retention has dropped")
         full = self.expand(event_id.after)
         heads = machine.disk.heads
         if full.get(origin, 0) < sequence:
@@ -304,8 +327,8 @@ class Ledger:
                     raise Violation(f"{registration.user} was registered for {registration.pattern} and is not any more")
 
     def check_delivered(self) -> None:
-        """Every registered user has got every message that is due to him."""
-        missing = self.undelivered()
+        """Every registered user has got every message that is due to him; what retention removed first he was told."""
+        missing = self.undelivered() or self.untold()
         if missing:
             raise Violation("; ".join(missing))
 
@@ -315,8 +338,60 @@ class Ledger:
             f"{user} never got {text} ({', '.join(self.texts[text].ids)}) on {self.texts[text].topic}"
             for user, texts in self.due().items()
             for text in sorted(texts)
-            if not self.has_taken(user, text)
+            if not self.has_taken(user, text) and not self.is_dropped(text)
         ]
+
+    def untold(self) -> list[str]:
+        """Who lacks a message that retention removed, and was not told that something is missing there."""
+        return [
+            f"{user} never got {text}, which retention dropped, and no gap on {self.texts[text].topic}"
+            for user, texts in self.due().items()
+            for text in sorted(texts)
+            if not self.has_taken(user, text) and self.is_dropped(text) and len(self.texts[text].ids) == 1
+            if (user, self.texts[text].topic) not in self.told_gaps
+        ]
+
+    def check_cursors(self) -> None:
+        """No cursor of an awake subscription covers what its user did not get.
+
+        One that was ended, and is awake since the disks that knew of it went, may: ids from between did not show it.
+        """
+        for machine in self.machines:
+            assert machine.broker is not None
+            subscriptions = machine.broker.state.subscriptions
+            for user in self.taken:
+                for sub in subscriptions.awake_of(user):
+                    if sub.id in self.ended:
+                        continue
+                    op = self.ops[sub.id]
+                    assert isinstance(op, Subscribed)
+                    missing = self.missing(op, self.expand(subscriptions.cursor(sub)))
+                    if missing:
+                        whose = f"{machine.id}: the cursor of {sub.id} ({user} {sub.pattern})"
+                        raise Violation(f"{whose} covers {missing[0]}, not delivered")
+
+    def check_exit(self, machine: Machine) -> None:
+        """A broker that left ends its process: all that it held is elsewhere."""
+        for name in machine.disk.names():
+            if not any(self._had(machine, other, name) for other in self.machines if other is not machine):
+                raise Violation(f"{machine.id} exits, and {name} is nowhere else")
+
+    def check_stranger(self, machine: Machine, user: str) -> None:
+        """Somebody is told for good that he is not registered: no member may know better (H27).
+
+        One that heard of him, or whose disk came back, a moment ago may not have said so yet.
+        """
+        assert machine.broker is not None
+        if self.shaken_at > self.world.now - NEWS:
+            return
+        members = machine.broker.state.members
+        for (name, pattern), registration in self.registrations.items():
+            if name != user:
+                continue
+            for at, op in registration.answered:
+                knows = [other.id for other in self.machines if other.disk.has(op) and other.id in members]
+                if knows and op not in self.ended and at < self.world.now - NEWS:
+                    raise Violation(f"{machine.id} refuses {user} for good, and {knows} know of {op} ({pattern})")
 
     def check_equal(self) -> None:
         """Brokers that hold the same ops hold the same state; each state is what its disk's ops say."""
