@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from brokers import free_ports
 from newswire.config import Settings
 from newswire.server import Server
-from tests.contract.conftest import free_ports, wait_until
+from tests.contract.conftest import wait_until
 
 GOOD, OTHER = b"g" * 32, b"o" * 32
 
@@ -38,7 +39,9 @@ def test_with_one_secret_they_are_in_sync(tmp_path: Path, shared: tuple[tuple[by
         other.stop()
 
 
-@pytest.mark.parametrize("shared", [((GOOD,), (OTHER,)), ((GOOD,), ()), ((), (GOOD,))], ids=["wrong", "one has none", "other has none"])
+@pytest.mark.parametrize(
+    "shared", [((GOOD,), (OTHER,)), ((GOOD,), ()), ((), (GOOD,))], ids=["wrong", "one has none", "other has none"]
+)
 def test_a_wrong_secret_is_named_and_takes_nobody_out_of_service(
     tmp_path: Path, shared: tuple[tuple[bytes, ...], tuple[bytes, ...]]
 ) -> None:

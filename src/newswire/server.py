@@ -61,7 +61,13 @@ class Server:
         self.engine, self.restored = engine, engine.restored
         self._parts.append(engine)
         hub = Hub(engine, settings)
-        app = create_app(engine, settings, cluster=engine, hand_over=lambda order: _adopter(hub, order))
+        app = create_app(
+            engine,
+            settings,
+            cluster=engine,
+            hand_over=lambda order: _adopter(hub, order),
+            streams_open=lambda: hub.count,
+        )
         listener = Listener(
             app, host=settings.host, port=settings.port, threads=settings.threads, connections=settings.connections
         )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import socket
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
+from brokers import free_ports, until
 from newswire.config import Settings
 from newswire.engine.memory import MemoryEngine, MemoryNetwork
 from newswire.engine.seam import Engine
@@ -72,22 +71,9 @@ class EmbeddedPair:
             server.stop()
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, all different."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(s.getsockname()[1]) for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
-
-
 def wait_until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
     """Wait for a condition, with a limit."""
-    until = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > until:
-            raise AssertionError("the condition did not come true in time")
-        time.sleep(0.01)
+    until("the condition holds", condition, seconds)
 
 
 @pytest.fixture(params=["memory", "embedded"])

@@ -86,7 +86,7 @@ READ_STALL_SECONDS: Final = 10.0  # a client that takes no byte of its answer
 IDLE_SECONDS: Final = 120.0  # a kept-alive connection without a request
 CLIENT_THREADS: Final = 64
 CONTROL_THREADS: Final = 8
-LINGER_SECONDS: Final = 2.0  # after an error, input is read and dropped this long: a close with unread input resets the connection and eats the answer
+LINGER_SECONDS: Final = 2.0  # input is dropped this long after an error: a close with unread input resets, and eats the answer
 DEADLINE_CHECK_SECONDS: Final = 1.0  # how often deadlines are looked at, and so how late a client may be cut off
 ACCEPT_BACKLOG_COUNT: Final = 1_024  # connections that wait in the kernel to be accepted
 RECEIVE_BYTES: Final = 64 * 1024  # of one read: waitress's 8 KiB cost a batch 1,000 turns of the loop
@@ -106,7 +106,9 @@ RETRY_LATER_MILLISECONDS: Final = 5_000  # told when the answer is "not now"
 ACK_EVERY_SECONDS: Final = 2.0  # cursors of `ack=auto` are written this often (DESIGN 5)
 CONFIRM_EVERY_SECONDS: Final = 0.25  # and the kernel is asked this often
 CONFIRM_ENDING_SECONDS: Final = 0.02  # or this often while a stream that ends waits for its last confirmation
-STREAM_ROUND_BYTES: Final = 128 * 1024  # encoded for one stream in one round: what the kernel takes at once; one frame may exceed it
+STREAM_ROUND_BYTES: Final = (
+    128 * 1024
+)  # encoded for one stream in one round: what the kernel takes at once; one frame may exceed it
 STREAM_LINGER_SECONDS: Final = 5.0  # an ended stream whose last bytes do not leave: closed
 STREAM_INPUT_BYTES: Final = 64 * 1024  # sent by a client on its open stream (read and dropped): beyond it, closed
 ROUND_CACHE_BYTES: Final = 16 * 1024 * 1024  # encoded and kept for other streams within one round

@@ -58,9 +58,13 @@ def create_app(
     *,
     cluster: Cluster | None = None,
     hand_over: HandOver | None = None,
+    streams_open: Callable[[], int] = lambda: 0,
     clock: Callable[[], float] = time.time,
 ) -> Flask:
-    """The application over `engine`. `hand_over` makes what adopts a stream's socket; `clock`: seconds since 1970."""
+    """The application over `engine`.
+
+    `hand_over` makes what adopts a stream's socket, `streams_open` counts those; `clock`: seconds since 1970.
+    """
     app = _App("newswire.web", static_folder=None, template_folder="templates")
     app.url_map.merge_slashes = False  # a redirect to the clean path would lose the body
     origins.install(app, engine)
@@ -71,7 +75,7 @@ def create_app(
     app.register_blueprint(messages.routes(engine, clock))
     app.register_blueprint(streams.routes(engine, settings, hand_over))
     app.register_blueprint(brokers.routes(engine, cluster))
-    app.register_blueprint(health.routes(engine))
+    app.register_blueprint(health.routes(engine, streams_open))
     app.register_blueprint(pages.routes(engine, settings))
     if cluster is not None:
         app.register_blueprint(peers.routes(cluster))

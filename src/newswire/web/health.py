@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Response
@@ -12,8 +13,8 @@ from newswire.web.answers import answer, problem
 from newswire.web.gate import why_not
 
 
-def routes(engine: Engine) -> Blueprint:
-    """The routes of health checks; they answer HEAD too, as load balancers like it."""
+def routes(engine: Engine, streams: Callable[[], int]) -> Blueprint:
+    """The routes of health checks; they answer HEAD too, as load balancers like it. `streams`: how many are open here."""
     blueprint = Blueprint("health", __name__)
 
     @blueprint.route("/livez", methods=["GET", "HEAD"])
@@ -26,7 +27,7 @@ def routes(engine: Engine) -> Blueprint:
         error = why_not_ready(view)
         if error is not None:
             return problem(error)
-        return answer({"message": "ready", "ready": True, "degraded": list(view.degraded)})
+        return answer({"message": "ready", "ready": True, "degraded": list(view.degraded), "streams": streams()})
 
     return blueprint
 
