@@ -40,20 +40,26 @@ def start_of_clock(state: State, wall: int) -> int:
 
 
 def to_drop(state: State, before: int, most: int) -> list[tuple[str, Vector]]:
-    """What is to be dropped now, a vector a topic: messages stamped before `before` (ms), and the oldest over `most`."""
+    """What is to be dropped now, a vector a topic: what was taken before `before` (ms), and the oldest over `most`.
+
+    A message's age is that of the newest stamp up to it in this log: one that a clock years behind has stamped is as old as
+    what was taken just before it (H9).
+    """
     found: list[tuple[str, Vector]] = []
+    cut = state.log.first_since(before)
     for name, number in state.messages.numbers.items():
-        vector = state.lineage.join(_by_age(state, number, before), _by_count(state, number, most))
+        vector = state.lineage.join(_by_age(state, number, cut), _by_count(state, number, most))
         if vector and state.messages.count_covered(number, vector) > state.messages.count_covered(number, {}):
             found.append((name, vector))
     return found
 
 
-def _by_age(state: State, number: int, before: int) -> dict[str, int]:
+def _by_age(state: State, number: int, cut: int) -> dict[str, int]:
+    """What of a topic stands before the offset `cut`."""
     log, vector = state.log, {}
     for origin, sequences in state.messages.sequences[number].items():
         offsets = log.offsets_of[log.numbers[origin]]
-        old = bisect_left(sequences, before, key=lambda sequence: log.times[offsets[sequence - 1]])
+        old = bisect_left(sequences, cut, key=lambda sequence, offsets=offsets: offsets[sequence - 1])  # type: ignore[misc]
         if old:
             vector[origin] = sequences[old - 1]
     return vector
