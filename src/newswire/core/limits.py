@@ -73,6 +73,7 @@ RECORD_BYTES: Final = 1024 * 1024  # one record: message of 64 KiB escaped six-f
 SEGMENT_HEADER_BYTES: Final = 64 * 1024  # the first line of a segment: a few names, and the lengths of the segments before it
 OPEN_SEGMENTS: Final = 64  # segments kept open for reading: 4 GiB of history
 READ_BYTES: Final = 1024 * 1024  # read from a segment in one go when records are close together
+SCAN_BYTES: Final = 2 * 1024 * 1024  # of a segment in memory while a start reads it
 READ_GAP_BYTES: Final = 4096  # between two records that are still read in one go: a page comes from the disk anyway
 FRAME_CACHE_MESSAGES: Final = 10_000  # newest messages kept decoded for streams
 FRAME_CACHE_BYTES: Final = 16 * 1024 * 1024

@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 from zlib import crc32
 
@@ -57,10 +57,34 @@ class Keys:
         newest[print_] = offset
         return True
 
+    def note_run(self, prints: Sequence[int], offset: int, latest: int) -> bool:
+        """Remember all of these, the first with `offset`, none stamped after `latest` (ms).
+
+        False: nothing was noted, since some are known or a generation ends among them; `note` them one by one.
+        """
+        newest = self._generations[0]
+        count = len(newest) + len(prints)
+        if count > _GENERATION_KEYS or latest - self._began > _GENERATION_MILLISECONDS:
+            return False
+        if not all(held.keys().isdisjoint(prints) for held in self._generations):
+            return False
+        for at, print_ in enumerate(prints, offset):
+            newest[print_] = at
+        if len(newest) == count:
+            return True
+        for print_ in prints:
+            newest.pop(print_, None)
+        return False
+
 
 def fingerprint(publisher: str, topic: str, key: str) -> int:
     """The 96 bits that stand for a key in this process."""
     return hash((publisher, topic, key)) << 32 | crc32(key.encode())
+
+
+def fingerprints(named: Iterable[tuple[str, str, str]], keys: Sequence[str]) -> list[int]:
+    """`fingerprint` of many: of each its publisher, topic and key, and the keys once more."""
+    return [high << 32 | low for high, low in zip(map(hash, named), map(crc32, map(str.encode, keys)), strict=True)]
 
 
 class Messages:
@@ -86,30 +110,43 @@ class Messages:
             self.last.append(0)
         return number
 
-    def take(self, ops: Sequence[Message], offset: int) -> list[int]:
-        """APPLY msg to each, the first at `offset`: their topics' numbers, 0 for a twin.
+    def take(self, op: Message, offset: int) -> int:
+        """APPLY msg, at `offset`: the number of its topic, 0 for a twin.
 
-        A twin's (publisher, topic, key) is in this log already: it stays hidden here. One loop over many, since recovery
-        is made of it.
+        A twin's (publisher, topic, key) is in this log already: it stays hidden here.
         """
-        keys, topics, numbers = self.keys, self.sequences, self.numbers
-        found: list[int] = []
-        for op in ops:
-            key, topic = op.key, op.topic
-            if key and not keys.note(fingerprint(op.publisher, topic, key), offset + len(found), op.time):
-                found.append(0)
-                continue
-            number = numbers.get(topic) or self.number(topic)
-            origin, time = op.origin, op.time
-            by_origin = topics[number]
-            if origin in by_origin:
-                by_origin[origin].append(op.sequence)
-            else:
-                by_origin[origin] = array("I", (op.sequence,))
-            if time > self.last[number]:
-                self.last[number] = time
-            found.append(number)
-        return found
+        key, topic = op.key, op.topic
+        if key and not self.keys.note(fingerprint(op.publisher, topic, key), offset, op.time):
+            return 0
+        number = self.numbers.get(topic) or self.number(topic)
+        self._add(number, op.origin, op.sequence)
+        if op.time > self.last[number]:
+            self.last[number] = op.time
+        return number
+
+    def take_run(self, ops: Sequence[Message], offset: int, times: Sequence[int]) -> list[int]:
+        """`take` many of one origin, the first at `offset`: what recovery is made of, so by the column where that can be."""
+        keys, topics = [op.key for op in ops], [op.topic for op in ops]
+        if any(keys):
+            publishers = [op.publisher for op in ops]
+            if not all(keys) or not self.keys.note_run(
+                fingerprints(zip(publishers, topics, keys, strict=True), keys), offset, max(times)
+            ):
+                return [self.take(op, at) for at, op in enumerate(ops, offset)]
+        origin, last = ops[0].origin, self.last
+        numbers = [self.numbers.get(topic) or self.number(topic) for topic in topics]
+        for op, number, time in zip(ops, numbers, times, strict=True):
+            self._add(number, origin, op.sequence)
+            if time > last[number]:
+                last[number] = time
+        return numbers
+
+    def _add(self, number: int, origin: str, sequence: int) -> None:
+        by_origin = self.sequences[number]
+        if origin in by_origin:
+            by_origin[origin].append(sequence)
+        else:
+            by_origin[origin] = array("I", (sequence,))
 
     def drop(self, topic: str, vector: Vector) -> None:
         """APPLY dropped(topic, V): horizon[topic] := max(horizon, V)."""

@@ -104,10 +104,9 @@ class State:
 
     def _replay_run(self, origin: str, run: Sequence[tuple[Op, int, int]]) -> None:
         messages = [cast(Message, op) for op, _, _ in run]
-        topics = self.messages.take(messages, len(self.log))
-        self.log.add_run(
-            origin, [op.time for op in messages], topics, [place for _, place, _ in run], [length for _, _, length in run]
-        )
+        times = [op.time for op in messages]
+        topics = self.messages.take_run(messages, len(self.log), times)
+        self.log.add_run(origin, times, topics, [place for _, place, _ in run], [length for _, _, length in run])
 
     def takes(self, op: Op, staged: Mapping[str, int]) -> bool:
         """TAKE: only the next of its origin; a `began` first, and only when all that it names is held.
@@ -127,7 +126,7 @@ class State:
         kind = type(op)
         topic = 0
         if kind is Message:
-            (topic,) = self.messages.take((cast(Message, op),), len(self.log))
+            topic = self.messages.take(cast(Message, op), len(self.log))
             if topic and changes is not None:
                 changes.topics.add(cast(Message, op).topic)
         elif kind is Began:

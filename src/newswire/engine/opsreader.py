@@ -49,14 +49,17 @@ class Scan:
         for number in numbers:
             self._read_header(number)
         self._miss(numbers)
+        for number in numbers:
+            self.kept[number] = self._kept_length(number)
         done, total = 0, sum(path_of(self.directory, number).stat().st_size for number in numbers)
         for number in numbers:
-            data = _read_file(path_of(self.directory, number))
-            for found in self._records(data, number):
-                yield found
-                if progress is not None and found:
-                    progress(done + (found[-1][1] & 0xFFFFFFFF) + found[-1][2], total)
-            done += len(data)
+            with path_of(self.directory, number).open("rb", buffering=0) as file:
+                window = _Window(file.fileno())
+                for found in self._records(window, number):
+                    yield found
+                    if progress is not None and found:
+                        progress(done + (found[-1][1] & 0xFFFFFFFF) + found[-1][2], total)
+            done += len(window)
             if progress is not None:
                 progress(done, total)
 
@@ -80,18 +83,63 @@ class Scan:
             if self.named[number]:
                 self.damage.append(Damage(number, 0, self.named[number], "missing"))
 
-    def _records(self, data: bytes, number: int) -> Iterator[list[Found]]:
-        kept = self.named.get(number)
-        if kept is None:
-            kept = segment.kept_length(data, number)
-            if kept < len(data):
-                _log.warning("%s: a torn write of %d bytes at its end is ignored", name_of(number), len(data) - kept)
-        self.kept[number] = kept
-        self.torn_bytes += max(0, len(data) - kept)
+    def _kept_length(self, number: int) -> int:
+        """What counts of a segment. One that no header names is looked at as a whole, now, while memory is still empty."""
+        if number in self.named:
+            return self.named[number]
+        data = _read_file(path_of(self.directory, number))
+        kept = segment.kept_length(data, number)
+        if kept < len(data):
+            _log.warning("%s: a torn write of %d bytes at its end is ignored", name_of(number), len(data) - kept)
+        return kept
+
+    def _records(self, window: _Window, number: int) -> Iterator[list[Found]]:
+        kept = self.kept[number]
+        self.torn_bytes += max(0, len(window) - kept)
         known = len(self.damage)
-        yield from segment.records(data, number, kept, self._origins, self.damage)
+        yield from segment.records(window, number, kept, self._origins, self.damage)
         for one in self.damage[known:]:
             _log.error("%s: %d bytes at %d are damaged (%s)", name_of(number), one.length, one.offset, one.reason)
+
+
+class _Window:
+    """The bytes of a file, of which a few MiB are in memory (`segment.Bytes`): a start needs room for what it keeps only."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd, self._length = fd, os.fstat(fd).st_size
+        self._base, self._data = 0, b""
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, part: slice) -> bytes:
+        start, stop, _ = part.indices(self._length)
+        at = self._look(start, stop)
+        return self._data[at : at + stop - start]
+
+    def find(self, what: bytes, start: int, end: int) -> int:
+        """As of `bytes`, for one byte."""
+        while start < end:
+            stop = min(start + limits.SCAN_BYTES, end)
+            at = self._look(start, stop)
+            found = self._data.find(what, at, at + stop - start)
+            if found >= 0:
+                return found + self._base
+            start = stop
+        return -1
+
+    def rfind(self, what: bytes, start: int, end: int) -> int:
+        """As of `bytes`."""
+        at = self._look(start, end)
+        found = self._data.rfind(what, at, at + end - start)
+        return found + self._base if found >= 0 else -1
+
+    def _look(self, start: int, stop: int) -> int:
+        """Have these bytes in memory; where they start there."""
+        if start < self._base or stop > self._base + len(self._data):
+            self._data = b""  # before the next are read, so that never two are held
+            self._base, self._data = start, _pread(self._fd, max(stop - start, limits.SCAN_BYTES), start)
+        return start - self._base
 
 
 class Reader:

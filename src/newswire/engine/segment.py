@@ -42,7 +42,7 @@ import struct
 from binascii import unhexlify
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
-from typing import Final
+from typing import Final, Protocol
 from zlib import crc32
 
 import msgspec
@@ -150,6 +150,15 @@ def split_place(where: int) -> tuple[int, int]:
     return where >> 32, where & 0xFFFFFFFF
 
 
+class Bytes(Protocol):
+    """What is asked of a segment to read its records: `bytes`, or a file of which a part is in memory."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, part: slice, /) -> bytes: ...
+    def find(self, what: bytes, start: int, end: int, /) -> int: ...
+    def rfind(self, what: bytes, start: int, end: int, /) -> int: ...
+
+
 # -- what counts ------------------------------------------------------------------------------------------------
 
 
@@ -157,7 +166,7 @@ class OtherVersion(ValueError):
     """A segment of a format that this version can't read."""
 
 
-def read_header(data: bytes, number: int) -> tuple[Header | None, int]:
+def read_header(data: Bytes, number: int) -> tuple[Header | None, int]:
     """The header and its length, (None, 0) if it is bad. Raises OtherVersion."""
     end = data.find(b"\n", 0, limits.SEGMENT_HEADER_BYTES) + 1
     raw = body(data[: end - 1]) if end else None
@@ -218,7 +227,7 @@ def _batch_end(data: bytes, number: int, at: int) -> int:
 # -- what is in it ----------------------------------------------------------------------------------------------
 
 
-def records(data: bytes, number: int, kept: int, origins: set[str], damage: list[Damage]) -> Iterator[list[Found]]:
+def records(data: Bytes, number: int, kept: int, origins: set[str], damage: list[Damage]) -> Iterator[list[Found]]:
     """All good ops of the first `kept` bytes, in order, a list a chunk. Adds to `damage` what is not good.
 
     `origins` (grows) holds those that `ops.decode` accepted, in any segment: a file has few, and millions of ops.
