@@ -4,18 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
-from tests.e2e.harness import Pair
+from tests.e2e.harness import Pair, WiredPair
+
+P = TypeVar("P", bound=Pair)
 
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[Pair]:
     """Both brokers, ready."""
-    made = Pair(tmp_path)
+    yield from started(Pair(tmp_path))
+
+
+@pytest.fixture
+def wired(tmp_path: Path) -> Iterator[WiredPair]:
+    """Both brokers, ready, and the wires between them."""
+    yield from started(WiredPair(tmp_path))
+
+
+def started(made: P) -> Iterator[P]:
+    """Start a pair, and end it whatever happens."""
     try:
-        yield made.start()
+        made.start()
+        yield made
     finally:
         made.end()
         for broker in made.brokers:

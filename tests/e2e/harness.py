@@ -13,7 +13,9 @@ import re
 import select
 import shlex
 import signal
+import socket
 import subprocess
+import threading
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -54,6 +56,134 @@ class Pair:
     def living(self) -> list[Broker]:
         """Those that have a process, primary first."""
         return [b for b in self.brokers if b.process is not None]
+
+
+class Traced(Broker):
+    """A broker behind strace, which can write its system calls down (`watch`) or break some of them (`inject`)."""
+
+    inject = ""
+
+    def command(self) -> list[str]:
+        """Behind strace, which ends with it, and with its exit code."""
+        words = ["strace", "-f", "-qq", "-o", str(self.home / f"{self.id}.trace")]
+        if self.inject:
+            words += ["-e", f"trace={self.inject.partition(':')[0]}", "-e", f"inject={self.inject}"]
+        return [*words, *super().command()]
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the broker itself."""
+        assert self.process is not None
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(child), number)
+
+    def kill9(self) -> None:
+        """The broker first: it would outlive strace."""
+        if self.process is not None and self.process.poll() is None:
+            self.signal(signal.SIGKILL)
+        super().kill9()
+
+    def wait(self, seconds: float = 30.0) -> int:
+        """Wait until it has ended by itself; its exit code."""
+        assert self.process is not None
+        process, self.process = self.process, None
+        return process.wait(seconds)
+
+    def calls(self) -> set[str]:
+        """The names of the calls that were traced."""
+        text = (self.home / f"{self.id}.trace").read_text()
+        return set(re.findall(r"^\d+ +([a-z_][a-z0-9_]*)\(", text, re.MULTILINE))
+
+
+class Wire(threading.Thread):
+    """A TCP relay in front of a broker: others reach it through this, so what they hear of it can be cut.
+
+    `cut("refuse")`: connections are closed, as by a machine that is there without a broker. `cut("silence")`: bytes go
+    nowhere, as through a cut cable.
+    """
+
+    def __init__(self, port: int) -> None:
+        super().__init__(name=f"wire to {port}", daemon=True)
+        self._to = ("127.0.0.1", port)
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._server.getsockname()[1]}"
+        self._mode = "pass"
+        self._open: list[socket.socket] = []
+        self._lock = threading.Lock()
+        self.start()
+
+    def cut(self, mode: str) -> None:
+        """From now on nothing gets through, on open connections too."""
+        self._mode = mode
+        if mode == "refuse":
+            self._close_all()
+
+    def mend(self) -> None:
+        """Let all through again. What stood in silence is closed: its bytes are lost."""
+        self._mode = "pass"
+        self._close_all()
+
+    def close(self) -> None:
+        """End it."""
+        self._mode = "refuse"
+        self._server.close()
+        self._close_all()
+
+    def run(self) -> None:
+        """Accept."""
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._server.accept()
+                if self._mode == "refuse":
+                    near.close()
+                else:
+                    threading.Thread(target=self._relay, args=(near,), daemon=True).start()
+
+    def _relay(self, near: socket.socket) -> None:
+        try:
+            far = socket.create_connection(self._to, 5.0)
+        except OSError:
+            near.close()
+            return
+        with self._lock:
+            self._open += [near, far]
+        threading.Thread(target=self._pump, args=(far, near), daemon=True).start()
+        self._pump(near, far)
+
+    def _pump(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while received := source.recv(65_536):
+                if self._mode == "pass":
+                    target.sendall(received)
+        for sock in (source, target):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def _close_all(self) -> None:
+        with self._lock:
+            sockets, self._open = self._open, []
+        for sock in sockets:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+
+class WiredPair(Pair):
+    """A pair in which each broker is reached by the other through a wire; clients reach both directly."""
+
+    def __init__(self, home: Path, *options: str) -> None:
+        super().__init__(home, *options)
+        self.to_first, self.to_second = Wire(self.first.port), Wire(self.second.port)
+        self.wires = (self.to_first, self.to_second)
+        self.first.peers, self.second.peers = [self.to_second.address], [self.to_first.address]
+        for broker, wire in zip(self.brokers, self.wires, strict=True):
+            broker.options += ["--advertise", wire.address]
+
+    def end(self) -> None:
+        """Kill the brokers, end the wires."""
+        super().end()
+        for wire in self.wires:
+            wire.close()
 
 
 class Terminal:

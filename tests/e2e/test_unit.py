@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import signal
@@ -12,28 +11,9 @@ from pathlib import Path
 import pytest
 
 from brokers import Broker, Stream, free_ports, post, wait_in_sync
+from tests.e2e.harness import Traced
 
 UNIT = Path(__file__).resolve().parent.parent.parent / "deploy" / "newswire.service"
-
-
-class Traced(Broker):
-    """A broker whose system calls are written down."""
-
-    def command(self) -> list[str]:
-        """Behind strace, which ends with it."""
-        return ["strace", "-f", "-qq", "-o", str(self.home / "trace"), *super().command()]
-
-    def end_in_order(self) -> int:
-        """SIGTERM to the broker, not to strace; its exit code."""
-        assert self.process is not None
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        for child in children:
-            os.kill(int(child), signal.SIGTERM)
-        return self.process.wait(30)
-
-    def calls(self) -> set[str]:
-        """The names of the calls that it made."""
-        return set(re.findall(r"^\d+ +([a-z_][a-z0-9_]*)\(", (self.home / "trace").read_text(), re.MULTILINE))
 
 
 def names(group: str) -> set[str]:
@@ -71,7 +51,8 @@ def test_the_filter_lets_a_broker_work(tmp_path: Path) -> None:
         with Stream("Alice", [traced.address]) as alice:
             post(traced.address, "/publish", topic="news", data="Hello")
             alice.wait_texts("Hello")
-        assert traced.end_in_order() == 0
+        traced.signal(signal.SIGTERM)
+        assert traced.wait() == 0
         assert {"fdatasync", "pwrite64", "accept4"} & traced.calls()  # it was traced at all
         assert traced.calls() - allowed() == set()
     finally:
