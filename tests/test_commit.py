@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import pytest
 
 from newswire.core import limits
-from newswire.core.broker import Broker, Identity
+from newswire.core.broker import Broker
+from newswire.core.cluster import Identity
 from newswire.core.events import Answer, Connect, Disconnect, Done, Exit, Now, Reply, Send, Submitted, Tick, Wake
 from newswire.core.members import Row
 from newswire.core.requests import Publish, Subscribe

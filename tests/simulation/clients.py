@@ -15,6 +15,7 @@ from newswire.core.members import Row
 from newswire.core.ops import Message
 from newswire.core.reading import Gap
 from newswire.core.requests import Acknowledge, Publish, Request, Subscribe, Unsubscribe
+from newswire.core.topics import matches
 from newswire.errors import FewerCopies, NewswireError, NotFound, NotStored, Unknown
 from tests.simulation.machine import Call, Machine, Outlet
 from tests.simulation.truth import Ledger, Registration, Text
@@ -138,6 +139,11 @@ class User(Client):
         """Now and then change a subscription."""
         for desk in self.desks:
             desk.step()
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether two of the patterns match the same topic."""
+        return any(sum(matches(desk.pattern, topic) for desk in self.desks) > 1 for topic in TOPICS)
 
     @property
     def idle(self) -> bool:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from newswire.core import events, limits
-from newswire.core.broker import Broker, Identity
+from newswire.core.broker import Broker
+from newswire.core.cluster import Identity
 from newswire.core.event_id import EventId
 from newswire.core.events import Answered, Done, Event, Failed, Header, Now, Received, Reply, Stored, Submitted, Tick
 from newswire.core.follow import Due, plan
@@ -271,7 +272,7 @@ class Machine:
             self.world.after(0.05, self._synced, run)
             return
         self._written = 0
-        if self.full and self.broker.began and self.world.chance(0.3):
+        if self.full and self.broker.cluster.began and self.world.chance(0.3):
             self.ledger.unstored(self, [op for _, op in self.disk.records[self.disk.synced :]])
             self.disk.cut(self.disk.synced)
             self.world.faults["unstored"] += 1
@@ -405,7 +406,7 @@ class Machine:
     def open(self, session: Session, user: str, event_id: EventId | None) -> None:
         """`GET /stream`: OPEN, and ACK with the id that the client shows."""
         broker = self.broker
-        if broker is None or not broker.began or not broker.serves or self.paused:
+        if broker is None or not broker.cluster.began or not broker.serves or self.paused:
             session.refused()
             return
         outlet = Outlet(self, session, user, event_id)

@@ -19,6 +19,8 @@ from newswire.core.event_id import EventId
 from newswire.core.events import Answer, Now, Received
 from newswire.core.intake import Decided, Intake
 from newswire.core.ops import Acknowledged, Began, Op, Subscribed, Unsubscribed
+from newswire.core.peering import Peering
+from newswire.core.receipts import Receipts
 from newswire.core.replication import Peer
 from newswire.core.requests import Acknowledge, Request, Subscribe
 from newswire.core.state import State
@@ -43,20 +45,20 @@ def no_sync() -> list[Patch]:
 
 def answer_before_sync() -> list[Patch]:
     """A peer is answered before what it pushed is synced."""
-    received = Broker._received
+    received = Peering.received
 
-    def hasty(broker: Broker, event: Received, now: Now) -> None:
-        received(broker, event, now)
-        held = broker.intake._held
-        for token, header in broker._to_answer:
-            answer = broker._header(header.number, full=True)
+    def hasty(peering: Peering, event: Received, now: Now) -> None:
+        received(peering, event, now)
+        held = peering._cluster.intake._held
+        for token, header in peering._to_answer:
+            answer = peering._header(header.number, full=True)
             assert answer.full is not None
             answer.vector.update(held)  # type: ignore[attr-defined]
             answer.full.update(held)  # type: ignore[attr-defined]
-            broker._actions.append(Answer(token, answer, []))
-        broker._to_answer = []
+            peering._cluster.actions.append(Answer(token, answer, []))
+        peering._to_answer = []
 
-    return [(Broker, "_received", hasty)]
+    return [(Peering, "received", hasty)]
 
 
 def constant_origin() -> list[Patch]:
@@ -68,7 +70,7 @@ def constant_origin() -> list[Patch]:
             return begin(broker, now)
         with patch.object(Intake, "stamp", lambda *_: None):
             actions = begin(broker, now)
-        broker.began = True
+        broker.cluster.began = True
         return actions
 
     return [(Machine, "mint", lambda machine: f"{machine.id}-r0"), (Broker, "begin", go_on)]
@@ -163,13 +165,13 @@ def copies_after_timeout() -> list[Patch]:
 
 def receipt_without_peers() -> list[Patch]:
     """A receipt counts peers that are in sync without waiting for their answer."""
-    settle = Broker._settle
+    settle = Receipts.settle
 
-    def early(broker: Broker, now: Now) -> None:
-        with patch("newswire.core.broker.holds_all", lambda full, vector: True):
-            settle(broker, now)
+    def early(receipts: Receipts, now: Now) -> None:
+        with patch("newswire.core.receipts.holds_all", lambda full, vector: True):
+            settle(receipts, now)
 
-    return [(Broker, "_settle", early)]
+    return [(Receipts, "settle", early)]
 
 
 def wall_clock_decides() -> list[Patch]:

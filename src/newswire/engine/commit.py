@@ -243,7 +243,7 @@ class CommitThread:
             return []
         self._disk_due = now + _DISK_SECONDS
         writable = self._free_bytes() > limits.DISK_RESERVE_BYTES
-        if writable == self.rounds.broker.writable:
+        if writable == self.rounds.broker.cluster.writable:
             return []
         log.warning("the disk %s", "has room again" if writable else "is full: publishing is refused, streams go on")
         return [Writable(writable)]

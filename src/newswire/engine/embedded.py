@@ -17,7 +17,8 @@ import msgspec
 
 from newswire.config import Settings
 from newswire.core import limits
-from newswire.core.broker import Broker, Identity
+from newswire.core.broker import Broker
+from newswire.core.cluster import Identity
 from newswire.core.events import (
     Answer,
     Connect,
@@ -105,7 +106,7 @@ class EmbeddedEngine:
             subscriptions_per_user=settings.subscriptions_per_user,
         )
         broker = Broker(identity, self._state, cluster or secrets.token_hex(16), settled=settled)
-        broker.damage = len(self._opsfile.damage)
+        broker.cluster.damage = len(self._opsfile.damage)
         self._passport = Passport(settings.secrets, identity)
         self._rounds = Rounds(broker, self._opsfile, self, _now)
         self._commit = CommitThread(self._rounds, self._opsfile.free_bytes, self._on_fatal)

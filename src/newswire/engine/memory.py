@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from newswire.core import ops
-from newswire.core.broker import Broker, Identity
+from newswire.core.broker import Broker
+from newswire.core.cluster import Identity
 from newswire.core.events import (
     Answer,
     Answered,

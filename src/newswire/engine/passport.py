@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from newswire.core.broker import Identity
+from newswire.core.cluster import Identity
 from newswire.core.events import Header
 from newswire.engine import exchange, signing
 from newswire.errors import BadRequest

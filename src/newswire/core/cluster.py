@@ -1,0 +1,73 @@
+"""What a broker knows of itself and of the others: the data that peering, membership, receipts and the roster share.
+
+Owned by the broker core; each of those changes its own part of it. Actions gather in `actions` until the step ends.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from newswire.core import limits
+from newswire.core.events import Action, Connect, Disconnect, Done, Now, Reply
+from newswire.core.intake import Intake
+from newswire.core.members import Row
+from newswire.core.replication import Peer
+from newswire.core.state import State
+from newswire.errors import NewswireError
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Who this broker is in this run. `origin` is minted by the shell at every start and never continued (H1)."""
+
+    id: str
+    address: str
+    origin: str
+    primary: bool = False
+    peers: tuple[str, ...] = ()
+    heartbeat: float = limits.HEARTBEAT_SECONDS
+    retention_seconds: float = limits.RETENTION_SECONDS
+    retention_messages: int = limits.RETENTION_MESSAGES
+    subscriptions_per_user: int = limits.SUBSCRIPTIONS_PER_USER
+
+
+class Cluster:
+    """See above. `id`: of the cluster; `settled`: fixed for good, since more than `began` ops are held."""
+
+    def __init__(self, identity: Identity, state: State, id: str, *, settled: bool) -> None:
+        self.identity, self.state, self.id, self.settled = identity, state, id, settled
+        self.intake = Intake(state, identity.origin, identity.subscriptions_per_user)
+        self.peers: dict[str, Peer] = {}  # by address
+        self.catching_up: set[str] = set()  # addresses of peers that may know more and have not handed it over
+        self.own_addresses = {identity.address}
+        self.began = False  # this run's `began` is on disk
+        self.writable = True  # the disk has room
+        self.leaving = False  # an operator asked this broker to leave
+        self.damage = 0  # places in which the shell found the ops file damaged
+        self.actions: list[Action] = []
+
+    def in_sync(self) -> dict[str, Peer]:
+        """The peers whose copies count, by broker id: members (all, while nobody is one) that are in sync."""
+        members = self.state.members
+        anybody = members.anybody()
+        return {
+            peer.id: peer
+            for peer in self.peers.values()
+            if peer.in_sync and peer.id != self.identity.id and (not anybody or peer.id in members)
+        }
+
+    def connect(self, address: str, now: Now) -> Peer:
+        """Open a link; its first push is due at once."""
+        peer = self.peers[address] = Peer(address, now.clock)
+        self.actions.append(Connect(address))
+        return peer
+
+    def disconnect(self, peer: Peer) -> None:
+        """Close a link."""
+        del self.peers[peer.address]
+        self.catching_up.discard(peer.address)
+        self.actions.append(Disconnect(peer.address))
+
+    def reply(self, token: object | None, result: Done | Row | NewswireError) -> None:
+        """Tell whoever waits under `token`, if somebody does."""
+        if token is not None:
+            self.actions.append(Reply(token, result))

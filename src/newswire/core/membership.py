@@ -1,0 +1,124 @@
+"""Brokers join and leave at run time, by `joined` and `left` ops that tell all others (DESIGN 4, LEAVE, REMOVE, ADD)."""
+
+from __future__ import annotations
+
+from newswire.core import limits, roster
+from newswire.core.cluster import Cluster
+from newswire.core.events import Join, Leave, Now
+from newswire.core.intake import Decided
+from newswire.core.ops import Joined, Left, Op
+from newswire.core.receipts import Receipts, Waiting
+from newswire.core.replication import Peer, holds_all_of
+from newswire.errors import BadRequest, NewswireError, NotFound, Refused
+
+
+class Membership:
+    """Turns an operator's wish, or a first meeting, into ops, and keeps a link to every broker that ever joined."""
+
+    def __init__(self, cluster: Cluster, receipts: Receipts) -> None:
+        self._cluster, self._receipts = cluster, receipts
+        self._me, self._members = cluster.identity, cluster.state.members
+
+    # -- operators ----------------------------------------------------------------------------------------------
+
+    def join(self, event: Join, now: Now) -> None:
+        """ADD: say hello to the broker first; what it answers decides (`met`, `refused`)."""
+        cluster, address = self._cluster, event.address
+        if address in cluster.own_addresses:
+            self._join_again(event, now)
+            return
+        if address not in cluster.peers and len(cluster.peers) >= limits.PEERS_COUNT:
+            detail = f"{limits.PEERS_COUNT} peers are the most: remove one first"
+            cluster.reply(event.token, Refused(detail, code="too-many"))
+            return
+        peer = cluster.peers.get(address) or cluster.connect(address, now)
+        peer.joins.append((event.token, event.until))
+        peer.next_at = now.clock
+
+    def leave(self, event: Leave, now: Now) -> None:
+        """REMOVE, or LEAVE where it is this broker."""
+        broker = roster.resolve(self._cluster, event.broker)
+        if broker is None:
+            detail = f"no member {event.broker}: GET /list_replicas lists the brokers there are"
+            self._cluster.reply(event.token, NotFound(detail, code="no-broker"))
+            return
+        if broker == self._me.id:
+            if not self._cluster.in_sync():
+                detail = "no other broker is in sync, so this one may not leave: its messages would be nowhere else"
+                self._cluster.reply(event.token, Refused(detail, code="last-broker"))
+                return
+            self._cluster.leaving = True
+        op = self._cluster.intake.stamp(Left("", 0, 0, broker, self._members.ids(broker)), now.wall)
+        self._receipts.wait(Waiting(event.token, _only(op), row_of=broker))
+
+    # -- what links find ----------------------------------------------------------------------------------------
+
+    def met(self, peer: Peer, now: Now) -> None:
+        """A peer answered: whoever waits for it to join gets it."""
+        joins, peer.joins = peer.joins, []
+        for token, until in joins:
+            self._add(peer, token, until, now)
+
+    def refused(self, peer: Peer, error: NewswireError) -> None:
+        """A peer cannot join, for this reason; a link that only this needed is closed."""
+        joins, peer.joins = peer.joins, []
+        for token, _ in joins:
+            self._cluster.reply(token, error)
+        if joins and peer.address not in self.wanted_links():
+            self._cluster.disconnect(peer)
+
+    def introduce(self, now: Now) -> None:
+        """Become a member: once a peer has been met, if this broker never was one, or where its address changed."""
+        cluster, me, members = self._cluster, self._me, self._members
+        if cluster.leaving or not cluster.began or not cluster.writable or cluster.catching_up or cluster.intake.staged:
+            return
+        moved = me.id in members and members.addresses[me.id] != me.address
+        met = any(peer.in_sync and holds_all_of(cluster.state, peer.holds or {}) for peer in cluster.peers.values())
+        if moved or (met and not members.ever(me.id)):
+            self._stamp(me.id, me.address, now)
+
+    # -- links --------------------------------------------------------------------------------------------------
+
+    def wanted_links(self) -> list[str]:
+        """Where to push to: peers as configured, and every broker that ever joined, at its last address."""
+        joined = (address for broker, address in self._members.addresses.items() if broker != self._me.id)
+        addresses = dict.fromkeys((*self._me.peers, *joined))
+        return [address for address in addresses if address not in self._cluster.own_addresses]
+
+    def arrange_links(self, now: Now) -> None:
+        """Open links to brokers that joined, close those to addresses that nobody has any more."""
+        wanted = self.wanted_links()
+        for address in wanted:
+            if address not in self._cluster.peers:
+                self._cluster.connect(address, now)
+        for peer in list(self._cluster.peers.values()):
+            if peer.address not in wanted and not peer.joins:
+                self._cluster.disconnect(peer)
+
+    # -- ops ----------------------------------------------------------------------------------------------------
+
+    def _join_again(self, event: Join, now: Now) -> None:
+        """This very broker is to be added: back, if it was removed."""
+        if self._me.id in self._members or not self._members.anybody():
+            detail = "this address is the broker's own: name another one"
+            self._cluster.reply(event.token, BadRequest(detail, code="bad-address"))
+            return
+        op = self._stamp(self._me.id, self._me.address, now)
+        self._receipts.wait(Waiting(event.token, _only(op), until=event.until, row_of=self._me.id))
+
+    def _add(self, peer: Peer, token: object, until: float, now: Now) -> None:
+        me, members = self._me, self._members
+        if peer.id in members and members.addresses[peer.id] == peer.address and me.id in members:
+            self._cluster.reply(token, roster.row_of(self._cluster, peer.id, now))
+            return
+        if not members.ever(me.id) or not members.anybody():  # while nobody is a member all serve; who is asked stays
+            self._stamp(me.id, me.address, now)
+        op = self._stamp(peer.id, peer.address, now)
+        self._receipts.wait(Waiting(token, _only(op), until=until, row_of=peer.id))
+
+    def _stamp(self, broker: str, address: str, now: Now) -> Op:
+        return self._cluster.intake.stamp(Joined("", 0, 0, broker, address, self._members.ids(broker)), now.wall)
+
+
+def _only(op: Op) -> Decided:
+    return Decided(op.id, op.id, {op.origin: op.sequence}, True)
