@@ -200,17 +200,19 @@ def primary_again(first: Broker, second: Broker) -> bool:
 
 def closing(first: Broker, second: Broker, head: str = "Both brokers go on running.") -> None:
     """Say what to open and type next."""
+    page = f"http://{first.address}/stream?username=Alice"
+    kill = f"kill -9 {pid_of(first)}"
     say(f"""
 {head} To go on:
 
-  open   http://{first.address}/stream?username=Alice    Alice's page (in a browser)
-         http://{first.address}/cluster                  the brokers
+  open   {page:<50} Alice's page, in a browser
   type   curl -d topic=Google -d 'data=Hello again' http://{first.address}/publish
          curl -N 'http://{first.address}/stream?username=Bob'
-         .venv/bin/newswire menu                               the same by menu
-         kill -9 {pid_of(first)}                                  the primary dies; publish at {second.address}, go on
-         scripts/demo                                          starts what is missing
-  end    scripts/demo --stop                                   logs: {HOME.name}/brokers/""")
+         {".venv/bin/newswire status":<50} who is there
+         {".venv/bin/newswire menu":<50} all of it by menu
+         {kill:<50} the primary dies: publish at {second.address}, and go on
+         {"scripts/demo":<50} starts what is missing
+  end    {"scripts/demo --stop":<50} (logs: {HOME.name}/brokers/)""")
 
 
 # -- output -------------------------------------------------------------------------------------------------------
