@@ -236,10 +236,17 @@ class Machine:
             for event in gathered:
                 if event is not TICKED:
                     self.world.steps += 1
+                if isinstance(event, Answered) and not event.header.code:
+                    self._hear(event.header)
                 self._do(broker.step(event, self.now()))
             if self._written or self.exited:
                 break
         self._after_round()
+
+    def _hear(self, header: Header) -> None:
+        """From here on the broker knows what the peer's disk held when this run of it began."""
+        other = next(machine for machine in self.by_address.values() if machine.id == header.broker)
+        self.heard[other.id] = max(self.heard.get(other.id, 0), other.run_of[header.origin])
 
     def _after_round(self) -> None:
         if self.exited:
@@ -339,8 +346,6 @@ class Machine:
         """The answer to a push arrives, perhaps too late."""
         if push.run == self.run and self._in_flight.get(push.address) == push.number:
             self._in_flight[push.address] = 0
-            if not header.code:
-                self.heard[other.id] = max(self.heard.get(other.id, 0), other.run_of[header.origin])
             self.hand_in(Answered(push.address, header, raws))
 
     def _fail(self, push: Push, detail: str) -> None:
