@@ -25,6 +25,7 @@ _SHARED: Final = {
     "/list_replicas": "GET",
     "/publish": "POST",
     "/subscribe": "POST",
+    "/unsubscribe": "POST",
     "/ack": "POST",
 }
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
