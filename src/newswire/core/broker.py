@@ -201,7 +201,7 @@ class Broker:
     # -- what every step ends with ------------------------------------------------------------------------------
 
     def _finish(self, now: Now) -> list[Action]:
-        self.peering.see_who_caught_up()
+        self.peering.look_around(now)
         self.membership.introduce(now)
         self._append()
         if not self.intake.staged:

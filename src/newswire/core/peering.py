@@ -86,8 +86,6 @@ class Peering:
         """Send what peers lack; not while something is staged: it can go along in a moment."""
         cluster = self._cluster
         for peer in cluster.peers.values():
-            if peer.is_late(now.clock):
-                peer.in_sync = False
             if cluster.began and not cluster.intake.staged and peer.is_due(cluster.state, now.clock):
                 rows = peer.rows(cluster.state)
                 number = peer.sending(cluster.state, rows, now.clock, cluster.identity.heartbeat)
@@ -120,9 +118,11 @@ class Peering:
         if peer is not None and peer.in_flight and event.number == peer.number:
             self._link_failed(peer, event.state, event.detail, now, _CODE_OF.get(event.state, "unreachable"))
 
-    def see_who_caught_up(self) -> None:
-        """Note which peers have handed over what they held when they were first met after the start."""
+    def look_around(self, now: Now) -> None:
+        """Note who is late and counts no more, and who has handed over what it held when first met after the start."""
         for peer in self._cluster.peers.values():
+            if peer.is_late(now.clock):
+                peer.in_sync = False
             if peer.target is not None and holds_all_of(self._cluster.state, peer.target):
                 peer.caught_up, peer.target = True, None
             if peer.caught_up and peer.in_sync:  # so that the first publish taken here has its second copy
