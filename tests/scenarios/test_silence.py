@@ -1,0 +1,64 @@
+"""A broker hangs (SIGSTOP): its connections stay, and it answers nobody. The other one serves, and both agree later."""
+
+from __future__ import annotations
+
+from brokers import UNREACHABLE, ask, until
+from newswire import Publisher
+from tests.e2e.harness import pause, resume
+from tests.scenarios.harness import Cluster, Ledger, Node, Reader
+
+
+def test_a_hung_broker_costs_the_other_one_time_out(pair: Cluster, ledger: Ledger) -> None:
+    first, second = pair.nodes
+    ledger.many(10, first, second, copies=2)
+    pause(second)
+    ledger.many(1, first, copies=1)  # within the time that one try has
+    until("it is shown as down", lambda: first.row("1002")["state"] == "down")
+    ledger.many(50, first, copies=1)
+    assert first.readiness()[0] == 200
+    resume(second)
+    ledger.check(first, second)
+    ledger.many(10, first, second, copies=2)
+
+
+def test_clients_move_from_a_hung_broker(pair: Cluster, ledger: Ledger) -> None:
+    """The library's publisher and subscriber were at the broker that hangs; nothing is lost or shown twice."""
+    first, second = pair.nodes
+    addresses = [node.address for node in pair.nodes]
+    with Reader("Alice", pair.nodes) as alice:
+        ledger.many(10, first, copies=2)
+        alice.check(ledger)
+        pause(first)
+        receipt = Publisher(addresses).publish("news", "from the library")
+        assert (receipt.broker, receipt.copies) == (second.address, 1)
+        ledger.many(10, second, copies=1)
+        alice.check(ledger)
+        until("what the library published has come", lambda: "from the library" in alice.texts)
+        resume(first)
+        ledger.check(first, second)
+        ledger.many(10, first, second, copies=2)
+        alice.check(ledger)
+
+
+def test_a_broker_that_hung_in_the_middle_of_a_push_kept_what_it_answered(pair: Cluster, ledger: Ledger) -> None:
+    first, second = pair.nodes
+    with ledger.load(first, second):
+        for node, other in ((second, first), (first, second), (second, first)):
+            ledger.wait_more(10)
+            pause(node)
+            ledger.wait_more(10)
+            assert not answers(node)
+            other.kill9()  # the only one that answered; the one that hangs wakes up alone
+            resume(node)
+            ledger.wait_more(10)
+            other.start()
+    ledger.check_copies(first, second)
+    ledger.check(first, second)
+
+
+def answers(node: Node) -> bool:
+    """Whether it answers at all."""
+    try:
+        return ask(node.address, "GET", "/livez", timeout=0.5).status == 200
+    except UNREACHABLE:
+        return False

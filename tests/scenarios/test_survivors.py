@@ -1,0 +1,79 @@
+"""One broker dies, the other goes on alone and dies; the first returns alone: stale, says so, and serves. Then they meet."""
+
+from __future__ import annotations
+
+from brokers import Stream, post
+from tests.scenarios.harness import Cluster, Ledger, Reader, held
+
+
+def test_a_stale_survivor(pair: Cluster, ledger: Ledger) -> None:
+    first, second = pair.nodes
+    with Reader("Alice", pair.nodes) as alice:
+        ledger.many(10, first, second, copies=2)
+        alice.check(ledger)
+        second.kill9()
+        ledger.many(10, first, copies=1)
+        late = ledger.texts()
+        alice.check(ledger)
+        first.kill9()
+
+        second.start()
+        second.wait_degraded("may be stale", first.address)
+        ledger.many(10, second, copies=1)
+        alice.check(ledger)
+        assert not late <= set(held(second).values())
+
+        first.start()
+        second.wait_whole()
+        ledger.check(first, second)
+        ledger.many(5, first, second, copies=2)
+        alice.check(ledger)
+
+
+def test_messages_that_come_late_are_delivered_although_the_cursor_is_ahead(pair: Cluster, ledger: Ledger) -> None:
+    """A subscriber who only knows the stale survivor gets what the other one held, when that returns."""
+    first, second = pair.nodes
+    post(first.address, "/subscribe", username="Bob", topic=">")
+    with Stream("Bob", [second.address]) as bob:
+        second.kill9()
+        ledger.many(10, first, copies=1)
+        first.kill9()
+        second.start()
+        bob.wait_open()
+        ledger.many(10, second, copies=1)
+        bob.wait_texts(*(entry.text for entry in ledger.entries[10:]))
+        first.start()
+        bob.wait_texts(*ledger.texts())
+    ledger.check(first, second)
+
+
+def test_both_are_killed_at_once_under_load(pair: Cluster, ledger: Ledger) -> None:
+    first, second = pair.nodes
+    with ledger.load(first, second):
+        for alone in (first, second):
+            ledger.wait_more(20)
+            for node in pair.nodes:
+                node.kill9()
+            ledger.check_copies(first, second)
+            alone.start()
+            alone.wait_degraded("may be stale")
+            ledger.wait_more(20)
+            alone.kill9()  # now the other one alone, then both
+            other = second if alone is first else first
+            other.start()
+            ledger.wait_more(20)
+            alone.start()
+    ledger.check(first, second)
+
+
+def test_brokers_take_turns_and_never_meet_until_the_end(pair: Cluster, ledger: Ledger) -> None:
+    """Each run adds an origin that the other has never heard of."""
+    first, second = pair.nodes
+    for node in pair.nodes:
+        node.kill9()
+    for node in (first, second) * 3:
+        node.start()
+        ledger.many(3, node, copies=1)
+        node.kill9()
+    pair.start()
+    ledger.check(first, second)
