@@ -170,13 +170,21 @@ function say(kind, text, detail = "") {
 
 function sayOpen(broker) {
   lostSince = null;
+  if ($("said").textContent === reason) tell("");
   if (serving === home) say("live", `live at broker ${broker}`);
   else say("moved", `moved to broker ${broker}`, `${home} does not answer; this page goes back by itself`);
 }
 
-function sayLost(since, detail = "") {
+let reason = "";                 // what a broker said instead of opening a stream
+
+function sayLost(since, why = "") {
   lostSince ??= since;
-  const shown = () => { if (lostSince) say("silent", `silent since ${clock(lostSince)}, trying again`, detail); };
+  if (why) reason = why;
+  const shown = () => {
+    if (!lostSince) return;
+    say("silent", `silent since ${clock(lostSince)}, trying again`);
+    if (why && $("said").textContent !== why) tell(why, true);
+  };
   if (Date.now() - lostSince >= GRACE_MS) shown();
   else setTimeout(() => { if (Date.now() - lostSince >= GRACE_MS) shown(); }, GRACE_MS);
 }
@@ -201,7 +209,8 @@ async function keepStreaming() {
     else failures.set(address, (failures.get(address) ?? 0) + 1);
     const backOff = BACK_OFF_MS[Math.min(failures.get(address) ?? 0, BACK_OFF_MS.length - 1)] * (0.75 + Math.random() / 2);
     due.set(address, Date.now() + Math.max(backOff, end.retry ?? 0));
-    if (end.to) moveTo(end.to);
+    if (end.to) preferred = brokers.includes(end.to) ? end.to : preferred;
+    if (!end.opened || end.to) emigrate(end.to);
     sayLost(end.silent ? new Date(lastByte) : new Date(), end.why);
     if (end.why) await loadSubscriptions().catch(() => {});   // perhaps because no subscription is left
   }
@@ -264,11 +273,36 @@ function receive(event, address, end) {
   else if (event.name === "message") enqueue({ message: said, eventId: event.id });
 }
 
-/** The broker leaves and names another. One that joined after this page was opened may be reached by its own page only. */
-function moveTo(address) {
-  if (brokers.includes(address)) preferred = address;
-  else if (address === page.address) preferred = home;
-  else if (/^[\w.:[\]-]+$/.test(address)) location.assign(url(address, "/stream", { username: user }));
+let emigrating = false;
+
+/** When this page's broker has left the cluster, the others take nothing from its pages: go on at a page of one of them. */
+async function emigrate(named) {
+  if (emigrating) return;
+  emigrating = true;
+  try {
+    const to = await welcoming(named);
+    if (!to) return;
+    if ($("publish").elements.data.value) tell(`${home} has left. When the message field is empty, this page goes on at ${to}.`, true);
+    else location.assign(url(to, "/stream", { username: user }));
+  } finally { emigrating = false; }
+}
+
+/** The broker whose own page serves where this one may not any more; "" while this one may. */
+async function welcoming(named) {
+  if (named && !brokers.includes(named) && named !== page.address && /^[\w.:[\]-]+$/.test(named)) return named;   // joined since
+  for (const address of brokers.filter((other) => other !== home)) {
+    try {
+      await ask(address, "/list_replicas", {});
+      return "";
+    } catch (error) {
+      if (error.name !== "TypeError") continue;               // what a browser says of an origin that is refused,
+    }
+    try {                                                     // and of a broker that does not answer
+      await fetch(url(address, "/livez"), { mode: "no-cors", signal: AbortSignal.timeout(ASK_MS) });
+      return address;
+    } catch { /* that it was */ }
+  }
+  return "";
 }
 
 /** A page that moved goes home when its own broker is back and has caught up; ever slower when that does not last. */
@@ -310,7 +344,10 @@ async function acknowledge() {
       await pause(ACK_MS);
     } catch (error) {
       if (error.final) acknowledged = id;                     // not registered any more, say
-      else await pause(HOME_MS);                              // or the next stream says it, by where it starts
+      else {
+        emigrate();
+        await pause(HOME_MS);                                 // or the next stream says it, by where it starts
+      }
     }
   }
   acknowledging = false;
@@ -385,13 +422,13 @@ function take(message, attended) {
   if (undelivered > 0 || !(attended && passes(record))) markFresh(record);
   if (undelivered > 0) undelivered--;
   record.epoch = epoch;
-  if (here) redraw = true;
+  if (here || gaps.length) redraw = true;
   else if (last && !last.streamed && last.at > record.at) sorting = true;   // older than what history brought
   if (here && gaps.length) {                                  // these stand before it
     news = news.filter((other) => !gaps.includes(other));
     news.splice(news.indexOf(record), 0, ...gaps);
-    for (const gap of gaps) gap.at = record.at;
   }
+  for (const gap of gaps) Object.assign(gap, { at: record.at, epoch });
   gaps = [];
   return here ? null : record;
 }
@@ -864,6 +901,7 @@ async function publish(event) {
     if (form.elements.data.value === data) form.elements.data.value = "";
     if (!listed.has(topic)) loadTopicsSoon();
   } catch (error) {
+    if (error.unreachable) emigrate();
     tell(error.unreachable ? "No broker answers. Publish again in a moment: it is stored once." : error.message, true);
   } finally {
     publishing = false;

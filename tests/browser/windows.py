@@ -1,0 +1,85 @@
+"""Windows of the feed page, and a hand that publishes beside them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from brokers import until
+from tests.e2e.harness import OverHttp
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+SECONDS = 30
+
+
+class Window:
+    """A page of one user, and what it shows."""
+
+    def __init__(self, page: Page, address: str, user: str) -> None:
+        self.page = page
+        self.page.set_default_timeout(SECONDS * 1000)
+        self.errors: list[str] = []  # what the script threw
+        self.complaints: list[str] = []  # what the console shows in red
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
+        self.page.goto(f"http://{address}/stream?username={user}")
+
+    def texts(self) -> list[str]:
+        """The texts shown, in order."""
+        return list(self.page.evaluate("[...document.querySelectorAll('article p')].map(p => p.textContent)"))
+
+    def shows(self, *texts: str) -> None:
+        """Wait until exactly these are shown, in this order, each once."""
+        until(f"the page shows {texts}", lambda: self.texts() == list(texts), SECONDS)
+
+    def says(self, state: str) -> None:
+        """Wait for a state of the connection."""
+        self.has("#state", state)
+
+    def has(self, selector: str, text: str) -> None:
+        """Wait until the element that `selector` names holds `text`."""
+        from playwright.sync_api import expect
+
+        expect(self.page.locator(selector)).to_contain_text(text, timeout=SECONDS * 1000)
+
+    def focused(self) -> str:
+        """The name or text of what has the focus."""
+        return str(self.page.evaluate("(e => e.getAttribute('aria-label') ?? e.innerText.trim())(document.activeElement)"))
+
+    def tab_to(self, name: str) -> None:
+        """Press Tab until what is named has the focus, as one who has no mouse."""
+        for _ in range(40):
+            self.page.keyboard.press("Tab")
+            if self.focused() == name:
+                return
+        raise AssertionError(f"no way to {name!r} by keyboard")
+
+
+class Desk:
+    """Where windows are opened."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self.windows: list[Window] = []
+
+    def open(self, address: str, user: str, width: int = 1280, height: int = 800) -> Window:
+        """Open the page of `user` at a broker, in a window of its own."""
+        page = self._browser.new_page(viewport={"width": width, "height": height})
+        self.windows.append(Window(page, address, user))
+        return self.windows[-1]
+
+    def clear(self) -> None:
+        """Close all windows."""
+        for window in self.windows:
+            window.page.close()
+
+
+class Hand(OverHttp):
+    """Publishes and subscribes by plain requests."""
+
+    def publish(self, topic: str, data: str) -> str:
+        """Publish; the address that took it. How many copies there are is not the matter of these tests."""
+        address, answer = self._post("/publish", topic=topic, data=data)
+        assert answer.json()["copies"] >= 1
+        return address
