@@ -85,17 +85,19 @@ class Scan:
 
     def _kept_length(self, number: int) -> int:
         """What counts of a segment. One that no header names is looked at as a whole, now, while memory is still empty."""
+        path = path_of(self.directory, number)
         if number in self.named:
-            return self.named[number]
-        data = _read_file(path_of(self.directory, number))
-        kept = segment.kept_length(data, number)
-        if kept < len(data):
-            _log.warning("%s: a torn write of %d bytes at its end is ignored", name_of(number), len(data) - kept)
+            kept, length = self.named[number], path.stat().st_size
+        else:
+            data = _read_file(path)
+            kept, length = segment.kept_length(data, number), len(data)
+            if kept < length:
+                _log.warning("%s: a torn write of %d bytes at its end is ignored", name_of(number), length - kept)
+        self.torn_bytes += max(0, length - kept)  # now: a running broker goes on writing behind it
         return kept
 
     def _records(self, window: _Window, number: int) -> Iterator[list[Found]]:
         kept = self.kept[number]
-        self.torn_bytes += max(0, len(window) - kept)
         known = len(self.damage)
         yield from segment.records(window, number, kept, self._origins, self.damage)
         for one in self.damage[known:]:
