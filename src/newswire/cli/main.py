@@ -225,6 +225,41 @@ def status(**given: Any) -> int:
     return body.run(**given)
 
 
+@newswire.group(short_help="Check and print ops files.", invoke_without_command=True)
+@click.pass_context
+def opsfile(ctx: click.Context) -> None:
+    """Look at the ops files of brokers, which may be running: nothing is changed."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+        ctx.exit(exits.USAGE)
+
+
+_directory = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+
+
+@opsfile.command(short_help="Verify checksums, look for gaps.")
+@_directory
+@_json
+def check(directory: Path, as_json: bool) -> int:
+    """Verify the checksums of a broker's folder DIR, such as ops_logs/1001, and look for operations that are missing.
+
+    If DIR holds the folders of several brokers each is checked. Exit code 0: all are whole; 1: damaged, gaps, or unreadable.
+    """
+    from newswire.cli import opsfile as body
+
+    return body.check(directory, as_json_lines=as_json)
+
+
+@opsfile.command(short_help="Print operations as JSON lines.")
+@_directory
+@option("--op", "kind", help="Print this kind only, for example msg.")
+def show(directory: Path, kind: str | None) -> int:
+    """Print the operations in a broker's folder DIR, such as ops_logs/1001: as they are stored, one JSON object a line."""
+    from newswire.cli import opsfile as body
+
+    return body.show(directory, kind)
+
+
 def run(args: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; errors become one sentence on standard error."""
     try:
