@@ -126,16 +126,21 @@ class Intake:
         return op_id(log.names[log.origins[offset]], log.sequences[offset])
 
     def _subscribed(self, request: Subscribe) -> Subscribed:
-        """SUBSCRIBE: always an op, so that an unsubscribe taken elsewhere meanwhile does not win over this one."""
-        subscriptions = self.state.subscriptions
+        """SUBSCRIBE: always an op, so that an unsubscribe taken elsewhere meanwhile does not win over this one.
+
+        It replaces a sleeping one only where that owes nothing that the new one takes for delivered: an id made where
+        the awake one had ended already moved the cursor of that one alone.
+        """
+        subscriptions, covers = self.state.subscriptions, self.state.lineage.covers_all
         alive = subscriptions.alive_of(request.user)
         same = [sub for sub in alive if sub.pattern == request.pattern]
         awake = [sub for sub in same if subscriptions.is_awake(sub)]
         if awake:
+            since = subscriptions.cursor(awake[0])
             return Subscribed(
-                "", 0, 0, request.user, request.pattern, subscriptions.cursor(awake[0]),
+                "", 0, 0, request.user, request.pattern, since,
                 follows=tuple(sub.id for sub in awake),
-                replaces=tuple(sub.id for sub in same if sub not in awake),
+                replaces=tuple(sub.id for sub in same if sub not in awake and covers(subscriptions.cursor(sub), since)),
             )  # fmt: skip
         if len({sub.pattern for sub in alive}) >= self.subscriptions_per_user:
             raise Refused(

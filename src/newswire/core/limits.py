@@ -75,6 +75,7 @@ OPEN_SEGMENTS: Final = 64  # segments kept open for reading: 4 GiB of history
 READ_BYTES: Final = 1024 * 1024  # read from a segment in one go when records are close together
 SCAN_BYTES: Final = 2 * 1024 * 1024  # of a segment in memory while a start reads it
 READ_GAP_BYTES: Final = 4096  # between two records that are still read in one go: a page comes from the disk anyway
+TAIL_BYTES: Final = 8 * 1024 * 1024  # newest records kept as they were written, for peers: two pushes
 FRAME_CACHE_MESSAGES: Final = 10_000  # newest messages kept decoded for streams
 FRAME_CACHE_BYTES: Final = 16 * 1024 * 1024
 DISK_RESERVE_BYTES: Final = 16 * 1024 * 1024  # below this much free space writes are refused (507), cursors and streams go on

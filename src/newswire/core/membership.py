@@ -77,12 +77,18 @@ class Membership:
         if moved or (met and not members.ever(me.id)):
             self._stamp(me.id, me.address, now)
 
+    def fetch_from(self, address: str, now: Now) -> None:
+        """This broker holds nothing and has found a cluster that does: serve when the one at `address` has handed it over."""
+        self._cluster.catching_up.add(address)
+        if address not in self._cluster.peers:
+            self._cluster.connect(address, now)
+
     # -- links --------------------------------------------------------------------------------------------------
 
     def wanted_links(self) -> list[str]:
-        """Where to push to: peers as configured, and every broker that ever joined, at its last address."""
+        """Where to push to: peers as configured, every broker that ever joined, at its last address, and who is fetched from."""
         joined = (address for broker, address in self._members.addresses.items() if broker != self._me.id)
-        addresses = dict.fromkeys((*self._me.peers, *joined))
+        addresses = dict.fromkeys((*self._me.peers, *joined, *sorted(self._cluster.catching_up)))
         return [address for address in addresses if address not in self._cluster.own_addresses]
 
     def arrange_links(self, now: Now) -> None:

@@ -164,6 +164,8 @@ class Peering:
             return None
         if not cluster.settled and (header.settled or header.cluster < cluster.id):
             cluster.id = header.cluster
+            if header.settled:
+                self._membership.fetch_from(header.address, now)
             return None
         if not header.settled:
             return None  # it adopts ours from the answer

@@ -121,10 +121,14 @@ class MemoryEngine:
         primary: bool = False,
         network: MemoryNetwork | None = None,
         log: MemoryLog | None = None,
+        cluster: str = "memory",
         clock: Callable[[], Now] | None = None,
         **identity: Any,
     ) -> None:
-        """`log`: one that an earlier engine wrote, to go on from. `identity`: further fields of `core.broker.Identity`."""
+        """`log`: one that an earlier engine wrote, to go on from. `cluster`: its id, "" for one that has yet to find it.
+
+        `identity`: further fields of `core.cluster.Identity`.
+        """
         self.network = network or MemoryNetwork()
         self.log = log or MemoryLog()
         self.address = address or f"127.0.0.1:{5052 + len(self.network.engines) + 1}"
@@ -133,7 +137,7 @@ class MemoryEngine:
         state.replay([(ops.decode(raw), place, len(raw)) for place, raw in enumerate(self.log.raws)])
         origin = f"{broker_id}-m{next(self._runs)}"
         who = Identity(id=broker_id, address=self.address, origin=origin, primary=primary, peers=peers, **identity)
-        broker = Broker(who, state, "memory", settled=True)
+        broker = Broker(who, state, cluster or f"fresh-{origin}", settled=bool(cluster))
         self.rounds = Rounds(broker, self.log, self, clock or (lambda: Now(0.0, 1_700_000_000_000)))
         self.exited = False
         self.network.engines[self.address] = self

@@ -1,0 +1,277 @@
+"""The broker core among others: who serves when, who joins and leaves, whose copies count (DESIGN 4, 5, 6)."""
+
+from __future__ import annotations
+
+import pytest
+
+from newswire.core import limits
+from newswire.core.events import Failed, Now
+from newswire.core.requests import Publish, Subscribe
+from newswire.engine.memory import MemoryEngine, MemoryLog, MemoryNetwork
+from newswire.errors import BadRequest, NotFound, Refused, Unavailable
+
+ONE, TWO, THREE = "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"
+
+
+class Clock:
+    """Time for a whole network, in the test's hands."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> Now:
+        return Now(self.seconds, 1_700_000_000_000 + int(self.seconds * 1_000))
+
+
+class World:
+    """A network of brokers and its clock."""
+
+    def __init__(self) -> None:
+        self.network, self.clock = MemoryNetwork(), Clock()
+
+    def start(
+        self, broker: str, address: str, *peers: str, cluster: str = "memory", log: MemoryLog | None = None
+    ) -> MemoryEngine:
+        return MemoryEngine(
+            broker,
+            address=address,
+            peers=peers,
+            primary=broker == "1001",
+            network=self.network,
+            clock=self.clock,
+            cluster=cluster,
+            log=log,
+        )
+
+    def pass_time(self, seconds: float = 6.0) -> None:
+        """Let time pass at all brokers, in steps."""
+        for _ in range(round(seconds / 0.5)):
+            self.clock.seconds += 0.5
+            for engine in list(self.network.engines.values()):
+                engine.tick()
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def pair(world: World) -> tuple[MemoryEngine, MemoryEngine]:
+    one = world.start("1001", ONE, TWO)
+    other = world.start("1002", TWO, ONE)
+    world.pass_time()
+    return one, other
+
+
+def states(engine: MemoryEngine) -> dict[str, str]:
+    return {row.id: row.state for row in engine.describe().rows}
+
+
+def primary(engine: MemoryEngine) -> list[str]:
+    return [row.id for row in engine.describe().rows if row.is_primary]
+
+
+def messages(engine: MemoryEngine) -> int:
+    return engine.read(lambda state: sum(row.messages for row in state.topics()))
+
+
+def test_both_are_members_after_they_met(world: World) -> None:
+    one, other = pair(world)
+    for engine in (one, other):
+        assert states(engine) == {"1001": "up", "1002": "up"}
+        assert primary(engine) == ["1001"]
+        assert engine.read(lambda state: sorted(b for b, held in state.members.of.items() if held)) == ["1001", "1002"]
+    assert one.submit([Publish("news", "x")]).copies == 2
+
+
+def test_a_dead_primary_is_not_the_primary_and_pending_ops_reach_it_when_it_returns(world: World) -> None:
+    one, other = pair(world)
+    one.close()
+    world.pass_time()
+    assert states(other) == {"1001": "down", "1002": "up"}
+    assert primary(other) == ["1002"]
+    assert other.submit([Publish("news", "missed")]).copies == 1
+    back = world.start("1001", ONE, TWO, log=one.log)
+    assert back.describe().serves
+    assert messages(back) == 1, "it served nobody before it had this"
+    assert back.submit([Publish("news", "y")]).copies == 2
+    assert primary(other) == ["1001"]
+
+
+def test_a_returning_broker_does_not_serve_while_it_lacks_what_a_living_peer_holds(world: World) -> None:
+    one, other = pair(world)
+    one.close()
+    for number in range(limits.PUSH_OPS + 10):
+        other.submit([Publish("news", str(number))])
+    served: list[tuple[bool, int]] = []
+    run = MemoryNetwork.put
+
+    def put(network: MemoryNetwork, engine: MemoryEngine, event: object) -> None:
+        back = network.engines.get(ONE)
+        if back is not None and back is not one:
+            served.append((back.describe().serves, messages(back)))
+        run(network, engine, event)  # type: ignore[arg-type]  # as it came
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MemoryNetwork, "put", put)
+        world.start("1001", ONE, TWO, log=one.log)
+    assert {serves for serves, _ in served} == {False, True}
+    assert all(held == limits.PUSH_OPS + 10 for serves, held in served if serves)
+
+
+def test_a_partition_and_its_end(world: World) -> None:
+    one, other = pair(world)
+    world.network.cut(ONE, TWO)
+    assert one.submit([Publish("news", "a")]).copies == 1
+    assert other.submit([Publish("news", "b")]).copies == 1
+    assert not one.describe().all_in_sync, "the other may know users that this one does not"
+    world.network.mend(ONE, TWO)
+    world.pass_time()
+    assert messages(one) == messages(other) == 2
+    assert one.submit([Publish("news", "c")]).copies == 2
+    assert one.describe().all_in_sync
+
+
+def test_a_third_broker_is_added_at_run_time_and_told_to_all(world: World) -> None:
+    one, other = pair(world)
+    one.submit([Publish("news", str(number)) for number in range(5)])
+    third = world.start("1003", THREE, cluster="")
+    assert third.describe().serves, "alone it may be the first of a cluster"
+    row = one.join(THREE)
+    assert (row.id, row.ip) == ("1003", THREE)
+    world.pass_time()
+    for engine in (one, other, third):
+        assert states(engine) == {"1001": "up", "1002": "up", "1003": "up"}
+        assert messages(engine) == 5
+    assert other.submit([Publish("news", "x")]).copies == 3
+
+
+def test_an_empty_broker_that_finds_a_cluster_serves_only_when_it_has_everything(world: World) -> None:
+    one, _ = pair(world)
+    one.submit([Publish("news", str(number)) for number in range(10)])
+    third = world.start("1003", THREE, cluster="")
+    seen: list[bool] = []
+    third.on_wake(lambda woken: seen.append(woken.serves))
+    one.join(THREE)
+    assert seen[0] is False, "from the first push on it sends its clients away"
+    assert seen[-1] is True
+    assert messages(third) == 10
+
+
+def test_adding_what_is_there_or_cannot_be(world: World) -> None:
+    one, _ = pair(world)
+    before = len(one.log.raws)
+    assert one.join(TWO).id == "1002"
+    assert len(one.log.raws) == before, "it is a member: nothing to store"
+    with pytest.raises(BadRequest) as own:
+        one.join(ONE)
+    assert own.value.code == "bad-address"
+    with pytest.raises(Refused) as nobody:
+        one.join("127.0.0.1:9")
+    assert nobody.value.code == "unreachable"
+    assert "127.0.0.1:9" not in one.rounds.broker.cluster.peers, "no link stays behind"
+
+
+def test_a_foreign_cluster_is_refused_with_what_to_do(world: World) -> None:
+    one, _ = pair(world)
+    world.start("1003", THREE, cluster="elsewhere").submit([Publish("news", "theirs")])
+    with pytest.raises(Refused) as refused:
+        one.join(THREE)
+    assert refused.value.code == "other-cluster"
+    assert "empty ops directory" in refused.value.detail
+    assert messages(one) == 0
+
+
+def test_a_removed_broker_refuses_clients_hands_over_and_stays_out_until_it_is_added(world: World) -> None:
+    one, other = pair(world)
+    world.network.cut(ONE, TWO)
+    other.submit([Publish("news", "only at 1002")])
+    one.leave("1002")
+    world.network.mend(ONE, TWO)
+    world.pass_time()
+    assert messages(one) == 1, "what it held is not lost"
+    assert not other.describe().serves
+    assert "removed" in other.describe().why_not
+    with pytest.raises(Unavailable):
+        other.submit([Publish("news", "x")])
+    assert states(one) == {"1001": "up"}
+    assert one.submit([Publish("news", "y")]).copies == 1
+    other.close()
+    again = world.start("1002", TWO, ONE, log=other.log)
+    world.pass_time()
+    assert not again.describe().serves
+    one.join(TWO)
+    world.pass_time()
+    assert again.describe().serves
+    assert one.submit([Publish("news", "z")]).copies == 2
+
+
+def test_a_broker_leaves_when_another_holds_all_and_not_before(world: World) -> None:
+    one, other = pair(world)
+    world.network.cut(ONE, TWO)
+    with pytest.raises(Refused) as alone:
+        one.submit([Publish("news", "x")])
+        one.leave("1001")
+    assert alone.value.code == "last-broker"
+    world.network.mend(ONE, TWO)
+    world.pass_time()
+    one.leave(ONE)
+    assert one.exited
+    assert not one.describe().serves
+    assert messages(other) == 1
+    assert states(other) == {"1002": "up"}
+    with pytest.raises(NotFound):
+        other.leave("1009")
+
+
+def test_two_living_brokers_with_one_id(world: World) -> None:
+    one, _ = pair(world)
+    twin = world.start("1001", THREE, TWO)
+    world.pass_time(1.0)
+    assert not twin.describe().serves
+    assert "--id" in twin.describe().why_not
+    assert one.describe().serves
+
+
+def test_a_hung_peer_stops_counting_within_the_push_s_time(world: World) -> None:
+    """Its push is not answered at all: first receipts wait, then it counts no more."""
+    one, other = pair(world)
+    held: list[object] = []
+    world.network.put = lambda engine, event: (
+        held.append(event) if engine is other else MemoryNetwork.put(world.network, engine, event)
+    )  # type: ignore[method-assign]
+    token = one.post([Publish("news", "x")])
+    assert token
+    assert one.describe().most_copies == 2
+    world.clock.seconds += limits.PUSH_TIMEOUT_SECONDS + 0.1
+    one.tick()
+    assert one.describe().most_copies == 1
+    assert not one.describe().all_in_sync
+    number = one.rounds.broker.cluster.peers[TWO].number
+    world.network.put(one, Failed(TWO, number))
+    assert states(one)["1002"] == "down"
+
+
+def test_the_second_copy_waits_for_the_peer_that_is_in_sync(world: World) -> None:
+    """Promise 1: while both are in sync no receipt is given before both have it."""
+    one, other = pair(world)
+    late: list[tuple[MemoryEngine, object]] = []
+    put = MemoryNetwork.put
+    world.network.put = lambda engine, event: (
+        late.append((engine, event)) if engine is other else put(world.network, engine, event)
+    )  # type: ignore[method-assign]
+    with pytest.raises(Exception, match="retry"):
+        one.submit([Publish("news", "x", key="k")])
+    world.network.put = lambda engine, event: put(world.network, engine, event)  # type: ignore[method-assign]
+    for engine, event in late:
+        put(world.network, engine, event)  # type: ignore[arg-type]  # an event as it came
+    assert one.submit([Publish("news", "x", key="k")]).copies == 2
+
+
+def test_users_are_told_apart_from_the_unknown_only_when_all_are_in_sync(world: World) -> None:
+    one, other = pair(world)
+    world.network.cut(ONE, TWO)
+    other.submit([Subscribe("Alice", "news")])
+    world.pass_time()  # a heartbeat: without one nobody notices that the other is gone
+    assert one.read(lambda state: state.patterns_of("Alice")) == ()
+    assert not one.describe().all_in_sync
