@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from newswire.core import limits
-from newswire.core.events import Failed, Now
+from newswire.core.events import Event, Failed, Now
 from newswire.core.requests import Publish, Subscribe
 from newswire.engine.memory import MemoryEngine, MemoryLog, MemoryNetwork
-from newswire.errors import BadRequest, NotFound, Refused, Unavailable
+from newswire.errors import BadRequest, NotFound, Refused, Unavailable, Unknown
 
 ONE, TWO, THREE = "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"
 
@@ -106,11 +106,11 @@ def test_a_returning_broker_does_not_serve_while_it_lacks_what_a_living_peer_hol
     served: list[tuple[bool, int]] = []
     run = MemoryNetwork.put
 
-    def put(network: MemoryNetwork, engine: MemoryEngine, event: object) -> None:
+    def put(network: MemoryNetwork, engine: MemoryEngine, event: Event) -> None:
         back = network.engines.get(ONE)
         if back is not None and back is not one:
             served.append((back.describe().serves, messages(back)))
-        run(network, engine, event)  # type: ignore[arg-type]  # as it came
+        run(network, engine, event)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MemoryNetwork, "put", put)
@@ -233,38 +233,44 @@ def test_two_living_brokers_with_one_id(world: World) -> None:
     assert one.describe().serves
 
 
-def test_a_hung_peer_stops_counting_within_the_push_s_time(world: World) -> None:
+def hold_back(world: World, patch: pytest.MonkeyPatch, engine: MemoryEngine) -> list[tuple[MemoryEngine, Event]]:
+    """Let nothing reach `engine`; what should have is in the list."""
+    held: list[tuple[MemoryEngine, Event]] = []
+    put = world.network.put
+
+    def hold(target: MemoryEngine, event: Event) -> None:
+        if target is engine:
+            held.append((target, event))
+        else:
+            put(target, event)
+
+    patch.setattr(world.network, "put", hold)
+    return held
+
+
+def test_a_hung_peer_stops_counting_within_the_push_s_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its push is not answered at all: first receipts wait, then it counts no more."""
     one, other = pair(world)
-    held: list[object] = []
-    world.network.put = lambda engine, event: (
-        held.append(event) if engine is other else MemoryNetwork.put(world.network, engine, event)
-    )  # type: ignore[method-assign]
-    token = one.post([Publish("news", "x")])
-    assert token
+    hold_back(world, monkeypatch, other)
+    assert one.post([Publish("news", "x")])
     assert one.describe().most_copies == 2
     world.clock.seconds += limits.PUSH_TIMEOUT_SECONDS + 0.1
     one.tick()
     assert one.describe().most_copies == 1
     assert not one.describe().all_in_sync
-    number = one.rounds.broker.cluster.peers[TWO].number
-    world.network.put(one, Failed(TWO, number))
+    world.network.put(one, Failed(TWO, one.rounds.broker.cluster.peers[TWO].number))
     assert states(one)["1002"] == "down"
 
 
-def test_the_second_copy_waits_for_the_peer_that_is_in_sync(world: World) -> None:
+def test_the_second_copy_waits_for_the_peer_that_is_in_sync(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Promise 1: while both are in sync no receipt is given before both have it."""
     one, other = pair(world)
-    late: list[tuple[MemoryEngine, object]] = []
-    put = MemoryNetwork.put
-    world.network.put = lambda engine, event: (
-        late.append((engine, event)) if engine is other else put(world.network, engine, event)
-    )  # type: ignore[method-assign]
-    with pytest.raises(Exception, match="retry"):
-        one.submit([Publish("news", "x", key="k")])
-    world.network.put = lambda engine, event: put(world.network, engine, event)  # type: ignore[method-assign]
+    with monkeypatch.context() as patch:
+        late = hold_back(world, patch, other)
+        with pytest.raises(Unknown):
+            one.submit([Publish("news", "x", key="k")])
     for engine, event in late:
-        put(world.network, engine, event)  # type: ignore[arg-type]  # an event as it came
+        world.network.put(engine, event)
     assert one.submit([Publish("news", "x", key="k")]).copies == 2
 
 
