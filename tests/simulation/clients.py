@@ -15,7 +15,6 @@ from newswire.core.members import Row
 from newswire.core.ops import Message
 from newswire.core.reading import Gap
 from newswire.core.requests import Acknowledge, Publish, Request, Subscribe, Unsubscribe
-from newswire.core.topics import matches
 from newswire.errors import FewerCopies, NewswireError, NotFound, NotStored, Unknown
 from tests.simulation.machine import Call, Machine, Outlet
 from tests.simulation.truth import Ledger, Registration, Text
@@ -141,11 +140,6 @@ class User(Client):
             desk.step()
 
     @property
-    def overlaps(self) -> bool:
-        """Whether two of the patterns match the same topic."""
-        return any(sum(matches(desk.pattern, topic) for desk in self.desks) > 1 for topic in TOPICS)
-
-    @property
     def idle(self) -> bool:
         """Whether nothing is asked for at the moment."""
         return not any(desk.wanted for desk in self.desks)
@@ -161,6 +155,8 @@ class _Desk:
         self.since: int | None = None
         self.calls: list[Call] = []
         self.first = True
+        world = user.world
+        self.begins_at = world.now + (world.between(0.5, 6.0) if world.chance(0.4) else 0.0)  # perhaps with a history before it
 
     def step(self) -> None:
         """Ask for a change, perhaps."""
@@ -168,7 +164,7 @@ class _Desk:
         if self.wanted:
             return
         registered = bool(self.registration.answered)
-        if user.cluster.healing:
+        if user.cluster.healing or user.world.now < self.begins_at:
             return
         if not registered or rng.random() < 0.03:
             if registered and user.steady and rng.random() < 0.7:

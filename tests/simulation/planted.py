@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import msgspec
 
-from newswire.core import opening
+from newswire.core import follow, opening
 from newswire.core.broker import Broker
 from newswire.core.event_id import EventId
 from newswire.core.events import Answer, Now, Received
@@ -27,6 +27,7 @@ from newswire.core.state import State
 from newswire.core.subscriptions import Subscription, Subscriptions
 from tests.simulation.clients import Session
 from tests.simulation.machine import Disk, Machine, Outlet
+from tests.simulation.schedule import CALM
 
 Patch = tuple[Any, str, Any]
 
@@ -258,10 +259,19 @@ def cursor_forgotten() -> list[Patch]:
     return [(State, "__init__", note), (Subscriptions, "cursor", at_the_end)]
 
 
+def ids_without_opening() -> list[Patch]:
+    """An event id does not say what its broker held when the stream opened (K)."""
+    begin = follow._Walk.__init__
+
+    def forget(walk: follow._Walk, *arguments: Any) -> None:
+        begin(walk, *arguments)
+        walk.opened = {}
+
+    return [(follow._Walk, "__init__", forget)]
+
+
 def gaps_untold() -> list[Patch]:
     """What retention dropped before it was delivered is passed over in silence."""
-    from newswire.core import follow
-
     return [(follow._Walk, "_tell_gaps", lambda walk, row: walk.dropped.clear())]
 
 
@@ -303,6 +313,7 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
         keys_forgotten,
         streams_never_reopen,
         cursor_forgotten,
+        ids_without_opening,
         gaps_untold,
         exit_too_early,
         refused_for_good,
@@ -318,6 +329,7 @@ FOCUS: dict[str, tuple[str, ...]] = {
     "subscribe-again-is-no-op": ("partition", "one-way"),
     "unsubscribe-by-pattern": ("partition", "one-way"),
     "wall-clock-decides": ("partition", "wall"),
+    "ids-without-opening": CALM,
     "exit-too-early": ("leave", "join", "slow-disk"),
     "refused-for-good": ("partition", "one-way"),
 }

@@ -89,6 +89,7 @@ class Ledger:
         self.dropped: dict[str, dict[str, int]] = {}  # by topic, in full: what any broker's retention dropped
         self.told_gaps: set[tuple[str, str]] = set()  # (user, topic)
         self.gone: set[OpId] = set()
+        self.made: dict[OpId, float] = {}  # when each subscription was taken
         self.ended: set[OpId] = set()  # subscriptions that some op, perhaps not known everywhere, has ended
         self.ghosts: dict[str, list[tuple[int, set[OpId]]]] = {}  # by machine: what its disk lost, before which run
         self.shaken_at = 0.0  # when a disk last changed under its broker
@@ -142,6 +143,7 @@ class Ledger:
         elif isinstance(op, Unsubscribed):
             self.ended.update(op.ids)
         elif isinstance(op, Subscribed):
+            self.made[name] = self.world.now
             self.ended.update(op.replaces)
         elif isinstance(op, Dropped):
             self.drops += 1
@@ -211,8 +213,12 @@ class Ledger:
                 )
 
     def missing(self, sub: Subscribed, full: Vector) -> list[str]:
-        """The texts due to `sub` that `full` covers and its user did not take."""
+        """The texts due to `sub` that `full` covers and its user did not take.
+
+        One that began where another one left off, whose end went with a disk, owes what was published since it was made.
+        """
         since = self.expand(sub.since)
+        made = self.made[sub.id] if any(name in self.ended for name in sub.follows) else 0.0
         takers = self.taken[sub.user]
         found = []
         for topic, messages in self.messages.items():
@@ -221,6 +227,7 @@ class Ledger:
                     if since.get(origin, 0) < sequence <= full.get(origin, 0) and not any(text in taken for taken in takers):
                         found.append(f"{text} ({origin}.{sequence})")
         names = {text: text.split()[0] for text in found}
+        found = [text for text in found if self.texts[names[text]].at >= made]
         return [text for text in found if not self._twin_before(names[text], since) and not self.is_dropped(names[text])]
 
     def is_dropped(self, text: str) -> bool:
