@@ -192,6 +192,14 @@ class _Task(WSGITask):
         environ.update({POSSIBLE: True, "SERVER_SOFTWARE": "newswire"})
         return environ
 
+    def write(self, data: bytes) -> None:
+        """Write; header and body in one piece where they are the whole answer, so that they leave as one packet."""
+        if self.wrote_header or not self.has_body or self.content_length != len(data) or not self.complete:
+            super().write(data)
+            return
+        self.channel.write_soon(self.build_response_header() + data)
+        self.wrote_header, self.content_bytes_written = True, len(data)
+
     def finish(self) -> None:
         """End the answer; or leave it open for the adopter: the header is written, no last chunk."""
         adopter: Adopter | None = (self.environ or {}).get(HAND_OVER)

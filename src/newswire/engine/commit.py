@@ -14,6 +14,7 @@ import contextlib
 import logging
 import queue
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -79,7 +80,7 @@ class Frames:
     """The newest messages, decoded, by offset: what live streams read. The commit thread writes, anyone reads."""
 
     def __init__(self) -> None:
-        self._messages: dict[int, Message] = {}
+        self._messages: OrderedDict[int, Message] = OrderedDict()  # of a dict the oldest is ever slower to find
         self._bytes = 0
 
     def keep(self, first: int, ops: Sequence[Op]) -> None:
@@ -89,12 +90,34 @@ class Frames:
                 self._messages[offset] = op
                 self._bytes += len(op.data)
         while len(self._messages) > limits.FRAME_CACHE_MESSAGES or self._bytes > limits.FRAME_CACHE_BYTES:
-            oldest = next(iter(self._messages))
-            self._bytes -= len(self._messages.pop(oldest).data)
+            self._bytes -= len(self._messages.popitem(last=False)[1].data)
 
     def get(self, offset: int) -> Message | None:
         """The message at `offset`, if it is kept."""
         return self._messages.get(offset)
+
+
+class Tail:
+    """The newest records as they were written, by offset: what links push, mostly a moment later. Under the state lock."""
+
+    def __init__(self) -> None:
+        self._raws: OrderedDict[int, bytes] = OrderedDict()
+        self._bytes = 0
+
+    def keep(self, first: int, raws: Sequence[bytes]) -> None:
+        """Take the records from offset `first` on; the oldest leave at the bound."""
+        for offset, raw in enumerate(raws, first):
+            self._raws[offset] = raw
+            self._bytes += len(raw)
+        while self._bytes > limits.TAIL_BYTES:
+            self._bytes -= len(self._raws.popitem(last=False)[1])
+
+    def get(self, rows: Sequence[int]) -> list[bytes] | None:
+        """The records at these offsets; None if not all of them are kept."""
+        try:
+            return [self._raws[row] for row in rows]
+        except KeyError:
+            return None
 
 
 class Rounds:
@@ -103,7 +126,7 @@ class Rounds:
     def __init__(self, broker: Broker, store: Store, wires: Wires, clock: Callable[[], Now]) -> None:
         self.broker, self.store, self.wires, self.clock = broker, store, wires, clock
         self.lock = threading.Lock()
-        self.frames = Frames()
+        self.frames, self.tail = Frames(), Tail()
         self._view: View = broker.view(clock())
         self._seen_at = clock().clock
         self._storing_since: float | None = None
@@ -161,7 +184,8 @@ class Rounds:
             for action in to_store:
                 if isinstance(action, Found):
                     self.store.roll(action.cluster)
-            places = self.store.append([raw for append in appended for raw in append.raws])
+            raws = [raw for append in appended for raw in append.raws]
+            places = self.store.append(raws)
             self.store.sync()
             event = Stored(places)
         self._storing_since = None
@@ -170,6 +194,7 @@ class Rounds:
             actions = self.broker.step(event, self.clock())
             if isinstance(event, Stored):
                 self.frames.keep(first, [op for append in appended for op in append.ops])
+                self.tail.keep(first, raws)
             self._wake(actions)
         return [action for action in actions if not isinstance(action, Wake)]
 

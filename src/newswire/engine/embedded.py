@@ -215,6 +215,9 @@ class EmbeddedEngine:
         if not rows:
             return []
         with self._rounds.lock:
+            kept = self._rounds.tail.get(rows)
+            if kept is not None:
+                return kept
             places, lengths = self._state.log.places, self._state.log.lengths
             where = [(places[row], lengths[row]) for row in rows]
         return self._opsfile.read_lines(where)

@@ -10,16 +10,16 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from http.client import HTTPException
 
 import msgspec
-import requests
-import urllib3
 
 from newswire import errors
 from newswire.core import limits
 from newswire.core.events import Answered, Event, Failed, Send
 from newswire.engine import exchange
 from newswire.engine.passport import Passport
+from newswire.engine.wire import Reply, Wire
 from newswire.errors import LinkRefused
 
 log = logging.getLogger("newswire.links")
@@ -51,54 +51,41 @@ class Link:
         self._thread.join(timeout)
 
     def _main(self) -> None:
-        with requests.Session() as session:
-            session.trust_env = False  # no proxy stands between brokers
-            while (push := self._sends.get()) is not None:
-                event = self._carry(session, push)
-                self._say(event)
-                self._tell(event)
+        wire = Wire(self.address, limits.PUSH_TIMEOUT_SECONDS)
+        while (push := self._sends.get()) is not None:
+            event = self._carry(wire, push)
+            self._say(event)
+            self._tell(event)
+        wire.close()
 
-    def _carry(self, session: requests.Session, push: Send) -> Event:
+    def _carry(self, wire: Wire, push: Send) -> Event:
         number = push.header.number
         try:
             raws = self._fetch(push.rows)
             body = exchange.write(push.header, raws)
             path = exchange.path_of(raws)
             nonce, signature = self._passport.sign(path, body, self.address, push.header.cluster)
-            answer = self._post(session, path, body, {"Content-Type": exchange.CONTENT_TYPE, **signature})
-            return self._understand(number, nonce, answer)
+            reply = wire.post(path, {"Content-Type": exchange.CONTENT_TYPE, **signature}, body)
+            return self._understand(number, nonce, reply)
         except LinkRefused as error:
             return Failed(self.address, number, "peer-auth-failed", error.detail)
-        except requests.RequestException as error:
+        except (OSError, HTTPException) as error:
             return Failed(self.address, number, detail=_reason(error))
         except Exception as error:  # whatever it is, the core must hear that this push is over
             log.exception("push to %s", self.address)
             return Failed(self.address, number, detail=f"the push failed here: {type(error).__name__}")
 
-    def _post(self, session: requests.Session, path: str, body: bytes, headers: dict[str, str]) -> requests.Response:
-        """Post, once more if a kept connection turned out to be closed: the peer may have evicted it.
-
-        A push that arrives twice is refused for its nonce or changes nothing.
-        """
-        url, seconds = f"http://{self.address}{path}", limits.PUSH_TIMEOUT_SECONDS
-        try:
-            return session.post(url, data=body, headers=headers, timeout=seconds, allow_redirects=False)
-        except requests.ConnectionError as error:
-            if not isinstance(error.args[0] if error.args else None, urllib3.exceptions.ProtocolError):
-                raise
-            return session.post(url, data=body, headers=headers, timeout=seconds, allow_redirects=False)
-
-    def _understand(self, number: int, nonce: str, answer: requests.Response) -> Event:
+    def _understand(self, number: int, nonce: str, reply: Reply) -> Event:
         """What the answer to push `number` says. Raises LinkRefused: it is not signed as it should be."""
-        if answer.headers.get("Content-Type", "").startswith(exchange.CONTENT_TYPE):
+        if reply.content_type.startswith(exchange.CONTENT_TYPE):
             try:
-                header, raws = self._passport.open_answer(nonce, answer.status_code, answer.content)
+                header, raws = self._passport.open_answer(nonce, reply.status, reply.body)
                 return Answered(self.address, header, raws)
             except msgspec.DecodeError:
                 return Failed(self.address, number, detail="its answer cannot be read: is that a newswire broker?")
-        if answer.status_code == 401:
-            return Failed(self.address, number, "peer-auth-failed", _detail(answer))
-        return Failed(self.address, number, detail=f"it answered with status {answer.status_code}: {_detail(answer)}")
+        if reply.status == 401:
+            return Failed(self.address, number, "peer-auth-failed", _detail(reply))
+        return Failed(self.address, number, detail=f"it answered with status {reply.status}: {_detail(reply)}")
 
     def _say(self, event: Event) -> None:
         """Log when the link's fortune changes, not each time."""
@@ -110,20 +97,20 @@ class Link:
             log.info("peer %s %s", self.address, state or "answers")
 
 
-def _reason(error: requests.RequestException) -> str:
+def _reason(error: OSError | HTTPException) -> str:
     """Why a push failed, for people."""
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, TimeoutError):
         return f"no answer within {limits.PUSH_TIMEOUT_SECONDS:g} s"
-    if isinstance(error, requests.ConnectionError):
-        log.debug("%r", error)
+    log.debug("%r", error)
+    if isinstance(error, OSError):
         return "cannot be reached"
     return f"the request failed: {type(error).__name__}"
 
 
-def _detail(answer: requests.Response) -> str:
+def _detail(reply: Reply) -> str:
     """The sentence of a problem+json answer."""
     try:
-        return str(answer.json()["detail"])[: limits.DETAIL_CHARS]
+        return str(msgspec.json.decode(reply.body)["detail"])[: limits.DETAIL_CHARS]
     except (ValueError, KeyError, TypeError):
         return "is that a newswire broker?"
 

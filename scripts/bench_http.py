@@ -1,0 +1,238 @@
+"""Measure two brokers over HTTP: starts them on free ports and a new folder, and prints what clients saw.
+
+Every publish is answered with `copies: 2`, on both disks, or it counts as an error. The clients are one more process on the
+same machine, so on few processors they take from the brokers what they measure. `cpu` is what
+both brokers together used of processors for a message: it says more than the rest where others use the machine.
+
+- latency     one client, one message after the other on one connection
+- publishes   64 connections at once, one message a request
+- batches     4 connections at once, 1,000 messages a request
+- subscribes  1,000 connections that all open before the first sends: POST /subscribe, each of another user
+- publishers  the same with POST /publish (PAPER: 1000 concurrent publishers)
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from brokers import Broker, Failed, free_ports, wait_in_sync
+
+CROWD: Final = 1_000
+BATCH: Final = 1_000
+TIMEOUT_SECONDS: Final = 60.0
+
+Request = tuple[str, str, bytes]  # path, content type, body
+
+
+class Client:
+    """One kept-alive connection, as cheap as it can be: what it costs is missing to the brokers."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_SECONDS)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._rest = b""
+
+    def post(self, request: Request) -> tuple[int, bytes]:
+        """Status and body of the answer."""
+        path, kind, body = request
+        head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+        self._socket.sendall(head.encode() + body)
+        return self._answer()
+
+    def _answer(self) -> tuple[int, bytes]:
+        data = self._rest
+        while (end := data.find(b"\r\n\r\n")) < 0:
+            data += self._more()
+        head = data[:end].lower()
+        length = int(head.partition(b"content-length:")[2].partition(b"\r")[0])
+        while len(data) < end + 4 + length:
+            data += self._more()
+        self._rest = data[end + 4 + length :]
+        return int(head[9:12]), data[end + 4 : end + 4 + length]
+
+    def _more(self) -> bytes:
+        data = self._socket.recv(65_536)
+        if not data:
+            raise OSError("the broker closed the connection")
+        return data
+
+    def close(self) -> None:
+        """Leave."""
+        self._socket.close()
+
+
+class Tally:
+    """What became of the requests of one measurement."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.errors: list[str] = []
+
+    def time(self, client: Client, request: Request) -> None:
+        """Send one request; note how long it took, or what was wrong."""
+        began = time.perf_counter()
+        try:
+            status, body = client.post(request)
+        except OSError as error:
+            self.errors.append(str(error))
+            return
+        self.seconds.append(time.perf_counter() - began)
+        if status != 200:
+            self.errors.append(f"{status} {body.decode(errors='replace')[:200]}")
+        elif json.loads(body).get("copies", 2) != 2:
+            self.errors.append("one copy only")
+
+
+def message(number: int) -> Request:
+    """One message, as JSON."""
+    return (
+        "/publish",
+        "application/json",
+        json.dumps({"topic": f"news.t{number % 20}", "data": f"{number} " + "x" * 150}).encode(),
+    )
+
+
+def batch(number: int) -> Request:
+    """A batch, as NDJSON."""
+    lines = (json.dumps({"topic": f"news.t{i % 20}", "data": f"{number} {i} " + "x" * 150}) for i in range(BATCH))
+    return "/publish", "application/x-ndjson", "\n".join(lines).encode()
+
+
+def subscription(number: int) -> Request:
+    """A subscription of a user of its own."""
+    form = f"username={quote(f'user{number}')}&topic=news.t{number % 20}"
+    return "/subscribe", "application/x-www-form-urlencoded", form.encode()
+
+
+def crowd(port: int, count: int, requests: Callable[[int], Iterable[Request]]) -> tuple[list[float], list[str], float]:
+    """`count` clients, each a thread with a connection, that begin together; times, errors, seconds in all."""
+    threading.stack_size(256 * 1024)
+    tally, ready = Tally(), threading.Barrier(count + 1)
+
+    def run(number: int) -> None:
+        sent = list(requests(number))
+        client = Client(port)
+        ready.wait()
+        for request in sent:
+            tally.time(client, request)
+        client.close()
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    ready.wait()
+    began = time.perf_counter()
+    for thread in threads:
+        thread.join()
+    return tally.seconds, tally.errors, time.perf_counter() - began
+
+
+# -- the measurements: each runs in a process of its own ------------------------------------------------------------
+
+
+def latency(port: int, scale: int) -> tuple[list[float], list[str], float]:
+    """One client."""
+    return crowd(port, 1, lambda _: map(message, range(10 * scale)))
+
+
+def publishes(port: int, scale: int) -> tuple[list[float], list[str], float]:
+    """64 clients."""
+    return crowd(port, 64, lambda number: map(message, range(number, number + 2 * scale)))
+
+
+def batches(port: int, scale: int) -> tuple[list[float], list[str], float]:
+    """4 clients with batches."""
+    return crowd(port, 4, lambda number: map(batch, range(number, number + max(1, scale // 5))))
+
+
+def subscribes(port: int, scale: int) -> tuple[list[float], list[str], float]:
+    """1,000 subscribers."""
+    return crowd(port, CROWD, lambda number: [subscription(number)])
+
+
+def publishers(port: int, scale: int) -> tuple[list[float], list[str], float]:
+    """1,000 publishers."""
+    return crowd(port, CROWD, lambda number: [message(number)])
+
+
+MEASUREMENTS: Final = {"latency": 1, "publishes": 1, "batches": BATCH, "subscribes": 1, "publishers": 1}  # messages a request
+
+
+def report(name: str, seconds: list[float], errors: list[str], took: float, used: float) -> None:
+    """One line of the table."""
+    ms = sorted(1_000 * one for one in seconds) or [0.0]
+    at = [sum(ms) / len(ms), ms[len(ms) // 2], ms[len(ms) * 99 // 100], ms[-1]]
+    count = len(seconds) * MEASUREMENTS[name]
+    row = f"{name:11}{len(ms):8,}{len(errors):7,}{count / took:13,.0f}" + "".join(f"{one:9.1f}" for one in at)
+    print(f"{row}{1e6 * used / max(1, count):9,.0f}{os.getloadavg()[0]:7.1f}", flush=True)
+    for error in sorted(set(errors))[:3]:
+        print(f"           {error}", flush=True)
+
+
+def main() -> int:
+    """Read the command line, start the brokers, measure; 1 if any request failed."""
+    parser = argparse.ArgumentParser(prog="scripts/bench_http", description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("what", nargs="*", default=list(MEASUREMENTS), help=f"of {', '.join(MEASUREMENTS)}; all")
+    parser.add_argument("--scale", type=int, default=100, help="how many requests: 100 takes half a minute")
+    parser.add_argument("--dir", type=Path, default=None, help="where to make a temporary directory: the disk to measure")
+    told = parser.parse_args()
+    failed = 0
+    with tempfile.TemporaryDirectory(prefix="newswire-bench-", dir=told.dir) as folder:
+        ports = free_ports(2)
+        brokers = [
+            Broker(f"100{i + 1}", ports[i], Path(folder), peers=[ports[1 - i]], primary=i == 0) for i in range(len(ports))
+        ]
+        try:
+            for broker in brokers:
+                broker.launch()
+            wait_in_sync(brokers)
+            print("           requests errors    a second  mean ms   median      p99      max    cpu µs   load")
+            for name in told.what:
+                before = sum(map(processor_seconds, brokers))
+                with multiprocessing.get_context("spawn").Pool(1) as pool:
+                    seconds, errors, took = pool.apply(globals()[name], (ports[0], told.scale))
+                report(name, seconds, errors, took, sum(map(processor_seconds, brokers)) - before)
+                failed += len(errors)
+            for broker in brokers:
+                print(f"broker {broker.id}: at most {most_memory(broker)} MiB")
+        except Failed as error:
+            print(error, file=sys.stderr)
+            return 1
+        finally:
+            for broker in brokers:
+                broker.kill9()
+    return 1 if failed else 0
+
+
+def processor_seconds(broker: Broker) -> float:
+    """What it has used so far, of all processors; 0 where the system does not say."""
+    try:
+        fields = Path(f"/proc/{broker.process.pid}/stat").read_text().rpartition(")")[2].split() if broker.process else []
+        return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+    except OSError:
+        return 0.0
+
+
+def most_memory(broker: Broker) -> str:
+    """The most memory that it has had, in MiB; "?" where the system does not say."""
+    try:
+        text = Path(f"/proc/{broker.process.pid}/status").read_text() if broker.process else ""
+        return str(int(text.partition("VmHWM:")[2].split()[0]) // 1024)
+    except (OSError, IndexError):
+        return "?"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""One kept-alive HTTP connection to a peer, through which a link speaks.
+
+Every receipt waits for a push, so it is lean: head and body leave in one piece (two would reach a peer's loop as two
+events), and `http.client` reads the answer. A library on top of it took more of the interpreter than all clients did.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from contextlib import closing
+from http.client import HTTPResponse
+from typing import NamedTuple
+
+from newswire.core import limits
+
+
+class Reply(NamedTuple):
+    """What a peer answered."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+class Wire:
+    """The connection to `address`, opened when it is needed. One thread."""
+
+    def __init__(self, address: str, timeout: float) -> None:
+        """`timeout`: seconds for each step on the way: connecting, sending, each part of the answer."""
+        self.address, self._timeout = address, timeout
+        self._socket: socket.socket | None = None
+
+    def post(self, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        """Post, once more if the kept connection turned out to be closed: the peer may have evicted it.
+
+        So a push may arrive twice. Raises OSError (TimeoutError: no answer in time), http.client.HTTPException.
+        """
+        fields = {"Host": self.address, "Content-Length": str(len(body)), **headers}
+        lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items()), "", ""]
+        data = "\r\n".join(lines).encode() + body
+        if self._socket is not None:
+            try:
+                return self._exchange(self._socket, data)
+            except ConnectionError:
+                self.close()
+        self._socket = self._connect()
+        return self._exchange(self._socket, data)
+
+    def close(self) -> None:
+        """Let go of the connection; the next `post` opens another."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _connect(self) -> socket.socket:
+        host, _, port = self.address.rpartition(":")
+        sock = socket.create_connection((host.strip("[]"), int(port)), self._timeout)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+
+    def _exchange(self, sock: socket.socket, data: bytes) -> Reply:
+        keep = False
+        try:
+            sock.sendall(data)
+            with closing(HTTPResponse(sock, method="POST")) as response:
+                response.begin()
+                reply = Reply(response.status, response.headers.get("Content-Type", ""), response.read(limits.PEER_BODY_BYTES))
+                keep = response.isclosed() and not response.will_close
+            return reply
+        finally:
+            if not keep:
+                self.close()
