@@ -158,6 +158,7 @@ class Broker:
         self.cluster.began = True
         self._settling = False
         self.receipts.stored()
+        self._see_whether_it_leaves()
         if changes.topics or changes.users:
             self.cluster.actions.append(Wake(frozenset(changes.topics), frozenset(changes.users), self.serves))
         self.membership.arrange_links(now)
@@ -169,7 +170,12 @@ class Broker:
         full = StorageFull(_FULL)
         self.receipts.unstored(full)
         self.peering.unstored(full)
+        self._see_whether_it_leaves()
         self._resume(now)
+
+    def _see_whether_it_leaves(self) -> None:
+        """It stays if its `left` found no room, or if it was added again."""
+        self.cluster.leaving = self.cluster.leaving and self.identity.id not in self.state.members
 
     def _set_writable(self, event: Writable, now: Now) -> None:
         self.cluster.writable = event.writable
@@ -229,5 +235,6 @@ class Broker:
         if self.serves != self._served:
             self._served = self.serves
             cluster.actions.append(Wake(frozenset(), frozenset(), self._served))
-        if cluster.leaving and any(holds_all(peer.proved, self.state.vector) for peer in cluster.in_sync().values()):
+        has_left = cluster.leaving and not self.intake.staged and self.identity.id not in self.state.members
+        if has_left and any(holds_all(peer.proved, self.state.vector) for peer in cluster.in_sync().values()):
             cluster.actions.append(Exit("this broker left the cluster; all that it held is at the others"))
