@@ -26,6 +26,8 @@ const ACK_MS = 500;              // between two acknowledgements
 const TOPICS_MS = 30_000;
 const READ_MS = 60_000;          // fresh messages that were looked at for so long are not fresh any more
 const HEARD_MS = 3_000;          // between two announcements to a screen reader
+const BATCH = 50;                // messages in one frame: more are coming, so rather all at once than each on its own
+const BATCH_MS = 250;
 const IN_PAGE = 500;             // messages in the page, while its end is in view
 const IN_PAGE_MOST = 1_500;      // and when somebody reads further up
 const IN_MEMORY = 20_000;
@@ -267,7 +269,9 @@ function receive(event, address, end) {
     end.opened = true;
     serving = address;
     failures.delete(address);
+    registered ??= true;
     sayOpen(said.broker);
+    loadTopicsSoon();
   } else if (event.name === "moved") end.to = said.to;
   else if (event.name === "gap") enqueue({ gap: said, eventId: event.id });
   else if (event.name === "message") enqueue({ message: said, eventId: event.id });
@@ -408,7 +412,7 @@ function sortByTime() {
 }
 
 function markFresh(record) {
-  if (freshCount() === 0) { epoch++; document.querySelector("#feed .news")?.remove(); }
+  if (fresh.size === 0) { epoch++; document.querySelector("#feed .news")?.remove(); }
   fresh.set(record.topic, (fresh.get(record.topic) ?? 0) + 1);
 }
 
@@ -442,13 +446,13 @@ function takeGap({ topic, dropped }) {
   return record;
 }
 
-let frame = 0, timer = 0, redraw = false, sorting = false;
+let frame = 0, timer = 0, busy = false, redraw = false, sorting = false;
 
 function enqueue(item) {
   queue.push(item);
   if (frame || timer) return;
-  if (visible()) frame = requestAnimationFrame(flush);
-  timer = setTimeout(flush, 200);                             // a tab that is hidden gets no frames
+  if (visible() && !busy) frame = requestAnimationFrame(flush);
+  timer = setTimeout(flush, BATCH_MS);                        // a tab that is hidden gets no frames
 }
 
 /** Take what came since the last frame into memory and page. */
@@ -456,6 +460,7 @@ function flush() {
   cancelAnimationFrame(frame); clearTimeout(timer);
   frame = timer = 0;
   if (!queue.length) return;
+  busy = queue.length > BATCH;
   const following = atEnd(), catchingUp = undelivered > 0;
   const added = [];
   for (const { message, gap, eventId } of queue.splice(0)) {
