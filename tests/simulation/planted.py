@@ -330,6 +330,7 @@ FOCUS: dict[str, tuple[str, ...]] = {
     "unsubscribe-by-pattern": ("partition", "one-way"),
     "wall-clock-decides": ("partition", "wall"),
     "ids-without-opening": CALM,
+    "gaps-untold": ("retention", "clients-cut", "clients-cut"),
     "exit-too-early": ("leave", "join", "slow-disk"),
     "refused-for-good": ("partition", "one-way"),
 }

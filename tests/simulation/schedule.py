@@ -421,6 +421,14 @@ def _full_disk(cluster: Cluster) -> None:
         machine.hand_in(events.Writable(not machine.full))
 
 
+def _retention(cluster: Cluster) -> None:
+    """An operator has a broker keep few messages: what is not delivered soon is dropped."""
+    machine = cluster.world.rng.choice(cluster.machines)
+    cluster.count("retention lowered")
+    machine.keeps = 2
+    cluster.down(machine, 1.0)
+
+
 def _leave(cluster: Cluster) -> None:
     by, whom = cluster.any_up(), cluster.world.rng.choice(cluster.machines)
     if by is not None:
@@ -462,6 +470,7 @@ FAULTS: dict[str, Callable[[Cluster], None]] = {
     "pause": _pause,
     "wall": _wall,
     "full": _full_disk,
+    "retention": _retention,
     "leave": _leave,
     "join": _join,
 }
