@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from brokers import Broker, Failed, free_ports, wait_in_sync
+from brokers import Broker, Failed, free_ports, most_memory, wait_in_sync
 
 CROWD: Final = 1_000
 BATCH: Final = 1_000
@@ -95,19 +95,20 @@ class Tally:
             self.errors.append("one copy only")
 
 
+def text(number: int) -> bytes:
+    """One message as JSON, with a key as a publisher's library gives it."""
+    fields = {"topic": f"news.t{number % 20}", "data": f"{number} ".ljust(150, "x"), "key": os.urandom(16).hex()}
+    return json.dumps(fields).encode()
+
+
 def message(number: int) -> Request:
-    """One message, as JSON."""
-    return (
-        "/publish",
-        "application/json",
-        json.dumps({"topic": f"news.t{number % 20}", "data": f"{number} " + "x" * 150}).encode(),
-    )
+    """One message."""
+    return "/publish", "application/json", text(number)
 
 
 def batch(number: int) -> Request:
     """A batch, as NDJSON."""
-    lines = (json.dumps({"topic": f"news.t{i % 20}", "data": f"{number} {i} " + "x" * 150}) for i in range(BATCH))
-    return "/publish", "application/x-ndjson", "\n".join(lines).encode()
+    return "/publish", "application/x-ndjson", b"\n".join(text(number + i) for i in range(BATCH))
 
 
 def subscription(number: int) -> Request:
@@ -223,15 +224,6 @@ def processor_seconds(broker: Broker) -> float:
         return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
     except OSError:
         return 0.0
-
-
-def most_memory(broker: Broker) -> str:
-    """The most memory that it has had, in MiB; "?" where the system does not say."""
-    try:
-        text = Path(f"/proc/{broker.process.pid}/status").read_text() if broker.process else ""
-        return str(int(text.partition("VmHWM:")[2].split()[0]) // 1024)
-    except (OSError, IndexError):
-        return "?"
 
 
 if __name__ == "__main__":
