@@ -203,8 +203,7 @@ def test_a_hidden_tab_acknowledges_nothing(tabs: BrowserContext, pair: Pair, han
     alice.page.bring_to_front()
     delivered("Alice", pair.second)
     until("the title is plain", lambda: alice.page.title() == "Alice · newswire", SECONDS)
-    order = alice.page.locator("#feed > *").evaluate_all("all => all.map(e => e.className || e.innerText.split('\\n').at(-1))")
-    assert order == ["day", "seen", "news", "one", "two", "three", "four"]
+    assert alice.order() == ["day", "seen", "news", "one", "two", "three", "four"]
     expect(alice.page.locator("#mine .n").first).to_contain_text("4")
     assert alice.errors == []
 
@@ -221,8 +220,7 @@ def test_a_reload_shows_what_was_read_and_marks_what_is_new(desk: Desk, pair: Pa
     second = desk.open(pair.first.address, "Alice")
     second.shows("read", "new")
     expect(second.page.locator(".news")).to_have_count(1, timeout=SECONDS * 1000)
-    order = second.page.locator("#feed > *").evaluate_all("all => all.map(e => e.className || e.tagName)")
-    assert order == ["day", "ARTICLE", "news", "ARTICLE"]
+    assert second.order() == ["day", "read", "news", "new"]
     assert second.complaints == []
 
 
@@ -245,8 +243,7 @@ def test_a_gap_is_said_in_place(desk: Desk, pair: Pair, hand: Hand) -> None:
     alice = desk.open(pair.first.address, "Alice")
     until("the newest is shown", lambda: alice.texts()[-2:] == ["3", "4"], SECONDS)
     alice.has(".gap", "3 older messages of news were removed by retention before you read them.")
-    order = alice.page.locator("#feed > *").evaluate_all("all => all.map(e => e.className || e.innerText.split('\\n').at(-1))")
-    assert order == [
+    assert alice.order() == [
         "day", "read", "news", "gap", "3", "4",
     ]  # fmt: skip
     delivered("Alice", pair.first)

@@ -29,6 +29,14 @@ class Window:
         """The texts shown, in order."""
         return list(self.page.evaluate("[...document.querySelectorAll('article p')].map(p => p.textContent)"))
 
+    def order(self) -> list[str]:
+        """What stands in the feed from top to bottom: the text of each message, the class of all else."""
+        return list(
+            self.page.evaluate(
+                "[...document.querySelectorAll('#feed > *')].map(e => e.querySelector('p')?.textContent ?? e.className)"
+            )
+        )
+
     def shows(self, *texts: str) -> None:
         """Wait until exactly these are shown, in this order, each once."""
         until(f"the page shows {texts}", lambda: self.texts() == list(texts), SECONDS)
