@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from newswire.core import limits
-from newswire.core.events import Event, Failed, Now
+from newswire.core.events import Event, Failed, HungUp, Now, Writable
 from newswire.core.requests import Publish, Subscribe
 from newswire.engine.memory import MemoryEngine, MemoryLog, MemoryNetwork
 from newswire.errors import BadRequest, NotFound, Refused, Unavailable, Unknown
@@ -281,3 +281,45 @@ def test_users_are_told_apart_from_the_unknown_only_when_all_are_in_sync(world: 
     world.pass_time()  # a heartbeat: without one nobody notices that the other is gone
     assert one.read(lambda state: state.patterns_of("Alice")) == ()
     assert not one.describe().all_in_sync
+
+
+def test_a_peer_whose_disk_is_full_is_sent_no_ops_until_it_has_room(world: World) -> None:
+    one, other = pair(world)
+    other.network.put(other, Writable(False))
+    one.submit([Publish("news", "x")])
+    world.pass_time(3.0)
+    assert states(one)["1002"] == "catching-up"
+    assert [row.detail for row in one.describe().rows if row.id == "1002"] == ["its disk is full"]
+    pushed = one.rounds.broker.cluster.peers[TWO].number
+    world.pass_time(20.0)
+    assert one.rounds.broker.cluster.peers[TWO].number - pushed <= 5, "heartbeats, no storm of pushes"
+    other.network.put(other, Writable(True))
+    world.pass_time()
+    assert messages(other) == 1
+    assert one.submit([Publish("news", "y")]).copies == 2
+
+
+def test_a_push_that_times_out_is_followed_by_a_smaller_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = pair(world)
+    peer = one.rounds.broker.cluster.peers[TWO]
+    with monkeypatch.context() as patch:
+        hold_back(world, patch, other)
+        for number in range(3):
+            one.post([Publish("news", str(number))])
+            world.clock.seconds += limits.PUSH_TIMEOUT_SECONDS + 0.1
+            world.network.put(one, Failed(TWO, peer.number))
+            peer.state = "up"  # as if a push without ops had gone through
+            world.clock.seconds += limits.PUSH_AGAIN_SECONDS
+            one.tick()
+    assert peer.push_bytes < limits.PUSH_BYTES
+    world.network.put(one, Failed(TWO, peer.number))
+    world.pass_time(30.0)
+    assert messages(other) == 3
+    assert peer.push_bytes == limits.PUSH_BYTES
+
+
+def test_a_peer_that_hangs_up_is_asked_at_once(world: World) -> None:
+    one, other = pair(world)
+    other.close()
+    one.network.put(one, HungUp(TWO))
+    assert states(one)["1002"] == "down"

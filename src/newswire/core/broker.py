@@ -27,6 +27,7 @@ from newswire.core.events import (
     Exit,
     Failed,
     Found,
+    HungUp,
     Join,
     Leave,
     Now,
@@ -77,6 +78,7 @@ class Broker:
             Received: self.peering.received,
             Answered: self.peering.answered,
             Failed: self.peering.failed,
+            HungUp: self.peering.hung_up,
             Join: self.membership.join,
             Leave: self.membership.leave,
         }

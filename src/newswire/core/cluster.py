@@ -42,7 +42,8 @@ class Cluster:
         self.began = False  # this run's `began` is on disk
         self.writable = True  # the disk has room
         self.leaving = False  # an operator asked this broker to leave
-        self.damage = 0  # places in which the shell found the ops file damaged
+        self.damage = 0  # places in which the shell found the ops file damaged at the start
+        self.unreadable = ""  # a record that could not be read since, in a sentence
         self.actions: list[Action] = []
 
     def in_sync(self) -> dict[str, Peer]:

@@ -46,6 +46,7 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     vector: Vector
     full: Vector | None = None
     ask_full: bool = False
+    writable: bool = True  # the sender's disk has room: it takes ops
     want: int = 0  # ops the sender would take with the answer
     code: str = ""  # an answer that refuses: a code of `errors.TABLE`, and why
     detail: str = ""
@@ -88,6 +89,12 @@ class Failed(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
+class HungUp(msgspec.Struct, frozen=True):
+    """The peer at `address` closed its end while no push was under way: it has died, or wants the connection back."""
+
+    address: str
+
+
 class Stored(msgspec.Struct, frozen=True):
     """What was appended since the last `Stored` is on disk and synced: (place, length) of each op, in order."""
 
@@ -123,7 +130,7 @@ class Writable(msgspec.Struct, frozen=True):
     writable: bool
 
 
-Event = Submitted | Received | Answered | Failed | Stored | Unstored | Tick | Join | Leave | Writable
+Event = Submitted | Received | Answered | Failed | HungUp | Stored | Unstored | Tick | Join | Leave | Writable
 
 
 # -- actions ----------------------------------------------------------------------------------------------------

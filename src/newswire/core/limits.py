@@ -52,6 +52,8 @@ INBOX_EVENTS: Final = 10_000  # waiting for the commit thread; beyond it request
 COMMIT_OPS: Final = 20_000  # of one commit: two full batches; bounds the time between two syncs
 PUSH_OPS: Final = 5_000  # of one push or answer
 PUSH_BYTES: Final = 4 * 1024 * 1024  # of one push or answer: well under what a peer receives within its 2 s
+PUSH_LEAST_BYTES: Final = 64 * 1024  # what a push shrinks to over a slow line: 32 KiB a second get through
+HANG_UP_SECONDS: Final = 0.25  # how often an idle link looks whether its peer is gone
 PEER_BODY_BYTES: Final = 16 * 1024 * 1024  # accepted from a peer: more than any push, so no client's limit stops a link (H15)
 PUSH_TIMEOUT_SECONDS: Final = 2.0  # a peer that does not answer a push within it is down (DESIGN 5)
 PUSH_AGAIN_SECONDS: Final = 1.0  # after a push that failed: how soon the next; a peer that returns is seen within it
@@ -79,6 +81,7 @@ TAIL_BYTES: Final = 8 * 1024 * 1024  # newest records kept as they were written,
 FRAME_CACHE_MESSAGES: Final = 10_000  # newest messages kept decoded for streams
 FRAME_CACHE_BYTES: Final = 16 * 1024 * 1024
 DISK_RESERVE_BYTES: Final = 16 * 1024 * 1024  # below this much free space writes are refused (507), cursors and streams go on
+MAPPED_BLOCK_BYTES: Final = 1024 * 1024  # blocks of memory from this size on are given back to the system when they are freed
 
 # -- listener ---------------------------------------------------------------------------------------------------
 CONNECTIONS_COUNT: Final = 10_000  # requests' connections of one broker; streams have left by hand-over

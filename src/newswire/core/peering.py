@@ -9,7 +9,7 @@ import msgspec
 
 from newswire.core import limits, roster
 from newswire.core.cluster import Cluster
-from newswire.core.events import Answer, Answered, Failed, Header, Now, Received, Send
+from newswire.core.events import Answer, Answered, Failed, Header, HungUp, Now, Received, Send
 from newswire.core.membership import Membership
 from newswire.core.ops import NotAnOp
 from newswire.core.replication import Peer, expand, holds_all_of
@@ -112,6 +112,12 @@ class Peering:
         if peer.holds is not None:
             self._go_on(peer, progress=bool(event.raws), now=now)
 
+    def hung_up(self, event: HungUp, now: Now) -> None:
+        """The peer closed its connection: say hello now, to find out at once whether it is dead."""
+        peer = self._cluster.peers.get(event.address)
+        if peer is not None and not peer.in_flight:
+            peer.next_at = now.clock
+
     def failed(self, event: Failed, now: Now) -> None:
         """The push in flight got no usable answer."""
         peer = self._cluster.peers.get(event.address)
@@ -208,5 +214,6 @@ class Peering:
             vector=dict(cluster.state.vector),
             full=cluster.state.log.full_vector() if full else None,
             ask_full=ask_full,
+            writable=cluster.writable,
             want=want,
         )

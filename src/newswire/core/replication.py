@@ -29,6 +29,8 @@ class Peer:
         self.state = "down"
         self.detail = "not reached yet"
         self.in_sync = False
+        self.writable = True  # as it last said; else it takes no ops
+        self.push_bytes = limits.PUSH_BYTES  # of one push: fewer over a line that does not carry so much in time
         self.holds: Vector | None = None  # in full, as it last said; None: not known, ask
         self.proved: Vector = {}  # in full, from its last answer: synced there
         self.heard: float | None = None
@@ -50,7 +52,12 @@ class Peer:
             return False
         if clock >= self.next_at:
             return True
-        return self.state in ("up", "catching-up") and self.holds is not None and self.lacks_any(state)
+        return bool(self.takes_ops and self.lacks_any(state))
+
+    @property
+    def takes_ops(self) -> bool:
+        """Whether a push may carry ops: it is known what the peer holds, and it has room."""
+        return self.state in ("up", "catching-up") and self.holds is not None and self.writable
 
     def lacks_any(self, state: State) -> bool:
         """Say whether the peer lacks an op held here, by what it last said."""
@@ -59,9 +66,9 @@ class Peer:
 
     def rows(self, state: State) -> list[int]:
         """Offsets of the ops to push. None before its vector is known: the first push is empty."""
-        if self.holds is None or self.state not in ("up", "catching-up"):
+        if self.holds is None or not self.takes_ops:
             return []
-        return state.log.lacking(self.holds, limits.PUSH_OPS, limits.PUSH_BYTES)
+        return state.log.lacking(self.holds, limits.PUSH_OPS, self.push_bytes)
 
     def sending(self, state: State, rows: Sequence[int], clock: float, heartbeat: float) -> int:
         """Note that a push with the ops at `rows` goes out; return its number."""
@@ -82,7 +89,7 @@ class Peer:
             self.in_sync = False  # another run, perhaps on another disk
             self.tell_full = self.ask_full = True
         self.id, self.origin = header.broker, header.origin
-        self.primary, self.serves = header.primary, header.serves
+        self.primary, self.serves, self.writable = header.primary, header.serves, header.writable
         self.heard = clock
         self.holds = header.full if header.full is not None else expand(state, header.vector)
         if self.holds is None:
@@ -98,13 +105,16 @@ class Peer:
         self.proved = self.holds or {}
         self.in_sync = holds_all(self.proved, self.brought if self.in_sync else self.sent)
         self.state = "up" if self.in_sync and self.serves else "catching-up"
-        self.detail = ""
+        self.detail = "" if self.writable else "its disk is full"
+        self.push_bytes = min(limits.PUSH_BYTES, self.push_bytes * 2)
         if self.ask_full or self.tell_full:
             self.next_at = clock
 
     def failed(self, state: str, detail: str, clock: float, heartbeat: float) -> None:
         """The push in flight got no usable answer: not in sync from now on; it is tried again soon."""
         self.in_flight = self.in_sync = False
+        if self.brought and clock - self.sent_at > limits.PUSH_TIMEOUT_SECONDS:
+            self.push_bytes = max(limits.PUSH_LEAST_BYTES, self.push_bytes // 2)
         self.state, self.detail = state, detail
         self.tell_full = self.ask_full = True
         self.next_at = clock + min(heartbeat, limits.PUSH_AGAIN_SECONDS)

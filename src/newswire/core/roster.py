@@ -124,6 +124,8 @@ def _degraded(cluster: Cluster) -> tuple[str, ...]:
     reasons += [f"may be stale: {name} has not been met since the start" for name in stale]
     if not cluster.writable:
         reasons.append("the disk is full: publishing is refused, streams go on")
+    if cluster.unreadable:
+        reasons.append(f"{cluster.unreadable}; restart this broker: what is damaged is then fetched from a peer")
     waiting = sum(map(len, cluster.state.waiting.values()))
     if waiting:
         reasons.append(f"the ops file is damaged: {waiting} records wait until a peer has brought what is missing before them")

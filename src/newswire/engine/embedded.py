@@ -46,7 +46,7 @@ from newswire.engine.links import Link, status_of
 from newswire.engine.opsfile import OpsFile, Progress
 from newswire.engine.passport import Passport
 from newswire.engine.seam import Receipt, Woken
-from newswire.errors import NewswireError, NotStored, Unavailable, Unknown
+from newswire.errors import Damaged, NewswireError, NotStored, Unavailable, Unknown
 
 log = logging.getLogger("newswire.engine")
 
@@ -144,8 +144,7 @@ class EmbeddedEngine:
 
     def follow(self, at: Position, wanted: Wanted, limit: int) -> Page:
         """See `seam.Engine`."""
-        fetch = self._opsfile.read_lines
-        return reading.follow(self._state, self._rounds.lock, self._rounds.frames, fetch, at, wanted, limit)
+        return reading.follow(self._state, self._rounds.lock, self._rounds.frames, self._read, at, wanted, limit)
 
     def on_wake(self, wake: Callable[[Woken], None]) -> None:
         """See `seam.Engine`."""
@@ -220,7 +219,18 @@ class EmbeddedEngine:
                 return kept
             places, lengths = self._state.log.places, self._state.log.lengths
             where = [(places[row], lengths[row]) for row in rows]
-        return self._opsfile.read_lines(where)
+        return self._read(where)
+
+    def _read(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Read records; one that is damaged shows in readiness. Any thread. Raises Damaged."""
+        try:
+            return self._opsfile.read_lines(places)
+        except Damaged as error:
+            cluster = self._rounds.broker.cluster
+            if cluster.unreadable != error.detail:
+                log.error("%s", error.detail)
+            cluster.unreadable = error.detail
+            raise
 
     def _ask(self, event: Callable[[object], Event], timeout: float) -> _Result:
         token: queue.SimpleQueue[_Result] = queue.SimpleQueue()

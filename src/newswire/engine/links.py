@@ -10,13 +10,14 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from http.client import HTTPException
 
 import msgspec
 
 from newswire import errors
 from newswire.core import limits
-from newswire.core.events import Answered, Event, Failed, Send
+from newswire.core.events import Answered, Event, Failed, HungUp, Send
 from newswire.engine import exchange
 from newswire.engine.passport import Passport
 from newswire.engine.wire import Reply, Wire
@@ -51,12 +52,21 @@ class Link:
         self._thread.join(timeout)
 
     def _main(self) -> None:
-        wire = Wire(self.address, limits.PUSH_TIMEOUT_SECONDS)
-        while (push := self._sends.get()) is not None:
-            event = self._carry(wire, push)
-            self._say(event)
-            self._tell(event)
-        wire.close()
+        with closing(Wire(self.address, limits.PUSH_TIMEOUT_SECONDS)) as wire:
+            while (push := self._next(wire)) is not None:
+                event = self._carry(wire, push)
+                self._say(event)
+                self._tell(event)
+
+    def _next(self, wire: Wire) -> Send | None:
+        """The next push, None at the end; while there is none, tell when the peer hangs up."""
+        while True:
+            try:
+                return self._sends.get(timeout=limits.HANG_UP_SECONDS)
+            except queue.Empty:
+                if wire.hung_up():
+                    wire.close()
+                    self._tell(HungUp(self.address))
 
     def _carry(self, wire: Wire, push: Send) -> Event:
         number = push.header.number

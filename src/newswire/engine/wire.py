@@ -6,6 +6,7 @@ events), and `http.client` reads the answer. A library on top of it took more of
 
 from __future__ import annotations
 
+import select
 import socket
 from collections.abc import Mapping
 from contextlib import closing
@@ -46,6 +47,14 @@ class Wire:
                 self.close()
         self._socket = self._connect()
         return self._exchange(self._socket, data)
+
+    def hung_up(self) -> bool:
+        """Say whether the peer has closed the idle connection (or sent what nobody asked for)."""
+        if self._socket is None:
+            return False
+        poll = select.poll()  # not select(), which fails beyond descriptor 1023
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(0))
 
     def close(self) -> None:
         """Let go of the connection; the next `post` opens another."""
