@@ -198,9 +198,10 @@ class Machine:
     def pause(self, seconds: float) -> None:
         """Stop the process for a while, as SIGSTOP does."""
         self.paused = True
-        self.world.after(seconds, self._resume, self.run)
+        self.world.after(seconds, self.resume, self.run)
 
-    def _resume(self, run: int) -> None:
+    def resume(self, run: int) -> None:
+        """Let a stopped process go on."""
         self.paused = False
         if run == self.run and not self.busy:
             self._round()

@@ -188,6 +188,7 @@ class Cluster:
         for machine in self.machines:
             machine.syncs_slowly = machine.full = False
             machine.doom = None
+            machine.resume(machine.run)
             if machine.up:
                 machine.hand_in(events.Writable(True))
         if world.tracing:

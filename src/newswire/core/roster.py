@@ -47,7 +47,8 @@ def view(cluster: Cluster, now: Now) -> View:
 
 def _knows_no_more(cluster: Cluster, peer: Peer, now: Now) -> bool:
     """Say whether this broker holds all that `peer` may have told others it holds."""
-    return peer.in_sync and not peer.is_late(now.clock) and holds_all_of(cluster.state, peer.holds or {})
+    in_time = peer.in_sync and not peer.is_late(now.clock)
+    return in_time and peer.holds is not None and holds_all_of(cluster.state, peer.holds)
 
 
 def is_primary(cluster: Cluster, now: Now) -> bool:
