@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from brokers import Broker, free_ports, get, post, until
 
 STREAMS, USERS = 2_000, 200

@@ -86,7 +86,7 @@ class Membership:
     # -- links --------------------------------------------------------------------------------------------------
 
     def wanted_links(self) -> list[str]:
-        """Where to push to: configured peers, every broker that ever joined, at its last address, whom this one fetches from."""
+        """Where to push to: configured peers, every broker that ever joined at its last address, whom this one fetches from."""
         joined = (address for broker, address in self._members.addresses.items() if broker != self._me.id)
         addresses = dict.fromkeys((*self._me.peers, *joined, *sorted(self._cluster.catching_up)))
         return [address for address in addresses if address not in self._cluster.own_addresses]
