@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from brokers import UNREACHABLE, Answer, Broker, Failed, ask, free_ports, get, post, until, wait_in_sync
 from newswire.client import Gap, Subscriber
+from tests.e2e.harness import pause
 
 HEARTBEAT: Final = ("--heartbeat", "0.5")
 AUDITOR: Final = "Auditor"  # subscribed to everything from the earliest on: sees what a broker holds
@@ -45,6 +46,11 @@ class Node(Broker):
     def command(self) -> list[str]:
         """What starts it."""
         return [*self.before, *super().command()]
+
+    def start(self, *, own_session: bool = False) -> Node:
+        """Start and wait until it is ready."""
+        super().start(own_session=own_session)
+        return self
 
     def end_code(self, seconds: float = 20.0) -> int:
         """Wait until it has ended by itself; its exit code, negative for a signal."""
@@ -178,6 +184,18 @@ class Ledger:
         with self._lock:
             self.entries.append(entry)
         return entry
+
+    def batch(self, count: int, node: Node) -> None:
+        """Publish `count` messages in one request."""
+        texts = [f"message {next(self._numbers)}" for _ in range(count)]
+        lines = "\n".join(json.dumps({"topic": "batch", "data": text}) for text in texts)
+        answer = ask(node.address, "POST", "/publish", body=lines, headers={"Content-Type": "application/x-ndjson"})
+        if answer.status != 200:
+            raise Failed(f"a batch was answered with {answer.status}: {answer.body!r}")
+        origin, first = answer.json()["first"].rsplit(".", 1)
+        with self._lock:
+            copies = answer.json()["copies"]
+            self.entries += [Acknowledged(f"{origin}.{int(first) + i}", text, copies) for i, text in enumerate(texts)]
 
     def many(self, count: int, *nodes: Node, copies: int | None = None) -> None:
         """Publish `count` messages, one after the other; each answer says `copies`."""
@@ -319,6 +337,21 @@ def copy_folder(source: Path, target: Path) -> None:
     shutil.copytree(source, target)
 
 
+# -- hangs ------------------------------------------------------------------------------------------------------
+
+
+def hang(node: Node) -> None:
+    """Stop a broker (SIGSTOP) and wait until none of its threads runs any more."""
+    pause(node)
+    until(f"{node.id} hangs", lambda: all(state == "T" for state in _states(node)))
+
+
+def _states(node: Node) -> list[str]:
+    assert node.process is not None
+    tasks = Path(f"/proc/{node.process.pid}/task")
+    return [(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks.iterdir()]
+
+
 # -- what the machine must offer --------------------------------------------------------------------------------
 
 
@@ -337,12 +370,13 @@ def system(*words: str | Path) -> None:
         raise Failed(f"{' '.join(map(str, words))}: {done.stderr.strip()}")
 
 
-def strace(call: str, effect: str) -> list[str]:
-    """The words before a command that make its `call` fail as `effect` says; the process stays our direct child.
+def strace(call: str, effect: str, *, follow: int = 0) -> list[str]:
+    """The words that make `call` fail as `effect` says: before a command, whose process stays our child, or for a process.
 
     Without `--seccomp-bpf`, which would be faster: with it strace 6.1 delivers no signals.
     """
-    return ["strace", "-D", "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e", f"inject={call}:{effect}"]
+    whom = ["-p", str(follow)] if follow else ["-D"]
+    return ["strace", *whom, "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e", f"inject={call}:{effect}"]
 
 
 # -- subscribers ------------------------------------------------------------------------------------------------

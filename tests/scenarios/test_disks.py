@@ -26,8 +26,7 @@ def cloned(node: Node, other: Node, older: Path) -> None:
     copy_folder(other.folder, node.folder)
 
 
-@pytest.mark.parametrize("fault", [lost, rolled_back, cloned])
-@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize(("fault", "victim"), [(lost, 0), (lost, 1), (rolled_back, 0), (cloned, 1)])
 def test_a_disk_is_not_what_it_was(
     pair: Cluster, ledger: Ledger, tmp_path: Path, fault: Callable[[Node, Node, Path], None], victim: int
 ) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from brokers import Stream, ask, get, post, until, wait_in_sync
-from tests.scenarios.harness import Cluster, Ledger, Node, audit, on_disk
+from brokers import Stream, ask, free_ports, get, post, until, wait_in_sync
+from tests.scenarios.harness import Cluster, Ledger, Node, audit, hang, on_disk
 
 
 def test_a_third_broker_joins_at_run_time(pair: Cluster, ledger: Ledger) -> None:
@@ -84,10 +84,70 @@ def test_a_broker_leaves_by_itself_and_ends_when_another_has_all(pair: Cluster, 
         ledger.check_copies(first, second)
     assert ledger.texts() <= set(on_disk(second).values())
     ledger.check(second)
+    assert second.row("1001") == {}
     refused = ask(second.address, "POST", "/remove_replica", {"broker_ip": second.address})
     assert refused.status == 409, refused.body
     assert refused.json()["code"] == "last-broker"
     ledger.many(5, second, copies=1)
+
+
+def test_a_broker_that_leaves_waits_for_the_other_and_can_be_called_back(pair: Cluster, ledger: Ledger) -> None:
+    """The other one hangs, then is gone: nobody holds all, so the one that leaves must not end."""
+    first, second = pair.nodes
+    ledger.many(5, first, second, copies=2)
+    hang(second)
+    post(first.address, "/remove_replica", broker_ip=first.address)
+    second.kill9()
+    assert "leaving" in first.readiness()[1]["detail"]
+    post(first.address, "/add_replica", broker_ip=first.address)
+    until("it serves again", lambda: first.readiness()[0] == 200)
+    ledger.many(5, first, copies=1)
+    second.start()
+    ledger.check(first, second)
+    assert first.row("1001")["state"] == second.row("1001")["state"] == "up"
+
+
+def test_brokers_move_to_other_ports(pair: Cluster, ledger: Ledger) -> None:
+    """They exchange their ports; then one moves to a free one, and a new broker takes its place."""
+    first, second = pair.nodes
+    ledger.many(5, first, second, copies=2)
+    for node in pair.nodes:
+        node.kill9()
+    (first.port, first.peers), (second.port, second.peers) = (second.port, second.peers), (first.port, first.peers)
+    first.address, second.address = second.address, first.address
+    pair.start()
+    ledger.many(5, first, second, copies=2)
+    second.kill9()
+    third = Node("1003", second.port, pair.home, peers=[first.address], options=pair.options)
+    pair.made.append(third)
+    second.port = free_ports(1)[0]
+    second.address = f"127.0.0.1:{second.port}"
+    second.start()
+    third.start()
+    ledger.check(first, second, third)
+    ledger.many(6, first, second, third, copies=3)
+
+
+def test_another_name_of_an_address_makes_no_other_broker(pair: Cluster, ledger: Ledger) -> None:
+    first, second = pair.nodes
+    post(first.address, "/add_replica", broker_ip=f"localhost:{second.port}")
+    own = ask(first.address, "POST", "/add_replica", {"broker_ip": f"localhost:{first.port}"})
+    assert (own.status, own.json()["code"]) == (400, "bad-address")
+    ledger.many(5, first, second, copies=2)
+    second.kill9()
+    ledger.many(5, first, copies=1)
+    second.start()
+    ledger.check(first, second)
+
+
+def test_a_folder_is_used_by_one_process(pair: Cluster, ledger: Ledger) -> None:
+    first, second = pair.nodes
+    twin = pair.spare("1001", second)
+    twin.log = pair.home / "twin.log"
+    twin.launch()
+    assert twin.end_code() == 1
+    assert "another broker" in twin.last_words()
+    ledger.many(5, first, second, copies=2)
 
 
 def test_the_second_process_with_one_broker_id_is_refused(pair: Cluster, ledger: Ledger, tmp_path: Path) -> None:

@@ -172,12 +172,11 @@ def test_each_restarts_while_they_are_apart(apart: tuple[Apart, Machines], ledge
     ledger.check(first, second)
 
 
-@pytest.mark.parametrize("deaf", [0, 1])
-def test_only_one_of_them_can_connect_to_the_other(apart: tuple[Apart, Machines], ledger: Ledger, deaf: int) -> None:
+def test_only_one_of_them_can_connect_to_the_other(apart: tuple[Apart, Machines], ledger: Ledger) -> None:
     """Answers carry ops, so both hold all; only the one whose pushes are answered may count a second copy."""
     cluster, machines = apart
-    hearing, other = cluster.nodes[1 - deaf], cluster.nodes[deaf]
-    machines.both[deaf].hears_no_connection_of(machines.both[1 - deaf])  # pushes go from `other` to `hearing` only
+    hearing, other = cluster.nodes
+    machines.both[1].hears_no_connection_of(machines.both[0])  # pushes go from `other` to `hearing` only
     with ledger.load(other, hearing):
         ledger.wait_more(20)
         until("the push is not answered", lambda: hearing.row(other.id)["state"] == "down")
@@ -186,7 +185,7 @@ def test_only_one_of_them_can_connect_to_the_other(apart: tuple[Apart, Machines]
     until("two copies by the way that works", lambda: ledger.publish(other).copies == 2)
     until("all is at both", lambda: has_all(hearing, ledger) and has_all(other, ledger))
     ledger.check_copies(hearing, other)
-    machines.both[deaf].hears_all()
+    machines.both[1].hears_all()
     ledger.check(hearing, other)
     ledger.many(10, hearing, other, copies=2)
 
@@ -208,7 +207,7 @@ def test_a_cable_that_loses_a_third_of_everything(apart: tuple[Apart, Machines],
     for machine, other in (machines.both, reversed(machines.both)):
         machine.hears_nothing_of(other, percent=30)
     with ledger.load(first, second):
-        ledger.wait_more(100)
+        ledger.wait_more(40)
         ledger.check_copies(first, second)
     for machine in machines.both:
         machine.hears_all()

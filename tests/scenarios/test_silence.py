@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from brokers import UNREACHABLE, ask, until
-from newswire import Publisher
-from tests.e2e.harness import pause, resume
-from tests.scenarios.harness import Cluster, Ledger, Node, Reader
+from brokers import UNREACHABLE, ask, until, wait_in_sync
+from newswire.client import Publisher
+from tests.e2e.harness import resume
+from tests.scenarios.harness import Cluster, Ledger, Node, Reader, hang, held
 
 
 def test_a_hung_broker_costs_the_other_one_time_out(pair: Cluster, ledger: Ledger) -> None:
     first, second = pair.nodes
     ledger.many(10, first, second, copies=2)
-    pause(second)
+    hang(second)
     ledger.many(1, first, copies=1)  # within the time that one try has
+    ledger.check_copies(first, second)
     until("it is shown as down", lambda: first.row("1002")["state"] == "down")
     ledger.many(50, first, copies=1)
     assert first.readiness()[0] == 200
@@ -28,7 +29,7 @@ def test_clients_move_from_a_hung_broker(pair: Cluster, ledger: Ledger) -> None:
     with Reader("Alice", pair.nodes) as alice:
         ledger.many(10, first, copies=2)
         alice.check(ledger)
-        pause(first)
+        hang(first)
         receipt = Publisher(addresses).publish("news", "from the library")
         assert (receipt.broker, receipt.copies) == (second.address, 1)
         ledger.many(10, second, copies=1)
@@ -43,9 +44,9 @@ def test_clients_move_from_a_hung_broker(pair: Cluster, ledger: Ledger) -> None:
 def test_a_broker_that_hung_in_the_middle_of_a_push_kept_what_it_answered(pair: Cluster, ledger: Ledger) -> None:
     first, second = pair.nodes
     with ledger.load(first, second):
-        for node, other in ((second, first), (first, second), (second, first)):
+        for node, other in ((second, first), (first, second)):
             ledger.wait_more(10)
-            pause(node)
+            hang(node)
             ledger.wait_more(10)
             assert not answers(node)
             other.kill9()  # the only one that answered; the one that hangs wakes up alone
@@ -54,6 +55,22 @@ def test_a_broker_that_hung_in_the_middle_of_a_push_kept_what_it_answered(pair: 
             other.start()
     ledger.check_copies(first, second)
     ledger.check(first, second)
+
+
+def test_two_copies_or_an_error_that_says_how_many_there_are(pair: Cluster) -> None:
+    first, second = pair.nodes
+    sent = {"topic": "news", "data": "important", "key": "important-1"}
+    hang(second)
+    lost = ask(first.address, "POST", "/publish?copies=2", sent)
+    assert (lost.status, lost.json()["code"], lost.json()["copies"]) == (503, "fewer-copies-than-asked", 1)
+    refused = ask(first.address, "POST", "/publish?copies=2", {"topic": "news", "data": "not stored"})
+    assert (refused.status, refused.json()["code"]) == (503, "not-enough-copies")
+    resume(second)
+    wait_in_sync(pair.nodes)
+    for node in reversed(pair.nodes):
+        again = ask(node.address, "POST", "/publish?copies=2", sent)
+        assert (again.status, again.json()["id"], again.json()["copies"]) == (200, lost.json()["id"], 2)
+    assert list(held(first).values()) == list(held(second).values()) == ["important"]
 
 
 def answers(node: Node) -> bool:

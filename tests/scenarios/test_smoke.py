@@ -9,8 +9,8 @@ from contextlib import ExitStack
 import pytest
 
 from brokers import Stream, post
-from tests.e2e.harness import pause, resume
-from tests.scenarios.harness import Cluster, Ledger, Node, Reader
+from tests.e2e.harness import resume
+from tests.scenarios.harness import Cluster, Ledger, Node, Reader, hang
 
 OPERATIONS = 9
 BETWEEN = 15  # messages between two operations, if anybody serves
@@ -72,7 +72,7 @@ class Chaos:
 
     def _hang(self, node: Node) -> None:
         self.hung.add(node.id)
-        pause(node)
+        hang(node)
 
     def _wake(self, node: Node) -> None:
         self.hung.discard(node.id)
@@ -83,7 +83,7 @@ class Chaos:
         node.launch()
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_nothing_acknowledged_is_lost(pair: Cluster, ledger: Ledger, seed: int) -> None:
     chaos = Chaos(pair, seed)
     addresses = [node.address for node in pair.nodes]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from brokers import Stream, post
-from tests.scenarios.harness import Cluster, Ledger, Reader, held
+from brokers import Stream, ask, post, until, wait_in_sync
+from tests.scenarios.harness import Cluster, Ledger, Node, Reader, held, segments
 
 
 def test_a_stale_survivor(pair: Cluster, ledger: Ledger) -> None:
@@ -71,9 +71,47 @@ def test_brokers_take_turns_and_never_meet_until_the_end(pair: Cluster, ledger: 
     first, second = pair.nodes
     for node in pair.nodes:
         node.kill9()
-    for node in (first, second) * 3:
+    for node in (first, second) * 2:
         node.start()
         ledger.many(3, node, copies=1)
         node.kill9()
     pair.start()
     ledger.check(first, second)
+
+
+def test_a_user_whom_only_the_absent_broker_knows_is_not_refused_for_good(pair: Cluster, ledger: Ledger) -> None:
+    first, second = pair.nodes
+    second.kill9()
+    post(first.address, "/subscribe", username="Alice", topic=">")
+    ledger.many(3, first, copies=1)
+    first.kill9()
+    second.start()
+    not_now = ask(second.address, "GET", "/stream?username=Alice")
+    assert not_now.status == 200
+    assert b"retry:" in not_now.body
+    with Stream("Alice", [second.address]) as alice:
+        first.start()
+        alice.wait_texts(*ledger.texts())
+    wait_in_sync(pair.nodes)
+    assert ask(second.address, "GET", "/stream?username=Nobody").status == 403
+
+
+def test_a_broker_is_killed_while_it_catches_up(pair: Cluster, ledger: Ledger) -> None:
+    """More than one push can carry; each time it has some of it, and goes on from there."""
+    first, second = pair.nodes
+    second.kill9()
+    for _ in range(3):
+        ledger.batch(5_000, first)
+    for megabytes in (0.5, 1.2):
+        second.launch()
+        until("a part has come", lambda mb=megabytes: size(second) > mb * 1e6)  # type: ignore[misc]
+        second.kill9()
+    ledger.many(10, first, copies=1)
+    second.start()
+    ledger.many(10, second, copies=2)
+    ledger.check(first, second)
+
+
+def size(node: Node) -> int:
+    """The bytes of a broker's files."""
+    return sum(path.stat().st_size for path in segments(node.folder))
