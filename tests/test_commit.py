@@ -14,7 +14,7 @@ from newswire.core.events import Answer, Connect, Disconnect, Done, Exit, Now, R
 from newswire.core.members import Row
 from newswire.core.requests import Publish, Subscribe
 from newswire.core.state import State
-from newswire.engine.commit import CommitThread, Rounds
+from newswire.engine.commit import CommitThread, Rounds, Tail
 from newswire.engine.memory import MemoryLog
 from newswire.errors import NewswireError, StorageFull
 
@@ -170,3 +170,25 @@ def test_retention_by_age_is_not_moved_by_a_clock_that_jumps() -> None:
     jump += 4_000_000
     rounds.run([Tick()])
     assert rounds.broker.state.topics() == []
+
+
+def test_the_tail_gives_what_it_has() -> None:
+    tail = Tail()
+    assert tail.get([0]) is None
+    tail.keep(7, [b"a", b"b"])
+    tail.keep(9, [])
+    tail.keep(9, [b"c"])
+    assert tail.get([7, 8, 9]) == [b"a", b"b", b"c"]
+    assert tail.get([9]) == [b"c"]
+    assert tail.get([6, 7]) is None
+    assert tail.get([9, 10]) is None
+
+
+def test_the_tail_is_bounded() -> None:
+    tail = Tail()
+    tail.keep(0, [b"old"])
+    tail.keep(1, [bytes(limits.TAIL_BYTES)])
+    assert tail.get([0]) is None
+    assert tail.get([1]) == [bytes(limits.TAIL_BYTES)]
+    tail.keep(2, [bytes(limits.TAIL_BYTES), b"one too many"])
+    assert tail.get([2]) is None

@@ -71,7 +71,7 @@ class Intake:
 
     def is_known(self, requests: Sequence[Request]) -> bool:
         """Say whether every one of these is a retry of a publish that is in the log or staged."""
-        return all(isinstance(request, Publish) and self._known(request) for request in requests)
+        return all(isinstance(request, Publish) and self._known(_mark(request)) for request in requests)
 
     def decide(self, requests: Sequence[Request], wall: int) -> Decided:
         """Stage what the requests mean, all or none. Raises Refused or NotFound and stages nothing."""
@@ -107,18 +107,18 @@ class Intake:
 
     def _publish(self, request: Publish, draft: Op, wall: int) -> OpId:
         """PUBLISH: a known key is answered with the first op's receipt."""
-        known = self._known(request)
+        mark = _mark(request)
+        known = self._known(mark)
         if known:
             return known
         name = self.stamp(draft, wall).id
-        if request.key:
-            self._keys[fingerprint(request.publisher, request.topic, request.key)] = name
+        if mark is not None:
+            self._keys[mark] = name
         return name
 
-    def _known(self, request: Publish) -> OpId:
-        if not request.key:
+    def _known(self, mark: int | None) -> OpId:
+        if mark is None:
             return ""
-        mark = fingerprint(request.publisher, request.topic, request.key)
         offset = self.state.messages.keys.find(mark)
         if offset is None:
             return self._keys.get(mark, "")
@@ -179,6 +179,11 @@ class Intake:
         self.staged.append(op)
         self.raws.append(raw)
         self._held[op.origin] = op.sequence
+
+
+def _mark(request: Publish) -> int | None:
+    """What stands for the key of a message; None without one."""
+    return fingerprint(request.publisher, request.topic, request.key) if request.key else None
 
 
 def _message(request: Publish, wall: int) -> Message:

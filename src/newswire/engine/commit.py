@@ -14,7 +14,7 @@ import contextlib
 import logging
 import queue
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -101,23 +101,35 @@ class Tail:
     """The newest records as they were written, by offset: what links push, mostly a moment later. Under the state lock."""
 
     def __init__(self) -> None:
-        self._raws: OrderedDict[int, bytes] = OrderedDict()
+        self._batches: deque[tuple[int, Sequence[bytes], int]] = deque()  # first offset, records, bytes
         self._bytes = 0
 
     def keep(self, first: int, raws: Sequence[bytes]) -> None:
-        """Take the records from offset `first` on; the oldest leave at the bound."""
-        for offset, raw in enumerate(raws, first):
-            self._raws[offset] = raw
-            self._bytes += len(raw)
+        """Take the records from offset `first` on, which follow the last ones; the oldest batches leave at the bound."""
+        size = sum(map(len, raws))
+        self._batches.append((first, raws, size))
+        self._bytes += size
         while self._bytes > limits.TAIL_BYTES:
-            self._bytes -= len(self._raws.popitem(last=False)[1])
+            self._bytes -= self._batches.popleft()[2]
 
     def get(self, rows: Sequence[int]) -> list[bytes] | None:
-        """The records at these offsets; None if not all of them are kept."""
-        try:
-            return [self._raws[row] for row in rows]
-        except KeyError:
+        """The records at these offsets, which ascend; None if not all of them are kept."""
+        if not self._batches or rows[0] < self._batches[0][0]:
             return None
+        found: list[bytes] = []
+        for first, raws in self._since(rows[0]):
+            while len(found) < len(rows) and rows[len(found)] < first + len(raws):
+                found.append(raws[rows[len(found)] - first])
+        return found if len(found) == len(rows) else None
+
+    def _since(self, row: int) -> list[tuple[int, Sequence[bytes]]]:
+        """The batches from that with `row` on: looked for from the end, where most are that are asked for."""
+        batches = []
+        for first, raws, _ in reversed(self._batches):
+            batches.append((first, raws))
+            if first <= row:
+                break
+        return batches[::-1]
 
 
 class Rounds:
