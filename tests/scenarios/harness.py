@@ -157,13 +157,14 @@ class Ledger:
     """Publishes numbered messages and keeps what was answered. Any thread."""
 
     def __init__(self) -> None:
+        self.prefix = "message "  # of each text
         self.entries: list[Acknowledged] = []
         self._numbers = itertools.count()
         self._lock = threading.Lock()
 
     def publish(self, *nodes: Node, tries: int = TRIES) -> Acknowledged:
         """Publish one message at the first of `nodes`; no answer or an error: again, with the same key, at the next."""
-        text = f"message {next(self._numbers)}"
+        text = f"{self.prefix}{next(self._numbers)}"
         fields = {"topic": f"news.{len(text)}", "data": text, "key": text.replace(" ", "-")}
         refusals: set[str] = set()
         for node in itertools.islice(itertools.cycle(nodes), tries):
@@ -187,7 +188,7 @@ class Ledger:
 
     def batch(self, count: int, node: Node) -> None:
         """Publish `count` messages in one request."""
-        texts = [f"message {next(self._numbers)}" for _ in range(count)]
+        texts = [f"{self.prefix}{next(self._numbers)}" for _ in range(count)]
         lines = "\n".join(json.dumps({"topic": "batch", "data": text}) for text in texts)
         answer = ask(node.address, "POST", "/publish", body=lines, headers={"Content-Type": "application/x-ndjson"})
         if answer.status != 200:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenarios.harness import Cluster, Ledger, Node, copy_folder
+from tests.scenarios.harness import Cluster, Ledger, Node, copy_folder, on_disk
 
 
 def lost(node: Node, other: Node, older: Path) -> None:
@@ -102,4 +102,17 @@ def test_the_one_disk_that_holds_a_message_comes_back_late(pair: Cluster, ledger
     (tmp_path / "lost").rename(first.folder)
     ledger.many(5, second, copies=1)
     first.start()
+    ledger.check(first, second)
+
+
+def test_each_disk_is_lost_as_soon_as_the_other_broker_is_ready(pair: Cluster, ledger: Ledger) -> None:
+    """Ready means: it has everything. More than one push can carry."""
+    first, second = pair.nodes
+    ledger.batch(6_000, first)
+    for node in (first, second):
+        ledger.many(5, first, second, copies=2)
+        node.kill9()
+        shutil.rmtree(node.folder)
+        node.start()
+        assert ledger.texts() <= set(on_disk(node).values())
     ledger.check(first, second)

@@ -8,6 +8,24 @@ from brokers import Stream, ask, free_ports, get, post, until, wait_in_sync
 from tests.scenarios.harness import Cluster, Ledger, Node, audit, hang, on_disk
 
 
+def test_fresh_brokers_find_each_other_while_clients_already_publish(tmp_path: Path) -> None:
+    """However the first start of each falls: one cluster, nothing lost."""
+    for number, count in enumerate((2, 2, 3)):
+        cluster, ledger = Cluster(tmp_path / str(number), count=count), Ledger()
+        try:
+            with ledger.load(*cluster.nodes, threads=4):
+                for node in cluster.nodes[:: 1 if number % 2 else -1]:
+                    node.launch()
+                for node in cluster.nodes:
+                    node.wait_ready()
+                ledger.wait_more(10)
+            audit(cluster.nodes[0])
+            ledger.check(*cluster.nodes)
+            ledger.many(count, *cluster.nodes, copies=count)
+        finally:
+            cluster.end()
+
+
 def test_a_third_broker_joins_at_run_time(pair: Cluster, ledger: Ledger) -> None:
     first, second = pair.nodes
     ledger.many(20, first, second, copies=2)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from brokers import Stream, ask, post, until, wait_in_sync
+import contextlib
+import threading
+from collections import Counter
+
+from brokers import UNREACHABLE, Failed, Stream, ask, post, until, wait_in_sync
 from tests.scenarios.harness import Cluster, Ledger, Node, Reader, held, segments
 
 
@@ -110,6 +114,59 @@ def test_a_broker_is_killed_while_it_catches_up(pair: Cluster, ledger: Ledger) -
     second.start()
     ledger.many(10, second, copies=2)
     ledger.check(first, second)
+
+
+def test_a_batch_is_there_whole_or_not_at_all(pair: Cluster) -> None:
+    """Killed in the middle of large batches: what was answered is whole, what was not is whole or nothing."""
+    first = pair.nodes[0]
+    batches = [Ledger() for _ in range(40)]
+    for number, ledger in enumerate(batches):
+        ledger.prefix = f"batch {number}:"
+    with Batches(batches, first) as running:
+        for _ in range(3):
+            running.wait_more(2)
+            first.kill9()
+            first.start()
+    wait_in_sync(pair.nodes)
+    for node in pair.nodes:
+        found = Counter(text.partition(":")[0] + ":" for text in held(node).values())
+        assert set(found.values()) <= {BATCH}
+        assert {ledger.prefix for ledger in batches if ledger.entries} <= set(found)
+
+
+BATCH = 2_000
+
+
+class Batches:
+    """Publishes batch after batch in a thread, whatever comes of each, until the block ends or there are no more."""
+
+    def __init__(self, ledgers: list[Ledger], node: Node) -> None:
+        self._ledgers, self._node = ledgers, node
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Batches:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+        self._thread.join(60)
+
+    def wait_more(self, count: int) -> None:
+        """Wait until `count` more are acknowledged."""
+        enough = self._acknowledged() + count
+        until("batches are acknowledged", lambda: self._acknowledged() >= enough)
+
+    def _acknowledged(self) -> int:
+        return sum(bool(ledger.entries) for ledger in self._ledgers)
+
+    def _run(self) -> None:
+        for ledger in self._ledgers:
+            if self._ending.wait(0.05):
+                return
+            with contextlib.suppress(Failed, *UNREACHABLE):  # no answer: unknown
+                ledger.batch(BATCH, self._node)
 
 
 def size(node: Node) -> int:
