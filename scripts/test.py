@@ -31,7 +31,13 @@ CHECKS: Final = {
     "types": ["mypy"],
     "imports": ["lint-imports"],
 }
-REAL: Final = ["tests/e2e", "tests/scenarios", "tests/browser", "tests/test_docs.py", "tests/test_scripts.py"]  # start processes, and mostly wait
+REAL: Final = [
+    "tests/e2e",
+    "tests/scenarios",
+    "tests/browser",
+    "tests/test_docs.py",
+    "tests/test_scripts.py",
+]  # these mostly wait
 PROGRAMS: Final = {  # what tests use beyond Python: program, Debian's package
     "chromium": "chromium",
     "curl": "curl",

@@ -301,6 +301,7 @@ class Cluster:
 DAYS = 10 * 86_400_000  # ms
 YEARS = 3 * 365 * 86_400_000
 
+
 def _crash(cluster: Cluster) -> None:
     machine = cluster.any_up()
     if machine is not None:
