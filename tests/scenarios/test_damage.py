@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from brokers import Stream, post
 from tests.scenarios.harness import Cluster, Ledger, Node, flip, held, in_record, segments, wipe
 
 
@@ -68,6 +69,24 @@ def test_whatever_is_damaged_at_one_broker_both_hold_everything_in_the_end(pair:
         ledger.check(first, second)
     kill_both(pair)
     pair.start()  # and it stays so
+    ledger.check(first, second)
+
+
+def test_a_record_rots_while_its_broker_runs(pair: Cluster, ledger: Ledger) -> None:
+    """Who needs it is served by the other broker; readiness says so; a restart fetches it."""
+    first, second = pair.nodes
+    ledger.many(5, first, copies=2)
+    for _ in range(3):
+        ledger.batch(5_000, first)  # more than is kept in memory
+    flip(first, after=in_record(ledger.entries[2].text))
+    post(first.address, "/subscribe", username="Late", topic=">", **{"from": "earliest"})
+    with Stream("Late", [first.address, second.address]) as late:
+        first.wait_degraded("damaged")
+        late.wait_texts(*ledger.texts())
+    assert ledger.publish(first).copies == 2
+    first.kill9()
+    first.start()
+    first.wait_whole()
     ledger.check(first, second)
 
 
