@@ -114,9 +114,33 @@ def test_a_returning_broker_does_not_serve_while_it_lacks_what_a_living_peer_hol
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MemoryNetwork, "put", put)
-        world.start("1001", ONE, TWO, log=one.log)
+        back = world.start("1001", ONE, TWO, log=one.log)
+    served.append((back.describe().serves, messages(back)))
     assert {serves for serves, _ in served} == {False, True}
     assert all(held == limits.PUSH_OPS + 10 for serves, held in served if serves)
+
+
+def test_both_count_each_other_before_a_returning_broker_serves(world: World) -> None:
+    one, other = pair(world)
+    other.close()
+    world.pass_time()
+    back = world.start("1002", TWO, ONE, log=other.log)
+    assert back.describe().serves
+    assert one.submit([Publish("news", "x")]).copies == 2, "at the one that stayed, too"
+
+
+def test_a_peer_that_cannot_reach_a_starting_broker_is_not_waited_for_long(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = pair(world)
+    other.close()
+    reached = world.network.reached
+    monkeypatch.setattr(world.network, "reached", lambda a, b: None if (a, b) == (ONE, TWO) else reached(a, b))
+    back = world.start("1002", TWO, ONE, log=other.log)
+    assert not back.describe().serves
+    world.pass_time(limits.CATCH_UP_PATIENCE_SECONDS)
+    assert back.describe().serves
+    assert one.submit([Publish("news", "x")]).copies == 1
 
 
 def test_a_partition_and_its_end(world: World) -> None:

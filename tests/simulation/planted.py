@@ -52,7 +52,7 @@ def answer_before_sync() -> list[Patch]:
         received(peering, event, now)
         held = peering._cluster.intake._held
         for token, header in peering._to_answer:
-            answer = peering._header(header.number, full=True)
+            answer = peering._header(header.number, header.address, full=True)
             assert answer.full is not None
             answer.vector.update(held)  # type: ignore[attr-defined]
             answer.full.update(held)  # type: ignore[attr-defined]

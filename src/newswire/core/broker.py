@@ -88,6 +88,7 @@ class Broker:
     def begin(self, now: Now) -> list[Action]:
         """START: the first actions of a run. The shell recovered the state, and began a segment for this origin."""
         self._retention = RetentionClock(start_of_clock(self.state, now.wall), now.wall, now.clock)
+        self.cluster.started = now.clock
         for address in self.membership.wanted_links():
             self.cluster.connect(address, now)
             self.cluster.catching_up.add(address)

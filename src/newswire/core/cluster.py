@@ -39,6 +39,7 @@ class Cluster:
         self.peers: dict[str, Peer] = {}  # by address
         self.catching_up: set[str] = set()  # addresses of peers that may know more and have not handed it over
         self.own_addresses = {identity.address}
+        self.started = 0.0  # on `Now.clock`
         self.began = False  # this run's `began` is on disk
         self.writable = True  # the disk has room
         self.leaving = False  # an operator asked this broker to leave

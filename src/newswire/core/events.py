@@ -47,6 +47,7 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     full: Vector | None = None
     ask_full: bool = False
     writable: bool = True  # the sender's disk has room: it takes ops
+    counts: bool = False  # the sender is in sync with the receiver, and counts its copies
     want: int = 0  # ops the sender would take with the answer
     code: str = ""  # an answer that refuses: a code of `errors.TABLE`, and why
     detail: str = ""

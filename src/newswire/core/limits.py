@@ -57,6 +57,7 @@ HANG_UP_SECONDS: Final = 0.25  # how often an idle link looks whether its peer i
 PEER_BODY_BYTES: Final = 16 * 1024 * 1024  # accepted from a peer: more than any push, so no client's limit stops a link (H15)
 PUSH_TIMEOUT_SECONDS: Final = 2.0  # a peer that does not answer a push within it is down (DESIGN 5)
 PUSH_AGAIN_SECONDS: Final = 1.0  # after a push that failed: how soon the next; a peer that returns is seen within it
+CATCH_UP_PATIENCE_SECONDS: Final = 3.0  # a peer that cannot reach this broker, which starts, is waited for no longer
 CATCH_UP_SECONDS: Final = 0.2  # between two pushes that ask a peer for what is lacking, while it brings nothing itself
 DISK_STALL_SECONDS: Final = 2.0  # a write or sync that takes longer: the broker says that it does not serve (RELIABILITY H17)
 HEARTBEAT_SECONDS: Final = 5.0  # PAPER, Heartbeat

@@ -51,7 +51,9 @@ class Peering:
         """After the sync: the vector, and ops that the pusher lacks and our own link to it cannot bring."""
         for token, header in self._to_answer:
             full = header.full if header.full is not None else expand(self._cluster.state, header.vector)
-            answer = self._header(header.number, full=header.full is not None or header.ask_full, ask_full=full is None)
+            answer = self._header(
+                header.number, header.address, full=header.full is not None or header.ask_full, ask_full=full is None
+            )
             self._cluster.actions.append(Answer(token, answer, self._rows_for(header, full)))
         self._to_answer = []
 
@@ -77,7 +79,7 @@ class Peering:
         return self._cluster.state.log.lacking(full, min(header.want, limits.PUSH_OPS), limits.PUSH_BYTES)
 
     def _refuse(self, token: object, header: Header, code: str, detail: str) -> None:
-        answer = msgspec.structs.replace(self._header(header.number), code=code, detail=detail)
+        answer = msgspec.structs.replace(self._header(header.number, header.address), code=code, detail=detail)
         self._cluster.actions.append(Answer(token, answer, ()))
 
     # -- as the pusher ------------------------------------------------------------------------------------------
@@ -90,7 +92,7 @@ class Peering:
                 rows = peer.rows(cluster.state)
                 number = peer.sending(cluster.state, rows, now.clock, cluster.identity.heartbeat)
                 want = limits.PUSH_OPS if cluster.writable else 0
-                header = self._header(number, full=peer.tell_full, ask_full=peer.ask_full, want=want)
+                header = self._header(number, peer.address, full=peer.tell_full, ask_full=peer.ask_full, want=want)
                 cluster.actions.append(Send(peer.address, header, rows))
 
     def answered(self, event: Answered, now: Now) -> None:
@@ -125,13 +127,17 @@ class Peering:
             self._link_failed(peer, event.state, event.detail, now, _CODE_OF.get(event.state, "unreachable"))
 
     def look_around(self, now: Now) -> None:
-        """Note who is late and counts no more, and who has handed over what it held when first met after the start."""
+        """Note who is late and counts no more, and who has handed over what it held when first met after the start.
+
+        Both count each other's copies before this broker serves: so the first publish has two, whichever of them takes it.
+        """
+        patient_until = self._cluster.started + limits.CATCH_UP_PATIENCE_SECONDS
         for peer in self._cluster.peers.values():
             if peer.is_late(now.clock):
                 peer.in_sync = False
             if peer.target is not None and holds_all_of(self._cluster.state, peer.target):
                 peer.caught_up, peer.target = True, None
-            if peer.caught_up and peer.in_sync:  # so that the first publish taken here has its second copy
+            if peer.caught_up and peer.in_sync and (peer.counts_us or now.clock >= patient_until):
                 self._cluster.catching_up.discard(peer.address)
 
     def _go_on(self, peer: Peer, *, progress: bool, now: Now) -> None:
@@ -200,8 +206,9 @@ class Peering:
             return False
         return True
 
-    def _header(self, number: int, *, full: bool = False, ask_full: bool = False, want: int = 0) -> Header:
+    def _header(self, number: int, address: str, *, full: bool = False, ask_full: bool = False, want: int = 0) -> Header:
         cluster, identity = self._cluster, self._cluster.identity
+        peer = cluster.peers.get(address)
         return Header(
             broker=identity.id,
             address=identity.address,
@@ -215,5 +222,6 @@ class Peering:
             full=cluster.state.log.full_vector() if full else None,
             ask_full=ask_full,
             writable=cluster.writable,
+            counts=peer is not None and peer.in_sync,
             want=want,
         )

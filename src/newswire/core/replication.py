@@ -30,6 +30,7 @@ class Peer:
         self.detail = "not reached yet"
         self.in_sync = False
         self.writable = True  # as it last said; else it takes no ops
+        self.counts_us = False  # as it last said: its receipts wait for our copy
         self.push_bytes = limits.PUSH_BYTES  # of one push: fewer over a line that does not carry so much in time
         self.holds: Vector | None = None  # in full, as it last said; None: not known, ask
         self.proved: Vector = {}  # in full, from its last answer: synced there
@@ -89,7 +90,8 @@ class Peer:
             self.in_sync = False  # another run, perhaps on another disk
             self.tell_full = self.ask_full = True
         self.id, self.origin = header.broker, header.origin
-        self.primary, self.serves, self.writable = header.primary, header.serves, header.writable
+        self.primary, self.serves = header.primary, header.serves
+        self.writable, self.counts_us = header.writable, header.counts
         self.heard = clock
         self.holds = header.full if header.full is not None else expand(state, header.vector)
         if self.holds is None:
@@ -102,13 +104,14 @@ class Peer:
         self.in_flight = False
         self.tell_full = self.ask_full = False
         self.met(header, state, clock)
+        counted = self.in_sync
         self.proved = self.holds or {}
         self.in_sync = holds_all(self.proved, self.brought if self.in_sync else self.sent)
         self.state = "up" if self.in_sync and self.serves else "catching-up"
         self.detail = "" if self.writable else "its disk is full"
         self.push_bytes = min(limits.PUSH_BYTES, self.push_bytes * 2)
-        if self.ask_full or self.tell_full:
-            self.next_at = clock
+        if self.ask_full or self.tell_full or self.in_sync > counted:
+            self.next_at = clock  # ask, tell, or say that its copies count from now on
 
     def failed(self, state: str, detail: str, clock: float, heartbeat: float) -> None:
         """The push in flight got no usable answer: not in sync from now on; it is tried again soon."""
