@@ -1,10 +1,10 @@
-"""All checks and all tests: style, types, import layers, then pytest, in two lanes at once.
+"""All checks and all tests: style, types, import layers, then pytest, in three lanes at once.
 
 scripts/test             everything; ends with one line such as `412 passed, 0 failed, 3 skipped: no chromium here (3)`
 scripts/test ARGUMENTS   pytest with these arguments, and the same last line
 CI=1 scripts/test        what this machine lacks is installed where that is possible; a skipped test is a failure
 
-One lane holds what runs in pytest's own process, the pure first; the other, which mostly waits, what starts processes and
+One lane holds what runs in pytest's own process, the pure first; the others, which mostly wait, what starts processes and
 browsers. Each check counts as one test. The status is 0 only if nothing failed (and, with CI set, nothing was skipped).
 """
 
@@ -61,7 +61,8 @@ def main(arguments: list[str]) -> int:
         install_programs()
     failed_checks = run_checks()
     with tempfile.TemporaryDirectory() as folder:
-        lanes = [Lane(Path(folder), "quick", quick_files()), Lane(Path(folder), "real", REAL)]
+        lanes = [Lane(Path(folder), "quick", quick_files())]
+        lanes += [Lane(Path(folder), name, files) for name, files in WAITING.items()]
         passed, failed, reasons = run_lanes(lanes)
     passed += len(CHECKS) - len(failed_checks)
     return close(passed, failed + len(failed_checks), reasons, failed_checks)
@@ -96,9 +97,10 @@ def run_checks() -> list[str]:
 
 
 def quick_files() -> list[str]:
-    """The test files that are not REAL, the folders behind the files of tests/ itself."""
+    """The test files of no other lane, the folders behind the files of tests/ itself."""
+    waiting = [path for paths in WAITING.values() for path in paths]
     files = sorted(file.relative_to(ROOT) for file in ROOT.glob("tests/**/test_*.py"))
-    quick = [f for f in files if not any(f.as_posix() == real or f.as_posix().startswith(f"{real}/") for real in REAL)]
+    quick = [f for f in files if not any(f.as_posix() == real or f.as_posix().startswith(f"{real}/") for real in waiting)]
     return [str(file) for file in sorted(quick, key=lambda file: (len(file.parts), file))]
 
 

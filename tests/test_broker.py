@@ -206,6 +206,46 @@ def test_a_foreign_cluster_is_refused_with_what_to_do(world: World) -> None:
     assert messages(one) == 0
 
 
+def test_two_brokers_that_began_apart_are_one_cluster_all_the_same(world: World) -> None:
+    """Each is told of the other and cannot reach it at its very first start; both take what comes."""
+    world.network.cut(ONE, TWO)
+    one = world.start("1001", ONE, TWO, cluster="")
+    other = world.start("1002", TWO, ONE, cluster="")
+    one.submit([Publish("news", "a")])
+    other.submit([Publish("news", "b")])
+    world.network.mend(ONE, TWO)
+    world.pass_time()
+    assert messages(one) == messages(other) == 2
+    assert one.submit([Publish("news", "c")]).copies == 2
+    assert one.rounds.broker.cluster.settled
+
+
+def test_an_empty_disk_beside_a_peer_that_is_down_joins_it_later(world: World) -> None:
+    """The disk of 1001 was replaced while 1002 was down: what it acknowledged alone is not lost when 1002 returns."""
+    one, other = pair(world)
+    one.submit([Publish("news", "old")])
+    one.close()
+    other.close()
+    fresh = world.start("1001", ONE, TWO, cluster="")
+    assert fresh.submit([Publish("news", "alone")]).copies == 1
+    back = world.start("1002", TWO, ONE, log=other.log)
+    world.pass_time()
+    assert messages(fresh) == messages(back) == 2
+    assert fresh.submit([Publish("news", "both")]).copies == 2
+
+
+def test_a_broker_with_messages_of_its_own_is_not_swallowed_by_a_cluster_that_it_was_not_told_of(world: World) -> None:
+    one, _ = pair(world)
+    stranger = world.start("1003", THREE, "127.0.0.1:9", cluster="")
+    stranger.submit([Publish("news", "a test")])
+    with pytest.raises(Refused) as refused:
+        one.join(THREE)
+    assert refused.value.code == "other-cluster"
+    world.pass_time()
+    assert messages(one) == 0
+    assert messages(stranger) == 1
+
+
 def test_a_removed_broker_refuses_clients_hands_over_and_stays_out_until_it_is_added(world: World) -> None:
     one, other = pair(world)
     world.network.cut(ONE, TWO)

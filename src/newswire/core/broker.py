@@ -184,11 +184,15 @@ class Broker:
         self.cluster.writable = event.writable
 
     def _append(self) -> None:
-        """Hand what was staged since the last time to the disk; the first op that is no `began` fixes the cluster id."""
+        """Hand what was staged since the last time to the disk; the first op that is no `began` fixes the cluster id.
+
+        Not before a peer was met, where there should be one: two brokers that begin apart are one cluster all the same.
+        """
         if not self.intake.raws:
             return
         fresh = self.intake.staged[-len(self.intake.raws) :]
-        if not self.cluster.settled and not all(isinstance(op, Began) for op in fresh):
+        may_settle = self.cluster.met or not self.identity.peers
+        if not self.cluster.settled and may_settle and not all(isinstance(op, Began) for op in fresh):
             self.cluster.settled = self._settling = True
             self.cluster.actions.append(Found(self.cluster.id))
         self.cluster.actions.append(Append(fresh, self.intake.raws))

@@ -40,12 +40,26 @@ class Cluster:
         self.catching_up: set[str] = set()  # addresses of peers that may know more and have not handed it over
         self.own_addresses = {identity.address}
         self.started = 0.0  # on `Now.clock`
+        self.met = False  # a peer of this cluster, in this run
         self.began = False  # this run's `began` is on disk
         self.writable = True  # the disk has room
         self.leaving = False  # an operator asked this broker to leave
         self.damage = 0  # places in which the shell found the ops file damaged at the start
         self.unreadable = ""  # a record that could not be read since, in a sentence
         self.actions: list[Action] = []
+
+    def may_adopt(self, address: str) -> bool:
+        """Whether this broker may take the cluster id of the one at `address` for its own.
+
+        One that holds nothing takes anybody's. One that had to serve before it ever met a peer, an empty disk beside
+        peers that were down, takes that of the peers it was told of: what it acknowledged meanwhile joins the rest.
+        """
+        return not self.settled and (self.holds_nothing or address in self.identity.peers)
+
+    @property
+    def holds_nothing(self) -> bool:
+        """Whether there are no ops here but `began`."""
+        return len(self.state.log) == len(self.state.log.names)
 
     def in_sync(self) -> dict[str, Peer]:
         """The peers whose copies count, by broker id: members (all, while nobody is one) that are in sync."""

@@ -39,7 +39,8 @@ class Peering:
         refusal = self._objection(header, now)
         if refusal is None and not self._cluster.writable and event.raws:
             refusal = ("storage-full", "the disk of this broker is full")
-        if refusal is None and not self._take_all(event.raws):
+        raws = event.raws if header.cluster == self._cluster.id else ()
+        if refusal is None and not self._take_all(raws):
             refusal = ("bad-body", "the push holds something that is no operation")
         if refusal is not None:
             self._refuse(event.token, header, *refusal)
@@ -173,9 +174,10 @@ class Peering:
             return "id-in-use", f"broker id {header.broker} is in use at {found}: start the other one with another --id"
         cluster = self._cluster
         if header.cluster == cluster.id:
+            cluster.met = True
             return None
-        if not cluster.settled and (header.settled or header.cluster < cluster.id):
-            cluster.id = header.cluster
+        if cluster.may_adopt(header.address) and (header.settled or header.cluster < cluster.id):
+            cluster.id, cluster.met = header.cluster, True
             if header.settled:
                 self._membership.fetch_from(header.address, now)
             return None
