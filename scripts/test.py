@@ -31,13 +31,10 @@ CHECKS: Final = {
     "types": ["mypy"],
     "imports": ["lint-imports"],
 }
-REAL: Final = [
-    "tests/e2e",
-    "tests/scenarios",
-    "tests/browser",
-    "tests/test_docs.py",
-    "tests/test_scripts.py",
-]  # these mostly wait
+WAITING: Final = {  # what starts processes, and mostly waits for them: in lanes that take about as long
+    "cases": ["tests/e2e", "tests/test_docs.py", "tests/test_scripts.py"],
+    "faults": ["tests/scenarios", "tests/browser"],
+}
 PROGRAMS: Final = {  # what tests use beyond Python: program, Debian's package
     "chromium": "chromium",
     "curl": "curl",
