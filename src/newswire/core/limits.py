@@ -27,7 +27,6 @@ VECTOR_ENTRIES: Final = 10_000  # of a vector on the wire: a restart adds one, c
 VECTOR_ALARM_ENTRIES: Final = 100  # of a short vector: more means that `began` does not keep it short (RELIABILITY H2)
 PAGE_MESSAGES: Final = 1_000  # of one `GET /messages`; API.md
 PAGE_DEFAULT_MESSAGES: Final = 100
-JSON_DEPTH: Final = 16  # of a request body: ours need 2
 TIME_CHARS: Final = 64  # an RFC 3339 time with nanoseconds has 35
 FIELDS_COUNT: Final = 32  # of a query, form or JSON object: no request has more than a dozen
 PAGE_BYTES: Final = 4 * 1024 * 1024  # of message text in one `GET /messages`: 1,000 messages of 64 KiB would be 64 MB

@@ -177,8 +177,3 @@ def _is_origin(text: str) -> bool:
 def with_place(op: Op, origin: str, sequence: int, time: int) -> Op:
     """The same op at other coordinates: how the core stamps a draft."""
     return msgspec.structs.replace(op, origin=origin, sequence=sequence, time=time)
-
-
-def ids_of(ops: Sequence[Op]) -> list[OpId]:
-    """The names of `ops`, in order."""
-    return [op.id for op in ops]
