@@ -8,7 +8,7 @@ this version does not know survives it (RELIABILITY H15).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 import msgspec
