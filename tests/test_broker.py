@@ -350,7 +350,8 @@ def test_users_are_told_apart_from_the_unknown_only_when_all_are_in_sync(world: 
 def test_a_peer_whose_disk_is_full_is_sent_no_ops_until_it_has_room(world: World) -> None:
     one, other = pair(world)
     other.network.put(other, Writable(False))
-    one.submit([Publish("news", "x")])
+    assert one.submit([Publish("news", "x")]).copies == 1
+    assert one.submit([Publish("news", "and more")]).copies == 1, "it counts no more"
     world.pass_time(3.0)
     assert states(one)["1002"] == "catching-up"
     assert [row.detail for row in one.describe().rows if row.id == "1002"] == ["its disk is full"]
@@ -359,8 +360,19 @@ def test_a_peer_whose_disk_is_full_is_sent_no_ops_until_it_has_room(world: World
     assert one.rounds.broker.cluster.peers[TWO].number - pushed <= 5, "heartbeats, no storm of pushes"
     other.network.put(other, Writable(True))
     world.pass_time()
-    assert messages(other) == 1
+    assert messages(other) == 2
     assert one.submit([Publish("news", "y")]).copies == 2
+
+
+def test_a_full_disk_that_is_known_before_anything_was_pushed_counts_no_longer(world: World) -> None:
+    """It says so in a heartbeat, while it still holds everything: the next publish does not wait for it."""
+    one, other = pair(world)
+    other.network.put(other, Writable(False))
+    world.pass_time()
+    assert one.describe().most_copies == 2, "it holds all that there is"
+    pushed = one.rounds.broker.cluster.peers[TWO].number
+    assert one.submit([Publish("news", "x")]).copies == 1
+    assert one.rounds.broker.cluster.peers[TWO].number - pushed <= 2
 
 
 def test_a_push_that_times_out_is_followed_by_a_smaller_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,8 +64,18 @@ class Receipts:
                 self._cluster.reply(waiting.token, _late())
             else:
                 left.append(waiting)
-                _ask_for_proof(peers, waiting, now)
+                self._ask_for_proof(peers, waiting, now)
         self._waiting = left
+
+    def _ask_for_proof(self, peers: list[Peer], waiting: Waiting, now: Now) -> None:
+        """Push now, even nothing: a peer from which an op came has it, but has yet to say so in an answer.
+
+        Once: a push that went out when the op was synced here has asked already.
+        """
+        need, lineage = waiting.decided.need, self._cluster.state.lineage
+        for peer in peers:
+            if not peer.in_flight and not holds_all(peer.proved, need) and not lineage.covers_all(peer.sent, need):
+                peer.next_at = now.clock
 
     def _result(self, waiting: Waiting, copies: int, now: Now) -> Done | Row | NewswireError:
         decided = waiting.decided
@@ -79,13 +89,6 @@ class Receipts:
                 copies=copies,
             )
         return Done(decided.first, decided.last, waiting.count, copies)
-
-
-def _ask_for_proof(peers: list[Peer], waiting: Waiting, now: Now) -> None:
-    """Push now, even nothing: a peer from which an op came has it, but has yet to say so in an answer."""
-    for peer in peers:
-        if not peer.in_flight and not holds_all(peer.proved, waiting.decided.need):
-            peer.next_at = now.clock
 
 
 def _late() -> Unknown:

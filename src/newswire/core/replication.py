@@ -106,7 +106,8 @@ class Peer:
         self.met(header, state, clock)
         counted = self.in_sync
         self.proved = self.holds or {}
-        self.in_sync = holds_all(self.proved, self.brought if self.in_sync else self.sent)
+        partly = self.in_sync and self.writable  # what it lacks yet is on its way; a full disk takes nothing
+        self.in_sync = holds_all(self.proved, self.brought if partly else self.sent)
         self.state = "up" if self.in_sync and self.serves else "catching-up"
         self.detail = "" if self.writable else "its disk is full"
         self.push_bytes = min(limits.PUSH_BYTES, self.push_bytes * 2)
