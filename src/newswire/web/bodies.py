@@ -32,7 +32,7 @@ NDJSON: Final = "application/x-ndjson"
 _decode: Final = msgspec.json.Decoder().decode
 _ESCAPED_ASCII: Final = re.compile(rb"\\u00[2-7]")
 _ACCEPTED: Final = (
-    f"send the fields as {FORM} (curl -d), as a {JSON} object, or in the query;"
+    f"send the fields as {FORM} (curl -d), as an {JSON} object, or in the query;"
     f" a batch of messages as {NDJSON}: with that Content-Type"
 )
 
