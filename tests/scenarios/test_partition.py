@@ -22,8 +22,11 @@ class Machine:
 
     def __init__(self, name: str, net: str, number: int) -> None:
         self.name, self.address = f"{name}{number}", f"{net}.9.{number}"
-        self._outside = f"{name}m{number}"
-        way = f"{net}.{number}"
+        self._outside, self._way = f"{name}m{number}", f"{net}.{number}"
+
+    def make(self) -> None:
+        """Make it. Raises Failed; `remove` takes away what was made."""
+        way = self._way
         system("ip", "netns", "add", self.name)
         system("ip", "link", "add", self._outside, "type", "veth", "peer", "name", "way", "netns", self.name)
         system("ip", "addr", "add", f"{way}.1/24", "dev", self._outside)
@@ -60,6 +63,8 @@ class Machine:
 
 
 PORT = 5053  # the same in each namespace
+TRIES = 5  # with other addresses each
+CHANCE = random.SystemRandom()
 
 
 class Machines:
@@ -67,10 +72,21 @@ class Machines:
 
     def __init__(self) -> None:
         self.both: list[Machine] = []
-        name, net = f"nw{random.randrange(16**4):04x}", f"10.{random.randrange(64, 250)}"
+        for chance in reversed(range(TRIES)):
+            try:
+                self._make()
+                return
+            except Failed:  # another run on this machine may have the same addresses
+                self.remove()
+                if not chance:
+                    raise
+
+    def _make(self) -> None:
+        name, net = f"nw{CHANCE.randrange(16**4):04x}", f"10.{CHANCE.randrange(64, 250)}"
+        self.both = [Machine(name, net, number) for number in (1, 2)]
         try:
-            for number in (1, 2):
-                self.both.append(Machine(name, net, number))
+            for machine in self.both:
+                machine.make()
             one, two = self.both
             system("ip", "-n", one.name, "link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", two.name)
             for machine in self.both:

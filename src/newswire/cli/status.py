@@ -166,9 +166,14 @@ def _brokers(count: int) -> str:
 
 
 def _watch(brokers: Sequence[str]) -> None:
+    from rich.console import Console
     from rich.live import Live
 
-    with Live(auto_refresh=False, screen=sys.stdout.isatty()) as live:
+    if not sys.stdout.isatty():  # Live would show nothing before its end
+        while True:
+            Console().print(_picture(brokers))
+            _pause()
+    with Live(auto_refresh=False, screen=True) as live:
         for picture in iter(lambda: _picture(brokers), None):
             live.update(picture, refresh=True)
             _pause()

@@ -156,6 +156,8 @@ class Peering:
         peer.failed(state, detail, now.clock, self._cluster.identity.heartbeat)
         if state != "id-in-use":
             self._cluster.catching_up.discard(peer.address)
+        if code == "unreachable":
+            detail += ": is a broker running there, and does its --advertise say this address?"
         self._membership.refused(peer, Refused(f"{peer.address}: {detail}", code=code))
 
     def _found_myself(self, peer: Peer) -> None:
