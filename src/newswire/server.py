@@ -38,7 +38,6 @@ class Server:
         self.settings = settings
         self._progress = progress
         self._stopped = threading.Event()
-        self._exit_code = 0
         self.address = ""
         self.restored = Restored(0, 0, 0.0)
         self.engine: EmbeddedEngine
@@ -82,12 +81,12 @@ class Server:
         listener.start()
 
     def wait(self) -> int:
-        """Block until SIGTERM, SIGINT or the end of this broker's membership; return the exit code. Main thread only."""
+        """Block until SIGTERM, SIGINT or the end of this broker's membership; return the exit code, 0. Main thread only."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stopped.set())
         while not self._stopped.wait(1.0):
             pass  # woken now and then, so that a signal's handler runs
-        return self._exit_code
+        return 0
 
     def stop(self) -> None:
         """Take the parts down: listener and its pools, then streams, then the engine. Once more does nothing."""

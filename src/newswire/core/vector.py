@@ -57,16 +57,6 @@ class Lineage:
             self._closures.popitem(last=False)
         return reach
 
-    def reach(self, vector: Vector, origin: str) -> int:
-        """The highest sequence of `origin` that `vector` covers, 0 for none."""
-        best = vector.get(origin, 0)
-        for listed in vector:
-            if listed != origin:
-                implied = self.closure(listed).get(origin, 0)
-                if implied > best:
-                    best = implied
-        return best
-
     def covers(self, vector: Vector, origin: str, sequence: int) -> bool:
         """Say whether whoever holds `vector` holds the op (`origin`, `sequence`)."""
         if vector.get(origin, 0) >= sequence:

@@ -160,6 +160,8 @@ class EmbeddedEngine:
             self._commit.stop(timeout)
         for link in self._links.values():
             link.close()
+        for link in self._links.values():
+            link.join(timeout)  # a push in flight reads the ops file
         self._opsfile.close()
 
     # -- seam.Cluster -------------------------------------------------------------------------------------------
