@@ -76,6 +76,16 @@ def test_what_standard_input_may_not_hold() -> None:
         publishing.read_data(io.BytesIO(most + b"x"))
     with pytest.raises(errors.BadRequest, match="UTF-8"):
         publishing.read_data(io.BytesIO(b"\xff"))
+    with pytest.raises(errors.BadRequest, match="UTF-16: save it as UTF-8"):
+        publishing.read_data(io.BytesIO("\ufeffHi\r\n".encode("utf-16-le")))
+
+
+def test_a_byte_order_mark_is_no_part_of_what_is_read() -> None:
+    mark, most = b"\xef\xbb\xbf", b"x" * limits.MESSAGE_BYTES
+    assert publishing.read_data(io.BytesIO(mark + most + b"\r\n")) == most.decode()
+    assert publishing.read_data(io.BytesIO(mark + mark + b"Hi\n")) == "\ufeffHi"
+    lines = [mark + b'{"data": "one"}\r\n', mark + b"\r\n", mark + b'{"data": "two"}']
+    assert [line["data"] for line in publishing.messages_in(lines, {})] == ["one", "two"]
 
 
 def test_publish_a_batch(fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

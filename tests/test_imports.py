@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "newswire.__main__": ("newswire.cli",),
     "newswire.errors": (),
     "newswire.escape": (),
+    "newswire.text": (),
     "newswire.config": ("newswire.core", "newswire.errors"),
     "newswire.core": ("newswire.core", "newswire.errors"),
     "newswire.engine": ("newswire.engine", "newswire.core", "newswire.config", "newswire.errors", "newswire.escape"),
@@ -36,6 +37,7 @@ MAY_IMPORT = {
         "newswire.config",
         "newswire.errors",
         "newswire.escape",
+        "newswire.text",
     ),
     "newswire.listener": ("newswire.core", "newswire.config", "newswire.errors", "newswire.escape"),
     "newswire.client": (
@@ -55,6 +57,7 @@ MAY_IMPORT = {
         "newswire.config",
         "newswire.errors",
         "newswire.escape",
+        "newswire.text",
     ),
     "newswire.cli": (
         "newswire.cli",
@@ -65,6 +68,7 @@ MAY_IMPORT = {
         "newswire.config",
         "newswire.errors",
         "newswire.escape",
+        "newswire.text",
     ),
 }
 # Time, chance and the world outside are arguments of the core (STYLE 2).

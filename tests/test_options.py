@@ -210,6 +210,13 @@ def test_a_secret_must_be_long_enough() -> None:
         options.as_secrets(f"{SECRET}\nshort\n")
 
 
+def test_a_byte_order_mark_is_no_part_of_a_file(settings: Callable[..., Settings], tmp_path: Path) -> None:
+    assert settings(file=f"\ufeffcluster-secret = '{SECRET}'\r\n").secrets == (SECRET.encode(),)
+    path = write(tmp_path / "secret", f"\ufeff{SECRET}\r\n{SECRET[::-1]}\r\n", 0o600)
+    assert settings(CLUSTER_SECRET_FILE=path).secrets == (SECRET.encode(), SECRET[::-1].encode())
+    assert settings(CLUSTER_SECRET=f"\ufeff{SECRET}").secrets == (SECRET.encode(),)
+
+
 def test_no_secret_is_none() -> None:
     assert options.as_secrets(None) == options.as_secrets(" \n") == ()
 

@@ -243,7 +243,7 @@ def test_lines_are_read_one_by_one() -> None:
     reader, writer = os.pipe()
     lines = Lines(reader)
     assert not lines.wait(0)
-    os.write(writer, "eins\r\nzw\u00f6lf\nlast".encode() + b"\xff")
+    os.write(writer, "\ufeffeins\r\nzw\u00f6lf\nlast".encode() + b"\xff")
     assert lines.wait(0)
     assert [lines.next(), lines.next()] == ["eins", "zwölf"]
     assert not lines.wait(0)

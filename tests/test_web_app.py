@@ -44,7 +44,7 @@ def test_reading_takes_get_alone(web: Web, path: str) -> None:
         assert (response.status_code, response.headers["Allow"]) == (405, "GET")
 
 
-@pytest.mark.parametrize("path", ["/nowhere", "/publish/", "/Publish", "/static/../app.py", "/static/", "/static/%00"])
+@pytest.mark.parametrize("path", ["/nowhere", "/nowhere/", "/Publish", "/static/../app.py", "/static/", "/static/%00"])
 def test_nothing_there(web: Web, path: str) -> None:
     web.get(path, "not-found")
 
@@ -52,6 +52,14 @@ def test_nothing_there(web: Web, path: str) -> None:
 @pytest.mark.parametrize("path", ["/publish//", "/./publish", "/publish/.."])
 def test_a_path_is_taken_as_it_is(web: Web, path: str) -> None:
     web.post("/", "not-found", environ_overrides={"PATH_INFO": path, "QUERY_STRING": "topic=t&data=x"})
+
+
+def test_a_slash_at_the_end_changes_nothing(web: Web) -> None:
+    web.post("/subscribe/?username=Alice&topic=t")
+    web.post("/publish/?topic=t&data=x")
+    assert web.get("/subscriptions/?username=Alice") == web.get("/subscriptions?username=Alice")
+    assert web.client.get("/stream/?username=Alice").headers["Content-Type"].startswith("text/event-stream")
+    web.get("/publish/", "wrong-method")
 
 
 def test_an_error_that_nobody_foresaw_is_logged_and_not_shown(web: Web, caplog: pytest.LogCaptureFixture) -> None:

@@ -154,7 +154,6 @@ def test_refused_in_query_and_in_form_alike(web: Web, query: str, code: str, wor
         (b'["t", "x"]', "bad-body", "JSON object"),
         (b"null", "bad-body", "JSON object"),
         (b'{"topic": "t", "data": "x"} {}', "bad-body", "valid JSON"),
-        (b'\xef\xbb\xbf{"topic": "t", "data": "x"}', "bad-body", "valid JSON"),
         (b'{"topic": "t", "data": NaN}', "bad-body", "valid JSON"),
         (b'{"topic": "t", "data": "x", "priority": -Infinity}', "bad-body", "valid JSON"),
         (b'{"topic": "t", "data": 1e999}', "bad-body", "JSON"),
@@ -209,6 +208,32 @@ def test_refused_in_json(web: Web, body: bytes, code: str, word: str) -> None:
 def test_other_types_are_refused_with_what_is_taken(web: Web, headers: dict[str, str]) -> None:
     detail = str(web.post("/publish", "wrong-type", data=b'{"topic": "t", "data": "x"}', headers=headers))
     assert "application/json" in detail or "UTF-8" in detail or "compressed" in detail
+
+
+@pytest.mark.parametrize("kind", [{}, FORM, {"Content-Type": "text/json"}])
+@pytest.mark.parametrize(
+    ("body", "header"),
+    [
+        (b'{"topic": "t", "data": "x=1&y"}', "'Content-Type: application/json'"),
+        (b"\xef\xbb\xbf\r\n {}", "'Content-Type: application/json'"),
+        (b'{"topic": "t",\n "data": "x"}\n', "'Content-Type: application/json'"),
+        (b'{"topic": "t", "data": "x"}\n{"topic": "t", "data": "y"}\n', "'Content-Type: application/x-ndjson'"),
+        (b'{"topic": "t", "data": "x"}{"topic": "t", "data": "y"}', "'Content-Type: application/x-ndjson'"),
+        (b'[{"topic": "t"}]', "'Content-Type: application/json'"),
+    ],
+)
+def test_json_under_another_type_is_told_its_header(web: Web, body: bytes, header: str, kind: dict[str, str]) -> None:
+    assert header in str(web.post("/publish", "wrong-type", data=body, headers=kind))
+
+
+def test_a_byte_order_mark_is_no_part_of_a_body(web: Web) -> None:
+    mark = b"\xef\xbb\xbf"
+    line = mark + b'{"topic": "t", "data": "' + mark + b'x"}'
+    web.post("/publish", data=line, headers=JSON)
+    web.post("/publish", data=mark + b"topic=t&data=" + mark + b"x", headers=FORM)
+    web.post("/publish", data=line + b"\r\n" + line + b"\n" + mark + b"\n", headers=NDJSON)
+    assert [(m.topic, m.data) for m in web.engine.published()] == [("t", "\ufeffx")] * 4
+    web.post("/publish", "bad-body", data=mark, headers=NDJSON)
 
 
 def test_a_field_in_query_and_body_is_refused(web: Web) -> None:

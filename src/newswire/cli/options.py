@@ -19,6 +19,7 @@ import click
 
 from newswire.core import limits, topics
 from newswire.errors import BadRequest
+from newswire.text import decode, without_mark_char
 
 PLACES: Final = (Path("newswire.toml"), Path("/etc/newswire/newswire.toml"))
 DEFAULT_BROKERS: Final = ("127.0.0.1:5053", "127.0.0.1:5054")
@@ -175,7 +176,7 @@ def read_secret(path: Path, word: str) -> str:
     """Read a file that holds a secret and that others may not read."""
     try:
         check_private(path, word)
-        return path.read_text("utf-8").strip()
+        return decode(path.read_bytes()).strip()
     except UnicodeDecodeError:
         raise click.UsageError(f"{path}: the {word} is not UTF-8 text; for example: openssl rand -hex 32 > {path}") from None
     except OSError as error:
@@ -190,7 +191,7 @@ def check_private(path: Path, word: str) -> None:
 
 def as_secrets(text: str | None) -> tuple[bytes, ...]:
     """The secrets in `text`, one a line: the first signs, all verify. Raises click.UsageError for one that is too short."""
-    found = tuple(line.strip().encode() for line in (text or "").splitlines() if line.strip())
+    found = tuple(line.strip().encode() for line in without_mark_char(text or "").splitlines() if line.strip())
     if any(len(secret) < limits.SECRET_BYTES for secret in found):
         raise click.UsageError(
             f"the cluster-secret is shorter than {limits.SECRET_BYTES} bytes: make one with `openssl rand -hex 32`,"
@@ -223,7 +224,7 @@ def _no_flag(ctx: click.Context, param: click.Parameter, value: str | None) -> s
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(decode(path.read_bytes()))
     except OSError as error:
         raise click.UsageError(f"cannot read {path}: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -14,6 +14,7 @@ from newswire import escape
 from newswire.cli import exits
 from newswire.core import limits, topics
 from newswire.errors import BadRequest, NewswireError, TooLarge
+from newswire.text import decode, without_mark
 
 if TYPE_CHECKING:
     from newswire.client import BatchReceipt, Publisher
@@ -86,17 +87,17 @@ def publish_file(
 
 def read_data(stream: BinaryIO) -> str:
     """Read a message's text, less the line end that `echo` adds. Raises TooLarge, BadRequest."""
-    received = stream.read(limits.MESSAGE_BYTES + len(b"\r\n") + 1)
+    received = stream.read(limits.MESSAGE_BYTES + len(b"\xef\xbb\xbf\r\n") + 1)
     for end in (b"\r\n", b"\n"):
         if received.endswith(end):
             received = received.removesuffix(end)
             break
-    if len(received) > limits.MESSAGE_BYTES:
+    if len(without_mark(received)) > limits.MESSAGE_BYTES:
         raise TooLarge(f"the data is longer than {limits.MESSAGE_BYTES} bytes, the most a message may have")
     try:
-        return received.decode()
+        return decode(received)
     except UnicodeDecodeError as error:
-        raise BadRequest(f"the data is not UTF-8 text: byte {error.start} is none", code="bad-field") from None
+        raise BadRequest(f"the data is not UTF-8 text: {error.reason} (byte {error.start})", code="bad-field") from None
 
 
 def split_tags(tags: str | None) -> list[str]:
@@ -107,13 +108,13 @@ def split_tags(tags: str | None) -> list[str]:
 def messages_in(lines: Iterable[bytes], given: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The object on each line; what a line leaves out comes from `given`. Raises BadRequest naming the line."""
     for number, line in enumerate(lines, 1):
-        if line.strip():
+        if without_mark(line).strip():
             yield given | _object(number, line)
 
 
 def _object(number: int, line: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(line)
+        found = json.loads(decode(line))
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"line {number}: not a JSON object ({error})", code="bad-line") from None
     if not isinstance(found, dict):

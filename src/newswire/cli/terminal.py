@@ -8,6 +8,7 @@ import sys
 from typing import Final, TextIO
 
 from newswire.core import limits
+from newswire.text import without_mark
 
 _READ_BYTES: Final = 4096
 
@@ -20,6 +21,7 @@ class Lines:
         self.is_terminal = os.isatty(fd)
         self.ended = False
         self._held = b""
+        self._first = True
 
     def next(self) -> str | None:
         """Wait for a line and return it without its end; None when there will be no more."""
@@ -28,6 +30,8 @@ class Lines:
         if not self._held:
             return None
         line, _, self._held = self._held.partition(b"\n")
+        if self._first:
+            self._first, line = False, without_mark(line)
         return line.removesuffix(b"\r").decode("utf-8", "replace")
 
     def wait(self, seconds: float) -> bool:

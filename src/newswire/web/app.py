@@ -7,8 +7,8 @@ request (61-80 µs against 42-49). What is answered to HEAD and OPTIONS is said 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Request, Response
 from flask.sessions import NullSession, SessionInterface
@@ -18,7 +18,11 @@ from newswire.config import Settings
 from newswire.engine.seam import Cluster, Engine
 from newswire.web import answers, health, messages, origins, pages, peers, publish, streams, subscriptions
 from newswire.web import cluster as brokers
+from newswire.web.bodies import Environ
 from newswire.web.streams import HandOver
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse
 
 
 class _ExactRule(Rule):
@@ -46,6 +50,13 @@ class _NoSessions(SessionInterface):
 class _App(Flask):
     url_rule_class: type[Rule] = _ExactRule
     session_interface = _NoSessions()
+
+    def wsgi_app(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve `/publish/` as `/publish`, before anything looks at the path."""
+        path = environ["PATH_INFO"]
+        if path.endswith("/") and path != "/":
+            environ["PATH_INFO"] = path[:-1]
+        return super().wsgi_app(environ, start_response)
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Nothing here is a coroutine, so nothing is asked whether it is one: 5 µs a request."""

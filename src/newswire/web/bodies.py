@@ -20,6 +20,7 @@ import msgspec
 
 from newswire.core import limits
 from newswire.errors import BadRequest, NewswireError, Refused, TooLarge
+from newswire.text import without_mark
 from newswire.web.answers import shown
 
 Environ = dict[str, Any]
@@ -48,10 +49,10 @@ def fields(environ: Environ, typed: Callable[[dict[str, str]], Fields] = dict) -
     kind = content_type(environ)
     if kind == JSON:
         more = json_object(body)
-    elif kind == FORM:
-        more = typed(pairs(_utf8(body)))
+    elif kind == FORM and not _is_like_json(body):
+        more = typed(pairs(_utf8(without_mark(body))))
     else:
-        raise Refused(_ACCEPTED, code="wrong-type")
+        raise Refused(_hint_at_json(body) or _ACCEPTED, code="wrong-type")
     return merged(given, more) if given else more
 
 
@@ -86,6 +87,20 @@ def content_type(environ: Environ) -> str:
     if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise Refused("the body must not be compressed: leave `Content-Encoding` out", code="wrong-type")
     return str(kind.strip())
+
+
+def _is_like_json(body: bytes) -> bool:
+    return without_mark(body).lstrip()[:1] in (b"{", b"[")
+
+
+def _hint_at_json(body: bytes) -> str:
+    """What to say to a client that sends JSON and calls it something else, as curl does unless it is told; else ""."""
+    if not _is_like_json(body):
+        return ""
+    body = body.replace(b"\r", b"")
+    several = b"}\n{" in body or b"}{" in body  # `curl -d` drops line ends
+    kind = f"{NDJSON}', and keep its lines (curl --data-binary)" if several else f"{JSON}'"
+    return f"the body looks like JSON, but its Content-Type says otherwise: add the header 'Content-Type: {kind}"
 
 
 # -- fields -------------------------------------------------------------------------------------------------------
@@ -145,10 +160,12 @@ def pairs(encoded: str) -> dict[str, str]:
 # -- JSON ---------------------------------------------------------------------------------------------------------
 def json_object(raw: bytes) -> Fields:
     """The object that `raw` holds. Raises `bad-body`, `double-field`."""
+    raw = without_mark(raw)
     try:
         value = _decode(raw)
     except msgspec.DecodeError as error:
-        raise BadRequest(f"not valid JSON: {error}", code="bad-body") from None
+        more = f"; one object a line is a batch, sent as {NDJSON}" if b"}" in raw and "trailing" in str(error) else ""
+        raise BadRequest(f"not valid JSON: {error}{more}", code="bad-body") from None
     except UnicodeDecodeError:
         raise _not_utf8() from None
     except RecursionError:
@@ -168,7 +185,7 @@ def json_lines(body: bytes) -> Iterator[tuple[int, bytes]]:
         end = body.find(b"\n", start)
         end = size if end < 0 else end
         number += 1
-        line = body[start:end].strip()
+        line = without_mark(body[start:end]).strip()
         start = end + 1
         if not line:
             continue
