@@ -214,7 +214,7 @@ def test_a_byte_order_mark_is_no_part_of_a_file(settings: Callable[..., Settings
     assert settings(file=f"\ufeffcluster-secret = '{SECRET}'\r\n").secrets == (SECRET.encode(),)
     path = write(tmp_path / "secret", f"\ufeff{SECRET}\r\n{SECRET[::-1]}\r\n", 0o600)
     assert settings(CLUSTER_SECRET_FILE=path).secrets == (SECRET.encode(), SECRET[::-1].encode())
-    assert settings(CLUSTER_SECRET=f"\ufeff{SECRET}").secrets == (SECRET.encode(),)
+    assert settings(CLUSTER_SECRET_FILE="", CLUSTER_SECRET=f"\ufeff{SECRET}").secrets == (SECRET.encode(),)
 
 
 def test_no_secret_is_none() -> None:
