@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from newswire.core import limits
-from newswire.core.head import body_limit_bytes, head_problem, route
+from newswire.listener.head import body_limit_bytes, head_problem, route
 
 GOOD = [
     b"GET / HTTP/1.0\r\n\r\n",

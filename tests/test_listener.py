@@ -13,9 +13,9 @@ import pytest
 from flask import Flask, Response, request
 
 from newswire.core import limits
-from newswire.core.head import CONTROL_PATHS
 from newswire.errors import Unavailable
 from newswire.listener import HAND_OVER, POSSIBLE, Listener
+from newswire.listener.head import CONTROL_PATHS
 from tests.listener_fakes import PATIENCE_SECONDS, App, Client, descriptors, eventually
 
 Serve = Callable[..., Listener]

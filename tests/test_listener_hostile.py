@@ -18,7 +18,9 @@ import pytest
 from waitress.buffers import OverflowableBuffer
 
 from newswire.core import limits
-from newswire.listener import Deadlines, Listener, Phase, _Channel
+from newswire.listener import Deadlines, Listener
+from newswire.listener.connection import Channel
+from newswire.listener.phases import Phase
 from tests.listener_fakes import App, Client, Clock, eventually
 
 Serve = Callable[..., Listener]
@@ -302,7 +304,7 @@ def test_a_client_that_does_not_read_is_cut_off(serve: Serve, clock: Clock, path
 @pytest.mark.parametrize(("since", "progress"), [(100.0, 3.0), (3.0, 100.0)])
 def test_a_stall_counts_from_the_answer_or_its_last_progress(since: float, progress: float) -> None:
     channel = Mock(phase=Phase.SENDING, since=since, progress=progress)  # the window may be full of the answer before
-    assert _Channel.deadline(channel, Deadlines()) == 100.0 + limits.READ_STALL_SECONDS
+    assert Channel.deadline(channel, Deadlines()) == 100.0 + limits.READ_STALL_SECONDS
 
 
 def test_a_slow_reader_gets_all_of_it(serve: Serve) -> None:

@@ -1,0 +1,41 @@
+"""The HTTP server of a broker: all of waitress, and what is different here.
+
+**What waitress does.** One *loop thread* owns every socket: it accepts, reads, parses (`HTTPRequestParser`), and hands a
+channel whose request is complete to a *pool* (`ThreadedTaskDispatcher`). A *worker* runs the application (`WSGITask`), puts
+the answer into the channel's buffers, sends what the kernel takes at once, and wakes the loop (`trigger`) for the rest.
+A connection is read again only when its answer is sent, so a request never waits for a client: bodies are whole
+before the application sees them.
+
+**What we replace, each at a seam of waitress**, because (DESIGN 7, RELIABILITY 2)
+
+- `Loop` for `TcpWSGIServer` and its loop: `select` dies at descriptor 1024, `poll` costs O(connections) a turn; it stops at
+  100 connections; a request that never ends is never cut off.
+- `Pool`, two of them: two brokers whose threads all wait for each other's receipt would starve (H18). Peers and probes
+  have threads of their own.
+- `Channel` for `HTTPChannel`: a worker waits for a client that does not read; a stream must leave waitress for the hub; a
+  close with unread input resets the connection, and the client never sees why.
+- `HttpRequest` for `HTTPRequestParser`: takes what two servers read in two ways (request smuggling), and bodies of a GiB.
+- `AppTask`, `ProblemTask` for theirs: hand-over; errors as problem+json.
+
+**How the loop stays O(1).** What a channel waits for changes only by its own event or by its worker. After an event the
+loop refreshes that channel; a worker names its channel in `changed` before it pulls the trigger. Nobody asks the others.
+
+**Hand-over.** The view of a stream puts an adopter into the environ and answers 200 without a body. The worker
+writes the header, no last chunk, and asks for a close as after any answer without a length. Where the loop would then close
+the flushed channel, it takes the socket out of waitress instead and gives it to the adopter. A client that left earlier failed
+the flush and is closed as usual; one that leaves later is the adopter's.
+
+**What a worker never does:** wait for a client. Whatever the application answers is buffered (answers are finite, streams have
+left), and the next pipelined request is not begun before it is sent (`parked`): at most one unsent answer a connection.
+
+**Threads.** Each class says which thread calls which method. Only the loop thread opens, closes, registers or detaches
+sockets, moves a channel between phases, or counts.
+"""
+
+from __future__ import annotations
+
+from newswire.listener.listener import Listener
+from newswire.listener.phases import Deadlines
+from newswire.listener.tasks import HAND_OVER, POSSIBLE, Adopter
+
+__all__ = ["HAND_OVER", "POSSIBLE", "Adopter", "Deadlines", "Listener"]

@@ -1,0 +1,191 @@
+"""One connection: its requests one after the other, its answers, and its hand-over."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
+
+from newswire import escape
+from newswire.errors import NewswireError
+from newswire.listener.phases import Deadlines, Phase
+from newswire.listener.problems import LATE, raw_answer
+from newswire.listener.request import HttpRequest
+from newswire.listener.tasks import Adopter, AppTask, ProblemTask
+
+if TYPE_CHECKING:
+    from newswire.listener.loop import Loop
+
+_log: Final = logging.getLogger("newswire.listener")
+
+
+class EscapingLog(logging.LoggerAdapter[logging.Logger]):
+    """waitress's words, with what strangers put into them made harmless."""
+
+    def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
+        """Escape; waitress formats before it logs."""
+        return escape.line(str(msg)), kwargs
+
+
+class Channel(HTTPChannel):
+    """One connection."""
+
+    task_class = AppTask
+    error_task_class = ProblemTask
+    parser_class = HttpRequest
+
+    server: Loop
+    logger: EscapingLog  # type: ignore[assignment]
+    requests: list[HTTPRequestParser]
+    _fileno: int | None
+
+    phase = Phase.IDLE
+    since = 0.0  # clock: phase entered
+    begun = 0.0  # clock: first byte of the request that is coming in
+    progress = 0.0  # clock: the client last took a byte
+    partial: HTTPRequestParser | None = None  # the request that `begun` is about
+    parked = False  # requests wait until the answer before them is sent
+    adopter: Adopter | None = None  # set by the worker before it asks for the close
+    chunked = False
+    lingers = False  # the close waits for the client
+    lingering = False
+
+    # Loop thread.
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.logger = self.server.escaping
+
+    def add_channel(self, map: Any = None) -> None:
+        """Enter the map."""
+        super().add_channel(map)
+        self.server.changed.append(self)
+
+    def del_channel(self, map: Any = None) -> None:
+        """Leave map and selector."""
+        self.server.forget(self)
+        super().del_channel(map)
+
+    def readable(self) -> bool:
+        """Is input wanted?"""
+        return self.lingering or super().readable()
+
+    def writable(self) -> bool:
+        """Is there something to send, or a close to do?"""
+        return not self.lingering and bool(super().writable())
+
+    def received(self, data: bytes) -> bool:
+        """Parse; note when a request begins."""
+        taken = super().received(data)
+        if self.request is not self.partial:
+            self.partial, self.begun = self.request, self.server.clock()
+        return taken
+
+    def handle_write(self) -> None:
+        """Send; then do what was asked for when all is sent."""
+        flush = self._flush_some_if_lockable if self.requests else self._flush_some  # type: ignore[attr-defined]
+        self._flush_exception(flush)  # type: ignore[attr-defined]
+        if self.will_close:
+            self.handle_close()
+        elif self.connected and self.close_when_flushed and not self.total_outbufs_len:
+            self._end()
+
+    def _end(self) -> None:
+        if self.adopter:
+            self._hand_over(self.adopter)
+        elif self.lingers:
+            self._linger()
+        else:
+            self.handle_close()
+
+    def _linger(self) -> None:
+        """Close our half; drop what still comes, until the client closes his."""
+        self.lingering = True
+        try:
+            cast(socket.socket, self.socket).shutdown(socket.SHUT_WR)
+        except OSError:  # he has left
+            self.handle_close()
+
+    def _hand_over(self, adopter: Adopter) -> None:
+        """Take the socket out of waitress and give it away."""
+        sock = cast(socket.socket, self.socket)
+        self.del_channel()
+        self.socket, self.connected = None, False
+        self.server.handed_over += 1
+        try:
+            adopter(sock, self.chunked)
+        except Exception:
+            _log.exception("a stream could not be adopted")
+            sock.close()
+
+    def handle_close(self) -> None:
+        """Close; in a worker (a failed 100 Continue) only ask for it: `service` wakes the loop."""
+        if threading.get_ident() == self.server.loop_ident:
+            super().handle_close()
+        else:
+            self.will_close = True
+
+    def time_out(self) -> None:
+        """Close at once (`will_close` would wait for a client that takes nothing); tell a sender why, if he listens."""
+        if self.phase in (Phase.HEAD, Phase.BODY):
+            with suppress(OSError):
+                self.send(raw_answer(NewswireError(LATE, code="timeout")), do_close=False)
+        self.handle_close()
+
+    def current_phase(self) -> Phase:
+        """Look at what waitress keeps."""
+        if self.lingering:
+            return Phase.LINGERING
+        if self.total_outbufs_len:
+            return Phase.SENDING
+        if self.requests or self.close_when_flushed or self.will_close:
+            return Phase.WORKING
+        if self.request is None:
+            return Phase.IDLE
+        return Phase.BODY if self.request.headers_finished else Phase.HEAD
+
+    def deadline(self, deadlines: Deadlines) -> float:
+        """When the client has been too slow; a request that runs is not the client's."""
+        match self.phase:
+            case Phase.IDLE:
+                return self.since + deadlines.idle
+            case Phase.HEAD:
+                return self.begun + deadlines.head
+            case Phase.BODY:
+                return self.begun + deadlines.body
+            case Phase.SENDING:
+                return max(self.since, self.progress) + deadlines.stall
+            case Phase.LINGERING:
+                return self.since + deadlines.linger
+        return float("inf")
+
+    # Worker threads.
+
+    def service(self) -> None:
+        """Run the first request; whatever happens, the loop hears of it."""
+        self.server.serving.channel = self
+        try:
+            super().service()
+        except BaseException:
+            self.will_close = True
+            self.server.pull_trigger()
+            raise
+        finally:
+            self.server.serving.channel = None
+
+    def _flush_outbufs_below_high_watermark(self) -> None:
+        """Not here: waitress would make the worker wait for the client."""
+
+    # Both.
+
+    def send(self, data: bytes, do_close: bool = True) -> int:
+        """Give bytes to the kernel; returns how many it took."""
+        sent = super().send(data, do_close)
+        if sent:
+            self.progress = self.server.clock()
+        return sent

@@ -1,0 +1,88 @@
+"""The listener as others see it: built, started, stopped, and its numbers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+from newswire.core import limits
+from newswire.listener.bind import bind
+from newswire.listener.loop import Loop
+from newswire.listener.phases import Deadlines
+from newswire.listener.pools import Pool
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+class Listener:
+    """Serves a WSGI application on one port; streams leave by hand-over. Built, started and stopped by one thread."""
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        *,
+        host: str,
+        port: int,
+        threads: int = limits.CLIENT_THREADS,
+        control_threads: int = limits.CONTROL_THREADS,
+        connections: int = limits.CONNECTIONS_COUNT,
+        deadlines: Deadlines | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Bind and listen (port 0: any free one); requests wait in the kernel until `start`. Raises Unavailable."""
+        sock = bind(host, port)
+        self._threads = {"clients": threads, "control": control_threads}
+        self._server = Loop(app, sock, connections=connections, deadlines=deadlines or Deadlines(), clock=clock)
+        self._loop = threading.Thread(target=self._server.run, name="listener", daemon=True)
+        self.host: str = host
+        self.port: int = sock.getsockname()[1]
+
+    def start(self) -> None:
+        """Serve from now on."""
+        for pool in self._pools:
+            pool.set_thread_count(self._threads[pool.name])
+        self._loop.start()
+
+    def stop(self, timeout: float) -> None:
+        """Stop accepting, let running requests end within `timeout` seconds, close all connections, end the threads."""
+        if self._loop.ident is None:
+            self._server.close()
+            self._server.selector.close()
+            return
+        end = time.monotonic() + timeout
+        if self._loop.is_alive():
+            self._server.stop(end)
+            self._loop.join(timeout + 1.0)
+        for pool in self._pools:
+            pool.shutdown(timeout=max(0.5, end - time.monotonic()))  # type: ignore[arg-type]
+        if not any(pool.threads for pool in self._pools) and not self._loop.is_alive():
+            cast(Any, self._server.trigger).close()  # a worker that is left may pull it: its descriptor must not be reused
+
+    @property
+    def _pools(self) -> tuple[Pool, Pool]:
+        return self._server.clients, self._server.control
+
+    # Any thread; numbers of the moment.
+
+    @property
+    def connections(self) -> int:
+        """Open connections; streams that were handed over are not among them."""
+        return len(self._server.channels)
+
+    @property
+    def handed_over(self) -> int:
+        """Streams given to their adopters so far."""
+        return self._server.handed_over
+
+    @property
+    def evicted(self) -> int:
+        """Connections closed to make room so far."""
+        return self._server.evicted
+
+    @property
+    def timed_out(self) -> int:
+        """Connections closed so far because the client sent or read too slowly."""
+        return self._server.timed_out

@@ -1,0 +1,36 @@
+"""What a connection is doing, how long it may, and who goes first when there is no room. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from newswire.core import limits
+
+
+class Phase(Enum):
+    """What a connection is doing; each has its deadline."""
+
+    IDLE = auto()  # nothing begun
+    HEAD = auto()  # a head has begun
+    BODY = auto()  # a body has begun
+    WORKING = auto()  # a request waits for a worker or has one
+    SENDING = auto()  # (a part of) an answer is not yet taken
+    LINGERING = auto()  # an error was answered; input is dropped
+
+
+EVICTED: Final = (Phase.IDLE, Phase.HEAD, Phase.BODY, Phase.LINGERING, Phase.SENDING)
+"""Who makes room, in this order; never what runs."""
+
+
+@dataclass(frozen=True)
+class Deadlines:
+    """How long a client may take, in seconds; `check` is how often that is looked at."""
+
+    head: float = limits.HEAD_SECONDS
+    body: float = limits.BODY_SECONDS
+    stall: float = limits.READ_STALL_SECONDS
+    idle: float = limits.IDLE_SECONDS
+    linger: float = limits.LINGER_SECONDS
+    check: float = limits.DEADLINE_CHECK_SECONDS

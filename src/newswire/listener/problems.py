@@ -1,0 +1,49 @@
+"""Errors as answers (RFC 9457): what waitress refuses, and what no worker can answer."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from waitress import utilities
+
+from newswire.core import limits
+from newswire.errors import NewswireError
+
+_CODE_OF: Final = {400: "bad-request", 413: "too-large", 431: "head-too-large", 501: "bad-request", 507: "storage-full"}
+_TOO_LONG_A_HEAD: Final = f"request line and headers are larger than {limits.HEAD_BYTES} bytes: send fewer or shorter headers"
+LATE: Final = "the request did not arrive in time: send it again, in one go"
+
+
+def as_ours(error: utilities.Error) -> NewswireError:
+    """Make an error of waitress one of our table; its words are kept only where they are about the request."""
+    code = _CODE_OF.get(error.code, "internal")
+    if code == "bad-request":
+        return NewswireError(f"the request cannot be read: {error.body}", code=code)
+    if code == "head-too-large":
+        return NewswireError(_TOO_LONG_A_HEAD, code=code)
+    return NewswireError("an error of the broker; its log says more" if code == "internal" else error.body, code=code)
+
+
+class NoRoom(utilities.Error):
+    """A large body waits in a temporary file, and there is no room for it."""
+
+    code = 507
+
+
+def answer(error: NewswireError) -> tuple[str, list[tuple[str, str]], bytes]:
+    """Status, headers and body of an error (RFC 9457)."""
+    headers = [
+        ("Content-Type", "application/problem+json"),
+        ("Cache-Control", "no-store"),
+        ("X-Content-Type-Options", "nosniff"),
+    ]
+    return f"{error.status} {HTTPStatus(error.status).phrase}", headers, msgspec.json.encode(error.problem())
+
+
+def raw_answer(error: NewswireError) -> bytes:
+    """The same as bytes, for an answer that no worker writes."""
+    status, headers, body = answer(error)
+    headers += [("Content-Length", str(len(body))), ("Connection", "close")]
+    return (f"HTTP/1.1 {status}\r\n" + "".join(f"{k}: {v}\r\n" for k, v in headers) + "\r\n").encode() + body

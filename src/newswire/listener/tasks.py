@@ -1,0 +1,76 @@
+"""One run of the application, and the answer to what is refused. Worker threads."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, cast
+
+from waitress import utilities
+from waitress.task import ErrorTask, WSGITask
+
+from newswire.listener.problems import answer, as_ours
+from newswire.listener.request import HttpRequest
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+    from newswire.listener.connection import Channel
+
+HAND_OVER: Final = "newswire.hand_over"  # in the environ: the view's adopter
+POSSIBLE: Final = "newswire.listener"  # in the environ: True, hand-over is possible
+
+Adopter = Callable[[socket.socket, bool], None]
+"""Takes a stream's socket (non-blocking, header sent) and whether its body is chunked. Loop thread; returns at once."""
+
+
+class AppTask(WSGITask):
+    """One run of the application. Worker thread."""
+
+    channel: Channel
+
+    def service(self) -> None:
+        """Run it; unlike waitress's own, an OSError of the application is an error like any other (500, logged)."""
+        self.start()
+        self.execute()
+        self.finish()
+
+    def get_environment(self) -> WSGIEnvironment:
+        """Make the environ."""
+        environ = super().get_environment()  # waitress keeps it as `self.environ`
+        environ.update({POSSIBLE: True, "SERVER_SOFTWARE": "newswire"})
+        return environ
+
+    def write(self, data: bytes) -> None:
+        """Write; header and body in one piece where they are the whole answer, so that they leave as one packet."""
+        if self.wrote_header or not self.has_body or self.content_length != len(data) or not self.complete:
+            super().write(data)
+            return
+        self.channel.write_soon(self.build_response_header() + data)
+        self.wrote_header, self.content_bytes_written = True, len(data)
+
+    def finish(self) -> None:
+        """End the answer; or leave it open for the adopter: the header is written, no last chunk."""
+        adopter: Adopter | None = (self.environ or {}).get(HAND_OVER)
+        if adopter is None or not self.status.startswith("200 ") or self.content_length is not None:
+            super().finish()
+            return
+        if not self.wrote_header:
+            self.write(b"")
+        self.channel.adopter, self.channel.chunked = adopter, self.chunked_response
+        self.close_on_finish = True
+
+
+class ProblemTask(ErrorTask):
+    """Answers what waitress refuses, and what the application raised. Worker thread."""
+
+    channel: Channel
+
+    def execute(self) -> None:
+        """Write the error as problem+json and close, but not before the client could read it."""
+        error = cast(HttpRequest, self.request).error
+        self.status, self.response_headers, body = answer(as_ours(cast(utilities.Error, error)))
+        self.content_length = len(body)
+        self.set_close_on_finish()
+        self.channel.lingers = True
+        self.write(body)
