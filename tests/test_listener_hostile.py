@@ -170,6 +170,16 @@ def test_a_head_that_never_ends_is_cut_off(serve: Serve) -> None:
         assert reply.status == 431
 
 
+def test_more_headers_than_anybody_sends_are_refused(serve: Serve, app: App) -> None:
+    listener = serve()
+    with Client(listener.port) as client:
+        assert client.get("/", "1.1", *((limits.HEADERS_COUNT - 1) * ["a:"])).reply().status == 200
+        reply = client.get("/", "1.1", *(limits.HEADERS_COUNT * ["a:"])).reply()
+        assert (reply.status, reply.problem["code"]) == (431, "head-too-large")
+        assert str(limits.HEADERS_COUNT) in reply.problem["detail"]
+    assert app.seen == ["/"]
+
+
 @pytest.mark.parametrize(("path", "limit"), [("/subscribe", limits.FORM_BYTES), ("/publish", limits.BATCH_BYTES)])
 def test_a_body_of_the_limit_is_taken_and_a_byte_more_is_not(serve: Serve, path: str, limit: int) -> None:
     listener = serve()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from io import BytesIO
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -99,3 +100,76 @@ def test_pairs_refuse_what_is_lost_or_too_much() -> None:
     assert len(bodies.pairs("&".join(f"f{n}=" for n in range(limits.FIELDS_COUNT)))) == limits.FIELDS_COUNT
     with pytest.raises(NewswireError):
         bodies.pairs("&" * limits.FIELDS_COUNT)
+
+
+# -- what a request may cost --------------------------------------------------------------------------------------
+
+
+def refusal(raw: bytes) -> NewswireError:
+    with pytest.raises(NewswireError) as refused:
+        bodies.json_object(raw)
+    return refused.value
+
+
+def test_more_names_than_any_request_has_are_refused_before_they_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "_refuse_twice", lambda raw: pytest.fail("read again"))
+    monkeypatch.setattr(bodies, "_surely_once", lambda raw, value: pytest.fail("looked for one by one"))
+    for count in (limits.FIELDS_COUNT + 1, 30_000):
+        raw = json.dumps({f"name{n}": n for n in range(count)}).encode()
+        assert str(limits.FIELDS_COUNT) in refusal(raw).detail
+
+
+def test_an_object_is_scanned_a_bounded_number_of_times() -> None:
+    class Counted(bytes):
+        scans = 0
+
+        def count(self, *args: Any) -> int:
+            Counted.scans += 1
+            return super().count(*args)
+
+    for count in range(1, limits.FIELDS_COUNT + 1):
+        Counted.scans = 0
+        raw = Counted(json.dumps({f"n{n}": "x" * 1000 for n in range(count)}).encode())
+        assert bodies._surely_once(raw, json.loads(raw)) is (count <= limits.SCANNED_NAMES)
+        assert Counted.scans <= limits.SCANNED_NAMES
+
+
+def test_one_name_given_thirty_thousand_times_is_given_twice() -> None:
+    raw = b"{" + b",".join(b'"a":%d' % n for n in range(30_000)) + b"}"
+    assert refusal(raw).code == "double-field"
+    raw = b"{" + b",".join(b'"a%d":1' % (n % 20_000) for n in range(30_000)) + b"}"
+    assert refusal(raw).code == "bad-request"
+
+
+@pytest.mark.parametrize("value", [b"[%s1]" % (b"[]," * 10_000), b"[%s1]" % (b"{}," * 10_000), b'{"a":"%s"}' % (b"x" * 20_000)])
+def test_a_large_list_or_object_is_refused_before_it_is_made(value: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "_decode", lambda raw: pytest.fail("made"))
+    for raw in (b'{"tags":%s}' % value, b' \n{"tags": %s }' % value):
+        assert refusal(raw).code == "bad-field"
+    assert refusal(value[1:-1] if value[:1] == b"{" else value).code == "bad-body"
+
+
+@pytest.mark.parametrize("damage", ["", "x", ",", "}", "\udc00"])
+def test_large_and_small_objects_are_read_alike(damage: str) -> None:
+    def read(size: int) -> object:
+        raw = ('{"data": "' + "x" * size + '", "priority": 3, "tags": ["a", "\\u00fc"], "click": null}' + damage).encode(
+            "utf-8", "surrogatepass"
+        )
+        try:
+            return {**bodies.json_object(raw), "data": ""}
+        except NewswireError as error:
+            return error.code
+
+    assert read(1) == read(limits.LIST_BYTES) == read(limits.MESSAGE_BYTES)
+
+
+def test_lines_that_hold_nothing_are_counted_too() -> None:
+    assert list(bodies.json_lines(b"\n" * limits.BATCH_LINES)) == []
+    with pytest.raises(NewswireError, match="empty ones included"):
+        list(bodies.json_lines(b"\n" * (limits.BATCH_LINES + 1)))
+
+
+def test_a_line_is_no_longer_than_a_body() -> None:
+    with pytest.raises(NewswireError, match="line 2 is over") as refused:
+        list(bodies.json_lines(b"{}\n" + b" " * (limits.FORM_BYTES + 1)))
+    assert refused.value.code == "too-large"

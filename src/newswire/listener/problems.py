@@ -13,17 +13,27 @@ from newswire.errors import NewswireError
 
 _CODE_OF: Final = {400: "bad-request", 413: "too-large", 431: "head-too-large", 501: "bad-request", 507: "storage-full"}
 _TOO_LONG_A_HEAD: Final = f"request line and headers are larger than {limits.HEAD_BYTES} bytes: send fewer or shorter headers"
+TOO_MANY_HEADERS: Final = f"the request has more than {limits.HEADERS_COUNT} headers: send fewer"
 LATE: Final = "the request did not arrive in time: send it again, in one go"
 
 
 def as_ours(error: utilities.Error) -> NewswireError:
     """Make an error of waitress one of our table; its words are kept only where they are about the request."""
+    if isinstance(error, Refusal):
+        return error.error
     code = _CODE_OF.get(error.code, "internal")
     if code == "bad-request":
         return NewswireError(f"the request cannot be read: {error.body}", code=code)
     if code == "head-too-large":
         return NewswireError(_TOO_LONG_A_HEAD, code=code)
     return NewswireError("an error of the broker; its log says more" if code == "internal" else error.body, code=code)
+
+
+class Refusal(utilities.Error):
+    """An error of our table in the shape that waitress passes on."""
+
+    def __init__(self, error: NewswireError) -> None:
+        self.code, self.body, self.error = error.status, error.detail, error
 
 
 class NoRoom(utilities.Error):

@@ -7,8 +7,9 @@ from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.receiver import ChunkedReceiver
 
 from newswire.core import limits
-from newswire.listener.head import CONTROL, body_limit_bytes, head_problem, route
-from newswire.listener.problems import NoRoom
+from newswire.errors import NewswireError
+from newswire.listener.head import CONTROL, body_limit_bytes, head_problem, route, too_many_headers
+from newswire.listener.problems import TOO_MANY_HEADERS, NoRoom, Refusal
 
 
 class HttpRequest(HTTPRequestParser):
@@ -46,6 +47,9 @@ class HttpRequest(HTTPRequestParser):
 
     def parse_header(self, header_plus: bytes) -> None:
         """Read the head; raises ParsingError, which waitress answers with 400 and a close."""
+        if too_many_headers(header_plus):
+            self.error, self.completed = Refusal(NewswireError(TOO_MANY_HEADERS, code="head-too-large")), True
+            return
         if problem := head_problem(header_plus):
             raise ParsingError(problem)
         try:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -31,6 +31,7 @@ JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 
 _decode: Final = msgspec.json.Decoder().decode
+_decode_names: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _ESCAPED_ASCII: Final = re.compile(rb"\\u00[2-7]")
 _ACCEPTED: Final = (
     f"send the fields as {FORM} (curl -d), as an {JSON} object, or in the query;"
@@ -144,8 +145,7 @@ def merged(given: Fields, more: Fields) -> Fields:
 
 def pairs(encoded: str) -> dict[str, str]:
     """The fields of a query or form."""
-    if encoded.count("&") >= limits.FIELDS_COUNT:
-        raise BadRequest(f"more than {limits.FIELDS_COUNT} fields: no request needs so many", code="bad-request")
+    _check_count(encoded.count("&") + 1)
     found: dict[str, str] = {}
     try:
         for name, value in parse_qsl(encoded, keep_blank_values=True, errors="strict"):
@@ -159,10 +159,10 @@ def pairs(encoded: str) -> dict[str, str]:
 
 # -- JSON ---------------------------------------------------------------------------------------------------------
 def json_object(raw: bytes) -> Fields:
-    """The object that `raw` holds. Raises `bad-body`, `double-field`."""
+    """The object that `raw` holds. Raises `bad-body`, `double-field`. Takes a time that is linear in the bytes of `raw`."""
     raw = without_mark(raw)
     try:
-        value = _decode(raw)
+        value = _decode(raw) if len(raw) <= limits.LIST_BYTES else _decode_large(raw)
     except msgspec.DecodeError as error:
         more = f"; one object a line is a batch, sent as {NDJSON}" if b"}" in raw and "trailing" in str(error) else ""
         raise BadRequest(f"not valid JSON: {error}{more}", code="bad-body") from None
@@ -172,19 +172,42 @@ def json_object(raw: bytes) -> Fields:
         raise BadRequest("the JSON is nested too deeply: a flat object is enough", code="bad-body") from None
     if type(value) is not dict:
         raise BadRequest('not a JSON object: send one like {"topic": "Google", "data": "Hello Google"}', code="bad-body")
+    _check_count(len(value))
     if not _surely_once(raw, value):
         _refuse_twice(raw)
     return value
 
 
+def _decode_large(raw: bytes) -> Any:
+    """Decode without making what no request needs: `[[],[],...]` would take twenty times its bytes in memory."""
+    if not raw.lstrip().startswith(b"{"):
+        msgspec.json.decode(raw, type=msgspec.Raw)  # raises what is wrong with it, if it is no JSON at all
+        return None
+    values = _decode_names(raw)
+    _check_count(len(values))
+    for name, value in values.items():
+        if len(value) > limits.LIST_BYTES and bytes(memoryview(value)[:1]) in (b"{", b"["):
+            raise BadRequest(f"`{shown(name)}` is a list or object of over {limits.LIST_BYTES} bytes", code="bad-field")
+    return {name: _decode(value) for name, value in values.items()}
+
+
+def _check_count(count: int) -> None:
+    if count > limits.FIELDS_COUNT:
+        raise BadRequest(f"more than {limits.FIELDS_COUNT} fields: no request needs so many", code="bad-request")
+
+
 def json_lines(body: bytes) -> Iterator[tuple[int, bytes]]:
-    """The lines of an NDJSON body that hold something, numbered from 1. Raises TooLarge at one too many."""
+    """The lines of an NDJSON body that hold something, numbered from 1. Raises TooLarge at one too many or too long."""
     number = count = 0
     start, size = 0, len(body)
     while start < size:
         end = body.find(b"\n", start)
         end = size if end < 0 else end
         number += 1
+        if number > limits.BATCH_LINES:
+            raise TooLarge(f"a batch has at most {limits.BATCH_LINES} lines, empty ones included: nothing was stored")
+        if end - start > limits.FORM_BYTES:
+            raise TooLarge(f"line {number} is over {limits.FORM_BYTES // 1024} KiB: nothing was stored", line=number)
         line = without_mark(body[start:end]).strip()
         start = end + 1
         if not line:
@@ -200,7 +223,7 @@ def _surely_once(raw: bytes, value: Fields) -> bool:
 
     Far cheaper than reading again, which decides where this leaves a doubt (a text may be the name of a field).
     """
-    if b"\\u" in raw and _ESCAPED_ASCII.search(raw):
+    if len(value) > limits.SCANNED_NAMES or (b"\\u" in raw and _ESCAPED_ASCII.search(raw)):
         return False
     return all(name.isascii() and name.isidentifier() and raw.count(b'"%b"' % name.encode()) == 1 for name in value)
 
@@ -211,14 +234,22 @@ def _refuse_twice(raw: bytes) -> None:
     def once(found: list[tuple[str, Any]]) -> Fields:
         kept = dict(found)
         if len(kept) < len(found):
-            names = [name for name, _ in found]
-            raise _twice(next(name for name in kept if names.count(name) > 1), "in the JSON object")
+            raise _twice(_first_twice(name for name, _ in found), "in the JSON object")
         return kept
 
     try:
         json.loads(raw, object_pairs_hook=once)
     except RecursionError:
         raise BadRequest("the JSON is nested too deeply: a flat object is enough", code="bad-body") from None
+
+
+def _first_twice(names: Iterable[str]) -> str:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    raise ValueError("each is there once")
 
 
 # -- sentences ----------------------------------------------------------------------------------------------------

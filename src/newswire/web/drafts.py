@@ -46,7 +46,7 @@ def from_text(given: Mapping[str, str]) -> Fields:
     for name in ("priority", "expires", "copies"):
         if name in typed and _WHOLE.fullmatch(typed[name]):
             typed[name] = int(typed[name])
-    if "tags" in typed:
+    if len(typed.get("tags", "")) <= limits.LIST_BYTES and "tags" in typed:
         typed["tags"] = [tag.strip() for tag in typed["tags"].split(",") if tag.strip()]
     return typed
 
