@@ -87,6 +87,23 @@ def test_a_gap_at_the_end_of_the_log_is_told() -> None:
     assert gap.event_id.after == {"1001-a": 4}
 
 
+def test_of_several_gaps_before_one_message_only_the_last_has_an_id_and_a_place() -> None:
+    """Who confirms the first alone is told of the others when the stream breaks there and begins again."""
+    state = state_of(Subscribed("1001-a", 2, 0, "Alice", ">", {"1001-a": 1}), message(3, "a"), message(4, "b"), message(5, "c"))
+    for sequence, topic in ((6, "a"), (7, "b")):
+        state.apply(Dropped("1001-a", sequence, 0, topic, {"1001-a": 4}), 0, 0, None)
+    opened = _opened(state)
+    first, second, due = plan(state, *opened, 10).items  # type: ignore[arg-type]
+    assert isinstance(first, Gap)
+    assert isinstance(second, Gap)
+    assert (first.topic, second.topic, due.event_id and due.event_id.message) == ("a", "b", "1001-a.5")
+    assert first.event_id is None
+    assert first.position.dropped == (("b", 1),)
+    assert plan(state, first.position, opened[1], 10).items[0] == second  # type: ignore[arg-type]
+    assert second.event_id == EventId("", {"1001-a": 4}, {"1001-a": 7})
+    assert second.position.dropped == ()
+
+
 def _opened(state: State) -> tuple[object, object]:  # position and wanted, as plan takes them
     opening = open_stream(state, "Alice", None)
     assert opening is not None

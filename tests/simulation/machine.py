@@ -477,12 +477,12 @@ class Outlet:
 
     def _frame(self, item: Due | Gap) -> None:
         """Send a message or a gap. A place before which a gap is pending is never acknowledged."""
-        self.last_id = item.event_id
+        self.last_id = item.event_id or self.last_id
         self.sent += 1
-        if not item.position.dropped:
+        if item.event_id is not None and not item.position.dropped:
             self.places.append((self.sent, item.event_id))
         if isinstance(item, Gap):
-            self.session.send(item, str(item.event_id), self.sent)
+            self.session.send(item, str(item.event_id or ""), self.sent)
         else:
             self._message(item)
 

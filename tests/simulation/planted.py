@@ -275,6 +275,22 @@ def gaps_untold() -> list[Patch]:
     return [(follow._Walk, "_tell_gaps", lambda walk, row: walk.dropped.clear())]
 
 
+def each_gap_confirms_all() -> list[Patch]:
+    """Of several topics' gaps before one message each has the same id: who confirms the first has confirmed all."""
+    tell = follow._Walk._tell_gaps
+
+    def alike(walk: follow._Walk, row: int) -> None:
+        before = len(walk.items)
+        tell(walk, row)
+        last = walk.items[-1] if len(walk.items) > before else None
+        walk.items[before:] = [
+            msgspec.structs.replace(item, event_id=last.event_id, position=last.position)  # type: ignore[union-attr]
+            for item in walk.items[before:]
+        ]
+
+    return [(follow._Walk, "_tell_gaps", alike)]
+
+
 def exit_too_early() -> list[Patch]:
     """A broker that leaves ends before another holds all that it held."""
     tell = Broker._tell_serving
@@ -315,6 +331,7 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
         cursor_forgotten,
         ids_without_opening,
         gaps_untold,
+        each_gap_confirms_all,
         exit_too_early,
         refused_for_good,
     )
@@ -331,6 +348,7 @@ FOCUS: dict[str, tuple[str, ...]] = {
     "wall-clock-decides": ("partition", "wall"),
     "ids-without-opening": CALM,
     "gaps-untold": ("retention", "clients-cut", "clients-cut"),
+    "each-gap-confirms-all": ("retention", "clients-cut"),
     "exit-too-early": ("leave", "join", "slow-disk"),
     "refused-for-good": ("partition", "one-way"),
 }

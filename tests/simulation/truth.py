@@ -10,6 +10,7 @@ and excused. An op that some disk holds is never excused.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from newswire.core.event_id import EventId
@@ -87,7 +88,7 @@ class Ledger:
         self.registrations: dict[tuple[str, str], Registration] = {}
         self.taken: dict[str, list[set[str]]] = {}  # by user: the sets of texts that each of his readers took
         self.dropped: dict[str, dict[str, int]] = {}  # by topic, in full: what any broker's retention dropped
-        self.told_gaps: set[tuple[str, str]] = set()  # (user, topic)
+        self.told_gaps: Counter[tuple[str, str]] = Counter()  # by user and topic, how many messages were told as dropped
         self.gone: set[OpId] = set()
         self.made: dict[OpId, float] = {}  # when each subscription was taken
         self.ended: set[OpId] = set()  # subscriptions that some op, perhaps not known everywhere, has ended
@@ -349,13 +350,16 @@ class Ledger:
         ]
 
     def untold(self) -> list[str]:
-        """Who lacks a message that retention removed, and was not told that something is missing there."""
+        """Who lacks messages that retention removed, and was not told of so many there."""
+        lacking: dict[tuple[str, str], list[str]] = {}
+        for user, texts in self.due().items():
+            for text in sorted(texts):
+                if not self.has_taken(user, text) and self.is_dropped(text) and len(self.texts[text].ids) == 1:
+                    lacking.setdefault((user, self.texts[text].topic), []).append(text)
         return [
-            f"{user} never got {text}, which retention dropped, and no gap on {self.texts[text].topic}"
-            for user, texts in self.due().items()
-            for text in sorted(texts)
-            if not self.has_taken(user, text) and self.is_dropped(text) and len(self.texts[text].ids) == 1
-            if (user, self.texts[text].topic) not in self.told_gaps
+            f"{user} never got {texts}, which retention dropped, and was told of {self.told_gaps[user, topic]} on {topic}"
+            for (user, topic), texts in lacking.items()
+            if len(texts) > self.told_gaps[user, topic]
         ]
 
     def check_cursors(self) -> None:

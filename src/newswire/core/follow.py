@@ -94,13 +94,16 @@ class _Walk:
         self.items.append(Due(row, log.places[row], log.lengths[row], event_id, self._position(row + 1)))
 
     def _tell_gaps(self, row: int) -> None:
-        """If counted: `gap`, with the vector before `row`."""
+        """If counted: a `gap` a topic. Only the last has an id, with the vector before `row`: it says that all were told."""
         if not self.dropped:
             return
         self._roll(row)
-        told, self.dropped = sorted(self.dropped.items()), {}
-        event_id = EventId("", dict(self.vector), self.opened)
-        self.items += [Gap(name, count, event_id, self._position(row)) for name, count in told]
+        told = sorted(self.dropped.items())
+        for name, count in told[:-1]:
+            del self.dropped[name]
+            self.items.append(Gap(name, count, None, self._position(row)))
+        self.dropped = {}
+        self.items.append(Gap(*told[-1], EventId("", dict(self.vector), self.opened), self._position(row)))
 
     def _roll(self, offset: int) -> None:
         self.vector = self.log.advance(self.vector, self.rolled, offset)

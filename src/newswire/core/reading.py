@@ -40,11 +40,14 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """`dropped` messages of `topic` were due and removed by retention; `event_id` stands before what follows."""
+    """`dropped` messages of `topic` were due and removed by retention; `event_id` stands before what follows.
+
+    Of several before one message only the last has an id: who has that one has been told of all of them.
+    """
 
     topic: str
     dropped: int
-    event_id: EventId
+    event_id: EventId | None
     position: Position
 
 

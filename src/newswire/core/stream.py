@@ -82,7 +82,7 @@ def write_frames(page: Page, wanted: Wanted, *, as_json: bool, chunked: bool, mo
     if last is not None and len(frames) < len(page.entries):
         return Frames(body, shifted, tuple(places), place, last.event_id, last.position, wanted, True)
     place = place if page.position.dropped else page.event_id
-    last_id = last.event_id if last is not None else None
+    last_id = last.event_id if last is not None else None  # a page ends with no gap that has none
     return Frames(body, shifted, tuple(places), place, last_id, page.position, page.wanted, page.more)
 
 

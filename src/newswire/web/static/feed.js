@@ -466,7 +466,7 @@ function flush() {
   for (const { message, gap, eventId } of queue.splice(0)) {
     const record = message ? take(message, following && visible()) : takeGap(gap);
     if (record) added.push(record);
-    shownId = eventId;
+    shownId = eventId || shownId;
   }
   if (sorting) { sortByTime(); redraw = true; }
   forget();
