@@ -25,6 +25,7 @@ class Disk(MemoryLog):
     def __init__(self) -> None:
         super().__init__()
         self.syncs = 0
+        self.vouched = 0
         self.full = False
         self.while_syncing = lambda: None
 
@@ -36,6 +37,11 @@ class Disk(MemoryLog):
     def sync(self) -> None:
         self.syncs += 1
         self.while_syncing()
+
+    def vouch(self) -> None:
+        if self.full:
+            raise StorageFull("no room")
+        self.vouched += 1
 
 
 class Told:
@@ -125,6 +131,26 @@ def test_a_disk_that_hangs_is_no_broker_to_go_to(parts: tuple[Rounds, Disk, Told
     rounds.run([publish("a")])
     assert seen == [True, False]
     assert rounds.describe().serves
+
+
+def test_a_second_after_the_last_batch_its_end_is_vouched_for_once(parts: tuple[Rounds, Disk, Told, Clock]) -> None:
+    rounds, disk, _, clock = parts
+
+    def rested(seconds: float) -> int:
+        clock.seconds += seconds
+        rounds.run([Tick()])
+        rounds.rest()
+        return disk.vouched
+
+    assert rested(limits.QUIET_SECONDS) == 1, "of `began`"
+    rounds.run([publish("a")])
+    assert rested(limits.QUIET_SECONDS / 2) == 1
+    rounds.run([publish("b")])
+    assert rested(limits.QUIET_SECONDS / 2) == 1, "not quiet: something was stored in between"
+    disk.full = True
+    assert rested(limits.QUIET_SECONDS) == 1
+    disk.full = False
+    assert [rested(limits.QUIET_SECONDS) for _ in range(3)] == [2, 2, 2]
 
 
 def test_a_failed_sync_ends_it_at_once_and_answers_nobody(parts: tuple[Rounds, Disk, Told, Clock]) -> None:

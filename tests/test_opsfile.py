@@ -390,6 +390,41 @@ def test_an_orderly_stop_leaves_a_closing_mark(tmp_path: Path, opened: Opener) -
     assert last.endswith(b'"batch":0}')
 
 
+def test_damage_to_the_last_batch_of_a_quiet_file_is_damage_and_not_a_torn_write(tmp_path: Path, opened: Opener) -> None:
+    file = opened(tmp_path / "ops")
+    file.append(raws(1))
+    file.append(raws(2))
+    file.sync()
+    file.vouch()
+    one, other = crash(tmp_path / "ops", tmp_path / "one"), crash(tmp_path / "ops", tmp_path / "other")
+    flip(path_of(one, 1), path_of(one, 1).read_bytes().rindex(b"Google"))
+    assert held(one) == [1]
+    assert [(damage.segment, damage.reason) for damage in opened(one).damage] == [(1, "checksum")]
+    file.append(raws(3))
+    file.sync()
+    assert held(tmp_path / "ops") == [1, 2, 3], "and what follows a mark is read"
+    path = path_of(other, 1)
+    path.write_bytes(path.read_bytes()[:-20])  # the mark itself torn off, as when the power fails while it is written
+    assert held(other) == [1, 2]
+    assert opened(other).damage == []
+
+
+def test_a_quiet_file_is_marked_once(tmp_path: Path, opened: Opener) -> None:
+    file = opened(tmp_path)
+    file.vouch()
+    size = path_of(tmp_path, 1).stat().st_size
+    file.append(raws(1))
+    file.vouch()
+    assert path_of(tmp_path, 1).read_bytes().count(b'"batch":0}') == 0, "not before what it vouches for is synced"
+    file.sync()
+    file.vouch()
+    marked = path_of(tmp_path, 1).stat().st_size
+    file.vouch()
+    file.close()
+    assert size < marked == path_of(tmp_path, 1).stat().st_size
+    assert path_of(tmp_path, 1).read_bytes().count(b'"batch":0}') == 1
+
+
 def test_a_copy_that_was_never_synced_vouches_for_nothing(
     tmp_path: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:

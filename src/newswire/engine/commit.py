@@ -67,6 +67,10 @@ class Store(Protocol):
         """Go on in a segment that names `cluster`."""
         ...
 
+    def vouch(self) -> None:
+        """Write down that all of it is synced, so that damage to its end is known for damage. StorageFull: later."""
+        ...
+
 
 class Wires(Protocol):
     """Where actions go that are neither the log's nor the state's. Must not block; only for `Wake` under the state lock."""
@@ -142,6 +146,7 @@ class Rounds:
         self._view: View = broker.view(clock())
         self._seen_at = clock().clock
         self._storing_since: float | None = None
+        self._vouch_at: float | None = None  # unless something is stored before
 
     def begin(self) -> None:
         """Open the run: `began` is stored when this returns."""
@@ -155,6 +160,19 @@ class Rounds:
             for event in events:
                 todo += self.broker.step(event, now)
         self._finish(todo)
+
+    def rest(self) -> None:
+        """Once nothing was stored for a second, have the store vouch for its end."""
+        now = self.clock().clock
+        if self._vouch_at is None or now < self._vouch_at:
+            return
+        self._storing_since = now
+        try:
+            self.store.vouch()
+            self._vouch_at = None
+        except StorageFull:
+            self._vouch_at = now + limits.QUIET_SECONDS
+        self._storing_since = None
 
     def describe(self) -> View:
         """The view as of the last round; worked out anew if that is a while ago, since then the disk may hang. Any thread."""
@@ -201,6 +219,7 @@ class Rounds:
             self.store.sync()
             event = Stored(places)
         self._storing_since = None
+        self._vouch_at = self.clock().clock + limits.QUIET_SECONDS
         with self.lock:
             first = len(self.broker.state.log)
             actions = self.broker.step(event, self.clock())
@@ -256,6 +275,7 @@ class CommitThread:
         events, go_on = self._gather()
         events += self._disk_events()
         self.rounds.run([*events, Tick()])
+        self.rounds.rest()
         return go_on
 
     def _gather(self) -> tuple[list[Event], bool]:

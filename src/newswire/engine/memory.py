@@ -102,6 +102,9 @@ class MemoryLog:
     def roll(self, cluster: str) -> None:
         """Nothing to do."""
 
+    def vouch(self) -> None:
+        """Nothing to do."""
+
     def fetch(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
         """Records by place."""
         return [self.raws[place] for place, _ in places]

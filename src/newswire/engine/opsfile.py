@@ -10,13 +10,14 @@ the disk (`opsreader.py` reads):
             then a new segment, whose header names the kept length of the ones before: header, fdatasync, directory
     batch   mark and records in one write, fdatasync
     roll    fdatasync the old segment, then as at the start
-    close   a closing mark, so that damage to the last batch is told from a torn write
+    quiet   a closing mark, so that damage to the last batch is told from a torn write; synced
+    close   the same
 
 A failed sync is never retried: the kernel may have forgotten the dirty pages, and then the second sync succeeds without
 them. After `DiskFailed` this object only reads. A disk without room is no failure: the batch is taken back, so that the
 next one finds the file as it was (`_take_back`), and the caller hears StorageFull.
 
-Threads: `scan`, `start`, `append`, `sync`, `roll`, `close` are the commit thread's; `read`, `read_lines`, `free_bytes`
+Threads: `scan`, `start`, `append`, `sync`, `vouch`, `roll`, `close` are the commit thread's; `read`, `read_lines`, `free_bytes`
 are anyone's.
 """
 
@@ -58,6 +59,7 @@ class OpsFile:
         self._length = 0  # written
         self._synced = 0  # known to be on disk
         self._empty_length = 0  # of its header
+        self._vouched = 0  # up to here marks say that it was synced; a closing mark itself holds nothing
         self._unnamed: dict[int, int] = {}  # kept lengths that the next header names
         self._origin = ""
         self._cluster = ""
@@ -127,6 +129,14 @@ class OpsFile:
             self._sync_fd(self._fd)
             self._synced = self._length
 
+    def vouch(self) -> None:
+        """Write and sync a closing mark, unless nothing was appended since the last. Raises StorageFull, DiskFailed."""
+        self._writable()
+        if self._synced_mode and self._vouched < self._length == self._synced:
+            self._write(segment.batch(self._number, self._length, self._synced, ())[0])
+            self.sync()
+            self._vouched = self._length
+
     def roll(self, cluster: str) -> None:
         """Go on in a new segment, whose header names `cluster`. Raises StorageFull (still in the old one), DiskFailed."""
         self._writable()
@@ -140,7 +150,7 @@ class OpsFile:
     def close(self) -> None:
         """Write a closing mark if all is synced, and let go of the directory. Once more does nothing."""
         if self._fd >= 0:
-            if not self._failed and self._synced_mode and self._synced == self._length:
+            if not self._failed:
                 self._close_with_mark()
             os.close(self._fd)
             self._fd = -1
@@ -151,8 +161,7 @@ class OpsFile:
 
     def _close_with_mark(self) -> None:
         try:
-            self._write(segment.batch(self._number, self._length, self._synced, ())[0])
-            self.sync()
+            self.vouch()
         except (DiskFailed, StorageFull) as error:
             _log.warning("no closing mark: %s", error.detail)
 
@@ -167,7 +176,7 @@ class OpsFile:
         if self._fd >= 0:
             os.close(self._fd)
         self._fd, self._number, self._unnamed = fd, number, {}
-        self._length = self._empty_length = len(header)
+        self._length = self._empty_length = self._vouched = len(header)
         self._synced = len(header) if self._synced_mode else 0
 
     def _create(self, path: Path, header: bytes) -> int:

@@ -24,8 +24,9 @@ all that its last valid mark vouches for, and then batch by batch as long as eac
 not whole ends it, and what follows is ignored too, good records as well. That loses nothing, since only a finished sync
 is answered, streamed or pushed, and it finishes for the whole batch and what lies before it; and it keeps two promises
 that good records behind a bad one would break: a batch is stored all or none, and one number says what was kept. (The
-price: damage to the very last batch before a crash can't be told from a torn write. An orderly stop writes a closing
-mark, so there it can; after a crash the other copy is fetched, as the vector of what was kept does not cover it.)
+price: damage to the very last batch before a crash can't be told from a torn write. After a second without a batch, and
+at an orderly stop, a closing mark is written, so there it can; after a crash within that second the other copy is
+fetched, as the vector of what was kept does not cover it.)
 
 In the kept part nothing is given up: each line stands alone, good ones around a bad one are found even when the newline
 between them was hit, and each stretch that is no good line becomes a `Damage`. Gaps that this leaves are the caller's:
