@@ -62,9 +62,7 @@ PUSH_TIMEOUT_SECONDS: Final = 2.0  # a peer that does not answer a push within i
 PUSH_AGAIN_SECONDS: Final = 1.0  # after a push that failed: how soon the next; a peer that returns is seen within it
 CATCH_UP_PATIENCE_SECONDS: Final = 3.0  # a peer that cannot reach this broker, which starts, is waited for no longer
 CATCH_UP_SECONDS: Final = 0.2  # between two pushes that ask a peer for what is lacking, while it brings nothing itself
-QUIET_SECONDS: Final = (
-    1.0  # nothing was stored for so long: a mark vouches for the end of the ops file
-)
+QUIET_SECONDS: Final = 1.0  # nothing was stored for so long: a mark vouches for the end of the ops file
 DISK_STALL_SECONDS: Final = 2.0  # a write or sync that takes longer: the broker says that it does not serve (RELIABILITY H17)
 HEARTBEAT_SECONDS: Final = 5.0  # PAPER, Heartbeat
 HEARTBEAT_GRACE_SECONDS: Final = 2.0  # silent for heartbeat + grace: down
