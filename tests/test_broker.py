@@ -6,6 +6,7 @@ import pytest
 
 from newswire.core import limits
 from newswire.core.events import Event, Failed, HungUp, Now, Writable
+from newswire.core.ops import Joined
 from newswire.core.requests import Publish, Subscribe
 from newswire.engine.memory import MemoryEngine, MemoryLog, MemoryNetwork
 from newswire.errors import BadRequest, NotFound, Refused, Unavailable, Unknown
@@ -399,3 +400,34 @@ def test_a_peer_that_hangs_up_is_asked_at_once(world: World) -> None:
     other.close()
     one.network.put(one, HungUp(TWO))
     assert states(one)["1002"] == "down"
+
+
+def test_brokers_that_were_removed_leave_room_for_others(world: World) -> None:
+    """Sixteen broker ids were members and are not any more: the seventeenth joins, and there are no more links than ever."""
+    one = world.start("1001", ONE)
+    for number in range(limits.PEERS_COUNT + 2):
+        address = f"127.0.0.1:{100 + number}"
+        other = world.start(str(2000 + number), address)
+        world.pass_time(1.0)
+        assert one.join(address).id == str(2000 + number)
+        world.pass_time(2.0)
+        one.leave(str(2000 + number))
+        world.pass_time(2.0)
+        del world.network.engines[other.address]
+        assert len(one.rounds.broker.cluster.peers) <= limits.PEERS_COUNT
+    last = world.start("3000", TWO)
+    assert one.join(TWO).id == "3000"
+    world.pass_time()
+    assert {row.id for row in last.describe().rows} >= {"1001", "3000"}
+
+
+def test_members_without_end_are_not_links_without_end(world: World) -> None:
+    """Each link is a thread: a peer that says that thousands have joined costs no more of them, and hides nobody."""
+    one, other = pair(world)
+    stamp = other.rounds.broker.intake.stamp
+    for number in range(100):
+        stamp(Joined("", 0, 0, f"h{number}", f"10.9.9.9:{1000 + number}"), 0)
+    world.pass_time()
+    assert one.read(lambda state: "h99" in state.members)
+    assert len(one.rounds.broker.cluster.peers) == limits.PEERS_COUNT
+    assert TWO in one.rounds.broker.cluster.peers

@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 
 from newswire.core import limits
+from newswire.core.ops import SEQUENCE_MOST
 from newswire.core.vector import Vector
 
 _ENTRY = r"[A-Za-z0-9]{1,16}-[a-z0-9]{1,16}\.[1-9][0-9]{0,15}"
@@ -43,7 +44,10 @@ def parse(text: str) -> EventId | None:
     found = _TEXT.fullmatch(text) if len(text) <= limits.EVENT_ID_CHARS else None
     if found is None:
         return None
-    return EventId(found[2], _read(found[3]), _read(found[4]), found[1] == "p")
+    after, opened = _read(found[3]), _read(found[4])
+    if max((0, *after.values(), *opened.values())) > SEQUENCE_MOST:  # no cursor could be stored with it
+        return None
+    return EventId(found[2], after, opened, found[1] == "p")
 
 
 def is_message_id(text: str) -> bool:

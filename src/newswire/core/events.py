@@ -7,15 +7,19 @@ does anything of them show (store, then apply, then tell).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from newswire.core.members import Row
-from newswire.core.ops import Op
+from newswire.core.ops import Address, BrokerId, Op, Origin, VectorField
 from newswire.core.requests import Request
-from newswire.core.vector import Vector
 from newswire.errors import NewswireError
+
+_ClusterId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
+_Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class Now(msgspec.Struct, frozen=True):
@@ -35,22 +39,22 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     (`ask_full`): what follows from an origin is only known to who holds its `began`.
     """
 
-    broker: str
-    address: str
-    origin: str
-    cluster: str
+    broker: BrokerId
+    address: Address
+    origin: Origin
+    cluster: _ClusterId
     settled: bool  # the cluster id is fixed: the sender holds more than `began` ops
     primary: bool
     serves: bool  # the sender serves clients; False while it catches up, leaves, or is no member
-    number: int  # of the push; an answer repeats it
-    vector: Vector
-    full: Vector | None = None
+    number: _Count  # of the push; an answer repeats it
+    vector: VectorField
+    full: Mapping[Origin, int] | None = None
     ask_full: bool = False
     writable: bool = True  # the sender's disk has room: it takes ops
     counts: bool = False  # the sender is in sync with the receiver, and counts its copies
-    want: int = 0  # ops the sender would take with the answer
-    code: str = ""  # an answer that refuses: a code of `errors.TABLE`, and why
-    detail: str = ""
+    want: _Count = 0  # ops the sender would take with the answer
+    code: Annotated[str, Meta(pattern=r"^[a-z-]{0,64}\Z")] = ""  # an answer that refuses: a code of `errors.TABLE`, and why
+    detail: str = ""  # shown and logged: whoever reads it from a wire escapes it
 
 
 # -- events -----------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ has to wait for the next round: `collides` says so.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -17,7 +18,9 @@ from newswire.core.opening import to_acknowledge
 from newswire.core.ops import Acknowledged, Message, Op, OpId, Subscribed, Unsubscribed, op_id
 from newswire.core.requests import Acknowledge, Publish, Request, Subscribe, Unsubscribe
 from newswire.core.state import State
-from newswire.errors import NotFound, Refused
+from newswire.errors import BadRequest, NotFound, Refused
+
+_NOT_KEPT: Final = "a value is out of its bounds, or is no text that can be kept: nothing was stored"
 
 
 class Decided(msgspec.Struct, frozen=True):
@@ -49,18 +52,25 @@ class Intake:
         return staged
 
     def take(self, raw: bytes) -> bool:
-        """TAKE a peer's op. False: held already, or not the next of its origin. Raises NotAnOp."""
+        """TAKE a peer's op. False: held already, not the next of its origin, or of this very run. Raises NotAnOp."""
         op = ops.decode(raw)
-        if not self.state.takes(op, self._held):
+        if op.origin == self.origin or not self.state.takes(op, self._held):
             return False
         self._stage(op, raw)
         return True
 
     def stamp(self, draft: Op, wall: int) -> Op:
-        """Stage one of our own: the next sequence of this origin, a time that never goes back."""
-        self._time = max(self._time, wall)
-        op = ops.with_place(draft, self.origin, self._next(), self._time)
-        self._stage(op, ops.encode(op))
+        """Stage one of our own: the next sequence of this origin, a time that never goes back.
+
+        What is staged is what its bytes say, so that a later start reads the state that is there now. Raises BadRequest
+        for a value that no reader would take.
+        """
+        self._time = max(self._time, min(wall, limits.TIME_MILLISECONDS))
+        raw = _encode(ops.with_place(draft, self.origin, self._next(), self._time))
+        op = ops.decode(raw)
+        if type(op) is not type(draft):
+            raise BadRequest(_NOT_KEPT, code="bad-field")
+        self._stage(op, raw)
         return op
 
     def collides(self, requests: Sequence[Request]) -> bool:
@@ -74,16 +84,20 @@ class Intake:
         return all(isinstance(request, Publish) and self._known(_mark(request)) for request in requests)
 
     def decide(self, requests: Sequence[Request], wall: int) -> Decided:
-        """Stage what the requests mean, all or none. Raises Refused or NotFound and stages nothing."""
+        """Stage what the requests mean, all or none. Raises BadRequest, Refused or NotFound and stages nothing."""
         drafts = [self._draft(request, wall) for request in requests]
         before = len(self.staged)
         names: list[OpId] = []
         need: dict[str, int] = {}
-        for request, draft in zip(requests, drafts, strict=True):
-            for name in self._enter(request, draft, wall):
-                origin, sequence = ops.split_op_id(name)
-                need[origin] = max(need.get(origin, 0), sequence)
-                names.append(name)
+        try:
+            for request, draft in zip(requests, drafts, strict=True):
+                for name in self._enter(request, draft, wall):
+                    origin, sequence = ops.split_op_id(name)
+                    need[origin] = max(need.get(origin, 0), sequence)
+                    names.append(name)
+        except BadRequest:
+            self._unstage(before)
+            raise
         fresh = len(self.staged) > before
         return Decided(names[0] if names else "", names[-1] if names else "", need, fresh)
 
@@ -179,6 +193,21 @@ class Intake:
         self.staged.append(op)
         self.raws.append(raw)
         self._held[op.origin] = op.sequence
+
+    def _unstage(self, length: int) -> None:
+        """Keep only the first `length` staged ops; those behind them are our own, and not handed out yet."""
+        gone = {op.id for op in self.staged[length:]}
+        if gone:
+            del self.staged[length:], self.raws[-len(gone) :]
+            self._held[self.origin] = self._next() - 1 - len(gone)
+            self._keys = {mark: name for mark, name in self._keys.items() if name not in gone}
+
+
+def _encode(op: Op) -> bytes:
+    try:
+        return ops.encode(op)
+    except (UnicodeEncodeError, TypeError) as error:
+        raise BadRequest(_NOT_KEPT, code="bad-field") from error
 
 
 def _mark(request: Publish) -> int | None:

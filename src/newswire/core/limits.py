@@ -25,6 +25,8 @@ HEAD_BYTES: Final = 16 * 1024  # request line and headers; API.md, Limits
 HEADERS_COUNT: Final = 100  # of one request: browsers send about 20; 16 KiB hold 4,000 empty ones
 EXPIRES_SECONDS: Final = 10 * 365 * 86_400  # `expires` beyond retention has no effect; ten years keep the sum exact
 EVENT_ID_CHARS: Final = 8 * 1024  # a header line; holds two vectors of over 100 entries
+TIME_MILLISECONDS: Final = 253_402_300_799_999  # of a time stamp: the last one of year 9999, which every calendar can show
+NAMES_REMEMBERED_COUNT: Final = 10_000  # origins, and topics, known to have their form: what one start reads has few
 VECTOR_ENTRIES: Final = 10_000  # of a vector on the wire: a restart adds one, compaction removes them
 VECTOR_ALARM_ENTRIES: Final = 100  # of a short vector: more means that `began` does not keep it short (RELIABILITY H2)
 PAGE_MESSAGES: Final = 1_000  # of one `GET /messages`; API.md
@@ -77,6 +79,7 @@ SECRET_BYTES: Final = 32  # least length of the cluster secret (RELIABILITY 2)
 # -- ops file ---------------------------------------------------------------------------------------------------
 SEGMENT_BYTES: Final = 64 * 1024 * 1024  # DESIGN 6
 RECORD_BYTES: Final = 1024 * 1024  # one record: message of 64 KiB escaped six-fold, fields, CRC; a longer line is damage
+OP_BYTES: Final = RECORD_BYTES - 64  # of an op's JSON: a record is that and its frame
 SEGMENT_HEADER_BYTES: Final = 64 * 1024  # the first line of a segment: a few names, and the lengths of the segments before it
 OPEN_SEGMENTS: Final = 64  # segments kept open for reading: 4 GiB of history
 READ_BYTES: Final = 1024 * 1024  # read from a segment in one go when records are close together

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from newswire.core import limits, roster
 from newswire.core.cluster import Cluster
 from newswire.core.events import Join, Leave, Now
@@ -27,7 +29,7 @@ class Membership:
         if address in cluster.own_addresses:
             self._join_again(event, now)
             return
-        if address not in cluster.peers and len(cluster.peers) >= limits.PEERS_COUNT:
+        if address not in cluster.peers and len(self._needed_links()) >= limits.PEERS_COUNT:
             detail = f"{limits.PEERS_COUNT} peers are the most: remove one first"
             cluster.reply(event.token, Refused(detail, code="too-many"))
             return
@@ -79,27 +81,43 @@ class Membership:
 
     def fetch_from(self, address: str, now: Now) -> None:
         """This broker holds nothing and has found a cluster that does: serve when the one at `address` has handed it over."""
-        self._cluster.catching_up.add(address)
         if address not in self._cluster.peers:
+            if len(self._cluster.peers) >= limits.PEERS_COUNT:
+                return  # somebody names one cluster after another: no more threads for that
             self._cluster.connect(address, now)
+        self._cluster.catching_up.add(address)
 
     # -- links --------------------------------------------------------------------------------------------------
 
     def wanted_links(self) -> list[str]:
-        """Where to push to: configured peers, every broker that ever joined at its last address, whom this one fetches from."""
-        joined = (address for broker, address in self._members.addresses.items() if broker != self._me.id)
-        addresses = dict.fromkeys((*self._me.peers, *joined, *sorted(self._cluster.catching_up)))
-        return [address for address in addresses if address not in self._cluster.own_addresses]
+        """Where to push to, at most `PEERS_COUNT`: who is needed, then who was removed, the last that joined first.
+
+        A removed broker may come back with ops that nobody else has, so it is pushed to as well, while there is room.
+        """
+        needed = self._needed_links()
+        members, me = self._members, self._me.id
+        removed = (address for broker, address in reversed(members.addresses.items()) if broker not in members and broker != me)
+        return list(dict.fromkeys((*needed, *self._others(removed))))[: limits.PEERS_COUNT]
+
+    def _needed_links(self) -> list[str]:
+        """Configured peers, whom this broker fetches from or is to add, and members."""
+        cluster, members = self._cluster, self._members
+        joining = (peer.address for peer in cluster.peers.values() if peer.joins)
+        joined = (address for broker, address in members.addresses.items() if broker in members and broker != self._me.id)
+        return self._others((*self._me.peers, *sorted(cluster.catching_up), *joining, *joined))
+
+    def _others(self, addresses: Iterable[str]) -> list[str]:
+        return [address for address in dict.fromkeys(addresses) if address not in self._cluster.own_addresses]
 
     def arrange_links(self, now: Now) -> None:
         """Open links to brokers that joined, close those to addresses that nobody has any more."""
         wanted = self.wanted_links()
-        for address in wanted:
-            if address not in self._cluster.peers:
-                self._cluster.connect(address, now)
         for peer in list(self._cluster.peers.values()):
             if peer.address not in wanted and not peer.joins:
                 self._cluster.disconnect(peer)
+        for address in wanted:
+            if address not in self._cluster.peers:
+                self._cluster.connect(address, now)
 
     # -- ops ----------------------------------------------------------------------------------------------------
 

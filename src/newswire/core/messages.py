@@ -79,7 +79,7 @@ class Keys:
 
 def fingerprint(publisher: str, topic: str, key: str) -> int:
     """The 96 bits that stand for a key in this process."""
-    return hash((publisher, topic, key)) << 32 | crc32(key.encode())
+    return hash((publisher, topic, key)) << 32 | crc32(key.encode(errors="surrogatepass"))
 
 
 def fingerprints(named: Iterable[tuple[str, str, str]], keys: Sequence[str]) -> list[int]:

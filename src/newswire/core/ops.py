@@ -8,19 +8,33 @@ this version does not know survives it (RELIABILITY H15).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta, field
 
-from newswire.core import limits
+from newswire.core import limits, topics
 
-_Sequence = Annotated[int, Meta(ge=1, le=2**53)]
-_Time = Annotated[int, Meta(ge=0, le=2**53)]
-_Origin = Annotated[str, Meta(pattern=r"^[A-Za-z0-9]{1,16}-[a-z0-9]{1,16}\Z")]
-_OpId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9]{1,16}-[a-z0-9]{1,16}\.[1-9][0-9]{0,15}\Z")]
-_Vector = Annotated[Mapping[_Origin, _Sequence], Meta(max_length=limits.VECTOR_ENTRIES)]
+# The bounds of every value that a peer can send (`docs/rules.md`, BOUNDS): none is narrower than a client's
+_ORIGIN: Final = r"[A-Za-z0-9]{1,16}-[a-z0-9]{1,16}"
+_ONE_LINE: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z"
+_WEB_ADDRESS: Final = r"^(?i:https?)://[^\x00-\x20\x7f-\xa0\u2028\u2029\"<>\\]+\Z"
+SEQUENCE_MOST: Final = 2**53  # named in vectors: what every JSON reader keeps exact
+_Sequence = Annotated[int, Meta(ge=1, le=2**32 - 1)]  # of an op itself: a column of 32 bits (`core.log`)
+_Named = Annotated[int, Meta(ge=1, le=SEQUENCE_MOST)]
+_Time = Annotated[int, Meta(ge=0, le=limits.TIME_MILLISECONDS)]
+_OpId = Annotated[str, Meta(pattern=rf"^{_ORIGIN}\.[1-9][0-9]{{0,15}}\Z")]
+_Topic = Annotated[str, Meta(min_length=1, max_length=limits.TOPIC_CHARS)]  # and `_topics`, which remembers
+_Username = Annotated[str, Meta(max_length=limits.USERNAME_CHARS, pattern=rf"^{topics.USERNAME_FORM}\Z")]
+_Pattern = Annotated[str, Meta(max_length=limits.TOPIC_CHARS, pattern=rf"^(?:{topics.PATTERN_FORM})\Z")]
+_Tag = Annotated[str, Meta(min_length=1, max_length=limits.TAG_CHARS, pattern=_ONE_LINE)]
+
+Origin = Annotated[str, Meta(pattern=rf"^{_ORIGIN}\Z")]
+BrokerId = Annotated[str, Meta(max_length=limits.BROKER_ID_CHARS, pattern=rf"^{topics.BROKER_ID_FORM}\Z")]
+Address = Annotated[str, Meta(max_length=limits.ADDRESS_CHARS, pattern=rf"^{topics.ADDRESS_FORM}\Z")]
+VectorField = Annotated[Mapping[Origin, _Named], Meta(max_length=limits.VECTOR_ENTRIES)]
 
 OpId = str  # "<origin>.<sequence>": no separator stands in an origin
 
@@ -52,30 +66,30 @@ class Op(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag_field="o
 class Began(Op, frozen=True, omit_defaults=True, gc=False, tag="began"):
     """The first op of an origin: a run of `broker` started on a file that held `vector`."""
 
-    broker: str = ""
-    vector: _Vector = {}
+    broker: BrokerId
+    vector: VectorField = {}
 
 
 class Message(Op, frozen=True, omit_defaults=True, gc=False, tag="msg"):
     """Published: `data` to `topic`. Absent fields are empty, 0 or ()."""
 
-    topic: str = ""
-    data: str = ""
-    key: str = ""
-    publisher: str = ""
-    title: str = ""
-    priority: int = 0
-    tags: tuple[str, ...] = ()
-    click: str = ""
-    expires: int = 0
+    topic: _Topic
+    data: Annotated[str, Meta(max_length=limits.MESSAGE_BYTES)] = ""
+    key: Annotated[str, Meta(max_length=limits.KEY_BYTES)] = ""
+    publisher: Annotated[str, Meta(max_length=limits.USERNAME_CHARS, pattern=rf"^(?:{topics.USERNAME_FORM})?\Z")] = ""
+    title: Annotated[str, Meta(max_length=limits.TITLE_CHARS, pattern=_ONE_LINE)] = ""
+    priority: Annotated[int, Meta(ge=0, le=5)] = 0
+    tags: Annotated[tuple[_Tag, ...], Meta(max_length=limits.TAGS_COUNT)] = ()
+    click: Annotated[str, Meta(max_length=limits.URL_CHARS, pattern=_WEB_ADDRESS)] = ""
+    expires: Annotated[int, Meta(ge=0, le=2 * limits.TIME_MILLISECONDS)] = 0
 
 
 class Subscribed(Op, frozen=True, omit_defaults=True, gc=False, tag="sub"):
     """`user` subscribed to `pattern`; everything after `since` is due. Asleep while any op it `follows` is alive."""
 
-    user: str = ""
-    pattern: str = ""
-    since: _Vector = {}
+    user: _Username
+    pattern: _Pattern
+    since: VectorField = {}
     follows: tuple[_OpId, ...] = ()
     replaces: tuple[_OpId, ...] = ()
 
@@ -90,35 +104,35 @@ class Acknowledged(Op, frozen=True, omit_defaults=True, gc=False, tag="ack"):
     """The cursors of these subscriptions cover `vector`."""
 
     ids: tuple[_OpId, ...] = ()
-    vector: _Vector = {}
+    vector: VectorField = {}
 
 
 class Dropped(Op, frozen=True, omit_defaults=True, gc=False, tag="drop"):
     """Retention removed the messages of `topic` that `vector` covers."""
 
-    topic: str = ""
-    vector: _Vector = {}
+    topic: _Topic
+    vector: VectorField = {}
 
 
 class Joined(Op, frozen=True, omit_defaults=True, gc=False, tag="join"):
     """`broker`, reached at `address`, is a member; it replaces the memberships `seen`."""
 
-    broker: str = ""
-    address: str = ""
+    broker: BrokerId
+    address: Address
     seen: tuple[_OpId, ...] = ()
 
 
 class Left(Op, frozen=True, omit_defaults=True, gc=False, tag="left"):
     """The memberships `seen` of `broker` end."""
 
-    broker: str = ""
+    broker: BrokerId
     seen: tuple[_OpId, ...] = ()
 
 
 class _Envelope(msgspec.Struct, frozen=True, gc=False):
     """What must hold of an op of any type, also of one that is not known here."""
 
-    origin: _Origin = field(name="o")
+    origin: Origin = field(name="o")
     sequence: _Sequence = field(name="s")
     time: _Time = field(name="t")
 
@@ -131,24 +145,29 @@ _decode_envelope: Final = msgspec.json.Decoder(_Envelope).decode
 
 
 class NotAnOp(ValueError):
-    """The bytes are no op of any version: no object with a valid origin, sequence and time."""
+    """The bytes are no op of any version: no object with a valid origin, sequence and time, or one too long for a record."""
 
 
 def encode(op: Op) -> bytes:
-    """The op as one JSON object in UTF-8, without a newline. Not for ops that were decoded: forward their bytes."""
+    """The op as one JSON object in UTF-8, without a newline. Not for ops that were decoded: forward their bytes.
+
+    Raises UnicodeEncodeError for text that is none: a surrogate by itself.
+    """
     return _encoder.encode(op)
 
 
 def decode(raw: bytes | memoryview) -> Op:
-    """The op that `raw` holds; one of an unknown type, or with fields unknown types gave other shapes, as a plain `Op`.
+    """The op that `raw` holds; one of an unknown type, or with a value out of its bounds, as a plain `Op`.
 
     Total over all bytes (RELIABILITY H16). Raises NotAnOp only.
     """
+    if len(raw) > limits.OP_BYTES:
+        raise NotAnOp(f"{len(raw)} bytes: an operation has at most {limits.OP_BYTES}")
     try:
         op: Op | None = _decode_known(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         op = None
-    if op is not None and _is_origin(op.origin):
+    if op is not None and _origins.has(op.origin) and (type(op) not in WITH_TOPIC or _topics.has(op.topic)):  # type: ignore[attr-defined]
         return op
     try:
         envelope = _decode_envelope(raw)
@@ -157,21 +176,33 @@ def decode(raw: bytes | memoryview) -> Op:
     return Op(envelope.origin, envelope.sequence, envelope.time)
 
 
-_origins: dict[str, None] = {}
+def are_topics(names: Collection[str]) -> bool:
+    """Say whether all of these have the form of a topic."""
+    return all(map(_topics.has, names))
 
 
-def _is_origin(text: str) -> bool:
-    """Match the pattern of `_Origin`, remembering what matched: a file has few origins and millions of ops."""
-    if text in _origins:
+class _Remembered:
+    """Texts that match a form. What matched is remembered: a file has few origins and topics, and millions of ops."""
+
+    def __init__(self, form: str) -> None:
+        self._matches = re.compile(form).fullmatch
+        self._known: set[str] = set()
+
+    def has(self, text: str) -> bool:
+        """Say whether `text` has the form."""
+        if text in self._known:
+            return True
+        if self._matches(text) is None:
+            return False
+        if len(self._known) >= limits.NAMES_REMEMBERED_COUNT:
+            self._known.clear()
+        self._known.add(text)
         return True
-    try:
-        msgspec.convert(text, _Origin)
-    except msgspec.ValidationError:
-        return False
-    if len(_origins) > limits.VECTOR_ENTRIES:
-        _origins.clear()
-    _origins[text] = None
-    return True
+
+
+_origins: Final = _Remembered(_ORIGIN)
+_topics: Final = _Remembered(topics.TOPIC_FORM)
+WITH_TOPIC: Final = frozenset((Message, Dropped))
 
 
 def with_place(op: Op, origin: str, sequence: int, time: int) -> Op:

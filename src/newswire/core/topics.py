@@ -18,11 +18,19 @@ ROUTES: Final = frozenset(
     v1 docs static file app account settings signup""".split()
 )
 
-_TOPIC = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
-_PATTERN = re.compile(r"(?:[A-Za-z0-9_-]+|\*)(?:\.(?:[A-Za-z0-9_-]+|\*))*(?:\.>)?|>")
-_USERNAME = re.compile(r"[A-Za-z0-9_.@-]+")
-_BROKER_ID = re.compile(r"[A-Za-z0-9]+")
-_ADDRESS = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
+# The forms of names, also of those in replicated ops (`core.ops`)
+TOPIC_FORM: Final = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*"
+PATTERN_FORM: Final = r"(?:[A-Za-z0-9_-]+|\*)(?:\.(?:[A-Za-z0-9_-]+|\*))*(?:\.>)?|>"
+USERNAME_FORM: Final = r"[A-Za-z0-9_.@-]+"
+BROKER_ID_FORM: Final = r"[A-Za-z0-9]+"
+_PORT = r"0*(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
+ADDRESS_FORM: Final = rf"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]):{_PORT}"
+
+_TOPIC = re.compile(TOPIC_FORM)
+_PATTERN = re.compile(PATTERN_FORM)
+_USERNAME = re.compile(USERNAME_FORM)
+_BROKER_ID = re.compile(BROKER_ID_FORM)
+_ADDRESS = re.compile(ADDRESS_FORM)
 
 
 def check_topic(topic: str) -> str:
@@ -88,8 +96,7 @@ def check_address(address: str) -> str:
 
     Raises BadRequest (`bad-address`).
     """
-    found = _ADDRESS.fullmatch(address) if len(address) <= limits.ADDRESS_CHARS else None
-    if not found or not 0 < int(found[2]) < 65536:
+    if len(address) > limits.ADDRESS_CHARS or not _ADDRESS.fullmatch(address):
         raise BadRequest("a broker address is HOST:PORT, for example 127.0.0.1:5054", code="bad-address")
     return address
 

@@ -7,6 +7,8 @@ from typing import Final
 
 import msgspec
 
+from newswire import escape
+from newswire.core import limits
 from newswire.core.events import Header
 
 CONTENT_TYPE: Final = "application/octet-stream"  # of both: whoever is no broker does not look into them
@@ -28,6 +30,14 @@ def write(header: Header, raws: Sequence[bytes]) -> bytes:
 
 
 def read(body: bytes) -> tuple[Header, list[bytes]]:
-    """What `write` wrote. Raises msgspec.DecodeError."""
+    """What `write` wrote; the sender's own words are made fit to be shown and logged. Raises msgspec.DecodeError."""
     head, *raws = body.split(b"\n")
-    return _decode(head), [raw for raw in raws if raw]
+    header = _decode(head)
+    if header.detail:
+        header = msgspec.structs.replace(header, detail=words(header.detail))
+    return header, [raw for raw in raws if raw]
+
+
+def words(text: str) -> str:
+    """A peer's own words on one line of bounded length."""
+    return escape.line(text[: limits.DETAIL_CHARS])[: limits.DETAIL_CHARS]

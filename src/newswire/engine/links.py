@@ -79,7 +79,7 @@ class Link:
             return self._understand(number, nonce, reply)
         except LinkRefused as error:
             return Failed(self.address, number, "peer-auth-failed", error.detail)
-        except (OSError, HTTPException) as error:
+        except (OSError, HTTPException, UnicodeError) as error:  # UnicodeError: a host name that is none
             return Failed(self.address, number, detail=_reason(error))
         except Exception as error:  # whatever it is, the core must hear that this push is over
             log.exception("push to %s", self.address)
@@ -107,12 +107,12 @@ class Link:
             log.info("peer %s %s", self.address, state or "answers")
 
 
-def _reason(error: OSError | HTTPException) -> str:
+def _reason(error: OSError | HTTPException | UnicodeError) -> str:
     """Why a push failed, for people."""
     if isinstance(error, TimeoutError):
         return f"no answer within {limits.PUSH_TIMEOUT_SECONDS:g} s"
     log.debug("%r", error)
-    if isinstance(error, OSError):
+    if isinstance(error, (OSError, UnicodeError)):
         return "cannot be reached"
     return f"the request failed: {type(error).__name__}"
 
@@ -120,8 +120,8 @@ def _reason(error: OSError | HTTPException) -> str:
 def _detail(reply: Reply) -> str:
     """The sentence of a problem+json answer."""
     try:
-        return str(msgspec.json.decode(reply.body)["detail"])[: limits.DETAIL_CHARS]
-    except (ValueError, KeyError, TypeError):
+        return exchange.words(str(msgspec.json.decode(reply.body)["detail"]))
+    except (ValueError, KeyError, TypeError, RecursionError):
         return "is that a newswire broker?"
 
 

@@ -257,6 +257,8 @@ def _read_good(chunk: bytes, base: int, origins: set[str]) -> list[Found] | None
         return None
     lengths = [len(one) + 1 for one in lines]
     found = [row for row in zip(decoded, accumulate(lengths, initial=base), lengths, strict=False) if type(row[0]) is not Mark]
+    if not ops.are_topics({row[0].topic for row in found if type(row[0]) in ops.WITH_TOPIC}):
+        return None
     return found if origins.issuperset({row[0].origin for row in found}) else None
 
 
