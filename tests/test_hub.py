@@ -671,6 +671,15 @@ def test_a_client_that_acknowledges_itself_is_left_alone(room: Newsroom) -> None
     assert room.desk.posts == []
 
 
+def test_what_may_be_no_reader_acknowledges_nothing_not_even_by_the_id_that_it_names(room: Newsroom) -> None:
+    room.desk.subscribe("Alice", "news")
+    room.desk.publish("news", "one", "two", "three")
+    shown = room.open(ack="none").take(3)
+    assert room.open(ack="none", event_id=parse(shown[1].id)).data(1) == ["three"]
+    room.hub.stop(5.0)
+    assert (room.desk.posts, room.desk.unread("Alice")) == ([], 3)
+
+
 def test_only_what_the_other_kernel_confirmed_is_acknowledged(room: Newsroom) -> None:
     room.desk.subscribe("Alice", "news")
     client = room.open(receive_buffer=4096)

@@ -432,3 +432,47 @@ def test_a_stop_leaves_no_thread_and_no_descriptor(app: App) -> None:
         listener.stop(5.0)
     eventually(lambda: not any(thread.is_alive() for thread in mine), "the end of the threads")
     assert descriptors() <= open_before
+
+
+# -- names and proxies
+
+
+def echo(environ: dict[str, Any]) -> Any:
+    told = (
+        environ.get("HTTP_HOST", ""),
+        environ["REMOTE_ADDR"],
+        environ["wsgi.url_scheme"],
+        environ.get("HTTP_X_FORWARDED_FOR", ""),
+    )
+    return "200 OK", [" ".join(told).encode()]
+
+
+@pytest.mark.parametrize(
+    ("target", "host"),
+    [
+        ("/echo", "own.example:5053"),
+        ("http://evil.example/echo", "evil.example"),
+        ("http://evil.example:80/echo?x=1", "evil.example:80"),
+        ("https://evil.example/echo", "evil.example"),
+        ("http://own.example@evil.example/echo", "own.example@evil.example"),
+        ("http:///echo", "own.example:5053"),
+    ],
+)
+def test_a_name_in_the_target_beats_host(serve: Serve, app: App, target: str, host: str) -> None:
+    app.routes["/echo"] = echo
+    client = Client(serve().port).send(f"GET {target} HTTP/1.1\r\nHost: own.example:5053\r\n\r\n".encode())
+    assert client.reply().body.decode() == f"{host} 127.0.0.1 http "
+    client.sock.close()
+
+
+def test_a_proxy_says_who_asks_for_what_and_how_if_it_is_trusted(serve: Serve, app: App) -> None:
+    app.routes["/echo"] = echo
+    headers = ("X-Forwarded-For: 6.6.6.6, 192.0.2.1", "X-Forwarded-Host: news.example.org", "X-Forwarded-Proto: https")
+    for trusted, told in (
+        ((), "here 127.0.0.1 http "),
+        (("10.0.0.0/8",), "here 127.0.0.1 http "),
+        (("127.0.0.1",), "news.example.org 192.0.2.1 https "),
+    ):
+        client = Client(serve(trusted_proxies=trusted).port)
+        assert client.get("/echo", "1.1", *headers).reply().body.decode() == told
+        client.sock.close()

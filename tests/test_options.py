@@ -217,8 +217,31 @@ def test_a_byte_order_mark_is_no_part_of_a_file(settings: Callable[..., Settings
     assert settings(CLUSTER_SECRET_FILE="", CLUSTER_SECRET=f"\ufeff{SECRET}").secrets == (SECRET.encode(),)
 
 
-def test_no_secret_is_none() -> None:
-    assert options.as_secrets(None) == options.as_secrets(" \n") == ()
+def test_no_secret_is_none(settings: Callable[..., Settings]) -> None:
+    assert options.as_secrets(None) == settings().secrets == ()
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\n", "\r\n \t\n", "\ufeff", "\ufeff\r\n", "\u00a0\n"])
+@pytest.mark.parametrize("place", ["variable", "file of a variable", "name of a file", "setting", "file of a setting"])
+def test_a_blank_secret_is_none_that_somebody_meant(
+    settings: Callable[..., Settings], tmp_path: Path, place: str, blank: str
+) -> None:
+    path = write(tmp_path / "secret", blank, 0o600)
+    given = {
+        "variable": {"CLUSTER_SECRET": blank},
+        "file of a variable": {"CLUSTER_SECRET_FILE": path},
+        "name of a file": {"CLUSTER_SECRET_FILE": blank.replace("\ufeff", "")},
+        "setting": {"file": f'cluster-secret = "{blank.encode("unicode_escape").decode().replace("xa0", "u00a0")}"'},
+        "file of a setting": {"file": f"cluster-secret-file = '{path}'"},
+    }
+    with pytest.raises(click.UsageError, match="blank"):
+        settings(**given[place])
+
+
+@pytest.mark.parametrize("unseen", ["\0" * 64, "\u200b" * 64, "a" * 40 + "\x1b"])
+def test_a_secret_that_nobody_sees_is_refused(unseen: str) -> None:
+    with pytest.raises(click.UsageError, match="nobody sees"):
+        options.as_secrets(unseen)
 
 
 # -- what a broker refuses to start with --------------------------------------------------------------------------------
@@ -232,6 +255,27 @@ def test_an_open_broker_needs_a_word(settings: Callable[..., Settings], host: st
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "[::1]", "localhost"])
 def test_this_machine_alone_needs_none(settings: Callable[..., Settings], host: str) -> None:
     assert settings("--host", host).host == host
+
+
+@pytest.mark.parametrize("host", ["10.0.0.11", "broker.example", "2001:db8::1"])
+def test_who_is_reached_from_elsewhere_is_expected_to_sign(settings: Callable[..., Settings], host: str) -> None:
+    with pytest.raises(click.UsageError, match=r"NEWSWIRE_CLUSTER_SECRET_FILE.*--insecure"):
+        settings("--host", host)
+    assert settings("--host", host, "--insecure").secrets == ()
+    with pytest.raises(click.UsageError, match=r"lets anybody publish and read.*--insecure"):
+        settings("--host", host, CLUSTER_SECRET=SECRET)
+
+
+def test_names_of_its_own_and_proxies(settings: Callable[..., Settings]) -> None:
+    told = settings("--allow-host", "news.example.org", "--allow-host", "[::1]:80", "--trusted-proxy", "10.0.0.0/24")
+    assert (told.allowed_hosts, told.trusted_proxies) == (("news.example.org", "[::1]:80"), ("10.0.0.0/24",))
+    assert settings(ALLOW_HOST="a.example,*", TRUSTED_PROXY="::1").allowed_hosts == ("a.example", "*")
+    for wrong in ("http://news.example.org", "news.example.org/x", "a b", "*.example.org"):
+        with pytest.raises(click.BadParameter, match="without http"):
+            settings("--allow-host", wrong)
+    for wrong in ("news.example.org", "10.0.0.1/40", "*"):
+        with pytest.raises(click.BadParameter, match="network"):
+            settings("--trusted-proxy", wrong)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from newswire.config import Settings
 from tests.web_fakes import Web
 
 MEMBER = "http://10.0.0.2:5054"
@@ -31,13 +32,13 @@ CHANGES = (
 
 @pytest.fixture
 def web() -> Web:
-    return Web()
+    return Web(Settings(allowed_hosts=("10.0.0.9", "news.example.org")))
 
 
 @pytest.mark.parametrize("origin", FOREIGN)
 def test_a_foreign_page_changes_nothing_and_sees_nothing(web: Web, origin: str) -> None:
     for path in CHANGES:
-        assert "another site" in str(web.post(path, "forbidden", headers={"Origin": origin}))
+        assert "another site" in str(web.post(path, "cross-site", headers={"Origin": origin}))
     assert (web.engine.submitted, web.cluster.left) == ([], [])
     for path in ("/topics", "/list_replicas", "/subscriptions?username=Alice", "/stream?username=Alice"):
         assert "Access-Control-Allow-Origin" not in web.client.get(path, headers={"Origin": origin}).headers
@@ -66,6 +67,28 @@ def test_the_host_itself_under_any_name(web: Web) -> None:
     response = web.client.post("/publish?topic=t&data=x", headers=headers)
     assert response.status_code == 200
     assert "Access-Control-Allow-Origin" not in response.headers
+
+
+def test_a_port_that_a_scheme_implies_need_not_be_written(web: Web) -> None:
+    for origin, host in (
+        ("http://news.example.org", "news.example.org:80"),
+        ("https://news.example.org", "news.example.org:443"),
+        ("https://news.example.org:8443", "news.example.org:8443"),
+    ):
+        web.post("/publish?topic=t&data=x", headers={"Origin": origin, "Host": host})
+    for origin, host in (
+        ("http://news.example.org:443", "news.example.org"),
+        ("https://news.example.org", "news.example.org:80"),
+    ):
+        web.post("/publish?topic=t&data=x", "cross-site", headers={"Origin": origin, "Host": host})
+
+
+def test_behind_a_proxy_that_rewrites_the_name_the_browser_s_word_counts(web: Web) -> None:
+    headers = {"Origin": "https://news.example.org", "Host": "127.0.0.1:5053", "Sec-Fetch-Site": "same-origin"}
+    web.post("/publish?topic=t&data=x", headers=headers)
+    for site in ("same-site", "cross-site", "none"):
+        web.post("/publish?topic=t&data=x", "cross-site", headers=headers | {"Sec-Fetch-Site": site})
+    web.post("/publish?topic=t&data=x", "cross-site", headers={"Sec-Fetch-Site": "cross-site"})  # a form, without Origin
 
 
 def test_a_program_has_no_origin(web: Web) -> None:

@@ -20,6 +20,8 @@ class Settings:
     peers: tuple[str, ...] = ()
     ops_dir: Path = field(default_factory=lambda: Path("ops_logs"))
     heartbeat: float = limits.HEARTBEAT_SECONDS
+    allowed_hosts: tuple[str, ...] = ()  # further names that clients may ask for, `*` for any
+    trusted_proxies: tuple[str, ...] = ()  # addresses and networks whose X-Forwarded-* headers count
     auth: str = "none"
     insecure: bool = False
     secrets: tuple[bytes, ...] = ()  # first signs, all verify (two during rotation); () leaves peers unsigned

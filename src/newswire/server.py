@@ -71,7 +71,12 @@ class Server:
             streams_open=lambda: hub.count,
         )
         listener = Listener(
-            app, host=settings.host, port=settings.port, threads=settings.threads, connections=settings.connections
+            app,
+            host=settings.host,
+            port=settings.port,
+            threads=settings.threads,
+            connections=settings.connections,
+            trusted_proxies=settings.trusted_proxies,
         )
         self._parts += [hub, listener]
         self.address = settings.advertise or _address(listener.host, listener.port)

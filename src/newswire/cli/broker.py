@@ -44,7 +44,11 @@ def settings_of(
         advertise=advertise or "",
         retention_seconds=retention_days * _DAY_SECONDS,
         secrets=as_secrets(cluster_secret),
-        **{**same, "peers": tuple(same["peers"]), "ops_dir": Path(same["ops_dir"])},
+        **{
+            **same,
+            **{name: tuple(same.get(name, ())) for name in ("peers", "allowed_hosts", "trusted_proxies")},
+            "ops_dir": Path(same["ops_dir"]),
+        },
     )
     check(settings)
     others = tuple(peer for peer in settings.peers if peer != settings.address)  # one list of all brokers may serve them all
@@ -59,6 +63,13 @@ def check(settings: Settings) -> None:
             " Until then listen on 127.0.0.1 behind a proxy that authenticates, or trust the network and use --insecure."
         )
     if not is_loopback(settings.host) and not settings.insecure:
+        if not settings.secrets:
+            raise click.UsageError(
+                f"--host {settings.host} can be reached from other machines and there is no secret that brokers sign with: put"
+                " one into a file (`openssl rand -hex 32`), the same for every broker, and name the file in"
+                " NEWSWIRE_CLUSTER_SECRET_FILE. --insecure goes without, and lets anybody publish and read: add it if you trust"
+                " everybody in that network."
+            )
         raise click.UsageError(
             f"--host {settings.host} can be reached from other machines and --auth none lets anybody publish and read."
             " Listen on 127.0.0.1 behind a proxy that authenticates, or add --insecure if you trust everybody in that network."

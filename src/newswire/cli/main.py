@@ -14,7 +14,7 @@ import click
 
 from newswire import __version__
 from newswire.cli import exits
-from newswire.cli.options import ADDRESS, BROKER_ID, Secret, brokers_option, config_option, option
+from newswire.cli.options import ADDRESS, BROKER_ID, HOST_NAME, NETWORK, Secret, brokers_option, config_option, option
 from newswire.core import limits
 from newswire.errors import NewswireError
 
@@ -55,6 +55,20 @@ def newswire(ctx: click.Context) -> None:
     type=click.FloatRange(limits.HEARTBEAT_LEAST_SECONDS, limits.HEARTBEAT_MOST_SECONDS),
     default=limits.HEARTBEAT_SECONDS,
     help="Seconds between heartbeats.",
+)
+@option(
+    "--allow-host",
+    "allowed_hosts",
+    type=HOST_NAME,
+    multiple=True,
+    help="A name under which clients reach this broker, beside --host, --advertise and localhost; * for any; repeatable.",
+)
+@option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    type=NETWORK,
+    multiple=True,
+    help="Address or network of a proxy whose X-Forwarded-For, -Host and -Proto count; repeatable.",
 )
 @option("--auth", type=click.Choice(["none", "required"]), default="none", help="Whether clients must say who they are.")
 @option("--insecure", is_flag=True, help="Serve addresses other than this machine's own without access control.")

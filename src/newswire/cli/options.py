@@ -8,7 +8,9 @@ A secret never comes from the command line, where every user of the machine can 
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -69,7 +71,12 @@ class Secret(Setting):
         given, path = os.environ.get(name), os.environ.get(f"{name}_FILE")
         if given and path:
             raise click.UsageError(f"{name} and {name}_FILE are both set: keep one of them.", ctx)
-        return read_secret(Path(path), self.word) if path else given or None
+        if path and path.strip():
+            return read_secret(Path(path), self.word)
+        if (given, path) != (None, None) and not without_mark_char(given or "").strip():
+            blank = name if path is None else f"{name}_FILE"
+            raise click.UsageError(f"{blank} is set and blank: {_no_secret(self.word)}, or unset it.", ctx)
+        return given
 
 
 class Checked(click.ParamType):  # type: ignore[type-arg]  # older clicks than 8.4 cannot take one
@@ -93,6 +100,27 @@ class Checked(click.ParamType):  # type: ignore[type-arg]  # older clicks than 8
 
 ADDRESS: Final = Checked("HOST:PORT", topics.check_address)
 BROKER_ID: Final = Checked("ID", topics.check_broker_id)
+_HOST_NAME: Final = re.compile(r"\*|[A-Za-z0-9._-]+(?::[0-9]{1,5})?|\[?[0-9A-Fa-f:.]+\]?(?::[0-9]{1,5})?")
+
+
+def check_host_name(text: str) -> str:
+    """Return `text` if it is a name or address that a `Host` header may hold, or `*`. Raises BadRequest."""
+    if not _HOST_NAME.fullmatch(text):
+        raise BadRequest("name the host alone, without http:// or a path, for example news.example.org", code="bad-address")
+    return text
+
+
+def check_network(text: str) -> str:
+    """Return `text` if it is an address or a network. Raises BadRequest."""
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise BadRequest("name an address or a network, for example 10.0.0.7 or 10.0.0.0/24", code="bad-address") from None
+    return text
+
+
+HOST_NAME: Final = Checked("NAME", check_host_name)
+NETWORK: Final = Checked("ADDRESS", check_network)
 
 
 def check_broker(text: str) -> str:
@@ -176,11 +204,14 @@ def read_secret(path: Path, word: str) -> str:
     """Read a file that holds a secret and that others may not read."""
     try:
         check_private(path, word)
-        return decode(path.read_bytes()).strip()
+        found = decode(path.read_bytes()).strip()
     except UnicodeDecodeError:
         raise click.UsageError(f"{path}: the {word} is not UTF-8 text; for example: openssl rand -hex 32 > {path}") from None
     except OSError as error:
         raise click.UsageError(f"cannot read the {word} from {path}: {error.strerror}.") from None
+    if not found:
+        raise click.UsageError(f"{path} is blank: {_no_secret(word)} into it.")
+    return found
 
 
 def check_private(path: Path, word: str) -> None:
@@ -190,14 +221,27 @@ def check_private(path: Path, word: str) -> None:
 
 
 def as_secrets(text: str | None) -> tuple[bytes, ...]:
-    """The secrets in `text`, one a line: the first signs, all verify. Raises click.UsageError for one that is too short."""
-    found = tuple(line.strip().encode() for line in without_mark_char(text or "").splitlines() if line.strip())
-    if any(len(secret) < limits.SECRET_BYTES for secret in found):
+    """The secrets in `text`, one a line: the first signs, all verify; None: there is none.
+
+    Raises click.UsageError for one that is too short, and for a text without one: signing is never off by an accident.
+    """
+    if text is None:
+        return ()
+    found = [line.strip() for line in without_mark_char(text).splitlines() if line.strip()]
+    if not found:
+        raise click.UsageError(f"the cluster-secret is blank: {_no_secret('cluster-secret')}.")
+    if any(not secret.isprintable() for secret in found):
+        raise click.UsageError(f"the cluster-secret holds characters that nobody sees: {_no_secret('cluster-secret')}.")
+    if any(len(secret.encode()) < limits.SECRET_BYTES for secret in found):
         raise click.UsageError(
             f"the cluster-secret is shorter than {limits.SECRET_BYTES} bytes: make one with `openssl rand -hex 32`,"
             " the same for every broker."
         )
-    return found
+    return tuple(secret.encode() for secret in found)
+
+
+def _no_secret(word: str) -> str:
+    return f"without a {word} brokers believe whoever reaches them. Put one (`openssl rand -hex 32`)"
 
 
 def known_settings(group: click.Group) -> dict[str, Setting]:

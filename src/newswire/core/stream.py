@@ -31,7 +31,10 @@ KEEPALIVE: Final = sse.comment("keepalive")
 
 
 class StreamOrder(msgspec.Struct, frozen=True):
-    """What `GET /stream` asked for, checked. `format`: text or json; `ack`: auto or client."""
+    """What `GET /stream` asked for, checked. `format`: text or json; `ack`: auto, client, or none.
+
+    `none`: nothing is acknowledged, `event_id` says where to start and no more; for whoever may not be the reader.
+    """
 
     user: str
     event_id: EventId | None = None

@@ -64,6 +64,11 @@ def too_many_headers(head: bytes) -> bool:
     return head.count(b"\r\n") > limits.HEADERS_COUNT + 2
 
 
+def is_host(text: str) -> bool:
+    """Say whether `text` may be the value of a `Host` header."""
+    return bool(_HOST.fullmatch(text.encode("latin-1", "replace")))
+
+
 def _host_problem(hosts: list[bytes], version: bytes) -> str | None:
     if not hosts:
         return "the header Host is missing" if version == b"HTTP/1.1" else None

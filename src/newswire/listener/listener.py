@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from newswire.core import limits
@@ -12,6 +12,7 @@ from newswire.listener.bind import bind
 from newswire.listener.loop import Loop
 from newswire.listener.phases import Deadlines
 from newswire.listener.pools import Pool
+from newswire.listener.proxies import Proxies
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -31,11 +32,19 @@ class Listener:
         connections: int = limits.CONNECTIONS_COUNT,
         deadlines: Deadlines | None = None,
         clock: Callable[[], float] = time.monotonic,
+        trusted_proxies: Sequence[str] = (),
     ) -> None:
         """Bind and listen (port 0: any free one); requests wait in the kernel until `start`. Raises Unavailable."""
         sock = bind(host, port)
         self._threads = {"clients": threads, "control": control_threads}
-        self._server = Loop(app, sock, connections=connections, deadlines=deadlines or Deadlines(), clock=clock)
+        self._server = Loop(
+            app,
+            sock,
+            connections=connections,
+            deadlines=deadlines or Deadlines(),
+            clock=clock,
+            proxies=Proxies(trusted_proxies),
+        )
         self._loop = threading.Thread(target=self._server.run, name="listener", daemon=True)
         self.host: str = host
         self.port: int = sock.getsockname()[1]

@@ -20,6 +20,7 @@ from newswire.listener.connection import Channel, EscapingLog
 from newswire.listener.head import CONTROL_PATHS, route
 from newswire.listener.phases import EVICTED, Deadlines, Phase
 from newswire.listener.pools import Pool
+from newswire.listener.proxies import Proxies
 from newswire.listener.request import HttpRequest
 
 if TYPE_CHECKING:
@@ -37,10 +38,17 @@ class Loop(TcpWSGIServer):
     _fileno: int | None
 
     def __init__(
-        self, app: WSGIApplication, sock: socket.socket, *, connections: int, deadlines: Deadlines, clock: Callable[[], float]
+        self,
+        app: WSGIApplication,
+        sock: socket.socket,
+        *,
+        connections: int,
+        deadlines: Deadlines,
+        clock: Callable[[], float],
+        proxies: Proxies,
     ) -> None:
         self.clients, self.control = Pool("clients"), Pool("control")
-        self.connections, self.deadlines, self.clock = connections, deadlines, clock
+        self.connections, self.deadlines, self.clock, self.proxies = connections, deadlines, clock, proxies
         self.handed_over = self.evicted = self.timed_out = 0
         self.selector = selectors.DefaultSelector()  # epoll where there is one
         self.interest: dict[int, int] = {}  # descriptor -> what the selector was told

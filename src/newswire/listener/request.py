@@ -17,6 +17,7 @@ class HttpRequest(HTTPRequestParser):
 
     path = ""  # waitress logs it, also when the head could not be read
     version = "1.1"  # of the answer to such a head
+    proxy_netloc = ""  # the name in the target, if it is a whole URL
     body_limit_bytes = limits.FORM_BYTES
 
     def received(self, data: bytes) -> int:

@@ -36,9 +36,16 @@ class AppTask(WSGITask):
         self.finish()
 
     def get_environment(self) -> WSGIEnvironment:
-        """Make the environ."""
+        """Make the environ: a name in the target beats Host (RFC 9112, 3.2.2), and what a trusted proxy says beats both."""
         environ = super().get_environment()  # waitress keeps it as `self.environ`
         environ.update({POSSIBLE: True, "SERVER_SOFTWARE": "newswire"})
+        request = cast(HttpRequest, self.request)
+        proxied = self.channel.server.proxies.forwarded(environ["REMOTE_ADDR"], request.headers)
+        environ["REMOTE_ADDR"] = proxied.caller
+        if proxied.host or request.proxy_netloc:
+            environ["HTTP_HOST"] = proxied.host or request.proxy_netloc
+        if proxied.scheme:
+            environ["wsgi.url_scheme"] = proxied.scheme
         return environ
 
     def write(self, data: bytes) -> None:

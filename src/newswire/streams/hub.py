@@ -263,7 +263,7 @@ class Hub:
         self._of_user.setdefault(stream.order.user, set()).add(conn)
         self.count += 1
         self.opened += 1
-        if stream.order.event_id is not None:
+        if stream.order.event_id is not None and stream.order.ack != "none":
             self._acks.offer((conn.number, "opened"), stream.order.user, stream.order.event_id)
             self._post_at = 0.0
         stream.write(self._greeting(stream.as_json), self._clock())

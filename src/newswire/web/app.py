@@ -78,7 +78,7 @@ def create_app(
     """
     app = _App("newswire.web", static_folder=None, template_folder="templates")
     app.url_map.merge_slashes = False  # a redirect to the clean path would lose the body
-    origins.install(app, engine)
+    origins.install(app, engine, settings)
     answers.install(app)
     app.after_request(_protect)
     app.register_blueprint(publish.routes(engine, settings))

@@ -1,4 +1,4 @@
-"""Which pages may do what here: CSRF and CORS in one place.
+"""Which pages may do what here: names of this broker, CSRF and CORS in one place (docs/rules.md, WHO MAY ACT).
 
 A page of one broker goes on at another when its own is gone, so the members' own pages may use what the feed needs
 (`_SHARED`) at any member, and no other page may. Whatever changes something is refused to a page of a foreign origin
@@ -12,10 +12,14 @@ from typing import Final
 
 from flask import Flask, Response, request
 
+from newswire.config import Settings
 from newswire.core import limits
 from newswire.engine.seam import Engine
 from newswire.errors import Refused
+from newswire.web.answers import shown
 from newswire.web.bodies import Environ
+from newswire.web.callers import Caller, who_asks
+from newswire.web.hosts import Hosts
 
 _SHARED: Final = {
     "/stream": "GET",
@@ -32,18 +36,28 @@ _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _HEADERS: Final = "Content-Type, Idempotency-Key, Last-Event-ID"
 
 
-def install(app: Flask, engine: Engine) -> None:
-    """Check each request's origin before it is served, and tell the browser afterwards who may see the answer."""
+def install(app: Flask, engine: Engine, settings: Settings) -> None:
+    """Check each request's name and origin before it is served, and tell the browser afterwards who may see the answer."""
+    hosts = Hosts(settings.host, settings.advertise, settings.allowed_hosts)
 
     @app.before_request
     def check() -> Response | None:
-        origin = request.environ.get("HTTP_ORIGIN")
-        if origin is None:
-            return None
-        if _is_preflight(request.environ):
+        environ = request.environ
+        if settings.auth == "none" and not hosts.own(host := environ.get("HTTP_HOST", "")):
+            raise Refused(
+                f"{shown(host)} is no name of this broker, which asks nobody who he is: use an address of GET /list_replicas,"
+                " or start the broker with --allow-host and this name",
+                code="misdirected",
+            )
+        origin = environ.get("HTTP_ORIGIN")
+        if origin is not None and _is_preflight(environ):
             return _preflight() if is_member(engine, origin) else None  # None: 405, which no browser takes for a yes
-        if request.method not in _SAFE and not _is_own(request.environ, origin) and not is_member(engine, origin):
-            raise Refused("a page of another site may not do this here: use the page of this broker", code="forbidden")
+        if request.method not in _SAFE and caller(engine, environ) is Caller.FOREIGN:
+            raise Refused(
+                "a page of another site may not do this here: use the page of this broker; behind a proxy, have it pass on"
+                " the header Host",
+                code="cross-site",
+            )
         return None
 
     @app.after_request
@@ -57,20 +71,26 @@ def install(app: Flask, engine: Engine) -> None:
         return response
 
 
+def caller(engine: Engine, environ: Environ) -> Caller:
+    """Say whose word a request is."""
+    return who_asks(environ, lambda origin: _is_own(environ, origin) or is_member(engine, origin))
+
+
 def is_member(engine: Engine, origin: str) -> bool:
     """Say whether `origin` is the address of a broker of this cluster."""
     scheme, _, address = origin.partition("://")
-    return scheme == "http" and _plain(address) in {_plain(row.ip) for row in engine.describe().rows}
+    return scheme == "http" and _plain(address, "http") in {_plain(row.ip, "http") for row in engine.describe().rows}
 
 
 def _is_own(environ: Environ, origin: str) -> bool:
     """Say whether the page came from this very host, under whatever name and scheme (a proxy may end TLS)."""
-    return bool(origin.partition("://")[2]) and origin.partition("://")[2].lower() == environ.get("HTTP_HOST", "").lower()
+    scheme, _, address = origin.partition("://")
+    return bool(address) and _plain(address, scheme) == _plain(environ.get("HTTP_HOST", ""), scheme)
 
 
-def _plain(address: str) -> str:
-    """`localhost` is what people type for 127.0.0.1; a port that HTTP implies is not written in an origin."""
-    address = address.lower().removesuffix(":80")
+def _plain(address: str, scheme: str) -> str:
+    """`localhost` is what people type for 127.0.0.1; the port that the scheme implies need not be written."""
+    address = address.lower().removesuffix(":443" if scheme == "https" else ":80")
     return "127.0.0.1" + address[9:] if address.startswith("localhost") and address[9:10] in ("", ":") else address
 
 

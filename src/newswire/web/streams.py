@@ -3,6 +3,9 @@
 The view answers the head only. As its last act it puts an adopter into the environ; the listener gives it the socket
 once the head is out. Nothing here knows who adopts. What is final is refused with its status; "not now" is a stream of
 one comment that ends, with a longer `retry:`, since a browser gives up for good on any status but 200 (API.md, Stream).
+
+A GET moves cursors only on the reader's word. What a page of another site opens in the background is refused; what else is
+not certainly the reader's is streamed and acknowledges nothing (docs/rules.md, WHO MAY ACT).
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Final
 
+import msgspec
 from flask import Blueprint, Response, request
 
 from newswire.config import Settings
@@ -19,9 +23,10 @@ from newswire.core.event_id import EventId
 from newswire.core.stream import StreamOrder
 from newswire.core.topics import check_username
 from newswire.engine.seam import Engine
-from newswire.errors import BadRequest, NewswireError, NotRegistered
-from newswire.web import bodies, pages
+from newswire.errors import BadRequest, NewswireError, NotRegistered, Refused
+from newswire.web import bodies, origins, pages
 from newswire.web.bodies import Environ
+from newswire.web.callers import Caller, is_in_background, is_reader
 from newswire.web.gate import may_be_known, not_registered, patterns_of, why_not
 
 Adopter = Callable[[socket.socket, bool], None]
@@ -42,7 +47,7 @@ def routes(engine: Engine, settings: Settings, hand_over: HandOver | None) -> Bl
         given = bodies.query(environ)
         if is_navigation(environ, given):
             return pages.feed(engine, settings, given.get("username", ""))
-        asked = order(environ, given)
+        asked = _on_its_word(engine, environ, order(environ, given))
         later = _why_not_now(engine, asked.user)
         if later:
             return _events([sse.comment(later, retry=limits.RETRY_LATER_MILLISECONDS)])
@@ -62,6 +67,18 @@ def order(environ: Environ, given: Mapping[str, str]) -> StreamOrder:
         format=_one_of(given, "format", ("text", "json")),
         ack=_one_of(given, "ack", ("auto", "client")),
     )
+
+
+def _on_its_word(engine: Engine, environ: Environ, asked: StreamOrder) -> StreamOrder:
+    """The order as far as the word of who asks for it goes. Raises Refused (`cross-site`)."""
+    caller = origins.caller(engine, environ)
+    if caller is Caller.FOREIGN and is_in_background(environ):
+        raise Refused(
+            "a page of another site may not open this stream: use the page of this broker, or a program", code="cross-site"
+        )
+    if caller is Caller.OURS and is_reader(environ):
+        return asked
+    return msgspec.structs.replace(asked, ack="none")
 
 
 def last_event_id(environ: Environ, given: Mapping[str, str]) -> EventId | None:

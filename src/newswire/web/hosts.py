@@ -1,0 +1,64 @@
+"""The names under which a broker answers while it asks nobody who he is.
+
+A page of another site whose name suddenly means this machine (DNS rebinding) is of the same origin as this broker to its
+browser. What gives it away is the name that it asks for. (docs/rules.md, WHO MAY ACT)
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from typing import Final
+
+ANY: Final = "*"  # of --allow-host: a proxy before the broker looks at names
+_WITH_PORT: Final = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::[0-9]*)?")
+
+
+class Hosts:
+    """The names that are a broker's own. `host`, `advertise`: as it was told; `allowed`: further names, or `*` for all."""
+
+    def __init__(self, host: str, advertise: str, allowed: Iterable[str]) -> None:
+        names = [name for name in (host, _without_port(advertise), *map(_without_port, allowed)) if name]
+        self._names = {"localhost", *map(_plain, names)}
+        self._everywhere = _is_unspecified(host)
+        self._any = ANY in self._names
+
+    def own(self, header: str) -> bool:
+        """Say whether the value of a `Host` header names this broker. The port is not looked at: a forwarded one is another.
+
+        Where it listens at every address, each address will do: behind NAT it does not know its own, and it takes a name to
+        make a browser ask a machine that it did not mean.
+        """
+        if self._any or not header:  # a browser always sends one
+            return True
+        name = _plain(_without_port(header))
+        if name in self._names:
+            return True
+        address = _address(name)
+        return address is not None and (address.is_loopback or self._everywhere)
+
+
+def _without_port(header: str) -> str:
+    found = _WITH_PORT.fullmatch(header)
+    return found[1] if found else header
+
+
+def _plain(name: str) -> str:
+    """One spelling of a name or address."""
+    name = name.lower().removesuffix(".")
+    address = _address(name)
+    return name if address is None else str(address)
+
+
+def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        found = ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return None
+    return getattr(found, "ipv4_mapped", None) or found
+
+
+def _is_unspecified(host: str) -> bool:
+    address = _address(host)
+    return not host or (address is not None and address.is_unspecified)
