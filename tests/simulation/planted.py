@@ -100,6 +100,18 @@ def merged_vector() -> list[Patch]:
     return [(Peer, "met", merge)]
 
 
+def target_outlives_run() -> list[Patch]:
+    """What a peer's former run held is waited for."""
+    met = Peer.met
+
+    def remember(peer: Peer, header: Any, state: State, clock: float) -> None:
+        target = peer.target
+        met(peer, header, state, clock)
+        peer.target = target
+
+    return [(Peer, "met", remember)]
+
+
 def began_unchecked() -> list[Patch]:
     """A `began` is taken where what it names is not held."""
     takes = State.takes
@@ -316,6 +328,7 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
         constant_origin,
         out_of_order,
         merged_vector,
+        target_outlives_run,
         began_unchecked,
         id_speaks_for_all,
         ack_decided_when_folded,
@@ -342,6 +355,7 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
 FOCUS: dict[str, tuple[str, ...]] = {
     "began-unchecked": ("succession",),
     "out-of-order": ("succession", "disk-lost", "disk-back"),
+    "target-outlives-run": ("relapse",),
     "merged-vector": ("disk-lost", "disk-back"),
     "subscribe-again-is-no-op": ("partition", "one-way"),
     "unsubscribe-by-pattern": ("partition", "one-way"),

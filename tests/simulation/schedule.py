@@ -72,6 +72,7 @@ class Cluster:
             keeps = rng.randint(3, 9)
             for machine in self.machines:
                 machine.keeps = keeps
+        self.push_ops = rng.randint(2, 8) if rng.random() < 0.25 else limits.PUSH_OPS  # few: catching up takes many pushes
         self.by_address = {machine.address: machine for machine in self.machines}
         for machine in self.machines:
             machine.by_address = self.by_address
@@ -372,6 +373,31 @@ def _succession(cluster: Cluster) -> None:
     world.after(world.between(0.001, 0.2), other.restart)
 
 
+def _relapse(cluster: Cluster) -> None:
+    """A disk goes while another broker catches up from it, and its broker is back before a push of the other fails."""
+    world = cluster.world
+    one, other = world.rng.sample(cluster.machines, 2)
+    if cluster.healing or not (one.up and other.up):
+        return
+    cluster.count("relapse")
+    other.crash(1.0)
+    back = world.between(0.5, 2.0)  # meanwhile the one takes what the other lacks
+    lost = back + world.between(0.002, 0.05)
+    world.after(back, other.restart)
+    if world.chance(0.7):  # it has no room at first, so it catches up later
+        lost += 0.5
+        world.after(back, _fill, cluster, other, True)
+        world.after(lost + world.between(0.5, 1.5), _fill, cluster, other, False)
+    world.after(lost, _disk_lost, cluster, one)
+    world.after(lost + world.between(0.001, 0.01), one.restart)
+
+
+def _fill(cluster: Cluster, machine: Machine, full: bool) -> None:
+    """Fill a disk, or make room on it; healing makes room everywhere."""
+    machine.full = full and not cluster.healing
+    machine.hand_in(events.Writable(not machine.full))
+
+
 def _cut(cluster: Cluster, pairs: list[tuple[str, str]], kind: str) -> None:
     world = cluster.world
     cluster.count(kind)
@@ -419,8 +445,7 @@ def _full_disk(cluster: Cluster) -> None:
     machine = cluster.any_up()
     if machine is not None:
         cluster.count("disk full" if not machine.full else "disk has room")
-        machine.full = not machine.full
-        machine.hand_in(events.Writable(not machine.full))
+        _fill(cluster, machine, not machine.full)
 
 
 def _retention(cluster: Cluster) -> None:
@@ -465,6 +490,7 @@ FAULTS: dict[str, Callable[[Cluster], None]] = {
     "disk-back": _disk_back,
     "disk-cloned": _disk_cloned,
     "succession": _succession,
+    "relapse": _relapse,
     "partition": _partition,
     "one-way": _one_way,
     "clients-cut": _clients_cut,
@@ -488,7 +514,10 @@ def run(seed: int, *, tracing: bool = False, focus: Sequence[str] = ()) -> Outco
     world, ledger = cluster.world, cluster.ledger
     violation = ""
     try:
-        with patch.object(limits, "RETENTION_EVERY_SECONDS", RETENTION_EVERY):
+        with (
+            patch.object(limits, "RETENTION_EVERY_SECONDS", RETENTION_EVERY),
+            patch.object(limits, "PUSH_OPS", cluster.push_ops),
+        ):
             cluster.populate()
             cluster.chaos(focus)
             cluster.heal()

@@ -88,6 +88,7 @@ class Peer:
         """Take what the peer says of itself, in a push or an answer."""
         if self.origin and self.origin != header.origin:
             self.in_sync = False  # another run, perhaps on another disk
+            self.target = None  # what the former run held may be nowhere any more
             self.tell_full = self.ask_full = True
         self.id, self.origin = header.broker, header.origin
         self.primary, self.serves = header.primary, header.serves
