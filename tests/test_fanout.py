@@ -75,10 +75,10 @@ def test_what_a_round_keeps_is_bounded() -> None:
 
 def test_a_topic_wakes_those_who_named_it_and_those_whose_pattern_matches() -> None:
     index: Index[str] = Index()
-    index.put("exact", ["finance.closing"])
-    index.put("star", ["finance.*", "other"])
-    index.put("rest", [">"])
-    index.put("none", ["finance"])
+    index.put("exact", ("finance.closing",))
+    index.put("star", ("finance.*", "other"))
+    index.put("rest", (">",))
+    index.put("none", ("finance",))
     assert index.matching(["finance.closing"]) == {"exact", "star", "rest"}
     assert index.matching(["other", "finance"]) == {"star", "rest", "none"}
     assert index.matching([]) == set()
@@ -86,10 +86,10 @@ def test_a_topic_wakes_those_who_named_it_and_those_whose_pattern_matches() -> N
 
 def test_who_left_or_changed_is_not_woken_any_more() -> None:
     index: Index[str] = Index()
-    index.put("a", ["x.*"])
-    index.put("b", ["x.*"])
+    index.put("a", ("x.*",))
+    index.put("b", ("x.*",))
     assert index.matching(["x.y"]) == {"a", "b"}
-    index.put("a", ["y"])
+    index.put("a", ("y",))
     index.remove("b")
     index.remove("b")
     assert index.matching(["x.y"]) == set()
@@ -112,7 +112,7 @@ def test_the_index_says_what_looking_at_every_member_says(steps: list[tuple[int,
             index.remove(member)
             wanted.pop(member, None)
         else:
-            index.put(member, patterns)
+            index.put(member, tuple(patterns))
             wanted[member] = patterns
         expected = {who for who, mine in wanted.items() if any(matches(pattern, topic) for pattern in mine)}
         assert index.matching([topic]) == expected

@@ -128,7 +128,6 @@ ROUND_CACHE_BYTES: Final = 16 * 1024 * 1024  # encoded and kept for other stream
 ROUND_SECONDS: Final = 0.05  # of one round spent on streams that catch up, while live ones wait
 REST_SECONDS: Final = 0.01  # the hub rests after a round no longer than a waiting message is old (DESIGN 7)
 ACK_POST_REQUESTS: Final = 5_000  # acknowledgements handed to the engine at once
-MATCH_CACHE_TOPICS: Final = 10_000  # topics whose matching patterns the hub remembers
 
 # -- ops a menu or page waits for -------------------------------------------------------------------------------
 BACKOFF_FIRST_SECONDS: Final = 0.1

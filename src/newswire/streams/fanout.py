@@ -10,9 +10,10 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Generic, TypeVar
 
 from newswire.core import limits
+from newswire.core.matching import PatternTrie
 from newswire.core.reading import Page, Position, Wanted
 from newswire.core.stream import Frames, Stream, write_frames
-from newswire.core.topics import is_pattern, matches
+from newswire.core.topics import is_pattern
 
 Follow = Callable[[Position, Wanted, int], Page]
 Member = TypeVar("Member", bound=Hashable)
@@ -64,55 +65,46 @@ class Fanout:
 
 
 class Index(Generic[Member]):
-    """Who waits for which topic: by name, and by pattern with the patterns that a topic matches remembered."""
+    """Who waits for which topic: a topic costs its levels and those who wait for it. Hub thread only."""
 
     def __init__(self) -> None:
-        self._by_pattern: dict[str, set[Member]] = {}
-        self._of: dict[Member, tuple[str, ...]] = {}
-        self._wild: set[str] = set()  # patterns in use that can match more than one topic
-        self._matching: dict[str, tuple[str, ...]] = {}
+        self._exact: dict[str, set[Member]] = {}
+        self._wild: PatternTrie[Member] = PatternTrie()
+        self._of: dict[Member, frozenset[str]] = {}
 
     def __len__(self) -> int:
         return len(self._of)
 
     def put(self, member: Member, patterns: Iterable[str]) -> None:
-        """Let `member` wait for `patterns`, and for nothing else."""
-        self.remove(member)
-        self._of[member] = tuple(patterns)
-        for pattern in self._of[member]:
-            if pattern not in self._by_pattern:
-                self._by_pattern[pattern] = set()
-                self._note(pattern, in_use=True)
-            self._by_pattern[pattern].add(member)
+        """Let `member` wait for `patterns`, and for nothing else. What does not change costs next to nothing."""
+        before, after = self._of.get(member, frozenset()), frozenset(patterns)
+        self._of[member] = after
+        for pattern in before - after:
+            self._forget(pattern, member)
+        for pattern in after - before:
+            if is_pattern(pattern):
+                self._wild.put(pattern, member)
+            else:
+                self._exact.setdefault(pattern, set()).add(member)
 
     def remove(self, member: Member) -> None:
         """Let `member` wait for nothing."""
         for pattern in self._of.pop(member, ()):
-            waiting = self._by_pattern.get(pattern, set())
-            waiting.discard(member)
-            if not waiting and self._by_pattern.pop(pattern, None) is not None:
-                self._note(pattern, in_use=False)
+            self._forget(pattern, member)
+
+    def _forget(self, pattern: str, member: Member) -> None:
+        if is_pattern(pattern):
+            self._wild.remove(pattern, member)
+            return
+        waiting = self._exact[pattern]
+        waiting.discard(member)
+        if not waiting:
+            del self._exact[pattern]
 
     def matching(self, topics: Iterable[str]) -> set[Member]:
         """Everybody who waits for one of `topics`."""
         found: set[Member] = set()
         for topic in topics:
-            found.update(self._by_pattern.get(topic, ()))
-            for pattern in self._patterns(topic):
-                found.update(self._by_pattern[pattern])
-        return found
-
-    def _note(self, pattern: str, *, in_use: bool) -> None:
-        if is_pattern(pattern):
-            (self._wild.add if in_use else self._wild.discard)(pattern)
-            self._matching.clear()
-
-    def _patterns(self, topic: str) -> tuple[str, ...]:
-        if not self._wild:
-            return ()
-        found = self._matching.get(topic)
-        if found is None:
-            if len(self._matching) >= limits.MATCH_CACHE_TOPICS:
-                self._matching.clear()
-            found = self._matching[topic] = tuple(pattern for pattern in self._wild if matches(pattern, topic))
+            found.update(self._exact.get(topic, ()))
+            found |= self._wild.matching(topic)
         return found

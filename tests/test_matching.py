@@ -1,0 +1,69 @@
+"""Patterns against topics: what the trie and the automaton say is what looking at each pattern says, at a bounded cost."""
+
+from __future__ import annotations
+
+from itertools import product
+from unittest.mock import patch
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from newswire.core import matching
+from newswire.core.matching import PatternSet, PatternTrie, pattern_set
+from newswire.core.topics import matches
+
+LEVELS = st.lists(st.sampled_from(["a", "b", "c", "*"]), min_size=1, max_size=4).map(".".join)
+PATTERNS = st.one_of(st.just(">"), LEVELS, LEVELS.map(lambda levels: levels + ".>"))
+TOPICS = st.lists(st.sampled_from(["a", "b", "c", "d"]), min_size=1, max_size=6).map(".".join)
+WIDE = [".".join(levels) for levels in product("a*", repeat=9)]  # 512 patterns that all match one topic
+
+
+@given(st.lists(PATTERNS, max_size=12, unique=True), st.lists(TOPICS, max_size=12))
+def test_the_automaton_says_what_each_pattern_says(patterns: list[str], topics: list[str]) -> None:
+    found = PatternSet(patterns)
+    for topic in topics:
+        assert found.match(topic).hits == tuple(i for i, pattern in enumerate(patterns) if matches(pattern, topic))
+
+
+@given(st.lists(PATTERNS, max_size=8, unique=True), st.lists(TOPICS, max_size=8))
+def test_an_automaton_that_is_begun_anew_says_the_same(patterns: list[str], topics: list[str]) -> None:
+    with patch.object(matching, "_STATE_ENTRIES", 3):
+        found = PatternSet(patterns)
+        for topic in topics:
+            assert found.match(topic).hits == tuple(i for i, pattern in enumerate(patterns) if matches(pattern, topic))
+
+
+@given(st.lists(st.tuples(st.booleans(), PATTERNS, st.integers(0, 3), TOPICS), max_size=30))
+def test_the_trie_says_what_each_pattern_says_while_they_come_and_go(steps: list[tuple[bool, str, int, str]]) -> None:
+    trie: PatternTrie[int] = PatternTrie()
+    held: set[tuple[str, int]] = set()
+    for put, pattern, member, topic in steps:
+        (trie.put if put else trie.remove)(pattern, member)
+        (held.add if put else held.discard)((pattern, member))
+        assert trie.matching(topic) == {who for wanted, who in held if matches(wanted, topic)}
+    for pattern, member in held:
+        trie.remove(pattern, member)
+    assert trie.root.is_empty, "nothing is left behind"
+
+
+def test_a_further_topic_costs_nothing_to_work_out() -> None:
+    found = PatternSet(WIDE)
+    first = found.match(".".join("a" * 9))
+    assert len(first.hits) == 512
+    worked_out = found.steps
+    ends = {found.match(".".join("a" * 8) + f".t{number}") for number in range(1_000)}
+    assert len(ends) == 1, "topics alike are one"
+    assert len(ends.pop().hits) == 256
+    assert found.steps == worked_out + 1
+
+
+def test_what_an_automaton_holds_is_bounded() -> None:
+    found = PatternSet(WIDE)
+    for levels in product("abc", repeat=9):
+        found.match(".".join(levels))
+        assert found._size <= matching._STATE_ENTRIES
+    assert found.match("a.a.a.a.a.a.a.a.a.a").hits == ()
+
+
+def test_equal_sets_in_use_are_one_object() -> None:
+    assert pattern_set(("a.*", "b")) is pattern_set(("a.*", "b"))
