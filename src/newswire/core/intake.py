@@ -146,8 +146,7 @@ class Intake:
         the awake one had ended already moved the cursor of that one alone.
         """
         subscriptions, covers = self.state.subscriptions, self.state.lineage.covers_all
-        alive = subscriptions.alive_of(request.user)
-        same = [sub for sub in alive if sub.pattern == request.pattern]
+        same = subscriptions.with_pattern(request.user, request.pattern)
         awake = [sub for sub in same if subscriptions.is_awake(sub)]
         if awake:
             since = subscriptions.cursor(awake[0])
@@ -156,7 +155,7 @@ class Intake:
                 follows=tuple(sub.id for sub in awake),
                 replaces=tuple(sub.id for sub in same if sub not in awake and covers(subscriptions.cursor(sub), since)),
             )  # fmt: skip
-        if len({sub.pattern for sub in alive}) >= self.subscriptions_per_user:
+        if subscriptions.count_patterns(request.user) >= self.subscriptions_per_user:
             raise Refused(
                 f"{request.user} has {self.subscriptions_per_user} subscriptions, the most allowed:"
                 " unsubscribe from some, or use a pattern",
@@ -171,7 +170,7 @@ class Intake:
 
     def _unsubscribed(self, request: Unsubscribe) -> Unsubscribed:
         """UNSUBSCRIBE: all alive ones seen here, by id; one made meanwhile elsewhere stays."""
-        ids = tuple(sub.id for sub in self.state.subscriptions.alive_of(request.user) if sub.pattern == request.pattern)
+        ids = tuple(sub.id for sub in self.state.subscriptions.with_pattern(request.user, request.pattern))
         if not ids:
             raise NotFound(
                 f"{request.user} has no subscription to {request.pattern}: GET /subscriptions?username={request.user}"

@@ -139,7 +139,7 @@ class State:
 
     def patterns_of(self, user: str) -> tuple[str, ...]:
         """What `user` is registered for; () for nobody known."""
-        return tuple(sorted({sub.pattern for sub in self.subscriptions.awake_of(user)}))
+        return self.subscriptions.patterns_of(user)
 
     def subscriptions_of(self, user: str) -> list[SubscriptionRow]:
         """A row a pattern. Where brokers took two at once for one pattern, the one that is further behind."""

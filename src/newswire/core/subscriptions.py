@@ -8,6 +8,8 @@ before its subscription.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from newswire.core.ops import Acknowledged, OpId, Subscribed, Unsubscribed
@@ -27,15 +29,39 @@ class Subscription(msgspec.Struct, frozen=True):
     time: int
 
 
+class _OneUser:
+    """What one user has, by pattern. The rest is worked out when asked for, and kept until it changes."""
+
+    __slots__ = ("alive", "awake", "by_pattern", "patterns")
+
+    def __init__(self) -> None:
+        self.by_pattern: dict[str, tuple[Subscription, ...]] = {}
+        self.alive: tuple[Subscription, ...] | None = None
+        self.awake: tuple[Subscription, ...] | None = None
+        self.patterns: tuple[str, ...] | None = None
+
+    def put(self, pattern: str, subs: tuple[Subscription, ...]) -> None:
+        """Let these be all that there are for `pattern`."""
+        if subs:
+            self.by_pattern[pattern] = subs
+        else:
+            del self.by_pattern[pattern]
+        self.alive = self.awake = self.patterns = None
+
+
 class Subscriptions:
-    """All subscriptions and cursors. The commit thread writes, under the state lock."""
+    """All subscriptions and cursors. The commit thread writes, under the state lock.
+
+    Of subscriptions that were acknowledged together the cursor is one object, so that what is worked out of a cursor is
+    worked out once for all of them (docs/rules.md, Bounded queries).
+    """
 
     def __init__(self, lineage: Lineage) -> None:
         self.lineage = lineage
         self.alive: dict[OpId, Subscription] = {}
         self.removed: set[OpId] = set()
-        self.cursors: dict[OpId, Vector] = {}  # of alive ones, and of those whose own op has yet to come
-        self._of_user: dict[str, dict[OpId, Subscription]] = {}
+        self.cursors: dict[OpId, Vector] = {}  # of alive ones, `since` included; and of those whose own op has yet to come
+        self._of_user: dict[str, _OneUser] = {}
 
     def subscribed(self, op: Subscribed) -> set[str]:
         """APPLY sub; return the users whose subscriptions may have changed."""
@@ -43,7 +69,11 @@ class Subscriptions:
         if op.id not in self.removed:
             made = Subscription(op.id, op.origin, op.sequence, op.user, op.pattern, op.since, op.follows, op.time)
             self.alive[op.id] = made
-            self._of_user.setdefault(op.user, {})[op.id] = made
+            mine = self._of_user.setdefault(op.user, _OneUser())
+            mine.put(op.pattern, (*mine.by_pattern.get(op.pattern, ()), made))
+            early = self.cursors.get(op.id)
+            if early is not None:
+                self.cursors[op.id] = self.lineage.join(op.since, early)
             changed.add(op.user)
         return changed
 
@@ -53,18 +83,56 @@ class Subscriptions:
 
     def acknowledged(self, op: Acknowledged) -> None:
         """APPLY ack(ids, D): cursor[i] := max(cursor[i], D)."""
+        joined: dict[int, tuple[Vector, Vector]] = {}  # by identity: a cursor before, held here so that it stays one, and after
+        whole = self.lineage.shorten(op.vector)
         for name in op.ids:
-            if name not in self.removed:
-                old = self.cursors.get(name)
-                self.cursors[name] = self.lineage.join(old, op.vector) if old else op.vector
+            if name in self.removed:
+                continue
+            sub = self.alive.get(name)
+            before = self.cursors.get(name) or (sub.since if sub else {})
+            known = joined.get(id(before))
+            if known is None:
+                covered = self.lineage.covers_all(whole, before)
+                known = joined[id(before)] = (before, whole if covered else self.lineage.join(before, whole))
+            self.cursors[name] = known[1]
 
-    def alive_of(self, user: str) -> list[Subscription]:
+    def alive_of(self, user: str) -> Sequence[Subscription]:
         """alive(u): held and not removed, in the order of their ids."""
-        return sorted(self._of_user.get(user, {}).values(), key=lambda sub: sub.id)
+        mine = self._of_user.get(user)
+        if mine is None:
+            return ()
+        if mine.alive is None:
+            subs = [sub for same in mine.by_pattern.values() for sub in same]
+            mine.alive = tuple(sorted(subs, key=lambda sub: sub.id))
+        return mine.alive
 
-    def awake_of(self, user: str) -> list[Subscription]:
+    def awake_of(self, user: str) -> Sequence[Subscription]:
         """awake(u): alive and following none that is alive, in the order of their ids."""
-        return [sub for sub in self.alive_of(user) if self.is_awake(sub)]
+        mine = self._of_user.get(user)
+        if mine is None:
+            return ()
+        if mine.awake is None:
+            mine.awake = tuple(sub for sub in self.alive_of(user) if self.is_awake(sub))
+        return mine.awake
+
+    def patterns_of(self, user: str) -> tuple[str, ...]:
+        """What `user` is registered for, in order; () for nobody known."""
+        mine = self._of_user.get(user)
+        if mine is None:
+            return ()
+        if mine.patterns is None:
+            mine.patterns = tuple(sorted({sub.pattern for sub in self.awake_of(user)}))
+        return mine.patterns
+
+    def count_patterns(self, user: str) -> int:
+        """For how many patterns something is alive of `user`."""
+        mine = self._of_user.get(user)
+        return 0 if mine is None else len(mine.by_pattern)
+
+    def with_pattern(self, user: str, pattern: str) -> Sequence[Subscription]:
+        """What is alive of `user` for exactly this pattern, in the order of their ids."""
+        mine = self._of_user.get(user)
+        return () if mine is None else sorted(mine.by_pattern.get(pattern, ()), key=lambda sub: sub.id)
 
     def is_awake(self, sub: Subscription) -> bool:
         """Say whether `sub`, an alive one, follows none that is held and not removed."""
@@ -72,8 +140,7 @@ class Subscriptions:
 
     def cursor(self, sub: Subscription) -> Vector:
         """What was delivered to `sub` or lies before it."""
-        done = self.cursors.get(sub.id)
-        return self.lineage.join(sub.since, done) if done else sub.since
+        return self.cursors.get(sub.id) or sub.since
 
     def _remove(self, names: tuple[OpId, ...]) -> set[str]:
         changed = set()
@@ -84,7 +151,7 @@ class Subscriptions:
             if gone is not None:
                 changed.add(gone.user)
                 mine = self._of_user[gone.user]
-                del mine[name]
-                if not mine:
+                mine.put(gone.pattern, tuple(sub for sub in mine.by_pattern[gone.pattern] if sub.id != name))
+                if not mine.by_pattern:
                     del self._of_user[gone.user]
         return changed
