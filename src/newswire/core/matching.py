@@ -5,7 +5,7 @@ name and to `*`. `PatternSet` is for patterns that stay, looked at for thousands
 made while it is used. What a topic's levels lead to is worked out once, so a further topic costs a look-up a level,
 whatever `*.*.a.*` and `*.a.*.*` have in common. Topics alike end in the same `Match`, an object that is kept.
 
-See docs/rules.md, Matching.
+See docs/rules.md, MATCHING.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class Subscriptions:
     """All subscriptions and cursors. The commit thread writes, under the state lock.
 
     Of subscriptions that were acknowledged together the cursor is one object, so that what is worked out of a cursor is
-    worked out once for all of them (docs/rules.md, Bounded queries).
+    worked out once for all of them (docs/rules.md, QUERIES).
     """
 
     def __init__(self, lineage: Lineage) -> None:
