@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from newswire.core import limits
+from newswire.core.counts import topics
 from newswire.core.events import Event, Failed, HungUp, Now, Writable
 from newswire.core.ops import Joined
 from newswire.core.requests import Publish, Subscribe
@@ -73,7 +74,7 @@ def primary(engine: MemoryEngine) -> list[str]:
 
 
 def messages(engine: MemoryEngine) -> int:
-    return engine.read(lambda state: sum(row.messages for row in state.topics()))
+    return engine.read(lambda state: sum(row.messages for row in topics(state)))
 
 
 def test_both_are_members_after_they_met(world: World) -> None:

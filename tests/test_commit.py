@@ -10,6 +10,7 @@ import pytest
 from newswire.core import limits
 from newswire.core.broker import Broker
 from newswire.core.cluster import Identity
+from newswire.core.counts import topics
 from newswire.core.events import Answer, Connect, Disconnect, Done, Exit, Now, Reply, Send, Submitted, Tick, Wake
 from newswire.core.members import Row
 from newswire.core.requests import Publish, Subscribe
@@ -89,10 +90,10 @@ def test_a_round_has_one_sync_and_then_all_its_receipts(parts: tuple[Rounds, Dis
 def test_nothing_shows_or_is_told_before_the_sync(parts: tuple[Rounds, Disk, Told, Clock]) -> None:
     rounds, disk, told, _ = parts
     seen: list[tuple[int, int]] = []
-    disk.while_syncing = lambda: seen.append((len(rounds.broker.state.topics()), len(told.actions)))
+    disk.while_syncing = lambda: seen.append((len(topics(rounds.broker.state)), len(told.actions)))
     rounds.run([publish("a")])
     assert seen == [(0, 0)]
-    assert len(rounds.broker.state.topics()) == 1
+    assert len(topics(rounds.broker.state)) == 1
 
 
 def test_two_subscribes_of_one_user_see_each_other(parts: tuple[Rounds, Disk, Told, Clock]) -> None:
@@ -109,11 +110,11 @@ def test_a_full_disk_refuses_what_was_staged_and_recovers(parts: tuple[Rounds, D
     disk.full = True
     rounds.run([publish("a")])
     assert [type(result) for result in told.replies()] == [StorageFull]
-    assert rounds.broker.state.topics() == []
+    assert topics(rounds.broker.state) == []
     disk.full = False
     rounds.run([publish("b")])
     assert isinstance(told.replies()[-1], Done)
-    assert [row.messages for row in rounds.broker.state.topics()] == [1]
+    assert [row.messages for row in topics(rounds.broker.state)] == [1]
 
 
 def test_a_disk_that_hangs_is_no_broker_to_go_to(parts: tuple[Rounds, Disk, Told, Clock]) -> None:
@@ -178,7 +179,7 @@ def test_retention_drops_the_oldest_over_the_bound() -> None:
     rounds.run([publish(str(number)) for number in range(5)])
     clock.seconds += limits.RETENTION_EVERY_SECONDS
     rounds.run([Tick()])
-    assert [row.messages for row in rounds.broker.state.topics()] == [3]
+    assert [row.messages for row in topics(rounds.broker.state)] == [3]
 
 
 def test_retention_by_age_is_not_moved_by_a_clock_that_jumps() -> None:
@@ -191,11 +192,11 @@ def test_retention_by_age_is_not_moved_by_a_clock_that_jumps() -> None:
     clock.seconds += 100
     jump = 365 * 86_400_000
     rounds.run([Tick()])
-    assert [row.messages for row in rounds.broker.state.topics()] == [1]
+    assert [row.messages for row in topics(rounds.broker.state)] == [1]
     clock.seconds += 4_000
     jump += 4_000_000
     rounds.run([Tick()])
-    assert rounds.broker.state.topics() == []
+    assert topics(rounds.broker.state) == []
 
 
 def test_the_tail_gives_what_it_has() -> None:

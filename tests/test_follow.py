@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from newswire.core.event_id import EventId
-from newswire.core.follow import Due, plan
+from newswire.core.follow import Due, plan, read_on
 from newswire.core.opening import open_page, open_stream
 from newswire.core.ops import Acknowledged, Began, Dropped, Message, Subscribed
 from newswire.core.reading import Gap
@@ -156,3 +156,41 @@ def _event_ids(state: State) -> list[EventId]:
     opening = open_stream(state, "Alice", None)
     assert opening is not None
     return [due.event_id for due in plan(state, opening.position, opening.wanted, 1_000).dues]
+
+
+def test_what_is_far_ahead_is_found_by_topic_not_row_by_row() -> None:
+    state = state_of(
+        Subscribed("1001-a", 2, 0, "Alice", "quiet.*", {"1001-a": 1}),
+        Subscribed("1001-a", 3, 0, "Bob", "quiet.one", {"1001-a": 1}),
+    )
+    for sequence in range(4, 4_004):
+        state.apply(message(sequence, "quiet.one" if sequence == 4_000 else f"busy.{sequence % 20}"), 0, 0, None)
+    for user in ("Alice", "Bob"):
+        opening = open_stream(state, user, None)
+        assert opening is not None
+        at, wanted, pages, got = opening.position, opening.wanted, 0, list[str]()
+        while at.offset < len(state.log):
+            page = plan(state, at, wanted, 10, scan=20)
+            at, wanted, pages = page.position, page.wanted, pages + 1
+            got += [due.event_id.message for due in page.dues]
+        assert got == ["1001-a.4000"]
+        assert pages < 10, "4,000 rows are 200 scans"
+
+
+def test_what_comes_while_a_page_is_worked_out_is_for_the_next_one() -> None:
+    state = state_of(Subscribed("1001-a", 2, 0, "Alice", ">", {"1001-a": 1}), message(3))
+    opening = open_stream(state, "Alice", None)
+    assert opening is not None
+    plan(state, opening.position, opening.wanted, 10)  # from here on the first piece copies the rows
+    pieces = read_on(state, opening.position, opening.wanted, 10)
+    beside = None
+    for sequence in range(4, 20):
+        try:
+            beside = pieces.send(beside() if beside is not None else None)
+        except StopIteration as end:
+            page = end.value
+            break
+        state.apply(message(sequence), 0, 0, None)
+    assert [due.event_id.message for due in page.dues] == ["1001-a.3"]
+    assert page.more
+    assert [due.event_id.message for due in plan(state, page.position, page.wanted, 1).dues] == ["1001-a.4"]

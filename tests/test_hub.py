@@ -18,11 +18,13 @@ import pytest
 
 from newswire.config import Settings
 from newswire.core import limits, sse
+from newswire.core.counts import subscriptions_of
 from newswire.core.event_id import EventId, parse
 from newswire.core.follow import plan
 from newswire.core.members import Row
 from newswire.core.opening import to_acknowledge
 from newswire.core.ops import Acknowledged, Began, Dropped, Message, Op, Subscribed, Unsubscribed
+from newswire.core.pieces import Pieces, finish
 from newswire.core.reading import Page, Position, Wanted
 from newswire.core.requests import Acknowledge, Publish, Request, Subscribe
 from newswire.core.state import Changes, State
@@ -82,6 +84,10 @@ class Desk:
         with self.lock:
             return query(self.state)
 
+    def query(self, query: Callable[[State], Pieces[T]]) -> T:
+        with self.lock:
+            return finish(query(self.state))
+
     def follow(self, at: Position, wanted: Wanted, limit: int) -> Page:
         self.before_follow(at, wanted)
         with self.lock:
@@ -133,7 +139,7 @@ class Desk:
             self.take(Dropped(ORIGIN, self.next, 0, topic=topic, vector=dict(self.state.vector)))
 
     def unread(self, user: str) -> int:
-        return sum(row.unread for row in self.read(lambda state: state.subscriptions_of(user)))
+        return sum(row.unread for row in self.read(lambda state: subscriptions_of(state, user)))
 
 
 class Dechunker:
@@ -636,7 +642,7 @@ def test_the_hub_over_the_memory_engine() -> None:
     assert client.data(3) == ["old goal", "goal", "two"]
     room.hub.stop(5.0)
     assert client.end() == []
-    assert [row.unread for row in engine.read(lambda state: state.subscriptions_of("Alice"))] == [0, 0]
+    assert [row.unread for row in engine.read(lambda state: subscriptions_of(state, "Alice"))] == [0, 0]
     room.close()
 
 

@@ -126,7 +126,7 @@ def began_unchecked() -> list[Patch]:
 
 def id_speaks_for_all() -> list[Patch]:
     """An event id moves subscriptions that its broker knew nothing of."""
-    return [(opening, "speaks", lambda state, event_id, sub: True)]
+    return [(opening, "speaks", lambda known, sub: True)]
 
 
 def ack_decided_when_folded() -> list[Patch]:

@@ -45,6 +45,12 @@ PREFLIGHT_CACHE_SECONDS: Final = 600  # how long a browser remembers that a page
 SUBSCRIPTIONS_PER_USER: Final = 1_000  # API.md, Limits
 ACK_SUBSCRIPTIONS: Final = 1_000  # cursors moved by one op: keeps a record under 64 KiB
 
+# -- pieces of queries: how much is looked at before the state lock is let go (docs/rules.md, QUERIES) ---------------
+PIECE_SUBSCRIPTIONS: Final = 256  # a cursor joined or written down: about 1 us each
+PIECE_TOPICS: Final = 256  # an origin of a topic looked up: 1 to 3 us each
+PIECE_ROWS: Final = 1_024  # of what a page takes from the log: 0.5 us each
+CHECKPOINT_ROWS: Final = 1_024  # of the log between two kept vectors: a vector anywhere is at most so many steps away
+
 # -- retention --------------------------------------------------------------------------------------------------
 RETENTION_SECONDS: Final = 30 * 86_400  # API.md, Limits
 RETENTION_MESSAGES: Final = 1_000_000  # a topic; API.md, Limits
@@ -109,7 +115,7 @@ ANSWER_BUFFER_BYTES: Final = 64 * 1024  # of one piece of an unsent answer, free
 STREAMS_PER_USER: Final = 20  # API.md, Limits
 STREAMS_COUNT: Final = 20_000  # a broker; API.md, Limits
 STREAM_PAGE_MESSAGES: Final = 256  # read for one stream in one round
-SCAN_ROWS: Final = 8_192  # of the log, looked at under the state lock in one go (0.4 ms)
+SCAN_ROWS: Final = 8_192  # of the log, copied under the state lock (0.05 ms) and looked at beside it
 SEND_BUFFER_BYTES: Final = 256 * 1024  # unsent bytes of one stream; beyond it the stream is behind and reads on later
 SOCKET_BUFFER_BYTES: Final = 64 * 1024  # SO_SNDBUF: a client that never reads otherwise costs 4 MB of kernel memory
 KEEPALIVE_SECONDS: Final = 5.0  # of silence; API.md, Stream

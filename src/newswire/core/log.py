@@ -13,9 +13,10 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 
+from newswire.core import limits
 from newswire.core.vector import Lineage, Vector
 
-_CHECKPOINT: Final = 1_024  # offsets between two kept vectors: a vector anywhere is at most so many steps away
+_CHECKPOINT: Final = limits.CHECKPOINT_ROWS
 
 
 class Log:
@@ -114,6 +115,15 @@ class Log:
             if sequence == 1:
                 vector = self.lineage.shorten(vector)
         return vector
+
+    def first_not_covered(self, full: Vector) -> int:
+        """The offset of the first record that a full vector does not cover; the end for none."""
+        first = len(self)
+        for name, offsets in self.each_origin():
+            has = full.get(name, 0)
+            if has < len(offsets):
+                first = min(first, offsets[has])
+        return first
 
     def lacking(self, full: Vector, most_ops: int, most_bytes: int) -> list[int]:
         """Offsets, in log order, of the first ops that a broker with this full vector lacks: it can take them as they come."""

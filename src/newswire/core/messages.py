@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Final
 from zlib import crc32
 
 from newswire.core import limits
 from newswire.core.ops import Message
-from newswire.core.topics import is_pattern, matches
 from newswire.core.vector import Lineage, Vector
 
-_PATTERNS_KEPT: Final = 10_000  # patterns whose matching topics are kept; more are worked out again
 _GENERATIONS: Final = 4  # of keys: the oldest quarter is forgotten at a time
 _GENERATION_KEYS: Final = limits.KEYS_COUNT // _GENERATIONS
 _GENERATION_MILLISECONDS: Final = limits.KEY_SECONDS * 1000 // _GENERATIONS
@@ -96,9 +93,9 @@ class Messages:
         self.numbers: dict[str, int] = {}
         self.sequences: list[dict[str, array[int]]] = [{}]  # by topic number: origin -> sequences, ascending
         self.last: list[int] = [0]  # by topic number: newest time stamp, ms
+        self.newest = array("I", (0,))  # by topic number: offset of the message that was applied last
         self.horizons: dict[str, dict[str, int]] = {}  # by topic: what retention has dropped; also of topics not seen yet
         self.keys = Keys()
-        self._matching: OrderedDict[str, tuple[int, list[int]]] = OrderedDict()
 
     def number(self, topic: str) -> int:
         """The number of `topic`, given at its first message."""
@@ -108,6 +105,7 @@ class Messages:
             self.names.append(topic)
             self.sequences.append({})
             self.last.append(0)
+            self.newest.append(0)
         return number
 
     def take(self, op: Message, offset: int) -> int:
@@ -120,6 +118,7 @@ class Messages:
             return 0
         number = self.numbers.get(topic) or self.number(topic)
         self._add(number, op.origin, op.sequence)
+        self.newest[number] = offset
         if op.time > self.last[number]:
             self.last[number] = op.time
         return number
@@ -133,10 +132,11 @@ class Messages:
                 fingerprints(zip(publishers, topics, keys, strict=True), keys), offset, max(times)
             ):
                 return [self.take(op, at) for at, op in enumerate(ops, offset)]
-        origin, last = ops[0].origin, self.last
+        origin, last, newest = ops[0].origin, self.last, self.newest
         numbers = [self.numbers.get(topic) or self.number(topic) for topic in topics]
-        for op, number, time in zip(ops, numbers, times, strict=True):
+        for at, (op, number, time) in enumerate(zip(ops, numbers, times, strict=True), offset):
             self._add(number, origin, op.sequence)
+            newest[number] = at
             if time > last[number]:
                 last[number] = time
         return numbers
@@ -157,18 +157,6 @@ class Messages:
         horizon = self.horizons.get(self.names[number])
         return horizon is not None and self.lineage.covers(horizon, origin, sequence)
 
-    def matching(self, pattern: str) -> list[int]:
-        """The numbers of the topics that `pattern` matches now, ascending."""
-        if not is_pattern(pattern):
-            number = self.numbers.get(pattern)
-            return [] if number is None else [number]
-        seen, found = self._matching.pop(pattern, (1, []))
-        found = found + [n for n in range(seen, len(self.names)) if matches(pattern, self.names[n])]
-        self._matching[pattern] = (len(self.names), found)
-        if len(self._matching) > _PATTERNS_KEPT:
-            self._matching.popitem(last=False)
-        return found
-
     def count(self, number: int) -> int:
         """How many messages of a topic retention has left."""
         return sum(map(len, self.sequences[number].values())) - self.count_covered(number, {})
@@ -177,14 +165,3 @@ class Messages:
         """How many messages of a topic, dropped ones included, `vector` or the horizon covers."""
         full = self.lineage.expand(self.lineage.join(vector, self.horizons.get(self.names[number], {})))
         return sum(bisect_right(held, full.get(origin, 0)) for origin, held in self.sequences[number].items())
-
-    def count_after(self, number: int, vector: Vector, since: Vector) -> tuple[int, int]:
-        """(delivered, not yet delivered) of a topic for a cursor `vector` of a subscription that counts from `since`."""
-        start, cursor = self.lineage.expand(since), self.lineage.expand(vector)
-        horizon = self.lineage.expand(self.horizons.get(self.names[number], {}))
-        delivered = unread = 0
-        for origin, held in self.sequences[number].items():
-            done = bisect_right(held, cursor.get(origin, 0))
-            delivered += max(0, done - bisect_right(held, start.get(origin, 0)))
-            unread += len(held) - max(done, bisect_right(held, horizon.get(origin, 0)))
-        return delivered, unread

@@ -1,14 +1,17 @@
-"""Where a reader begins: DESIGN 4, OPEN and `speaks`. Pure over the state; run it through `engine.read`."""
+"""Where a reader begins (docs/rules.md, OPEN). Pure over the state; run it through `engine.query`."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
+from newswire.core import limits
 from newswire.core.event_id import EventId
+from newswire.core.pieces import Pieces, finish
 from newswire.core.reading import Position, Wanted, as_items
+from newswire.core.selection import Reach
 from newswire.core.state import State
 from newswire.core.subscriptions import Subscription
 from newswire.core.topics import matches
@@ -22,53 +25,84 @@ class Opening(msgspec.Struct, frozen=True):
     wanted: Wanted
 
 
-def speaks(state: State, event_id: EventId, sub: Subscription) -> bool:
-    """Say whether the broker that made `event_id` knew of `sub`: D covers its op, or K does.
+def knew(state: State, event_id: EventId) -> Vector:
+    """All that the broker that made `event_id` held then or when the stream opened: D and K, in full."""
+    merged = dict(event_id.after)
+    for origin, sequence in event_id.opened.items():
+        merged[origin] = max(sequence, merged.get(origin, 0))
+    return state.lineage.expand(merged)
+
+
+def speaks(known: Vector, sub: Subscription) -> bool:
+    """Say whether the broker that held `known` knew of `sub`.
 
     An id minted before its broker knew of a subscription says nothing about it.
     """
-    return state.lineage.covers(event_id.after, sub.origin, sub.sequence) or state.lineage.covers(
-        event_id.opened, sub.origin, sub.sequence
-    )
+    return known.get(sub.origin, 0) >= sub.sequence
 
 
 def to_acknowledge(state: State, user: str, event_id: EventId, pattern: str | None) -> list[Subscription]:
     """ACK(u, id, p?): the subscriptions whose cursors `event_id` moves, decided now, never when folded."""
-    return [
-        sub
-        for sub in state.subscriptions.alive_of(user)
-        if (pattern is None or sub.pattern == pattern)
-        and speaks(state, event_id, sub)
-        and not state.lineage.covers_all(state.subscriptions.cursor(sub), event_id.after)
-    ]
+    subscriptions, lineage = state.subscriptions, state.lineage
+    known = knew(state, event_id)
+    behind: dict[int, bool] = {}  # by cursor, many of which are one object
+    found = []
+    for sub in subscriptions.alive_of(user) if pattern is None else subscriptions.with_pattern(user, pattern):
+        cursor = subscriptions.cursor(sub)
+        if id(cursor) not in behind:
+            behind[id(cursor)] = not lineage.covers_all(cursor, event_id.after)
+        if behind[id(cursor)] and speaks(known, sub):
+            found.append(sub)
+    return found
 
 
 def open_stream(state: State, user: str, event_id: EventId | None) -> Opening | None:
-    """OPEN(u, id): what is known of each awake subscription and the first record that one does not cover.
-
-    The client's word beats the cursor: a proxy's kernel may have confirmed what the client never got. None: nothing is
-    awake, refuse.
-    """
-    known: list[tuple[str, Vector]] = []
-    for sub in state.subscriptions.awake_of(user):
-        if event_id is not None and speaks(state, event_id, sub):
-            known.append((sub.pattern, state.lineage.join(sub.since, event_id.after)))
-        else:
-            known.append((sub.pattern, state.subscriptions.cursor(sub)))
-    return _open(state, known) if known else None
+    """`stream_opening` in one go."""
+    return finish(stream_opening(state, user, event_id))
 
 
 def open_page(state: State, user: str, topic: str | None, since: EventId | int | None) -> Opening | None:
+    """`page_opening` in one go."""
+    return finish(page_opening(state, user, topic, since))
+
+
+def stream_opening(state: State, user: str, event_id: EventId | None) -> Pieces[Opening | None]:
+    """OPEN(u, id): what is known of each awake subscription and the first record that one does not cover.
+
+    The client's word beats the cursor: a proxy's kernel may have confirmed what the client never got. None: nothing is
+    awake, refuse. The answer is about the subscriptions that were awake when the query began.
+    """
+    subs, opened = state.subscriptions.awake_of(user), dict(state.vector)
+    known = knew(state, event_id) if event_id is not None else {}
+    after = state.lineage.shorten(event_id.after) if event_id is not None else {}
+    full = state.lineage.expand(after)
+    wanted: list[tuple[str, Vector]] = []
+    for count, sub in enumerate(subs, 1):
+        if not speaks(known, sub):
+            wanted.append((sub.pattern, state.subscriptions.cursor(sub)))
+        elif all(full.get(origin, 0) >= sequence for origin, sequence in sub.since.items()):
+            wanted.append((sub.pattern, after))
+        else:
+            wanted.append((sub.pattern, state.lineage.join(sub.since, after)))
+        if count % limits.PIECE_SUBSCRIPTIONS == 0:
+            yield None
+    return (yield from _open(state, wanted, opened)) if wanted else None
+
+
+def page_opening(state: State, user: str, topic: str | None, since: EventId | int | None) -> Pieces[Opening | None]:
     """What `GET /messages` reads: of the user's subscriptions (of those that match `topic`) all after `since`.
 
     `since`: an event id, a time in ms (0: the earliest), None: the cursors. None: not subscribed to that.
     """
-    known: list[tuple[str, Vector]] = []
-    for sub in state.subscriptions.awake_of(user):
+    start, opened = _start(state, since), dict(state.vector)
+    wanted: list[tuple[str, Vector]] = []
+    for count, sub in enumerate(state.subscriptions.awake_of(user), 1):
         pattern = _narrow(sub.pattern, topic)
         if pattern is not None:
-            known.append((pattern, _since(state, sub, since)))
-    return _open(state, known) if known else None
+            wanted.append((pattern, state.subscriptions.cursor(sub) if start is None else start))
+        if count % limits.PIECE_SUBSCRIPTIONS == 0:
+            yield None
+    return (yield from _open(state, wanted, opened)) if wanted else None
 
 
 def _narrow(pattern: str, topic: str | None) -> str | None:
@@ -77,29 +111,36 @@ def _narrow(pattern: str, topic: str | None) -> str | None:
     return topic if matches(pattern, topic) else None
 
 
-def _since(state: State, sub: Subscription, since: EventId | int | None) -> Vector:
-    if since is None:
-        return state.subscriptions.cursor(sub)
+def _start(state: State, since: EventId | int | None) -> Vector | None:
     if isinstance(since, int):
         return state.log.before(since) if since else {}
-    return since.after
+    return since.after if since is not None else None
 
 
-def _open(state: State, known: Iterable[tuple[str, Vector]]) -> Opening:
-    items = sorted({(pattern, as_items(vector)) for pattern, vector in known})
-    offset = min(_first_due(state, pattern, dict(vector)) for pattern, vector in items)
-    opened = as_items(state.vector)  # K, the own synced vector; `follow` leaves it out where D covers it
-    wanted = Wanted(tuple(pattern for pattern, _ in items), tuple(vector for _, vector in items))
-    return Opening(Position(offset, opened), wanted)
+def _open(state: State, known: Sequence[tuple[str, Vector]], opened: Vector) -> Pieces[Opening]:
+    """Where to begin: at the first record that one of the known vectors does not cover, of whatever topic.
 
-
-def _first_due(state: State, pattern: str, known: Vector) -> int:
-    """The offset of the first message of `pattern` that `known` does not cover; the end of the log for none."""
-    full = state.lineage.expand(known)
-    log, first = state.log, len(state.log)
-    for number in state.messages.matching(pattern):
-        for origin, sequences in state.messages.sequences[number].items():
-            index = bisect_right(sequences, full.get(origin, 0))
-            if index < len(sequences):
-                first = min(first, log.offsets_of[log.numbers[origin]][sequences[index] - 1])
-    return first
+    `opened`: K, what was held when `known` was looked up (`follow` leaves it out where D covers it). A later K would speak
+    for a subscription that was made meanwhile.
+    """
+    written: dict[int, tuple[tuple[str, int], ...]] = {}  # by identity: many are one object, and `known` holds all of them
+    reach, items = Reach(state.lineage), set[tuple[str, tuple[tuple[str, int], ...]]]()
+    least: dict[frozenset[str], dict[str, int]] = {}  # by the origins that are listed: how far all of these reach
+    for count, (pattern, vector) in enumerate(known, 1):
+        if id(vector) not in written:
+            written[id(vector)] = as_items(vector)
+            listed = least.setdefault(frozenset(vector), dict(vector))
+            for origin, sequence in vector.items():
+                listed[origin] = min(sequence, listed[origin])
+        items.add((pattern, written[id(vector)]))
+        if count % limits.PIECE_SUBSCRIPTIONS == 0:
+            yield None
+    ordered: list[tuple[str, tuple[tuple[str, int], ...]]] = yield partial(sorted, items)
+    offset = len(state.log)
+    for vector in least.values():
+        implied = reach.implied(vector)
+        full = {origin: max(sequence, vector.get(origin, 0)) for origin, sequence in implied.items()}
+        offset = min(offset, state.log.first_not_covered(full))
+        yield None
+    wanted = Wanted(tuple(pattern for pattern, _ in ordered), tuple(vector for _, vector in ordered))
+    return Opening(Position(offset, as_items(opened)), wanted)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cached_property, lru_cache
+from typing import Any
+
 import msgspec
 
 from newswire.core.event_id import EventId
@@ -21,14 +24,38 @@ class Position(msgspec.Struct, frozen=True):
     dropped: tuple[tuple[str, int], ...] = ()
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class Wanted(msgspec.Struct, frozen=True, dict=True):
     """What a reader wants: for each subscription its pattern and what is known of it (nothing that this covers is due).
 
-    `known` of () means: all before the position is known. Equal ones share what is read and encoded.
+    `known` of () means: all before the position is known. Equal ones share what is read and encoded; the hash of one is
+    worked out once, and so is what follows from it (`core.selection`).
     """
 
     patterns: tuple[str, ...]
     known: tuple[tuple[tuple[str, int], ...], ...] = ()
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.patterns, self.known))
+
+    @property
+    def worked_out(self) -> tuple[int, Any] | None:
+        """What `keep` kept."""
+        kept: tuple[int, Any] | None = self.__dict__.get("kept")
+        return kept
+
+    def keep(self, version: int, worked_out: object) -> None:
+        """Remember what was worked out of this, and at which version of what it was worked out with."""
+        self.__dict__["kept"] = (version, worked_out)
+
+
+@lru_cache(1_024)
+def all_of(patterns: tuple[str, ...]) -> Wanted:
+    """All that these match, one object for all that ask for it at a time."""
+    return Wanted(patterns)
 
 
 class Entry(msgspec.Struct, frozen=True):

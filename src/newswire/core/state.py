@@ -15,7 +15,7 @@ from newswire.core.log import Log
 from newswire.core.members import Members
 from newswire.core.messages import Messages
 from newswire.core.ops import Acknowledged, Began, Dropped, Joined, Left, Message, Op, Subscribed, Unsubscribed
-from newswire.core.subscriptions import Subscription, Subscriptions
+from newswire.core.subscriptions import Subscriptions
 from newswire.core.vector import Lineage, Vector
 
 
@@ -141,21 +141,6 @@ class State:
         """What `user` is registered for; () for nobody known."""
         return self.subscriptions.patterns_of(user)
 
-    def subscriptions_of(self, user: str) -> list[SubscriptionRow]:
-        """A row a pattern. Where brokers took two at once for one pattern, the one that is further behind."""
-        rows: dict[str, SubscriptionRow] = {}
-        for sub in self.subscriptions.awake_of(user):
-            row = self._row(sub)
-            if sub.pattern not in rows or rows[sub.pattern].unread < row.unread:
-                rows[sub.pattern] = row
-        return [rows[pattern] for pattern in sorted(rows)]
-
-    def topics(self) -> list[TopicRow]:
-        """Every topic that has messages."""
-        messages = self.messages
-        rows = (TopicRow(name, messages.count(number), messages.last[number]) for name, number in messages.numbers.items())
-        return sorted((row for row in rows if row.messages), key=lambda row: row.topic)
-
     def _other(self, op: Op) -> set[str]:
         """Fold in what is no message; return the users whose subscriptions changed."""
         match op:
@@ -172,8 +157,3 @@ class State:
             case Left():
                 self.members.left(op)
         return set()
-
-    def _row(self, sub: Subscription) -> SubscriptionRow:
-        cursor = self.subscriptions.cursor(sub)
-        counts = [self.messages.count_after(number, cursor, sub.since) for number in self.messages.matching(sub.pattern)]
-        return SubscriptionRow(sub.pattern, sub.time, sum(done for done, _ in counts), sum(left for _, left in counts))

@@ -16,7 +16,7 @@ import queue
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -43,9 +43,14 @@ from newswire.core.events import (
 )
 from newswire.core.members import View
 from newswire.core.ops import Message, Op
+from newswire.core.pieces import Pieces
+from newswire.core.state import State
+from newswire.engine.lock import StateLock
 from newswire.errors import StorageFull
 
 log = logging.getLogger("newswire.commit")
+
+T = TypeVar("T")
 
 _TICK_SECONDS = 0.05  # deadlines and heartbeats are looked at this often
 _DISK_SECONDS = 1.0  # free space is looked at this often
@@ -141,7 +146,7 @@ class Rounds:
 
     def __init__(self, broker: Broker, store: Store, wires: Wires, clock: Callable[[], Now]) -> None:
         self.broker, self.store, self.wires, self.clock = broker, store, wires, clock
-        self.lock = threading.Lock()
+        self.lock = StateLock()
         self.frames, self.tail = Frames(), Tail()
         self._view: View = broker.view(clock())
         self._seen_at = clock().clock
@@ -155,7 +160,7 @@ class Rounds:
     def run(self, events: Sequence[Event]) -> None:
         """One round."""
         todo: list[Action] = []
-        with self.lock:
+        with self.lock.first():
             now = self.clock()
             for event in events:
                 todo += self.broker.step(event, now)
@@ -174,11 +179,30 @@ class Rounds:
             self._vouch_at = now + limits.QUIET_SECONDS
         self._storing_since = None
 
+    def read(self, query: Callable[[State], T]) -> T:
+        """Run a query of one piece. Any thread."""
+        with self.lock:
+            return query(self.broker.state)
+
+    def query(self, query: Callable[[State], Pieces[T]]) -> T:
+        """Run a query piece by piece: the lock is let go after each, and what needs none is run beside it. Any thread."""
+        pieces = query(self.broker.state)
+        beside = None
+        while True:
+            given = beside() if beside is not None else None
+            with self.lock:
+                try:
+                    beside = pieces.send(given)
+                except StopIteration as end:
+                    result: T = end.value
+                    return result
+
     def describe(self) -> View:
         """The view as of the last round; worked out anew if that is a while ago, since then the disk may hang. Any thread."""
         now = self.clock()
         if now.clock - self._seen_at > _VIEW_SECONDS:
-            self._look(now)
+            with self.lock:
+                self._look(now)
         since = self._storing_since
         if since is not None and now.clock - since > limits.DISK_STALL_SECONDS:
             why = f"the disk of this broker has not answered for {now.clock - since:.0f} s: use another broker"
@@ -186,14 +210,14 @@ class Rounds:
         return self._view
 
     def _look(self, now: Now) -> None:
-        with self.lock:
-            self._view, self._seen_at = self.broker.view(now), now.clock
+        self._view, self._seen_at = self.broker.view(now), now.clock
 
     def _finish(self, todo: list[Action]) -> None:
         while todo:
             to_store = self._carry_out(todo)
             todo = self._store(to_store) if to_store else []
-        self._look(self.clock())
+        with self.lock.first():
+            self._look(self.clock())
 
     def _carry_out(self, todo: list[Action]) -> list[Append | Found]:
         """Do what is not for the disk; return what is."""
@@ -220,7 +244,7 @@ class Rounds:
             event = Stored(places)
         self._storing_since = None
         self._vouch_at = self.clock().clock + limits.QUIET_SECONDS
-        with self.lock:
+        with self.lock.first():
             first = len(self.broker.state.log)
             actions = self.broker.step(event, self.clock())
             if isinstance(event, Stored):

@@ -19,6 +19,7 @@ from newswire.config import Settings
 from newswire.core import limits
 from newswire.core.broker import Broker
 from newswire.core.cluster import Identity
+from newswire.core.counts import topics
 from newswire.core.events import (
     Answer,
     Connect,
@@ -36,6 +37,7 @@ from newswire.core.events import (
     Wake,
 )
 from newswire.core.members import Row, View
+from newswire.core.pieces import Pieces
 from newswire.core.reading import Page, Position, Wanted
 from newswire.core.requests import Request
 from newswire.core.state import State
@@ -120,7 +122,7 @@ class EmbeddedEngine:
         self._state.revive(None)
         for place in self._opsfile.damage:
             log.error("the ops file is damaged, the rest of it is kept: %s", place)
-        messages = sum(row.messages for row in self._state.topics())
+        messages = sum(row.messages for row in topics(self._state))
         return Restored(messages, len(self._state.subscriptions.alive), time.monotonic() - began)
 
     # -- seam.Engine --------------------------------------------------------------------------------------------
@@ -139,12 +141,15 @@ class EmbeddedEngine:
 
     def read(self, query: Callable[[State], T]) -> T:
         """See `seam.Engine`."""
-        with self._rounds.lock:
-            return query(self._state)
+        return self._rounds.read(query)
+
+    def query(self, query: Callable[[State], Pieces[T]]) -> T:
+        """See `seam.Engine`."""
+        return self._rounds.query(query)
 
     def follow(self, at: Position, wanted: Wanted, limit: int) -> Page:
         """See `seam.Engine`."""
-        return reading.follow(self._state, self._rounds.lock, self._rounds.frames, self._read, at, wanted, limit)
+        return reading.follow(self._rounds, self._read, at, wanted, limit)
 
     def on_wake(self, wake: Callable[[Woken], None]) -> None:
         """See `seam.Engine`."""

@@ -36,6 +36,7 @@ from newswire.core.events import (
     Wake,
 )
 from newswire.core.members import Row, View
+from newswire.core.pieces import Pieces
 from newswire.core.reading import Page, Position, Wanted
 from newswire.core.requests import Request
 from newswire.core.state import State
@@ -163,13 +164,15 @@ class MemoryEngine:
 
     def read(self, query: Callable[[State], T]) -> T:
         """See `seam.Engine`."""
-        with self.rounds.lock:
-            return query(self.rounds.broker.state)
+        return self.rounds.read(query)
+
+    def query(self, query: Callable[[State], Pieces[T]]) -> T:
+        """See `seam.Engine`."""
+        return self.rounds.query(query)
 
     def follow(self, at: Position, wanted: Wanted, limit: int) -> Page:
         """See `seam.Engine`."""
-        state = self.rounds.broker.state
-        return follow(state, self.rounds.lock, self.rounds.frames, self.log.fetch, at, wanted, limit)
+        return follow(self.rounds, self.log.fetch, at, wanted, limit)
 
     def on_wake(self, wake: Callable[[Woken], None]) -> None:
         """See `seam.Engine`."""

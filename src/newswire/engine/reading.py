@@ -1,25 +1,22 @@
-"""Reading the log for both engines: the plan under the state lock, the texts outside it."""
+"""Reading the log for both engines: the plan in pieces under the state lock, the texts outside it."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 
 from newswire.core import ops
-from newswire.core.follow import Due, plan
+from newswire.core.follow import Due, read_on
 from newswire.core.ops import Message
 from newswire.core.reading import Page, Position, Wanted
-from newswire.core.state import State
-from newswire.engine.commit import Frames
+from newswire.engine.commit import Frames, Rounds
 
 Fetch = Callable[[Sequence[tuple[int, int]]], Sequence[bytes]]
 
 
-def follow(state: State, lock: threading.Lock, frames: Frames, fetch: Fetch, at: Position, wanted: Wanted, limit: int) -> Page:
+def follow(rounds: Rounds, fetch: Fetch, at: Position, wanted: Wanted, limit: int) -> Page:
     """A page of what is due after `at`; `fetch` reads records by (place, length). Any thread."""
-    with lock:
-        planned = plan(state, at, wanted, limit)
-    return planned.page(_texts(planned.dues, frames, fetch))
+    planned = rounds.query(lambda state: read_on(state, at, wanted, limit))
+    return planned.page(_texts(planned.dues, rounds.frames, fetch))
 
 
 def _texts(dues: Sequence[Due], frames: Frames, fetch: Fetch) -> list[Message]:

@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from newswire.core.members import Row, View
+from newswire.core.pieces import Pieces
 from newswire.core.reading import Entry, Gap, Page, Position, Wanted
 from newswire.core.requests import Request
 from newswire.core.state import State
@@ -69,7 +70,14 @@ class Engine(Protocol):
     def read(self, query: Callable[[State], T]) -> T:
         """Run a pure query over the state of one moment, in the caller's thread under the state lock (< 1 ms).
 
-        Keep nothing of the state.
+        Keep nothing of the state. What looks at more than one subscription or topic is for `query`.
+        """
+        ...
+
+    def query(self, query: Callable[[State], Pieces[T]]) -> T:
+        """Run a query in pieces, in the caller's thread: the state lock is let go after each, and the commit goes first.
+
+        What the answer means where the state changed meanwhile is said by the query (`core.counts`, `core.opening`).
         """
         ...
 

@@ -32,7 +32,7 @@ from typing import Final
 
 from newswire.config import Settings
 from newswire.core import limits, sse
-from newswire.core.opening import open_stream
+from newswire.core.opening import stream_opening
 from newswire.core.stream import Stream, StreamOrder
 from newswire.engine.seam import Engine, Row, Woken
 from newswire.streams.acks import Acks, confirmed
@@ -278,7 +278,7 @@ class Hub:
     def _seek(self, conn: _Connection) -> bool:
         """OPEN(u, id), at the start and again: False if nothing is awake."""
         stream = conn.stream
-        opening = self._engine.read(lambda state: open_stream(state, stream.order.user, stream.last_id))
+        opening = self._engine.query(lambda state: stream_opening(state, stream.order.user, stream.last_id))
         if opening is None:
             return False
         stream.open(opening.position, opening.wanted)

@@ -9,8 +9,9 @@ from typing import Any, Final
 from flask import Blueprint, Response, request
 
 from newswire.core import event_id, limits
+from newswire.core.counts import topic_rows
 from newswire.core.event_id import EventId
-from newswire.core.opening import Opening, open_page
+from newswire.core.opening import Opening, page_opening
 from newswire.core.sse import message_object, rfc3339
 from newswire.core.topics import check_pattern, check_username
 from newswire.engine.seam import Engine, Entry
@@ -33,7 +34,7 @@ def routes(engine: Engine, clock: Callable[[], float]) -> Blueprint:
         user, limit = check_username(given["username"]), _limit(given)
         topic = check_pattern(given["topic"]) if "topic" in given else None
         since = _since(given["since"], clock()) if "since" in given else None
-        opening = engine.read(lambda state: open_page(state, user, topic, since))
+        opening = engine.query(lambda state: page_opening(state, user, topic, since))
         if opening is None:
             raise _nothing_there(engine, user, topic)
         entries, more = read_page(engine, opening, limit)
@@ -42,7 +43,7 @@ def routes(engine: Engine, clock: Callable[[], float]) -> Blueprint:
     @blueprint.get("/topics")
     def topics() -> Response:
         bodies.only(bodies.query(request.environ), ())
-        rows = engine.read(lambda state: state.topics())
+        rows = engine.query(topic_rows)
         return answer([{"topic": r.topic, "messages": r.messages, "last": rfc3339(r.last) if r.last else None} for r in rows])
 
     return blueprint

@@ -8,6 +8,7 @@ from flask import Blueprint, Response, request
 
 from newswire.config import Settings
 from newswire.core import event_id, limits
+from newswire.core.counts import subscription_rows
 from newswire.core.event_id import EventId
 from newswire.core.requests import Acknowledge, Request, Subscribe, Unsubscribe
 from newswire.core.sse import rfc3339
@@ -46,7 +47,7 @@ def routes(engine: Engine, settings: Settings, clock: Callable[[], float]) -> Bl
     @blueprint.get("/subscriptions")
     def subscriptions() -> Response:
         user = check_username(bodies.text(bodies.query(request.environ), "username")["username"])
-        rows = engine.read(lambda state: state.subscriptions_of(user))
+        rows = engine.query(lambda state: subscription_rows(state, user))
         return answer([{"topic": r.topic, "since": rfc3339(r.since), "index": r.index, "unread": r.unread} for r in rows])
 
     @blueprint.post("/ack")

@@ -1,0 +1,49 @@
+"""The state lock: one holder at a time, and the commit thread goes first.
+
+A plain lock goes to whoever is awake, so a query of many pieces would take it again before the commit thread, which slept,
+could. Here a reader who gets the lock while the commit thread wants it gives it back at once, and waits at a gate that the
+commit thread holds meanwhile. So that thread waits for one piece of a query at most, however many readers there are.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class StateLock:
+    """`with lock:` for readers, any thread; `with lock.first():` for the commit thread, or whoever is the only writer."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._gate = threading.Lock()
+        self._writer_waits = False
+        self.turns = 0  # how often a reader had it
+        self.given_back = 0  # how often a reader gave it back for the writer
+
+    def __enter__(self) -> None:
+        while True:
+            with self._gate:
+                pass
+            self._lock.acquire()
+            if not self._writer_waits:
+                self.turns += 1
+                return
+            self.given_back += 1
+            self._lock.release()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+    @contextmanager
+    def first(self) -> Iterator[None]:
+        """Hold the lock, before every reader that waits for it."""
+        with self._gate:
+            self._writer_waits = True
+            self._lock.acquire()
+            self._writer_waits = False
+        try:
+            yield
+        finally:
+            self._lock.release()
