@@ -42,6 +42,7 @@ PROGRAMS: Final = {  # what tests use beyond Python: program, Debian's package
     "mkfs.ext4": "e2fsprogs",
     "mount": "mount",
     "nft": "nftables",
+    "nginx": "nginx",
     "strace": "strace",
     "systemd-analyze": "systemd",
 }
