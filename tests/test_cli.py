@@ -85,7 +85,7 @@ def test_a_byte_order_mark_is_no_part_of_what_is_read() -> None:
     assert publishing.read_data(io.BytesIO(mark + most + b"\r\n")) == most.decode()
     assert publishing.read_data(io.BytesIO(mark + mark + b"Hi\n")) == "\ufeffHi"
     lines = [mark + b'{"data": "one"}\r\n', mark + b"\r\n", mark + b'{"data": "two"}']
-    assert [line["data"] for line in publishing.messages_in(lines, {})] == ["one", "two"]
+    assert [line["data"] for line in publishing.messages_in(lines, {}, "k")] == ["one", "two"]
 
 
 def test_publish_a_batch(fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -192,9 +192,9 @@ def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str])
 def test_every_error_class_has_an_exit_code() -> None:
     for code, (_, title) in errors.TABLE.items():
         error = errors.from_problem({"code": code, "detail": "why"}, 400)
-        assert exits.exit_code(error) in (exits.FAILED, exits.NO_BROKER, exits.FEWER_COPIES), title
+        assert exits.exit_code(error) in (exits.FAILED, exits.NO_BROKER, exits.FEWER_COPIES, exits.UNKNOWN), title
     assert exits.exit_code(errors.NoBroker("none")) == exits.NO_BROKER
-    assert exits.exit_code(errors.Unknown("perhaps")) == exits.FAILED
+    assert exits.exit_code(errors.Unknown("perhaps")) == exits.UNKNOWN
 
 
 def test_a_sentence_is_safe_and_ends() -> None:
@@ -263,17 +263,22 @@ def test_a_gap_is_told(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
 def test_exec_acknowledges_what_exits_0(fake: Fake, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEWSWIRE_TITLE", "of the caller")
     fake.events = [message(1, "a b;$(c)", tags=["x", "y"])]
-    command = 'echo "$NEWSWIRE_ID|$NEWSWIRE_TOPIC|$NEWSWIRE_DATA|${NEWSWIRE_TITLE-none}|$NEWSWIRE_TAGS"; cat'
+    monkeypatch.setenv("NEWSWIRE_MESSAGE_TITLE", "of an older message")
+    shown = "$NEWSWIRE_MESSAGE_ID|$NEWSWIRE_MESSAGE_TOPIC|$NEWSWIRE_MESSAGE_DATA|${NEWSWIRE_MESSAGE_TITLE-none}"
+    command = f'echo "{shown}|$NEWSWIRE_MESSAGE_TAGS|$NEWSWIRE_TITLE"; cat'
     assert main.run(["stream", "Alice", "--count", "1", "--exec", command]) == 0
     shown, _, body = capfd.readouterr().out.partition("\n")
-    assert shown == "a-1|Google|a b;$(c)|none|x,y"
+    assert shown == "a-1|Google|a b;$(c)|none|x,y|of the caller"
     assert json.loads(body)["event_id"] == "e1"
     assert fake.sent("/ack")[-1]["id"] == "e1"
 
 
 def test_exec_stops_at_what_fails(fake: Fake, capfd: pytest.CaptureFixture[str]) -> None:
     fake.events = [message(1, "good"), message(2, "bad"), message(3, "never")]
-    assert main.run(["stream", "Alice", "--exec", 'echo "$NEWSWIRE_DATA"; test "$NEWSWIRE_DATA" = good']) == exits.FAILED
+    assert (
+        main.run(["stream", "Alice", "--exec", 'echo "$NEWSWIRE_MESSAGE_DATA"; test "$NEWSWIRE_MESSAGE_DATA" = good'])
+        == exits.FAILED
+    )
     said = capfd.readouterr()
     assert said.out == "good\nbad\n"
     assert "the command exited 1 at message a-2: it stays unacknowledged" in said.err
@@ -284,7 +289,7 @@ def test_a_terminal_is_shown_no_controls() -> None:
     hostile = Message("a-1", "e1", "Google", "\x1b[2Jtwo\nlines\u202e", "2026-11-24T21:54:12.345Z", title="\x07T")
     assert streaming.terminal_text(hostile) == "21:54:12 Google  \\x07T: \\x1b[2Jtwo\n    lines\\u202e"
     assert streaming.terminal_text(Message("a-1", "e1", "G", "", "2026-11-24T21:54:12.345Z", title="T")) == "21:54:12 G  T"
-    assert streaming.environment(Message("a", "e", "G", "x\0y"), {})["NEWSWIRE_DATA"] == "x\ufffdy"
+    assert streaming.environment(Message("a", "e", "G", "x\0y"), {})["NEWSWIRE_MESSAGE_DATA"] == "x\ufffdy"
 
 
 def test_an_interrupted_stream_ends_well(fake: Fake) -> None:

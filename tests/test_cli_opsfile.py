@@ -355,6 +355,14 @@ def test_a_reader_that_leaves_early(tmp_path: Path, opened: Opener) -> None:
         assert shown.wait(20) == exits.FAILED
 
 
+def test_a_copy_that_is_not_complete_is_no_success(folder: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "newswire", "opsfile", "show", folder]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == exits.FAILED
+    assert done.stderr == "newswire: the output could not be written (No space left on device): it is not complete.\n"
+
+
 @pytest.mark.parametrize("arguments", [["show"], ["check"], ["check", "--json"]])
 def test_a_terminal_gets_nothing_hostile(tmp_path: Path, opened: Opener, arguments: Sequence[str]) -> None:
     folder = tmp_path / "a\x9b2J\u202e[b]"

@@ -148,7 +148,7 @@ def test_places_are_tried_in_turn(tmp_path: Path) -> None:
     assert options.find_file(Path("given"), (first, second)) == Path("given")
 
 
-@pytest.mark.parametrize("value", ["tcp://10.0.0.1:5053", "70000", ""])
+@pytest.mark.parametrize("value", ["tcp:/10.0.0.1:5053", "70000", ""])
 def test_a_variable_that_says_nonsense_is_named(settings: Callable[..., Settings], value: str) -> None:
     if not value:
         assert settings(PORT=value).port == 5053  # empty is as good as not set

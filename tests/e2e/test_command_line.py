@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import re
+import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
-from brokers import clean_environment, free_ports, newswire, post, wait_in_sync
+from brokers import Broker, clean_environment, free_ports, get, newswire, post, until, wait_in_sync
 from tests.e2e.harness import Pair, delivered
 
 
@@ -48,6 +53,72 @@ def test_exit_codes(pair: Pair) -> None:
     assert run(pair, "publish", "--no-such-option").returncode == 2
     gone = run([f"127.0.0.1:{port}" for port in free_ports(2)], "publish", "Google", "x")
     assert (gone.returncode, gone.stdout, gone.stderr.count("\n")) == (4, "", 1)
+
+
+@contextlib.contextmanager
+def hung(*brokers: Broker) -> Iterator[None]:
+    """Stop processes as they are: the kernel still takes connections for them."""
+    pids = [broker.process.pid for broker in brokers if broker.process is not None]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_a_hung_primary_is_outlasted(pair: Pair) -> None:
+    wait_in_sync(pair.brokers)
+    with hung(pair.first):
+        for number in range(3):
+            done = run(pair, "publish", "Google", f"number {number}", "--json")
+            assert (done.returncode, done.stderr) == (0, "")
+            assert json.loads(done.stdout)["copies"] == 1
+        assert run(pair, "subscribe", "Alice", "Google", "--from", "earliest").returncode == 0
+        batch = run(pair, "publish", "--ndjson", "-", given='{"topic": "Google", "data": "number 3"}\n')
+        assert (batch.returncode, batch.stderr) == (0, "")
+    wait_in_sync(pair.brokers)
+    streamed = run(pair, "stream", "Alice", "--count", "4")
+    assert streamed.stdout.splitlines() == [f"number {number}" for number in range(4)]
+
+
+def test_with_both_hung_the_key_is_printed_and_makes_one_message(pair: Pair) -> None:
+    wait_in_sync(pair.brokers)
+    with hung(*pair.brokers):
+        one = run(pair, "publish", "Google", "once", "--timeout", "2")
+        batch = run(pair, "publish", "Google", "--ndjson", "-", "--timeout", "2", given='{"data": "one"}\n{"data": "two"}\n')
+    wait_in_sync(pair.brokers)
+    assert one.returncode == 6
+    assert batch.returncode in (4, 6)  # 4: who is there was asked first, and nobody answered
+    key = re.search(r"--key (\S+?)\.?\n", one.stderr)
+    assert key, one.stderr
+    for _ in range(2):
+        assert run(pair, "publish", "Google", "once", "--key", key[1]).returncode == 0
+    assert {t["topic"]: t["messages"] for t in get(pair.first.address, "/topics")} == {"Google": 1}
+    for _ in range(2):  # a batch repeated with its key is the same messages
+        again = run(pair, "publish", "Meta", "--ndjson", "-", "--key", "b", given='{"data": "1"}\n{"data": "2"}\n')
+        assert (again.returncode, again.stderr) == (0, "")
+    assert {t["topic"]: t["messages"] for t in get(pair.first.address, "/topics")} == {"Google": 1, "Meta": 2}
+
+
+def test_an_interrupted_publish_names_its_key(pair: Pair) -> None:
+    wait_in_sync(pair.brokers)
+    with hung(*pair.brokers):
+        environment = clean_environment(NEWSWIRE_BROKERS=",".join(pair.addresses))
+        process = subprocess.Popen(newswire("publish", "Google", "x"), stderr=subprocess.PIPE, text=True, env=environment)
+        until("it has connected", lambda: f":{pair.first.port:04X} " in Path(f"/proc/{process.pid}/net/tcp").read_text())
+        until("its handler is there", lambda: is_caught(process.pid, signal.SIGTERM))
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert re.fullmatch(r"newswire: interrupted, perhaps it is stored; to repeat it is safe with --key \S+\n+", said)
+
+
+def is_caught(pid: int, number: int) -> bool:
+    """Whether a process has a handler for a signal."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    return bool(int(text.partition("SigCgt:")[2].split()[0], 16) >> (number - 1) & 1)
 
 
 def test_a_stream_goes_on_at_the_other_broker(pair: Pair) -> None:

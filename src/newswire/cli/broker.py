@@ -20,7 +20,7 @@ import click
 
 from newswire import escape
 from newswire.cli import exits
-from newswire.cli.options import as_secrets
+from newswire.cli.options import as_secrets, ignored
 from newswire.config import Settings
 from newswire.errors import NewswireError
 
@@ -105,6 +105,8 @@ def _run(settings: Settings, menu: bool) -> int:
 
     log = settings.ops_dir / f"{settings.id}.log" if menu else None
     configure_logging(log)
+    for sentence in ignored():
+        logging.getLogger("newswire").warning("%s", sentence)
     with Restoring() as restoring:
         broker = server.Server(settings, progress=restoring)
         try:

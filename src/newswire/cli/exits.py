@@ -1,23 +1,36 @@
-"""Exit codes (API.md): what a script learns from an error."""
+"""Exit codes: what a script learns from how a command ended. The one place: docs/command-line.md and `--help` say the same."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from newswire.errors import FewerCopies, NewswireError, NoBroker, Unavailable
+from newswire.errors import FewerCopies, NewswireError, NoBroker, Unavailable, Unknown
 
-DONE: Final = 0
+DONE: Final = 0  # also when only the output could not be written
 FAILED: Final = 1  # refused or failed
 USAGE: Final = 2
 NO_BROKER: Final = 4  # none reachable: try again
 FEWER_COPIES: Final = 5  # stored on fewer copies than asked
+UNKNOWN: Final = 6  # perhaps done: nobody answered in time
 INTERRUPTED: Final = 130  # as shells say for SIGINT
+
+MEANINGS: Final = {
+    DONE: "done, also when only the output could not be written",
+    FAILED: "refused or failed",
+    USAGE: "not understood: a wrong option, argument, variable or file",
+    NO_BROKER: "no broker could be reached, nothing is done: try again",
+    FEWER_COPIES: "stored on fewer copies than asked",
+    UNKNOWN: "perhaps done: the key to repeat it with is printed",
+    INTERRUPTED: "interrupted (Ctrl-C)",
+}
 
 
 def exit_code(error: NewswireError) -> int:
     """The exit code of an error. A broker that does not serve yet is as good as none: both say try again."""
     if isinstance(error, FewerCopies):
         return FEWER_COPIES
+    if isinstance(error, Unknown):
+        return UNKNOWN
     return NO_BROKER if isinstance(error, (NoBroker, Unavailable)) else FAILED
 
 

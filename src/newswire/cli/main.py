@@ -13,8 +13,18 @@ from typing import Any, NoReturn
 import click
 
 from newswire import __version__
-from newswire.cli import exits
-from newswire.cli.options import ADDRESS, BROKER_ID, HOST_NAME, NETWORK, Secret, brokers_option, config_option, option
+from newswire.cli import exits, output
+from newswire.cli.options import (
+    ADDRESS,
+    BROKER_ID,
+    HOST_NAME,
+    NETWORK,
+    Secret,
+    brokers_option,
+    config_option,
+    option,
+    timeout_option,
+)
 from newswire.core import limits
 from newswire.errors import NewswireError
 
@@ -22,12 +32,27 @@ _DAY_SECONDS = 86_400
 _json = option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+class _Command(click.Command):
+    """A command whose help ends with the exit codes, the same for all."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the command's own last words, then the table of exit codes."""
+        super().format_epilog(ctx, formatter)
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code), meaning) for code, meaning in exits.MEANINGS.items()])
+
+
+class _Group(_Command, click.Group):
+    command_class = _Command
+    group_class = type
+
+
 @click.group(
+    cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     invoke_without_command=True,
     epilog="Every option is also an environment variable, NEWSWIRE_<OPTION>, and a name in a TOML file (--config)."
-    " A flag beats the environment, the environment beats the file. Exit codes: 0 done, 1 refused or failed, 2 usage,"
-    " 4 no broker reachable (try again), 5 stored on fewer copies than asked.",
+    " A flag beats the environment, the environment beats the file. Text that begins with - goes behind --.",
 )
 @click.version_option(__version__, prog_name="newswire", message="%(prog)s %(version)s")
 @click.pass_context
@@ -148,17 +173,19 @@ def menu(brokers: tuple[str, ...], ops_dir: Path) -> int:
 @option("--priority", type=click.IntRange(1, 5), help="5 is the highest.")
 @option("--tags", help="With commas between.")
 @option("--click", "click_url", help="The address that the message opens.")
-@option("--key", help="Publishing again with the same key publishes once.")
+@option("--key", help="Publishing again with the same key publishes once; of a batch, what its lines' keys begin with.")
 @option(
     "--copies",
     type=click.IntRange(1),
     help="Brokers that must hold it: refused if fewer are in sync, exit code 5 if one is lost on the way.",
 )
+@timeout_option
 @_json
 def publish(topic: str | None, data: str | None, ndjson: Path | None, **given: Any) -> int:
     """Publish DATA to TOPIC; without DATA, or with -, what standard input holds (less one line end).
 
-    With --ndjson each line names its own topic, or takes TOPIC.
+    With --ndjson each line names its own topic, or takes TOPIC. DATA that begins with - goes behind --, as in
+    `newswire publish TOPIC -- '-5 degrees'`.
     """
     from newswire.cli import publishing
 
@@ -177,6 +204,7 @@ def publish(topic: str | None, data: str | None, ndjson: Path | None, **given: A
 @click.argument("user")
 @click.argument("topic")
 @option("--from", "since", help="now, earliest, a duration such as 90m or 7d, or an RFC 3339 time  [default: now]")
+@timeout_option
 def subscribe(**given: Any) -> int:
     """Subscribe USER to TOPIC; `*` stands for one level, a final `>` for the rest."""
     from newswire.cli import subscribing
@@ -189,6 +217,7 @@ def subscribe(**given: Any) -> int:
 @brokers_option
 @click.argument("user")
 @click.argument("topic")
+@timeout_option
 def unsubscribe(**given: Any) -> int:
     """End the subscription of USER to exactly TOPIC."""
     from newswire.cli import subscribing
@@ -200,6 +229,7 @@ def unsubscribe(**given: Any) -> int:
 @config_option
 @brokers_option
 @click.argument("user")
+@timeout_option
 @_json
 def subscriptions(**given: Any) -> int:
     """List what USER is subscribed to, and how much of it is unread."""
@@ -218,9 +248,9 @@ def subscriptions(**given: Any) -> int:
 def stream(**given: Any) -> int:
     """Print the messages of USER as they come, across broker failures, until interrupted.
 
-    The command of --exec finds the message as JSON on its standard input and its fields in NEWSWIRE_ID, NEWSWIRE_EVENT_ID,
-    NEWSWIRE_TOPIC, NEWSWIRE_DATA, NEWSWIRE_TIME, NEWSWIRE_TITLE, NEWSWIRE_PRIORITY, NEWSWIRE_TAGS, NEWSWIRE_CLICK and
-    NEWSWIRE_PUBLISHER. A `newswire publish` in it takes title, priority, tags and click from there: it forwards.
+    The command of --exec finds the message as JSON on its standard input and its fields in NEWSWIRE_MESSAGE_ID, _EVENT_ID,
+    _TOPIC, _DATA, _TIME, _TITLE, _PRIORITY, _TAGS, _CLICK and _PUBLISHER (each with NEWSWIRE_MESSAGE before it). They set no
+    option: to forward a title, say --title "$NEWSWIRE_MESSAGE_TITLE".
     """
     from newswire.cli import streaming
 
@@ -276,6 +306,14 @@ def show(directory: Path, kind: str | None) -> int:
 
 def run(args: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; errors become one sentence on standard error."""
+    code = _run(args)
+    failure = output.failure()
+    if failure and not output.is_quiet(failure) and code == exits.DONE:
+        click.echo(f"newswire: the output could not be written ({failure.strerror}); the command has done its work.", err=True)
+    return code
+
+
+def _run(args: Sequence[str] | None) -> int:
     try:
         result = newswire.main(args=None if args is None else list(args), prog_name="newswire", standalone_mode=False)
         return result if isinstance(result, int) else exits.DONE
@@ -287,13 +325,11 @@ def run(args: Sequence[str] | None = None) -> int:
         return _fail(_usage_sentence(error), exits.USAGE if isinstance(error, click.UsageError) else exits.FAILED)
     except (KeyboardInterrupt, click.Abort):
         return exits.INTERRUPTED
-    except BrokenPipeError:
-        sys.stdout = None  # the reader has left: nothing may be flushed at exit
-        return exits.FAILED
 
 
 def main() -> NoReturn:
     """The entry point."""
+    output.install()
     sys.exit(run())
 
 
@@ -304,5 +340,17 @@ def _fail(text: str, code: int) -> int:
 
 def _usage_sentence(error: click.ClickException) -> str:
     text = exits.sentence_of(error.format_message())
-    path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
-    return f"{text} Try `{path} --help`." if path else text
+    if not isinstance(error, click.UsageError) or error.ctx is None:
+        return text
+    path = error.ctx.command_path
+    return " ".join(part for part in (text, _hint(error, path, error.ctx.command), f"Try `{path} --help`.") if part)
+
+
+def _hint(error: click.UsageError, path: str, command: click.Command) -> str:
+    """What is likely meant by words that the shell or click took for something else, "" if nothing is."""
+    arguments = [str(p.name).upper() for p in command.params if isinstance(p, click.Argument)]
+    if isinstance(error, click.NoSuchOption) and arguments:
+        return f"Text that begins with - goes behind --: {path} {' '.join([*arguments[:-1], '--', arguments[-1]])}."
+    if "unexpected extra argument" in error.message and arguments:
+        return "Put quotes around text with blanks."
+    return ""

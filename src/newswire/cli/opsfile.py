@@ -26,7 +26,7 @@ from typing import Any, Final, get_args
 import click
 
 from newswire import escape
-from newswire.cli import exits, tables
+from newswire.cli import exits, output, tables
 from newswire.core import ops
 from newswire.core.ops import Began, Op
 from newswire.engine.opsfile import Damage, Progress, Reader, Scan, path_of, segments_in
@@ -277,10 +277,19 @@ def show(directory: Path, kind: str | None) -> int:
             raws = _read(reader, places)
             unread += len(places) - len(raws)
             write(raws)
+            if failure := output.failure():
+                return _cut_short(failure)
     bad = len(scan.damage) + unread
     if bad:
         click.echo(f"newswire: {_count(bad, 'place')} could not be read: run `newswire opsfile check {folder}`.", err=True)
     return exits.FAILED if bad else exits.DONE
+
+
+def _cut_short(failure: OSError) -> int:
+    """Fail where the output does: what is printed is all that the command is for."""
+    if output.is_quiet(failure):
+        return exits.FAILED
+    raise click.ClickException(f"the output could not be written ({failure.strerror}): it is not complete.")
 
 
 def _batches(scan: Scan) -> Iterator[list[tuple[Op, int, int]]]:

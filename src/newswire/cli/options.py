@@ -15,7 +15,7 @@ import stat
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import click
 
@@ -27,6 +27,8 @@ PLACES: Final = (Path("newswire.toml"), Path("/etc/newswire/newswire.toml"))
 DEFAULT_BROKERS: Final = ("127.0.0.1:5053", "127.0.0.1:5054")
 _TRUE: Final = frozenset(("1", "true", "t", "yes", "y", "on"))
 _FALSE: Final = frozenset(("0", "false", "f", "no", "n", "off"))
+_SERVICE_LINK: Final = re.compile(r"(tcp|udp|sctp)://\S+:\d+")
+_IGNORED: Final = "newswire.cli.ignored"  # in a context's meta
 
 
 class Setting(click.Option):
@@ -49,14 +51,18 @@ class Setting(click.Option):
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
         """Read the environment; the other side of a pair says the contrary."""
         found = super().resolve_envvar_value(ctx)
+        if found and str(self.envvar).endswith("_PORT") and _SERVICE_LINK.fullmatch(found):
+            _ignore(ctx, f"{self.envvar}={found} is no port: it is what Kubernetes sets for a service named newswire. Ignored.")
+            return None
         if found is None and self.opposite:
-            other = os.environ.get(variable(self.opposite), "").lower()
-            found = "0" if other in _TRUE else "1" if other in _FALSE else other or None
+            found = _opposite(variable(self.opposite), ctx)
         return found
 
     def get_error_hint(self, ctx: click.Context | None) -> str:
-        """Name all the places that the value may have come from."""
-        return f"--{self.word} ({self.envvar})"
+        """Name the place that the value came from."""
+        if ctx and ctx.get_parameter_source(str(self.name)) is click.core.ParameterSource.ENVIRONMENT:
+            return str(self.envvar)
+        return f"--{self.word}"
 
 
 class Secret(Setting):
@@ -149,6 +155,28 @@ class Brokers(click.ParamType):  # type: ignore[type-arg]
 _REACHABLE: Final = Checked("HOST:PORT", check_broker)
 
 
+def ignored() -> list[str]:
+    """What the environment held that was not meant for newswire, a sentence each: for the log."""
+    context = click.get_current_context(silent=True)
+    return list(context.meta.get(_IGNORED, [])) if context else []
+
+
+def _ignore(ctx: click.Context, sentence: str) -> None:
+    told = ctx.meta.setdefault(_IGNORED, [])
+    if sentence not in told:
+        told.append(sentence)
+
+
+def _opposite(name: str, ctx: click.Context) -> str | None:
+    """The contrary of the flag that a variable sets. Raises click.UsageError if it is neither true nor false."""
+    value = os.environ.get(name, "").strip()
+    if not value:
+        return None
+    if value.lower() not in _TRUE | _FALSE:
+        raise click.UsageError(f"Invalid value for {name}: {value!r} is neither true nor false.", ctx)
+    return "0" if value.lower() in _TRUE else "1"
+
+
 def variable(word: str) -> str:
     """The environment variable of an option's name."""
     return f"NEWSWIRE_{word.upper().replace('-', '_')}"
@@ -181,6 +209,30 @@ def brokers_option(command: Callable[..., Any]) -> Callable[..., Any]:
         default=",".join(DEFAULT_BROKERS),
         help="Brokers to try; the first is the primary to try first.",
     )(command)
+
+
+def timeout_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--timeout`; None leaves it to `times`."""
+    return option(
+        "--timeout",
+        type=click.FloatRange(0.1, limits.CLI_TIMEOUT_MOST_SECONDS),
+        help="Seconds to go on trying, at one broker after the other"
+        f"  [default: {limits.CLI_CALL_SECONDS:g}, and {limits.CLI_ABSENT_SECONDS:g} while nobody listens at any address]",
+    )(command)
+
+
+class Times(TypedDict):
+    """The seconds that a client takes at most, and while nobody listens anywhere."""
+
+    timeout: float
+    absent: float
+
+
+def times(timeout: float | None) -> Times:
+    """What a client is told of time: a timeout that was given holds for brokers that are not there, too."""
+    if timeout is not None:
+        return {"timeout": timeout, "absent": timeout}
+    return {"timeout": limits.CLI_CALL_SECONDS, "absent": min(limits.CLI_ABSENT_SECONDS, limits.CLI_CALL_SECONDS)}
 
 
 def find_file(given: Path | None, places: Sequence[Path] = PLACES) -> Path | None:

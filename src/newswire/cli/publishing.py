@@ -1,23 +1,33 @@
-"""`newswire publish`: one message from the command line or standard input, or a batch from a file."""
+"""`newswire publish`: one message from the command line or standard input, or a batch from a file.
+
+A key is made before anything is sent, so that whatever happens (no answer, Ctrl-C) there is one to repeat the command with.
+The lines of a batch that have none get the batch's, with their number behind it: the same file again is the same messages.
+"""
 
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import click
 
 from newswire import escape
 from newswire.cli import exits
+from newswire.cli.options import times
 from newswire.core import limits, topics
-from newswire.errors import BadRequest, NewswireError, TooLarge
+from newswire.errors import BadRequest, FewerCopies, NewswireError, TooLarge, Unknown
 from newswire.text import decode, without_mark
 
 if TYPE_CHECKING:
     from newswire.client import BatchReceipt, Publisher
+
+_NUMBER_CHARS: Final = 10  # a hyphen and the number of a line behind a batch's key
 
 
 def publish_one(
@@ -32,27 +42,31 @@ def publish_one(
     click_url: str | None,
     key: str | None,
     copies: int | None,
+    timeout: float | None,
 ) -> int:
     """Publish one message and say its id and copies. Raises NewswireError."""
     from newswire.client import Publisher
 
     topics.check_topic(topic)  # before standard input is waited for
-    text = read_data(sys.stdin.buffer) if data in (None, "-") else str(data)
-    with Publisher(brokers, timeout=limits.CLI_CALL_SECONDS) as publisher:
+    text = _read_standard_input() if data in (None, "-") else str(data)
+    key = key or str(uuid.uuid4())
+    with Publisher(brokers, **times(timeout)) as publisher, _key_told(key):
         receipt = publisher.publish(
             topic,
             text,
-            title=title or "",
-            priority=priority or 0,
+            title=title,
+            priority=priority,
             tags=split_tags(tags),
-            click=click_url or "",
+            click=click_url,
             key=key,
             copies=copies,
         )
+    known = {"duplicate": True} if receipt.duplicate else {}
     if as_json:
-        _print_json({"message": receipt.message, "id": receipt.id, "copies": receipt.copies})
+        _print_json({"message": receipt.message, "id": receipt.id, "copies": receipt.copies, **known})
     else:
-        click.echo(f"{escape.line(receipt.message)} (id {receipt.id}, copies {receipt.copies})")
+        before = ", published before with this key" if known else ""
+        click.echo(f"{escape.line(receipt.message)} (id {receipt.id}, copies {receipt.copies}{before})")
     return exits.DONE
 
 
@@ -68,21 +82,55 @@ def publish_file(
     click_url: str | None,
     key: str | None,
     copies: int | None,
+    timeout: float | None,
 ) -> int:
     """Publish a file of JSON objects, one a line, in order. Raises NewswireError."""
-    if key:
-        raise click.UsageError("--key is for one message: in a batch each line has its own `key`.")
     from newswire.client import Publisher
 
+    most = limits.KEY_BYTES - _NUMBER_CHARS
+    if key and len(key.encode()) > most:
+        raise click.UsageError(f"--key of a batch has at most {most} characters: each line's number follows.")
+    if topic is not None:
+        topics.check_topic(topic)
+    key = key or str(uuid.uuid4())
     common = {"topic": topic, "title": title, "priority": priority, "tags": split_tags(tags), "click": click_url}
     given = {name: value for name, value in common.items() if value}
-    with _opened(path) as lines, Publisher(brokers) as publisher:
-        receipt = _with_bar(publisher, messages_in(lines, given), path, copies)
+    with _opened(path) as lines, Publisher(brokers, **times(timeout)) as publisher, _key_told(key):
+        receipt = _with_bar(publisher, messages_in(lines, given, key), path, copies)
     if as_json:
-        _print_json({name: getattr(receipt, name) for name in ("message", "count", "first", "last", "copies")})
+        shown = {name: getattr(receipt, name) for name in ("message", "count", "first", "last", "copies")}
+        _print_json(shown | ({"duplicates": receipt.duplicates} if receipt.duplicates else {}))
     else:
-        click.echo(f"{receipt.message} (copies {receipt.copies})" if receipt.count else receipt.message)
+        held = receipt.count or receipt.duplicates
+        click.echo(f"{receipt.message} (copies {receipt.copies})" if held else receipt.message)
     return exits.DONE
+
+
+@contextmanager
+def _key_told(key: str) -> Iterator[None]:
+    """Name the key where the outcome is not known, or not what was asked: with an error, or on SIGINT and SIGTERM."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except Unknown as error:
+        error.detail = f"{error.detail.removesuffix(f' with the same key ({key})')}, with the same key: --key {key}"
+        raise
+    except FewerCopies as error:
+        error.detail = f"{error.detail} (id {error.extra.get('id', '?')}, copies {error.extra.get('copies', '?')}, --key {key})"
+        raise
+    except KeyboardInterrupt:
+        click.echo(f"newswire: interrupted, perhaps it is stored; to repeat it is safe with --key {key}", err=True)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _read_standard_input() -> str:
+    if sys.stdin is None:
+        raise click.UsageError("Standard input is closed: give the text as DATA.")
+    if sys.stdin.isatty():
+        click.echo("Type the text, then Ctrl-D on a line of its own.", err=True)
+    return read_data(sys.stdin.buffer)
 
 
 def read_data(stream: BinaryIO) -> str:
@@ -105,16 +153,19 @@ def split_tags(tags: str | None) -> list[str]:
     return [tag.strip() for tag in (tags or "").split(",") if tag.strip()]
 
 
-def messages_in(lines: Iterable[bytes], given: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The object on each line; what a line leaves out comes from `given`. Raises BadRequest naming the line."""
+def messages_in(lines: Iterable[bytes], given: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:
+    """The object on each line; what a line leaves out comes from `given`, and its key is made of `key` and its number.
+
+    Raises BadRequest naming the line.
+    """
     for number, line in enumerate(lines, 1):
         if without_mark(line).strip():
-            yield given | _object(number, line)
+            yield {"key": f"{key}-{number}"} | given | _object(number, line)
 
 
 def _object(number: int, line: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(decode(line))
+        found = json.loads(decode(line), object_pairs_hook=_once, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"line {number}: not a JSON object ({error})", code="bad-line") from None
     if not isinstance(found, dict):
@@ -122,8 +173,21 @@ def _object(number: int, line: bytes) -> dict[str, Any]:
     return found
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a field is given twice")
+    return found
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no JSON")
+
+
 def _opened(path: Path) -> BinaryIO:
     if str(path) == "-":
+        if sys.stdin is None:
+            raise click.UsageError("Standard input is closed: name a file with --ndjson.")
         return sys.stdin.buffer
     try:
         return path.open("rb")
@@ -144,7 +208,7 @@ def _with_bar(publisher: Publisher, messages: Iterator[dict[str, Any]], path: Pa
             return publisher.publish_batch(messages, copies=copies, progress=lambda done: bar.update(task, completed=done))
     except NewswireError as error:
         if stored := error.extra.get("published"):
-            error.detail = f"{error.detail} (the first {stored} messages are stored)"
+            error.detail = f"{error.detail} (the {stored} messages before are stored)"
         raise
 
 

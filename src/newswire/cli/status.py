@@ -67,7 +67,7 @@ def look(brokers: Sequence[str]) -> Look:
     """Ask the first broker that answers who is there. Raises NoBroker."""
     from newswire.client.cluster import Cluster
 
-    cluster = Cluster(brokers, timeout=limits.CLI_CALL_SECONDS)
+    cluster = Cluster(brokers, timeout=limits.CLI_CALL_SECONDS, absent=limits.CLI_ABSENT_SECONDS)
     try:
         return cluster.look()
     finally:
@@ -78,7 +78,7 @@ def gather(brokers: Sequence[str]) -> Status:
     """Ask a broker for the rows and the topics, and each broker how it is. Raises NoBroker."""
     from newswire.client.cluster import Cluster
 
-    cluster = Cluster(brokers, timeout=limits.CLI_CALL_SECONDS)
+    cluster = Cluster(brokers, timeout=limits.CLI_CALL_SECONDS, absent=limits.CLI_ABSENT_SECONDS)
     try:
         rows = cluster.look().rows
         topics = _ask(cluster, cluster.current, "/topics")

@@ -1,19 +1,24 @@
-"""`newswire stream`: print messages, or hand each to a command; what was not taken stays unacknowledged."""
+"""`newswire stream`: print messages, or hand each to a command; what was not taken stays unacknowledged.
+
+What cannot be printed is not taken: printing is the work here. A reader that leaves ends the stream, as it ends `tail -f`.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from newswire import escape
-from newswire.cli import exits
+from newswire.cli import exits, output
 from newswire.core import limits
 
 if TYPE_CHECKING:
@@ -26,30 +31,53 @@ class CommandFailed(Exception):
     """The command of `--exec` did not exit 0."""
 
 
+class OutputFailed(Exception):
+    """A message could not be printed."""
+
+
 def run(*, brokers: tuple[str, ...], user: str, as_json: bool, count: int | None, command: str | None) -> int:
     """Stream until interrupted, or `count` messages. Raises NewswireError."""
     from newswire.client import Subscriber
 
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     take = command_taker(command) if command else printer(as_json, terminal=sys.stdout.isatty())
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stop = threading.Event()
+    if not command and is_pipe(1):
+        output.reader_left(1, stop.set)
     try:
-        with Subscriber(brokers, user, timeout=limits.CLI_CALL_SECONDS) as subscriber:
+        with Subscriber(brokers, user, timeout=limits.CLI_CALL_SECONDS, absent=limits.CLI_ABSENT_SECONDS) as subscriber:
             subscriber.cluster.look()  # with no broker at all a script wants to know; later failures are waited out
-            return _take_all(subscriber, take, count)
+            return _take_all(subscriber, take, count, stop)
     except KeyboardInterrupt:
         return exits.DONE
+    except OutputFailed as failed:
+        return _ended_unprinted(failed)
     except CommandFailed as error:
         raise click.ClickException(str(error)) from None
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def _take_all(subscriber: Subscriber, take: Callable[[Message], None], count: int | None) -> int:
+def is_pipe(descriptor: int) -> bool:
+    """Say whether `descriptor` leads to a reader that may leave."""
+    mode = os.fstat(descriptor).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
+def _ended_unprinted(failed: OutputFailed) -> int:
+    """Say what became of the message that could not be printed; nothing where a pipe's reader has left."""
+    why = failed.__cause__
+    if isinstance(why, BrokenPipeError):
+        return exits.DONE
+    reason = why.strerror if isinstance(why, OSError) else why
+    raise click.ClickException(f"{failed}: the output cannot be written ({reason}).")
+
+
+def _take_all(subscriber: Subscriber, take: Callable[[Message], None], count: int | None, stop: threading.Event) -> int:
     from newswire.client import Gap
 
     left = count
-    with subscriber.stream(ack="manual", on_state=_Teller()) as stream:
+    with subscriber.stream(ack="manual", stop=stop, on_state=_Teller()) as stream:
         try:
             for item in stream:
                 if isinstance(item, Gap):
@@ -60,14 +88,14 @@ def _take_all(subscriber: Subscriber, take: Callable[[Message], None], count: in
                 stream.taken(item)
                 if left == 0:
                     break
-        except (KeyboardInterrupt, CommandFailed):
+        except (KeyboardInterrupt, CommandFailed, OutputFailed):
             stream.close()  # what was taken before is acknowledged
             raise
     return exits.DONE
 
 
 def printer(as_json: bool, *, terminal: bool) -> Callable[[Message], None]:
-    """Print a message: as JSON, one a line; on a terminal with time and topic; else its text alone."""
+    """Print a message: as JSON, one a line; on a terminal with time and topic; else its text alone. Raises OutputFailed."""
 
     def take(message: Message) -> None:
         if as_json:
@@ -75,6 +103,8 @@ def printer(as_json: bool, *, terminal: bool) -> Callable[[Message], None]:
             click.echo(escape.json(text) if terminal else text)
         else:
             click.echo(terminal_text(message) if terminal else plain_text(message))
+        if failure := output.failure():
+            raise OutputFailed(f"message {message.id} stays unacknowledged and comes again") from failure
 
     return take
 
@@ -108,7 +138,10 @@ def command_taker(command: str) -> Callable[[Message], None]:
     def take(message: Message) -> None:
         sys.stdout.flush()
         body = json.dumps(as_object(message), ensure_ascii=False).encode()
-        done = subprocess.run(command, shell=True, input=body, env=environment(message, os.environ), check=False)
+        try:
+            done = subprocess.run(command, shell=True, input=body, env=environment(message, os.environ), check=False)
+        except OSError as error:  # no shell, no memory, more in the environment than the system passes on
+            raise CommandFailed(f"the command cannot be run at message {message.id}: {error.strerror}.") from None
         if done.returncode:
             how = f"was ended by signal {-done.returncode}" if done.returncode < 0 else f"exited {done.returncode}"
             raise CommandFailed(f"the command {how} at message {message.id}: it stays unacknowledged and comes again.")
@@ -117,23 +150,31 @@ def command_taker(command: str) -> Callable[[Message], None]:
 
 
 def environment(message: Message, base: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a command: a field that the message lacks is not there. NUL, which none may hold, is replaced."""
+    """The environment of a command: a field that the message lacks is not there. NUL, which none may hold, is replaced.
+
+    No name is that of an option (`NEWSWIRE_TITLE` is one): a `newswire publish` in the command is not told what to say.
+    """
     found = as_object(message) | {"tags": ",".join(message.tags)}
-    names = {name: f"NEWSWIRE_{name.upper()}" for name in _FIELDS}
+    names = {name: f"NEWSWIRE_MESSAGE_{name.upper()}" for name in _FIELDS}
     kept = {name: value for name, value in base.items() if name not in names.values()}
     return kept | {names[name]: str(value).replace("\0", "\ufffd") for name, value in found.items() if value or name == "data"}
 
 
 class _Teller:
-    """Says on standard error how the connection stands, when that changes. A stream that opens at once is not news."""
+    """Says on standard error how the connection stands: each new thing once. A stream that opens at once is not news."""
 
     def __init__(self) -> None:
-        self._kind = "live"
+        self._said: set[str] = set()  # since it was live
 
     def __call__(self, state: ConnectionState) -> None:
-        if state.kind != self._kind:
-            _say(f"{state.detail}.")
-        self._kind = state.kind
+        text = "trying again" if state.kind == "waiting" else state.detail
+        if state.kind == "live":
+            if self._said:
+                _say(exits.sentence_of(text))
+            self._said.clear()
+        elif text not in self._said:
+            self._said.add(text)
+            _say(exits.sentence_of(text))
 
 
 def _say(text: str) -> None:

@@ -77,7 +77,5 @@ class Terminal:
 
 
 def standard() -> Terminal:
-    """The terminal of this process; characters that it cannot show are escaped instead of failing."""
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")
-    return Terminal(Lines(sys.stdin.fileno()), sys.stdout)
+    """The terminal of this process."""
+    return Terminal(Lines(sys.stdin.fileno() if sys.stdin else 0), sys.stdout)

@@ -33,22 +33,30 @@ class Look(msgspec.Struct, frozen=True):
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """The proof of one publish: message id, the brokers that hold it on disk, the broker's sentence, who answered."""
+    """The proof of one publish: message id, the brokers that hold it on disk, the broker's sentence, who answered.
+
+    `duplicate`: it was published before with this key and content; this is the first one's id.
+    """
 
     id: str
     copies: int
     message: str
     broker: str
+    duplicate: bool = False
 
 
 class BatchReceipt(msgspec.Struct, frozen=True):
-    """The proof of a batch: `count` messages stored, each on at least `copies` brokers; ids of the first and the last."""
+    """The proof of a batch: `count` messages stored, each on at least `copies` brokers; ids of the first and the last.
+
+    `duplicates`: messages that were published before with their keys and content, and are not counted.
+    """
 
     count: int
     copies: int
     first: str
     last: str
     message: str
+    duplicates: int = 0
 
 
 class Subscription(msgspec.Struct, frozen=True):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
+from newswire.client import checks
 from newswire.client.answers import Look, Row
 from newswire.client.failover import Brokers, Verdict, perhaps_done, verdict
 from newswire.client.transport import Answer, Call, Transport, Unreached
 from newswire.core import limits
-from newswire.errors import NewswireError, NoBroker, Unknown
+from newswire.errors import NewswireError, NoBroker, Refused, Unknown
 
 _ROWS = Call("GET", "/list_replicas")
 
@@ -20,7 +22,8 @@ class Cluster:
     """The way to the brokers. One thread; Publisher and Subscriber hold one each.
 
     `brokers`: HOST:PORT (or a URL without path), the one to try first first; others are learned from whoever answers.
-    `timeout`: seconds for all tries of a call. `verify`: as in requests, for https. `clock` is monotonic seconds, `sleep`
+    `timeout`: seconds for all tries of a call; `absent`: seconds after which a call ends while nobody is there at all (no
+    broker listens at any address); None: `timeout`. `verify`: as in requests, for https. `clock` is monotonic seconds, `sleep`
     waits, `chance` gives 0 to 1.
     """
 
@@ -29,14 +32,19 @@ class Cluster:
         brokers: str | Sequence[str],
         *,
         timeout: float = limits.CLIENT_DEADLINE_SECONDS,
+        absent: float | None = None,
         token: str | None = None,
         verify: bool | str = True,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self.brokers = Brokers(brokers)
-        self.timeout = timeout
+        self.brokers = Brokers(checks.addresses(brokers))
+        self.timeout = checks.seconds("timeout", timeout)
+        self._absent = self.timeout if absent is None else absent
+        checks.text_or_none("token", token)
+        if not isinstance(verify, bool):
+            verify = os.fspath(verify)
         self.clock, self.sleep, self.chance = clock, sleep, chance
         self.current = ""  # who answered last
         scheme = "https" if self.brokers.configured[0].startswith("https://") else "http"
@@ -87,7 +95,8 @@ class Cluster:
         """
         if refresh:
             self.refresh()
-        tries = _Tries(call, self.clock() + (self.timeout if seconds is None else seconds), done)
+        begun = self.clock()
+        tries = _Tries(call, begun, begun + (self.timeout if seconds is None else seconds), done)
         while True:
             now = self.clock()
             address = self.brokers.choose(now, tries.short.keys())
@@ -97,7 +106,7 @@ class Cluster:
                 raise tries.gave_up()
             else:
                 longest = try_seconds * 2**tries.silent  # all may be slow, instead of one dead: then hurry makes it worse
-                answer = self._try(address, tries, min(longest, self._share(tries.end - now)))
+                answer = self._try(address, tries, min(longest, self._share(tries, tries.end - now)))
                 if answer is not None:
                     return answer
 
@@ -108,6 +117,8 @@ class Cluster:
         """
         try:
             answer = self.transport.send(address, _ROWS, limits.CLIENT_SIDE_SECONDS)
+            if strange := answer.why_strange():
+                raise Unreached(strange, perhaps=False)
             if verdict(answer.status, answer.code) is Verdict.ELSEWHERE:
                 raise Unreached(answer.error().detail, perhaps=False)
             if answer.status == 200:
@@ -139,9 +150,10 @@ class Cluster:
         """Close idle connections."""
         self.transport.close()
 
-    def _share(self, left: float) -> float:
-        """The seconds of those left that one try may use: with a second broker, half, so that it too gets a try."""
-        return max(left if len(self.brokers.addresses()) == 1 else left / 2, limits.BACKOFF_FIRST_SECONDS)
+    def _share(self, tries: _Tries, left: float) -> float:
+        """The seconds of those left that one try may use: half, while a broker is left that was not tried at all."""
+        others = len([a for a in self.brokers.addresses() if a not in tries.reasons])
+        return max(left if others <= 1 else left / 2, limits.BACKOFF_FIRST_SECONDS)
 
     def _try(self, address: str, tries: _Tries, seconds: float) -> Answer | None:
         try:
@@ -154,6 +166,12 @@ class Cluster:
 
     def _judge(self, answer: Answer, tries: _Tries) -> Answer | None:
         """Return an answer that settles the call, raise one that refuses it; None: try on."""
+        if strange := answer.why_strange():
+            if 300 <= answer.status < 400:  # whoever set that up means another address, not another time
+                raise Refused(f"{answer.broker}: {strange}", code="unreachable")
+            self.failed(answer.broker)
+            tries.reasons[answer.broker] = strange
+            return None
         meant = verdict(answer.status, answer.code)
         if meant is Verdict.ELSEWHERE:
             self.failed(answer.broker, answer.retry_after or 0.0)
@@ -183,7 +201,7 @@ class Cluster:
         if tries.short:
             raise [*tries.short.values()][-1].error()
         wait = self.brokers.wait(now)
-        if now + wait >= tries.end:
+        if now + wait >= tries.end or (not tries.somebody and now + wait >= tries.begun + self._absent):
             raise tries.gave_up()
         self.sleep(wait)
 
@@ -196,26 +214,29 @@ class Cluster:
 class _Tries:
     """What came of the tries of one call so far."""
 
-    def __init__(self, call: Call, end: float, done: str) -> None:
-        self.call, self.end, self.done = call, end, done
+    def __init__(self, call: Call, begun: float, end: float, done: str) -> None:
+        self.call, self.begun, self.end, self.done = call, begun, end, done
         self.reasons: dict[str, str] = {}
+        self.somebody = False  # is there, as far as anybody can tell from here
         self.short: dict[str, Answer] = {}
         self.perhaps = False
         self.silent = 0
 
     def unreached(self, address: str, error: Unreached) -> None:
         self.reasons[address] = error.reason
+        self.somebody |= error.perhaps
         self.perhaps |= error.perhaps
         self.silent += error.silent
 
     def answered(self, answer: Answer) -> None:
         self.reasons[answer.broker] = answer.error().detail
+        self.somebody = True
         self.perhaps |= perhaps_done(answer.status, answer.code)
 
     def gave_up(self) -> NewswireError:
         said = "; ".join(f"{address}: {reason}" for address, reason in self.reasons.items()) or "all are resting after failures"
         if self.perhaps and self.call.method != "GET":
-            return Unknown(
-                f"no broker answered in time ({said}): perhaps it was done; to repeat it, with the same key, is safe"
-            )
-        return NoBroker(f"no broker could serve this ({said}): check that one runs there and try again")
+            return Unknown(f"no broker answered in time ({said}): perhaps it was done; to repeat it is safe")
+        if self.somebody:
+            return NoBroker(f"no broker could serve this ({said}): try again")
+        return NoBroker(f"no broker is there ({said}): check that one runs there and try again")

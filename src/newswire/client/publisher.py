@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import re
 import time
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from newswire.client import checks
 from newswire.client.answers import BatchReceipt, Message, Receipt, Row
 from newswire.client.cluster import Cluster
 from newswire.client.transport import Answer, Call
@@ -26,8 +28,8 @@ class Publisher:
     """Publishes to whichever broker serves, the primary first. One thread.
 
     `copies`: the brokers that must hold a message on disk, unless a call says otherwise; None: as many as are in sync.
-    `timeout`: seconds for all tries of a call (twice that for each body of a batch). `new_key` makes the keys by which
-    brokers know a retry.
+    `timeout`: seconds for all tries of a call (twice that for each body of a batch); `absent`: as in Cluster. `new_key` makes
+    the keys by which brokers know a retry.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class Publisher:
         brokers: str | Sequence[str],
         *,
         timeout: float = limits.CLIENT_DEADLINE_SECONDS,
+        absent: float | None = None,
         copies: int | None = None,
         token: str | None = None,
         verify: bool | str = True,
@@ -43,8 +46,10 @@ class Publisher:
         chance: Callable[[], float] = random.random,
         new_key: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
-        self.cluster = Cluster(brokers, timeout=timeout, token=token, verify=verify, clock=clock, sleep=sleep, chance=chance)
-        self._copies = copies
+        self._copies = checks.whole_or_none("copies", copies)
+        self.cluster = Cluster(
+            brokers, timeout=timeout, absent=absent, token=token, verify=verify, clock=clock, sleep=sleep, chance=chance
+        )
         self._new_key = new_key
 
     def publish(
@@ -52,28 +57,36 @@ class Publisher:
         topic: str,
         data: str,
         *,
-        title: str = "",
-        priority: int = 0,
-        tags: Sequence[str] = (),
-        click: str = "",
+        title: str | None = None,
+        priority: int | None = None,
+        tags: Iterable[str] | None = None,
+        click: str | None = None,
         key: str | None = None,
-        expires: int = 0,
+        expires: int | None = None,
         copies: int | None = None,
     ) -> Receipt:
-        """Publish one message. Raises what the broker refused it with.
+        """Publish one message. Raises what the broker refused it with, and TypeError for what is not of the type named.
 
         FewerCopies: it is stored, on fewer brokers than asked (`extra` has `id` and `copies`). NotStored, NoBroker: it is
         not stored. Unknown: it may be; publish it again with the key in `extra["key"]`.
         """
-        topics.check_topic(topic)
-        key = key or self._new_key()
-        fields = {"topic": topic, "data": data, "title": title, "priority": priority, "tags": list(tags), "click": click}
-        body = _encode({**fields, "expires": expires, "key": key})
-        answer = self._post(
-            Call("POST", "/publish", self._ask(copies), body), self.cluster.timeout, limits.CLIENT_TRY_SECONDS, key=key
-        )
+        topics.check_topic(checks.text("topic", topic))
+        sent_key = checks.text_or_none("key", key) or self._new_key()
+        fields = {
+            "topic": topic,
+            "data": checks.text("data", data),
+            "title": checks.text_or_none("title", title),
+            "priority": checks.whole_or_none("priority", priority),
+            "tags": None if tags is None else checks.words("tags", tags),
+            "click": checks.text_or_none("click", click),
+            "expires": checks.whole_or_none("expires", expires),
+            "key": sent_key,
+        }
+        call = Call("POST", "/publish", self._ask(copies), _encode(fields))
+        answer = self._post(call, self.cluster.timeout, limits.CLIENT_TRY_SECONDS, key=sent_key)
         told: _Published = answer.read(_Published)
-        return Receipt(told.id, told.copies, told.message, answer.broker)
+        # with a key made here only a try of this very call can have been there before
+        return Receipt(told.id, told.copies, told.message, answer.broker, told.duplicate and bool(key))
 
     def publish_batch(
         self,
@@ -86,12 +99,20 @@ class Publisher:
 
         A mapping has the fields of `publish`. `progress` is told after each body how many are stored. An error has in
         `extra["published"]` how many were stored before the body that failed; lines it names count from the first message.
+        Raises TypeError for what is no message, or holds what JSON has no words for; bodies before it are stored by then.
         """
-        total = BatchReceipt(0, 0, "", "", "Published 0 messages")
-        for lines in batches(map(self._line, messages)):
-            total = _sum(total, self._publish_lines(lines, self._ask(copies), total.count))
+        if isinstance(messages, str | bytes | Mapping | Message) or not isinstance(messages, Iterable):
+            raise TypeError(f"`messages` must be a list of messages, not {type(messages).__name__}: put it into a list")
+        checks.called("progress", progress)
+        total = BatchReceipt(0, 0, "", "", "Published 0 messages", 0)
+        done = 0  # lines
+        for lines in batches(self._line(number, message) for number, message in enumerate(messages, 1)):
+            if not done:
+                self._find_broker()
+            total = _sum(total, self._publish_lines(lines, self._ask(copies), done))
+            done += len(lines)
             if progress is not None:
-                progress(total.count)
+                progress(done)
         return total
 
     def nodes(self) -> list[Row]:
@@ -113,13 +134,27 @@ class Publisher:
         self.close()
 
     def _ask(self, copies: int | None) -> dict[str, str | int]:
-        copies = self._copies if copies is None else copies
+        copies = self._copies if copies is None else checks.whole("copies", copies)
         return {} if copies is None else {"copies": copies}
 
-    def _line(self, message: Mapping[str, Any] | Message) -> bytes:
+    def _find_broker(self) -> None:
+        """Ask who is there, if nobody has answered yet: a broker that hangs costs a small question, not a whole body."""
+        if not self.cluster.current:
+            self.cluster.look()
+
+    def _line(self, number: int, message: Mapping[str, Any] | Message) -> bytes:
         if isinstance(message, Message):
             message = {name: getattr(message, name) for name in _FIELDS if hasattr(message, name)}
-        return _encode({**message, "key": message.get("key") or self._new_key()}) + b"\n"
+        if not isinstance(message, Mapping):
+            kind = type(message).__name__
+            raise TypeError(f'message {number} must be a mapping like {{"topic": "t", "data": "text"}}, not {kind}')
+        try:
+            return _encode({**message, "key": message.get("key") or self._new_key()}) + b"\n"
+        except (TypeError, BadRequest) as error:
+            error.args = (f"message {number}: {error}",)
+            if isinstance(error, BadRequest):
+                error.detail = str(error)
+            raise
 
     def _publish_lines(self, lines: list[bytes], ask: dict[str, str | int], before: int) -> BatchReceipt:
         call = Call("POST", "/publish", ask, b"".join(lines), "application/x-ndjson")
@@ -135,6 +170,8 @@ class Publisher:
             return self.cluster.request(call, seconds=seconds, try_seconds=try_seconds)
         except NewswireError as error:
             error.extra.update({k: v for k, v in extra.items() if k != "key" or isinstance(error, Unknown)})
+            if isinstance(error, Unknown) and "key" in extra:
+                error.detail += f" with the same key ({extra['key']})"
             raise
 
 
@@ -160,21 +197,44 @@ class _Published(msgspec.Struct):
     id: str
     copies: int = 1
     message: str = ""
+    duplicate: bool = False
 
 
 def _encode(fields: Mapping[str, Any]) -> bytes:
-    """The JSON of the fields that have a value; `data` may be empty. Raises BadRequest for what JSON has no words for."""
-    present = {name: value for name, value in fields.items() if value not in ("", 0, None, [], ()) or name == "data"}
+    """The JSON of the fields that are given; one that is empty counts as not given, but for `data`.
+
+    Raises TypeError for a value that is not what JSON has (msgspec would turn bytes into base64), BadRequest for half a
+    surrogate pair.
+    """
+    present = {name: value for name, value in fields.items() if not _is_empty(value) or name == "data"}
+    for name, value in present.items():
+        if not _is_plain(value):
+            checks.text(str(name), value)
     try:
         return msgspec.json.encode(present)
-    except (TypeError, UnicodeEncodeError) as error:
-        raise BadRequest(f"a field cannot be sent: {error}", code="bad-field") from None
+    except UnicodeEncodeError:
+        raise BadRequest("the text holds half of a character (a lone surrogate): decode what it came from as UTF-8") from None
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str | list | tuple) and not value) or (type(value) is int and value == 0)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether JSON has the very thing: text, numbers, truth, and lists of them; an object is for the broker to refuse."""
+    if isinstance(value, list | tuple):
+        return all(isinstance(one, str | int | bool | None) for one in value)
+    return value is None or isinstance(value, str | int | bool | dict) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _sum(total: BatchReceipt, told: BatchReceipt) -> BatchReceipt:
     count = total.count + told.count
-    copies = min(total.copies, told.copies) if total.count else told.copies
-    return BatchReceipt(count, copies, total.first or told.first, told.last, f"Published {count} messages")
+    copies = min(total.copies, told.copies) if total.copies else told.copies
+    duplicates = total.duplicates + told.duplicates
+    message = f"Published {count} message{'' if count == 1 else 's'}"
+    if duplicates:
+        message += f", {duplicates} {'was' if duplicates == 1 else 'were'} published before"
+    return BatchReceipt(count, copies, total.first or told.first, told.last or total.last, message, duplicates)
 
 
 def _renumbered(error: NewswireError, before: int) -> NewswireError:

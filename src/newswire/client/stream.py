@@ -8,17 +8,22 @@ again. `close()` and the `stop` event of other threads only end the connection u
 
 Between two reads at most a keepalive interval passes, so what is due is late by no more than that. Going home opens the
 stream at the primary before it leaves the other broker: what the old connection still held is sent again by the new one.
+
+A child process that goes on with a stream of its parent's connects for itself, from what was taken at the fork. One that
+only ends says nothing in its parent's name: no acknowledgement, and the parent's connection stays.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from types import TracebackType
 
-from newswire.client.answers import ConnectionState
+from newswire.client import checks
+from newswire.client.answers import ConnectionState, Gap, Message
 from newswire.client.cluster import Cluster
 from newswire.client.intake import Acks, Intake, Item, Moved, Opened, Unreadable
 from newswire.client.transport import Answer, Call, Incoming, Unreached, form
@@ -48,22 +53,44 @@ class Stream(Iterator[Item]):
         silence: float = limits.CLIENT_SILENCE_SECONDS,
         pause: Callable[[float], object] | None = None,
     ) -> None:
+        if ack not in (True, False, "manual"):
+            raise ValueError(f'`ack` must be True, False or "manual", not {ack!r}')
+        if stop is not None and not (hasattr(stop, "wait") and hasattr(stop, "set")):
+            raise TypeError(f"`stop` must be a threading.Event, not {type(stop).__name__}")
         self._cluster, self._brokers = cluster, cluster.brokers
         self._username = username
-        self._intake = Intake(_checked(last_event_id or ""), ack)
-        self._on_state = on_state
+        self._intake = Intake(_checked(checks.text_or_none("last_event_id", last_event_id) or ""), ack)
+        self._on_state = checks.called("on_state", on_state)
         self._silence = silence
-        self._closing = threading.Event()
-        self._pause = pause or self._closing.wait
-        self._lock = threading.Lock()  # guards _incoming against close() of another thread
+        self._given_pause = pause
+        self._stop = stop
         self._incoming: Incoming | None = None
         self._events: deque[Event] = deque()
         self._aim = ""  # where a leaving broker sent us
         self._thread: int | None = None
         self._heard = cluster.clock()
         self._patience = cluster.chance()  # of this stream, between two looks: drawn anew after each
-        if stop is not None:
-            threading.Thread(target=_watch, args=(stop, weakref.ref(self)), name="newswire-stop", daemon=True).start()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Make what belongs to one process: a lock that a thread may hold at a fork, a thread that does not survive it."""
+        self._process = os.getpid()
+        self._closing = threading.Event()
+        self._pause = self._given_pause or self._closing.wait
+        self._lock = threading.Lock()  # guards _incoming against close() of another thread
+        if self._stop is not None:
+            watch = threading.Thread(target=_watch, args=(self._stop, weakref.ref(self)), name="newswire-stop", daemon=True)
+            watch.start()
+
+    def _adopt(self) -> None:
+        """Go on in this process, with a connection of its own."""
+        if self._process == os.getpid():
+            return
+        closed = self._closing.is_set()
+        self._settle()
+        if closed:
+            self._closing.set()
+        self._drop()
 
     # -- the program's side
 
@@ -72,6 +99,7 @@ class Stream(Iterator[Item]):
 
     def __next__(self) -> Item:
         """Wait for the next item; StopIteration after `close` or `stop`. Raises BadRequest, Refused, NotRegistered: final."""
+        self._adopt()
         self._thread = threading.get_ident()
         self._intake.next()
         while not self._closing.is_set():
@@ -86,11 +114,18 @@ class Stream(Iterator[Item]):
 
     def taken(self, item: Item) -> None:
         """Say that the program is done with `item` and all before it (`ack="manual"`)."""
+        if not isinstance(item, Message | Gap):
+            raise TypeError(f"`item` must be what the stream gave, not {type(item).__name__}")
+        self._adopt()
         self._intake.taken(item)
         self._acknowledge()
 
     def close(self) -> None:
         """End the stream. In the thread that iterates, the last item counts as taken; in another, `__next__` ends at once."""
+        if self._process != os.getpid():
+            self._closing.set()
+            self._incoming = None
+            return
         self._end()
         if self._thread in (None, threading.get_ident()):
             self._intake.next()
@@ -100,7 +135,7 @@ class Stream(Iterator[Item]):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if kind is None:
+        if kind is None or self._process != os.getpid():
             self.close()
         else:
             self._end()
@@ -154,7 +189,7 @@ class Stream(Iterator[Item]):
             self._lost(error.reason, silent=error.silent)
             return
         if events is None:
-            self._lost("the broker ended the stream")
+            self._lost(self._incoming.reader.comment or "the broker ended the stream")
             return
         self._heard = self._cluster.clock()
         self._events.extend(events)
@@ -164,7 +199,7 @@ class Stream(Iterator[Item]):
         broker, self._aim = self._aim or self._brokers.choose(now), ""
         if broker is None:
             wait = self._brokers.wait(now)
-            self._tell("waiting", "", f"no broker can be reached, trying again in {wait:.1f} s")
+            self._tell("waiting", "", f"trying again in {wait:.1f} s")
             self._pause(wait)
             return
         try:
@@ -292,6 +327,8 @@ def _opened(opened: Incoming | Answer) -> Incoming:
     """The stream, unless the broker answered with something else: that is final, or counts as not reached."""
     if isinstance(opened, Incoming):
         return opened
+    if strange := opened.why_strange():
+        raise Unreached(strange, perhaps=False)
     if opened.status in _FINAL:
         raise opened.error()
     raise Unreached(opened.error().detail, perhaps=False)

@@ -6,8 +6,10 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from types import TracebackType
 
+from newswire.client import checks
 from newswire.client.answers import ConnectionState, Page, Row, Subscription
 from newswire.client.cluster import Cluster
 from newswire.client.intake import Acks, Item
@@ -16,11 +18,14 @@ from newswire.client.transport import Answer, Call, form
 from newswire.core import limits, topics
 from newswire.errors import BadRequest
 
+Since = str | datetime | timedelta | None
+
 
 class Subscriber:
     """One user's subscriptions and streams, at whichever broker serves, the primary first. One thread.
 
-    `timeout`: seconds for all tries of a call. `silence`: seconds without a byte after which a stream is dead.
+    `timeout`: seconds for all tries of a call; `absent`: as in Cluster. `silence`: seconds without a byte after
+    which a stream is dead.
     """
 
     def __init__(
@@ -29,6 +34,7 @@ class Subscriber:
         username: str,
         *,
         timeout: float = limits.CLIENT_DEADLINE_SECONDS,
+        absent: float | None = None,
         silence: float = limits.CLIENT_SILENCE_SECONDS,
         token: str | None = None,
         verify: bool | str = True,
@@ -36,25 +42,27 @@ class Subscriber:
         sleep: Callable[[float], None] | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self.username = topics.check_username(username)
+        self.username = topics.check_username(checks.text("username", username))
+        self._silence = checks.seconds("silence", silence)
         wait = sleep or time.sleep
-        self.cluster = Cluster(brokers, timeout=timeout, token=token, verify=verify, clock=clock, sleep=wait, chance=chance)
-        self._silence = silence
+        self.cluster = Cluster(
+            brokers, timeout=timeout, absent=absent, token=token, verify=verify, clock=clock, sleep=wait, chance=chance
+        )
         self._pause = sleep
         self._stream: Stream | None = None
 
-    def subscribe(self, topic: str, since: str | None = None) -> str:
-        """Subscribe to a topic or pattern, from now on, or from `since`: `earliest`, a duration, an RFC 3339 time.
+    def subscribe(self, topic: str, since: Since = None) -> str:
+        """Subscribe to a topic or pattern, from now on, or from `since`: `earliest`, a duration, a time.
 
-        Returns the broker's sentence. Subscribing again changes nothing.
+        Returns the broker's sentence. Subscribing again changes nothing. Raises TypeError for a datetime without a time zone.
         """
-        return self._post("/subscribe", {"topic": topics.check_pattern(topic), "from": since})
+        return self._post("/subscribe", {"topic": _pattern(topic), "from": checks.moment("since", since)})
 
     def unsubscribe(self, topic: str) -> str:
         """End the subscription to exactly `topic`. Returns the broker's sentence. Raises NotFound when there is none."""
         # a first try of unknown outcome may have done it: then the second finds nothing, which is what was wanted
         done = f"Successfully unsubscribed {self.username} from topic {topic}"
-        return self._post("/unsubscribe", {"topic": topics.check_pattern(topic)}, done=("no-subscription", done))
+        return self._post("/unsubscribe", {"topic": _pattern(topic)}, done=("no-subscription", done))
 
     def subscriptions(self) -> list[Subscription]:
         """What this user is subscribed to."""
@@ -63,14 +71,18 @@ class Subscriber:
 
     def ack(self, event_id: str, topic: str | None = None) -> str:
         """Move the cursors (of one subscription, or all) to an event id of a stream. Returns the broker's sentence."""
-        return self._post("/ack", {"id": event_id, "topic": topic})
+        return self._post("/ack", {"id": checks.text("event_id", event_id), "topic": checks.text_or_none("topic", topic)})
 
-    def messages(self, topic: str | None = None, since: str | None = None, limit: int = limits.PAGE_DEFAULT_MESSAGES) -> Page:
+    def messages(self, topic: str | None = None, since: Since = None, limit: int = limits.PAGE_DEFAULT_MESSAGES) -> Page:
         """Get a page of what this user is subscribed to, after `since` (an event id, `earliest`, a duration, a time).
 
         None: what is undelivered. Moves no cursor.
         """
-        asked: dict[str, str | int | None] = {"topic": topic, "since": since, "limit": limit}
+        asked: dict[str, str | int | None] = {
+            "topic": checks.text_or_none("topic", topic),
+            "since": checks.moment("since", since),
+            "limit": checks.whole("limit", limit),
+        }
         page: Page = self._get("/messages", asked).read(Page)
         return page
 
@@ -130,3 +142,7 @@ class Subscriber:
     def _get(self, path: str, params: dict[str, str | int | None]) -> Answer:
         given = {k: v for k, v in params.items() if v is not None}
         return self.cluster.request(Call("GET", path, {"username": self.username, **given}))
+
+
+def _pattern(topic: str) -> str:
+    return topics.check_pattern(checks.text("topic", topic))

@@ -4,6 +4,13 @@ A call ends in an `Answer` (any status) or in `Unreached`. What requests and url
 told apart in two ways only, since nothing else matters above: may the broker have got the request (`perhaps`), and did
 it keep silent (`silent`) instead of refusing.
 
+Processes. A connection that a child process inherits by `fork` is the parent's: two that write to one get each other's
+answers. Whoever holds one looks whether the process is another now (`is_foreign`), and opens its own; the inherited
+descriptor is closed here, which does nothing to the parent's, and never shut down, which would.
+
+Logging. urllib3 logs what it does. A handler that publishes log records through this library would publish those too, and
+those of that publish, and so on: what is logged within a call (in this thread) is dropped.
+
 Streams. `raw.read1` gives what has come, chunk by chunk, at once; `iter_lines` and a sized `iter_content` hold a message
 back until their buffer is full. The read timeout counts from byte to byte. To end a blocked read from another thread the
 connection's descriptor is duplicated when the stream opens: shutting the duplicate down ends the connection, and nothing
@@ -12,11 +19,16 @@ of requests is touched outside its thread.
 
 from __future__ import annotations
 
+import http.client
+import logging
 import os
 import socket
-from collections.abc import Mapping
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import msgspec
@@ -27,15 +39,18 @@ from requests.adapters import HTTPAdapter
 from newswire.core import limits, sse
 from newswire.errors import NewswireError, from_problem
 
-_REASONS = {
-    requests.exceptions.ConnectTimeout: "no connection in time",
-    requests.exceptions.ReadTimeout: "no answer in time",
-    requests.exceptions.SSLError: "no secure connection (is its certificate known here?)",
-}
+_LOGGERS: Final = (  # that a request may log to; `warnings` go to the last, where they are captured
+    "urllib3", "urllib3.connection", "urllib3.connectionpool", "urllib3.poolmanager", "urllib3.response", "urllib3.util.retry",
+    "requests", "py.warnings",
+)  # fmt: skip
+_NO_TLS: Final = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG")
+_PART_BYTES: Final = 64 * 1024
+_TLS_ALERT: Final = "\x15\x03"  # how a TLS server answers what is not TLS
+_within: Final[ContextVar[bool]] = ContextVar("newswire-call", default=False)
 
 
 class Unreached(Exception):
-    """No answer. `perhaps`: the broker may have got the request. `silent`: it kept silent until the timeout."""
+    """No answer of a broker. `perhaps`: one may have got the request. `silent`: it kept silent until the timeout."""
 
     def __init__(self, reason: str, *, perhaps: bool = True, silent: bool = False) -> None:
         super().__init__(reason)
@@ -64,6 +79,7 @@ class Answer:
     status: int
     body: bytes
     retry_after: float | None = None  # seconds
+    location: str = ""  # of a redirect
 
     def json(self) -> Any:
         """The body's JSON. Raises NewswireError when it is none: something that is no broker answered."""
@@ -87,6 +103,18 @@ class Answer:
     def error(self) -> NewswireError:
         """The error that a refusal tells."""
         return from_problem(self._problem(), self.status)
+
+    def why_strange(self) -> str:
+        """Why this can be no broker's answer, "" if it can: one answers JSON, and refuses with a code."""
+        if 300 <= self.status < 400:
+            return f"it redirects (HTTP {self.status}) to {self.location[:200] or 'another address'}: name that one"
+        if 400 <= self.status < 500 and self.status not in (413, 429) and not self.code:  # those two a proxy may say for one
+            if b"HTTPS port" in self.body:
+                return "it speaks TLS: write https:// before the address"
+            return f"what answers there is no newswire broker (it says HTTP {self.status})"
+        if 200 <= self.status < 300 and self.body.lstrip()[:1] not in (b"{", b"["):
+            return "what answers there is no newswire broker"
+        return ""
 
     def _problem(self) -> Mapping[str, Any]:
         try:
@@ -112,6 +140,12 @@ class Incoming:
         self.reader = sse.Reader(last_event_id)
         self._response = response
         self._socket = socket.socket(fileno=os.dup(response.raw.fileno()))
+        self._process = os.getpid()
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether another process opened it, of which this one is a fork."""
+        return self._process != os.getpid()
 
     def read(self) -> list[sse.Event] | None:
         """Wait for bytes; the events that they complete, often none; None at the end. Raises Unreached."""
@@ -124,7 +158,9 @@ class Incoming:
         return self.reader.feed(received) if received else None
 
     def interrupt(self) -> None:
-        """End the connection: a blocked `read` returns or raises at once."""
+        """End the connection: a blocked `read` returns or raises at once. Another process's is left alone."""
+        if self.is_foreign:
+            return
         try:
             self._socket.shutdown(socket.SHUT_RDWR)
         except OSError:  # it has ended already
@@ -146,14 +182,29 @@ class Transport:
 
     def __init__(self, *, token: str | None = None, verify: bool | str = True, scheme: str = "http") -> None:
         self._scheme = scheme
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.verify = verify
-        self._session.headers.update({"Accept": "application/json", "User-Agent": "newswire"})
-        if token:
-            self._session.headers["Authorization"] = f"Bearer {token}"
+        self._token, self._verify = token, verify
+        self._foreign: list[requests.Session] = []  # kept: their ends would wait for locks that a thread held at the fork
+        self._session = self._new_session()
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(_outside)  # once: adding it again does nothing
+
+    def _new_session(self) -> requests.Session:
+        self._process = os.getpid()
+        session = requests.Session()
+        session.trust_env = False
+        session.verify = self._verify
+        session.headers.update({"Accept": "application/json", "User-Agent": "newswire"})
+        if self._token:
+            session.headers["Authorization"] = f"Bearer {self._token}"
         for prefix in ("http://", "https://"):
-            self._session.mount(prefix, HTTPAdapter(pool_connections=limits.CLIENT_BROKERS_COUNT, max_retries=0))
+            session.mount(prefix, HTTPAdapter(pool_connections=limits.CLIENT_BROKERS_COUNT, max_retries=0))
+        return session
+
+    def _own_session(self) -> requests.Session:
+        if self._process != os.getpid():
+            self._foreign.append(self._session)
+            self._session = self._new_session()
+        return self._session
 
     def url(self, address: str, path: str, params: Mapping[str, str | int] | None = None) -> str:
         """The URL of `path` at a broker."""
@@ -162,44 +213,71 @@ class Transport:
 
     def send(self, address: str, call: Call, seconds: float) -> Answer:
         """Send one request, once. Raises Unreached."""
-        response = self._request(address, call, seconds, stream=False)
-        return self._answer(address, response)
+        with _quiet_log():
+            return self._answer(address, self._request(address, call, seconds))
 
     def open(self, address: str, call: Call, silence: float, last_event_id: str = "") -> Incoming | Answer:
         """Open a stream, on which a read may last `silence` seconds; an Answer if it is refused. Raises Unreached."""
-        response = self._request(address, call, silence, stream=True)
-        if response.status_code != 200 or not response.headers.get("Content-Type", "").startswith("text/event-stream"):
-            with response:
+        with _quiet_log():
+            response = self._request(address, call, silence)
+            if response.status_code != 200 or not response.headers.get("Content-Type", "").startswith("text/event-stream"):
                 return self._answer(address, response)
-        return Incoming(address, response, last_event_id)
+            return Incoming(address, response, last_event_id)
 
     def close(self) -> None:
         """Close idle connections."""
-        self._session.close()
+        if self._process == os.getpid():
+            self._session.close()
 
-    def _request(self, address: str, call: Call, seconds: float, *, stream: bool) -> requests.Response:
+    def _request(self, address: str, call: Call, seconds: float) -> requests.Response:
         headers = dict(call.headers)
         if call.body is not None:
             headers["Content-Type"] = call.type
         try:
-            return self._session.request(
+            return self._own_session().request(
                 call.method,
                 self.url(address, call.path, call.params),
                 data=call.body,
                 headers=headers,
                 timeout=(min(limits.CLIENT_CONNECT_SECONDS, seconds), seconds),
                 allow_redirects=False,  # a followed redirect turns a POST into a GET
-                stream=stream,
+                stream=True,
             )
-        except requests.RequestException as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, UnicodeError) as error:
             raise _unreached(error) from None
 
     def _answer(self, address: str, response: requests.Response) -> Answer:
+        body = bytearray()
         try:
-            body = response.content
+            with response:
+                for part in response.iter_content(_PART_BYTES):
+                    body += part
+                    if len(body) > limits.CLIENT_ANSWER_BYTES:
+                        raise Unreached("it sends more than any newswire broker does", perhaps=False)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise Unreached(f"the answer broke off ({type(error).__name__})") from None
-        return Answer(address, response.status_code, body, _seconds(response.headers.get("Retry-After", "")))
+        headers = response.headers
+        retry_after = _seconds(headers.get("Retry-After", ""))
+        return Answer(address, response.status_code, bytes(body), retry_after, headers.get("Location", ""))
+
+
+class _Outside(logging.Filter):
+    """Lets pass what is not logged by a call of this library."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not _within.get()
+
+
+_outside: Final = _Outside()
+
+
+@contextmanager
+def _quiet_log() -> Iterator[None]:
+    token = _within.set(True)
+    try:
+        yield
+    finally:
+        _within.reset(token)
 
 
 def _seconds(retry_after: str) -> float | None:
@@ -207,11 +285,63 @@ def _seconds(retry_after: str) -> float | None:
     return float(retry_after) if retry_after.isascii() and retry_after.isdigit() and len(retry_after) < 6 else None
 
 
-def _unreached(error: requests.RequestException) -> Unreached:
-    cause = getattr(error.args[0], "reason", None) if error.args else None
-    if isinstance(cause, urllib3.exceptions.NewConnectionError):
+def _unreached(error: Exception) -> Unreached:
+    """Tell people why nobody was reached, from the innermost cause, which knows it."""
+    causes = list(_causes(error))
+    for kind, judge in _JUDGES:
+        for cause in causes:
+            if isinstance(cause, kind):
+                return judge(cause)
+    return Unreached("the connection broke before an answer came")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """`error` and what led to it, outermost first: urllib3 and requests hand causes on in three ways."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        inner = [part for part in (*error.args, getattr(error, "reason", None)) if isinstance(part, BaseException)]
+        error = inner[0] if inner else error.__cause__ or error.__context__
+
+
+def _no_tls(error: BaseException) -> Unreached:
+    if any(word in str(error).upper().replace(" ", "_") for word in _NO_TLS):
+        return Unreached("it speaks plain HTTP: write http:// in place of https://", perhaps=False)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Unreached(f"its certificate is not trusted here ({error.verify_message})", perhaps=False)
+    return Unreached(f"no secure connection ({getattr(error, 'reason', None) or type(error).__name__})")
+
+
+def _no_http(error: BaseException) -> Unreached:
+    line = str(error.args[0] if error.args else error)
+    if line.strip("'\"").startswith((_TLS_ALERT, repr(_TLS_ALERT)[1:-1])):
+        return Unreached("it speaks TLS: write https:// before the address", perhaps=False)
+    return Unreached("what answers there does not speak HTTP: is that the port of a newswire broker?", perhaps=False)
+
+
+def _no_connection(error: BaseException) -> Unreached:
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, ConnectionRefusedError):
         return Unreached("no connection (nobody listens there)", perhaps=False)
-    broke = f"the connection broke ({type(error).__name__})"
-    reason = next((text for kind, text in _REASONS.items() if isinstance(error, kind)), broke)
-    connecting = isinstance(error, (requests.exceptions.ConnectTimeout, requests.exceptions.InvalidURL))
-    return Unreached(reason, perhaps=not connecting, silent=isinstance(error, requests.exceptions.Timeout))
+    return Unreached(f"no connection ({getattr(cause, 'strerror', None) or 'this network does not reach it'})", perhaps=False)
+
+
+# the first kind that is among the causes decides
+_Kinds = type[BaseException] | tuple[type[BaseException], ...]
+_JUDGES: Final[tuple[tuple[_Kinds, Callable[[BaseException], Unreached]], ...]] = (
+    (
+        urllib3.exceptions.NameResolutionError,
+        lambda _: Unreached("this name is not known here: check its spelling, or give the address", perhaps=False),
+    ),
+    (urllib3.exceptions.NewConnectionError, _no_connection),
+    (requests.exceptions.ConnectTimeout, lambda _: Unreached("no connection in time", perhaps=False, silent=True)),
+    (requests.exceptions.ReadTimeout, lambda _: Unreached("no answer in time", silent=True)),
+    (ssl.SSLError, _no_tls),
+    (http.client.RemoteDisconnected, lambda _: Unreached("it closed the connection without an answer")),
+    (http.client.BadStatusLine, _no_http),
+    (
+        (requests.exceptions.InvalidURL, urllib3.exceptions.LocationParseError, UnicodeError),
+        lambda _: Unreached("this is no address", perhaps=False),
+    ),
+)

@@ -152,13 +152,16 @@ CLIENT_LOOK_AWAY_SECONDS: Final = 5.0  # up to twice as long between looks wheth
 CLIENT_LOOK_HOME_SECONDS: Final = 60.0  # and between looks for new brokers when all is well
 CLIENT_STRANGER_SECONDS: Final = 60.0  # back-off of a broker that is only known from others and never answered here
 CLIENT_HUNG_SECONDS: Final = 2.0  # rest of a broker that let a request time out: by then its peers know that it is down
+CLIENT_ANSWER_BYTES: Final = 64 * 1024 * 1024  # of one answer: more than the longest page with all escaped, no download
 CLIENT_BROKERS_COUNT: Final = 64  # addresses kept: more than any cluster has
 
 # -- command line -----------------------------------------------------------------------------------------------
 CLIENT_THREADS_MOST: Final = 1_024  # of --threads: each costs a stack, and beyond it they only wait for the interpreter lock
 HEARTBEAT_LEAST_SECONDS: Final = 0.1  # of --heartbeat: below it heartbeats are the load
 HEARTBEAT_MOST_SECONDS: Final = 3_600.0  # of --heartbeat: above it a dead broker is not noticed in an hour
-CLI_CALL_SECONDS: Final = 6.0  # all tries of a command: one broker silent, the other answers; then a person wants to know
+CLI_CALL_SECONDS: Final = 15.0  # all tries of a command: one broker hangs, the other waits RECEIPT_SECONDS for it and answers
+CLI_TIMEOUT_MOST_SECONDS: Final = 86_400.0  # of --timeout: a day
+CLI_ABSENT_SECONDS: Final = 2.0  # a command whose brokers all refuse connections: as long as one takes to start again
 VIEWING_END_SECONDS: Final = 5.0  # how long a menu waits for the thread of a stream that it ended
 START_SECONDS: Final = 30.0  # how long a menu waits for a broker that it started
 MENU_CHANGE_SECONDS: Final = RECEIPT_SECONDS + 2.0  # and for the answer about a replica, which waits for a receipt

@@ -20,6 +20,7 @@ _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 _RETRY_DIGITS: Final = 12  # more would be thirty years; a longer number from a stranger must not fail
 _encode: Final = msgspec.json.Encoder().encode
 
+KEEPALIVE: Final = "keepalive"  # the comment that says only that the stream lives
 GREETING: Final = "Listening to new message for subscribed topics"  # PAPER, stream window
 
 
@@ -105,11 +106,15 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class Reader:
-    """Parses a stream of bytes into events. `retry` is the last reconnection time read, in milliseconds, or None."""
+    """Parses a stream of bytes into events. `retry` is the last reconnection time read, in milliseconds, or None.
+
+    `comment` is the last comment, if no event and no keepalive came after it: a stream that ends says why in one.
+    """
 
     def __init__(self, last_event_id: str = "") -> None:
         self.last_event_id = last_event_id
         self.retry: int | None = None
+        self.comment = ""
         self._rest = bytearray()
         self._skip_newline = False
         self._data: list[str] = []
@@ -146,7 +151,9 @@ class Reader:
             return self._dispatch()
         field, _, value = line.partition(":")
         value = value.removeprefix(" ")
-        if field == "data":
+        if not field:
+            self.comment = "" if value == KEEPALIVE else value
+        elif field == "data":
             self._data.append(value)
         elif field == "event":
             self._name = value
@@ -162,4 +169,5 @@ class Reader:
         self._data, self._name = [], ""
         if not data:
             return None
+        self.comment = ""
         return Event("\n".join(data), self.last_event_id, name or "message")

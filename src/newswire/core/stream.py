@@ -27,7 +27,7 @@ from newswire.core import limits, sse
 from newswire.core.event_id import EventId
 from newswire.core.reading import Entry, Gap, Page, Position, Wanted
 
-KEEPALIVE: Final = sse.comment("keepalive")
+KEEPALIVE: Final = sse.comment(sse.KEEPALIVE)
 
 
 class StreamOrder(msgspec.Struct, frozen=True):
