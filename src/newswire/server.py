@@ -62,7 +62,7 @@ class Server:
         engine = EmbeddedEngine(settings, progress=self._progress, on_fatal=_die, on_exit=self._left)
         self.engine, self.restored = engine, engine.restored
         self._parts.append(engine)
-        hub = Hub(engine, settings)
+        hub = Hub(engine, settings, on_fatal=_die)
         app = create_app(
             engine,
             settings,
@@ -77,6 +77,7 @@ class Server:
             threads=settings.threads,
             connections=settings.connections,
             trusted_proxies=settings.trusted_proxies,
+            on_fatal=_die,
         )
         self._parts += [hub, listener]
         self.address = settings.advertise or _address(listener.host, listener.port)

@@ -221,8 +221,10 @@ def _run_menu(address: str) -> None:
     from newswire.cli import menus, shell
 
     def serve() -> None:
-        shell.run(menus.BROKER, (address,))
-        os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            shell.run(menus.BROKER, (address,))
+        finally:  # also if it failed: a broker whose terminal is dead would run on unseen
+            os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=serve, name="menu", daemon=True).start()
 

@@ -69,6 +69,8 @@ class _Viewer(threading.Thread):
                     self._last = time.monotonic()
         except NewswireError as error:
             self.error = error
+        except Exception as error:  # the menu would go on as if the stream had ended
+            self.error = NewswireError(f"the stream failed here: {type(error).__name__}: {error}")
         finally:
             self._said.set()
 

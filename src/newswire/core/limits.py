@@ -106,6 +106,7 @@ IDLE_SECONDS: Final = 120.0  # a kept-alive connection without a request
 CLIENT_THREADS: Final = 64
 CONTROL_THREADS: Final = 8
 LINGER_SECONDS: Final = 2.0  # input is dropped this long after an error: a close with unread input resets, and eats the answer
+FAILED_TURNS_COUNT: Final = 10  # of a loop, in a row: one that only fails serves nobody, and the process ends
 DEADLINE_CHECK_SECONDS: Final = 1.0  # how often deadlines are looked at, and so how late a client may be cut off
 ACCEPT_BACKLOG_COUNT: Final = 1_024  # connections that wait in the kernel to be accepted
 RECEIVE_BYTES: Final = 64 * 1024  # of one read: waitress's 8 KiB cost a batch 1,000 turns of the loop

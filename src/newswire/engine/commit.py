@@ -47,6 +47,7 @@ from newswire.core.pieces import Pieces
 from newswire.core.state import State
 from newswire.engine.lock import StateLock
 from newswire.errors import StorageFull
+from newswire.threads import OnFatal, supervise
 
 log = logging.getLogger("newswire.commit")
 
@@ -263,12 +264,13 @@ class Rounds:
 class CommitThread:
     """Feeds the rounds from an inbox. `put`: any thread. `stop` and `start`: the owner."""
 
-    def __init__(self, rounds: Rounds, free_bytes: Callable[[], int], on_fatal: Callable[[BaseException], None]) -> None:
+    def __init__(self, rounds: Rounds, free_bytes: Callable[[], int], on_fatal: OnFatal) -> None:
         self.rounds = rounds
         self._inbox: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-        self._free_bytes, self._on_fatal = free_bytes, on_fatal
+        self._free_bytes = free_bytes
         self._disk_due = 0.0
-        self._thread = threading.Thread(target=self._main, name="commit", daemon=True)
+        self._stopping = False
+        self._thread = supervise(self._main, "commit", on_fatal, may_end=lambda: self._stopping)
 
     def start(self) -> None:
         """Run rounds from now on."""
@@ -283,17 +285,14 @@ class CommitThread:
 
     def stop(self, timeout: float) -> None:
         """End after what waits now."""
+        self._stopping = True
         self._inbox.put(None)
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout)
 
     def _main(self) -> None:
-        try:
-            while self._turn():
-                pass
-        except BaseException as error:
-            log.critical("the commit thread failed: %s", error, exc_info=True)
-            self._on_fatal(error)
+        while self._turn():
+            pass
 
     def _turn(self) -> bool:
         events, go_on = self._gather()

@@ -204,7 +204,7 @@ class EmbeddedEngine:
             case Send():
                 self._links[action.address].send(action)
             case Connect(address):
-                self._links[address] = Link(address, self._fetch, self._passport, self._commit_put)
+                self._links[address] = Link(address, self._fetch, self._passport, self._commit_put, self._on_fatal)
             case Disconnect(address):
                 self._links.pop(address).close()
             case Exit(why) if not self._left:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import queue
-import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from http.client import HTTPException
@@ -22,6 +22,7 @@ from newswire.engine import exchange
 from newswire.engine.passport import Passport
 from newswire.engine.wire import Reply, Wire
 from newswire.errors import LinkRefused
+from newswire.threads import OnFatal, supervise
 
 log = logging.getLogger("newswire.links")
 
@@ -31,12 +32,18 @@ Fetch = Callable[[Sequence[int]], Sequence[bytes]]  # records by offset
 class Link:
     """The thread of one peer. `send`, `close`: the commit thread; it never waits for the link."""
 
-    def __init__(self, address: str, fetch: Fetch, passport: Passport, tell: Callable[[Event], object]) -> None:
+    def __init__(
+        self, address: str, fetch: Fetch, passport: Passport, tell: Callable[[Event], object], on_fatal: OnFatal
+    ) -> None:
+        """`tell` brings events to the core. `on_fatal` must end the process: the thread died."""
         self.address = address
         self._fetch, self._passport, self._tell = fetch, passport, tell
         self._sends: queue.SimpleQueue[Send | None] = queue.SimpleQueue()
         self._state = ""
-        self._thread = threading.Thread(target=self._main, name=f"link-{address}", daemon=True)
+        self._number = 0  # of the push that is carried, or was last
+        self._closing = False
+        self.restarts = 0  # after a fault that nobody foresaw
+        self._thread = supervise(self._main, f"link-{address}", on_fatal, may_end=lambda: self._closing)
         self._thread.start()
 
     def send(self, push: Send) -> None:
@@ -45,6 +52,7 @@ class Link:
 
     def close(self) -> None:
         """End after the push in flight."""
+        self._closing = True
         self._sends.put(None)
 
     def join(self, timeout: float) -> None:
@@ -52,8 +60,21 @@ class Link:
         self._thread.join(timeout)
 
     def _main(self) -> None:
+        """Serve; after a fault, which a peer may have brought about, again: it must not end the broker, nor the link unseen."""
+        while True:
+            try:
+                self._serve()
+                return
+            except Exception:
+                self.restarts += 1
+                log.exception("the link to %s failed and begins again (%d times so far)", self.address, self.restarts)
+                self._tell(Failed(self.address, self._number, detail="the link failed here, the log says how"))
+                time.sleep(limits.PUSH_AGAIN_SECONDS)
+
+    def _serve(self) -> None:
         with closing(Wire(self.address, limits.PUSH_TIMEOUT_SECONDS)) as wire:
             while (push := self._next(wire)) is not None:
+                self._number = push.header.number
                 event = self._carry(wire, push)
                 self._say(event)
                 self._tell(event)

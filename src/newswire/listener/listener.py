@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
@@ -13,6 +12,7 @@ from newswire.listener.loop import Loop
 from newswire.listener.phases import Deadlines
 from newswire.listener.pools import Pool
 from newswire.listener.proxies import Proxies
+from newswire.threads import OnFatal, supervise
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -33,8 +33,12 @@ class Listener:
         deadlines: Deadlines | None = None,
         clock: Callable[[], float] = time.monotonic,
         trusted_proxies: Sequence[str] = (),
+        on_fatal: OnFatal = lambda error: None,
     ) -> None:
-        """Bind and listen (port 0: any free one); requests wait in the kernel until `start`. Raises Unavailable."""
+        """Bind and listen (port 0: any free one); requests wait in the kernel until `start`. Raises Unavailable.
+
+        `on_fatal` must end the process: a thread died.
+        """
         sock = bind(host, port)
         self._threads = {"clients": threads, "control": control_threads}
         self._server = Loop(
@@ -44,8 +48,9 @@ class Listener:
             deadlines=deadlines or Deadlines(),
             clock=clock,
             proxies=Proxies(trusted_proxies),
+            on_fatal=on_fatal,
         )
-        self._loop = threading.Thread(target=self._server.run, name="listener", daemon=True)
+        self._loop = supervise(self._server.run, "listener", on_fatal, may_end=lambda: self._server.stop_at is not None)
         self.host: str = host
         self.port: int = sock.getsockname()[1]
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from waitress import wasyncore
 from waitress.server import TcpWSGIServer
 
+from newswire.core import limits
 from newswire.listener.bind import adjustments
 from newswire.listener.connection import Channel, EscapingLog
 from newswire.listener.head import CONTROL_PATHS, route
@@ -22,6 +23,7 @@ from newswire.listener.phases import EVICTED, Deadlines, Phase
 from newswire.listener.pools import Pool
 from newswire.listener.proxies import Proxies
 from newswire.listener.request import HttpRequest
+from newswire.threads import OnFatal, Stumbles
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -46,8 +48,9 @@ class Loop(TcpWSGIServer):
         deadlines: Deadlines,
         clock: Callable[[], float],
         proxies: Proxies,
+        on_fatal: OnFatal,
     ) -> None:
-        self.clients, self.control = Pool("clients"), Pool("control")
+        self.clients, self.control = Pool("clients", on_fatal), Pool("control", on_fatal)
         self.connections, self.deadlines, self.clock, self.proxies = connections, deadlines, clock, proxies
         self.handed_over = self.evicted = self.timed_out = 0
         self.selector = selectors.DefaultSelector()  # epoll where there is one
@@ -59,6 +62,7 @@ class Loop(TcpWSGIServer):
         self.loop_ident = 0
         self.next_check = clock()
         self.full = False  # not accepting until something closes or time has passed
+        self.stumbles = Stumbles(limits.FAILED_TURNS_COUNT)
         self.stop_at: float | None = None  # time.monotonic(): stopping, and when at the latest
         sockinfo = (sock.family, sock.type, sock.proto, sock.getsockname())
         super().__init__(app, {}, _sock=sock, dispatcher=self.clients, adj=adjustments(), sockinfo=sockinfo, bind_socket=False)
@@ -99,8 +103,10 @@ class Loop(TcpWSGIServer):
         while not self._finished():
             try:
                 self._turn()
-            except Exception:  # a bug must not make the broker deaf, nor fill its log
+                self.stumbles.went_well()
+            except Exception as error:  # a bug must not make the broker deaf, nor fill its log
                 _log.exception("the listener stumbled")
+                self.stumbles.failed(error)
                 time.sleep(0.1)
         for channel in list(self.channels.values()):
             channel.handle_close()

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
 from waitress.task import ThreadedTaskDispatcher
 
+from newswire.threads import OnFatal, supervise
+
 
 class Pool(ThreadedTaskDispatcher):
     """Threads for one kind of request."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, on_fatal: OnFatal) -> None:
         super().__init__()
-        self.name = name
+        self.name, self._on_fatal = name, on_fatal
 
     def start_new_thread(self, target: Callable[[int], object], thread_no: int) -> None:
         """Start a worker; daemon, as a stuck application must not keep the process."""
-        threading.Thread(target=target, args=(thread_no,), name=f"{self.name}-{thread_no}", daemon=True).start()
+        supervise(lambda: target(thread_no), f"{self.name}-{thread_no}", self._on_fatal, may_end=lambda: True).start()
 
     def add_task(self, task: Any) -> None:
         """Queue a channel (any thread); waitress's own logs a warning whenever one has to wait."""

@@ -38,6 +38,7 @@ from newswire.engine.seam import Engine, Row, Woken
 from newswire.streams.acks import Acks, confirmed
 from newswire.streams.fanout import Fanout, Index
 from newswire.streams.inbox import Inbox
+from newswire.threads import OnFatal, Stumbles, supervise
 
 log: Final = logging.getLogger("newswire.streams")
 
@@ -76,14 +77,23 @@ class _Connection:
 class Hub:
     """Serves all streams of a broker from one thread; `start` it, hand it sockets, tell it what grew, `stop` it."""
 
-    def __init__(self, engine: Engine, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        settings: Settings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        on_fatal: OnFatal = lambda error: None,
+    ) -> None:
+        """`on_fatal` must end the process: the thread died."""
         self._engine = engine
         self._settings = settings
         self._clock = clock
         self._inbox = Inbox(clock)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._inbox.ear, _READ)
-        self._thread = threading.Thread(target=self._run, name="hub", daemon=True)
+        self._thread = supervise(self._run, "hub", on_fatal, may_end=lambda: self._stop_at is not None)
+        self._stumbles = Stumbles(limits.FAILED_TURNS_COUNT)
         self._stop_at: float | None = None
         self._stopping = False
         self._serves = True
@@ -145,10 +155,19 @@ class Hub:
         while not self._finished():
             try:
                 self._turn()
-            except Exception:  # a fault here must not silence every stream
+                self._stumbles.went_well()
+            except Exception as error:  # a fault here must not silence every stream
                 log.exception("the hub's turn failed; going on")
+                self._stumbles.failed(error)
+                self._look_everywhere()
                 time.sleep(limits.REST_SECONDS)
         self._leave()
+
+    def _look_everywhere(self) -> None:
+        """Read on for every stream: what the inbox held when a turn failed, nobody tells again."""
+        for conn in [conn for conns in self._of_user.values() for conn in conns]:
+            conn.stream.behind = True
+            self._guarded(conn, self._reopen)
 
     def _turn(self) -> None:
         ready = self._selector.select(self._patience())
@@ -218,10 +237,17 @@ class Hub:
                 conn.stream.behind = True
                 self._queue_reading(conn, self._live)
         for order in orders:
-            self._adopt(*order)
+            self._take(*order)
         if self._stop_at is not None and not self._stopping:
             self._stopping = True
             self._end_all(lambda: b"")
+
+    def _take(self, order: StreamOrder, sock: socket.socket, chunked: bool) -> None:
+        try:
+            self._adopt(order, sock, chunked)
+        except Exception:
+            log.exception("a stream of %s could not begin", order.user)
+            sock.close()
 
     def _adopt(self, order: StreamOrder, sock: socket.socket, chunked: bool) -> None:
         now = self._clock()
