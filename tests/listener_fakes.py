@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from newswire.listener import Threads
+
 PATIENCE_SECONDS = 20.0  # how long a test waits for what must come; nothing is asserted about how long it took
 
 
@@ -22,6 +24,11 @@ def eventually(condition: Callable[[], Any], what: str = "the condition") -> Non
         if time.monotonic() > end:
             raise AssertionError(f"{what} never came")
         never.wait(0.002)
+
+
+def threads_of(clients: int = 4, control: int = 2) -> Threads:
+    """So many threads for each kind of clients' requests, and for each of peers' and probes'."""
+    return Threads(control, control, publish=clients, change=clients, large=clients, read=clients, open=clients)
 
 
 def descriptors() -> int:
@@ -63,8 +70,9 @@ class Reply:
 class Client:
     """One connection."""
 
-    def __init__(self, port: int, receive_bytes: int | None = None) -> None:
+    def __init__(self, port: int, receive_bytes: int | None = None, source: str = "127.0.0.1") -> None:
         self.sock = socket.socket()
+        self.sock.bind((source, 0))
         if receive_bytes is not None:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self.sock.settimeout(PATIENCE_SECONDS)

@@ -14,9 +14,10 @@ from flask import Flask, Response, request
 
 from newswire.core import limits
 from newswire.errors import Unavailable
-from newswire.listener import HAND_OVER, POSSIBLE, Listener
-from newswire.listener.head import CONTROL_PATHS
-from tests.listener_fakes import PATIENCE_SECONDS, App, Client, descriptors, eventually
+from newswire.listener import HAND_OVER, POSSIBLE, Listener, Threads
+from newswire.listener.head import PEER_PATHS, PROBE_PATHS
+from newswire.listener.kinds import Kind
+from tests.listener_fakes import PATIENCE_SECONDS, App, Client, descriptors, eventually, threads_of
 
 Serve = Callable[..., Listener]
 
@@ -31,7 +32,8 @@ def serve(app: App) -> Iterator[Serve]:
     running: list[Listener] = []
 
     def start(application: Any = app, **options: Any) -> Listener:
-        listener = Listener(application, host="127.0.0.1", port=0, **{"threads": 4, "control_threads": 2, **options})
+        threads = threads_of(options.pop("threads", 4), options.pop("control_threads", 2))
+        listener = Listener(application, host="127.0.0.1", port=0, threads=threads, **options)
         listener.start()
         running.append(listener)
         return listener
@@ -197,7 +199,7 @@ def test_a_port_is_free_again_after_a_stop(serve: Serve, app: App) -> None:
 
 
 def test_requests_wait_from_the_bind_to_the_start(app: App) -> None:
-    listener = Listener(app, host="127.0.0.1", port=0, threads=1, control_threads=1)
+    listener = Listener(app, host="127.0.0.1", port=0, threads=threads_of(1, 1))
     with Client(listener.port) as client:
         client.get("/")
         assert app.seen == []
@@ -209,7 +211,7 @@ def test_requests_wait_from_the_bind_to_the_start(app: App) -> None:
 # -- two pools ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", [*sorted(CONTROL_PATHS), "//replicate"])
+@pytest.mark.parametrize("path", [*sorted(PEER_PATHS | PROBE_PATHS), "//replicate", "/livez/"])
 def test_peers_and_probes_are_answered_while_all_client_threads_are_blocked(serve: Serve, app: App, path: str) -> None:
     app.routes["/publish"] = app.block
     listener = serve(threads=2)
@@ -349,7 +351,7 @@ def test_clients_that_vanish_around_the_hand_over_leak_nothing(serve: Serve, ado
     with Client(listener.port) as last:  # accepted after all others
         last.get("/").reply()
     eventually(lambda: listener.connections == 0, "the end of all connections")
-    eventually(lambda: listener._server.clients.active_count == 0, "idle threads")
+    eventually(lambda: listener._server.pools[Kind.OPEN].active_count == 0, "idle threads")
     assert listener.handed_over == len(adopted.streams) > 0
     assert len(listener._server.interest) == 2  # the listening socket and the trigger
     assert all(not line for line in listener._server.lines.values())
@@ -390,7 +392,7 @@ def test_a_stop_lets_a_running_request_end(serve: Serve, app: App) -> None:
     running.get("/block")
     app.blocked(1)
     waiting.get("/block")
-    eventually(lambda: listener.connections == 4 and listener._server.clients.queue, "the second request")
+    eventually(lambda: listener.connections == 4 and listener._server.pools[Kind.OPEN].queue, "the second request")
     stopping = stop_in_thread(listener, 3600.0)
     assert idle.closed()
     assert half.closed()
@@ -415,7 +417,7 @@ def test_a_stop_does_not_wait_longer_than_told(serve: Serve, app: App) -> None:
         listener.stop(0.0)
         assert client.closed()
     app.go.set()  # the worker that is left may still wake the loop: the descriptor of the trigger must still be the trigger's
-    eventually(lambda: not listener._server.clients.threads, "the end of the worker")
+    eventually(lambda: not listener._server.pools[Kind.OPEN].threads, "the end of the worker")
     assert listener._server.trigger._fds  # type: ignore[attr-defined]
     listener.stop(0.0)  # again: nothing is left to wait for
     assert not listener._server.trigger._fds  # type: ignore[attr-defined]
@@ -426,7 +428,7 @@ def test_a_stop_leaves_no_thread_and_no_descriptor(app: App) -> None:
     listener = Listener(app, host="127.0.0.1", port=0)
     listener.start()
     mine = set(threading.enumerate()) - before
-    assert len(mine) == 1 + limits.CLIENT_THREADS + limits.CONTROL_THREADS
+    assert len(mine) == 1 + Threads().total
     with Client(listener.port) as client:
         client.get("/").reply()
         listener.stop(5.0)

@@ -9,22 +9,26 @@ import random
 import resource
 import socket
 import struct
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from waitress.buffers import OverflowableBuffer
 
 from newswire.core import limits
-from newswire.listener import Deadlines, Listener
+from newswire.errors import NewswireError
+from newswire.listener import Bounds, Deadlines, Listener, connection
 from newswire.listener.connection import Channel
+from newswire.listener.kinds import Kind
 from newswire.listener.phases import Phase
-from tests.listener_fakes import App, Client, Clock, eventually
+from newswire.listener.request import HttpRequest
+from tests.listener_fakes import App, Client, Clock, eventually, threads_of
 
 Serve = Callable[..., Listener]
 
+BOUNDS = ("connections", "connections_per_caller", "requests_per_caller")
 BIG_BYTES = 8 * 1024 * 1024  # more than both ends' kernel buffers hold
 
 
@@ -48,7 +52,9 @@ def serve(app: App, clock: Clock) -> Iterator[Serve]:
     running: list[Listener] = []
 
     def start(**options: Any) -> Listener:
-        options = {"threads": 2, "control_threads": 1, "deadlines": Deadlines(check=0.01), "clock": clock, **options}
+        threads = threads_of(options.pop("threads", 2), options.pop("control_threads", 1))
+        bounds = Bounds(**{name: options.pop(name) for name in BOUNDS if name in options})
+        options = {"threads": threads, "bounds": bounds, "deadlines": Deadlines(check=0.01), "clock": clock, **options}
         listener = Listener(app, host="127.0.0.1", port=0, **options)
         listener.start()
         running.append(listener)
@@ -234,17 +240,6 @@ def test_who_asks_first_is_told_before_he_sends(serve: Serve) -> None:
         assert client.reply().status == 413
 
 
-def test_without_room_for_a_body_the_disk_is_named(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(OverflowableBuffer, "_set_large_buffer", full)  # a temporary file, from 512 KiB on
-    with Client(serve().port) as client:
-        reply = client.post("/publish", bytes(limits.BATCH_BYTES)).reply()
-        assert (reply.status, reply.problem["code"]) == (507, "storage-full")
-        assert "No space left" in reply.problem["detail"]
-
-
 # -- too slow -------------------------------------------------------------------------------------------------------
 
 
@@ -296,7 +291,7 @@ def test_a_client_that_does_not_read_is_cut_off(serve: Serve, clock: Clock, path
     with Client(listener.port, receive_bytes=4096) as client:
         client.get(path)
         eventually(lambda: phases(listener, "SENDING") == 1)
-        eventually(lambda: listener._server.clients.active_count == 0, "a free thread")
+        eventually(lambda: listener._server.pools[Kind.OPEN].active_count == 0, "a free thread")
         clock.advance(limits.READ_STALL_SECONDS - 1)
         client.exactly(300_000)  # some progress, and time begins anew
         channel = next(iter(listener._server.channels.values()))
@@ -514,6 +509,260 @@ def test_many_pipelined_requests_are_answered_in_order(serve: Serve, app: App) -
     with Client(serve().port) as client:
         client.send(*(f"GET /n/-{n} HTTP/1.1\r\nHost: here\r\n\r\n".encode() for n in range(500)))
         assert [client.reply().body for _ in range(500)] == [f"/n/-{n}".encode() for n in range(500)]
+
+
+def test_requests_of_one_connection_take_turns_with_others(serve: Serve, app: App) -> None:
+    listener = serve(threads=1)
+    one = b" HTTP/1.1\r\nHost: here\r\n\r\n"
+    with Client(listener.port) as many, Client(listener.port) as single:
+        many.send(b"GET /block", one, *(b"GET /many/%d%b" % (n, one) for n in range(5)))
+        app.blocked(1)
+        single.get("/single")
+        eventually(lambda: len(listener._server.pools[Kind.OPEN].queue) == 1, "the single request")
+        app.go.set()
+        assert single.reply().status == 200
+        assert [many.reply().status for _ in range(6)] == 6 * [200]
+    assert app.seen.index("/single") <= 2
+
+
+def test_what_is_behind_a_request_is_not_parsed_before_its_answer(
+    serve: Serve, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[HttpRequest] = []
+
+    class Counted(HttpRequest):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            made.append(self)
+
+    monkeypatch.setattr(connection, "HttpRequest", Counted)
+    listener = serve()
+    with Client(listener.port) as client:
+        client.get("/block").send(1000 * b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+        app.blocked(1)
+        with Client(listener.port) as other:
+            assert other.get("/").reply().status == 200
+        assert len(made) == 2
+        (channel,) = [c for c in listener._server.channels.values() if c.requests]
+        assert 0 < len(channel.unparsed) <= limits.RECEIVE_BYTES
+        app.go.set()
+        assert client.reply().body == b"went"
+        assert [client.reply().status for _ in range(1000)] == 1000 * [200]
+
+
+# -- fair, and bounded --------------------------------------------------------------------------------------------
+
+OTHER = "127.0.0.2"  # an address that limits of one caller count for
+
+
+def test_a_caller_with_many_connections_waits_as_long_as_one_with_one(serve: Serve, app: App) -> None:
+    listener = serve(threads=1)
+    with Client(listener.port).get("/block") as first:
+        app.blocked(1)
+        crowd = [Client(listener.port, source=OTHER).get(f"/crowd/{n}") for n in range(20)]
+        eventually(lambda: len(listener._server.pools[Kind.OPEN].queue) == len(crowd))
+        with Client(listener.port).get("/single") as single:
+            eventually(lambda: len(listener._server.pools[Kind.OPEN].queue) == len(crowd) + 1)
+            app.go.set()
+            assert single.reply().status == first.reply().status == 200
+            assert all(client.reply().status == 200 for client in crowd)
+    assert app.seen.index("/single") <= 2
+    assert [path for path in app.seen if path.startswith("/crowd")] == [f"/crowd/{n}" for n in range(20)]
+    for client in crowd:
+        client.close()
+
+
+KINDS = [
+    ("GET", "/livez", b""),
+    ("GET", "/messages", b""),
+    ("GET", "/stream", b""),
+    ("POST", "/publish", b"x"),
+    ("POST", "/publish", bytes(limits.LARGE_BODY_BYTES + 1)),
+    ("POST", "/subscribe", b"x"),
+    ("POST", "/replicate", b"x"),
+]
+
+
+@pytest.mark.parametrize("blocked", range(len(KINDS)))
+def test_no_kind_of_request_waits_for_another(serve: Serve, app: App, blocked: int) -> None:
+    def ask(client: Client, kind: tuple[str, str, bytes], *headers: str) -> Client:
+        method, path, body = kind
+        lines = [f"{method} {path} HTTP/1.1", "Host: here", *headers, f"Content-Length: {len(body)}", "", ""]
+        return client.send("\r\n".join(lines).encode(), body)
+
+    def block_if_told(environ: dict[str, Any]) -> bytes:
+        return app.block(environ) if "HTTP_BLOCK" in environ else app.length(environ)
+
+    app.routes.update({path: block_if_told for _, path, _ in KINDS})
+    listener = serve(threads=1)
+    held = [ask(Client(listener.port), KINDS[blocked], "Block: 1") for _ in range(3)]
+    app.blocked(1)
+    for number, kind in enumerate(KINDS):
+        if number != blocked:
+            with Client(listener.port) as client:
+                assert ask(client, kind).reply().status == 200
+    with Client(listener.port) as client:  # and what is refused by itself needs no thread
+        assert client.send(b"nonsense\r\n\r\n").reply().status == 400
+    app.go.set()
+    for client in held:
+        assert client.reply().body == b"went"
+        client.close()
+
+
+def half(client: Client, path: str, size: int) -> Client:
+    return client.send(f"POST {path} HTTP/1.1\r\nHost: here\r\nContent-Length: {2 * size}\r\n\r\n".encode(), bytes(size))
+
+
+def test_half_received_bodies_have_one_bound_and_the_largest_for_longest_goes(
+    serve: Serve, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "BODIES_BYTES", 1_000_000)
+    listener = serve()
+    bodies, pushes, _ = listener._server.rooms
+    halves: list[Client] = []
+    for _ in range(3):
+        halves.append(half(Client(listener.port), "/publish", 300_000))
+        eventually(lambda: bodies.held_bytes == len(halves) * 300_000)
+        clock.advance(1)
+    push = half(Client(listener.port), "/replicate", 900_000)  # peers have room of their own
+    eventually(lambda: pushes.held_bytes == 900_000)
+    with Client(listener.port) as client:
+        assert client.post("/publish", bytes(200_000)).reply().body == b"200000"
+    reply = halves[0].reply()  # the first of them made room
+    assert (reply.status, reply.problem["code"], reply.headers["retry-after"]) == (503, "unavailable", "1")
+    assert listener.crowded_out == 1
+    eventually(lambda: bodies.held_bytes == 600_000)
+    assert phases(listener, "BODY") == 3
+    halves[1].send(bytes(300_000))
+    assert halves[1].reply().body == b"600000"
+    push.send(bytes(900_000))
+    assert push.reply().body == b"1800000"
+    for client in [*halves, push]:
+        client.close()
+    eventually(lambda: bodies.held_bytes == pushes.held_bytes == 0)
+
+
+def test_unsent_answers_have_one_bound(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "ANSWERS_BYTES", 2 * BIG_BYTES)
+    listener = serve(threads=1)
+    deaf = []
+    for _ in range(4):
+        deaf.append(Client(listener.port, 4096).get("/big"))
+        eventually(lambda: listener.crowded_out or phases(listener, "SENDING") == len(deaf))
+    eventually(lambda: listener.crowded_out >= 1)
+    assert listener._server.rooms[2].held_bytes <= 2 * BIG_BYTES
+    with Client(listener.port) as client:
+        assert client.get("/").reply().status == 200
+    for client in deaf:
+        client.close()
+
+
+def test_bodies_and_answers_never_touch_the_disk(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda *_: pytest.fail("a file"))
+    listener = serve()
+    with Client(listener.port, 4096) as client:
+        assert client.post("/publish", bytes(limits.BATCH_BYTES)).reply().body == str(limits.BATCH_BYTES).encode()
+        assert client.get("/big").reply().body == bytes(BIG_BYTES)
+
+
+def test_a_file_is_not_kept_open_for_a_client_that_does_not_read(serve: Serve, app: App) -> None:
+    app.routes["/file"] = lambda environ: str("wsgi.file_wrapper" in environ).encode()
+    with Client(serve().port) as client:
+        assert client.get("/file").reply().body == b"False"
+
+
+def test_a_caller_has_so_many_connections_and_its_idle_ones_make_room(serve: Serve, app: App) -> None:
+    listener = serve(connections_per_caller=2)
+    idle, running = Client(listener.port, source=OTHER), Client(listener.port, source=OTHER)
+    assert idle.get("/").reply().status == 200
+    running.get("/block")
+    app.blocked(1)
+    third = Client(listener.port, source=OTHER)
+    assert idle.closed()
+    third.get("/block")
+    app.blocked(1)
+    with Client(listener.port, source=OTHER) as fourth:
+        reply = fourth.reply()
+        assert (reply.status, reply.problem["code"], reply.headers["retry-after"]) == (429, "too-many", "1")
+        assert fourth.closed()
+    assert (listener.evicted, listener.refused, listener.connections) == (1, 1, 2)
+    with Client(listener.port, source="127.0.0.3") as other:
+        assert other.get("/livez").reply().status == 200
+    clients = [Client(listener.port) for _ in range(5)]  # from this machine's own address: a proxy's, perhaps
+    assert [client.get("/livez").reply().status for client in clients] == 5 * [200]
+    app.go.set()
+    assert running.reply().body == third.reply().body == b"went"
+    for client in (idle, running, third, *clients):
+        client.close()
+    eventually(lambda: not listener._server.of_network)
+
+
+def test_a_caller_has_so_many_requests_a_second(serve: Serve, app: App, clock: Clock) -> None:
+    listener = serve(requests_per_caller=0.5)
+    burst = int(0.5 * limits.RATE_BURST_SECONDS)
+    with Client(listener.port, source=OTHER) as client:
+        assert [client.get("/").reply().status for _ in range(burst)] == burst * [200]
+        reply = client.get("/").get("/behind").reply()
+        assert (reply.status, reply.problem["code"], reply.headers["retry-after"]) == (429, "too-many", "1")
+        client.sock.shutdown(socket.SHUT_WR)
+        assert client.closed()
+    assert app.seen == burst * ["/"]
+    with Client(listener.port, source=OTHER) as client:
+        assert client.get("/readyz").reply().status == 200  # whether it lives may always be asked
+        clock.advance(2)
+        assert client.get("/").reply().status == 200
+        assert client.get("/").reply().status == 429
+    with Client(listener.port, source="127.0.0.3") as other:
+        assert other.get("/").reply().status == 200
+    with Client(listener.port) as own:
+        assert [own.get("/").reply().status for _ in range(3 * burst)] == 3 * burst * [200]
+
+
+def test_behind_a_trusted_proxy_callers_are_told_apart(serve: Serve) -> None:
+    listener = serve(requests_per_caller=0.1, trusted_proxies=[OTHER], connections_per_caller=1)
+    with Client(listener.port, source=OTHER) as proxy, Client(listener.port, source=OTHER) as more:
+        assert proxy.get("/", "1.1", "X-Forwarded-For: 192.0.2.1").reply().status == 200
+        assert proxy.get("/", "1.1", "X-Forwarded-For: 192.0.2.2").reply().status == 200
+        assert proxy.get("/", "1.1", "X-Forwarded-For: 192.0.2.1").reply().status == 429
+        assert more.get("/", "1.1", "X-Forwarded-For: 192.0.2.3").reply().status == 200
+
+
+def test_a_peer_makes_room_for_nobody(serve: Serve) -> None:
+    listener = serve(connections=3)
+    with Client(listener.port) as peer:
+        assert peer.post("/replicate", b"x").reply().status == 200
+        eventually(lambda: len(listener._server.peers) == 1)
+        clients = []
+        for _ in range(10):
+            clients.append(Client(listener.port).get("/livez"))
+            assert clients[-1].reply().status == 200
+        assert listener.evicted == 8
+        assert peer.post("/replicate", b"x").reply().status == 200
+    eventually(lambda: not listener._server.peers)
+    for client in clients:
+        client.close()
+
+
+def test_what_is_refused_by_its_head_is_refused_before_its_body(serve: Serve, app: App) -> None:
+    def admit(head: Any) -> NewswireError | None:
+        told.append(dict(head))
+        return NewswireError("the push is refused", code="unauthenticated") if head["PATH_INFO"] == "/replicate" else None
+
+    told: list[dict[str, str]] = []
+    listener = serve(admit=admit)
+    head = b"POST //replicate/?a=b HTTP/1.1\r\nHost: here\r\nContent-Type: a/b\r\nX-Y: z\r\nContent-Length: 1000000\r\n"
+    for more in (b"Expect: 100-continue\r\n\r\n", b"\r\n"):
+        with Client(listener.port) as client:
+            reply = client.send(head, more).reply()
+            assert (reply.status, reply.problem["code"]) == (401, "unauthenticated")
+            client.sock.shutdown(socket.SHUT_WR)
+            assert client.closed()
+    names = ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", "HTTP_HOST", "CONTENT_TYPE", "CONTENT_LENGTH", "HTTP_X_Y")
+    assert [told[0][name] for name in names] == ["POST", "/replicate", "a=b", "here", "a/b", "1000000", "z"]
+    with Client(listener.port) as client:
+        assert client.get("/replicate").reply().status == 200  # without a body there is nothing to save
+        assert client.post("/publish", b"news").reply().body == b"4"
+    assert app.seen == ["/replicate", "/publish"]
 
 
 # -- any cut, any damage --------------------------------------------------------------------------------------------

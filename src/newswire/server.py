@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import socket
+import sys
 import threading
 from contextlib import closing, suppress
 
@@ -17,7 +18,7 @@ from newswire.core.stream import StreamOrder
 from newswire.engine.embedded import EmbeddedEngine, Restored
 from newswire.engine.opsfile import Progress
 from newswire.errors import NewswireError
-from newswire.listener import Adopter, Listener
+from newswire.listener import Adopter, Bounds, Listener, Threads
 from newswire.streams.hub import Hub
 from newswire.web import create_app
 
@@ -46,6 +47,7 @@ class Server:
     def start(self) -> None:
         """Recover, bind, serve. Raises NewswireError or StartFailed with a sentence."""
         _map_large_blocks()
+        sys.setswitchinterval(limits.SWITCH_SECONDS)
         _check_port(self.settings.host, self.settings.port)
         try:
             self._start()
@@ -74,8 +76,8 @@ class Server:
             app,
             host=settings.host,
             port=settings.port,
-            threads=settings.threads,
-            connections=settings.connections,
+            threads=Threads(publish=settings.threads),
+            bounds=Bounds(connections=settings.connections),
             trusted_proxies=settings.trusted_proxies,
             on_fatal=_die,
         )

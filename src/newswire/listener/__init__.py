@@ -10,15 +10,23 @@ before the application sees them.
 
 - `Loop` for `TcpWSGIServer` and its loop: `select` dies at descriptor 1024, `poll` costs O(connections) a turn; it stops at
   100 connections; a request that never ends is never cut off.
-- `Pool`, two of them: two brokers whose threads all wait for each other's receipt would starve (H18). Peers and probes
-  have threads of their own.
+- `Pool`, one for each kind of request (`kinds`), which takes from each caller in turn: two brokers whose threads all wait for
+  each other's receipt would starve, publishers would wait behind readers, and all behind whoever asks most.
 - `Channel` for `HTTPChannel`: a worker waits for a client that does not read; a stream must leave waitress for the hub; a
   close with unread input resets the connection, and the client never sees why.
-- `HttpRequest` for `HTTPRequestParser`: takes what two servers read in two ways (request smuggling), and bodies of a GiB.
+- `HttpRequest` for `HTTPRequestParser`: takes what two servers read in two ways (request smuggling), and bodies of a GiB; its
+  patterns try a bad head in every way. `Chunks` for its receiver, which copies a read for each chunk.
 - `AppTask`, `ProblemTask` for theirs: hand-over; errors as problem+json.
 
 **How the loop stays O(1).** What a channel waits for changes only by its own event or by its worker. After an event the
 loop refreshes that channel; a worker names its channel in `changed` before it pulls the trigger. Nobody asks the others.
+
+**How no connection holds up the loop.** A connection that is ready waits for its turn (`turns`: each caller in turn). A loop
+serves a few in one go; each of them parses one request or so many chunks. The rest waits in `unparsed`, and is not parsed
+while a request is served or its answer unsent. What is refused is answered by the loop itself.
+
+**How memory is bounded.** Requests and answers stay in memory, where they share `room`s: of clients' requests, of pushes, of
+answers. When one is full, those go that hold most for longest. No file is made: it would fill the disk that messages are on.
 
 **Hand-over.** The view of a stream puts an adopter into the environ and answers 200 without a body. The worker
 writes the header, no last chunk, and asks for a close as after any answer without a length. Where the loop would then close
@@ -26,7 +34,7 @@ the flushed channel, it takes the socket out of waitress instead and gives it to
 the flush and is closed as usual; one that leaves later is the adopter's.
 
 **What a worker never does:** wait for a client. Whatever the application answers is buffered (answers are finite, streams have
-left), and the next pipelined request is not begun before it is sent (`parked`): at most one unsent answer a connection.
+left), and the next pipelined request is not begun before it is sent: at most one unsent answer a connection.
 
 **Threads.** Each class says which thread calls which method. Only the loop thread opens, closes, registers or detaches
 sockets, moves a channel between phases, or counts.
@@ -34,8 +42,9 @@ sockets, moves a channel between phases, or counts.
 
 from __future__ import annotations
 
+from newswire.listener.kinds import Threads
 from newswire.listener.listener import Listener
-from newswire.listener.phases import Deadlines
+from newswire.listener.phases import Bounds, Deadlines
 from newswire.listener.tasks import HAND_OVER, POSSIBLE, Adopter
 
-__all__ = ["HAND_OVER", "POSSIBLE", "Adopter", "Deadlines", "Listener"]
+__all__ = ["HAND_OVER", "POSSIBLE", "Adopter", "Bounds", "Deadlines", "Listener", "Threads"]

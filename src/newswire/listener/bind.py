@@ -10,6 +10,8 @@ from waitress.adjustments import Adjustments
 from newswire.core import limits
 from newswire.errors import Unavailable
 
+_NEVER = 1 << 62  # bytes
+
 
 def adjustments() -> Adjustments:
     """What waitress is told. Its body limit is off: it would refuse a body of exactly the limit, and knows no paths."""
@@ -19,8 +21,10 @@ def adjustments() -> Adjustments:
         recv_bytes=limits.RECEIVE_BYTES,
         outbuf_high_watermark=limits.ANSWER_BUFFER_BYTES,
         max_request_header_size=limits.HEAD_BYTES + 1,  # it refuses at, not above
-        max_request_body_size=1 << 62,
+        max_request_body_size=_NEVER,
         channel_request_lookahead=0,
+        inbuf_overflow=_NEVER,  # bodies and answers stay in memory, whose bound is ours: files would fill the disk that
+        outbuf_overflow=_NEVER,  # messages are stored on
         log_socket_errors=False,  # of clients that left
         expose_tracebacks=False,
         clear_untrusted_proxy_headers=True,

@@ -13,6 +13,8 @@ from waitress.parser import HTTPRequestParser
 
 from newswire import escape
 from newswire.errors import NewswireError
+from newswire.listener.kinds import Kind
+from newswire.listener.networks import network_of
 from newswire.listener.phases import Deadlines, Phase
 from newswire.listener.problems import LATE, raw_answer
 from newswire.listener.request import HttpRequest
@@ -40,6 +42,7 @@ class Channel(HTTPChannel):
     parser_class = HttpRequest
 
     server: Loop
+    requests_lock: threading.Lock
     logger: EscapingLog  # type: ignore[assignment]
     requests: list[HTTPRequestParser]
     _fileno: int | None
@@ -48,8 +51,9 @@ class Channel(HTTPChannel):
     since = 0.0  # clock: phase entered
     begun = 0.0  # clock: first byte of the request that is coming in
     progress = 0.0  # clock: the client last took a byte
-    partial: HTTPRequestParser | None = None  # the request that `begun` is about
-    parked = False  # requests wait until the answer before them is sent
+    unparsed = b""  # came behind the request that is served, or was more than one turn may parse
+    pending = 0  # events that wait for this connection's turn
+    serves_peer = False  # a push was taken from it
     adopter: Adopter | None = None  # set by the worker before it asks for the close
     chunked = False
     lingers = False  # the close waits for the client
@@ -60,6 +64,7 @@ class Channel(HTTPChannel):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.logger = self.server.escaping
+        self.network = self.caller = network_of(self.addr[0])
 
     def add_channel(self, map: Any = None) -> None:
         """Enter the map."""
@@ -72,19 +77,64 @@ class Channel(HTTPChannel):
         super().del_channel(map)
 
     def readable(self) -> bool:
-        """Is input wanted?"""
-        return self.lingering or super().readable()
+        """Is input wanted? Not while some of it is still to be parsed."""
+        return self.lingering or (not self.unparsed and super().readable())
+
+    def parseable(self) -> bool:
+        """Is there input to go on with? Not while a request is served or its answer unsent."""
+        return bool(self.unparsed) and not self.lingering and super().readable()
 
     def writable(self) -> bool:
         """Is there something to send, or a close to do?"""
         return not self.lingering and bool(super().writable())
 
     def received(self, data: bytes) -> bool:
-        """Parse; note when a request begins."""
-        taken = super().received(data)
-        if self.request is not self.partial:
-            self.partial, self.begun = self.request, self.server.clock()
-        return taken
+        """Keep what came, and parse as much of it as one turn may."""
+        self.unparsed += data
+        return self.parse()
+
+    def parse(self) -> bool:
+        """Go on to the end of one request: what is behind it waits until it is answered, and then for its turn."""
+        if not self.parseable():
+            return False
+        with self.requests_lock:
+            request = self._parse()
+        if request is not None and request.error is not None:
+            self.service()  # here: it waits for nothing, and no thread need be free
+        elif request is not None:
+            self.server.add_task(self)
+        return True
+
+    def _parse(self) -> HttpRequest | None:
+        """The request that is complete now, if one is."""
+        request = cast("HttpRequest | None", self.request)
+        if request is None:
+            self.request = request = HttpRequest(self.adj, self.admit)
+            self.begun = self.server.clock()
+        taken = request.received(self.unparsed)
+        self.unparsed = self.unparsed[taken:]
+        if request.expect_continue and request.headers_finished and not self.sent_continue:
+            self.send_continue()
+        if not request.completed:
+            return None
+        self.request, self.sent_continue = None, False
+        if request.empty:
+            return None
+        self.requests.append(request)
+        return request
+
+    def admit(self, request: HttpRequest) -> NewswireError | None:
+        """Note whose the request is; say why it is refused by its head, if it is."""
+        request.forwarded = self.server.proxies.forwarded(self.addr[0], request.headers)
+        request.caller = self.caller = network_of(request.forwarded.caller)
+        return self.server.refusal(request)
+
+    def held_bytes(self) -> tuple[int, int, int]:
+        """What it holds: of clients' requests, of pushes, of answers."""
+        requests = [cast(HttpRequest, request) for request in (self.request, *self.requests) if request is not None]
+        size = len(self.unparsed) + sum(request.held_bytes for request in requests)
+        pushed = any(request.kind is Kind.PEER for request in requests)
+        return (0 if pushed else size), (size if pushed else 0), self.total_outbufs_len
 
     def handle_write(self) -> None:
         """Send; then do what was asked for when all is sent."""
@@ -130,6 +180,16 @@ class Channel(HTTPChannel):
         else:
             self.will_close = True
 
+    def refuse(self, error: NewswireError) -> None:
+        """Answer what is still coming in, drop it, and close when the client could read why."""
+        with suppress(OSError):
+            self.send(raw_answer(error), do_close=False)
+        if self.request is not None:
+            self.request.close()
+        self.request, self.unparsed = None, b""
+        self._linger()
+        self.server.changed.append(self)
+
     def time_out(self) -> None:
         """Close at once (`will_close` would wait for a client that takes nothing); tell a sender why, if he listens."""
         if self.phase in (Phase.HEAD, Phase.BODY):
@@ -164,7 +224,7 @@ class Channel(HTTPChannel):
                 return self.since + deadlines.linger
         return float("inf")
 
-    # Worker threads.
+    # Worker threads; for a request that is refused by itself, the loop thread.
 
     def service(self) -> None:
         """Run the first request; whatever happens, the loop hears of it."""
@@ -177,6 +237,10 @@ class Channel(HTTPChannel):
             raise
         finally:
             self.server.serving.channel = None
+
+    def has_served(self, request: HttpRequest) -> None:
+        """Note that a request was answered with 200."""
+        self.serves_peer = self.serves_peer or request.kind is Kind.PEER
 
     def _flush_outbufs_below_high_watermark(self) -> None:
         """Not here: waitress would make the worker wait for the client."""

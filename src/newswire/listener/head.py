@@ -12,8 +12,8 @@ from typing import Final
 from newswire.core import limits
 
 PEER_PATHS: Final = frozenset({"/replicate", "/heartbeat/receive"})
-CONTROL_PATHS: Final = PEER_PATHS | {"/livez", "/readyz", "/metrics", "/list_replicas"}
-"""Cheap, and needed most when clients fill everything else: they have their own threads (RELIABILITY H18)."""
+PROBE_PATHS: Final = frozenset({"/livez", "/readyz", "/metrics", "/list_replicas"})
+"""Cheap, and needed most when clients fill everything else."""
 
 CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
@@ -89,8 +89,9 @@ def _framing_problem(lengths: list[bytes], encodings: list[bytes], version: byte
 
 
 def route(path: str) -> str:
-    """The path as the application will see it, with its leading slashes merged."""
-    return "/" + path.lstrip("/")
+    """The path as the application will see it: its leading slashes are merged, one at its end is dropped."""
+    merged = "/" + path.lstrip("/")
+    return merged[:-1] if merged.endswith("/") and merged != "/" else merged
 
 
 def body_limit_bytes(path: str) -> int:

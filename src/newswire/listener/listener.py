@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from newswire.core import limits
 from newswire.listener.bind import bind
+from newswire.listener.kinds import Threads
 from newswire.listener.loop import Loop
-from newswire.listener.phases import Deadlines
+from newswire.listener.phases import Bounds, Deadlines
 from newswire.listener.pools import Pool
 from newswire.listener.proxies import Proxies
+from newswire.listener.request import Admit
 from newswire.threads import OnFatal, supervise
 
 if TYPE_CHECKING:
@@ -27,25 +28,27 @@ class Listener:
         *,
         host: str,
         port: int,
-        threads: int = limits.CLIENT_THREADS,
-        control_threads: int = limits.CONTROL_THREADS,
-        connections: int = limits.CONNECTIONS_COUNT,
+        threads: Threads | None = None,
+        bounds: Bounds | None = None,
         deadlines: Deadlines | None = None,
+        admit: Admit | None = None,
         clock: Callable[[], float] = time.monotonic,
         trusted_proxies: Sequence[str] = (),
         on_fatal: OnFatal = lambda error: None,
     ) -> None:
         """Bind and listen (port 0: any free one); requests wait in the kernel until `start`. Raises Unavailable.
 
+        `admit` says of a request's head why its body is not taken.
         `on_fatal` must end the process: a thread died.
         """
         sock = bind(host, port)
-        self._threads = {"clients": threads, "control": control_threads}
+        self._threads = threads or Threads()
         self._server = Loop(
             app,
             sock,
-            connections=connections,
+            bounds=bounds or Bounds(),
             deadlines=deadlines or Deadlines(),
+            admit=admit,
             clock=clock,
             proxies=Proxies(trusted_proxies),
             on_fatal=on_fatal,
@@ -57,7 +60,7 @@ class Listener:
     def start(self) -> None:
         """Serve from now on."""
         for pool in self._pools:
-            pool.set_thread_count(self._threads[pool.name])
+            pool.set_thread_count(getattr(self._threads, pool.name))
         self._loop.start()
 
     def stop(self, timeout: float) -> None:
@@ -76,8 +79,8 @@ class Listener:
             cast(Any, self._server.trigger).close()  # a worker that is left may pull it: its descriptor must not be reused
 
     @property
-    def _pools(self) -> tuple[Pool, Pool]:
-        return self._server.clients, self._server.control
+    def _pools(self) -> tuple[Pool, ...]:
+        return tuple(self._server.pools.values())
 
     # Any thread; numbers of the moment.
 
@@ -95,6 +98,16 @@ class Listener:
     def evicted(self) -> int:
         """Connections closed to make room so far."""
         return self._server.evicted
+
+    @property
+    def crowded_out(self) -> int:
+        """Half-received requests and unsent answers dropped so far because all together were too large."""
+        return self._server.crowded_out
+
+    @property
+    def refused(self) -> int:
+        """Connections and requests refused so far because their caller had too many."""
+        return self._server.refused
 
     @property
     def timed_out(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import logging
 import selectors
 import socket
@@ -16,13 +17,19 @@ from waitress import wasyncore
 from waitress.server import TcpWSGIServer
 
 from newswire.core import limits
+from newswire.core.rate import Rate
+from newswire.errors import NewswireError
 from newswire.listener.bind import adjustments
 from newswire.listener.connection import Channel, EscapingLog
-from newswire.listener.head import CONTROL_PATHS, route
-from newswire.listener.phases import EVICTED, Deadlines, Phase
+from newswire.listener.kinds import Kind
+from newswire.listener.networks import is_counted, network_of
+from newswire.listener.phases import EVICTED, Bounds, Deadlines, Phase
 from newswire.listener.pools import Pool
+from newswire.listener.problems import NO_ROOM, TOO_MANY_CONNECTIONS, TOO_MANY_REQUESTS, raw_answer
 from newswire.listener.proxies import Proxies
-from newswire.listener.request import HttpRequest
+from newswire.listener.request import Admit, HttpRequest
+from newswire.listener.room import Room
+from newswire.listener.turns import Turns
 from newswire.threads import OnFatal, Stumbles
 
 if TYPE_CHECKING:
@@ -30,6 +37,8 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger("newswire.listener")
 
+_LOOK_COUNT: Final = 32  # of a caller's connections, longest without a request first, to find one that is idle
+_PARSE: Final = 1 << 8  # beside the selector's events: there is input to go on with
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -44,20 +53,31 @@ class Loop(TcpWSGIServer):
         app: WSGIApplication,
         sock: socket.socket,
         *,
-        connections: int,
+        bounds: Bounds,
         deadlines: Deadlines,
+        admit: Admit | None,
         clock: Callable[[], float],
         proxies: Proxies,
         on_fatal: OnFatal,
     ) -> None:
-        self.clients, self.control = Pool("clients", on_fatal), Pool("control", on_fatal)
-        self.connections, self.deadlines, self.clock, self.proxies = connections, deadlines, clock, proxies
-        self.handed_over = self.evicted = self.timed_out = 0
+        self.pools = {kind: Pool(kind.value, on_fatal) for kind in Kind}
+        self.bounds, self.deadlines, self.clock, self.admit = bounds, deadlines, clock, admit
+        self.proxies = proxies
+        self.handed_over = self.evicted = self.timed_out = self.crowded_out = self.refused = 0
         self.selector = selectors.DefaultSelector()  # epoll where there is one
         self.interest: dict[int, int] = {}  # descriptor -> what the selector was told
         self.lines: dict[Phase, OrderedDict[Channel, None]] = {phase: OrderedDict() for phase in Phase}  # oldest first
+        self.of_network: dict[str, OrderedDict[Channel, None]] = {}  # all of each, longest without a request first
+        self.peers: set[Channel] = set()  # that never make room
+        self.ready: Turns[Channel] = Turns()
+        self.rooms: tuple[Room[Channel], ...] = (
+            Room(limits.BODIES_BYTES),
+            Room(limits.PEER_BODIES_BYTES),
+            Room(limits.ANSWERS_BYTES),
+        )
+        self.rate = Rate(bounds.requests_per_caller, bounds.requests_per_caller * limits.RATE_BURST_SECONDS)
         self.changed: deque[Channel] = deque()  # to be refreshed; appended to by workers
-        self.escaping = EscapingLog(_log)
+        self.escaping: EscapingLog = EscapingLog(_log)
         self.serving = threading.local()  # .channel: whose request this worker runs
         self.loop_ident = 0
         self.next_check = clock()
@@ -65,7 +85,8 @@ class Loop(TcpWSGIServer):
         self.stumbles = Stumbles(limits.FAILED_TURNS_COUNT)
         self.stop_at: float | None = None  # time.monotonic(): stopping, and when at the latest
         sockinfo = (sock.family, sock.type, sock.proto, sock.getsockname())
-        super().__init__(app, {}, _sock=sock, dispatcher=self.clients, adj=adjustments(), sockinfo=sockinfo, bind_socket=False)
+        dispatcher = self.pools[Kind.READ]
+        super().__init__(app, {}, _sock=sock, dispatcher=dispatcher, adj=adjustments(), sockinfo=sockinfo, bind_socket=False)
 
     @property
     def channels(self) -> dict[int, Channel]:
@@ -75,19 +96,15 @@ class Loop(TcpWSGIServer):
     # Any thread.
 
     def add_task(self, task: Any) -> None:
-        """Give a channel to the threads of its request's kind, unless an answer before it is still unsent."""
+        """Give a channel to the threads of its request's kind."""
         channel = cast(Channel, task)
-        if channel.total_outbufs_len:
-            channel.parked = True  # this worker's last act is to wake the loop, which looks again
-        elif route(cast(HttpRequest, channel.requests[0]).path) in CONTROL_PATHS:
-            self.control.add_task(channel)
-        else:
-            self.clients.add_task(channel)
+        self.pools[cast(HttpRequest, channel.requests[0]).kind].add_task(channel)
 
     def pull_trigger(self) -> None:
-        """Wake the loop for the channel that this worker serves."""
+        """Wake the loop for the channel that is served in this thread."""
         self.changed.append(self.serving.channel)
-        super().pull_trigger()
+        if threading.get_ident() != self.loop_ident:
+            super().pull_trigger()
 
     def stop(self, at: float) -> None:
         """Ask the loop to end: at once when no request is running, at `at` (time.monotonic()) at the latest."""
@@ -114,27 +131,52 @@ class Loop(TcpWSGIServer):
 
     def _turn(self) -> None:
         wait = self.deadlines.check if self.stop_at is None else self.stop_at - time.monotonic()
-        for key, events in self.selector.select(max(0.0, min(wait, self.deadlines.check))):
-            self._serve(key.data, events)
+        wait = 0.0 if self.ready or self.changed else max(0.0, min(wait, self.deadlines.check))
+        for key, events in self.selector.select(wait):
+            if isinstance(key.data, Channel):
+                self._queue(key.data, events)
+            else:
+                self._serve(key.data, events)
+        for _ in range(min(len(self.ready), limits.TURN_CHANNELS)):
+            channel = self.ready.popleft()
+            events, channel.pending = channel.pending, 0
+            self._serve(channel, events)
         for _ in range(len(self.changed)):
             self.refresh(self.changed.popleft())
         if (now := self.clock()) >= self.next_check:
             self.next_check = now + self.deadlines.check
             self.maintenance(now)
 
+    def _queue(self, channel: Channel, events: int) -> None:
+        """Let it wait for its turn, once."""
+        if not channel.pending:
+            self.ready.append(channel)
+        channel.pending |= events
+
     def _serve(self, item: Any, events: int) -> None:
         if item._fileno is None:  # closed by an event before it in this turn
             return
-        if events & selectors.EVENT_READ:
+        if events & selectors.EVENT_READ and item.readable():
             wasyncore.read(item)  # what it raises is logged and closes it
+        elif events & _PARSE:
+            self._parse(item)
         if events & selectors.EVENT_WRITE and item._fileno is not None:
             wasyncore.write(item)
         self.refresh(item)
+
+    def _parse(self, channel: Channel) -> None:
+        try:
+            channel.parse()
+        except Exception:
+            channel.handle_error()
 
     def refresh(self, item: Any) -> None:
         """Tell the selector what this channel (or the server, or the trigger) waits for now."""
         if isinstance(item, Channel) and item._fileno is not None:
             self._place(item)
+            self._account(item)
+            if item._fileno is not None and item.parseable():
+                self._queue(item, _PARSE)
         fd: int | None = item._fileno
         if fd is None:
             return
@@ -152,21 +194,52 @@ class Loop(TcpWSGIServer):
             self.selector.unregister(fd)
 
     def _place(self, channel: Channel) -> None:
-        """Start what was parked; put the channel into its phase."""
-        if channel.parked and not channel.total_outbufs_len:
-            channel.parked = False
-            self.add_task(channel)
+        """Put the channel into its phase."""
         before, phase = channel.phase, channel.current_phase()
         if phase is before and phase is not Phase.IDLE:
             return
         now = self.clock()
         if before in (Phase.WORKING, Phase.SENDING):
             channel.begun = now  # the next request's time runs only while it is read
+            self.of_network[channel.network].move_to_end(channel)
+        if channel.serves_peer and len(self.peers) < limits.PEER_CONNECTIONS_COUNT:
+            self.peers.add(channel)
         self.lines[before].pop(channel, None)
         self.lines[phase][channel] = None
         channel.phase, channel.since = phase, now
+        if phase in EVICTED:
+            self._admit()  # it can make room now
         if self.stop_at is not None and phase not in (Phase.WORKING, Phase.SENDING):
             channel.handle_close()
+
+    def _account(self, channel: Channel) -> None:
+        """Note what it holds; where there is no room for it, those go that hold most for longest."""
+        for room, size in zip(self.rooms, channel.held_bytes(), strict=True):
+            room.hold(channel, size)
+        bodies, pushes, answers = self.rooms
+        now = self.clock()
+        for room in (bodies, pushes):
+            if room.is_full:
+                for other in room.choose(lambda c: now - c.begun if c.phase in (Phase.HEAD, Phase.BODY) else None):
+                    self._crowd_out(other, room)
+                    other.refuse(NewswireError(NO_ROOM, code="unavailable"))
+        if answers.is_full:
+            for other in answers.choose(lambda c: now - c.since if c.phase is Phase.SENDING else None):
+                self._crowd_out(other, answers)
+                other.handle_close()
+
+    def _crowd_out(self, channel: Channel, room: Room[Channel]) -> None:
+        self.crowded_out += 1
+        room.hold(channel, 0)
+
+    def refusal(self, request: HttpRequest) -> NewswireError | None:
+        """Why a request is refused when its head is there, None if it is not."""
+        if request.kind not in (Kind.PEER, Kind.PROBE) and is_counted(request.caller):
+            seconds = self.rate.take(request.caller, self.clock())
+            if seconds:
+                self.refused += 1
+                return NewswireError(TOO_MANY_REQUESTS, code="too-many")
+        return self.admit(request.head()) if self.admit and request.has_body else None
 
     def forget(self, item: Any) -> None:
         """Drop what is kept about something whose descriptor leaves."""
@@ -174,6 +247,13 @@ class Loop(TcpWSGIServer):
             self.selector.unregister(item._fileno)
         if isinstance(item, Channel):
             self.lines[item.phase].pop(item, None)
+            self.peers.discard(item)
+            for room in self.rooms:
+                room.hold(item, 0)
+            mine = self.of_network.get(item.network, OrderedDict())
+            mine.pop(item, None)
+            if not mine:
+                self.of_network.pop(item.network, None)
             self._admit()
 
     def _admit(self) -> None:
@@ -186,32 +266,62 @@ class Loop(TcpWSGIServer):
         return self.accepting and not self.full
 
     def handle_accept(self) -> None:
-        """Take one connection; at a limit (ours, or the system's of descriptors) the longest idle one goes for it."""
-        self.full = len(self.channels) >= self.connections and not self._evict()
+        """Take the connections that wait, some at a time."""
+        for _ in range(limits.ACCEPTS_A_TURN):
+            if not self._accept():
+                return
+
+    def _accept(self) -> bool:
+        """Take one; at a limit (ours, or the system's of descriptors) the longest idle one goes for it. False: no more now."""
+        goes = self._least() if len(self.channels) >= self.bounds.connections else None
+        self.full = goes is None and len(self.channels) >= self.bounds.connections
         if self.full:
-            return
+            return False
         try:
             pair = self.accept()
         except OSError as error:
-            self.full = error.errno in _NO_ROOM and not self._evict()
-            return
-        if pair is not None:
-            self._open(*pair)
+            self.full = error.errno in _NO_ROOM and not self._evict(self._least())
+            return error.errno in _NO_ROOM and not self.full
+        if pair is None:
+            return False
+        self._evict(goes)
+        self._open(*pair)
+        return True
 
     def _open(self, sock: socket.socket, address: Any) -> None:
+        network = network_of(address[0])
         try:
+            if not self.proxies.trusts(address[0]) and self._has_too_many(network):
+                self.refused += 1
+                sock.setblocking(False)
+                sock.send(raw_answer(NewswireError(TOO_MANY_CONNECTIONS, code="too-many")))
+                sock.close()
+                return
             self.set_socket_options(sock)
-            self.channel_class(self, sock, address, self.adj, map=self._map)  # type: ignore[attr-defined]
+            channel = self.channel_class(self, sock, address, self.adj, map=self._map)  # type: ignore[attr-defined]
+            self.of_network.setdefault(network, OrderedDict())[channel] = None
         except OSError:  # it has left already
             sock.close()
 
-    def _evict(self) -> bool:
-        for line in (self.lines[phase] for phase in EVICTED):
-            for channel in line:
-                self.evicted += 1
-                channel.handle_close()
-                return True
-        return False
+    def _has_too_many(self, network: str) -> bool:
+        """Say whether a caller has all the connections that it may, and none that is idle and goes for a new one."""
+        mine = self.of_network.get(network)
+        if mine is None or len(mine) < self.bounds.connections_per_caller or not is_counted(network):
+            return False
+        idle = (Phase.IDLE, Phase.LINGERING)
+        oldest = next((c for c in itertools.islice(mine, _LOOK_COUNT) if c.phase in idle and c not in self.peers), None)
+        return not self._evict(oldest)
+
+    def _least(self) -> Channel | None:
+        """Who makes room first: the longest idle, else the longest at what is easiest done again; never a peer."""
+        return next((c for phase in EVICTED for c in self.lines[phase] if c not in self.peers), None)
+
+    def _evict(self, channel: Channel | None) -> bool:
+        if channel is None:
+            return False
+        self.evicted += 1
+        channel.handle_close()
+        return True
 
     def maintenance(self, now: float) -> None:
         """Close whoever is too slow."""

@@ -34,3 +34,12 @@ class Deadlines:
     idle: float = limits.IDLE_SECONDS
     linger: float = limits.LINGER_SECONDS
     check: float = limits.DEADLINE_CHECK_SECONDS
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How many connections there may be, and of one caller how many, and how many requests a second (0: any number)."""
+
+    connections: int = limits.CONNECTIONS_COUNT
+    connections_per_caller: int = limits.CONNECTIONS_PER_CALLER
+    requests_per_caller: float = limits.REQUESTS_PER_CALLER

@@ -7,6 +7,7 @@ from typing import Any
 
 from waitress.task import ThreadedTaskDispatcher
 
+from newswire.listener.turns import Turns
 from newswire.threads import OnFatal, supervise
 
 
@@ -16,6 +17,8 @@ class Pool(ThreadedTaskDispatcher):
     def __init__(self, name: str, on_fatal: OnFatal) -> None:
         super().__init__()
         self.name, self._on_fatal = name, on_fatal
+        self.queue: Turns[Any] = Turns()  # type: ignore[assignment]
+        # so that a caller with a hundred connections waits as long as one with one
 
     def start_new_thread(self, target: Callable[[int], object], thread_no: int) -> None:
         """Start a worker; daemon, as a stuck application must not keep the process."""

@@ -11,10 +11,15 @@ from waitress import utilities
 from newswire.core import limits
 from newswire.errors import NewswireError
 
-_CODE_OF: Final = {400: "bad-request", 413: "too-large", 431: "head-too-large", 501: "bad-request", 507: "storage-full"}
+_CODE_OF: Final = {400: "bad-request", 413: "too-large", 431: "head-too-large", 501: "bad-request"}
 _TOO_LONG_A_HEAD: Final = f"request line and headers are larger than {limits.HEAD_BYTES} bytes: send fewer or shorter headers"
 TOO_MANY_HEADERS: Final = f"the request has more than {limits.HEADERS_COUNT} headers: send fewer"
+NO_ROOM: Final = "the requests and answers under way fill the room that there is for them: send it again"
+TOO_MANY_CONNECTIONS: Final = "your address has as many connections as it may: close some, or keep one and use it again"
+TOO_MANY_REQUESTS: Final = "your address sends more requests than it may: send fewer, or several messages in a batch"
 LATE: Final = "the request did not arrive in time: send it again, in one go"
+
+_RETRY_AFTER: Final = {429: limits.RETRY_AFTER_SECONDS, 503: limits.RETRY_AFTER_SECONDS}
 
 
 def as_ours(error: utilities.Error) -> NewswireError:
@@ -36,12 +41,6 @@ class Refusal(utilities.Error):
         self.code, self.body, self.error = error.status, error.detail, error
 
 
-class NoRoom(utilities.Error):
-    """A large body waits in a temporary file, and there is no room for it."""
-
-    code = 507
-
-
 def answer(error: NewswireError) -> tuple[str, list[tuple[str, str]], bytes]:
     """Status, headers and body of an error (RFC 9457)."""
     headers = [
@@ -49,6 +48,8 @@ def answer(error: NewswireError) -> tuple[str, list[tuple[str, str]], bytes]:
         ("Cache-Control", "no-store"),
         ("X-Content-Type-Options", "nosniff"),
     ]
+    if seconds := _RETRY_AFTER.get(error.status):
+        headers.append(("Retry-After", str(seconds)))
     return f"{error.status} {HTTPStatus(error.status).phrase}", headers, msgspec.json.encode(error.problem())
 
 

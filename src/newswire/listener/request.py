@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
 from waitress import utilities
+from waitress.adjustments import Adjustments
 from waitress.parser import HTTPRequestParser, ParsingError
-from waitress.receiver import ChunkedReceiver
 
 from newswire.core import limits
 from newswire.errors import NewswireError
+from newswire.listener.chunks import Chunks
 from newswire.listener.head import CONTROL, body_limit_bytes, head_problem, route, too_many_headers
-from newswire.listener.problems import TOO_MANY_HEADERS, NoRoom, Refusal
+from newswire.listener.kinds import Kind, kind_of
+from newswire.listener.problems import TOO_MANY_HEADERS, Refusal
+from newswire.listener.proxies import Forwarded
+
+Head = Mapping[str, str]
+"""What is known before a body comes, by the names that WSGI gives it: REQUEST_METHOD, PATH_INFO, HTTP_HOST ..."""
+
+Admit = Callable[[Head], NewswireError | None]
+"""Says why the request with this head is refused before its body is taken; None: it is not. Loop thread; returns at once."""
 
 
 class HttpRequest(HTTPRequestParser):
@@ -18,15 +30,20 @@ class HttpRequest(HTTPRequestParser):
     path = ""  # waitress logs it, also when the head could not be read
     version = "1.1"  # of the answer to such a head
     proxy_netloc = ""  # the name in the target, if it is a whole URL
+    command: str = ""  # type: ignore[assignment]  # the stubs say bytes
+    query: str
     body_limit_bytes = limits.FORM_BYTES
+    caller = ""  # whose turn it is
+    forwarded = Forwarded("")  # what its proxies say
+
+    def __init__(self, adj: Adjustments, admit: Callable[[HttpRequest], NewswireError | None] | None = None) -> None:
+        """`admit`: says why it is refused when its head is there, and whose it is."""
+        super().__init__(adj)
+        self._admit = admit
 
     def received(self, data: bytes) -> int:
         """Take bytes; returns how many belong to this request. Refuses a body as soon as it must pass its limit."""
-        try:
-            taken = super().received(data)
-        except OSError as error:
-            taken, self.completed = len(data), True
-            self.error = NoRoom(f"no room for the body ({error.strerror}): try again later, or at another broker")
+        taken = super().received(data)
         if self.error is None and self._needed_bytes() > self.body_limit_bytes:
             detail = f"the body is larger than {self.body_limit_bytes} bytes: send less, or several requests"
             self.error, self.completed = utilities.RequestEntityTooLarge(detail), True
@@ -36,20 +53,29 @@ class HttpRequest(HTTPRequestParser):
             self.expect_continue = False  # else waitress says "100 Continue" to what is refused, and waits for ever
         return taken
 
+    @property
+    def kind(self) -> Kind:
+        """Which threads it is for; as far as is known while it comes in."""
+        return kind_of(self.command, route(self.path), self._needed_bytes())
+
+    @property
+    def held_bytes(self) -> int:
+        """What it holds in memory."""
+        return len(self.header_plus) + (len(self.body_rcv) if self.body_rcv is not None else 0)
+
     def _needed_bytes(self) -> int:
         """What the body is known to need: as announced, or, chunked, what came and what the chunk that has begun adds."""
         body = self.body_rcv
-        return len(body) + body.chunk_remainder if isinstance(body, ChunkedReceiver) else self.content_length
+        return len(body) + body.remaining_bytes if isinstance(body, Chunks) else self.content_length
 
     def _line_bytes(self) -> int:
-        """Bytes of an unfinished chunk line or trailer, which waitress keeps without a bound."""
-        body = self.body_rcv
-        return len(body.control_line) + len(body.trailer) if isinstance(body, ChunkedReceiver) else 0
+        """Bytes of an unfinished chunk line or trailer."""
+        return len(self.body_rcv.line) if isinstance(self.body_rcv, Chunks) else 0
 
     def parse_header(self, header_plus: bytes) -> None:
         """Read the head; raises ParsingError, which waitress answers with 400 and a close."""
         if too_many_headers(header_plus):
-            self.error, self.completed = Refusal(NewswireError(TOO_MANY_HEADERS, code="head-too-large")), True
+            self._refuse(NewswireError(TOO_MANY_HEADERS, code="head-too-large"))
             return
         if problem := head_problem(header_plus):
             raise ParsingError(problem)
@@ -59,4 +85,26 @@ class HttpRequest(HTTPRequestParser):
             raise ParsingError("its target is not a URL") from error
         if CONTROL.search(self.path.encode("latin-1")):
             raise ParsingError("its path holds a control character")
+        self.header_plus = b""
         self.body_limit_bytes = body_limit_bytes(route(self.path))
+        if self.chunked:
+            self.body_rcv = Chunks(cast(Any, self.body_rcv).getbuf())  # type: ignore[assignment]
+        refusal = self._admit(self) if self._admit else None
+        if refusal is not None:
+            self._refuse(refusal)
+
+    def _refuse(self, error: NewswireError) -> None:
+        self.error, self.completed, self.body_rcv = Refusal(error), True, None
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body comes behind the head."""
+        return self.body_rcv is not None
+
+    def head(self) -> Head:
+        """Its head as WSGI will name it."""
+        head = {f"HTTP_{name}": value for name, value in self.headers.items()}
+        head["CONTENT_TYPE"] = head.pop("HTTP_CONTENT_TYPE", "")
+        head["CONTENT_LENGTH"] = head.pop("HTTP_CONTENT_LENGTH", "")
+        head["HTTP_HOST"] = self.forwarded.host or self.proxy_netloc or head.get("HTTP_HOST", "")
+        return {**head, "REQUEST_METHOD": self.command, "PATH_INFO": route(self.path), "QUERY_STRING": self.query}

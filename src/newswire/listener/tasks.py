@@ -46,6 +46,7 @@ class AppTask(WSGITask):
             environ["HTTP_HOST"] = proxied.host or request.proxy_netloc
         if proxied.scheme:
             environ["wsgi.url_scheme"] = proxied.scheme
+        environ.pop("wsgi.file_wrapper", None)  # it would keep the file open until the client has read it
         return environ
 
     def write(self, data: bytes) -> None:
@@ -58,6 +59,8 @@ class AppTask(WSGITask):
 
     def finish(self) -> None:
         """End the answer; or leave it open for the adopter: the header is written, no last chunk."""
+        if self.status.startswith("200 "):
+            self.channel.has_served(cast(HttpRequest, self.request))
         adopter: Adopter | None = (self.environ or {}).get(HAND_OVER)
         if adopter is None or not self.status.startswith("200 ") or self.content_length is not None:
             super().finish()

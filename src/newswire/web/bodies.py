@@ -80,6 +80,11 @@ def read(environ: Environ, most: int) -> bytes:
     return body
 
 
+def is_large(environ: Environ) -> bool:
+    """Say whether the body takes milliseconds to parse."""
+    return len(environ.get("CONTENT_LENGTH") or "") > 5 or int(environ.get("CONTENT_LENGTH") or 0) > limits.LARGE_BODY_BYTES
+
+
 def content_type(environ: Environ) -> str:
     """The media type of the body in lower case, "" for none. Raises `wrong-type` for other encodings than plain UTF-8."""
     kind, _, parameters = environ.get("CONTENT_TYPE", "").lower().partition(";")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import nullcontext
 from typing import Final
 
 from flask import Blueprint, Response, request
@@ -24,6 +26,7 @@ def routes(engine: Engine, settings: Settings) -> Blueprint:
     """The route that publishes."""
     blueprint = Blueprint("publish", __name__)
     blueprint.before_request(serving(engine))
+    parsing = threading.Lock()  # what takes long is parsed one at a time: together they would only hold up what is short
 
     @blueprint.post("/publish")
     def publish() -> Response:
@@ -31,8 +34,11 @@ def routes(engine: Engine, settings: Settings) -> Blueprint:
         if bodies.content_type(environ) == bodies.NDJSON:
             given = drafts.from_text(bodies.query(environ))
             copies = _copies(given, settings.min_copies)
-            return _publish_batch(engine, batch(environ, given), copies)
-        given = bodies.fields(environ, drafts.from_text)
+            with parsing:
+                messages = batch(environ, given)
+            return _publish_batch(engine, messages, copies)
+        with parsing if bodies.is_large(environ) else nullcontext():
+            given = bodies.fields(environ, drafts.from_text)
         copies = _copies(given, settings.min_copies)
         return _publish_one(engine, single(environ, given), copies)
 

@@ -1,0 +1,62 @@
+"""Kinds of requests: each has threads of its own, so that none waits behind another. Pure.
+
+Two brokers whose threads all wait for each other's receipt would starve, so peers are apart; a probe says whether the broker
+lives, not whether it is busy; reading is work for the processor and publishing is waiting for a disk, so publishers do not wait
+behind readers, nor who opens a stream; what is large takes long to parse, whatever it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from enum import Enum
+from typing import Final
+
+from newswire.core import limits
+from newswire.listener.head import PEER_PATHS, PROBE_PATHS
+
+
+class Kind(Enum):
+    """What a request is for; the value is the name of its threads."""
+
+    PEER = "peers"
+    PROBE = "probes"
+    PUBLISH = "publish"
+    CHANGE = "change"
+    LARGE = "large"
+    READ = "read"
+    OPEN = "open"
+
+
+@dataclass(frozen=True)
+class Threads:
+    """How many threads each kind has."""
+
+    peers: int = limits.PEER_THREADS
+    probes: int = limits.PROBE_THREADS
+    publish: int = limits.CLIENT_THREADS
+    change: int = limits.CHANGE_THREADS
+    large: int = limits.LARGE_THREADS
+    read: int = limits.READ_THREADS
+    open: int = limits.OPEN_THREADS
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return sum(getattr(self, field.name) for field in fields(self))
+
+
+_READ_PATHS: Final = frozenset({"/messages", "/topics", "/subscriptions"})
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def kind_of(method: str, path: str, body_bytes: int) -> Kind:
+    """The kind of a request to `path` (as `head.route` gives it)."""
+    if path in PEER_PATHS:
+        return Kind.PEER
+    if body_bytes > limits.LARGE_BODY_BYTES:
+        return Kind.LARGE
+    if path in PROBE_PATHS:
+        return Kind.PROBE
+    if method in _SAFE:
+        return Kind.READ if path in _READ_PATHS else Kind.OPEN
+    return Kind.PUBLISH if path == "/publish" else Kind.CHANGE
