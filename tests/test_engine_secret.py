@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,24 @@ def test_a_wrong_secret_is_named_and_takes_nobody_out_of_service(
     finally:
         one.stop()
         other.stop()
+
+
+@pytest.mark.parametrize("expect", [True, False])
+@pytest.mark.parametrize("signature", ["", "Newswire-Signature: v2;from=x;to=1001\r\n"])
+def test_a_stranger_is_refused_before_the_body_of_his_push_is_taken(tmp_path: Path, signature: str, expect: bool) -> None:
+    server, _ = servers(tmp_path, ((GOOD,), (GOOD,)))
+    try:
+        server.start()
+        host, port = server.address.split(":")
+        with socket.create_connection((host, int(port)), timeout=20) as stranger:
+            more = signature + "Expect: 100-continue\r\n" * expect
+            stranger.sendall(
+                f"POST /replicate HTTP/1.1\r\nHost: {server.address}\r\nContent-Length: 16000000\r\n{more}\r\n".encode()
+            )
+            if not expect:
+                stranger.sendall(bytes(500_000))
+            answer = stranger.recv(65_536)
+        assert answer.startswith(b"HTTP/1.1 401 ")
+        assert b"the same cluster secret" in answer
+    finally:
+        server.stop()

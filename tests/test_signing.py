@@ -54,7 +54,7 @@ def test_the_signature_is_what_the_words_say() -> None:
     digest = hashlib.sha256(b"ops").hexdigest()
     text = f'["push","POST","/replicate","{A}","1002","c-42",{NOW},"{nonce(1)}","{digest}"]'
     mac = hmac.new(NEW, text.encode(), hashlib.sha256).hexdigest()
-    assert header(signed()) == f"v1;from={A};to=1002;cluster=c-42;time={NOW};nonce={nonce(1)};mac={mac}"
+    assert header(signed()) == f"v2;from={A};to=1002;cluster=c-42;time={NOW};nonce={nonce(1)};body={digest};mac={mac}"
 
 
 @pytest.mark.parametrize("receiver", NAMES)
@@ -73,7 +73,38 @@ def test_another_route_is_refused(change: dict[str, str]) -> None:
 
 
 def test_another_body_is_refused() -> None:
-    refused(Verifier([NEW]), header(signed()), "signature is wrong", body=b"ops ")
+    refused(Verifier([NEW]), header(signed()), "not what was signed", body=b"ops ")
+
+
+def check_head(verifier: Verifier, value: str | None, now: int = NOW, path: str = "/replicate") -> None:
+    verifier.check_head("POST", path, value, own=B, names=NAMES, now=now)
+
+
+def test_all_but_the_body_is_checked_by_the_head_and_nothing_is_remembered() -> None:
+    verifier = Verifier([NEW])
+    for _ in range(3):
+        check_head(verifier, header(signed()))
+    assert verify(verifier, header(signed())) == signed()
+    bad = {
+        "not signed": None,
+        "signature is wrong": header(signed(), (OLD,)),
+        "thrown back": header(signed(sender=B)),
+        "not for this broker": header(signed(receiver="1009")),
+        "clocks differ": header(signed(time=NOW - SKEW - 1)),
+        "received before": header(signed()),
+    }
+    for why, value in bad.items():
+        with pytest.raises(LinkRefused, match=why):
+            check_head(verifier, value)
+    with pytest.raises(LinkRefused, match="signature is wrong"):
+        check_head(verifier, header(signed(2)), path="/heartbeat/receive")
+    check_head(Verifier([]), None)
+
+
+def test_a_body_that_is_refused_uses_no_nonce_up() -> None:
+    verifier = Verifier([NEW])
+    refused(verifier, header(signed()), "not what was signed", body=b"forged")
+    assert verify(verifier, header(signed())) == signed()
 
 
 @given(st.data())

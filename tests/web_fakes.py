@@ -16,7 +16,7 @@ from newswire.core.stream import StreamOrder
 from newswire.engine.memory import MemoryEngine, MemoryNetwork
 from newswire.engine.seam import Receipt, Row, View
 from newswire.errors import LinkRefused, NewswireError, NotFound, Refused
-from newswire.web import create_app
+from newswire.web import create_admission, create_app
 from newswire.web.streams import Adopter
 
 NOW = 1_795_514_400.0  # 2026-11-24T10:00:00Z
@@ -77,6 +77,10 @@ class FakeCluster:
         self.left.append(broker)
         return Row("1002", OTHER, False, "up", 0)
 
+    def check_head(self, path: str, headers: Mapping[str, str]) -> None:
+        if headers.get("newswire-signature") == "forged":
+            raise LinkRefused("the push is refused", code="unauthenticated")
+
     def receive(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
         self.received.append((path, headers.get("x-newswire-sender"), body))
         return 200, b"vector"
@@ -100,6 +104,7 @@ class Web:
             clock=lambda: self.engine.now,
         )
         self.app = app
+        self.admission = create_admission(app, self.engine, settings or Settings(), self.cluster if cluster else None)
         self.client: FlaskClient = app.test_client()
 
     def _hand_over(self, order: StreamOrder) -> Adopter:

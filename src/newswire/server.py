@@ -20,7 +20,7 @@ from newswire.engine.opsfile import Progress
 from newswire.errors import NewswireError
 from newswire.listener import Adopter, Bounds, Listener, Threads
 from newswire.streams.hub import Hub
-from newswire.web import create_app
+from newswire.web import create_admission, create_app
 
 log = logging.getLogger("newswire.server")
 
@@ -78,6 +78,7 @@ class Server:
             port=settings.port,
             threads=Threads(publish=settings.threads),
             bounds=Bounds(connections=settings.connections),
+            admit=create_admission(app, engine, settings, engine),
             trusted_proxies=settings.trusted_proxies,
             on_fatal=_die,
         )

@@ -180,6 +180,10 @@ class EmbeddedEngine:
         """See `seam.Cluster`."""
         return self._row(lambda token: Leave(token, broker), timeout)
 
+    def check_head(self, path: str, headers: Mapping[str, str]) -> None:
+        """See `seam.Cluster`."""
+        self._passport.check_head(path, headers)
+
     def receive(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
         """See `seam.Cluster`. Raises LinkRefused (`unauthenticated`), BadRequest (`bad-body`), Unavailable."""
         nonce, header, raws = self._passport.open_push(path, headers, body)

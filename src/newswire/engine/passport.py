@@ -31,6 +31,13 @@ class Passport:
         signed = signing.Signed(self._origin, receiver, cluster, _now_ms(), nonce)
         return nonce, signing.sign(self._shared, "POST", path, body, signed)
 
+    def check_head(self, path: str, headers: Mapping[str, str]) -> None:
+        """Check what a push says before its body is there. Raises LinkRefused (`unauthenticated`)."""
+        with self._lock:
+            self._verifier.check_head(
+                "POST", path, headers.get(signing.HEADER), own=self._origin, names=self._names, now=_now_ms()
+            )
+
     def open_push(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[str, Header, list[bytes]]:
         """Nonce, header and ops of a push. Raises LinkRefused (`unauthenticated`), BadRequest (`bad-body`)."""
         with self._lock:

@@ -112,6 +112,10 @@ class Cluster(Protocol):
         """End the membership of `broker` (an id or an address) and tell all. Raises NotFound, Refused (`last-broker`)."""
         ...
 
+    def check_head(self, path: str, headers: Mapping[str, str]) -> None:
+        """Check the head of a push before its body is taken; returns at once. Raises LinkRefused (`unauthenticated`)."""
+        ...
+
     def receive(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
         """Answer a peer's push (`POST /replicate`, `/heartbeat/receive`): status and body. Peer threads only."""
         ...

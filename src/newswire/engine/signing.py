@@ -1,9 +1,12 @@
 """Signatures between brokers: HMAC-SHA-256 with the cluster secret. Pure: time and nonces are arguments.
 
-A push is signed over its method, path, body, sender, receiver, cluster id, time and nonce; an answer over the nonce of
-the push that it answers, its status and body. So what is changed on the way, or sent to another broker, cluster or
+A push is signed over its method, path, the digest of its body, sender, receiver, cluster id, time and nonce; an answer over the
+nonce of the push that it answers, its status and body. So what is changed on the way, or sent to another broker, cluster or
 route, is refused; a push that is sent again is refused for its nonce, or for its time once the nonce may be forgotten;
 a push that is thrown back to its sender is refused, as it is its own; an answer fits one push only.
+
+The digest stands in the header, so that all of the signature is checked when the head is there: a stranger's body is not taken
+at all (docs/rules.md, HEAD FIRST).
 
 A sender that knows no more than an address (the first push of a link) names that as the receiver. Names are what the
 caller makes them: an *origin* as sender tells a broker's own push from that of another process with the same id.
@@ -29,8 +32,8 @@ HEADER: Final = "Newswire-Signature"
 _SKEW_MS: Final = limits.CLOCK_SKEW_SECONDS * 1000
 _NAME: Final = r"[A-Za-z0-9._:\[\]%-]"
 _FORM: Final = re.compile(
-    rf"v1;from=({_NAME}{{1,{limits.ADDRESS_CHARS}}});to=({_NAME}{{1,{limits.ADDRESS_CHARS}}});cluster=({_NAME}{{0,64}});"
-    r"time=([0-9]{1,16});nonce=([A-Za-z0-9_-]{16,64});mac=([0-9a-f]{64})"
+    rf"v2;from=({_NAME}{{1,{limits.ADDRESS_CHARS}}});to=({_NAME}{{1,{limits.ADDRESS_CHARS}}});cluster=({_NAME}{{0,64}});"
+    r"time=([0-9]{1,16});nonce=([A-Za-z0-9_-]{16,64});body=([0-9a-f]{64});mac=([0-9a-f]{64})"
 )
 
 
@@ -51,9 +54,10 @@ def sign(secrets: Sequence[bytes], method: str, path: str, body: bytes, signed: 
     """The header to send with a push; none without a secret. The first secret signs."""
     if not secrets:
         return {}
-    said = ";".join(("v1", f"from={signed.sender}", f"to={signed.receiver}", f"cluster={signed.cluster}",
-                     f"time={signed.time}", f"nonce={signed.nonce}"))  # fmt: skip
-    value = f"{said};mac={_mac(secrets[0], _push(method, path, body, signed))}"
+    digest = _digest(body)
+    said = ";".join(("v2", f"from={signed.sender}", f"to={signed.receiver}", f"cluster={signed.cluster}",
+                     f"time={signed.time}", f"nonce={signed.nonce}", f"body={digest}"))  # fmt: skip
+    value = f"{said};mac={_mac(secrets[0], _push(method, path, digest, signed))}"
     if not _FORM.fullmatch(value):
         raise ValueError(f"a name in {said!r} can't be signed")
     return {HEADER: value}
@@ -74,28 +78,50 @@ class Verifier:
         `own`: the name that this broker signs with; `names`: what others may call it as a receiver (id, origin,
         addresses); `now` in ms, wall clock. The cluster id is proved here, and compared by the caller.
         """
+        found = self._check(method, path, value, own, names, now)
+        if found is None:
+            return None
+        signed, digest = found
+        if digest != _digest(body):
+            raise _refused("its body is not what was signed")
+        self._once(signed, now)
+        return signed
+
+    def check_head(self, method: str, path: str, value: str | None, *, own: str, names: Collection[str], now: int) -> None:
+        """Check all of a push but its body; nothing is remembered. Raises LinkRefused (`unauthenticated`)."""
+        found = self._check(method, path, value, own, names, now)
+        if found is not None and not self._is_new(found[0]):
+            raise _refused("it was received before")
+
+    def _check(
+        self, method: str, path: str, value: str | None, own: str, names: Collection[str], now: int
+    ) -> tuple[Signed, str] | None:
+        """What is signed, and the digest of its body; None without a secret."""
         if not self._secrets:
             return None
-        signed = self._authentic(method, path, body, value)
+        signed, digest = self._authentic(method, path, value)
         if signed.sender == own:
             raise _refused("it is this broker's own push, thrown back")
         if signed.receiver not in names:
             raise _refused(f"it was made for {signed.receiver}, not for this broker: check --advertise and --peer")
-        self._once(signed, now)
-        return signed
-
-    def _authentic(self, method: str, path: str, body: bytes, value: str | None) -> Signed:
-        match = _FORM.fullmatch(value or "")
-        if match is None:
-            raise _refused("it is not signed: give every broker the same cluster secret")
-        signed = Signed(match[1], match[2], match[3], int(match[4]), match[5])
-        if not _fits(self._secrets, _push(method, path, body, signed), match[6]):
-            raise _refused("its signature is wrong: give every broker the same cluster secret")
-        return signed
-
-    def _once(self, signed: Signed, now: int) -> None:
         if abs(now - signed.time) > _SKEW_MS:
             raise _refused(f"the clocks differ by {abs(now - signed.time) // 1000} s: set them (NTP)")
+        return signed, digest
+
+    def _authentic(self, method: str, path: str, value: str | None) -> tuple[Signed, str]:
+        match = _FORM.fullmatch(value or "")
+        if match is None:
+            raise _refused("it is not signed: give every broker the same cluster secret, and the same version")
+        signed = Signed(match[1], match[2], match[3], int(match[4]), match[5])
+        if not _fits(self._secrets, _push(method, path, match[6], signed), match[7]):
+            raise _refused("its signature is wrong: give every broker the same cluster secret")
+        return signed, match[6]
+
+    def _is_new(self, signed: Signed) -> bool:
+        nonces = self._seen.get(signed.sender)
+        return nonces is None or nonces.is_new(signed.time, signed.nonce)
+
+    def _once(self, signed: Signed, now: int) -> None:
         self._forget_silent(now)
         if not self._seen.setdefault(signed.sender, _Nonces()).take(signed.time, signed.nonce, now):
             raise _refused("it was received before")
@@ -115,9 +141,13 @@ class _Nonces:
         self._floor = -1
         self.newest = 0
 
+    def is_new(self, time: int, nonce: str) -> bool:
+        """Say whether it was never taken."""
+        return time > self._floor and nonce not in self._known
+
     def take(self, time: int, nonce: str, now: int) -> bool:
         """Say whether this is the first time, and remember it."""
-        if time <= self._floor or nonce in self._known:
+        if not self.is_new(time, nonce):
             return False
         heappush(self._heap, (time, nonce))
         self._known.add(nonce)
@@ -143,10 +173,10 @@ def unseal(secrets: Sequence[bytes], nonce: str, status: int, sealed: bytes) -> 
     return body
 
 
-def _push(method: str, path: str, body: bytes, signed: Signed) -> bytes:
+def _push(method: str, path: str, digest: str, signed: Signed) -> bytes:
     """What is signed. A JSON array: no two requests have the same one."""
     return msgspec.json.encode(
-        ("push", method, path, signed.sender, signed.receiver, signed.cluster, signed.time, signed.nonce, _digest(body))
+        ("push", method, path, signed.sender, signed.receiver, signed.cluster, signed.time, signed.nonce, digest)
     )
 
 

@@ -239,7 +239,7 @@ class Loop(TcpWSGIServer):
             if seconds:
                 self.refused += 1
                 return NewswireError(TOO_MANY_REQUESTS, code="too-many")
-        return self.admit(request.head()) if self.admit and request.has_body else None
+        return self.admit(request.head()) if self.admit and request.is_worth_a_look else None
 
     def forget(self, item: Any) -> None:
         """Drop what is kept about something whose descriptor leaves."""

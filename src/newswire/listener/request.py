@@ -97,9 +97,10 @@ class HttpRequest(HTTPRequestParser):
         self.error, self.completed, self.body_rcv = Refusal(error), True, None
 
     @property
-    def has_body(self) -> bool:
-        """Whether a body comes behind the head."""
-        return self.body_rcv is not None
+    def is_worth_a_look(self) -> bool:
+        """Whether its body is large, of no known size, a peer's, or waits for a word: a small one is taken unseen."""
+        kinds = (Kind.PEER, Kind.LARGE)
+        return self.body_rcv is not None and (self.chunked or self.expect_continue or self.kind in kinds)
 
     def head(self) -> Head:
         """Its head as WSGI will name it."""

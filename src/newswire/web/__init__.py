@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from newswire.web.admission import create_admission
 from newswire.web.app import create_app
 
-__all__ = ["create_app"]
+__all__ = ["create_admission", "create_app"]

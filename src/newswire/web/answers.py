@@ -64,13 +64,14 @@ def _refused(error: NewswireError) -> Response:
 
 
 def _refused_by_flask(error: HTTPException) -> Response:
-    response = problem(_as_ours(error))
+    response = problem(as_ours(error))
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
     return response
 
 
-def _as_ours(error: HTTPException) -> NewswireError:
+def as_ours(error: HTTPException) -> NewswireError:
+    """The error of our table for one of Flask's."""
     if isinstance(error, MethodNotAllowed):
         allowed = " or ".join(sorted(error.valid_methods or ()))
         return Refused(f"this address takes {allowed}", code="wrong-method")

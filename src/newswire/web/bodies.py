@@ -29,11 +29,12 @@ Fields = dict[str, Any]
 FORM: Final = "application/x-www-form-urlencoded"
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
+KINDS: Final = frozenset({FORM, JSON, NDJSON})
 
 _decode: Final = msgspec.json.Decoder().decode
 _decode_names: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _ESCAPED_ASCII: Final = re.compile(rb"\\u00[2-7]")
-_ACCEPTED: Final = (
+ACCEPTED: Final = (
     f"send the fields as {FORM} (curl -d), as an {JSON} object, or in the query;"
     f" a batch of messages as {NDJSON}: with that Content-Type"
 )
@@ -53,7 +54,7 @@ def fields(environ: Environ, typed: Callable[[dict[str, str]], Fields] = dict) -
     elif kind == FORM and not _is_like_json(body):
         more = typed(pairs(_utf8(without_mark(body))))
     else:
-        raise Refused(_hint_at_json(body) or _ACCEPTED, code="wrong-type")
+        raise Refused(_hint_at_json(body) or ACCEPTED, code="wrong-type")
     return merged(given, more) if given else more
 
 

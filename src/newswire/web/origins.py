@@ -8,6 +8,7 @@ Programs send no `Origin` and are not meant here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from flask import Flask, Response, request
@@ -38,26 +39,16 @@ _HEADERS: Final = "Content-Type, Idempotency-Key, Last-Event-ID"
 
 def install(app: Flask, engine: Engine, settings: Settings) -> None:
     """Check each request's name and origin before it is served, and tell the browser afterwards who may see the answer."""
-    hosts = Hosts(settings.host, settings.advertise, settings.allowed_hosts)
+    check_host = host_check(settings)
 
     @app.before_request
     def check() -> Response | None:
         environ = request.environ
-        if settings.auth == "none" and not hosts.own(host := environ.get("HTTP_HOST", "")):
-            raise Refused(
-                f"{shown(host)} is no name of this broker, which asks nobody who he is: use an address of GET /list_replicas,"
-                " or start the broker with --allow-host and this name",
-                code="misdirected",
-            )
+        check_host(environ)
         origin = environ.get("HTTP_ORIGIN")
         if origin is not None and _is_preflight(environ):
             return _preflight() if is_member(engine, origin) else None  # None: 405, which no browser takes for a yes
-        if request.method not in _SAFE and caller(engine, environ) is Caller.FOREIGN:
-            raise Refused(
-                "a page of another site may not do this here: use the page of this broker; behind a proxy, have it pass on"
-                " the header Host",
-                code="cross-site",
-            )
+        check_page(engine, environ)
         return None
 
     @app.after_request
@@ -69,6 +60,31 @@ def install(app: Flask, engine: Engine, settings: Settings) -> None:
             if origin is not None and is_member(engine, origin):
                 response.headers["Access-Control-Allow-Origin"] = origin
         return response
+
+
+def host_check(settings: Settings) -> Callable[[Environ], None]:
+    """A check whether a request names this broker. It raises `misdirected`."""
+    hosts = Hosts(settings.host, settings.advertise, settings.allowed_hosts)
+
+    def check(environ: Environ) -> None:
+        if settings.auth == "none" and not hosts.own(host := environ.get("HTTP_HOST", "")):
+            raise Refused(
+                f"{shown(host)} is no name of this broker, which asks nobody who he is: use an address of GET /list_replicas,"
+                " or start the broker with --allow-host and this name",
+                code="misdirected",
+            )
+
+    return check
+
+
+def check_page(engine: Engine, environ: Environ) -> None:
+    """Raise `cross-site` for a page of another site that would change something."""
+    if environ["REQUEST_METHOD"] not in _SAFE and caller(engine, environ) is Caller.FOREIGN:
+        raise Refused(
+            "a page of another site may not do this here: use the page of this broker; behind a proxy, have it pass on"
+            " the header Host",
+            code="cross-site",
+        )
 
 
 def caller(engine: Engine, environ: Environ) -> Caller:

@@ -1,0 +1,66 @@
+"""What is refused by its head: before a large body, or a peer's, is taken. (docs/rules.md, HEAD FIRST)
+
+Each check is one that the request would meet anyway, where it is served; here it comes before the body. The listener asks in
+its loop, so nothing here waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from flask import Flask
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import RequestRedirect
+
+from newswire.config import Settings
+from newswire.core import limits
+from newswire.engine.seam import Cluster, Engine
+from newswire.errors import NewswireError, Refused, TooLarge
+from newswire.web import bodies
+from newswire.web.answers import as_ours
+from newswire.web.bodies import Environ
+from newswire.web.origins import check_page, host_check
+from newswire.web.peers import Headers
+
+PEER_ENDPOINT = "peers."
+
+
+def create_admission(
+    app: Flask, engine: Engine, settings: Settings, cluster: Cluster | None = None
+) -> Callable[[Mapping[str, str]], NewswireError | None]:
+    """A function of a request's head (an environ without its body) that says why it is refused, None: it is not."""
+    check_host = host_check(settings)
+    routes = app.url_map.bind("")
+
+    def check(environ: Environ) -> None:
+        check_host(environ)
+        check_page(engine, environ)
+        endpoint, _ = routes.match(environ["PATH_INFO"], method=environ["REQUEST_METHOD"])
+        if not endpoint.startswith(PEER_ENDPOINT):
+            _check_type(environ)
+        elif cluster is not None:
+            cluster.check_head(environ["PATH_INFO"], Headers(environ))
+
+    def refusal(head: Mapping[str, str]) -> NewswireError | None:
+        try:
+            check(dict(head))
+        except NewswireError as error:
+            return error
+        except RequestRedirect:
+            return None
+        except HTTPException as error:
+            return as_ours(error)
+        return None
+
+    return refusal
+
+
+def _check_type(environ: Environ) -> None:
+    """Only a batch is large; what is small is refused where it is served, with a better hint."""
+    kind = bodies.content_type(environ)
+    if not bodies.is_large(environ):
+        return
+    if kind not in bodies.KINDS:
+        raise Refused(bodies.ACCEPTED, code="wrong-type")
+    if kind != bodies.NDJSON and int(environ["CONTENT_LENGTH"]) > limits.FORM_BYTES:
+        raise TooLarge(f"the body is over {limits.FORM_BYTES // 1024} KiB: send less at once, nothing was stored")
