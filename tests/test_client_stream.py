@@ -742,3 +742,26 @@ def test_leaving_the_subscriber_closes_its_stream_and_says_what_was_taken(a: Fak
         for _ in subscriber.stream():
             break
     assert acks(a) == ["e-1"]
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_why_a_broker_ends_a_stream_is_told_in_its_words(a: FakeBroker, b: FakeBroker, opened: bool) -> None:
+    def ends(wire: Wire) -> None:
+        wire.open() if opened else wire.start()
+        wire.send("retry: 5000\n: 20 streams of this user are open, which is the limit; close one\n\n")
+        wire.end()
+
+    a.stream(ends)
+    b.stream(sends("1"))
+    alice = Alice(a, b)
+    with alice.stream() as stream:
+        assert take(stream, 1) == ["1"]
+    (lost,) = [state for state in alice.states if state.kind == "lost"]
+    assert lost.detail == f"1001 ({a.address}): 20 streams of this user are open, which is the limit; close one"
+
+
+def test_a_refusal_of_something_that_is_no_broker_is_not_final(a: FakeBroker, b: FakeBroker) -> None:
+    a.on("GET", "/stream", lambda asked: Reply(b"<html>Forbidden</html>", 403))
+    b.stream(sends("1"))
+    with Alice(a, b).stream() as stream:
+        assert take(stream, 1) == ["1"]

@@ -96,6 +96,7 @@ def phases(listener: Listener, name: str) -> int:
 
 NONSENSE = [
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",  # TLS
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # which sends no line end, and waits for an answer
     b"GET /\r\n\r\n",
     b"get / HTTP/1.1\r\nHost: a\r\n\r\n",
     b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n",

@@ -173,3 +173,13 @@ def test_a_gap_names_the_topic_and_the_count() -> None:
 @pytest.mark.parametrize("stamp", [0, 1, 999, 2**53, 10**30, -1])
 def test_any_stamp_can_be_shown(stamp: int) -> None:
     assert sse.rfc3339(stamp).endswith("Z")
+
+
+def test_the_last_comment_is_kept_unless_something_came_after_it() -> None:
+    reader = sse.Reader()
+    assert reader.feed(b": why it ends\nretry: 5000\n\n") == []
+    assert (reader.comment, reader.retry) == ("why it ends", 5000)
+    reader.feed(sse.comment(sse.KEEPALIVE))
+    assert reader.comment == ""
+    reader.feed(b": a note\n\ndata: x\n\n")
+    assert reader.comment == ""

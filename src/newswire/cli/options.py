@@ -129,17 +129,6 @@ HOST_NAME: Final = Checked("NAME", check_host_name)
 NETWORK: Final = Checked("ADDRESS", check_network)
 
 
-def check_broker(text: str) -> str:
-    """Return `text` if a client can reach a broker by it: HOST:PORT, or a URL without a path. Raises BadRequest."""
-    scheme, found, rest = text.rpartition("://")
-    if not found:
-        return topics.check_address(text)
-    if scheme not in ("http", "https"):
-        raise BadRequest("a broker's URL begins with http:// or https://", code="bad-address")
-    topics.check_address(rest if ":" in rest else f"{rest}:443")
-    return text
-
-
 class Brokers(click.ParamType):  # type: ignore[type-arg]
     """Addresses with commas between; the first is the primary to try first."""
 
@@ -152,7 +141,7 @@ class Brokers(click.ParamType):  # type: ignore[type-arg]
         return found or self.fail("name at least one broker, for example 127.0.0.1:5053", param, ctx)
 
 
-_REACHABLE: Final = Checked("HOST:PORT", check_broker)
+_REACHABLE: Final = Checked("HOST:PORT", topics.check_broker)
 
 
 def ignored() -> list[str]:
@@ -301,9 +290,13 @@ def known_settings(group: click.Group) -> dict[str, Setting]:
     return {p.word: p for command in group.commands.values() for p in command.params if isinstance(p, Setting)}
 
 
-def _load(ctx: click.Context, _param: click.Parameter, given: Path | None) -> None:
+def _load(ctx: click.Context, param: click.Parameter, given: Path | None) -> None:
     path = find_file(given)
     if path:
+        if given and not given.exists():
+            named = ctx.get_parameter_source(str(param.name))
+            place = "NEWSWIRE_CONFIG" if named is click.core.ParameterSource.ENVIRONMENT else "--config"
+            raise click.UsageError(f"cannot read {given}: {place} names no file that is there.", ctx)
         root = ctx.find_root().command
         ctx.default_map = read_file(path, known_settings(root) if isinstance(root, click.Group) else {})
 

@@ -19,6 +19,7 @@ from typing import Final
 
 from newswire.client.answers import Look, Row
 from newswire.core import limits
+from newswire.core.topics import check_broker
 from newswire.errors import BadRequest
 
 _NOT_DONE: Final = frozenset({"not-ready", "unavailable", "unreachable", "not-enough-copies", "storage-full"})
@@ -61,10 +62,11 @@ def pause(failures: int, chance: float, most: float = limits.BACKOFF_MOST_SECOND
 def split(brokers: str | Sequence[str]) -> tuple[str, ...]:
     """The addresses named in the settings: a sequence, or text with commas or spaces between them.
 
-    Raises BadRequest when there is none.
+    Raises BadRequest when there is none, and for what is no address.
     """
-    named = brokers.replace(",", " ").split() if isinstance(brokers, str) else [b.strip() for b in brokers]
-    unique = tuple(dict.fromkeys(b.rstrip("/") for b in named if b))
+    text = brokers if isinstance(brokers, str) else ",".join(brokers)
+    named = [check_broker(b.rstrip("/")) for b in text.replace(",", " ").split()]
+    unique = tuple(dict.fromkeys(named))
     if not unique:
         raise BadRequest("no broker is named: give at least one as HOST:PORT, for example 127.0.0.1:5053", code="bad-address")
     return unique

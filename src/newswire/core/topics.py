@@ -101,6 +101,20 @@ def check_address(address: str) -> str:
     return address
 
 
+def check_broker(text: str) -> str:
+    """Return `text` if a client can reach a broker by it: HOST:PORT, or a URL without a path.
+
+    Raises BadRequest (`bad-address`).
+    """
+    scheme, found, rest = text.rpartition("://")
+    if not found:
+        return check_address(text)
+    if scheme not in ("http", "https"):
+        raise BadRequest("a broker's URL begins with http:// or https://", code="bad-address")
+    check_address(rest if ":" in rest else f"{rest}:443")
+    return text
+
+
 def is_pattern(name: str) -> bool:
     """Say whether `name` can match more than the topic of the same name."""
     return "*" in name or ">" in name

@@ -18,15 +18,19 @@ class StateLock:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._gate = threading.Lock()
-        self.writer_waits = False
+        self._writer_waits = False
+        self.turns = 0  # how often a reader had it
+        self.given_back = 0  # how often a reader gave it back for the writer
 
     def __enter__(self) -> None:
         while True:
             with self._gate:
                 pass
             self._lock.acquire()
-            if not self.writer_waits:
+            if not self._writer_waits:
+                self.turns += 1
                 return
+            self.given_back += 1
             self._lock.release()
 
     def __exit__(self, *error: object) -> None:
@@ -36,9 +40,9 @@ class StateLock:
     def first(self) -> Iterator[None]:
         """Hold the lock, before every reader that waits for it."""
         with self._gate:
-            self.writer_waits = True
+            self._writer_waits = True
             self._lock.acquire()
-            self.writer_waits = False
+            self._writer_waits = False
         try:
             yield
         finally:

@@ -17,6 +17,9 @@ from newswire.listener.kinds import Kind, kind_of
 from newswire.listener.problems import TOO_MANY_HEADERS, Refusal
 from newswire.listener.proxies import Forwarded
 
+_TLS_HELLO = b"\x16\x03"  # how a TLS connection begins: no HTTP method does
+_NO_TLS = "this port speaks plain HTTP: use http://, not https://"
+
 Head = Mapping[str, str]
 """What is known before a body comes, by the names that WSGI gives it: REQUEST_METHOD, PATH_INFO, HTTP_HOST ..."""
 
@@ -43,6 +46,9 @@ class HttpRequest(HTTPRequestParser):
 
     def received(self, data: bytes) -> int:
         """Take bytes; returns how many belong to this request. Refuses a body as soon as it must pass its limit."""
+        if data.startswith(_TLS_HELLO) and not self.header_plus and not self.headers_finished:
+            self.error, self.completed = utilities.BadRequest(_NO_TLS), True  # a TLS client would wait for an answer
+            return len(data)
         taken = super().received(data)
         if self.error is None and self._needed_bytes() > self.body_limit_bytes:
             detail = f"the body is larger than {self.body_limit_bytes} bytes: send less, or several requests"
