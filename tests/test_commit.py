@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 
@@ -13,9 +15,11 @@ from newswire.core.cluster import Identity
 from newswire.core.counts import topics
 from newswire.core.events import Answer, Connect, Disconnect, Done, Exit, Now, Reply, Send, Submitted, Tick, Wake
 from newswire.core.members import Row
+from newswire.core.pieces import Pieces
 from newswire.core.requests import Publish, Subscribe
 from newswire.core.state import State
 from newswire.engine.commit import CommitThread, Rounds, Tail
+from newswire.engine.lock import StateLock
 from newswire.engine.memory import MemoryLog
 from newswire.errors import NewswireError, StorageFull
 
@@ -219,3 +223,91 @@ def test_the_tail_is_bounded() -> None:
     assert tail.get([1]) == [bytes(limits.TAIL_BYTES)]
     tail.keep(2, [bytes(limits.TAIL_BYTES), b"one too many"])
     assert tail.get([2]) is None
+
+
+def test_a_large_batch_is_applied_in_pieces_and_told_once(parts: tuple[Rounds, Disk, Told, Clock]) -> None:
+    rounds, disk, told, _ = parts
+    grown: list[int] = []
+
+    class Counting(StateLock):
+        @contextmanager
+        def first(self) -> Iterator[None]:
+            before = len(rounds.broker.state.log)
+            with super().first():
+                yield
+            grown.append(len(rounds.broker.state.log) - before)
+
+    rounds.lock = Counting()
+    count = 3 * limits.PIECE_OPS + 5
+    rounds.run([Submitted("a", [Publish("news", str(number)) for number in range(count)], 1, 100.0)])
+    assert sum(grown) == count
+    assert max(grown) == limits.PIECE_OPS
+    assert disk.syncs == 1
+    assert [set(action.topics) for action in told.actions if isinstance(action, Wake)] == [{"news"}]
+
+
+def test_who_subscribes_in_a_piece_is_told_with_it(parts: tuple[Rounds, Disk, Told, Clock]) -> None:
+    """Before anything can be read of it: `told-when-all-is-applied` shows in the simulator what would be lost."""
+    rounds, _, told, _ = parts
+    messages = [Publish("news", str(number)) for number in range(limits.PIECE_OPS)]
+    rounds.run([Submitted("a", (Subscribe("Alice", "news"),), 1, 100.0), Submitted("b", messages, 1, 100.0)])
+    wakes = [(set(action.topics), set(action.users)) for action in told.actions if isinstance(action, Wake)]
+    assert wakes == [(set(), {"Alice"}), ({"news"}, set())]
+
+
+def test_a_query_that_goes_on_lets_a_commit_in_after_each_piece(parts: tuple[Rounds, Disk, Told, Clock]) -> None:
+    rounds, _, _, _ = parts
+    rounds.run([publish("a")])
+    seen: list[int] = []
+    wants, committed = threading.Event(), threading.Event()
+
+    def commit() -> None:
+        wants.wait()
+        rounds.run([publish("b")])
+        committed.set()
+
+    def pieces(state: State) -> Pieces[int]:
+        for _ in range(1_000_000):
+            seen.append(len(state.log))
+            wants.set()
+            yield None
+            if committed.is_set():
+                break
+        return len(state.log)
+
+    thread = threading.Thread(target=commit)
+    thread.start()
+    assert rounds.query(pieces) == seen[0] + 1
+    thread.join()
+
+
+def test_the_commit_thread_goes_before_the_readers_that_wait() -> None:
+    lock = StateLock()
+    order: list[str] = []
+    inside, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with lock:
+            inside.set()
+            go_on.wait()
+
+    def read() -> None:
+        with lock:
+            order.append("reader")
+
+    def commit() -> None:
+        with lock.first():
+            order.append("commit")
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    inside.wait()
+    threads = [threading.Thread(target=read) for _ in range(5)] + [threading.Thread(target=commit)]
+    for thread in threads:
+        thread.start()
+    while not lock.writer_waits:
+        threading.Event().wait(0.001)
+    go_on.set()
+    for thread in [holder, *threads]:
+        thread.join()
+    assert order == ["commit"] + ["reader"] * 5

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from newswire.core import matching
-from newswire.core.matching import PatternSet, PatternTrie, pattern_set
+from newswire.core.matching import Automaton, PatternSet, PatternTrie, pattern_set
 from newswire.core.topics import matches
 
 LEVELS = st.lists(st.sampled_from(["a", "b", "c", "*"]), min_size=1, max_size=4).map(".".join)
@@ -22,7 +22,7 @@ WIDE = [".".join(levels) for levels in product("a*", repeat=9)]  # 512 patterns 
 def test_the_automaton_says_what_each_pattern_says(patterns: list[str], topics: list[str]) -> None:
     found = PatternSet(patterns)
     for topic in topics:
-        assert found.match(topic).hits == tuple(i for i, pattern in enumerate(patterns) if matches(pattern, topic))
+        assert found.match(topic).hits == frozenset(i for i, pattern in enumerate(patterns) if matches(pattern, topic))
 
 
 @given(st.lists(PATTERNS, max_size=8, unique=True), st.lists(TOPICS, max_size=8))
@@ -30,17 +30,18 @@ def test_an_automaton_that_is_begun_anew_says_the_same(patterns: list[str], topi
     with patch.object(matching, "_STATE_ENTRIES", 3):
         found = PatternSet(patterns)
         for topic in topics:
-            assert found.match(topic).hits == tuple(i for i, pattern in enumerate(patterns) if matches(pattern, topic))
+            assert found.match(topic).hits == frozenset(i for i, pattern in enumerate(patterns) if matches(pattern, topic))
 
 
 @given(st.lists(st.tuples(st.booleans(), PATTERNS, st.integers(0, 3), TOPICS), max_size=30))
 def test_the_trie_says_what_each_pattern_says_while_they_come_and_go(steps: list[tuple[bool, str, int, str]]) -> None:
     trie: PatternTrie[int] = PatternTrie()
+    found = Automaton(trie)
     held: set[tuple[str, int]] = set()
     for put, pattern, member, topic in steps:
         (trie.put if put else trie.remove)(pattern, member)
         (held.add if put else held.discard)((pattern, member))
-        assert trie.matching(topic) == {who for wanted, who in held if matches(wanted, topic)}
+        assert set().union(*found.match(topic).sources) == {who for wanted, who in held if matches(wanted, topic)}
     for pattern, member in held:
         trie.remove(pattern, member)
     assert trie.root.is_empty, "nothing is left behind"
@@ -62,7 +63,21 @@ def test_what_an_automaton_holds_is_bounded() -> None:
     for levels in product("abc", repeat=9):
         found.match(".".join(levels))
         assert found._size <= matching._STATE_ENTRIES
-    assert found.match("a.a.a.a.a.a.a.a.a.a").hits == ()
+    assert not found.match("a.a.a.a.a.a.a.a.a.a").hits
+
+
+def test_members_of_a_pattern_that_is_known_come_and_go_at_no_cost() -> None:
+    trie: PatternTrie[int] = PatternTrie()
+    for pattern in WIDE:
+        trie.put(pattern, 0)
+    found = Automaton(trie)
+    match = found.match(".".join("a" * 9))
+    worked_out = found.steps
+    for member in range(1, 100):
+        trie.put(WIDE[member], member)
+    assert found.match(".".join("a" * 9)) is match
+    assert found.steps == worked_out
+    assert set().union(*match.sources) == set(range(100))
 
 
 def test_equal_sets_in_use_are_one_object() -> None:

@@ -35,6 +35,7 @@ HEARTBEAT = 1.0
 TICK = 0.1  # seconds between two ticks while anything waits
 IDLE_TICK = 0.29  # and while nothing does
 Record = tuple[bytes, Op]
+_PIECE = 2  # ops of a batch that are applied before streams may read
 
 
 class Disk:
@@ -45,7 +46,7 @@ class Disk:
         self.synced = 0
         self.held: dict[OpId, int] = {}
         self.heads: dict[str, int] = {}  # by origin, the last sequence written
-        self.fold = Fold()  # of what is synced
+        self.fold = Fold()  # of what is synced and applied
 
     def append(self, op: Op, raw: bytes) -> None:
         """Write a record; it is not synced yet."""
@@ -56,11 +57,14 @@ class Disk:
     def sync(self) -> list[tuple[int, int]]:
         """Sync what was written; return (place, length) of each record that is synced now."""
         fresh = self.records[self.synced :]
-        for _, op in fresh:
-            self.fold.add(op)
         places = [(self.synced + index, len(raw)) for index, (raw, _) in enumerate(fresh)]
         self.synced = len(self.records)
         return places
+
+    def fold_in(self, places: Sequence[tuple[int, int]]) -> None:
+        """Fold the records at `places`, which are about to be applied."""
+        for place, _ in places:
+            self.fold.add(self.records[place][1])
 
     def has(self, name: OpId) -> bool:
         """Whether the op is synced here."""
@@ -155,7 +159,7 @@ class Machine:
         self.heard, self.busy, self._inbox, self._in_flight, self.outlets = {}, False, [], {}, []
         self.exited = self.full = False
         if len(self.disk.records) > self.disk.synced:
-            self.disk.sync()
+            self.disk.fold_in(self.disk.sync())
         state = State()
         state.replay([(decode(raw), place, len(raw)) for place, (raw, _) in enumerate(self.disk.records)])
         if state.waiting:
@@ -286,14 +290,23 @@ class Machine:
             self.world.faults["unstored"] += 1
             if self.world.tracing:
                 self.world.say(self.id, "disk full: not stored")
-            event: Event = events.Unstored()
+            self._do(self.broker.step(events.Unstored(), self.now()))
         else:
-            event = Stored(self.disk.sync())
-        self._do(self.broker.step(event, self.now()))
+            self._apply(self.broker, self.disk.sync())
         if self._written or self.exited:
             self._after_round()
         else:
             self._round()
+
+    def _apply(self, broker: Broker, places: Sequence[tuple[int, int]]) -> None:
+        """Have the broker apply what is stored, in small pieces, between which each stream reads on."""
+        for at in range(0, len(places) or 1, _PIECE):
+            piece, more = places[at : at + _PIECE], at + _PIECE < len(places)
+            self.disk.fold_in(piece)
+            self._do(broker.step(Stored(piece, more=more), self.now()))
+            if more:
+                for outlet in list(self.outlets):
+                    outlet.pump()
 
     def _exit(self, run: int) -> None:
         if run == self.run and self.broker is not None:

@@ -16,7 +16,7 @@ import msgspec
 from newswire.core import follow, opening
 from newswire.core.broker import Broker
 from newswire.core.event_id import EventId
-from newswire.core.events import Answer, Now, Received
+from newswire.core.events import Answer, Now, Received, Stored, Wake
 from newswire.core.intake import Decided, Intake
 from newswire.core.ops import Acknowledged, Began, Op, Subscribed, Unsubscribed
 from newswire.core.peering import Peering
@@ -282,6 +282,24 @@ def ids_without_opening() -> list[Patch]:
     return [(follow._Walk, "__init__", forget)]
 
 
+def told_when_all_is_applied() -> list[Patch]:
+    """Of a batch that is applied in pieces, readers are told at its end whose subscriptions changed."""
+    step = Broker.step
+
+    def late(broker: Broker, event: Any, now: Now) -> Any:
+        actions = step(broker, event, now)
+        held: set[str] = broker.__dict__.setdefault("untold", set())
+        if isinstance(event, Stored) and event.more:
+            held.update(*(action.users for action in actions if isinstance(action, Wake)))
+            return [action for action in actions if not isinstance(action, Wake)]
+        if held:
+            actions.insert(0, Wake(frozenset(), frozenset(held), broker.serves))
+            held.clear()
+        return actions
+
+    return [(Broker, "step", late)]
+
+
 def gaps_untold() -> list[Patch]:
     """What retention dropped before it was delivered is passed over in silence."""
     return [(follow._Walk, "_tell_gaps", lambda walk, row: walk.dropped.clear())]
@@ -343,6 +361,7 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
         streams_never_reopen,
         cursor_forgotten,
         ids_without_opening,
+        told_when_all_is_applied,
         gaps_untold,
         each_gap_confirms_all,
         exit_too_early,

@@ -9,7 +9,7 @@ What a shell must do is in `core.events`. What is promised here:
 
 This file takes clients' requests and what the disk reports; `peering`, `membership` and `receipts` do the rest over the
 `Cluster` that all of them share. All methods: the commit thread. `state` may be read by others under the state lock, which
-the shell holds around `step`.
+the shell holds around each `step` but those that `stages_only` names.
 """
 
 from __future__ import annotations
@@ -45,12 +45,17 @@ from newswire.core.ops import Began, Dropped
 from newswire.core.peering import Peering
 from newswire.core.receipts import Receipts, Waiting
 from newswire.core.replication import holds_all
-from newswire.core.requests import Acknowledge
+from newswire.core.requests import Acknowledge, Publish
 from newswire.core.retention import RetentionClock, start_of_clock, to_drop
 from newswire.core.state import Changes, State
 from newswire.errors import NewswireError, NotEnoughCopies, StorageFull, TooLarge, Unavailable
 
 _FULL = "the disk of this broker is full: nothing was stored; make room, or publish at another broker"
+
+
+def stages_only(event: Event) -> bool:
+    """Say whether a step takes `event` without changing anything that queries or views read: it may run beside them."""
+    return isinstance(event, Submitted) and all(isinstance(request, Publish) for request in event.requests)
 
 
 class Broker:
@@ -65,6 +70,7 @@ class Broker:
         self.membership = Membership(self.cluster, self.receipts)
         self.peering = Peering(self.cluster, self.membership)
         self._deferred: list[Submitted] = []
+        self._changes = Changes()  # by what was applied of the batch that is being applied, and not told yet
         self._served = False
         self._settling = False  # the cluster id goes to the disk with the batch that is staged
         self._retention: RetentionClock | None = None
@@ -99,6 +105,8 @@ class Broker:
         """Take an event; return what is to be done, in order."""
         kind = type(event)
         self._steps[kind](event, now)
+        if isinstance(event, Stored) and event.more:
+            return self._take_actions()
         return self._finish_submit(now) if kind is Submitted else self._finish(now)
 
     @property
@@ -153,10 +161,17 @@ class Broker:
     # -- disk ---------------------------------------------------------------------------------------------------
 
     def _stored(self, event: Stored, now: Now) -> None:
-        """Apply what is on disk now, then tell."""
-        changes = Changes()
-        for op, (place, length) in zip(self.intake.clear(), event.places, strict=True):
+        """Apply what is on disk now, then tell. Of a piece only changes of subscriptions are told: `core.stream` says why."""
+        changes = self._changes
+        for op, (place, length) in zip(self.intake.take_stored(len(event.places)), event.places, strict=True):
             self.state.apply(op, place, length, changes)
+        if event.more:
+            if changes.users:
+                self.cluster.actions.append(Wake(frozenset(), frozenset(changes.users), self.serves))
+                changes.users.clear()
+            return
+        self.intake.clear()
+        self._changes = Changes()
         self.state.revive(changes)
         self.cluster.began = True
         self._settling = False

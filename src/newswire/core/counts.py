@@ -58,7 +58,7 @@ def subscription_rows(state: State, user: str) -> Pieces[list[SubscriptionRow]]:
     """
     counting = _Counting(state, state.subscriptions.awake_of(user))
     yield from counting.place()
-    groups: dict[Match, list[int]] = yield counting.groups
+    groups: dict[Match[int], list[int]] = yield counting.groups
     for match, topics in groups.items():
         yield from counting.count(match, topics)
     rows: list[SubscriptionRow] = yield counting.rows
@@ -98,9 +98,9 @@ class _Counting:
             if index % limits.PIECE_SUBSCRIPTIONS == limits.PIECE_SUBSCRIPTIONS - 1:
                 yield None
 
-    def groups(self) -> dict[Match, list[int]]:
+    def groups(self) -> dict[Match[int], list[int]]:
         """The topics that match, by what they match. Needs no lock."""
-        found: dict[Match, list[int]] = {}
+        found: dict[Match[int], list[int]] = {}
         patterns = tuple(sorted(self.of_pattern))
         self.patterns = pattern_set(patterns)
         wild = any(map(is_pattern, patterns))
@@ -110,7 +110,7 @@ class _Counting:
                 found.setdefault(match, []).append(number)
         return found
 
-    def count(self, match: Match, topics: Sequence[int]) -> Pieces[None]:
+    def count(self, match: Match[int], topics: Sequence[int]) -> Pieces[None]:
         """Count the messages of a group of topics for all that it concerns."""
         sequences, tallies = self.state.messages.sequences, dict[str, _Tally]()
         indices, places = self._concerned(match)
@@ -128,7 +128,7 @@ class _Counting:
 
     # -- without the lock
 
-    def _concerned(self, match: Match) -> tuple[list[int], list[int]]:
+    def _concerned(self, match: Match[int]) -> tuple[list[int], list[int]]:
         """Which subscriptions a group concerns, and which vectors."""
         indices = [index for hit in match.hits for index in self.of_pattern[self.patterns.patterns[hit]]]
         return indices, sorted({place for index in indices for place in self.places[index]})

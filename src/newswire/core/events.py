@@ -101,9 +101,13 @@ class HungUp(msgspec.Struct, frozen=True):
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """What was appended since the last `Stored` is on disk and synced: (place, length) of each op, in order."""
+    """What was appended since the last `Stored` is on disk and synced: (place, length) of each op, in order.
+
+    `more`: only of the first ops; the others are handed in next, before anything else. So a large batch is applied in pieces.
+    """
 
     places: Sequence[tuple[int, int]]
+    more: bool = False
 
 
 class Unstored(msgspec.Struct, frozen=True):

@@ -90,7 +90,7 @@ def _skip(state: State, selection: Selection, start: int, scanned: int) -> Piece
         return start
     selection.fruitless = 0
     messages = state.messages
-    active: list[tuple[int, Match]] = yield partial(selection.active, messages.names, topics, messages.newest[:], start)
+    active: list[tuple[int, Match[int]]] = yield partial(selection.active, messages.names, topics, messages.newest[:], start)
     first, looked_at = end, 0
     for number, match in active:
         first = min(first, selection.first_due(state, number, match, start))

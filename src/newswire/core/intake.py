@@ -51,6 +51,11 @@ class Intake:
         self._held, self._keys, self._touched = {}, {}, set()
         return staged
 
+    def take_stored(self, count: int) -> list[Op]:
+        """The next `count` ops of the batch, which are about to be applied; they are staged no more."""
+        stored, self.staged = self.staged[:count], self.staged[count:]
+        return stored
+
     def take(self, raw: bytes) -> bool:
         """TAKE a peer's op. False: held already, not the next of its origin, or of this very run. Raises NotAnOp."""
         op = ops.decode(raw)

@@ -48,6 +48,7 @@ ACK_SUBSCRIPTIONS: Final = 1_000  # cursors moved by one op: keeps a record unde
 # -- pieces of queries: how much is looked at before the state lock is let go (docs/rules.md, QUERIES) ---------------
 PIECE_SUBSCRIPTIONS: Final = 256  # a cursor joined or written down: about 1 us each
 PIECE_TOPICS: Final = 256  # an origin of a topic looked up: 1 to 3 us each
+PIECE_OPS: Final = 256  # of a batch that is stored, applied: 3 us each
 PIECE_ROWS: Final = 1_024  # of what a page takes from the log: 0.5 us each
 CHECKPOINT_ROWS: Final = 1_024  # of the log between two kept vectors: a vector anywhere is at most so many steps away
 

@@ -1,17 +1,16 @@
 """Which patterns match a topic, in time that depends on the topic's levels and on what matches, not on how many there are.
 
 `PatternTrie` holds patterns that come and go, each with members: a topic walks down it, at each level to the level's own
-name and to `*`. `PatternSet` is for patterns that stay, looked at for thousands of topics: an automaton over the trie,
-made while it is used. What a topic's levels lead to is worked out once, so a further topic costs a look-up a level,
-whatever `*.*.a.*` and `*.a.*.*` have in common. Topics alike end in the same `Match`, an object that is kept.
+name and to `*`. An `Automaton` walks for many topics: what a topic's levels lead to is worked out once and kept, so a
+further topic costs a look-up a level, whatever `*.*.a.*` and `*.a.*.*` have in common. Topics alike end in the same `Match`.
 
 See docs/rules.md, MATCHING.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
-from functools import lru_cache
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from functools import cached_property, lru_cache
 from typing import Final, Generic, TypeVar
 
 Member = TypeVar("Member", bound=Hashable)
@@ -38,10 +37,11 @@ class _Node(Generic[Member]):
 
 
 class PatternTrie(Generic[Member]):
-    """Patterns that come and go, each with its members. One thread at a time."""
+    """Patterns that come and go, each with its members. `version` counts what no automaton has seen yet."""
 
     def __init__(self) -> None:
         self.root: _Node[Member] = _Node()
+        self.version = 0
 
     def put(self, pattern: str, member: Member) -> None:
         """Let `member` have what `pattern` matches."""
@@ -50,10 +50,12 @@ class PatternTrie(Generic[Member]):
         rest = levels[-1] == ">"
         for level in levels[:-1] if rest else levels:
             node = _star(node) if level == "*" else node.children.setdefault(level, _Node())
-        (node.rest if rest else node.members)[member] = None
+        members = node.rest if rest else node.members
+        self.version += not members
+        members[member] = None
 
     def remove(self, pattern: str, member: Member) -> None:
-        """Undo `put`; what no pattern needs any more is gone."""
+        """Undo `put`; what no pattern needs any more is gone. An automaton may go on to look at it: it is empty."""
         path, node = [], self.root
         levels = pattern.split(".")
         rest = levels[-1] == ">"
@@ -71,78 +73,65 @@ class PatternTrie(Generic[Member]):
             else:
                 del node.children[level]
 
-    def matching(self, topic: str) -> set[Member]:
-        """The members of all patterns that match `topic`."""
-        found: set[Member] = set()
-        nodes = [self.root]
-        for level in topic.split("."):
-            below = []
-            for node in nodes:
-                found.update(node.rest)
-                child = node.children.get(level)
-                if child is not None:
-                    below.append(child)
-                if node.star is not None:
-                    below.append(node.star)
-            nodes = below
-            if not nodes:
-                break
-        for node in nodes:
-            found.update(node.members)
-        return found
 
+class Match(Generic[Member]):
+    """What some topics match. One object for topics alike. `sources`: the members, as the trie has them."""
 
-class Match:
-    """What some topics match: `hits` are the indices of patterns, ascending. One object for topics alike."""
+    def __init__(self, nodes: tuple[_Node[Member], ...], above: frozenset[_Node[Member]]) -> None:
+        """`nodes`: where the levels up to here lead; `above`: nodes on the way whose patterns take the rest, too."""
+        self.nodes, self.above = nodes, above
+        ends = [node.members for node in nodes if node.members]
+        self.sources: list[Mapping[Member, None]] = [*ends, *(node.rest for node in above)]
+        self.next: dict[str, Match[Member] | None] = dict.fromkeys(_names(nodes))  # by the next level, where patterns name it
+        self.other: Match[Member] | None = None  # by any other level
 
-    __slots__ = ("hits", "next", "nodes", "other", "rest")
-
-    def __init__(self, nodes: tuple[_Node[int], ...], rest: frozenset[int]) -> None:
-        self.nodes, self.rest = nodes, rest
-        self.hits: tuple[int, ...] = tuple(sorted(rest.union(*(node.members for node in nodes))))
-        self.next: dict[str, Match | None] = dict.fromkeys(_names(nodes))  # by the next level, where a pattern names it
-        self.other: Match | None = None  # by any other level
+    @cached_property
+    def hits(self) -> frozenset[Member]:
+        """The members, where they never change."""
+        return frozenset().union(*self.sources)
 
     @property
     def size(self) -> int:
         """How much it holds."""
-        return 1 + len(self.nodes) + len(self.rest) + len(self.hits) + len(self.next)
+        return 1 + len(self.nodes) + len(self.sources) + len(self.next)
 
 
-class PatternSet:
-    """Patterns that do not change. Any thread: what two work out at once comes out alike, and either may be kept."""
+class Automaton(Generic[Member]):
+    """Matches topics with the patterns of a trie; begun anew when a pattern is new, or when it has grown too large.
 
-    def __init__(self, patterns: Iterable[str]) -> None:
-        self.patterns = tuple(patterns)
-        trie: PatternTrie[int] = PatternTrie()
-        for index, pattern in enumerate(self.patterns):
-            trie.put(pattern, index)
+    Any thread, while the trie does not change: what two work out at once comes out alike, and either may be kept.
+    """
+
+    def __init__(self, trie: PatternTrie[Member]) -> None:
         self.steps = 0  # transitions worked out so far
         self._trie = trie
         self._begin()
 
-    def match(self, topic: str) -> Match:
-        """Which patterns match `topic`."""
+    def match(self, topic: str) -> Match[Member]:
+        """What `topic` matches."""
+        if self._version != self._trie.version:
+            self._begin()
         at = self._start
         for level in topic.split("."):
             at = at.next.get(level, at.other) or self._step(at, level)
         return at
 
     def _begin(self) -> None:
-        self._kept: dict[tuple[tuple[_Node[int], ...], frozenset[int]], Match] = {}
+        self._version = self._trie.version
+        self._kept: dict[tuple[tuple[_Node[Member], ...], frozenset[_Node[Member]]], Match[Member]] = {}
         self._size = 0
         self._start = Match((self._trie.root,), frozenset())
 
-    def _step(self, at: Match, level: str) -> Match:
+    def _step(self, at: Match[Member], level: str) -> Match[Member]:
         """Where `level` leads from `at`."""
         named = level in at.next
-        nodes: list[_Node[int]] = []
+        nodes: list[_Node[Member]] = []
         for node in at.nodes:
             if named and level in node.children:
                 nodes.append(node.children[level])
             if node.star is not None:
                 nodes.append(node.star)
-        key = (tuple(nodes), at.rest.union(*(node.rest for node in at.nodes)))
+        key = (tuple(nodes), at.above.union(node for node in at.nodes if node.rest))
         found = self._kept.get(key)
         if found is None:
             found = Match(*key)
@@ -158,6 +147,17 @@ class PatternSet:
         return found
 
 
+class PatternSet(Automaton[int]):
+    """Patterns that do not change; the hits of a match are their indices."""
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self.patterns = tuple(patterns)
+        trie: PatternTrie[int] = PatternTrie()
+        for index, pattern in enumerate(self.patterns):
+            trie.put(pattern, index)
+        super().__init__(trie)
+
+
 @lru_cache(_SETS_KEPT)
 def pattern_set(patterns: tuple[str, ...]) -> PatternSet:
     """The set of these patterns, one object for all that ask for them at a time."""
@@ -170,7 +170,7 @@ def _star(node: _Node[Member]) -> _Node[Member]:
     return node.star
 
 
-def _names(nodes: Iterable[_Node[int]]) -> Iterator[str]:
+def _names(nodes: Iterable[_Node[Member]]) -> Iterator[str]:
     """The levels that patterns go on with by name."""
     for node in nodes:
         yield from node.children

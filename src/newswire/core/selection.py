@@ -57,7 +57,7 @@ class Selection:
         self.all_known: Vector = {}  # covers all that is known
         self._known: list[tuple[Vector, Vector]] = []  # vectors, and what follows from what they list
         self._which: list[int] = []  # by pattern: which of these
-        self._least: dict[tuple[Match, str], int] = {}
+        self._least: dict[tuple[Match[int], str], int] = {}
 
     @classmethod
     def of(cls, state: State, wanted: Wanted) -> Pieces[Selection]:
@@ -95,7 +95,7 @@ class Selection:
     def due_rows(self, rows: Stretch, most: int) -> list[int]:
         """The first `most` rows, as offsets, that match and are not known."""
         found: list[int] = []
-        matches: dict[int, Match | None] = {0: None}
+        matches: dict[int, Match[int] | None] = {0: None}
         for block in range(0, len(rows.topics), limits.CHECKPOINT_ROWS):
             topics = rows.topics[block : block + limits.CHECKPOINT_ROWS]
             hits = False
@@ -114,10 +114,10 @@ class Selection:
                         return found
         return found
 
-    def _is_due(self, rows: Stretch, index: int, match: Match) -> bool:
+    def _is_due(self, rows: Stretch, index: int, match: Match[int]) -> bool:
         return not self._known or rows.sequences[index] > self.least(match, rows.origin_names[rows.origins[index]])
 
-    def least(self, match: Match, origin: str) -> int:
+    def least(self, match: Match[int], origin: str) -> int:
         """Up to which sequence of `origin` everything that matches so is known to every pattern that it matches."""
         if not self._known:
             return 0
@@ -130,7 +130,9 @@ class Selection:
             self._least[match, origin] = found
         return found
 
-    def active(self, names: Sequence[str], numbers: Iterable[int], newest: array[int], start: int) -> list[tuple[int, Match]]:
+    def active(
+        self, names: Sequence[str], numbers: Iterable[int], newest: array[int], start: int
+    ) -> list[tuple[int, Match[int]]]:
         """Of the topics `numbers` those that match and have something at offset `start` or later."""
         found = []
         for number in numbers:
@@ -149,7 +151,7 @@ class Selection:
             return range(1, len(messages.names))
         return [messages.numbers[name] for name in self.patterns.patterns if name in messages.numbers]
 
-    def first_due(self, state: State, number: int, match: Match, start: int) -> int:
+    def first_due(self, state: State, number: int, match: Match[int], start: int) -> int:
         """The offset of the first message of a topic, at `start` or later, that is due; the end of the log for none."""
         log, first = state.log, len(state.log)
         for origin, sequences in state.messages.sequences[number].items():

@@ -21,7 +21,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from newswire.core import limits
-from newswire.core.broker import Broker
+from newswire.core.broker import Broker, stages_only
 from newswire.core.events import (
     Action,
     Answer,
@@ -116,6 +116,8 @@ class Tail:
 
     def keep(self, first: int, raws: Sequence[bytes]) -> None:
         """Take the records from offset `first` on, which follow the last ones; the oldest batches leave at the bound."""
+        if not raws:
+            return
         size = sum(map(len, raws))
         self._batches.append((first, raws, size))
         self._bytes += size
@@ -161,9 +163,9 @@ class Rounds:
     def run(self, events: Sequence[Event]) -> None:
         """One round."""
         todo: list[Action] = []
-        with self.lock.first():
-            now = self.clock()
-            for event in events:
+        now = self.clock()
+        for event in events:
+            with contextlib.nullcontext() if stages_only(event) else self.lock.first():
                 todo += self.broker.step(event, now)
         self._finish(todo)
 
@@ -233,32 +235,43 @@ class Rounds:
     def _store(self, to_store: list[Append | Found]) -> list[Action]:
         """Write, sync, apply; return what is to be told."""
         appended = [action for action in to_store if isinstance(action, Append)]
-        event: Event = Unstored()
+        places: list[tuple[int, int]] | None = None
         self._storing_since = self.clock().clock
         with contextlib.suppress(StorageFull):
             for action in to_store:
                 if isinstance(action, Found):
                     self.store.roll(action.cluster)
             raws = [raw for append in appended for raw in append.raws]
-            places = self.store.append(raws)
+            written = self.store.append(raws)
             self.store.sync()
-            event = Stored(places)
+            places = written
         self._storing_since = None
         self._vouch_at = self.clock().clock + limits.QUIET_SECONDS
-        with self.lock.first():
-            first = len(self.broker.state.log)
-            actions = self.broker.step(event, self.clock())
-            if isinstance(event, Stored):
-                self.frames.keep(first, [op for append in appended for op in append.ops])
-                self.tail.keep(first, raws)
-            self._wake(actions)
-        return [action for action in actions if not isinstance(action, Wake)]
+        if places is None:
+            return self._step(Unstored())
+        return self._apply(places, [op for append in appended for op in append.ops], raws)
 
-    def _wake(self, actions: list[Action]) -> None:
-        """Tell streams before anyone can read it: an id read beyond a new subscription would speak for it (core.stream)."""
-        for action in actions:
-            if isinstance(action, Wake):
-                self.wires.carry_out(action)
+    def _apply(self, places: Sequence[tuple[int, int]], ops: Sequence[Op], raws: Sequence[bytes]) -> list[Action]:
+        """Apply what is stored, in pieces: readers get in between two, and see the batch as far as it is applied."""
+        actions: list[Action] = []
+        for at in range(0, len(places) or 1, limits.PIECE_OPS):
+            end = at + limits.PIECE_OPS
+            actions += self._step(Stored(places[at:end], more=end < len(places)), ops[at:end], raws[at:end])
+        return actions
+
+    def _step(self, event: Event, ops: Sequence[Op] = (), raws: Sequence[bytes] = ()) -> list[Action]:
+        """Hand in what became of a batch; tell streams before anyone can read it; return what else is to be told.
+
+        An id read beyond a new subscription would speak for it (`core.stream`).
+        """
+        with self.lock.first():
+            self.frames.keep(len(self.broker.state.log), ops)
+            self.tail.keep(len(self.broker.state.log), raws)
+            actions = self.broker.step(event, self.clock())
+            for action in actions:
+                if isinstance(action, Wake):
+                    self.wires.carry_out(action)
+        return [action for action in actions if not isinstance(action, Wake)]
 
 
 class CommitThread:

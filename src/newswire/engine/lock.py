@@ -18,19 +18,15 @@ class StateLock:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._gate = threading.Lock()
-        self._writer_waits = False
-        self.turns = 0  # how often a reader had it
-        self.given_back = 0  # how often a reader gave it back for the writer
+        self.writer_waits = False
 
     def __enter__(self) -> None:
         while True:
             with self._gate:
                 pass
             self._lock.acquire()
-            if not self._writer_waits:
-                self.turns += 1
+            if not self.writer_waits:
                 return
-            self.given_back += 1
             self._lock.release()
 
     def __exit__(self, *error: object) -> None:
@@ -40,9 +36,9 @@ class StateLock:
     def first(self) -> Iterator[None]:
         """Hold the lock, before every reader that waits for it."""
         with self._gate:
-            self._writer_waits = True
+            self.writer_waits = True
             self._lock.acquire()
-            self._writer_waits = False
+            self.writer_waits = False
         try:
             yield
         finally:

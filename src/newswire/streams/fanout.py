@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Generic, TypeVar
 
 from newswire.core import limits
-from newswire.core.matching import PatternTrie
+from newswire.core.matching import Automaton, Match, PatternTrie
 from newswire.core.reading import Page, Position, Wanted
 from newswire.core.stream import Frames, Stream, write_frames
 from newswire.core.topics import is_pattern
@@ -65,11 +65,12 @@ class Fanout:
 
 
 class Index(Generic[Member]):
-    """Who waits for which topic: a topic costs its levels and those who wait for it. Hub thread only."""
+    """Who waits for which topic: a topic costs its levels, and those who wait are looked up once. Hub thread only."""
 
     def __init__(self) -> None:
         self._exact: dict[str, set[Member]] = {}
         self._wild: PatternTrie[Member] = PatternTrie()
+        self._automaton = Automaton(self._wild)
         self._of: dict[Member, frozenset[str]] = {}
 
     def __len__(self) -> int:
@@ -104,7 +105,9 @@ class Index(Generic[Member]):
     def matching(self, topics: Iterable[str]) -> set[Member]:
         """Everybody who waits for one of `topics`."""
         found: set[Member] = set()
+        matches: set[Match[Member]] = set()
         for topic in topics:
             found.update(self._exact.get(topic, ()))
-            found |= self._wild.matching(topic)
-        return found
+            matches.add(self._automaton.match(topic))
+        sources = {id(source): source for match in matches for source in match.sources}
+        return found.union(*sources.values())
