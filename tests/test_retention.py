@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
+from newswire.core import limits
 from newswire.core.ops import Began, Dropped, Message
-from newswire.core.retention import RetentionClock, start_of_clock, to_drop
+from newswire.core.retention import RetentionClock, Sweep, start_of_clock, to_drop
 from newswire.core.state import State
 
 
@@ -62,3 +66,85 @@ def test_a_run_begins_no_later_than_any_member_s_newest_stamp() -> None:
     state = state_of(("1001-a", 9_000_000), ("1002-b", 50), ("1002-b", 60))
     assert start_of_clock(state, 9_000_001) == 60
     assert start_of_clock(state, 40) == 40
+
+
+def sweep_of(sweep: Sweep, state: State, before: int, most: int = 1_000) -> tuple[list[str], int]:
+    """The topics that a sweep drops from, and in how many pieces."""
+    found, pieces = list[str](), 0
+    sweep.begin(before)
+    while sweep.is_busy:
+        for topic, vector in sweep.look(state, most):
+            state.messages.drop(topic, vector)
+            found.append(topic)
+        pieces += 1
+    return sorted(found), pieces
+
+
+def many(topics: int, each: int = 1) -> State:
+    """Topics t0, t1 ..., each message a millisecond later than the one before."""
+    state, time = State(), 0
+    state.apply(Began("1001-a", 1, 0, "1001", {}), 0, 0, None)
+    for round_ in range(each):
+        for number in range(topics):
+            time += 1
+            state.apply(Message("1001-a", round_ * topics + number + 2, time, f"t{number}", "x"), 0, 0, None)
+    return state
+
+
+def test_a_sweep_looks_at_a_bounded_number_of_topics_at_a_time() -> None:
+    found, pieces = sweep_of(Sweep(), many(2_000), before=1_001)
+    assert len(found) == 1_000
+    assert pieces > 2_000 * 2 // limits.PIECE_TOPICS, "a topic and an origin count two"
+
+
+def test_a_further_sweep_looks_only_at_what_became_old_or_grew() -> None:
+    state, sweep = many(2_000), Sweep()
+    sweep_of(sweep, state, before=1_001)
+    found, pieces = sweep_of(sweep, state, before=1_011)
+    assert (len(found), pieces) == (10, 1)
+    state.apply(Message("1001-a", 2_002, 5_000, "t5", "x"), 0, 0, None)
+    state.apply(Message("1001-a", 2_003, 5_000, "t1500", "x"), 0, 0, None)
+    assert sweep_of(sweep, state, before=1_011, most=1) == (["t1500"], 1), "all of t5 but one was dropped before"
+
+
+def test_a_topic_far_over_its_count_costs_no_more() -> None:
+    state, sweep = many(1, each=20_000), Sweep()
+    assert sweep_of(sweep, state, before=0, most=3)[0] == ["t0"]
+    assert state.messages.count(1) == 3
+
+
+def test_what_was_found_and_not_stored_is_found_again() -> None:
+    state, sweep = many(5), Sweep()
+    sweep.begin(100)
+    assert len(sweep.look(state, 1_000)) == 5
+    sweep.forget()
+    sweep.begin(100)
+    assert len(sweep.look(state, 1_000)) == 5
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["1001-a", "1002-b"]), st.sampled_from(["x", "y"]), st.integers(0, 20)), max_size=30),
+    st.lists(st.tuples(st.integers(0, 20), st.integers(1, 6)), min_size=1, max_size=4),
+)
+def test_sweeps_drop_what_looking_at_each_message_says(
+    taken: list[tuple[str, str, int]], sweeps: list[tuple[int, int]]
+) -> None:
+    state, sweep, log, gone = State(), Sweep(), list[tuple[str, int, str, int]](), set[tuple[str, int]]()
+    for origin in ("1001-a", "1002-b"):
+        state.apply(Began(origin, 1, 0, origin[:4], {}), 0, 0, None)
+    cuts = [len(taken) * (index + 1) // len(sweeps) for index in range(len(sweeps))]
+    for index, (origin, topic, time) in enumerate(taken):
+        sequence = state.log.held(origin) + 1
+        state.apply(Message(origin, sequence, time, topic, "x"), 0, 0, None)
+        log.append((origin, sequence, topic, time))
+        for cut, (before, most) in zip(cuts, sweeps, strict=True):
+            if cut == index + 1:
+                before = max(before, *(earlier for (earlier, _), done in zip(sweeps, cuts, strict=True) if done <= cut), 0)
+                sweep_of(sweep, state, before, most)
+                first = next((at for at, (*_, stamp) in enumerate(log) if stamp >= before), len(log))
+                gone |= {(origin, sequence) for origin, sequence, _, _ in log[:first]}
+                for topic in ("x", "y"):
+                    kept = [(o, s) for o, s, t, _ in log if t == topic and (o, s) not in gone]
+                    gone |= set(kept[: max(0, len(kept) - most)])
+    for origin, sequence, topic, _ in log:
+        assert state.messages.is_dropped(state.messages.numbers[topic], origin, sequence) == ((origin, sequence) in gone)

@@ -46,7 +46,7 @@ from newswire.core.peering import Peering
 from newswire.core.receipts import Receipts, Waiting
 from newswire.core.replication import holds_all
 from newswire.core.requests import Acknowledge, Publish
-from newswire.core.retention import RetentionClock, start_of_clock, to_drop
+from newswire.core.retention import RetentionClock, Sweep, start_of_clock
 from newswire.core.state import Changes, State
 from newswire.errors import NewswireError, NotEnoughCopies, StorageFull, TooLarge, Unavailable
 
@@ -75,6 +75,7 @@ class Broker:
         self._settling = False  # the cluster id goes to the disk with the batch that is staged
         self._retention: RetentionClock | None = None
         self._retention_due = 0.0
+        self._sweep = Sweep()
         self._steps: dict[type, Callable[[Any, Now], None]] = {
             Submitted: self._submitted,
             Stored: self._stored,
@@ -184,6 +185,7 @@ class Broker:
 
     def _unstored(self, event: Unstored, now: Now) -> None:
         self.intake.clear()
+        self._sweep.forget()
         self.cluster.settled = self.cluster.settled and not self._settling
         full = StorageFull(_FULL)
         self.receipts.unstored(full)
@@ -219,11 +221,13 @@ class Broker:
         if self._retention is None or not self.serves:
             return
         kept = self._retention.advance(now.wall, now.clock)
-        if now.clock < self._retention_due or self.intake.staged or not roster.is_primary(self.cluster, now):
+        due = now.clock >= self._retention_due
+        if not (due or self._sweep.is_busy) or self.intake.staged or not roster.is_primary(self.cluster, now):
             return
-        self._retention_due = now.clock + limits.RETENTION_EVERY_SECONDS
-        before = kept - int(self.identity.retention_seconds * 1000)
-        for topic, vector in to_drop(self.state, before, self.identity.retention_messages):
+        if not self._sweep.is_busy:
+            self._retention_due = now.clock + limits.RETENTION_EVERY_SECONDS
+            self._sweep.begin(kept - int(self.identity.retention_seconds * 1000))
+        for topic, vector in self._sweep.look(self.state, self.identity.retention_messages):
             self.intake.stamp(Dropped("", 0, 0, topic, vector), now.wall)
 
     # -- what every step ends with ------------------------------------------------------------------------------

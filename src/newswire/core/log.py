@@ -153,18 +153,6 @@ class Log:
         counts = ((name, bisect_left(offsets, time, key=stamp)) for name, offsets in self.each_origin())
         return self.lineage.shorten({name: count for name, count in counts if count})
 
-    def first_since(self, time: int) -> int:
-        """The offset of the first record stamped `time` (ms) or later; the end for none.
-
-        What stands before it was taken before anything of that time was known here, whatever a clock that ran
-        backwards has stamped on it or behind it.
-        """
-        for start in range(0, len(self), _CHECKPOINT):
-            stamps = self.times[start : start + _CHECKPOINT]
-            if max(stamps) >= time:
-                return start + next(index for index, stamp in enumerate(stamps) if stamp >= time)
-        return len(self)
-
     def each_origin(self) -> Iterator[tuple[str, array[int]]]:
         """Each origin with the offsets of its ops in sequence order."""
         return zip(self.names, self.offsets_of, strict=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from heapq import merge
-from itertools import islice
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
+from newswire.core import limits
+from newswire.core.selection import Reach
 from newswire.core.state import State
 from newswire.core.vector import Vector
 
@@ -40,40 +42,112 @@ def start_of_clock(state: State, wall: int) -> int:
 
 
 def to_drop(state: State, before: int, most: int) -> list[tuple[str, Vector]]:
-    """What is to be dropped now, a vector a topic: what was taken before `before` (ms), and the oldest over `most`.
-
-    A message's age is that of the newest stamp up to it in this log: one that a clock years behind has stamped is as old as
-    what was taken just before it (H9).
-    """
-    found: list[tuple[str, Vector]] = []
-    cut = state.log.first_since(before)
-    for name, number in state.messages.numbers.items():
-        vector = state.lineage.join(_by_age(state, number, cut), _by_count(state, number, most))
-        if vector and state.messages.count_covered(number, vector) > state.messages.count_covered(number, {}):
-            found.append((name, vector))
+    """All that one sweep finds."""
+    sweep, found = Sweep(), list[tuple[str, Vector]]()
+    sweep.begin(before)
+    while sweep.is_busy:
+        found += sweep.look(state, most)
     return found
 
 
-def _by_age(state: State, number: int, cut: int) -> dict[str, int]:
-    """What of a topic stands before the offset `cut`."""
-    log, vector = state.log, {}
-    for origin, sequences in state.messages.sequences[number].items():
-        offsets = log.offsets_of[log.numbers[origin]]
-        old = bisect_left(sequences, cut, key=lambda sequence, offsets=offsets: offsets[sequence - 1])  # type: ignore[misc]
-        if old:
-            vector[origin] = sequences[old - 1]
-    return vector
+class Sweep:
+    """Looks for what is to be dropped, a piece at a time, so that no commit waits for it (docs/rules.md, RETENTION).
+
+    Only topics are looked at that can have something: those of records that have become old since the last sweep, and those
+    that have grown. Each record is passed twice in a run: when it is new and when it is old. A message's age is that of the
+    newest stamp up to it in this log, so the first record that is not old ends the old ones: one that a clock years behind has
+    stamped is as old as what was taken just before it.
+    """
+
+    def __init__(self) -> None:
+        self._before = 0  # ms: what was taken before this is old
+        self._old = 0  # offset: the records before it are old, and passed
+        self._seen = 0  # offset: the records before it are passed
+        self._topics: dict[int, None] = {}  # to look at, by number
+        self.is_busy = False
+
+    def begin(self, before: int) -> None:
+        """Start the next sweep: what was taken before `before` (ms) is to be dropped."""
+        self._before, self.is_busy = before, True
+
+    def forget(self) -> None:
+        """Pass every record again, from the next sweep on: what was found was not stored."""
+        self._old = self._seen = 0
+        self._topics, self.is_busy = {}, False
+
+    def look(self, state: State, most: int) -> list[tuple[str, Vector]]:
+        """Do one piece; return what it found is to be dropped, a vector a topic, so that `most` messages a topic are left."""
+        if self._pass_old(state) or self._pass_new(state):
+            return []
+        return self._look_at_topics(state, most)
+
+    def _pass_old(self, state: State) -> bool:
+        """Pass some records that have become old; say whether there may be more."""
+        times = state.log.times[self._old : self._old + limits.SCAN_ROWS]
+        count = len(times)
+        if count and max(times) >= self._before:
+            count = next(index for index, stamp in enumerate(times) if stamp >= self._before)
+        self._note(state.log.topics[self._old : self._old + count])
+        self._old += count
+        return count == limits.SCAN_ROWS
+
+    def _pass_new(self, state: State) -> bool:
+        """Pass some records that are new; say whether there may be more."""
+        topics = state.log.topics[self._seen : self._seen + limits.SCAN_ROWS]
+        self._note(topics)
+        self._seen += len(topics)
+        return len(topics) == limits.SCAN_ROWS
+
+    def _note(self, topics: Iterable[int]) -> None:
+        self._topics.update(dict.fromkeys(topics))
+        self._topics.pop(0, None)  # no messages
+
+    def _look_at_topics(self, state: State, most: int) -> list[tuple[str, Vector]]:
+        found, looked_at, reach = [], 0, Reach(state.lineage)
+        while self._topics and looked_at < limits.PIECE_TOPICS:
+            number, _ = self._topics.popitem()
+            looked_at += 1 + len(state.messages.sequences[number])
+            vector = _look_at_topic(state, reach, number, self._old, most)
+            if vector:
+                found.append((state.messages.names[number], vector))
+        self.is_busy = bool(self._topics)
+        return found
 
 
-def _by_count(state: State, number: int, most: int) -> dict[str, int]:
-    """The oldest in log order, so that the newest `most` stay."""
-    excess = state.messages.count(number) - most
-    if excess <= 0:
-        return {}
-    log, messages = state.log, state.messages
-    full = state.lineage.expand(messages.horizons.get(messages.names[number], {}))
-    live = [
-        [log.offsets_of[log.numbers[origin]][s - 1] for s in sequences[bisect_right(sequences, full.get(origin, 0)) :][:excess]]
+def _look_at_topic(state: State, reach: Reach, number: int, old: int, most: int) -> Vector:
+    """What of a topic is to be dropped: what stands before the offset `old`, and in log order all but the newest `most`."""
+    log, messages, vector = state.log, state.messages, dict[str, int]()
+    horizon = messages.horizons.get(messages.names[number], {})
+    implied = reach.implied(horizon) if horizon else {}
+    columns = [
+        (origin, log.offsets_of[log.numbers[origin]], sequences, max(horizon.get(origin, 0), implied.get(origin, 0)))
         for origin, sequences in messages.sequences[number].items()
     ]
-    return {log.names[log.origins[row]]: log.sequences[row] for row in islice(merge(*live), excess)}
+    cut = max(old, _cut_by_count(columns, len(log), messages.count(number) - most))
+    for origin, offsets, sequences, dropped in columns:
+        count = _count_before(offsets, sequences, cut)
+        if count and sequences[count - 1] > dropped:
+            vector[origin] = sequences[count - 1]
+    return state.lineage.shorten(vector)
+
+
+# an origin, its offsets by sequence, a topic's sequences, and up to which they are dropped
+_Column: TypeAlias = tuple[str, Sequence[int], Sequence[int], int]
+
+
+def _cut_by_count(columns: Sequence[_Column], end: int, excess: int) -> int:
+    """The offset before which at least `excess` messages stand that are not dropped, and no more than need be."""
+    if excess <= 0:
+        return 0
+    dropped = [bisect_right(sequences, until) for _, _, sequences, until in columns]
+
+    def count(cut: int) -> int:
+        pairs = zip(columns, dropped, strict=True)
+        return sum(max(0, _count_before(column[1], column[2], cut) - gone) for column, gone in pairs)
+
+    return bisect_left(range(end), excess, key=count)
+
+
+def _count_before(offsets: Sequence[int], sequences: Sequence[int], cut: int) -> int:
+    """How many of these sequences stand before the offset `cut`."""
+    return bisect_left(sequences, cut, key=lambda sequence: offsets[sequence - 1])
