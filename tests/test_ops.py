@@ -178,7 +178,7 @@ def test_a_batch_of_which_one_cannot_be_kept_stages_nothing() -> None:
             intake.decide(refused, 0)
         assert [op.sequence for op in intake.staged] == [1]
     decided = intake.decide([good], 0)
-    assert (decided.first, decided.fresh) == (f"{HERE}.2", True), "its key was not noted, its place not used"
+    assert (decided.ids, decided.stored) == ((f"{HERE}.2",), 1), "its key was not noted, its place not used"
     assert len(intake.raws) == 2
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from newswire.config import Settings
 from newswire.core import limits
+from newswire.core.counts import topics
 from newswire.core.ops import split_op_id
 from newswire.core.requests import Publish
 from newswire.core.topics import ROUTES
@@ -390,3 +391,57 @@ def test_any_text_arrives_as_it_was(shared: Web, topic: str, data: str, way: str
     }
     shared.post("/publish", **options[way])
     assert shared.engine.published()[-1] == Publish(topic, data)
+
+
+# -- keys ---------------------------------------------------------------------------------------------------------
+def test_the_same_key_and_content_is_told_as_a_duplicate(web: Web) -> None:
+    first: Any = web.post("/publish?topic=nightly&data=all+well&key=backup")
+    assert "duplicate" not in first
+    again = web.post("/publish", json={"topic": "nightly", "data": "all well"}, headers={"Idempotency-Key": "backup"})
+    assert again == {**first, "duplicate": True}
+
+
+def test_a_key_reused_for_something_else_is_refused_with_the_first_id(web: Web) -> None:
+    first: Any = web.post("/publish?topic=nightly&data=all+well&key=backup")
+    detail = web.post("/publish?topic=nightly&data=FAILED&key=backup", "key-reused")
+    assert first["id"] in str(detail)
+    problem = web.client.post("/publish?topic=nightly&data=FAILED&key=backup").get_json()
+    assert (problem["status"], problem["id"]) == (409, first["id"])
+    assert set(problem) == {"title", "status", "detail", "code", "id"}
+    web.post("/publish?topic=nightly&data=all+well&key=backup&expires=60", "key-reused")
+    web.post("/publish?topic=weekly&data=FAILED&key=backup")
+
+
+def test_a_batch_counts_what_it_stored(web: Web) -> None:
+    first: Any = web.post("/publish?topic=t&data=old&key=k")
+    lines = [
+        {"topic": "t", "data": "old", "key": "k"},
+        {"topic": "t", "data": "new", "key": "l"},
+        {"topic": "t", "data": "new", "key": "l"},
+    ]
+    body = "\n".join(map(json.dumps, lines)).encode()
+    told: Any = web.post("/publish?ids=1", data=body, headers=NDJSON)
+    assert (told["message"], told["count"], told["duplicates"]) == ("Published 1 message, 2 were published before", 1, 2)
+    assert (told["first"], told["ids"]) == (first["id"], [first["id"], told["last"], told["last"]])
+    again: Any = web.post("/publish", data=body, headers=NDJSON)
+    assert (again["message"], again["count"], again["duplicates"]) == ("Published 0 messages, 3 were published before", 0, 3)
+    assert "ids" not in again
+    web.post("/publish?ids=2", "bad-field", data=body, headers=NDJSON)
+
+
+@pytest.mark.parametrize(
+    ("lines", "number"),
+    [
+        (['{"topic": "t", "data": "new"}', "", '{"topic": "t", "data": "other", "key": "k"}'], 3),
+        (['{"topic": "t", "data": "one", "key": "n"}', '{"topic": "t", "data": "two", "key": "n"}'], 2),
+    ],
+)
+def test_a_batch_with_a_key_reused_names_the_line_and_stores_nothing(web: Web, lines: list[str], number: int) -> None:
+    first: Any = web.post("/publish?topic=t&data=old&key=k")
+    body = "\n".join(lines)
+    detail = str(web.post("/publish", "key-reused", data=body, headers=NDJSON))
+    assert detail.startswith(f"line {number}: the key ")
+    problem = web.client.post("/publish", data=body, headers=NDJSON).get_json()
+    assert problem["line"] == number
+    assert problem.get("id", first["id"]) == first["id"]
+    assert [row.messages for row in web.engine.read(lambda state: topics(state))] == [1]

@@ -39,6 +39,7 @@ TABLE: Final[Mapping[str, tuple[int, str]]] = {
     "other-cluster": (409, "The broker belongs to another cluster"),
     "id-in-use": (409, "The broker id is in use"),
     "ops-dir": (409, "The ops directory cannot be used"),
+    "key-reused": (409, "The key names another message"),
     "last-broker": (409, "No other broker is in sync"),
     "too-large": (413, "Too large"),
     "wrong-type": (415, "Content type not understood"),
@@ -107,6 +108,12 @@ class NotFound(Refused):
     """What the request names does not exist."""
 
     code = "not-found"
+
+
+class KeyReused(Refused):
+    """The key of a publish names a message that says something else: nothing was stored (`extra["id"]`: that message)."""
+
+    code = "key-reused"
 
 
 class TooLarge(Refused):
@@ -180,6 +187,7 @@ _CLASS_OF: Final[Mapping[str, type[NewswireError]]] = {
     "not-found": NotFound,
     "no-subscription": NotFound,
     "no-broker": NotFound,
+    "key-reused": KeyReused,
     "too-large": TooLarge,
     "not-ready": Unavailable,
     "unavailable": NotStored,

@@ -11,7 +11,7 @@ from newswire.core.opening import open_page, open_stream
 from newswire.core.reading import Entry, Gap
 from newswire.core.requests import Acknowledge, Publish, Request, Subscribe, Unsubscribe
 from newswire.engine.seam import Engine, Woken
-from newswire.errors import FewerCopies, NotEnoughCopies, NotFound, TooLarge
+from newswire.errors import FewerCopies, KeyReused, NotEnoughCopies, NotFound, TooLarge
 from tests.contract.conftest import Pair, wait_until
 
 
@@ -90,8 +90,9 @@ def test_an_acknowledgement_moves_the_cursor_everywhere_and_never_back(pair: Pai
 
 def test_a_retry_with_its_key_is_stored_once(pair: Pair) -> None:
     first = pair.one.submit([Publish("news", "x", key="k")])
-    assert pair.one.submit([Publish("news", "x", key="k")]) == first
-    assert pair.other.submit([Publish("news", "x", key="k")]) == first
+    again = pair.one.submit([Publish("news", "x", key="k")])
+    assert (again.first, again.count, again.duplicates, again.copies) == (first.first, 0, 1, first.copies)
+    assert pair.other.submit([Publish("news", "x", key="k")]) == again
     assert pair.one.submit([Publish("news", "x", key="k", publisher="Bob")]).first != first.first
     assert pair.one.read(lambda state: [row.messages for row in topics(state)]) == [2]
 
@@ -99,7 +100,39 @@ def test_a_retry_with_its_key_is_stored_once(pair: Pair) -> None:
 def test_a_batch_with_a_key_twice_stores_it_once(pair: Pair) -> None:
     receipt = pair.one.submit([Publish("news", "x", key="k"), Publish("news", "x", key="k")])
     assert receipt.first == receipt.last
-    assert receipt.count == 2
+    assert (receipt.count, receipt.duplicates) == (1, 1)
+
+
+def test_a_key_reused_for_something_else_is_refused_and_names_the_first_message(pair: Pair) -> None:
+    first = pair.one.submit([Publish("backup", "all well", key="nightly", tags=("disk",), expires=60)])
+    for other in (
+        Publish("backup", "FAILED", key="nightly", tags=("disk",), expires=60),
+        Publish("backup", "all well", key="nightly", expires=60),
+        Publish("backup", "all well", key="nightly", tags=("disk",), expires=61),
+        Publish("backup", "all well", key="nightly", tags=("disk",), expires=60, title="T"),
+        Publish("backup", "all well", key="nightly", tags=("disk",), expires=60, priority=1),
+        Publish("backup", "all well", key="nightly", tags=("disk",), expires=60, click="https://example.org"),
+    ):
+        for engine in (pair.one, pair.other):
+            with pytest.raises(KeyReused) as raised:
+                engine.submit([Publish("backup", "new"), other])
+            assert raised.value.extra == {"id": first.first, "index": 1}
+    assert pair.one.read(lambda state: [row.messages for row in topics(state)]) == [1], "nothing of a refused batch is stored"
+
+
+def test_a_batch_that_gives_one_key_to_two_texts_is_refused_as_a_whole(pair: Pair) -> None:
+    with pytest.raises(KeyReused) as raised:
+        pair.one.submit([Publish("news", "x", key="k"), Publish("news", "z"), Publish("news", "y", key="k")])
+    assert raised.value.extra == {"index": 2}
+    assert pair.one.read(lambda state: topics(state)) == []
+
+
+def test_a_batch_of_new_messages_and_known_ones_says_which_are_which(pair: Pair) -> None:
+    old = pair.one.submit([Publish("news", "x", key="k")])
+    mixed = pair.one.submit([Publish("news", "x", key="k"), Publish("news", "y", key="l"), Publish("news", "y", key="l")])
+    assert (mixed.count, mixed.duplicates, mixed.copies) == (1, 2, 2)
+    assert mixed.ids == (old.first, mixed.last, mixed.last)
+    assert pair.one.read(lambda state: [row.messages for row in topics(state)]) == [2]
 
 
 def test_all_or_nothing(pair: Pair) -> None:

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from newswire.core.event_id import parse
 from newswire.core.events import Done
 from newswire.core.members import Row
 from newswire.core.ops import Message
 from newswire.core.reading import Gap
 from newswire.core.requests import Acknowledge, Publish, Request, Subscribe, Unsubscribe
-from newswire.errors import FewerCopies, NewswireError, NotFound, NotStored, Unknown
+from newswire.errors import FewerCopies, KeyReused, NewswireError, NotFound, NotStored, Unknown
 from tests.simulation.machine import Call, Machine, Outlet
 from tests.simulation.truth import Ledger, Registration, Text
 from tests.simulation.world import Violation, World
@@ -66,6 +68,7 @@ class Publisher(Client):
         self.left, self.pace = texts, pace
         self.number = 0
         self.now: list[Publish] = []
+        self.said: list[Publish] = []  # with a key, and answered
         self.copies = 1
         self.tries = 0
         self.world.after(self.world.between(0, pace), self.next)
@@ -85,7 +88,18 @@ class Publisher(Client):
         keyed = rng.random() < 0.9
         self.copies, self.tries = (2 if rng.random() < 0.15 else 1), 0
         self.now = [self.write(rng.choice(TOPICS), keyed=keyed) for _ in range(count)]
+        if self.said and rng.random() < 0.15:
+            self._borrow(rng.choice(self.said))
         self._try()
+
+    def _borrow(self, before: Publish) -> None:
+        """Publish an old message once more beside the new ones, or give its key to one of them."""
+        if self.world.chance(0.6):
+            self.now.append(before)
+        else:
+            new = self.now[-1]
+            self.ledger.texts[new.data].topic = before.topic
+            self.now[-1] = msgspec.structs.replace(new, topic=before.topic, key=before.key)
 
     def write(self, topic: str, *, keyed: bool = True) -> Publish:
         """A new text."""
@@ -104,8 +118,15 @@ class Publisher(Client):
             if result.copies < self.copies and self.tries < 6:
                 raise Violation(f"{machine.id} answers {result} where {self.copies} copies were asked for")
             self._published(result)
-        elif isinstance(result, NotStored) and self.tries == 1 and any(self.ledger.texts[one.data].ids for one in self.now):
+        elif (
+            isinstance(result, NotStored)
+            and self.tries == 1
+            and any(self.ledger.texts[one.data].ids for one in self.now if one not in self.said)
+        ):
             raise Violation(f"{machine.id} says that {self.now[0].data} is not stored ({result.code}), and it is")
+        elif isinstance(result, KeyReused):
+            self._check_reused(machine, result)
+            self.now = []
         elif isinstance(result, FewerCopies):
             self.ledger.texts[self.now[-1].data].published.append(str(result.extra["id"]))
             self.now = []
@@ -120,9 +141,24 @@ class Publisher(Client):
 
     def _published(self, done: Done) -> None:
         self.cluster.copies = done.copies
-        self.ledger.texts[self.now[0].data].published.append(done.first)
-        self.ledger.texts[self.now[-1].data].published.append(done.last)
+        if done.count + done.duplicates != len(self.now) or (
+            self.tries == 1 and self.cluster.fault_free and done.duplicates > 1
+        ):
+            raise Violation(f"{len(self.now)} messages were published, and the answer is {done}")
+        for message, name in zip(self.now, done.ids, strict=True):
+            op = self.ledger.ops[name]
+            if not isinstance(op, Message) or (op.topic, op.data, op.key) != (message.topic, message.data, message.key):
+                raise Violation(f"{message} is answered with {name}, which is {op}")
+            self.ledger.texts[message.data].published.append(name)
+        self.said += [message for message in self.now if message.key]
         self.now = []
+
+    def _check_reused(self, machine: Machine, error: KeyReused) -> None:
+        """A key is refused only where it names another text, and the answer says which."""
+        asked = self.now[error.extra["index"]]
+        named = self.ledger.ops[error.extra["id"]]
+        if not isinstance(named, Message) or (named.topic, named.key) != (asked.topic, asked.key) or named.data == asked.data:
+            raise Violation(f"{machine.id} refuses {asked} because of {named}")
 
 
 class User(Client):

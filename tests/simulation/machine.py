@@ -22,6 +22,7 @@ from newswire.core.ops import Message, Op, OpId, decode
 from newswire.core.reading import Gap
 from newswire.core.requests import Acknowledge, Request
 from newswire.core.state import State
+from newswire.core.topics import matches
 from newswire.errors import NewswireError
 from tests.simulation.truth import Fold, Ledger
 from tests.simulation.world import FAR, Violation, World
@@ -471,6 +472,7 @@ class Outlet:
         if opening is None:
             return False
         self.position, self.wanted, self.order = opening.position, opening.wanted, {}
+        self.opening = opening.wanted
         return True
 
     def pump(self) -> None:
@@ -507,10 +509,19 @@ class Outlet:
         if due.event_id.message != name:
             raise Violation(f"{machine.id} streams {name} with the id of another: {due.event_id}")
         machine.ledger.show(machine, self.user, name, due.event_id)
-        if self.order.get(op.origin, 0) >= op.sequence:
-            raise Violation(f"{machine.id} streams {name} to {self.user} out of order")
-        self.order[op.origin] = op.sequence
+        opened = zip(self.opening.patterns, self.opening.known, strict=True)
+        machine.ledger.check_due(machine, name, [dict(known) for pattern, known in opened if matches(pattern, op.topic)])
+        self._check_order(due, name)
         self.session.send(op, str(due.event_id), self.sent)
+
+    def _check_order(self, due: Due, name: OpId) -> None:
+        """What one origin took comes in its order; a message stands where the first of its twins stands."""
+        assert self.machine.broker is not None
+        log, row = self.machine.broker.state.log, due.position.offset - 1
+        origin, sequence = log.names[log.origins[row]], log.sequences[row]
+        if self.order.get(origin, 0) >= sequence:
+            raise Violation(f"{self.machine.id} streams {name} to {self.user} out of order")
+        self.order[origin] = sequence
 
     def confirm(self, frames: int) -> None:
         """The other end's kernel has so many frames."""

@@ -13,18 +13,22 @@ from unittest.mock import patch
 
 import msgspec
 
-from newswire.core import follow, opening
+from newswire.core import follow, intake, messages, opening
 from newswire.core.broker import Broker
 from newswire.core.event_id import EventId
 from newswire.core.events import Answer, Now, Received, Stored, Wake
 from newswire.core.intake import Decided, Intake
-from newswire.core.ops import Acknowledged, Began, Op, Subscribed, Unsubscribed
+from newswire.core.keys import Keys, fingerprint
+from newswire.core.messages import Messages
+from newswire.core.ops import Acknowledged, Began, Message, Op, Subscribed, Unsubscribed
 from newswire.core.peering import Peering
 from newswire.core.receipts import Receipts
 from newswire.core.replication import Peer
 from newswire.core.requests import Acknowledge, Request, Subscribe
+from newswire.core.selection import Selection
 from newswire.core.state import State
 from newswire.core.subscriptions import Subscription, Subscriptions
+from newswire.core.twins import Twin
 from tests.simulation.clients import Session
 from tests.simulation.machine import Disk, Machine, Outlet
 from tests.simulation.schedule import CALM
@@ -228,7 +232,7 @@ def subscribe_again_is_no_op() -> list[Patch]:
         if isinstance(request, Subscribe):
             same = [sub for sub in intake.state.subscriptions.awake_of(request.user) if sub.pattern == request.pattern]
             if same:
-                return Decided(same[0].id, same[0].id, {same[0].origin: same[0].sequence}, False)
+                return Decided((same[0].id,), {same[0].origin: same[0].sequence})
         return decide(intake, requests, wall)
 
     return [(Intake, "decide", lazy)]
@@ -236,9 +240,62 @@ def subscribe_again_is_no_op() -> list[Patch]:
 
 def keys_forgotten() -> list[Patch]:
     """A retry is stored again, and both are shown."""
-    from newswire.core.messages import Keys
+    return [(Keys, "uses", lambda keys, mark: [])]
 
-    return [(Keys, "find", lambda keys, mark: None), (Keys, "note", lambda *_: True), (Keys, "note_run", lambda *_: True)]
+
+def keys_without_content() -> list[Patch]:
+    """What two brokers took under one key is one message, whatever it says."""
+    take = Messages.take
+
+    def fold(held: Messages, op: Message, offset: int) -> int:
+        uses = held.keys.uses(fingerprint(op.publisher, op.topic, op.key)) if op.key else []
+        if uses and held.is_same_day(uses[0].offset, op.time):
+            twin = Twin(op.origin, op.sequence, offset)
+            held.twins.add(held.numbers[op.topic], held._twin(uses[0].offset), twin)
+            return 0
+        return take(held, op, offset)
+
+    return [(Messages, "take", fold)]
+
+
+def keys_answered_unread() -> list[Patch]:
+    """A key that is known is answered as a retry, whatever is published under it now."""
+    return [(intake, "content", lambda request: 0), (messages, "content", lambda op: 0), (messages, "contents", _all_alike)]
+
+
+def _all_alike(ops: list[Message]) -> list[int]:
+    return [0] * len(ops)
+
+
+def twins_named_by_log_order() -> list[Patch]:
+    """Of twins each broker shows the one that came first here."""
+    return [(Messages, "name_row", lambda held, row: row)]
+
+
+def twins_read_twice() -> list[Patch]:
+    """Who has read a message under the id of one twin gets it again under that of another."""
+    return [(Selection, "knows", lambda selection, match, twins: False)]
+
+
+def twins_move() -> list[Patch]:
+    """A message stands where the smallest of its twins stands: readers between the two pass it by."""
+    take = Messages.take
+
+    def moved(held: Messages, op: Message, offset: int) -> int:
+        number, log = take(held, op, offset), held.log
+        twins = next((twins for twins in held.twins._by_row.values() if twins[-1].row == offset), None)
+        if number or twins is None or twins[-1] != min(twins):
+            return number
+        topic, shown = held.numbers[op.topic], twins[0]
+        held.sequences[topic][shown.origin].remove(shown.sequence)
+        held._add(topic, op.origin, op.sequence)
+        held.newest[topic] = offset
+        log.topics[shown.row] = 0
+        twins.insert(0, twins.pop())
+        held.twins._by_row[offset] = held.twins._by_row.pop(shown.row)
+        return topic
+
+    return [(Messages, "take", moved)]
 
 
 def streams_never_reopen() -> list[Patch]:
@@ -358,6 +415,11 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
         unsubscribe_by_pattern,
         subscribe_again_is_no_op,
         keys_forgotten,
+        keys_without_content,
+        keys_answered_unread,
+        twins_named_by_log_order,
+        twins_read_twice,
+        twins_move,
         streams_never_reopen,
         cursor_forgotten,
         ids_without_opening,
@@ -382,6 +444,10 @@ FOCUS: dict[str, tuple[str, ...]] = {
     "ids-without-opening": CALM,
     "gaps-untold": ("retention", "clients-cut", "clients-cut"),
     "each-gap-confirms-all": ("retention", "clients-cut"),
+    "keys-without-content": ("partition", "one-way"),
+    "twins-named-by-log-order": ("partition", "one-way"),
+    "twins-read-twice": ("partition", "one-way", "crash"),
+    "twins-move": ("partition", "one-way", "clients-cut"),
     "exit-too-early": ("leave", "join", "slow-disk"),
     "refused-for-good": ("partition", "one-way"),
 }

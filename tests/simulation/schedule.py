@@ -301,6 +301,7 @@ class Cluster:
 
 DAYS = 10 * 86_400_000  # ms
 YEARS = 3 * 365 * 86_400_000
+SHIFTS = (-3 * YEARS, -YEARS, -DAYS, -3_600_000, -1_000, 0, 1_000, 3_600_000, DAYS, YEARS, 3 * YEARS)
 
 
 def _crash(cluster: Cluster) -> None:
@@ -438,7 +439,18 @@ def _pause(cluster: Cluster) -> None:
 def _wall(cluster: Cluster) -> None:
     machine = cluster.world.rng.choice(cluster.machines)
     cluster.count("clock jump")
-    machine.wall_shift = cluster.world.rng.choice([-YEARS, -DAYS, -3_600_000, -1_000, 1_000, 3_600_000, DAYS, YEARS])
+    machine.wall_shift = cluster.world.rng.choice(SHIFTS)
+
+
+def _wall_all(cluster: Cluster) -> None:
+    """All clocks jump alike, perhaps found so at a start: a time server that lies, or a cluster on one machine."""
+    world = cluster.world
+    cluster.count("clocks jump everywhere")
+    shift, restarts = world.rng.choice(SHIFTS), world.chance(0.6)
+    for machine in cluster.machines:
+        machine.wall_shift = shift
+        if restarts:
+            cluster.down(machine, 1.0, 0.5)
 
 
 def _full_disk(cluster: Cluster) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tests.simulation.machine import Machine
 
 LATER = 10**9  # a run that never comes
+DAY = 86_400_000  # ms: what brokers take under one key, with stamps further apart than this, is two messages
 NEWS = 3.5  # seconds by which a member in sync has said what it holds: heartbeat, time-out of a push, and some
 
 
@@ -153,6 +154,37 @@ class Ledger:
         elif isinstance(op, Acknowledged):
             self._check_earned(machine, op)
 
+    def _check_drop(self, machine: Machine, op: Dropped) -> None:
+        """Nothing here lives long enough to be dropped for its age, whatever the clocks say: only what is too many goes."""
+        assert machine.broker is not None
+        messages = machine.broker.state.messages
+        number = messages.numbers[op.topic]
+        left = messages.count(number) - messages.count_covered(number, op.vector) + messages.count_covered(number, {})
+        if left < machine.keeps:
+            raise Violation(f"{machine.id} drops all but {left} messages of {op.topic} and was told to keep {machine.keeps}")
+
+    def twins(self, machine: Machine, name: OpId) -> list[OpId]:
+        """What this broker has applied of a message: the op `name`, and those that others took of the same, under its key."""
+        op = self.ops[name]
+        assert isinstance(op, Message)
+        if not op.key:
+            return [name]
+        same = (one for one in self.texts[op.data].ids if abs(self.ops[one].time - op.time) <= DAY)
+        assert machine.broker is not None
+        log = machine.broker.state.log
+        return [one for one in same if log.held(self.ops[one].origin) >= self.ops[one].sequence]
+
+    def check_due(self, machine: Machine, name: OpId, known: list[Vector]) -> None:
+        """A message goes out on a stream that opened with `known` of the subscriptions to its topic: one must not cover it.
+
+        What follows from an origin of which nothing is held there cannot be known there.
+        """
+        twins = [split(twin) for twin in self.twins(machine, name)]
+        heads = machine.disk.heads
+        fulls = [self.expand({origin: sequence for origin, sequence in vector.items() if origin in heads}) for vector in known]
+        if all(any(full.get(origin, 0) >= sequence for origin, sequence in twins) for full in fulls):
+            raise Violation(f"{machine.id} streams {name} to who had it, or a twin of it: {known}")
+
     def unstored(self, machine: Machine, ops: list[Op]) -> None:
         """A full disk took none of these: what this origin stamped never was, and its sequences come again."""
         for op in ops:
@@ -269,12 +301,15 @@ class Ledger:
             raise Violation(f"{machine.id} streams {name}, which is not synced on its disk")
         if not any(matches(sub.pattern, op.topic) for _, sub in machine.disk.fold.alive(user)):
             raise Violation(f"{machine.id} streams {name} ({op.topic}) to {user}, who is not registered for it there")
-        origin, sequence = op.origin, op.sequence
-        if machine.disk.fold.dropped.get(op.topic, {}).get(origin, 0) >= sequence:
+        twins = [split(twin) for twin in self.twins(machine, name)]
+        horizon = machine.disk.fold.dropped.get(op.topic, {})
+        if any(horizon.get(origin, 0) >= sequence for origin, sequence in twins):
             raise Violation(f"{machine.id} streams {name}, which retention has dropped")
+        if (op.origin, op.sequence) != min(twins):
+            raise Violation(f"{machine.id} streams {name}, and holds its smaller twin {min(twins)}")
         full = self.expand(event_id.after)
         heads = machine.disk.heads
-        if full.get(origin, 0) < sequence:
+        if not any(full.get(origin, 0) >= sequence for origin, sequence in twins):
             raise Violation(f"{machine.id} streams {name} with an id that does not cover it: {event_id}")
         for named, last in full.items():
             if heads.get(named, 0) < last:
@@ -417,20 +452,29 @@ class Ledger:
                 raise Violation(f"{other[0]} and {machine.id} hold the same ops and differ: {_difference(other[1], digest)}")
 
     def digest(self, machine: Machine) -> dict[str, object]:
-        """The state of a broker in a form that can be compared; what may differ (hidden twins, order) is left out."""
+        """The state of a broker in a form that can be compared; what may differ is left out (order, places of twins)."""
         assert machine.broker is not None
         state = machine.broker.state
         disk = machine.disk
-        texts: list[str] = []
+        shown: list[OpId] = []
+        log, seen = state.log, set[OpId]()
         for number, by_origin in enumerate(state.messages.sequences):
             for origin, sequences in by_origin.items():
                 for sequence in sequences:
                     op = self.ops[f"{origin}.{sequence}"]
                     if not isinstance(op, Message) or op.topic != state.messages.names[number]:
                         raise Violation(f"{machine.id} counts {op.id} under {state.messages.names[number]}")
-                    texts.append(f"{op.topic} {op.data if op.key else op.id}")
-        if len(texts) != len(set(texts)):
-            raise Violation(f"{machine.id} shows a message and its twin")
+                    twins = self.twins(machine, op.id)
+                    if not seen.isdisjoint(twins):
+                        raise Violation(f"{machine.id} shows a message and its twin: {twins}")
+                    seen.update(twins)
+                    name = state.messages.name(log.offsets_of[log.numbers[origin]][sequence - 1])
+                    if name != min(twins, key=split):
+                        raise Violation(f"{machine.id} names a message {name}, of the twins {twins}")
+                    shown.append(name)
+        held = {name for name in disk.names() if isinstance(self.ops[name], Message)}
+        if held != seen:
+            raise Violation(f"{machine.id} does not show {sorted(held - seen)}")
         subscriptions = state.subscriptions
         alive = {
             name: (
@@ -451,7 +495,7 @@ class Ledger:
         members = {broker: tuple(sorted(joined)) for broker, joined in state.members.of.items() if joined}
         self._check_members(machine, mine, members)
         horizons = {topic: tuple(sorted(self.expand(v).items())) for topic, v in state.messages.horizons.items()}
-        return {"messages": sorted(texts), "alive": alive, "members": members, "horizons": horizons}
+        return {"messages": sorted(shown), "alive": alive, "members": members, "horizons": horizons}
 
     def _check_members(self, machine: Machine, names: set[OpId], members: dict[str, tuple[OpId, ...]]) -> None:
         joined: dict[str, set[OpId]] = {}

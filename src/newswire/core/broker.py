@@ -39,6 +39,7 @@ from newswire.core.events import (
     Wake,
     Writable,
 )
+from newswire.core.keys import Arrivals
 from newswire.core.members import View
 from newswire.core.membership import Membership
 from newswire.core.ops import Began, Dropped
@@ -95,6 +96,8 @@ class Broker:
     def begin(self, now: Now) -> list[Action]:
         """START: the first actions of a run. The shell recovered the state, and began a segment for this origin."""
         self._retention = RetentionClock(start_of_clock(self.state, now.wall), now.wall, now.clock)
+        self._arrivals = Arrivals(now.clock, len(self.state.log))
+        self.intake.recent = self._arrivals.first
         self.cluster.started = now.clock
         for address in self.membership.wanted_links():
             self.cluster.connect(address, now)
@@ -126,7 +129,7 @@ class Broker:
             self._deferred.append(event)
             return
         try:
-            self._admit(event)
+            self._admit(event, now)
             decided = self.intake.decide(event.requests, now.wall)
         except NewswireError as error:
             self.cluster.reply(event.token, error)
@@ -134,14 +137,14 @@ class Broker:
         if event.token is not None:
             self.receipts.wait(Waiting(event.token, decided, len(event.requests), event.copies, event.until))
 
-    def _admit(self, event: Submitted) -> None:
+    def _admit(self, event: Submitted, now: Now) -> None:
         """Refuse, before anything is staged, what cannot be stored as asked."""
         why_not = roster.why_not(self.cluster)
         if why_not:
             raise Unavailable(why_not)
         if len(event.requests) > limits.BATCH_MESSAGES:
             raise TooLarge(f"a batch holds at most {limits.BATCH_MESSAGES} messages: send several")
-        if self.intake.is_known(event.requests):
+        if self.intake.stores_nothing(event.requests, now.wall):
             return  # the first op's receipt, whatever the disk and the peers are like now
         if not self.cluster.writable and not all(isinstance(request, Acknowledge) for request in event.requests):
             raise StorageFull(_FULL)
@@ -218,6 +221,8 @@ class Broker:
     # -- time ---------------------------------------------------------------------------------------------------
 
     def _tick(self, event: Tick, now: Now) -> None:
+        self._arrivals.note(now.clock, len(self.state.log))
+        self.intake.recent = self._arrivals.first
         if self._retention is None or not self.serves:
             return
         kept = self._retention.advance(now.wall, now.clock)

@@ -22,6 +22,7 @@ from newswire.core.selection import Reach
 from newswire.core.state import State, SubscriptionRow, TopicRow
 from newswire.core.subscriptions import Subscription
 from newswire.core.topics import is_pattern
+from newswire.core.twins import Twin
 from newswire.core.vector import Vector
 
 
@@ -42,7 +43,7 @@ def topic_rows(state: State) -> Pieces[list[TopicRow]]:
         count = messages.count(number)
         if count:
             rows.append(TopicRow(messages.names[number], count, messages.last[number]))
-        looked_at += len(messages.sequences[number])
+        looked_at += len(messages.sequences[number]) + len(messages.twins.in_topic(number))
         if looked_at >= limits.PIECE_TOPICS:
             looked_at = 0
             yield None
@@ -65,6 +66,8 @@ def subscription_rows(state: State, user: str) -> Pieces[list[SubscriptionRow]]:
     return rows
 
 
+_Reach: TypeAlias = Sequence[Vector]  # how far messages are counted: what a vector lists, and what that implies
+_Twins: TypeAlias = tuple[Sequence[Sequence[Twin]], Vector, Vector]  # of a topic: the messages that have some, its horizon
 _Column: TypeAlias = tuple[str, "array[int]", int]  # of a topic: an origin, its sequences, and up to where they are dropped
 
 
@@ -115,16 +118,19 @@ class _Counting:
         sequences, tallies = self.state.messages.sequences, dict[str, _Tally]()
         indices, places = self._concerned(match)
         columns: list[_Column] = []
+        twins: list[_Twins] = []
         for number in topics:
             horizon = self.state.messages.horizons.get(self.names[number], {})
             implied = self.reach.implied(horizon) if horizon else {}
             for origin, column in sequences[number].items():
                 columns.append((origin, column, max(horizon.get(origin, 0), implied.get(origin, 0))))
+            if groups := self.state.messages.twins.in_topic(number):
+                twins.append((groups[:], horizon, implied))
             if len(columns) >= limits.PIECE_TOPICS:
                 yield partial(self._tally, columns, places, tallies)
                 columns = []
         yield partial(self._tally, columns, places, tallies)
-        yield partial(self._add, indices, places, tallies)
+        yield partial(self._add, indices, places, tallies, twins)
 
     # -- without the lock
 
@@ -141,17 +147,36 @@ class _Counting:
                 tallies[origin] = _Tally(reaches, self.heads.get(origin, 0))
             tallies[origin].count(column, dropped)
 
-    def _add(self, indices: Sequence[int], places: Sequence[int], tallies: Mapping[str, _Tally]) -> None:
+    def _add(
+        self, indices: Sequence[int], places: Sequence[int], tallies: Mapping[str, _Tally], twins: Sequence[_Twins]
+    ) -> None:
         """Add a group to the rows."""
         covered, unread = dict.fromkeys(places, 0), dict.fromkeys(places, 0)
         for tally in tallies.values():
             for place, (done, left) in zip(places, tally.sums(), strict=True):
                 covered[place] += done
                 unread[place] += left
+        for place in places:
+            done, left = self._correct(self.vectors[place], twins)
+            covered[place] += done
+            unread[place] += left
         for index in indices:
             cursor, since = self.places[index]
             self.index[index] += covered[cursor] - covered[since]
             self.unread[index] += unread[cursor]
+
+    def _correct(self, reach: _Reach, topics: Sequence[_Twins]) -> tuple[int, int]:
+        """What the counts of one reach lack: a message is counted for the place of the first of its twins alone."""
+        covered = unread = 0
+        for groups, *horizon in topics:
+            for held in ([t for t in twins if t.sequence <= self.heads.get(t.origin, 0)] for twins in groups):
+                if len(held) > 1:
+                    first = _covers(reach, held[:1])
+                    done = first or _covers(reach, held[1:])
+                    counted = not first and not _covers(horizon, held[:1])
+                    covered += done - first
+                    unread += (not done and not _covers(horizon, held)) - counted
+        return covered, unread
 
     def rows(self) -> list[SubscriptionRow]:
         """The rows, by pattern."""
@@ -160,6 +185,10 @@ class _Counting:
             if sub.pattern not in rows or rows[sub.pattern].unread < self.unread[index]:
                 rows[sub.pattern] = SubscriptionRow(sub.pattern, sub.time, self.index[index], self.unread[index])
         return [rows[pattern] for pattern in self.patterns.patterns]
+
+
+def _covers(reach: _Reach, twins: Sequence[Twin]) -> bool:
+    return any(vector.get(twin.origin, 0) >= twin.sequence for twin in twins for vector in reach)
 
 
 class _Tally:

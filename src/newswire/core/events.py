@@ -175,12 +175,17 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Done(msgspec.Struct, frozen=True):
-    """What was stored for a request: first and last op id, how many requests, on how many brokers it is synced."""
+    """What is stored of a submit: first and last op id, how many requests it stored, on how many brokers all is synced.
+
+    `duplicates`: publishes of a message that was stored before, which their ids name. `ids`: all of them, in order.
+    """
 
     first: str
     last: str
     count: int
     copies: int
+    duplicates: int = 0
+    ids: tuple[str, ...] = ()
 
 
 class Reply(msgspec.Struct, frozen=True):

@@ -25,7 +25,10 @@ _SKIP_SCANS: Final = 4  # so many scans ahead at least, or going on by rows is a
 
 
 class Due(msgspec.Struct, frozen=True):
-    """A message that is due: its offset, where its record lies, and what an `Entry` says beside the text."""
+    """A message that is due: the row that names it, where that record lies, and what an `Entry` says beside the text.
+
+    `row` is the message's own, or that of the twin whose id it has; `position` always follows its own.
+    """
 
     row: int
     place: int
@@ -126,16 +129,18 @@ class _Walk:
         return self._plan(offset, more=offset < end)
 
     def _take(self, row: int, topic: int) -> None:
-        log = self.log
-        origin, sequence = log.names[log.origins[row]], log.sequences[row]
-        if self.state.messages.is_dropped(topic, origin, sequence):
-            name = self.state.messages.names[topic]
+        log, messages = self.log, self.state.messages
+        name, twins = messages.names[topic], messages.twins.of(row)
+        if twins and self.selection.knows(self.selection.patterns.match(name), twins):
+            return
+        if name in messages.horizons and messages.is_dropped(topic, row):
             self.dropped[name] = self.dropped.get(name, 0) + 1
             return
         self._tell_gaps(row)
         self._roll(row + 1)
-        event_id = EventId(op_id(origin, sequence), dict(self.vector), self.opened)
-        self.items.append(Due(row, log.places[row], log.lengths[row], event_id, self._position(row + 1)))
+        named = messages.name_row(row) if twins else row
+        event_id = EventId(op_id(log.names[log.origins[named]], log.sequences[named]), dict(self.vector), self.opened)
+        self.items.append(Due(named, log.places[named], log.lengths[named], event_id, self._position(row + 1)))
 
     def _tell_gaps(self, row: int) -> None:
         """If counted: a `gap` a topic. Only the last has an id, with the vector before `row`: it says that all were told."""

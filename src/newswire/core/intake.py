@@ -13,23 +13,25 @@ from typing import Final
 import msgspec
 
 from newswire.core import limits, ops
-from newswire.core.messages import fingerprint
+from newswire.core.keys import content, fingerprint
 from newswire.core.opening import to_acknowledge
-from newswire.core.ops import Acknowledged, Message, Op, OpId, Subscribed, Unsubscribed, op_id
+from newswire.core.ops import Acknowledged, Message, Op, OpId, Subscribed, Unsubscribed
 from newswire.core.requests import Acknowledge, Publish, Request, Subscribe, Unsubscribe
 from newswire.core.state import State
-from newswire.errors import BadRequest, NotFound, Refused
+from newswire.errors import BadRequest, KeyReused, NotFound, Refused
 
 _NOT_KEPT: Final = "a value is out of its bounds, or is no text that can be kept: nothing was stored"
 
 
 class Decided(msgspec.Struct, frozen=True):
-    """What became of a submit: its first and last op ids, and what must be stored before it may be answered."""
+    """What became of a submit: the ids of its ops, and what must be stored before it may be answered.
 
-    first: OpId
-    last: OpId
+    `stored`: how many of its requests are stored by it; the others are publishes of what was stored, or staged, before.
+    """
+
+    ids: tuple[OpId, ...]
     need: dict[str, int]
-    fresh: bool  # something of it was staged; False: all of it was known already
+    stored: int = 1
 
 
 class Intake:
@@ -41,9 +43,9 @@ class Intake:
         self.staged: list[Op] = []
         self.raws: list[bytes] = []
         self._held: dict[str, int] = {}
-        self._keys: dict[int, OpId] = {}
+        self._keys: dict[int, tuple[int, OpId]] = {}  # of what is staged: the content that a key names, and its id
         self._touched: set[str] = set()
-        self._time = 0
+        self.recent = 0  # what stands in the log from this offset on came within `limits.KEY_SECONDS`
 
     def clear(self) -> list[Op]:
         """Begin the next batch; return the ops of the one that ends."""
@@ -65,13 +67,12 @@ class Intake:
         return True
 
     def stamp(self, draft: Op, wall: int) -> Op:
-        """Stage one of our own: the next sequence of this origin, a time that never goes back.
+        """Stage one of our own: the next sequence of this origin, the time as the clock says it now.
 
         What is staged is what its bytes say, so that a later start reads the state that is there now. Raises BadRequest
         for a value that no reader would take.
         """
-        self._time = max(self._time, min(wall, limits.TIME_MILLISECONDS))
-        raw = _encode(ops.with_place(draft, self.origin, self._next(), self._time))
+        raw = _encode(ops.with_place(draft, self.origin, self._next(), max(0, min(wall, limits.TIME_MILLISECONDS))))
         op = ops.decode(raw)
         if type(op) is not type(draft):
             raise BadRequest(_NOT_KEPT, code="bad-field")
@@ -84,27 +85,32 @@ class Intake:
             not isinstance(request, Publish) and request.user in self._touched for request in requests
         )
 
-    def is_known(self, requests: Sequence[Request]) -> bool:
-        """Say whether every one of these is a retry of a publish that is in the log or staged."""
-        return all(isinstance(request, Publish) and self._known(_mark(request)) for request in requests)
+    def stores_nothing(self, requests: Sequence[Request], wall: int) -> bool:
+        """Say whether every one of these publishes what is in the log or staged, or is refused for its key."""
+        try:
+            return all(isinstance(request, Publish) and request.key and self._first(request, wall) for request in requests)
+        except KeyReused:
+            return True
 
     def decide(self, requests: Sequence[Request], wall: int) -> Decided:
         """Stage what the requests mean, all or none. Raises BadRequest, Refused or NotFound and stages nothing."""
+        self._check_keys(requests, wall)
         drafts = [self._draft(request, wall) for request in requests]
-        before = len(self.staged)
-        names: list[OpId] = []
+        ids: list[OpId] = []
         need: dict[str, int] = {}
+        stored, before = 0, len(self.staged)
         try:
             for request, draft in zip(requests, drafts, strict=True):
-                for name in self._enter(request, draft, wall):
+                first = self._first(request, wall) if isinstance(request, Publish) and request.key else ""
+                stored += not first
+                for name in (first,) if first else self._enter(request, draft, wall):
                     origin, sequence = ops.split_op_id(name)
                     need[origin] = max(need.get(origin, 0), sequence)
-                    names.append(name)
+                    ids.append(name)
         except BadRequest:
             self._unstage(before)
             raise
-        fresh = len(self.staged) > before
-        return Decided(names[0] if names else "", names[-1] if names else "", need, fresh)
+        return Decided(tuple(ids), need, stored)
 
     def _draft(self, request: Request, wall: int) -> list[Op]:
         match request:
@@ -118,31 +124,46 @@ class Intake:
                 return self._acknowledged(request)
 
     def _enter(self, request: Request, draft: list[Op], wall: int) -> list[OpId]:
+        names = [self.stamp(op, wall).id for op in draft]
         if isinstance(request, Publish):
-            return [self._publish(request, draft[0], wall)]
-        if not isinstance(request, Acknowledge):
+            if request.key:
+                self._keys[_mark(request)] = content(request), names[0]
+        elif not isinstance(request, Acknowledge):
             self._touched.add(request.user)
-        return [self.stamp(op, wall).id for op in draft]
+        return names
 
-    def _publish(self, request: Publish, draft: Op, wall: int) -> OpId:
-        """PUBLISH: a known key is answered with the first op's receipt."""
-        mark = _mark(request)
-        known = self._known(mark)
-        if known:
-            return known
-        name = self.stamp(draft, wall).id
-        if mark is not None:
-            self._keys[mark] = name
-        return name
+    def _check_keys(self, requests: Sequence[Request], wall: int) -> None:
+        """Raise KeyReused, with the index of the request, if one gives a key that names another content."""
+        given: dict[int, Publish] = {}
+        for at, request in enumerate(requests):
+            if isinstance(request, Publish) and request.key:
+                try:
+                    self._first(request, wall)
+                except KeyReused as error:
+                    error.extra["index"] = at
+                    raise
+                before = given.setdefault(_mark(request), request)
+                if before is not request and content(before) != content(request):
+                    raise KeyReused(_reused(request, "in the same batch"), index=at)
 
-    def _known(self, mark: int | None) -> OpId:
-        if mark is None:
-            return ""
-        offset = self.state.messages.keys.find(mark)
-        if offset is None:
-            return self._keys.get(mark, "")
-        log = self.state.log
-        return op_id(log.names[log.origins[offset]], log.sequences[offset])
+    def _first(self, request: Publish, wall: int) -> OpId:
+        """PUBLISH, KEY: the message that `request` publishes again; "" for none. Raises KeyReused."""
+        said, messages = content(request), self.state.messages
+        others: list[OpId] = []
+        for use in messages.keys.uses(_mark(request)):
+            if use.offset >= self.recent or messages.is_same_day(use.offset, wall):
+                if use.content == said:
+                    return messages.name(use.offset)
+                others.append(messages.name(use.offset))
+        staged = self._keys.get(_mark(request))
+        if staged is not None:
+            if staged[0] == said:
+                return staged[1]
+            others.append(staged[1])
+        if others:
+            name = min(others, key=ops.split_op_id)
+            raise KeyReused(_reused(request, f"for the message {name}"), id=name)
+        return ""
 
     def _subscribed(self, request: Subscribe) -> Subscribed:
         """SUBSCRIBE: always an op, so that an unsubscribe taken elsewhere meanwhile does not win over this one.
@@ -204,7 +225,7 @@ class Intake:
         if gone:
             del self.staged[length:], self.raws[-len(gone) :]
             self._held[self.origin] = self._next() - 1 - len(gone)
-            self._keys = {mark: name for mark, name in self._keys.items() if name not in gone}
+            self._keys = {mark: named for mark, named in self._keys.items() if named[1] not in gone}
 
 
 def _encode(op: Op) -> bytes:
@@ -214,9 +235,16 @@ def _encode(op: Op) -> bytes:
         raise BadRequest(_NOT_KEPT, code="bad-field") from error
 
 
-def _mark(request: Publish) -> int | None:
-    """What stands for the key of a message; None without one."""
-    return fingerprint(request.publisher, request.topic, request.key) if request.key else None
+def _mark(request: Publish) -> int:
+    """What stands for the key of a message."""
+    return fingerprint(request.publisher, request.topic, request.key)
+
+
+def _reused(request: Publish, where: str) -> str:
+    return (
+        f"the key {request.key} was used on {request.topic} {where}, which says something else: nothing was stored;"
+        " a new message needs a new key, a retry the same words"
+    )
 
 
 def _message(request: Publish, wall: int) -> Message:

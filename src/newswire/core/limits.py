@@ -58,6 +58,7 @@ RETENTION_MESSAGES: Final = 1_000_000  # a topic; API.md, Limits
 RETENTION_EVERY_SECONDS: Final = 60.0  # how often it is looked at
 KEY_SECONDS: Final = 86_400  # how long a publisher's key is remembered (DESIGN 5)
 KEYS_COUNT: Final = 1_000_000  # and how many at most
+KEY_USES_COUNT: Final = 16  # messages that one key is known to name: a use a day, and some of brokers that were apart
 
 # -- commit and replication -------------------------------------------------------------------------------------
 INBOX_EVENTS: Final = 10_000  # waiting for the commit thread; beyond it requests are refused (503), not queued

@@ -145,4 +145,4 @@ class Membership:
 
 
 def _only(op: Op) -> Decided:
-    return Decided(op.id, op.id, {op.origin: op.sequence}, True)
+    return Decided((op.id,), {op.origin: op.sequence})

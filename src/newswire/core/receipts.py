@@ -85,10 +85,11 @@ class Receipts:
             return FewerCopies(
                 f"stored on {copies} of the {waiting.copies} brokers asked for, the others were lost on the way:"
                 " retrying with the same key is safe",
-                id=decided.last,
+                id=decided.ids[-1],
                 copies=copies,
             )
-        return Done(decided.first, decided.last, waiting.count, copies)
+        ids = decided.ids or ("",)
+        return Done(ids[0], ids[-1], decided.stored, copies, waiting.count - decided.stored, decided.ids)
 
 
 def _late() -> Unknown:

@@ -106,7 +106,7 @@ class Sweep:
         found, looked_at, reach = [], 0, Reach(state.lineage)
         while self._topics and looked_at < limits.PIECE_TOPICS:
             number, _ = self._topics.popitem()
-            looked_at += 1 + len(state.messages.sequences[number])
+            looked_at += 1 + len(state.messages.sequences[number]) + len(state.messages.twins.in_topic(number))
             vector = _look_at_topic(state, reach, number, self._old, most)
             if vector:
                 found.append((state.messages.names[number], vector))
@@ -123,7 +123,8 @@ def _look_at_topic(state: State, reach: Reach, number: int, old: int, most: int)
         (origin, log.offsets_of[log.numbers[origin]], sequences, max(horizon.get(origin, 0), implied.get(origin, 0)))
         for origin, sequences in messages.sequences[number].items()
     ]
-    cut = max(old, _cut_by_count(columns, len(log), messages.count(number) - most))
+    by_twin = sorted(twins[0].row for twins in messages.twins.in_topic(number) if messages.is_dropped_by_twin(number, twins))
+    cut = max(old, _cut_by_count(columns, by_twin, len(log), messages.count(number) - most))
     for origin, offsets, sequences, dropped in columns:
         count = _count_before(offsets, sequences, cut)
         if count and sequences[count - 1] > dropped:
@@ -135,15 +136,19 @@ def _look_at_topic(state: State, reach: Reach, number: int, old: int, most: int)
 _Column: TypeAlias = tuple[str, Sequence[int], Sequence[int], int]
 
 
-def _cut_by_count(columns: Sequence[_Column], end: int, excess: int) -> int:
-    """The offset before which at least `excess` messages stand that are not dropped, and no more than need be."""
+def _cut_by_count(columns: Sequence[_Column], by_twin: Sequence[int], end: int, excess: int) -> int:
+    """The offset before which at least `excess` messages stand that are not dropped, and no more than need be.
+
+    `by_twin`: the rows of those that are dropped under the id of a twin only.
+    """
     if excess <= 0:
         return 0
     dropped = [bisect_right(sequences, until) for _, _, sequences, until in columns]
 
     def count(cut: int) -> int:
         pairs = zip(columns, dropped, strict=True)
-        return sum(max(0, _count_before(column[1], column[2], cut) - gone) for column, gone in pairs)
+        kept = sum(max(0, _count_before(column[1], column[2], cut) - gone) for column, gone in pairs)
+        return kept - bisect_left(by_twin, cut)
 
     return bisect_left(range(end), excess, key=count)
 

@@ -17,6 +17,7 @@ from newswire.core.pieces import Pieces
 from newswire.core.reading import Wanted
 from newswire.core.state import State
 from newswire.core.topics import is_pattern
+from newswire.core.twins import Twin
 from newswire.core.vector import Lineage, Vector
 
 _LEASTS_KEPT = 10_000  # (match, origin) pairs whose least sequence is kept; more are worked out again
@@ -129,6 +130,16 @@ class Selection:
             found = min(max(vector.get(origin, 0), implied.get(origin, 0)) for vector, implied in known)
             self._least[match, origin] = found
         return found
+
+    def knows(self, match: Match[int], twins: Sequence[Twin]) -> bool:
+        """Whether each pattern that matches so knows a message under the id of one of its twins."""
+        if not self._known:
+            return False
+        known = [self._known[number] for number in {self._which[hit] for hit in match.hits}]
+        return all(
+            any(max(vector.get(t.origin, 0), implied.get(t.origin, 0)) >= t.sequence for t in twins)
+            for vector, implied in known
+        )
 
     def active(
         self, names: Sequence[str], numbers: Iterable[int], newest: array[int], start: int

@@ -1,7 +1,7 @@
 """The fold: a broker's state is nothing but the ops it holds, applied in any order (DESIGN 1).
 
 `apply` is total, commutative and idempotent as long as each op is `takes`-able: two brokers that hold the same ops hold
-the same state. What differs between them is only their log: its order, and which of two messages with one key is hidden.
+the same state. What differs between them is only their log: its order, and at which of its twins' places a message stands.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class State:
     def __init__(self) -> None:
         self.lineage = Lineage()
         self.log = Log(self.lineage)
-        self.messages = Messages(self.lineage)
+        self.messages = Messages(self.log)
         self.subscriptions = Subscriptions(self.lineage)
         self.members = Members()
         self.waiting: dict[str, dict[int, tuple[Op, int, int]]] = {}  # origin -> sequence -> what damage keeps apart
@@ -104,9 +104,9 @@ class State:
 
     def _replay_run(self, origin: str, run: Sequence[tuple[Op, int, int]]) -> None:
         messages = [cast(Message, op) for op, _, _ in run]
-        times = [op.time for op in messages]
-        topics = self.messages.take_run(messages, len(self.log), times)
-        self.log.add_run(origin, times, topics, [place for _, place, _ in run], [length for _, _, length in run])
+        topics = self.messages.take_run(messages, len(self.log))
+        times, places = [op.time for op in messages], [place for _, place, _ in run]
+        self.log.add_run(origin, times, topics, places, [length for _, _, length in run])
 
     def takes(self, op: Op, staged: Mapping[str, int]) -> bool:
         """TAKE: only the next of its origin; a `began` first, and only when all that it names is held.

@@ -133,7 +133,7 @@ class EmbeddedEngine:
         result = self._ask(lambda token: Submitted(token, requests, copies, until), timeout)
         if not isinstance(result, Done):
             raise Unknown("the broker gave no receipt: retry with the same key")
-        return Receipt(result.first, result.last, result.count, result.copies)
+        return Receipt(result.first, result.last, result.count, result.copies, result.duplicates, result.ids)
 
     def post(self, requests: Sequence[Request]) -> bool:
         """See `seam.Engine`."""

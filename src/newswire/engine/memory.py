@@ -155,7 +155,7 @@ class MemoryEngine:
         result = self._ask(lambda token: Submitted(token, requests, copies, self.rounds.clock().clock + timeout))
         if not isinstance(result, Done):
             raise Unknown("no receipt: retry with the same key")
-        return Receipt(result.first, result.last, result.count, result.copies)
+        return Receipt(result.first, result.last, result.count, result.copies, result.duplicates, result.ids)
 
     def post(self, requests: Sequence[Request]) -> bool:
         """See `seam.Engine`."""

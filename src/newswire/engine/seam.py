@@ -26,13 +26,16 @@ T = TypeVar("T")
 class Receipt(msgspec.Struct, frozen=True):
     """The proof of a submit: stored, applied, readable here, synced on `copies` brokers, this one included.
 
-    `first` and `last` are op ids (of a Publish: message ids). `count` is how many requests it stands for.
+    `first` and `last` are op ids (of a Publish: message ids), `ids` all of them in order. `count` is how many requests it
+    stored, `duplicates` how many publish what was stored before: their ids name that.
     """
 
     first: str
     last: str
     count: int
     copies: int
+    duplicates: int = 0
+    ids: tuple[str, ...] = ()
 
 
 class Woken(msgspec.Struct, frozen=True):
@@ -56,7 +59,7 @@ class Engine(Protocol):
         """Store requests as one, all or none, in order. Blocks until durable, in the state and readable here.
 
         Request threads only. Raises NotEnoughCopies, TooLarge, StorageFull, Unavailable, NotFound (an Unsubscribe that
-        names nothing): certainly not stored. FewerCopies: stored. Unknown: perhaps stored, retry with the same key.
+        names nothing), KeyReused: certainly not stored. FewerCopies: stored. Unknown: perhaps stored, retry with the same key.
         """
         ...
 

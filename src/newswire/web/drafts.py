@@ -43,7 +43,7 @@ def publish(given: Fields) -> Publish:
 def from_text(given: Mapping[str, str]) -> Fields:
     """The fields of a query or form in the types that JSON would have them in; what is no number stays text and is refused."""
     typed: Fields = dict(given)
-    for name in ("priority", "expires", "copies"):
+    for name in ("priority", "expires", "copies", "ids"):
         if name in typed and _WHOLE.fullmatch(typed[name]):
             typed[name] = int(typed[name])
     if len(typed.get("tags", "")) <= limits.LIST_BYTES and "tags" in typed:

@@ -12,7 +12,7 @@ from newswire.config import Settings
 from newswire.core import limits
 from newswire.core.requests import Publish
 from newswire.engine.seam import Engine
-from newswire.errors import BadRequest, NewswireError
+from newswire.errors import BadRequest, KeyReused, NewswireError
 from newswire.web import bodies, drafts
 from newswire.web.answers import answer
 from newswire.web.bodies import Environ, Fields
@@ -34,9 +34,10 @@ def routes(engine: Engine, settings: Settings) -> Blueprint:
         if bodies.content_type(environ) == bodies.NDJSON:
             given = drafts.from_text(bodies.query(environ))
             copies = _copies(given, settings.min_copies)
+            with_ids = _with_ids(given)
             with parsing:
                 messages = batch(environ, given)
-            return _publish_batch(engine, messages, copies)
+            return _publish_batch(engine, messages, copies, with_ids=with_ids)
         with parsing if bodies.is_large(environ) else nullcontext():
             given = bodies.fields(environ, drafts.from_text)
         copies = _copies(given, settings.min_copies)
@@ -53,12 +54,12 @@ def single(environ: Environ, given: Fields) -> Publish:
     return drafts.publish(given)
 
 
-def batch(environ: Environ, given: Fields) -> list[Publish]:
-    """The messages of an NDJSON body; what the query gives stands for every line. Raises with the number of a bad line."""
+def batch(environ: Environ, given: Fields) -> dict[int, Publish]:
+    """The messages of an NDJSON body by line; what the query gives stands for each. Raises with the number of a bad line."""
     if "key" in given or _KEY_HEADER in environ:
         raise BadRequest("one `key` cannot stand for a batch: give each line its own, or none", code="bad-field")
     body = bodies.read(environ, limits.BATCH_BYTES)
-    messages = [_of_line(number, line, given) for number, line in bodies.json_lines(body)]
+    messages = {number: _of_line(number, line, given) for number, line in bodies.json_lines(body)}
     if not messages:
         raise BadRequest("the batch holds no message: send one JSON object a line", code="bad-body")
     return messages
@@ -74,16 +75,36 @@ def _of_line(number: int, line: bytes, given: Fields) -> Publish:
 
 
 def _publish_one(engine: Engine, message: Publish, copies: int) -> Response:
-    receipt = engine.submit((message,), copies=copies, timeout=limits.RECEIPT_SECONDS)
+    try:
+        receipt = engine.submit((message,), copies=copies, timeout=limits.RECEIPT_SECONDS)
+    except KeyReused as error:
+        error.extra.pop("index", None)
+        raise
     told = f"Published topic {message.topic} data {message.data or message.title}"
-    return answer({"message": told, "id": receipt.first, "copies": receipt.copies})
+    known = {"duplicate": True} if receipt.duplicates else {}
+    return answer({"message": told, "id": receipt.first, "copies": receipt.copies, **known})
 
 
-def _publish_batch(engine: Engine, messages: list[Publish], copies: int) -> Response:
-    receipt = engine.submit(messages, copies=copies, timeout=limits.RECEIPT_SECONDS)
-    count = len(messages)
-    told = f"Published {count} message{'s' if count != 1 else ''}"
-    return answer({"message": told, "count": count, "first": receipt.first, "last": receipt.last, "copies": receipt.copies})
+def _publish_batch(engine: Engine, messages: dict[int, Publish], copies: int, *, with_ids: bool) -> Response:
+    try:
+        receipt = engine.submit(list(messages.values()), copies=copies, timeout=limits.RECEIPT_SECONDS)
+    except KeyReused as error:
+        number = list(messages)[error.extra.pop("index")]
+        raise KeyReused(f"line {number}: {error.detail}", line=number, **error.extra) from None
+    told = f"Published {receipt.count} message{'' if receipt.count == 1 else 's'}"
+    more: dict[str, object] = {}
+    if receipt.duplicates:
+        told += f", {receipt.duplicates} {'was' if receipt.duplicates == 1 else 'were'} published before"
+        more = {"duplicates": receipt.duplicates}
+    if with_ids:
+        more["ids"] = receipt.ids
+    stored = {"count": receipt.count, "first": receipt.first, "last": receipt.last, "copies": receipt.copies}
+    return answer({"message": told, **stored, **more})
+
+
+def _with_ids(given: Fields) -> bool:
+    """Take `ids` out of `given`: whether the answer names every message."""
+    return drafts.whole("ids", given.pop("ids"), 0, 1) == 1 if "ids" in given else False
 
 
 def _copies(given: Fields, least: int) -> int:

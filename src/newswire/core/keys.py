@@ -1,0 +1,134 @@
+"""Publishers' keys: which message each one names (rules, KEY). Pure.
+
+A key names a message per (publisher, topic, key). What is kept of one is 96 bits, which stand for the three, and for
+each message that it names a **use**: 64 bits that stand for the content, and the message's offset. Both are hashes of
+this process, seeded anew at each start, beside a CRC: two keys are taken for one once in 10^22 look-ups of a full memory.
+
+A key has more than one use where brokers that did not know of each other took other content under it, or where it
+was used again a day later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
+from typing import Final, NamedTuple
+from zlib import crc32
+
+from newswire.core import limits
+from newswire.core.ops import Message
+from newswire.core.requests import Publish
+
+_GENERATIONS: Final = 4  # of keys: the oldest quarter is forgotten at a time
+_GENERATION_KEYS: Final = limits.KEYS_COUNT // _GENERATIONS
+_OFFSET_BITS: Final = 32
+_CONTENT_MASK: Final = (1 << 64) - 1
+_NEXT_USE: Final = 1 << 128  # between the entries of one key: beyond what a fingerprint reaches
+
+
+class Use(NamedTuple):
+    """A message that a key names: `content` stands for what it says, `offset` is where it stands in the log."""
+
+    content: int
+    offset: int
+
+
+class Keys:
+    """The newest keys, at most `limits.KEYS_COUNT`. The commit thread writes, under the state lock."""
+
+    def __init__(self) -> None:
+        self._generations: list[dict[int, int]] = [{}]
+
+    def uses(self, mark: int) -> list[Use]:
+        """What the key that `mark` stands for names, the oldest first."""
+        found: list[Use] = []
+        entry = self._get(mark)
+        while entry is not None:
+            found.append(Use(entry >> _OFFSET_BITS, entry & 0xFFFFFFFF))
+            entry = self._get(mark + len(found) * _NEXT_USE)
+        return found
+
+    def note(self, mark: int, content: int, offset: int) -> None:
+        """Remember one more use of a key; all of its uses are as new as this one."""
+        newest = self._generations[0]
+        if len(newest) >= _GENERATION_KEYS:
+            self._generations.insert(0, newest := {})
+            del self._generations[_GENERATIONS:]
+        uses = [*self.uses(mark), Use(content, offset)][-limits.KEY_USES_COUNT :]
+        for at, use in enumerate(uses):
+            newest[mark + at * _NEXT_USE] = use.content << _OFFSET_BITS | use.offset
+
+    def note_run(self, marks: Sequence[int], contents: Iterable[int], offset: int) -> bool:
+        """Remember all of these, the first at `offset`.
+
+        False: nothing was noted, since some are known or a generation ends among them; `note` them one by one.
+        """
+        newest = self._generations[0]
+        count = len(newest) + len(marks)
+        if count > _GENERATION_KEYS or not all(held.keys().isdisjoint(marks) for held in self._generations):
+            return False
+        for at, (mark, content) in enumerate(zip(marks, contents, strict=True), offset):
+            newest[mark] = content << _OFFSET_BITS | at
+        if len(newest) == count:
+            return True
+        for mark in marks:
+            newest.pop(mark, None)
+        return False
+
+    def _get(self, mark: int) -> int | None:
+        for generation in self._generations:
+            entry = generation.get(mark)
+            if entry is not None:
+                return entry
+        return None
+
+
+class Arrivals:
+    """How far the log was up to a day ago, on the clock that nobody sets: a retry is known across a jump of the other."""
+
+    def __init__(self, clock: float, offset: int) -> None:
+        self._marks = [(clock, offset)]
+
+    @property
+    def first(self) -> int:
+        """From this offset on all has come within the last `limits.KEY_SECONDS`."""
+        return self._marks[0][1]
+
+    def note(self, clock: float, offset: int) -> None:
+        """The log has `offset` records at `clock` (s, monotonic)."""
+        if clock - self._marks[-1][0] >= limits.KEY_SECONDS / _GENERATIONS:
+            self._marks.append((clock, offset))
+        while clock - self._marks[0][0] > limits.KEY_SECONDS and len(self._marks) > 1:
+            del self._marks[0]
+
+
+def fingerprint(publisher: str, topic: str, key: str) -> int:
+    """The 96 bits that stand for a key in this process."""
+    return hash((publisher, topic, key)) << 32 | crc32(key.encode(errors="surrogatepass"))
+
+
+def fingerprints(named: Iterable[tuple[str, str, str]], keys: Sequence[str]) -> list[int]:
+    """`fingerprint` of many: of each its publisher, topic and key, and the keys once more."""
+    return [high << 32 | low for high, low in zip(map(hash, named), map(crc32, map(str.encode, keys)), strict=True)]
+
+
+_fields: Final = attrgetter("data", "title", "priority", "tags", "click")
+_expires: Final = attrgetter("expires")
+
+
+def content(message: Message | Publish) -> int:
+    """The 64 bits that stand in this process for what a publisher says, `expires` as a number of ms from the start."""
+    said = hash(_fields(message))
+    lives = _lives_milliseconds(message) if message.expires else 0
+    return (hash((said, lives)) if lives else said) & _CONTENT_MASK
+
+
+def contents(messages: Sequence[Message]) -> list[int]:
+    """`content` of many."""
+    if any(map(_expires, messages)):
+        return [content(message) for message in messages]
+    return [said & _CONTENT_MASK for said in map(hash, map(_fields, messages))]
+
+
+def _lives_milliseconds(message: Message | Publish) -> int:
+    return message.expires * 1000 if isinstance(message, Publish) else message.expires - message.time

@@ -1,0 +1,50 @@
+"""Messages that were taken twice: one key and one content, at brokers that did not know of each other (rules, TWINS). Pure.
+
+A retry across a failover makes twins. They are one message: it stands where the first of them stands in this log, and
+has the id of the smallest one, which all brokers compute alike. A vector that covers any of them covers the message: whose
+vector it is has read past the first one in some log. All others are hidden rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+
+class Twin(NamedTuple):
+    """An op that published a message, and the row of the log that it stands at. The smallest names the message."""
+
+    origin: str
+    sequence: int
+    row: int
+
+
+class Twins:
+    """The messages that are held twice or more. The commit thread writes, under the state lock; the lists only grow."""
+
+    def __init__(self) -> None:
+        self._by_row: dict[int, list[Twin]] = {}  # by the row that is shown, whose op is the first of the list
+        self._by_topic: dict[int, list[list[Twin]]] = {}
+
+    def add(self, number: int, shown: Twin, twin: Twin) -> None:
+        """Note that `twin` published the message of topic `number` that is shown at the row of `shown`."""
+        twins = self._by_row.get(shown.row)
+        if twins is None:
+            twins = self._by_row[shown.row] = [shown]
+            self._by_topic.setdefault(number, []).append(twins)
+        twins.append(twin)
+
+    def of(self, row: int) -> Sequence[Twin]:
+        """The ops that published the message that is shown at `row`; () where there is but one."""
+        return self._by_row.get(row, ())
+
+    def in_topic(self, number: int) -> Sequence[Sequence[Twin]]:
+        """The messages of a topic that have twins: of each its ops, the one that is shown first."""
+        return self._by_topic.get(number, ())
+
+    def count_covered(self, number: int, full: Mapping[str, int]) -> int:
+        """How many messages of a topic a vector in full covers only by a twin of the one that is shown."""
+        return sum(
+            full.get(shown.origin, 0) < shown.sequence and any(full.get(twin.origin, 0) >= twin.sequence for twin in twins)
+            for shown, *twins in self.in_topic(number)
+        )
