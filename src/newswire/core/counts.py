@@ -12,7 +12,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import accumulate
-from operator import attrgetter
 from typing import TypeAlias
 
 from newswire.core import limits
@@ -39,16 +38,17 @@ def subscriptions_of(state: State, user: str) -> list[SubscriptionRow]:
 def topic_rows(state: State) -> Pieces[list[TopicRow]]:
     """Every topic that has messages, by name. Each topic as it was when it was looked at; later ones may be left out."""
     messages, rows, looked_at = state.messages, list[TopicRow](), 0
-    for number in range(1, len(messages.names)):
+    names: list[str] = yield messages.names_in_order
+    for name in names:
+        number = messages.numbers[name]
         count = messages.count(number)
         if count:
-            rows.append(TopicRow(messages.names[number], count, messages.last[number]))
-        looked_at += len(messages.sequences[number]) + len(messages.twins.in_topic(number))
+            rows.append(TopicRow(name, count, messages.last[number]))
+        looked_at += 1 + len(messages.sequences[number]) + len(messages.twins.in_topic(number))
         if looked_at >= limits.PIECE_TOPICS:
             looked_at = 0
             yield None
-    ordered: list[TopicRow] = yield partial(sorted, rows, key=attrgetter("topic"))
-    return ordered
+    return rows
 
 
 def subscription_rows(state: State, user: str) -> Pieces[list[SubscriptionRow]]:

@@ -72,7 +72,7 @@ def read_on(state: State, at: Position, wanted: Wanted, limit: int, scan: int = 
     start = at.offset
     stop = min(len(state.log), start + scan)
     rows = Stretch(state, start, stop)
-    most = max(limit, limits.PIECE_ROWS)
+    most = max(limit, limits.PIECE_ROWS) if state.messages.horizons else limit  # some may be dropped
     due: list[int] = yield partial(selection.due_rows, rows, most)
     if len(due) == most:
         stop = due[-1] + 1
@@ -112,6 +112,7 @@ class _Walk:
         self.vector = state.log.vector_at(at.offset)
         self.rolled = at.offset
         self.opened: Mapping[str, int] = dict(at.opened)
+        self.opened_until = state.log.end_of(self.opened)
         self.dropped: dict[str, int] = dict(at.dropped)
         self.items: list[Due | Gap] = []
 
@@ -160,7 +161,7 @@ class _Walk:
         else:
             self.vector = self.log.advance(self.vector, self.rolled, offset)
         self.rolled = offset
-        if self.opened and self.state.lineage.covers_all(self.vector, self.opened):
+        if offset >= self.opened_until:
             self.opened = {}
 
     def _position(self, offset: int) -> Position:

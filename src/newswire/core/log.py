@@ -125,6 +125,11 @@ class Log:
                 first = min(first, offsets[has])
         return first
 
+    def end_of(self, vector: Vector) -> int:
+        """The offset from which on the records before it cover `vector`, which is of what is held."""
+        offsets = (self.offsets_of[self.numbers[name]][sequence - 1] for name, sequence in vector.items())
+        return max(offsets, default=-1) + 1
+
     def lacking(self, full: Vector, most_ops: int, most_bytes: int) -> list[int]:
         """Offsets, in log order, of the first ops that a broker with this full vector lacks: it can take them as they come."""
         rows: list[int] = []

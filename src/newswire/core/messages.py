@@ -31,6 +31,7 @@ class Messages:
         self.horizons: dict[str, dict[str, int]] = {}  # by topic: what retention has dropped; also of topics not seen yet
         self.keys = Keys()
         self.twins = Twins()
+        self._in_order: list[str] = []
 
     def number(self, topic: str) -> int:
         """The number of `topic`, given at its first message."""
@@ -42,6 +43,15 @@ class Messages:
             self.last.append(0)
             self.newest.append(0)
         return number
+
+    def names_in_order(self) -> list[str]:
+        """All topics by name. Any thread, without the state lock; sorted anew only as far as topics are new."""
+        kept = self._in_order
+        fresh = self.names[len(kept) + 1 :]
+        if fresh:
+            fresh.sort()
+            kept = self._in_order = sorted(kept + fresh)  # two runs: they are merged
+        return kept
 
     def take(self, op: Message, offset: int) -> int:
         """APPLY msg, at `offset`: the number of its topic, 0 for a twin of a message in this log, which stays hidden."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -53,11 +54,17 @@ def chunk(body: bytes) -> bytes:
 
 def rfc3339(milliseconds: int) -> str:
     """A time stamp for people and programs: `2026-11-24T21:54:12.345Z`."""
+    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
+
+
+@lru_cache(1_024)
+def _second(seconds: int) -> str:
+    """A time up to its second: the messages of a page and the topics of a list share few."""
     try:
-        when = datetime.fromtimestamp(milliseconds // 1000, timezone.utc)
+        when = datetime.fromtimestamp(seconds, timezone.utc)
     except (OverflowError, ValueError, OSError):  # a foreign stamp may be anything; showing it must not fail
         when = datetime.fromtimestamp(0, timezone.utc)
-    return f"{when:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
+    return f"{when:%Y-%m-%dT%H:%M:%S}"
 
 
 def message_object(message: Message, event_id: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from newswire.core.topics import check_pattern, check_username
 from newswire.engine.seam import Engine, Entry
 from newswire.errors import BadRequest, NewswireError, NotFound
 from newswire.web import bodies, drafts, times
-from newswire.web.answers import answer
+from newswire.web.answers import answer, answer_rows
 from newswire.web.gate import patterns_of, serving, unknown_user
 
 _WHOLE: Final = re.compile(r"[0-9]{1,9}")
@@ -44,7 +44,9 @@ def routes(engine: Engine, clock: Callable[[], float]) -> Blueprint:
     def topics() -> Response:
         bodies.only(bodies.query(request.environ), ())
         rows = engine.query(topic_rows)
-        return answer([{"topic": r.topic, "messages": r.messages, "last": rfc3339(r.last) if r.last else None} for r in rows])
+        return answer_rows(
+            {"topic": row.topic, "messages": row.messages, "last": rfc3339(row.last) if row.last else None} for row in rows
+        )
 
     return blueprint
 
