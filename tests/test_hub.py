@@ -58,6 +58,7 @@ class Desk:
         self.woken: Wake = lambda woken: None
         self.rows: tuple[Row, ...] = ()
         self.takes = True
+        self.queries = 0
         self.posts: list[list[Acknowledge]] = []
         self.before_follow: Callable[[Position, Wanted], None] = lambda at, wanted: None
         self.take(Began(ORIGIN, 1, 0, broker="1001"))
@@ -86,6 +87,7 @@ class Desk:
 
     def query(self, query: Callable[[State], Pieces[T]]) -> T:
         with self.lock:
+            self.queries += 1
             return finish(query(self.state))
 
     def follow(self, at: Position, wanted: Wanted, limit: int) -> Page:
@@ -554,6 +556,19 @@ def test_a_new_subscription_joins_the_open_stream_with_its_history(room: Newsroo
     room.desk.publish("news", "two")
     room.desk.publish("sport", "goal")
     assert client.data(2) == ["two", "goal"]
+
+
+def test_the_streams_of_a_user_at_one_place_are_reopened_by_one_query(room: Newsroom) -> None:
+    room.desk.subscribe("Alice", "news")
+    clients = [room.open() for _ in range(10)]
+    room.desk.publish("news", "one")
+    assert [client.data(1) for client in clients] == [["one"]] * 10
+    room.settle()
+    before = room.desk.queries
+    room.desk.subscribe("Alice", "sport", earliest=True)
+    room.desk.publish("sport", "goal")
+    assert [client.data(1) for client in clients] == [["goal"]] * 10
+    assert room.desk.queries - before == 1
 
 
 def test_an_ended_subscription_leaves_the_open_stream(room: Newsroom) -> None:

@@ -60,15 +60,15 @@ def subscription_rows(state: State, user: str) -> Pieces[list[SubscriptionRow]]:
     counting = _Counting(state, state.subscriptions.awake_of(user))
     yield from counting.place()
     groups: dict[Match[int], list[int]] = yield counting.groups
-    for match, topics in groups.items():
-        yield from counting.count(match, topics)
+    yield from counting.count(groups)
     rows: list[SubscriptionRow] = yield counting.rows
     return rows
 
 
 _Reach: TypeAlias = Sequence[Vector]  # how far messages are counted: what a vector lists, and what that implies
 _Twins: TypeAlias = tuple[Sequence[Sequence[Twin]], Vector, Vector]  # of a topic: the messages that have some, its horizon
-_Column: TypeAlias = tuple[str, "array[int]", int]  # of a topic: an origin, its sequences, and up to where they are dropped
+# of a topic: its group, an origin, its sequences there, and up to where they are dropped
+_Column: TypeAlias = tuple[Match[int], str, "array[int]", int]
 
 
 class _Counting:
@@ -85,6 +85,8 @@ class _Counting:
         self.vectors: list[tuple[Vector, Vector]] = []  # how far messages are counted: what is listed, and what that implies
         self.places: list[tuple[int, int]] = []  # by subscription: which of these are its cursor and its start
         self.of_pattern: dict[str, list[int]] = {}
+        self.tallies: dict[Match[int], dict[str, _Tally]] = {}  # by group and origin
+        self.twins: dict[Match[int], list[_Twins]] = {}  # by group
         self.index = [0] * len(subs)
         self.unread = [0] * len(subs)
 
@@ -113,24 +115,21 @@ class _Counting:
                 found.setdefault(match, []).append(number)
         return found
 
-    def count(self, match: Match[int], topics: Sequence[int]) -> Pieces[None]:
-        """Count the messages of a group of topics for all that it concerns."""
-        sequences, tallies = self.state.messages.sequences, dict[str, _Tally]()
-        indices, places = self._concerned(match)
-        columns: list[_Column] = []
-        twins: list[_Twins] = []
-        for number in topics:
-            horizon = self.state.messages.horizons.get(self.names[number], {})
-            implied = self.reach.implied(horizon) if horizon else {}
-            for origin, column in sequences[number].items():
-                columns.append((origin, column, max(horizon.get(origin, 0), implied.get(origin, 0))))
-            if groups := self.state.messages.twins.in_topic(number):
-                twins.append((groups[:], horizon, implied))
-            if len(columns) >= limits.PIECE_TOPICS:
-                yield partial(self._tally, columns, places, tallies)
-                columns = []
-        yield partial(self._tally, columns, places, tallies)
-        yield partial(self._add, indices, places, tallies, twins)
+    def count(self, groups: Mapping[Match[int], Sequence[int]]) -> Pieces[None]:
+        """Count the messages of each group of topics for all that it concerns."""
+        messages, columns = self.state.messages, list[_Column]()
+        for match, topics in groups.items():
+            for number in topics:
+                horizon = messages.horizons.get(self.names[number], {})
+                implied = self.reach.implied(horizon) if horizon else {}
+                for origin, column in messages.sequences[number].items():
+                    columns.append((match, origin, column, max(horizon.get(origin, 0), implied.get(origin, 0))))
+                if twins := messages.twins.in_topic(number):
+                    self.twins.setdefault(match, []).append((twins[:], horizon, implied))
+                if len(columns) >= limits.PIECE_TOPICS:
+                    yield partial(self._tally, columns)
+                    columns = []
+        yield partial(self._tally, columns)
 
     # -- without the lock
 
@@ -139,25 +138,25 @@ class _Counting:
         indices = [index for hit in match.hits for index in self.of_pattern[self.patterns.patterns[hit]]]
         return indices, sorted({place for index in indices for place in self.places[index]})
 
-    def _tally(self, columns: Sequence[_Column], places: Sequence[int], tallies: dict[str, _Tally]) -> None:
-        for origin, column, dropped in columns:
+    def _tally(self, columns: Sequence[_Column]) -> None:
+        for match, origin, column, dropped in columns:
+            tallies = self.tallies.setdefault(match, {})
             if origin not in tallies:
-                vectors = (self.vectors[place] for place in places)
+                vectors = (self.vectors[place] for place in self._concerned(match)[1])
                 reaches = [max(vector.get(origin, 0), implied.get(origin, 0)) for vector, implied in vectors]
                 tallies[origin] = _Tally(reaches, self.heads.get(origin, 0))
             tallies[origin].count(column, dropped)
 
-    def _add(
-        self, indices: Sequence[int], places: Sequence[int], tallies: Mapping[str, _Tally], twins: Sequence[_Twins]
-    ) -> None:
+    def _add(self, match: Match[int]) -> None:
         """Add a group to the rows."""
+        indices, places = self._concerned(match)
         covered, unread = dict.fromkeys(places, 0), dict.fromkeys(places, 0)
-        for tally in tallies.values():
+        for tally in self.tallies[match].values():
             for place, (done, left) in zip(places, tally.sums(), strict=True):
                 covered[place] += done
                 unread[place] += left
         for place in places:
-            done, left = self._correct(self.vectors[place], twins)
+            done, left = self._correct(self.vectors[place], self.twins.get(match, ()))
             covered[place] += done
             unread[place] += left
         for index in indices:
@@ -180,6 +179,8 @@ class _Counting:
 
     def rows(self) -> list[SubscriptionRow]:
         """The rows, by pattern."""
+        for match in self.tallies:
+            self._add(match)
         rows: dict[str, SubscriptionRow] = {}
         for index, sub in enumerate(self.subs):
             if sub.pattern not in rows or rows[sub.pattern].unread < self.unread[index]:

@@ -32,7 +32,7 @@ from typing import Final
 
 from newswire.config import Settings
 from newswire.core import limits, sse
-from newswire.core.opening import stream_opening
+from newswire.core.opening import Opening, stream_opening
 from newswire.core.stream import Stream, StreamOrder
 from newswire.engine.seam import Engine, Row, Woken
 from newswire.streams.acks import Acks, confirmed
@@ -165,9 +165,10 @@ class Hub:
 
     def _look_everywhere(self) -> None:
         """Read on for every stream: what the inbox held when a turn failed, nobody tells again."""
-        for conn in [conn for conns in self._of_user.values() for conn in conns]:
-            conn.stream.behind = True
-            self._guarded(conn, self._reopen)
+        for user in list(self._of_user):
+            for conn in self._of_user[user]:
+                conn.stream.behind = True
+            self._reopen_all(user)
 
     def _turn(self) -> None:
         ready = self._selector.select(self._patience())
@@ -230,8 +231,7 @@ class Hub:
             if not woken.serves:
                 self._end_all(self._moved)
         for user in woken.users:
-            for conn in list(self._of_user.get(user, ())):
-                self._guarded(conn, self._reopen)
+            self._reopen_all(user)
         if woken.topics:
             for conn in self._index.matching(woken.topics):
                 conn.stream.behind = True
@@ -270,7 +270,7 @@ class Hub:
             self._end(conn, sse.comment(refusal, retry=limits.RETRY_LATER_MILLISECONDS))
         elif not self._serves or self._stopping:
             self._end(conn, self._moved() if not self._stopping else b"")
-        elif not self._seek(conn):
+        elif not self._seek(conn, self._look_up(conn.stream)):
             self.refused += 1
             self._end(conn, sse.comment(_NOTHING_AWAKE, retry=limits.RETRY_LATER_MILLISECONDS))
         else:
@@ -301,10 +301,13 @@ class Hub:
             return sse.event(shown, name="open", retry=limits.RETRY_MILLISECONDS)
         return sse.event(sse.GREETING, retry=limits.RETRY_MILLISECONDS)
 
-    def _seek(self, conn: _Connection) -> bool:
-        """OPEN(u, id), at the start and again: False if nothing is awake."""
+    def _look_up(self, stream: Stream) -> Opening | None:
+        """OPEN(u, id), at the start and again: None if nothing is awake."""
+        return self._engine.query(lambda state: stream_opening(state, stream.order.user, stream.last_id))
+
+    def _seek(self, conn: _Connection, opening: Opening | None) -> bool:
+        """Have the stream read on from there; False if there is nothing to read."""
         stream = conn.stream
-        opening = self._engine.query(lambda state: stream_opening(state, stream.order.user, stream.last_id))
         if opening is None:
             return False
         stream.open(opening.position, opening.wanted)
@@ -312,9 +315,19 @@ class Hub:
         self._queue_reading(conn, self._catching_up)
         return True
 
-    def _reopen(self, conn: _Connection) -> None:
-        if not self._seek(conn):
-            self._end(conn, sse.comment(_NOTHING_AWAKE, retry=limits.RETRY_LATER_MILLISECONDS))
+    def _reopen_all(self, user: str) -> None:
+        """REOPEN. A user's streams mostly stand at one place, which is looked up once."""
+        openings: dict[str, Opening | None] = {}
+
+        def reopen(conn: _Connection) -> None:
+            last_id = str(conn.stream.last_id or "")
+            if last_id not in openings:
+                openings[last_id] = self._look_up(conn.stream)
+            if not self._seek(conn, openings[last_id]):
+                self._end(conn, sse.comment(_NOTHING_AWAKE, retry=limits.RETRY_LATER_MILLISECONDS))
+
+        for conn in list(self._of_user.get(user, ())):
+            self._guarded(conn, reopen)
 
     def _moved(self) -> bytes:
         to = successor(self._engine.describe().rows)
