@@ -12,12 +12,11 @@ import abuse
 pytestmark = pytest.mark.timeout(120)
 
 
-@pytest.mark.parametrize("name", ["json-depth", "half-bodies"])
-def test_an_attack_is_played_and_the_honest_publisher_measured(name: str, tmp_path: Path) -> None:
+def test_an_attack_is_played_and_the_honest_publisher_measured(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
-    abuse.main(["--only", name, "--seconds", "2", "--json", str(figures)])
+    abuse.main(["--only", "json-depth", "--seconds", "2", "--json", str(figures)])
     (row,) = json.loads(figures.read_text())
-    assert row["name"] == name
+    assert row["name"] == "json-depth"
     assert sum(row["told"].values()) > 0  # the attackers reached the broker
     assert row["failures"] == []  # and the publisher had an answer each time
 
