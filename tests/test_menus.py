@@ -80,18 +80,71 @@ def test_an_empty_choice_shows_the_menu_again() -> None:
     ("menu", "lines", "rule"),
     [
         (menus.PUBLISHER, ("1", "a b"), "A topic is 1 to 128 characters"),
-        (menus.PUBLISHER, ("1", ""), "`topic` is empty"),
         (menus.SUBSCRIBER, ("1", "Al/ice"), "A username is 1 to 64 characters"),
         (menus.SUBSCRIBER, ("1", "Alice", "a..b"), "A subscription names"),
-        (menus.BROKERS, ("1", "1001", "70000"), "A broker address is HOST:PORT"),
+        (menus.SUBSCRIBER, ("1", "Jörg Müller"), "A username is 1 to 64 characters"),
+        (menus.BROKERS, ("1", "10/01"), "A broker id is 1 to 16 letters and digits"),
+        (menus.BROKERS, ("1", "1001", "70000"), "A port is a number from 1 to 65535"),
+        (menus.BROKERS, ("1", "1001", "many"), "A port is a number from 1 to 65535"),
+        (menus.BROKERS, ("1", "1001", "10.0.0.5:5053"), "A broker that is started here listens on this machine alone"),
+        (menus.BROKERS, ("1", "1001", "5053", "perhaps"), "Answer y or n"),
         (menus.BROKER, ("1", "nowhere"), "A broker address is HOST:PORT"),
     ],
 )
-def test_a_wrong_answer_names_the_rule_and_the_menu_comes_again(menu: Menu, lines: tuple[str, ...], rule: str) -> None:
+def test_a_wrong_answer_names_the_rule_and_is_asked_for_again(menu: Menu, lines: tuple[str, ...], rule: str) -> None:
+    _, before = walk(menu, *lines[:-1])
     _, last = walk(menu, *lines)
-    assert last.state == START
+    assert last.state == before.state  # the same question, and all that was answered before it
     assert last.action is None
     assert last.text.startswith(rule)
+    assert last.text.endswith("Press Enter alone to go back to the menu.")
+    assert step(menu, last.state, "").state == START or lines[-1] == "perhaps"
+
+
+@pytest.mark.parametrize(
+    ("menu", "lines", "rule"),
+    [
+        (menus.PUBLISHER, ("1", ""), "`topic` is empty"),
+        (menus.PUBLISHER, ("1", "Google", ""), "The data is empty"),
+        (menus.SUBSCRIBER, ("2", " "), "A username is 1 to 64 characters"),
+        (menus.BROKERS, ("1", "1001", ""), "The port is empty"),
+    ],
+)
+def test_an_empty_answer_leads_back(menu: Menu, lines: tuple[str, ...], rule: str) -> None:
+    _, last = walk(menu, *lines)
+    assert (last.state, last.action) == (START, None)
+    assert last.text.startswith(rule)
+
+
+def test_what_came_to_nothing_is_kept_and_an_empty_line_stands_for_it() -> None:
+    before = walk(menus.PUBLISHER, "1", "Google")[1].state
+    state = menus.kept_after(before, "Hello Google")
+    assert menus.kept_line(state) == (
+        "What you typed is kept: choose 1 again, and press Enter alone for each answer that stays."
+    )
+    assert prompt(menus.PUBLISHER, state) == prompt(menus.PUBLISHER, START)
+    state = step(menus.PUBLISHER, state, "nonsense").state  # another line at the list loses nothing
+    for line in ("1", ""):
+        state = step(menus.PUBLISHER, state, line).state
+    assert step(menus.PUBLISHER, state, "").action == menus.PublishTopic("Google", "Hello Google")
+    assert step(menus.PUBLISHER, state, "Another").action == menus.PublishTopic("Google", "Another")
+    again = menus.kept_after(state, "")  # and again
+    assert again.kept == (0, ("Google", "Hello Google"))
+    assert menus.kept_line(menus.kept_after(START, "4")) == ""
+
+
+@pytest.mark.parametrize(
+    "port", ["5054", " 5054 ", ":5054", "127.0.0.1:5054", "localhost:5054", "http://127.0.0.1:5054/", "[::1]:5054"]
+)
+def test_a_port_may_be_an_address_of_this_machine(port: str) -> None:
+    assert walk(menus.BROKERS, "1", "1002", port, "n", "5053")[1].action == menus.StartBroker(
+        "1002", 5054, primary=False, peer="127.0.0.1:5053"
+    )
+
+
+@pytest.mark.parametrize("address", ["10.0.0.2:5054", "http://10.0.0.2:5054/", " 10.0.0.2:5054"])
+def test_an_address_may_be_a_url(address: str) -> None:
+    assert walk(menus.BROKER, "1", address)[1].action == menus.AddReplica("10.0.0.2:5054")
 
 
 def test_a_subscription_may_be_a_pattern_and_a_publish_not() -> None:

@@ -7,6 +7,7 @@ import os
 import pty
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,9 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from newswire.cli import window
+from newswire.cli import menus, shell, window
+from newswire.cli.children import Children
 from newswire.cli.terminal import Lines, Terminal
 from newswire.core import limits
+from newswire.errors import NotRegistered, Refused, Unknown
 from tests.fake_broker import DOWN, PUBLISHED, Fake, message, until
 
 
@@ -130,6 +133,63 @@ def test_without_a_window_a_refusal_is_shown(fake: Fake) -> None:
     assert "\nGita is not registered for any topic.\nMenu:" in shown
 
 
+def test_a_sentence_of_a_menu_has_no_flags() -> None:
+    gita = NotRegistered("Gita is not registered for any topic: subscribe first, POST /subscribe?username=Gita&topic=...")
+    assert shell.sentence(gita) == "Gita is not registered for any topic: choose Subscribe User first."
+    for said, meant in (
+        ("port 1 at x is taken: stop the other program or choose another port with --port", "choose another port."),
+        ("x is no address to listen at: choose another with --host", "choose another."),
+        ("Stop that one, or give this one another --id or --ops-dir", "give this one another id."),
+        ("is a broker running there, and does its --advertise say this address?", "does its own address say this address?"),
+        ("start the other one with another --id", "with another id."),
+        ("raise --subscriptions-per-user", "raise subscriptions per user."),
+    ):
+        shown = shell.sentence(Refused(said))
+        assert "--" not in shown
+        assert shown.endswith(meant)
+    assert shell.sentence(Unknown("no broker answered in time (a:1: x): perhaps it was done; ...")) == (
+        "no broker answered in time (a:1: x): perhaps it was done. Do it again: it will not be done twice."
+    )
+
+
+@pytest.mark.parametrize(
+    "menu", [["publisher", "1", "Google", "Hi"], ["subscriber", "1", "Alice", "Google"], ["subscriber", "2", "Alice"]]
+)
+def test_that_nobody_is_there_is_told_at_once(menu: list[str]) -> None:
+    shown = piped(menu[0], menu[1:], NEWSWIRE_BROKERS=f"{DOWN},127.0.0.1:2")
+    assert "no broker is there (127.0.0.1:1: no connection (nobody listens there); 127.0.0.1:2: no connection" in shown
+    assert f"\nWhat you typed is kept: choose {menu[1]} again" in shown
+    assert "--" not in shown
+
+
+def test_that_nobody_answers_is_told_before_it_is_certain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Two that hang: the kernel takes the connections and nobody answers."""
+    monkeypatch.chdir(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        brokers = ",".join(f"127.0.0.1:{server.getsockname()[1]}" for server in (one, two))
+        shown = piped("publisher", ["1", "Google", "Hi"], NEWSWIRE_BROKERS=brokers)
+    waiting = shown.index(f"No broker has answered yet, still asking {brokers.replace(',', ', ')}")
+    assert waiting < shown.index("no broker could serve this")
+    assert "What you typed is kept" in shown
+
+
+def test_done_again_it_is_the_same_message(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CLI_CALL_SECONDS", 1.0)
+    unknown = (503, {"code": "unknown-outcome", "detail": "no answer in time", "status": 503, "title": "T"})
+    fake.answers["/publish"] = unknown
+    here = Terminal(Lines(0), io.StringIO())
+    desk = shell.Desk(here, [fake.address], Children(Path()))
+    action = menus.PublishTopic("Google", "Hi")
+    with pytest.raises(Unknown):
+        desk.perform(action)
+    fake.answers["/publish"] = (200, PUBLISHED)
+    desk.perform(action)
+    desk.perform(action)  # on purpose: another one
+    keys = [sent["key"] for sent in fake.sent("/publish")]
+    assert len(set(keys)) == 2
+    assert keys[-2] == keys[0] != keys[-1]
+
+
 def test_brokers_are_managed_from_the_one_menu(fake: Fake) -> None:
     fake.answers["/add_replica"] = (200, {"message": "Added broker 127.0.0.1:5054 (1002)"})
     fake.answers["/remove_replica"] = (404, {"code": "no-broker", "detail": "no member 127.0.0.1:9"})
@@ -222,6 +282,42 @@ def test_enter_returns_from_a_stream_on_a_terminal(fake: Fake, terminal: Callabl
     menu.type("3\n")
     assert menu.close() == 0
     assert fake.sent("/ack")[-1]["id"] == "e1"
+
+
+def test_a_line_that_a_terminal_cuts_is_not_taken(fake: Fake, terminal: Callable[[str], Pty]) -> None:
+    fake.answers["/publish"] = (200, PUBLISHED)
+    menu = terminal("publisher")
+    menu.expect("Enter your choice: ")
+    menu.type("1\n")
+    menu.expect("Enter topic: ")
+    menu.type("Google\n")
+    menu.expect("Enter data: ")
+    menu.type("x" * 5000)
+    menu.type("\n")
+    menu.expect("That line was too long: a terminal passes on 4,095 bytes of one")
+    menu.expect("Enter data: ", after="That line was too long")
+    menu.type("Hi\n")
+    menu.expect("{'message': 'Published topic Google data Hello Google'}")
+    menu.type("\x04")
+    assert menu.close() == 0
+    assert [sent["data"] for sent in fake.sent("/publish")] == ["Hi"]
+
+
+def test_ctrl_c_ends_what_takes_too_long_and_not_the_menu(
+    fake: Fake, terminal: Callable[[str], Pty], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hung:
+        monkeypatch.setenv("NEWSWIRE_BROKERS", f"127.0.0.1:{hung.getsockname()[1]}")
+        menu = terminal("publisher")
+        menu.expect("Enter your choice: ")
+        for line, asked in (("1", "Enter topic: "), ("Google", "Enter data: "), ("Hi", "No broker has answered yet")):
+            menu.type(f"{line}\n")
+            menu.expect(asked)
+        os.kill(menu.child.pid, signal.SIGINT)
+        menu.expect("Interrupted: perhaps it was done.")
+        menu.expect("Enter your choice: ", after="Interrupted")
+        menu.type("2\n")
+        assert menu.close() == 0
 
 
 def test_ctrl_c_returns_from_a_stream_and_leaves_a_menu(fake: Fake, terminal: Callable[[str], Pty]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -111,3 +112,72 @@ def test_refused_names(check: Callable[[str], str], bad: list[str]) -> None:
 @pytest.mark.parametrize("address", ["127.0.0.1:5053", "broker-1.example:65535", "[::1]:5053", "a:1"])
 def test_addresses(address: str) -> None:
     assert topics.check_address(address) == address
+
+
+@pytest.mark.parametrize(
+    ("check", "refused", "offered"),
+    [
+        (topics.check_username, "Jörg Müller", "joerg.mueller"),
+        (topics.check_username, "Jörg", "joerg"),
+        (topics.check_username, "Łukasz  Żółć", "lukasz.zolc"),
+        (topics.check_username, "François O'Neill", "francois.oneill"),
+        (topics.check_username, "ann smith@example.org", "ann.smith@example.org"),
+        (topics.check_username, "ann/bob", "annbob"),
+        (topics.check_topic, "my topic", "my-topic"),
+        (topics.check_topic, " news ", "news"),
+        (topics.check_topic, "finance/closing", "finance.closing"),
+        (topics.check_topic, "/Büro/3. Stock", "Buero.3.Stock"),
+        (topics.check_topic, "#general", "general"),
+        (topics.check_topic, "a..b.", "a.b"),
+        (topics.check_topic, "Größe", "Groesse"),
+        (topics.check_topic, "news!", "news"),
+        (topics.check_pattern, "my topic.*", "my-topic.*"),
+        (topics.check_pattern, "news/#", "news.>"),
+        (topics.check_pattern, "sensors/+/door", "sensors.*.door"),
+        (topics.check_address, "localhost", "localhost:5053"),
+        (topics.check_address, "http://10.0.0.7:5054/", "10.0.0.7:5054"),
+        (topics.check_address, "5054", "127.0.0.1:5054"),
+    ],
+)
+def test_a_name_that_is_refused_is_explained_and_a_near_one_offered(
+    check: Callable[[str], str], refused: str, offered: str
+) -> None:
+    with pytest.raises(BadRequest, match=f"`{re.escape(offered)}`") as raised:
+        check(refused)
+    assert ("ASCII" in raised.value.detail) == (not refused.isascii())
+    assert check(offered) == offered
+
+
+@pytest.mark.parametrize(
+    ("check", "refused"),
+    [
+        (topics.check_username, "新聞"),
+        (topics.check_topic, "🎉"),
+        (topics.check_topic, "publish "),
+        (topics.check_topic, "finance.*"),
+        (topics.check_pattern, ">.a"),
+        (topics.check_topic, "x" * 129),
+        (topics.check_address, ""),
+        (topics.check_address, "a b"),
+    ],
+)
+def test_where_no_name_is_near_none_is_offered(check: Callable[[str], str], refused: str) -> None:
+    with pytest.raises(BadRequest) as raised:
+        check(refused)
+    assert "would do" not in raised.value.detail
+    assert "perhaps" not in raised.value.detail
+
+
+@given(st.text(max_size=400))
+def test_whatever_is_offered_would_do(text: str) -> None:
+    for check in (topics.check_topic, topics.check_pattern, topics.check_username):
+        try:
+            check(text)
+        except BadRequest as error:
+            for offered in re.findall("`([^`]*)` would do", error.detail):
+                assert check(offered) == offered
+
+
+def test_a_kept_word_offers_another() -> None:
+    with pytest.raises(BadRequest, match="`publish-news` may"):
+        topics.check_topic("publish")

@@ -99,7 +99,6 @@ def test_an_error_is_a_sentence_and_the_menu_goes_on(menu: Terminal) -> None:
     menu.answer("Enter your choice: ", "1")
     menu.answer("Enter topic: ", "not a topic")
     menu.expect("A topic is 1 to 128 characters")
-    menu.answer("Enter your choice: ", "1")
     menu.answer("Enter topic: ", "news")
     menu.answer("Enter data: ", "to nobody")
     menu.expect("roker")  # no broker can be reached, in whatever words

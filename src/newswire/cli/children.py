@@ -5,6 +5,8 @@ They outlive the menu, as a service should; leaving the menu says which go on an
 
 from __future__ import annotations
 
+import errno
+import socket
 import subprocess
 import sys
 import time
@@ -40,6 +42,7 @@ class Children:
         """Start a broker and wait until it serves; returns what it said. Raises Refused with its last line if it ends."""
         if wanted.id in self.running():
             raise Refused(f"broker {wanted.id} is running already, process {self._running[wanted.id].pid}", code="id-in-use")
+        _check_port(wanted.port)
         self.ops_dir.mkdir(parents=True, exist_ok=True)
         path = self.log(wanted.id)
         with path.open("ab") as log:
@@ -81,6 +84,20 @@ class Children:
                 raise Refused(said[-1].removeprefix("newswire: ") if said else "the broker ended and said nothing")
             time.sleep(_LOOK_EVERY_SECONDS)
         return [f"It is still starting after {limits.START_SECONDS:.0f} s."]
+
+
+def _check_port(port: int) -> None:
+    """Raise Refused if another program listens at `port`: the broker would say so in its log."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise Refused(f"port {port} is taken by another program: stop that, or enter another port") from None
+            if isinstance(error, PermissionError):
+                raise Refused(f"port {port} is not allowed to you: enter one above 1023") from None
+            raise
 
 
 def _lines_after(path: Path, begun: int) -> list[str]:

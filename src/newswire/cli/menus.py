@@ -1,17 +1,19 @@
 """The menus, as pure machines: `step(menu, state, line)` gives the next state, a text to show, and an action to perform.
 
-A menu is a table of choices; a choice asks its questions in turn and then makes an action of the answers. Nothing here
-reads, prints or connects: `cli.shell` does. The texts are the paper's (PAPER.md, "What people see"), spelling included.
+A menu is a table of choices; a choice asks its questions in turn and then makes an action of the answers. An answer that is
+refused is asked for again; nothing that was typed before it is lost, nor when the action fails for now (`kept_after`).
+Nothing here reads, prints or connects: `cli.shell` does. The texts are the paper's (PAPER.md, "What people see"), spelling
+included.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from newswire.core import topics
-from newswire.errors import NewswireError
+from newswire.core import offers, topics
+from newswire.errors import BadRequest, NewswireError
 
 
 # -- actions: what a menu asks its shell to do --------------------------------------------------------------------
@@ -125,10 +127,16 @@ class Menu:
 
 @dataclass(frozen=True)
 class State:
-    """Where a menu stands: at its list (`choice` None) or `len(answers)` questions into a choice."""
+    """Where a menu stands: at its list (`choice` None) or `len(answers)` questions into a choice.
+
+    `lines` are what the answers were made of. `kept` are the lines of a choice that came to nothing: there an empty line
+    stands for the one that was typed then.
+    """
 
     choice: int | None = None
     answers: tuple[Any, ...] = ()
+    lines: tuple[str, ...] = ()
+    kept: tuple[int, tuple[str, ...]] | None = None
 
 
 @dataclass(frozen=True)
@@ -143,6 +151,9 @@ class Step:
 START = State()
 
 
+BACK = "Press Enter alone to go back to the menu."
+
+
 def prompt(menu: Menu, state: State) -> str:
     """What to show before the next line is read."""
     if state.choice is not None:
@@ -154,21 +165,44 @@ def prompt(menu: Menu, state: State) -> str:
 def step(menu: Menu, state: State, line: str) -> Step:
     """Take a line, without its line end."""
     if state.choice is None:
-        return _choose(menu, line.strip())
+        return _choose(menu, state, line.strip())
     choice = menu.choices[state.choice]
+    at = len(state.answers)
+    if not line.strip() and state.kept is not None and state.kept[0] == state.choice:
+        line = state.kept[1][at]
     try:
-        answer = choice.questions[len(state.answers)].take(line)
+        answer = choice.questions[at].take(line)
     except NewswireError as error:
-        return Step(START, _sentence(error.detail))
-    return _advance(choice, State(state.choice, (*state.answers, answer)))
+        if not line.strip():
+            return Step(replace(START, kept=state.kept), _sentence(error.detail))
+        return Step(state, f"{_sentence(error.detail)} {BACK}")
+    return _advance(choice, replace(state, answers=(*state.answers, answer), lines=(*state.lines, line)))
 
 
-def _choose(menu: Menu, line: str) -> Step:
+def kept_after(before: State, line: str) -> State:
+    """The list again, when what the last `line` led to has come to nothing for now: all lines of the choice are kept."""
+    if before.choice is None:
+        return START
+    if not line.strip() and before.kept is not None and before.kept[0] == before.choice:
+        line = before.kept[1][len(before.lines)]
+    return State(kept=(before.choice, (*before.lines, line)))
+
+
+def kept_line(state: State) -> str:
+    """Say how to use what is kept, "" if nothing is."""
+    return (
+        f"What you typed is kept: choose {state.kept[0] + 1} again, and press Enter alone for each answer that stays."
+        if state.kept
+        else ""
+    )
+
+
+def _choose(menu: Menu, state: State, line: str) -> Step:
     if not line:
-        return Step(START)
+        return Step(state)
     if not (line.isascii() and line.isdigit() and 0 < int(line) <= len(menu.choices)):
-        return Step(START, f"There is no choice {line[:40]!r}: enter a number from 1 to {len(menu.choices)}.")
-    return _advance(menu.choices[int(line) - 1], State(int(line) - 1))
+        return Step(state, f"There is no choice {line[:40]!r}: enter a number from 1 to {len(menu.choices)}.")
+    return _advance(menu.choices[int(line) - 1], replace(state, choice=int(line) - 1))
 
 
 def _advance(choice: Choice, state: State) -> Step:
@@ -185,27 +219,52 @@ def _name(check: Callable[[str], str]) -> Callable[[str], str]:
     return lambda line: check(line.strip())
 
 
+def _data(line: str) -> str:
+    if not line:
+        raise BadRequest("the data is empty: enter what is to be published")
+    return line
+
+
 def _port(line: str) -> int:
-    return int(topics.check_address(f"localhost:{line.strip()}").rpartition(":")[2])
+    """A port, or HOST:PORT where HOST is this machine."""
+    text = line.strip()
+    if not text:
+        raise BadRequest("the port is empty: enter a number, for example 5053")
+    host, _, port = offers.address_like(text, 0).rpartition(":")
+    if not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536):
+        raise BadRequest("a port is a number from 1 to 65535, for example 5053")
+    if host not in ("127.0.0.1", "localhost", "[::1]"):
+        raise BadRequest("a broker that is started here listens on this machine alone: enter its port, for example 5053")
+    return int(port)
+
+
+def _address(line: str) -> str:
+    """HOST:PORT, also as a URL; a port alone is one of this machine."""
+    text = line.strip()
+    return topics.check_address(offers.address_like(text, 0) if "://" in text or text.lstrip(":").isdigit() else text)
 
 
 def _yes(line: str) -> bool:
-    return line.strip().lower() in ("y", "yes", "1", "true")
+    word = line.strip().lower()
+    if word in ("y", "yes", "1", "true"):
+        return True
+    if word in ("", "n", "no", "0", "false"):
+        return False
+    raise BadRequest("answer y or n")
 
 
-def _perhaps(check: Callable[[str], str]) -> Callable[[str], str]:
-    return lambda line: check(line.strip()) if line.strip() else ""
+def _perhaps(take: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda line: take(line) if line.strip() else ""
 
 
 _TOPIC = _name(topics.check_topic)
 _PATTERN = _name(topics.check_pattern)
 _USERNAME = _name(topics.check_username)
-_ADDRESS = _name(topics.check_address)
 _ID = _name(topics.check_broker_id)
 
 PUBLISHER = Menu(
     (
-        Choice("Publish Topic", PublishTopic, (Question("Enter topic: ", _TOPIC), Question("Enter data: "))),
+        Choice("Publish Topic", PublishTopic, (Question("Enter topic: ", _TOPIC), Question("Enter data: ", _data))),
         Choice("Exit", Exit),
     )
 )
@@ -223,8 +282,8 @@ SUBSCRIBER = Menu(
 )
 
 _REPLICAS = (
-    Choice("Add Replica", AddReplica, (Question("Enter address of the broker to add (HOST:PORT): ", _ADDRESS),)),
-    Choice("Remove Replica", RemoveReplica, (Question("Enter address of the broker to remove (HOST:PORT): ", _ADDRESS),)),
+    Choice("Add Replica", AddReplica, (Question("Enter address of the broker to add (HOST:PORT): ", _address),)),
+    Choice("Remove Replica", RemoveReplica, (Question("Enter address of the broker to remove (HOST:PORT): ", _address),)),
     Choice("List Replicas", ListReplicas),
     Choice("Status", ShowStatus),
 )
@@ -240,7 +299,7 @@ BROKERS = Menu(
                 Question("Enter broker id, for example 1001: ", _ID),
                 Question("Enter port, for example 5053: ", _port),
                 Question("Is it the primary? (y/n): ", _yes),
-                Question("Enter address of another broker (HOST:PORT, empty for none): ", _perhaps(topics.check_address)),
+                Question("Enter address of another broker (HOST:PORT, empty for none): ", _perhaps(_address)),
             ),
         ),
         *_REPLICAS,

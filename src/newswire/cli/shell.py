@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from newswire import escape
 from newswire.cli import exits, menus, terminal, window
@@ -13,12 +17,21 @@ from newswire.cli.children import Children
 from newswire.cli.menus import Action, Menu
 from newswire.cli.terminal import Terminal
 from newswire.core import limits
-from newswire.errors import NewswireError, NoBroker
+from newswire.errors import NewswireError, NoBroker, NotRegistered, NotStored, Unknown
 
 if TYPE_CHECKING:
-    from newswire.client import Cluster
+    from newswire.client import Cluster, Look
 
 Perform = Callable[[Action], None]
+
+_SUBSCRIBE_FIRST: Final = re.compile(r": subscribe first.*")
+_FLAGS: Final = (  # what the sentences for a command line say, and what they mean where there is none
+    (re.compile(r",? (?:with|by) --[a-z-]+(?: [A-Z:]+)?"), ""),
+    (re.compile(r"--id or --ops-dir"), "id"),
+    (re.compile(r"--id\b"), "id"),
+    (re.compile(r"--advertise\b"), "own address"),
+    (re.compile(r"--([a-z]+)(?:-([a-z]+))?(?:-([a-z]+))?"), lambda found: " ".join(part for part in found.groups() if part)),
+)
 
 
 def run(menu: Menu, brokers: Sequence[str], ops_dir: Path = Path("ops_logs")) -> int:
@@ -37,7 +50,10 @@ def loop(menu: Menu, here: Terminal, perform: Perform) -> None:
     """Ask, step, perform, until the menu is left or input ends. An error is a sentence, and the menu goes on."""
     state = menus.START
     while (line := here.ask(menus.prompt(menu, state))) is not None:
-        taken = menus.step(menu, state, line)
+        if here.lines.is_cut:
+            here.say(_CUT)
+            continue
+        before, taken = state, menus.step(menu, state, line)
         state = taken.state
         if taken.text:
             here.say(taken.text)
@@ -45,23 +61,55 @@ def loop(menu: Menu, here: Terminal, perform: Perform) -> None:
             return
         if isinstance(taken.action, menus.Open):
             loop(taken.action.menu, here, perform)
-        elif taken.action:
-            _perform(taken.action, here, perform)
+        elif taken.action and _comes_to_nothing(taken.action, here, perform):
+            state = menus.kept_after(before, line)
+            if told := menus.kept_line(state):
+                here.say(told)
 
 
-def _perform(action: Action, here: Terminal, perform: Perform) -> None:
+_CUT: Final = (
+    f"That line was too long: a terminal passes on {limits.TERMINAL_LINE_BYTES:,} bytes of one, and the rest is lost."
+    " Enter it shorter; longer texts can be published from a file."
+)
+
+
+def _comes_to_nothing(action: Action, here: Terminal, perform: Perform) -> bool:
+    """Perform `action`, tell its error; whether the same action may well succeed later."""
     try:
         perform(action)
     except NewswireError as error:
-        here.say(exits.sentence(error))
+        here.say(sentence(error))
+        return isinstance(error, NoBroker | NotStored | Unknown)
     except OSError as error:
         here.say(exits.sentence_of(f"this machine refuses it: {error}"))
+    except KeyboardInterrupt:
+        here.say("\nInterrupted: perhaps it was done.")
+        return True
+    return False
+
+
+def sentence(error: NewswireError) -> str:
+    """What a menu says of an error: it has no flags and no addresses to post to."""
+    if isinstance(error, Unknown):
+        why = error.detail.partition(": perhaps")[0]
+        return exits.sentence_of(f"{why}: perhaps it was done. Do it again: it will not be done twice")
+    if isinstance(error, NotRegistered):
+        return exits.sentence_of(_SUBSCRIBE_FIRST.sub(": choose Subscribe User first", error.detail))
+    return exits.sentence_of(without_flags(error.detail.strip() or error.title))
+
+
+def without_flags(text: str) -> str:
+    """Say what a sentence for the command line says, without its options."""
+    for flag, words in _FLAGS:
+        text = flag.sub(words, text)
+    return text
 
 
 class Desk:
     """Performs the actions of all menus. One thread.
 
     Each action has a client of its own: what an earlier one learned of the brokers is old by the time somebody has typed.
+    One whose outcome is not known keeps its key: done again it is the same message.
     """
 
     def __init__(
@@ -75,12 +123,13 @@ class Desk:
         self._brokers = tuple(brokers)
         self._children = children
         self._open_window = open_window
+        self._keys: dict[Action, str] = {}
 
     def perform(self, action: Action) -> None:
         """Do what a menu asked for. Raises NewswireError."""
         match action:
-            case menus.PublishTopic(topic, data):
-                self._publish(topic, data)
+            case menus.PublishTopic():
+                self._publish(action)
             case menus.SubscribeUser(username, topic):
                 self._subscribe(username, topic)
             case menus.StreamMessages(username):
@@ -106,19 +155,28 @@ class Desk:
                 f"Broker {broker} goes on: process {process}, log {self._children.log(broker)}, stop it with: kill {process}"
             )
 
-    def _publish(self, topic: str, data: str) -> None:
+    def _publish(self, action: menus.PublishTopic) -> None:
         from newswire.client import Publisher
 
-        with Publisher(self._brokers, timeout=limits.CLI_CALL_SECONDS) as publisher:
-            look = publisher.cluster.look()
+        key = self._keys.setdefault(action, str(uuid.uuid4()))
+        with Publisher(self._brokers, timeout=limits.CLI_CALL_SECONDS, absent=0) as publisher:
+            look = self._look(publisher.cluster)
             self._say(menus.connecting_lines(look.nodes, look.primary, moved=look.moved, always_list=True))
-            self._here.say(menus.answer_line(publisher.publish(topic, data).message))
+            try:
+                message = publisher.publish(action.topic, action.data, key=key).message
+            except Unknown:
+                raise
+            except NewswireError:
+                del self._keys[action]
+                raise
+            del self._keys[action]
+            self._here.say(menus.answer_line(message))
 
     def _subscribe(self, username: str, topic: str) -> None:
         from newswire.client import Subscriber
 
-        with Subscriber(self._brokers, username, timeout=limits.CLI_CALL_SECONDS) as subscriber:
-            look = subscriber.cluster.look()
+        with Subscriber(self._brokers, username, timeout=limits.CLI_CALL_SECONDS, absent=0) as subscriber:
+            look = self._look(subscriber.cluster)
             self._say(menus.connecting_lines(look.nodes, look.primary, moved=look.moved, always_list=False))
             self._here.say(_url(subscriber.cluster, look.primary, "/subscribe", {"username": username, "topic": topic}))
             self._here.say(menus.answer_line(subscriber.subscribe(topic)))
@@ -127,13 +185,29 @@ class Desk:
         from newswire.cli import viewing
         from newswire.client import Subscriber
 
-        with Subscriber(self._brokers, username, timeout=limits.CLI_CALL_SECONDS) as subscriber:
-            look = subscriber.cluster.look()
+        with Subscriber(self._brokers, username, timeout=limits.CLI_CALL_SECONDS, absent=0) as subscriber:
+            look = self._look(subscriber.cluster)
             url = _url(subscriber.cluster, look.primary, "/stream", {"username": username})
         self._say(menus.connecting_lines(look.nodes, look.primary, moved=look.moved, always_list=False))
         self._say([url, menus.opening_line(username)])
         if not self._open_window(url):
             viewing.stream_here(self._here, self._brokers, username)
+
+    def _look(self, cluster: Cluster) -> Look:
+        """Ask who is there; a second without any answer is told. Raises NoBroker."""
+        with self._patience():
+            return cluster.look(try_seconds=limits.MENU_TRY_SECONDS)
+
+    @contextmanager
+    def _patience(self) -> Iterator[None]:
+        told = f"No broker has answered yet, still asking {', '.join(self._brokers)} (Ctrl-C to stop) ..."
+        timer = threading.Timer(limits.MENU_QUIET_SECONDS, self._here.say, [told])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def _start(self, wanted: menus.StartBroker) -> None:
         self._here.say(f"Starting broker {wanted.id}...")
@@ -147,9 +221,9 @@ class Desk:
         from newswire.client.cluster import Cluster
         from newswire.client.transport import Call, Unreached, form
 
-        cluster = Cluster(self._brokers, timeout=limits.CLI_CALL_SECONDS)
+        cluster = Cluster(self._brokers, timeout=limits.CLI_CALL_SECONDS, absent=0)
         try:
-            primary = cluster.look().primary
+            primary = self._look(cluster).primary
             call = Call("POST", path, {}, *form({"broker_ip": address}))
             answer = cluster.transport.send(cluster.brokers.ours(primary), call, limits.MENU_CHANGE_SECONDS)
         except Unreached as error:
@@ -163,13 +237,16 @@ class Desk:
     def _list(self) -> None:
         from newswire.cli import status
 
-        look = status.look(self._brokers)
+        with self._patience():
+            look = status.look(self._brokers, absent=0)
         self._say([menus.nodes_line(look.nodes), *(status.row_line(row) for row in look.rows)])
 
     def _status(self) -> None:
         from newswire.cli import status
 
-        status.show(status.gather(self._brokers), self._here.out if self._here.out is not sys.stdout else None)
+        with self._patience():
+            found = status.gather(self._brokers, absent=0)
+        status.show(found, self._here.out if self._here.out is not sys.stdout else None)
 
     def _say(self, lines: Sequence[str]) -> None:
         for line in lines:

@@ -63,22 +63,22 @@ def run(*, brokers: tuple[str, ...], as_json: bool, watch: bool) -> int:
     return exits.DONE
 
 
-def look(brokers: Sequence[str]) -> Look:
-    """Ask the first broker that answers who is there. Raises NoBroker."""
+def look(brokers: Sequence[str], absent: float = limits.CLI_ABSENT_SECONDS) -> Look:
+    """Ask the first broker that answers who is there; for `absent` seconds if none is. Raises NoBroker."""
     from newswire.client.cluster import Cluster
 
-    cluster = Cluster(brokers, timeout=limits.CLI_CALL_SECONDS, absent=limits.CLI_ABSENT_SECONDS)
+    cluster = Cluster(brokers, timeout=limits.CLI_CALL_SECONDS, absent=absent)
     try:
         return cluster.look()
     finally:
         cluster.close()
 
 
-def gather(brokers: Sequence[str]) -> Status:
+def gather(brokers: Sequence[str], absent: float = limits.CLI_ABSENT_SECONDS) -> Status:
     """Ask a broker for the rows and the topics, and each broker how it is. Raises NoBroker."""
     from newswire.client.cluster import Cluster
 
-    cluster = Cluster(brokers, timeout=limits.CLI_CALL_SECONDS, absent=limits.CLI_ABSENT_SECONDS)
+    cluster = Cluster(brokers, timeout=limits.CLI_CALL_SECONDS, absent=absent)
     try:
         rows = cluster.look().rows
         topics = _ask(cluster, cluster.current, "/topics")

@@ -20,6 +20,7 @@ class Lines:
         self.fd = fd
         self.is_terminal = os.isatty(fd)
         self.ended = False
+        self.is_cut = False  # whether the last line was longer than a terminal passes on
         self._held = b""
         self._first = True
 
@@ -32,6 +33,7 @@ class Lines:
         line, _, self._held = self._held.partition(b"\n")
         if self._first:
             self._first, line = False, without_mark(line)
+        self.is_cut = self.is_terminal and len(line) >= limits.TERMINAL_LINE_BYTES
         return line.removesuffix(b"\r").decode("utf-8", "replace")
 
     def wait(self, seconds: float) -> bool:

@@ -59,7 +59,7 @@ class _Viewer(threading.Thread):
         self._stopped = threading.Event()
         self._said = threading.Event()  # the stream is open, or has failed
         self._last = time.monotonic()
-        self._kind = ""
+        self._detail = ""
 
     def run(self) -> None:
         try:
@@ -95,6 +95,6 @@ class _Viewer(threading.Thread):
             self._last = time.monotonic()
             self._said.set()
             self._here.say(f"data: {sse.GREETING}\n")
-        elif state.kind != self._kind and self._kind:
+        elif state.kind != "waiting" and state.detail != self._detail:
             self._here.say(f": {escape.line(state.detail)}\n")
-        self._kind = state.kind
+        self._detail = state.detail if state.kind != "waiting" else self._detail

@@ -52,9 +52,9 @@ class Cluster:
 
     # -- what menus show
 
-    def look(self) -> Look:
-        """Ask who is there. Raises NoBroker."""
-        self._learn(self.request(_ROWS, refresh=False))
+    def look(self, try_seconds: float = limits.CLIENT_TRY_SECONDS) -> Look:
+        """Ask who is there; the first that is asked may take `try_seconds`. Raises NoBroker."""
+        self._learn(self.request(_ROWS, try_seconds=try_seconds, refresh=False))
         for _ in self.brokers.addresses():
             primary = self.brokers.ours(self.brokers.look(self.clock()).primary)
             if primary == self.current:

@@ -193,4 +193,7 @@ MENU_CHANGE_SECONDS: Final = RECEIPT_SECONDS + 2.0  # and for the answer about a
 MENU_STOP_SECONDS: Final = 20.0  # and for one that it asked to stop
 STOP_SECONDS: Final = 15.0  # that a part of a broker may take to stop in order
 STATUS_EVERY_SECONDS: Final = 2.0  # of `status --watch`
+MENU_TRY_SECONDS: Final = 0.9  # a menu's first question to a broker, which answers in milliseconds: then the next is asked
+MENU_QUIET_SECONDS: Final = 1.0  # and how long a menu waits for an answer before it says that there is none yet
+TERMINAL_LINE_BYTES: Final = 4_095  # of a line typed at a terminal: the kernel drops what is longer (termios, N_TTY)
 SETTLE_SECONDS: Final = 1.0  # of silence before a menu without a keyboard leaves a stream

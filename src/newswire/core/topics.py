@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from newswire.core import limits
+from newswire.core import limits, offers
 from newswire.errors import BadRequest
 
 ROUTES: Final = frozenset(
@@ -30,6 +30,7 @@ _TOPIC = re.compile(TOPIC_FORM)
 _PATTERN = re.compile(PATTERN_FORM)
 _USERNAME = re.compile(USERNAME_FORM)
 _BROKER_ID = re.compile(BROKER_ID_FORM)
+_USUAL_PORT: Final = 5053  # of a broker that is told no other
 _ADDRESS = re.compile(ADDRESS_FORM)
 
 
@@ -43,7 +44,8 @@ def check_topic(topic: str) -> str:
     if len(topic) > limits.TOPIC_CHARS or not _TOPIC.fullmatch(topic):
         hint = "; `*` and `>` are for subscriptions only" if "*" in topic or ">" in topic else ""
         raise BadRequest(
-            f"a topic is 1 to {limits.TOPIC_CHARS} characters of letters, digits, `_`, `-`, with `.` between levels{hint}",
+            f"a topic is 1 to {limits.TOPIC_CHARS} characters of letters, digits, `_`, `-`, with `.` between levels{hint}"
+            + _why(topic, limits.TOPIC_CHARS, "" if hint else offers.topic_like(topic), _TOPIC),
             code="bad-topic",
         )
     _check_free(topic, "bad-topic")
@@ -62,7 +64,8 @@ def check_pattern(pattern: str) -> str:
     if len(pattern) > limits.TOPIC_CHARS or not _PATTERN.fullmatch(pattern):
         raise BadRequest(
             f"a subscription names 1 to {limits.TOPIC_CHARS} characters of letters, digits, `_`, `-`, with `.` between levels;"
-            " `*` stands for one whole level, `>` at the end for all that follow",
+            " `*` stands for one whole level, `>` at the end for all that follow"
+            + _why(pattern, limits.TOPIC_CHARS, offers.pattern_like(pattern), _PATTERN),
             code="bad-pattern",
         )
     _check_free(pattern, "bad-pattern")
@@ -76,7 +79,9 @@ def check_username(username: str) -> str:
     """
     if not 0 < len(username) <= limits.USERNAME_CHARS or not _USERNAME.fullmatch(username):
         raise BadRequest(
-            f"a username is 1 to {limits.USERNAME_CHARS} characters of letters, digits, `_`, `-`, `.`, `@`", code="bad-username"
+            f"a username is 1 to {limits.USERNAME_CHARS} characters of letters, digits, `_`, `-`, `.`, `@`"
+            + _why(username, limits.USERNAME_CHARS, offers.username_like(username), _USERNAME),
+            code="bad-username",
         )
     return username
 
@@ -97,7 +102,9 @@ def check_address(address: str) -> str:
     Raises BadRequest (`bad-address`).
     """
     if len(address) > limits.ADDRESS_CHARS or not _ADDRESS.fullmatch(address):
-        raise BadRequest("a broker address is HOST:PORT, for example 127.0.0.1:5054", code="bad-address")
+        near = offers.address_like(address[: limits.ADDRESS_CHARS], _USUAL_PORT)
+        offer = f"; perhaps `{near}`" if near != address and _ADDRESS.fullmatch(near) else ""
+        raise BadRequest(f"a broker address is HOST:PORT, for example 127.0.0.1:5054{offer}", code="bad-address")
     return address
 
 
@@ -137,4 +144,16 @@ def matches(pattern: str, topic: str) -> bool:
 
 def _check_free(name: str, code: str) -> None:
     if name in ROUTES:
-        raise BadRequest(f"a topic may not be named `{name}`: that word is kept for the service", code=code)
+        raise BadRequest(f"a topic may not be named `{name}`: that word is kept for the service; `{name}-news` may", code=code)
+
+
+def _why(text: str, most: int, offer: str, rule: re.Pattern[str]) -> str:
+    """What stands behind a rule: what is wrong with `text`, and a name that would do."""
+    parts = []
+    if not text.isascii():
+        parts.append("letters are ASCII (a to z)")
+    if len(text) > most:
+        parts.append(f"this has {len(text)} characters")
+    if offer and offer not in ROUTES and rule.fullmatch(offer):
+        parts.append(f"`{offer}` would do")
+    return "".join(f"; {part}" for part in parts)
