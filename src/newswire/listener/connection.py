@@ -53,6 +53,8 @@ class Channel(HTTPChannel):
     progress = 0.0  # clock: the client last took a byte
     unparsed = b""  # came behind the request that is served, or was more than one turn may parse
     pending = 0  # events that wait for this connection's turn
+    in_line = False  # the loop has placed it
+    asked = False  # a request has come since it was idle
     serves_peer = False  # a push was taken from it
     adopter: Adopter | None = None  # set by the worker before it asks for the close
     chunked = False
@@ -121,6 +123,7 @@ class Channel(HTTPChannel):
         if request.empty:
             return None
         self.requests.append(request)
+        self.asked = True
         return request
 
     def admit(self, request: HttpRequest) -> NewswireError | None:

@@ -196,12 +196,15 @@ class Loop(TcpWSGIServer):
     def _place(self, channel: Channel) -> None:
         """Put the channel into its phase."""
         before, phase = channel.phase, channel.current_phase()
-        if phase is before and phase is not Phase.IDLE:
+        if phase is before and channel.in_line and not (phase is Phase.IDLE and channel.asked):
             return
         now = self.clock()
         if before in (Phase.WORKING, Phase.SENDING):
             channel.begun = now  # the next request's time runs only while it is read
+        if channel.asked and phase is Phase.IDLE:
+            channel.asked = False
             self.of_network[channel.network].move_to_end(channel)
+        channel.in_line = True
         if channel.serves_peer and len(self.peers) < limits.PEER_CONNECTIONS_COUNT:
             self.peers.add(channel)
         self.lines[before].pop(channel, None)
