@@ -246,6 +246,7 @@ class Newsroom:
         as_json: bool = False,
         ack: str = "auto",
         receive_buffer: int = 0,
+        caller: str = "",
     ) -> Client:
         sock = socket.socket()
         if receive_buffer:
@@ -253,7 +254,8 @@ class Newsroom:
         sock.connect(self.server.getsockname())
         client = Client(sock, chunked)
         self.clients.append(client)
-        self.hub.adopt(StreamOrder(user, event_id, "json" if as_json else "text", ack), self.server.accept()[0], chunked)
+        order = StreamOrder(user, event_id, "json" if as_json else "text", ack, caller)
+        self.hub.adopt(order, self.server.accept()[0], chunked)
         return client
 
     def open(self, user: str = "Alice", **options: object) -> Client:
@@ -520,6 +522,46 @@ def test_a_stream_over_a_limit_is_told_to_come_back_later(make: Callable[..., Ne
     first.sock.close()
     wait_for(lambda: room.hub.count == 1)
     room.open()
+
+
+@pytest.mark.parametrize("settings", [Settings(streams_per_address=2), Settings(streams=4)])
+def test_one_address_has_not_all_streams(make: Callable[..., Newsroom], settings: Settings) -> None:
+    room = make(settings=settings)
+    room.desk.subscribe("Alice", "news")
+    first, _ = room.open(caller="192.0.2.1"), room.open(caller="192.0.2.1")
+    assert "from this address" in room.hub.refusal(StreamOrder("Bob", caller="192.0.2.1"))
+    assert room.connect(caller="192.0.2.1").end() == []
+    assert room.hub.refusal(StreamOrder("Bob", caller="192.0.2.2")) == ""
+    room.open(caller="192.0.2.2")
+    first.sock.close()
+    wait_for(lambda: room.hub.count == 2)
+    assert room.hub.refusal(StreamOrder("Bob", caller="192.0.2.1")) == ""
+    room.open(caller="192.0.2.1")
+
+
+def test_this_machines_own_address_may_have_all_streams(make: Callable[..., Newsroom]) -> None:
+    room = make(settings=Settings(streams=3))
+    room.desk.subscribe("Alice", "news")
+    for _ in range(3):
+        room.open(caller="127.0.0.1")
+    assert room.hub.refusal(StreamOrder("Bob", caller="127.0.0.1"))
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_no_more_sockets_are_held_than_there_may_be(
+    make: Callable[..., Newsroom], monkeypatch: pytest.MonkeyPatch, chunked: bool
+) -> None:
+    """However many got past the question whether there is room, and however slowly their refusals are read."""
+    monkeypatch.setattr(limits, "ENDING_STREAMS_COUNT", 2)
+    room = make(settings=Settings(streams=2))
+    room.desk.subscribe("Alice", "news")
+    kept = [room.open(), room.open()]
+    kept += [room.connect(receive_buffer=4096) for _ in range(2)]
+    monkeypatch.setattr(room.hub, "_open", {**room.hub._open, **dict.fromkeys(range(2))})
+    refused = room.connect(chunked=chunked)
+    assert refused.end() == []
+    assert refused.plain.startswith(b"retry: 5000\n: this broker serves as many streams as it may")
+    monkeypatch.undo()
 
 
 def test_one_failing_stream_ends_alone_with_a_line_in_the_log(room: Newsroom, caplog: pytest.LogCaptureFixture) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from newswire.listener.networks import is_counted, network_of
+from newswire.core.networks import is_counted, network_of
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from newswire.listener.networks import is_counted, network_of
         ("2001:db8:1:2::1", "2001:db8:1:2::/64", True),
         ("2001:db8:1:3::1", "2001:db8:1:3::/64", True),
         ("fe80::1%eth0", "fe80::/64", True),
-        ("", "", True),
+        ("", "", False),
     ],
 )
 def test_one_caller(address: str, network: str, counted: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from newswire.config import Settings
 from newswire.core import limits
 from newswire.core.event_id import EventId
 from newswire.core.stream import StreamOrder
@@ -91,6 +92,35 @@ def test_somebody_unknown_waits_while_a_broker_is_away(web: Web) -> None:
     _is_later(web, "Gita", "may know better")
     assert web.client.get("/stream?username=Alice").data == b""
     assert web.orders == [StreamOrder("Alice")]
+
+
+def test_without_room_a_stream_is_later(web: Web) -> None:
+    web.no_room = "this broker serves as many streams as it may"
+    _is_later(web, "Alice", "as many streams as it may")
+    web.get("/stream?username=Gita", "not-registered")  # final all the same
+
+
+def test_a_stream_is_known_by_its_callers_network(web: Web) -> None:
+    for address in ("192.0.2.7", "2001:db8:1:2:3:4:5:6", ""):
+        web.client.get("/stream?username=Alice", environ_overrides={"REMOTE_ADDR": address})
+    assert web.callers == ["192.0.2.7", "2001:db8:1:2::/64", ""]
+
+
+def test_one_user_reads_so_often(web: Web) -> None:
+    """What is not a stream is refused, a stream is later; both again when time has passed."""
+    slow = Web(Settings(requests_per_user=0.2))
+    slow.post("/subscribe", data={"username": "Alice", "topic": "news"})
+    slow.post("/subscribe", data={"username": "Bob", "topic": "news"})
+    slow.get("/messages?username=Alice")
+    slow.get("/subscriptions?username=Alice")
+    for path in ("/messages", "/subscriptions"):
+        assert "ask less often" in str(slow.get(f"{path}?username=Alice", "too-many"))
+    assert slow.client.get("/messages?username=Alice").headers["Retry-After"] == str(limits.RETRY_AFTER_LIMIT_SECONDS)
+    _is_later(slow, "Alice", "ask less often")
+    slow.post("/ack", "bad-event-id", data={"username": "Alice", "id": "x"})  # what changes something is not meant
+    slow.get("/messages?username=Bob")
+    slow.engine.now += 5
+    slow.get("/messages?username=Alice")
 
 
 def test_a_broker_that_does_not_serve_says_so_in_the_stream(web: Web) -> None:

@@ -95,12 +95,15 @@ class Web:
         self.other = MemoryEngine("1002", address=OTHER, peers=(OWN,), network=network, clock=self.engine._clock)
         self.engine.tick()
         self.cluster = FakeCluster()
-        self.orders: list[StreamOrder] = []
+        self.orders: list[StreamOrder] = []  # without their callers
+        self.callers: list[str] = []
+        self.no_room = ""
         app = create_app(
             self.engine,
             settings or Settings(),
             cluster=self.cluster if cluster else None,
             hand_over=self._hand_over if adopts else None,
+            no_room=lambda order: self.no_room,
             clock=lambda: self.engine.now,
         )
         self.app = app
@@ -108,7 +111,8 @@ class Web:
         self.client: FlaskClient = app.test_client()
 
     def _hand_over(self, order: StreamOrder) -> Adopter:
-        self.orders.append(order)
+        self.callers.append(order.caller)
+        self.orders.append(msgspec.structs.replace(order, caller=""))
 
         def adopt(sock: socket.socket, chunked: bool) -> None:
             raise AssertionError("the test client has no socket")

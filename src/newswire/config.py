@@ -33,6 +33,10 @@ class Settings:
     streams: int = limits.STREAMS_COUNT
     subscriptions_per_user: int = limits.SUBSCRIPTIONS_PER_USER
     connections: int = limits.CONNECTIONS_COUNT
+    streams_per_address: int = limits.STREAMS_PER_CALLER
+    connections_per_address: int = limits.CONNECTIONS_PER_CALLER
+    requests_per_address: float = limits.REQUESTS_PER_CALLER  # a second; 0: any number
+    requests_per_user: float = limits.REQUESTS_PER_USER  # a second, of what reads; 0: any number
 
     @property
     def address(self) -> str:

@@ -11,9 +11,11 @@ import socket
 import sys
 import threading
 from contextlib import closing, suppress
+from dataclasses import replace
 
 from newswire.config import Settings
 from newswire.core import limits
+from newswire.core.descriptors import share
 from newswire.core.stream import StreamOrder
 from newswire.engine.embedded import EmbeddedEngine, Restored
 from newswire.engine.opsfile import Progress
@@ -59,8 +61,7 @@ class Server:
             raise
 
     def _start(self) -> None:
-        settings = self.settings
-        _raise_descriptor_limit()
+        settings = self.settings = _fit(self.settings, _raise_descriptor_limit())
         engine = EmbeddedEngine(settings, progress=self._progress, on_fatal=_die, on_exit=self._left)
         self.engine, self.restored = engine, engine.restored
         self._parts.append(engine)
@@ -71,13 +72,18 @@ class Server:
             cluster=engine,
             hand_over=lambda order: _adopter(hub, order),
             streams_open=lambda: hub.count,
+            no_room=hub.refusal,
         )
         listener = Listener(
             app,
             host=settings.host,
             port=settings.port,
             threads=Threads(publish=settings.threads),
-            bounds=Bounds(connections=settings.connections),
+            bounds=Bounds(
+                connections=settings.connections,
+                connections_per_caller=min(settings.connections_per_address, settings.connections // 2),
+                requests_per_caller=settings.requests_per_address,
+            ),
             admit=create_admission(app, engine, settings, engine),
             trusted_proxies=settings.trusted_proxies,
             on_fatal=_die,
@@ -112,12 +118,26 @@ class Server:
         self._stopped.set()
 
 
-def _raise_descriptor_limit() -> None:
-    """Take as many descriptors as the system allows: each connection and stream is one, and 1,024 is a usual start."""
+def _raise_descriptor_limit() -> int:
+    """Take as many descriptors as the system allows, and return how many: each connection and stream is one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
+
+
+def _fit(settings: Settings, descriptors: int) -> Settings:
+    """Lower the limits of streams and connections to what the descriptors allow, and say so."""
+    fitting = share(descriptors, settings.streams, settings.connections)
+    if fitting != (settings.streams, settings.connections):
+        log.warning(
+            "the system allows %d descriptors, which is enough for %d streams (of %d) and %d other connections (of %d):"
+            " allow more (LimitNOFILE, ulimit -n), or lower --streams and --connections",
+            descriptors, fitting.streams, settings.streams, fitting.connections, settings.connections,
+        )  # fmt: skip
+    return replace(settings, streams=fitting.streams, connections=fitting.connections)
 
 
 def _adopter(hub: Hub, order: StreamOrder) -> Adopter:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from brokers import Broker, free_ports, get, post, until
+from brokers import Broker, free_ports, get, post, until, wait_in_sync
 
 STREAMS, USERS = 2_000, 200
 ATTACKERS = 500
@@ -93,3 +93,42 @@ def test_five_hundred_slow_headers_and_never_readers_beside_a_publisher(broker: 
         for number in range(20):
             assert post(broker.address, "/publish", topic="news", data=str(number))["copies"] == 1
         assert get(broker.address, "/livez") == {"message": "alive"}
+
+
+class Cramped(Broker):
+    """A broker that may open 200 files."""
+
+    def command(self) -> list[str]:
+        return ["sh", "-c", 'ulimit -n 200; exec "$@"', "sh", *super().command()]
+
+
+def test_streams_leave_room_for_publishers_probes_and_peers_where_descriptors_are_few(tmp_path: Path) -> None:
+    one, two = free_ports(2)
+    cramped = Cramped("1001", one, tmp_path / "1001", peers=[two], primary=True)
+    peer = Broker("1002", two, tmp_path / "1002", peers=[one])
+    with contextlib.ExitStack() as stack:
+        for broker in (cramped, peer):
+            stack.callback(broker.kill9)
+            broker.launch()
+        for broker in (cramped, peer):
+            broker.wait_ready()
+        wait_in_sync((cramped, peer))
+        most = get(cramped.address, "/readyz")["streams_limit"]
+        assert 80 <= most < 200
+        for number in range(20):
+            post(cramped.address, "/subscribe", username=f"user{number}", topic="news")
+        told = []
+        for number in range(190):
+            request = f"GET /stream?username=user{number % 20} HTTP/1.1\r\nHost: {cramped.address}\r\n\r\n"
+            stream = stack.enter_context(connect(cramped, request.encode()))
+            told.append(stream.recv(65_536) + stream.recv(65_536))
+        assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in told)
+        refused = [answer for answer in told if b"as many streams as it may" in answer]
+        assert len(refused) == 190 - most
+        assert all(b"retry: 5000" in answer for answer in refused)
+        for number in range(20):
+            assert post(cramped.address, "/publish", topic="news", data=str(number))["copies"] == 2
+        assert get(cramped.address, "/readyz")["streams"] == most
+        peer.kill9()
+        peer.start()
+        wait_in_sync((cramped, peer))  # a peer that comes anew gets in

@@ -117,6 +117,25 @@ def newswire(ctx: click.Context) -> None:
     "--subscriptions-per-user", type=click.IntRange(1), default=limits.SUBSCRIPTIONS_PER_USER, help="Subscriptions of one user."
 )
 @option("--connections", type=click.IntRange(16), default=limits.CONNECTIONS_COUNT, help="Open connections other than streams.")
+@option(
+    "--connections-per-address",
+    type=click.IntRange(1),
+    default=limits.CONNECTIONS_PER_CALLER,
+    help="Open connections from one address (of IPv6: one /64).",
+)
+@option("--streams-per-address", type=click.IntRange(1), default=limits.STREAMS_PER_CALLER, help="Open streams to one address.")
+@option(
+    "--requests-per-address",
+    type=click.FloatRange(0),
+    default=limits.REQUESTS_PER_CALLER,
+    help="Requests a second from one address, on average of ten seconds; 0: any number.",
+)
+@option(
+    "--requests-per-user",
+    type=click.FloatRange(0),
+    default=limits.REQUESTS_PER_USER,
+    help="Requests a second that read for one user, on average of ten seconds; 0: any number.",
+)
 @option("--cluster-secret", cls=Secret)
 @option("--menu", is_flag=True, help="Run the broker menu in this terminal.")
 def broker(menu: bool, **given: Any) -> int:

@@ -127,6 +127,7 @@ CONNECTIONS_PER_CALLER: Final = 5_000  # half of all: no address has all of them
 REQUESTS_PER_CALLER: Final = (
     1_000.0  # a second, of one address: a fast program publishes 500, an office of 1,000 people asks for 50
 )
+REQUESTS_PER_USER: Final = 500.0  # a second, that read for one user: more than reading has processor for
 RATE_BURST_SECONDS: Final = 10.0  # that may come at once: pages that load, programs that start
 RATE_CALLERS_COUNT: Final = 65_536  # addresses remembered: in 10 s each is as good as new
 LINGER_SECONDS: Final = 2.0  # input is dropped this long after an error: a close with unread input resets, and eats the answer
@@ -142,6 +143,10 @@ STREAMS_COUNT: Final = 20_000  # a broker; API.md, Limits
 STREAM_PAGE_MESSAGES: Final = 256  # read for one stream in one round
 SCAN_ROWS: Final = 8_192  # of the log, copied under the state lock (0.05 ms) and looked at beside it
 SEND_BUFFER_BYTES: Final = 256 * 1024  # unsent bytes of one stream; beyond it the stream is behind and reads on later
+STREAMS_PER_CALLER: Final = 10_000  # half of all: no address has all of them
+OWN_DESCRIPTORS_COUNT: Final = 32  # of a broker that does nothing: files, selectors, pipes; it has about 20
+CONNECTIONS_LEAST: Final = 32  # of requests, however few descriptors there are: two of each of some peers, probes, publishers
+ENDING_STREAMS_COUNT: Final = 16  # beyond the limit of streams: what was said to them last is on its way
 SOCKET_BUFFER_BYTES: Final = 64 * 1024  # SO_SNDBUF: a client that never reads otherwise costs 4 MB of kernel memory
 KEEPALIVE_SECONDS: Final = 5.0  # of silence; API.md, Stream
 STREAM_STALL_SECONDS: Final = 60.0  # without a byte confirmed while some are out: closed

@@ -34,12 +34,14 @@ class StreamOrder(msgspec.Struct, frozen=True):
     """What `GET /stream` asked for, checked. `format`: text or json; `ack`: auto, client, or none.
 
     `none`: nothing is acknowledged, `event_id` says where to start and no more; for whoever may not be the reader.
+    `caller`: whose it is, as far as limits are concerned (`core.networks`).
     """
 
     user: str
     event_id: EventId | None = None
     format: str = "text"
     ack: str = "auto"
+    caller: str = ""
 
 
 class Frames(msgspec.Struct, frozen=True):

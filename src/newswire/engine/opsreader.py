@@ -208,11 +208,21 @@ class _Handles:
         with self._lock:
             handle = self._open.get(number)
             if handle is None:
-                handle = self._open[number] = _Handle(path_of(self._directory, number))
+                handle = self._open[number] = self._make(number)
                 if len(self._open) > limits.OPEN_SEGMENTS:
                     self._open.popitem(last=False)
             self._open.move_to_end(number)
             return handle
+
+    def _make(self, number: int) -> _Handle:
+        """Open a segment; where descriptors are short, the one that was read longest ago goes for it."""
+        try:
+            return _Handle(path_of(self._directory, number))
+        except OSError as error:
+            if error.errno != errno.EMFILE or not self._open:
+                raise
+            self._open.popitem(last=False)
+            return _Handle(path_of(self._directory, number))
 
     def close(self) -> None:
         with self._lock:

@@ -12,9 +12,9 @@ from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 
 from newswire import escape
+from newswire.core.networks import network_of
 from newswire.errors import NewswireError
 from newswire.listener.kinds import Kind
-from newswire.listener.networks import network_of
 from newswire.listener.phases import Deadlines, Phase
 from newswire.listener.problems import LATE, raw_answer
 from newswire.listener.request import HttpRequest

@@ -17,12 +17,12 @@ from waitress import wasyncore
 from waitress.server import TcpWSGIServer
 
 from newswire.core import limits
+from newswire.core.networks import is_counted, network_of
 from newswire.core.rate import Rate
 from newswire.errors import NewswireError
 from newswire.listener.bind import adjustments
 from newswire.listener.connection import Channel, EscapingLog
 from newswire.listener.kinds import Kind
-from newswire.listener.networks import is_counted, network_of
 from newswire.listener.phases import EVICTED, Bounds, Deadlines, Phase
 from newswire.listener.pools import Pool
 from newswire.listener.problems import NO_ROOM, TOO_MANY_CONNECTIONS, TOO_MANY_REQUESTS, raw_answer

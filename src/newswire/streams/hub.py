@@ -26,12 +26,15 @@ import selectors
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
 from newswire.config import Settings
 from newswire.core import limits, sse
+from newswire.core.networks import is_counted
 from newswire.core.opening import Opening, stream_opening
 from newswire.core.stream import Stream, StreamOrder
 from newswire.engine.seam import Engine, Row, Woken
@@ -43,6 +46,7 @@ from newswire.threads import OnFatal, Stumbles, supervise
 log: Final = logging.getLogger("newswire.streams")
 
 _NOTHING_AWAKE: Final = "not registered for any topic; subscribe first, then connect again"
+_NO_ROOM: Final = "this broker serves as many streams as it may; another one, or this one later, will take it"
 _READ: Final = selectors.EVENT_READ
 _READ_WRITE: Final = selectors.EVENT_READ | selectors.EVENT_WRITE
 
@@ -103,6 +107,7 @@ class Hub:
         self._numbers = itertools.count()
         self._open: dict[_Connection, None] = {}  # every socket held
         self._of_user: dict[str, set[_Connection]] = {}  # those that have not ended
+        self._of_caller: Counter[str] = Counter()  # as many as each has
         self._live: dict[_Connection, None] = {}  # woken: one page each in the next round
         self._catching_up: dict[_Connection, None] = {}  # more is due behind their last page
         self._unconfirmed: set[_Connection] = set()
@@ -122,9 +127,19 @@ class Hub:
         self._thread.start()
 
     def adopt(self, order: StreamOrder, sock: socket.socket, chunked: bool) -> None:
-        """Serve `order` on `sock`, to which a response head (`chunked` or not) was written, and own it from here on."""
-        if not self._inbox.put_order(order, sock, chunked):
+        """Serve `order` on `sock`, to which a response head (`chunked` or not) was written, and own it from here on.
+
+        Where more sockets are held than there may be, however they got past `refusal`, it is told so and closed.
+        """
+        if self._inbox.orders + len(self._open) >= self._settings.streams + limits.ENDING_STREAMS_COUNT:
+            self.refused += 1
+            _turn_away(sock, chunked)
+        elif not self._inbox.put_order(order, sock, chunked):
             sock.close()
+
+    def refusal(self, order: StreamOrder) -> str:
+        """Why no stream is opened for `order` now, "" if one is. Asked before a socket is handed over, and again behind it."""
+        return self._refusal(order)
 
     def wake(self, woken: Woken) -> None:
         """Take note of what a commit changed."""
@@ -263,8 +278,7 @@ class Hub:
         self._guarded(conn, self._admit)
 
     def _admit(self, conn: _Connection) -> None:
-        user = conn.stream.order.user
-        refusal = self._refusal(user)
+        refusal = self._refusal(conn.stream.order)
         if refusal:
             self.refused += 1
             self._end(conn, sse.comment(refusal, retry=limits.RETRY_LATER_MILLISECONDS))
@@ -276,17 +290,21 @@ class Hub:
         else:
             self._welcome(conn)
 
-    def _refusal(self, user: str) -> str:
-        """Why no more streams are opened for `user`, "" if they are."""
-        if len(self._of_user.get(user, ())) >= self._settings.streams_per_user:
-            return f"{self._settings.streams_per_user} streams of this user are open, which is the limit; close one"
-        if self.count >= self._settings.streams:
-            return "this broker serves as many streams as it may; another one, or this one later, will take it"
+    def _refusal(self, order: StreamOrder) -> str:
+        settings = self._settings
+        if len(self._of_user.get(order.user, ())) >= settings.streams_per_user:
+            return f"{settings.streams_per_user} streams of this user are open, which is the limit; close one"
+        if self.count >= settings.streams:
+            return _NO_ROOM
+        most = min(settings.streams_per_address, max(1, settings.streams // 2))
+        if is_counted(order.caller) and self._of_caller[order.caller] >= most:
+            return f"{most} streams from this address are open, which is the limit; close one"
         return ""
 
     def _welcome(self, conn: _Connection) -> None:
         stream = conn.stream
         self._of_user.setdefault(stream.order.user, set()).add(conn)
+        self._of_caller[stream.order.caller] += 1
         self.count += 1
         self.opened += 1
         if stream.order.event_id is not None and stream.order.ack != "none":
@@ -435,6 +453,10 @@ class Hub:
         mine.remove(conn)
         if not mine:
             del self._of_user[conn.stream.order.user]
+        caller = conn.stream.order.caller
+        self._of_caller[caller] -= 1
+        if not self._of_caller[caller]:
+            del self._of_caller[caller]
         self.count -= 1
         self.closed += 1
 
@@ -504,6 +526,16 @@ class Hub:
         if not conn.blocked:
             self._flush(conn)
         self._schedule(conn, now)
+
+
+def _turn_away(sock: socket.socket, chunked: bool) -> None:
+    """Say that there is no room, as far as the socket takes it at once, and close it. Any thread."""
+    body = sse.comment(_NO_ROOM, retry=limits.RETRY_LATER_MILLISECONDS)
+    with suppress(OSError):
+        sock.setblocking(False)
+        sock.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if chunked else body)
+        sock.shutdown(socket.SHUT_WR)
+    sock.close()
 
 
 def _prepare(sock: socket.socket) -> None:

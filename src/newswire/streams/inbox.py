@@ -65,6 +65,11 @@ class Inbox:
         """Whether a change of this user's subscriptions waits. Hub thread; a set is looked up in one step."""
         return user in self._users
 
+    @property
+    def orders(self) -> int:
+        """How many sockets wait to be adopted."""
+        return len(self._orders)
+
     def waited(self) -> float:
         """How old the oldest waiting message is, in seconds."""
         since = self._since

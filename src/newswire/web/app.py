@@ -15,10 +15,12 @@ from flask.sessions import NullSession, SessionInterface
 from werkzeug.routing import Rule
 
 from newswire.config import Settings
+from newswire.core.stream import StreamOrder
 from newswire.engine.seam import Cluster, Engine
 from newswire.web import answers, health, messages, origins, pages, peers, publish, streams, subscriptions
 from newswire.web import cluster as brokers
 from newswire.web.bodies import Environ
+from newswire.web.pace import Pace
 from newswire.web.streams import HandOver
 
 if TYPE_CHECKING:
@@ -70,23 +72,26 @@ def create_app(
     cluster: Cluster | None = None,
     hand_over: HandOver | None = None,
     streams_open: Callable[[], int] = lambda: 0,
+    no_room: Callable[[StreamOrder], str] = lambda order: "",
     clock: Callable[[], float] = time.time,
 ) -> Flask:
     """The application over `engine`.
 
-    `hand_over` makes what adopts a stream's socket, `streams_open` counts those; `clock`: seconds since 1970.
+    `hand_over` makes what adopts a stream's socket, `streams_open` counts those, `no_room` says why there is none for another;
+    `clock`: seconds since 1970.
     """
     app = _App("newswire.web", static_folder=None, template_folder="templates")
     app.url_map.merge_slashes = False  # a redirect to the clean path would lose the body
     origins.install(app, engine, settings)
     answers.install(app)
     app.after_request(_protect)
+    pace = Pace(settings.requests_per_user, clock)
     app.register_blueprint(publish.routes(engine, settings))
-    app.register_blueprint(subscriptions.routes(engine, settings, clock))
-    app.register_blueprint(messages.routes(engine, clock))
-    app.register_blueprint(streams.routes(engine, settings, hand_over))
+    app.register_blueprint(subscriptions.routes(engine, settings, clock, pace))
+    app.register_blueprint(messages.routes(engine, clock, pace))
+    app.register_blueprint(streams.routes(engine, settings, hand_over, no_room, pace))
     app.register_blueprint(brokers.routes(engine, cluster))
-    app.register_blueprint(health.routes(engine, streams_open))
+    app.register_blueprint(health.routes(engine, streams_open, settings.streams))
     app.register_blueprint(pages.routes(engine, settings))
     if cluster is not None:
         app.register_blueprint(peers.routes(cluster))

@@ -13,8 +13,11 @@ from newswire.web.answers import answer, problem
 from newswire.web.gate import why_not
 
 
-def routes(engine: Engine, streams: Callable[[], int]) -> Blueprint:
-    """The routes of health checks; they answer HEAD too, as load balancers like it. `streams`: how many are open here."""
+def routes(engine: Engine, streams: Callable[[], int], most_streams: int) -> Blueprint:
+    """The routes of health checks; they answer HEAD too, as load balancers like it.
+
+    `streams`: how many are open here; `most_streams`: how many there may be.
+    """
     blueprint = Blueprint("health", __name__)
 
     @blueprint.route("/livez", methods=["GET", "HEAD"])
@@ -27,7 +30,8 @@ def routes(engine: Engine, streams: Callable[[], int]) -> Blueprint:
         error = why_not_ready(view)
         if error is not None:
             return problem(error)
-        return answer({"message": "ready", "ready": True, "degraded": list(view.degraded), "streams": streams()})
+        told = {"message": "ready", "ready": True, "degraded": list(view.degraded), "streams": streams()}
+        return answer({**told, "streams_limit": most_streams})
 
     return blueprint
 

@@ -19,11 +19,12 @@ from newswire.errors import BadRequest, NewswireError, NotFound
 from newswire.web import bodies, drafts, times
 from newswire.web.answers import answer, answer_rows
 from newswire.web.gate import patterns_of, serving, unknown_user
+from newswire.web.pace import Pace
 
 _WHOLE: Final = re.compile(r"[0-9]{1,9}")
 
 
-def routes(engine: Engine, clock: Callable[[], float]) -> Blueprint:
+def routes(engine: Engine, clock: Callable[[], float], pace: Pace) -> Blueprint:
     """The routes that read."""
     blueprint = Blueprint("messages", __name__)
     blueprint.before_request(serving(engine))
@@ -32,6 +33,7 @@ def routes(engine: Engine, clock: Callable[[], float]) -> Blueprint:
     def messages() -> Response:
         given = bodies.text(bodies.query(request.environ), "username", optional=("topic", "since", "limit"))
         user, limit = check_username(given["username"]), _limit(given)
+        pace.check(user)
         topic = check_pattern(given["topic"]) if "topic" in given else None
         since = _since(given["since"], clock()) if "since" in given else None
         opening = engine.query(lambda state: page_opening(state, user, topic, since))

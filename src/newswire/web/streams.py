@@ -20,6 +20,7 @@ from flask import Blueprint, Response, request
 from newswire.config import Settings
 from newswire.core import event_id, limits, sse
 from newswire.core.event_id import EventId
+from newswire.core.networks import network_of
 from newswire.core.stream import StreamOrder
 from newswire.core.topics import check_username
 from newswire.engine.seam import Engine
@@ -28,6 +29,7 @@ from newswire.web import bodies, origins, pages
 from newswire.web.bodies import Environ
 from newswire.web.callers import Caller, is_in_background, is_reader
 from newswire.web.gate import may_be_known, not_registered, patterns_of, why_not
+from newswire.web.pace import Pace
 
 Adopter = Callable[[socket.socket, bool], None]
 HandOver = Callable[[StreamOrder], Adopter]
@@ -37,8 +39,14 @@ _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Vary
 _EVENT_STREAM: Final = "text/event-stream"
 
 
-def routes(engine: Engine, settings: Settings, hand_over: HandOver | None) -> Blueprint:
-    """The route of the stream; a browser that navigates to it gets the page that shows it."""
+def routes(
+    engine: Engine, settings: Settings, hand_over: HandOver | None, no_room: Callable[[StreamOrder], str], pace: Pace
+) -> Blueprint:
+    """The route of the stream; a browser that navigates to it gets the page that shows it.
+
+    `no_room`: why there is none for a stream, "" if there is. It is asked before the socket leaves the listener, which bounds
+    how many wait for an answer.
+    """
     blueprint = Blueprint("streams", __name__)
 
     @blueprint.get("/stream")
@@ -48,7 +56,7 @@ def routes(engine: Engine, settings: Settings, hand_over: HandOver | None) -> Bl
         if is_navigation(environ, given):
             return pages.feed(engine, settings, given.get("username", ""))
         asked = _on_its_word(engine, environ, order(environ, given))
-        later = _why_not_now(engine, asked.user)
+        later = pace.refusal(asked.user) or _why_not_now(engine, asked.user) or no_room(asked)
         if later:
             return _events([sse.comment(later, retry=limits.RETRY_LATER_MILLISECONDS)])
         if hand_over is not None:
@@ -66,6 +74,7 @@ def order(environ: Environ, given: Mapping[str, str]) -> StreamOrder:
         last_event_id(environ, given),
         format=_one_of(given, "format", ("text", "json")),
         ack=_one_of(given, "ack", ("auto", "client")),
+        caller=network_of(environ.get("REMOTE_ADDR", "")),
     )
 
 

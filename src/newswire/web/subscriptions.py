@@ -18,9 +18,10 @@ from newswire.errors import BadRequest, NotFound, Refused
 from newswire.web import bodies, times
 from newswire.web.answers import answer
 from newswire.web.gate import patterns_of, serving, unknown_user
+from newswire.web.pace import Pace
 
 
-def routes(engine: Engine, settings: Settings, clock: Callable[[], float]) -> Blueprint:
+def routes(engine: Engine, settings: Settings, clock: Callable[[], float], pace: Pace) -> Blueprint:
     """The routes of subscriptions and cursors."""
     blueprint = Blueprint("subscriptions", __name__)
     blueprint.before_request(serving(engine))
@@ -47,6 +48,7 @@ def routes(engine: Engine, settings: Settings, clock: Callable[[], float]) -> Bl
     @blueprint.get("/subscriptions")
     def subscriptions() -> Response:
         user = check_username(bodies.text(bodies.query(request.environ), "username")["username"])
+        pace.check(user)
         rows = engine.query(lambda state: subscription_rows(state, user))
         return answer([{"topic": r.topic, "since": rfc3339(r.since), "index": r.index, "unread": r.unread} for r in rows])
 

@@ -6,7 +6,7 @@ import ipaddress
 from functools import lru_cache
 from typing import Final
 
-_OF_THIS_MACHINE: Final = frozenset({"127.0.0.1", "::1"})
+_OF_THIS_MACHINE: Final = frozenset({"127.0.0.1", "::1", ""})  # "": unknown
 
 
 @lru_cache(4096)
