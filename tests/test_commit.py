@@ -311,3 +311,19 @@ def test_the_commit_thread_goes_before_the_readers_that_wait() -> None:
     for thread in [holder, *threads]:
         thread.join()
     assert order == ["commit"] + ["reader"] * 5
+
+
+def test_the_garbage_collector_does_not_look_through_what_stays(
+    parts: tuple[Rounds, Disk, Told, Clock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds, _, _, _ = parts
+    frozen: list[int] = []
+    monkeypatch.setattr(limits, "FREEZE_OBJECTS", 10)
+    monkeypatch.setattr("gc.freeze", lambda: frozen.append(len(rounds.broker.state.messages.names)))
+    thread = CommitThread(rounds, lambda: 10**12, lambda error: None)
+    for topic in range(40):
+        thread.put(Submitted(None, (Publish(f"t{topic}", "x"),), 1, 100.0))
+        thread._turn()
+    assert len(frozen) == 4
+    thread._turn()
+    assert len(frozen) == 4, "not while nothing grows"

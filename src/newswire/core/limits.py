@@ -52,6 +52,8 @@ PIECE_OPS: Final = 256  # of a batch that is stored, applied: 3 us each
 PIECE_ROWS: Final = 1_024  # of what a page takes from the log: 0.5 us each
 CHECKPOINT_ROWS: Final = 1_024  # of the log between two kept vectors: a vector anywhere is at most so many steps away
 
+FREEZE_OBJECTS: Final = 5_000  # topics and subscriptions that came since the collector was told of the last: it needs 5 ms
+
 # -- retention --------------------------------------------------------------------------------------------------
 RETENTION_SECONDS: Final = 30 * 86_400  # API.md, Limits
 RETENTION_MESSAGES: Final = 1_000_000  # a topic; API.md, Limits

@@ -35,6 +35,7 @@ class Log:
         self.offsets_of: list[array[int]] = []  # by origin number: the offset of each sequence, from 1
         self._vector: dict[str, int] = {}
         self._checkpoints: list[Vector] = [{}]
+        self._looked_up: tuple[int, Vector] = (0, {})  # the vector that was asked for last: live streams stand at one place
 
     def __len__(self) -> int:
         return len(self.places)
@@ -105,7 +106,12 @@ class Log:
         if offset >= len(self):
             return dict(self._vector)
         mark = offset // _CHECKPOINT
-        return self.advance(dict(self._checkpoints[mark]), mark * _CHECKPOINT, offset)
+        start, vector = self._looked_up
+        if not mark * _CHECKPOINT <= start <= offset:
+            start, vector = mark * _CHECKPOINT, self._checkpoints[mark]
+        found = self.advance(dict(vector), start, offset)
+        self._looked_up = (offset, dict(found))
+        return found
 
     def advance(self, vector: dict[str, int], start: int, stop: int) -> dict[str, int]:
         """The vector at `stop`, given (and perhaps changing) the one at `start`."""

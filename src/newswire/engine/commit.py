@@ -11,6 +11,7 @@ so does an exception of the core, whose state may be half changed. `on_fatal` de
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import queue
 import threading
@@ -282,6 +283,7 @@ class CommitThread:
         self._inbox: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._free_bytes = free_bytes
         self._disk_due = 0.0
+        self._frozen = 0  # topics and subscriptions that the garbage collector does not look at any more
         self._stopping = False
         self._thread = supervise(self._main, "commit", on_fatal, may_end=lambda: self._stopping)
 
@@ -312,7 +314,16 @@ class CommitThread:
         events += self._disk_events()
         self.rounds.run([*events, Tick()])
         self.rounds.rest()
+        self._freeze()
         return go_on
+
+    def _freeze(self) -> None:
+        """Take what has grown out of the garbage collector's sight: it stays, and looking through it stops every thread."""
+        state = self.rounds.broker.state
+        size = len(state.messages.names) + len(state.subscriptions.alive)
+        if size - self._frozen >= limits.FREEZE_OBJECTS:
+            self._frozen = size
+            gc.freeze()
 
     def _gather(self) -> tuple[list[Event], bool]:
         """All that waits, up to the bound of one commit; (events, whether to go on after them)."""
