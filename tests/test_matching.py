@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from itertools import product
 from unittest.mock import patch
 
@@ -80,5 +82,27 @@ def test_members_of_a_pattern_that_is_known_come_and_go_at_no_cost() -> None:
     assert set().union(*match.sources) == set(range(100))
 
 
-def test_equal_sets_in_use_are_one_object() -> None:
-    assert pattern_set(("a.*", "b")) is pattern_set(("a.*", "b"))
+def test_many_names_are_not_listed_anew_for_each_match() -> None:
+    trie: PatternTrie[int] = PatternTrie()
+    for number in range(matching._STATE_ENTRIES + 1):
+        trie.put(f"user.u{number}.>", number)
+    found = Automaton(trie)
+    assert set().union(*found.match("user.u7.inbox").sources) == {7}
+    assert set().union(*found.match("user.nobody.inbox").sources) == set()
+    worked_out = found.steps
+    found.match("user.u7.inbox")
+    found.match("user.anybody.outbox")
+    assert found.steps == worked_out
+
+
+def test_equal_sets_in_use_are_one_object_and_nothing_is_left_of_what_nobody_uses() -> None:
+    gc.disable()
+    try:
+        one = pattern_set(("a.*", "b", ">"))
+        assert one is pattern_set(("a.*", "b", ">"))
+        assert len(one.match("a.b.c.d.e").hits) == 1
+        gone = weakref.ref(one)
+        del one
+        assert gone() is None, "without a circle, so without the garbage collector"
+    finally:
+        gc.enable()

@@ -10,13 +10,15 @@ See docs/rules.md, MATCHING.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from functools import cached_property, lru_cache
-from typing import Final, Generic, TypeVar
+from functools import cached_property
+from typing import Any, Final, Generic, TypeVar
+from weakref import WeakValueDictionary
 
 Member = TypeVar("Member", bound=Hashable)
 
-_STATE_ENTRIES: Final = 50_000  # of one automaton, in nodes and names: beyond it, it is begun anew (4 MB)
-_SETS_KEPT: Final = 1_024  # pattern sets kept beside those in use: users come back, and have several streams
+_STATE_ENTRIES: Final = 20_000  # of one automaton, in nodes and names: beyond it, it is begun anew (2 MB)
+_NAMES_LISTED: Final = 256  # by a match; where patterns go on with more names, each is looked for when it is met
+_NOTHING: Final[dict[Any, Any]] = {}  # shared by all nodes that have none: most have one child or one member
 
 
 class _Node(Generic[Member]):
@@ -25,15 +27,37 @@ class _Node(Generic[Member]):
     __slots__ = ("children", "members", "rest", "star")
 
     def __init__(self) -> None:
-        self.children: dict[str, _Node[Member]] = {}
+        self.children: dict[str, _Node[Member]] = _NOTHING
         self.star: _Node[Member] | None = None
-        self.members: dict[Member, None] = {}
-        self.rest: dict[Member, None] = {}
+        self.members: dict[Member, None] = _NOTHING
+        self.rest: dict[Member, None] = _NOTHING
 
     @property
     def is_empty(self) -> bool:
         """Whether no pattern needs this node."""
         return not (self.children or self.star or self.members or self.rest)
+
+    def below(self, level: str) -> _Node[Member]:
+        """The node that `level` of a pattern leads to, made where there is none."""
+        if level == "*":
+            if self.star is None:
+                self.star = _Node()
+            return self.star
+        if self.children is _NOTHING:
+            self.children = {}
+        return self.children.setdefault(level, _Node())
+
+    def put(self, member: Member, *, rest: bool) -> bool:
+        """Add a member; say whether it is the first."""
+        members = self.rest if rest else self.members
+        if members:
+            members[member] = None
+            return False
+        if rest:
+            self.rest = {member: None}
+        else:
+            self.members = {member: None}
+        return True
 
 
 class PatternTrie(Generic[Member]):
@@ -49,10 +73,8 @@ class PatternTrie(Generic[Member]):
         levels = pattern.split(".")
         rest = levels[-1] == ">"
         for level in levels[:-1] if rest else levels:
-            node = _star(node) if level == "*" else node.children.setdefault(level, _Node())
-        members = node.rest if rest else node.members
-        self.version += not members
-        members[member] = None
+            node = node.below(level)
+        self.version += node.put(member, rest=rest)
 
     def remove(self, pattern: str, member: Member) -> None:
         """Undo `put`; what no pattern needs any more is gone. An automaton may go on to look at it: it is empty."""
@@ -82,8 +104,11 @@ class Match(Generic[Member]):
         self.nodes, self.above = nodes, above
         ends = [node.members for node in nodes if node.members]
         self.sources: list[Mapping[Member, None]] = [*ends, *(node.rest for node in above)]
-        self.next: dict[str, Match[Member] | None] = dict.fromkeys(_names(nodes))  # by the next level, where patterns name it
-        self.other: Match[Member] | None = None  # by any other level
+        self.lists_names = sum(len(node.children) for node in nodes) <= _NAMES_LISTED
+        # by the next level, where patterns name it: where the names are listed, all of them, with None until it is worked out
+        self.next: dict[str, Match[Member] | None] = dict.fromkeys(_names(nodes)) if self.lists_names else {}
+        self.unnamed: Match[Member] | None = None  # by any other level
+        self.other: Match[Member] | None = None  # the same, where `next` says which levels those are
 
     @cached_property
     def hits(self) -> frozenset[Member]:
@@ -123,8 +148,12 @@ class Automaton(Generic[Member]):
         self._start = Match((self._trie.root,), frozenset())
 
     def _step(self, at: Match[Member], level: str) -> Match[Member]:
-        """Where `level` leads from `at`."""
-        named = level in at.next
+        """Where `level` leads from `at`. What no pattern goes on from leads nowhere else: kept, it would be a circle."""
+        if not at.nodes:
+            return at
+        named = level in at.next if at.lists_names else any(level in node.children for node in at.nodes)
+        if not named and at.unnamed is not None:
+            return at.unnamed
         nodes: list[_Node[Member]] = []
         for node in at.nodes:
             if named and level in node.children:
@@ -140,10 +169,12 @@ class Automaton(Generic[Member]):
                 self._begin()
             found = self._kept.setdefault(key, found)
         self.steps += 1
+        self._size += 1
         if named:
             at.next[level] = found
         else:
-            at.other = found
+            at.unnamed = found
+            at.other = found if at.lists_names else None
         return found
 
 
@@ -158,16 +189,15 @@ class PatternSet(Automaton[int]):
         super().__init__(trie)
 
 
-@lru_cache(_SETS_KEPT)
+_in_use: Final[WeakValueDictionary[tuple[str, ...], PatternSet]] = WeakValueDictionary()
+
+
 def pattern_set(patterns: tuple[str, ...]) -> PatternSet:
-    """The set of these patterns, one object for all that ask for them at a time."""
-    return PatternSet(patterns)
-
-
-def _star(node: _Node[Member]) -> _Node[Member]:
-    if node.star is None:
-        node.star = _Node()
-    return node.star
+    """The set of these patterns, one object for all that have it in use: a user's streams, whatever else changes."""
+    found = _in_use.get(patterns)
+    if found is None:
+        found = _in_use[patterns] = PatternSet(patterns)
+    return found
 
 
 def _names(nodes: Iterable[_Node[Member]]) -> Iterator[str]:

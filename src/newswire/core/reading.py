@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
-from typing import Any
+from functools import cached_property
+from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -24,7 +25,7 @@ class Position(msgspec.Struct, frozen=True):
     dropped: tuple[tuple[str, int], ...] = ()
 
 
-class Wanted(msgspec.Struct, frozen=True, dict=True):
+class Wanted(msgspec.Struct, frozen=True, dict=True, weakref=True):
     """What a reader wants: for each subscription its pattern and what is known of it (nothing that this covers is due).
 
     `known` of () means: all before the position is known. Equal ones share what is read and encoded; the hash of one is
@@ -52,10 +53,15 @@ class Wanted(msgspec.Struct, frozen=True, dict=True):
         self.__dict__["kept"] = (version, worked_out)
 
 
-@lru_cache(1_024)
+_in_use: Final[WeakValueDictionary[tuple[str, ...], Wanted]] = WeakValueDictionary()
+
+
 def all_of(patterns: tuple[str, ...]) -> Wanted:
-    """All that these match, one object for all that ask for it at a time."""
-    return Wanted(patterns)
+    """All that these match, one object for all that have it in use."""
+    found = _in_use.get(patterns)
+    if found is None:
+        found = _in_use[patterns] = Wanted(patterns)
+    return found
 
 
 class Entry(msgspec.Struct, frozen=True):
