@@ -570,8 +570,9 @@ def _tell(call: Call, result: Done | Row | NewswireError | None) -> None:
 
 
 def _shown(header: Header) -> str:
-    full = "" if header.full is None else f" full {header.full}"
-    return f"{header.vector}{full}{' refused: ' + header.code if header.code else ''}"
+    said = f" began {header.began}" if header.began else ""
+    said += f" asks {header.ask}" if header.ask else ""
+    return f"{header.vector}{said}{' refused: ' + header.code if header.code else ''}"
 
 
 TICKED = Tick()

@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import msgspec
 
-from newswire.core import follow, intake, messages, opening
+from newswire.core import follow, intake, messages, opening, peering, replication
 from newswire.core.broker import Broker
 from newswire.core.event_id import EventId
 from newswire.core.events import Answer, Now, Received, Stored, Wake
@@ -29,6 +29,7 @@ from newswire.core.selection import Selection
 from newswire.core.state import State
 from newswire.core.subscriptions import Subscription, Subscriptions
 from newswire.core.twins import Twin
+from newswire.core.vector import Lineage
 from tests.simulation.clients import Session
 from tests.simulation.machine import Disk, Machine, Outlet
 from tests.simulation.schedule import CALM
@@ -56,10 +57,8 @@ def answer_before_sync() -> list[Patch]:
         received(peering, event, now)
         held = peering._cluster.intake._held
         for token, header in peering._to_answer:
-            answer = peering._header(header.number, header.address, full=True)
-            assert answer.full is not None
+            answer = peering._header(header.number, header.address, tell=8)
             answer.vector.update(held)  # type: ignore[attr-defined]
-            answer.full.update(held)  # type: ignore[attr-defined]
             peering._cluster.actions.append(Answer(token, answer, []))
         peering._to_answer = []
 
@@ -96,10 +95,9 @@ def merged_vector() -> list[Patch]:
     met = Peer.met
 
     def merge(peer: Peer, header: Any, state: State, clock: float) -> None:
-        before = peer.holds or {}
+        before = peer.holds
         met(peer, header, state, clock)
-        if peer.holds is not None:
-            peer.holds = {o: max(before.get(o, 0), peer.holds.get(o, 0)) for o in {**before, **peer.holds}}
+        peer.holds = peer.holds.join(before)
 
     return [(Peer, "met", merge)]
 
@@ -114,6 +112,16 @@ def target_outlives_run() -> list[Patch]:
         peer.target = target
 
     return [(Peer, "met", remember)]
+
+
+def short_vectors_alone() -> list[Patch]:
+    """Nobody tells what an origin began with that the other has never seen."""
+
+    def untold(lineage: Lineage, header: Any) -> Any:
+        return understand(lineage, msgspec.structs.replace(header, began={}, more=True))
+
+    understand = replication.understand
+    return [(replication, "understand", untold), (peering, "understand", untold)]
 
 
 def began_unchecked() -> list[Patch]:
@@ -175,7 +183,7 @@ def copies_after_timeout() -> list[Patch]:
     def hopeful(peer: Peer, state: str, detail: str, clock: float, heartbeat: float) -> None:
         in_sync = peer.in_sync
         failed(peer, state, detail, clock, heartbeat)
-        peer.in_sync, peer.proved = in_sync, dict(peer.sent)
+        peer.in_sync, peer.proved = in_sync, peer.proved.raise_to(peer.sent)
 
     return [(Peer, "failed", hopeful)]
 
@@ -404,6 +412,7 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
         out_of_order,
         merged_vector,
         target_outlives_run,
+        short_vectors_alone,
         began_unchecked,
         id_speaks_for_all,
         ack_decided_when_folded,
@@ -436,6 +445,7 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
 FOCUS: dict[str, tuple[str, ...]] = {
     "began-unchecked": ("succession",),
     "out-of-order": ("succession", "disk-lost", "disk-back"),
+    "short-vectors-alone": ("crash-loops",),
     "target-outlives-run": ("relapse",),
     "merged-vector": ("disk-lost", "disk-back"),
     "subscribe-again-is-no-op": ("partition", "one-way"),

@@ -72,7 +72,13 @@ class Cluster:
             keeps = rng.randint(3, 9)
             for machine in self.machines:
                 machine.keeps = keeps
-        self.push_ops = rng.randint(2, 8) if rng.random() < 0.25 else limits.PUSH_OPS  # few: catching up takes many pushes
+        self.limits: dict[str, int] = {}  # narrower than those of production, so that their edges are met
+        if rng.random() < 0.25:
+            self.limits["PUSH_OPS"] = rng.randint(2, 8)  # catching up takes many pushes
+        if rng.random() < 0.4:
+            self.limits |= {"ANCESTRY_FIRST": 1, "ANCESTRY_MOST": rng.choice((1, 2, 4, 16, 4_096))}
+        if rng.random() < 0.2:
+            self.limits["PUSH_ORIGINS"] = rng.randint(1, 3)
         self.by_address = {machine.address: machine for machine in self.machines}
         for machine in self.machines:
             machine.by_address = self.by_address
@@ -258,7 +264,7 @@ class Cluster:
             return "not all brokers serve: " + "; ".join(
                 f"{m.id}: {m.broker.view(m.now()).why_not if m.broker else 'down'}" for m in self.machines
             )
-        vectors = [broker.state.log.full_vector() for broker in brokers if broker is not None]
+        vectors = [broker.state.log.full for broker in brokers if broker is not None]
         if any(vector != vectors[0] for vector in vectors):
             return f"vectors differ: {vectors}"
         for machine in self.machines:
@@ -372,6 +378,26 @@ def _succession(cluster: Cluster) -> None:
         _cut(cluster, [(one.id, machine.id) for machine in cluster.machines if machine is not one], "one-way partition")
     cluster.down(other, 1.0)
     world.after(world.between(0.001, 0.2), other.restart)
+
+
+def _crash_loops(cluster: Cluster) -> None:
+    """Brokers that cannot see each other start again and again: each then names origins that the others never saw."""
+    world = cluster.world
+    if cluster.healing:
+        return
+    cluster.count("crash loop")
+    _partition(cluster)
+    for machine in cluster.machines:
+        at = 0.0
+        for _ in range(world.rng.randint(0, 6)):
+            at += world.between(0.1, 0.8)
+            world.after(at, _start_again, machine)
+
+
+def _start_again(machine: Machine) -> None:
+    if machine.up:
+        machine.crash(1.0)
+        machine.start()
 
 
 def _relapse(cluster: Cluster) -> None:
@@ -503,6 +529,7 @@ FAULTS: dict[str, Callable[[Cluster], None]] = {
     "disk-cloned": _disk_cloned,
     "succession": _succession,
     "relapse": _relapse,
+    "crash-loops": _crash_loops,
     "partition": _partition,
     "one-way": _one_way,
     "clients-cut": _clients_cut,
@@ -526,10 +553,7 @@ def run(seed: int, *, tracing: bool = False, focus: Sequence[str] = ()) -> Outco
     world, ledger = cluster.world, cluster.ledger
     violation = ""
     try:
-        with (
-            patch.object(limits, "RETENTION_EVERY_SECONDS", RETENTION_EVERY),
-            patch.object(limits, "PUSH_OPS", cluster.push_ops),
-        ):
+        with patch.multiple(limits, RETENTION_EVERY_SECONDS=RETENTION_EVERY, **cluster.limits):
             cluster.populate()
             cluster.chaos(focus)
             cluster.heal()

@@ -446,7 +446,7 @@ class Ledger:
             if machine.broker is None:
                 continue
             digest = self.digest(machine)
-            vector = tuple(sorted(machine.broker.state.log.full_vector().items()))
+            vector = tuple(sorted(machine.broker.state.log.full.items()))
             other = seen.setdefault(vector, (machine.id, digest))
             if other[1] != digest:
                 raise Violation(f"{other[0]} and {machine.id} hold the same ops and differ: {_difference(other[1], digest)}")

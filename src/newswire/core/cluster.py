@@ -73,7 +73,7 @@ class Cluster:
 
     def connect(self, address: str, now: Now) -> Peer:
         """Open a link; its first push is due at once."""
-        peer = self.peers[address] = Peer(address, now.clock)
+        peer = self.peers[address] = Peer(address, now.clock, self.state.lineage)
         self.actions.append(Connect(address))
         return peer
 

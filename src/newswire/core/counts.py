@@ -76,7 +76,7 @@ class _Counting:
 
     def __init__(self, state: State, subs: Sequence[Subscription]) -> None:
         self.state, self.subs = state, subs
-        self.heads = state.log.full_vector()
+        self.heads = state.log.full
         self.ends = [(state.subscriptions.cursor(sub), sub.since) for sub in subs]
         self.reach = Reach(state.lineage)
         self.names, self.numbers = state.messages.names, state.messages.numbers  # these only grow

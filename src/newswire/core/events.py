@@ -13,6 +13,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from newswire.core import limits
 from newswire.core.members import Row
 from newswire.core.ops import Address, BrokerId, Op, Origin, VectorField
 from newswire.core.requests import Request
@@ -33,10 +34,10 @@ class Now(msgspec.Struct, frozen=True):
 
 
 class Header(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a push and its answer say beside the ops. `vector`: synced by the sender, short; `full`: the same in full.
+    """What a push and its answer say beside the ops. `vector`: synced by the sender, short.
 
-    `full` comes with the first push of a link and whenever the other side did not know an origin of `vector`
-    (`ask_full`): what follows from an origin is only known to who holds its `began`.
+    What follows from an origin is only known to who holds its `began`. So `began` tells what some of the sender's origins
+    began with: the youngest, and a few older ones. Who meets an origin that it does not know asks for more (`ask`).
     """
 
     broker: BrokerId
@@ -48,8 +49,9 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     serves: bool  # the sender serves clients; False while it catches up, leaves, or is no member
     number: _Count  # of the push; an answer repeats it
     vector: VectorField
-    full: Mapping[Origin, int] | None = None
-    ask_full: bool = False
+    began: Annotated[Mapping[Origin, VectorField], Meta(max_length=2 * limits.ANCESTRY_MOST)] = {}
+    more: bool = False  # the sender could tell what more origins began with
+    ask: _Count = 0  # origins whose `began` the sender would have with the next answer or push
     writable: bool = True  # the sender's disk has room: it takes ops
     counts: bool = False  # the sender is in sync with the receiver, and counts its copies
     want: _Count = 0  # ops the sender would take with the answer

@@ -15,7 +15,7 @@ import msgspec
 from newswire.core import limits, ops
 from newswire.core.keys import content, fingerprint
 from newswire.core.opening import to_acknowledge
-from newswire.core.ops import Acknowledged, Message, Op, OpId, Subscribed, Unsubscribed
+from newswire.core.ops import Acknowledged, Began, Message, Op, OpId, Subscribed, Unsubscribed
 from newswire.core.requests import Acknowledge, Publish, Request, Subscribe, Unsubscribe
 from newswire.core.state import State
 from newswire.errors import BadRequest, KeyReused, NotFound, Refused
@@ -46,11 +46,12 @@ class Intake:
         self._keys: dict[int, tuple[int, OpId]] = {}  # of what is staged: the content that a key names, and its id
         self._touched: set[str] = set()
         self.recent = 0  # what stands in the log from this offset on came within `limits.KEY_SECONDS`
+        self._begun = 0  # origins that begin in this batch
 
     def clear(self) -> list[Op]:
         """Begin the next batch; return the ops of the one that ends."""
         staged, self.staged, self.raws = self.staged, [], []
-        self._held, self._keys, self._touched = {}, {}, set()
+        self._held, self._keys, self._touched, self._begun = {}, {}, set(), 0
         return staged
 
     def take_stored(self, count: int) -> list[Op]:
@@ -63,7 +64,21 @@ class Intake:
         op = ops.decode(raw)
         if op.origin == self.origin or not self.state.takes(op, self._held):
             return False
+        if isinstance(op, Began) and not self._has_room(op):
+            return False
         self._stage(op, raw)
+        return True
+
+    def _has_room(self, op: Began) -> bool:
+        """Say whether one more origin may begin: so many in one batch, and so many that no other origin implies.
+
+        The vector never outgrows what a `began` can carry. One that names an entry of it makes it no longer.
+        """
+        vector = self.state.vector
+        shortens = any(vector.get(origin, sequence + 1) <= sequence for origin, sequence in op.vector.items())
+        if self._begun >= limits.PUSH_ORIGINS or not (shortens or len(vector) + self._begun < limits.VECTOR_ENTRIES):
+            return False
+        self._begun += 1
         return True
 
     def stamp(self, draft: Op, wall: int) -> Op:

@@ -10,11 +10,10 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import Final
 
 from newswire.core import limits
-from newswire.core.vector import Lineage, Vector
+from newswire.core.vector import FullVector, Lineage, Vector
 
 _CHECKPOINT: Final = limits.CHECKPOINT_ROWS
 
@@ -30,10 +29,11 @@ class Log:
         self.sequences = array("I")
         self.topics = array("I")  # a visible message's topic index (messages.py), 0 for everything else
         self.times = array("Q")  # milliseconds
-        self.names: list[str] = []
-        self.numbers: dict[str, int] = {}
+        self.names, self.numbers = lineage.names, lineage.numbers
         self.offsets_of: list[array[int]] = []  # by origin number: the offset of each sequence, from 1
         self._vector: dict[str, int] = {}
+        self._full = FullVector(lineage)  # what `_vector` covers, but for what grew since:
+        self._grown: dict[str, int] | None = {}  # by origin; None: an origin began, work it out anew
         self._checkpoints: list[Vector] = [{}]
         self._looked_up: tuple[int, Vector] = (0, {})  # the vector that was asked for last: live streams stand at one place
 
@@ -50,9 +50,15 @@ class Log:
         number = self.numbers.get(origin)
         return 0 if number is None else len(self.offsets_of[number])
 
-    def full_vector(self) -> dict[str, int]:
+    @property
+    def full(self) -> FullVector:
         """Every origin with its highest sequence."""
-        return {name: len(offsets) for name, offsets in zip(self.names, self.offsets_of, strict=True)}
+        if self._grown is None:
+            self._full = self.lineage.expand(self._vector)
+        elif self._grown:
+            self._full = self._full.raise_to(self._grown)
+        self._grown = {}
+        return self._full
 
     def add(self, origin: str, sequence: int, time: int, topic: int, place: int, length: int) -> int:
         """Append one record, whose `began` (if it is one) the lineage knows already; return its offset."""
@@ -66,9 +72,12 @@ class Log:
         self.times.append(time)
         self.offsets_of[number].append(offset)
         if sequence == 1:
-            self._vector = self.lineage.shorten({**self._vector, origin: 1})
+            self.lineage.renew(self._vector, origin)
+            self._grown = None
         else:
             self._vector[origin] = sequence
+            if self._grown is not None:
+                self._grown[origin] = sequence
         if (offset + 1) % _CHECKPOINT == 0:
             self._checkpoints.append(dict(self._vector))
         return offset
@@ -91,13 +100,13 @@ class Log:
         for mark in range((start // _CHECKPOINT + 1) * _CHECKPOINT, start + count + 1, _CHECKPOINT):
             self._checkpoints.append({**self._vector, origin: first + mark - start - 1})
         self._vector[origin] = first + count - 1
+        if self._grown is not None:
+            self._grown[origin] = first + count - 1
 
     def number(self, origin: str) -> int:
         """The number of `origin`, given at its first record."""
-        number = self.numbers.get(origin)
-        if number is None:
-            number = self.numbers[origin] = len(self.names)
-            self.names.append(origin)
+        number = self.lineage.number(origin)
+        if number == len(self.offsets_of):
             self.offsets_of.append(array("I"))
         return number
 
@@ -117,18 +126,20 @@ class Log:
         """The vector at `stop`, given (and perhaps changing) the one at `start`."""
         names = self.names
         for number, sequence in zip(self.origins[start:stop], self.sequences[start:stop], strict=True):
-            vector[names[number]] = sequence
             if sequence == 1:
-                vector = self.lineage.shorten(vector)
+                self.lineage.renew(vector, names[number])
+            else:
+                vector[names[number]] = sequence
         return vector
 
-    def first_not_covered(self, full: Vector) -> int:
-        """The offset of the first record that a full vector does not cover; the end for none."""
+    def first_not_covered(self, full: FullVector) -> int:
+        """The offset of the first record that this does not cover; the end for none."""
         first = len(self)
-        for name, offsets in self.each_origin():
-            has = full.get(name, 0)
-            if has < len(offsets):
-                first = min(first, offsets[has])
+        for number, has in self.full.beyond(full):
+            offsets = self.offsets_of[number]
+            if offsets[0] >= first:
+                break  # origins stand in the order of their first records
+            first = min(first, offsets[has])
         return first
 
     def end_of(self, vector: Vector) -> int:
@@ -136,27 +147,38 @@ class Log:
         offsets = (self.offsets_of[self.numbers[name]][sequence - 1] for name, sequence in vector.items())
         return max(offsets, default=-1) + 1
 
-    def lacking(self, full: Vector, most_ops: int, most_bytes: int) -> list[int]:
-        """Offsets, in log order, of the first ops that a broker with this full vector lacks: it can take them as they come."""
-        rows: list[int] = []
-        for name, offsets in zip(self.names, self.offsets_of, strict=True):
-            has = full.get(name, 0)
-            if has < len(offsets):
-                rows.extend(offsets[has : has + most_ops])
-        rows.sort()
-        size = 0
-        for count, row in enumerate(islice(rows, most_ops)):
-            size += self.lengths[row]
-            if size > most_bytes and count:
-                return rows[:count]
-        return rows[:most_ops]
+    def lacking(self, holds: FullVector, most_ops: int, most_bytes: int) -> list[int]:
+        """Offsets, in log order, of the first ops that a broker that holds so much lacks: it can take them as they come.
 
-    def count_lacking(self, full: Vector) -> int:
-        """How many ops a broker with this full vector lacks."""
-        return sum(
-            len(offsets) - min(len(offsets), full.get(name, 0))
-            for name, offsets in zip(self.names, self.offsets_of, strict=True)
-        )
+        Looks at no more origins than it takes ops from and a few: an origin stands in no record before its first.
+        """
+        rows: list[int] = []
+        last = len(self)
+        for number, has in self.full.beyond(holds):
+            offsets = self.offsets_of[number]
+            if offsets[0] > last:
+                break
+            rows.extend(offsets[has : has + most_ops])
+            if len(rows) > 2 * most_ops:
+                rows = sorted(rows)[:most_ops]
+                last = rows[-1]
+        return self._cut(sorted(rows)[:most_ops], most_bytes)
+
+    def _cut(self, rows: list[int], most_bytes: int) -> list[int]:
+        """As many of these as one push carries: the first always, then by bytes, and by origins that begin."""
+        size = begin = 0
+        for count, row in enumerate(rows):
+            size += self.lengths[row]
+            begin += self.sequences[row] == 1
+            if count and (size > most_bytes or begin > limits.PUSH_ORIGINS):
+                return rows[:count]
+        return rows
+
+    def count_lacking(self, holds: FullVector) -> int:
+        """How many ops a broker that holds so much lacks."""
+        if not holds:
+            return len(self)
+        return sum(len(self.offsets_of[number]) - has for number, has in self.full.beyond(holds))
 
     def before(self, time: int) -> dict[str, int]:
         """The vector of what was stamped before `time` (ms): per origin, since each stamps in order."""

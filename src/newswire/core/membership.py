@@ -10,7 +10,7 @@ from newswire.core.events import Join, Leave, Now
 from newswire.core.intake import Decided
 from newswire.core.ops import Joined, Left, Op
 from newswire.core.receipts import Receipts, Waiting
-from newswire.core.replication import Peer, holds_all_of
+from newswire.core.replication import Peer, knows_all_of
 from newswire.errors import BadRequest, NewswireError, NotFound, Refused
 
 
@@ -75,7 +75,7 @@ class Membership:
         if cluster.leaving or not cluster.began or not cluster.writable or cluster.catching_up or cluster.intake.staged:
             return
         moved = me.id in members and members.addresses[me.id] != me.address
-        met = any(peer.in_sync and holds_all_of(cluster.state, peer.holds or {}) for peer in cluster.peers.values())
+        met = any(peer.in_sync and knows_all_of(cluster.state, peer) for peer in cluster.peers.values())
         if moved or (met and not members.ever(me.id)):
             self._stamp(me.id, me.address, now)
 

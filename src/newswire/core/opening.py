@@ -138,9 +138,7 @@ def _open(state: State, known: Sequence[tuple[str, Vector]], opened: Vector) -> 
     ordered: list[tuple[str, tuple[tuple[str, int], ...]]] = yield partial(sorted, items)
     offset = len(state.log)
     for vector in least.values():
-        implied = reach.implied(vector)
-        full = {origin: max(sequence, vector.get(origin, 0)) for origin, sequence in implied.items()}
-        offset = min(offset, state.log.first_not_covered(full))
+        offset = min(offset, state.log.first_not_covered(reach.implied(vector).raise_to(vector)))
         yield None
     wanted = Wanted(tuple(pattern for pattern, _ in ordered), tuple(vector for _, vector in ordered))
     return Opening(Position(offset, as_items(opened)), wanted)

@@ -12,7 +12,8 @@ from newswire.core.cluster import Cluster
 from newswire.core.events import Answer, Answered, Failed, Header, HungUp, Now, Received, Send
 from newswire.core.membership import Membership
 from newswire.core.ops import NotAnOp
-from newswire.core.replication import Peer, expand, holds_all_of
+from newswire.core.replication import Peer, holds_all_of, knows_all_of, understand
+from newswire.core.vector import FullVector
 from newswire.errors import BadRequest, NewswireError, Refused
 
 _STATE_OF: Final[Mapping[str, str]] = {
@@ -51,11 +52,9 @@ class Peering:
     def answer(self) -> None:
         """After the sync: the vector, and ops that the pusher lacks and our own link to it cannot bring."""
         for token, header in self._to_answer:
-            full = header.full if header.full is not None else expand(self._cluster.state, header.vector)
-            answer = self._header(
-                header.number, header.address, full=header.full is not None or header.ask_full, ask_full=full is None
-            )
-            self._cluster.actions.append(Answer(token, answer, self._rows_for(header, full)))
+            holds, ask = understand(self._cluster.state.lineage, header)
+            answer = self._header(header.number, header.address, tell=header.ask, ask=ask)
+            self._cluster.actions.append(Answer(token, answer, () if ask else self._rows_for(header, holds)))
         self._to_answer = []
 
     def unstored(self, error: NewswireError) -> None:
@@ -73,11 +72,11 @@ class Peering:
         if restarted or peer.state not in ("up", "catching-up"):
             peer.next_at = now.clock  # it lives: say hello now, not at the next heartbeat
 
-    def _rows_for(self, header: Header, full: Mapping[str, int] | None) -> Sequence[int]:
+    def _rows_for(self, header: Header, holds: FullVector) -> Sequence[int]:
         peer = self._cluster.peers.get(header.address)
-        if full is None or not header.want or (peer is not None and peer.in_sync):
+        if not header.want or (peer is not None and peer.in_sync):
             return ()
-        return self._cluster.state.log.lacking(full, min(header.want, limits.PUSH_OPS), limits.PUSH_BYTES)
+        return self._cluster.state.log.lacking(holds, min(header.want, limits.PUSH_OPS), limits.PUSH_BYTES)
 
     def _refuse(self, token: object, header: Header, code: str, detail: str) -> None:
         answer = msgspec.structs.replace(self._header(header.number, header.address), code=code, detail=detail)
@@ -93,7 +92,7 @@ class Peering:
                 rows = peer.rows(cluster.state)
                 number = peer.sending(cluster.state, rows, now.clock, cluster.identity.heartbeat)
                 want = limits.PUSH_OPS if cluster.writable else 0
-                header = self._header(number, peer.address, full=peer.tell_full, ask_full=peer.ask_full, want=want)
+                header = self._header(number, peer.address, tell=peer.tell, ask=peer.ask, want=want)
                 cluster.actions.append(Send(peer.address, header, rows))
 
     def answered(self, event: Answered, now: Now) -> None:
@@ -112,8 +111,7 @@ class Peering:
             self._link_failed(peer, _STATE_OF.get(code, "down"), detail, now, code)
             return
         peer.answered(header, cluster.state, now.clock)
-        if peer.holds is not None:
-            self._go_on(peer, progress=bool(event.raws), now=now)
+        self._go_on(peer, progress=bool(event.raws), now=now)
 
     def hung_up(self, event: HungUp, now: Now) -> None:
         """The peer closed its connection: say hello now, to find out at once whether it is dead."""
@@ -144,8 +142,8 @@ class Peering:
     def _go_on(self, peer: Peer, *, progress: bool, now: Now) -> None:
         """After a good answer: what it means for catching up, and for operators who wait for this broker."""
         if not peer.caught_up and peer.target is None:
-            peer.target = peer.holds
-        behind = not holds_all_of(self._cluster.state, peer.holds or {})
+            peer.target = peer.vector
+        behind = not knows_all_of(self._cluster.state, peer)
         if progress and behind:
             peer.next_at = now.clock  # fetch the rest with the next answers
         elif peer.address in self._cluster.catching_up and behind:
@@ -210,7 +208,9 @@ class Peering:
             return False
         return True
 
-    def _header(self, number: int, address: str, *, full: bool = False, ask_full: bool = False, want: int = 0) -> Header:
+    def _header(self, number: int, address: str, *, tell: int = 0, ask: int = 0, want: int = 0) -> Header:
+        tell = min(tell, limits.ANCESTRY_MOST)
+        began = self._cluster.state.lineage.tell(tell, limits.VECTOR_ENTRIES) if tell else {}
         cluster, identity = self._cluster, self._cluster.identity
         peer = cluster.peers.get(address)
         return Header(
@@ -223,8 +223,9 @@ class Peering:
             serves=not roster.why_not(cluster),
             number=number,
             vector=dict(cluster.state.vector),
-            full=cluster.state.log.full_vector() if full else None,
-            ask_full=ask_full,
+            began=began,
+            more=tell <= len(began) < min(len(cluster.state.lineage), limits.ANCESTRY_MOST),
+            ask=ask,
             writable=cluster.writable,
             counts=peer is not None and peer.in_sync,
             want=want,

@@ -1,26 +1,27 @@
-"""What each peer has, what to push to it, and whether it is in sync (DESIGN 4, PUSH; DESIGN 5).
+"""What each peer has, what to push to it, and whether it is in sync (docs/rules.md, PUSH and HAVE).
 
-One push is in flight a link, the first one empty. A peer's vector is *replaced* by each answer, never merged: a disk
-that went back must show (RELIABILITY H26). In sync is a peer whose last answer covered what was synced here when the
-push was sent, and it stays so while each answer covers what its push brought, when there is more than one push can
-carry: receipts wait for it then. A push that is late, failed or refused ends that at once. What a peer says in its own
-pushes tells what to send to it, and is no proof of a copy (H19).
+One push is in flight a link, the first one empty. What a peer holds is what this run of it has said, in short vectors; of
+another run nothing is kept: a disk that went back must show (RELIABILITY H26). Where a vector names origins that are not
+known here, it is a lower bound until the peer has told what those began with. In sync is a peer whose last answer covered
+what was synced here when the push was sent, and it stays so while each answer covers what its push brought, when there is
+more than one push can carry: receipts wait for it then. A push that is late, failed or refused ends that at once. What a
+peer says in its own pushes tells what to send to it, and is no proof of a copy (H19).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from newswire.core import limits
 from newswire.core.events import Header
 from newswire.core.state import State
-from newswire.core.vector import Vector
+from newswire.core.vector import FullVector, Lineage, Vector
 
 
 class Peer:
     """One link's side of the story. Owned by the broker core."""
 
-    def __init__(self, address: str, clock: float) -> None:
+    def __init__(self, address: str, clock: float, lineage: Lineage) -> None:
         self.address = address
         self.id = ""  # "" until it answered or pushed
         self.origin = ""
@@ -32,8 +33,11 @@ class Peer:
         self.writable = True  # as it last said; else it takes no ops
         self.counts_us = False  # as it last said: its receipts wait for our copy
         self.push_bytes = limits.PUSH_BYTES  # of one push: fewer over a line that does not carry so much in time
-        self.holds: Vector | None = None  # in full, as it last said; None: not known, ask
-        self.proved: Vector = {}  # in full, from its last answer: synced there
+        self.vector: Vector | None = None  # as it last said: who holds what this lists holds all that the peer holds
+        self.holds = self._nothing = FullVector(lineage)  # surely, of what is known here, by what this run of it said
+        self.assumed = self._nothing  # that, and what was pushed and answered: not pushed again at once
+        self.understood = False  # it is known what it lacks: all of it, or as well as it can say
+        self.proved = self._nothing  # `holds` at its last answer: synced there
         self.heard: float | None = None
         self.number = 0
         self.in_flight = False
@@ -41,9 +45,9 @@ class Peer:
         self.next_at = clock  # when to push next, even if there is nothing to push
         self.sent: Vector = {}  # what was synced here when the push in flight was sent
         self.brought: Vector = {}  # the ops that it carries: origin -> highest sequence
-        self.tell_full = True
-        self.ask_full = True
-        self.target: Vector | None = None  # what the peer held when first met after the start
+        self.tell = self.ask = limits.ANCESTRY_FIRST  # origins: how many to tell in the next push, to ask for with it
+        self.asked = 0  # with the push in flight
+        self.target: Vector | None = None  # `vector` when the peer was first met after the start
         self.caught_up = False  # all of `target` is held here
         self.joins: list[tuple[object, float]] = []  # operators' `Join`s that wait for the first answer
 
@@ -58,18 +62,22 @@ class Peer:
     @property
     def takes_ops(self) -> bool:
         """Whether a push may carry ops: it is known what the peer holds, and it has room."""
-        return self.state in ("up", "catching-up") and self.holds is not None and self.writable
+        return self.state in ("up", "catching-up") and self.understood and self.writable
 
     def lacks_any(self, state: State) -> bool:
-        """Say whether the peer lacks an op held here, by what it last said."""
-        holds = self.holds or {}
-        return any(holds.get(name, 0) < len(offsets) for name, offsets in state.log.each_origin())
+        """Say whether there is an op here that the peer neither holds nor has answered for."""
+        return not holds_all(self.assumed, state.vector)
 
     def rows(self, state: State) -> list[int]:
-        """Offsets of the ops to push. None before its vector is known: the first push is empty."""
-        if self.holds is None or not self.takes_ops:
+        """Offsets of the ops to push. None before it is known what the peer holds: the first push is empty.
+
+        All again, at the pace of heartbeats, where the peer answered for everything and yet does not say that it holds it.
+        """
+        if not self.takes_ops:
             return []
-        return state.log.lacking(self.holds, limits.PUSH_OPS, self.push_bytes)
+        if not self.lacks_any(state):
+            self.assumed = self.holds
+        return state.log.lacking(self.assumed, limits.PUSH_OPS, self.push_bytes)
 
     def sending(self, state: State, rows: Sequence[int], clock: float, heartbeat: float) -> int:
         """Note that a push with the ops at `rows` goes out; return its number."""
@@ -77,6 +85,7 @@ class Peer:
         self.in_flight, self.sent_at, self.sent = True, clock, dict(state.vector)
         log = state.log
         self.brought = {log.names[log.origins[row]]: log.sequences[row] for row in rows}
+        self.asked = self.ask
         self.next_at = clock + heartbeat
         return self.number
 
@@ -87,32 +96,37 @@ class Peer:
     def met(self, header: Header, state: State, clock: float) -> None:
         """Take what the peer says of itself, in a push or an answer."""
         if self.origin and self.origin != header.origin:
-            self.in_sync = False  # another run, perhaps on another disk
-            self.target = None  # what the former run held may be nowhere any more
-            self.tell_full = self.ask_full = True
+            self._forget()
         self.id, self.origin = header.broker, header.origin
         self.primary, self.serves = header.primary, header.serves
         self.writable, self.counts_us = header.writable, header.counts
         self.heard = clock
-        self.holds = header.full if header.full is not None else expand(state, header.vector)
-        if self.holds is None:
-            self.ask_full = True
-        if header.ask_full:
-            self.tell_full = True
+        holds, self.ask = understand(state.lineage, header)
+        self.vector, self.holds = header.vector, holds.join(self.holds)  # a run never holds less than before
+        self.assumed = self.holds.join(self.assumed)
+        self.understood = self.understood or not self.ask
+        self.tell = max(self.tell, header.ask)
+
+    def _forget(self) -> None:
+        """It is another run, perhaps on another disk: what the former one held may be nowhere any more."""
+        self.in_sync = self.understood = False
+        self.holds = self.assumed = self.proved = self._nothing
+        self.target = None
+        self.tell = limits.ANCESTRY_FIRST
 
     def answered(self, header: Header, state: State, clock: float) -> None:
         """Take the answer to the push in flight."""
-        self.in_flight = False
-        self.tell_full = self.ask_full = False
-        self.met(header, state, clock)
         counted = self.in_sync
-        self.proved = self.holds or {}
+        self.in_flight, self.tell = False, 0
+        self.met(header, state, clock)
+        self.proved = self.holds
         partly = self.in_sync and self.writable  # what it lacks yet is on its way; a full disk takes nothing
         self.in_sync = holds_all(self.proved, self.brought if partly else self.sent)
+        self.assumed = self.assumed.raise_to(self.brought)
         self.state = "up" if self.in_sync and self.serves else "catching-up"
         self.detail = "" if self.writable else "its disk is full"
         self.push_bytes = min(limits.PUSH_BYTES, self.push_bytes * 2)
-        if self.ask_full or self.tell_full or self.in_sync > counted:
+        if self.ask > self.asked or self.tell or self.in_sync > counted:
             self.next_at = clock  # ask, tell, or say that its copies count from now on
 
     def failed(self, state: str, detail: str, clock: float, heartbeat: float) -> None:
@@ -121,13 +135,38 @@ class Peer:
         if self.brought and clock - self.sent_at > limits.PUSH_TIMEOUT_SECONDS:
             self.push_bytes = max(limits.PUSH_LEAST_BYTES, self.push_bytes // 2)
         self.state, self.detail = state, detail
-        self.tell_full = self.ask_full = True
+        self.assumed = self.holds
+        self.tell, self.ask = limits.ANCESTRY_FIRST, max(self.ask, limits.ANCESTRY_FIRST)
         self.next_at = clock + min(heartbeat, limits.PUSH_AGAIN_SECONDS)
 
 
-def expand(state: State, vector: Vector) -> Vector | None:
-    """A short vector in full; None if an origin that it lists is not known here, so that what follows from it is not."""
-    return state.lineage.expand(vector) if state.lineage.knows(vector) else None
+def understand(lineage: Lineage, header: Header) -> tuple[FullVector, int]:
+    """What the sender surely holds of what is known here, and of how many origins to ask what they began with.
+
+    0: what is known is all that it holds, or all that it can say.
+    """
+    known: dict[str, int] = {}
+    for vector in (header.vector, dict.fromkeys(header.began, 1), *header.began.values()):
+        for origin, sequence in vector.items():
+            if origin in lineage and known.get(origin, 0) < sequence:
+                known[origin] = sequence
+    if not header.more or _is_told(lineage, header):
+        return lineage.expand(known), 0
+    return lineage.expand(known), min(limits.ANCESTRY_MOST, 4 * max(len(header.began), limits.ANCESTRY_FIRST))
+
+
+def _is_told(lineage: Lineage, header: Header) -> bool:
+    """Say whether what follows from each listed origin is known here, or was told."""
+    seen: set[str] = set()
+    todo: list[Mapping[str, int]] = [header.vector]
+    while todo:
+        for origin in todo.pop():
+            if origin not in lineage and origin not in seen:
+                if origin not in header.began:
+                    return False
+                seen.add(origin)
+                todo.append(header.began[origin])
+    return True
 
 
 def holds_all(full: Vector, vector: Vector) -> bool:
@@ -135,6 +174,11 @@ def holds_all(full: Vector, vector: Vector) -> bool:
     return all(full.get(origin, 0) >= sequence for origin, sequence in vector.items())
 
 
-def holds_all_of(state: State, full: Vector) -> bool:
-    """Say whether all that a full vector names is held here."""
-    return all(state.log.held(origin) >= sequence for origin, sequence in full.items())
+def holds_all_of(state: State, vector: Vector) -> bool:
+    """Say whether all that a vector lists is held here, and so all that it implies."""
+    return all(state.log.held(origin) >= sequence for origin, sequence in vector.items())
+
+
+def knows_all_of(state: State, peer: Peer) -> bool:
+    """Say whether this broker holds all that the peer holds, by what it last said."""
+    return peer.vector is not None and holds_all_of(state, peer.vector)

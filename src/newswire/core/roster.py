@@ -8,7 +8,7 @@ from newswire.core import limits
 from newswire.core.cluster import Cluster
 from newswire.core.events import Now
 from newswire.core.members import Row, View
-from newswire.core.replication import Peer, holds_all_of
+from newswire.core.replication import Peer, knows_all_of
 
 _REACHED = ("up", "catching-up")
 
@@ -48,7 +48,7 @@ def view(cluster: Cluster, now: Now) -> View:
 def _knows_no_more(cluster: Cluster, peer: Peer, now: Now) -> bool:
     """Say whether this broker holds all that `peer` may have told others it holds."""
     in_time = peer.in_sync and not peer.is_late(now.clock)
-    return in_time and peer.holds is not None and holds_all_of(cluster.state, peer.holds)
+    return in_time and knows_all_of(cluster.state, peer)
 
 
 def is_primary(cluster: Cluster, now: Now) -> bool:
@@ -109,7 +109,7 @@ def _row(cluster: Cluster, peer: Peer, now: Now) -> Row:
     state = peer.state
     if state in _REACHED:
         state = "up" if peer.in_sync and peer.serves else "catching-up"
-    lag = cluster.state.log.count_lacking(peer.holds or {})
+    lag = cluster.state.log.count_lacking(peer.holds)
     heard = None if peer.heard is None else round(now.clock - peer.heard, 1)
     return Row(peer.id or _id_of(cluster, peer.address), peer.address, False, state, lag, detail=peer.detail, seconds=heard)
 
@@ -133,5 +133,8 @@ def _degraded(cluster: Cluster) -> tuple[str, ...]:
     elif cluster.damage and not all(peer.caught_up for peer in others):
         reasons.append(f"the ops file is damaged in {cluster.damage} places: what is missing has to come from a peer")
     if len(cluster.state.vector) > limits.VECTOR_ALARM_ENTRIES:
-        reasons.append(f"the vector has {len(cluster.state.vector)} entries, more than {limits.VECTOR_ALARM_ENTRIES}")
+        reasons.append(
+            f"the vector has {len(cluster.state.vector)} entries, more than {limits.VECTOR_ALARM_ENTRIES}:"
+            " disks were lost that often since this broker started; restart it to shorten the vector"
+        )
     return tuple(reasons)

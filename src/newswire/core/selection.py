@@ -18,7 +18,7 @@ from newswire.core.reading import Wanted
 from newswire.core.state import State
 from newswire.core.topics import is_pattern
 from newswire.core.twins import Twin
-from newswire.core.vector import Lineage, Vector
+from newswire.core.vector import FullVector, Lineage, Vector
 
 _LEASTS_KEPT = 10_000  # (match, origin) pairs whose least sequence is kept; more are worked out again
 
@@ -28,9 +28,9 @@ class Reach:
 
     def __init__(self, lineage: Lineage) -> None:
         self._lineage = lineage
-        self._implied: dict[frozenset[str], Vector] = {}
+        self._implied: dict[frozenset[str], FullVector] = {}
 
-    def implied(self, vector: Vector) -> Vector:
+    def implied(self, vector: Vector) -> FullVector:
         """What follows from the origins that `vector` lists."""
         listed = frozenset(vector)
         found = self._implied.get(listed)
