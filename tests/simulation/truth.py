@@ -180,8 +180,9 @@ class Ledger:
         What follows from an origin of which nothing is held there cannot be known there.
         """
         twins = [split(twin) for twin in self.twins(machine, name)]
-        heads = machine.disk.heads
-        fulls = [self.expand({origin: sequence for origin, sequence in vector.items() if origin in heads}) for vector in known]
+        assert machine.broker is not None
+        begun = machine.broker.state.lineage
+        fulls = [self.expand({origin: sequence for origin, sequence in vector.items() if origin in begun}) for vector in known]
         if all(any(full.get(origin, 0) >= sequence for origin, sequence in twins) for full in fulls):
             raise Violation(f"{machine.id} streams {name} to who had it, or a twin of it: {known}")
 
