@@ -64,7 +64,7 @@ def test_what_an_automaton_holds_is_bounded() -> None:
     found = PatternSet(WIDE)
     for levels in product("abc", repeat=9):
         found.match(".".join(levels))
-        assert found._size <= matching._STATE_ENTRIES
+        assert found._automaton._size <= matching._STATE_ENTRIES
     assert not found.match("a.a.a.a.a.a.a.a.a.a").hits
 
 

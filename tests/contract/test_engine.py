@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from newswire.core import limits
-from newswire.core.counts import subscriptions_of, topics
+from newswire.core.counts import subscription_rows, subscriptions_of, topic_rows, topics
 from newswire.core.event_id import EventId, parse
 from newswire.core.opening import open_page, open_stream
+from newswire.core.pieces import Pieces
 from newswire.core.reading import Entry, Gap
 from newswire.core.requests import Acknowledge, Publish, Request, Subscribe, Unsubscribe
+from newswire.core.state import State
 from newswire.engine.seam import Engine, Woken
 from newswire.errors import FewerCopies, KeyReused, NotEnoughCopies, NotFound, TooLarge
 from tests.contract.conftest import Pair, wait_until
@@ -216,3 +218,33 @@ def test_a_posted_acknowledgement_arrives(pair: Pair) -> None:
     pair.one.submit([Publish("news", "one")])
     assert pair.one.post([Acknowledge("Alice", read(pair.one, "Alice")[0].event_id)])
     wait_until(lambda: unread(pair.other, "Alice") == [0])
+
+
+def test_between_two_pieces_of_a_query_others_may_write_and_it_sees_what_they_wrote(pair: Pair) -> None:
+    def pieces(state: State) -> Pieces[tuple[int, str, int]]:
+        before = len(state.log)
+        told = yield lambda: pair.one.submit([Publish("news", "meanwhile")]).first
+        yield None
+        return before, told, len(state.log)
+
+    before, told, after = pair.one.query(pieces)
+    assert (told != "", after > before) == (True, True)
+    assert [row.topic for row in pair.one.query(topic_rows)] == ["news"]
+
+
+def test_a_query_that_fails_lets_go_of_the_state(pair: Pair) -> None:
+    def pieces(state: State) -> Pieces[None]:
+        yield None
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        pair.one.query(pieces)
+    assert pair.one.submit([Publish("news", "x")]).count == 1
+
+
+def test_what_people_see_of_subscriptions_is_counted_alike(pair: Pair) -> None:
+    pair.one.submit([Subscribe("Alice", ">"), Subscribe("Alice", "news.*"), Subscribe("Alice", "news.a")])
+    pair.other.submit([Publish("news.a", "one"), Publish("news.b", "two"), Publish("tech", "three")])
+    for engine in (pair.one, pair.other):
+        rows = engine.query(lambda state: subscription_rows(state, "Alice"))
+        assert [(row.topic, row.index, row.unread) for row in rows] == [(">", 0, 3), ("news.*", 0, 2), ("news.a", 0, 1)]

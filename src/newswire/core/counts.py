@@ -20,7 +20,6 @@ from newswire.core.pieces import Pieces, finish
 from newswire.core.selection import Reach
 from newswire.core.state import State, SubscriptionRow, TopicRow
 from newswire.core.subscriptions import Subscription
-from newswire.core.topics import is_pattern
 from newswire.core.twins import Twin
 from newswire.core.vector import Vector
 
@@ -108,8 +107,9 @@ class _Counting:
         found: dict[Match[int], list[int]] = {}
         patterns = tuple(sorted(self.of_pattern))
         self.patterns = pattern_set(patterns)
-        wild = any(map(is_pattern, patterns))
-        for number in range(1, self.topics) if wild else [self.numbers[p] for p in patterns if p in self.numbers]:
+        for number in (
+            range(1, self.topics) if self.patterns.is_wild else [self.numbers[p] for p in patterns if p in self.numbers]
+        ):
             match = self.patterns.match(self.names[number])
             if match.hits:
                 found.setdefault(match, []).append(number)

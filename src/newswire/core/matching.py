@@ -9,10 +9,12 @@ See docs/rules.md, MATCHING.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from functools import cached_property
 from typing import Any, Final, Generic, TypeVar
 from weakref import WeakValueDictionary
+
+from newswire.core.topics import is_pattern
 
 Member = TypeVar("Member", bound=Hashable)
 
@@ -106,7 +108,8 @@ class Match(Generic[Member]):
         self.sources: list[Mapping[Member, None]] = [*ends, *(node.rest for node in above)]
         self.lists_names = sum(len(node.children) for node in nodes) <= _NAMES_LISTED
         # by the next level, where patterns name it: where the names are listed, all of them, with None until it is worked out
-        self.next: dict[str, Match[Member] | None] = dict.fromkeys(_names(nodes)) if self.lists_names else {}
+        names = (name for node in nodes for name in node.children)
+        self.next: dict[str, Match[Member] | None] = dict.fromkeys(names) if self.lists_names else {}
         self.unnamed: Match[Member] | None = None  # by any other level
         self.other: Match[Member] | None = None  # the same, where `next` says which levels those are
 
@@ -178,17 +181,41 @@ class Automaton(Generic[Member]):
         return found
 
 
-class PatternSet(Automaton[int]):
-    """Patterns that do not change; the hits of a match are their indices."""
+class PatternSet:
+    """Patterns that do not change; the hits of a match are their indices. Any thread, as with `Automaton`."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
         self.patterns = tuple(patterns)
+        self.is_wild = False  # whether topics can match that no pattern names
+        self._indices: dict[str, dict[int, None]] = {}  # of patterns that are topics, by name
+        self._named: dict[str, Match[int]] = {}  # what these topics match
         trie: PatternTrie[int] = PatternTrie()
         for index, pattern in enumerate(self.patterns):
-            trie.put(pattern, index)
-        super().__init__(trie)
+            if is_pattern(pattern):
+                self.is_wild = True
+                trie.put(pattern, index)
+            else:
+                self._indices.setdefault(pattern, {})[index] = None
+        self._automaton = Automaton(trie)
+
+    @property
+    def steps(self) -> int:
+        """Transitions worked out so far."""
+        return self._automaton.steps
+
+    def match(self, topic: str) -> Match[int]:
+        """Which patterns match `topic`."""
+        if topic not in self._indices:
+            return self._automaton.match(topic) if self.is_wild else _NO_MATCH
+        found = self._named.get(topic)
+        if found is None:
+            found = Match((), frozenset())
+            found.sources = [*self._automaton.match(topic).sources, self._indices[topic]]
+            found = self._named.setdefault(topic, found)
+        return found
 
 
+_NO_MATCH: Final[Match[int]] = Match((), frozenset())
 _in_use: Final[WeakValueDictionary[tuple[str, ...], PatternSet]] = WeakValueDictionary()
 
 
@@ -198,9 +225,3 @@ def pattern_set(patterns: tuple[str, ...]) -> PatternSet:
     if found is None:
         found = _in_use[patterns] = PatternSet(patterns)
     return found
-
-
-def _names(nodes: Iterable[_Node[Member]]) -> Iterator[str]:
-    """The levels that patterns go on with by name."""
-    for node in nodes:
-        yield from node.children

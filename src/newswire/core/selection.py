@@ -16,7 +16,6 @@ from newswire.core.matching import Match, PatternSet, pattern_set
 from newswire.core.pieces import Pieces
 from newswire.core.reading import Wanted
 from newswire.core.state import State
-from newswire.core.topics import is_pattern
 from newswire.core.twins import Twin
 from newswire.core.vector import FullVector, Lineage, Vector
 
@@ -86,11 +85,6 @@ class Selection:
                 yield None
         self.all_known = state.lineage.join(*(vector for vector, _ in self._known))
 
-    @property
-    def is_wild(self) -> bool:
-        """Whether it can match topics that it does not name."""
-        return any(map(is_pattern, self.patterns.patterns))
-
     # -- without the lock ---------------------------------------------------------------------------------------
 
     def due_rows(self, rows: Stretch, most: int) -> list[int]:
@@ -158,7 +152,7 @@ class Selection:
     def topics(self, state: State) -> Sequence[int]:
         """The numbers of all topics that may match, from which the others are to be told apart yet."""
         messages = state.messages
-        if self.is_wild:
+        if self.patterns.is_wild:
             return range(1, len(messages.names))
         return [messages.numbers[name] for name in self.patterns.patterns if name in messages.numbers]
 
