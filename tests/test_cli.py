@@ -349,6 +349,61 @@ def test_status_combines_what_is_told() -> None:
     assert status.row_line(rows[0]) == "b:2  broker 1002, secondary, catching-up, lacks 3 operations"
 
 
+def test_status_tells_what_an_operator_needs(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+    down = "2026-11-24T09:12:03.000Z"
+    other = {"id": "1002", "ip": DOWN, "is_primary": False, "state": "down", "lag": 3, "self": False, "down_since": down}
+    fake.answers["/list_replicas"] = (200, [other, fake.row()])
+    fake.answers["/readyz"] = (
+        200,
+        {
+            "ready": True, "degraded": [], "streams": 2, "copies": 1, "version": "0.1.0",
+            "disk_free_bytes": 81_620_393_984, "time": "2026-11-24T10:00:00.000Z",
+        },
+    )  # fmt: skip
+    fake.answers["/topics"] = (200, [])
+    assert main.run(["status", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    one, two = told["brokers"]
+    assert (one["copies"], one["version"], one["streams"], one["disk_free_bytes"]) == (1, "0.1.0", 2, 81_620_393_984)
+    assert abs(one["clock_seconds"]) > 2
+    assert (two["down_since"], two["copies"], two["version"]) == (down, None, None)
+    assert main.run(["status"]) == 0
+    shown = capsys.readouterr().out
+    for text in (
+        "Copies",
+        "Streams",
+        "Disk free",
+        "81 GB",
+        "Version",
+        "0.1.0",
+        f"down since {down}",
+        "its clock is",
+        "this machine's",
+    ):
+        assert text in shown
+
+
+@pytest.mark.parametrize(
+    ("told", "ahead"),
+    [
+        ("1970-01-01T00:16:40Z", 0.0),  # between the question and the answer
+        ("1970-01-01T00:16:50Z", 9.0),
+        ("1970-01-01T00:16:30.500+00:00", -9.5),
+        ("soon", None),
+        (None, None),
+    ],
+)
+def test_a_clock_is_compared_with_the_one_here(told: object, ahead: float | None) -> None:
+    assert status.clock_ahead(told, 1000.0, 1001.0) == ahead
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"), [(0, "0 B"), (999, "999 B"), (81_620_393_984, "81 GB"), (5_000_000_000_000_000, "5,000 TB")]
+)
+def test_sizes(count: int, shown: str) -> None:
+    assert status._size(count) == shown
+
+
 def test_tables_take_cells_as_they_are() -> None:
     out = io.StringIO()
     tables.print_tables([tables.Table(("A", "[b]"), [("[red]x[/red]", "\x1b[2J")], note="[bold]n")], out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from newswire.core import limits
-from tests.web_fakes import Web
+from tests.web_fakes import OTHER, Web
 
 
 @pytest.fixture
@@ -78,9 +78,20 @@ def test_a_peer_may_send_more_than_any_client_but_not_everything(web: Web) -> No
 # -- health -------------------------------------------------------------------------------------------------------
 def test_alive_and_ready(web: Web) -> None:
     assert web.get("/livez") == {"message": "alive"}
-    assert web.get("/readyz") == {"message": "ready", "ready": True, "degraded": [], "streams": 0, "streams_limit": 20_000}
-    web.engine.change_view(degraded=("1002 does not answer",))
-    assert web.get("/readyz")["degraded"] == ["1002 does not answer"]  # type: ignore[index]
+    told = web.get("/readyz")
+    assert told == {
+        "message": "ready",
+        "ready": True,
+        "degraded": [],
+        "streams": 0,
+        "streams_limit": 20_000,
+        "copies": 2,
+        "peers": [{"id": "1002", "ip": OTHER, "is_primary": False, "state": "up", "lag": 0, "self": False, "seconds": 0.0}],
+        "time": "2026-11-24T10:00:00.000Z",
+        "version": "0.1",
+    }
+    web.engine.change_view(degraded=("1002 does not answer",), disk_free_bytes=7, most_copies=1)
+    assert web.get("/readyz") == {**told, "degraded": ["1002 does not answer"], "disk_free_bytes": 7, "copies": 1}
     head = web.client.head("/readyz")
     assert (head.status_code, head.data) == (200, b"")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from jinja2 import DictLoader
 
@@ -64,6 +65,18 @@ def test_what_the_page_may_load(web: Web) -> None:
     assert policy["frame-ancestors"] == policy["base-uri"] == "'none'"
     assert headers["Referrer-Policy"] == "same-origin"
     assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "ip", ["x:1; script-src *", "x:1\r\nSet-Cookie: a=b", "x:1 http://evil.example", "'unsafe-inline'", ""]
+)
+def test_what_is_no_address_stands_in_no_policy(web: Web, ip: str) -> None:
+    rows = web.engine.describe().rows
+    web.engine.change_view(rows=tuple(row if row.self else msgspec.structs.replace(row, ip=ip) for row in rows))
+    response = web.client.get("/?username=Alice")
+    assert response.status_code == 200
+    assert "connect-src 'self';" in response.headers["Content-Security-Policy"]
+    assert "evil" not in response.get_data(as_text=True)
 
 
 def test_head_of_a_page(web: Web) -> None:

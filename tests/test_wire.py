@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 
 import pytest
 
-from newswire.engine.wire import Reply, Wire
+from newswire.engine.wire import Reply, Wire, head_of
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: 2\r\n\r\nok"
 CLOSE, WAIT = b"", b"..."
@@ -118,3 +118,11 @@ def test_nobody_there() -> None:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
     with closing(Wire(address, 1.0)) as wire, pytest.raises(OSError):
         wire.post("/", {}, b"")
+
+
+@pytest.mark.parametrize("text", ["a\r\nX: y", "a\nb", "a\x00", "a\u2028b"])
+def test_nothing_writes_a_line_of_its_own(text: str) -> None:
+    for path, headers in ((f"/{text}", {}), ("/", {"Host": text}), ("/", {text: "x"})):
+        with pytest.raises(ValueError, match="control character"):
+            head_of(path, headers)
+    assert head_of("/x", {"Host": "a:1", "Length": "0"}) == b"POST /x HTTP/1.1\r\nHost: a:1\r\nLength: 0\r\n\r\n"

@@ -105,6 +105,7 @@ class Web:
             hand_over=self._hand_over if adopts else None,
             no_room=lambda order: self.no_room,
             clock=lambda: self.engine.now,
+            version="0.1",
         )
         self.app = app
         self.admission = create_admission(app, self.engine, settings or Settings(), self.cluster if cluster else None)

@@ -13,6 +13,7 @@ import threading
 from contextlib import closing, suppress
 from dataclasses import replace
 
+from newswire import __version__
 from newswire.config import Settings
 from newswire.core import limits
 from newswire.core.descriptors import share
@@ -42,6 +43,7 @@ class Server:
         self._progress = progress
         self._stopped = threading.Event()
         self.address = ""
+        self._started = False
         self.restored = Restored(0, 0, 0.0)
         self.engine: EmbeddedEngine
         self._parts: list[EmbeddedEngine | Listener | Hub] = []
@@ -73,6 +75,7 @@ class Server:
             hand_over=lambda order: _adopter(hub, order),
             streams_open=lambda: hub.count,
             no_room=hub.refusal,
+            version=__version__,
         )
         listener = Listener(
             app,
@@ -94,13 +97,28 @@ class Server:
         engine.start(self.address)
         hub.start()
         listener.start()
+        self._say_started()
+
+    def _say_started(self) -> None:
+        settings, restored = self.settings, self.restored
+        role = "primary" if settings.primary else "secondary"
+        log.info("started: broker %s, %s, %s, version %s", settings.id, self.address, role, __version__)
+        log.info("restored messages: %d, subscriptions: %d", restored.messages, restored.subscriptions)
+        self._started = True
 
     def wait(self) -> int:
         """Block until SIGTERM, SIGINT or the end of this broker's membership; return the exit code, 0. Main thread only."""
+        signals: list[str] = []
+
+        def stop(number: int, frame: object) -> None:
+            signals.append(signal.Signals(number).name)
+            self._stopped.set()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._stopped.set())
+            signal.signal(number, stop)
         while not self._stopped.wait(1.0):
             pass  # woken now and then, so that a signal's handler runs
+        log.info("stopping: %s", signals[0] if signals else "this broker has left the cluster")
         return 0
 
     def stop(self) -> None:
@@ -112,6 +130,9 @@ class Server:
                 part.close(limits.STOP_SECONDS) if isinstance(part, EmbeddedEngine) else part.stop(limits.STOP_SECONDS)
             except Exception:
                 log.exception("while stopping")
+        if self._started:
+            self._started = False
+            log.info("stopped: broker %s, %s", self.settings.id, self.address)
 
     def _left(self, why: str) -> None:
         log.info("%s", why)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -46,18 +47,16 @@ def pair(tmp_path: Path) -> Pair:
     return made
 
 
-def ended(broker: Broker, keep_busy: bool) -> bool:
+def ended(broker: Broker) -> bool:
     """Whether the process is gone. A worker that waits for a request has to get one, to come to its exception."""
     assert broker.process is not None
-    if keep_busy:
-        try:
-            ask(broker.address, "GET", "/topics", timeout=1.0)
-        except UNREACHABLE:
-            pass
+    for method, path in (("GET", "/topics"), ("POST", "/publish"), ("GET", "/readyz"), ("POST", "/replicate")):
+        with contextlib.suppress(*UNREACHABLE):
+            ask(broker.address, method, path, timeout=1.0)
     return broker.process.poll() is not None
 
 
-@pytest.mark.parametrize("thread", ["commit", "hub", "listener", "link-", "clients-", "control-"])
+@pytest.mark.parametrize("thread", ["commit", "hub", "listener", "link-", "read-", "publish-", "probes-", "peers-"])
 def test_the_death_of_a_thread_ends_the_broker(pair: Pair, thread: str) -> None:
     first = pair.first
     assert isinstance(first, Dying)
@@ -67,12 +66,7 @@ def test_the_death_of_a_thread_ends_the_broker(pair: Pair, thread: str) -> None:
         wait_in_sync(pair.brokers)
         first.strike()
 
-        def gone() -> bool:
-            if thread == "control-":
-                first.is_ready()
-            return ended(first, keep_busy=thread == "clients-")
-
-        until(f"the broker ends with {thread}", gone)
+        until(f"the broker ends with {thread}", lambda: ended(first))
         assert first.process is not None
         assert first.process.wait() == FATAL_STATUS
         words = first.last_words(60)

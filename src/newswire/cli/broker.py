@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
@@ -156,7 +157,18 @@ def peer_states(configured: tuple[str, ...], rows: list[Row]) -> list[str]:
 
 
 class PlainFormatter(logging.Formatter):
-    """One event a line; controls of foreign text are escaped, the lines of a traceback are indented."""
+    """One fact a line, with the time as in RFC 3339; whatever stands in it is escaped, a traceback is indented."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        """The local time with its offset."""
+        return datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="milliseconds")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line: no text of anybody ends it early."""
+        return escape.line(super().formatMessage(record))
 
     def format(self, record: logging.LogRecord) -> str:
         """Format a record."""
@@ -166,7 +178,7 @@ class PlainFormatter(logging.Formatter):
 def configure_logging(path: Path | None) -> None:
     """Log events to standard error, or to a file while a menu owns the terminal."""
     handler = _log_file(path) if path else logging.StreamHandler()
-    handler.setFormatter(PlainFormatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(PlainFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
@@ -28,7 +30,8 @@ _TOPICS_SHOWN: Final = 20  # newest first; --json has all
 class BrokerStatus:
     """A broker. `state` is what the answering broker says of it, `ready` what it says itself, None when it did not answer.
 
-    `streams`: open ones, None where a broker does not tell.
+    What a broker does not tell is None: `streams`, open ones; `copies` of a publish that it took now; `version`;
+    `disk_free_bytes`; `clock_seconds`, by which its clock is ahead of this machine's; `down_since`, RFC 3339.
     """
 
     id: str
@@ -39,6 +42,11 @@ class BrokerStatus:
     ready: bool | None
     streams: int | None
     notes: tuple[str, ...] = ()
+    copies: int | None = None
+    version: str | None = None
+    disk_free_bytes: int | None = None
+    clock_seconds: float | None = None
+    down_since: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,11 +90,28 @@ def gather(brokers: Sequence[str], absent: float = limits.CLI_ABSENT_SECONDS) ->
     try:
         rows = cluster.look().rows
         topics = _ask(cluster, cluster.current, "/topics")
-        ready = {row.ip: _ask(cluster, cluster.brokers.ours(row.ip), "/readyz") for row in rows}
+        ready = {row.ip: _ask_condition(cluster, cluster.brokers.ours(row.ip)) for row in rows}
     finally:
         cluster.close()
-    told = {address: answer if isinstance(answer, dict) else None for address, answer in ready.items()}
-    return combine(rows, told, topics if isinstance(topics, list) else [])
+    return combine(rows, ready, topics if isinstance(topics, list) else [])
+
+
+def _ask_condition(cluster: Cluster, address: str) -> Mapping[str, Any] | None:
+    """What a broker says of itself, and by how much its clock is ahead of the one here. None: no answer."""
+    before = time.time()
+    told = _ask(cluster, address, "/readyz")
+    if not isinstance(told, dict):
+        return None
+    return {**told, "clock_seconds": clock_ahead(told.get("time"), before, time.time())}
+
+
+def clock_ahead(told: object, before: float, after: float) -> float | None:
+    """By how many seconds a clock that said `told` (RFC 3339) between `before` and `after` is ahead; 0 if that explains it."""
+    try:
+        said = datetime.fromisoformat(str(told)).timestamp()
+    except ValueError:
+        return None
+    return round(max(0.0, said - after) - max(0.0, before - said), 3)
 
 
 def _ask(cluster: Cluster, address: str, path: str) -> Any:
@@ -103,20 +128,37 @@ def combine(rows: Sequence[Row], ready: Mapping[str, Mapping[str, Any] | None], 
     """Make one picture of what was told; primary first."""
     found = [_broker(row, ready.get(row.ip)) for row in sorted(rows, key=lambda row: (not row.is_primary, row.id))]
     newest = sorted(topics, key=lambda topic: str(topic.get("last") or ""), reverse=True)
-    return Status(tuple(found), sum(row.state == "up" for row in rows), tuple(newest))
+    copies = next((broker.copies for broker in found if broker.ready and broker.copies is not None), None)
+    return Status(tuple(found), sum(row.state == "up" for row in rows) if copies is None else copies, tuple(newest))
 
 
 def _broker(row: Row, told: Mapping[str, Any] | None) -> BrokerStatus:
-    notes = [row.detail] if row.detail else []
+    notes = [f"down since {row.down_since}"] if row.down_since else []
+    notes += [row.detail] if row.detail else []
     if told is None:
         notes.append("does not answer here")
     else:
         notes += [] if told.get("ready") else [str(told.get("detail", "not ready"))]
         notes += [str(reason) for reason in told.get("degraded", ())]
-    streams = told.get("streams") if told else None
-    role = "primary" if row.is_primary else "secondary"
-    ready = None if told is None else bool(told.get("ready"))
-    return BrokerStatus(row.id, row.ip, role, row.state, row.lag, ready, streams, tuple(dict.fromkeys(notes)))
+    known = told or {}
+    ahead = known.get("clock_seconds")
+    if ahead is not None and abs(ahead) > limits.CLOCK_NOTE_SECONDS:
+        notes.append(f"its clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} this machine's")
+    return BrokerStatus(
+        id=row.id,
+        address=row.ip,
+        role="primary" if row.is_primary else "secondary",
+        state=row.state,
+        lag=row.lag,
+        ready=None if told is None else bool(told.get("ready")),
+        streams=known.get("streams"),
+        notes=tuple(dict.fromkeys(notes)),
+        copies=known.get("copies"),
+        version=known.get("version"),
+        disk_free_bytes=known.get("disk_free_bytes"),
+        clock_seconds=ahead,
+        down_since=row.down_since or None,
+    )
 
 
 def as_text(status: Status) -> str:
@@ -127,15 +169,26 @@ def as_text(status: Status) -> str:
 
 def as_tables(status: Status) -> list[tables.Table]:
     """The status as tables."""
-    tell = any(broker.streams is not None for broker in status.brokers)
-    headings = ("Broker", "Address", "Role", "State", "Lag", *(["Streams"] if tell else []), "")
-    rows = [_cells(broker, tell) for broker in status.brokers]
+    more = {heading: cells for heading, cells in _told(status.brokers).items() if any(cell != "-" for cell in cells)}
+    headings = ("Broker", "Address", "Role", "State", "Lag", *more, "")
+    rows = [
+        (
+            one.id,
+            one.address,
+            one.role,
+            one.state,
+            f"{one.lag:,}",
+            *(cells[at] for cells in more.values()),
+            "; ".join(one.notes),
+        )
+        for at, one in enumerate(status.brokers)
+    ]
     held = "no broker would take" if not status.copies else f"{_brokers(status.copies)} would hold"
     shown = [
         (str(t.get("topic", "")), f"{t.get('messages', 0):,}", str(t.get("last") or "")) for t in status.topics[:_TOPICS_SHOWN]
     ]
-    more = len(status.topics) - len(shown)
-    note = "No topics yet." if not shown else f"and {more} more" if more else ""
+    others = len(status.topics) - len(shown)
+    note = "No topics yet." if not shown else f"and {others} more" if others else ""
     return [
         tables.Table(headings, rows, f"{held} a message published now."),
         tables.Table(("Topic", "Messages", "Newest"), shown, note),
@@ -155,10 +208,23 @@ def show(status: Status, file: TextIO | None = None) -> None:
     tables.print_tables(as_tables(status), file)
 
 
-def _cells(broker: BrokerStatus, tell: bool) -> tuple[str, ...]:
-    streams = "-" if broker.streams is None else f"{broker.streams:,}"
-    more = [streams] if tell else []
-    return (broker.id, broker.address, broker.role, broker.state, f"{broker.lag:,}", *more, "; ".join(broker.notes))
+def _told(brokers: Sequence[BrokerStatus]) -> dict[str, list[str]]:
+    """What brokers say of themselves, a column each; `-` where one does not."""
+    return {
+        "Copies": ["-" if one.copies is None else str(one.copies) for one in brokers],
+        "Streams": ["-" if one.streams is None else f"{one.streams:,}" for one in brokers],
+        "Disk free": ["-" if one.disk_free_bytes is None else _size(one.disk_free_bytes) for one in brokers],
+        "Version": [one.version or "-" for one in brokers],
+    }
+
+
+def _size(count: int) -> str:
+    """Bytes as people say them."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count} {unit}"
+        count //= 1000
+    return f"{count:,} TB"
 
 
 def _brokers(count: int) -> str:
@@ -196,6 +262,4 @@ def _watch_json(brokers: Sequence[str]) -> None:
 
 
 def _pause() -> None:
-    import time
-
     time.sleep(limits.STATUS_EVERY_SECONDS)

@@ -17,6 +17,7 @@ class Row(msgspec.Struct, frozen=True):
     lag: int = 0
     itself: bool = msgspec.field(default=False, name="self")
     detail: str = ""
+    down_since: str = ""  # RFC 3339; "" where it is not known to be down
 
 
 class Look(msgspec.Struct, frozen=True):

@@ -202,6 +202,7 @@ START_SECONDS: Final = 30.0  # how long a menu waits for a broker that it starte
 MENU_CHANGE_SECONDS: Final = RECEIPT_SECONDS + 2.0  # and for the answer about a replica, which waits for a receipt
 MENU_STOP_SECONDS: Final = 20.0  # and for one that it asked to stop
 STOP_SECONDS: Final = 15.0  # that a part of a broker may take to stop in order
+CLOCK_NOTE_SECONDS: Final = 2.0  # by which a broker's clock may differ from this machine's before `status` says so
 STATUS_EVERY_SECONDS: Final = 2.0  # of `status --watch`
 MENU_TRY_SECONDS: Final = 0.9  # a menu's first question to a broker, which answers in milliseconds: then the next is asked
 MENU_QUIET_SECONDS: Final = 1.0  # and how long a menu waits for an answer before it says that there is none yet

@@ -18,6 +18,7 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     self: bool = False
     detail: str = ""
     seconds: float | None = None  # since it was last heard
+    down_since: int | None = None  # ms since 1970: since when it gives no usable answer
 
 
 class View(msgspec.Struct, frozen=True):
@@ -26,6 +27,7 @@ class View(msgspec.Struct, frozen=True):
     `rows`: one a broker, this one included and marked `self`. `serves`: whether clients may be served here now, else
     `why_not` says why in a sentence. `most_copies`: brokers that would hold a publish taken now. `degraded`: what is
     wrong that another broker would not do better. `all_in_sync`: no member is away that may know more than this broker.
+    `disk_free_bytes`: room on the disk of the ops file, None where there is none.
     """
 
     rows: tuple[Row, ...]
@@ -35,6 +37,7 @@ class View(msgspec.Struct, frozen=True):
     most_copies: int = 1
     all_in_sync: bool = True
     degraded: tuple[str, ...] = ()
+    disk_free_bytes: int | None = None
 
 
 class Members:

@@ -134,6 +134,10 @@ class Peering:
         for peer in self._cluster.peers.values():
             if peer.is_late(now.clock):
                 peer.in_sync = False
+            if peer.state in ("up", "catching-up"):
+                peer.down_since = None
+            elif peer.down_since is None and not peer.is_untried:
+                peer.down_since = now.wall
             if peer.target is not None and holds_all_of(self._cluster.state, peer.target):
                 peer.caught_up, peer.target = True, None
             if peer.caught_up and peer.in_sync and (peer.counts_us or now.clock >= patient_until):

@@ -39,6 +39,7 @@ class Peer:
         self.understood = False  # it is known what it lacks: all of it, or as well as it can say
         self.proved = self._nothing  # `holds` at its last answer: synced there
         self.heard: float | None = None
+        self.down_since: int | None = None  # wall clock: no usable answer since
         self.number = 0
         self.in_flight = False
         self.sent_at = clock
@@ -50,6 +51,11 @@ class Peer:
         self.target: Vector | None = None  # `vector` when the peer was first met after the start
         self.caught_up = False  # all of `target` is held here
         self.joins: list[tuple[object, float]] = []  # operators' `Join`s that wait for the first answer
+
+    @property
+    def is_untried(self) -> bool:
+        """Whether no push has come to an end yet: nothing is known of it, not even that it is down."""
+        return self.number == int(self.in_flight)
 
     def is_due(self, state: State, clock: float) -> bool:
         """Say whether a push should go out: there is something to push, or it is time to be heard."""

@@ -9,18 +9,18 @@ from newswire.core.cluster import Cluster
 from newswire.core.events import Now
 from newswire.core.members import Row, View
 from newswire.core.replication import Peer, knows_all_of
+from newswire.core.sse import rfc3339
 
 _REACHED = ("up", "catching-up")
 
 
 def why_not(cluster: Cluster) -> str:
     """Why this broker does not serve clients now, in a sentence; "" when it does."""
-    members = cluster.state.members
     if cluster.leaving:
         return "this broker is leaving the cluster: use another one"
     if not cluster.began:
         return "this broker is starting: try again in a moment, or use another one"
-    if members.anybody() and members.ever(cluster.identity.id) and cluster.identity.id not in members:
+    if _is_removed(cluster):
         return "this broker was removed from the cluster: use another one, or add it again"
     refused = [peer for peer in cluster.peers.values() if peer.state == "id-in-use" and not peer.caught_up]
     if refused:
@@ -28,6 +28,11 @@ def why_not(cluster: Cluster) -> str:
     if cluster.catching_up:
         return f"this broker is catching up with {', '.join(sorted(cluster.catching_up))}: use that one for now"
     return ""
+
+
+def _is_removed(cluster: Cluster) -> bool:
+    members, me = cluster.state.members, cluster.identity.id
+    return members.anybody() and members.ever(me) and me not in members
 
 
 def view(cluster: Cluster, now: Now) -> View:
@@ -92,7 +97,7 @@ def _id_of(cluster: Cluster, address: str) -> str:
 
 def _rows(cluster: Cluster, now: Now) -> tuple[Row, ...]:
     me = cluster.identity
-    mine = "up" if not why_not(cluster) else "catching-up" if not cluster.leaving else "down"
+    mine = "up" if not why_not(cluster) else "down" if cluster.leaving or _is_removed(cluster) else "catching-up"
     starters = {me.id} if me.primary else set()
     rows = [Row(me.id, me.address, False, mine, 0, self=True)]
     for peer in _others(cluster):
@@ -111,17 +116,28 @@ def _row(cluster: Cluster, peer: Peer, now: Now) -> Row:
         state = "up" if peer.in_sync and peer.serves else "catching-up"
     lag = cluster.state.log.count_lacking(peer.holds)
     heard = None if peer.heard is None else round(now.clock - peer.heard, 1)
-    return Row(peer.id or _id_of(cluster, peer.address), peer.address, False, state, lag, detail=peer.detail, seconds=heard)
+    broker = peer.id or _id_of(cluster, peer.address)
+    return Row(broker, peer.address, False, state, lag, detail=peer.detail, seconds=heard, down_since=peer.down_since)
 
 
 def _order(name: str) -> tuple[int, str]:
     return len(name), name
 
 
+def _name_of(cluster: Cluster, peer: Peer) -> str:
+    broker = peer.id or _id_of(cluster, peer.address)
+    return f"broker {broker}, {peer.address}," if broker else peer.address
+
+
 def _degraded(cluster: Cluster) -> tuple[str, ...]:
     others = _others(cluster)
     reasons = [f"{peer.address}: {peer.state}: {peer.detail}" for peer in others if peer.state not in (*_REACHED, "down")]
-    stale = [peer.id or peer.address for peer in others if not peer.caught_up]
+    copies = 1 + len(cluster.in_sync())
+    gets = f"a publish gets {copies} {'copy' if copies == 1 else 'copies'}"
+    for peer in others:
+        if peer.state == "down" and peer.down_since is not None:
+            reasons.append(f"{_name_of(cluster, peer)} is down since {rfc3339(peer.down_since)} ({peer.detail}): {gets}")
+    stale = [peer.id or peer.address for peer in others if not peer.caught_up and not peer.is_untried]
     reasons += [f"may be stale: {name} has not been met since the start" for name in stale]
     if not cluster.writable:
         reasons.append("the disk is full: publishing is refused, streams go on")

@@ -47,6 +47,7 @@ from newswire.core.ops import Message, Op
 from newswire.core.pieces import Pieces
 from newswire.core.state import State
 from newswire.engine.lock import StateLock
+from newswire.engine.operator_log import OperatorLog
 from newswire.errors import StorageFull
 from newswire.threads import OnFatal, supervise
 
@@ -154,6 +155,7 @@ class Rounds:
         self.frames, self.tail = Frames(), Tail()
         self._view: View = broker.view(clock())
         self._seen_at = clock().clock
+        self.disk_free_bytes: int | None = None  # as the commit thread last saw it
         self._storing_since: float | None = None
         self._vouch_at: float | None = None  # unless something is stored before
 
@@ -213,8 +215,14 @@ class Rounds:
             return msgspec.structs.replace(self._view, serves=False, writable=False, why_not=why)
         return self._view
 
+    @property
+    def view(self) -> View:
+        """The view as of the last round."""
+        return self._view
+
     def _look(self, now: Now) -> None:
-        self._view, self._seen_at = self.broker.view(now), now.clock
+        view = msgspec.structs.replace(self.broker.view(now), disk_free_bytes=self.disk_free_bytes)
+        self._view, self._seen_at = view, now.clock
 
     def _finish(self, todo: list[Action]) -> None:
         while todo:
@@ -284,6 +292,7 @@ class CommitThread:
         self._free_bytes = free_bytes
         self._disk_due = 0.0
         self._frozen = 0  # topics and subscriptions that the garbage collector does not look at any more
+        self._log = OperatorLog()
         self._stopping = False
         self._thread = supervise(self._main, "commit", on_fatal, may_end=lambda: self._stopping)
 
@@ -313,6 +322,7 @@ class CommitThread:
         events, go_on = self._gather()
         events += self._disk_events()
         self.rounds.run([*events, Tick()])
+        self._log.see(self.rounds.view, self.rounds.clock().clock)
         self.rounds.rest()
         self._freeze()
         return go_on
@@ -346,8 +356,8 @@ class CommitThread:
         if now < self._disk_due:
             return []
         self._disk_due = now + _DISK_SECONDS
-        writable = self._free_bytes() > limits.DISK_RESERVE_BYTES
+        free = self.rounds.disk_free_bytes = self._free_bytes()
+        writable = free > limits.DISK_RESERVE_BYTES
         if writable == self.rounds.broker.cluster.writable:
             return []
-        log.warning("the disk %s", "has room again" if writable else "is full: publishing is refused, streams go on")
         return [Writable(writable)]

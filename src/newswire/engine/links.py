@@ -39,7 +39,6 @@ class Link:
         self.address = address
         self._fetch, self._passport, self._tell = fetch, passport, tell
         self._sends: queue.SimpleQueue[Send | None] = queue.SimpleQueue()
-        self._state = ""
         self._number = 0  # of the push that is carried, or was last
         self._closing = False
         self.restarts = 0  # after a fault that nobody foresaw
@@ -75,9 +74,7 @@ class Link:
         with closing(Wire(self.address, limits.PUSH_TIMEOUT_SECONDS)) as wire:
             while (push := self._next(wire)) is not None:
                 self._number = push.header.number
-                event = self._carry(wire, push)
-                self._say(event)
-                self._tell(event)
+                self._tell(self._carry(wire, push))
 
     def _next(self, wire: Wire) -> Send | None:
         """The next push, None at the end; while there is none, tell when the peer hangs up."""
@@ -100,7 +97,7 @@ class Link:
             return self._understand(number, nonce, reply)
         except LinkRefused as error:
             return Failed(self.address, number, "peer-auth-failed", error.detail)
-        except (OSError, HTTPException, UnicodeError) as error:  # UnicodeError: a host name that is none
+        except (OSError, HTTPException, ValueError) as error:  # ValueError: a host name that is none
             return Failed(self.address, number, detail=_reason(error))
         except Exception as error:  # whatever it is, the core must hear that this push is over
             log.exception("push to %s", self.address)
@@ -118,17 +115,8 @@ class Link:
             return Failed(self.address, number, "peer-auth-failed", _detail(reply))
         return Failed(self.address, number, detail=f"it answered with status {reply.status}: {_detail(reply)}")
 
-    def _say(self, event: Event) -> None:
-        """Log when the link's fortune changes, not each time."""
-        state = f"{event.state}: {event.detail}" if isinstance(event, Failed) else ""
-        if isinstance(event, Answered) and event.header.code:
-            state = f"{event.header.code}: {event.header.detail}"
-        if state != self._state or (isinstance(event, Answered) and event.header.number == 1):
-            self._state = state
-            log.info("peer %s %s", self.address, state or "answers")
 
-
-def _reason(error: OSError | HTTPException | UnicodeError) -> str:
+def _reason(error: OSError | HTTPException | ValueError) -> str:
     """Why a push failed, for people."""
     if isinstance(error, TimeoutError):
         return f"no answer within {limits.PUSH_TIMEOUT_SECONDS:g} s"

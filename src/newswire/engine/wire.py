@@ -24,6 +24,14 @@ class Reply(NamedTuple):
     body: bytes
 
 
+def head_of(path: str, headers: Mapping[str, str]) -> bytes:
+    """The head of a POST. Raises ValueError for what would be read as another line: nothing that is replicated writes one."""
+    lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    if any(not line.isprintable() for line in lines):
+        raise ValueError("a line of a request holds a control character")
+    return "\r\n".join((*lines, "", "")).encode()
+
+
 class Wire:
     """The connection to `address`, opened when it is needed. One thread."""
 
@@ -37,9 +45,7 @@ class Wire:
 
         So a push may arrive twice. Raises OSError (TimeoutError: no answer in time), http.client.HTTPException.
         """
-        fields = {"Host": self.address, "Content-Length": str(len(body)), **headers}
-        lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items()), "", ""]
-        data = "\r\n".join(lines).encode() + body
+        data = head_of(path, {"Host": self.address, "Content-Length": str(len(body)), **headers}) + body
         if self._socket is not None:
             try:
                 return self._exchange(self._socket, data)

@@ -16,6 +16,7 @@ from werkzeug.routing import Rule
 
 from newswire.config import Settings
 from newswire.core.stream import StreamOrder
+from newswire.core.sse import rfc3339
 from newswire.engine.seam import Cluster, Engine
 from newswire.web import answers, health, messages, origins, pages, peers, publish, streams, subscriptions
 from newswire.web import cluster as brokers
@@ -74,11 +75,12 @@ def create_app(
     streams_open: Callable[[], int] = lambda: 0,
     no_room: Callable[[StreamOrder], str] = lambda order: "",
     clock: Callable[[], float] = time.time,
+    version: str = "",
 ) -> Flask:
     """The application over `engine`.
 
     `hand_over` makes what adopts a stream's socket, `streams_open` counts those, `no_room` says why there is none for another;
-    `clock`: seconds since 1970.
+    `clock`: seconds since 1970; `version`: of newswire, as `/readyz` tells it.
     """
     app = _App("newswire.web", static_folder=None, template_folder="templates")
     app.url_map.merge_slashes = False  # a redirect to the clean path would lose the body
@@ -86,12 +88,17 @@ def create_app(
     answers.install(app)
     app.after_request(_protect)
     pace = Pace(settings.requests_per_user, clock)
+
+    def process() -> dict[str, Any]:
+        now = rfc3339(int(clock() * 1000))
+        return {"streams": streams_open(), "streams_limit": settings.streams, "time": now, "version": version}
+
     app.register_blueprint(publish.routes(engine, settings))
     app.register_blueprint(subscriptions.routes(engine, settings, clock, pace))
     app.register_blueprint(messages.routes(engine, clock, pace))
     app.register_blueprint(streams.routes(engine, settings, hand_over, no_room, pace))
     app.register_blueprint(brokers.routes(engine, cluster))
-    app.register_blueprint(health.routes(engine, streams_open, settings.streams))
+    app.register_blueprint(health.routes(engine, process))
     app.register_blueprint(pages.routes(engine, settings))
     if cluster is not None:
         app.register_blueprint(peers.routes(cluster))

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from newswire.core import limits
+from newswire.core.sse import rfc3339
 from newswire.core.topics import check_address, check_broker_id
 from newswire.engine.seam import Cluster, Engine, Row
 from newswire.web import bodies
@@ -41,6 +42,8 @@ def shown(row: Row) -> dict[str, Any]:
         known["detail"] = row.detail
     if row.seconds is not None:
         known["seconds"] = row.seconds
+    if row.down_since is not None:
+        known["down_since"] = rfc3339(row.down_since)
     return known
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Blueprint, Response
@@ -10,13 +10,14 @@ from flask import Blueprint, Response
 from newswire.engine.seam import Engine, View
 from newswire.errors import NewswireError, StorageFull, Unavailable
 from newswire.web.answers import answer, problem
+from newswire.web.cluster import shown
 from newswire.web.gate import why_not
 
 
-def routes(engine: Engine, streams: Callable[[], int], most_streams: int) -> Blueprint:
+def routes(engine: Engine, process: Callable[[], Mapping[str, Any]]) -> Blueprint:
     """The routes of health checks; they answer HEAD too, as load balancers like it.
 
-    `streams`: how many are open here; `most_streams`: how many there may be.
+    `process`: what is told of this process beside the view: its streams, its clock, its version.
     """
     blueprint = Blueprint("health", __name__)
 
@@ -27,18 +28,28 @@ def routes(engine: Engine, streams: Callable[[], int], most_streams: int) -> Blu
     @blueprint.route("/readyz", methods=["GET", "HEAD"])
     def readyz() -> Response:
         view = engine.describe()
-        error = why_not_ready(view)
-        if error is not None:
-            return problem(error)
-        told = {"message": "ready", "ready": True, "degraded": list(view.degraded), "streams": streams()}
-        return answer({**told, "streams_limit": most_streams})
+        known = {**condition(view), **process()}
+        error = why_not_ready(view, known)
+        return answer({"message": "ready", "ready": True, **known}) if error is None else problem(error)
 
     return blueprint
 
 
-def why_not_ready(view: View) -> NewswireError | None:
+def condition(view: View) -> dict[str, Any]:
+    """What an operator asks first. `copies`: of a publish taken now; `peers`: their rows."""
+    known: dict[str, Any] = {
+        "degraded": list(view.degraded),
+        "copies": view.most_copies if view.serves and view.writable else 0,
+        "peers": [shown(row) for row in view.rows if not row.self],
+    }
+    if view.disk_free_bytes is not None:
+        known["disk_free_bytes"] = view.disk_free_bytes
+    return known
+
+
+def why_not_ready(view: View, known: Mapping[str, Any]) -> NewswireError | None:
     """What another broker would do better now, None when nothing: `degraded` alone takes no broker out of rotation."""
-    known: dict[str, Any] = {"ready": False, "degraded": list(view.degraded)}
+    known = {"ready": False, **known}
     if not view.serves:
         return Unavailable(why_not(view), **known)
     if not view.writable:

@@ -20,7 +20,7 @@ from flask import Blueprint, Response, render_template, request, send_from_direc
 
 from newswire.config import Settings
 from newswire.core import limits
-from newswire.core.topics import check_username
+from newswire.core.topics import check_address, check_username
 from newswire.engine.seam import Engine, Row, View
 from newswire.errors import BadRequest
 from newswire.web import bodies
@@ -53,7 +53,7 @@ def feed(engine: Engine, settings: Settings, username: str) -> Response:
         notice=notice,
         broker=settings.id,
         address=next((row.ip for row in view.rows if row.self), ""),
-        brokers=[row.ip for row in sorted(view.rows, key=_primary_first)],
+        brokers=[row.ip for row in sorted(view.rows, key=_primary_first) if _is_address(row.ip)],
     )
     headers = {
         "Content-Security-Policy": policy(view),
@@ -66,12 +66,20 @@ def feed(engine: Engine, settings: Settings, username: str) -> Response:
 
 def policy(view: View) -> str:
     """What the page may load: its own files, and connections to the brokers it may have to move to."""
-    reachable = " ".join(["'self'", *(f"http://{row.ip}" for row in view.rows if not row.self)])
+    reachable = " ".join(["'self'", *(f"http://{row.ip}" for row in view.rows if not row.self and _is_address(row.ip))])
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
         f"connect-src {reachable}; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
+
+
+def _is_address(text: str) -> bool:
+    """Say whether it may stand in a policy: brokers tell each other their addresses, and a `;` or a line end would be more."""
+    try:
+        return bool(check_address(text))
+    except BadRequest:
+        return False
 
 
 def _notice(username: str) -> str:

@@ -1,0 +1,40 @@
+"""The log of what an operator has to know: who is up, down, added and removed, and what is wrong. A line a fact, said once."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+import msgspec
+
+from newswire.core import limits
+from newswire.core.journal import tell_changes
+from newswire.core.members import View
+
+_log: Final = logging.getLogger("newswire.cluster")
+
+
+class OperatorLog:
+    """Writes down what changes from one view to the next. One thread."""
+
+    def __init__(self) -> None:
+        self._view: View | None = None  # what the log says up to now
+        self._from: float | None = None
+
+    def see(self, view: View, now: float) -> None:
+        """Log what is new in `view`. `now`: seconds of a monotonic clock.
+
+        A start is waited out, until this broker serves or it is clear that it will not: meanwhile everybody is unreached.
+        """
+        if view is self._view:
+            return
+        if self._from is None:
+            self._from = now + limits.CATCH_UP_PATIENCE_SECONDS
+        if self._view is None:
+            if not view.serves and now < self._from:
+                return
+            rows = tuple(msgspec.structs.replace(row, state="down") for row in view.rows)
+            self._view = View(rows, serves=False)
+        for fact in tell_changes(self._view, view):
+            _log.log(fact.level, "%s", fact.text)
+        self._view = view

@@ -1,0 +1,109 @@
+"""What an operator sees of brokers that come and go: /readyz, `newswire status`, the log; and of one removed, nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from brokers import Broker, ask, free_ports, get, newswire, post, rows, until, wait_in_sync
+from newswire import __version__
+from tests.e2e.harness import Pair
+
+LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d (INFO|WARNING) newswire\.(\w+) (.*)")
+
+
+def said(broker: Broker) -> list[tuple[str, str]]:
+    """The log of a broker: level and text of each line of the log proper."""
+    return [(found[1], found[3]) for found in map(LINE.fullmatch, broker.log.read_text().splitlines()) if found]
+
+
+def condition(broker: Broker) -> Any:
+    """What /readyz says."""
+    return ask(broker.address, "GET", "/readyz").json()
+
+
+def statuses(pair: Pair) -> Any:
+    """`newswire status --json`."""
+    command = newswire("status", "--json", "--brokers", ",".join(pair.addresses))
+    return json.loads(subprocess.run(command, capture_output=True, check=True, cwd=pair.first.home).stdout)
+
+
+def test_what_an_operator_needs(pair: Pair) -> None:
+    first, second = pair.brokers
+    wait_in_sync(pair.brokers)
+    told = condition(first)
+    assert (told["copies"], told["version"], told["degraded"]) == (2, __version__, [])
+    assert told["disk_free_bytes"] > 0
+    assert [(row["id"], row["state"]) for row in told["peers"]] == [("1002", "up")]
+    second.kill9()
+    until("it is down", lambda: condition(first)["copies"] == 1)
+    told = condition(first)
+    since = told["peers"][0]["down_since"]
+    assert since < told["time"]
+    (reason,) = told["degraded"]
+    assert (second.address in reason, since in reason, "a publish gets 1 copy" in reason) == (True, True, True)
+    seen = statuses(pair)
+    assert seen["copies"] == 1
+    one, two = seen["brokers"]
+    assert (one["copies"], one["version"], one["ready"]) == (1, __version__, True)
+    assert (two["state"], two["down_since"], two["ready"]) == ("down", since, None)
+    second.start()
+    wait_in_sync(pair.brokers)
+    assert condition(first)["degraded"] == []
+    assert "down_since" not in condition(first)["peers"][0]
+    assert first.stop() == 0
+    lines = said(first)
+    texts = [text for _, text in lines]
+    marks = [
+        f"started: broker 1001, {first.address}, primary, version {__version__}",
+        reason,
+        f"no longer: {reason}",
+        "stopping: SIGTERM",
+        f"stopped: broker 1001, {first.address}",
+    ]
+    assert [text for text in texts if text in marks] == marks
+    assert "serves clients" in texts
+    assert texts.count(f"up: broker 1002, {second.address}") >= 2, "up at the start, and when it was back"
+    assert ("WARNING", reason) in lines
+
+
+def test_a_removed_broker_leaves_no_ghost(pair: Pair, tmp_path: Path) -> None:
+    first, second = pair.brokers
+    (port,) = free_ports(1)
+    third = Broker("1003", port, tmp_path / "third", peers=[first.port])
+    try:
+        third.start()
+        wait_in_sync([*pair.brokers, third])
+        third.kill9()
+        for broker in pair.brokers:
+            until("it is missed", lambda broker=broker: any("1003" in reason for reason in condition(broker)["degraded"]))
+        post(second.address, "/remove_replica", broker_ip=third.address)
+        for broker in pair.brokers:
+            until("it is gone", lambda broker=broker: set(rows(broker.address)) == {"1001", "1002"})
+            until("nothing is wrong", lambda broker=broker: condition(broker)["degraded"] == [])
+            assert third.address not in json.dumps([condition(broker), get(broker.address, "/list_replicas")])
+            assert third.address not in ask(broker.address, "GET", "/?username=Ann").body.decode()
+        first.stop()
+        first.peers.append(third.address)  # and it is still among the peers that somebody wrote down
+        first.start()
+        wait_in_sync(pair.brokers)
+        assert third.address not in json.dumps([condition(first), get(first.address, "/list_replicas"), statuses(pair)])
+        assert condition(first)["degraded"] == []
+        assert post(first.address, "/publish", topic="t", data="x")["copies"] == 2
+
+        third.launch()  # it comes back, knows by and by that it was removed, and counts itself out
+        until("it knows", lambda: rows(third.address).get("1003", {}).get("state") == "down")
+        assert "removed" in condition(third)["detail"]
+        post(first.address, "/add_replica", broker_ip=third.address)
+        wait_in_sync([*pair.brokers, third])
+        until("it counts", lambda: post(first.address, "/publish", topic="t", data="x")["copies"] == 3)
+    finally:
+        third.kill9()
+    for broker in pair.brokers:
+        texts = [text for _, text in said(broker)]
+        assert f"removed: broker 1003, {third.address}" in texts
+        assert f"added: broker 1003, {third.address}" in texts
+        assert broker.log.read_text().count(third.address) < 30, "nobody goes on about a broker that is gone"
