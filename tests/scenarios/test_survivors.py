@@ -119,7 +119,7 @@ def test_a_broker_is_killed_while_it_catches_up(pair: Cluster, ledger: Ledger) -
 def test_a_batch_is_there_whole_or_not_at_all(pair: Cluster) -> None:
     """Killed in the middle of large batches: what was answered is whole, what was not is whole or nothing."""
     first = pair.nodes[0]
-    batches = [Ledger() for _ in range(40)]
+    batches = [Ledger() for _ in range(400)]  # while the broker is away they fail at once
     for number, ledger in enumerate(batches):
         ledger.prefix = f"batch {number}:"
     with Batches(batches, first) as running:
