@@ -15,8 +15,8 @@ from flask.sessions import NullSession, SessionInterface
 from werkzeug.routing import Rule
 
 from newswire.config import Settings
-from newswire.core.stream import StreamOrder
 from newswire.core.sse import rfc3339
+from newswire.core.stream import StreamOrder
 from newswire.engine.seam import Cluster, Engine
 from newswire.web import answers, health, messages, origins, pages, peers, publish, streams, subscriptions
 from newswire.web import cluster as brokers
