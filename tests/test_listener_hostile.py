@@ -348,7 +348,10 @@ def test_who_is_refused_and_goes_on_sending_is_closed(serve: Serve, clock: Clock
     with Client(listener.port) as client:
         assert client.send(b"GET / HTTP/1.1\r\n\r\n").reply().status == 400
         eventually(lambda: phases(listener, "LINGERING") == 1)
-        client.send(bytes(100_000))
+        (channel,) = listener._server.channels.values()
+        for _ in range(10):
+            client.send(bytes(100_000))
+            assert channel.unparsed == b""  # dropped, not kept
         clock.advance(limits.LINGER_SECONDS)
         eventually(lambda: listener.connections == 0, "the close")
 

@@ -91,7 +91,10 @@ class Channel(HTTPChannel):
         return not self.lingering and bool(super().writable())
 
     def received(self, data: bytes) -> bool:
-        """Keep what came, and parse as much of it as one turn may."""
+        """Keep what came, and parse as much of it as one turn may; drop it where nothing more is answered."""
+        if self.lingering or self.will_close or self.close_when_flushed:
+            self.unparsed = b""
+            return False
         self.unparsed += data
         return self.parse()
 

@@ -189,6 +189,10 @@ def _decode_large(raw: bytes) -> Any:
     if not raw.lstrip().startswith(b"{"):
         msgspec.json.decode(raw, type=msgspec.Raw)  # raises what is wrong with it, if it is no JSON at all
         return None
+    if raw.count(b'"') - raw.count(b'\\"') > limits.QUOTES_COUNT:  # counting takes a hundredth of reading
+        raise BadRequest(
+            f"more than {limits.FIELDS_COUNT} fields, or lists of too many texts: no request needs so many", code="bad-request"
+        )
     values = _decode_names(raw)
     _check_count(len(values))
     for name, value in values.items():
