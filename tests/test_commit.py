@@ -158,6 +158,25 @@ def test_a_second_after_the_last_batch_its_end_is_vouched_for_once(parts: tuple[
     assert [rested(limits.QUIET_SECONDS) for _ in range(3)] == [2, 2, 2]
 
 
+def test_a_disk_that_hangs_is_said_once_while_it_hangs(
+    parts: tuple[Rounds, Disk, Told, Clock], caplog: pytest.LogCaptureFixture
+) -> None:
+    rounds, disk, _, clock = parts
+
+    def hang() -> None:
+        clock.seconds += limits.DISK_STALL_SECONDS + 1
+        for _ in range(3):
+            view = rounds.describe()
+            assert (view.serves, view.writable) == (False, False)
+            assert "has not answered for 3 s" in view.why_not
+
+    disk.while_syncing = hang
+    for round in (1, 2):
+        rounds.run([publish(str(round))])
+        assert rounds.describe().serves
+        assert sum("the disk has not answered" in message for message in caplog.messages) == round
+
+
 def test_a_failed_sync_ends_it_at_once_and_answers_nobody(parts: tuple[Rounds, Disk, Told, Clock]) -> None:
     rounds, disk, told, _ = parts
 

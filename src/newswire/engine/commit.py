@@ -157,6 +157,7 @@ class Rounds:
         self._seen_at = clock().clock
         self.disk_free_bytes: int | None = None  # as the commit thread last saw it
         self._storing_since: float | None = None
+        self._stall_told: float | None = None
         self._vouch_at: float | None = None  # unless something is stored before
 
     def begin(self) -> None:
@@ -211,6 +212,9 @@ class Rounds:
                 self._look(now)
         since = self._storing_since
         if since is not None and now.clock - since > limits.DISK_STALL_SECONDS:
+            if since != self._stall_told:  # here, since the commit thread waits
+                self._stall_told = since
+                log.warning("the disk has not answered for %.0f s: clients are sent to other brokers", now.clock - since)
             why = f"the disk of this broker has not answered for {now.clock - since:.0f} s: use another broker"
             return msgspec.structs.replace(self._view, serves=False, writable=False, why_not=why)
         return self._view
