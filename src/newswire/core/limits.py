@@ -122,6 +122,7 @@ PROBE_THREADS: Final = 2  # they wait for nothing
 PEER_THREADS: Final = 8  # a push waits for the disk; each peer has one under way, more are of nobody in good standing
 TURN_CHANNELS: Final = 32  # connections served before the loop asks again which ones are ready: about 3 ms
 ACCEPTS_A_TURN: Final = 16  # connections taken in one go: a storm of them holds up the loop no longer
+SENDS_A_TURN: Final = 8  # pieces of an answer, of 64 KiB: who reads 20 MB as fast as it comes holds up nobody
 CHUNKS_A_TURN: Final = 200  # of a chunked body, about 0.3 ms
 CHUNKS_COUNT: Final = 10_000  # of a chunked body, of any size: a line of a batch in each
 CHUNK_LEAST_BYTES: Final = 16  # of a chunk on average, beyond those: the work for one is that for hundreds of bytes

@@ -12,6 +12,7 @@ from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 
 from newswire import escape
+from newswire.core import limits
 from newswire.core.networks import network_of
 from newswire.errors import NewswireError
 from newswire.listener.kinds import Kind
@@ -53,6 +54,7 @@ class Channel(HTTPChannel):
     progress = 0.0  # clock: the client last took a byte
     unparsed = b""  # came behind the request that is served, or was more than one turn may parse
     pending = 0  # events that wait for this connection's turn
+    sends_left: int | None = None  # of this turn of the loop
     in_line = False  # the loop has placed it
     asked = False  # a request has come since it was idle
     serves_peer = False  # a push was taken from it
@@ -145,7 +147,9 @@ class Channel(HTTPChannel):
     def handle_write(self) -> None:
         """Send; then do what was asked for when all is sent."""
         flush = self._flush_some_if_lockable if self.requests else self._flush_some  # type: ignore[attr-defined]
+        self.sends_left = limits.SENDS_A_TURN
         self._flush_exception(flush)  # type: ignore[attr-defined]
+        self.sends_left = None
         if self.will_close:
             self.handle_close()
         elif self.connected and self.close_when_flushed and not self.total_outbufs_len:
@@ -254,7 +258,11 @@ class Channel(HTTPChannel):
     # Both.
 
     def send(self, data: bytes, do_close: bool = True) -> int:
-        """Give bytes to the kernel; returns how many it took."""
+        """Give bytes to the kernel; returns how many it took: none in the loop once its turn is over."""
+        if self.sends_left is not None and threading.get_ident() == self.server.loop_ident:
+            if not self.sends_left:
+                return 0
+            self.sends_left -= 1
         sent = super().send(data, do_close)
         if sent:
             self.progress = self.server.clock()
