@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from random import Random
 
 from hypothesis import given
@@ -197,3 +198,22 @@ def test_origins_that_all_name_all_before_them_cost_what_they_say() -> None:
             named += len(before)
             lineage.began(f"66-x{number}", before)
     assert looked[0] < named
+
+
+class Looked(dict[str, int]):
+    """A vector that counts how many of its entries were looked at."""
+
+    entries = 0
+
+    def items(self) -> Iterator[tuple[str, int]]:  # type: ignore[override]
+        for entry in super().items():
+            self.entries += 1
+            yield entry
+
+
+def test_a_vector_that_names_runs_nobody_knows_is_not_looked_through() -> None:
+    lineage = Lineage()
+    lineage.began("1001-a", {})
+    made_up = Looked({f"9{number}-x": 1 for number in range(1_000)})
+    assert not lineage.covers_all({"1001-a": 5}, made_up)
+    assert made_up.entries == 1

@@ -48,10 +48,12 @@ def to_acknowledge(state: State, user: str, event_id: EventId, pattern: str | No
     behind: dict[int, bool] = {}  # by cursor, many of which are one object
     found = []
     for sub in subscriptions.alive_of(user) if pattern is None else subscriptions.with_pattern(user, pattern):
+        if not speaks(known, sub):
+            continue
         cursor = subscriptions.cursor(sub)
         if id(cursor) not in behind:
             behind[id(cursor)] = not lineage.covers_all(cursor, event_id.after)
-        if behind[id(cursor)] and speaks(known, sub):
+        if behind[id(cursor)]:
             found.append(sub)
     return found
 

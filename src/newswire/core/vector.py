@@ -147,7 +147,12 @@ class Lineage:
         """Say whether `vector` covers everything that `other` lists (and so all that it implies, where known)."""
         if vector is other:
             return True
-        open_ = {origin: sequence for origin, sequence in other.items() if vector.get(origin, 0) < sequence}
+        open_: dict[str, int] = {}
+        for origin, sequence in other.items():
+            if vector.get(origin, 0) < sequence:
+                if origin not in self.numbers:
+                    return False  # nothing that is known implies it
+                open_[origin] = sequence
         if len(open_) < 2:
             return all(self.covers(vector, origin, sequence) for origin, sequence in open_.items())
         full = self.expand(vector)
