@@ -43,6 +43,7 @@ PROGRAMS: Final = {  # what tests use beyond Python: program, Debian's package
     "mount": "mount",
     "nft": "nftables",
     "nginx": "nginx",
+    "node": "nodejs",
     "strace": "strace",
     "systemd-analyze": "systemd",
 }

@@ -2,6 +2,7 @@
 
 `templates/feed.html` gets
   `username`  whose feed, "" when it must ask for the name;
+  `typed`     what was typed there, where it is no name;
   `notice`    a sentence to show first, "" for none (the name in the address is not one);
   `broker`    the id of the broker that answered;
   `address`   HOST:PORT of the broker that answered, as the cluster knows it ("" while unknown);
@@ -50,6 +51,7 @@ def feed(engine: Engine, settings: Settings, username: str) -> Response:
     html = render_template(
         "feed.html",
         username="" if notice else username,
+        typed=username if notice else "",
         notice=notice,
         broker=settings.id,
         address=next((row.ip for row in view.rows if row.self), ""),

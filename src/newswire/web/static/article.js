@@ -1,0 +1,111 @@
+// The elements of messages, gaps and days.
+
+import { $, button, clock, element, link, plural } from "./dom.js";
+import { firstPieces, isAddress, linkPieces } from "./links.js";
+
+const TEXT_CHARS = 1_500;        // of a text, before "Show all"
+
+export const dateOf = (at) => new Date(at).toDateString();
+export const isNews = (node) => node.matches("article, .gap");
+
+export function day(date) {
+  const now = new Date(), when = new Date(date);
+  if (date === now.toDateString()) return "Today";
+  if (date === new Date(now.getFullYear(), now.getMonth(), now.getDate() - 1).toDateString()) return "Yesterday";
+  return when.toLocaleDateString("en-GB", { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+}
+
+export function dayHeading(date) {
+  const made = element("h2", "day", day(date));
+  made.dataset.date = date;
+  return made;
+}
+
+function article({ message }) {
+  const when = new Date(message.time), high = message.priority >= 4;
+  const made = element("article", high ? "high" : "");
+  made.dataset.topic = message.topic;
+  made.dataset.id = message.id;
+  const time = element("time", "", clock(when));
+  time.dateTime = message.time;
+  time.title = when.toLocaleString("en-GB");
+  const head = element("div", "topic", message.topic);
+  const beside = [message.publisher, high ? "high" : ""].filter(Boolean);
+  if (beside.length) head.append(" ", element("i", "", `· ${beside.join(" · ")}`));
+  const body = element("div");
+  body.append(head);
+  if (message.title) body.append(withLinks(element("h3"), linkPieces(message.title)));
+  if (message.data) body.append(...text(message.data));
+  if (message.click && isAddress(message.click)) body.append(link(message.click));
+  if (message.tags?.length) {
+    const tags = element("ul", "tags");
+    tags.append(...message.tags.map((tag) => element("li", "tag", tag)));
+    body.append(tags);
+  }
+  made.append(time, body);
+  return made;
+}
+
+function withLinks(parent, pieces) {
+  parent.append(...pieces.map(({ text, href }) => (href ? link(href) : text)));
+  return parent;
+}
+
+function text(whole) {
+  if (whole.length <= TEXT_CHARS * 1.2) return [withLinks(element("p"), linkPieces(whole))];
+  const shown = withLinks(element("p"), firstPieces(whole, TEXT_CHARS));
+  shown.append("…");
+  const more = button("whole", `Show all ${plural(whole.length, "character")}`, () => {
+    shown.replaceChildren();
+    withLinks(shown, linkPieces(whole));
+    shown.tabIndex = -1;
+    shown.focus({ preventScroll: true });
+    more.remove();
+  });
+  return [shown, more];
+}
+
+function gapLine({ gap: { topic, dropped, reason } }) {
+  const many = dropped ? plural(dropped, "message") : "Some messages", [were, them] = dropped === 1 ? ["was", "it"] : ["were", "them"];
+  const said = !reason || reason === "retention"
+    ? `${dropped ? plural(dropped, "older message") : "Some older messages"} of ${topic} ${were} removed by retention before you read ${them}.`
+    : `${many} of ${topic} ${were} lost or cannot be read at any broker (${reason}).`;
+  return element("p", "gap", said);
+}
+
+function newSince(before) {
+  const when = new Date(before.at), date = dateOf(before.at);
+  return element("div", "news", `new since ${date === new Date().toDateString() ? "" : `${day(date)} `}${clock(when)}`);
+}
+
+/** The elements of `record`, which stands after `before`; with the line if it is the first that is new. */
+export function nodes(record, before, isNew) {
+  const made = [];
+  const date = dateOf(record.at);
+  if (!before || dateOf(before.at) !== date) made.push(dayHeading(date));
+  if (isNew && before) made.push(newSince(before));
+  made.push(record.message ? article(record) : gapLine(record));
+  return made;
+}
+
+/** Days have new names after midnight. */
+export function renameDays() {
+  for (const heading of document.querySelectorAll(".day")) {
+    const name = day(heading.dataset.date);
+    if (heading.textContent !== name) heading.textContent = name;
+  }
+}
+
+let unheard = [], hearing = 0;
+const HEARD_MS = 3_000;          // between two announcements to a screen reader
+
+/** Tell a screen reader what came, shortly: the log itself would have each of a hundred messages read out. */
+export function announce(records) {
+  unheard.push(...records.filter((record) => record.message));
+  if (unheard.length) hearing ||= setTimeout(() => {
+    const [{ message }] = unheard;
+    $("heard").textContent = unheard.length > 1 ? `${unheard.length} new messages` : `${message.topic}: ${message.title ?? message.data.slice(0, 200)}`;
+    hearing = 0;
+    unheard = [];
+  }, HEARD_MS);
+}

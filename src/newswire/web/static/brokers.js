@@ -1,0 +1,76 @@
+// Asking brokers: the one that serves the stream first, the others when it does not answer.
+
+const ASK_MS = 3_000;            // one question, while another broker can be asked
+const ASK_LAST_MS = 8_000;       // and where there is none left
+
+export const page = JSON.parse(document.getElementById("page").textContent);
+export const user = page.username;
+export const home = location.host;
+export const brokers = [home, ...page.brokers.filter((address) => address !== page.address && address !== home)];
+
+/** Where the stream is open ("" for nowhere), in this tab or in the one that reads it for all; and which is tried first. */
+export const at = { serving: "", preferred: home };
+
+export const url = (address, path, fields = {}) => `${location.protocol}//${address}${path}?${new URLSearchParams(fields)}`;
+
+/**
+ * Ask one broker. Throws an Error with a sentence for people and the broker's `code` and `status`;
+ * `final` if no other broker would answer otherwise, `late` if none came in time.
+ */
+async function ask(address, path, fields, method = "GET", ms = ASK_MS) {
+  const post = method === "POST";
+  const options = { method, body: post ? new URLSearchParams(fields) : undefined, signal: AbortSignal.timeout(ms) };
+  const answer = await fetch(url(address, path, post ? {} : fields), options);
+  const said = await answer.json();
+  if (answer.ok) return said;
+  throw Object.assign(new Error(said.detail ?? `status ${answer.status}`), {
+    final: answer.status < 500 && answer.status !== 429, code: said.code ?? "", status: answer.status,
+  });
+}
+
+/** Ask the broker that serves the stream, then the others. */
+export async function askAny(path, fields, method) {
+  const first = at.serving || at.preferred;
+  const order = [first, ...brokers.filter((other) => other !== first)];
+  let last = null, late = false;
+  for (const address of order) {
+    try {
+      return await ask(address, path, fields, method, address === order.at(-1) ? ASK_LAST_MS : ASK_MS);
+    } catch (error) {
+      if (error.final) throw error;
+      late ||= error.name === "TimeoutError";
+      if (error.code || !last?.code) last = error;
+    }
+  }
+  throw last.code ? last : Object.assign(new Error(unreachable(late)), { unreachable: true, late });
+}
+
+function unreachable(late) {
+  if (navigator.onLine === false) return "This device is offline.";
+  if (late) return `No broker answers. If other pages of ${home} are open in this browser, close some: it makes six connections at most.`;
+  return "No broker can be reached.";
+}
+
+export async function isUp(address) {
+  try {
+    return (await ask(address, "/list_replicas", {})).some((row) => row.self && row.state === "up");
+  } catch { return false; }
+}
+
+/** The broker whose own page serves where this one may not any more; "" while this one may. */
+export async function findWelcomingBroker(named) {
+  if (named && !brokers.includes(named) && named !== page.address && /^[\w.:[\]-]+$/.test(named)) return named;   // joined since
+  for (const address of brokers.filter((other) => other !== home)) {
+    try {
+      await ask(address, "/list_replicas", {});
+      return "";
+    } catch (error) {
+      if (error.name !== "TypeError") continue;               // what a browser says of an origin that is refused,
+    }
+    try {                                                     // and of a broker that does not answer
+      await fetch(url(address, "/livez"), { mode: "no-cors", signal: AbortSignal.timeout(ASK_MS) });
+      return address;
+    } catch { /* that it was */ }
+  }
+  return "";
+}

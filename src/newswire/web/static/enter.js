@@ -1,0 +1,21 @@
+// The page that asks for a name says what is wrong with one before it is sent.
+
+import { showFault, wireFault } from "./fault.js";
+import { usernameFault } from "./names.js";
+
+const field = document.getElementById("name"), said = document.getElementById("notice"), offer = document.getElementById("offer");
+
+function check() {
+  const fault = usernameFault(field.value.trim());
+  showFault(field, said, offer, fault);
+  return fault;
+}
+
+wireFault(field, said, offer);
+if (field.value) check();        // the broker has refused it already
+field.form.addEventListener("submit", (event) => {
+  field.value = field.value.trim();
+  if (!check()) return;
+  event.preventDefault();
+  field.focus();
+});

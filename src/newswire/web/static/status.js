@@ -1,0 +1,50 @@
+// What the page says of itself, in words: how the connection stands, what was done, what it may not do.
+
+import { $ } from "./dom.js";
+
+let connection = { kind: "", text: "connecting", detail: "", reason: "", serving: "" };
+let forbidden = "";              // why a broker refuses what this page asks for, "" while it does not
+let reasonTold = "";
+
+/** How the connection stands. */
+export function showState(state) {
+  connection = state;
+  show();
+  if (state.reason && state.reason !== reasonTold) tell(state.reason, state.kind === "silent");
+  if (!state.reason && reasonTold && $("said").textContent === reasonTold) tell("");
+  reasonTold = state.reason;
+}
+
+/** A broker refused what this page asked for, `why` in its words: it may only read. */
+export function showForbidden(why) {
+  if (forbidden === why) return;
+  forbidden = why;
+  $("notice").textContent = `This page may only show news: what you read is not marked as read at the broker, and it publishes nothing from here. The broker says: ${why}`;
+  $("notice").hidden = false;
+  show();
+}
+
+/** And now a broker takes it. */
+export function showAllowed() {
+  if (!forbidden) return;
+  forbidden = "";
+  $("notice").hidden = true;
+  show();
+}
+
+function show() {
+  const pill = $("state"), readOnly = forbidden && connection.serving;
+  const text = readOnly ? `read only, ${connection.text}` : connection.text;
+  if (pill.textContent !== text) pill.textContent = text;     // a screen reader reads each change, so only changes
+  pill.className = `state ${readOnly ? "moved" : connection.kind}`;
+  pill.title = connection.detail;
+}
+
+/** Whether a refusal is of this page, rather than of what it asked for. */
+export const isForbidden = (error) => error.status === 403 && error.code !== "not-registered";
+
+/** What came of what somebody did. */
+export function tell(text, bad = false) {
+  $("said").textContent = text;
+  $("said").classList.toggle("bad", bad);
+}

@@ -1,0 +1,166 @@
+// The topics beside the news: those of the user with what is unread of each, and the others; subscribing and unsubscribing.
+
+import { askAny, user } from "./brokers.js";
+import { $, button, element, narrow } from "./dom.js";
+import { showFault, wireFault } from "./fault.js";
+import { isPattern, matches, patternFault } from "./names.js";
+import { rove } from "./roving.js";
+import { isForbidden, showAllowed, showForbidden, tell } from "./status.js";
+
+const LISTED = 200;              // topics in a list
+const SOON_MS = 1_000;
+
+export class Topics {
+  registered;                    // whether the user has subscriptions; undefined while nobody could say
+  #on; #subscriptions = []; #listed = new Set(); #timer = 0;
+  #settleMine = rove($("mine"), ".pick");
+  #settleMore = rove($("more"), ".pick");
+  #arrived = () => {};
+
+  /**
+   * `on` has unreadCount(pattern), chosen(), choose(topic), markRead(pattern), loaded(), subscribed(topic).
+   */
+  constructor(on) {
+    this.#on = on;
+    const form = $("subscribe"), { topic } = form.elements;
+    wireFault(topic, $("why"), $("instead"));
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const fault = patternFault(topic.value.trim());
+      showFault(topic, $("why"), $("instead"), fault);
+      if (fault) topic.focus();
+      else this.subscribe(topic.value.trim()).then((done) => { if (done) form.reset(); });
+    });
+    $("mine").addEventListener("click", (event) => { const pick = event.target.closest(".pick"); if (pick) on.choose(pick.parentNode.dataset.topic); });
+    $("more").addEventListener("click", (event) => { const pick = event.target.closest(".pick"); if (pick) this.subscribe(pick.parentNode.dataset.topic); });
+  }
+
+  isSubscribed(topic) { return this.#subscriptions.some((pattern) => matches(pattern, topic)); }
+  knows(topic) { return this.#listed.has(topic); }
+
+  async loadSubscriptions() {
+    const rows = await askAny("/subscriptions", { username: user });
+    this.#subscriptions = rows.map((row) => row.topic);
+    this.registered = rows.length > 0;
+    if (this.registered) this.#arrived();
+    return rows;
+  }
+
+  /** Resolves when the user may have a subscription, here or in another tab. */
+  arrival() { return new Promise((done) => { this.#arrived = done; }); }
+
+  async load() {
+    const [all] = await Promise.all([askAny("/topics", {}), this.loadSubscriptions()]);
+    const names = all.map((row) => row.topic);
+    const covered = names.filter((topic) => this.isSubscribed(topic)), chosen = this.#on.chosen();
+    const mine = [...new Set([...this.#subscriptions, ...covered])].sort();
+    const more = names.filter((topic) => !mine.includes(topic));
+    const shown = mine.slice(0, LISTED);
+    if (chosen && this.isSubscribed(chosen) && !shown.includes(chosen)) shown.push(chosen);
+    for (const topic of names) this.#listed.add(topic);
+    fill($("mine"), ["", ...shown], mineItem);
+    fill($("more"), more.slice(0, LISTED), moreItem);
+    fill($("topics"), [...new Set([...mine.filter((topic) => !isPattern(topic)), ...names])].slice(0, LISTED), (topic) => Object.assign(element("option"), { value: topic }));
+    $("others").textContent = more.length > LISTED ? `and ${more.length - LISTED} more: type the name` : "";
+    this.showCounts();
+    this.#settleMore();
+    this.#on.loaded(mine.find((topic) => !isPattern(topic)) ?? "");
+  }
+
+  loadSoon() {
+    this.#timer ||= setTimeout(() => { this.#timer = 0; this.load().catch(() => {}); }, SOON_MS);
+  }
+
+  showCounts() {
+    const chosen = this.#on.chosen();
+    for (const item of $("mine").children) {
+      const { topic } = item.dataset, pick = item.firstChild, count = this.#on.unreadCount(topic), current = topic === chosen;
+      const shown = pick.querySelector(".n")?.textContent ?? "";
+      const wanted = count ? `${count > 999 ? "999+" : count} new` : "";
+      if (shown !== wanted) {
+        pick.querySelector(".n")?.remove();
+        if (count) {
+          const number = element("span", "n", wanted.replace(" new", ""));
+          number.append(element("span", "unseen", " new"));
+          pick.append(number);
+        }
+      }
+      pick.setAttribute("aria-current", String(current));
+      toggle(item, ".read", current && count > 0, () => button("off read", "Mark read", () => { this.#on.markRead(topic); pick.focus(); }));
+      toggle(item, ".leave", current && this.#subscriptions.includes(topic) && topic !== "",
+        () => Object.assign(button("off leave", "Unsubscribe", () => this.unsubscribe(topic)), { title: `Unsubscribe from ${topic}` }));
+    }
+    this.#settleMine();
+  }
+
+  async subscribe(topic) {
+    try {
+      tell((await askAny("/subscribe", { username: user, topic }, "POST")).message);
+      showAllowed();
+      if (narrow()) $("find").open = false;
+      await this.load();
+      if (document.activeElement === document.body) this.#pickOf(topic)?.focus();
+      await this.#on.subscribed(topic);
+      return true;
+    } catch (error) {
+      if (isForbidden(error)) showForbidden(error.message);
+      tell(error.message, true);
+      return false;
+    }
+  }
+
+  async unsubscribe(topic) {
+    try {
+      tell((await askAny("/unsubscribe", { username: user, topic }, "POST")).message);
+      this.#on.choose("");
+      this.#pickOf("").focus();
+      await this.load();
+      await this.#on.subscribed("");
+    } catch (error) {
+      if (isForbidden(error)) showForbidden(error.message);
+      tell(error.message, true);
+    }
+  }
+
+  showChosen() {
+    this.#pickOf(this.#on.chosen())?.parentNode.scrollIntoView({ block: "nearest", inline: "nearest", behavior: "instant" });
+  }
+
+  #pickOf(topic) {
+    return [...$("mine").children].find((item) => item.dataset.topic === topic)?.firstChild;
+  }
+}
+
+/** Make `items` the list's, and keep the elements that are there: one may have the focus. */
+function fill(parent, items, make) {
+  const there = new Map([...parent.children].map((child) => [child.dataset.topic, child]));
+  items.forEach((topic, at) => {
+    const child = there.get(topic) ?? make(topic);
+    child.dataset.topic = topic;
+    there.delete(topic);
+    if (parent.children[at] !== child) parent.insertBefore(child, parent.children[at] ?? null);
+  });
+  for (const child of there.values()) child.remove();
+}
+
+function toggle(item, selector, wanted, make) {
+  const there = item.querySelector(selector);
+  if (there && !wanted) there.remove();
+  if (!there && wanted) item.append(make());
+}
+
+function mineItem(topic) {
+  const item = element("li"), pick = button("pick");
+  pick.append(element("span", "", topic || "All"));
+  pick.title = topic;
+  item.append(pick);
+  return item;
+}
+
+function moreItem(topic) {
+  const item = element("li"), pick = button("pick");
+  pick.append(element("span", "", topic), element("span", "n", "Subscribe"));
+  pick.setAttribute("aria-label", `Subscribe to ${topic}`);
+  item.append(pick);
+  return item;
+}

@@ -1,0 +1,115 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Store } from "./static/store.js";
+
+const T0 = Date.parse("2026-01-01T12:00:00Z");
+const message = (n, topic = "news", more = {}) => ({ id: `m${n}`, topic, data: `${n}`, time: new Date(T0 + n * 1_000).toISOString(), ...more });
+const item = (n, topic) => ({ message: message(n, topic), eventId: `e${n}` });
+const gap = (topic, dropped, eventId) => ({ gap: { topic, dropped }, eventId, at: T0 });
+const texts = (store) => store.records.map(({ message: m, gap: g }) => (m ? m.data : `-${g.dropped}`));
+const all = () => true, none = () => false;
+
+test("what comes twice, from whichever broker, is there once", () => {
+  const store = new Store();
+  assert.equal(store.take([item(1), item(2)], all).added.length, 2);
+  assert.equal(store.take([{ open: true }, item(1), item(2), item(3)], all).added.length, 1);
+  store.addHistory([message(2), message(3)]);
+  assert.deepEqual(texts(store), ["1", "2", "3"]);
+});
+
+test("history stands by time, and what the stream brings of it is not new", () => {
+  const store = new Store();
+  store.addHistory([message(5), message(3)]);
+  assert.equal(store.addHistory([message(5)]), false);
+  const change = store.take([item(3), item(4)], all);
+  assert.deepEqual([change.added.length, change.redraw], [1, true]);
+  assert.deepEqual(texts(store), ["3", "4", "5"]);
+  assert.equal(store.unreadCount(), 0);
+});
+
+test("unread is what nobody saw come, and what was undelivered", () => {
+  const store = new Store();
+  store.undelivered = 2;
+  store.take([item(1, "a"), item(2, "b"), item(3, "a")], all);
+  assert.deepEqual([store.unreadCount(), store.unreadCount("a"), store.unreadCount("b"), store.unreadCount(">")], [2, 1, 1, 2]);
+  store.take([{ caughtUp: true }, item(4, "a.x"), item(5, "a.y")], none);
+  assert.deepEqual([store.unreadCount("a.*"), store.unreadCount("a")], [2, 1]);
+  assert.deepEqual(store.markRead(["m4", "m4", "m3", "nobody"]), ["m4"], "each counts once");
+  assert.equal(store.unreadCount("a.*"), 1);
+  assert.deepEqual(store.unreadIds("a.*"), ["m5"]);
+  store.markRead(store.unreadIds());
+  assert.equal(store.unreadCount(), 0);
+});
+
+test("'new since' stands before the first unread message, and moves when the next one comes after all were read", () => {
+  const store = new Store();
+  const first = () => store.records.find((record) => store.isNew(record))?.message.data;
+  store.take([item(1)], all);
+  assert.equal(first(), undefined);
+  assert.equal(store.take([item(2), item(3)], none).newLine, true);
+  assert.equal(first(), "2");
+  store.markRead(["m2", "m3"]);
+  assert.equal(first(), "2");
+  assert.equal(store.take([item(4)], all).newLine, false);
+  assert.equal(store.take([item(5)], none).newLine, true);
+  assert.equal(first(), "5");
+});
+
+test("gaps stand before the message that follows them, and are told once", () => {
+  const store = new Store();
+  store.addHistory([message(1), message(9)]);
+  store.take([gap("news", 3, "e1"), item(9)], all);
+  assert.deepEqual(texts(store), ["1", "-3", "9"]);
+  store.take([{ open: true }, gap("news", 3, "e1"), item(9), gap("other", 3, "e1"), item(10, "other")], all);
+  assert.deepEqual(texts(store), ["1", "-3", "9", "-3", "10"]);
+});
+
+test("memory has a limit; what has left it still counts as known, and not as unread", () => {
+  const store = new Store({ messages: 3, ids: 5 });
+  store.take([1, 2, 3, 4].map((n) => item(n)), none);
+  assert.deepEqual(texts(store), ["2", "3", "4"]);
+  assert.equal(store.unreadCount(), 3);
+  assert.equal(store.take([item(1)], none).added.length, 0);
+  const wide = new Store({ chars: 10, least: 2 });
+  wide.take([1, 2, 3].map((n) => ({ message: message(n, "news", { data: "x".repeat(8) }), eventId: `e${n}` })), none);
+  assert.equal(wide.records.length, 2);
+});
+
+test("the place is what this tab showed, or what another says that it showed", () => {
+  const store = new Store();
+  assert.equal(store.shown(), "");
+  store.take([item(1), item(2), item(3)], all);
+  assert.equal(store.place, "");
+  store.shownElsewhere("e2");
+  assert.equal(store.place, "e2");
+  assert.deepEqual(store.backlog().items.map((one) => one.eventId), ["e3"]);
+  store.shownElsewhere("e9");
+  assert.equal(store.place, "e2", "of what it has not received it can't judge");
+  assert.equal(store.shown(), "e3");
+  store.take([{ open: true }], all);
+  assert.equal(store.shown(), "e3", "a connection that begins shows nothing");
+});
+
+test("a tab that opens later gets what nobody has shown, what is unread, and the newest of the rest", () => {
+  const leader = new Store();
+  leader.take([item(1), item(2)], all);
+  leader.shown();
+  leader.take([item(3), gap("other", 2, "e3"), item(4, "other")], none);
+  const late = new Store();
+  late.undelivered = 7;
+  late.addHistory([message(3)]);
+  late.adopt(leader.backlog());
+  assert.deepEqual(texts(late), texts(leader));
+  assert.equal(late.place, "e2");
+  assert.deepEqual([late.unreadCount(), late.unreadCount("other")], [2, 1]);
+  assert.equal(late.shown(), "e4");
+  late.take([item(5)], all);
+  assert.equal(late.unreadCount(), 2, "what it counted as undelivered is the leader's matter");
+});
+
+test("a message that another tab has as unread is unread where history brings it later", () => {
+  const store = new Store();
+  store.adopt({ items: [], recent: [], unread: ["m1"], undelivered: 0, place: "" });
+  store.addHistory([message(1), message(2)]);
+  assert.deepEqual(store.unreadIds(), ["m1"]);
+});
