@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.windows import Desk
+from tests.browser.windows import Desk, Hand
 from tests.e2e.harness import Pair
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -71,6 +71,21 @@ def _address(log: Path, process: subprocess.Popen[bytes]) -> str:
         return found[0] if found else None
 
     return until("Chromium says where it listens", said)
+
+
+@pytest.fixture
+def hand(pair: Pair, tmp_path: Path) -> Iterator[Hand]:
+    """Publishes and subscribes by plain requests."""
+    with Hand(pair, tmp_path) as hand:
+        yield hand
+
+
+@pytest.fixture
+def together(browser: "Browser") -> Iterator["BrowserContext"]:  # noqa: F821, UP037
+    """One browser profile, all of whose tabs are visible, like windows side by side."""
+    context = browser.new_context()
+    yield context
+    context.close()
 
 
 @pytest.fixture

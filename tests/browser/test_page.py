@@ -1,28 +1,18 @@
-"""The feed in a real browser: cases I to III in two windows, failover under the open page, and use by hand and keyboard."""
+"""The feed in a real browser: cases I to III in two windows, failover under the open page, and what was seen."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from brokers import ask, get, post, rows, until, wait_in_sync
-from newswire import web
 from tests.browser.windows import SECONDS, Desk, Hand, Window
 from tests.e2e.harness import Pair, delivered, pause, resume
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 Browser, BrowserContext, expect = sync_api.Browser, sync_api.BrowserContext, sync_api.expect
-
-
-@pytest.fixture
-def hand(pair: Pair, tmp_path: Path) -> Iterator[Hand]:
-    """Publishes and subscribes by plain requests."""
-    with Hand(pair, tmp_path) as hand:
-        yield hand
 
 
 def unread(pair: Pair, user: str) -> int:
@@ -270,153 +260,3 @@ def test_five_thousand_at_once(desk: Desk, pair: Pair, hand: Hand) -> None:
     alice.page.get_by_role("button", name="Show earlier news").press("Enter")
     assert alice.texts() == [str(number) for number in range(4_301, 5_001)]
     assert alice.errors == []
-
-
-# -- use by hand, keyboard and screen reader
-
-
-def test_publish_and_subscribe_by_keyboard(desk: Desk, pair: Pair) -> None:
-    gita = desk.open(pair.first.address, "Gita", width=390, height=780)
-    gita.has("#empty", "not registered for any topic")
-    gita.tab_to("Topic to subscribe to")
-    gita.page.keyboard.type("news")
-    gita.page.keyboard.press("Enter")
-    gita.says("live at broker 1001")
-    gita.tab_to("Topic")
-    gita.page.keyboard.press("Control+A")
-    gita.page.keyboard.type("news")
-    gita.page.keyboard.press("Tab")
-    assert gita.focused() == "Message"
-    gita.page.keyboard.type("Hello <b>all</b> & \u202eeveryone")
-    gita.page.keyboard.press("Shift+Enter")
-    gita.page.keyboard.type("and so on")
-    gita.page.keyboard.press("Enter")
-    gita.has("#said", "Stored on 2 brokers")
-    gita.shows("Hello <b>all</b> & \u202eeveryone\nand so on")
-    gita.has("#heard", "news: Hello <b>all</b>")
-    assert get(pair.second.address, "/subscriptions", username="Gita")[0]["topic"] == "news"
-    assert gita.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "nothing is cut off at 390 pixels"
-    gita.tab_to("All")  # from the end around to the top
-    gita.page.keyboard.press("ArrowDown")
-    assert gita.focused() == "news"
-    gita.page.keyboard.press("Enter")
-    gita.page.keyboard.press("Tab")
-    assert gita.focused() == "Unsubscribe"
-    gita.page.keyboard.press("Enter")
-    gita.has("#said", "Successfully unsubscribed Gita from topic news")
-    assert gita.focused() == "All", "the focus is somewhere"
-    assert get(pair.second.address, "/subscriptions", username="Gita") == []
-    assert gita.errors == gita.complaints == []
-
-
-def test_a_topic_is_looked_at_and_counted(desk: Desk, pair: Pair, hand: Hand) -> None:
-    hand.subscribe("Alice", "team.*")
-    hand.subscribe("Alice", "news")
-    hand.publish("team.red", "red")
-    hand.publish("team.blue", "blue")
-    hand.publish("news", "paper")
-    alice = desk.open(pair.first.address, "Alice")
-    alice.shows("red", "blue", "paper")
-    names = ["All3 new", "news1 new", "team.*2 new", "team.blue1 new", "team.red1 new"]
-    expect(alice.page.locator("#mine .pick")).to_have_text(names, timeout=SECONDS * 1000)
-    alice.page.get_by_role("button", name="team.*").click()
-    alice.shows("red", "blue")
-    hand.publish("news", "unseen")
-    expect(alice.page.locator("#mine .pick").nth(1)).to_contain_text("2 new", timeout=SECONDS * 1000)
-    alice.shows("red", "blue")
-    alice.page.get_by_role("button", name="All").click()
-    alice.shows("red", "blue", "paper", "unseen")
-    expect(alice.page.locator("#mine .pick").nth(2)).to_have_text("team.*")  # it was looked at
-    assert alice.errors == alice.complaints == []
-
-
-def test_what_comes_below_is_said_and_nothing_moves(desk: Desk, pair: Pair, hand: Hand) -> None:
-    hand.subscribe("Alice", "news")
-    alice = desk.open(pair.first.address, "Alice", width=390, height=500)
-    alice.says("live at broker 1001")
-    for number in range(12):
-        hand.publish("news", str(number))
-    until("all are shown", lambda: len(alice.texts()) == 12, SECONDS)
-    until("its end is in view", lambda: alice.page.evaluate("scrollY > 0"), SECONDS)
-    alice.page.mouse.move(200, 250)
-    alice.page.mouse.wheel(0, -5_000)
-    until("the top is in view", lambda: alice.page.evaluate("scrollY") == 0, SECONDS)
-    hand.publish("news", "below")
-    hand.publish("news", "further below")
-    expect(alice.page.locator("#jump")).to_have_text("↓ 2 new messages", timeout=SECONDS * 1000)
-    assert alice.page.evaluate("scrollY") == 0
-    alice.page.locator("#jump").click()
-    expect(alice.page.get_by_text("further below")).to_be_in_viewport()
-    expect(alice.page.locator("#jump")).to_be_hidden()
-
-
-def test_what_is_wrong_with_a_publish_is_said(desk: Desk, pair: Pair, hand: Hand) -> None:
-    hand.subscribe("Alice", "news")
-    alice = desk.open(pair.first.address, "Alice")
-    alice.says("live at broker 1001")
-    alice.page.get_by_label("Topic", exact=True).fill("news.*")
-    alice.page.get_by_label("Message").fill("x")
-    alice.page.get_by_role("button", name="Publish").click()
-    alice.has("#said.bad", "are for subscriptions only")
-    assert alice.page.get_by_label("Message").input_value() == "x", "what was typed stays"
-
-
-def test_without_a_name_it_asks_for_one(browser: Browser, pair: Pair) -> None:
-    page = browser.new_page()
-    page.goto(f"http://{pair.first.address}/")
-    page.get_by_label("Name").fill("Alice")
-    page.keyboard.press("Enter")
-    expect(page.locator("#state")).to_be_visible(timeout=SECONDS * 1000)
-    assert "username=Alice" in page.url
-    page.close()
-
-
-def test_titles_priority_tags_links_and_long_texts(desk: Desk, pair: Pair, hand: Hand) -> None:
-    hand.subscribe("Alice", "ops")
-    alice = desk.open(pair.first.address, "Alice", width=390, height=780)
-    alice.says("live at broker 1001")
-    fields = {"topic": "ops", "title": "Payments fail", "data": "Since 09:28", "priority": "5", "tags": "payments,north",
-              "click": "https://example.org/incident"}  # fmt: skip
-    assert ask(pair.first.address, "POST", "/publish", fields).status == 200
-    article = alice.page.locator("article.high")
-    expect(article.locator("h3")).to_have_text("Payments fail", timeout=SECONDS * 1000)
-    expect(article.locator(".tag")).to_have_text(["payments", "north"])
-    expect(article.locator("a")).to_have_attribute("href", "https://example.org/incident")
-    whole = "w" * 60_000
-    hand.publish("ops", whole)
-    until("its beginning is shown", lambda: alice.texts()[1:] == ["w" * 1_500 + "…"], SECONDS)
-    alice.page.get_by_role("button", name="Show all 60,000 characters").press("Enter")
-    alice.shows("Since 09:28", whole)
-    assert alice.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "nothing is cut off at 390 pixels"
-    assert alice.errors == alice.complaints == []
-
-
-# -- parts
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_contrast(scheme: str) -> None:
-    """Text has a contrast of at least 4.5 to what it stands on, the edges of fields and dots of states 3 (WCAG 2.2, AA)."""
-    css = (Path(web.__file__).parent / "static" / "feed.css").read_text()
-    pairs = re.findall(r"--([\w-]+): light-dark\((#\w{6}), (#\w{6})\)", css)
-    colour = {name: light if scheme == "light" else dark for name, light, dark in pairs}
-    for ground in ("ground", "sheet"):
-        for text in ("ink", "soft", "accent", "warn", "dead"):
-            assert contrast(colour[text], colour[ground]) >= 4.5, (text, ground)
-        for edge in ("edge", "live", "warn", "dead", "soft"):
-            assert contrast(colour[edge], colour[ground]) >= 3, (edge, ground)
-    for text, ground in (("ink", "mark"), ("warn", "mark"), ("soft", "mark"), ("accent", "chosen"), ("on-accent", "accent")):
-        assert contrast(colour[text], colour[ground]) >= 4.5, (text, ground)
-
-
-def contrast(one: str, other: str) -> float:
-    """WCAG's contrast ratio of two colours."""
-    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
-    return (lighter + 0.05) / (darker + 0.05)
-
-
-def luminance(colour: str) -> float:
-    """WCAG's relative luminance of `#rrggbb`."""
-    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

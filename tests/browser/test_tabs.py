@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from brokers import get, until
@@ -16,21 +13,6 @@ Browser, BrowserContext, expect = sync_api.Browser, sync_api.BrowserContext, syn
 
 NO_LOCKS = "Object.defineProperty(Navigator.prototype, 'locks', { value: undefined })"
 NO_STORAGE = "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('denied', 'SecurityError') } })"
-
-
-@pytest.fixture
-def hand(pair: Pair, tmp_path: Path) -> Iterator[Hand]:
-    """Publishes and subscribes by plain requests."""
-    with Hand(pair, tmp_path) as hand:
-        yield hand
-
-
-@pytest.fixture
-def together(browser: Browser) -> Iterator[BrowserContext]:
-    """One browser profile, all of whose tabs are visible, like windows side by side."""
-    context = browser.new_context()
-    yield context
-    context.close()
 
 
 def streams(pair: Pair) -> int:

@@ -60,8 +60,14 @@ test("gaps stand before the message that follows them, and are told once", () =>
   store.addHistory([message(1), message(9)]);
   store.take([gap("news", 3, "e1"), item(9)], all);
   assert.deepEqual(texts(store), ["1", "-3", "9"]);
-  store.take([{ open: true }, gap("news", 3, "e1"), item(9), gap("other", 3, "e1"), item(10, "other")], all);
+  store.take([{ open: true }, gap("other", 3, ""), gap("news", 3, "e1"), item(9), gap("other", 3, "e9"), item(10, "other")], all);
   assert.deepEqual(texts(store), ["1", "-3", "9", "-3", "10"]);
+  store.take([{ open: true }, gap("other", 3, "")], all);
+  assert.equal(store.place, "");
+  assert.equal(store.take([gap("more", 1, ""), item(9)], all).redraw, true);
+  assert.deepEqual(texts(store), ["1", "-3", "9", "-3", "10"]);
+  store.take([gap("more", 1, "")], all);
+  assert.equal(store.shown(), "e9", "a gap without an id of its own confirms nothing");
 });
 
 test("memory has a limit; what has left it still counts as known, and not as unread", () => {

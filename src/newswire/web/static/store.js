@@ -27,7 +27,6 @@ export class Store {
   #unread = new Map();           // topic -> unread messages
   #unreadElsewhere = new Set();  // message ids that another tab has as unread and this one does not hold yet
   #waitingGaps = [];             // told, and no message has followed them yet
-  #gapsTold = new Set();
   #epoch = 0;                    // grows with each "new since"
   #unshown = [];                 // what the stream brought since `place`: { eventId, id | gap }
 
@@ -85,7 +84,10 @@ export class Store {
   #takeMessage(message, attended, change) {
     let record = this.#known.get(message.id);
     const here = record !== undefined, last = this.records.at(-1);
-    if (record === null || record?.streamed) return null;   // it came before, perhaps from another broker
+    if (record === null || record?.streamed) {              // it came before, perhaps from another broker,
+      this.#dropWaitingGaps(change);                          // and so did what stands before it
+      return null;
+    }
     record ??= this.#remember(message);
     record.streamed = true;
     const before = this.undelivered > 0;
@@ -95,7 +97,7 @@ export class Store {
     if (here || this.#waitingGaps.length) change.redraw = true;
     else if (last && !last.streamed && last.at > record.at) change.sort = true;   // older than what history brought
     if (here && this.#waitingGaps.length) {                 // these stand before it
-      this.records = this.records.filter((other) => !this.#waitingGaps.includes(other));
+      this.#takeOut(this.#waitingGaps);
       this.records.splice(this.records.indexOf(record), 0, ...this.#waitingGaps);
     }
     for (const gap of this.#waitingGaps) Object.assign(gap, { at: record.at, epoch: this.#epoch });
@@ -103,11 +105,21 @@ export class Store {
     return here ? null : record;
   }
 
-  #takeGap({ gap, eventId, at }) {
-    const told = JSON.stringify([gap.topic, gap.dropped, eventId]);
+  #dropWaitingGaps(change) {
+    if (this.#waitingGaps.length === 0) return;
+    this.#takeOut(this.#waitingGaps);
+    change.added = change.added.filter((record) => !this.#waitingGaps.includes(record));
+    change.redraw = true;
+    this.#waitingGaps = [];
+  }
+
+  #takeOut(gaps) {
+    this.records = this.records.filter((record) => !gaps.includes(record));
+  }
+
+  #takeGap({ gap, at }) {
     const last = this.records.findLast((record) => record.topic === gap.topic);
-    if (this.#gapsTold.has(told) || last?.gap?.dropped === gap.dropped) return null;   // perhaps by the broker that served before
-    this.#gapsTold.add(told);
+    if (last?.gap?.dropped === gap.dropped) return null;    // told before, by the broker that served before
     const record = { gap, topic: gap.topic, at: this.records.at(-1)?.at ?? at ?? 0, streamed: true, epoch: this.#epoch, unread: false };
     this.records.push(record);
     this.#waitingGaps.push(record);
@@ -195,7 +207,7 @@ export class Store {
 
   /** Somebody sees this tab: all that came is shown. Gives the event id that may be acknowledged. */
   shown() {
-    this.place = this.#unshown.at(-1)?.eventId ?? this.place;
+    this.place = this.#unshown.findLast((item) => item.eventId)?.eventId ?? this.place;   // a gap may have none
     this.#unshown = [];
     return this.place;
   }

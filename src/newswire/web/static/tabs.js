@@ -32,7 +32,7 @@ export class Tabs {
   #heard; #looked; #asked = -Infinity; #told = -Infinity;
   #patience = Math.random() * 2_000;   // not all followers at once
 
-  constructor({ channel, locks, name, on, now = Date.now, every = setInterval }) {
+  constructor({ channel, locks, name, on, now = Date.now, every = (act, ms) => setInterval(act, ms) }) {
     this.#channel = channel; this.#locks = locks; this.#name = name; this.#on = on;
     this.#now = now; this.#every = every;
     this.#heard = this.#looked = now();
