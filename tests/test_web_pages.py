@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import msgspec
@@ -109,3 +110,17 @@ def test_static_files_are_kept_for_a_while_and_taken_for_what_they_are() -> None
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         assert "max-age=300" in response.headers["Cache-Control"]
         assert response.content_type.partition(";")[0] in ("text/javascript", "text/css")
+    assert web.client.get("/static/no.js").status_code == web.client.get("/static/x/../pages.py").status_code == 404
+
+
+def test_a_page_is_made_of_one_version() -> None:
+    """What a page loads is named after what it holds, and modules name one another by relative addresses."""
+    web = Web()
+    page = web.client.get("/?username=Alice").get_data(as_text=True)
+    script = re.search(r'src="(/static/[0-9a-f]{12}/)feed.js"', page)
+    assert script is not None
+    assert f'href="{script[1]}feed.css"' in page
+    served = web.client.get(f"{script[1]}feed.js").get_data(as_text=True)
+    assert served == web.client.get("/static/feed.js").get_data(as_text=True)
+    for file in (Path(package.__file__).parent / "static").glob("*.js"):
+        assert all(found.startswith("./") for found in re.findall(r'^import .* from "(.*)";$', file.read_text(), re.M)), file

@@ -25,13 +25,6 @@ def renamed(driver: "Playwright") -> Iterator["Browser"]:  # noqa: F821, UP037
     chromium.close()
 
 
-@pytest.fixture
-def hand(pair: Pair, tmp_path: Path) -> Iterator[Hand]:
-    """Publishes and subscribes by plain requests."""
-    with Hand(pair, tmp_path) as hand:
-        yield hand
-
-
 def acts(pair: Pair, hand: Hand, browser: "Browser", address: str) -> None:  # noqa: F821, UP037
     """Open Ann's page at `address`: it shows news, acknowledges them, and publishes."""
     hand.subscribe("Ann", "news")
@@ -71,3 +64,12 @@ def test_without_either_the_page_is_told_why_it_may_not_act(pair: Pair, hand: Ha
         assert "proxy" in told["detail"]
         assert "Host" in told["detail"]
         page.close()
+        ann = Window(renamed.new_page(), nginx.address.replace("127.0.0.1", NAME), "Ann")
+        ann.says("not allowed at this address")
+        ann.has("#said.bad", "a page of another site may not open this stream")
+        ann.page.get_by_label("Message").fill("x")
+        ann.page.keyboard.press("Enter")
+        ann.has("#notice", "have it pass on the header Host")
+        assert NAME in ann.page.url, "it does not go elsewhere by itself"
+        assert ann.errors == []
+        ann.page.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,13 +69,6 @@ def renamed(driver: "Playwright") -> Iterator["Browser"]:  # noqa: F821, UP037
     chromium = driver.chromium.launch(executable_path=str(CHROMIUM), args=[*ARGUMENTS, f"--host-resolver-rules={NAMES}"])
     yield chromium
     chromium.close()
-
-
-@pytest.fixture
-def hand(pair: Pair, tmp_path: Path) -> Iterator[Hand]:
-    """Publishes and subscribes by plain requests."""
-    with Hand(pair, tmp_path) as hand:
-        yield hand
 
 
 def unread(pair: Pair, user: str) -> int:

@@ -85,7 +85,7 @@ def test_a_page_that_may_not_act_says_so(desk: Desk, pair: Pair, hand: Hand) -> 
     hand.publish("news", "one")
     alice.shows("one")
     alice.says("read only, live at broker 1001")
-    alice.has("#notice", "not marked as read")
+    alice.has("#notice", "This page may only show news")
     alice.has("#notice", "this page is of another site")
     alice.page.get_by_label("Message").fill("x")
     alice.page.keyboard.press("Enter")

@@ -1,6 +1,7 @@
 """The pages for people: the feed at `/` (and at `/stream`, for a browser that navigates there), and their static files.
 
 `templates/feed.html` gets
+  `static`    where the page's files are: the address names what they hold, so that a page is never made of two versions;
   `username`  whose feed, "" when it must ask for the name;
   `typed`     what was typed there, where it is no name;
   `notice`    a sentence to show first, "" for none (the name in the address is not one);
@@ -14,6 +15,7 @@ Scripts and styles come from `/static/` only: the policy forbids inline ones and
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +29,7 @@ from newswire.errors import BadRequest
 from newswire.web import bodies
 
 _STATIC: Final = Path(__file__).parent / "static"
+_VERSION: Final = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(_STATIC.iterdir()))).hexdigest()[:12]
 
 
 def routes(engine: Engine, settings: Settings) -> Blueprint:
@@ -37,8 +40,9 @@ def routes(engine: Engine, settings: Settings) -> Blueprint:
     def home() -> Response:
         return feed(engine, settings, bodies.query(request.environ).get("username", ""))
 
-    @blueprint.route("/static/<path:name>", methods=["GET", "HEAD"])
-    def static(name: str) -> Response:
+    @blueprint.route("/static/<name>", methods=["GET", "HEAD"])
+    @blueprint.route("/static/<version>/<name>", methods=["GET", "HEAD"])
+    def static(name: str, version: str = "") -> Response:
         return send_from_directory(_STATIC, name, max_age=limits.STATIC_CACHE_SECONDS)
 
     return blueprint
@@ -50,6 +54,7 @@ def feed(engine: Engine, settings: Settings, username: str) -> Response:
     notice = _notice(username)
     html = render_template(
         "feed.html",
+        static=f"/static/{_VERSION}",
         username="" if notice else username,
         typed=username if notice else "",
         notice=notice,

@@ -65,12 +65,15 @@ function text(whole) {
   return [shown, more];
 }
 
+/** What is not there, and why (`reason`: of a gap event; without one it was retention). */
 function gapLine({ gap: { topic, dropped, reason } }) {
-  const many = dropped ? plural(dropped, "message") : "Some messages", [were, them] = dropped === 1 ? ["was", "it"] : ["were", "them"];
-  const said = !reason || reason === "retention"
-    ? `${dropped ? plural(dropped, "older message") : "Some older messages"} of ${topic} ${were} removed by retention before you read ${them}.`
-    : `${many} of ${topic} ${were} lost or cannot be read at any broker (${reason}).`;
-  return element("p", "gap", said);
+  const one = dropped === 1, older = plural(dropped, "older message"), some = plural(dropped, "message");
+  const said = {
+    retention: `${older} of ${topic} ${one ? "was" : "were"} removed by retention before you read ${one ? "it" : "them"}.`,
+    waiting: `${some} of ${topic} ${one ? "waits" : "wait"} behind damage on a broker's disk, and ${one ? "comes" : "come"} in here when it is mended.`,
+    lost: `Up to ${some} of ${topic} ${one ? "was" : "were"} lost to damage on a broker's disk, and given up by an operator.`,
+  };
+  return element("p", "gap", said[reason || "retention"] ?? `${some} of ${topic} cannot be shown (${reason}).`);
 }
 
 function newSince(before) {

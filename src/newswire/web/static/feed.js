@@ -13,7 +13,7 @@ import { loadHistory } from "./history.js";
 import { locksOf } from "./locks.js";
 import { isPattern, patternFault } from "./names.js";
 import { PublishForm } from "./publish.js";
-import { isForbidden, showAllowed, showForbidden, showState, tell } from "./status.js";
+import { showAllowed, showForbidden, showState, tell } from "./status.js";
 import { Store } from "./store.js";
 import { Stream } from "./stream.js";
 import { Tabs } from "./tabs.js";
@@ -25,6 +25,7 @@ const TOPICS_MS = 30_000;
 const ARRIVAL_MS = 5_000;        // how often a user without subscriptions is looked for
 const BATCH = 50;                // messages in one frame: more are coming, so rather all at once than each on its own
 const BATCH_MS = 250;
+const AT_A_GLANCE = 3;           // messages that come in one frame and are certainly all in view
 const UNDELIVERED_MOST = 500;    // with more than fill the page, history would only be in the way
 
 const store = new Store();
@@ -45,7 +46,7 @@ const topics = new Topics({
 const acknowledger = new Acknowledger({
   post: (id) => askAny("/ack", { username: user, id }, "POST"),
   confirmed: (id) => { showAllowed(); tabs.tell("shown", id); },
-  refused: (error) => { if (isForbidden(error)) showForbidden(error.message); },
+  refused: (error) => { if (error.status === 403 && error.code !== "not-registered") showForbidden(error.message); },
   unanswered: () => stream.moveOn(),
 });
 const locks = locksOf(window);

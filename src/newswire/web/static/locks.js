@@ -110,13 +110,13 @@ export class Leases {
  */
 export class Census {
   shared = false;
-  #channel; #places = 0; #others = 0;
+  #channel; #id = Math.random(); #holds = false; #others = 0;
 
   constructor(channel) {
     this.#channel = channel;
-    channel.onmessage = ({ data }) => {
-      if (data === "here") this.#others++;
-      else if (this.#places) channel.postMessage("here");
+    channel.onmessage = ({ data: { asks, answers } }) => {
+      if (answers === this.#id) this.#others++;
+      if (asks && this.#holds) channel.postMessage({ answers: asks });
     };
   }
 
@@ -125,11 +125,11 @@ export class Census {
     if (names.length === 1) return { name: names[0], lost: never, release() {} };
     while (!signal?.aborted) {
       this.#others = 0;
-      this.#channel.postMessage("who");
+      this.#channel.postMessage({ asks: this.#id });
       await wait(COUNT_MS, signal);
       if (this.#others < names.length) {
-        this.#places++;
-        return { name: names[0], lost: never, release: () => { this.#places = 0; } };
+        this.#holds = true;
+        return { name: names[0], lost: never, release: () => { this.#holds = false; } };
       }
       await wait(RENEW_MS, signal);
     }

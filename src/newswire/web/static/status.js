@@ -19,7 +19,7 @@ export function showState(state) {
 export function showForbidden(why) {
   if (forbidden === why) return;
   forbidden = why;
-  $("notice").textContent = `This page may only show news: what you read is not marked as read at the broker, and it publishes nothing from here. The broker says: ${why}`;
+  $("notice").textContent = `This page may only show news: the broker does not take note of what you read here, and takes nothing to publish. It says: ${why}.`;
   $("notice").hidden = false;
   show();
 }
@@ -40,8 +40,8 @@ function show() {
   pill.title = connection.detail;
 }
 
-/** Whether a refusal is of this page, rather than of what it asked for. */
-export const isForbidden = (error) => error.status === 403 && error.code !== "not-registered";
+/** Whether a refusal is of this page, wherever it asks: a broker takes it for another site's, or its address for no name of its own. */
+export const isForbidden = (error) => error.code === "cross-site" || error.code === "misdirected";
 
 /** What came of what somebody did. */
 export function tell(text, bad = false) {

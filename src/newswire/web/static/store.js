@@ -119,7 +119,7 @@ export class Store {
 
   #takeGap({ gap, at }) {
     const last = this.records.findLast((record) => record.topic === gap.topic);
-    if (last?.gap?.dropped === gap.dropped) return null;    // told before, by the broker that served before
+    if (last?.gap?.dropped === gap.dropped && last.gap.reason === gap.reason) return null;   // told before, by the broker that served before
     const record = { gap, topic: gap.topic, at: this.records.at(-1)?.at ?? at ?? 0, streamed: true, epoch: this.#epoch, unread: false };
     this.records.push(record);
     this.#waitingGaps.push(record);

@@ -5,6 +5,7 @@
 
 import { at, brokers, findWelcomingBroker, home, isUp, url, user } from "./brokers.js";
 import { EventReader } from "./sse.js";
+import { isForbidden } from "./status.js";
 import { hurry, pause } from "./waiting.js";
 
 const CONNECT_MS = 5_000;        // to the first byte of a stream
@@ -78,6 +79,7 @@ export class Stream {
     const backOff = BACK_OFF_MS[Math.min(failures, BACK_OFF_MS.length - 1)] * (0.75 + Math.random() / 2);
     this.#due.set(address, Date.now() + Math.max(backOff, end.retry ?? 0));
     if (brokers.includes(end.to)) at.preferred = end.to;
+    if (end.notThisPage) return this.#sayNotAllowed(end);
     if (!end.opened || end.to) this.moveOn(end.to);
     this.sayLost(end.silent && end.opened ? new Date(this.#lastByte) : new Date(), end);
     if (end.why) await this.#on.told(end.why);
@@ -96,7 +98,7 @@ export class Stream {
 
   /** One connection to one broker, and how it ended. Never throws. */
   async #read(address, signal) {
-    const end = { opened: false, silent: false, refused: false, yielded: false, to: "", retry: null, why: "", address };
+    const end = { opened: false, silent: false, refused: false, notThisPage: false, yielded: false, to: "", retry: null, why: "", address };
     const fields = { username: user, format: "json", ack: "client" };
     if (this.#on.place()) fields.last_event_id = this.#on.place();
     const silence = new AbortController();
@@ -108,6 +110,7 @@ export class Stream {
       if (!answer.ok) {
         const said = await answer.json().catch(() => ({}));
         end.refused = said.code === "not-registered";
+        end.notThisPage = isForbidden(said);
         end.why = said.detail ?? "";
         return end;
       }
@@ -206,7 +209,15 @@ export class Stream {
 
   sayConnected() {
     this.#lostSince = null;
+    this.#reason = "";                                        // which was this, in the words of a broker
     this.#say("live", "connected, no topics yet");
+  }
+
+  /** The broker takes this page for another site's: no other broker would take it for its own. */
+  #sayNotAllowed({ why }) {
+    this.#lostSince = null;
+    this.#reason = why;
+    this.#say("silent", "not allowed at this address");
   }
 
   sayLost(since, { why = "", silent = false, opened = false, address = home } = {}) {
