@@ -1,8 +1,11 @@
 """Two brokers on this machine, and the paper's cases I to III played with them.
 
-scripts/demo          starts brokers 1001 and 1002 (127.0.0.1:5053 and :5054) on a fresh folder, plays, leaves both running
-scripts/demo --stop   ends them
-scripts/demo --once   takes free ports, plays, ends its brokers: for trying whether all works here
+scripts/demo           starts brokers 1001 and 1002 (127.0.0.1:5053 and :5054) and leaves them running; the first time, on an
+                       empty folder, it plays. What they hold stays: started again they go on with it
+scripts/demo --fresh   ends them, deletes what they hold, and plays from the start
+scripts/demo --port N  takes the ports N and N + 1
+scripts/demo --stop    ends them
+scripts/demo --once    takes free ports and a folder of its own, plays, ends and removes all: for trying whether all works here
 
 Whatever is shown is also checked: if something is not as promised it says what, and ends with status 1. State, logs and
 process numbers lie in .demo/; only processes that are brokers of that folder are ever ended.
@@ -25,6 +28,7 @@ from pathlib import Path
 from typing import Final
 
 from brokers import Broker, Failed, Stream, free_ports, get, is_free, post, rows, until, wait_in_sync
+from newswire.cli import output
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 HOME: Final = ROOT / ".demo"
@@ -35,52 +39,112 @@ STOP_SECONDS: Final = 15.0
 
 def main() -> int:
     """Run what the command line asks for; the exit status."""
-    parser = argparse.ArgumentParser(prog="scripts/demo", description="Two newswire brokers on this machine, and what they do.")
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--stop", action="store_true", help="end the brokers that an earlier run left running")
-    which.add_argument("--once", action="store_true", help="take free ports, play, end the brokers again")
-    asked = parser.parse_args()
+    output.install()  # a reader that leaves, or a full disk, ends no broker
+    asked = parser().parse_args()
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         if asked.stop:
             return stop()
-        return once() if asked.once else stay()
+        return once(asked.port) if asked.once else stay(asked.port, fresh=asked.fresh)
     except Failed as failed:
         print(f"\nNot as promised: {failed}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"\nThis machine refuses it: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nInterrupted; what this run had started is ended.", file=sys.stderr)
         return 130
 
 
+def parser() -> argparse.ArgumentParser:
+    """What the command line may say."""
+    made = argparse.ArgumentParser(prog="scripts/demo", description="Two newswire brokers on this machine, and what they do.")
+    which = made.add_mutually_exclusive_group()
+    which.add_argument("--stop", action="store_true", help="end the brokers that an earlier run left running")
+    which.add_argument("--fresh", action="store_true", help="delete what an earlier run left, and play from the start")
+    which.add_argument("--once", action="store_true", help="play on free ports, then end the brokers and remove all")
+    made.add_argument("--port", type=a_port, metavar="N", help="take the ports N and N + 1 (default: 5053 and 5054)")
+    return made
+
+
+def a_port(text: str) -> int:
+    """The first of two ports. Raises what argparse shows as a sentence."""
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) < 65535):
+        raise argparse.ArgumentTypeError("a number from 1 to 65534: the second broker takes the next one")
+    return int(text)
+
+
 # -- the three ways to run it -------------------------------------------------------------------------------------
 
 
-def once() -> int:
-    """Play on free ports in a folder that is removed afterwards."""
+def once(port: int | None) -> int:
+    """Play in a folder that is removed afterwards, on free ports unless one is named."""
+    ports = (port, port + 1) if port else tuple(free_ports(2))
+    if taken(ports):
+        return 1
     with tempfile.TemporaryDirectory(prefix="newswire-demo-") as folder:
-        pair = make_pair(Path(folder), *free_ports(2))
+        pair = make_pair(Path(folder), *ports)
         with ended_at_the_end(pair):
             play(*pair)
     say("\nBoth brokers are ended and their folder is removed.")
     return 0
 
 
-def stay() -> int:
-    """Play on the paper's ports and leave both brokers running."""
+def stay(port: int | None, *, fresh: bool) -> int:
+    """Leave both brokers running; play if there is nothing yet, or all is to begin anew."""
     with the_only_one():
-        pair = make_pair(STATE, *PORTS)
+        if fresh:
+            end_both()
+        pair = make_pair(STATE, *noted_ports())
         if any(running(b) for b in pair):
-            return again(pair)
-        for broker in pair:
-            if not is_free(broker.port):
-                hint = "end that, or run `scripts/demo --once`, which takes free ports"
-                print(f"Port {broker.port} is taken by another program: {hint}.", file=sys.stderr)
+            if port and port != pair[0].port:
+                both = " and ".join(broker.address for broker in pair)
+                print(f"The brokers run at {both}: `scripts/demo --stop` first.", file=sys.stderr)
                 return 1
-        shutil.rmtree(STATE, ignore_errors=True)
+            return again(pair)
+        ports = (port, port + 1) if port else PORTS
+        if taken(ports):
+            return 1
+        if fresh:
+            shutil.rmtree(STATE, ignore_errors=True)
+        pair = make_pair(STATE, *ports)
+        note_ports(ports)
+        if holds_anything(pair):
+            return go_on(pair)
         with ended_on_error(pair):
             play(*pair)
         closing(*pair)
+    return 0
+
+
+def taken(ports: tuple[int, ...]) -> bool:
+    """Say so if another program has one of the ports."""
+    for port in ports:
+        if not is_free(port):
+            other = next((n for n in range(6053, 10_000, 1000) if is_free(n) and is_free(n + 1)), 20_053)
+            hint = (
+                f"end that, choose others (`scripts/demo --port {other}`), or run `scripts/demo --once`, which takes free ones"
+            )
+            print(f"Port {port} is taken by another program: {hint}.", file=sys.stderr)
+            return True
+    return False
+
+
+def holds_anything(pair: tuple[Broker, Broker]) -> bool:
+    """Say whether an earlier run left anything to keep."""
+    return any((broker.ops_dir / broker.id).exists() for broker in pair)
+
+
+def go_on(pair: tuple[Broker, Broker]) -> int:
+    """Start both on what they held."""
+    first, second = pair
+    with ended_on_error(pair):
+        title("Two brokers on this machine")
+        start_pair(first, second)
+    held = sum(topic["messages"] for topic in get(first.address, "/topics"))
+    say(f"\nThey hold what an earlier run left: {held:,} messages. `scripts/demo --fresh` deletes that and plays anew.")
+    closing(first, second)
     return 0
 
 
@@ -97,9 +161,14 @@ def again(pair: tuple[Broker, Broker]) -> int:
 
 def stop() -> int:
     """End what runs from this folder."""
-    ended = [b.id for b in make_pair(STATE, *PORTS) if end(b)]
+    ended = end_both()
     say(f"Ended: broker {' and broker '.join(ended)}." if ended else "No broker of this demo is running.")
     return 0
+
+
+def end_both() -> list[str]:
+    """End what runs from this folder; the ids of those that ran."""
+    return [broker.id for broker in make_pair(STATE, *PORTS) if end(broker)]
 
 
 # -- the play -----------------------------------------------------------------------------------------------------
@@ -252,6 +321,21 @@ def start(broker: Broker) -> None:
     """Start and wait until it is ready."""
     launch(broker)
     broker.wait_ready()
+
+
+def note_ports(ports: tuple[int, ...]) -> None:
+    """Write down where the brokers listen, for the next run."""
+    STATE.mkdir(parents=True, exist_ok=True)
+    (STATE / "ports").write_text(" ".join(map(str, ports)) + "\n")
+
+
+def noted_ports() -> tuple[int, int]:
+    """Where the brokers of the last run listen."""
+    try:
+        first, second = map(int, (STATE / "ports").read_text().split())
+    except (OSError, ValueError):
+        return PORTS
+    return first, second
 
 
 def pid_file(broker: Broker) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from brokers import free_ports, get, is_free, until
+from brokers import free_ports, get, is_free, post, until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -88,6 +88,78 @@ def test_stays_runs_once_restarts_what_is_missing_and_stops(demo: Demo) -> None:
     assert (stopped.returncode, stopped.stdout) == (0, "Ended: broker 1001 and broker 1002.\n")
     assert demo.nothing_runs()
     assert demo.run("--stop").stdout == "No broker of this demo is running.\n"
+
+
+def test_nothing_is_deleted_unless_asked(demo: Demo) -> None:
+    assert demo.run().returncode == 0
+    post(f"127.0.0.1:{demo.ports[0]}", "/publish", topic="mine", data="to be kept")
+    demo.run("--stop")
+    kept = demo.run()
+    assert (kept.returncode, kept.stderr) == (0, "")
+    assert "They hold what an earlier run left: 8 messages. `scripts/demo --fresh` deletes that" in kept.stdout
+    assert "Hello Google" not in kept.stdout
+    assert topics(demo.ports[1])["mine"] == 1
+
+    fresh = demo.run("--fresh")  # while they run
+    assert (fresh.returncode, fresh.stderr) == (0, "")
+    assert "Hello Google" in fresh.stdout
+    assert "mine" not in topics(demo.ports[0])
+
+
+def test_other_ports(demo: Demo) -> None:
+    (port,) = [n for n in free_ports(20) if is_free(n + 1)][:1]
+    first = demo.run("--port", str(port))
+    assert (first.returncode, first.stderr) == (0, "")
+    assert f"http://127.0.0.1:{port}/stream?username=Alice" in first.stdout
+    again = demo.run()  # it knows where they are
+    assert "Both brokers run since an earlier" in again.stdout
+    assert f"http://127.0.0.1:{port}/publish" in again.stdout
+    moved = demo.run("--port", str(demo.ports[0]))
+    assert moved.returncode == 1
+    assert moved.stderr == f"The brokers run at 127.0.0.1:{port} and 127.0.0.1:{port + 1}: `scripts/demo --stop` first.\n"
+    assert demo.run("--stop").stdout == "Ended: broker 1001 and broker 1002.\n"
+    assert set(topics_after(demo, "--port", str(port))) == {"Google", "Meta", "Tiktok"}
+
+
+@pytest.mark.parametrize("port", ["0", "65535", "many", "-1", "5053.5", "127.0.0.1:5053"])
+def test_what_is_no_port(demo: Demo, port: str) -> None:
+    done = demo.run("--port", port)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+    assert not (demo.root / ".demo").exists()
+
+
+def test_a_demo_that_nobody_reads_does_all_the_same(demo: Demo) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(demo.command(), stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert set(topics(demo.ports[0])) == {"Google", "Meta", "Tiktok"}
+
+
+def test_before_anything_is_made_it_says_that_a_port_is_taken(tmp_path: Path) -> None:
+    """Without an environment, which takes a minute to make."""
+    (tmp_path / "scripts").mkdir()
+    for name in ("demo", "ports.py"):
+        shutil.copy(ROOT / "scripts" / name, tmp_path / "scripts")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        for words in (["--port", str(port)], [f"--port={port}"], ["--port", str(port - 1)], ["--once", "--port", str(port)]):
+            command = ["sh", str(tmp_path / "scripts" / "demo"), *words]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+            assert done.returncode == 1
+            if is_free(port - 1) or str(port - 1) not in words:
+                assert done.stderr.startswith(f"Port {port} is taken by another program: ")
+
+
+def topics(port: int) -> dict[str, int]:
+    """How many messages each topic has."""
+    return {t["topic"]: t["messages"] for t in get(f"127.0.0.1:{port}", "/topics")}
+
+
+def topics_after(demo: Demo, *arguments: str) -> dict[str, int]:
+    """Run it again; how many messages each topic has."""
+    assert demo.run(*arguments).returncode == 0
+    return topics(int(arguments[-1]))
 
 
 def test_a_port_is_taken(demo: Demo) -> None:
