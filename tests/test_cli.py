@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 import pytest
+from rich.console import Console
 
 from newswire import errors, escape
 from newswire.cli import exits, main, publishing, status, streaming, tables
@@ -408,6 +409,21 @@ def test_tables_take_cells_as_they_are() -> None:
     out = io.StringIO()
     tables.print_tables([tables.Table(("A", "[b]"), [("[red]x[/red]", "\x1b[2J")], note="[bold]n")], out)
     assert out.getvalue() == "A             [b]    \n[red]x[/red]  \\x1b[2J\n[bold]n\n"
+
+
+@pytest.mark.parametrize("columns", [30, 40, 60, 80, 400])
+def test_a_narrow_terminal_gets_whole_words(columns: int) -> None:
+    rows = [("1001", "127.0.0.1:5053", "up", "peer down"), ("1002", "b:1", "down", "")]
+    made = tables.Table(("Broker", "Address", "State", ""), rows)
+    console = Console(file=io.StringIO(), width=columns)
+    console.print(tables.rendered([made], columns))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "127.0.0.1:5053" in shown
+    assert "peer down" in " ".join(shown.split())
+    if columns < 40:
+        assert shown.splitlines()[:5] == ["Broker: 1001", "Address: 127.0.0.1:5053", "State: up", "peer down", ""]
+    else:
+        assert shown.splitlines()[0].split() == ["Broker", "Address", "State"]
 
 
 # -- fast starts -----------------------------------------------------------------------------------------------------

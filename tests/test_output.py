@@ -141,6 +141,12 @@ def test_a_command_needs_no_output(fake: Fake, tmp_path: Path) -> None:
     assert fake.sent("/ack")[-1]["id"] == "e1"
 
 
+@pytest.mark.parametrize("flags", ["", "--json"])
+def test_a_watch_whose_reader_leaves_ends(fake: Fake, flags: str) -> None:
+    done = run(f"{NEWSWIRE} status --watch {flags} | head -n 1")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 # -- menus ---------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("astray", [*ASTRAY.values(), "2>&-"])
 def test_a_menu_that_cannot_show_itself_does_what_it_is_told(fake: Fake, astray: str) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import pty
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -357,6 +360,22 @@ def test_a_line_without_an_end_is_cut() -> None:
     os.close(reader)
     feeder.join()
     os.close(writer)
+
+
+def test_a_sentence_keeps_its_words_whole_on_a_terminal() -> None:
+    master, slave = pty.openpty()
+    sentence = "no broker is there (127.0.0.1:5053: no connection (nobody listens there)): try again."
+    with os.fdopen(slave, "w") as out:
+        for columns in (40, 0):
+            fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+            Terminal(Lines(slave), out).tell(sentence)
+            shown = ""
+            while "again." not in shown:
+                shown += os.read(master, 4096).decode()
+            lines = shown.split("\r\n")[:-1]
+            assert " ".join(lines) == sentence
+            assert max(map(len, lines)) <= 40 or not columns
+    os.close(master)
 
 
 def test_a_pipe_is_echoed_safely() -> None:

@@ -18,7 +18,8 @@ from newswire.cli.menus import StartBroker
 from newswire.core import limits
 from newswire.errors import NotFound, Refused
 
-_STARTED: Final = "Ops file: "  # how the last of a started broker's five lines begins
+_SAID: Final = ("Broker ", "Role: ", "Restored: ", "Peers: ", "Ops file: ")  # how a started broker's five lines begin
+_STARTED: Final = _SAID[-1]
 _LOOK_EVERY_SECONDS: Final = 0.05
 
 
@@ -79,7 +80,7 @@ class Children:
             ended = child.poll() is not None
             said = _lines_after(path, begun)
             if any(line.startswith(_STARTED) for line in said):
-                return [line for line in said if ": " in line or line.startswith("Broker ")][:5]
+                return [line for line in said if line.startswith(_SAID)]
             if ended:
                 raise Refused(said[-1].removeprefix("newswire: ") if said else "the broker ended and said nothing")
             time.sleep(_LOOK_EVERY_SECONDS)

@@ -51,12 +51,12 @@ def loop(menu: Menu, here: Terminal, perform: Perform) -> None:
     state = menus.START
     while (line := here.ask(menus.prompt(menu, state))) is not None:
         if here.lines.is_cut:
-            here.say(_CUT)
+            here.tell(_CUT)
             continue
         before, taken = state, menus.step(menu, state, line)
         state = taken.state
         if taken.text:
-            here.say(taken.text)
+            here.tell(taken.text)
         if isinstance(taken.action, menus.Exit):
             return
         if isinstance(taken.action, menus.Open):
@@ -64,7 +64,7 @@ def loop(menu: Menu, here: Terminal, perform: Perform) -> None:
         elif taken.action and _comes_to_nothing(taken.action, here, perform):
             state = menus.kept_after(before, line)
             if told := menus.kept_line(state):
-                here.say(told)
+                here.tell(told)
 
 
 _CUT: Final = (
@@ -78,10 +78,10 @@ def _comes_to_nothing(action: Action, here: Terminal, perform: Perform) -> bool:
     try:
         perform(action)
     except NewswireError as error:
-        here.say(sentence(error))
-        return isinstance(error, NoBroker | NotStored | Unknown)
+        here.tell(sentence(error))
+        return isinstance(error, NoBroker | NotStored | Unknown) or isinstance(action, menus.StartBroker)
     except OSError as error:
-        here.say(exits.sentence_of(f"this machine refuses it: {error}"))
+        here.tell(exits.sentence_of(f"this machine refuses it: {error}"))
     except KeyboardInterrupt:
         here.say("\nInterrupted: perhaps it was done.")
         return True
@@ -151,7 +151,7 @@ class Desk:
     def leave(self) -> None:
         """Say what goes on without the menu."""
         for broker, process in self._children.running().items():
-            self._here.say(
+            self._here.tell(
                 f"Broker {broker} goes on: process {process}, log {self._children.log(broker)}, stop it with: kill {process}"
             )
 
@@ -201,7 +201,7 @@ class Desk:
     @contextmanager
     def _patience(self) -> Iterator[None]:
         told = f"No broker has answered yet, still asking {', '.join(self._brokers)} (Ctrl-C to stop) ..."
-        timer = threading.Timer(limits.MENU_QUIET_SECONDS, self._here.say, [told])
+        timer = threading.Timer(limits.MENU_QUIET_SECONDS, self._here.tell, [told])
         timer.daemon = True
         timer.start()
         try:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 import click
 
 from newswire import escape
-from newswire.cli import exits, tables
+from newswire.cli import exits, output, tables
 from newswire.core import limits
 from newswire.errors import NewswireError
 
@@ -236,24 +236,25 @@ def _watch(brokers: Sequence[str]) -> None:
     from rich.live import Live
 
     if not sys.stdout.isatty():  # Live would show nothing before its end
-        while True:
-            Console().print(_picture(brokers))
+        while output.failure() is None:
+            Console().print(_picture(brokers, Console().width))
             _pause()
+        return
     with Live(auto_refresh=False, screen=True) as live:
-        for picture in iter(lambda: _picture(brokers), None):
-            live.update(picture, refresh=True)
+        while output.failure() is None:
+            live.update(_picture(brokers, live.console.width), refresh=True)
             _pause()
 
 
-def _picture(brokers: Sequence[str]) -> Group:
+def _picture(brokers: Sequence[str], columns: int) -> Group:
     try:
-        return tables.rendered(as_tables(gather(brokers)))
+        return tables.rendered(as_tables(gather(brokers)), columns)
     except NewswireError as error:
-        return tables.rendered([tables.Table((), (), exits.sentence(error))])
+        return tables.rendered([tables.Table((), (), exits.sentence(error))], columns)
 
 
 def _watch_json(brokers: Sequence[str]) -> None:
-    while True:
+    while output.failure() is None:
         try:
             click.echo(as_text(gather(brokers)))
         except NewswireError as error:

@@ -11,6 +11,8 @@ from newswire import escape
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
 
+_BETWEEN: Final = "  "  # two columns
+_LEAST_WIDTH: Final = 20  # columns, of folded text that can still be read
 _WIDE: Final = 400  # columns: a pipe has no edge; the longest topic and user fit
 
 
@@ -23,15 +25,15 @@ class Table:
     note: str = ""
 
 
-def rendered(tables: Sequence[Table]) -> Group:
-    """Make them printable, an empty line between two."""
+def rendered(tables: Sequence[Table], columns: int) -> Group:
+    """Make them printable on lines of `columns` characters, an empty line between two."""
     from rich.console import Group
     from rich.text import Text
 
     parts: list[RenderableType] = []
     for table in tables:
         parts += [Text()] if parts else []
-        parts += [_rows(table)] if table.rows else []
+        parts += [_rows(table) if _fits(table, columns) else _records(table)] if table.rows else []
         parts += [Text(escape.line(table.note))] if table.note else []
     return Group(*parts)
 
@@ -43,7 +45,22 @@ def print_tables(tables: Sequence[Table], file: TextIO | None = None) -> None:
     console = Console(file=file, highlight=False)
     if not console.is_terminal:
         console = Console(file=file, highlight=False, width=_WIDE)
-    console.print(rendered(tables))
+    console.print(rendered(tables, console.width))
+
+
+def _fits(table: Table, columns: int) -> bool:
+    """Whether all columns but the last, which may be folded, stand side by side, with some room for that."""
+    widths = [max(len(escape.line(row[at])) for row in (table.headings, *table.rows)) for at in range(len(table.headings))]
+    return sum(width + len(_BETWEEN) for width in widths[:-1]) + min(widths[-1], _LEAST_WIDTH) <= columns
+
+
+def _records(table: Table) -> RenderableType:
+    """A line a cell, with its heading before it, an empty line between two rows: for narrow terminals."""
+    from rich.text import Text
+
+    names = [f"{heading}: " if heading else "" for heading in table.headings]
+    named = [[f"{name}{escape.line(cell)}" for name, cell in zip(names, row, strict=True)] for row in table.rows]
+    return Text("\n\n".join("\n".join(line for line in lines if line) for lines in named))
 
 
 def _rows(table: Table) -> RenderableType:

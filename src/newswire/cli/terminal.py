@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import sys
+import textwrap
 from typing import Final, TextIO
 
 from newswire.core import limits
@@ -65,6 +66,11 @@ class Terminal:
         """Print `text` at once; what came from strangers in it must have been escaped."""
         print(text, file=self.out, flush=True)
 
+    def tell(self, sentence: str) -> None:
+        """Print a sentence; a terminal's lines end between its words."""
+        width = _columns(self.out)
+        self.say(textwrap.fill(sentence, width, break_on_hyphens=False, break_long_words=False) if width > 0 else sentence)
+
     def ask(self, prompt: str) -> str | None:
         """Show `prompt` and wait for a line; None at the end of input."""
         print(prompt, end="", file=self.out, flush=True)
@@ -76,6 +82,14 @@ class Terminal:
 
             self.say(escape.line(line))
         return line
+
+
+def _columns(out: TextIO) -> int:
+    """How many characters a line of a terminal has; 0 where that is not known, or `out` is none."""
+    try:
+        return os.get_terminal_size(out.fileno()).columns
+    except OSError:  # io.UnsupportedOperation is one, too
+        return 0
 
 
 def standard() -> Terminal:

@@ -27,7 +27,7 @@ def stream_here(here: Terminal, brokers: Sequence[str], username: str) -> None:
     """Print the messages of `username` until a line is entered. Raises NewswireError when the stream is refused."""
     from newswire.client import Subscriber
 
-    here.say("There is no browser with a window here: streaming in this terminal, press Enter to return to the menu.")
+    here.tell("There is no browser with a window here: streaming in this terminal, press Enter to return to the menu.")
     viewer = _Viewer(here, Subscriber(brokers, username))
     viewer.start()
     try:
