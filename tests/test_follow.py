@@ -98,7 +98,7 @@ def test_of_several_gaps_before_one_message_only_the_last_has_an_id_and_a_place(
     assert isinstance(second, Gap)
     assert (first.topic, second.topic, due.event_id and due.event_id.message) == ("a", "b", "1001-a.5")
     assert first.event_id is None
-    assert first.position.dropped == (("b", 1),)
+    assert first.position.dropped == (("b", "", 1),)
     assert plan(state, first.position, opened[1], 10).items[0] == second  # type: ignore[arg-type]
     assert second.event_id == EventId("", {"1001-a": 4}, {"1001-a": 7})
     assert second.position.dropped == ()

@@ -18,7 +18,7 @@ from newswire.core.events import Answered, Done, Event, Failed, Header, Now, Rec
 from newswire.core.follow import Due, plan
 from newswire.core.members import Row
 from newswire.core.opening import open_stream
-from newswire.core.ops import Message, Op, OpId, decode
+from newswire.core.ops import Lost, Message, Op, OpId, decode, split_op_id
 from newswire.core.reading import Gap
 from newswire.core.requests import Acknowledge, Request
 from newswire.core.state import State
@@ -45,15 +45,28 @@ class Disk:
     def __init__(self) -> None:
         self.records: list[Record] = []
         self.synced = 0
+        self.damaged = False  # a record of it was ever bad
         self.held: dict[OpId, int] = {}
         self.heads: dict[str, int] = {}  # by origin, the last sequence written
         self.fold = Fold()  # of what is synced and applied
+        self.rotten: set[int] = set()  # records that cannot be read any more
+        self.voids: dict[str, list[tuple[int, int]]] = {}  # ranges that `lost` ops in here name, by origin
 
     def append(self, op: Op, raw: bytes) -> None:
         """Write a record; it is not synced yet."""
         self.held[op.id] = len(self.records)
-        self.heads[op.origin] = op.sequence
+        self.heads[op.origin] = max(op.sequence, self.heads.get(op.origin, 0))
+        if isinstance(op, Lost):
+            self.voids.setdefault(op.source, []).append((op.first, op.last))
         self.records.append((raw, op))
+
+    def reach(self, origin: str) -> int:
+        """How far an origin was written, with what was given up."""
+        last = self.heads.get(origin, 0)
+        for first, end in sorted(self.voids.get(origin, ())):
+            if first <= last + 1:
+                last = max(last, end)
+        return last
 
     def sync(self) -> list[tuple[int, int]]:
         """Sync what was written; return (place, length) of each record that is synced now."""
@@ -69,32 +82,46 @@ class Disk:
 
     def has(self, name: OpId) -> bool:
         """Whether the op is synced here."""
+        index = self.held.get(name, self.synced)
+        return index < self.synced and index not in self.rotten
+
+    def wrote(self, name: OpId) -> bool:
+        """Whether the op was synced here, though it may have turned bad since."""
         return self.held.get(name, self.synced) < self.synced
 
     def names(self) -> set[OpId]:
-        """The ops that are synced here."""
-        return {name for name, index in self.held.items() if index < self.synced}
+        """The ops that are synced here and can be read."""
+        return {name for name, index in self.held.items() if index < self.synced and index not in self.rotten}
+
+    def rot(self, index: int) -> None:
+        """Let a record turn bad."""
+        self.rotten.add(index)
+        self.damaged = True
 
     def cut(self, length: int) -> int:
         """A crash leaves `length` records; return how many un-synced ones are lost."""
         lost = len(self.records) - length
         if lost:
+            rotten = {index for index in self.rotten if index < length}
             self.become(self.records[:length], self.synced)
+            self.rotten = rotten
         return lost
 
     def become(self, records: Iterable[Record], synced: int | None = None) -> None:
         """Hold these records and no others."""
         kept, self.records, self.held, self.heads, self.fold, self.synced = list(records), [], {}, {}, Fold(), 0
+        self.voids = {}
         for raw, op in kept:
             self.append(op, raw)
+        self.rotten = set()
         most = len(kept) if synced is None else synced
         for _, op in kept[:most]:
             self.fold.add(op)
         self.synced = most
 
     def copy(self) -> list[Record]:
-        """What is synced, to come back to."""
-        return self.records[: self.synced]
+        """What is synced and can be read, to come back to."""
+        return [record for index, record in enumerate(self.records[: self.synced]) if index not in self.rotten]
 
 
 class Call:
@@ -152,6 +179,10 @@ class Machine:
         """Whether a process runs here."""
         return self.broker is not None
 
+    def shows(self, name: OpId) -> bool:
+        """Whether the broker that runs here has applied an op."""
+        return self.broker is not None and self.broker.state.log.row(*split_op_id(name)) is not None
+
     def start(self) -> None:
         """Start a process on what the disk holds."""
         self.run += 1
@@ -162,8 +193,10 @@ class Machine:
         if len(self.disk.records) > self.disk.synced:
             self.disk.fold_in(self.disk.sync())
         state = State()
-        state.replay([(decode(raw), place, len(raw)) for place, (raw, _) in enumerate(self.disk.records)])
-        if state.waiting:
+        good = (place for place in range(len(self.disk.records)) if place not in self.disk.rotten)
+        state.replay([(decode(raw), place, len(raw)) for place in good for raw in (self.disk.records[place][0],)])
+        state.revive(None)
+        if state.waiting and not self.disk.damaged:
             raise Violation(f"{self.id} starts on records that stand behind a gap: {state.waiting}")
         identity = Identity(
             self.id, self.address, self.origin, self.primary, self.peers, heartbeat=HEARTBEAT, retention_messages=self.keeps
@@ -333,6 +366,9 @@ class Machine:
         push = Push(self, action.address, action.header.number)
         self._in_flight[action.address] = action.header.number
         raws = self._read(action.rows)
+        if raws is None:
+            self.world.after(0.001, self._fail, push, "the disk does not give back what is to be pushed")
+            return
         if self.world.tracing:
             self.world.say(self.id, f"pushes {len(raws)} ops to {action.address} #{push.number} {_shown(action.header)}")
         self.world.after(FAR, self._fail, push, "no answer within 2 s")
@@ -353,6 +389,8 @@ class Machine:
         push = action.token
         assert isinstance(push, Push)
         raws = self._read(action.rows)
+        if raws is None:
+            return
         if self.world.tracing:
             self.world.say(self.id, f"answers #{push.number} of {push.source.id} with {len(raws)} ops {_shown(action.header)}")
         self.world.travel(self.id, push.source.id, push.source.get_answer, push, self, action.header, raws)
@@ -368,15 +406,46 @@ class Machine:
             self._in_flight[push.address] = 0
             self.hand_in(Failed(push.address, push.number, "down", detail))
 
-    def _read(self, rows: Sequence[int]) -> list[bytes]:
+    def _read(self, rows: Sequence[int]) -> list[bytes] | None:
+        """Records by row; None if some cannot be read, of which the core hears."""
         assert self.broker is not None
         places, found = self.broker.state.log.places, []
+        bad = [places[row] for row in rows if places[row] in self.disk.rotten]
+        if bad:
+            self.cannot_read(bad)
+            return None
         for row in rows:
             place = places[row]
             if place >= self.disk.synced:
                 raise Violation(f"{self.id} sends a record that is not synced")
             found.append(self.disk.records[place][0])
         return found
+
+    def scrub(self) -> None:
+        """Read all that the broker holds."""
+        if self.broker is not None and self.disk.rotten:
+            log = self.broker.state.log
+            bad = [place for row, place in enumerate(log.places) if place in self.disk.rotten and row not in log.unreadable]
+            if bad:
+                self.cannot_read(bad)
+
+    def cannot_read(self, places: Sequence[int]) -> None:
+        """Tell the core what the disk did not give back."""
+        self.world.faults["record unreadable"] += 1
+        self.world.after(0, self._hand_in_later, self.run, events.Unreadable(tuple(places)))
+
+    def _hand_in_later(self, run: int, event: Event) -> None:
+        if run == self.run:
+            self.hand_in(event)
+
+    def _recall(self, action: events.Recall) -> None:
+        assert self.broker is not None
+        places = self.broker.state.log.places
+        bad = [row for row in action.rows if places[row] in self.disk.rotten]
+        if bad:
+            self.cannot_read([places[row] for row in bad])
+        ops = [self.disk.records[places[row]][1] for row in action.rows if row not in bad]
+        self.world.after(0, self._hand_in_later, self.run, events.Recalled(action.lost, ops))
 
     def _disconnect(self, action: events.Disconnect) -> None:
         self._in_flight.pop(action.address, None)
@@ -482,6 +551,10 @@ class Outlet:
         while broker is not None and not self.gone:
             world.steps += 1
             page = plan(broker.state, self.position, self.wanted, 4)
+            bad = [item for item in page.items if isinstance(item, Due) and item.place in machine.disk.rotten]
+            if bad:
+                machine.cannot_read([due.place for due in bad])
+                page = plan(broker.state, self.position, self.wanted, 4, unreadable=frozenset(due.row for due in bad))
             for item in page.items:
                 self._frame(item)
             self.position, self.wanted = page.position, page.wanted
@@ -585,5 +658,6 @@ _ACT: dict[type, Callable[[Machine, Any], None]] = {
     events.Wake: Machine._wake,
     events.Connect: Machine._nothing,
     events.Disconnect: Machine._disconnect,
+    events.Recall: Machine._recall,
     events.Exit: Machine._leave_process,
 }

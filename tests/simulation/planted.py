@@ -13,12 +13,14 @@ from unittest.mock import patch
 
 import msgspec
 
-from newswire.core import follow, intake, messages, opening, peering, replication
+from newswire.core import follow, intake, losses, messages, opening, peering, replication, roster
 from newswire.core.broker import Broker
 from newswire.core.event_id import EventId
 from newswire.core.events import Answer, Now, Received, Stored, Wake
+from newswire.core.holes import Owed
 from newswire.core.intake import Decided, Intake
 from newswire.core.keys import Keys, fingerprint
+from newswire.core.log import Log
 from newswire.core.messages import Messages
 from newswire.core.ops import Acknowledged, Began, Message, Op, Subscribed, Unsubscribed
 from newswire.core.peering import Peering
@@ -397,6 +399,41 @@ def exit_too_early() -> list[Patch]:
     return [(Broker, "_tell_serving", hasty)]
 
 
+def holder_keeps_to_itself() -> list[Patch]:
+    """A broker that has what was given up makes it void like everybody, and stores nothing of it again."""
+    return [(intake, "owed", lambda state, op, done: Owed())]
+
+
+def originals_stay_shown() -> list[Patch]:
+    """What was given up and stored again stays shown under its first id, too, where that is held."""
+    return [(Messages, "hide", lambda messages, row: None)]
+
+
+def gives_up_what_others_keep() -> list[Patch]:
+    """An operator may give up what another broker has, or keeps behind damage of its own."""
+    return [(losses, "can_bring", lambda full, holes, waits, hole: False)]
+
+
+def hole_is_nobodys_business() -> list[Patch]:
+    """A hole says nothing of who may be known: users whose subscription lies behind it are refused for good."""
+    return [(roster, "holes_of", lambda cluster: [])]
+
+
+def unreadable_untold() -> list[Patch]:
+    """A record that the disk does not give back is not asked for elsewhere."""
+    return [(State, "miss", lambda state, row: None)]
+
+
+def lost_untold() -> list[Patch]:
+    """Nobody is told on his stream that something was given up."""
+    return [(follow._Walk, "_count_lost", lambda walk, row: None)]
+
+
+def began_stays_known() -> list[Patch]:
+    """What a void `began` implied goes on to be implied where it is held."""
+    return [(Log, "forget_began", lambda log, origin: None)]
+
+
 def refused_for_good() -> list[Patch]:
     """Who is not known here is refused for good, though a member is away that may know better."""
     view = Broker.view
@@ -437,6 +474,13 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
         each_gap_confirms_all,
         exit_too_early,
         refused_for_good,
+        holder_keeps_to_itself,
+        originals_stay_shown,
+        gives_up_what_others_keep,
+        hole_is_nobodys_business,
+        unreadable_untold,
+        lost_untold,
+        began_stays_known,
     )
 }
 
@@ -458,6 +502,13 @@ FOCUS: dict[str, tuple[str, ...]] = {
     "twins-named-by-log-order": ("partition", "one-way"),
     "twins-read-twice": ("partition", "one-way", "crash"),
     "twins-move": ("partition", "one-way", "clients-cut"),
+    "holder-keeps-to-itself": ("rot", "give-up", "disk-back", "crash"),
+    "originals-stay-shown": ("rot", "give-up", "disk-back", "crash"),
+    "gives-up-what-others-keep": ("rot", "crash", "give-up"),
+    "hole-is-nobodys-business": ("rot", "crash"),
+    "unreadable-untold": ("rot",),
+    "lost-untold": ("rot", "crash", "give-up"),
+    "began-stays-known": ("rot", "give-up", "disk-back", "crash"),
     "exit-too-early": ("leave", "join", "slow-disk"),
     "refused-for-good": ("partition", "one-way"),
 }

@@ -198,6 +198,8 @@ class Cluster:
             machine.resume(machine.run)
             if machine.up:
                 machine.hand_in(events.Writable(True))
+                if machine.disk.rotten and world.chance(0.5):
+                    self.down(machine, 1.0)
         if world.tracing:
             world.say("HEAL", "no faults from here on")
         end = world.now + HEAL
@@ -205,7 +207,9 @@ class Cluster:
             world.run(0.5)
             for machine in self.machines:
                 machine.restart()
+                machine.scrub()
             self._add_missing()
+            self._close_holes()
             if world.now > end - HEAL + 3.0:
                 self.quiet = True
             if self.unsettled() == "":
@@ -254,6 +258,27 @@ class Cluster:
             elif machine.broker.cluster.leaving:
                 machine.crash(1.0)
 
+    def give_up(self, *, even_if_away: bool = False) -> list[Machine]:
+        """Operators, sometimes two at once, give up what nobody can bring; return the machines with holes."""
+        holes = [machine for machine in self.machines if machine.broker is not None and machine.broker.state.holes]
+        for machine in self.world.rng.sample(self.machines, self.world.rng.randint(1, 2)) if holes else ():
+            if machine.broker is not None:
+                self.world.faults["loss asked for"] += 1
+                self.operate(machine, lambda call: events.AcceptLoss(call, even_if_away=even_if_away), self._gave_up)
+        return holes
+
+    def _close_holes(self) -> None:
+        """Give up what nobody can bring; who is told to restart a broker first does."""
+        holes = self.give_up() if self.world.chance(0.3) else []
+        for machine in holes:
+            broker = machine.broker
+            if broker is not None and any(hole.unreadable for hole in broker.state.holes) and self.world.chance(0.2):
+                self.down(machine, 1.0)
+
+    def _gave_up(self, result: Result) -> None:
+        if isinstance(result, Done):
+            self.world.faults["loss accepted"] += 1
+
     def _join_of(self, machine: Machine, by: Machine) -> Callable[[Call], events.Event]:
         return lambda call: events.Join(call, machine.address, by.now().clock + 3.0)
 
@@ -269,6 +294,8 @@ class Cluster:
             return f"vectors differ: {vectors}"
         for machine in self.machines:
             assert machine.broker is not None
+            if machine.broker.state.holes:
+                return f"{machine.id} has holes: {', '.join(map(str, machine.broker.state.holes))}"
             if len(machine.broker.cluster.in_sync()) < len(self.machines) - 1:
                 return f"{machine.id} has only {sorted(machine.broker.cluster.in_sync())} in sync"
             if not machine.broker.view(machine.now()).all_in_sync:
@@ -279,7 +306,7 @@ class Cluster:
             return f"{', '.join(waiting)} not answered"
         if not self.quiet:
             return "readers move"
-        return "; ".join(self.ledger.undelivered() or self.ledger.untold()) or self._streams()
+        return "; ".join(self.ledger.undelivered() or self.ledger.untold() or self.ledger.unsaid()) or self._streams()
 
     def _streams(self) -> str:
         fold = self.ledger.union()
@@ -362,6 +389,7 @@ def _disk_cloned(cluster: Cluster, machine: Machine | None = None) -> None:
     one = cluster.world.rng.choice([source for source in cluster.machines if source is not other])
     cluster.count("disk cloned")
     records = one.disk.copy()
+    other.disk.damaged |= one.disk.damaged
     cluster.replace_disk(other, lambda: other.disk.become(records))
 
 
@@ -494,6 +522,32 @@ def _retention(cluster: Cluster) -> None:
     cluster.down(machine, 1.0)
 
 
+def _rot(cluster: Cluster) -> None:
+    """Some records of a disk turn bad: found when they are read, or at the next start."""
+    machine = cluster.world.rng.choice(cluster.machines)
+    disk = machine.disk
+    good = [index for index in range(disk.synced) if index not in disk.rotten]
+    if not good or cluster.healing:
+        return
+    cluster.count("records rotten")
+    before = disk.names()
+    at = cluster.world.rng.choice(good)
+    for index in range(at, at + (1 if cluster.world.chance(0.7) else cluster.world.rng.randint(2, 6))):
+        if index < disk.synced:
+            disk.rot(index)
+    lost = cluster.ledger.rotted(machine, before)
+    if cluster.world.tracing:
+        cluster.world.say(machine.id, f"rotten: {sorted(lost)}")
+    if cluster.world.chance(0.5):
+        cluster.down(machine, 1.0)
+
+
+def _give_up(cluster: Cluster) -> None:
+    """An operator gives up too soon: who holds it may only be away."""
+    if cluster.give_up(even_if_away=True):
+        cluster.count("loss asked for too soon")
+
+
 def _leave(cluster: Cluster) -> None:
     by, whom = cluster.any_up(), cluster.world.rng.choice(cluster.machines)
     if by is not None:
@@ -538,6 +592,8 @@ FAULTS: dict[str, Callable[[Cluster], None]] = {
     "wall": _wall,
     "full": _full_disk,
     "retention": _retention,
+    "rot": _rot,
+    "give-up": _give_up,
     "leave": _leave,
     "join": _join,
 }

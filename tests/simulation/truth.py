@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from newswire.core.event_id import EventId
 from newswire.core.events import Done
-from newswire.core.ops import Acknowledged, Began, Dropped, Joined, Left, Message, Op, OpId, Subscribed, Unsubscribed
+from newswire.core.ops import Acknowledged, Began, Dropped, Joined, Left, Lost, Message, Op, OpId, Subscribed, Unsubscribed
 from newswire.core.ops import split_op_id as split
 from newswire.core.topics import matches
 from newswire.core.vector import Vector
@@ -84,6 +84,10 @@ class Ledger:
         self.ops: dict[OpId, Op] = {}
         self.raws: dict[OpId, bytes] = {}
         self.full: dict[str, dict[str, int]] = {}  # by origin: all that its `began` implies
+        self.promised: dict[str, dict[str, int]] = {}  # the same, also where that `began` was given up later
+        self.began: dict[str, Vector] = {}
+        self.given_up: set[OpId] = set()
+        self.again: dict[OpId, list[OpId]] = {}  # by the first id of a message, those under which it was stored again
         self.messages: dict[str, list[tuple[str, int, str]]] = {}  # by topic: (origin, sequence, text)
         self.texts: dict[str, Text] = {}
         self.registrations: dict[tuple[str, str], Registration] = {}
@@ -105,9 +109,12 @@ class Ledger:
 
     def expand(self, vector: Vector) -> dict[str, int]:
         """All that a vector covers, by origin."""
+        return self._expand(vector, self.full)
+
+    def _expand(self, vector: Vector, implied: dict[str, dict[str, int]]) -> dict[str, int]:
         full = dict(vector)
         for origin in vector:
-            for named, sequence in self.full.get(origin, {}).items():
+            for named, sequence in implied.get(origin, {}).items():
                 if full.get(named, 0) < sequence:
                     full[named] = sequence
         return full
@@ -118,12 +125,14 @@ class Ledger:
         """A broker hands an op to its disk, which has not taken it yet."""
         name = op.id
         known = self.raws.get(name)
-        heads = machine.disk.heads
-        if op.sequence != heads.get(op.origin, 0) + 1:
-            raise Violation(f"{machine.id} appends {name} behind {heads.get(op.origin, 0)}: a gap hides under a maximum")
+        reach = machine.disk.reach(op.origin)
+        if op.sequence > reach + 1:
+            raise Violation(f"{machine.id} appends {name} behind {reach}: a gap hides under a maximum")
+        if op.sequence <= reach and (machine.disk.has(name) or not machine.disk.damaged):
+            raise Violation(f"{machine.id} appends {name}, which it has")
         if isinstance(op, Began):
             for origin, sequence in self.expand(op.vector).items():
-                if heads.get(origin, 0) < sequence:
+                if machine.disk.reach(origin) < sequence:
                     raise Violation(f"{machine.id} takes the began of {op.origin} without {origin}.{sequence}, which it names")
         if known is None:
             if op.origin != machine.origin:
@@ -131,17 +140,23 @@ class Ledger:
             self._first_seen(machine, op, name, raw)
         elif known != raw:
             raise Violation(f"{name} has two values")
-        elif op.origin == machine.origin:
+        elif op.origin == machine.origin and not machine.disk.wrote(name):
             raise Violation(f"{machine.id} stamps {name} a second time")
 
     def _first_seen(self, machine: Machine, op: Op, name: OpId, raw: bytes) -> None:
         self.ops[name], self.raws[name] = op, raw
         if isinstance(op, Message):
+            if op.again:
+                self.again.setdefault(op.again, []).append(name)
             text = self.texts[op.data]
             text.ids.append(name)
             self.messages.setdefault(op.topic, []).append((op.origin, op.sequence, op.data))
         elif isinstance(op, Began):
+            self.began[op.origin] = op.vector
             self.full[op.origin] = self.expand(op.vector)
+            self.promised[op.origin] = self._expand(op.vector, self.promised)
+        elif isinstance(op, Lost):
+            self._give_up(machine, op)
         elif isinstance(op, Unsubscribed):
             self.ended.update(op.ids)
         elif isinstance(op, Subscribed):
@@ -167,17 +182,31 @@ class Ledger:
         """What this broker has applied of a message: the op `name`, and those that others took of the same, under its key."""
         op = self.ops[name]
         assert isinstance(op, Message)
-        if not op.key:
+        if not op.key and not op.again:
             return [name]
-        same = (one for one in self.texts[op.data].ids if abs(self.ops[one].time - op.time) <= DAY)
+        found = {name}
+        for one in self.texts[op.data].ids:
+            other = self.ops[one]
+            assert isinstance(other, Message)
+            same_day = op.key and other.key and abs(other.time - op.time) <= DAY
+            if (same_day or (op.again and other.again == op.again)) and self._is_live(machine, one):
+                found.add(one)
+        return sorted(found)
+
+    def _is_live(self, machine: Machine, name: OpId) -> bool:
+        """Whether a broker has applied an op, and it was neither given up there nor stored again under another id."""
+        if not machine.shows(name):
+            return False
         assert machine.broker is not None
-        log = machine.broker.state.log
-        return [one for one in same if log.held(self.ops[one].origin) >= self.ops[one].sequence]
+        origin, sequence = split(name)
+        return not machine.broker.state.voids.has(origin, sequence) and not any(
+            machine.shows(one) for one in self.again.get(name, ())
+        )
 
     def check_due(self, machine: Machine, name: OpId, known: list[Vector]) -> None:
         """A message goes out on a stream that opened with `known` of the subscriptions to its topic: one must not cover it.
 
-        What follows from an origin of which nothing is held there cannot be known there.
+        What follows from an origin whose `began` is not held there cannot be known there.
         """
         twins = [split(twin) for twin in self.twins(machine, name)]
         assert machine.broker is not None
@@ -185,6 +214,33 @@ class Ledger:
         fulls = [self.expand({origin: sequence for origin, sequence in vector.items() if origin in begun}) for vector in known]
         if all(any(full.get(origin, 0) >= sequence for origin, sequence in twins) for full in fulls):
             raise Violation(f"{machine.id} streams {name} to who had it, or a twin of it: {known}")
+
+    def _give_up(self, machine: Machine, op: Lost) -> None:
+        """LOST: nobody whose copy counts there can have what is given up, unless that is new."""
+        names = {f"{op.source}.{sequence}" for sequence in range(op.first, op.last + 1)} - self.given_up
+        broker = machine.broker
+        assert broker is not None
+        for other in self.machines:
+            if other is machine or (other.id in broker.cluster.in_sync() and other.broker is not None):
+                found = sorted(name for name in names if other.disk.has(name) and other.shows(name))
+                if found:
+                    raise Violation(f"{machine.id} gives up {found}, which {other.id} has")
+        self.given_up |= names
+        if op.first == 1 and op.source in self.began:
+            self.began[op.source] = {}
+            self.full = {}
+            for origin, vector in self.began.items():  # in the order in which they began
+                self.full[origin] = self.expand(vector)
+
+    def rotted(self, machine: Machine, before: set[OpId]) -> set[OpId]:
+        """Records of a disk turned bad: its broker may say for long that it has them."""
+        lost = before - machine.disk.names()
+        if lost:
+            self.shaken_at = self.world.now
+            self.ghosts.setdefault(machine.id, []).append((LATER + 1, lost))
+            held = set().union(*(other.disk.names() for other in self.machines))
+            self.gone |= lost - held
+        return lost
 
     def unstored(self, machine: Machine, ops: list[Op]) -> None:
         """A full disk took none of these: what this origin stamped never was, and its sequences come again."""
@@ -219,7 +275,7 @@ class Ledger:
         self.copied += done.copies > 1
         for name in {done.first, done.last}:
             have = [other.id for other in self.machines if self._had(machine, other, name)]
-            if machine.id not in have or not machine.disk.has(name):
+            if machine.id not in have or not machine.disk.wrote(name):
                 raise Violation(f"{machine.id} answers {name}, which is not synced on its own disk")
             if len(have) < done.copies:
                 raise Violation(f"{machine.id} answers {name} with copies={done.copies}, but only {have} synced it")
@@ -251,13 +307,15 @@ class Ledger:
 
         One that began where another one left off, whose end went with a disk, owes what was published since it was made.
         """
-        since = self.expand(sub.since)
+        since = self._expand(sub.since, self.promised)
         made = self.made[sub.id] if any(name in self.ended for name in sub.follows) else 0.0
         takers = self.taken[sub.user]
         found = []
         for topic, messages in self.messages.items():
             if matches(sub.pattern, topic):
                 for origin, sequence, text in messages:
+                    if f"{origin}.{sequence}" in self.given_up:
+                        continue
                     if since.get(origin, 0) < sequence <= full.get(origin, 0) and not any(text in taken for taken in takers):
                         found.append(f"{text} ({origin}.{sequence})")
         names = {text: text.split()[0] for text in found}
@@ -300,20 +358,19 @@ class Ledger:
         op = self.ops.get(name)
         if not isinstance(op, Message) or not machine.disk.has(name):
             raise Violation(f"{machine.id} streams {name}, which is not synced on its disk")
-        if not any(matches(sub.pattern, op.topic) for _, sub in machine.disk.fold.alive(user)):
+        if not any(matches(sub.pattern, op.topic) for _, sub in self._applied(machine).alive(user)):
             raise Violation(f"{machine.id} streams {name} ({op.topic}) to {user}, who is not registered for it there")
         twins = [split(twin) for twin in self.twins(machine, name)]
-        horizon = machine.disk.fold.dropped.get(op.topic, {})
+        horizon = self._applied(machine).dropped.get(op.topic, {})
         if any(horizon.get(origin, 0) >= sequence for origin, sequence in twins):
             raise Violation(f"{machine.id} streams {name}, which retention has dropped")
         if (op.origin, op.sequence) != min(twins):
             raise Violation(f"{machine.id} streams {name}, and holds its smaller twin {min(twins)}")
         full = self.expand(event_id.after)
-        heads = machine.disk.heads
         if not any(full.get(origin, 0) >= sequence for origin, sequence in twins):
             raise Violation(f"{machine.id} streams {name} with an id that does not cover it: {event_id}")
         for named, last in full.items():
-            if heads.get(named, 0) < last:
+            if machine.disk.reach(named) < last:
                 raise Violation(f"{machine.id} streams {name} with an id that covers {named}.{last}, which it does not hold")
 
     def has_taken(self, user: str, text: str) -> bool:
@@ -354,12 +411,18 @@ class Ledger:
                 if name in self.gone:
                     continue
                 for machine in self.machines:
-                    if not machine.disk.has(name):
+                    if not machine.disk.has(name) and not (name in self.given_up and self._has_text(machine, text)):
                         raise Violation(f"{name} ({text.name}) was acknowledged and {machine.id} does not hold it")
         for registration in self.registrations.values():
             for _, name in registration.answered:
-                if name not in self.gone and not all(machine.disk.has(name) for machine in self.machines):
+                if name in self.gone or name in self.given_up:
+                    continue  # what was given up was stored again where it was held: `check_registered`
+                if not all(machine.disk.has(name) for machine in self.machines):
                     raise Violation(f"subscription {name} was answered and is lost")
+
+    def _has_text(self, machine: Machine, text: Text) -> bool:
+        """Whether a message that was given up was stored again and is here, or a twin of it."""
+        return any(machine.disk.has(name) for name in text.ids if name not in self.given_up)
 
     def check_registered(self) -> None:
         """Who was told that he is registered is alive in what the disks hold."""
@@ -372,7 +435,7 @@ class Ledger:
 
     def check_delivered(self) -> None:
         """Every registered user has got every message that is due to him; what retention removed first he was told."""
-        missing = self.undelivered() or self.untold()
+        missing = self.undelivered() or self.untold() or self.unsaid()
         if missing:
             raise Violation("; ".join(missing))
 
@@ -397,6 +460,21 @@ class Ledger:
             for (user, topic), texts in lacking.items()
             if len(texts) > self.told_gaps[user, topic]
         ]
+
+    def unsaid(self) -> list[str]:
+        """Who lacks a message that an operator gave up and no disk has, and was not told that anything was."""
+        found = []
+        for registration in self.registrations.values():
+            user, pattern = registration.user, registration.pattern
+            kept = [at for at, name in registration.answered if name not in self.gone and name not in self.given_up]
+            if not kept or self.told_gaps[user, pattern]:
+                continue
+            for name, text in self.texts.items():
+                lost = bool(text.published) and all(one in self.given_up and one in self.gone for one in text.ids)
+                due = matches(pattern, text.topic) and text.at > kept[0]
+                if lost and due and not self.has_taken(user, name) and not self.is_dropped(name):
+                    found.append(f"{user} never got {name}, which was given up, and no gap for {pattern}")
+        return found
 
     def check_cursors(self) -> None:
         """No cursor of an awake subscription covers what its user did not get.
@@ -473,7 +551,7 @@ class Ledger:
                     if name != min(twins, key=split):
                         raise Violation(f"{machine.id} names a message {name}, of the twins {twins}")
                     shown.append(name)
-        held = {name for name in disk.names() if isinstance(self.ops[name], Message)}
+        held = {name for name in disk.held if isinstance(self.ops[name], Message) and self._is_live(machine, name)}
         if held != seen:
             raise Violation(f"{machine.id} does not show {sorted(held - seen)}")
         subscriptions = state.subscriptions
@@ -487,16 +565,24 @@ class Ledger:
             )
             for name, sub in subscriptions.alive.items()
         }
-        mine = {name for name, index in disk.held.items() if index < disk.synced}
-        fold = Fold()
-        for name in mine:
-            fold.add(self.ops[name])
+        mine = {name for name, index in disk.held.items() if index < disk.synced and machine.shows(name)}
+        fold = self._applied(machine)
         if set(alive) != set(fold.subs) - fold.removed:
             raise Violation(f"{machine.id} has {sorted(alive)} alive; its ops say {sorted(set(fold.subs) - fold.removed)}")
         members = {broker: tuple(sorted(joined)) for broker, joined in state.members.of.items() if joined}
         self._check_members(machine, mine, members)
         horizons = {topic: tuple(sorted(self.expand(v).items())) for topic, v in state.messages.horizons.items()}
         return {"messages": sorted(shown), "alive": alive, "members": members, "horizons": horizons}
+
+    def _applied(self, machine: Machine) -> Fold:
+        """The fold of what a broker has applied: all that is synced there but what waits behind damage."""
+        if not machine.disk.damaged:
+            return machine.disk.fold
+        fold = Fold()
+        for name, index in machine.disk.held.items():
+            if index < machine.disk.synced and machine.shows(name):
+                fold.add(self.ops[name])
+        return fold
 
     def _check_members(self, machine: Machine, names: set[OpId], members: dict[str, tuple[OpId, ...]]) -> None:
         joined: dict[str, set[OpId]] = {}

@@ -20,6 +20,7 @@ from typing import Any
 from newswire.core import limits, roster
 from newswire.core.cluster import Cluster, Identity
 from newswire.core.events import (
+    AcceptLoss,
     Action,
     Answered,
     Append,
@@ -31,15 +32,18 @@ from newswire.core.events import (
     Join,
     Leave,
     Now,
+    Recalled,
     Received,
     Stored,
     Submitted,
     Tick,
+    Unreadable,
     Unstored,
     Wake,
     Writable,
 )
 from newswire.core.keys import Arrivals
+from newswire.core.losses import Losses
 from newswire.core.members import View
 from newswire.core.membership import Membership
 from newswire.core.ops import Began, Dropped
@@ -70,7 +74,9 @@ class Broker:
         self.receipts = Receipts(self.cluster)
         self.membership = Membership(self.cluster, self.receipts)
         self.peering = Peering(self.cluster, self.membership)
+        self.losses = Losses(self.cluster, self.receipts)
         self._deferred: list[Submitted] = []
+        self._forgotten = state.lineage.forgotten  # origins of which nothing follows any more
         self._changes = Changes()  # by what was applied of the batch that is being applied, and not told yet
         self._served = False
         self._settling = False  # the cluster id goes to the disk with the batch that is staged
@@ -89,6 +95,9 @@ class Broker:
             HungUp: self.peering.hung_up,
             Join: self.membership.join,
             Leave: self.membership.leave,
+            AcceptLoss: self.losses.accept,
+            Unreadable: self.losses.unreadable,
+            Recalled: self.losses.recalled,
         }
 
     # -- the shell's side ---------------------------------------------------------------------------------------
@@ -168,7 +177,16 @@ class Broker:
         """Apply what is on disk now, then tell. Of a piece only changes of subscriptions are told: `core.stream` says why."""
         changes = self._changes
         for op, (place, length) in zip(self.intake.take_stored(len(event.places)), event.places, strict=True):
+            if op.sequence <= self.state.log.held(op.origin):
+                self.state.heal(op, place, length, changes)
+                continue
             self.state.apply(op, place, length, changes)
+            if self.state.waiting:
+                self.state.revive(changes)
+        if self.state.lineage.forgotten > self._forgotten:
+            self._forgotten = self.state.lineage.forgotten
+            for peer in self.cluster.peers.values():
+                peer.misread(now.clock)
         if event.more:
             if changes.users:
                 self.cluster.actions.append(Wake(frozenset(), frozenset(changes.users), self.serves))
@@ -193,6 +211,7 @@ class Broker:
         full = StorageFull(_FULL)
         self.receipts.unstored(full)
         self.peering.unstored(full)
+        self.losses.unstored()
         self._see_whether_it_leaves()
         self._resume(now)
 
@@ -240,6 +259,7 @@ class Broker:
     def _finish(self, now: Now) -> list[Action]:
         self.peering.look_around(now)
         self.membership.introduce(now)
+        self.losses.recall()
         self._append()
         if not self.intake.staged:
             self.peering.answer()

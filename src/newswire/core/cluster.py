@@ -45,7 +45,6 @@ class Cluster:
         self.writable = True  # the disk has room
         self.leaving = False  # an operator asked this broker to leave
         self.damage = 0  # places in which the shell found the ops file damaged at the start
-        self.unreadable = ""  # a record that could not be read since, in a sentence
         self.actions: list[Action] = []
 
     def may_adopt(self, address: str) -> bool:

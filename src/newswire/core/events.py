@@ -14,8 +14,9 @@ import msgspec
 from msgspec import Meta
 
 from newswire.core import limits
+from newswire.core.holes import Hole
 from newswire.core.members import Row
-from newswire.core.ops import Address, BrokerId, Op, Origin, VectorField
+from newswire.core.ops import Address, BrokerId, Lost, Op, Origin, VectorField
 from newswire.core.requests import Request
 from newswire.errors import NewswireError
 
@@ -55,6 +56,9 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     writable: bool = True  # the sender's disk has room: it takes ops
     counts: bool = False  # the sender is in sync with the receiver, and counts its copies
     want: _Count = 0  # ops the sender would take with the answer
+    holes: Annotated[tuple[Hole, ...], Meta(max_length=limits.HOLES_COUNT)] = ()
+    # ^ what the sender lacks, also of what `vector` covers: whoever holds of it pushes it
+    waits: VectorField = {}  # origin -> highest sequence that the sender keeps behind damage; up to it only `holes` are missing
     code: Annotated[str, Meta(pattern=r"^[a-z-]{0,64}\Z")] = ""  # an answer that refuses: a code of `errors.TABLE`, and why
     detail: str = ""  # shown and logged: whoever reads it from a wire escapes it
 
@@ -135,13 +139,52 @@ class Leave(msgspec.Struct, frozen=True):
     broker: str
 
 
+class AcceptLoss(msgspec.Struct, frozen=True):
+    """An operator gives up what no broker can bring: all holes, or those of `origin` from `first` to `last` (0: no bound)."""
+
+    token: object
+    origin: str = ""
+    first: int = 0
+    last: int = 0
+    even_if_away: bool = False  # a member that may hold it is not there, and the operator knows
+    until: float = 0.0
+
+
+class Unreadable(msgspec.Struct, frozen=True):
+    """The disk did not give back the records at these places."""
+
+    places: Sequence[int]
+
+
+class Recalled(msgspec.Struct, frozen=True):
+    """The ops that `Recall` asked for, as far as they could be read."""
+
+    lost: Lost
+    ops: Sequence[Op]
+
+
 class Writable(msgspec.Struct, frozen=True):
     """The disk has room again, or has none: client writes are taken or refused (507)."""
 
     writable: bool
 
 
-Event = Submitted | Received | Answered | Failed | HungUp | Stored | Unstored | Tick | Join | Leave | Writable
+Event = (
+    Submitted
+    | Received
+    | Answered
+    | Failed
+    | HungUp
+    | Stored
+    | Unstored
+    | Tick
+    | Join
+    | Leave
+    | Writable
+    | AcceptLoss
+    | Unreadable
+    | Recalled
+)
 
 
 # -- actions ----------------------------------------------------------------------------------------------------
@@ -217,10 +260,17 @@ class Disconnect(msgspec.Struct, frozen=True):
     address: str
 
 
+class Recall(msgspec.Struct, frozen=True):
+    """Read the ops at these rows of the log and hand them in as `Recalled`."""
+
+    lost: Lost
+    rows: Sequence[int]
+
+
 class Exit(msgspec.Struct, frozen=True):
     """This broker left the cluster and everything it held is elsewhere: the process may end."""
 
     why: str
 
 
-Action = Append | Found | Send | Answer | Reply | Wake | Connect | Disconnect | Exit
+Action = Append | Found | Send | Answer | Reply | Wake | Connect | Disconnect | Recall | Exit

@@ -6,6 +6,7 @@ are due is found beside the state lock: rows and names of topics that are there 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
@@ -14,6 +15,7 @@ import msgspec
 
 from newswire.core import limits
 from newswire.core.event_id import EventId
+from newswire.core.log import GIVEN_UP
 from newswire.core.matching import Match
 from newswire.core.ops import Message, op_id
 from newswire.core.pieces import Pieces, finish
@@ -58,15 +60,30 @@ class Plan(msgspec.Struct, frozen=True):
         return [item for item in self.items if isinstance(item, Due)]
 
 
-def plan(state: State, at: Position, wanted: Wanted, limit: int, scan: int = limits.SCAN_ROWS) -> Plan:
+def plan(
+    state: State,
+    at: Position,
+    wanted: Wanted,
+    limit: int,
+    scan: int = limits.SCAN_ROWS,
+    unreadable: frozenset[int] = frozenset(),
+) -> Plan:
     """`read_on` in one go."""
-    return finish(read_on(state, at, wanted, limit, scan))
+    return finish(read_on(state, at, wanted, limit, scan, unreadable))
 
 
-def read_on(state: State, at: Position, wanted: Wanted, limit: int, scan: int = limits.SCAN_ROWS) -> Pieces[Plan]:
+def read_on(
+    state: State,
+    at: Position,
+    wanted: Wanted,
+    limit: int,
+    scan: int = limits.SCAN_ROWS,
+    unreadable: frozenset[int] = frozenset(),
+) -> Pieces[Plan]:
     """Up to `limit` entries due after `at`, looking at no more than `scan` records, or skipping to the next that is due.
 
-    A page says what was in the log when its rows were copied; what came meanwhile is `more`.
+    A page says what was in the log when its rows were copied; what came meanwhile is `more`. It ends before a due message
+    whose record cannot be read: one of `unreadable`, or known to the state.
     """
     selection = yield from Selection.of(state, wanted)
     start = at.offset
@@ -78,7 +95,7 @@ def read_on(state: State, at: Position, wanted: Wanted, limit: int, scan: int = 
         stop = due[-1] + 1
     elif not due and stop - start == scan:
         stop = yield from _skip(state, selection, stop, scan)
-    return _Walk(state, at, wanted, selection).run(due, limit, stop)
+    return _Walk(state, at, wanted, selection, unreadable).run(due, limit, stop)
 
 
 def _skip(state: State, selection: Selection, start: int, scanned: int) -> Pieces[int]:
@@ -94,7 +111,7 @@ def _skip(state: State, selection: Selection, start: int, scanned: int) -> Piece
     selection.fruitless = 0
     messages = state.messages
     active: list[tuple[int, Match[int]]] = yield partial(selection.active, messages.names, topics, messages.newest[:], start)
-    first, looked_at = end, 0
+    first, looked_at = min([row for row, _ in state.given_up if row >= start], default=end), 0
     for number, match in active:
         first = min(first, selection.first_due(state, number, match, start))
         looked_at += len(messages.sequences[number])
@@ -107,41 +124,72 @@ def _skip(state: State, selection: Selection, start: int, scanned: int) -> Piece
 class _Walk:
     """One reading of a stretch of the log: the vector rolls along, gaps gather until something stands behind them."""
 
-    def __init__(self, state: State, at: Position, wanted: Wanted, selection: Selection) -> None:
+    def __init__(
+        self, state: State, at: Position, wanted: Wanted, selection: Selection, unreadable: frozenset[int] = frozenset()
+    ) -> None:
         self.state, self.log, self.at, self.wanted, self.selection = state, state.log, at, wanted, selection
         self.vector = state.log.vector_at(at.offset)
         self.rolled = at.offset
         self.opened: Mapping[str, int] = dict(at.opened)
         self.opened_until = state.log.end_of(self.opened)
-        self.dropped: dict[str, int] = dict(at.dropped)
+        self.dropped: dict[tuple[str, str], int] = {(topic, reason): count for topic, reason, count in at.dropped}
+        self.unreadable = unreadable | state.log.unreadable.keys()
+        self.waiting = at.waiting
         self.items: list[Due | Gap] = []
 
     def run(self, due: Sequence[int], limit: int, stop: int) -> Plan:
         """The page of the rows `due`, up to `limit` entries, which ends at `stop` if they do not fill it."""
         end = len(self.log)
         offset = stop
-        for row in due:
-            self._take(row, self.log.topics[row])
+        stuck: list[int] = []
+        for index, row in enumerate(due):
+            if not self._take(row, self.log.topics[row]):
+                offset, stuck = row, list(due[index:])
+                break
             if len(self.items) >= limit:
                 offset = row + 1
                 break
-        if offset >= end:
-            self._tell_gaps(end)
-        return self._plan(offset, more=offset < end)
+        if offset >= end or stuck:
+            self._tell_gaps(offset)
+            self._tell_waiting(offset, stuck)
+        return self._plan(offset, more=offset < end and not stuck)
 
-    def _take(self, row: int, topic: int) -> None:
+    def _count(self, topic: str, reason: str, count: int) -> None:
+        self.dropped[topic, reason] = self.dropped.get((topic, reason), 0) + count
+
+    def _count_lost(self, row: int) -> None:
+        """LOST: what was given up, which may have been of any topic: each subscription is told, under its pattern."""
+        lost = next(op for at, op in self.state.given_up if at == row)
+        patterns: dict[str, int] = {}
+        for pattern, known in self.selection.each_known():
+            if known(lost.origin) < lost.sequence:
+                count = lost.last - max(lost.first - 1, min(lost.last, known(lost.source)))
+                patterns[pattern] = max(count, patterns.get(pattern, 0))
+        for pattern, count in patterns.items():
+            if count:
+                self._count(pattern, "lost", count)
+
+    def _take(self, row: int, topic: int) -> bool:
+        """Take a row that is due; False: its message cannot be read."""
+        if topic in (0, GIVEN_UP):  # 0: given up while the rows were looked at
+            if topic:
+                self._count_lost(row)
+            return True
         log, messages = self.log, self.state.messages
         name, twins = messages.names[topic], messages.twins.of(row)
         if twins and self.selection.knows(self.selection.patterns.match(name), twins):
-            return
+            return True
         if name in messages.horizons and messages.is_dropped(topic, row):
-            self.dropped[name] = self.dropped.get(name, 0) + 1
-            return
+            self._count(name, "", 1)
+            return True
+        named = messages.name_row(row) if twins else row
+        if named in self.unreadable:
+            return False
         self._tell_gaps(row)
         self._roll(row + 1)
-        named = messages.name_row(row) if twins else row
         event_id = EventId(op_id(log.names[log.origins[named]], log.sequences[named]), dict(self.vector), self.opened)
         self.items.append(Due(named, log.places[named], log.lengths[named], event_id, self._position(row + 1)))
+        return True
 
     def _tell_gaps(self, row: int) -> None:
         """If counted: a `gap` a topic. Only the last has an id, with the vector before `row`: it says that all were told."""
@@ -149,11 +197,24 @@ class _Walk:
             return
         self._roll(row)
         told = sorted(self.dropped.items())
-        for name, count in told[:-1]:
-            del self.dropped[name]
-            self.items.append(Gap(name, count, None, self._position(row)))
-        self.dropped = {}
-        self.items.append(Gap(*told[-1], EventId("", dict(self.vector), self.opened), self._position(row)))
+        while told:
+            (name, reason), count = told.pop(0)
+            del self.dropped[name, reason]
+            event_id = None if told else EventId("", dict(self.vector), self.opened)
+            self.items.append(Gap(name, count, event_id, self._position(row), reason))
+
+    def _tell_waiting(self, offset: int, stuck: Sequence[int]) -> None:
+        """HOLE: `gap` for what waits behind damage, once; no id covers it, so it is delivered when the hole is filled."""
+        waiting, names = self.state.waiting_topics, self.state.messages.names
+        if not waiting and not stuck:
+            return
+        counts = Counter({topic: n for topic, n in waiting.items() if self.selection.patterns.match(topic).hits})
+        counts.update(names[self.log.topics[row]] for row in stuck if self.log.topics[row] not in (0, GIVEN_UP))
+        if counts.total() > self.waiting:
+            for topic, count in counts.items():
+                self.dropped[topic, "waiting"] = count
+            self.waiting = counts.total()
+            self._tell_gaps(offset)
 
     def _roll(self, offset: int) -> None:
         if offset - self.rolled > limits.CHECKPOINT_ROWS:
@@ -165,7 +226,8 @@ class _Walk:
             self.opened = {}
 
     def _position(self, offset: int) -> Position:
-        return Position(offset, tuple(self.opened.items()), tuple(sorted(self.dropped.items())))
+        dropped = sorted((topic, reason, count) for (topic, reason), count in self.dropped.items())
+        return Position(offset, tuple(self.opened.items()), tuple(dropped), self.waiting)
 
     def _plan(self, offset: int, *, more: bool) -> Plan:
         self._roll(offset)

@@ -13,9 +13,10 @@ from typing import Final
 import msgspec
 
 from newswire.core import limits, ops
+from newswire.core.holes import again, blindly, owed
 from newswire.core.keys import content, fingerprint
 from newswire.core.opening import to_acknowledge
-from newswire.core.ops import Acknowledged, Began, Message, Op, OpId, Subscribed, Unsubscribed
+from newswire.core.ops import Acknowledged, Began, Lost, Message, Op, OpId, Subscribed, Unsubscribed, op_id
 from newswire.core.requests import Acknowledge, Publish, Request, Subscribe, Unsubscribe
 from newswire.core.state import State
 from newswire.errors import BadRequest, KeyReused, NotFound, Refused
@@ -42,6 +43,9 @@ class Intake:
         self.subscriptions_per_user = subscriptions_per_user
         self.staged: list[Op] = []
         self.raws: list[bytes] = []
+        self.healed: set[str] = set()  # of what is staged, what is held already and could not be read
+        self.owed: list[Lost] = []  # not taken before what of its range is held here is stored again
+        self.again: dict[str, set[int]] = {}  # by origin, the sequences that were
         self._held: dict[str, int] = {}
         self._keys: dict[int, tuple[int, OpId]] = {}  # of what is staged: the content that a key names, and its id
         self._touched: set[str] = set()
@@ -51,6 +55,7 @@ class Intake:
     def clear(self) -> list[Op]:
         """Begin the next batch; return the ops of the one that ends."""
         staged, self.staged, self.raws = self.staged, [], []
+        self.healed = set()
         self._held, self._keys, self._touched, self._begun = {}, {}, set(), 0
         return staged
 
@@ -62,9 +67,21 @@ class Intake:
     def take(self, raw: bytes) -> bool:
         """TAKE a peer's op. False: held already, not the next of its origin, or of this very run. Raises NotAnOp."""
         op = ops.decode(raw)
+        if self.state.is_missing(op):
+            if op.id not in self.healed:
+                self.healed.add(op.id)
+                self.staged.append(op)
+                self.raws.append(raw)
+            return True
         if op.origin == self.origin or not self.state.takes(op, self._held):
             return False
+        if op.sequence in self.state.waiting.get(op.origin, ()):
+            self._held[op.origin] = op.sequence  # on disk already: applied when what is staged before it is
+            return False
         if isinstance(op, Began) and not self._has_room(op):
+            return False
+        if isinstance(op, Lost) and owed(self.state, op, self.again):
+            self.owed.append(op)
             return False
         self._stage(op, raw)
         return True
@@ -80,6 +97,18 @@ class Intake:
             return False
         self._begun += 1
         return True
+
+    def store_again(self, op: Op, wall: int) -> None:
+        """Stage anew what `op`, which was given up and is held here, means."""
+        self.again.setdefault(op.origin, set()).add(op.sequence)
+        for draft in again(self.state, op):
+            self.stamp(draft, wall)
+
+    def store_blindly(self, origin: str, sequences: Sequence[int], wall: int) -> None:
+        """Stage anew what ops of `origin` did here, whose records cannot be read."""
+        self.again.setdefault(origin, set()).update(sequences)
+        for draft in blindly(self.state, [op_id(origin, sequence) for sequence in sequences]):
+            self.stamp(draft, wall)
 
     def stamp(self, draft: Op, wall: int) -> Op:
         """Stage one of our own: the next sequence of this origin, the time as the clock says it now.
@@ -227,7 +256,7 @@ class Intake:
         return [Acknowledged("", 0, 0, tuple(ids[at : at + step]), request.event_id.after) for at in range(0, len(ids), step)]
 
     def _next(self) -> int:
-        return (self._held.get(self.origin) or self.state.log.held(self.origin)) + 1
+        return self.state.reach(self.origin, self._held) + 1
 
     def _stage(self, op: Op, raw: bytes) -> None:
         self.staged.append(op)

@@ -23,6 +23,7 @@ _GENERATIONS: Final = 4  # of keys: the oldest quarter is forgotten at a time
 _GENERATION_KEYS: Final = limits.KEYS_COUNT // _GENERATIONS
 _OFFSET_BITS: Final = 32
 _CONTENT_MASK: Final = (1 << 64) - 1
+_GONE: Final = -1  # an entry that names nothing any more
 _NEXT_USE: Final = 1 << 128  # between the entries of one key: beyond what a fingerprint reaches
 
 
@@ -42,11 +43,19 @@ class Keys:
     def uses(self, mark: int) -> list[Use]:
         """What the key that `mark` stands for names, the oldest first."""
         found: list[Use] = []
-        entry = self._get(mark)
+        entry, at = self._get(mark), 0
         while entry is not None:
-            found.append(Use(entry >> _OFFSET_BITS, entry & 0xFFFFFFFF))
-            entry = self._get(mark + len(found) * _NEXT_USE)
+            if entry != _GONE:
+                found.append(Use(entry >> _OFFSET_BITS, entry & 0xFFFFFFFF))
+            at += 1
+            entry = self._get(mark + at * _NEXT_USE)
         return found
+
+    def move(self, offset: int, to: int | None) -> None:
+        """Have what names the message at `offset` name that at `to`, which says the same; None: nothing any more."""
+        for generation in self._generations:
+            for mark in [mark for mark, entry in generation.items() if entry & 0xFFFFFFFF == offset and entry != _GONE]:
+                generation[mark] = _GONE if to is None else generation[mark] >> _OFFSET_BITS << _OFFSET_BITS | to
 
     def note(self, mark: int, content: int, offset: int) -> None:
         """Remember one more use of a key; all of its uses are as new as this one."""

@@ -15,6 +15,7 @@ from typing import Final
 from newswire.core import limits
 from newswire.core.vector import FullVector, Lineage, Vector
 
+GIVEN_UP: Final = 2**32 - 1  # stands for a topic in the rows of `lost` ops: readers of any topic are told there
 _CHECKPOINT: Final = limits.CHECKPOINT_ROWS
 
 
@@ -35,6 +36,8 @@ class Log:
         self._full = FullVector(lineage)  # what `_vector` covers, but for what grew since:
         self._grown: dict[str, int] | None = {}  # by origin; None: an origin began, work it out anew
         self._checkpoints: list[Vector] = [{}]
+        self._jumps: dict[int, dict[str, int]] = {}  # by offset: origins that reach further there, over what was given up
+        self.unreadable: dict[int, None] = {}  # offsets whose record the disk does not give back, as far as known
         self._looked_up: tuple[int, Vector] = (0, {})  # the vector that was asked for last: live streams stand at one place
 
     def __len__(self) -> int:
@@ -103,6 +106,56 @@ class Log:
         if self._grown is not None:
             self._grown[origin] = first + count - 1
 
+    def fill(self, origin: str, last: int) -> None:
+        """Have `origin` reach `last`, from the newest record on: what of it is no record is void, and stands there."""
+        number, row = self.number(origin), len(self) - 1
+        offsets = self.offsets_of[number]
+        if not offsets:
+            self._grown = None
+        offsets.extend([row] * (last - len(offsets)))
+        self._jumps.setdefault(row, {})[origin] = last
+        self._vector[origin] = last
+        if self._grown is not None:
+            self._grown[origin] = last
+        if (row + 1) % _CHECKPOINT == 0:
+            self._checkpoints[-1] = dict(self._vector)
+
+    def row(self, origin: str, sequence: int) -> int | None:
+        """The offset of an op; None if it is not held, or void."""
+        number = self.numbers.get(origin)
+        if number is None or not 0 < sequence <= len(self.offsets_of[number]):
+            return None
+        row = self.offsets_of[number][sequence - 1]
+        return row if self._is_at(row, number, sequence) else None
+
+    def rows(self, origin: str, first: int, last: int) -> list[int]:
+        """Offsets of what is held of a range and can be read, as many as one push carries."""
+        number = self.numbers.get(origin)
+        if number is None:
+            return []
+        offsets = self.offsets_of[number][first - 1 : min(last, first - 1 + limits.PUSH_OPS)]
+        found = (row for sequence, row in enumerate(offsets, first) if self._is_at(row, number, sequence))
+        return [row for row in found if row not in self.unreadable]
+
+    def _is_at(self, row: int, number: int, sequence: int) -> bool:
+        """Say whether an op stands at the offset that its origin has for it: a void one does not."""
+        return self.sequences[row] == sequence and self.origins[row] == number
+
+    def find_place(self, place: int) -> int | None:
+        """The offset of the record at `place`; None for none, or none any more."""
+        try:
+            return self.places.index(place)
+        except ValueError:
+            return None
+
+    def forget_began(self, origin: str) -> None:
+        """Have nothing follow from `origin` any more: its `began` is void. Vectors then list what they left out."""
+        full = [dict(self.lineage.expand(vector)) for vector in (self._vector, *self._checkpoints)]
+        self.lineage.forget(origin)
+        self._vector, *marks = [self.lineage.shorten(vector) for vector in full]
+        self._checkpoints = list(marks)
+        self._grown, self._looked_up = None, (0, {})
+
     def number(self, origin: str) -> int:
         """The number of `origin`, given at its first record."""
         number = self.lineage.number(origin)
@@ -124,12 +177,14 @@ class Log:
 
     def advance(self, vector: dict[str, int], start: int, stop: int) -> dict[str, int]:
         """The vector at `stop`, given (and perhaps changing) the one at `start`."""
-        names = self.names
-        for number, sequence in zip(self.origins[start:stop], self.sequences[start:stop], strict=True):
+        names, jumps = self.names, self._jumps
+        for row, (number, sequence) in enumerate(zip(self.origins[start:stop], self.sequences[start:stop], strict=True), start):
             if sequence == 1:
                 self.lineage.renew(vector, names[number])
             else:
                 vector[names[number]] = sequence
+            if row in jumps:
+                vector.update(jumps[row])
         return vector
 
     def first_not_covered(self, full: FullVector) -> int:
@@ -152,19 +207,33 @@ class Log:
 
         Looks at no more origins than it takes ops from and a few: an origin stands in no record before its first.
         """
+        ends = self._readable_ends(holds) if self.unreadable else {}
         rows: list[int] = []
         last = len(self)
         for number, has in self.full.beyond(holds):
             offsets = self.offsets_of[number]
             if offsets[0] > last:
                 break
-            rows.extend(offsets[has : has + most_ops])
+            rows.extend(offsets[has : min(has + most_ops, ends.get(number, len(offsets)))])
             if len(rows) > 2 * most_ops:
                 rows = sorted(rows)[:most_ops]
                 last = rows[-1]
-        return self._cut(sorted(rows)[:most_ops], most_bytes)
+        return self.cut(sorted(set(rows) if self._jumps else rows)[:most_ops], most_bytes)
 
-    def _cut(self, rows: list[int], most_bytes: int) -> list[int]:
+    def _readable_ends(self, holds: FullVector) -> dict[int, int]:
+        """How far a broker that holds so much can be brought, in the origins that what cannot be read here cuts short."""
+        ends: dict[int, int] = {}
+        for row in self.unreadable:
+            number, sequence = self.origins[row], self.sequences[row]
+            if holds.get(self.names[number]) < sequence:
+                ends[number] = min(sequence - 1, ends.get(number, sequence))
+        for number, has in self.full.beyond(holds) if ends else ():
+            named = () if has else self.lineage.named(number)
+            if any(ends.get(one, last) < last and holds.get(self.names[one]) < last for one, last in named):
+                ends[number] = 0  # its `began` would not be taken
+        return ends
+
+    def cut(self, rows: list[int], most_bytes: int) -> list[int]:
         """As many of these as one push carries: the first always, then by bytes, and by origins that begin."""
         size = begin = 0
         for count, row in enumerate(rows):
@@ -182,9 +251,15 @@ class Log:
 
     def before(self, time: int) -> dict[str, int]:
         """The vector of what was stamped before `time` (ms): per origin, since each stamps in order."""
-        stamp = self.times.__getitem__
-        counts = ((name, bisect_left(offsets, time, key=stamp)) for name, offsets in self.each_origin())
+        counts = ((name, self._count_before(number, time)) for number, name in enumerate(self.names))
         return self.lineage.shorten({name: count for name, count in counts if count})
+
+    def _count_before(self, number: int, time: int) -> int:
+        offsets = self.offsets_of[number]
+        if not any(self.names[number] in jump for jump in self._jumps.values()):
+            return bisect_left(offsets, time, key=self.times.__getitem__)
+        there = (at for at, row in enumerate(offsets) if self._is_at(row, number, at + 1) and self.times[row] >= time)
+        return next(there, len(offsets))  # the stamp of a void op is no stamp of this origin
 
     def each_origin(self) -> Iterator[tuple[str, array[int]]]:
         """Each origin with the offsets of its ops in sequence order."""

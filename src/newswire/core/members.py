@@ -46,13 +46,13 @@ class Members:
     def __init__(self) -> None:
         self.of: dict[str, dict[OpId, Joined]] = {}
         self.addresses: dict[str, str] = {}  # last known address of every broker that ever joined
-        self._ended: set[OpId] = set()
+        self.ended: set[OpId] = set()
 
     def joined(self, op: Joined) -> None:
         """APPLY joined(b, seen): member[b] += id, - seen."""
         self._end(op.broker, op.seen)
         self.addresses.setdefault(op.broker, op.address)
-        if op.id not in self._ended:
+        if op.id not in self.ended:
             self.of.setdefault(op.broker, {})[op.id] = op
             self.addresses[op.broker] = max(self.of[op.broker].values(), key=lambda j: (j.time, j.id)).address
 
@@ -76,7 +76,7 @@ class Members:
         return any(self.of.values())
 
     def _end(self, broker: str, seen: tuple[OpId, ...]) -> None:
-        self._ended.update(seen)
+        self.ended.update(seen)
         held = self.of.get(broker)
         if held:
             for name in seen:

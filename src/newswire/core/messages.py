@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from newswire.core import limits
 from newswire.core.keys import Keys, content, contents, fingerprint, fingerprints
-from newswire.core.log import Log
+from newswire.core.log import GIVEN_UP, Log
 from newswire.core.ops import Message, OpId, op_id
 from newswire.core.twins import Twin, Twins
 from newswire.core.vector import Vector
@@ -32,6 +32,7 @@ class Messages:
         self.keys = Keys()
         self.twins = Twins()
         self._in_order: list[str] = []
+        self._again: dict[OpId, int] = {}  # by its first id, the row at which a message that was stored again is shown
 
     def number(self, topic: str) -> int:
         """The number of `topic`, given at its first message."""
@@ -56,13 +57,20 @@ class Messages:
     def take(self, op: Message, offset: int) -> int:
         """APPLY msg, at `offset`: the number of its topic, 0 for a twin of a message in this log, which stays hidden."""
         number = self.numbers.get(op.topic) or self.number(op.topic)
+        if op.again in self._again:
+            self.twins.add(number, self._twin(self._again[op.again]), Twin(op.origin, op.sequence, offset))
+            return 0
         if op.key:
             mark, said = fingerprint(op.publisher, op.topic, op.key), content(op)
             for use in self.keys.uses(mark):
                 if use.content == said and self.is_same_day(use.offset, op.time):
                     self.twins.add(number, self._twin(use.offset), Twin(op.origin, op.sequence, offset))
+                    if op.again:
+                        self._again[op.again] = use.offset
                     return 0
             self.keys.note(mark, said, offset)
+        if op.again:
+            self._again[op.again] = offset
         self._add(number, op.origin, op.sequence)
         self.newest[number] = offset
         self.last[number] = op.time
@@ -84,6 +92,30 @@ class Messages:
             newest[number] = at
             last[number] = op.time
         return numbers
+
+    def hide(self, row: int) -> None:
+        """Take out what the op at `row` published: it is void. A twin of it is shown from now on, if there is one."""
+        log, topic = self.log, self.log.topics[row]
+        heir = self.twins.remove(row)
+        if topic in (0, GIVEN_UP):
+            return
+        origin, sequence = log.names[log.origins[row]], log.sequences[row]
+        left = array("I", (one for one in self.sequences[topic][origin] if one != sequence))
+        self.sequences[topic][origin] = left  # made anew: queries may look at the old one
+        if not left:
+            del self.sequences[topic][origin]
+        log.topics[row] = 0
+        if heir is not None:
+            log.topics[heir.row] = topic
+            shown = [*self.sequences[topic].get(heir.origin, ()), heir.sequence]
+            self.sequences[topic][heir.origin] = array("I", sorted(shown))
+            self.newest[topic] = max(self.newest[topic], heir.row)
+        self.keys.move(row, heir.row if heir is not None else None)
+        for name in [name for name, shown_at in self._again.items() if shown_at == row]:
+            if heir is not None:
+                self._again[name] = heir.row
+            else:
+                del self._again[name]
 
     def name(self, row: int) -> OpId:
         """The id of the message that is shown at `row`."""

@@ -26,6 +26,7 @@ _Sequence = Annotated[int, Meta(ge=1, le=2**32 - 1)]  # of an op itself: a colum
 _Named = Annotated[int, Meta(ge=1, le=SEQUENCE_MOST)]
 _Time = Annotated[int, Meta(ge=0, le=limits.TIME_MILLISECONDS)]
 _OpId = Annotated[str, Meta(pattern=rf"^{_ORIGIN}\.[1-9][0-9]{{0,15}}\Z")]
+_OP_ID_OR_NONE: Final = rf"^(?:{_ORIGIN}\.[1-9][0-9]{{0,15}})?\Z"
 _Topic = Annotated[str, Meta(min_length=1, max_length=limits.TOPIC_CHARS)]  # and `_topics`, which remembers
 _Username = Annotated[str, Meta(max_length=limits.USERNAME_CHARS, pattern=rf"^{topics.USERNAME_FORM}\Z")]
 _Pattern = Annotated[str, Meta(max_length=limits.TOPIC_CHARS, pattern=rf"^(?:{topics.PATTERN_FORM})\Z")]
@@ -82,6 +83,8 @@ class Message(Op, frozen=True, omit_defaults=True, gc=False, tag="msg"):
     tags: Annotated[tuple[_Tag, ...], Meta(max_length=limits.TAGS_COUNT)] = ()
     click: Annotated[str, Meta(max_length=limits.URL_CHARS, pattern=_WEB_ADDRESS)] = ""
     expires: Annotated[int, Meta(ge=0, le=2 * limits.TIME_MILLISECONDS)] = 0
+    again: Annotated[str, Meta(pattern=_OP_ID_OR_NONE)] = ""
+    # ^ the id under which it was stored before an operator gave that op up: who held it stored it again
 
 
 class Subscribed(Op, frozen=True, omit_defaults=True, gc=False, tag="sub"):
@@ -129,6 +132,19 @@ class Left(Op, frozen=True, omit_defaults=True, gc=False, tag="left"):
     seen: tuple[_OpId, ...] = ()
 
 
+class Lost(Op, frozen=True, omit_defaults=True, gc=False, tag="lost"):
+    """An operator gave up the ops `first` to `last` of the origin `source`: void from here on, held and of no effect."""
+
+    source: Origin
+    first: _Sequence = 1
+    last: _Sequence = 1
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether it means anything: the range is one, and no larger than any broker makes it."""
+        return 0 <= self.last - self.first < limits.LOST_OPS and bool(self.source)
+
+
 class _Envelope(msgspec.Struct, frozen=True, gc=False):
     """What must hold of an op of any type, also of one that is not known here."""
 
@@ -137,7 +153,7 @@ class _Envelope(msgspec.Struct, frozen=True, gc=False):
     time: _Time = field(name="t")
 
 
-KnownOp = Began | Message | Subscribed | Unsubscribed | Acknowledged | Dropped | Joined | Left
+KnownOp = Began | Message | Subscribed | Unsubscribed | Acknowledged | Dropped | Joined | Left | Lost
 
 _encoder: Final = msgspec.json.Encoder()
 _decode_known: Final = msgspec.json.Decoder(KnownOp).decode

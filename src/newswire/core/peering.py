@@ -76,7 +76,9 @@ class Peering:
         peer = self._cluster.peers.get(header.address)
         if not header.want or (peer is not None and peer.in_sync):
             return ()
-        return self._cluster.state.log.lacking(holds, min(header.want, limits.PUSH_OPS), limits.PUSH_BYTES)
+        log, most = self._cluster.state.log, min(header.want, limits.PUSH_OPS)
+        rows = log.lacking(holds, most, limits.PUSH_BYTES)
+        return rows if peer is None else peer.with_healing(self._cluster.state, rows, most, limits.PUSH_BYTES)
 
     def _refuse(self, token: object, header: Header, code: str, detail: str) -> None:
         answer = msgspec.structs.replace(self._header(header.number, header.address), code=code, detail=detail)
@@ -233,4 +235,6 @@ class Peering:
             writable=cluster.writable,
             counts=peer is not None and peer.in_sync,
             want=want,
+            holes=cluster.state.holes[: limits.HOLES_COUNT],
+            waits=cluster.state.waits,
         )

@@ -17,12 +17,14 @@ class Position(msgspec.Struct, frozen=True):
     """A place in this broker's log, between two records. Equal positions read on alike.
 
     `offset`: records before it. `opened`: K, what the broker held when the stream opened, empty once covered.
-    `dropped`: (topic, count) of due messages that retention removed and no gap has told yet.
+    `dropped`: (topic, reason, count) of due messages that are gone and no gap has told yet. `waiting`: how many that wait
+    behind damage were told.
     """
 
     offset: int
     opened: tuple[tuple[str, int], ...] = ()
-    dropped: tuple[tuple[str, int], ...] = ()
+    dropped: tuple[tuple[str, str, int], ...] = ()
+    waiting: int = 0
 
 
 class Wanted(msgspec.Struct, frozen=True, dict=True, weakref=True):
@@ -73,15 +75,18 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """`dropped` messages of `topic` were due and removed by retention; `event_id` stands before what follows.
+    """`dropped` messages of `topic` were due and are not there; `event_id` stands before what follows.
 
-    Of several before one message only the last has an id: who has that one has been told of all of them.
+    `reason`: "" (removed by retention), "waiting" (behind damage: they come when it is healed), or "lost" (given up by an
+    operator; `topic` is then the pattern of a subscription, and `dropped` the most that were of it). Of several before one
+    message only the last has an id: who has that one has been told of all of them.
     """
 
     topic: str
     dropped: int
     event_id: EventId | None
     position: Position
+    reason: str = ""
 
 
 class Page(msgspec.Struct, frozen=True):

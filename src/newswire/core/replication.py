@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from newswire.core import limits
 from newswire.core.events import Header
+from newswire.core.holes import Hole
 from newswire.core.state import State
 from newswire.core.vector import FullVector, Lineage, Vector
 
@@ -50,6 +51,10 @@ class Peer:
         self.asked = 0  # with the push in flight
         self.target: Vector | None = None  # `vector` when the peer was first met after the start
         self.caught_up = False  # all of `target` is held here
+        self.holes: tuple[Hole, ...] = ()  # as it last said
+        self.waits: Vector = {}
+        self.to_heal: list[int] = []  # what is held and can be read here of its holes
+        self.heal_at = clock  # not before: a push that was to heal them changed nothing
         self.joins: list[tuple[object, float]] = []  # operators' `Join`s that wait for the first answer
 
     @property
@@ -63,7 +68,7 @@ class Peer:
             return False
         if clock >= self.next_at:
             return True
-        return bool(self.takes_ops and self.lacks_any(state))
+        return self.takes_ops and (self.lacks_any(state) or (bool(self.to_heal) and clock >= self.heal_at))
 
     @property
     def takes_ops(self) -> bool:
@@ -83,7 +88,13 @@ class Peer:
             return []
         if not self.lacks_any(state):
             self.assumed = self.holds
-        return state.log.lacking(self.assumed, limits.PUSH_OPS, self.push_bytes)
+        rows = state.log.lacking(self.assumed, limits.PUSH_OPS, self.push_bytes)
+        return self.with_healing(state, rows, limits.PUSH_OPS, self.push_bytes)
+
+    def with_healing(self, state: State, rows: list[int], most_ops: int, most_bytes: int) -> list[int]:
+        """These rows, and what heals the peer's holes, up to the bounds."""
+        healing = [row for row in self.to_heal if row not in state.log.unreadable]
+        return state.log.cut(sorted({*rows, *healing})[:most_ops], most_bytes) if healing else rows
 
     def sending(self, state: State, rows: Sequence[int], clock: float, heartbeat: float) -> int:
         """Note that a push with the ops at `rows` goes out; return its number."""
@@ -92,6 +103,8 @@ class Peer:
         log = state.log
         self.brought = {log.names[log.origins[row]]: log.sequences[row] for row in rows}
         self.asked = self.ask
+        if self.to_heal:
+            self.heal_at = clock + limits.PUSH_AGAIN_SECONDS
         self.next_at = clock + heartbeat
         return self.number
 
@@ -106,12 +119,19 @@ class Peer:
         self.id, self.origin = header.broker, header.origin
         self.primary, self.serves = header.primary, header.serves
         self.writable, self.counts_us = header.writable, header.counts
+        self.holes, self.waits = header.holes, header.waits
+        self.to_heal = [row for hole in self.holes for row in state.log.rows(hole.origin, hole.first, hole.last)]
         self.heard = clock
         holds, self.ask = understand(state.lineage, header)
         self.vector, self.holds = header.vector, holds.join(self.holds)  # a run never holds less than before
         self.assumed = self.holds.join(self.assumed)
         self.understood = self.understood or not self.ask
         self.tell = max(self.tell, header.ask)
+
+    def misread(self, clock: float) -> None:
+        """What follows from its vectors is less than was thought here: ask again what it holds."""
+        self._forget()
+        self.ask, self.next_at = limits.ANCESTRY_FIRST, clock
 
     def _forget(self) -> None:
         """It is another run, perhaps on another disk: what the former one held may be nowhere any more."""

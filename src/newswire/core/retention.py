@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 from newswire.core import limits
+from newswire.core.log import GIVEN_UP
 from newswire.core.selection import Reach
 from newswire.core.state import State
 from newswire.core.vector import Vector
@@ -100,7 +101,8 @@ class Sweep:
 
     def _note(self, topics: Iterable[int]) -> None:
         self._topics.update(dict.fromkeys(topics))
-        self._topics.pop(0, None)  # no messages
+        for number in (0, GIVEN_UP):  # no messages
+            self._topics.pop(number, None)
 
     def _look_at_topics(self, state: State, most: int) -> list[tuple[str, Vector]]:
         found, looked_at, reach = [], 0, Reach(state.lineage)

@@ -7,6 +7,7 @@ import msgspec
 from newswire.core import limits
 from newswire.core.cluster import Cluster
 from newswire.core.events import Now
+from newswire.core.holes import Hole
 from newswire.core.members import Row, View
 from newswire.core.replication import Peer, knows_all_of
 from newswire.core.sse import rfc3339
@@ -38,16 +39,25 @@ def _is_removed(cluster: Cluster) -> bool:
 def view(cluster: Cluster, now: Now) -> View:
     """The whole snapshot."""
     reason = why_not(cluster)
-    away = [peer for peer in _others(cluster) if not _knows_no_more(cluster, peer, now)]
     return View(
         rows=_rows(cluster, now),
         serves=not reason,
         why_not=reason,
         writable=cluster.writable,
         most_copies=1 + len(cluster.in_sync()),
-        all_in_sync=not away,
+        all_in_sync=not away(cluster, now) and not any(holes for _, holes in holes_of(cluster)),
         degraded=_degraded(cluster),
     )
+
+
+def away(cluster: Cluster, now: Now) -> list[Peer]:
+    """The members that may know more than this broker."""
+    return [peer for peer in _others(cluster) if not _knows_no_more(cluster, peer, now)]
+
+
+def holes_of(cluster: Cluster) -> list[tuple[str, tuple[Hole, ...]]]:
+    """By broker id, the holes of this broker and of the others as they last said."""
+    return [(cluster.identity.id, cluster.state.holes), *((peer.id, peer.holes) for peer in _others(cluster))]
 
 
 def _knows_no_more(cluster: Cluster, peer: Peer, now: Now) -> bool:
@@ -141,12 +151,8 @@ def _degraded(cluster: Cluster) -> tuple[str, ...]:
     reasons += [f"may be stale: {name} has not been met since the start" for name in stale]
     if not cluster.writable:
         reasons.append("the disk is full: publishing is refused, streams go on")
-    if cluster.unreadable:
-        reasons.append(f"{cluster.unreadable}; restart this broker: what is damaged is then fetched from a peer")
-    waiting = sum(map(len, cluster.state.waiting.values()))
-    if waiting:
-        reasons.append(f"the ops file is damaged: {waiting} records wait until a peer has brought what is missing before them")
-    elif cluster.damage and not all(peer.caught_up for peer in others):
+    reasons += [_hole_reason(cluster, broker, hole) for broker, holes in holes_of(cluster) for hole in holes]
+    if cluster.damage and not cluster.state.holes and not all(peer.caught_up for peer in others):
         reasons.append(f"the ops file is damaged in {cluster.damage} places: what is missing has to come from a peer")
     if len(cluster.state.vector) > limits.VECTOR_ALARM_ENTRIES:
         reasons.append(
@@ -154,3 +160,13 @@ def _degraded(cluster: Cluster) -> tuple[str, ...]:
             " disks were lost that often since this broker started; restart it to shorten the vector"
         )
     return tuple(reasons)
+
+
+def _hole_reason(cluster: Cluster, broker: str, hole: Hole) -> str:
+    whose = "the ops file" if broker == cluster.identity.id else f"broker {broker}: its ops file"
+    behind = f", {hole.waiting} more wait behind it" if hole.waiting else ""
+    lack = "cannot be read" if hole.unreadable else "is missing"
+    return (
+        f"{whose} is damaged: {hole} {lack}{behind}; another broker that has it brings it by itself, and if none has,"
+        " `newswire accept-loss` shows what would be given up"
+    )

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 from newswire.core import limits
+from newswire.core.log import GIVEN_UP
 from newswire.core.matching import Match, PatternSet, pattern_set
 from newswire.core.pieces import Pieces
 from newswire.core.reading import Wanted
@@ -62,7 +63,7 @@ class Selection:
     @classmethod
     def of(cls, state: State, wanted: Wanted) -> Pieces[Selection]:
         """The selection that `wanted` is, kept with it as long as no new origin is known of."""
-        origins = len(state.lineage)
+        origins = state.lineage.version
         kept = wanted.worked_out
         if kept is not None and kept[0] == origins:
             found: Selection = kept[1]
@@ -90,7 +91,7 @@ class Selection:
     def due_rows(self, rows: Stretch, most: int) -> list[int]:
         """The first `most` rows, as offsets, that match and are not known."""
         found: list[int] = []
-        matches: dict[int, Match[int] | None] = {0: None}
+        matches: dict[int, Match[int] | None] = {0: None, GIVEN_UP: None}
         for block in range(0, len(rows.topics), limits.CHECKPOINT_ROWS):
             topics = rows.topics[block : block + limits.CHECKPOINT_ROWS]
             hits = False
@@ -98,12 +99,12 @@ class Selection:
                 if topic not in matches:
                     match = self.patterns.match(rows.topic_names[topic])
                     matches[topic] = match if match.hits else None
-                hits = hits or matches[topic] is not None
+                hits = hits or matches[topic] is not None or topic == GIVEN_UP
             if not hits:
                 continue
             for index, topic in enumerate(topics, block):
                 hit = matches[topic]
-                if hit is not None and self._is_due(rows, index, hit):
+                if topic == GIVEN_UP or (hit is not None and self._is_due(rows, index, hit)):
                     found.append(rows.start + index)
                     if len(found) >= most:
                         return found
@@ -124,6 +125,12 @@ class Selection:
             found = min(max(vector.get(origin, 0), implied.get(origin, 0)) for vector, implied in known)
             self._least[match, origin] = found
         return found
+
+    def each_known(self) -> Iterator[tuple[str, Callable[[str], int]]]:
+        """Each pattern, with how far each origin is known to its subscription."""
+        for index, pattern in enumerate(self.patterns.patterns):
+            vector, implied = self._known[self._which[index]] if self._known else ({}, {})
+            yield pattern, lambda origin, vector=vector, implied=implied: max(vector.get(origin, 0), implied.get(origin, 0))  # type: ignore[misc]
 
     def knows(self, match: Match[int], twins: Sequence[Twin]) -> bool:
         """Whether each pattern that matches so knows a message under the id of one of its twins."""

@@ -6,15 +6,30 @@ the same state. What differs between them is only their log: its order, and at w
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import cast
 
 import msgspec
 
-from newswire.core.log import Log
+from newswire.core import holes
+from newswire.core.holes import Hole, Voids
+from newswire.core.log import GIVEN_UP, Log
 from newswire.core.members import Members
 from newswire.core.messages import Messages
-from newswire.core.ops import Acknowledged, Began, Dropped, Joined, Left, Message, Op, Subscribed, Unsubscribed
+from newswire.core.ops import (
+    Acknowledged,
+    Began,
+    Dropped,
+    Joined,
+    Left,
+    Lost,
+    Message,
+    Op,
+    Subscribed,
+    Unsubscribed,
+    split_op_id,
+)
 from newswire.core.subscriptions import Subscriptions
 from newswire.core.vector import Lineage, Vector
 
@@ -53,6 +68,12 @@ class State:
         self.subscriptions = Subscriptions(self.lineage)
         self.members = Members()
         self.waiting: dict[str, dict[int, tuple[Op, int, int]]] = {}  # origin -> sequence -> what damage keeps apart
+        self.suspects: dict[str, int] = {}  # origin -> a sequence that damage at its end may have held
+        self.voids = Voids()
+        self.given_up: list[tuple[int, Lost]] = []  # the rows of `lost` ops, ascending
+        self._holes: tuple[Hole, ...] | None = ()
+        self._waits: dict[str, int] = {}
+        self._waiting_topics: Counter[str] = Counter()
 
     @property
     def vector(self) -> Vector:
@@ -73,8 +94,11 @@ class State:
                 self._replay_run(op.origin, batch[at : at + run])
             elif self.takes(op, {}):
                 self.apply(op, place, length, None)
-            elif op.sequence > held:
+                if self.waiting:
+                    self.revive(None)
+            elif op.sequence > held and not self.voids.has(op.origin, op.sequence):
                 self.waiting.setdefault(op.origin, {})[op.sequence] = batch[at]
+                self._holes = None
             at += run or 1
 
     def revive(self, changes: Changes | None) -> None:
@@ -85,12 +109,64 @@ class State:
             for origin in list(self.waiting):
                 self._revive(origin, changes)
 
+    @property
+    def holes(self) -> tuple[Hole, ...]:
+        """What is known to be missing here, in order."""
+        if self._holes is None or any(self.log.held(hole.origin) >= hole.first for hole in self._holes if not hole.unreadable):
+            self.suspects = {origin: last for origin, last in self.suspects.items() if self.log.held(origin) < last}
+            self._holes = holes.find(self)
+            self._waits = {origin: max(ops) for origin, ops in self.waiting.items()}
+            kept = (op for ops in self.waiting.values() for op, _, _ in ops.values())
+            self._waiting_topics = Counter(op.topic for op in kept if isinstance(op, Message))
+        return self._holes
+
+    @property
+    def waiting_topics(self) -> Counter[str]:
+        """How many messages of which topic wait behind damage."""
+        return self._waiting_topics if self.holes else Counter()
+
+    @property
+    def waits(self) -> dict[str, int]:
+        """The highest sequence that waits behind damage, by origin."""
+        return self._waits if self.holes else {}
+
+    def suspect(self, origin: str) -> None:
+        """Note that bytes at the end of what this broker stamped in a run are damaged: an op at least may be missing."""
+        self.suspects[origin] = self.log.held(origin) + 1
+        self._holes = None
+
+    def miss(self, row: int) -> None:
+        """Note that the record at `row` cannot be read."""
+        self.log.unreadable[row] = None
+        self._holes = None
+
+    def heal(self, op: Op, place: int, length: int, changes: Changes | None) -> None:
+        """Have the row of `op`, whose record could not be read, point at a good copy."""
+        row = self.log.row(op.origin, op.sequence)
+        if row is None:
+            return
+        self.log.places[row], self.log.lengths[row] = place, length
+        self.log.unreadable.pop(row, None)
+        self._holes = None
+        if isinstance(op, Message) and changes is not None:
+            changes.topics.add(op.topic)
+
+    def is_missing(self, op: Op) -> bool:
+        """Say whether `op` is held, its record cannot be read, and it was not given up."""
+        row = self.log.row(op.origin, op.sequence) if self.log.unreadable else None
+        return row is not None and row in self.log.unreadable and not self.voids.has(op.origin, op.sequence)
+
     def _revive(self, origin: str, changes: Changes | None) -> None:
-        ops = self.waiting[origin]
+        ops, before = self.waiting[origin], self.log.held(origin)
         while (found := ops.get(self.log.held(origin) + 1)) and self.takes(found[0], {}):
             self.apply(*found, changes)
-        if max(ops) <= self.log.held(origin):
-            del self.waiting[origin]
+        held = self.log.held(origin)
+        if held > before:
+            self._holes = None
+            left = {sequence: kept for sequence, kept in ops.items() if sequence > held}
+            self.waiting.pop(origin)
+            if left:
+                self.waiting[origin] = left
 
     def _run(self, batch: Sequence[tuple[Op, int, int]], start: int, held: int) -> int:
         """How many from `start` on are messages of one origin, each the next."""
@@ -98,7 +174,7 @@ class State:
         for at in range(start, len(batch)):
             op = batch[at][0]
             held += 1
-            if type(op) is not Message or op.sequence != held or op.origin != origin:
+            if type(op) is not Message or op.sequence != held or op.origin != origin or op.again:
                 return at - start
         return at + 1 - start
 
@@ -107,35 +183,82 @@ class State:
         topics = self.messages.take_run(messages, len(self.log))
         times, places = [op.time for op in messages], [place for _, place, _ in run]
         self.log.add_run(origin, times, topics, places, [length for _, _, length in run])
+        if origin in self.voids:
+            self._fill(origin)
+        if self.waiting:
+            self.revive(None)
 
     def takes(self, op: Op, staged: Mapping[str, int]) -> bool:
         """TAKE: only the next of its origin; a `began` first, and only when all that it names is held.
 
         `staged`: origins of which more is about to be applied, with how far.
         """
-        if op.sequence != (staged.get(op.origin) or self.log.held(op.origin)) + 1:
+        if op.sequence != self.reach(op.origin, staged) + 1:
             return False
         if op.sequence > 1:
             return not isinstance(op, Began)
-        return isinstance(op, Began) and all(
-            (staged.get(origin) or self.log.held(origin)) >= sequence for origin, sequence in op.vector.items()
-        )
+        return isinstance(op, Began) and all(self.reach(origin, staged) >= sequence for origin, sequence in op.vector.items())
+
+    def reach(self, origin: str, staged: Mapping[str, int]) -> int:
+        """How far `origin` will be held when what is staged is applied."""
+        held = staged.get(origin) or self.log.held(origin)
+        return self.voids.reach(origin, held) if origin in self.voids else held
 
     def apply(self, op: Op, place: int, length: int, changes: Changes | None) -> None:
         """Fold in one op that `takes` accepted; its record lies at `place`."""
         kind = type(op)
         topic = 0
         if kind is Message:
-            topic = self.messages.take(cast(Message, op), len(self.log))
+            topic = self._message(cast(Message, op))
             if topic and changes is not None:
                 changes.topics.add(cast(Message, op).topic)
         elif kind is Began:
             self.lineage.began(op.origin, cast(Began, op).vector)
+        elif kind is Lost and cast(Lost, op).is_valid:
+            topic = GIVEN_UP
         self.log.add(op.origin, op.sequence, op.time, topic, place, length)
         if kind is not Message and kind is not Began:
             users = self._other(op)
             if changes is not None:
                 changes.users |= users
+        if op.origin in self.voids:
+            self._fill(op.origin)
+        if kind is Lost and changes is not None:
+            changes.topics.update(self.messages.names[1:])  # whoever reads anything is told
+
+    def _message(self, op: Message) -> int:
+        """APPLY msg: one that was stored again takes the place of its first id."""
+        if op.again:
+            row = self.log.row(*split_op_id(op.again))
+            if row is not None:
+                self.messages.hide(row)
+        return self.messages.take(op, len(self.log))
+
+    def _lost(self, op: Lost) -> None:
+        """LOST: the range is void: what of it is shown here was stored again before, by this broker (`holes.owed`)."""
+        self.given_up.append((len(self.log) - 1, op))
+        self.voids.add(op.source, op.first, op.last)
+        for sequence in range(op.first, min(op.last, self.log.held(op.source)) + 1):
+            row = self.log.row(op.source, sequence)
+            if row is not None:
+                self.messages.hide(row)
+        waiting = self.waiting.get(op.source, {})
+        for sequence in [s for s in waiting if op.first <= s <= op.last]:
+            del waiting[sequence]
+        if not waiting:
+            self.waiting.pop(op.source, None)
+        if op.first == 1 and self.log.held(op.source):
+            self.log.forget_began(op.source)
+        self._fill(op.source)
+        self._holes = None
+
+    def _fill(self, origin: str) -> None:
+        """Have `origin` reach over what was given up, behind the newest record."""
+        last = self.voids.reach(origin, self.log.held(origin))
+        if last > self.log.held(origin):
+            if origin not in self.lineage:
+                self.lineage.began(origin, {})
+            self.log.fill(origin, last)
 
     def patterns_of(self, user: str) -> tuple[str, ...]:
         """What `user` is registered for; () for nobody known."""
@@ -156,4 +279,6 @@ class State:
                 self.members.joined(op)
             case Left():
                 self.members.left(op)
+            case Lost() if op.is_valid:
+                self._lost(op)
         return set()

@@ -20,7 +20,7 @@ class Twin(NamedTuple):
 
 
 class Twins:
-    """The messages that are held twice or more. The commit thread writes, under the state lock; the lists only grow."""
+    """The messages that are held twice or more. The commit thread writes, under the state lock; lists grow or are made anew."""
 
     def __init__(self) -> None:
         self._by_row: dict[int, list[Twin]] = {}  # by the row that is shown, whose op is the first of the list
@@ -33,6 +33,20 @@ class Twins:
             twins = self._by_row[shown.row] = [shown]
             self._by_topic.setdefault(number, []).append(twins)
         twins.append(twin)
+
+    def remove(self, row: int) -> Twin | None:
+        """Take the op at `row` out of its message, where it has twins: the one to show from now on, if it was the one shown."""
+        for number, messages in self._by_topic.items():
+            for twins in messages:
+                if any(twin.row == row for twin in twins):
+                    left = [twin for twin in twins if twin.row != row]
+                    kept = [other for other in messages if other is not twins]
+                    del self._by_row[twins[0].row]
+                    self._by_topic[number] = [*kept, left] if len(left) > 1 else kept
+                    if len(left) > 1:
+                        self._by_row[left[0].row] = left
+                    return left[0] if left[0] is not twins[0] else None
+        return None
 
     def of(self, row: int) -> Sequence[Twin]:
         """The ops that published the message that is shown at `row`; () where there is but one."""

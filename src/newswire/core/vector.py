@@ -85,6 +85,7 @@ class Lineage:
         self._upto = array("Q")  # and how far
         self._steps = bytearray()  # by number: `began` to follow until all closures on the way are kept
         self._kept: dict[int, Tree] = {}
+        self.forgotten = 0  # origins whose `began` was given up
         self._recent: OrderedDict[int, Tree] = OrderedDict()
 
     def __contains__(self, origin: str) -> bool:
@@ -110,6 +111,25 @@ class Lineage:
             self._kept[number] = self._close(number)
             self._steps[number] = 0
         return number
+
+    @property
+    def version(self) -> int:
+        """Another one whenever something follows from vectors that did not before, or the other way round."""
+        return len(self.names) + self.forgotten
+
+    def forget(self, origin: str) -> None:
+        """Have nothing follow from `origin`, a known one: an operator gave up its `began`."""
+        number = self.numbers[origin]
+        start, end = self._starts[number], self._starts[number + 1]
+        del self._named[start:end], self._upto[start:end]
+        for later in range(number + 1, len(self._starts)):
+            self._starts[later] -= end - start
+        self._recent.clear()
+        for kept in sorted(self._kept):
+            del self._kept[kept]
+            self._kept[kept] = self._close(kept)
+        self._recent.clear()
+        self.forgotten += 1
 
     def number(self, origin: str) -> int:
         """The number of `origin`, which is taken to have begun with nothing if it is new."""

@@ -33,6 +33,7 @@ from newswire.core.events import (
     Exit,
     Found,
     Now,
+    Recall,
     Reply,
     Send,
     Stored,
@@ -83,7 +84,7 @@ class Store(Protocol):
 class Wires(Protocol):
     """Where actions go that are neither the log's nor the state's. Must not block; only for `Wake` under the state lock."""
 
-    def carry_out(self, action: Send | Answer | Reply | Wake | Connect | Disconnect | Exit) -> None:
+    def carry_out(self, action: Send | Answer | Reply | Wake | Connect | Disconnect | Recall | Exit) -> None:
         """Do it, or hand it to the thread that does."""
         ...
 
@@ -133,6 +134,8 @@ class Tail:
         found: list[bytes] = []
         for first, raws in self._since(rows[0]):
             while len(found) < len(rows) and rows[len(found)] < first + len(raws):
+                if rows[len(found)] < first:
+                    return None  # what waited behind damage has come between two batches
                 found.append(raws[rows[len(found)] - first])
         return found if len(found) == len(rows) else None
 
@@ -278,8 +281,9 @@ class Rounds:
         An id read beyond a new subscription would speak for it (`core.stream`).
         """
         with self.lock.first():
-            self.frames.keep(len(self.broker.state.log), ops)
-            self.tail.keep(len(self.broker.state.log), raws)
+            if not self.broker.state.holes:  # else rows are healed, or come from behind damage: those few are read from disk
+                self.frames.keep(len(self.broker.state.log), ops)
+                self.tail.keep(len(self.broker.state.log), raws)
             actions = self.broker.step(event, self.clock())
             for action in actions:
                 if isinstance(action, Wake):

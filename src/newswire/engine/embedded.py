@@ -16,11 +16,12 @@ from typing import TypeVar
 import msgspec
 
 from newswire.config import Settings
-from newswire.core import limits
+from newswire.core import limits, ops
 from newswire.core.broker import Broker
 from newswire.core.cluster import Identity
 from newswire.core.counts import topics
 from newswire.core.events import (
+    AcceptLoss,
     Answer,
     Connect,
     Disconnect,
@@ -30,10 +31,13 @@ from newswire.core.events import (
     Join,
     Leave,
     Now,
+    Recall,
+    Recalled,
     Received,
     Reply,
     Send,
     Submitted,
+    Unreadable,
     Wake,
 )
 from newswire.core.members import Row, View
@@ -48,6 +52,7 @@ from newswire.engine.links import Link, status_of
 from newswire.engine.opsfile import OpsFile, Progress
 from newswire.engine.passport import Passport
 from newswire.engine.seam import Receipt, Woken
+from newswire.engine.segment import split_place
 from newswire.errors import Damaged, NewswireError, NotStored, Unavailable, Unknown
 
 log = logging.getLogger("newswire.engine")
@@ -130,9 +135,7 @@ class EmbeddedEngine:
     def submit(self, requests: Sequence[Request], *, copies: int = 1, timeout: float = limits.RECEIPT_SECONDS) -> Receipt:
         """See `seam.Engine`."""
         until = time.monotonic() + timeout
-        result = self._ask(lambda token: Submitted(token, requests, copies, until), timeout)
-        if not isinstance(result, Done):
-            raise Unknown("the broker gave no receipt: retry with the same key")
+        result = _done(self._ask(lambda token: Submitted(token, requests, copies, until), timeout))
         return Receipt(result.first, result.last, result.count, result.copies, result.duplicates, result.ids)
 
     def post(self, requests: Sequence[Request]) -> bool:
@@ -149,7 +152,7 @@ class EmbeddedEngine:
 
     def follow(self, at: Position, wanted: Wanted, limit: int) -> Page:
         """See `seam.Engine`."""
-        return reading.follow(self._rounds, self._read, at, wanted, limit)
+        return reading.follow(self._rounds, self._read_each, at, wanted, limit)
 
     def on_wake(self, wake: Callable[[Woken], None]) -> None:
         """See `seam.Engine`."""
@@ -184,6 +187,19 @@ class EmbeddedEngine:
         """See `seam.Cluster`."""
         self._passport.check_head(path, headers)
 
+    def accept_loss(
+        self,
+        origin: str = "",
+        first: int = 0,
+        last: int = 0,
+        *,
+        even_if_away: bool = False,
+        timeout: float = limits.RECEIPT_SECONDS,
+    ) -> Done:
+        """See `seam.Cluster`."""
+        until = time.monotonic() + timeout
+        return _done(self._ask(lambda token: AcceptLoss(token, origin, first, last, even_if_away, until), timeout))
+
     def receive(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
         """See `seam.Cluster`. Raises LinkRefused (`unauthenticated`), BadRequest (`bad-body`), Unavailable."""
         nonce, header, raws = self._passport.open_push(path, headers, body)
@@ -198,7 +214,7 @@ class EmbeddedEngine:
 
     # -- commit.Wires -------------------------------------------------------------------------------------------
 
-    def carry_out(self, action: Send | Answer | Reply | Wake | Connect | Disconnect | Exit) -> None:
+    def carry_out(self, action: Send | Answer | Reply | Wake | Connect | Disconnect | Recall | Exit) -> None:
         """See `commit.Wires`. The commit thread only."""
         match action:
             case Reply(token=token) | Answer(token=token) if isinstance(token, queue.SimpleQueue):
@@ -211,6 +227,8 @@ class EmbeddedEngine:
                 self._links[address] = Link(address, self._fetch, self._passport, self._commit_put, self._on_fatal)
             case Disconnect(address):
                 self._links.pop(address).close()
+            case Recall():
+                self._recall(action)
             case Exit(why) if not self._left:
                 self._left = True
                 self._on_exit(why)
@@ -221,7 +239,7 @@ class EmbeddedEngine:
         return self._commit.put(event)
 
     def _fetch(self, rows: Sequence[int]) -> list[bytes]:
-        """The records at these offsets."""
+        """The records at these offsets. Raises Damaged, after telling the core of those that cannot be read."""
         if not rows:
             return []
         with self._rounds.lock:
@@ -230,18 +248,25 @@ class EmbeddedEngine:
                 return kept
             places, lengths = self._state.log.places, self._state.log.lengths
             where = [(places[row], lengths[row]) for row in rows]
-        return self._read(where)
+        raws = [raw for raw in self._read_each(where) if raw is not None]
+        if len(raws) < len(rows):
+            raise Damaged(f"{len(rows) - len(raws)} records cannot be read: a peer is asked for them")
+        return raws
 
-    def _read(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Read records; one that is damaged shows in readiness. Any thread. Raises Damaged."""
-        try:
-            return self._opsfile.read_lines(places)
-        except Damaged as error:
-            cluster = self._rounds.broker.cluster
-            if cluster.unreadable != error.detail:
-                log.error("%s", error.detail)
-            cluster.unreadable = error.detail
-            raise
+    def _read_each(self, places: Sequence[tuple[int, int]]) -> list[bytes | None]:
+        """Read records, None for those that are damaged, of which the core is told. Any thread."""
+        raws = self._opsfile.read_each(places)
+        bad = [place for (place, _), raw in zip(places, raws, strict=True) if raw is None]
+        if bad:
+            log.error("%d records cannot be read any more, the first at %s", len(bad), split_place(bad[0]))
+            self._commit.put(Unreadable(tuple(bad)))
+        return raws
+
+    def _recall(self, action: Recall) -> None:
+        """Read what is to be stored again: few records, once in the life of a hole."""
+        log = self._state.log
+        raws = self._read_each([(log.places[row], log.lengths[row]) for row in action.rows])
+        self._commit.put(Recalled(action.lost, [ops.decode(raw) for raw in raws if raw is not None]))
 
     def _ask(self, event: Callable[[object], Event], timeout: float) -> _Result:
         token: queue.SimpleQueue[_Result] = queue.SimpleQueue()
@@ -260,6 +285,12 @@ class EmbeddedEngine:
         if not isinstance(result, Row):
             raise Unknown("no answer in time: look at the list of replicas")
         return result
+
+
+def _done(result: _Result) -> Done:
+    if not isinstance(result, Done):
+        raise Unknown("the broker gave no receipt: retry with the same key")
+    return result
 
 
 def _now() -> Now:

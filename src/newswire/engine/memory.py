@@ -17,6 +17,7 @@ from newswire.core import ops
 from newswire.core.broker import Broker
 from newswire.core.cluster import Identity
 from newswire.core.events import (
+    AcceptLoss,
     Answer,
     Answered,
     Connect,
@@ -28,6 +29,8 @@ from newswire.core.events import (
     Join,
     Leave,
     Now,
+    Recall,
+    Recalled,
     Received,
     Reply,
     Send,
@@ -152,9 +155,7 @@ class MemoryEngine:
 
     def submit(self, requests: Sequence[Request], *, copies: int = 1, timeout: float = 10.0) -> Receipt:
         """See `seam.Engine`."""
-        result = self._ask(lambda token: Submitted(token, requests, copies, self.rounds.clock().clock + timeout))
-        if not isinstance(result, Done):
-            raise Unknown("no receipt: retry with the same key")
+        result = _done(self._ask(lambda token: Submitted(token, requests, copies, self.rounds.clock().clock + timeout)))
         return Receipt(result.first, result.last, result.count, result.copies, result.duplicates, result.ids)
 
     def post(self, requests: Sequence[Request]) -> bool:
@@ -172,7 +173,10 @@ class MemoryEngine:
 
     def follow(self, at: Position, wanted: Wanted, limit: int) -> Page:
         """See `seam.Engine`."""
-        return follow(self.rounds, self.log.fetch, at, wanted, limit)
+        return follow(self.rounds, self._find, at, wanted, limit)
+
+    def _find(self, places: Sequence[tuple[int, int]]) -> list[bytes | None]:
+        return list(self.log.fetch(places))
 
     def on_wake(self, wake: Callable[[Woken], None]) -> None:
         """See `seam.Engine`."""
@@ -196,6 +200,13 @@ class MemoryEngine:
         """See `seam.Cluster`."""
         return self._row(self._ask(lambda token: Leave(token, broker)))
 
+    def accept_loss(
+        self, origin: str = "", first: int = 0, last: int = 0, *, even_if_away: bool = False, timeout: float = 10.0
+    ) -> Done:
+        """See `seam.Cluster`."""
+        until = self.rounds.clock().clock + timeout
+        return _done(self._ask(lambda token: AcceptLoss(token, origin, first, last, even_if_away, until)))
+
     def receive(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
         """Memory engines reach each other without HTTP."""
         raise BadRequest("a broker in memory takes no pushes over HTTP")
@@ -206,7 +217,7 @@ class MemoryEngine:
         """Let what time brings happen: heartbeats, deadlines, retention."""
         self.network.put(self, Tick())
 
-    def carry_out(self, action: Send | Answer | Reply | Wake | Connect | Disconnect | Exit) -> None:
+    def carry_out(self, action: Send | Answer | Reply | Wake | Connect | Disconnect | Recall | Exit) -> None:
         """See `commit.Wires`."""
         match action:
             case Send():
@@ -219,6 +230,9 @@ class MemoryEngine:
                     token.put(result)
             case Wake(topics, users, serves):
                 self._wake(Woken(topics, users, serves))
+            case Recall(lost, rows):
+                read = self.log.fetch([(int(self.rounds.broker.state.log.places[row]), 0) for row in rows])
+                self.network.put(self, Recalled(lost, [ops.decode(raw) for raw in read]))
             case Exit():
                 self.exited = True
             case _:
@@ -252,3 +266,9 @@ class MemoryEngine:
         if not isinstance(result, Row):
             raise Unknown("no answer yet: look at the list of replicas")
         return result
+
+
+def _done(result: Done | Row | NewswireError) -> Done:
+    if not isinstance(result, Done):
+        raise Unknown("no receipt: retry with the same key")
+    return result

@@ -255,6 +255,10 @@ class OpsFile:
         """The JSON objects of many records, in the order asked for. Raises Damaged."""
         return self._reader.read_lines(places)
 
+    def read_each(self, places: Sequence[tuple[int, int]]) -> list[bytes | None]:
+        """The JSON objects of many records, in the order asked for; None for each that cannot be read."""
+        return self._reader.read_each(places)
+
     def free_bytes(self) -> int:
         """What this process may still write on the disk."""
         stat = os.statvfs(self.directory)

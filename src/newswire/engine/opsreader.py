@@ -161,6 +161,19 @@ class Reader:
             raws += self._read_run(places[start:stop])
         return raws
 
+    def read_each(self, places: Sequence[tuple[int, int]]) -> list[bytes | None]:
+        """As `read_lines`, with None for each record that cannot be read."""
+        try:
+            return list(self.read_lines(places))
+        except Damaged:
+            return [self._read_or_none(place) for place in places]
+
+    def _read_or_none(self, place: tuple[int, int]) -> bytes | None:
+        try:
+            return self.read(*place)
+        except Damaged:
+            return None
+
     def _read_run(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
         number, base = split_place(places[0][0])
         last, length = places[-1]

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
+from newswire.core.events import Done
 from newswire.core.members import Row, View
 from newswire.core.pieces import Pieces
 from newswire.core.reading import Entry, Gap, Page, Position, Wanted
@@ -117,6 +118,16 @@ class Cluster(Protocol):
 
     def check_head(self, path: str, headers: Mapping[str, str]) -> None:
         """Check the head of a push before its body is taken; returns at once. Raises LinkRefused (`unauthenticated`)."""
+        ...
+
+    def accept_loss(
+        self, origin: str = "", first: int = 0, last: int = 0, *, even_if_away: bool = False, timeout: float = 10.0
+    ) -> Done:
+        """Give up what no broker can bring: all holes, or those of `origin` from `first` to `last` (0: no bound).
+
+        `Done.count` is how many ops were given up; what waited behind them is readable when this returns. Raises NotFound
+        (`no-hole`), Refused (`not-lost`, `may-be-elsewhere`).
+        """
         ...
 
     def receive(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
