@@ -188,7 +188,9 @@ def test_more_headers_than_anybody_sends_are_refused(serve: Serve, app: App) -> 
     assert app.seen == ["/"]
 
 
-@pytest.mark.parametrize(("path", "limit"), [("/subscribe", limits.FORM_BYTES), ("/publish", limits.BATCH_BYTES)])
+@pytest.mark.parametrize(
+    ("path", "limit"), [("/subscribe", limits.CHANGE_BYTES), ("/publish", limits.BATCH_BYTES), ("/x", limits.FORM_BYTES)]
+)
 def test_a_body_of_the_limit_is_taken_and_a_byte_more_is_not(serve: Serve, path: str, limit: int) -> None:
     listener = serve()
     with Client(listener.port) as client:

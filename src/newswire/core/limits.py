@@ -21,6 +21,7 @@ BATCH_MESSAGES: Final = 10_000  # lines of one NDJSON body; API.md, Limits
 BATCH_LINES: Final = 40_000  # of one NDJSON body, empty ones included: 8 MiB of line ends would be 8 million
 BATCH_BYTES: Final = 8 * 1024 * 1024  # of one NDJSON body; API.md, Limits
 FORM_BYTES: Final = 512 * 1024  # of a form or JSON body: a message of 64 KiB, percent-encoded or \\u-escaped, and its fields
+CHANGE_BYTES: Final = 32 * 1024  # of a body that subscribes or acknowledges: an event id, percent-encoded, and two names
 HEAD_BYTES: Final = 16 * 1024  # request line and headers; API.md, Limits
 HEADERS_COUNT: Final = 100  # of one request: browsers send about 20; 16 KiB hold 4,000 empty ones
 EXPIRES_SECONDS: Final = 10 * 365 * 86_400  # `expires` beyond retention has no effect; ten years keep the sum exact

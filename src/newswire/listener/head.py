@@ -14,6 +14,8 @@ from newswire.core import limits
 PEER_PATHS: Final = frozenset({"/replicate", "/heartbeat/receive"})
 PROBE_PATHS: Final = frozenset({"/livez", "/readyz", "/metrics", "/list_replicas"})
 """Cheap, and needed most when clients fill everything else."""
+CHANGE_PATHS: Final = frozenset({"/subscribe", "/unsubscribe", "/ack", "/add_replica", "/remove_replica"})
+"""What they need is a few names and an event id."""
 
 CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
@@ -98,4 +100,6 @@ def body_limit_bytes(path: str) -> int:
     """The largest body taken for a path; a peer's is larger than any client's (RELIABILITY H15)."""
     if path in PEER_PATHS:
         return limits.PEER_BODY_BYTES
+    if path in CHANGE_PATHS:
+        return limits.CHANGE_BYTES
     return limits.BATCH_BYTES if path == "/publish" else limits.FORM_BYTES
