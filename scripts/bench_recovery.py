@@ -3,6 +3,8 @@
 Two times: the scan alone (sync, drop from the page cache, read, check, decode), and the scan with every op folded into the
 state, which is what a start takes before it serves. The target of the second is 300,000 records a second (DESIGN 6). At the
 end a broker starts on the file: how long until it is ready, and the most memory that it needed (target: under 250 MiB).
+
+With `--starts` the file is that of a broker that was started so often before: what another start has to look through.
 """
 
 from __future__ import annotations
@@ -27,13 +29,20 @@ START_MS = 1_700_000_000_000
 TOPICS = 50
 
 
-def write(directory: Path, messages: int, size: int, batch: int) -> None:
-    """Write the ops file: one run of a broker, `batch` messages a sync."""
+def write(directory: Path, messages: int, size: int, batch: int, starts: int) -> None:
+    """Write the ops file: so many starts of a broker, then one run, `batch` messages a sync."""
     file = OpsFile(directory)
     for _ in file.scan():
         sys.exit(f"{directory} holds ops already: give an empty directory")
     file.start("bench", ORIGIN)
-    file.append([ops.encode(Began(ORIGIN, 1, START_MS, broker="1001"))])
+    held: dict[str, int] = {}
+    for run in range(starts):
+        origin = f"1001-r{run}"
+        file.append(
+            [ops.encode(Began(origin, 1, START_MS, "1001", held)), ops.encode(Message(origin, 2, START_MS, "news", "x"))]
+        )
+        held = {origin: 2}
+    file.append([ops.encode(Began(ORIGIN, 1, START_MS, "1001", held))])
     text = "x" * size
     for first in range(2, messages + 2, batch):
         file.append([message(i, text) for i in range(first, min(first + batch, messages + 2))])
@@ -103,12 +112,13 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=1_000_000)
     parser.add_argument("--bytes", type=int, default=150, help="of a message's text")
     parser.add_argument("--batch", type=int, default=100, help="messages a sync")
+    parser.add_argument("--starts", type=int, default=0, help="of the broker before, each with one message")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--dir", type=Path, default=None, help="where to make a temporary directory: the disk to measure")
     told = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="newswire-bench-", dir=told.dir) as folder:
         directory = Path(folder) / "ops_logs" / "1001"
-        write(directory, told.messages, told.bytes, told.batch)
+        write(directory, told.messages, told.bytes, told.batch, told.starts)
         size = sum(path.stat().st_size for path in directory.iterdir())
         print(f"{told.messages:,} messages of {told.bytes} bytes, {told.batch} a sync: {size / 2**20:,.0f} MiB on disk")
         for _ in range(told.runs):

@@ -46,7 +46,7 @@ def read(data: bytes, kept: int | None = None) -> tuple[list[tuple[int, int, byt
     damage: list[Damage] = []
     kept = segment.kept_length(data, NUMBER) if kept is None else kept
     found = []
-    for rows in segment.records(data, NUMBER, kept, set(), damage):
+    for rows in segment.records(data, NUMBER, kept, damage):
         for op, place, length in rows:
             number, start = segment.split_place(place)
             assert number == NUMBER

@@ -183,7 +183,7 @@ def decode(raw: bytes | memoryview) -> Op:
         op: Op | None = _decode_known(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         op = None
-    if op is not None and _origins.has(op.origin) and (type(op) not in WITH_TOPIC or _topics.has(op.topic)):  # type: ignore[attr-defined]
+    if op is not None and _origins.has(op.origin) and (type(op) not in _WITH_TOPIC or _topics.has(op.topic)):  # type: ignore[attr-defined]
         return op
     try:
         envelope = _decode_envelope(raw)
@@ -192,9 +192,10 @@ def decode(raw: bytes | memoryview) -> Op:
     return Op(envelope.origin, envelope.sequence, envelope.time)
 
 
-def are_topics(names: Collection[str]) -> bool:
-    """Say whether all of these have the form of a topic."""
-    return all(map(_topics.has, names))
+def are_named_well(found: Collection[Op]) -> bool:
+    """Say whether the origins and topics of these have their forms, which decoding by type alone leaves open."""
+    origins, names = {op.origin for op in found}, {op.topic for op in found if type(op) in _WITH_TOPIC}  # type: ignore[attr-defined]
+    return all(map(_origins.has, origins)) and all(map(_topics.has, names))
 
 
 class _Remembered:
@@ -218,7 +219,7 @@ class _Remembered:
 
 _origins: Final = _Remembered(_ORIGIN)
 _topics: Final = _Remembered(topics.TOPIC_FORM)
-WITH_TOPIC: Final = frozenset((Message, Dropped))
+_WITH_TOPIC: Final = frozenset((Message, Dropped))
 
 
 def with_place(op: Op, origin: str, sequence: int, time: int) -> Op:

@@ -38,7 +38,6 @@ class Scan:
         self.kept: dict[int, int] = {}  # kept lengths of the segments that were read
         self.damage: list[Damage] = []
         self.torn_bytes = 0
-        self._origins: set[str] = set()
 
     def batches(self, progress: Progress | None = None) -> Iterator[list[Found]]:
         """All good ops in file order, in lists of up to some thousand.
@@ -99,7 +98,7 @@ class Scan:
     def _records(self, window: _Window, number: int) -> Iterator[list[Found]]:
         kept = self.kept[number]
         known = len(self.damage)
-        yield from segment.records(window, number, kept, self._origins, self.damage)
+        yield from segment.records(window, number, kept, self.damage)
         for one in self.damage[known:]:
             _log.error("%s: %d bytes at %d are damaged (%s)", name_of(number), one.length, one.offset, one.reason)
 

@@ -228,24 +228,21 @@ def _batch_end(data: bytes, number: int, at: int) -> int:
 # -- what is in it ----------------------------------------------------------------------------------------------
 
 
-def records(data: Bytes, number: int, kept: int, origins: set[str], damage: list[Damage]) -> Iterator[list[Found]]:
-    """All good ops of the first `kept` bytes, in order, a list a chunk. Adds to `damage` what is not good.
-
-    `origins` (grows) holds those that `ops.decode` accepted, in any segment: a file has few, and millions of ops.
-    """
+def records(data: Bytes, number: int, kept: int, damage: list[Damage]) -> Iterator[list[Found]]:
+    """All good ops of the first `kept` bytes, in order, a list a chunk. Adds to `damage` what is not good."""
     end = min(kept, len(data))
     at = min(read_header(data, number)[1], end)
     while at < end:
         stop = data.rfind(b"\n", at, min(at + _CHUNK_BYTES, end)) + 1 or data.find(b"\n", at, end) + 1 or end
         chunk = data[at:stop]
-        found = _read_good(chunk, place(number, at), origins)
-        yield found if found is not None else _read_any(chunk, number, at, origins, damage)
+        found = _read_good(chunk, place(number, at))
+        yield found if found is not None else _read_any(chunk, number, at, damage)
         at = stop
     if kept > len(data):
         _note(damage, number, len(data), kept, "missing")
 
 
-def _read_good(chunk: bytes, base: int, origins: set[str]) -> list[Found] | None:
+def _read_good(chunk: bytes, base: int) -> list[Found] | None:
     """The ops of a chunk in which all is as usual, about 1 µs each; None if anything is not."""
     lines = chunk.split(b"\n")
     raws = None if lines.pop() else bodies(lines)
@@ -257,12 +254,10 @@ def _read_good(chunk: bytes, base: int, origins: set[str]) -> list[Found] | None
         return None
     lengths = [len(one) + 1 for one in lines]
     found = [row for row in zip(decoded, accumulate(lengths, initial=base), lengths, strict=False) if type(row[0]) is not Mark]
-    if not ops.are_topics({row[0].topic for row in found if type(row[0]) in ops.WITH_TOPIC}):
-        return None
-    return found if origins.issuperset({row[0].origin for row in found}) else None
+    return found if ops.are_named_well([row[0] for row in found]) else None
 
 
-def _read_any(chunk: bytes, number: int, base: int, origins: set[str], damage: list[Damage]) -> list[Found]:
+def _read_any(chunk: bytes, number: int, base: int, damage: list[Damage]) -> list[Found]:
     """The good ops of any chunk, whatever it holds."""
     found: list[Found] = []
     for start, end, raw in _pieces(chunk):
@@ -274,7 +269,6 @@ def _read_any(chunk: bytes, number: int, base: int, origins: set[str], damage: l
             except ops.NotAnOp:
                 _note(damage, number, base + start, base + end, "not an operation")
                 continue
-            origins.add(op.origin)
             found.append((op, place(number, base + start), end - start))
     return found
 
