@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from newswire.core import limits
 from newswire.core.event_id import EventId
 from newswire.core.follow import Due, plan, read_on
 from newswire.core.opening import open_page, open_stream
@@ -194,3 +197,45 @@ def test_what_comes_while_a_page_is_worked_out_is_for_the_next_one() -> None:
     assert [due.event_id.message for due in page.dues] == ["1001-a.3"]
     assert page.more
     assert [due.event_id.message for due in plan(state, page.position, page.wanted, 1).dues] == ["1001-a.4"]
+
+
+@settings(max_examples=150)
+@given(
+    st.lists(st.tuples(st.sampled_from(["1001-a", "1002-b"]), st.sampled_from(["news", "tech", "art", "drop"])), max_size=40),
+    st.lists(
+        st.tuples(st.sampled_from(["news", "tech", "none"]), st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=3
+    ),
+    st.integers(1, 5),
+)
+def test_what_is_found_by_topic_is_what_looking_at_each_row_finds(
+    taken: list[tuple[str, str]], known: list[tuple[str, int, int]], limit: int
+) -> None:
+    state = state_of()
+    state.apply(Began("1002-b", 1, 0, "1002", {}), 0, 0, None)
+    for origin, topic in taken:
+        sequence = state.log.held(origin) + 1
+        if topic == "drop":
+            held = {name: state.log.held(name) for name in ("1001-a", "1002-b")}
+            state.apply(Dropped(origin, sequence, 0, "news", held), 0, 0, None)
+        else:
+            state.apply(Message(origin, sequence, 0, topic, "x"), 0, 0, None)
+    for pattern, one, other in known:
+        since = {"1001-a": one, "1002-b": other}
+        since = {name: min(upto, state.log.held(name)) for name, upto in since.items() if upto}
+        op = Subscribed("1001-a", state.log.held("1001-a") + 1, 0, "Alice", pattern, since)
+        state.apply(op, 0, 0, None)
+    by_topic = read(state, limit=limit)
+    with patch.object(limits, "PIECE_TOPICS", 0):
+        assert read(state, limit=limit) == by_topic
+
+
+def test_a_page_by_topic_ends_when_its_vector_has_come_far() -> None:
+    state = state_of(Subscribed("1001-a", 2, 0, "Alice", "rare", {"1001-a": 1}))
+    for sequence in range(3, 4_003):
+        state.apply(message(sequence, "rare" if sequence % 100 == 0 else "busy"), 0, 0, None)
+    opening = open_stream(state, "Alice", None)
+    assert opening is not None
+    page = plan(state, opening.position, opening.wanted, 256, scan=1_000)
+    assert len(page.dues) == 10
+    assert page.more
+    assert len(read(state, scan=1_000)) == 40

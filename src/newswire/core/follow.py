@@ -80,22 +80,27 @@ def read_on(
     scan: int = limits.SCAN_ROWS,
     unreadable: frozenset[int] = frozenset(),
 ) -> Pieces[Plan]:
-    """Up to `limit` entries due after `at`, looking at no more than `scan` records, or skipping to the next that is due.
+    """Up to `limit` entries due after `at`, found by topic where few are named, else by looking at up to `scan` records.
 
-    A page says what was in the log when its rows were copied; what came meanwhile is `more`. It ends before a due message
-    whose record cannot be read: one of `unreadable`, or known to the state.
+    A page says what was in the log when its rows were looked up or copied; what came meanwhile is `more`. It ends before a
+    due message whose record cannot be read: one of `unreadable`, or known to the state.
     """
     selection = yield from Selection.of(state, wanted)
-    start = at.offset
-    stop = min(len(state.log), start + scan)
-    rows = Stretch(state, start, stop)
+    start, end = at.offset, len(state.log)
     most = max(limit, limits.PIECE_ROWS) if state.messages.horizons else limit  # some may be dropped
-    due: list[int] = yield partial(selection.due_rows, rows, most)
+    columns = selection.columns(state)
+    if columns is not None:
+        lost = [row for row, _ in state.given_up if row >= start]
+        due, stop = sorted({*selection.rows_by_topic(state, columns, start, most), *lost})[:most], end
+        yield None
+    else:
+        stop = min(end, start + scan)
+        due = yield partial(selection.due_rows, Stretch(state, start, stop), most)
     if len(due) == most:
         stop = due[-1] + 1
-    elif not due and stop - start == scan:
+    elif not due and columns is None and stop - start == scan:
         stop = yield from _skip(state, selection, stop, scan)
-    return _Walk(state, at, wanted, selection, unreadable).run(due, limit, stop)
+    return _Walk(state, at, wanted, selection, unreadable).run(due, limit, stop, scan)
 
 
 def _skip(state: State, selection: Selection, start: int, scanned: int) -> Pieces[int]:
@@ -113,8 +118,9 @@ def _skip(state: State, selection: Selection, start: int, scanned: int) -> Piece
     active: list[tuple[int, Match[int]]] = yield partial(selection.active, messages.names, topics, messages.newest[:], start)
     first, looked_at = min([row for row, _ in state.given_up if row >= start], default=end), 0
     for number, match in active:
-        first = min(first, selection.first_due(state, number, match, start))
-        looked_at += len(messages.sequences[number])
+        columns = [(match, *column) for column in messages.sequences[number].items()]
+        first = min([first, *selection.rows_by_topic(state, columns, start, 1)])
+        looked_at += len(columns)
         if looked_at >= limits.PIECE_TOPICS:
             looked_at = 0
             yield None
@@ -130,6 +136,7 @@ class _Walk:
         self.state, self.log, self.at, self.wanted, self.selection = state, state.log, at, wanted, selection
         self.vector = state.log.vector_at(at.offset)
         self.rolled = at.offset
+        self.steps = 0
         self.opened: Mapping[str, int] = dict(at.opened)
         self.opened_until = state.log.end_of(self.opened)
         self.dropped: dict[tuple[str, str], int] = {(topic, reason): count for topic, reason, count in at.dropped}
@@ -137,8 +144,8 @@ class _Walk:
         self.waiting = at.waiting
         self.items: list[Due | Gap] = []
 
-    def run(self, due: Sequence[int], limit: int, stop: int) -> Plan:
-        """The page of the rows `due`, up to `limit` entries, which ends at `stop` if they do not fill it."""
+    def run(self, due: Sequence[int], limit: int, stop: int, scan: int) -> Plan:
+        """The page of the rows `due`, which ends at `stop` if `limit` entries and `scan` steps of the vector do not end it."""
         end = len(self.log)
         offset = stop
         stuck: list[int] = []
@@ -146,7 +153,7 @@ class _Walk:
             if not self._take(row, self.log.topics[row]):
                 offset, stuck = row, list(due[index:])
                 break
-            if len(self.items) >= limit:
+            if len(self.items) >= limit or self.steps >= scan:
                 offset = row + 1
                 break
         if offset >= end or stuck:
@@ -217,6 +224,7 @@ class _Walk:
             self._tell_gaps(offset)
 
     def _roll(self, offset: int) -> None:
+        self.steps += min(offset - self.rolled, limits.CHECKPOINT_ROWS)
         if offset - self.rolled > limits.CHECKPOINT_ROWS:
             self.vector = self.log.vector_at(offset)
         else:

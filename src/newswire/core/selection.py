@@ -10,6 +10,9 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from heapq import merge
+from itertools import islice
+from typing import TypeAlias
 
 from newswire.core import limits
 from newswire.core.log import GIVEN_UP
@@ -21,6 +24,9 @@ from newswire.core.twins import Twin
 from newswire.core.vector import FullVector, Lineage, Vector
 
 _LEASTS_KEPT = 10_000  # (match, origin) pairs whose least sequence is kept; more are worked out again
+
+
+Column: TypeAlias = tuple[Match[int], str, "array[int]"]  # of a topic: what it matches, an origin, its sequences there
 
 
 class Reach:
@@ -161,15 +167,32 @@ class Selection:
         messages = state.messages
         if self.patterns.is_wild:
             return range(1, len(messages.names))
-        return [messages.numbers[name] for name in self.patterns.patterns if name in messages.numbers]
+        return [messages.numbers[name] for name in dict.fromkeys(self.patterns.patterns) if name in messages.numbers]
 
-    def first_due(self, state: State, number: int, match: Match[int], start: int) -> int:
-        """The offset of the first message of a topic, at `start` or later, that is due; the end of the log for none."""
-        log, first = state.log, len(state.log)
-        for origin, sequences in state.messages.sequences[number].items():
+    def columns(self, state: State) -> list[Column] | None:
+        """The columns of all topics that match, if patterns are topics and there are few; else None."""
+        if self.patterns.is_wild or len(self.patterns.patterns) > limits.PIECE_TOPICS:
+            return None
+        found: list[Column] = []
+        for number in self.topics(state):
+            by_origin = state.messages.sequences[number]
+            if len(found) + len(by_origin) > limits.PIECE_TOPICS:
+                return None
+            match = self.patterns.match(state.messages.names[number])
+            found += [(match, origin, sequences) for origin, sequences in by_origin.items()]
+        return found
+
+    def rows_by_topic(self, state: State, columns: Iterable[Column], start: int, most: int) -> list[int]:
+        """The first `most` rows of these columns, as offsets, that stand at `start` or later and are not known."""
+        log, runs = state.log, list[Iterator[int]]()
+        for match, origin, sequences in columns:
             offsets = log.offsets_of[log.numbers[origin]]
             index = bisect_right(sequences, self.least(match, origin))
             index = bisect_left(sequences, start, index, key=lambda sequence, offsets=offsets: offsets[sequence - 1])  # type: ignore[misc]
             if index < len(sequences):
-                first = min(first, offsets[sequences[index] - 1])
-        return first
+                runs.append(_offsets(offsets, sequences[index : index + most]))
+        return list(islice(merge(*runs), most))
+
+
+def _offsets(offsets: Sequence[int], sequences: Iterable[int]) -> Iterator[int]:
+    return (offsets[sequence - 1] for sequence in sequences)
