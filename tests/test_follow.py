@@ -236,6 +236,6 @@ def test_a_page_by_topic_ends_when_its_vector_has_come_far() -> None:
     opening = open_stream(state, "Alice", None)
     assert opening is not None
     page = plan(state, opening.position, opening.wanted, 256, scan=1_000)
-    assert len(page.dues) == 10
+    assert len(page.dues) == 11
     assert page.more
     assert len(read(state, scan=1_000)) == 40
