@@ -234,6 +234,27 @@ def test_commands_on_the_pages_exist() -> None:
             assert found[1] in newswire.commands, f"{page.name} speaks of `newswire {found[1]}`"
 
 
+def test_the_exit_codes_are_those_of_the_program() -> None:
+    from newswire.cli import exits
+
+    text = (ROOT / "docs" / "command-line.md").read_text()
+    rows = {int(code): meaning for code, meaning in re.findall(r"^\| (\d+) \| ([^|]*) \|", text, re.MULTILINE)}
+    assert rows == exits.MEANINGS
+
+
+def test_every_variable_is_on_the_page_and_no_other() -> None:
+    from newswire.cli.main import newswire
+    from newswire.cli.options import Setting
+
+    text = (ROOT / "docs" / "command-line.md").read_text()
+    table = "\n".join(line for line in text.splitlines() if line.startswith("| `NEWSWIRE_"))
+    settings = [p for command in newswire.commands.values() for p in command.params if isinstance(p, Setting)]
+    assert set(re.findall(r"NEWSWIRE_[A-Z_]+", table)) == {str(s.envvar) for s in settings} | {
+        "NEWSWIRE_SECONDARY",
+        "NEWSWIRE_CLUSTER_SECRET_FILE",
+    }
+
+
 def test_routes_on_the_pages_exist() -> None:
     from newswire.config import Settings
     from newswire.engine.memory import MemoryEngine

@@ -115,6 +115,24 @@ def test_an_interrupted_publish_names_its_key(pair: Pair) -> None:
     assert re.fullmatch(r"newswire: interrupted, perhaps it is stored; to repeat it is safe with --key \S+\n+", said)
 
 
+def test_a_key_that_was_used(pair: Pair) -> None:
+    wait_in_sync(pair.brokers)
+    first = json.loads(run(pair, "publish", "t", "x", "--key", "k", "--json").stdout)
+    again = json.loads(run(pair, "publish", "t", "x", "--key", "k", "--json").stdout)
+    assert again == first | {"duplicate": True}
+    said = run(pair, "publish", "t", "x", "--key", "k").stdout
+    assert said == f"Published topic t data x (id {first['id']}, copies 2, published before with this key)\n"
+    other = run(pair, "publish", "t", "FAILED", "--key", "k")
+    assert (other.returncode, other.stdout) == (1, "")
+    assert first["id"] in other.stderr
+    lines = '{"data": "1"}\n{"data": "2"}\n'
+    more = lines + '{"data": "3"}\n'
+    for added, told in ((lines, "Published 2 messages"), (more, "Published 1 message, 2 were published before")):
+        batch = run(pair, "publish", "t", "--ndjson", "-", "--key", "b", given=added)
+        assert batch.stdout.startswith(told)
+    assert json.loads(run(pair, "publish", "t", "--ndjson", "-", "--key", "b", "--json", given=lines).stdout)["duplicates"] == 2
+
+
 def is_caught(pid: int, number: int) -> bool:
     """Whether a process has a handler for a signal."""
     text = Path(f"/proc/{pid}/status").read_text()
