@@ -88,7 +88,7 @@ class Bench:
         """Read as `GET /messages` does, from the earliest."""
 
         def run() -> None:
-            opening = self.engine.query(lambda state: page_opening(state, user, None, 0))
+            opening = self.engine.query(lambda state: page_opening(state, user, None, 0, 0))
             assert opening is not None
             at, wanted, left = opening.position, opening.wanted, messages
             while left > 0:

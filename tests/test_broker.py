@@ -432,3 +432,42 @@ def test_members_without_end_are_not_links_without_end(world: World) -> None:
     assert one.read(lambda state: "h99" in state.members)
     assert len(one.rounds.broker.cluster.peers) == limits.PEERS_COUNT
     assert TWO in one.rounds.broker.cluster.peers
+
+
+def test_clocks_that_differ_are_named_by_both_and_no_longer_when_they_agree(world: World) -> None:
+    one, other = pair(world)
+    assert one.describe().degraded == ()
+    other.rounds.clock = lambda: Now(world.clock().clock, world.clock().wall + 3_650 * 86_400_000)
+    world.pass_time()
+    assert "the clock of 1002 is 10 years ahead of this broker's: use NTP" in one.describe().degraded
+    told = other.describe().degraded
+    assert "the clock of 1001 is 10 years behind this broker's: use NTP" in told
+    assert "the clock of this broker was set 10 years ahead within the last hour: see that it is right" in told
+    other.rounds.clock = world.clock
+    world.pass_time()
+    assert one.describe().degraded == ()
+    assert [reason for reason in other.describe().degraded if "set 10 years back" in reason]
+    world.pass_time(3_600)
+    assert other.describe().degraded == ()
+
+
+def test_a_clock_that_jumped_years_before_two_starts_drops_nothing_unless_it_is_trusted(world: World) -> None:
+    """All brokers start years ahead, twice: the second time the newest stamps say so, too."""
+    alone = world.start("1001", ONE)
+    alone.submit([Publish("news", "x")])
+    world.pass_time()
+    for start in range(2):
+        world.clock.seconds += 10 * 365 * 86_400.0 * (start == 0)
+        alone.close()
+        alone = world.start("1001", ONE, log=alone.log)
+        alone.submit([Publish("news", "y")])
+        world.pass_time(120)
+        assert messages(alone) == 2 + start
+        assert [reason for reason in alone.describe().degraded if "--trust-clock" in reason]
+    alone.close()
+    trusting = MemoryEngine(
+        "1001", address=ONE, primary=True, network=world.network, clock=world.clock, log=alone.log, trust_clock=True
+    )
+    world.pass_time(120)
+    assert messages(trusting) == 2, "what is ten years old by the clock is dropped"
+    assert trusting.describe().degraded == ()

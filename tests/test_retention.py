@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from newswire.core import limits
 from newswire.core.ops import Began, Dropped, Message
-from newswire.core.retention import RetentionClock, Sweep, start_of_clock, to_drop
+from newswire.core.retention import Sweep, to_drop
 from newswire.core.state import State
 
 
@@ -23,9 +23,9 @@ def state_of(*stamps: tuple[str, int], topic: str = "news") -> State:
     return state
 
 
-def left(state: State, before: int, most: int = 1_000) -> int:
+def left(state: State, before: int, most: int = 1_000, until: int = limits.TIME_MILLISECONDS) -> int:
     """How many messages are left after one look."""
-    for topic, vector in to_drop(state, before, most):
+    for topic, vector in to_drop(state, before, most, until):
         state.messages.drop(topic, vector)
     return state.messages.count(1)
 
@@ -54,18 +54,32 @@ def test_a_clock_years_behind_loses_nothing_that_it_has_just_stamped() -> None:
     assert left(state, before=1_000_001) == 1, "they go with what was taken just before them"
 
 
-def test_the_retention_clock_takes_the_smaller_step() -> None:
-    clock = RetentionClock(1_000, 5_000, 10.0)
-    assert clock.advance(5_000 + 10_000_000, 11.0) == 2_000, "the wall clock jumped ahead"
-    assert clock.advance(5_000, 12.0) == 2_000, "and back"
-    assert clock.advance(5_500, 100.0) == 2_500, "the process was stopped meanwhile"
+def test_a_stamp_from_the_future_keeps_nothing() -> None:
+    """One of a clock that was years ahead for a moment: it is as old as what was taken just after it."""
+    state = state_of(("1001-a", 10), ("1001-a", 9_000_000), ("1001-a", 20), ("1001-a", 30))
+    assert left(state, before=5, until=100) == 4
+    assert left(state, before=15, until=100) == 3, "what comes next is not old, so this one is not"
+    assert left(state, before=25, until=100) == 1
 
 
-def test_a_run_begins_no_later_than_any_member_s_newest_stamp() -> None:
-    assert start_of_clock(State(), 77) == 77
-    state = state_of(("1001-a", 9_000_000), ("1002-b", 50), ("1002-b", 60))
-    assert start_of_clock(state, 9_000_001) == 60
-    assert start_of_clock(state, 40) == 40
+def test_what_was_taken_last_by_a_clock_that_is_ahead_stays() -> None:
+    state = state_of(("1001-a", 10), ("1001-a", 20), ("1001-a", 9_000_000), ("1001-a", 9_000_001))
+    assert left(state, before=50, until=100) == 2
+    assert left(state, before=60, until=100) == 2
+
+
+def test_many_stamps_from_the_future_are_passed_in_pieces() -> None:
+    length = 2 * limits.SCAN_ROWS
+    state = state_of(("1001-a", 10), *[("1001-a", 9_000_000)] * length, ("1001-a", 20), ("1001-a", 30))
+    sweep, looks = Sweep(), 0
+    for before, kept in ((5, length + 3), (15, length + 2), (25, 1)):
+        sweep.begin(before, 100)
+        while sweep.is_busy:
+            for topic, vector in sweep.look(state, 10 * length):
+                state.messages.drop(topic, vector)
+            looks += 1
+        assert state.messages.count(1) == kept
+    assert looks > 6
 
 
 def sweep_of(sweep: Sweep, state: State, before: int, most: int = 1_000) -> tuple[list[str], int]:

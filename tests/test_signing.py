@@ -263,3 +263,15 @@ def test_an_answer_fits_the_push_that_it_answers_and_no_other() -> None:
 def test_an_answer_is_no_push() -> None:
     """The words that are signed begin with what they are."""
     assert not signing._answer(nonce(1), 200, b"").startswith(signing._push("POST", "/", b"", signed())[:7])
+
+
+def test_pushes_are_taken_again_after_a_clock_that_was_years_ahead_is_set_back() -> None:
+    verifier, ahead = Verifier([NEW]), NOW + 10 * 365 * 86_400_000
+    verify(verifier, header(signed(1)), now=NOW)
+    for number, time in enumerate((ahead, ahead + 2 * SKEW, ahead + 4 * SKEW), 2):
+        verify(verifier, header(signed(number, time=time)), now=time)
+    later = NOW + 1_000
+    refused(verifier, header(signed(1)), "received before", now=later)
+    refused(verifier, header(signed(3, time=ahead + 2 * SKEW)), "clocks differ", now=later)
+    assert verify(verifier, header(signed(9, time=later + 1)), now=later + 1)
+    refused(verifier, header(signed(9, time=later + 1)), "received before", now=later + 1)

@@ -15,7 +15,8 @@ STEPS = 250  # a schedule, at least
 MOST_SEEDS = 400  # until a planted bug is found
 KINDS = (
     "crash|power cut|power cut everywhere|unsynced lost|disk lost|disk rolled back|disk cloned|slow disk|disk full|pause"
-    "|relapse|crash loop|clock jump|partition|one-way partition|clients cut off|loss|double|delay|broker removed|broker added"
+    "|relapse|crash loop|clock jump|clocks jump everywhere|partition|one-way partition|clients cut off|loss|double|delay"
+    "|broker removed|broker added"
 ).split("|")
 
 

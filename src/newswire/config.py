@@ -29,6 +29,7 @@ class Settings:
     threads: int = limits.CLIENT_THREADS
     retention_seconds: float = limits.RETENTION_SECONDS
     retention_messages: int = limits.RETENTION_MESSAGES
+    trust_clock: bool = False  # retention begins at the clock as it is, whatever the stamps say
     streams_per_user: int = limits.STREAMS_PER_USER
     streams: int = limits.STREAMS_COUNT
     subscriptions_per_user: int = limits.SUBSCRIPTIONS_PER_USER

@@ -13,8 +13,9 @@ from unittest.mock import patch
 
 import msgspec
 
-from newswire.core import follow, intake, losses, messages, opening, peering, replication, roster
+from newswire.core import clock, follow, intake, losses, messages, opening, peering, replication, roster
 from newswire.core.broker import Broker
+from newswire.core.clock import RetentionClock
 from newswire.core.event_id import EventId
 from newswire.core.events import Answer, Now, Received, Stored, Wake
 from newswire.core.holes import Owed
@@ -388,6 +389,21 @@ def each_gap_confirms_all() -> list[Patch]:
     return [(follow._Walk, "_tell_gaps", alike)]
 
 
+def retention_by_wall_clock() -> list[Patch]:
+    """Retention goes by what the clock says at each moment."""
+
+    def advance(clock: RetentionClock, wall: int, passed: float, *, agreed: bool = True) -> int:
+        clock.now = wall
+        return wall
+
+    return [(RetentionClock, "advance", advance)]
+
+
+def retention_by_newest_stamps() -> list[Patch]:
+    """Retention begins at what was stamped last, however soon after a step of the clock."""
+    return [(clock, "_lived_until", lambda state, runs: next(clock._stamps(state, runs)))]
+
+
 def exit_too_early() -> list[Patch]:
     """A broker that leaves ends before another holds all that it held."""
     tell = Broker._tell_serving
@@ -472,6 +488,8 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
         told_when_all_is_applied,
         gaps_untold,
         each_gap_confirms_all,
+        retention_by_wall_clock,
+        retention_by_newest_stamps,
         exit_too_early,
         refused_for_good,
         holder_keeps_to_itself,
@@ -509,6 +527,8 @@ FOCUS: dict[str, tuple[str, ...]] = {
     "unreadable-untold": ("rot",),
     "lost-untold": ("rot", "crash", "give-up"),
     "began-stays-known": ("rot", "give-up", "disk-back", "crash"),
+    "retention-by-wall-clock": ("wall", "wall-all"),
+    "retention-by-newest-stamps": ("wall-all",),
     "exit-too-early": ("leave", "join", "slow-disk"),
     "refused-for-good": ("partition", "one-way"),
 }

@@ -590,6 +590,7 @@ FAULTS: dict[str, Callable[[Cluster], None]] = {
     "slow-disk": _slow_disk,
     "pause": _pause,
     "wall": _wall,
+    "wall-all": _wall_all,
     "full": _full_disk,
     "retention": _retention,
     "rot": _rot,

@@ -164,6 +164,7 @@ class Ledger:
             self.ended.update(op.replaces)
         elif isinstance(op, Dropped):
             self.drops += 1
+            self._check_drop(machine, op)
             horizon = self.dropped.setdefault(op.topic, {})
             horizon.update({o: s for o, s in self.expand(op.vector).items() if horizon.get(o, 0) < s})
         elif isinstance(op, Acknowledged):

@@ -110,6 +110,7 @@ def newswire(ctx: click.Context) -> None:
     default=limits.RETENTION_SECONDS / _DAY_SECONDS,
     help="Days that messages are kept.",
 )
+@option("--trust-clock", is_flag=True, help="The clock is right, though it jumped: drop what is old by it from this start on.")
 @option("--retention-messages", type=click.IntRange(1), default=limits.RETENTION_MESSAGES, help="Messages kept of a topic.")
 @option("--streams-per-user", type=click.IntRange(1), default=limits.STREAMS_PER_USER, help="Open streams of one user.")
 @option("--streams", type=click.IntRange(1), default=limits.STREAMS_COUNT, help="Open streams of this broker.")

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from newswire.core import limits, roster
+from newswire.core.clock import RetentionClock, WallClock, latest_lived, newest_stamp, start_of_clock
 from newswire.core.cluster import Cluster, Identity
 from newswire.core.events import (
     AcceptLoss,
@@ -51,7 +52,7 @@ from newswire.core.peering import Peering
 from newswire.core.receipts import Receipts, Waiting
 from newswire.core.replication import holds_all
 from newswire.core.requests import Acknowledge, Publish
-from newswire.core.retention import RetentionClock, Sweep, start_of_clock
+from newswire.core.retention import Sweep
 from newswire.core.state import Changes, State
 from newswire.errors import NewswireError, NotEnoughCopies, StorageFull, TooLarge, Unavailable
 
@@ -80,7 +81,6 @@ class Broker:
         self._changes = Changes()  # by what was applied of the batch that is being applied, and not told yet
         self._served = False
         self._settling = False  # the cluster id goes to the disk with the batch that is staged
-        self._retention: RetentionClock | None = None
         self._retention_due = 0.0
         self._sweep = Sweep()
         self._steps: dict[type, Callable[[Any, Now], None]] = {
@@ -104,7 +104,10 @@ class Broker:
 
     def begin(self, now: Now) -> list[Action]:
         """START: the first actions of a run. The shell recovered the state, and began a segment for this origin."""
-        self._retention = RetentionClock(start_of_clock(self.state, now.wall), now.wall, now.clock)
+        start = now.wall if self.identity.trust_clock else start_of_clock(self.state, now.wall)
+        self._retention = RetentionClock(start, latest_lived(self.state), now.wall, now.clock)
+        self._wall_clock = WallClock(now.wall, now.clock, newest_stamp(self.state, self.identity.id))
+        self._watch_clock(now)
         self._arrivals = Arrivals(now.clock, len(self.state.log))
         self.intake.recent = self._arrivals.first
         self.cluster.started = now.clock
@@ -117,6 +120,7 @@ class Broker:
     def step(self, event: Event, now: Now) -> list[Action]:
         """Take an event; return what is to be done, in order."""
         kind = type(event)
+        self.cluster.wall = now.wall
         self._steps[kind](event, now)
         if isinstance(event, Stored) and event.more:
             return self._take_actions()
@@ -242,17 +246,28 @@ class Broker:
     def _tick(self, event: Tick, now: Now) -> None:
         self._arrivals.note(now.clock, len(self.state.log))
         self.intake.recent = self._arrivals.first
-        if self._retention is None or not self.serves:
+        kept = self._watch_clock(now)
+        if not self.serves:
             return
-        kept = self._retention.advance(now.wall, now.clock)
         due = now.clock >= self._retention_due
         if not (due or self._sweep.is_busy) or self.intake.staged or not roster.is_primary(self.cluster, now):
             return
         if not self._sweep.is_busy:
             self._retention_due = now.clock + limits.RETENTION_EVERY_SECONDS
-            self._sweep.begin(kept - int(self.identity.retention_seconds * 1000))
+            until = max(self._retention.latest, roster.latest(self.cluster)) + limits.CLOCK_FUTURE_MILLISECONDS
+            self._sweep.begin(kept - int(self.identity.retention_seconds * 1000), until)
         for topic, vector in self._sweep.look(self.state, self.identity.retention_messages):
             self.intake.stamp(Dropped("", 0, 0, topic, vector), now.wall)
+
+    def _watch_clock(self, now: Now) -> int:
+        """Take the time of day; return retention's, in ms."""
+        cluster = self.cluster
+        cluster.wall = now.wall
+        self._wall_clock.note(now.wall, now.clock)
+        cluster.wall_jump = self._wall_clock.last_jump(now.clock)
+        kept = self._retention.advance(now.wall, now.clock, agreed=not roster.clocks_apart(cluster))
+        cluster.retention_behind = now.wall - kept
+        return kept
 
     # -- what every step ends with ------------------------------------------------------------------------------
 

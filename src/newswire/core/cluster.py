@@ -28,6 +28,7 @@ class Identity(msgspec.Struct, frozen=True):
     retention_seconds: float = limits.RETENTION_SECONDS
     retention_messages: int = limits.RETENTION_MESSAGES
     subscriptions_per_user: int = limits.SUBSCRIPTIONS_PER_USER
+    trust_clock: bool = False  # an operator says that the clock is right: retention begins at it
 
 
 class Cluster:
@@ -45,6 +46,9 @@ class Cluster:
         self.writable = True  # the disk has room
         self.leaving = False  # an operator asked this broker to leave
         self.damage = 0  # places in which the shell found the ops file damaged at the start
+        self.wall = 0  # ms: the time of day of this step
+        self.wall_jump = 0  # ms by which this broker's clock was set within the last hour
+        self.retention_behind = 0  # ms by which retention's clock is behind the wall clock
         self.actions: list[Action] = []
 
     def may_adopt(self, address: str) -> bool:

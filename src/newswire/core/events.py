@@ -61,6 +61,7 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     waits: VectorField = {}  # origin -> highest sequence that the sender keeps behind damage; up to it only `holes` are missing
     code: Annotated[str, Meta(pattern=r"^[a-z-]{0,64}\Z")] = ""  # an answer that refuses: a code of `errors.TABLE`, and why
     detail: str = ""  # shown and logged: whoever reads it from a wire escapes it
+    wall: Annotated[int, Meta(ge=0, le=limits.TIME_MILLISECONDS)] = 0  # the sender's time of day, ms; 0: it does not say
 
 
 # -- events -----------------------------------------------------------------------------------------------------

@@ -161,7 +161,7 @@ class Intake:
             case Publish():
                 return [_message(request, wall)]
             case Subscribe():
-                return [self._subscribed(request)]
+                return [self._subscribed(request, wall)]
             case Unsubscribe():
                 return [self._unsubscribed(request)]
             case Acknowledge():
@@ -209,7 +209,7 @@ class Intake:
             raise KeyReused(_reused(request, f"for the message {name}"), id=name)
         return ""
 
-    def _subscribed(self, request: Subscribe) -> Subscribed:
+    def _subscribed(self, request: Subscribe, wall: int) -> Subscribed:
         """SUBSCRIBE: always an op, so that an unsubscribe taken elsewhere meanwhile does not win over this one.
 
         It replaces a sleeping one only where that owes nothing that the new one takes for delivered: an id made where
@@ -231,12 +231,12 @@ class Intake:
                 " unsubscribe from some, or use a pattern",
                 code="too-many",
             )
-        return Subscribed("", 0, 0, request.user, request.pattern, self._since(request.since))
+        return Subscribed("", 0, 0, request.user, request.pattern, self._since(request.since, wall))
 
-    def _since(self, since: int | None) -> dict[str, int]:
+    def _since(self, since: int | None, wall: int) -> dict[str, int]:
         if since is None:
             return dict(self.state.vector)
-        return self.state.log.before(since)
+        return self.state.log.before(since, wall + limits.CLOCK_SKEW_SECONDS * 1000)
 
     def _unsubscribed(self, request: Unsubscribe) -> Unsubscribed:
         """UNSUBSCRIBE: all alive ones seen here, by id; one made meanwhile elsewhere stays."""

@@ -8,8 +8,9 @@ objects. Written by the commit thread under the state lock, read under it.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Final
 
 from newswire.core import limits
@@ -32,6 +33,7 @@ class Log:
         self.times = array("Q")  # milliseconds
         self.names, self.numbers = lineage.names, lineage.numbers
         self.offsets_of: list[array[int]] = []  # by origin number: the offset of each sequence, from 1
+        self._falls: dict[int, list[int]] = {}  # by origin number: after how many ops a stamp lies before the last one
         self._vector: dict[str, int] = {}
         self._full = FullVector(lineage)  # what `_vector` covers, but for what grew since:
         self._grown: dict[str, int] | None = {}  # by origin; None: an origin began, work it out anew
@@ -73,7 +75,10 @@ class Log:
         self.sequences.append(sequence)
         self.topics.append(topic)
         self.times.append(time)
-        self.offsets_of[number].append(offset)
+        offsets = self.offsets_of[number]
+        if offsets and time < self.times[offsets[-1]]:
+            self._falls.setdefault(number, []).append(len(offsets))
+        offsets.append(offset)
         if sequence == 1:
             self.lineage.renew(self._vector, origin)
             self._grown = None
@@ -99,6 +104,10 @@ class Log:
         self.sequences.extend(range(first, first + count))
         self.topics.extend(topics)
         self.times.extend(times)
+        stamps = [self.times[offsets[-1]], *times]
+        if sorted(stamps) != stamps:
+            falls = (at for at, (one, next_one) in enumerate(pairwise(stamps), first - 1) if next_one < one)
+            self._falls.setdefault(number, []).extend(falls)
         offsets.extend(range(start, start + count))
         for mark in range((start // _CHECKPOINT + 1) * _CHECKPOINT, start + count + 1, _CHECKPOINT):
             self._checkpoints.append({**self._vector, origin: first + mark - start - 1})
@@ -249,17 +258,40 @@ class Log:
             return len(self)
         return sum(len(self.offsets_of[number]) - has for number, has in self.full.beyond(holds))
 
-    def before(self, time: int) -> dict[str, int]:
-        """The vector of what was stamped before `time` (ms): per origin, since each stamps in order."""
-        counts = ((name, self._count_before(number, time)) for number, name in enumerate(self.names))
+    def before(self, time: int, now: int = limits.TIME_MILLISECONDS) -> dict[str, int]:
+        """The vector of what was taken before `time` (ms), as far as stamps say it.
+
+        Per origin: what stands before its first op that was stamped then or later. One from the future (of `now`, ms) is of a
+        clock that was ahead: it was taken no earlier than what stands before it, and no later than what follows.
+        """
+        counts = ((name, self._count_before(number, time, now)) for number, name in enumerate(self.names))
         return self.lineage.shorten({name: count for name, count in counts if count})
 
-    def _count_before(self, number: int, time: int) -> int:
+    def _count_before(self, number: int, time: int, now: int) -> int:
         offsets = self.offsets_of[number]
-        if not any(self.names[number] in jump for jump in self._jumps.values()):
-            return bisect_left(offsets, time, key=self.times.__getitem__)
-        there = (at for at, row in enumerate(offsets) if self._is_at(row, number, at + 1) and self.times[row] >= time)
-        return next(there, len(offsets))  # the stamp of a void op is no stamp of this origin
+        if any(self.names[number] in jump for jump in self._jumps.values()):
+            return self._count_slowly_before(number, time, now)
+        stamp, count = self.times.__getitem__, len(offsets)
+        runs = list(pairwise([0, *self._falls.get(number, ()), count]))  # in each, stamps ascend
+        for start, stop in runs:
+            first = bisect_left(offsets, time, start, stop, key=stamp)
+            if first < stop and stamp(offsets[first]) <= now:
+                count = first
+                break
+        for start, stop in reversed(runs):
+            if stop == count:  # what stands right before may be from the future
+                count = bisect_right(offsets, now, start, stop, key=stamp)
+        return count
+
+    def _count_slowly_before(self, number: int, time: int, now: int) -> int:
+        """`_count_before` where some ops are void: the stamps at their rows are no stamps of this origin."""
+        count = 0
+        for sequence, row in enumerate(self.offsets_of[number], 1):
+            if self._is_at(row, number, sequence) and self.times[row] <= now:
+                if self.times[row] >= time:
+                    break
+                count = sequence
+        return count
 
     def each_origin(self) -> Iterator[tuple[str, array[int]]]:
         """Each origin with the offsets of its ops in sequence order."""

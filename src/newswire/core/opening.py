@@ -63,9 +63,11 @@ def open_stream(state: State, user: str, event_id: EventId | None) -> Opening | 
     return finish(stream_opening(state, user, event_id))
 
 
-def open_page(state: State, user: str, topic: str | None, since: EventId | int | None) -> Opening | None:
+def open_page(
+    state: State, user: str, topic: str | None, since: EventId | int | None, now: int = limits.TIME_MILLISECONDS
+) -> Opening | None:
     """`page_opening` in one go."""
-    return finish(page_opening(state, user, topic, since))
+    return finish(page_opening(state, user, topic, since, now))
 
 
 def stream_opening(state: State, user: str, event_id: EventId | None) -> Pieces[Opening | None]:
@@ -91,12 +93,13 @@ def stream_opening(state: State, user: str, event_id: EventId | None) -> Pieces[
     return (yield from _open(state, wanted, opened)) if wanted else None
 
 
-def page_opening(state: State, user: str, topic: str | None, since: EventId | int | None) -> Pieces[Opening | None]:
+def page_opening(state: State, user: str, topic: str | None, since: EventId | int | None, now: int) -> Pieces[Opening | None]:
     """What `GET /messages` reads: of the user's subscriptions (of those that match `topic`) all after `since`.
 
-    `since`: an event id, a time in ms (0: the earliest), None: the cursors. None: not subscribed to that.
+    `since`: an event id, a time in ms (0: the earliest), None: the cursors; `now`: the time of day, ms. None: not subscribed
+    to that.
     """
-    start, opened = _start(state, since), dict(state.vector)
+    start, opened = _start(state, since, now), dict(state.vector)
     wanted: list[tuple[str, Vector]] = []
     for count, sub in enumerate(state.subscriptions.awake_of(user), 1):
         pattern = _narrow(sub.pattern, topic)
@@ -113,9 +116,9 @@ def _narrow(pattern: str, topic: str | None) -> str | None:
     return topic if matches(pattern, topic) else None
 
 
-def _start(state: State, since: EventId | int | None) -> Vector | None:
+def _start(state: State, since: EventId | int | None, now: int) -> Vector | None:
     if isinstance(since, int):
-        return state.log.before(since) if since else {}
+        return state.log.before(since, now + limits.CLOCK_SKEW_SECONDS * 1000) if since else {}
     return since.after if since is not None else None
 
 

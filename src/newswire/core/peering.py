@@ -69,6 +69,7 @@ class Peering:
             return
         restarted = peer.origin != header.origin
         peer.met(header, self._cluster.state, now.clock)
+        peer.ahead = header.wall - now.wall if header.wall else 0
         if restarted or peer.state not in ("up", "catching-up"):
             peer.next_at = now.clock  # it lives: say hello now, not at the next heartbeat
 
@@ -113,6 +114,7 @@ class Peering:
             self._link_failed(peer, _STATE_OF.get(code, "down"), detail, now, code)
             return
         peer.answered(header, cluster.state, now.clock)
+        peer.ahead = header.wall - now.wall if header.wall else 0
         self._go_on(peer, progress=bool(event.raws), now=now)
 
     def hung_up(self, event: HungUp, now: Now) -> None:
@@ -237,4 +239,5 @@ class Peering:
             want=want,
             holes=cluster.state.holes[: limits.HOLES_COUNT],
             waits=cluster.state.waits,
+            wall=max(0, min(cluster.wall, limits.TIME_MILLISECONDS)),
         )

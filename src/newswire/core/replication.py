@@ -41,6 +41,7 @@ class Peer:
         self.proved = self._nothing  # `holds` at its last answer: synced there
         self.heard: float | None = None
         self.down_since: int | None = None  # wall clock: no usable answer since
+        self.ahead = 0  # ms by which its clock was ahead of ours when it was heard; below 0: behind
         self.number = 0
         self.in_flight = False
         self.sent_at = clock

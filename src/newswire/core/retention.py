@@ -13,39 +13,10 @@ from newswire.core.state import State
 from newswire.core.vector import Vector
 
 
-class RetentionClock:
-    """A clock that advances by the smaller of wall and monotonic time: one that jumps a year deletes nothing (H20)."""
-
-    def __init__(self, start: int, wall: int, clock: float) -> None:
-        self.now, self._wall = start, wall  # ms
-        self._clock = clock  # seconds
-
-    def advance(self, wall: int, clock: float) -> int:
-        """Take the time of day; return retention's, in ms."""
-        self.now += max(0, min(wall - self._wall, int((clock - self._clock) * 1000)))
-        self._wall, self._clock = wall, clock
-        return self.now
-
-
-def start_of_clock(state: State, wall: int) -> int:
-    """Where a run's clock starts, in ms: no later than any member's newest stamp, its own included.
-
-    One member whose clock is years ahead, at its start too, drops nothing that the others have just stamped. A member
-    that is away holds the clock back: messages stay longer.
-    """
-    newest: dict[str, int] = {}
-    for origin, offsets in state.log.each_origin():
-        broker = origin.partition("-")[0]
-        newest[broker] = max(newest.get(broker, 0), state.log.times[offsets[-1]])
-    members = [stamp for broker, stamp in newest.items() if broker in state.members]
-    stamps: list[int] = members or list(newest.values())
-    return min([wall, *stamps])
-
-
-def to_drop(state: State, before: int, most: int) -> list[tuple[str, Vector]]:
+def to_drop(state: State, before: int, most: int, until: int = limits.TIME_MILLISECONDS) -> list[tuple[str, Vector]]:
     """All that one sweep finds."""
     sweep, found = Sweep(), list[tuple[str, Vector]]()
-    sweep.begin(before)
+    sweep.begin(before, until)
     while sweep.is_busy:
         found += sweep.look(state, most)
     return found
@@ -55,25 +26,31 @@ class Sweep:
     """Looks for what is to be dropped, a piece at a time, so that no commit waits for it (docs/rules.md, RETENTION).
 
     Only topics are looked at that can have something: those of records that have become old since the last sweep, and those
-    that have grown. Each record is passed twice in a run: when it is new and when it is old. A message's age is that of the
-    newest stamp up to it in this log, so the first record that is not old ends the old ones: one that a clock years behind has
-    stamped is as old as what was taken just before it.
+    that have grown. Each record is passed twice in a run: when it is new and when it is old.
+
+    A message's age is that of the newest stamp up to it in this log: one that a clock years behind has stamped is as old as
+    what was taken just before it. Stamps from the future are of a clock that was ahead, and say nothing: what has one is
+    as old as what was taken just after it. So the first record that is neither old nor from the future ends the old ones,
+    less those from the future that stand right before it.
     """
 
     def __init__(self) -> None:
-        self._before = 0  # ms: what was taken before this is old
+        self._before = self._until = 0  # ms: what was stamped before the one is old, after the other from the future
         self._old = 0  # offset: the records before it are old, and passed
+        self._cut = 0  # offset: the records before it are old
+        self._ahead = 0  # offset: how far stamps were looked at
         self._seen = 0  # offset: the records before it are passed
         self._topics: dict[int, None] = {}  # to look at, by number
         self.is_busy = False
 
-    def begin(self, before: int) -> None:
-        """Start the next sweep: what was taken before `before` (ms) is to be dropped."""
-        self._before, self.is_busy = before, True
+    def begin(self, before: int, until: int = limits.TIME_MILLISECONDS) -> None:
+        """Start the next sweep: what was taken before `before` is to be dropped; it is `until` now (both ms)."""
+        self._before, self._until, self.is_busy = before, until, True
+        self._ahead = self._cut
 
     def forget(self) -> None:
         """Pass every record again, from the next sweep on: what was found was not stored."""
-        self._old = self._seen = 0
+        self._old = self._cut = self._ahead = self._seen = 0
         self._topics, self.is_busy = {}, False
 
     def look(self, state: State, most: int) -> list[tuple[str, Vector]]:
@@ -83,14 +60,25 @@ class Sweep:
         return self._look_at_topics(state, most)
 
     def _pass_old(self, state: State) -> bool:
-        """Pass some records that have become old; say whether there may be more."""
-        times = state.log.times[self._old : self._old + limits.SCAN_ROWS]
-        count = len(times)
-        if count and max(times) >= self._before:
-            count = next(index for index, stamp in enumerate(times) if stamp >= self._before)
-        self._note(state.log.topics[self._old : self._old + count])
-        self._old += count
-        return count == limits.SCAN_ROWS
+        """Find some records that have become old, and pass some that were found; say whether there may be more."""
+        more = self._old < self._cut or self._find_old(state)
+        stop = min(self._cut, self._old + limits.SCAN_ROWS)
+        self._note(state.log.topics[self._old : stop])
+        self._old = stop
+        return more or stop < self._cut
+
+    def _find_old(self, state: State) -> bool:
+        """Look at some stamps; say whether there may be more records that have become old."""
+        times = state.log.times[self._ahead : self._ahead + limits.SCAN_ROWS]
+        stop = old = len(times)
+        if times and max(times) >= self._before:
+            stop = old = next((at for at, stamp in enumerate(times) if self._before <= stamp <= self._until), stop)
+            while old and times[old - 1] > self._until:
+                old -= 1
+        if old:
+            self._cut = self._ahead + old
+        self._ahead += stop
+        return stop == limits.SCAN_ROWS
 
     def _pass_new(self, state: State) -> bool:
         """Pass some records that are new; say whether there may be more."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from newswire.core import limits
+from newswire.core.clock import span
 from newswire.core.cluster import Cluster
 from newswire.core.events import Now
 from newswire.core.holes import Hole
@@ -46,7 +47,7 @@ def view(cluster: Cluster, now: Now) -> View:
         writable=cluster.writable,
         most_copies=1 + len(cluster.in_sync()),
         all_in_sync=not away(cluster, now) and not any(holes for _, holes in holes_of(cluster)),
-        degraded=_degraded(cluster),
+        degraded=_degraded(cluster, now),
     )
 
 
@@ -139,7 +140,37 @@ def _name_of(cluster: Cluster, peer: Peer) -> str:
     return f"broker {broker}, {peer.address}," if broker else peer.address
 
 
-def _degraded(cluster: Cluster) -> tuple[str, ...]:
+def clocks_apart(cluster: Cluster) -> list[Peer]:
+    """The peers that are reached and whose clock differs from this broker's by `limits.CLOCK_APART_SECONDS` or more."""
+    apart = limits.CLOCK_APART_SECONDS * 1000
+    return [peer for peer in _others(cluster) if peer.state in _REACHED and abs(peer.ahead) >= apart]
+
+
+def latest(cluster: Cluster) -> int:
+    """The latest time, in ms, that it may be by the clock of any broker that was heard of."""
+    return cluster.wall + max([0, *(peer.ahead for peer in cluster.peers.values())])
+
+
+def _clocks(cluster: Cluster, now: Now) -> list[str]:
+    """What is wrong with clocks."""
+    reasons = [
+        f"the clock of {peer.id} is {span(peer.ahead)} {'ahead of' if peer.ahead > 0 else 'behind'} this broker's: use NTP"
+        for peer in clocks_apart(cluster)
+    ]
+    if cluster.wall_jump:
+        way = "ahead" if cluster.wall_jump > 0 else "back"
+        reasons.append(
+            f"the clock of this broker was set {span(cluster.wall_jump)} {way} within the last hour: see that it is right"
+        )
+    if cluster.retention_behind >= cluster.identity.retention_seconds * 1000 and is_primary(cluster, now):
+        reasons.append(
+            f"nothing is dropped for its age: the clock of this broker is {span(cluster.retention_behind)} ahead of what the"
+            " brokers have run through; if it is right, restart this one with --trust-clock, or wait a week"
+        )
+    return reasons
+
+
+def _degraded(cluster: Cluster, now: Now) -> tuple[str, ...]:
     others = _others(cluster)
     reasons = [f"{peer.address}: {peer.state}: {peer.detail}" for peer in others if peer.state not in (*_REACHED, "down")]
     copies = 1 + len(cluster.in_sync())
@@ -149,6 +180,7 @@ def _degraded(cluster: Cluster) -> tuple[str, ...]:
             reasons.append(f"{_name_of(cluster, peer)} is down since {rfc3339(peer.down_since)} ({peer.detail}): {gets}")
     stale = [peer.id or peer.address for peer in others if not peer.caught_up and not peer.is_untried]
     reasons += [f"may be stale: {name} has not been met since the start" for name in stale]
+    reasons += _clocks(cluster, now)
     if not cluster.writable:
         reasons.append("the disk is full: publishing is refused, streams go on")
     reasons += [_hole_reason(cluster, broker, hole) for broker, holes in holes_of(cluster) for hole in holes]

@@ -111,6 +111,7 @@ class EmbeddedEngine:
             retention_seconds=settings.retention_seconds,
             retention_messages=settings.retention_messages,
             subscriptions_per_user=settings.subscriptions_per_user,
+            trust_clock=settings.trust_clock,
         )
         broker = Broker(identity, self._state, cluster or secrets.token_hex(16), settled=settled)
         broker.cluster.damage = len(self._opsfile.damage)

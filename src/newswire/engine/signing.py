@@ -90,7 +90,7 @@ class Verifier:
     def check_head(self, method: str, path: str, value: str | None, *, own: str, names: Collection[str], now: int) -> None:
         """Check all of a push but its body; nothing is remembered. Raises LinkRefused (`unauthenticated`)."""
         found = self._check(method, path, value, own, names, now)
-        if found is not None and not self._is_new(found[0]):
+        if found is not None and not self._is_new(found[0], now):
             raise _refused("it was received before")
 
     def _check(
@@ -117,9 +117,9 @@ class Verifier:
             raise _refused("its signature is wrong: give every broker the same cluster secret")
         return signed, match[6]
 
-    def _is_new(self, signed: Signed) -> bool:
+    def _is_new(self, signed: Signed, now: int) -> bool:
         nonces = self._seen.get(signed.sender)
-        return nonces is None or nonces.is_new(signed.time, signed.nonce)
+        return nonces is None or nonces.is_new(signed.time, signed.nonce, now)
 
     def _once(self, signed: Signed, now: int) -> None:
         self._forget_silent(now)
@@ -141,13 +141,15 @@ class _Nonces:
         self._floor = -1
         self.newest = 0
 
-    def is_new(self, time: int, nonce: str) -> bool:
-        """Say whether it was never taken."""
+    def is_new(self, time: int, nonce: str, now: int) -> bool:
+        """Say whether it was never taken. Where the clock was ahead, and is set back, all that is older than now was."""
+        if self._floor > now + _SKEW_MS:
+            self._floor = now
         return time > self._floor and nonce not in self._known
 
     def take(self, time: int, nonce: str, now: int) -> bool:
         """Say whether this is the first time, and remember it."""
-        if not self.is_new(time, nonce):
+        if not self.is_new(time, nonce, now):
             return False
         heappush(self._heap, (time, nonce))
         self._known.add(nonce)

@@ -36,7 +36,8 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace) -> Blueprint:
         pace.check(user)
         topic = check_pattern(given["topic"]) if "topic" in given else None
         since = _since(given["since"], clock()) if "since" in given else None
-        opening = engine.query(lambda state: page_opening(state, user, topic, since))
+        now = int(clock() * 1000)
+        opening = engine.query(lambda state: page_opening(state, user, topic, since, now))
         if opening is None:
             raise _nothing_there(engine, user, topic)
         entries, more = read_page(engine, opening, limit)
