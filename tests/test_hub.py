@@ -613,6 +613,20 @@ def test_the_streams_of_a_user_at_one_place_are_reopened_by_one_query(room: News
     assert room.desk.queries - before == 1
 
 
+def test_streams_of_a_user_are_looked_for_once_and_nothing_is_left_of_those_that_ended(room: Newsroom) -> None:
+    room.desk.subscribe("Alice", "news.*")
+    clients = [room.open() for _ in range(3)]
+    assert len(room.hub._index) == 1
+    clients.pop().sock.close()
+    wait_for(lambda: room.hub.count == 2, "one has left")
+    room.desk.publish("news.a", "one")
+    assert [client.data(1) for client in clients] == [["one"]] * 2
+    for client in clients:
+        client.sock.close()
+    wait_for(lambda: room.hub.count == 0, "all have left")
+    assert len(room.hub._index) == 0
+
+
 def test_an_ended_subscription_leaves_the_open_stream(room: Newsroom) -> None:
     room.desk.subscribe("Alice", "news", "sport")
     client = room.open()

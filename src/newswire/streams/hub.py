@@ -103,7 +103,7 @@ class Hub:
         self._serves = True
         self._fanout = Fanout(engine.follow)
         self._acks = Acks(engine.post)
-        self._index: Index[_Connection] = Index()
+        self._index: Index[str] = Index()  # of users: all streams of one want the same
         self._numbers = itertools.count()
         self._open: dict[_Connection, None] = {}  # every socket held
         self._of_user: dict[str, set[_Connection]] = {}  # those that have not ended
@@ -248,9 +248,10 @@ class Hub:
         for user in woken.users:
             self._reopen_all(user)
         if woken.topics:
-            for conn in self._index.matching(woken.topics):
-                conn.stream.behind = True
-                self._queue_reading(conn, self._live)
+            for user in self._index.matching(woken.topics):
+                for conn in self._of_user.get(user, ()):
+                    conn.stream.behind = True
+                    self._queue_reading(conn, self._live)
         for order in orders:
             self._take(*order)
         if self._stop_at is not None and not self._stopping:
@@ -329,7 +330,7 @@ class Hub:
         if opening is None:
             return False
         stream.open(opening.position, opening.wanted)
-        self._index.put(conn, opening.wanted.patterns)
+        self._index.put(stream.order.user, opening.wanted.patterns)
         self._queue_reading(conn, self._catching_up)
         return True
 
@@ -444,15 +445,18 @@ class Hub:
 
     def _forget(self, conn: _Connection) -> None:
         """Take the stream out of everything but its socket: it reads no more."""
-        self._index.remove(conn)
         self._live.pop(conn, None)
         self._catching_up.pop(conn, None)
-        mine = self._of_user.get(conn.stream.order.user)
+        user = conn.stream.order.user
+        mine = self._of_user.get(user)
         if mine is None or conn not in mine:
+            if mine is None:
+                self._index.remove(user)
             return
         mine.remove(conn)
         if not mine:
-            del self._of_user[conn.stream.order.user]
+            del self._of_user[user]
+            self._index.remove(user)
         caller = conn.stream.order.caller
         self._of_caller[caller] -= 1
         if not self._of_caller[caller]:
