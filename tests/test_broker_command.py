@@ -109,6 +109,20 @@ def test_a_log_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
         broker.configure_logging(tmp_path / "file" / "1001.log")
 
 
+def test_a_broker_runs_without_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "1001.log").mkdir()  # so that root cannot write it, too
+    (tmp_path / "1002.log").symlink_to("/dev/full")
+    try:
+        broker.configure_logging(tmp_path / "1001.log")
+        logging.getLogger("newswire").warning("to nobody")
+        assert "the broker runs without one" in capsys.readouterr().err
+        broker.configure_logging(tmp_path / "1002.log")
+        logging.getLogger("newswire").warning("to a full disk")
+        assert capsys.readouterr().err == ""
+    finally:
+        logging.basicConfig(handlers=[], force=True)
+
+
 def test_peer_states() -> None:
     rows = [SimpleNamespace(ip="b:2", state="up"), SimpleNamespace(ip="c:3", state="down")]
     assert broker.peer_states(("a:1", "b:2"), rows) == ["a:1 not heard yet", "b:2 up", "c:3 down"]  # type: ignore[arg-type]

@@ -204,6 +204,38 @@ def test_a_sentence_is_safe_and_ends() -> None:
     assert exits.sentence(errors.BadRequest("")) == "The request cannot be read."
 
 
+@pytest.mark.parametrize(
+    ("command", "hint"),
+    [
+        ("publish t -5", "Text that begins with - goes behind --: newswire publish TOPIC -- DATA."),
+        ("publish t -x=5", "goes behind --"),
+        ("subscribe -ann t", "goes behind --: newswire subscribe USER -- TOPIC."),
+        ("publish t hello world", "Put quotes around text with blanks."),
+        ("--brokers a:1 publish t x", "It goes behind the command: newswire "),
+    ],
+)
+def test_what_was_likely_meant_is_told(fake: Fake, capsys: pytest.CaptureFixture[str], command: str, hint: str) -> None:
+    assert main.run(command.split()) == exits.USAGE
+    assert hint in capsys.readouterr().err
+    assert not fake.asked
+
+
+def test_text_behind_two_hyphens(fake: Fake) -> None:
+    fake.answers["/publish"] = (200, PUBLISHED)
+    assert main.run(["publish", "Google", "--", "-5 degrees"]) == 0
+    assert main.run(["publish", "--title", "-t", "--", "Google", "--json"]) == 0
+    assert [sent["data"] for sent in fake.sent("/publish")] == ["-5 degrees", "--json"]
+
+
+def test_the_command_line_advises_commands() -> None:
+    gita = errors.NotRegistered(
+        "Gita is not registered for any topic: subscribe first, POST /subscribe?username=Gita&topic=..."
+    )
+    assert exits.sentence(gita) == "Gita is not registered for any topic: subscribe first, newswire subscribe Gita TOPIC."
+    ann = errors.NotFound("ann has no subscription to x: GET /subscriptions?username=ann lists what there is")
+    assert exits.sentence(ann) == "ann has no subscription to x: newswire subscriptions ann lists what there is."
+
+
 # -- subscriptions ---------------------------------------------------------------------------------------------------
 def test_subscribe_and_unsubscribe(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
     fake.answers["/subscribe"] = (200, {"message": "Successfully subscribed Alice to topic Google"})

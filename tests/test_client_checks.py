@@ -128,7 +128,7 @@ def test_a_batch_may_come_from_a_generator(a: FakeBroker, publisher: Publisher) 
 def test_half_a_character_is_refused(a: FakeBroker, publisher: Publisher) -> None:
     with pytest.raises(BadRequest, match="half of a character"):
         publisher.publish("t", "\ud800")
-    with pytest.raises(BadRequest, match="message 1: the text holds half of a character"):
+    with pytest.raises(BadRequest, match=r"message 1: .*half of a character"):
         publisher.publish_batch([{"topic": "t", "data": "\ud800"}])
 
 

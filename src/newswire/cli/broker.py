@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -182,12 +182,30 @@ def configure_logging(path: Path | None) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
 
-def _log_file(path: Path) -> logging.FileHandler:
+class _LogFile(logging.FileHandler):
+    """A file that may fail: a line that cannot be written is lost, and the broker goes on."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say nothing of a full disk in the menu's terminal; a line that is wrong is a fault of ours."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+    def close(self) -> None:
+        """Close it; what it still holds may be lost."""
+        with suppress(OSError):
+            super().close()
+
+
+def _log_file(path: Path) -> logging.Handler:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return logging.FileHandler(path, encoding="utf-8")
+        path.parent.mkdir(parents=True, exist_ok=True)  # the ops file will lie there: without it nothing can start
     except OSError as error:
         raise click.ClickException(f"cannot write the log {path}: {error.strerror}") from None
+    try:
+        return _LogFile(path, encoding="utf-8")
+    except OSError as error:
+        click.echo(f"newswire: cannot write the log {path} ({error.strerror}): the broker runs without one.", err=True)
+        return logging.NullHandler()
 
 
 class Restoring:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from newswire.errors import FewerCopies, NewswireError, NoBroker, Unavailable, Unknown
@@ -25,6 +26,12 @@ MEANINGS: Final = {
 }
 
 
+_COMMANDS: Final = (  # what brokers advise whoever speaks HTTP
+    (re.compile(r"POST /subscribe\?username=(\S+)&topic=\S+"), r"newswire subscribe \1 TOPIC"),
+    (re.compile(r"GET /subscriptions\?username=(\S+)"), r"newswire subscriptions \1"),
+)
+
+
 def exit_code(error: NewswireError) -> int:
     """The exit code of an error. A broker that does not serve yet is as good as none: both say try again."""
     if isinstance(error, FewerCopies):
@@ -35,8 +42,11 @@ def exit_code(error: NewswireError) -> int:
 
 
 def sentence(error: NewswireError) -> str:
-    """What people are told: the detail, as a sentence."""
-    return sentence_of(error.detail.strip() or error.title)
+    """What people at a command line are told: the detail, as a sentence, with commands in place of requests."""
+    text = error.detail.strip() or error.title
+    for request, command in _COMMANDS:
+        text = request.sub(command, text)
+    return sentence_of(text)
 
 
 def sentence_of(text: str) -> str:

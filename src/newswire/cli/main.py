@@ -369,6 +369,9 @@ def _usage_sentence(error: click.ClickException) -> str:
 def _hint(error: click.UsageError, path: str, command: click.Command) -> str:
     """What is likely meant by words that the shell or click took for something else, "" if nothing is."""
     arguments = [str(p.name).upper() for p in command.params if isinstance(p, click.Argument)]
+    if isinstance(error, click.NoSuchOption) and isinstance(command, click.Group):
+        owners = [name for name, one in command.commands.items() if any(error.option_name in p.opts for p in one.params)]
+        return f"It goes behind the command: {path} {owners[0]} {error.option_name} ..." if owners else ""
     if isinstance(error, click.NoSuchOption) and arguments:
         return f"Text that begins with - goes behind --: {path} {' '.join([*arguments[:-1], '--', arguments[-1]])}."
     if "unexpected extra argument" in error.message and arguments:

@@ -166,6 +166,8 @@ def messages_in(lines: Iterable[bytes], given: dict[str, Any], key: str) -> Iter
 def _object(number: int, line: bytes) -> dict[str, Any]:
     try:
         found = json.loads(decode(line), object_pairs_hook=_once, parse_constant=_no_number)
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"line {number}: not UTF-8 text ({error.reason})", code="bad-line") from None
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"line {number}: not a JSON object ({error})", code="bad-line") from None
     if not isinstance(found, dict):

@@ -213,7 +213,8 @@ def _encode(fields: Mapping[str, Any]) -> bytes:
     try:
         return msgspec.json.encode(present)
     except UnicodeEncodeError:
-        raise BadRequest("the text holds half of a character (a lone surrogate): decode what it came from as UTF-8") from None
+        half = "the text is not UTF-8: it holds half of a character (a lone surrogate); decode what it came from as UTF-8"
+        raise BadRequest(half) from None
 
 
 def _is_empty(value: Any) -> bool:
