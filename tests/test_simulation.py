@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
+import msgspec
 import pytest
 
 from tests.simulation.__main__ import one, outcomes
-from tests.simulation.planted import BUGS
+from tests.simulation.planted import BUGS, planted
 from tests.simulation.schedule import run
+from tests.simulation.world import as_values
 
 SCHEDULES = 1_000
 STEPS = 250  # a schedule, at least
@@ -48,3 +50,29 @@ def test_a_seed_gives_the_same_trace_twice() -> None:
         once, again = run(seed, tracing=True), run(seed, tracing=True)
         assert once.trace
         assert once.trace == again.trace
+
+
+def test_a_digest_tells_what_brokers_did_and_nothing_else() -> None:
+    once, again, other = (run(seed, digesting=True).digest for seed in (3, 3, 4))
+    assert once == again != other
+
+
+def test_a_digest_shows_a_change_of_behaviour() -> None:
+    with planted("merged-vector"):
+        changed = [run(seed, digesting=True).digest for seed in range(6)]
+    assert changed != [run(seed, digesting=True).digest for seed in range(6)]
+
+
+def test_a_digest_outlives_a_renaming() -> None:
+    class Old(msgspec.Struct):
+        rows: tuple[int, ...]
+        vector: dict[str, int]
+        who: object
+
+    class New(msgspec.Struct):
+        places: tuple[int, ...]
+        held: dict[str, int]
+        reply_to: object
+
+    assert as_values(Old((1, 2), {"b": 2, "a": 1}, object())) == as_values(New((1, 2), {"a": 1, "b": 2}, object()))
+    assert as_values(Old((1, 2), {"b": 2, "a": 1}, None)) != as_values(New((1, 2), {"a": 1, "b": 3}, None))

@@ -350,6 +350,7 @@ class Machine:
 
     def _do(self, actions: Sequence[events.Action]) -> None:
         for action in actions:
+            self.world.note(self.id, action)
             _ACT[type(action)](self, action)
 
     def _append(self, action: events.Append) -> None:

@@ -47,13 +47,14 @@ class Outcome(msgspec.Struct):
     drops: int
     gaps: int
     trace: list[str]
+    digest: str = ""  # of all actions, if asked for
 
 
 class Cluster:
     """The brokers and clients of one schedule."""
 
-    def __init__(self, seed: int, *, tracing: bool = False) -> None:
-        world = self.world = World(seed, tracing=tracing)
+    def __init__(self, seed: int, *, tracing: bool = False, digesting: bool = False) -> None:
+        world = self.world = World(seed, tracing=tracing, digesting=digesting)
         rng = world.rng
         self.ledger = Ledger(world)
         self.fault_free = rng.random() < 1 / 12
@@ -600,12 +601,12 @@ FAULTS: dict[str, Callable[[Cluster], None]] = {
 }
 
 
-def run(seed: int, *, tracing: bool = False, focus: Sequence[str] = ()) -> Outcome:
+def run(seed: int, *, tracing: bool = False, digesting: bool = False, focus: Sequence[str] = ()) -> Outcome:
     """Run one schedule.
 
     `focus`: kinds of faults (keys of `FAULTS`, or `CALM`) instead of those that the seed would draw.
     """
-    cluster = Cluster(seed, tracing=tracing)
+    cluster = Cluster(seed, tracing=tracing, digesting=digesting)
     cluster.fault_free = focus == CALM or (cluster.fault_free and not focus)
     world, ledger = cluster.world, cluster.ledger
     violation = ""
@@ -624,7 +625,7 @@ def run(seed: int, *, tracing: bool = False, focus: Sequence[str] = ()) -> Outco
     return Outcome(
         seed, violation, world.now, world.steps, world.now, world.faults, len(cluster.machines),
         ledger.receipts, ledger.copied, ledger.shown, ledger.acks, len(ledger.texts),
-        ledger.drops, len(ledger.told_gaps), world.lines,
+        ledger.drops, len(ledger.told_gaps), world.lines, world.actions.hexdigest() if world.actions else "",
     )  # fmt: skip
 
 

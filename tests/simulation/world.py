@@ -7,11 +7,15 @@ changes would be a bug of the sender, and shows here as one.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 from heapq import heappop, heappush
 from random import Random
 from typing import Any, Final
+
+import msgspec
 
 FAR: Final = 2.0  # seconds after which a push that got no answer has failed (limits.PUSH_TIMEOUT_SECONDS)
 
@@ -20,10 +24,34 @@ class Violation(Exception):
     """A checker found that something happened that must not happen."""
 
 
+def as_values(thing: Any) -> Any:
+    """What an action says, without the names of its type and fields, so that a digest outlives a renaming.
+
+    Who waits for an answer is not part of it.
+    """
+    match thing:
+        case str() | int() | float() | None:
+            return thing
+        case bytes():
+            return thing.decode(errors="replace")
+        case msgspec.Struct():
+            return [as_values(getattr(thing, name)) for name in thing.__struct_fields__]
+        case Mapping():
+            return sorted([key, as_values(value)] for key, value in thing.items())
+        case Set():
+            return sorted(map(as_values, thing))
+        case list() | tuple():
+            return [as_values(one) for one in thing]
+        case Exception():
+            return str(thing)
+    return None
+
+
 class World:
     """Time, chance and network of one schedule."""
 
-    def __init__(self, seed: int, *, tracing: bool = False) -> None:
+    def __init__(self, seed: int, *, tracing: bool = False, digesting: bool = False) -> None:
+        self.actions = hashlib.blake2b(digest_size=16) if digesting else None  # all that brokers did, in order
         self.seed = seed
         self.rng = Random(seed)
         self.now = 0.0
@@ -54,6 +82,11 @@ class World:
     def say(self, who: str, what: str) -> None:
         """Add a line to the trace; callers ask `tracing` first."""
         self.lines.append(f"{self.now:9.4f} {who:<6} {what}")
+
+    def note(self, who: str, action: Any) -> None:
+        """Count an action of a broker into the digest."""
+        if self.actions is not None:
+            self.actions.update(json.dumps([who, as_values(action)]).encode())
 
     def between(self, low: float, high: float) -> float:
         """A number of seconds."""
