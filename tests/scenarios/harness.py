@@ -238,15 +238,15 @@ class Ledger:
         return {entry.text for entry in list(self.entries) if entry.copies >= copies}
 
     def check(self, *nodes: Node, copies: int = 1) -> None:
-        """Wait until `nodes` are in sync; all show the same, what was acknowledged (with `copies`) among it, each once.
+        """Wait until `nodes` are in sync; all show the same under the same ids, what was acknowledged (with `copies`) among it.
 
-        A retry across a crash makes two of one; each broker shows the one that came to it first, so ids may differ.
+        A retry across a crash makes two of one: all show the one with the smaller id.
         """
         wait_in_sync(nodes, SYNC_SECONDS)
         all_held = [held(node) for node in nodes]
         for node, found in zip(nodes, all_held, strict=True):
             self._check_held(node.id, found, copies)
-            assert set(found.values()) == set(all_held[0].values()), f"{node.id} and {nodes[0].id} differ"
+            assert found == all_held[0], f"{node.id} and {nodes[0].id} differ"
         whole = on_disk(nodes[0])
         assert all(on_disk(node) == whole for node in nodes), "the files do not hold the same messages"
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from newswire.core import limits, roster
-from newswire.core.clock import RetentionClock, WallClock, latest_lived, newest_stamp, start_of_clock
+from newswire.core.clock import RetentionClock, WallClock, lived_until, newest_stamp, start_of_clock
 from newswire.core.cluster import Cluster, Identity
 from newswire.core.events import (
     AcceptLoss,
@@ -104,8 +104,9 @@ class Broker:
 
     def begin(self, now: Now) -> list[Action]:
         """START: the first actions of a run. The shell recovered the state, and began a segment for this origin."""
-        start = now.wall if self.identity.trust_clock else start_of_clock(self.state, now.wall)
-        self._retention = RetentionClock(start, latest_lived(self.state), now.wall, now.clock)
+        lived = lived_until(self.state)
+        start = now.wall if self.identity.trust_clock else start_of_clock(self.state, now.wall, lived)
+        self._retention = RetentionClock(start, max(lived.values(), default=0), now.wall, now.clock)
         self._wall_clock = WallClock(now.wall, now.clock, newest_stamp(self.state, self.identity.id))
         self._watch_clock(now)
         self._arrivals = Arrivals(now.clock, len(self.state.log))

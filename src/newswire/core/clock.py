@@ -6,7 +6,7 @@ and nothing that matters may stand on them alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from newswire.core import limits
@@ -15,6 +15,7 @@ from newswire.core.state import State
 _APART: Final = int(limits.CLOCK_APART_SECONDS * 1000)
 _STEP: Final = int(limits.CLOCK_STEP_SECONDS * 1000)
 _LIVED: Final = int(limits.CLOCK_TRUST_SECONDS * 1000)
+_BLOCK_ROWS: Final = 1_024
 _UNITS: Final = (("years", 365 * 86_400), ("days", 86_400), ("hours", 3_600), ("minutes", 60), ("seconds", 1))
 
 
@@ -64,25 +65,26 @@ class RetentionClock:
         return self.now
 
 
-def start_of_clock(state: State, wall: int) -> int:
+def lived_until(state: State) -> dict[str, int]:
+    """By broker, the time (ms) that it has lived through: its newest stamp, less steps of its clock that have not lasted."""
+    return {broker: _lived_until(state, runs) for broker, runs in _runs_by_broker(state).items()}
+
+
+def start_of_clock(state: State, wall: int, lived: Mapping[str, int]) -> int:
     """Where retention's clock starts in a run, in ms: no later than what any member has lived through.
 
     One member whose clock is years ahead, at its start too, drops nothing that the others have just stamped. A member
     that is away holds the clock back: messages stay longer.
     """
-    runs = _runs_by_broker(state)
-    members = [found for broker, found in runs.items() if broker in state.members]
-    return min([wall, *(_lived_until(state, found) for found in members or runs.values())])
-
-
-def latest_lived(state: State) -> int:
-    """The latest time, in ms, that any broker has lived through; 0 for an empty log."""
-    return max((_lived_until(state, found) for found in _runs_by_broker(state).values()), default=0)
+    members = [until for broker, until in lived.items() if broker in state.members]
+    until: list[int] = members or list(lived.values())
+    return min([wall, *until])
 
 
 def newest_stamp(state: State, broker: str) -> int:
     """What `broker` stamped last, as far as it is held here, in ms; 0 for nothing."""
-    return next(_stamps(state, _runs_by_broker(state).get(broker, ())), 0)
+    runs = _runs_by_broker(state).get(broker)
+    return int(state.log.times[runs[-1][-1]]) if runs else 0
 
 
 def span(milliseconds: int) -> str:
@@ -101,26 +103,31 @@ def _runs_by_broker(state: State) -> dict[str, list[Sequence[int]]]:
     return runs
 
 
-def _stamps(state: State, runs: Sequence[Sequence[int]]) -> Iterator[int]:
-    """The stamps of a broker, the newest first."""
-    times = state.log.times
-    return (times[offset] for offsets in reversed(runs) for offset in reversed(offsets))
-
-
 def _lived_until(state: State, runs: Sequence[Sequence[int]]) -> int:
     """A broker's newest stamp, less the steps of its clock behind which it has not gone on for `CLOCK_TRUST_SECONDS` yet.
 
     A step is what two ops that follow each other are apart, beyond an hour. Whether the clock was set or the broker was
     off does not show; either way what is held back is dropped a week later.
     """
-    stamps = _stamps(state, runs)
-    newest = later = next(stamps)
+    newest: int = state.log.times[runs[-1][-1]]
+    later = newest
     lived = stepped = 0
-    for stamp in stamps:
-        passed, later = later - stamp, stamp
-        went = max(-_STEP, min(passed, _STEP))
-        stepped += passed - went
-        lived += max(0, went)
-        if lived >= _LIVED:
-            break
+    for stamps in _blocks(state, runs):
+        if stamps == sorted(stamps) and stamps[-1] <= later <= stamps[0] + _STEP:
+            stamps = stamps[:1]  # no step among them
+        for stamp in reversed(stamps):
+            passed, later = later - stamp, stamp
+            went = max(-_STEP, min(passed, _STEP))
+            stepped += passed - went
+            lived += max(0, went)
+            if lived >= _LIVED:
+                return newest - stepped
     return newest - stepped
+
+
+def _blocks(state: State, runs: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """The stamps of a broker in blocks, the newest block first."""
+    stamp = state.log.times.__getitem__
+    for offsets in reversed(runs):
+        for stop in range(len(offsets), 0, -_BLOCK_ROWS):
+            yield list(map(stamp, offsets[max(0, stop - _BLOCK_ROWS) : stop]))
