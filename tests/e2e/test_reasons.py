@@ -174,7 +174,17 @@ def test_what_kubernetes_sets_is_ignored_with_a_line_in_the_log(tmp_path: Path) 
         process.wait(SECONDS)
     text = (tmp_path / "log").read_text()
     assert f"Broker 1001 at http://127.0.0.1:{port}\n" in text
-    assert "WARNING NEWSWIRE_PORT=tcp://10.0.0.1:5053 is no port: it is what Kubernetes sets" in text
+    assert " WARNING newswire NEWSWIRE_PORT=tcp://10.0.0.1:5053 is no port: it is what Kubernetes sets" in text
+
+
+@pytest.mark.parametrize("of_file", [False, True])
+def test_a_secret_that_is_none_is_named_as_its_variable(tmp_path: Path, of_file: bool) -> None:
+    (tmp_path / "secret").write_text("short\n")
+    (tmp_path / "secret").chmod(0o600)
+    given = {"NEWSWIRE_CLUSTER_SECRET_FILE": str(tmp_path / "secret")} if of_file else {"NEWSWIRE_CLUSTER_SECRET": "short"}
+    done = run("127.0.0.1:1", "broker", "--ops-dir", str(tmp_path), **given)
+    assert done.returncode == 2
+    assert f"the cluster-secret ({next(iter(given))}) is shorter than 32 bytes" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -187,6 +197,11 @@ def test_what_kubernetes_sets_is_ignored_with_a_line_in_the_log(tmp_path: Path) 
         ("NEWSWIRE_SECONDARY", "perhaps", "broker"),
         ("NEWSWIRE_PEER", "nowhere", "broker"),
         ("NEWSWIRE_AUTH", "some", "broker"),
+        ("NEWSWIRE_AUTH", "required", "broker"),
+        ("NEWSWIRE_HOST", "0.0.0.0", "broker"),
+        ("NEWSWIRE_ALLOW_HOST", "http://x/", "broker"),
+        ("NEWSWIRE_TRUSTED_PROXY", "everybody", "broker"),
+        ("NEWSWIRE_RETENTION_DAYS", "-1", "broker"),
         ("NEWSWIRE_BROKERS", "nowhere", "publish t x"),
         ("NEWSWIRE_BROKERS", "tcp://10.0.0.1:5053", "status"),
         ("NEWSWIRE_PRIORITY", "9", "publish t x"),

@@ -21,7 +21,7 @@ import click
 
 from newswire import escape
 from newswire.cli import exits
-from newswire.cli.options import as_secrets, ignored
+from newswire.cli.options import as_secrets, ignored, named
 from newswire.config import Settings
 from newswire.errors import NewswireError
 
@@ -44,7 +44,7 @@ def settings_of(
         id=broker_id,
         advertise=advertise or "",
         retention_seconds=retention_days * _DAY_SECONDS,
-        secrets=as_secrets(cluster_secret),
+        secrets=as_secrets(cluster_secret, f"the cluster-secret ({named('cluster-secret', 'cluster_secret')})"),
         **{
             **same,
             **{name: tuple(same.get(name, ())) for name in ("peers", "allowed_hosts", "trusted_proxies")},
@@ -60,19 +60,20 @@ def check(settings: Settings) -> None:
     """Refuse settings that would leave the service open or unreachable. Raises click.UsageError."""
     if settings.auth == "required":
         raise click.UsageError(
-            "--auth required is not available in this version: access control comes with a later one."
+            f"{named('auth', 'auth')} required is not available in this version: access control comes with a later one."
             " Until then listen on 127.0.0.1 behind a proxy that authenticates, or trust the network and use --insecure."
         )
+    host = named("host", "host")
     if not is_loopback(settings.host) and not settings.insecure:
         if not settings.secrets:
             raise click.UsageError(
-                f"--host {settings.host} can be reached from other machines and there is no secret that brokers sign with: put"
+                f"{host} {settings.host} can be reached from other machines and there is no secret that brokers sign with: put"
                 " one into a file (`openssl rand -hex 32`), the same for every broker, and name the file in"
                 " NEWSWIRE_CLUSTER_SECRET_FILE. --insecure goes without, and lets anybody publish and read: add it if you trust"
                 " everybody in that network."
             )
         raise click.UsageError(
-            f"--host {settings.host} can be reached from other machines and --auth none lets anybody publish and read."
+            f"{host} {settings.host} can be reached from other machines and --auth none lets anybody publish and read."
             " Listen on 127.0.0.1 behind a proxy that authenticates, or add --insecure if you trust everybody in that network."
         )
     if settings.host in _EVERYWHERE and not settings.advertise:

@@ -261,8 +261,20 @@ def check_private(path: Path, word: str) -> None:
         raise click.UsageError(f"{path} holds the {word} and every user can read or write it: chmod 600 {path}")
 
 
-def as_secrets(text: str | None) -> tuple[bytes, ...]:
-    """The secrets in `text`, one a line: the first signs, all verify; None: there is none.
+def named(word: str, name: str) -> str:
+    """What the value of an option came from, as its reader knows it: the flag, the variable, or the name in the file.
+
+    `name` is that of the parameter. Within a command; elsewhere it is the flag.
+    """
+    context = click.get_current_context(silent=True)
+    source = context.get_parameter_source(name) if context else None
+    if source is click.core.ParameterSource.ENVIRONMENT:
+        return variable(word) if os.environ.get(variable(word)) else f"{variable(word)}_FILE"
+    return f"`{word}`" if source is click.core.ParameterSource.DEFAULT_MAP else f"--{word}"
+
+
+def as_secrets(text: str | None, place: str = "the cluster-secret") -> tuple[bytes, ...]:
+    """The secrets in `text`, one a line: the first signs, all verify; None: there is none. `place` is where it came from.
 
     Raises click.UsageError for one that is too short, and for a text without one: signing is never off by an accident.
     """
@@ -270,12 +282,12 @@ def as_secrets(text: str | None) -> tuple[bytes, ...]:
         return ()
     found = [line.strip() for line in without_mark_char(text).splitlines() if line.strip()]
     if not found:
-        raise click.UsageError(f"the cluster-secret is blank: {_no_secret('cluster-secret')}.")
+        raise click.UsageError(f"{place} is blank: {_no_secret('cluster-secret')}.")
     if any(not secret.isprintable() for secret in found):
-        raise click.UsageError(f"the cluster-secret holds characters that nobody sees: {_no_secret('cluster-secret')}.")
+        raise click.UsageError(f"{place} holds characters that nobody sees: {_no_secret('cluster-secret')}.")
     if any(len(secret.encode()) < limits.SECRET_BYTES for secret in found):
         raise click.UsageError(
-            f"the cluster-secret is shorter than {limits.SECRET_BYTES} bytes: make one with `openssl rand -hex 32`,"
+            f"{place} is shorter than {limits.SECRET_BYTES} bytes: make one with `openssl rand -hex 32`,"
             " the same for every broker."
         )
     return tuple(secret.encode() for secret in found)

@@ -150,7 +150,8 @@ class Incoming:
     def read(self) -> list[sse.Event] | None:
         """Wait for bytes; the events that they complete, often none; None at the end. Raises Unreached."""
         try:
-            received = self._response.raw.read1(decode_content=False)
+            with _quiet_log():
+                received = self._response.raw.read1(decode_content=False)
         except urllib3.exceptions.ReadTimeoutError:
             raise Unreached("not even a keepalive came", silent=True) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
