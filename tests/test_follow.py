@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from newswire.core import limits
 from newswire.core.event_id import EventId
 from newswire.core.follow import Due, plan, read_on
-from newswire.core.opening import open_page, open_stream
+from newswire.core.opening import knew, open_page, open_stream, speaks, stream_opening
 from newswire.core.ops import Acknowledged, Began, Dropped, Message, Subscribed
+from newswire.core.pieces import finish
 from newswire.core.reading import Gap
 from newswire.core.state import State
 
@@ -239,3 +240,20 @@ def test_a_page_by_topic_ends_when_its_vector_has_come_far() -> None:
     assert len(page.dues) == 11
     assert page.more
     assert len(read(state, scan=1_000)) == 40
+
+
+def test_what_a_stream_held_when_it_opened_does_not_speak_for_what_was_subscribed_meanwhile() -> None:
+    """QUERIES: K is taken where the user's subscriptions are looked up, not where the query ends."""
+    state = state_of(
+        Subscribed("1001-a", 2, 0, "Alice", "news", {"1001-a": 1}), Subscribed("1001-a", 3, 0, "Alice", "tech", {"1001-a": 1})
+    )
+    late = Subscribed("1001-a", 4, 0, "Alice", "art", {"1001-a": 1})
+    with patch.object(limits, "PIECE_SUBSCRIPTIONS", 1):
+        pieces = stream_opening(state, "Alice", None)
+        next(pieces)
+        state.apply(late, 0, 0, None)
+        opening = finish(pieces)
+    assert opening is not None
+    assert opening.wanted.patterns == ("news", "tech")
+    (sub,) = state.subscriptions.with_pattern("Alice", "art")
+    assert not speaks(knew(state, EventId("", {}, dict(opening.position.opened))), sub)
