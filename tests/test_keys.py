@@ -67,7 +67,7 @@ def test_a_key_has_the_uses_that_were_noted() -> None:
     held.note(mark, 5, 7)
     held.note(mark, 2**64 - 1, 9)
     assert held.uses(mark) == [Use(5, 7), Use(2**64 - 1, 9)]
-    assert fingerprints([("Ann", "news", "k")], ["k"]) == [mark]
+    assert fingerprints(["Ann"], ["news"], ["k"]) == [mark]
 
 
 def test_the_oldest_keys_are_forgotten_by_count_and_a_key_with_all_its_uses() -> None:

@@ -1,8 +1,9 @@
 """Publishers' keys: which message each one names (rules, KEY). Pure.
 
-A key names a message per (publisher, topic, key). What is kept of one is 96 bits, which stand for the three, and for
+A key names a message per (publisher, topic, key). What is kept of one is 64 bits, which stand for the three, and for
 each message that it names a **use**: 64 bits that stand for the content, and the message's offset. Both are hashes of
-this process, seeded anew at each start, beside a CRC: two keys are taken for one once in 10^22 look-ups of a full memory.
+this process, seeded anew at each start. Of a full memory two keys are taken for one, so that the second is refused, once in
+10^13 look-ups, and two messages for one once in 10^32.
 
 A key has more than one use where brokers that did not know of each other took other content under it, or where it
 was used again a day later.
@@ -13,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import Final, NamedTuple
-from zlib import crc32
 
 from newswire.core import limits
 from newswire.core.ops import Message
@@ -24,7 +24,7 @@ _GENERATION_KEYS: Final = limits.KEYS_COUNT // _GENERATIONS
 _OFFSET_BITS: Final = 32
 _CONTENT_MASK: Final = (1 << 64) - 1
 _GONE: Final = -1  # an entry that names nothing any more
-_NEXT_USE: Final = 1 << 128  # between the entries of one key: beyond what a fingerprint reaches
+_NEXT_USE: Final = 1 << 64  # between the entries of one key: beyond what a fingerprint reaches
 
 
 class Use(NamedTuple):
@@ -112,13 +112,13 @@ class Arrivals:
 
 
 def fingerprint(publisher: str, topic: str, key: str) -> int:
-    """The 96 bits that stand for a key in this process."""
-    return hash((publisher, topic, key)) << 32 | crc32(key.encode(errors="surrogatepass"))
+    """The 64 bits that stand for a key in this process."""
+    return hash((publisher, topic, key))
 
 
-def fingerprints(named: Iterable[tuple[str, str, str]], keys: Sequence[str]) -> list[int]:
-    """`fingerprint` of many: of each its publisher, topic and key, and the keys once more."""
-    return [high << 32 | low for high, low in zip(map(hash, named), map(crc32, map(str.encode, keys)), strict=True)]
+def fingerprints(publishers: Iterable[str], topics: Iterable[str], keys: Iterable[str]) -> list[int]:
+    """`fingerprint` of many."""
+    return list(map(hash, zip(publishers, topics, keys, strict=True)))
 
 
 _fields: Final = attrgetter("data", "title", "priority", "tags", "click")

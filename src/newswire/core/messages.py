@@ -81,9 +81,7 @@ class Messages:
         keys, topics = [op.key for op in ops], [op.topic for op in ops]
         if any(keys):
             publishers = [op.publisher for op in ops]
-            if not all(keys) or not self.keys.note_run(
-                fingerprints(zip(publishers, topics, keys, strict=True), keys), contents(ops), offset
-            ):
+            if not all(keys) or not self.keys.note_run(fingerprints(publishers, topics, keys), contents(ops), offset):
                 return [self.take(op, at) for at, op in enumerate(ops, offset)]
         origin, last, newest = ops[0].origin, self.last, self.newest
         numbers = [self.numbers.get(topic) or self.number(topic) for topic in topics]
