@@ -564,6 +564,33 @@ def test_no_more_sockets_are_held_than_there_may_be(
     monkeypatch.undo()
 
 
+def test_streams_that_take_nothing_make_room_when_all_together_hold_too_much(
+    make: Callable[..., Newsroom], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "STREAMS_BYTES", 600_000)
+    clock = Clock()
+    room = make(settings=Settings(streams_per_user=100), clock=clock)
+    for user in ("Alice", "Bob"):
+        room.desk.subscribe(user, "news")
+    deaf = [room.open("Bob", receive_buffer=4096) for _ in range(4)]
+    reader = room.open("Alice")
+    for number in range(12):
+        room.desk.publish("news", f"{number} {'x' * 60_000}")
+    assert len(reader.data(12)) == 12
+    wait_for(lambda: room.hub._room.is_full, "too much")
+    assert (room.hub.crowded_out, room.hub.count) == (0, 5)  # nobody has had time to take it yet
+    room.pass_time(clock, limits.READ_STALL_SECONDS + 1)
+    wait_for(lambda: not room.hub._room.is_full, "room")
+    assert room.hub.crowded_out >= 1
+    assert room.hub.count == 5 - room.hub.crowded_out
+    room.desk.publish("news", "last")
+    assert reader.data(1) == ["last"]
+    for client in deaf:
+        client.sock.close()
+    wait_for(lambda: room.hub.count == 1)
+    wait_for(lambda: room.hub._room.held_bytes == 0)
+
+
 def test_one_failing_stream_ends_alone_with_a_line_in_the_log(room: Newsroom, caplog: pytest.LogCaptureFixture) -> None:
     room.desk.subscribe("Alice", "bad")
     room.desk.subscribe("Bob", "good")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newswire.listener.room import Room
+from newswire.core.room import Room
 
 
 def test_those_go_that_hold_most_for_longest() -> None:

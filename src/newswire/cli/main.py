@@ -102,7 +102,7 @@ def newswire(ctx: click.Context) -> None:
     "--threads",
     type=click.IntRange(1, limits.CLIENT_THREADS_MOST),
     default=limits.CLIENT_THREADS,
-    help="Threads that serve clients.",
+    help="Threads that publish; what else is asked has its own.",
 )
 @option(
     "--retention-days",

@@ -19,6 +19,7 @@ from waitress.server import TcpWSGIServer
 from newswire.core import limits
 from newswire.core.networks import is_counted, network_of
 from newswire.core.rate import Rate
+from newswire.core.room import Room
 from newswire.errors import NewswireError
 from newswire.listener.bind import adjustments
 from newswire.listener.connection import Channel, EscapingLog
@@ -28,7 +29,6 @@ from newswire.listener.pools import Pool
 from newswire.listener.problems import NO_ROOM, TOO_MANY_CONNECTIONS, TOO_MANY_REQUESTS, raw_answer
 from newswire.listener.proxies import Proxies
 from newswire.listener.request import Admit, HttpRequest
-from newswire.listener.room import Room
 from newswire.listener.turns import Turns
 from newswire.threads import OnFatal, Stumbles
 
@@ -137,7 +137,7 @@ class Loop(TcpWSGIServer):
                 self._queue(key.data, events)
             else:
                 self._serve(key.data, events)
-        for _ in range(min(len(self.ready), limits.TURN_CHANNELS)):
+        for _ in range(min(len(self.ready), max(limits.TURN_CHANNELS, len(self.ready) // limits.TURNS_OF_ALL))):
             channel = self.ready.popleft()
             events, channel.pending = channel.pending, 0
             self._serve(channel, events)

@@ -36,6 +36,7 @@ from newswire.config import Settings
 from newswire.core import limits, sse
 from newswire.core.networks import is_counted
 from newswire.core.opening import Opening, stream_opening
+from newswire.core.room import Room
 from newswire.core.stream import Stream, StreamOrder
 from newswire.engine.seam import Engine, Row, Woken
 from newswire.streams.acks import Acks, confirmed
@@ -66,9 +67,9 @@ def successor(rows: Iterable[Row]) -> str:
 class _Connection:
     """A stream and its socket."""
 
-    __slots__ = ("blocked", "closed", "due", "number", "received", "sock", "stream")
+    __slots__ = ("blocked", "closed", "due", "number", "progress", "received", "sock", "stream")
 
-    def __init__(self, number: int, sock: socket.socket, stream: Stream) -> None:
+    def __init__(self, number: int, sock: socket.socket, stream: Stream, now: float) -> None:
         self.number = number
         self.sock = sock
         self.stream = stream
@@ -76,6 +77,7 @@ class _Connection:
         self.closed = False
         self.due = 0.0  # the deadline that counts: others of this connection in the heap are old
         self.received = 0
+        self.progress = now  # when its socket last took a byte
 
 
 class Hub:
@@ -112,12 +114,15 @@ class Hub:
         self._catching_up: dict[_Connection, None] = {}  # more is due behind their last page
         self._unconfirmed: set[_Connection] = set()
         self._deadlines: list[tuple[float, int, _Connection]] = []  # a heap; the middle only keeps equal ones apart
+        self._room: Room[_Connection] = Room(limits.STREAMS_BYTES)
+        self._room_at = 0.0
         self._confirm_at = 0.0
         self._post_at = 0.0
         self.count = 0  # streams open now
         self.opened = 0
         self.closed = 0
         self.refused = 0
+        self.crowded_out = 0
         self.sent_messages = 0
 
     # -- any thread
@@ -193,6 +198,7 @@ class Hub:
             if key.data is not None:
                 self._guarded(key.data, partial(self._on_ready, mask))
         self._round()
+        self._make_room()
         self._confirm()
         self._post_cursors()
         self._do_deadlines()
@@ -267,7 +273,7 @@ class Hub:
 
     def _adopt(self, order: StreamOrder, sock: socket.socket, chunked: bool) -> None:
         now = self._clock()
-        conn = _Connection(next(self._numbers), sock, Stream(order, chunked, now))
+        conn = _Connection(next(self._numbers), sock, Stream(order, chunked, now), now)
         try:
             _prepare(sock)
             self._selector.register(sock, _READ, conn)
@@ -385,7 +391,23 @@ class Hub:
         self.sent_messages += len(frames.ends)
         if not conn.blocked:
             self._flush(conn)
+        self._room.hold(conn, 0 if conn.closed else stream.unsent)
         self._queue_reading(conn, self._catching_up)
+
+    def _make_room(self) -> None:
+        """Where all streams together hold too much, close those that hold most for longest, of those that take nothing.
+
+        They go on where they were when they come again. Who takes its bytes is never closed for others. (docs/rules.md, ROOM)
+        """
+        now = self._clock()
+        if not self._room.is_full or now < self._room_at:
+            return
+        self._room_at = now + limits.DEADLINE_CHECK_SECONDS
+        for conn in self._room.choose(
+            lambda c: stalled if (stalled := now - c.progress) >= limits.READ_STALL_SECONDS else None
+        ):
+            self.crowded_out += 1
+            self._close(conn)
 
     # -- hub thread: sockets
 
@@ -414,7 +436,9 @@ class Hub:
         data = stream.bytes_to_send()
         if data:
             try:
-                stream.sent(conn.sock.send(data), self._clock())
+                now = self._clock()
+                stream.sent(conn.sock.send(data), now)
+                conn.progress = now
             except (BlockingIOError, InterruptedError):
                 pass
             except OSError:
@@ -422,6 +446,7 @@ class Hub:
                 return
             self._unconfirmed.add(conn)
         blocked = stream.unsent > 0
+        self._room.hold(conn, stream.unsent)
         if blocked != conn.blocked:
             conn.blocked = blocked
             self._selector.modify(conn.sock, _READ_WRITE if blocked else _READ, conn)
@@ -474,6 +499,7 @@ class Hub:
             self._post_at = 0.0
         self._forget(conn)
         self._unconfirmed.discard(conn)
+        self._room.hold(conn, 0)
         self._open.pop(conn, None)
         try:
             self._selector.unregister(conn.sock)
