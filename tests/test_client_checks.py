@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import threading
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta, timezone
@@ -143,6 +144,10 @@ CASES: list[tuple[Callable[[str], Any], str]] = [
     (lambda at: Publisher(at, timeout=timedelta(1)), r"timeout\.total_seconds\(\)"),  # type: ignore[arg-type]
     (lambda at: Publisher(at, copies=True), "`copies` must be an int, not bool"),
     (lambda at: Publisher(at, token=b"x"), "`token` must be a str, not bytes"),  # type: ignore[arg-type]
+    (lambda at: Publisher({at}), "not a set: the first is the one to try first"),  # type: ignore[arg-type]
+    (lambda at: Publisher(at, verify=None), "`verify` must be True, False or the path"),  # type: ignore[arg-type]
+    (lambda at: Publisher(at, new_key="k"), "`new_key` must be a function, not str"),  # type: ignore[arg-type]
+    (lambda at: Publisher(at, clock=5), "`clock` must be a function, not int"),  # type: ignore[arg-type]
     (lambda at: Subscriber(at, b"alice"), "`username` must be a str, not bytes"),  # type: ignore[arg-type]
     (lambda at: Subscriber(at, None), "`username` is None"),  # type: ignore[arg-type]
     (lambda at: Subscriber(at, 5), "`username` must be a str, not int"),  # type: ignore[arg-type]
@@ -215,12 +220,38 @@ def test_a_duplicate_is_passed_on(a: FakeBroker, publisher: Publisher) -> None:
     stored = {"message": "m", "id": "x.1", "copies": 2, "duplicate": True}
     a.on("POST", "/publish", lambda asked: Reply(stored))
     assert publisher.publish("t", "x", key="mine").duplicate
-    assert not publisher.publish("t", "x").duplicate  # a key made here: only this call's own try can have been there before
     told = {"message": "m", "count": 1, "first": "x.1", "last": "x.2", "copies": 2, "duplicates": 2}
     a.on("POST", "/publish", lambda asked: Reply(told))
     receipt = publisher.publish_batch([{"topic": "t", "data": "x"}] * 3)
     assert (receipt.count, receipt.duplicates) == (1, 2)
     assert receipt.message == "Published 1 message, 2 were published before"
+
+
+def test_what_a_try_of_this_very_call_stored_is_no_duplicate(a: FakeBroker) -> None:
+    time = FakeTime()
+    publisher = Publisher(a.address, clock=time.clock, sleep=time.sleep)
+    replies = iter([None, Reply({"message": "m", "id": "x.1", "copies": 2, "duplicate": True})])
+    a.on("POST", "/publish", lambda asked: next(replies))  # took it, and died before the answer
+    assert not publisher.publish("t", "x", key="mine").duplicate
+    told = {"message": "m", "count": 1, "first": "x.1", "last": "x.3", "copies": 2, "duplicates": 2}
+    batches = iter([None, Reply(told)])
+    a.on("POST", "/publish", lambda asked: next(batches))
+    receipt = publisher.publish_batch([{"topic": "t", "data": "x"}] * 3)
+    assert (receipt.count, receipt.duplicates, receipt.message) == (3, 0, "Published 3 messages")
+
+
+class Colour(enum.StrEnum):
+    """A text of a class of its own."""
+
+    RED = "red"
+
+
+def test_a_text_of_another_class_is_what_it_holds(a: FakeBroker, publisher: Publisher) -> None:
+    publisher.publish(Colour.RED, Colour.RED, title=Colour.RED, tags=[Colour.RED])
+    publisher.publish_batch([{"topic": Colour.RED, "data": Colour.RED, "tags": [Colour.RED]}])
+    one, batch = a.came("POST", "/publish")
+    assert (one.json["topic"], one.json["data"], one.json["title"], one.json["tags"]) == ("red", "red", "red", ["red"])
+    assert (batch.json["topic"], batch.json["data"], batch.json["tags"]) == ("red", "red", ["red"])
 
 
 def test_a_call_without_anybody_there_ends_as_soon_as_it_is_told(a: FakeBroker) -> None:

@@ -16,9 +16,9 @@ from typing import Any
 
 
 def text(name: str, value: object) -> str:
-    """Return `value` if it is a str."""
+    """Return `value` if it is a str; one of a class of its own (an Enum's) as what it holds."""
     if isinstance(value, str):
-        return value
+        return value if type(value) is str else str.__str__(value)
     if value is None:
         raise TypeError(f"`{name}` is None: give a str")
     if isinstance(value, bytes | bytearray | memoryview):
@@ -93,8 +93,19 @@ def called(name: str, value: Any) -> Callable[..., Any] | None:
     raise TypeError(f"`{name}` must be a function, not {_kind(value)}")
 
 
+def trust(name: str, value: object) -> bool | str:
+    """Return what certificates are checked with: True, False, or the path of a file of them."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str | os.PathLike):
+        return os.fsdecode(value)
+    raise TypeError(f"`{name}` must be True, False or the path of a file with certificates, not {_kind(value)}")
+
+
 def addresses(value: object) -> str | list[str]:
     """Return the brokers: a text, or a list of texts."""
+    if isinstance(value, set | frozenset):
+        raise TypeError("`brokers` must be a list of str, not a set: the first is the one to try first")
     return value if isinstance(value, str) else words("brokers", value)
 
 

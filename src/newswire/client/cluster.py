@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from newswire.client import checks
 from newswire.client.answers import Look, Row
@@ -43,8 +43,9 @@ class Cluster:
         self.timeout = checks.seconds("timeout", timeout)
         self._absent = self.timeout if absent is None else absent
         checks.text_or_none("token", token)
-        if not isinstance(verify, bool):
-            verify = os.fspath(verify)
+        for name, value in (("clock", clock), ("sleep", sleep), ("chance", chance)):
+            checks.called(name, value)
+        verify = checks.trust("verify", verify)
         self.clock, self.sleep, self.chance = clock, sleep, chance
         self.current = ""  # who answered last
         scheme = "https" if self.brokers.configured[0].startswith("https://") else "http"
@@ -180,7 +181,7 @@ class Cluster:
         self.brokers.answered(answer.broker)
         self.current = answer.broker
         if meant is Verdict.DONE or (tries.perhaps and tries.done == answer.code != ""):
-            return answer
+            return replace(answer, after_doubt=tries.perhaps)
         if meant is Verdict.FINAL:
             raise answer.error()
         tries.answered(answer)

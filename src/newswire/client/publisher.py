@@ -50,6 +50,7 @@ class Publisher:
         self.cluster = Cluster(
             brokers, timeout=timeout, absent=absent, token=token, verify=verify, clock=clock, sleep=sleep, chance=chance
         )
+        checks.called("new_key", new_key)
         self._new_key = new_key
 
     def publish(
@@ -70,7 +71,7 @@ class Publisher:
         FewerCopies: it is stored, on fewer brokers than asked (`extra` has `id` and `copies`). NotStored, NoBroker: it is
         not stored. Unknown: it may be; publish it again with the key in `extra["key"]`.
         """
-        topics.check_topic(checks.text("topic", topic))
+        topic = topics.check_topic(checks.text("topic", topic))
         sent_key = checks.text_or_none("key", key) or self._new_key()
         fields = {
             "topic": topic,
@@ -85,8 +86,8 @@ class Publisher:
         call = Call("POST", "/publish", self._ask(copies), _encode(fields))
         answer = self._post(call, self.cluster.timeout, limits.CLIENT_TRY_SECONDS, key=sent_key)
         told: _Published = answer.read(_Published)
-        # with a key made here only a try of this very call can have been there before
-        return Receipt(told.id, told.copies, told.message, answer.broker, told.duplicate and bool(key))
+        # after a try of unknown outcome it may be this very call's
+        return Receipt(told.id, told.copies, told.message, answer.broker, told.duplicate and not answer.after_doubt)
 
     def publish_batch(
         self,
@@ -161,6 +162,8 @@ class Publisher:
         try:
             answer = self._post(call, 2 * self.cluster.timeout, limits.CLIENT_BATCH_TRY_SECONDS, published=before)
             told: BatchReceipt = answer.read(BatchReceipt)
+            if answer.after_doubt:  # what a try of this call may have stored is no duplicate
+                told = msgspec.structs.replace(told, count=told.count + told.duplicates, duplicates=0)
             return told
         except NewswireError as error:
             raise _renumbered(error, before) from None

@@ -80,6 +80,7 @@ class Answer:
     body: bytes
     retry_after: float | None = None  # seconds
     location: str = ""  # of a redirect
+    after_doubt: bool = False  # an earlier try of the same call may have been carried out
 
     def json(self) -> Any:
         """The body's JSON. Raises NewswireError when it is none: something that is no broker answered."""
