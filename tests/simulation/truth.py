@@ -174,8 +174,10 @@ class Ledger:
         """Nothing here lives long enough to be dropped for its age, whatever the clocks say: only what is too many goes."""
         assert machine.broker is not None
         messages = machine.broker.state.messages
-        number = messages.numbers[op.topic]
-        left = messages.count(number) - messages.count_covered(number, op.vector) + messages.count_covered(number, {})
+        horizons = [self.expand(op.vector), self.expand(messages.horizons.get(op.topic, {}))]
+        shown = messages.sequences[messages.numbers[op.topic]].items()
+        held = [list(map(split, self.twins(machine, f"{origin}.{s}"))) for origin, sequences in shown for s in sequences]
+        left = sum(not any(full.get(o, 0) >= s for full in horizons for o, s in twins) for twins in held)
         if left < machine.keeps:
             raise Violation(f"{machine.id} drops all but {left} messages of {op.topic} and was told to keep {machine.keeps}")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
 from newswire.core import limits
 from newswire.core.keys import Keys, content, contents, fingerprint, fingerprints
@@ -31,6 +31,7 @@ class Messages:
         self.horizons: dict[str, dict[str, int]] = {}  # by topic: what retention has dropped; also of topics not seen yet
         self.keys = Keys()
         self.twins = Twins()
+        self._by_twin: dict[int, tuple[Vector, int, list[int]]] = {}  # see `dropped_by_twin`, and what it was worked out for
         self._in_order: list[str] = []
         self._again: dict[OpId, int] = {}  # by its first id, the row at which a message that was stored again is shown
 
@@ -145,26 +146,33 @@ class Messages:
 
     def is_dropped(self, number: int, row: int) -> bool:
         """Say whether retention removed the message that is shown at `row`, under the id of any of its twins."""
-        return self._is_any_dropped(number, self.twins.of(row) or (self._twin(row),))
-
-    def is_dropped_by_twin(self, number: int, twins: Sequence[Twin]) -> bool:
-        """Say whether retention removed a message, but not under the id of the first of its twins, which is shown."""
-        return self._is_any_dropped(number, twins[1:]) and not self._is_any_dropped(number, twins[:1])
-
-    def _is_any_dropped(self, number: int, twins: Iterable[Twin]) -> bool:
         horizon = self.horizons.get(self.names[number])
+        twins = self.twins.of(row) or (self._twin(row),)
         return horizon is not None and any(self.lineage.covers(horizon, twin.origin, twin.sequence) for twin in twins)
+
+    def dropped_by_twin(self, number: int) -> Sequence[int]:
+        """The rows, ascending, of the messages of a topic that retention removed, but not under the id that is shown first."""
+        horizon, groups = self.horizons.get(self.names[number]), self.twins.in_topic(number)
+        if horizon is None or not groups:
+            return ()
+        kept = self._by_twin.get(number)
+        if kept is None or kept[0] is not horizon or kept[1] != self.twins.changes:
+            full = self.lineage.expand(horizon)
+            rows = [
+                shown.row
+                for shown, *twins in groups
+                if full.get(shown.origin, 0) < shown.sequence
+                and any(full.get(twin.origin, 0) >= twin.sequence for twin in twins)
+            ]
+            kept = self._by_twin[number] = (horizon, self.twins.changes, sorted(rows))
+        return kept[2]
 
     def count(self, number: int) -> int:
         """How many messages of a topic retention has left."""
-        dropped = self.count_covered(number, {}) if self.names[number] in self.horizons else 0
-        return sum(map(len, self.sequences[number].values())) - dropped
-
-    def count_covered(self, number: int, vector: Vector) -> int:
-        """How many messages of a topic, dropped ones included, `vector` or the horizon covers."""
-        return self._count(number, self.lineage.expand(self.lineage.join(vector, self.horizons.get(self.names[number], {}))))
-
-    def _count(self, number: int, full: Mapping[str, int]) -> int:
-        """How many messages of a topic a vector in full covers, each with its twins as one."""
-        held = sum(bisect_right(sequences, full.get(origin, 0)) for origin, sequences in self.sequences[number].items())
-        return held + self.twins.count_covered(number, full)
+        columns = self.sequences[number]
+        held, horizon = sum(map(len, columns.values())), self.horizons.get(self.names[number])
+        if horizon is None:
+            return held
+        full = self.lineage.expand(horizon)
+        dropped = sum(bisect_right(sequences, full.get(origin, 0)) for origin, sequences in columns.items())
+        return held - dropped - len(self.dropped_by_twin(number))

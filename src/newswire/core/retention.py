@@ -96,7 +96,7 @@ class Sweep:
         found, looked_at, reach = [], 0, Reach(state.lineage)
         while self._topics and looked_at < limits.PIECE_TOPICS:
             number, _ = self._topics.popitem()
-            looked_at += 1 + len(state.messages.sequences[number]) + len(state.messages.twins.in_topic(number))
+            looked_at += 1 + len(state.messages.sequences[number]) + len(state.messages.twins.in_topic(number)) // 4
             vector = _look_at_topic(state, reach, number, self._old, most)
             if vector:
                 found.append((state.messages.names[number], vector))
@@ -113,8 +113,8 @@ def _look_at_topic(state: State, reach: Reach, number: int, old: int, most: int)
         (origin, log.offsets_of[log.numbers[origin]], sequences, max(horizon.get(origin, 0), implied.get(origin, 0)))
         for origin, sequences in messages.sequences[number].items()
     ]
-    by_twin = sorted(twins[0].row for twins in messages.twins.in_topic(number) if messages.is_dropped_by_twin(number, twins))
-    cut = max(old, _cut_by_count(columns, by_twin, len(log), messages.count(number) - most))
+    excess = messages.count(number) - most
+    cut = max(old, _cut_by_count(columns, messages.dropped_by_twin(number), len(log), excess))
     for origin, offsets, sequences, dropped in columns:
         count = _count_before(offsets, sequences, cut)
         if count and sequences[count - 1] > dropped:

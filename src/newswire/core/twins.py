@@ -7,7 +7,7 @@ vector it is has read past the first one in some log. All others are hidden rows
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -25,9 +25,11 @@ class Twins:
     def __init__(self) -> None:
         self._by_row: dict[int, list[Twin]] = {}  # by the row that is shown, whose op is the first of the list
         self._by_topic: dict[int, list[list[Twin]]] = {}
+        self.changes = 0  # how often something was added or removed
 
     def add(self, number: int, shown: Twin, twin: Twin) -> None:
         """Note that `twin` published the message of topic `number` that is shown at the row of `shown`."""
+        self.changes += 1
         twins = self._by_row.get(shown.row)
         if twins is None:
             twins = self._by_row[shown.row] = [shown]
@@ -36,6 +38,7 @@ class Twins:
 
     def remove(self, row: int) -> Twin | None:
         """Take the op at `row` out of its message, where it has twins: the one to show from now on, if it was the one shown."""
+        self.changes += 1
         for number, messages in self._by_topic.items():
             for twins in messages:
                 if any(twin.row == row for twin in twins):
@@ -55,10 +58,3 @@ class Twins:
     def in_topic(self, number: int) -> Sequence[Sequence[Twin]]:
         """The messages of a topic that have twins: of each its ops, the one that is shown first."""
         return self._by_topic.get(number, ())
-
-    def count_covered(self, number: int, full: Mapping[str, int]) -> int:
-        """How many messages of a topic a vector in full covers only by a twin of the one that is shown."""
-        return sum(
-            full.get(shown.origin, 0) < shown.sequence and any(full.get(twin.origin, 0) >= twin.sequence for twin in twins)
-            for shown, *twins in self.in_topic(number)
-        )
