@@ -640,6 +640,26 @@ def test_the_streams_of_a_user_at_one_place_are_reopened_by_one_query(room: News
     assert room.desk.queries - before == 1
 
 
+def test_many_who_subscribe_do_not_hold_up_the_streams_of_others(room: Newsroom, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With no time for looking up, a turn reopens one user's streams, and then reads on for everybody else."""
+    monkeypatch.setattr(limits, "ROUND_SECONDS", 0.0)
+    users = [f"user{number}" for number in range(6)]
+    for user in users:
+        room.desk.subscribe(user, "news")
+    clients = [room.open(user) for user in users]
+    room.settle()
+    waiting: list[int] = []
+    room.desk.before_follow = lambda at, wanted: waiting.append(len(room.hub._changed))
+    with room.desk.lock:  # the hub sees all of them in one turn
+        for user in users[1:]:
+            room.desk.subscribe(user, "sport", earliest=True)
+        room.desk.publish("news", "one")
+        room.desk.publish("sport", "goal")
+    assert clients[0].data(1) == ["one"]
+    assert [client.data(2) for client in clients[1:]] == [["one", "goal"]] * 5
+    assert max(waiting) > 0, "somebody was read for while others waited to be reopened"
+
+
 def test_streams_of_a_user_are_looked_for_once_and_nothing_is_left_of_those_that_ended(room: Newsroom) -> None:
     room.desk.subscribe("Alice", "news.*")
     clients = [room.open() for _ in range(3)]

@@ -26,7 +26,7 @@ import selectors
 import socket
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
@@ -41,7 +41,7 @@ from newswire.core.stream import Stream, StreamOrder
 from newswire.engine.seam import Engine, Row, Woken
 from newswire.streams.acks import Acks, confirmed
 from newswire.streams.fanout import Fanout, Index
-from newswire.streams.inbox import Inbox
+from newswire.streams.inbox import Handed, Inbox
 from newswire.threads import OnFatal, Stumbles, supervise
 
 log: Final = logging.getLogger("newswire.streams")
@@ -110,6 +110,8 @@ class Hub:
         self._open: dict[_Connection, None] = {}  # every socket held
         self._of_user: dict[str, set[_Connection]] = {}  # those that have not ended
         self._of_caller: Counter[str] = Counter()  # as many as each has
+        self._changed: dict[str, None] = {}  # users whose streams are to be reopened
+        self._orders: deque[Handed] = deque()  # sockets that are to be adopted
         self._live: dict[_Connection, None] = {}  # woken: one page each in the next round
         self._catching_up: dict[_Connection, None] = {}  # more is due behind their last page
         self._unconfirmed: set[_Connection] = set()
@@ -194,6 +196,7 @@ class Hub:
         ready = self._selector.select(self._patience())
         started = self._clock()
         self._take_inbox()
+        self._look_up_some()
         for key, mask in ready:
             if key.data is not None:
                 self._guarded(key.data, partial(self._on_ready, mask))
@@ -208,7 +211,7 @@ class Hub:
 
     def _patience(self) -> float:
         """How long nothing has to be done unless something comes, in seconds."""
-        if self._live or self._catching_up:
+        if self._live or self._catching_up or self._changed or self._orders:
             return 0.0
         due = [self._deadlines[0][0]] if self._deadlines else []
         if self._unconfirmed:
@@ -230,7 +233,7 @@ class Hub:
         if not self._acks.post():
             log.warning("%d cursors could not be stored; what they cover is sent again", len(self._acks))
         self._selector.close()
-        for sock in self._inbox.close():
+        for sock in [*self._inbox.close(), *(sock for _, sock, _ in self._orders)]:
             sock.close()
 
     def _guarded(self, conn: _Connection, do: Callable[[_Connection], None]) -> None:
@@ -251,18 +254,29 @@ class Hub:
             self._serves = woken.serves
             if not woken.serves:
                 self._end_all(self._moved)
-        for user in woken.users:
-            self._reopen_all(user)
+        self._changed.update(dict.fromkeys(woken.users))
+        self._orders.extend(orders)
         if woken.topics:
             for user in self._index.matching(woken.topics):
                 for conn in self._of_user.get(user, ()):
                     conn.stream.behind = True
                     self._queue_reading(conn, self._live)
-        for order in orders:
-            self._take(*order)
         if self._stop_at is not None and not self._stopping:
             self._stopping = True
             self._end_all(lambda: b"")
+
+    def _look_up_some(self) -> None:
+        """REOPEN and OPEN, bounded like a round: what they cost grows with a user's subscriptions, and others wait."""
+        until = self._clock() + limits.ROUND_SECONDS
+        while self._changed or self._orders:
+            if self._changed:
+                user = next(iter(self._changed))
+                del self._changed[user]
+                self._reopen_all(user)
+            else:
+                self._take(*self._orders.popleft())
+            if self._clock() >= until:
+                break
 
     def _take(self, order: StreamOrder, sock: socket.socket, chunked: bool) -> None:
         try:
@@ -383,6 +397,8 @@ class Hub:
         stream = conn.stream
         if not stream.hungry:
             return
+        if stream.order.user in self._changed:
+            return  # reopened first, which makes it read on
         frames = self._fanout.frames(stream)
         if self._inbox.changed(stream.order.user):
             self._queue_reading(conn, self._catching_up)  # reopened first, with the next turn
