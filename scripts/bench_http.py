@@ -47,7 +47,7 @@ class Client:
     def post(self, request: Request) -> tuple[int, bytes]:
         """Status and body of the answer."""
         path, kind, body = request
-        head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
         self._socket.sendall(head.encode() + body)
         return self._answer()
 
