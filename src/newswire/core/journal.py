@@ -13,7 +13,9 @@ from newswire.core.members import Row, View
 INFO: Final = 20  # as `logging` counts
 WARNING: Final = 30
 
-_COUNT: Final = re.compile(r"\d(?:[\d,.]*\d)?(?= [a-z])")  # "12 records wait": that it is 13 now is no news
+_DETAIL: Final = re.compile(  # "12 records wait" and why a push failed the last time: that they are others now is no news
+    r"\d(?:[\d,.]*\d)?(?= [a-z])|\([^)]*\)"
+)
 
 
 class Fact(msgspec.Struct, frozen=True):
@@ -61,7 +63,7 @@ def _find(row: Row, rows: tuple[Row, ...]) -> Row | None:
 
 
 def _tell_degraded(before: tuple[str, ...], after: tuple[str, ...]) -> Iterator[Fact]:
-    old, new = ({_COUNT.sub("n", reason): reason for reason in reasons} for reasons in (before, after))
+    old, new = ({_DETAIL.sub("", reason): reason for reason in reasons} for reasons in (before, after))
     for key, reason in new.items():
         if key not in old:
             yield Fact(WARNING, reason)
