@@ -107,3 +107,26 @@ def test_a_removed_broker_leaves_no_ghost(pair: Pair, tmp_path: Path) -> None:
         assert f"removed: broker 1003, {third.address}" in texts
         assert f"added: broker 1003, {third.address}" in texts
         assert broker.log.read_text().count(third.address) < 30, "nobody goes on about a broker that is gone"
+
+
+def test_a_broker_that_moved_leaves_no_ghost_where_it_was(pair: Pair) -> None:
+    """The other one is still told of the old address, and starts anew: that is the same broker, not one that is away."""
+    first, second = pair.brokers
+    wait_in_sync(pair.brokers)
+    before = second.address
+    second.stop()
+    (second.port,) = free_ports(1)
+    second.address = f"127.0.0.1:{second.port}"
+    second.start()
+    wait_in_sync(pair.brokers)
+    for _ in range(2):
+        until("it is known by its new address", lambda: rows(first.address).get("1002", {}).get("ip") == second.address)
+        until("nothing is wrong", lambda: condition(first)["degraded"] == [])
+        assert set(rows(first.address)) == {"1001", "1002"}
+        assert before not in json.dumps([condition(first), get(first.address, "/list_replicas"), statuses(pair)])
+        unknown = ask(first.address, "GET", "/stream?username=Nobody")
+        assert (unknown.status, unknown.json()["code"]) == (403, "not-registered"), "nobody is away who may know better"
+        first.stop()
+        first.start()
+        wait_in_sync(pair.brokers)
+    assert f"moved: broker 1002, {second.address}, before at {before}" in [text for _, text in said(first)]

@@ -47,11 +47,14 @@ class Members:
         self.of: dict[str, dict[OpId, Joined]] = {}
         self.addresses: dict[str, str] = {}  # last known address of every broker that ever joined
         self.ended: set[OpId] = set()
+        self._joined_at: dict[str, tuple[int, OpId, str]] = {}  # address -> time, op and broker of the newest `joined` with it
 
     def joined(self, op: Joined) -> None:
         """APPLY joined(b, seen): member[b] += id, - seen."""
         self._end(op.broker, op.seen)
         self.addresses.setdefault(op.broker, op.address)
+        newest = (op.time, op.id, op.broker)
+        self._joined_at[op.address] = max(self._joined_at.get(op.address, newest), newest)
         if op.id not in self.ended:
             self.of.setdefault(op.broker, {})[op.id] = op
             self.addresses[op.broker] = max(self.of[op.broker].values(), key=lambda j: (j.time, j.id)).address
@@ -70,6 +73,10 @@ class Members:
     def ever(self, broker: str) -> bool:
         """Say whether `broker` ever joined."""
         return broker in self.addresses
+
+    def whose(self, address: str) -> str:
+        """The broker that last joined with `address`, "" for none. It may have moved or left since."""
+        return self._joined_at[address][2] if address in self._joined_at else ""
 
     def anybody(self) -> bool:
         """Say whether there is any member; while there is none, every broker serves."""

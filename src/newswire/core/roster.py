@@ -90,20 +90,14 @@ def resolve(cluster: Cluster, name: str) -> str | None:
 
 
 def _others(cluster: Cluster) -> list[Peer]:
-    """The peers that matter: members, and those that may be (not reached yet, or nobody is a member)."""
+    """The peers that matter: members, and those that may become members. One that left does not."""
     members = cluster.state.members
     chosen: dict[str, Peer] = {}
     for peer in cluster.peers.values():
-        if not peer.id or peer.id in members or not members.anybody():
-            key = peer.id or _id_of(cluster, peer.address) or peer.address
-            if key not in chosen or peer.in_sync:
-                chosen[key] = peer
-    return [peer for key, peer in chosen.items() if not (members.ever(key) and key not in members)]
-
-
-def _id_of(cluster: Cluster, address: str) -> str:
-    """The id of the broker that joined with `address`: known before its link has reached it."""
-    return next((name for name, known in cluster.state.members.addresses.items() if known == address), "")
+        key = peer.id or members.whose(peer.address) or peer.address  # one that moved is still the same
+        if key not in chosen or peer.in_sync:
+            chosen[key] = peer
+    return [peer for key, peer in chosen.items() if key in members or not members.ever(key)]
 
 
 def _rows(cluster: Cluster, now: Now) -> tuple[Row, ...]:
@@ -127,7 +121,7 @@ def _row(cluster: Cluster, peer: Peer, now: Now) -> Row:
         state = "up" if peer.in_sync and peer.serves else "catching-up"
     lag = cluster.state.log.count_lacking(peer.holds)
     heard = None if peer.heard is None else round(now.clock - peer.heard, 1)
-    broker = peer.id or _id_of(cluster, peer.address)
+    broker = peer.id or cluster.state.members.whose(peer.address)
     return Row(broker, peer.address, False, state, lag, detail=peer.detail, seconds=heard, down_since=peer.down_since)
 
 
@@ -136,7 +130,7 @@ def _order(name: str) -> tuple[int, str]:
 
 
 def _name_of(cluster: Cluster, peer: Peer) -> str:
-    broker = peer.id or _id_of(cluster, peer.address)
+    broker = peer.id or cluster.state.members.whose(peer.address)
     return f"broker {broker}, {peer.address}," if broker else peer.address
 
 
