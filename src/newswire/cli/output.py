@@ -1,4 +1,4 @@
-"""Standard output and standard error that may fail without anything else failing.
+"""Standard output and standard error that may fail without anything else failing (docs/rules.md, OUTPUT).
 
 What a command did stays done when its output cannot be written: a full disk, a reader that has left, a stream that is
 closed. `install` puts files in place of `sys.stdout` and `sys.stderr` that drop what cannot be written and remember why, so

@@ -1,4 +1,4 @@
-"""The brokers as one: a call goes to the primary, and on to the others until one has answered it or time is up."""
+"""The brokers as one: a call goes to the primary, and on to the others until one has answered it (docs/rules.md, TRY)."""
 
 from __future__ import annotations
 

@@ -4,9 +4,9 @@ A call ends in an `Answer` (any status) or in `Unreached`. What requests and url
 told apart in two ways only, since nothing else matters above: may the broker have got the request (`perhaps`), and did
 it keep silent (`silent`) instead of refusing.
 
-Processes. A connection that a child process inherits by `fork` is the parent's: two that write to one get each other's
-answers. Whoever holds one looks whether the process is another now (`is_foreign`), and opens its own; the inherited
-descriptor is closed here, which does nothing to the parent's, and never shut down, which would.
+Processes (docs/rules.md, FORK). A connection that a child process inherits by `fork` is the parent's: two that write to one
+get each other's answers. Whoever holds one looks whether the process is another now (`is_foreign`), and opens its own; the
+inherited descriptor is closed here, which does nothing to the parent's, and never shut down, which would.
 
 Logging. urllib3 logs what it does. A handler that publishes log records through this library would publish those too, and
 those of that publish, and so on: what is logged within a call (in this thread) is dropped.
