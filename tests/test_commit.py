@@ -300,6 +300,39 @@ def test_a_query_that_goes_on_lets_a_commit_in_after_each_piece(parts: tuple[Rou
     thread.join()
 
 
+def test_readers_get_in_between_two_pieces_of_a_batch(
+    parts: tuple[Rounds, Disk, Told, Clock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MAKE_WAY_TRIES", 100_000)
+    rounds, _, _, _ = parts
+    seen: list[int] = []
+
+    class Meeting(StateLock):
+        """The writer goes on when a reader waits for it."""
+
+        @contextmanager
+        def first(self) -> Iterator[None]:
+            with super().first():
+                while not self.readers_wait:
+                    threading.Event().wait(0.0001)
+                yield
+
+    rounds.lock = Meeting()
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            seen.append(rounds.read(lambda state: len(state.log)))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    before = len(rounds.broker.state.log)
+    rounds.run([Submitted("a", [Publish("news", "x") for _ in range(4 * limits.PIECE_OPS)], 1, 100.0)])
+    done.set()
+    reader.join()
+    assert {before + limits.PIECE_OPS * pieces for pieces in (1, 2, 3)} <= set(seen)
+
+
 def test_the_commit_thread_goes_before_the_readers_that_wait() -> None:
     lock = StateLock()
     order: list[str] = []

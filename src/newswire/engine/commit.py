@@ -272,6 +272,8 @@ class Rounds:
         actions: list[Action] = []
         for at in range(0, len(places) or 1, limits.PIECE_OPS):
             end = at + limits.PIECE_OPS
+            if at:
+                self.lock.make_way()
             actions += self._step(Stored(places[at:end], more=end < len(places)), ops[at:end], raws[at:end])
         return actions
 

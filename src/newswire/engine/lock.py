@@ -3,13 +3,18 @@
 A plain lock goes to whoever is awake, so a query of many pieces would take it again before the commit thread, which slept,
 could. Here a reader who gets the lock while the commit thread wants it gives it back at once, and waits at a gate that the
 commit thread holds meanwhile. So that thread waits for one piece of a query at most, however many readers there are.
+
+The other way round it is the same: a commit of many pieces makes way for the readers that wait, between two of them.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from newswire.core import limits
 
 
 class StateLock:
@@ -19,15 +24,19 @@ class StateLock:
         self._lock = threading.Lock()
         self._gate = threading.Lock()
         self.writer_waits = False
+        self.readers_wait: set[int] = set()  # by thread
 
     def __enter__(self) -> None:
+        me = threading.get_ident()
+        self.readers_wait.add(me)
         while True:
             with self._gate:
                 pass
             self._lock.acquire()
             if not self.writer_waits:
-                return
+                break
             self._lock.release()
+        self.readers_wait.discard(me)
 
     def __exit__(self, *error: object) -> None:
         self._lock.release()
@@ -43,3 +52,11 @@ class StateLock:
             yield
         finally:
             self._lock.release()
+
+    def make_way(self) -> None:
+        """Let those readers have a turn that wait now; give up after a few tries. The writer, holding nothing."""
+        waiting = set(self.readers_wait)
+        for _ in range(limits.MAKE_WAY_TRIES):
+            if waiting.isdisjoint(self.readers_wait):
+                break
+            time.sleep(limits.MAKE_WAY_SECONDS)
