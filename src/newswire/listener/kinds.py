@@ -45,15 +45,16 @@ class Threads:
         return sum(getattr(self, field.name) for field in fields(self))
 
 
+_BATCH_TYPE: Final = "application/x-ndjson"
 _READ_PATHS: Final = frozenset({"/messages", "/topics", "/subscriptions"})
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-def kind_of(method: str, path: str, body_bytes: int) -> Kind:
-    """The kind of a request to `path` (as `head.route` gives it)."""
+def kind_of(method: str, path: str, body_bytes: int, body_type: str = "") -> Kind:
+    """The kind of a request to `path` (as `head.route` gives it); a batch is large however small, as it waits for others."""
     if path in PEER_PATHS:
         return Kind.PEER
-    if body_bytes > limits.LARGE_BODY_BYTES:
+    if body_bytes > limits.LARGE_BODY_BYTES or body_type.lower().startswith(_BATCH_TYPE):
         return Kind.LARGE
     if path in PROBE_PATHS:
         return Kind.PROBE

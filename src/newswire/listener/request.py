@@ -62,7 +62,7 @@ class HttpRequest(HTTPRequestParser):
     @property
     def kind(self) -> Kind:
         """Which threads it is for; as far as is known while it comes in."""
-        return kind_of(self.command, route(self.path), self._needed_bytes())
+        return kind_of(self.command, route(self.path), self._needed_bytes(), self.headers.get("CONTENT_TYPE", ""))
 
     @property
     def held_bytes(self) -> int:

@@ -1,0 +1,41 @@
+"""Kinds of requests, each with threads of its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from newswire.core import limits
+from newswire.listener.kinds import Kind, Threads, kind_of
+
+LARGE = limits.LARGE_BODY_BYTES + 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "size", "body_type", "kind"),
+    [
+        ("POST", "/replicate", LARGE, "", Kind.PEER),
+        ("POST", "/heartbeat/receive", 0, "", Kind.PEER),
+        ("GET", "/livez", 0, "", Kind.PROBE),
+        ("GET", "/list_replicas", 0, "", Kind.PROBE),
+        ("GET", "/livez", LARGE, "", Kind.LARGE),
+        ("POST", "/publish", LARGE - 1, "application/json", Kind.PUBLISH),
+        ("POST", "/publish", LARGE, "application/json", Kind.LARGE),
+        ("POST", "/publish", 10, "Application/X-NDJSON; charset=utf-8", Kind.LARGE),
+        ("POST", "/subscribe", 10, "", Kind.CHANGE),
+        ("DELETE", "/users/ann", 0, "", Kind.CHANGE),
+        ("GET", "/messages", 0, "", Kind.READ),
+        ("GET", "/topics", 0, "", Kind.READ),
+        ("GET", "/stream", 0, "", Kind.OPEN),
+        ("HEAD", "/", 0, "", Kind.OPEN),
+        ("OPTIONS", "/publish", 0, "", Kind.OPEN),
+        ("", "", 0, "", Kind.CHANGE),
+    ],
+)
+def test_kind(method: str, path: str, size: int, body_type: str, kind: Kind) -> None:
+    assert kind_of(method, path, size, body_type) is kind
+
+
+def test_each_kind_has_threads() -> None:
+    threads = Threads()
+    assert all(getattr(threads, kind.value) >= 1 for kind in Kind)
+    assert threads.total == sum(getattr(threads, kind.value) for kind in Kind)
