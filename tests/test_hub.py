@@ -524,6 +524,19 @@ def test_a_stream_over_a_limit_is_told_to_come_back_later(make: Callable[..., Ne
     room.open()
 
 
+def test_who_may_be_no_reader_leaves_room_for_the_reader(make: Callable[..., Newsroom]) -> None:
+    room = make(settings=Settings(streams_per_user=4))
+    room.desk.subscribe("Alice", "news")
+    for _ in range(2):
+        room.open(ack="none")
+    refused = room.connect(ack="none")
+    assert refused.end() == []
+    assert b"certainly the reader" in refused.plain
+    for _ in range(2):
+        room.open()
+    assert (room.hub.count, room.hub.refused) == (4, 1)
+
+
 @pytest.mark.parametrize("settings", [Settings(streams_per_address=2), Settings(streams=4)])
 def test_one_address_has_not_all_streams(make: Callable[..., Newsroom], settings: Settings) -> None:
     room = make(settings=settings)

@@ -48,6 +48,9 @@ log: Final = logging.getLogger("newswire.streams")
 
 _NOTHING_AWAKE: Final = "not registered for any topic; subscribe first, then connect again"
 _NO_ROOM: Final = "this broker serves as many streams as it may; another one, or this one later, will take it"
+_FOR_THE_READER: Final = (
+    "half of the streams of a user are for who is certainly the reader: use the page of this broker, or a program"
+)
 _READ: Final = selectors.EVENT_READ
 _READ_WRITE: Final = selectors.EVENT_READ | selectors.EVENT_WRITE
 
@@ -313,7 +316,10 @@ class Hub:
 
     def _refusal(self, order: StreamOrder) -> str:
         settings = self._settings
-        if len(self._of_user.get(order.user, ())) >= settings.streams_per_user:
+        mine = len(self._of_user.get(order.user, ()))
+        if order.ack == "none" and mine >= settings.streams_per_user // 2:
+            return _FOR_THE_READER
+        if mine >= settings.streams_per_user:
             return f"{settings.streams_per_user} streams of this user are open, which is the limit; close one"
         if self.count >= settings.streams:
             return _NO_ROOM
