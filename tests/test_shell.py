@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from brokers import free_ports
 from newswire.cli import menus, shell, window
 from newswire.cli.children import Children
 from newswire.cli.terminal import Lines, Terminal
@@ -338,6 +339,19 @@ def test_ctrl_c_returns_from_a_stream_and_leaves_a_menu(fake: Fake, terminal: Ca
 
 
 # -- lines and windows -----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("log", ["/dev/full", "a folder"])
+def test_a_broker_that_a_menu_starts_needs_no_log(tmp_path: Path, log: str) -> None:
+    (port,) = free_ports(1)
+    (tmp_path / "1001.log").mkdir() if log == "a folder" else (tmp_path / "1001.log").symlink_to(log)
+    children = Children(tmp_path)
+    said = children.start(menus.StartBroker("1001", port, primary=True, peer=""))
+    try:
+        assert said[:2] == [f"Broker 1001 at http://127.0.0.1:{port}", "It serves, but its log cannot be written."]
+    finally:
+        children.stop("1001")
+    assert children.running() == {}
+
+
 def test_lines_are_read_one_by_one() -> None:
     reader, writer = os.pipe()
     lines = Lines(reader)

@@ -6,13 +6,15 @@ They outlive the menu, as a service should; leaving the menu says which go on an
 from __future__ import annotations
 
 import errno
+import http.client
+import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from newswire.cli.menus import StartBroker
 from newswire.core import limits
@@ -21,6 +23,7 @@ from newswire.errors import NotFound, Refused
 _SAID: Final = ("Broker ", "Role: ", "Restored: ", "Peers: ", "Ops file: ")  # how a started broker's five lines begin
 _STARTED: Final = _SAID[-1]
 _LOOK_EVERY_SECONDS: Final = 0.05
+_LINES_SECONDS: Final = 2.0  # from when a broker serves to its five lines, if they come at all
 
 
 def command(wanted: StartBroker, ops_dir: Path) -> list[str]:
@@ -46,12 +49,12 @@ class Children:
         _check_port(wanted.port)
         self.ops_dir.mkdir(parents=True, exist_ok=True)
         path = self.log(wanted.id)
-        with path.open("ab") as log:
+        with _opened(path) as log:
             begun = log.tell()
             child = subprocess.Popen(
                 self._make(wanted, self.ops_dir), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        said = self._wait(child, path, begun)
+        said = self._wait(child, wanted, begun)
         self._running[wanted.id] = child
         return [*said, f"Log: {path.resolve()}", f"Process: {child.pid}"]
 
@@ -74,8 +77,10 @@ class Children:
         """Where a broker's output goes."""
         return self.ops_dir / f"{broker}.log"
 
-    def _wait(self, child: subprocess.Popen[bytes], path: Path, begun: int) -> list[str]:
+    def _wait(self, child: subprocess.Popen[bytes], wanted: StartBroker, begun: int) -> list[str]:
         deadline = time.monotonic() + limits.START_SECONDS
+        path = self.log(wanted.id)
+        served = 0.0  # since when, as far as is known
         while time.monotonic() < deadline:
             ended = child.poll() is not None
             said = _lines_after(path, begun)
@@ -83,8 +88,31 @@ class Children:
                 return [line for line in said if line.startswith(_SAID)]
             if ended:
                 raise Refused(said[-1].removeprefix("newswire: ") if said else "the broker ended and said nothing")
+            served = served or (time.monotonic() if not said and _serves(wanted.port) else 0.0)
+            if served and not said and time.monotonic() > served + _LINES_SECONDS:
+                return [f"Broker {wanted.id} at http://127.0.0.1:{wanted.port}", "It serves, but its log cannot be written."]
             time.sleep(_LOOK_EVERY_SECONDS)
         return [f"It is still starting after {limits.START_SECONDS:.0f} s."]
+
+
+def _opened(path: Path) -> BinaryIO:
+    """The log, to append to; nothing where that cannot be: a broker does not need one."""
+    try:
+        return path.open("ab")
+    except OSError:
+        return open(os.devnull, "ab")
+
+
+def _serves(port: int) -> bool:
+    """Say whether a broker at `port` takes clients."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=limits.CLIENT_SIDE_SECONDS)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def _check_port(port: int) -> None:
@@ -102,6 +130,9 @@ def _check_port(port: int) -> None:
 
 
 def _lines_after(path: Path, begun: int) -> list[str]:
-    with path.open("rb") as log:
-        log.seek(begun)
-        return log.read(limits.FORM_BYTES).decode("utf-8", "replace").splitlines()
+    try:
+        with path.open("rb") as log:
+            log.seek(begun)
+            return log.read(limits.FORM_BYTES).decode("utf-8", "replace").splitlines() if path.is_file() else []
+    except OSError:
+        return []
