@@ -9,13 +9,13 @@ What a shell must do is in `core.events`. What is promised here:
 
 This file takes clients' requests and what the disk reports; `peering`, `membership` and `receipts` do the rest over the
 `Cluster` that all of them share. All methods: the commit thread. `state` may be read by others under the state lock, which
-the shell holds around each `step` but those that `stages_only` names.
+the shell holds around each `step`, but not around a `stage` that `stages_only` names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 from newswire.core import limits, roster
 from newswire.core.clock import RetentionClock, WallClock, lived_until, newest_stamp, start_of_clock
@@ -59,8 +59,8 @@ from newswire.errors import NewswireError, NotEnoughCopies, StorageFull, TooLarg
 _FULL = "the disk of this broker is full: nothing was stored; make room, or publish at another broker"
 
 
-def stages_only(event: Event) -> bool:
-    """Say whether a step takes `event` without changing anything that queries or views read: it may run beside them."""
+def stages_only(event: Event) -> TypeGuard[Submitted]:
+    """Say whether staging `event` changes nothing that queries or views read, nor looks at what they share: publishes."""
     return isinstance(event, Submitted) and all(isinstance(request, Publish) for request in event.requests)
 
 
@@ -84,7 +84,6 @@ class Broker:
         self._retention_due = 0.0
         self._sweep = Sweep()
         self._steps: dict[type, Callable[[Any, Now], None]] = {
-            Submitted: self._submitted,
             Stored: self._stored,
             Unstored: self._unstored,
             Tick: self._tick,
@@ -120,12 +119,25 @@ class Broker:
 
     def step(self, event: Event, now: Now) -> list[Action]:
         """Take an event; return what is to be done, in order."""
-        kind = type(event)
+        if isinstance(event, Submitted):
+            self.stage(event, now)
+            return self.finish_stage(now)
         self.cluster.wall = now.wall
-        self._steps[kind](event, now)
-        if isinstance(event, Stored) and event.more:
-            return self._take_actions()
-        return self._finish_submit(now) if kind is Submitted else self._finish(now)
+        self._steps[type(event)](event, now)
+        return self._take_actions() if isinstance(event, Stored) and event.more else self._finish(now)
+
+    def stage(self, event: Submitted, now: Now) -> None:
+        """The first half of a step that takes clients' requests; of those that `stages_only` names, beside the state lock."""
+        self.cluster.wall = now.wall
+        self._submitted(event, now)
+
+    def finish_stage(self, now: Now) -> list[Action]:
+        """The other half, and the short end of a step: nothing changed but what is staged."""
+        self._append()
+        if self.receipts and not self.intake.staged:  # a retry of what is known already
+            self.receipts.settle(now)
+            self.peering.push(now)
+        return self._take_actions()
 
     @property
     def serves(self) -> bool:
@@ -282,14 +294,6 @@ class Broker:
         self.receipts.settle(now)
         self.peering.push(now)
         self._tell_serving()
-        return self._take_actions()
-
-    def _finish_submit(self, now: Now) -> list[Action]:
-        """The short end of a step that only staged a client's ops: nothing else changed."""
-        self._append()
-        if self.receipts and not self.intake.staged:  # a retry of what is known already
-            self.receipts.settle(now)
-            self.peering.push(now)
         return self._take_actions()
 
     def _take_actions(self) -> list[Action]:

@@ -172,8 +172,13 @@ class Rounds:
         todo: list[Action] = []
         now = self.clock()
         for event in events:
-            with contextlib.nullcontext() if stages_only(event) else self.lock.first():
-                todo += self.broker.step(event, now)
+            if stages_only(event):
+                self.broker.stage(event, now)
+                with self.lock.first():
+                    todo += self.broker.finish_stage(now)
+            else:
+                with self.lock.first():
+                    todo += self.broker.step(event, now)
         self._finish(todo)
 
     def rest(self) -> None:
