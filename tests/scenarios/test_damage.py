@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from brokers import Stream, post
-from tests.scenarios.harness import Cluster, Ledger, Node, flip, held, in_record, segments, wipe
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from brokers import Stream, ask, post, until, wait_in_sync
+from tests.scenarios.harness import AUDITOR, Cluster, Ledger, Node, flip, held, in_record, segments, wipe
 
 
 def test_a_damaged_record_comes_back_from_the_peer_with_all_that_stood_behind_it(pair: Cluster, ledger: Ledger) -> None:
@@ -72,22 +77,110 @@ def test_whatever_is_damaged_at_one_broker_both_hold_everything_in_the_end(pair:
     ledger.check(first, second)
 
 
-def test_a_record_rots_while_its_broker_runs(pair: Cluster, ledger: Ledger) -> None:
-    """Who needs it is served by the other broker; readiness says so; a restart fetches it."""
+def test_a_record_that_rots_under_a_running_broker_comes_back_from_the_peer_without_a_restart(
+    pair: Cluster, ledger: Ledger
+) -> None:
+    """Who needs it waits for it where he is."""
     first, second = pair.nodes
     ledger.many(5, first, copies=2)
     for _ in range(3):
         ledger.batch(5_000, first)  # more than is kept in memory
     flip(first, after=in_record(ledger.entries[2].text))
     post(first.address, "/subscribe", username="Late", topic=">", **{"from": "earliest"})
-    with Stream("Late", [first.address, second.address]) as late:
-        first.wait_degraded("damaged")
+    with Stream("Late", [first.address]) as late:
         late.wait_texts(*ledger.texts())
+    first.wait_whole()
     assert ledger.publish(first).copies == 2
+    ledger.check(first, second)
     first.kill9()
     first.start()
     first.wait_whole()
     ledger.check(first, second)
+
+
+def test_a_hole_that_no_broker_fills_is_told_everywhere_and_closed_on_an_operators_word(pair: Cluster, ledger: Ledger) -> None:
+    first, second = pair.nodes
+    second.kill9()
+    ledger.many(5, first, copies=1)
+    post(first.address, "/subscribe", username="Behind", topic=">", **{"from": "earliest"})
+    ledger.many(5, first, copies=1)
+    first.kill9()
+    lost = ledger.entries.pop(3)
+    flip(first, after=in_record(lost.text))
+    first.start()
+    second.start()
+    wait_in_sync(pair.nodes)
+    assert "accept-loss" in first.wait_degraded("the ops file is damaged", lost.id, "wait behind it")
+    assert "accept-loss" in second.wait_degraded("broker 1001: its ops file is damaged", lost.id)
+    assert set(held(first).values()) == {entry.text for entry in ledger.entries[:3]}
+    for node in pair.nodes:  # he is known behind the hole: not now is no refusal for good
+        answer = ask(node.address, "GET", "/stream?username=Behind")
+        assert (answer.status, b"retry: 5000" in answer.body) == (200, True), answer.body
+    with Stream(AUDITOR, [first.address]) as auditor:
+        until("what waits is told", lambda: {"topic": "news.9", "dropped": 6, "reason": "waiting"} in gaps(auditor))
+
+        shown = command("accept-loss", second)
+        assert (shown.returncode, lost.id.rpartition(".")[0] in shown.stdout) == (1, True), shown
+        assert second.degraded()
+        first_id = lost.id.rpartition(".")[2]
+        done = command("accept-loss", second, "--yes")
+        assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "Nothing is missing any more."), done
+        assert f"({first_id})" in done.stdout
+        auditor.wait_texts(*(entry.text for entry in ledger.entries))
+        until("the loss is told", lambda: {"topic": ">", "dropped": 1, "reason": "lost"} in gaps(auditor))
+    for node in pair.nodes:
+        node.wait_whole()
+    ledger.check(first, second)
+    with Stream("Behind", [second.address]) as behind:
+        behind.wait_texts(*(entry.text for entry in ledger.entries))
+    kill_both(pair)
+    pair.start()  # and it stays so
+    for node in pair.nodes:
+        node.wait_whole()
+    ledger.check(first, second)
+
+
+def test_what_was_given_up_and_turns_up_again_is_stored_again(pair: Cluster, ledger: Ledger) -> None:
+    """The only other broker that had it was away, its disk said to be gone; it comes back after all."""
+    first, second = pair.nodes
+    ledger.many(10, first, copies=2)
+    kill_both(pair)
+    flip(first, after=in_record(ledger.entries[4].text))
+    first.start()
+    first.wait_degraded("the ops file is damaged")
+    refused = command("accept-loss", first, "--yes")
+    named = "1002" in refused.stderr or second.address in refused.stderr
+    assert (refused.returncode, named, "--even-if-away" in refused.stderr) == (1, True, True), refused
+    done = command("accept-loss", first, "--yes", "--even-if-away")
+    assert done.returncode == 0, done
+    assert set(held(first).values()) == ledger.texts() - {ledger.entries[4].text}
+    second.start()
+    for node in pair.nodes:
+        node.wait_whole()
+    wait_in_sync(pair.nodes)
+    until("both show it", lambda: all(set(held(node).values()) == ledger.texts() for node in pair.nodes))
+    assert held(first) == held(second), "under one id"
+
+
+def test_damage_to_the_last_that_a_quiet_broker_stored_is_no_torn_write(tmp_path: Path, ledger: Ledger) -> None:
+    cluster = Cluster(tmp_path, count=1)
+    try:
+        node = cluster.start().nodes[0]
+        ledger.many(3, node, copies=1)
+        until("it has come to rest", lambda: b'"batch":0}' in segments(node.folder)[-1].read_bytes()[-80:])
+        node.kill9()
+        flip(node, after=in_record(ledger.entries[-1].text))
+        node.start()
+        node.wait_degraded("the ops file is damaged", ledger.entries[-1].id)
+        ledger.entries.pop()
+        assert command("accept-loss", node, "--yes").returncode == 0
+        node.wait_whole()
+        node.kill9()
+        node.start()
+        node.wait_whole()
+        assert set(held(node).values()) == ledger.texts()
+    finally:
+        cluster.end()
 
 
 def damage(node: Node, what: str) -> None:
@@ -111,3 +204,14 @@ def damage(node: Node, what: str) -> None:
 def kill_both(pair: Cluster) -> None:
     for node in pair.nodes:
         node.kill9()
+
+
+def command(name: str, node: Node, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of `newswire` against a broker, with nobody at the keyboard."""
+    words = [sys.executable, "-m", "newswire", name, "--brokers", node.address, *options]
+    return subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=False)
+
+
+def gaps(stream: Stream) -> list[dict[str, object]]:
+    """What a stream was told that is missing."""
+    return [json.loads(event.data) for event in stream.events if event.name == "gap"]

@@ -289,6 +289,21 @@ def status(**given: Any) -> int:
     return body.run(**given)
 
 
+@newswire.command("accept-loss", short_help="Give up what no broker can bring.")
+@config_option
+@brokers_option
+@option("--yes", is_flag=True, help="Give it up without asking.")
+@option("--even-if-away", is_flag=True, help="Also while a broker is away that may hold it: its disk is gone for good.")
+def accept_loss(**given: Any) -> int:
+    """Close the holes that damage has left and no broker can fill: show what would be given up, ask, deliver what waits behind.
+
+    Exit code 0: nothing is missing any more.
+    """
+    from newswire.cli import losses
+
+    return losses.run(**given)
+
+
 @newswire.group(short_help="Check and print ops files.", invoke_without_command=True)
 @click.pass_context
 def opsfile(ctx: click.Context) -> None:

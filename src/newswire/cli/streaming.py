@@ -128,8 +128,13 @@ def terminal_text(message: Message) -> str:
 
 
 def gap_text(gap: Gap) -> str:
-    """Say what is missing."""
-    return f"{gap.dropped} messages of topic {gap.topic} were removed by retention before they were delivered."
+    """Say what is missing, and why."""
+    why = {
+        "waiting": f"{gap.dropped} messages of topic {gap.topic} wait behind damage at a broker and come when it is mended.",
+        "lost": f"Up to {gap.dropped} messages of topic {gap.topic} were lost to damage at a broker, and given up.",
+    }
+    told = f"{gap.dropped} messages of topic {gap.topic} were removed by retention before they were delivered."
+    return why.get(gap.reason, told)
 
 
 def command_taker(command: str) -> Callable[[Message], None]:

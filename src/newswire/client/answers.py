@@ -85,11 +85,17 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """Retention removed `dropped` messages of `topic` before they were delivered."""
+    """`dropped` messages of `topic` are not there.
+
+    `reason`: "" (removed by retention before they were delivered), "waiting" (behind damage on a broker's disk: they come
+    when it is mended) or "lost" (to damage, and given up by an operator; `topic` is the pattern subscribed to, `dropped` the
+    most that were of it).
+    """
 
     topic: str
     dropped: int
     event_id: str = ""
+    reason: str = ""
 
 
 class Page(msgspec.Struct, frozen=True):

@@ -45,7 +45,7 @@ class Cluster:
         self.began = False  # this run's `began` is on disk
         self.writable = True  # the disk has room
         self.leaving = False  # an operator asked this broker to leave
-        self.damage = 0  # places in which the shell found the ops file damaged at the start
+        self.damage = 0  # places in the ops file that were damaged at the start, and do not tell what was there
         self.wall = 0  # ms: the time of day of this step
         self.wall_jump = 0  # ms by which this broker's clock was set within the last hour
         self.retention_behind = 0  # ms by which retention's clock is behind the wall clock

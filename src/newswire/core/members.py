@@ -21,13 +21,25 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     down_since: int | None = None  # ms since 1970: since when it gives no usable answer
 
 
+class HoleRow(msgspec.Struct, frozen=True):
+    """A hole for people: ops of `origin`, `first` to `last`, that `broker` lacks; `waiting`: how many wait behind it there."""
+
+    broker: str
+    origin: str
+    first: int
+    last: int
+    waiting: int = 0
+    unreadable: bool = False  # it holds them, and its disk does not give them back
+
+
 class View(msgspec.Struct, frozen=True):
     """A snapshot of the cluster as this broker sees it.
 
     `rows`: one a broker, this one included and marked `self`. `serves`: whether clients may be served here now, else
     `why_not` says why in a sentence. `most_copies`: brokers that would hold a publish taken now. `degraded`: what is
     wrong that another broker would not do better. `all_in_sync`: no member is away that may know more than this broker.
-    `disk_free_bytes`: room on the disk of the ops file, None where there is none.
+    `disk_free_bytes`: room on the disk of the ops file, None where there is none. `holes`: of all brokers; `away`: members that
+    may have what is missing and cannot be asked.
     """
 
     rows: tuple[Row, ...]
@@ -38,6 +50,8 @@ class View(msgspec.Struct, frozen=True):
     all_in_sync: bool = True
     degraded: tuple[str, ...] = ()
     disk_free_bytes: int | None = None
+    holes: tuple[HoleRow, ...] = ()
+    away: tuple[str, ...] = ()
 
 
 class Members:

@@ -9,7 +9,7 @@ from newswire.core.clock import span
 from newswire.core.cluster import Cluster
 from newswire.core.events import Now
 from newswire.core.holes import Hole
-from newswire.core.members import Row, View
+from newswire.core.members import HoleRow, Row, View
 from newswire.core.replication import Peer, knows_all_of
 from newswire.core.sse import rfc3339
 
@@ -40,14 +40,21 @@ def _is_removed(cluster: Cluster) -> bool:
 def view(cluster: Cluster, now: Now) -> View:
     """The whole snapshot."""
     reason = why_not(cluster)
+    absent = away(cluster, now)
     return View(
         rows=_rows(cluster, now),
         serves=not reason,
         why_not=reason,
         writable=cluster.writable,
         most_copies=1 + len(cluster.in_sync()),
-        all_in_sync=not away(cluster, now) and not any(holes for _, holes in holes_of(cluster)),
+        all_in_sync=not absent and not any(holes for _, holes in holes_of(cluster)),
         degraded=_degraded(cluster, now),
+        holes=tuple(
+            HoleRow(broker, hole.origin, hole.first, hole.last, hole.waiting, hole.unreadable)
+            for broker, holes in holes_of(cluster)
+            for hole in holes
+        ),
+        away=tuple(peer.id or peer.address for peer in absent),
     )
 
 
@@ -178,8 +185,11 @@ def _degraded(cluster: Cluster, now: Now) -> tuple[str, ...]:
     if not cluster.writable:
         reasons.append("the disk is full: publishing is refused, streams go on")
     reasons += [_hole_reason(cluster, broker, hole) for broker, holes in holes_of(cluster) for hole in holes]
-    if cluster.damage and not cluster.state.holes and not all(peer.caught_up for peer in others):
-        reasons.append(f"the ops file is damaged in {cluster.damage} places: what is missing has to come from a peer")
+    if cluster.damage and not cluster.state.holes and not (others and all(peer.caught_up for peer in others)):
+        reasons.append(
+            f"the ops file is damaged in {cluster.damage} places, and what was there cannot be told:"
+            " another broker that has it brings it"
+        )
     if len(cluster.state.vector) > limits.VECTOR_ALARM_ENTRIES:
         reasons.append(
             f"the vector has {len(cluster.state.vector)} entries, more than {limits.VECTOR_ALARM_ENTRIES}:"

@@ -99,9 +99,13 @@ def message_event(message: Message, event_id: EventId, *, as_json: bool) -> byte
     return event(message.data or message.title, id=text)
 
 
-def gap_event(topic: str, dropped: int, event_id: EventId | None) -> bytes:
-    """The event block that says that retention removed undelivered messages; without an id, more of them follow."""
-    return event(_encode({"topic": topic, "dropped": dropped}).decode(), id=str(event_id or ""), name="gap")
+def gap_event(topic: str, dropped: int, event_id: EventId | None, reason: str = "") -> bytes:
+    """The event block that says that undelivered messages are not there; without an id, more of them follow.
+
+    `reason`: "" (removed by retention), "waiting" or "lost": see `core.reading.Gap`.
+    """
+    said = {"topic": topic, "dropped": dropped} | ({"reason": reason} if reason else {})
+    return event(_encode(said).decode(), id=str(event_id or ""), name="gap")
 
 
 class Event(msgspec.Struct, frozen=True):

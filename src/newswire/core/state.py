@@ -7,12 +7,12 @@ the same state. What differs between them is only their log: its order, and at w
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 import msgspec
 
-from newswire.core import holes
+from newswire.core import holes, limits
 from newswire.core.holes import Hole, Voids
 from newswire.core.log import GIVEN_UP, Log
 from newswire.core.members import Members
@@ -130,9 +130,15 @@ class State:
         """The highest sequence that waits behind damage, by origin."""
         return self._waits if self.holes else {}
 
-    def suspect(self, origin: str) -> None:
-        """Note that bytes at the end of what this broker stamped in a run are damaged: an op at least may be missing."""
-        self.suspects[origin] = self.log.held(origin) + 1
+    def suspect(self, names: Iterable[tuple[str, int]]) -> None:
+        """Note that damage has hit ops so named: those of known origins that are not held are missing.
+
+        What damaged bytes say may be wrong, so far beyond what is held it is not believed.
+        """
+        for origin, sequence in names:
+            known = max([self.log.held(origin), *self.waiting.get(origin, ())])
+            if known < sequence <= known + limits.SUSPECT_OPS and (origin in self.log.numbers or origin in self.waiting):
+                self.suspects[origin] = max(sequence, self.suspects.get(origin, 0))
         self._holes = None
 
     def miss(self, row: int) -> None:

@@ -93,7 +93,7 @@ def write_frames(page: Page, wanted: Wanted, *, as_json: bool, chunked: bool, mo
 
 def _frame(entry: Entry | Gap, as_json: bool) -> bytes:
     if isinstance(entry, Gap):
-        return sse.gap_event(entry.topic, entry.dropped, entry.event_id)
+        return sse.gap_event(entry.topic, entry.dropped, entry.event_id, entry.reason)
     return sse.message_event(entry.message, entry.event_id, as_json=as_json)
 
 

@@ -114,7 +114,7 @@ class EmbeddedEngine:
             trust_clock=settings.trust_clock,
         )
         broker = Broker(identity, self._state, cluster or secrets.token_hex(16), settled=settled)
-        broker.cluster.damage = len(self._opsfile.damage)
+        broker.cluster.damage = self._silent_damage
         self._passport = Passport(settings.secrets, identity)
         self._rounds = Rounds(broker, self._opsfile, self, _now)
         self._commit = CommitThread(self._rounds, self._opsfile.free_bytes, self._on_fatal)
@@ -126,6 +126,8 @@ class EmbeddedEngine:
         for batch in self._opsfile.scan(progress):
             self._state.replay(batch)
         self._state.revive(None)
+        names, self._silent_damage = self._opsfile.names_in_damage()
+        self._state.suspect(names)
         for place in self._opsfile.damage:
             log.error("the ops file is damaged, the rest of it is kept: %s", place)
         messages = sum(row.messages for row in topics(self._state))

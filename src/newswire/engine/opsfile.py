@@ -90,6 +90,10 @@ class OpsFile:
         """What the scan found bad in synced history."""
         return self._scan.damage
 
+    def names_in_damage(self) -> tuple[list[tuple[str, int]], int]:
+        """What of it can be told: see `Scan`."""
+        return self._scan.names_in_damage()
+
     @property
     def torn_bytes(self) -> int:
         """How much the scan ignored behind the kept length of any segment."""

@@ -62,6 +62,20 @@ class Scan:
             if progress is not None:
                 progress(done, total)
 
+    def names_in_damage(self) -> tuple[list[tuple[str, int]], int]:
+        """Origin and sequence of ops that damage has hit, as far as its bytes tell; and how many places tell nothing."""
+        found: list[tuple[str, int]] = []
+        silent = 0
+        for one in self.damage:
+            names: list[tuple[str, int]] | None = []
+            if one.reason != "missing":
+                with path_of(self.directory, one.segment).open("rb", buffering=0) as file:
+                    names = segment.names_in(_pread(file.fileno(), one.length, one.offset))
+            if names is not None:
+                found += names
+                silent += not names
+        return found, silent
+
     def _read_header(self, number: int) -> None:
         with path_of(self.directory, number).open("rb", buffering=0) as file:
             data = _pread(file.fileno(), limits.SEGMENT_HEADER_BYTES, 0)

@@ -13,13 +13,27 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from newswire.core.events import Done
-from newswire.core.members import Row, View
+from newswire.core.members import HoleRow, Row, View
 from newswire.core.pieces import Pieces
 from newswire.core.reading import Entry, Gap, Page, Position, Wanted
 from newswire.core.requests import Request
 from newswire.core.state import State
 
-__all__ = ["Cluster", "Engine", "Entry", "Gap", "Page", "Position", "Receipt", "Row", "View", "Wake", "Wanted", "Woken"]
+__all__ = [
+    "Cluster",
+    "Engine",
+    "Entry",
+    "Gap",
+    "HoleRow",
+    "Page",
+    "Position",
+    "Receipt",
+    "Row",
+    "View",
+    "Wake",
+    "Wanted",
+    "Woken",
+]
 
 T = TypeVar("T")
 

@@ -98,6 +98,7 @@ _decode_mark: Final = msgspec.json.Decoder(Mark).decode
 _decode_version: Final = msgspec.json.Decoder(_Version).decode
 _decode_header: Final = msgspec.json.Decoder(Header).decode
 _MARK: Final = re.compile(rb'([0-9a-f]{8}) (\{"op":"mark","segment":(\d{1,20}),"synced":(\d{1,20}),"batch":(\d{1,20})\})')
+_NAME: Final = re.compile(rb'"o":"([A-Za-z0-9]{1,16}-[a-z0-9]{1,16})","s":([1-9][0-9]{0,9})[,}]')
 _MARK_START: Final = b'{"op":"mark","segment":'
 # Where a line may begin. It can't stand inside a JSON string, where the quotation mark would be escaped.
 _LINE_START: Final = re.compile(rb'[0-9a-f]{8} \{"[a-z]')
@@ -223,6 +224,17 @@ def _batch_end(data: bytes, number: int, at: int) -> int:
     end = start + mark.batch
     lines = data[start:end].split(b"\n")
     return end if not lines.pop() and bodies(lines) is not None else 0
+
+
+def names_in(damaged: bytes) -> list[tuple[str, int]] | None:
+    """Origin and sequence of the ops that these bytes were, as far as they can still be read. None: they were but a mark.
+
+    What is read so may be wrong itself.
+    """
+    names = [(match[1].decode(), int(match[2])) for match in _NAME.finditer(damaged)]
+    if not names and len(damaged) <= MARK_BYTES and (b'"synced":' in damaged or b'"batch":' in damaged):
+        return None
+    return names
 
 
 # -- what is in it ----------------------------------------------------------------------------------------------

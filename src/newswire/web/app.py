@@ -18,7 +18,7 @@ from newswire.config import Settings
 from newswire.core.sse import rfc3339
 from newswire.core.stream import StreamOrder
 from newswire.engine.seam import Cluster, Engine
-from newswire.web import answers, health, messages, origins, pages, peers, publish, streams, subscriptions
+from newswire.web import answers, health, losses, messages, origins, pages, peers, publish, streams, subscriptions
 from newswire.web import cluster as brokers
 from newswire.web.bodies import Environ
 from newswire.web.pace import Pace
@@ -102,6 +102,7 @@ def create_app(
     app.register_blueprint(pages.routes(engine, settings))
     if cluster is not None:
         app.register_blueprint(peers.routes(cluster))
+        app.register_blueprint(losses.routes(engine, cluster))
     return app
 
 

@@ -30,9 +30,8 @@ def why_not(view: View) -> str:
 
 def unknown_user(engine: Engine, user: str) -> NewswireError:
     """What to raise for a user without a subscription: final only while every member is in sync (RELIABILITY H27)."""
-    if engine.describe().all_in_sync:
-        return NotRegistered(not_registered(user))
-    return NotStored(may_be_known(user))
+    view = engine.describe()
+    return NotRegistered(not_registered(user)) if view.all_in_sync else NotStored(may_be_known(user, view))
 
 
 def not_registered(user: str) -> str:
@@ -40,8 +39,10 @@ def not_registered(user: str) -> str:
     return f"{user} is not registered for any topic: subscribe first, POST /subscribe?username={user}&topic=..."
 
 
-def may_be_known(user: str) -> str:
-    """The sentence for a user whom a broker that is away may know."""
+def may_be_known(user: str, view: View) -> str:
+    """The sentence for a user whom a broker that is away may know, or who may stand behind damage."""
+    if view.holes and not view.away:
+        return f"{user} is not registered here, as far as damaged disks tell: operators have been told, try again later"
     return f"{user} is not registered here, but a broker that is away may know better: try again, or another broker"
 
 

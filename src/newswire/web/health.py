@@ -12,6 +12,7 @@ from newswire.errors import NewswireError, StorageFull, Unavailable
 from newswire.web.answers import answer, problem
 from newswire.web.cluster import shown
 from newswire.web.gate import why_not
+from newswire.web.losses import shown as hole_shown
 
 
 def routes(engine: Engine, process: Callable[[], Mapping[str, Any]]) -> Blueprint:
@@ -39,6 +40,7 @@ def condition(view: View) -> dict[str, Any]:
     """What an operator asks first. `copies`: of a publish taken now; `peers`: their rows."""
     known: dict[str, Any] = {
         "degraded": list(view.degraded),
+        "holes": [hole_shown(hole) for hole in view.holes],
         "copies": view.most_copies if view.serves and view.writable else 0,
         "peers": [shown(row) for row in view.rows if not row.self],
     }

@@ -117,7 +117,7 @@ def _why_not_now(engine: Engine, user: str) -> str:
         return ""
     if view.all_in_sync:
         raise NotRegistered(not_registered(user))
-    return may_be_known(user)
+    return may_be_known(user, view)
 
 
 def _events(blocks: list[bytes]) -> Response:
