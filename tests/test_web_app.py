@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from tests.web_fakes import Web
 
-POSTS = tuple("/publish /subscribe /unsubscribe /ack /add_replica /remove_replica /replicate /heartbeat/receive".split())
+POSTS = tuple(
+    "/publish /subscribe /unsubscribe /ack /add_replica /remove_replica /accept_loss /replicate /heartbeat/receive".split()
+)
 GETS = ("/subscriptions", "/messages", "/topics", "/list_replicas", "/stream")
-HEADS = ("/", "/livez", "/readyz", "/static/<path:name>")
+HEADS = ("/", "/livez", "/readyz", "/static/<name>", "/static/<version>/<name>")
 
 
 @pytest.fixture

@@ -83,6 +83,8 @@ def test_alive_and_ready(web: Web) -> None:
         "message": "ready",
         "ready": True,
         "degraded": [],
+        "holes": [],
+        "away": [],
         "streams": 0,
         "streams_limit": 20_000,
         "copies": 2,

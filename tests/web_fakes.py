@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 
 from newswire.config import Settings
 from newswire.core.event_id import EventId
-from newswire.core.events import Now
+from newswire.core.events import Done, Now
 from newswire.core.requests import Publish, Request
 from newswire.core.stream import StreamOrder
 from newswire.engine.memory import MemoryEngine, MemoryNetwork
@@ -62,6 +62,7 @@ class FakeCluster:
 
     def __init__(self) -> None:
         self.left: list[str] = []
+        self.given_up: list[tuple[str, int, int, bool]] = []
         self.received: list[tuple[str, str | None, bytes]] = []
 
     def join(self, address: str, timeout: float = 10.0) -> Row:
@@ -76,6 +77,14 @@ class FakeCluster:
             raise NotFound(f"no broker {broker} here: GET /list_replicas says which there are", code="no-broker")
         self.left.append(broker)
         return Row("1002", OTHER, False, "up", 0)
+
+    def accept_loss(
+        self, origin: str = "", first: int = 0, last: int = 0, *, even_if_away: bool = False, timeout: float = 10.0
+    ) -> Done:
+        if origin == "1001-nothing":
+            raise NotFound("nothing is missing there", code="no-hole")
+        self.given_up.append((origin, first, last, even_if_away))
+        return Done("1001-a.9", "1001-a.9", 3, 2)
 
     def check_head(self, path: str, headers: Mapping[str, str]) -> None:
         if headers.get("newswire-signature") == "forged":

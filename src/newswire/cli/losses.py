@@ -22,7 +22,7 @@ _ROUNDS: Final = 20  # what is given up may show what else is missing behind it
 
 
 class Hole(msgspec.Struct, frozen=True, order=True):
-    """What `GET /accept_loss` lists. `origin`: one run of one broker."""
+    """What `GET /readyz` lists. `origin`: one run of one broker."""
 
     broker: str
     origin: str
@@ -40,8 +40,8 @@ class Hole(msgspec.Struct, frozen=True, order=True):
         return f"{what}, {lack} broker {self.broker}{behind}"
 
 
-class _Preview(msgspec.Struct, frozen=True):
-    holes: tuple[Hole, ...]
+class _Condition(msgspec.Struct, frozen=True):
+    holes: tuple[Hole, ...] = ()
     away: tuple[str, ...] = ()
 
 
@@ -90,13 +90,12 @@ def look(cluster: Cluster) -> tuple[list[Hole], list[str]]:
     cluster.look()
     for address in cluster.brokers.addresses():
         try:
-            answer = cluster.transport.send(address, Call("GET", "/accept_loss"), limits.CLIENT_SIDE_SECONDS)
-        except (Unreached, NewswireError):
+            answer = cluster.transport.send(address, Call("GET", "/readyz"), limits.CLIENT_SIDE_SECONDS)
+            told = msgspec.convert(answer.json(), _Condition)
+        except (Unreached, NewswireError, msgspec.ValidationError):
             continue
-        if answer.status == 200:
-            told = answer.read(_Preview)
-            found |= dict.fromkeys(told.holes)
-            away |= dict.fromkeys(told.away)
+        found |= dict.fromkeys(told.holes)
+        away |= dict.fromkeys(told.away)
     return sorted(found), sorted(away)
 
 

@@ -97,7 +97,7 @@ class Losses:
         known += [(peer.id, hole) for peer in cluster.peers.values() for hole in peer.holes]
         cut = [(broker, part) for broker, hole in known if (part := _cut(hole, event)) is not None]
         if not cut:
-            raise NotFound("nothing is missing there: GET /accept_loss lists the holes that brokers know of", code="no-hole")
+            raise NotFound("nothing is missing there: GET /readyz lists the holes that brokers know of", code="no-hole")
         lost = []
         refusals = []
         for broker, hole in cut:

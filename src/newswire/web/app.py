@@ -102,7 +102,7 @@ def create_app(
     app.register_blueprint(pages.routes(engine, settings))
     if cluster is not None:
         app.register_blueprint(peers.routes(cluster))
-        app.register_blueprint(losses.routes(engine, cluster))
+        app.register_blueprint(losses.routes(cluster))
     return app
 
 

@@ -41,6 +41,7 @@ def condition(view: View) -> dict[str, Any]:
     known: dict[str, Any] = {
         "degraded": list(view.degraded),
         "holes": [hole_shown(hole) for hole in view.holes],
+        "away": list(view.away),
         "copies": view.most_copies if view.serves and view.writable else 0,
         "peers": [shown(row) for row in view.rows if not row.self],
     }

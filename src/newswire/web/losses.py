@@ -1,4 +1,4 @@
-"""Holes for operators: `GET /accept_loss` shows what would be given up, `POST /accept_loss` gives it up."""
+"""Holes for operators: `/readyz` shows them, `POST /accept_loss` gives up what no broker can bring."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 
 from newswire.core import limits
 from newswire.core.ops import SEQUENCE_MOST
-from newswire.engine.seam import Cluster, Engine, HoleRow
+from newswire.engine.seam import Cluster, HoleRow
 from newswire.errors import BadRequest
 from newswire.web import bodies, drafts
 from newswire.web.answers import answer
@@ -18,17 +18,9 @@ _WHOLE: Final = re.compile(r"[0-9]{1,16}")
 _ORIGIN: Final = re.compile(r"[A-Za-z0-9]{1,16}-[a-z0-9]{1,16}")
 
 
-def routes(engine: Engine, cluster: Cluster) -> Blueprint:
+def routes(cluster: Cluster) -> Blueprint:
     """The routes of losses."""
     blueprint = Blueprint("losses", __name__)
-
-    @blueprint.get("/accept_loss")
-    def preview() -> Response:
-        bodies.only(bodies.query(request.environ), ())
-        view = engine.describe()
-        return answer(
-            {"message": _sentence(view.holes), "holes": [shown(hole) for hole in view.holes], "away": list(view.away)}
-        )
 
     @blueprint.post("/accept_loss")
     def accept() -> Response:
@@ -36,7 +28,7 @@ def routes(engine: Engine, cluster: Cluster) -> Blueprint:
         bodies.only(given, ("origin", "first", "last", "even_if_away"))
         origin = given.get("origin", "")
         if origin and not (isinstance(origin, str) and _ORIGIN.fullmatch(origin)):
-            raise BadRequest("`origin` is one of those that GET /accept_loss lists", code="bad-field")
+            raise BadRequest("`origin` is one of those that GET /readyz lists", code="bad-field")
         first, last = (_sequence(name, given[name]) if name in given else 0 for name in ("first", "last"))
         if (first or last) and not origin:
             raise BadRequest("`first` and `last` are of an `origin`: name it too", code="missing-field")
@@ -61,12 +53,6 @@ def shown(hole: HoleRow) -> dict[str, Any]:
         "waiting": hole.waiting,
         "unreadable": hole.unreadable,
     }
-
-
-def _sentence(holes: tuple[HoleRow, ...]) -> str:
-    if not holes:
-        return "Nothing is missing"
-    return "These operations are missing; POST /accept_loss gives up what no broker can bring"
 
 
 def _sequence(name: str, value: Any) -> int:
