@@ -42,6 +42,7 @@ TABLE: Final[Mapping[str, tuple[int, str]]] = {
     "ops-dir": (409, "The ops directory cannot be used"),
     "key-reused": (409, "The key names another message"),
     "not-lost": (409, "It may come back by itself"),
+    "restart-first": (409, "A broker has to be restarted first"),
     "may-be-elsewhere": (409, "A broker that is away may hold it"),
     "last-broker": (409, "No other broker is in sync"),
     "too-large": (413, "Too large"),

@@ -430,6 +430,11 @@ def gives_up_what_others_keep() -> list[Patch]:
     return [(losses, "can_bring", lambda full, holes, waits, hole: False)]
 
 
+def gives_up_what_it_stands_on() -> list[Patch]:
+    """A run gives up what its own `began` names: nobody without that takes the `lost` op that would make it void."""
+    return [(losses, "stands_on", lambda cluster, hole: False)]
+
+
 def hole_is_nobodys_business() -> list[Patch]:
     """A hole says nothing of who may be known: users whose subscription lies behind it are refused for good."""
     return [(roster, "holes_of", lambda cluster: [])]
@@ -495,6 +500,7 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
         holder_keeps_to_itself,
         originals_stay_shown,
         gives_up_what_others_keep,
+        gives_up_what_it_stands_on,
         hole_is_nobodys_business,
         unreadable_untold,
         lost_untold,
@@ -523,6 +529,7 @@ FOCUS: dict[str, tuple[str, ...]] = {
     "holder-keeps-to-itself": ("rot", "give-up", "disk-back", "crash"),
     "originals-stay-shown": ("rot", "give-up", "disk-back", "crash"),
     "gives-up-what-others-keep": ("rot", "crash", "give-up"),
+    "gives-up-what-it-stands-on": ("rot", "crash", "give-up", "disk-cloned"),
     "hole-is-nobodys-business": ("rot", "crash"),
     "unreadable-untold": ("rot",),
     "lost-untold": ("rot", "crash", "give-up"),

@@ -115,27 +115,30 @@ def _confirmed() -> bool:
 
 
 def _give_up(cluster: Cluster, hole: Hole, *, even_if_away: bool) -> int:
-    """Ask the broker that lacks it, or where that is not to be had any; how many operations were given up."""
+    """Ask the broker that lacks it, and the others where that stands on it; return how many operations were given up."""
     from newswire.client.transport import Call, Unreached, form
 
     fields = {"origin": hole.origin, "first": str(hole.first), "last": str(hole.last)}
     if even_if_away:
         fields["even_if_away"] = "1"
     body, kind = form(fields)
-    addresses = [row.ip for row in cluster.nodes() if row.id == hole.broker]
-    try:
-        for address in addresses:
-            answer = cluster.transport.send(
-                cluster.brokers.ours(address), Call("POST", "/accept_loss", {}, body, kind), limits.CLI_CALL_SECONDS
-            )
-            if answer.status != 200:
-                raise answer.error()
-            click.echo(escape.line(f"Gave up {hole.origin} {hole.first} to {hole.last}."))
-            return int(answer.json()["count"])
-    except Unreached as error:
-        click.echo(f"newswire: {escape.line(error.reason)}", err=True)
-    except NewswireError as error:
-        if error.code == "no-hole":
-            return 0  # closed meanwhile
-        click.echo(f"newswire: {exits.sentence(error)}", err=True)
+    rows = sorted(cluster.nodes(), key=lambda row: row.id != hole.broker)
+    refusal = ""
+    for row in rows:
+        call = Call("POST", "/accept_loss", {}, body, kind)
+        try:
+            answer = cluster.transport.send(cluster.brokers.ours(row.ip), call, limits.CLI_CALL_SECONDS)
+            if answer.status == 200:
+                click.echo(escape.line(f"Gave up {hole.origin} {hole.first} to {hole.last}."))
+                return int(answer.json()["count"])
+            raise answer.error()
+        except Unreached as error:
+            refusal = refusal or f"Broker {row.id}: {error.reason}"
+        except NewswireError as error:
+            if error.code == "no-hole":
+                return 0  # closed meanwhile
+            refusal = refusal or exits.sentence(error)
+            if error.code != "restart-first":
+                break
+    click.echo(f"newswire: {exits.sentence_of(refusal)}", err=True)
     return 0

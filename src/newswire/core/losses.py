@@ -98,14 +98,21 @@ class Losses:
         cut = [(broker, part) for broker, hole in known if (part := _cut(hole, event)) is not None]
         if not cut:
             raise NotFound("nothing is missing there: GET /readyz lists the holes that brokers know of", code="no-hole")
-        lost = []
-        refusals = []
+        lost, standing, refusals = list[Hole](), list[Hole](), list[str]()
         for broker, hole in cut:
             refusal = self._why_not(broker, hole)
             if refusal:
                 refusals.append(refusal)
+            elif stands_on(cluster, hole):
+                standing.append(hole)
             else:
                 lost.append(hole)
+        if not lost and standing:
+            raise Refused(
+                f"this run of broker {cluster.identity.id} began on {standing[0]}: what it says of that is not taken without it; give"
+                " it up at another broker, or restart this one first",
+                code="restart-first",
+            )
         if not lost:
             raise Refused(refusals[0], code="not-lost")
         away = roster.away(cluster, now)
@@ -125,9 +132,13 @@ class Losses:
                 return f"broker {name} has of {hole}: it is fetched when it can be taken, wait a moment"
         if not own and can_bring(self._state.log.full, self._state.holes, self._state.waits, hole):
             return f"this broker has of {hole}: it is fetched when it can be taken, wait a moment"
-        if hole.unreadable and not own:
-            return f"{hole} is held by broker {broker}, which cannot read it: give it up there"
         return ""
+
+
+def stands_on(cluster: Cluster, hole: Hole) -> bool:
+    """Say whether what this run stamps is taken only where the hole is filled, so that a `lost` op of it cannot close it."""
+    origin = cluster.identity.origin
+    return hole.origin == origin or cluster.state.lineage.covers({origin: 1}, hole.origin, hole.first)
 
 
 def can_bring(full: Vector, holes: Iterable[Hole], waits: Mapping[str, int], hole: Hole) -> bool:
