@@ -109,8 +109,8 @@ class Losses:
                 lost.append(hole)
         if not lost and standing:
             raise Refused(
-                f"this run of broker {cluster.identity.id} began on {standing[0]}: what it says of that is not taken without it; give"
-                " it up at another broker, or restart this one first",
+                f"this run of broker {cluster.identity.id} began on {standing[0]}, so its word on that is not taken without it:"
+                " give it up at another broker, or restart this one first",
                 code="restart-first",
             )
         if not lost:
