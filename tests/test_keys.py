@@ -7,9 +7,10 @@ from unittest.mock import patch
 import pytest
 
 from newswire.core import keys, limits
+from newswire.core.clock import WallClock
 from newswire.core.counts import topics
 from newswire.core.intake import Intake
-from newswire.core.keys import Arrivals, Keys, Use, content, contents, fingerprint, fingerprints
+from newswire.core.keys import Keys, Use, content, contents, fingerprint, fingerprints
 from newswire.core.ops import Began, Message, Op
 from newswire.core.requests import Publish
 from newswire.core.state import State
@@ -105,13 +106,10 @@ def test_a_run_with_one_known_key_or_a_key_twice_is_not_noted() -> None:
 
 def test_a_key_is_known_for_a_day_and_names_another_message_after_it() -> None:
     state, intake = broker()
-    intake.recent = 2
     first = publish(state, intake, FULL, 5_000)
-    intake.recent = len(state.log)
     assert publish(state, intake, FULL, 5_000 + DAY) == first
     second = publish(state, intake, FULL, 5_001 + DAY)
     assert second != first
-    intake.recent = len(state.log)
     assert publish(state, intake, Publish("news", "other", "k", "Ann"), 5_002 + 2 * DAY) not in (first, second)
     assert topics(state)[0].messages == 3, "all three are shown"
 
@@ -119,9 +117,18 @@ def test_a_key_is_known_for_a_day_and_names_another_message_after_it() -> None:
 def test_a_clock_that_jumps_makes_no_second_message_of_a_retry() -> None:
     state, intake = broker()
     first = publish(state, intake, FULL, 5_000)
-    assert publish(state, intake, FULL, 5_000 + 3_650 * DAY) == first
+    clock = WallClock(5_000, 1.0, 0)
+    clock.note(6_000 + 3_650 * DAY, 2.0)
+    clock.note(7_000 + 10 * DAY, 3.0)
+    intake.shifts = clock.shifts()
+    assert intake.shifts == (0, 3_640 * DAY, -10 * DAY)
+    assert publish(state, intake, FULL, 7_000 + 10 * DAY) == first
     with pytest.raises(KeyReused):
-        intake.decide([Publish("news", "other", "k", "Ann")], 5_000 + 3_650 * DAY)
+        intake.decide([Publish("news", "other", "k", "Ann")], 7_000 + 10 * DAY)
+    clock.note(6_999 + 11 * DAY, 2.999 + 86_400)
+    assert len(clock.shifts()) == 2, "after a day it is the time of day alone that counts"
+    clock.note(7_000 + 11 * DAY, 3.0 + 86_400)
+    assert clock.shifts() == (0,)
 
 
 def test_a_key_of_a_message_that_is_staged_is_known() -> None:
@@ -133,11 +140,3 @@ def test_a_key_of_a_message_that_is_staged_is_known() -> None:
         intake.decide([Publish("news", "other", "k", "Ann")], 0)
     assert refused.value.extra["id"] == name
     assert len(intake.staged) == 1
-
-
-def test_arrivals_know_what_came_within_a_day() -> None:
-    arrivals = Arrivals(100.0, 5)
-    assert arrivals.first == 5, "what was there before is judged by its stamp"
-    for hour in range(1, 100):
-        arrivals.note(100.0 + hour * 3_600, 5 + hour)
-    assert 5 + 99 - 24 <= arrivals.first <= 5 + 99 - 18

@@ -43,7 +43,6 @@ from newswire.core.events import (
     Wake,
     Writable,
 )
-from newswire.core.keys import Arrivals
 from newswire.core.losses import Losses
 from newswire.core.members import View
 from newswire.core.membership import Membership
@@ -108,8 +107,6 @@ class Broker:
         self._retention = RetentionClock(start, max(lived.values(), default=0), now.wall, now.clock)
         self._wall_clock = WallClock(now.wall, now.clock, newest_stamp(self.state, self.identity.id))
         self._watch_clock(now)
-        self._arrivals = Arrivals(now.clock, len(self.state.log))
-        self.intake.recent = self._arrivals.first
         self.cluster.started = now.clock
         for address in self.membership.wanted_links():
             self.cluster.connect(address, now)
@@ -257,8 +254,6 @@ class Broker:
     # -- time ---------------------------------------------------------------------------------------------------
 
     def _tick(self, event: Tick, now: Now) -> None:
-        self._arrivals.note(now.clock, len(self.state.log))
-        self.intake.recent = self._arrivals.first
         kept = self._watch_clock(now)
         if not self.serves:
             return
@@ -277,6 +272,7 @@ class Broker:
         cluster = self.cluster
         cluster.wall = now.wall
         self._wall_clock.note(now.wall, now.clock)
+        self.intake.shifts = self._wall_clock.shifts()
         cluster.wall_jump = self._wall_clock.last_jump(now.clock)
         kept = self._retention.advance(now.wall, now.clock, agreed=not roster.clocks_apart(cluster))
         cluster.retention_behind = now.wall - kept

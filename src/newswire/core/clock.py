@@ -16,6 +16,7 @@ _APART: Final = int(limits.CLOCK_APART_SECONDS * 1000)
 _STEP: Final = int(limits.CLOCK_STEP_SECONDS * 1000)
 _LIVED: Final = int(limits.CLOCK_TRUST_SECONDS * 1000)
 _BLOCK_ROWS: Final = 1_024
+_STEPS_KEPT: Final = 16  # more in a day are no clock
 _UNITS: Final = (("years", 365 * 86_400), ("days", 86_400), ("hours", 3_600), ("minutes", 60), ("seconds", 1))
 
 
@@ -25,6 +26,7 @@ class WallClock:
     def __init__(self, wall: int, clock: float, newest: int) -> None:
         """`newest`: what this broker stamped last, before this run; 0 for nothing."""
         self._apart = wall - int(clock * 1000)
+        self._steps: list[tuple[float, int]] = []  # when it was set within the last `limits.KEY_SECONDS`, and by how much
         self._jump = (clock, wall - newest if newest - wall >= _APART else 0)
 
     def note(self, wall: int, clock: float) -> None:
@@ -33,6 +35,16 @@ class WallClock:
         self._apart += step
         if abs(step) >= _APART:
             self._jump = (clock, step)
+            self._steps.append((clock, step))
+        self._steps = [(at, by) for at, by in self._steps[-_STEPS_KEPT:] if clock - at < limits.KEY_SECONDS]
+
+    def shifts(self) -> tuple[int, ...]:
+        """By how much (ms) other times are ahead of the time of day: those that it would be, had the clock not been set."""
+        found, shift = [0], 0
+        for _, step in reversed(self._steps):
+            shift -= step
+            found.append(shift)
+        return tuple(found)
 
     def last_jump(self, clock: float) -> int:
         """By how much (ms) the clock was set last, if that was within `limits.CLOCK_JUMP_SHOWN_SECONDS`, else 0."""

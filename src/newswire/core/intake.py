@@ -49,7 +49,7 @@ class Intake:
         self._held: dict[str, int] = {}
         self._keys: dict[int, tuple[int, OpId]] = {}  # of what is staged: the content that a key names, and its id
         self._touched: set[str] = set()
-        self.recent = 0  # what stands in the log from this offset on came within `limits.KEY_SECONDS`
+        self.shifts: tuple[int, ...] = (0,)  # see `clock.WallClock.shifts`: a retry is known across a clock that is set
         self._begun = 0  # origins that begin in this batch
 
     def clear(self) -> list[Op]:
@@ -195,7 +195,7 @@ class Intake:
         said, messages = content(request), self.state.messages
         others: list[OpId] = []
         for use in messages.keys.uses(_mark(request)):
-            if use.offset >= self.recent or messages.is_same_day(use.offset, wall):
+            if any(messages.is_same_day(use.offset, wall + shift) for shift in self.shifts):
                 if use.content == said:
                     return messages.name(use.offset)
                 others.append(messages.name(use.offset))

@@ -92,25 +92,6 @@ class Keys:
         return None
 
 
-class Arrivals:
-    """How far the log was up to a day ago, on the clock that nobody sets: a retry is known across a jump of the other."""
-
-    def __init__(self, clock: float, offset: int) -> None:
-        self._marks = [(clock, offset)]
-
-    @property
-    def first(self) -> int:
-        """From this offset on all has come within the last `limits.KEY_SECONDS`."""
-        return self._marks[0][1]
-
-    def note(self, clock: float, offset: int) -> None:
-        """The log has `offset` records at `clock` (s, monotonic)."""
-        if clock - self._marks[-1][0] >= limits.KEY_SECONDS / _GENERATIONS:
-            self._marks.append((clock, offset))
-        while clock - self._marks[0][0] > limits.KEY_SECONDS and len(self._marks) > 1:
-            del self._marks[0]
-
-
 def fingerprint(publisher: str, topic: str, key: str) -> int:
     """The 64 bits that stand for a key in this process."""
     return hash((publisher, topic, key))
