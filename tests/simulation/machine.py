@@ -164,6 +164,7 @@ class Machine:
         self.doom: float | None = None  # of the next sync: the power fails while it runs, so much of it stays
         self.wall_shift = 0
         self.calls: set[Call] = set()
+        self.syncs: list[tuple[float, int]] = []  # when so many records were synced
         self.outlets: list[Outlet] = []
         self._clock_shift = world.between(0, 1000)
         self._inbox: list[Event] = []
@@ -243,6 +244,10 @@ class Machine:
         self.paused = False
         if run == self.run and not self.busy:
             self._round()
+
+    def knows_since(self, name: OpId) -> float:
+        """When the disk that is there now took an op, as far as is known: 0 for long ago."""
+        return next((at for at, synced in self.syncs if synced > self.disk.held[name]), 0.0)
 
     # -- the shell
 
@@ -327,6 +332,7 @@ class Machine:
             self._do(self.broker.step(events.Unstored(), self.now()))
         else:
             self._apply(self.broker, self.disk.sync())
+            self.syncs.append((self.world.now, self.disk.synced))
         if self._written or self.exited:
             self._after_round()
         else:

@@ -517,8 +517,9 @@ class Ledger:
             if name != user:
                 continue
             for at, op in registration.answered:
-                knows = [other.id for other in self.machines if other.disk.has(op) and other.id in members]
-                if knows and op not in self.ended and at < self.world.now - NEWS:
+                holders = [other for other in self.machines if other.disk.has(op) and other.id in members]
+                knows = [other.id for other in holders if max(at, other.knows_since(op)) < self.world.now - NEWS]
+                if knows and op not in self.ended:
                     raise Violation(f"{machine.id} refuses {user} for good, and {knows} know of {op} ({pattern})")
 
     def check_equal(self) -> None:
