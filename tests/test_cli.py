@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -16,7 +18,7 @@ from rich.console import Console
 
 from newswire import errors, escape
 from newswire.cli import exits, main, publishing, status, streaming, tables
-from newswire.client import Message, Row
+from newswire.client import Message, Row, publisher
 from newswire.core import limits
 from tests.fake_broker import DOWN, PUBLISHED, Fake, message, until
 
@@ -114,6 +116,46 @@ def test_a_bad_line_is_named(fake: Fake, tmp_path: Path, capsys: pytest.CaptureF
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give up soon: for commands that find nobody who serves."""
     monkeypatch.setattr(limits, "CLI_CALL_SECONDS", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ((503, {"code": "not-ready", "detail": "starting"}), exits.UNKNOWN),  # it is not as if nothing had been done
+        ((503, {"code": "unknown-outcome", "detail": "no answer"}), exits.UNKNOWN),
+        ((400, {"code": "bad-line", "detail": "line 1: no", "line": 1}), exits.FAILED),
+        ((507, {"code": "storage-full", "detail": "the disk is full"}), exits.FAILED),
+    ],
+)
+@pytest.mark.usefixtures("hurried")
+def test_a_batch_that_stops_halfway_names_what_is_stored_and_its_key(
+    fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, answer: Any, code: int
+) -> None:
+    monkeypatch.setattr(publisher.batches, "__defaults__", (2, limits.BATCH_BYTES))
+    told = {"message": "Published 2 messages", "count": 2, "first": "a-1", "last": "a-2", "copies": 2}
+    fake.answers["/publish"] = [(200, told), *[answer] * 50]
+    batch = tmp_path / "batch.ndjson"
+    batch.write_text('{"topic": "t", "data": "x"}\n' * 3)
+    assert main.run(["publish", "--ndjson", str(batch)]) == code
+    said = capsys.readouterr().err
+    assert "the 2 messages before are stored" in said
+    keys = [line["key"] for sent in fake.sent("/publish") for line in sent["lines"]]
+    (key,) = re.findall(r"add --key (\S+) to the command", said)
+    assert keys[:3] == [f"{key}-1", f"{key}-2", f"{key}-3"]
+
+
+def test_a_bad_line_behind_what_is_stored(
+    fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher.batches, "__defaults__", (2, limits.BATCH_BYTES))
+    told = {"message": "Published 2 messages", "count": 2, "first": "a-1", "last": "a-2", "copies": 2}
+    fake.answers["/publish"] = (200, told)
+    batch = tmp_path / "batch.ndjson"
+    batch.write_text('{"topic": "t", "data": "x"}\n' * 3 + "nonsense\n")
+    assert main.run(["publish", "--ndjson", str(batch), "--key", "k"]) == exits.FAILED
+    said = capsys.readouterr().err
+    assert "line 4: not a JSON object" in said
+    assert "the 2 messages before are stored; to go on add --key k to the command" in said
 
 
 # -- exit codes ------------------------------------------------------------------------------------------------------

@@ -197,3 +197,19 @@ def _descriptors(group: int, number: str) -> Iterator[str]:
                 yield os.readlink(entry / "fd" / number)
         except OSError:
             pass
+
+
+def test_a_pipe_that_somebody_made_non_blocking_gets_all_the_same(fake: Fake) -> None:
+    """As a shell's parent may: a write then fails where it would wait."""
+    fake.events = [message(n, "x" * 60_000) for n in range(1, 6)]
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "newswire", "stream", "Alice", "--count", "5"], stdout=writer, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writer)
+    until(lambda: bool(fake.sent("/stream")))
+    with os.fdopen(reader) as pipe:
+        assert pipe.read() == ("x" * 60_000 + "\n") * 5
+    _, said = child.communicate(timeout=30)
+    assert (child.returncode, said) == (0, "")

@@ -91,7 +91,7 @@ def test_with_both_hung_the_key_is_printed_and_makes_one_message(pair: Pair) -> 
     wait_in_sync(pair.brokers)
     assert one.returncode == 6
     assert batch.returncode in (4, 6)  # 4: who is there was asked first, and nobody answered
-    key = re.search(r"--key (\S+?)\.?\n", one.stderr)
+    key = re.search(r"--key (\S+) to the command", one.stderr)
     assert key, one.stderr
     for _ in range(2):
         assert run(pair, "publish", "Google", "once", "--key", key[1]).returncode == 0
@@ -112,7 +112,7 @@ def test_an_interrupted_publish_names_its_key(pair: Pair) -> None:
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert re.fullmatch(r"newswire: interrupted, perhaps it is stored; to repeat it is safe with --key \S+\n+", said)
+    assert re.match(r"newswire: interrupted, perhaps it is stored; to repeat it is safe if you add --key \S+ to", said)
 
 
 def test_a_key_that_was_used(pair: Pair) -> None:

@@ -21,7 +21,7 @@ from newswire import escape
 from newswire.cli import exits
 from newswire.cli.options import times
 from newswire.core import limits, topics
-from newswire.errors import BadRequest, FewerCopies, NewswireError, TooLarge, Unknown
+from newswire.errors import BadRequest, FewerCopies, NewswireError, NoBroker, TooLarge, Unknown
 from newswire.text import decode, without_mark
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def publish_file(
     common = {"topic": topic, "title": title, "priority": priority, "tags": split_tags(tags), "click": click_url}
     given = {name: value for name, value in common.items() if value}
     with _opened(path) as lines, Publisher(brokers, **times(timeout)) as publisher, _key_told(key):
-        receipt = _with_bar(publisher, messages_in(lines, given, key), path, copies)
+        receipt = _with_bar(publisher, messages_in(lines, given, key), path, copies, key)
     if as_json:
         shown = {name: getattr(receipt, name) for name in ("message", "count", "first", "last", "copies")}
         _print_json(shown | ({"duplicates": receipt.duplicates} if receipt.duplicates else {}))
@@ -113,13 +113,15 @@ def _key_told(key: str) -> Iterator[None]:
     try:
         yield
     except Unknown as error:
-        error.detail = f"{error.detail.removesuffix(f' with the same key ({key})')}, with the same key: --key {key}"
+        error.detail = f"{error.detail.removesuffix(f' with the same key ({key})')} if you add --key {key} to the command"
         raise
     except FewerCopies as error:
-        error.detail = f"{error.detail} (id {error.extra.get('id', '?')}, copies {error.extra.get('copies', '?')}, --key {key})"
+        stored = f"id {error.extra.get('id', '?')}, copies {error.extra.get('copies', '?')}"
+        error.detail = f"{error.detail} ({stored}); to ask again add --key {key} to the command"
         raise
     except KeyboardInterrupt:
-        click.echo(f"newswire: interrupted, perhaps it is stored; to repeat it is safe with --key {key}", err=True)
+        told = f"interrupted, perhaps it is stored; to repeat it is safe if you add --key {key} to the command."
+        click.echo(f"newswire: {told}", err=True)
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -197,7 +199,9 @@ def _opened(path: Path) -> BinaryIO:
         raise click.UsageError(f"cannot read {path}: {error.strerror}.") from None
 
 
-def _with_bar(publisher: Publisher, messages: Iterator[dict[str, Any]], path: Path, copies: int | None) -> BatchReceipt:
+def _with_bar(
+    publisher: Publisher, messages: Iterator[dict[str, Any]], path: Path, copies: int | None, key: str
+) -> BatchReceipt:
     """Publish, with a progress bar on a terminal; an error says how many messages were stored before it."""
     try:
         if not sys.stderr.isatty():
@@ -209,9 +213,18 @@ def _with_bar(publisher: Publisher, messages: Iterator[dict[str, Any]], path: Pa
             task = bar.add_task("Publishing", total=_count_lines(path))
             return publisher.publish_batch(messages, copies=copies, progress=lambda done: bar.update(task, completed=done))
     except NewswireError as error:
-        if stored := error.extra.get("published"):
-            error.detail = f"{error.detail} (the {stored} messages before are stored)"
-        raise
+        raise _of_a_part(error, key) from None
+
+
+def _of_a_part(error: NewswireError, key: str) -> NewswireError:
+    """The error of a batch, of which some may be stored: then it is not as if nothing had been done."""
+    stored = error.extra.get("published")
+    if not stored:
+        return error
+    whole = Unknown(error.detail, **error.extra) if isinstance(error, NoBroker) else error
+    whole.detail += f" (the {stored} messages before are stored"
+    whole.detail += ")" if isinstance(whole, Unknown) else f"; to go on add --key {key} to the command)"
+    return whole
 
 
 def _count_lines(path: Path) -> int | None:

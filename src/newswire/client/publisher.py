@@ -106,14 +106,22 @@ class Publisher:
             raise TypeError(f"`messages` must be a list of messages, not {type(messages).__name__}: put it into a list")
         checks.called("progress", progress)
         total = BatchReceipt(0, 0, "", "", "Published 0 messages", 0)
-        done = 0  # lines
-        for lines in batches(self._line(number, message) for number, message in enumerate(messages, 1)):
-            if not done:
-                self._find_broker()
-            total = _sum(total, self._publish_lines(lines, self._ask(copies), done))
-            done += len(lines)
-            if progress is not None:
-                progress(done)
+        done = 0  # messages that are stored
+        try:
+            for lines in batches(self._line(number, message) for number, message in enumerate(messages, 1)):
+                if not done:
+                    self._find_broker()
+                total = _sum(total, self._publish_lines(lines, self._ask(copies), done))
+                done += len(lines)
+                if progress is not None:
+                    progress(done)
+        except NewswireError as error:
+            error.extra.setdefault("published", done)
+            raise
+        except TypeError as error:
+            if done:
+                error.add_note(f"The first {done} messages are stored.")
+            raise
         return total
 
     def nodes(self) -> list[Row]:
