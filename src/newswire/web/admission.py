@@ -63,4 +63,7 @@ def _check_type(environ: Environ) -> None:
     if kind not in bodies.KINDS:
         raise Refused(bodies.ACCEPTED, code="wrong-type")
     if kind != bodies.NDJSON and int(environ["CONTENT_LENGTH"]) > limits.FORM_BYTES:
-        raise TooLarge(f"the body is over {limits.FORM_BYTES // 1024} KiB: send less at once, nothing was stored")
+        raise TooLarge(
+            f"the body is over {limits.FORM_BYTES // 1024} KiB: send less at once, or a batch, as {bodies.NDJSON} with that"
+            " Content-Type; nothing was stored"
+        )
