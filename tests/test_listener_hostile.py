@@ -649,6 +649,60 @@ def test_half_received_bodies_have_one_bound_and_the_largest_for_longest_goes(
     eventually(lambda: bodies.held_bytes == pushes.held_bytes == 0)
 
 
+def test_requests_that_wait_for_a_thread_make_room_too(
+    serve: Serve, app: App, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else whoever fills the room with whole requests would have everybody else's half ones refused, however small."""
+    monkeypatch.setattr(limits, "BODIES_BYTES", 1_000_000)
+    app.routes["/publish"] = app.block
+    listener = serve(threads=1)
+    bodies = listener._server.rooms[0]
+    running = Client(listener.port).post("/publish", bytes(100_000))
+    app.blocked(1)
+    waiting = []
+    for _ in range(2):
+        waiting.append(Client(listener.port).post("/publish", bytes(400_000)))
+        eventually(lambda: bodies.held_bytes == 100_000 + len(waiting) * 400_000)
+        clock.advance(1)
+    small = half(Client(listener.port), "/subscribe", 10)
+    eventually(lambda: phases(listener, "BODY") == 1)
+    waiting.append(Client(listener.port).post("/publish", bytes(400_000)))
+    eventually(lambda: listener.crowded_out == 1)
+    eventually(lambda: bodies.held_bytes == 100_000 + 2 * 400_000 + 10)
+    assert small.send(bytes(10)).reply().body == b"20"
+    app.go.set()
+    assert running.reply().body == b"went"
+    reply = waiting[0].reply()
+    assert (reply.status, reply.problem["code"], reply.headers["retry-after"]) == (503, "unavailable", "1")
+    assert [client.reply().body for client in waiting[1:]] == [b"went", b"went"]
+    for client in (running, small, *waiting):
+        client.close()
+    eventually(lambda: bodies.held_bytes == 0)
+
+
+def test_what_came_behind_a_request_that_waits_makes_room_too(
+    serve: Serve, app: App, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "BODIES_BYTES", 200_000)
+    listener = serve(threads=1)
+    bodies = listener._server.rooms[0]
+    one = b" HTTP/1.1\r\nHost: here\r\n\r\n"
+    running = Client(listener.port).get("/block")
+    app.blocked(1)
+    waiting = [Client(listener.port).send(b"GET /x", one, 2_000 * (b"GET /y" + one)) for _ in range(6)]
+    eventually(lambda: listener.crowded_out >= 1)
+    small = half(Client(listener.port), "/subscribe", 10)
+    assert small.send(bytes(10)).reply().body == b"20"
+    assert bodies.held_bytes <= 200_000
+    app.go.set()
+    assert running.reply().body == b"went"
+    told = [client.reply().status for client in waiting]
+    assert told.count(503) == listener.crowded_out
+    assert set(told) <= {200, 503}
+    for client in (running, small, *waiting):
+        client.close()
+
+
 def test_unsent_answers_have_one_bound(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "ANSWERS_BYTES", 2 * BIG_BYTES)
     listener = serve(threads=1)

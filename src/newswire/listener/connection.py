@@ -53,6 +53,7 @@ class Channel(HTTPChannel):
     begun = 0.0  # clock: first byte of the request that is coming in
     progress = 0.0  # clock: the client last took a byte
     unparsed = b""  # came behind the request that is served, or was more than one turn may parse
+    queued: HttpRequest | None = None  # its request waits for a thread
     pending = 0  # events that wait for this connection's turn
     sends_left: int | None = None  # of this turn of the loop
     in_line = False  # the loop has placed it
@@ -109,6 +110,7 @@ class Channel(HTTPChannel):
         if request is not None and request.error is not None:
             self.service()  # here: it waits for nothing, and no thread need be free
         elif request is not None:
+            self.queued = request
             self.server.add_task(self)
         return True
 
@@ -190,6 +192,16 @@ class Channel(HTTPChannel):
         else:
             self.will_close = True
 
+    def refuse_queued(self, error: NewswireError) -> bool:
+        """Let go of what the request that waits for a thread holds: the thread will answer `error`. False: it has one."""
+        with self.requests_lock:
+            request = self.queued
+            if request is None:
+                return False
+            request.refuse(error)
+            self.unparsed = b""
+        return True
+
     def refuse(self, error: NewswireError) -> None:
         """Answer what is still coming in, drop it, and close when the client could read why."""
         with suppress(OSError):
@@ -239,6 +251,8 @@ class Channel(HTTPChannel):
     def service(self) -> None:
         """Run the first request; whatever happens, the loop hears of it."""
         self.server.serving.channel = self
+        with self.requests_lock:
+            self.queued = None
         try:
             super().service()
         except BaseException:

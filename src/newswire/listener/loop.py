@@ -223,13 +223,21 @@ class Loop(TcpWSGIServer):
         now = self.clock()
         for room in (bodies, pushes):
             if room.is_full:
-                for other in room.choose(lambda c: now - c.begun if c.phase in (Phase.HEAD, Phase.BODY) else None):
-                    self._crowd_out(other, room)
-                    other.refuse(NewswireError(NO_ROOM, code="unavailable"))
+                for other in room.choose(lambda c: now - c.begun if c.queued or c.phase in (Phase.HEAD, Phase.BODY) else None):
+                    self._refuse(other, room)
         if answers.is_full:
             for other in answers.choose(lambda c: now - c.since if c.phase is Phase.SENDING else None):
                 self._crowd_out(other, answers)
                 other.handle_close()
+
+    def _refuse(self, channel: Channel, room: Room[Channel]) -> None:
+        """Let go of a request that is coming in or waits for a thread."""
+        error = NewswireError(NO_ROOM, code="unavailable")
+        if channel.refuse_queued(error):
+            self._crowd_out(channel, room)
+        elif channel.phase in (Phase.HEAD, Phase.BODY):
+            self._crowd_out(channel, room)
+            channel.refuse(error)
 
     def _crowd_out(self, channel: Channel, room: Room[Channel]) -> None:
         self.crowded_out += 1

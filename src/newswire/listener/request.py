@@ -81,7 +81,7 @@ class HttpRequest(HTTPRequestParser):
     def parse_header(self, header_plus: bytes) -> None:
         """Read the head; raises ParsingError, which waitress answers with 400 and a close."""
         if too_many_headers(header_plus):
-            self._refuse(NewswireError(TOO_MANY_HEADERS, code="head-too-large"))
+            self.refuse(NewswireError(TOO_MANY_HEADERS, code="head-too-large"))
             return
         if problem := head_problem(header_plus):
             raise ParsingError(problem)
@@ -97,9 +97,11 @@ class HttpRequest(HTTPRequestParser):
             self.body_rcv = Chunks(cast(Any, self.body_rcv).getbuf())  # type: ignore[assignment]
         refusal = self._admit(self) if self._admit else None
         if refusal is not None:
-            self._refuse(refusal)
+            self.refuse(refusal)
 
-    def _refuse(self, error: NewswireError) -> None:
+    def refuse(self, error: NewswireError) -> None:
+        """Make it one that is answered with `error`, and let go of its body."""
+        self.close()
         self.error, self.completed, self.body_rcv = Refusal(error), True, None
 
     @property
