@@ -112,6 +112,7 @@ def test_a_name_that_nobody_knows_and_a_port_where_nobody_listens() -> None:
         (b"SSH-2.0-OpenSSH_9.2\r\n", "does not speak HTTP"),
         (b"-ERR unknown command\r\n", "does not speak HTTP"),
         (b"\x15\x03\x01\x00\x02\x02\x46", "it speaks TLS: write https:// before the address"),
+        (b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n", "it speaks TLS"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>", "no newswire broker"),
         (b"HTTP/1.0 404 Not Found\r\n\r\nnothing", "no newswire broker (it says HTTP 404)"),
         (b"HTTP/1.0 403 Forbidden\r\n\r\nno", "no newswire broker (it says HTTP 403)"),

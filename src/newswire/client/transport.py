@@ -45,6 +45,7 @@ _LOGGERS: Final = (  # that a request may log to; `warnings` go to the last, whe
 )  # fmt: skip
 _NO_TLS: Final = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG")
 _PART_BYTES: Final = 64 * 1024
+_TLS_WORDS: Final = (b"HTTPS port", b"HTTPS server", b"SSL-enabled server")  # as nginx, Go and Apache answer plain HTTP
 _TLS_ALERT: Final = "\x15\x03"  # how a TLS server answers what is not TLS
 _within: Final[ContextVar[bool]] = ContextVar("newswire-call", default=False)
 
@@ -110,7 +111,7 @@ class Answer:
         if 300 <= self.status < 400:
             return f"it redirects (HTTP {self.status}) to {self.location[:200] or 'another address'}: name that one"
         if 400 <= self.status < 500 and self.status not in (413, 429) and not self.code:  # those two a proxy may say for one
-            if b"HTTPS port" in self.body:
+            if any(word in self.body for word in _TLS_WORDS):
                 return "it speaks TLS: write https:// before the address"
             return f"what answers there is no newswire broker (it says HTTP {self.status})"
         if 200 <= self.status < 300 and self.body.lstrip()[:1] not in (b"{", b"["):
