@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,9 +10,15 @@ from pathlib import Path
 import pytest
 
 from newswire import web
+from newswire.core import offers
+from newswire.core.topics import check_pattern, check_topic, check_username
+from newswire.errors import BadRequest
 
 TESTS = Path(__file__).parent / "page"
 STATIC = Path(web.__file__).parent / "static"
+
+OFFERS = {"topic": offers.topic_like, "pattern": offers.pattern_like, "username": offers.username_like}
+CHECKS = {"topic": check_topic, "pattern": check_pattern, "username": check_username}
 
 PLANTED = {  # a bug for each rule that tabs.test.js must find broken: file, what it says, what it would say
     "a missing piece is not noticed": (
@@ -40,7 +47,7 @@ def run(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
     node = shutil.which("node")
     if node is None:
         pytest.skip("no node: apt-get install nodejs")
-    for file in TESTS.glob("*.js"):
+    for file in (*TESTS.glob("*.js"), *TESTS.glob("*.json")):
         shutil.copy(file, folder)
     (folder / "package.json").write_text('{"type": "module"}')  # or node takes these for scripts of its older kind
     return subprocess.run([node, "--test", name], cwd=folder, capture_output=True, text=True, timeout=50, check=False)
@@ -52,6 +59,17 @@ def test_modules(tmp_path: Path, name: str) -> None:
     done = run(tmp_path, name)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "# pass 0\n" not in done.stdout, "node ran no test"
+
+
+def test_the_page_offers_the_names_that_a_broker_offers() -> None:
+    """names.json is what tests/page/names.test.js holds names.js to."""
+    for kind, names in json.loads((TESTS / "names.json").read_text()).items():
+        for name, instead in names.items():
+            with pytest.raises(BadRequest) as refused:
+                CHECKS[kind](name)
+            offered = OFFERS[kind](name)
+            assert (f"`{offered}` would do" in refused.value.detail) == bool(instead), name
+            assert offered == instead or not instead, name
 
 
 @pytest.mark.parametrize("bug", PLANTED)

@@ -234,6 +234,39 @@ def test_addresses_in_texts_are_links(desk: Desk, pair: Pair, hand: Hand) -> Non
     assert alice.errors == alice.complaints == []
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_end_is_in_view_and_nothing_moves_with_the_focus(desk: Desk, pair: Pair, hand: Hand, width: int) -> None:
+    """When the page opens, when a notice takes room, and when what is sticky gets the focus."""
+    for number in range(30):
+        hand.subscribe("Alice", f"topic{number}")
+        hand.publish(f"topic{number}", f"line {number}\n" * 3)
+    alice = desk.open(pair.first.address, "Alice", width=width, height=780)
+    until("all are shown", lambda: len(alice.texts()) == 30, SECONDS)
+
+    def left() -> float:
+        return alice.page.evaluate("document.documentElement.scrollHeight - innerHeight - scrollY")
+
+    until("its end is in view", lambda: left() < 2, SECONDS)
+    expect(alice.page.locator("#mine .pick")).to_have_count(31, timeout=SECONDS * 1000)
+    assert left() < 2
+    alice.page.get_by_label("Topic", exact=True).fill("Jörg Müller " * 8)
+    alice.page.get_by_label("Message").fill("x")
+    alice.page.keyboard.press("Enter")
+    alice.has("#said.bad", "accents")
+    until("its end is in view", lambda: left() < 2, SECONDS)
+    alice.page.mouse.move(200, 400)
+    alice.page.mouse.wheel(0, -600)
+    until("it has moved", lambda: left() > 500, SECONDS)
+    before = left()
+    for name in ("Message", "Topic", "Publish"):
+        alice.tab_to(name)
+        assert left() == before, name
+    alice.tab_to("Write a message")
+    for key in ("Tab", "Tab", "ArrowDown", "End", "Home"):
+        alice.page.keyboard.press(key)
+        assert left() == before, key
+
+
 def test_counts_fall_when_a_message_was_on_the_screen(desk: Desk, pair: Pair, hand: Hand) -> None:
     """Only what is in view is read; the rest of the topic stays counted, until it is in view or marked."""
     hand.subscribe("Alice", "long")

@@ -84,7 +84,7 @@ def test_a_page_that_may_not_act_says_so(desk: Desk, pair: Pair, hand: Hand) -> 
         alice.page.route(re.compile(rf"/{path}\b"), refuse)
     hand.publish("news", "one")
     alice.shows("one")
-    alice.says("read only, live at broker 1001")
+    alice.says("read only at broker 1001")
     alice.has("#notice", "This page may only show news")
     alice.has("#notice", "this page is of another site")
     alice.page.get_by_label("Message").fill("x")

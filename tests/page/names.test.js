@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { matches, patternFault, topicFault, usernameFault } from "./static/names.js";
 
@@ -17,37 +18,16 @@ test("good names have no fault", () => {
   for (const name of ["Alice", "a.b@c-d_e", "x".repeat(64)]) assert.equal(usernameFault(name), null, name);
 });
 
-const INSTEAD = {
-  "my topic": "my-topic",
-  "Jörg Müller news": "Joerg-Mueller-news",
-  "  news  ": "news",
-  "Straße": "Strasse",
-  "ÄRGER": "AERGER",
-  "crème brûlée": "creme-brulee",
-  "Ärger": "Aerger",
-  "Łódź": "Lodz",
-  "smørrebrød": "smoerrebroed",
-  "team/red": "team.red",
-  "team: red": "team.red",
-  "a..b": "a.b",
-  ".a.": "a",
-  "it's": "it-s",
-  "R&D (new)": "R-D-new",
-  "50 % off!": "50-off",
-  "ﬁnance": "finance",
-  "u\u0308ber": "ueber",
-  "новости": "",
-  "新闻": "",
-  "!!!": "",
-  "": "",
-};
+const INSTEAD = JSON.parse(readFileSync(new URL("names.json", import.meta.url)));   // what a broker offers, too
+const FAULT = { topic: topicFault, pattern: patternFault, username: usernameFault };
 
-for (const [name, instead] of Object.entries(INSTEAD)) {
-  test(`instead of ${JSON.stringify(name)}`, () => {
-    const fault = topicFault(name);
-    assert.equal(fault.instead, instead);
-    assert.equal(topicFault(instead || "x"), null, "what is offered is allowed");
-  });
+for (const [kind, names] of Object.entries(INSTEAD)) {
+  for (const [name, instead] of Object.entries(names)) {
+    test(`instead of the ${kind} ${JSON.stringify(name)}`, () => {
+      assert.equal(FAULT[kind](name).instead, instead);
+      assert.equal(FAULT[kind](instead || "x"), null, "what is offered is allowed");
+    });
+  }
 }
 
 test("what is wrong is named", () => {
@@ -59,10 +39,6 @@ test("what is wrong is named", () => {
   assert.match(topicFault("").why, /missing/);
   assert.match(topicFault("äöüéèñçß").why, /and other signs\.$/);
   assert.match(patternFault("a.>.b").why, /stands for one whole level/);
-  assert.equal(patternFault("team *").instead, "team.*");
-  assert.equal(patternFault("team*").instead, "team.*");
-  assert.equal(patternFault("müll.*").instead, "muell.*");
-  assert.equal(usernameFault("Jörg Müller").instead, "Joerg.Mueller");
   assert.match(usernameFault("Jörg Müller").why, /spaces/);
   assert.equal(usernameFault("ann@example.org"), null);
 });

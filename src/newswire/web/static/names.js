@@ -1,5 +1,6 @@
 // Names of topics, patterns and users: what belongs to a pattern, what is wrong with a name, and which one was perhaps meant.
-// Pure. The broker's rules decide (core/topics.py); these say the same in the words of a page, before anything is sent.
+// Pure. The broker's rules decide (core/topics.py, core/offers.py); these say the same in the words of a page, before anything
+// is sent.
 
 const TOPIC_CHARS = 128, USERNAME_CHARS = 64;
 const TOPIC = /^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/;
@@ -34,13 +35,12 @@ export function patternFault(name) {
 
 /** What is wrong with a username, in the same form. */
 export function usernameFault(name) {
-  return fault("A name here", name, USERNAME, USERNAME_CHARS, "_, -, . and @", (text) => usernameLike(text));
+  return fault("A name here", name, USERNAME, USERNAME_CHARS, "_, -, . and @", usernameLike);
 }
 
 function fault(what, name, rule, most, signs, like) {
   if (name.length <= most && rule.test(name)) return null;
-  const near = like(name).slice(0, most).replace(/[.-]+$/, "");
-  const instead = near !== name && rule.test(near) ? near : "";
+  const near = like(name), instead = near.length <= most && rule.test(near) ? near : "";
   if (name === "") return { why: `${what} is missing.`, instead: "" };
   const bad = strangers(name, signs);
   const has = bad ? ` This one has ${bad}.` : name.length > most ? ` This one has ${name.length} characters, ${most} are the most.` : "";
@@ -60,22 +60,21 @@ function strangers(name, signs) {
   return few.length > 1 ? `${few.slice(0, -1).join(", ")} and ${few.at(-1)}` : few[0] ?? "";
 }
 
-const SPELLED = { ä: "ae", ö: "oe", ü: "ue", ß: "ss", æ: "ae", ø: "oe", å: "aa", œ: "oe", đ: "d", ð: "d", þ: "th", ł: "l", ı: "i" };
+const SPELLED = {
+  ä: "ae", ö: "oe", ü: "ue", Ä: "Ae", Ö: "Oe", Ü: "Ue", ß: "ss", ẞ: "SS", æ: "ae", Æ: "Ae", œ: "oe", Œ: "Oe", ø: "o", Ø: "O",
+  ł: "l", Ł: "L", đ: "d", Đ: "D", ı: "i", ð: "d", Ð: "D", þ: "th", Þ: "Th", "–": "-", "—": "-",
+};
 
-/** `text` in ASCII letters, as it is commonly spelled without the others; what has no such spelling stays. */
-function spell(text) {
-  const spelled = [...text.normalize("NFC")].map((sign) => {
-    const found = SPELLED[sign.toLowerCase()];
-    if (!found) return sign;
-    if (sign === sign.toLowerCase()) return found;
-    return text === text.toUpperCase() ? found.toUpperCase() : found[0].toUpperCase() + found.slice(1);
-  });
-  return spelled.join("").normalize("NFKD").replace(/\p{M}/gu, "");
+/** `text` in ASCII, as it is commonly spelled without other letters; what has no such spelling is left out. */
+function ascii(text) {
+  const spelled = [...text.normalize("NFC")].map((sign) => SPELLED[sign] ?? sign).join("");
+  return spelled.normalize("NFKD").replace(/[^\x00-\x7f]/g, "");
 }
 
-const joined = (text, others) => spell(text.trim()).replace(others, "-").replace(/-{2,}/g, "-");
-const tidy = (level) => level.replace(/^-+|-+$/g, "");
-const topicLike = (text) => joined(text.replace(/[/\\:]+/g, "."), /[^A-Za-z0-9_.-]+/g).split(".").map(tidy).filter(Boolean).join(".");
-const patternLike = (text) => joined(text.replace(/[/\\:]+/g, ".").replace(/(?<=[^\s.])\s*([*>])/g, ".$1"), /[^A-Za-z0-9_.*>-]+/g)
-  .split(".").map((level) => (level === "*" || level === ">" ? level : tidy(level.replace(/[*>]/g, "")))).filter(Boolean).join(".");
-const usernameLike = (text) => tidy(joined(text.replace(/\s+/gu, "."), /[^A-Za-z0-9_.@-]+/g));
+const level = (text) => text.trim().replace(/\s+/g, "-").replace(/[^A-Za-z0-9_-]/g, "").replace(/^-+|-+$/g, "");
+const wildLevel = (text) => ({ "*": "*", "+": "*", ">": ">", "#": ">", "**": ">" })[text.trim()] ?? level(text);
+const levels = (text, like) => ascii(text).split(/[/\\:.]+/).map(like).filter(Boolean).join(".");
+const topicLike = (text) => levels(text, level);
+const patternLike = (text) => levels(text, wildLevel);
+const usernameLike = (text) => ascii(text).toLowerCase().trim().split(/\s+/)
+  .map((word) => word.replace(/[^a-z0-9_.@-]/g, "").replace(/^[._@-]+|[._@-]+$/g, "")).filter(Boolean).join(".");

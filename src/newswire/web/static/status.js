@@ -34,7 +34,7 @@ export function showAllowed() {
 
 function show() {
   const pill = $("state"), readOnly = forbidden && connection.serving;
-  const text = readOnly ? `read only, ${connection.text}` : connection.text;
+  const text = readOnly ? connection.text.replace(/^live/, "read only") : connection.text;
   if (pill.textContent !== text) pill.textContent = text;     // a screen reader reads each change, so only changes
   pill.className = `state ${readOnly ? "moved" : connection.kind}`;
   pill.title = connection.detail;

@@ -32,6 +32,7 @@ export class Topics {
       else this.subscribe(topic.value.trim()).then((done) => { if (done) form.reset(); });
     });
     $("mine").addEventListener("click", (event) => { const pick = event.target.closest(".pick"); if (pick) on.choose(pick.parentNode.dataset.topic); });
+    $("read").addEventListener("click", () => { on.markRead(on.chosen()); this.#pickOf(on.chosen())?.focus(); });
     $("more").addEventListener("click", (event) => { const pick = event.target.closest(".pick"); if (pick) this.subscribe(pick.parentNode.dataset.topic); });
   }
 
@@ -75,21 +76,15 @@ export class Topics {
     const chosen = this.#on.chosen();
     for (const item of $("mine").children) {
       const { topic } = item.dataset, pick = item.firstChild, count = this.#on.unreadCount(topic), current = topic === chosen;
-      const shown = pick.querySelector(".n")?.textContent ?? "";
-      const wanted = count ? `${count > 999 ? "999+" : count} new` : "";
-      if (shown !== wanted) {
-        pick.querySelector(".n")?.remove();
-        if (count) {
-          const number = element("span", "n", wanted.replace(" new", ""));
-          number.append(element("span", "unseen", " new"));
-          pick.append(number);
-        }
-      }
+      showCount(pick, count);
       pick.setAttribute("aria-current", String(current));
-      toggle(item, ".read", current && count > 0, () => button("off read", "Mark read", () => { this.#on.markRead(topic); pick.focus(); }));
-      toggle(item, ".leave", current && this.#subscriptions.includes(topic) && topic !== "",
-        () => Object.assign(button("off leave", "Unsubscribe", () => this.unsubscribe(topic)), { title: `Unsubscribe from ${topic}` }));
+      const there = item.querySelector(".off"), wanted = current && topic !== "" && this.#subscriptions.includes(topic);
+      if (there && !wanted) there.remove();
+      if (!there && wanted) item.append(Object.assign(button("off", "Unsubscribe", () => this.unsubscribe(topic)), { title: `Unsubscribe from ${topic}` }));
     }
+    const none = this.#on.unreadCount(chosen) === 0, moves = none !== $("read").hidden && narrow();
+    $("read").hidden = none;
+    if (moves) this.showChosen();
     this.#settleMine();
   }
 
@@ -143,10 +138,14 @@ function fill(parent, items, make) {
   for (const child of there.values()) child.remove();
 }
 
-function toggle(item, selector, wanted, make) {
-  const there = item.querySelector(selector);
-  if (there && !wanted) there.remove();
-  if (!there && wanted) item.append(make());
+function showCount(pick, count) {
+  const shown = pick.querySelector(".n")?.textContent ?? "", text = count ? `${count > 999 ? "999+" : count}` : "";
+  if (shown === (text && `${text} new`)) return;
+  pick.querySelector(".n")?.remove();
+  if (!text) return;
+  const number = element("span", "n", text);
+  number.append(element("span", "unseen", " new"));
+  pick.append(number);
 }
 
 function mineItem(topic) {

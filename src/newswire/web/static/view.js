@@ -24,7 +24,8 @@ export class View {
     this.#store = store;
     this.#reader = new Reader(onRead);
     window.addEventListener("scroll", () => this.looked(), { passive: true });
-    window.addEventListener("resize", () => { if (this.#wasAtEnd) this.toEnd(); });
+    window.addEventListener("resize", () => this.#stayAtEnd());
+    new ResizeObserver(() => this.#stayAtEnd()).observe($("publish"));   // it covers more of the news, or less
     $("jump").addEventListener("click", () => this.#jump());
     $("earlier").addEventListener("click", () => this.#addEarlier());
   }
@@ -60,6 +61,8 @@ export class View {
     this.draw();
     this.toEnd();
   }
+
+  #stayAtEnd() { if (this.#wasAtEnd) this.toEnd(); }
 
   toEnd() {
     if (this.#behind) this.draw();
