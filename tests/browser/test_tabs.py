@@ -184,23 +184,48 @@ def test_seven_names_in_seven_tabs(together: BrowserContext, pair: Pair, hand: H
     assert [tab.errors for tab in tabs] == [[]] * 7
 
 
+def test_turns_where_news_never_stops(tabs: BrowserContext, pair: Pair, hand: Hand) -> None:
+    """No keepalive comes between; a page that is not looked at gives its place away all the same."""
+    users = [f"user{number}" for number in range(6)]
+    for user in users:
+        hand.subscribe(user, "news")
+    windows = [Window(tabs.new_page(), pair.first.address, user) for user in users]
+    windows[-1].page.bring_to_front()
+    hand.publish("news", "first")
+
+    def all_have_it() -> bool:
+        hand.publish("news", "more")
+        windows[-1].page.wait_for_timeout(300)
+        return all(window.texts()[:1] == ["first"] for window in windows)
+
+    until("all have the first", all_have_it, 2 * SECONDS)
+    assert streams(pair) <= 4
+
+
 def test_where_tabs_cannot_share_each_has_a_stream(together: BrowserContext, pair: Pair, hand: Hand) -> None:
     """Beyond the fourth the page says in words what is wrong: two connections are left for what people do."""
     together.add_init_script(f"{NO_LOCKS}; {NO_STORAGE}")
     hand.subscribe("Alice", "news")
     tabs = open_tabs(together, pair, 4)
     assert streams(pair) == 4
+    crowded = []
     for number in range(5, 9):
-        crowded = Window(together.new_page(), pair.first.address, "Alice")
-        crowded.says("too many pages are open")
-        crowded.has("#said.bad", "six connections to a broker at most")
-        crowded.page.get_by_label("Message").fill(f"from the tab {number}")
-        crowded.page.keyboard.press("Enter")
-        crowded.has("#said", "Stored on")
+        crowded.append(Window(together.new_page(), pair.first.address, "Alice"))
+        crowded[-1].says("too many pages are open")
+        crowded[-1].has("#said.bad", "six connections to a broker at most")
+        crowded[-1].page.get_by_label("Message").fill(f"from the tab {number}")
+        crowded[-1].page.keyboard.press("Enter")
+        crowded[-1].has("#said", "Stored on")
+    texts = [f"from the tab {number}" for number in range(5, 9)]
     for tab in tabs:
-        tab.shows(*(f"from the tab {number}" for number in range(5, 9)))
+        tab.shows(*texts)
     assert streams(pair) == 4
     for tab in tabs[:2]:
         tab.page.close()
-    crowded.says("live at broker 1001")
-    crowded.shows(*(f"from the tab {number}" for number in range(5, 9)))
+
+    def live() -> list[Window]:
+        return [tab for tab in crowded if tab.page.locator("#state").text_content() == "live at broker 1001"]
+
+    until("two others have a stream", lambda: len(live()) == 2, SECONDS)
+    for tab in live():
+        tab.shows(*texts)

@@ -85,6 +85,7 @@ const tabs = new Tabs({
     read: (ids) => { if (store.markRead(ids).length) showCounts(); },
     topics: (topic) => topics.load().then(() => loadTopic(topic)).catch(() => {}),
     leave,
+    hurry: () => stream.tryNow(),
   },
 });
 
@@ -239,7 +240,7 @@ function listen() {
   $("skip").addEventListener("click", (event) => { event.preventDefault(); form.focus(); });
   $("follow").addEventListener("click", () => topics.subscribe(view.chosen));
   window.addEventListener("popstate", () => choose(topicInAddress(), { remember: false }));
-  window.addEventListener("online", () => stream.tryNow());
+  window.addEventListener("online", tryNow);
   window.addEventListener("offline", () => { if (tabs.leads) stream.cut(); });
   window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
   document.addEventListener("visibilitychange", seenOrNot);
@@ -251,10 +252,16 @@ function seenOrNot() {
   if (visible()) {
     flush();
     acknowledge();
-    stream.tryNow();
+    tryNow();
     topics.loadSoon();
   }
   showCounts();
+}
+
+/** The network or the person is back. A tab that is hidden would wait on: its timers come once a minute. */
+function tryNow() {
+  stream.tryNow();
+  if (!tabs.leads) tabs.tell("hurry");
 }
 
 function everyWhile() {

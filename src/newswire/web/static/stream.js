@@ -17,6 +17,7 @@ const BACK_OFF_MS = [300, 1_000, 2_000, 5_000];
 const PLACES = ["newswire place 1", "newswire place 2", "newswire place 3", "newswire place 4"];
 const TURN_MS = 10_000;          // of a page that somebody looks at, where others wait for its place
 const TURN_HIDDEN_MS = 2_000;
+const ASK_WANTED_MS = 1_000;
 const TURNS_MS = 60_000;         // after the last turn it says so for as long
 const TURNS = "This browser makes six connections to a broker at most, and pages of other names are open in it, too: they get their news in turn, every few seconds.";
 const CROWDED = "This browser makes six connections to a broker at most, and other pages have them. Close some, and news comes in here.";
@@ -43,17 +44,19 @@ export class Stream {
   #lastByte = Date.now();
   #reason = "";                  // what a broker said instead of opening a stream
   #place = null;                 // the lock of one of PLACES, and since when
+  #asked = 0;                    // when it last asked whether somebody waits for its place
   #turnEnded = -Infinity;        // when this page last waited for a place
   #leaving = false;
+  #notAllowed = false;           // this page's own broker answers, and takes it for another site's
 
   constructor(on, locks) { this.#on = on; this.#locks = locks; }
 
-  state = { kind: "", text: "connecting", detail: "", reason: "", serving: "" };
+  state = { kind: "", text: "connecting", detail: "", reason: "", serving: "" };   // of the tab that leads
 
   /** Keep a stream open until `signal` is aborted. */
   async run(signal) {
     signal.addEventListener("abort", () => this.#connection.abort());
-    this.#lostSince = new Date();
+    this.#lostSince = new Date(this.state.lostSince ?? Date.now());   // perhaps since another tab led
     this.sayLost(this.#lostSince);
     this.#comeHome(signal);
     while (!signal.aborted) {
@@ -79,7 +82,8 @@ export class Stream {
     const backOff = BACK_OFF_MS[Math.min(failures, BACK_OFF_MS.length - 1)] * (0.75 + Math.random() / 2);
     this.#due.set(address, Date.now() + Math.max(backOff, end.retry ?? 0));
     if (brokers.includes(end.to)) at.preferred = end.to;
-    if (end.notThisPage) return this.#sayNotAllowed(end);
+    if (address === home) this.#notAllowed = end.notThisPage;
+    if (this.#notAllowed) return this.#sayNotAllowed(end);    // and other brokers know even less of this page
     if (!end.opened || end.to) this.moveOn(end.to);
     this.sayLost(end.silent && end.opened ? new Date(this.#lastByte) : new Date(), end);
     if (end.why) await this.#on.told(end.why);
@@ -124,7 +128,7 @@ export class Stream {
         const events = reader.feed(value);
         end.retry = reader.retry;
         this.#receive(events, end);
-        if (events.some(isKeepalive) && await this.#turnIsOver()) {
+        if (await this.#turnIsOver(events.some(isKeepalive))) {
           end.yielded = true;
           silence.abort();
           return end;
@@ -156,6 +160,7 @@ export class Stream {
 
   #opened(broker, end) {
     end.opened = true;
+    this.#notAllowed = false;
     at.serving = end.address;
     this.#failures.delete(end.address);
     this.#lostSince = null;
@@ -189,12 +194,14 @@ export class Stream {
     this.#place = null;
   }
 
-  /** Whether another page waits for this place long enough; then it has it. All that was due has been told. */
-  async #turnIsOver() {
+  /** Whether another page waits for this place, which has been had for a turn, or for three where news comes all the time. */
+  async #turnIsOver(caughtUp) {
     if (!this.#place) return false;
     this.#place.hold.renew?.();
-    const turn = this.#on.visible() ? TURN_MS : TURN_HIDDEN_MS;
-    if (Date.now() - this.#place.since < turn || !(await this.#locks.wanted(PLACES))) return false;
+    const turn = (this.#on.visible() ? TURN_MS : TURN_HIDDEN_MS) * (caughtUp ? 1 : 3);
+    if (Date.now() - this.#place.since < turn || Date.now() - this.#asked < ASK_WANTED_MS) return false;
+    this.#asked = Date.now();
+    if (!(await this.#locks.wanted(PLACES)) || !this.#place) return false;
     this.#turnEnded = Date.now();
     this.#leavePlace();
     return true;
@@ -203,7 +210,7 @@ export class Stream {
   // -- saying how it stands ------------------------------------------------------------------------------------------------
 
   #say(kind, text, detail = "", reason = this.#reason) {
-    this.state = { kind, text, detail, reason, serving: at.serving };
+    this.state = { kind, text, detail, reason, serving: at.serving, lostSince: this.#lostSince?.getTime() };
     this.#on.changed(this.state);
   }
 
@@ -213,10 +220,10 @@ export class Stream {
     this.#say("live", "connected, no topics yet");
   }
 
-  /** The broker takes this page for another site's: no other broker would take it for its own. */
-  #sayNotAllowed({ why }) {
+  /** The page's own broker takes it for another site's. */
+  #sayNotAllowed({ notThisPage, why }) {
     this.#lostSince = null;
-    this.#reason = why;
+    if (notThisPage) this.#reason = why;
     this.#say("silent", "not allowed at this address");
   }
 
@@ -238,7 +245,7 @@ export class Stream {
 
   /** When this page's broker has left the cluster, the others take nothing from its pages: go on at a page of one of them. */
   async moveOn(named) {
-    if (this.#leaving) return;
+    if (this.#leaving || this.#notAllowed) return;
     this.#leaving = true;
     try {
       const to = await findWelcomingBroker(named);

@@ -20,7 +20,7 @@ const ASK_AGAIN_MS = 1_000;
  *   state()           how the connection stands, as plain data; showState(state): show it;
  *   take(items)       what the stream brought, at the leader too;
  *   backlog()         for a tab that opens later; adopt(backlog): at that tab;
- *   shown(eventId), read(ids), topics(topic), leave(address)   what another tab tells all.
+ *   shown(eventId), read(ids), topics(topic), leave(address), hurry()   what another tab tells all.
  */
 export class Tabs {
   #channel; #locks; #name; #on; #now; #every;
@@ -106,7 +106,7 @@ export class Tabs {
 
   #hear(said) {
     const { type, value, term } = said;
-    if (type === "shown" || type === "read" || type === "topics" || type === "leave") return void this.#on[type](value);
+    if (type === "shown" || type === "read" || type === "topics" || type === "leave" || type === "hurry") return void this.#on[type](value);
     if (!this.#locks.shared) return;                          // each tab has a stream of its own
     if (type === "hello") return void this.#welcome(said.from);
     if (this.#leading) {
