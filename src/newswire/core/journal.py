@@ -13,8 +13,8 @@ from newswire.core.members import Row, View
 INFO: Final = 20  # as `logging` counts
 WARNING: Final = 30
 
-_DETAIL: Final = re.compile(  # "12 records wait" and why a push failed the last time: that they are others now is no news
-    r"\d(?:[\d,.]*\d)?(?= [a-z])|\([^)]*\)"
+_DETAIL: Final = re.compile(  # "12 records wait", why a push failed the last time, whose address it is: no news if they change
+    r"\d(?:[\d,.]*\d)?(?= [a-z])|\([^)]*\)|broker \w+, |,(?= is)"
 )
 
 

@@ -179,7 +179,7 @@ def _degraded(cluster: Cluster, now: Now) -> tuple[str, ...]:
     for peer in others:
         if peer.state == "down" and peer.down_since is not None:
             reasons.append(f"{_name_of(cluster, peer)} is down since {rfc3339(peer.down_since)} ({peer.detail}): {gets}")
-    stale = [peer.id or peer.address for peer in others if not peer.caught_up and not peer.is_untried]
+    stale = [peer.address for peer in others if not peer.caught_up and not peer.is_untried]
     reasons += [f"may be stale: {name} has not been met since the start" for name in stale]
     reasons += _clocks(cluster, now)
     if not cluster.writable:
