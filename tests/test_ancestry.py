@@ -154,6 +154,44 @@ def test_a_vector_never_outgrows_what_a_began_can_carry() -> None:
         assert begin("66-z", {})
 
 
+def test_brokers_that_always_lose_their_disk_leave_a_short_vector() -> None:
+    """Each start of a container without a volume names nothing, so its origin is implied by no other of its kind."""
+    wire, one, other = meet(COMMON_RAWS, [])
+    for _ in range(200):
+        other = MemoryEngine("1002", address=TWO, peers=(ONE,), network=wire)
+        for engine in (other, one, other, one):
+            engine.tick()
+        one.submit([Publish("news", "x")])
+    assert settled(one, other)
+    assert len(one.rounds.broker.state.vector) <= limits.VECTOR_SHORTEN_ENTRIES + 2
+    assert max(map(len, (header.vector for header in wire.headers))) <= limits.VECTOR_SHORTEN_ENTRIES + 2
+    state = one.rounds.broker.state
+    assert state.log.full.get(f"{one.rounds.broker.identity.origin}v1") > 1, "it went on under another origin"
+    again = State()
+    again.replay([(ops.decode(raw), place, len(raw)) for place, raw in enumerate(one.log.raws)])
+    assert dict(again.log.full) == dict(state.log.full)
+
+
+def test_where_the_disk_is_full_the_origin_stays() -> None:
+    state = State()
+    state.apply(Began("1001-a", 1, 0, "1001"), 0, 0, None)
+    intake = Intake(state, "1001-a", 10)
+    for _ in range(2):
+        intake.renew("1001", 0)
+        assert intake.origin == "1001-av1"
+        intake.unstored()
+        assert intake.origin == "1001-a"
+    assert intake.stamp(Message("", 0, 0, "news", "x"), 0).id == "1001-a.2"
+    intake.unstored()
+    intake.renew("1001", 0)
+    for op in intake.clear():
+        state.apply(op, 0, 0, None)
+    intake.stamp(Message("", 0, 0, "news", "x"), 0)
+    intake.unstored()
+    assert intake.origin == "1001-av1"
+    assert not intake.take(ops.encode(Message("1001-a", 2, 0, "news", "forged"))), "the former one is its own, too"
+
+
 def header(origin: str = "1002-b", **said: Any) -> Header:
     return Header(
         broker="1002", address=TWO, origin=origin, cluster="c", settled=True, primary=False, serves=True, number=1, **said

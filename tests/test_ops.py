@@ -13,7 +13,7 @@ from newswire.core import limits, ops
 from newswire.core.event_id import EventId, parse
 from newswire.core.events import Header
 from newswire.core.intake import Intake
-from newswire.core.ops import Acknowledged, Began, Dropped, Joined, Left, Message, Op, Subscribed, Unsubscribed
+from newswire.core.ops import Acknowledged, Began, Dropped, Joined, Left, Lost, Message, Op, Subscribed, Unsubscribed
 from newswire.core.requests import Acknowledge, Publish, Subscribe
 from newswire.core.state import State
 from newswire.engine import exchange
@@ -28,6 +28,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "msg": {
         "topic": "t" * 128, "data": "d" * limits.MESSAGE_BYTES, "key": "k" * 64, "publisher": "p" * 64, "title": "\u00e9" * 256,
         "priority": 5, "tags": ["tag"] * 16, "click": "HTTPS://x/" + "c" * 2038, "expires": limits.TIME_MILLISECONDS,
+        "again": "1001-a.2",
     },
     "sub": {"user": "a@b.c_d-e", "pattern": "a.*.>", "since": {"1001-a": 1}, "follows": ["1001-a.2"], "replaces": ["1002-b.9"]},
     "unsub": {"ids": ["1001-a.2"]},
@@ -35,10 +36,11 @@ FIELDS: dict[str, dict[str, Any]] = {
     "drop": {"topic": "news", "vector": {"1001-a": 7}},
     "join": {"broker": "1002", "address": "[::1]:65535", "seen": ["1001-a.2"]},
     "left": {"broker": "1002", "seen": ["1001-a.2"]},
+    "lost": {"source": "1001-a", "first": 2, "last": 2**32 - 1},
 }  # fmt: skip
 TYPES = {
     "began": Began, "msg": Message, "sub": Subscribed, "unsub": Unsubscribed, "ack": Acknowledged, "drop": Dropped,
-    "join": Joined, "left": Left,
+    "join": Joined, "left": Left, "lost": Lost,
 }  # fmt: skip
 VECTORS = [
     {"x": 1},
@@ -49,7 +51,12 @@ VECTORS = [
 ]
 IDS = [["1001-a"], ["1001-a.0"], [LINES], [7]]
 NAMES = ["", LINES, "x" * 300, "\x1b[2J", 7, None]
+SEQUENCES = [0, -1, 2**32, 1.5, "1"]
 BAD: dict[str, list[Any]] = {
+    "source": NAMES,
+    "first": SEQUENCES,
+    "last": SEQUENCES,
+    "again": ["1001-a", LINES, 7],
     "broker": [*NAMES, "10-01", "A" * 17],
     "vector": VECTORS,
     "since": VECTORS,
@@ -132,6 +139,7 @@ DRAFTS = st.one_of(
     st.builds(Dropped, st.just(""), st.just(0), st.just(0), TEXTS, WILD_VECTORS),
     st.builds(Joined, st.just(""), st.just(0), st.just(0), TEXTS, TEXTS, WILD_IDS),
     st.builds(Left, st.just(""), st.just(0), st.just(0), TEXTS, WILD_IDS),
+    st.builds(Lost, st.just(""), st.just(0), st.just(0), ORIGINS, NUMBERS, NUMBERS),
 )  # fmt: skip
 
 
@@ -220,6 +228,10 @@ HEADER: dict[str, Any] = {
         ("cluster", NAMES),
         ("number", [-1, 2**53 + 1, "1"]),
         ("vector", VECTORS),
+        ("began", [{LINES: {}}, {"1001-a": {"x": 1}}, {f"1-{n}": {} for n in range(2 * limits.ANCESTRY_MOST + 1)}]),
+        ("ask", [-1, 2**53 + 1]),
+        ("waits", VECTORS),
+        ("holes", [[{"origin": LINES, "first": 1, "last": 1}], [{"origin": "1001-a", "first": 0, "last": 1}]]),
         ("want", [-1, 2**53 + 1]),
         ("code", [LINES, "x" * 65]),
     ],

@@ -213,6 +213,10 @@ class Machine:
         """A new origin: never one that was."""
         return f"{self.id}-r{self.run}"
 
+    def mints(self, origin: str) -> bool:
+        """Whether this run stamps ops of that origin: its own, and those that it goes on under."""
+        return origin == self.origin or origin.startswith(f"{self.origin}v")
+
     def crash(self, keep: float) -> None:
         """The process dies and `keep` (0..1) of what was not synced stays."""
         written = len(self.disk.records) - self.disk.synced

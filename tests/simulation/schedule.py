@@ -78,6 +78,8 @@ class Cluster:
             self.limits["PUSH_OPS"] = rng.randint(2, 8)  # catching up takes many pushes
         if rng.random() < 0.4:
             self.limits |= {"ANCESTRY_FIRST": 1, "ANCESTRY_MOST": rng.choice((1, 2, 4, 16, 4_096))}
+        if rng.random() < 0.3:
+            self.limits["VECTOR_SHORTEN_ENTRIES"] = rng.randint(3, 5)  # no fewer than brokers: each has an entry
         if rng.random() < 0.2:
             self.limits["PUSH_ORIGINS"] = rng.randint(1, 3)
         self.by_address = {machine.address: machine for machine in self.machines}

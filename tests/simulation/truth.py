@@ -135,12 +135,12 @@ class Ledger:
                 if machine.disk.reach(origin) < sequence:
                     raise Violation(f"{machine.id} takes the began of {op.origin} without {origin}.{sequence}, which it names")
         if known is None:
-            if op.origin != machine.origin:
+            if not machine.mints(op.origin):
                 raise Violation(f"{machine.id} appends {name}, which its origin never appended: invented")
             self._first_seen(machine, op, name, raw)
         elif known != raw:
             raise Violation(f"{name} has two values")
-        elif op.origin == machine.origin and not machine.disk.wrote(name):
+        elif machine.mints(op.origin) and not machine.disk.wrote(name):
             raise Violation(f"{machine.id} stamps {name} a second time")
 
     def _first_seen(self, machine: Machine, op: Op, name: OpId, raw: bytes) -> None:
@@ -248,7 +248,7 @@ class Ledger:
     def unstored(self, machine: Machine, ops: list[Op]) -> None:
         """A full disk took none of these: what this origin stamped never was, and its sequences come again."""
         for op in ops:
-            if op.origin == machine.origin:
+            if machine.mints(op.origin):
                 del self.ops[op.id], self.raws[op.id]
                 if isinstance(op, Message):
                     self.texts[op.data].ids.remove(op.id)

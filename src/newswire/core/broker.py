@@ -219,7 +219,7 @@ class Broker:
         self._resume(now)
 
     def _unstored(self, event: Unstored, now: Now) -> None:
-        self.intake.clear()
+        self.intake.unstored()
         self._sweep.forget()
         self.cluster.settled = self.cluster.settled and not self._settling
         full = StorageFull(_FULL)
@@ -250,6 +250,13 @@ class Broker:
             self.cluster.actions.append(Found(self.cluster.id))
         self.cluster.actions.append(Append(fresh, self.intake.raws))
         self.intake.raws = []
+
+    def _shorten(self, now: Now) -> None:
+        """Name all that is held in a `began`, when the vector has become long: brokers without a disk were started often."""
+        cluster = self.cluster
+        may = cluster.began and cluster.writable and not (cluster.leaving or cluster.catching_up or self.intake.staged)
+        if may and len(self.state.vector) > limits.VECTOR_SHORTEN_ENTRIES:
+            self.intake.renew(self.identity.id, now.wall)
 
     # -- time ---------------------------------------------------------------------------------------------------
 
@@ -283,6 +290,7 @@ class Broker:
     def _finish(self, now: Now) -> list[Action]:
         self.peering.look_around(now)
         self.membership.introduce(now)
+        self._shorten(now)
         self.losses.recall()
         self._append()
         if not self.intake.staged:

@@ -40,6 +40,7 @@ class Intake:
 
     def __init__(self, state: State, origin: str, subscriptions_per_user: int) -> None:
         self.state, self.origin = state, origin
+        self._own = {origin: None}  # of this run, in order: `renew` adds to them
         self.subscriptions_per_user = subscriptions_per_user
         self.staged: list[Op] = []
         self.raws: list[bytes] = []
@@ -59,6 +60,13 @@ class Intake:
         self._held, self._keys, self._touched, self._begun = {}, {}, set(), 0
         return staged
 
+    def unstored(self) -> None:
+        """Nothing of the batch is on disk: begin the next one, under the origin that was begun last."""
+        self.clear()
+        if len(self._own) > 1 and not self.state.log.held(self.origin):
+            del self._own[self.origin]
+            self.origin = next(reversed(self._own))
+
     def take_stored(self, count: int) -> list[Op]:
         """The next `count` ops of the batch, which are about to be applied; they are staged no more."""
         stored, self.staged = self.staged[:count], self.staged[count:]
@@ -73,7 +81,7 @@ class Intake:
                 self.staged.append(op)
                 self.raws.append(raw)
             return True
-        if op.origin == self.origin or not self.state.takes(op, self._held):
+        if op.origin in self._own or not self.state.takes(op, self._held):
             return False
         if op.sequence in self.state.waiting.get(op.origin, ()):
             self._held[op.origin] = op.sequence  # on disk already: applied when what is staged before it is
@@ -109,6 +117,12 @@ class Intake:
         self.again.setdefault(origin, set()).update(sequences)
         for draft in blindly(self.state, [op_id(origin, sequence) for sequence in sequences]):
             self.stamp(draft, wall)
+
+    def renew(self, broker: str, wall: int) -> None:
+        """Go on under another origin, whose `began` names all that is held: the vector becomes one entry."""
+        self.origin = f"{next(iter(self._own))}v{len(self._own)}"
+        self._own[self.origin] = None
+        self.stamp(Began("", 0, 0, broker, dict(self.state.vector)), wall)
 
     def stamp(self, draft: Op, wall: int) -> Op:
         """Stage one of our own: the next sequence of this origin, the time as the clock says it now.

@@ -29,6 +29,7 @@ EVENT_ID_CHARS: Final = 8 * 1024  # a header line; holds two vectors of over 100
 TIME_MILLISECONDS: Final = 253_402_300_799_999  # of a time stamp: the last one of year 9999, which every calendar can show
 NAMES_REMEMBERED_COUNT: Final = 10_000  # origins, and topics, known to have their form: what one start reads has few
 VECTOR_ENTRIES: Final = 10_000  # of a vector on the wire: a restart adds one, compaction removes them
+VECTOR_SHORTEN_ENTRIES: Final = 64  # a longer one is shortened by another `began`; two of so many fit into an event id
 VECTOR_ALARM_ENTRIES: Final = 100  # of a short vector: more means that `began` does not keep it short (RELIABILITY H2)
 PAGE_MESSAGES: Final = 1_000  # of one `GET /messages`; API.md
 PAGE_DEFAULT_MESSAGES: Final = 100

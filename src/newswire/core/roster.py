@@ -193,7 +193,7 @@ def _degraded(cluster: Cluster, now: Now) -> tuple[str, ...]:
     if len(cluster.state.vector) > limits.VECTOR_ALARM_ENTRIES:
         reasons.append(
             f"the vector has {len(cluster.state.vector)} entries, more than {limits.VECTOR_ALARM_ENTRIES}:"
-            " disks were lost that often since this broker started; restart it to shorten the vector"
+            " it is shortened when there is room on the disk"
         )
     return tuple(reasons)
 
