@@ -156,6 +156,13 @@ def test_a_menu_that_cannot_show_itself_does_what_it_is_told(fake: Fake, astray:
     assert [sent["data"] for sent in fake.sent("/publish")] == ["Hi"]
 
 
+def test_a_question_without_input_is_no_fault(fake: Fake) -> None:
+    hole = {"broker": "1001", "origin": "1001-a", "first": 1, "last": 2}
+    fake.answers["/readyz"] = (200, {"ready": True, "degraded": [], "holes": [hole]})
+    done = run(f"{NEWSWIRE} accept-loss <&-")
+    assert (done.returncode, "Traceback" in done.stderr) == (exits.FAILED, False)
+
+
 def test_a_menu_without_input_leaves(fake: Fake) -> None:
     done = run(f"{NEWSWIRE} menu <&-")
     assert (done.returncode, done.stderr) == (0, "")

@@ -49,11 +49,20 @@ class _Tolerant(io.FileIO):
 def install() -> None:
     """Put tolerant files in place of `sys.stdout` and `sys.stderr`. Descriptors that are closed come to lead nowhere.
 
+    `sys.stdin` is then a file, too, so that nobody who asks whether it is a terminal fails.
+
     They must not stay closed: the next socket or ops file would get the number, and the output of a child with it.
     """
     closed = [descriptor for descriptor in (0, 1, 2) if not _is_open(descriptor)]
     sys.stdout = _file(1, for_good=True, closed=1 in closed)
     sys.stderr = _file(2, for_good=False, closed=2 in closed)
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull)  # noqa: SIM115  # as long as the process lives
+
+
+def is_input_closed() -> bool:
+    """Say whether there is no standard input at all; an empty one is there."""
+    return sys.stdin is None or getattr(sys.stdin, "name", "") == os.devnull
 
 
 def failure() -> OSError | None:

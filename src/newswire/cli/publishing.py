@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 import click
 
 from newswire import escape
-from newswire.cli import exits
+from newswire.cli import exits, output
 from newswire.cli.options import times
 from newswire.core import limits, topics
 from newswire.errors import BadRequest, FewerCopies, NewswireError, NoBroker, TooLarge, Unknown
@@ -128,7 +128,7 @@ def _key_told(key: str) -> Iterator[None]:
 
 
 def _read_standard_input() -> str:
-    if sys.stdin is None:
+    if output.is_input_closed():
         raise click.UsageError("Standard input is closed: give the text as DATA.")
     if sys.stdin.isatty():
         click.echo("Type the text, then Ctrl-D on a line of its own.", err=True)
@@ -190,7 +190,7 @@ def _no_number(word: str) -> None:
 
 def _opened(path: Path) -> BinaryIO:
     if str(path) == "-":
-        if sys.stdin is None:
+        if output.is_input_closed():
             raise click.UsageError("Standard input is closed: name a file with --ndjson.")
         return sys.stdin.buffer
     try:
