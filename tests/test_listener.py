@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from flask import Flask, Response, request
 from newswire.core import limits
 from newswire.errors import Unavailable
 from newswire.listener import HAND_OVER, POSSIBLE, Listener, Threads
+from newswire.listener import listener as listener_module
 from newswire.listener.head import PEER_PATHS, PROBE_PATHS
 from newswire.listener.kinds import Kind
 from tests.listener_fakes import PATIENCE_SECONDS, App, Client, descriptors, eventually, threads_of
@@ -233,6 +235,31 @@ def test_clients_are_answered_while_all_control_threads_are_blocked(serve: Serve
         assert client.get("/topics").reply().status == 200
         app.go.set()
         assert probe.reply().body == b"went"
+
+
+def test_what_computes_gives_way_to_what_publishes_for_a_moment(
+    serve: Serve, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] += seconds
+
+    listener = serve()
+    monkeypatch.setattr(listener_module, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    eventually(lambda: not listener._server.pools[Kind.PUBLISH].active_count, "threads that wait")
+    listener.give_way()
+    assert slept == []
+    app.routes["/publish"] = app.block
+    with Client(listener.port).post("/publish", b"x") as client:
+        app.blocked(1)
+        listener.give_way()
+        assert 0.9 * limits.GIVE_WAY_SECONDS <= sum(slept) <= 2 * limits.GIVE_WAY_SECONDS
+        app.go.set()
+        assert client.reply().body == b"went"
+    monkeypatch.undo()
 
 
 # -- hand-over ------------------------------------------------------------------------------------------------------

@@ -116,3 +116,13 @@ def test_topics(web: Web) -> None:
     ]
     web.get("/topics?username=Alice", "unknown-field")
     assert Web().get("/topics") == []
+
+
+def test_a_large_page_gives_way_between_its_steps(web: Web) -> None:
+    web.post("/subscribe", data={"username": "Reader", "topic": "many"})
+    line = b'{"topic": "many", "data": "x"}\n'
+    web.post("/publish", data=line * limits.PAGE_MESSAGES, headers={"Content-Type": "application/x-ndjson"})
+    before = web.gave_way
+    page = web.get(f"/messages?username=Reader&limit={limits.PAGE_MESSAGES}")
+    assert len(page["messages"]) == limits.PAGE_MESSAGES  # type: ignore[index, call-overload]
+    assert web.gave_way - before >= 2 * (limits.PAGE_MESSAGES // limits.STEP_MESSAGES)

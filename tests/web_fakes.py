@@ -107,18 +107,23 @@ class Web:
         self.orders: list[StreamOrder] = []  # without their callers
         self.callers: list[str] = []
         self.no_room = ""
+        self.gave_way = 0
         app = create_app(
             self.engine,
             settings or Settings(),
             cluster=self.cluster if cluster else None,
             hand_over=self._hand_over if adopts else None,
             no_room=lambda order: self.no_room,
+            give_way=self._give_way,
             clock=lambda: self.engine.now,
             version="0.1",
         )
         self.app = app
         self.admission = create_admission(app, self.engine, settings or Settings(), self.cluster if cluster else None)
         self.client: FlaskClient = app.test_client()
+
+    def _give_way(self) -> None:
+        self.gave_way += 1
 
     def _hand_over(self, order: StreamOrder) -> Adopter:
         self.callers.append(order.caller)

@@ -75,6 +75,7 @@ class Server:
             hand_over=lambda order: _adopter(hub, order),
             streams_open=lambda: hub.count,
             no_room=hub.refusal,
+            give_way=lambda: listener.give_way(),
             version=__version__,
         )
         listener = Listener(

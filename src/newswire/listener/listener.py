@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from newswire.core import limits
 from newswire.listener.bind import bind
-from newswire.listener.kinds import Threads
+from newswire.listener.kinds import Kind, Threads
 from newswire.listener.loop import Loop
 from newswire.listener.phases import Bounds, Deadlines
 from newswire.listener.pools import Pool
@@ -81,6 +82,16 @@ class Listener:
     @property
     def _pools(self) -> tuple[Pool, ...]:
         return tuple(self._server.pools.values())
+
+    def give_way(self) -> None:
+        """Wait for publishes that are served now, for a moment at most. For what computes, between its steps; any thread.
+
+        Computing makes each change of threads that a publish needs wait, and a publish needs ten.
+        """
+        publishing = self._server.pools[Kind.PUBLISH]
+        until = time.monotonic() + limits.GIVE_WAY_SECONDS
+        while (publishing.queue or publishing.active_count) and time.monotonic() < until:
+            time.sleep(limits.GIVE_WAY_SECONDS / 5)
 
     # Any thread; numbers of the moment.
 

@@ -74,6 +74,7 @@ def create_app(
     hand_over: HandOver | None = None,
     streams_open: Callable[[], int] = lambda: 0,
     no_room: Callable[[StreamOrder], str] = lambda order: "",
+    give_way: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.time,
     version: str = "",
 ) -> Flask:
@@ -95,7 +96,7 @@ def create_app(
 
     app.register_blueprint(publish.routes(engine, settings))
     app.register_blueprint(subscriptions.routes(engine, settings, clock, pace))
-    app.register_blueprint(messages.routes(engine, clock, pace))
+    app.register_blueprint(messages.routes(engine, clock, pace, give_way))
     app.register_blueprint(streams.routes(engine, settings, hand_over, no_room, pace))
     app.register_blueprint(brokers.routes(engine, cluster))
     app.register_blueprint(health.routes(engine, process))

@@ -24,8 +24,8 @@ from newswire.web.pace import Pace
 _WHOLE: Final = re.compile(r"[0-9]{1,9}")
 
 
-def routes(engine: Engine, clock: Callable[[], float], pace: Pace) -> Blueprint:
-    """The routes that read."""
+def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Callable[[], None]) -> Blueprint:
+    """The routes that read. `give_way` is called between two steps of work."""
     blueprint = Blueprint("messages", __name__)
     blueprint.before_request(serving(engine))
 
@@ -40,8 +40,8 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace) -> Blueprint:
         opening = engine.query(lambda state: page_opening(state, user, topic, since, now))
         if opening is None:
             raise _nothing_there(engine, user, topic)
-        entries, more = read_page(engine, opening, limit)
-        return answer({"messages": [_shown(entry) for entry in entries], "more": more})
+        entries, more = read_page(engine, opening, limit, give_way)
+        return answer({"messages": _all_shown(entries, give_way), "more": more})
 
     @blueprint.get("/topics")
     def topics() -> Response:
@@ -54,13 +54,19 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace) -> Blueprint:
     return blueprint
 
 
-def read_page(engine: Engine, opening: Opening, limit: int) -> tuple[list[Entry], bool]:
-    """At most `limit` entries, fewer where they are big, and whether more are due at once (one is read to know)."""
+def read_page(
+    engine: Engine, opening: Opening, limit: int, give_way: Callable[[], None] = lambda: None
+) -> tuple[list[Entry], bool]:
+    """At most `limit` entries, fewer where they are big, and whether more are due at once (one is read to know).
+
+    `give_way` is called between steps of a millisecond.
+    """
     at, wanted = opening.position, opening.wanted
     entries: list[Entry] = []
     size = 0
     while True:
-        page = engine.follow(at, wanted, min(limit + 1 - len(entries), limits.STREAM_PAGE_MESSAGES))
+        give_way()
+        page = engine.follow(at, wanted, min(limit + 1 - len(entries), limits.STEP_MESSAGES))
         for entry in page.entries:
             if not isinstance(entry, Entry):
                 continue
@@ -95,6 +101,14 @@ def _limit(given: Mapping[str, str]) -> int:
 def _shown(entry: Entry) -> dict[str, Any]:
     place = entry.event_id
     return message_object(entry.message, str(EventId(place.message, place.after, of_page=True)))  # K: for streams only
+
+
+def _all_shown(entries: list[Entry], give_way: Callable[[], None]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for start in range(0, len(entries), limits.STEP_MESSAGES):
+        give_way()
+        rows += map(_shown, entries[start : start + limits.STEP_MESSAGES])
+    return rows
 
 
 def _nothing_there(engine: Engine, user: str, topic: str | None) -> NewswireError:
