@@ -445,3 +445,10 @@ def test_a_batch_with_a_key_reused_names_the_line_and_stores_nothing(web: Web, l
     assert problem["line"] == number
     assert problem.get("id", first["id"]) == first["id"]
     assert [row.messages for row in web.engine.read(lambda state: topics(state))] == [1]
+
+
+def test_a_batch_gives_way_between_its_steps(web: Web) -> None:
+    web.post("/publish", data=b'{"topic": "t", "data": "x"}\n' * (3 * limits.STEP_LINES + 1), headers=NDJSON)
+    assert web.gave_way == 4
+    web.post("/publish", data={"topic": "t", "data": "x"})
+    assert web.gave_way == 4

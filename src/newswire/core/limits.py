@@ -33,6 +33,7 @@ VECTOR_SHORTEN_ENTRIES: Final = 64  # a longer one is shortened by another `bega
 VECTOR_ALARM_ENTRIES: Final = 100  # of a short vector: more means that `began` does not keep it short (RELIABILITY H2)
 PAGE_MESSAGES: Final = 1_000  # of one `GET /messages`; API.md
 STEP_MESSAGES: Final = 64  # read or written before publishers may go first, about a millisecond
+STEP_LINES: Final = 256  # of a batch, parsed before single messages may go first, about 5 ms
 GIVE_WAY_SECONDS: Final = 0.005  # that a step of reading waits for publishes that are served: twice what one takes
 PAGE_DEFAULT_MESSAGES: Final = 100
 TIME_CHARS: Final = 64  # an RFC 3339 time with nanoseconds has 35

@@ -7,7 +7,7 @@ nobody foresaw is logged with its traceback and answered as `internal`, without 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Final
 
@@ -38,12 +38,13 @@ def answer(value: object, status: int = 200) -> Response:
     return Response(_encode(value), status, _JSON)
 
 
-def answer_rows(rows: Iterable[object]) -> Response:
-    """Answer `rows` as a JSON list, written in parts: other threads get a turn between two of them."""
+def answer_rows(rows: Iterable[object], give_way: Callable[[], None] = lambda: None) -> Response:
+    """Answer `rows` as a JSON list, written in parts; `give_way` is called between two of them."""
     left = iter(rows)
     parts = []
     while part := list(islice(left, limits.PAGE_MESSAGES)):
         parts.append(_encode(part)[1:-1])
+        give_way()
     return Response(b"[" + b",".join(parts) + b"]", 200, _JSON)
 
 

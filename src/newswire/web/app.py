@@ -94,7 +94,7 @@ def create_app(
         now = rfc3339(int(clock() * 1000))
         return {"streams": streams_open(), "streams_limit": settings.streams, "time": now, "version": version}
 
-    app.register_blueprint(publish.routes(engine, settings))
+    app.register_blueprint(publish.routes(engine, settings, give_way))
     app.register_blueprint(subscriptions.routes(engine, settings, clock, pace))
     app.register_blueprint(messages.routes(engine, clock, pace, give_way))
     app.register_blueprint(streams.routes(engine, settings, hand_over, no_room, pace))

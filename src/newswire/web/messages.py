@@ -48,7 +48,8 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Cal
         bodies.only(bodies.query(request.environ), ())
         rows = engine.query(topic_rows)
         return answer_rows(
-            {"topic": row.topic, "messages": row.messages, "last": rfc3339(row.last) if row.last else None} for row in rows
+            ({"topic": row.topic, "messages": row.messages, "last": rfc3339(row.last) if row.last else None} for row in rows),
+            give_way,
         )
 
     return blueprint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Final
 
@@ -22,8 +23,8 @@ _MOST_COPIES: Final = limits.PEERS_COUNT
 _KEY_HEADER: Final = "HTTP_IDEMPOTENCY_KEY"
 
 
-def routes(engine: Engine, settings: Settings) -> Blueprint:
-    """The route that publishes."""
+def routes(engine: Engine, settings: Settings, give_way: Callable[[], None]) -> Blueprint:
+    """The route that publishes. `give_way` is called by a batch between its steps, so that one message goes first."""
     blueprint = Blueprint("publish", __name__)
     blueprint.before_request(serving(engine))
     parsing = threading.Lock()  # what takes long is parsed one at a time: together they would only hold up what is short
@@ -36,7 +37,7 @@ def routes(engine: Engine, settings: Settings) -> Blueprint:
             copies = _copies(given, settings.min_copies)
             with_ids = _with_ids(given)
             with parsing:
-                messages = batch(environ, given)
+                messages = batch(environ, given, give_way)
             return _publish_batch(engine, messages, copies, with_ids=with_ids)
         with parsing if bodies.is_large(environ) else nullcontext():
             given = bodies.fields(environ, drafts.from_text)
@@ -54,12 +55,16 @@ def single(environ: Environ, given: Fields) -> Publish:
     return drafts.publish(given)
 
 
-def batch(environ: Environ, given: Fields) -> dict[int, Publish]:
+def batch(environ: Environ, given: Fields, give_way: Callable[[], None] = lambda: None) -> dict[int, Publish]:
     """The messages of an NDJSON body by line; what the query gives stands for each. Raises with the number of a bad line."""
     if "key" in given or _KEY_HEADER in environ:
         raise BadRequest("one `key` cannot stand for a batch: give each line its own, or none", code="bad-field")
     body = bodies.read(environ, limits.BATCH_BYTES)
-    messages = {number: _of_line(number, line, given) for number, line in bodies.json_lines(body)}
+    messages: dict[int, Publish] = {}
+    for number, line in bodies.json_lines(body):
+        if number % limits.STEP_LINES == 1:
+            give_way()
+        messages[number] = _of_line(number, line, given)
     if not messages:
         raise BadRequest("the batch holds no message: send one JSON object a line", code="bad-body")
     return messages
