@@ -230,7 +230,7 @@ def test_commands_on_the_pages_exist() -> None:
     from newswire.cli.main import newswire
 
     for page in PAGES:
-        for found in re.finditer(r"`newswire ([a-z]+)", page.read_text()):
+        for found in re.finditer(r"`newswire ([a-z-]+)", page.read_text()):
             assert found[1] in newswire.commands, f"{page.name} speaks of `newswire {found[1]}`"
 
 
@@ -266,6 +266,7 @@ def test_routes_on_the_pages_exist() -> None:
         "/heartbeat/receive",
         "/add_replica",
         "/remove_replica",
+        "/accept_loss",
     }
     for page in PAGES:
         for found in re.finditer(r"`(?:GET|POST) (/[a-z_/]*)", page.read_text()):

@@ -126,3 +126,13 @@ def test_a_large_page_gives_way_between_its_steps(web: Web) -> None:
     page = web.get(f"/messages?username=Reader&limit={limits.PAGE_MESSAGES}")
     assert len(page["messages"]) == limits.PAGE_MESSAGES  # type: ignore[index, call-overload]
     assert web.gave_way - before >= 2 * (limits.PAGE_MESSAGES // limits.STEP_MESSAGES)
+
+
+def test_a_page_says_what_it_cannot_show(web: Web) -> None:
+    state = web.engine.rounds.broker.state
+    row = [row for row, topic in enumerate(state.log.topics) if state.messages.names[topic] == "Google"][3]
+    state.miss(row)
+    page: Any = web.get("/messages?username=Alice")
+    assert ([message["data"] for message in page["messages"]], page["more"]) == (["g0", "f0", "g1", "f1"], False)
+    told = [{"topic": topic, "dropped": 3, "reason": "waiting"} for topic in ("Google", "finance.eu")]
+    assert page["gaps"] == told

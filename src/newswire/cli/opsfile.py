@@ -24,11 +24,12 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 import click
+import msgspec
 
 from newswire import escape
 from newswire.cli import exits, output, tables
 from newswire.core import ops
-from newswire.core.ops import Began, Op
+from newswire.core.ops import Began, Lost, Op
 from newswire.engine.opsfile import Damage, Progress, Reader, Scan, path_of, segments_in
 from newswire.errors import Damaged, NewswireError, Refused
 
@@ -64,12 +65,15 @@ class Tally:
         self._types: Counter[type[Op]] = Counter()
         self._runs: dict[str, list[tuple[int, int]]] = {}  # origin -> first and last sequence of each run
         self._named: dict[str, int] = {}  # origin -> highest sequence that a `began` says was held
+        self._given_up: dict[str, list[tuple[int, int]]] = {}  # origin -> what an operator gave up: no gap
 
     def add(self, found: Sequence[Op]) -> None:
         """Count these."""
         self._types.update(map(type, found))
         for origin, those in groupby(found, lambda op: op.origin):
             _extend(self._runs.setdefault(origin, []), (op.sequence for op in those))
+        for lost in (op for op in found if isinstance(op, Lost) and op.is_valid):
+            self._given_up.setdefault(lost.source, []).append((lost.first, lost.last))
         for began in (op for op in found if isinstance(op, Began)):
             for origin, sequence in began.vector.items():
                 self._named[origin] = max(sequence, self._named.get(origin, 0))
@@ -83,7 +87,14 @@ class Tally:
     def origins(self) -> tuple[Origin, ...]:
         """What is held of each origin."""
         known = sorted({*self._runs, *self._named})
-        return tuple(_origin(one, self._runs.get(one, []), self._named.get(one, 0)) for one in known)
+        return tuple(
+            _origin(one, self._runs.get(one, []), self._named.get(one, 0), self._given_up.get(one, [])) for one in known
+        )
+
+    def holds(self, origin: str, sequence: int) -> bool:
+        """Say whether an operation is held, or was given up."""
+        runs = [*self._runs.get(origin, []), *self._given_up.get(origin, [])]
+        return any(first <= sequence <= last for first, last in runs)
 
 
 def _extend(runs: list[tuple[int, int]], sequences: Iterable[int]) -> None:
@@ -98,17 +109,19 @@ def _extend(runs: list[tuple[int, int]], sequences: Iterable[int]) -> None:
     runs.append((first, last))
 
 
-def _origin(name: str, runs: list[tuple[int, int]], named: int) -> Origin:
+def _origin(name: str, runs: list[tuple[int, int]], named: int, given_up: list[tuple[int, int]]) -> Origin:
     """Join the runs; what an operation that was hit left behind may come later in the file, and twice."""
-    last, operations = 0, 0
+    last, operations, reached = 0, 0, 0
     gaps: list[tuple[int, int]] = []
-    for start, end in sorted(runs):
-        if start > last + 1:
-            gaps.append((last + 1, start - 1))
-        operations += max(0, end - max(last, start - 1))
-        last = max(last, end)
-    if named > last:
-        gaps.append((last + 1, named))
+    for start, end, is_held in sorted([*((*run, True) for run in runs), *((*run, False) for run in given_up)]):
+        if start > reached + 1:
+            gaps.append((reached + 1, start - 1))
+        reached = max(reached, end)
+        if is_held:
+            operations += max(0, end - max(last, start - 1))
+            last = max(last, end)
+    if named > reached:
+        gaps.append((reached + 1, named))
     return Origin(name, operations, last, tuple(gaps))
 
 
@@ -243,6 +256,7 @@ def look(folder: Path) -> Report:
         with _quiet(), _bar(f"Checking {folder}") as progress:
             for found in scan.batches(progress):
                 tally.add([op for op, _, _ in found])
+            damage = tuple(_with_healing(scan, tally))
         size = sum(path_of(folder, number).stat().st_size for number in numbers)
     except OSError as error:
         return Report(str(folder), error=exits.sentence_of(f"{error.strerror or error} ({error.filename or folder})"))
@@ -256,8 +270,16 @@ def look(folder: Path) -> Report:
         kinds=tally.kinds,
         origins=tally.origins,
         torn_bytes=scan.torn_bytes,
-        damage=tuple(scan.damage),
+        damage=damage,
     )
+
+
+def _with_healing(scan: Scan, tally: Tally) -> Iterator[Damage]:
+    """The damage, with a word where all that its bytes still name stands elsewhere in the file, or was given up."""
+    for one in scan.damage:
+        names = scan.names_in(one)
+        healed = names is None or (names and all(tally.holds(*name) for name in names))
+        yield msgspec.structs.replace(one, reason=f"{one.reason}, healed") if healed else one
 
 
 # -- show -------------------------------------------------------------------------------------------------------

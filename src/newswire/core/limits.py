@@ -100,6 +100,7 @@ DETAIL_CHARS: Final = 300  # of a peer's own words that are logged and shown
 LOST_OPS: Final = 100_000  # given up by one op: each costs four bytes of memory, whoever wrote it
 SUSPECT_OPS: Final = 10_000  # beyond what is held of an origin: a sequence that damaged bytes name further on is damage itself
 HOLES_COUNT: Final = 64  # told of in one header: more are told when these are closed
+HOLES_SHOWN_COUNT: Final = 8  # of one broker, a sentence each in readiness and log
 RECALL_OPS: Final = 1_000  # read at once by a broker that holds what was given up, to store it again
 PEERS_COUNT: Final = 16  # each has a thread and a push
 CLOCK_SKEW_SECONDS: Final = 300  # of a signed peer request; also how long its nonce is remembered

@@ -52,7 +52,7 @@ def view(cluster: Cluster, now: Now) -> View:
         holes=tuple(
             HoleRow(broker, hole.origin, hole.first, hole.last, hole.waiting, hole.unreadable)
             for broker, holes in holes_of(cluster)
-            for hole in holes
+            for hole in holes[: limits.HOLES_COUNT]
         ),
         away=tuple(peer.id or peer.address for peer in absent),
     )
@@ -184,7 +184,10 @@ def _degraded(cluster: Cluster, now: Now) -> tuple[str, ...]:
     reasons += _clocks(cluster, now)
     if not cluster.writable:
         reasons.append("the disk is full: publishing is refused, streams go on")
-    reasons += [_hole_reason(cluster, broker, hole) for broker, holes in holes_of(cluster) for hole in holes]
+    for broker, holes in holes_of(cluster):
+        reasons += [_hole_reason(cluster, broker, hole) for hole in holes[: limits.HOLES_SHOWN_COUNT]]
+        if len(holes) > limits.HOLES_SHOWN_COUNT:
+            reasons.append(f"broker {broker} has {len(holes) - limits.HOLES_SHOWN_COUNT} more holes like these")
     if cluster.damage and not cluster.state.holes and not (others and all(peer.caught_up for peer in others)):
         reasons.append(
             f"the ops file is damaged in {cluster.damage} places, and what was there cannot be told:"

@@ -67,14 +67,18 @@ class Scan:
         found: list[tuple[str, int]] = []
         silent = 0
         for one in self.damage:
-            names: list[tuple[str, int]] | None = []
-            if one.reason != "missing":
-                with path_of(self.directory, one.segment).open("rb", buffering=0) as file:
-                    names = segment.names_in(_pread(file.fileno(), one.length, one.offset))
+            names = self.names_in(one)
             if names is not None:
                 found += names
                 silent += not names
         return found, silent
+
+    def names_in(self, damage: Damage) -> list[tuple[str, int]] | None:
+        """Origin and sequence of the ops that one place held, as far as its bytes tell; None: it was but a mark."""
+        if damage.reason == "missing":
+            return []
+        with path_of(self.directory, damage.segment).open("rb", buffering=0) as file:
+            return segment.names_in(_pread(file.fileno(), damage.length, damage.offset))
 
     def _read_header(self, number: int) -> None:
         with path_of(self.directory, number).open("rb", buffering=0) as file:

@@ -14,7 +14,7 @@ from newswire.core.event_id import EventId
 from newswire.core.opening import Opening, page_opening
 from newswire.core.sse import message_object, rfc3339
 from newswire.core.topics import check_pattern, check_username
-from newswire.engine.seam import Engine, Entry
+from newswire.engine.seam import Engine, Entry, Gap
 from newswire.errors import BadRequest, NewswireError, NotFound
 from newswire.web import bodies, drafts, times
 from newswire.web.answers import answer, answer_rows
@@ -40,8 +40,9 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Cal
         opening = engine.query(lambda state: page_opening(state, user, topic, since, now))
         if opening is None:
             raise _nothing_there(engine, user, topic)
-        entries, more = read_page(engine, opening, limit, give_way)
-        return answer({"messages": _all_shown(entries, give_way), "more": more})
+        entries, gaps, more = read_page(engine, opening, limit, give_way)
+        told = {"gaps": [_told(gap) for gap in gaps]} if gaps else {}
+        return answer({"messages": _all_shown(entries, give_way), "more": more, **told})
 
     @blueprint.get("/topics")
     def topics() -> Response:
@@ -57,27 +58,33 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Cal
 
 def read_page(
     engine: Engine, opening: Opening, limit: int, give_way: Callable[[], None] = lambda: None
-) -> tuple[list[Entry], bool]:
-    """At most `limit` entries, fewer where they are big, and whether more are due at once (one is read to know).
+) -> tuple[list[Entry], list[Gap], bool]:
+    """At most `limit` entries, fewer where they are big; what is not there among them; whether more are due at once.
 
     `give_way` is called between steps of a millisecond.
     """
     at, wanted = opening.position, opening.wanted
-    entries: list[Entry] = []
+    entries, gaps = list[Entry](), list[Gap]()
     size = 0
     while True:
         give_way()
         page = engine.follow(at, wanted, min(limit + 1 - len(entries), limits.STEP_MESSAGES))
         for entry in page.entries:
-            if not isinstance(entry, Entry):
-                continue
-            if len(entries) == limit or size > limits.PAGE_BYTES:
-                return entries, True
-            entries.append(entry)
-            size += len(entry.message.data)
+            is_full = len(entries) == limit or size > limits.PAGE_BYTES
+            if isinstance(entry, Gap):
+                gaps += [] if is_full else [entry]
+            elif is_full:
+                return entries, gaps, True  # one is read to know
+            else:
+                entries.append(entry)
+                size += len(entry.message.data)
         if not page.more:
-            return entries, False
+            return entries, gaps, False
         at, wanted = page.position, page.wanted
+
+
+def _told(gap: Gap) -> dict[str, Any]:
+    return {"topic": gap.topic, "dropped": gap.dropped} | ({"reason": gap.reason} if gap.reason else {})
 
 
 def _since(text: str, now: float) -> EventId | int:
