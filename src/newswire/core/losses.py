@@ -137,8 +137,10 @@ class Losses:
 
 def stands_on(cluster: Cluster, hole: Hole) -> bool:
     """Say whether what this run stamps is taken only where the hole is filled, so that a `lost` op of it cannot close it."""
-    origin = cluster.identity.origin
-    return hole.origin == origin or cluster.state.lineage.covers({origin: 1}, hole.origin, hole.first)
+    origin, state = cluster.intake.origin, cluster.state
+    if origin not in state.lineage:  # about to begin, on all that is held
+        return state.log.held(hole.origin) >= hole.first
+    return hole.origin == origin or state.lineage.covers({origin: 1}, hole.origin, hole.first)
 
 
 def can_bring(full: Vector, holes: Iterable[Hole], waits: Mapping[str, int], hole: Hole) -> bool:
