@@ -219,3 +219,18 @@ def test_every_op_that_is_stored_again_can_be_read_back() -> None:
     assert ops.decode(ops.encode(lost)) == lost
     copy = Message(A, 4, 0, "news", "x", again=f"{B}.5")
     assert ops.decode(ops.encode(copy)) == copy
+
+
+def test_two_losses_that_wait_for_each_other_are_both_in_effect() -> None:
+    """Each stands behind the hole that the other closes: found where both were taken and then an early record was damaged."""
+    one, other = Lost(B, 3, 0, A, 2, 2), Lost(A, 3, 0, B, 2, 2)
+    state = fold(began("1003-c"), began(), began(B), other, one, message(4), message(4, origin=B))
+    assert (state.holes, state.waiting, state.vector) == ((), {}, {"1003-c": 1, A: 4, B: 4})
+    assert texts(state) == [f"{A}.4", f"{B}.4"]
+
+
+def test_what_waits_may_be_given_up_by_what_is_revived_before_it() -> None:
+    state = fold(began(), began(B), message(4), message(3, origin=B), Lost(B, 4, 0, A, 3, 4), message(2, origin=B))
+    assert (state.waiting, state.vector) == ({}, {A: 1, B: 4})
+    state.apply(message(2), 9, 10, None)
+    assert state.log.held(A) == 4

@@ -71,6 +71,7 @@ class State:
         self.suspects: dict[str, int] = {}  # origin -> a sequence that damage at its end may have held
         self.voids = Voids()
         self.given_up: list[tuple[int, Lost]] = []  # the rows of `lost` ops, ascending
+        self._lost_waiting: list[Lost] = []  # that wait behind damage, and have had no effect yet
         self._holes: tuple[Hole, ...] | None = ()
         self._waits: dict[str, int] = {}
         self._waiting_topics: Counter[str] = Counter()
@@ -99,6 +100,8 @@ class State:
             elif op.sequence > held and not self.voids.has(op.origin, op.sequence):
                 self.waiting.setdefault(op.origin, {})[op.sequence] = batch[at]
                 self._holes = None
+                if isinstance(op, Lost) and op.is_valid:
+                    self._lost_waiting.append(op)
             at += run or 1
 
     def revive(self, changes: Changes | None) -> None:
@@ -108,6 +111,11 @@ class State:
             before = len(self.log)
             for origin in list(self.waiting):
                 self._revive(origin, changes)
+            if before == len(self.log) > 0 and self._lost_waiting:
+                # two `lost` ops may wait for each other's void: what they say holds also while they wait
+                for op in self._lost_waiting:
+                    self._void(op)
+                self._lost_waiting, before = [], -1
 
     @property
     def holes(self) -> tuple[Hole, ...]:
@@ -163,14 +171,14 @@ class State:
         return row is not None and row in self.log.unreadable and not self.voids.has(op.origin, op.sequence)
 
     def _revive(self, origin: str, changes: Changes | None) -> None:
-        ops, before = self.waiting[origin], self.log.held(origin)
+        ops, before = self.waiting.get(origin, {}), self.log.held(origin)
         while (found := ops.get(self.log.held(origin) + 1)) and self.takes(found[0], {}):
             self.apply(*found, changes)
         held = self.log.held(origin)
         if held > before:
             self._holes = None
             left = {sequence: kept for sequence, kept in ops.items() if sequence > held}
-            self.waiting.pop(origin)
+            self.waiting.pop(origin, None)
             if left:
                 self.waiting[origin] = left
 
@@ -243,6 +251,9 @@ class State:
     def _lost(self, op: Lost) -> None:
         """LOST: the range is void: what of it is shown here was stored again before, by this broker (`holes.owed`)."""
         self.given_up.append((len(self.log) - 1, op))
+        self._void(op)
+
+    def _void(self, op: Lost) -> None:
         self.voids.add(op.source, op.first, op.last)
         for sequence in range(op.first, min(op.last, self.log.held(op.source)) + 1):
             row = self.log.row(op.source, sequence)
