@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import logging
 import os
@@ -113,6 +114,7 @@ def _run(settings: Settings, menu: bool) -> int:
         broker = server.Server(settings, progress=restoring)
         try:
             broker.start()
+            _settle_memory()
             restoring.close()
             say_started(broker, settings, log)
             if menu:
@@ -122,6 +124,12 @@ def _run(settings: Settings, menu: bool) -> int:
             raise click.ClickException(exits.sentence_of(str(error))) from None
         finally:
             _stop(broker)
+
+
+def _settle_memory() -> None:
+    """Take what the start made out of the garbage collector's sight: it stays, and to look through it takes 0.1 s each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def say_started(broker: Server, settings: Settings, log: Path | None) -> None:
