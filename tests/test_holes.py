@@ -221,12 +221,16 @@ def test_every_op_that_is_stored_again_can_be_read_back() -> None:
     assert ops.decode(ops.encode(copy)) == copy
 
 
-def test_two_losses_that_wait_for_each_other_are_both_in_effect() -> None:
-    """Each stands behind the hole that the other closes: found where both were taken and then an early record was damaged."""
+def test_two_losses_that_wait_for_each_other_are_said_once_more_at_a_start() -> None:
+    """Each stands behind the hole that the other closes: both were taken, and then an early record of each was damaged."""
     one, other = Lost(B, 3, 0, A, 2, 2), Lost(A, 3, 0, B, 2, 2)
-    state = fold(began("1003-c"), began(), began(B), other, one, message(4), message(4, origin=B))
-    assert (state.holes, state.waiting, state.vector) == ((), {}, {"1003-c": 1, A: 4, B: 4})
-    assert texts(state) == [f"{A}.4", f"{B}.4"]
+    known = [began("1003-c"), began(), began(B), other, one, message(4), message(4, origin=B)]
+    assert fold(*known).losses_waiting() == [other, one]
+    log = MemoryLog()
+    log.raws = [ops.encode(op) for op in known]
+    engine = MemoryEngine("1003", log=log)
+    assert engine.describe().holes == ()
+    assert engine.read(lambda state: (state.log.held(A), state.log.held(B), state.waiting)) == (4, 4, {})
 
 
 def test_what_waits_may_be_given_up_by_what_is_revived_before_it() -> None:

@@ -46,7 +46,7 @@ from newswire.core.events import (
 from newswire.core.losses import Losses
 from newswire.core.members import View
 from newswire.core.membership import Membership
-from newswire.core.ops import Began, Dropped
+from newswire.core.ops import Began, Dropped, Lost
 from newswire.core.peering import Peering
 from newswire.core.receipts import Receipts, Waiting
 from newswire.core.replication import holds_all
@@ -112,6 +112,8 @@ class Broker:
             self.cluster.connect(address, now)
             self.cluster.catching_up.add(address)
         self.intake.stamp(Began("", 0, 0, self.identity.id, dict(self.state.vector)), now.wall)
+        for lost in self.state.losses_waiting():
+            self.intake.stamp(Lost("", 1, 0, lost.source, lost.first, lost.last), now.wall)
         return self._finish(now)
 
     def step(self, event: Event, now: Now) -> list[Action]:

@@ -71,7 +71,6 @@ class State:
         self.suspects: dict[str, int] = {}  # origin -> a sequence that damage at its end may have held
         self.voids = Voids()
         self.given_up: list[tuple[int, Lost]] = []  # the rows of `lost` ops, ascending
-        self._lost_waiting: list[Lost] = []  # that wait behind damage, and have had no effect yet
         self._holes: tuple[Hole, ...] | None = ()
         self._waits: dict[str, int] = {}
         self._waiting_topics: Counter[str] = Counter()
@@ -100,8 +99,6 @@ class State:
             elif op.sequence > held and not self.voids.has(op.origin, op.sequence):
                 self.waiting.setdefault(op.origin, {})[op.sequence] = batch[at]
                 self._holes = None
-                if isinstance(op, Lost) and op.is_valid:
-                    self._lost_waiting.append(op)
             at += run or 1
 
     def revive(self, changes: Changes | None) -> None:
@@ -111,11 +108,6 @@ class State:
             before = len(self.log)
             for origin in list(self.waiting):
                 self._revive(origin, changes)
-            if before == len(self.log) > 0 and self._lost_waiting:
-                # two `lost` ops may wait for each other's void: what they say holds also while they wait
-                for op in self._lost_waiting:
-                    self._void(op)
-                self._lost_waiting, before = [], -1
 
     @property
     def holes(self) -> tuple[Hole, ...]:
@@ -137,6 +129,11 @@ class State:
     def waits(self) -> dict[str, int]:
         """The highest sequence that waits behind damage, by origin."""
         return self._waits if self.holes else {}
+
+    def losses_waiting(self) -> list[Lost]:
+        """The `lost` ops that wait behind damage themselves, of ranges that are not held. Two may wait for each other."""
+        kept = (op for ops in self.waiting.values() for op, _, _ in ops.values())
+        return [op for op in kept if isinstance(op, Lost) and op.is_valid and self.log.held(op.source) < op.first]
 
     def suspect(self, names: Iterable[tuple[str, int]]) -> None:
         """Note that damage has hit ops so named: those of known origins that are not held are missing.
@@ -251,9 +248,6 @@ class State:
     def _lost(self, op: Lost) -> None:
         """LOST: the range is void: what of it is shown here was stored again before, by this broker (`holes.owed`)."""
         self.given_up.append((len(self.log) - 1, op))
-        self._void(op)
-
-    def _void(self, op: Lost) -> None:
         self.voids.add(op.source, op.first, op.last)
         for sequence in range(op.first, min(op.last, self.log.held(op.source)) + 1):
             row = self.log.row(op.source, sequence)
