@@ -278,6 +278,17 @@ def test_stored_on_fewer_brokers_says_where_it_is(web: Web) -> None:
     assert response.json["code"] == "fewer-copies-than-asked"
 
 
+def test_which_messages_are_on_fewer_brokers_is_said_to_who_asks(web: Web) -> None:
+    def publish(path: str, body: bytes, headers: dict[str, str]) -> Any:
+        web.engine.fails = FewerCopies("stored on one broker", id="1001-a.8", copies=1, ids=("1001-a.7", "1001-a.8"))
+        return web.client.post(path, data=body, headers=headers).json
+
+    line = b'{"topic": "t", "data": "x"}'
+    assert publish("/publish?ids=1", line + b"\n" + line, NDJSON)["ids"] == ["1001-a.7", "1001-a.8"]
+    assert "ids" not in publish("/publish", line + b"\n" + line, NDJSON)
+    assert "ids" not in publish("/publish", line, JSON)
+
+
 def test_full_disk_and_unknown_outcome(web: Web) -> None:
     web.engine.fails = StorageFull("the disk of this broker is full: make room")
     response = web.client.post("/publish?topic=t&data=x")
@@ -423,9 +434,14 @@ def test_a_batch_counts_what_it_stored(web: Web) -> None:
     told: Any = web.post("/publish?ids=1", data=body, headers=NDJSON)
     assert (told["message"], told["count"], told["duplicates"]) == ("Published 1 message, 2 were published before", 1, 2)
     assert (told["first"], told["ids"]) == (first["id"], [first["id"], told["last"], told["last"]])
+    assert told["duplicate_lines"] == [1, 3]
     again: Any = web.post("/publish", data=body, headers=NDJSON)
     assert (again["message"], again["count"], again["duplicates"]) == ("Published 0 messages, 3 were published before", 0, 3)
-    assert "ids" not in again
+    assert not {"ids", "duplicate_lines"} & again.keys()
+    spaced: Any = web.post("/publish?ids=1", data=b"\n\n" + body, headers=NDJSON)
+    assert spaced["duplicate_lines"] == [3, 4, 5], "as an error counts them"
+    fresh: Any = web.post("/publish?ids=1", data=b'{"topic": "t", "data": "x"}', headers=NDJSON)
+    assert "duplicate_lines" not in fresh
     web.post("/publish?ids=2", "bad-field", data=body, headers=NDJSON)
 
 

@@ -134,6 +134,7 @@ def test_a_batch_of_new_messages_and_known_ones_says_which_are_which(pair: Pair)
     mixed = pair.one.submit([Publish("news", "x", key="k"), Publish("news", "y", key="l"), Publish("news", "y", key="l")])
     assert (mixed.count, mixed.duplicates, mixed.copies) == (1, 2, 2)
     assert mixed.ids == (old.first, mixed.last, mixed.last)
+    assert mixed.repeated == (0, 2)
     assert pair.one.read(lambda state: [row.messages for row in topics(state)]) == [2]
 
 
@@ -198,6 +199,7 @@ def test_when_the_other_is_lost(pair: Pair) -> None:
         pair.one.submit([Publish("news", "lost on the way", key="k")], copies=2)
     assert stored.value.extra["copies"] == 1
     known = stored.value.extra["id"]
+    assert stored.value.extra["ids"] == (known,)
     with pytest.raises(NotEnoughCopies):
         pair.one.submit([Publish("news", "y")], copies=2)
     assert pair.one.submit([Publish("news", "lost on the way", key="k")]).first == known

@@ -223,7 +223,8 @@ class Answer(msgspec.Struct, frozen=True):
 class Done(msgspec.Struct, frozen=True):
     """What is stored of a submit: first and last op id, how many requests it stored, on how many brokers all is synced.
 
-    `duplicates`: publishes of a message that was stored before, which their ids name. `ids`: all of them, in order.
+    `duplicates`: publishes of a message that was stored before, which their ids name; `repeated`: their indexes among the
+    requests. `ids`: all of them, in order.
     """
 
     first: str
@@ -232,6 +233,7 @@ class Done(msgspec.Struct, frozen=True):
     copies: int
     duplicates: int = 0
     ids: tuple[str, ...] = ()
+    repeated: tuple[int, ...] = ()
 
 
 class Reply(msgspec.Struct, frozen=True):

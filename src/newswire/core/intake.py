@@ -27,12 +27,14 @@ _NOT_KEPT: Final = "a value is out of its bounds, or is no text that can be kept
 class Decided(msgspec.Struct, frozen=True):
     """What became of a submit: the ids of its ops, and what must be stored before it may be answered.
 
-    `stored`: how many of its requests are stored by it; the others are publishes of what was stored, or staged, before.
+    `stored`: how many of its requests are stored by it; the others (`repeated`: their indexes) are publishes of what was
+    stored, or staged, before.
     """
 
     ids: tuple[OpId, ...]
     need: dict[str, int]
     stored: int = 1
+    repeated: tuple[int, ...] = ()
 
 
 class Intake:
@@ -156,11 +158,13 @@ class Intake:
         drafts = [self._draft(request, wall) for request in requests]
         ids: list[OpId] = []
         need: dict[str, int] = {}
-        stored, before = 0, len(self.staged)
+        repeated: list[int] = []
+        before = len(self.staged)
         try:
-            for request, draft in zip(requests, drafts, strict=True):
+            for at, (request, draft) in enumerate(zip(requests, drafts, strict=True)):
                 first = self._first(request, wall) if isinstance(request, Publish) and request.key else ""
-                stored += not first
+                if first:
+                    repeated.append(at)
                 for name in (first,) if first else self._enter(request, draft, wall):
                     origin, sequence = ops.split_op_id(name)
                     need[origin] = max(need.get(origin, 0), sequence)
@@ -168,7 +172,7 @@ class Intake:
         except BadRequest:
             self._unstage(before)
             raise
-        return Decided(tuple(ids), need, stored)
+        return Decided(tuple(ids), need, len(requests) - len(repeated), tuple(repeated))
 
     def _draft(self, request: Request, wall: int) -> list[Op]:
         match request:

@@ -87,9 +87,11 @@ class Receipts:
                 " retrying with the same key is safe",
                 id=decided.ids[-1],
                 copies=copies,
+                ids=decided.ids,
             )
         ids = decided.ids or ("",)
-        return Done(ids[0], ids[-1], decided.stored, copies, waiting.count - decided.stored, decided.ids)
+        repeats = waiting.count - decided.stored
+        return Done(ids[0], ids[-1], decided.stored, copies, repeats, decided.ids, decided.repeated)
 
 
 def _late() -> Unknown:

@@ -139,7 +139,7 @@ class EmbeddedEngine:
         """See `seam.Engine`."""
         until = time.monotonic() + timeout
         result = _done(self._ask(lambda token: Submitted(token, requests, copies, until), timeout))
-        return Receipt(result.first, result.last, result.count, result.copies, result.duplicates, result.ids)
+        return Receipt(result.first, result.last, result.count, result.copies, result.duplicates, result.ids, result.repeated)
 
     def post(self, requests: Sequence[Request]) -> bool:
         """See `seam.Engine`."""

@@ -156,7 +156,7 @@ class MemoryEngine:
     def submit(self, requests: Sequence[Request], *, copies: int = 1, timeout: float = 10.0) -> Receipt:
         """See `seam.Engine`."""
         result = _done(self._ask(lambda token: Submitted(token, requests, copies, self.rounds.clock().clock + timeout)))
-        return Receipt(result.first, result.last, result.count, result.copies, result.duplicates, result.ids)
+        return Receipt(result.first, result.last, result.count, result.copies, result.duplicates, result.ids, result.repeated)
 
     def post(self, requests: Sequence[Request]) -> bool:
         """See `seam.Engine`."""

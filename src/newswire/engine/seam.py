@@ -42,7 +42,7 @@ class Receipt(msgspec.Struct, frozen=True):
     """The proof of a submit: stored, applied, readable here, synced on `copies` brokers, this one included.
 
     `first` and `last` are op ids (of a Publish: message ids), `ids` all of them in order. `count` is how many requests it
-    stored, `duplicates` how many publish what was stored before: their ids name that.
+    stored, `duplicates` how many publish what was stored before: their ids name that, `repeated` has their indexes.
     """
 
     first: str
@@ -51,6 +51,7 @@ class Receipt(msgspec.Struct, frozen=True):
     copies: int
     duplicates: int = 0
     ids: tuple[str, ...] = ()
+    repeated: tuple[int, ...] = ()
 
 
 class Woken(msgspec.Struct, frozen=True):
@@ -74,7 +75,8 @@ class Engine(Protocol):
         """Store requests as one, all or none, in order. Blocks until durable, in the state and readable here.
 
         Request threads only. Raises NotEnoughCopies, TooLarge, StorageFull, Unavailable, NotFound (an Unsubscribe that
-        names nothing), KeyReused: certainly not stored. FewerCopies: stored. Unknown: perhaps stored, retry with the same key.
+        names nothing), KeyReused: certainly not stored. FewerCopies: stored (`extra["ids"]`). Unknown: perhaps stored, retry
+        with the same key.
         """
         ...
 

@@ -13,7 +13,7 @@ from newswire.config import Settings
 from newswire.core import limits
 from newswire.core.requests import Publish
 from newswire.engine.seam import Engine
-from newswire.errors import BadRequest, KeyReused, NewswireError
+from newswire.errors import BadRequest, FewerCopies, KeyReused, NewswireError
 from newswire.web import bodies, drafts
 from newswire.web.answers import answer
 from newswire.web.bodies import Environ, Fields
@@ -85,6 +85,9 @@ def _publish_one(engine: Engine, message: Publish, copies: int) -> Response:
     except KeyReused as error:
         error.extra.pop("index", None)
         raise
+    except FewerCopies as error:
+        error.extra.pop("ids", None)
+        raise
     told = f"Published topic {message.topic} data {message.data or message.title}"
     known = {"duplicate": True} if receipt.duplicates else {}
     return answer({"message": told, "id": receipt.first, "copies": receipt.copies, **known})
@@ -96,6 +99,10 @@ def _publish_batch(engine: Engine, messages: dict[int, Publish], copies: int, *,
     except KeyReused as error:
         number = list(messages)[error.extra.pop("index")]
         raise KeyReused(f"line {number}: {error.detail}", line=number, **error.extra) from None
+    except FewerCopies as error:
+        if not with_ids:
+            error.extra.pop("ids", None)
+        raise
     told = f"Published {receipt.count} message{'' if receipt.count == 1 else 's'}"
     more: dict[str, object] = {}
     if receipt.duplicates:
@@ -103,6 +110,9 @@ def _publish_batch(engine: Engine, messages: dict[int, Publish], copies: int, *,
         more = {"duplicates": receipt.duplicates}
     if with_ids:
         more["ids"] = receipt.ids
+        if receipt.repeated:
+            lines = list(messages)
+            more["duplicate_lines"] = [lines[at] for at in receipt.repeated]
     stored = {"count": receipt.count, "first": receipt.first, "last": receipt.last, "copies": receipt.copies}
     return answer({"message": told, **stored, **more})
 
