@@ -79,6 +79,6 @@ def wait_until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
 @pytest.fixture(params=["memory", "embedded"])
 def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
     made = MemoryPair() if request.param == "memory" else EmbeddedPair(tmp_path)
-    wait_until(lambda: all(engine.describe().most_copies == 2 for engine in (made.one, made.other)))
+    wait_until(lambda: all(view.serves and view.most_copies == 2 for view in (made.one.describe(), made.other.describe())))
     yield made
     made.close()

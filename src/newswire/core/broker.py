@@ -143,6 +143,10 @@ class Broker:
         """Whether clients may be served: begun, caught up, not removed, not leaving."""
         return not roster.why_not(self.cluster)
 
+    def outline(self, now: Now) -> tuple[object, ...]:
+        """What of the view has to be told at once (`core.roster`)."""
+        return roster.outline(self.cluster, now)
+
     def view(self, now: Now) -> View:
         """A snapshot for people, health checks and the decision to serve."""
         return roster.view(self.cluster, now)
@@ -192,13 +196,8 @@ class Broker:
     def _stored(self, event: Stored, now: Now) -> None:
         """Apply what is on disk now, then tell. Of a piece only changes of subscriptions are told: `core.stream` says why."""
         changes = self._changes
-        for op, (place, length) in zip(self.intake.take_stored(len(event.places)), event.places, strict=True):
-            if op.sequence <= self.state.log.held(op.origin):
-                self.state.heal(op, place, length, changes)
-                continue
-            self.state.apply(op, place, length, changes)
-            if self.state.waiting:
-                self.state.revive(changes)
+        ops = self.intake.take_stored(len(event.places))
+        self.state.apply_all([(op, *where) for op, where in zip(ops, event.places, strict=True)], changes)
         if self.state.lineage.forgotten > self._forgotten:
             self._forgotten = self.state.lineage.forgotten
             for peer in self.cluster.peers.values():

@@ -8,7 +8,7 @@ has to wait for the next round: `collides` says so.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -35,6 +35,14 @@ class Decided(msgspec.Struct, frozen=True):
     need: dict[str, int]
     stored: int = 1
     repeated: tuple[int, ...] = ()
+
+
+class _Key(NamedTuple):
+    """A publisher's key: what stands for it and for the content, and the message that it names; "" for none yet."""
+
+    mark: int
+    said: int
+    first: OpId
 
 
 class Intake:
@@ -148,24 +156,27 @@ class Intake:
     def stores_nothing(self, requests: Sequence[Request], wall: int) -> bool:
         """Say whether every one of these publishes what is in the log or staged, or is refused for its key."""
         try:
-            return all(isinstance(request, Publish) and request.key and self._first(request, wall) for request in requests)
+            return all(
+                isinstance(request, Publish) and request.key and self._first(request, _mark(request), content(request), wall)
+                for request in requests
+            )
         except KeyReused:
             return True
 
     def decide(self, requests: Sequence[Request], wall: int) -> Decided:
         """Stage what the requests mean, all or none. Raises BadRequest, Refused or NotFound and stages nothing."""
-        self._check_keys(requests, wall)
+        named = self._look_up(requests, wall)
         drafts = [self._draft(request, wall) for request in requests]
         ids: list[OpId] = []
         need: dict[str, int] = {}
         repeated: list[int] = []
         before = len(self.staged)
         try:
-            for at, (request, draft) in enumerate(zip(requests, drafts, strict=True)):
-                first = self._first(request, wall) if isinstance(request, Publish) and request.key else ""
+            for at, (request, draft, key) in enumerate(zip(requests, drafts, named, strict=True)):
+                first = (key.first or self._staged_under(key)) if key else ""
                 if first:
                     repeated.append(at)
-                for name in (first,) if first else self._enter(request, draft, wall):
+                for name in (first,) if first else self._enter(request, draft, key, wall):
                     origin, sequence = ops.split_op_id(name)
                     need[origin] = max(need.get(origin, 0), sequence)
                     ids.append(name)
@@ -185,39 +196,46 @@ class Intake:
             case Acknowledge():
                 return self._acknowledged(request)
 
-    def _enter(self, request: Request, draft: list[Op], wall: int) -> list[OpId]:
+    def _enter(self, request: Request, draft: list[Op], key: _Key | None, wall: int) -> list[OpId]:
         names = [self.stamp(op, wall).id for op in draft]
-        if isinstance(request, Publish):
-            if request.key:
-                self._keys[_mark(request)] = content(request), names[0]
-        elif not isinstance(request, Acknowledge):
+        if key:
+            self._keys[key.mark] = key.said, names[0]
+        elif not isinstance(request, Publish | Acknowledge):
             self._touched.add(request.user)
         return names
 
-    def _check_keys(self, requests: Sequence[Request], wall: int) -> None:
-        """Raise KeyReused, with the index of the request, if one gives a key that names another content."""
-        given: dict[int, Publish] = {}
-        for at, request in enumerate(requests):
-            if isinstance(request, Publish) and request.key:
-                try:
-                    self._first(request, wall)
-                except KeyReused as error:
-                    error.extra["index"] = at
-                    raise
-                before = given.setdefault(_mark(request), request)
-                if before is not request and content(before) != content(request):
-                    raise KeyReused(_reused(request, "in the same batch"), index=at)
+    def _staged_under(self, key: _Key) -> OpId:
+        staged = self._keys.get(key.mark)
+        return staged[1] if staged else ""
 
-    def _first(self, request: Publish, wall: int) -> OpId:
+    def _look_up(self, requests: Sequence[Request], wall: int) -> list[_Key | None]:
+        """The key of each request that gives one. Raises KeyReused, with the index, if one names another content."""
+        found: list[_Key | None] = []
+        given: dict[int, int] = {}
+        for at, request in enumerate(requests):
+            if not (isinstance(request, Publish) and request.key):
+                found.append(None)
+                continue
+            mark, said = _mark(request), content(request)
+            try:
+                found.append(_Key(mark, said, self._first(request, mark, said, wall)))
+            except KeyReused as error:
+                error.extra["index"] = at
+                raise
+            if given.setdefault(mark, said) != said:
+                raise KeyReused(_reused(request, "in the same batch"), index=at)
+        return found
+
+    def _first(self, request: Publish, mark: int, said: int, wall: int) -> OpId:
         """PUBLISH, KEY: the message that `request` publishes again; "" for none. Raises KeyReused."""
-        said, messages = content(request), self.state.messages
+        messages = self.state.messages
         others: list[OpId] = []
-        for use in messages.keys.uses(_mark(request)):
+        for use in messages.keys.uses(mark):
             if any(messages.is_same_day(use.offset, wall + shift) for shift in self.shifts):
                 if use.content == said:
                     return messages.name(use.offset)
                 others.append(messages.name(use.offset))
-        staged = self._keys.get(_mark(request))
+        staged = self._keys.get(mark)
         if staged is not None:
             if staged[0] == said:
                 return staged[1]

@@ -58,6 +58,21 @@ def view(cluster: Cluster, now: Now) -> View:
     )
 
 
+def outline(cluster: Cluster, now: Now) -> tuple[object, ...]:
+    """What others act upon of a view, cheaply: when it changes, the view is worked out anew at once.
+
+    The rest, such as lags and seconds, may be a moment old.
+    """
+    return (
+        why_not(cluster),
+        cluster.writable,
+        cluster.state.holes,
+        tuple(cluster.state.members.addresses.items()),
+        [(peer.id, peer.address, peer.state, peer.in_sync, peer.serves, peer.primary, peer.holes) for peer in _others(cluster)],
+        [peer.address for peer in away(cluster, now)],
+    )
+
+
 def away(cluster: Cluster, now: Now) -> list[Peer]:
     """The members that may know more than this broker."""
     return [peer for peer in _others(cluster) if not _knows_no_more(cluster, peer, now)]

@@ -91,7 +91,7 @@ class State:
             held = self.log.held(op.origin)
             run = self._run(batch, at, held) if held else 0
             if run:
-                self._replay_run(op.origin, batch[at : at + run])
+                self._apply_run(op.origin, batch[at : at + run], None)
             elif self.takes(op, {}):
                 self.apply(op, place, length, None)
                 if self.waiting:
@@ -189,15 +189,37 @@ class State:
                 return at - start
         return at + 1 - start
 
-    def _replay_run(self, origin: str, run: Sequence[tuple[Op, int, int]]) -> None:
+    def _apply_run(self, origin: str, run: Sequence[tuple[Op, int, int]], changes: Changes | None) -> None:
         messages = [cast(Message, op) for op, _, _ in run]
         topics = self.messages.take_run(messages, len(self.log))
         times, places = [op.time for op in messages], [place for _, place, _ in run]
         self.log.add_run(origin, times, topics, places, [length for _, _, length in run])
+        if changes is not None:
+            changes.topics.update(op.topic for op, topic in zip(messages, topics, strict=True) if topic)
         if origin in self.voids:
             self._fill(origin)
         if self.waiting:
-            self.revive(None)
+            self.revive(changes)
+
+    def apply_all(self, batch: Sequence[tuple[Op, int, int]], changes: Changes) -> None:
+        """Fold in (op, place, length) that `takes` accepted, in order; a run of messages goes in by the column.
+
+        An op that is held already is a good copy of a record that could not be read.
+        """
+        at = 0
+        while at < len(batch):
+            op, place, length = batch[at]
+            held = self.log.held(op.origin)
+            run = self._run(batch, at, held) if held else 0
+            if run > 1:
+                self._apply_run(op.origin, batch[at : at + run], changes)
+            elif op.sequence <= held:
+                self.heal(op, place, length, changes)
+            else:
+                self.apply(op, place, length, changes)
+                if self.waiting:
+                    self.revive(changes)
+            at += max(run, 1)
 
     def takes(self, op: Op, staged: Mapping[str, int]) -> bool:
         """TAKE: only the next of its origin; a `began` first, and only when all that it names is held.

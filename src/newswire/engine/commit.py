@@ -58,7 +58,7 @@ T = TypeVar("T")
 
 _TICK_SECONDS = 0.05  # deadlines and heartbeats are looked at this often
 _DISK_SECONDS = 1.0  # free space is looked at this often
-_VIEW_SECONDS = 0.5  # a view older than this is worked out anew when asked for
+_VIEW_SECONDS = 0.1  # a view older than this is worked out anew, whatever happened: it costs as much as a publish
 
 
 class Store(Protocol):
@@ -157,6 +157,7 @@ class Rounds:
         self.lock = StateLock()
         self.frames, self.tail = Frames(), Tail()
         self._view: View = broker.view(clock())
+        self._outline: tuple[object, ...] = ()
         self._seen_at = clock().clock
         self.disk_free_bytes: int | None = None  # as the commit thread last saw it
         self._storing_since: float | None = None
@@ -241,7 +242,13 @@ class Rounds:
             to_store = self._carry_out(todo)
             todo = self._store(to_store) if to_store else []
         with self.lock.first():
-            self._look(self.clock())
+            self._look_again(self.clock())
+
+    def _look_again(self, now: Now) -> None:
+        outline = self.broker.outline(now)
+        if outline != self._outline or now.clock - self._seen_at > _VIEW_SECONDS:
+            self._outline = outline
+            self._look(now)
 
     def _carry_out(self, todo: list[Action]) -> list[Append | Found]:
         """Do what is not for the disk; return what is."""
