@@ -8,7 +8,7 @@ both brokers together used of processors for a message: it says more than the re
 - publishes   64 connections at once, one message a request
 - batches     4 connections at once, 1,000 messages a request
 - subscribes  1,000 connections that all open before the first sends: POST /subscribe, each of another user
-- publishers  the same with POST /publish (PAPER: 1000 concurrent publishers)
+- publishers  the same with POST /publish (1,000 at once is what must do)
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Measure recovery: write an ops file of keyed messages, then read it as a start does, each time in a new process.
 
 Two times: the scan alone (sync, drop from the page cache, read, check, decode), and the scan with every op folded into the
-state, which is what a start takes before it serves. The target of the second is 300,000 records a second (DESIGN 6). At the
+state, which is what a start takes before it serves. The target of the second is 300,000 records a second. At the
 end a broker starts on the file: how long until it is ready, and the most memory that it needed (target: under 250 MiB).
 
 With `--starts` the file is that of a broker that was started so often before: what another start has to look through.

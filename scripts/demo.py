@@ -1,4 +1,4 @@
-"""Two brokers on this machine, and the paper's cases I to III played with them.
+"""Two brokers on this machine, and the cases I to III (docs/architecture.md, The problem) played with them.
 
 scripts/demo           starts brokers 1001 and 1002 (127.0.0.1:5053 and :5054) and leaves them running; the first time, on an
                        empty folder, it plays. What they hold stays: started again they go on with it
@@ -33,7 +33,7 @@ from newswire.cli import output
 ROOT: Final = Path(__file__).resolve().parent.parent
 HOME: Final = ROOT / ".demo"
 STATE: Final = HOME / "brokers"
-PORTS: Final = (5053, 5054)  # PAPER, Parts
+PORTS: Final = (5053, 5054)  # those on the pages of docs/
 STOP_SECONDS: Final = 15.0
 
 
@@ -175,7 +175,7 @@ def end_both() -> list[str]:
 
 
 def play(first: Broker, second: Broker) -> None:
-    """Cases I to III of the paper, each step shown and checked."""
+    """Cases I to III, each step shown and checked."""
     both = [first.address, second.address]
     title("Two brokers on this machine")
     start_pair(first, second)
@@ -306,7 +306,7 @@ def row(what: str, where: str, text: str) -> None:
 
 
 def make_pair(home: Path, one: int, two: int) -> tuple[Broker, Broker]:
-    """The paper's two brokers."""
+    """The two brokers."""
     return Broker("1001", one, home, peers=[two], primary=True), Broker("1002", two, home, peers=[one])
 
 

@@ -1,4 +1,4 @@
-"""The broker core among others: who serves when, who joins and leaves, whose copies count (DESIGN 4, 5, 6)."""
+"""The broker core among others: who serves when, who joins and leaves, whose copies count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opening and reading: what is due, in log order, with gaps told, whatever the page size (DESIGN 4, OPEN and READ)."""
+"""Opening and reading: what is due, in log order, with gaps told, whatever the page size (docs/rules.md, OPEN and READ)."""
 
 from __future__ import annotations
 

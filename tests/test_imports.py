@@ -1,4 +1,4 @@
-"""Rules of the code base as tests: who may import what (DESIGN 8), what is exported, what nobody may do."""
+"""Rules of the code base as tests: who may import what (docs/architecture.md, Rooms), what is exported, what nobody may do."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ MAY_IMPORT = {
         "newswire.text",
     ),
 }
-# Time, chance and the world outside are arguments of the core (STYLE 2).
+# Time, chance and the world outside are arguments of the core (docs/decisions.md, The core is fed events and returns actions).
 NOT_IN_CORE = {
     "asyncio", "concurrent", "ctypes", "glob", "http", "io", "logging", "mmap", "multiprocessing", "os", "pathlib", "queue",
     "random", "secrets", "select", "selectors", "shutil", "signal", "socket", "ssl", "subprocess", "sys", "tempfile",

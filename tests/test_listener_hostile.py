@@ -1,4 +1,4 @@
-"""The listener and clients that send nonsense, too much, too slowly, too many, or do not read (RELIABILITY 2)."""
+"""The listener and clients that send nonsense, too much, too slowly, too many, or do not read (docs/hazards.md, H33)."""
 
 from __future__ import annotations
 

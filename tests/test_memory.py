@@ -44,7 +44,7 @@ def message(sequence: int, *, keyed: bool) -> Op:
 
 
 def test_a_message_costs_at_most_64_bytes() -> None:
-    """DESIGN 6: an index entry of at most 64 bytes; the text is on disk."""
+    """An index entry has at most 64 bytes; the text is on disk."""
     assert 36 <= bytes_a_message(keyed=False, by_run=True) <= 64
     assert 36 <= bytes_a_message(keyed=False, by_run=False) <= 64
 

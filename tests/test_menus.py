@@ -1,4 +1,4 @@
-"""The menus as pure machines: the paper's texts to the letter, and what each line leads to."""
+"""The menus as pure machines: their texts to the letter, and what each line leads to."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def walk(menu: Menu, *lines: str) -> tuple[str, Step]:
     return seen, last
 
 
-def test_publishing_reads_as_in_the_paper() -> None:
+def test_publishing_reads_to_the_letter() -> None:
     seen, last = walk(menus.PUBLISHER, "1", "Google", "Hello Google")
     assert seen == ("Menu:\n1. Publish Topic\n2. Exit\nEnter your choice: 1\nEnter topic: Google\nEnter data: Hello Google\n")
     assert last == Step(START, action=menus.PublishTopic("Google", "Hello Google"))
 
 
-def test_subscribing_reads_as_in_the_paper() -> None:
+def test_subscribing_reads_to_the_letter() -> None:
     seen, last = walk(menus.SUBSCRIBER, "1", "Alice", "Google")
     assert seen == (
         "Menu:\n1. Subscribe User\n2. Stream Messages\n3. Exit\nEnter your choice: 1\n"
@@ -37,7 +37,7 @@ def test_subscribing_reads_as_in_the_paper() -> None:
     assert last == Step(START, action=menus.SubscribeUser("Alice", "Google"))
 
 
-def test_streaming_reads_as_in_the_paper() -> None:
+def test_streaming_reads_to_the_letter() -> None:
     seen, last = walk(menus.SUBSCRIBER, "2", "Alice")
     assert seen.endswith("Enter your choice: 2\nEnter username to stream messages: Alice\n")
     assert last.action == menus.StreamMessages("Alice")

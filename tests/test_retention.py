@@ -1,4 +1,4 @@
-"""Retention: by age and count, in this log's order, and deaf to clocks that jump (DESIGN 5, RELIABILITY H9 and H20)."""
+"""Retention: by age and count, in this log's order, and deaf to clocks that jump (docs/rules.md, RETENTION)."""
 
 from __future__ import annotations
 

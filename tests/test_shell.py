@@ -1,4 +1,4 @@
-"""The menus over a pipe and a pty against a scripted broker: the transcripts of the paper, to the letter."""
+"""The menus over a pipe and a pty against a scripted broker: whole transcripts, to the letter."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def piped(command: str, lines: Sequence[str], **environment: str) -> str:
     return done.stdout
 
 
-def test_the_publisher_menu_reads_as_in_the_paper(fake: Fake) -> None:
+def test_the_publisher_menu_reads_to_the_letter(fake: Fake) -> None:
     fake.answers["/publish"] = (200, PUBLISHED)
     both = [fake.row(), {"id": "1002", "ip": "127.0.0.1:5054", "is_primary": False, "state": "up", "lag": 0, "self": False}]
     fake.answers["/list_replicas"] = (200, both)
@@ -90,7 +90,7 @@ def test_both_menus_with_the_primary_dead(fake: Fake) -> None:
     ) in shown
 
 
-def test_the_subscriber_menu_reads_as_in_the_paper(fake: Fake, tmp_path: Path) -> None:
+def test_the_subscriber_menu_reads_to_the_letter(fake: Fake, tmp_path: Path) -> None:
     fake.answers["/subscribe"] = (200, {"message": "Successfully subscribed Alice to topic Google"})
     opened = tmp_path / "opened"
     browser = tmp_path / "browser"

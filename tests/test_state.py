@@ -1,4 +1,4 @@
-"""The fold: any order, any repetition, any interleaving of three origins gives the same state (DESIGN 1, 4)."""
+"""The fold: any order, any repetition, any interleaving of three origins gives the same state (docs/rules.md, APPLY)."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_the_log_s_vectors_are_what_its_prefixes_hold(seed: int) -> None:
 @settings(max_examples=60)
 @given(SEEDS)
 def test_every_prefix_of_a_log_can_be_taken(seed: int) -> None:
-    """What a push sends, in log order, of what a peer lacks: the peer can take all of it (DESIGN 4, PUSH)."""
+    """What a push sends, in log order, of what a peer lacks: the peer can take all of it (docs/rules.md, PUSH)."""
     origins, chance = world(seed), Random(seed)
     state = fold([origin.made for origin in origins], chance.randrange)
     peer = chance.choice(origins).state
@@ -233,7 +233,7 @@ def test_an_op_of_a_later_version_is_kept_and_changes_nothing() -> None:
 
 
 def test_what_stands_behind_damage_waits_until_the_hole_is_filled() -> None:
-    """A record is lost to bit rot: what follows it, a later run that began on it too, is kept and comes back (DESIGN 6)."""
+    """A record is lost to bit rot: what follows it, a later run that began on it too, comes back (docs/rules.md, HOLE)."""
     ops_: list[Op] = [
         Began("1001-a", 1, 0, "1001", {}),
         *(Message("1001-a", sequence, sequence, "news", "x") for sequence in (2, 3, 4)),

@@ -1,4 +1,4 @@
-"""Names: what is one, what matches what, and that a refusal names the rule (API.md, Names)."""
+"""Names: what is one, what matches what, and that a refusal names the rule (docs/http.md, Names)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Every error that a user or a program can meet: one tree, one table.
 
-A code is a stable word (`API.md`, Statuses): programs match on it, people read the sentence beside it. The table
+A code is a stable word (docs/http.md, Codes): programs match on it, people read the sentence beside it. The table
 gives each code its HTTP status and its title; the detail says what to do and is written where the error is raised.
 The web answers `problem()` as RFC 9457, the client raises the same classes again from what it received
 (`from_problem`), the menus and the command line print `detail`.
@@ -151,7 +151,7 @@ class StorageFull(NotStored):
 
 
 class DiskFailed(NewswireError):
-    """A write or a sync failed: what is on disk is not known, so the process has to end. Never retried (DESIGN 6)."""
+    """A write or a sync failed: what is on disk is not known, so the process ends (docs/rules.md, DISK)."""
 
     code = "disk-failed"
 

@@ -194,7 +194,7 @@ def _check_port(host: str, port: int) -> None:
 
 
 def _die(error: BaseException) -> None:
-    """End the process at once: what is in memory may not be what is on disk (DESIGN 6)."""
+    """End the process at once: what is in memory may not be what is on disk (docs/rules.md, DISK)."""
     detail = error.detail if isinstance(error, NewswireError) else f"{type(error).__name__}: {error}"
     log.critical("this broker ends now: %s", detail)
     logging.shutdown()

@@ -20,7 +20,7 @@ def unread(pair: Pair, user: str) -> int:
     return sum(row["unread"] for row in get(pair.living()[0].address, "/subscriptions", username=user))
 
 
-# -- the paper's cases, and brokers that go
+# -- brokers that go
 
 
 def test_cases_one_to_three_in_two_windows(desk: Desk, pair: Pair, hand: Hand) -> None:

@@ -1,4 +1,4 @@
-"""What every engine must do behind `engine.seam` (DESIGN 8): one suite, each engine, small page limits."""
+"""What every engine must do behind `engine.seam` (docs/architecture.md, Rooms): one suite, each engine, small page limits."""
 
 from __future__ import annotations
 

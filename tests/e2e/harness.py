@@ -323,7 +323,7 @@ class OverHttp(Hand):
 
 
 class OverMenus(Hand):
-    """Does deeds by typing into the two menus, which run all the time, and checks what they show (PAPER)."""
+    """Does deeds by typing into the two menus, which run all the time, and checks what they show."""
 
     def __init__(self, pair: Pair, home: Path) -> None:
         super().__init__(pair, home)

@@ -1,4 +1,4 @@
-"""The paper's cases I to VII, one chain, with real brokers, `kill -9` for "switched off", by requests and by the menus."""
+"""The cases I to VII (docs/architecture.md, The problem): one chain, real brokers, `kill -9`, by requests and by the menus."""
 
 from __future__ import annotations
 

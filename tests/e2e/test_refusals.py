@@ -95,7 +95,7 @@ def test_the_folder_is_a_file(tmp_path: Path) -> None:
 
 
 def test_two_living_brokers_with_one_id(tmp_path: Path) -> None:
-    """The later one to say hello is refused (RELIABILITY H3): it does not become a second 1001 of the cluster."""
+    """The later one to say hello is refused (docs/hazards.md, H3): it does not become a second 1001 of the cluster."""
     one, two = free_ports(2)
     first = Broker("1001", one, tmp_path / "a")
     second = Broker("1001", two, tmp_path / "b", peers=[one])

@@ -1,6 +1,6 @@
 """Bugs to plant: each a few lines over the real core or its shell, each of which the simulator must find.
 
-They are what RELIABILITY 4 names and an embedded core can have, and some more. One that is not found means that a
+Most are the hazards of docs/hazards.md that a core can have. One that is not found means that a
 checker sleeps or that schedules do not reach it.
 """
 

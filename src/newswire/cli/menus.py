@@ -2,8 +2,8 @@
 
 A menu is a table of choices; a choice asks its questions in turn and then makes an action of the answers. An answer that is
 refused is asked for again; nothing that was typed before it is lost, nor when the action fails for now (`kept_after`).
-Nothing here reads, prints or connects: `cli.shell` does. The texts are the paper's (PAPER.md, "What people see"), spelling
-included.
+Nothing here reads, prints or connects: `cli.shell` does. The texts are given, spelling
+included (docs/decisions.md, The menus).
 """
 
 from __future__ import annotations
@@ -328,7 +328,7 @@ def nodes_line(nodes: Sequence[str]) -> str:
 def connecting_lines(nodes: Sequence[str], primary: str, *, moved: bool, always_list: bool) -> list[str]:
     """Say which broker is used; `moved`: the configured primary is down and `primary` acts as it.
 
-    The publisher always lists the living nodes, the subscriber only when the primary is down (PAPER).
+    The publisher always lists the living nodes, the subscriber only when the primary is down.
     """
     listed = [nodes_line(nodes)] if always_list or moved else []
     if moved:
@@ -337,7 +337,7 @@ def connecting_lines(nodes: Sequence[str], primary: str, *, moved: bool, always_
 
 
 def answer_line(message: str) -> str:
-    """An answer as the paper prints it: a dictionary with the message alone."""
+    """An answer as the menus print it: a dictionary with the message alone."""
     return str({"message": message})
 
 

@@ -1,4 +1,4 @@
-"""A stream in the menu's own terminal, where no browser has a window: it looks like the paper's stream window.
+"""A stream in the menu's own terminal, where no browser has a window: it looks like a plain stream in a window.
 
 Two threads: one iterates over the stream and prints; the menu's waits for Enter, Ctrl-C or the end of input and closes
 the stream under it. A pipe has no Enter to wait for: its next line has often been sent already, so what is undelivered

@@ -1,6 +1,6 @@
 """Which broker to try next. Pure: `now` and `chance` (0 to 1) are arguments, nothing here waits or connects.
 
-The theory. Any broker may take any request (DESIGN 1), so choosing is about speed, not about correctness: a wrong
+The theory. Any broker may take any request, so choosing is about speed, not about correctness: a wrong
 choice costs one try. What may be wrong is what we know: a row of `/list_replicas` is another's opinion and some seconds
 old; a failure of our own is a fact, but only about our way to that broker. So rows only *sort* the candidates (those
 that are up before those that are not, the primary first, then the order in which they were named), and only our own

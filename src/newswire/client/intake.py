@@ -5,7 +5,7 @@ program is done with them: it asked for the next one, or said so). Events are re
 so at the moment of a reconnection nothing is received that was not given.
 
 - A new connection starts behind what was taken, never behind what was given only: a broker counts a `Last-Event-ID` as
-  an acknowledgement (DESIGN 4, OPEN), and that may only be said of what was taken.
+  an acknowledgement (docs/rules.md, OPEN), and that may only be said of what was taken.
 - What is then sent again is known by its message id and dropped; the memory of ids is bounded, so a repeat that is
   further back than it reaches is given again (at least once, never silence).
 - A repeat moves the place of resumption too (`ack=True`): all before it was taken.

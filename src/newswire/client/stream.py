@@ -31,7 +31,7 @@ from newswire.core import limits, topics
 from newswire.core.sse import Event
 from newswire.errors import BadRequest, NewswireError
 
-_FINAL = (400, 401, 403)  # API.md, Stream: everything else is "not now"
+_FINAL = (400, 401, 403)  # docs/http.md, Stream: everything else is "not now"
 _STOP_POLL_SECONDS = 0.25
 
 

@@ -1,4 +1,4 @@
-"""The broker without its disk, clock and wires: `step(event, now) -> actions` (DESIGN 5).
+"""The broker without its disk, clock and wires: `step(event, now) -> actions` (docs/architecture.md, One publish).
 
 What a shell must do is in `core.events`. What is promised here:
 

@@ -1,4 +1,4 @@
-"""The clocks of a broker: the one that anybody may set, the one that only runs, and retention's (rules, CLOCK). Pure.
+"""The clocks of a broker: the one that anybody may set, the one that only runs, and retention's (docs/rules.md, CLOCK). Pure.
 
 A stamp is what the wall clock says at that moment; order is the sequence. So stamps go back and forth when a clock is set,
 and nothing that matters may stand on them alone.

@@ -1,4 +1,4 @@
-"""Event ids: what a client shows to go on where it was, at any broker (DESIGN 4).
+"""Event ids: what a client shows to go on where it was, at any broker (docs/rules.md, EVENT ID).
 
 An event id says three things: which message it stands behind, what the broker that sent it held up to there (D,
 `after`), and what that broker held when the stream was opened (K, `opened`; left out where D covers it). It travels as
@@ -40,7 +40,7 @@ class EventId(msgspec.Struct, frozen=True):
 
 
 def parse(text: str) -> EventId | None:
-    """The event id that `text` is, None if it is none: in doubt a stream sends again, it never skips (RELIABILITY H13)."""
+    """The event id that `text` is, None if it is none: in doubt a stream sends again, it never skips (docs/hazards.md, H13)."""
     found = _TEXT.fullmatch(text) if len(text) <= limits.EVENT_ID_CHARS else None
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""Holes: ops that a broker knows to exist and cannot read, and what an operator's word makes of them (rules, HOLE, LOST).
+"""Holes: ops that a broker knows to exist and cannot read, and what an operator makes of them (docs/rules.md, HOLE and LOST).
 
 A disk forgets. What stands behind a damaged record waits until another broker has brought that record; where none can,
 an operator gives it up, and a `lost` op makes the range void everywhere: held, and of no effect. Whoever holds ops of such

@@ -1,4 +1,4 @@
-"""From requests and pushes to staged ops: what SUBSCRIBE, UNSUBSCRIBE, PUBLISH and ACK mean (DESIGN 4).
+"""From requests and pushes to staged ops: what SUBSCRIBE, UNSUBSCRIBE, PUBLISH and ACK mean (docs/rules.md).
 
 What is decided here is staged until it is stored; only then is it applied. Decisions read the synced state, and of what
 is staged only the publishers' keys. A request that reads what a staged one will change (the same user's subscriptions)

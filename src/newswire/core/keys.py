@@ -1,4 +1,4 @@
-"""Publishers' keys: which message each one names (rules, KEY). Pure.
+"""Publishers' keys: which message each one names (docs/rules.md, KEY). Pure.
 
 A key names a message per (publisher, topic, key). What is kept of one is 64 bits, which stand for the three, and for
 each message that it names a **use**: 64 bits that stand for the content, and the message's offset. Both are hashes of

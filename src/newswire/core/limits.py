@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 # -- names ------------------------------------------------------------------------------------------------------
-TOPIC_CHARS: Final = 128  # API.md, Names
-USERNAME_CHARS: Final = 64  # API.md, Names
+TOPIC_CHARS: Final = 128  # some ten levels of words, in one line of a page
+USERNAME_CHARS: Final = 64  # the local part of a mail address has at most so many
 KEY_BYTES: Final = 64  # a UUID is 36; the memory of a key is a hash, the bound keeps records small
 BROKER_ID_CHARS: Final = 16  # part of every origin, and so of every vector and event id
 TITLE_CHARS: Final = 256  # one line on a page
@@ -16,13 +16,13 @@ URL_CHARS: Final = 2048  # what browsers and proxies take
 ADDRESS_CHARS: Final = 260  # a host name of 253 characters, a colon, a port
 
 # -- messages and requests --------------------------------------------------------------------------------------
-MESSAGE_BYTES: Final = 64 * 1024  # `data` as UTF-8; API.md, Limits
-BATCH_MESSAGES: Final = 10_000  # lines of one NDJSON body; API.md, Limits
+MESSAGE_BYTES: Final = 64 * 1024  # `data` as UTF-8: news is text; what is larger is published as a link
+BATCH_MESSAGES: Final = 10_000  # lines of one NDJSON body: applied in some 40 ms
 BATCH_LINES: Final = 40_000  # of one NDJSON body, empty ones included: 8 MiB of line ends would be 8 million
-BATCH_BYTES: Final = 8 * 1024 * 1024  # of one NDJSON body; API.md, Limits
+BATCH_BYTES: Final = 8 * 1024 * 1024  # of one NDJSON body: a full batch of 800 bytes a line
 FORM_BYTES: Final = 512 * 1024  # of a form or JSON body: a message of 64 KiB, percent-encoded or \\u-escaped, and its fields
 CHANGE_BYTES: Final = 32 * 1024  # of a body that subscribes or acknowledges: an event id, percent-encoded, and two names
-HEAD_BYTES: Final = 16 * 1024  # request line and headers; API.md, Limits
+HEAD_BYTES: Final = 16 * 1024  # request line and headers: an event id of 8 KiB, and as much again
 HEADERS_COUNT: Final = 100  # of one request: browsers send about 20; 16 KiB hold 4,000 empty ones
 EXPIRES_SECONDS: Final = 10 * 365 * 86_400  # `expires` beyond retention has no effect; ten years keep the sum exact
 EVENT_ID_CHARS: Final = 8 * 1024  # a header line; holds two vectors of over 100 entries
@@ -30,8 +30,8 @@ TIME_MILLISECONDS: Final = 253_402_300_799_999  # of a time stamp: the last one 
 NAMES_REMEMBERED_COUNT: Final = 10_000  # origins, and topics, known to have their form: what one start reads has few
 VECTOR_ENTRIES: Final = 10_000  # of a vector on the wire: a restart adds one, compaction removes them
 VECTOR_SHORTEN_ENTRIES: Final = 64  # a longer one is shortened by another `began`; two of so many fit into an event id
-VECTOR_ALARM_ENTRIES: Final = 100  # of a short vector: more means that `began` does not keep it short (RELIABILITY H2)
-PAGE_MESSAGES: Final = 1_000  # of one `GET /messages`; API.md
+VECTOR_ALARM_ENTRIES: Final = 100  # of a short vector: more means that `began` does not keep it short (H2)
+PAGE_MESSAGES: Final = 1_000  # of one `GET /messages`: some 10 ms of reading
 STEP_MESSAGES: Final = 64  # read or written before publishers may go first, about a millisecond
 STEP_LINES: Final = 256  # of a batch, parsed before single messages may go first, about 5 ms
 GIVE_WAY_SECONDS: Final = 0.005  # that a step of reading waits for publishes that are served: twice what one takes
@@ -48,7 +48,7 @@ STATIC_CACHE_SECONDS: Final = 300  # of the pages' scripts and styles: an upgrad
 PREFLIGHT_CACHE_SECONDS: Final = 600  # how long a browser remembers that a page of one broker may ask another
 
 # -- subscriptions and cursors ----------------------------------------------------------------------------------
-SUBSCRIPTIONS_PER_USER: Final = 1_000  # API.md, Limits
+SUBSCRIPTIONS_PER_USER: Final = 1_000  # an acknowledgement may name all of them: 30 KB
 ACK_SUBSCRIPTIONS: Final = 1_000  # cursors moved by one op: keeps a record under 64 KiB
 
 # -- pieces of queries: how much is looked at before the state lock is let go (docs/rules.md, QUERIES) ---------------
@@ -63,15 +63,15 @@ CHECKPOINT_ROWS: Final = 1_024  # of the log between two kept vectors: a vector 
 FREEZE_OBJECTS: Final = 5_000  # topics and subscriptions that came since the collector was told of the last: it needs 5 ms
 
 # -- retention --------------------------------------------------------------------------------------------------
-RETENTION_SECONDS: Final = 30 * 86_400  # API.md, Limits
-RETENTION_MESSAGES: Final = 1_000_000  # a topic; API.md, Limits
+RETENTION_SECONDS: Final = 30 * 86_400  # longer than a holiday
+RETENTION_MESSAGES: Final = 1_000_000  # a topic: their index is 64 MB
 RETENTION_EVERY_SECONDS: Final = 60.0  # how often it is looked at
 CLOCK_APART_SECONDS: Final = 60.0  # clocks that differ by it, and a clock that was set by it, are told to operators
 CLOCK_JUMP_SHOWN_SECONDS: Final = 3_600.0  # how long a clock that was set is told: long enough to be seen
 CLOCK_STEP_SECONDS: Final = 3_600.0  # between two ops: more is no time that retention believes to have passed
 CLOCK_FUTURE_MILLISECONDS: Final = 86_400_000  # a stamp that is so far ahead of every clock was made by one that was ahead
 CLOCK_TRUST_SECONDS: Final = 7 * 86_400.0  # until it does: longer than a wrong clock stays unseen over a holiday
-KEY_SECONDS: Final = 86_400  # how long a publisher's key is remembered (DESIGN 5)
+KEY_SECONDS: Final = 86_400  # how long a publisher's key is remembered (docs/rules.md, KEY)
 KEYS_COUNT: Final = 1_000_000  # and how many at most
 KEY_USES_COUNT: Final = 16  # messages that one key is known to name: a use a day, and some of brokers that were apart
 
@@ -86,13 +86,13 @@ ANCESTRY_MOST: Final = 4_096  # and at most in one push or answer, 0.4 MB; beyon
 PUSH_LEAST_BYTES: Final = 64 * 1024  # what a push shrinks to over a slow line: 32 KiB a second get through
 HANG_UP_SECONDS: Final = 0.25  # how often an idle link looks whether its peer is gone
 PEER_BODY_BYTES: Final = 16 * 1024 * 1024  # accepted from a peer: more than any push, so no client's limit stops a link (H15)
-PUSH_TIMEOUT_SECONDS: Final = 2.0  # a peer that does not answer a push within it is down (DESIGN 5)
+PUSH_TIMEOUT_SECONDS: Final = 2.0  # a peer that does not answer a push within it is down
 PUSH_AGAIN_SECONDS: Final = 1.0  # after a push that failed: how soon the next; a peer that returns is seen within it
 CATCH_UP_PATIENCE_SECONDS: Final = 3.0  # a peer that cannot reach this broker, which starts, is waited for no longer
 CATCH_UP_SECONDS: Final = 0.2  # between two pushes that ask a peer for what is lacking, while it brings nothing itself
 QUIET_SECONDS: Final = 1.0  # nothing was stored for so long: a mark vouches for the end of the ops file
-DISK_STALL_SECONDS: Final = 2.0  # a write or sync that takes longer: the broker says that it does not serve (RELIABILITY H17)
-HEARTBEAT_SECONDS: Final = 5.0  # PAPER, Heartbeat
+DISK_STALL_SECONDS: Final = 2.0  # a write or sync that takes longer: the broker says that it does not serve (H17)
+HEARTBEAT_SECONDS: Final = 5.0  # a link that has nothing to push says so as often
 HEARTBEAT_GRACE_SECONDS: Final = 2.0  # silent for heartbeat + grace: down
 RECEIPT_SECONDS: Final = 10.0  # how long a request waits for its receipt before the answer is "unknown"
 RECEIPT_GRACE_SECONDS: Final = 1.0  # and how much longer it waits for the core to say so itself
@@ -105,10 +105,10 @@ RECALL_OPS: Final = 1_000  # read at once by a broker that holds what was given 
 PEERS_COUNT: Final = 16  # each has a thread and a push
 CLOCK_SKEW_SECONDS: Final = 300  # of a signed peer request; also how long its nonce is remembered
 NONCES_COUNT: Final = 100_000  # remembered of one peer: 160 pushes a second over twice the skew; more push older times out
-SECRET_BYTES: Final = 32  # least length of the cluster secret (RELIABILITY 2)
+SECRET_BYTES: Final = 32  # least length of the cluster secret: as long as what HMAC-SHA-256 makes of it
 
 # -- ops file ---------------------------------------------------------------------------------------------------
-SEGMENT_BYTES: Final = 64 * 1024 * 1024  # DESIGN 6
+SEGMENT_BYTES: Final = 64 * 1024 * 1024  # of one file: OPEN_SEGMENTS of them hold 4 GiB of history
 RECORD_BYTES: Final = 1024 * 1024  # one record: message of 64 KiB escaped six-fold, fields, CRC; a longer line is damage
 OP_BYTES: Final = RECORD_BYTES - 64  # of an op's JSON: a record is that and its frame
 SEGMENT_HEADER_BYTES: Final = 64 * 1024  # the first line of a segment: a few names, and the lengths of the segments before it
@@ -161,8 +161,8 @@ RECEIVE_BYTES: Final = 64 * 1024  # of one read: waitress's 8 KiB cost a batch 1
 ANSWER_BUFFER_BYTES: Final = 64 * 1024  # of one piece of an unsent answer, freed when it is sent
 
 # -- streams ----------------------------------------------------------------------------------------------------
-STREAMS_PER_USER: Final = 20  # API.md, Limits
-STREAMS_COUNT: Final = 20_000  # a broker; API.md, Limits
+STREAMS_PER_USER: Final = 20  # devices and browsers of one person
+STREAMS_COUNT: Final = 20_000  # a broker: each is a descriptor, a socket and a queue
 STREAM_PAGE_MESSAGES: Final = 256  # read for one stream in one round
 SCAN_ROWS: Final = 8_192  # of the log, copied under the state lock (0.05 ms) and looked at beside it
 SEND_BUFFER_BYTES: Final = 256 * 1024  # unsent bytes of one stream; beyond it the stream is behind and reads on later
@@ -172,11 +172,11 @@ CONNECTIONS_LEAST: Final = 32  # of requests, however few descriptors there are:
 ENDING_STREAMS_COUNT: Final = 16  # beyond the limit of streams: what was said to them last is on its way
 STREAMS_BYTES: Final = 256 * 1024 * 1024  # unsent of all streams: beyond it those go that took nothing for READ_STALL_SECONDS
 SOCKET_BUFFER_BYTES: Final = 64 * 1024  # SO_SNDBUF: a client that never reads otherwise costs 4 MB of kernel memory
-KEEPALIVE_SECONDS: Final = 5.0  # of silence; API.md, Stream
+KEEPALIVE_SECONDS: Final = 5.0  # of silence: before proxies and clients give up
 STREAM_STALL_SECONDS: Final = 60.0  # without a byte confirmed while some are out: closed
-RETRY_MILLISECONDS: Final = 1_000  # told to EventSource at the start; API.md
+RETRY_MILLISECONDS: Final = 1_000  # told to EventSource at the start: how soon it connects again
 RETRY_LATER_MILLISECONDS: Final = 5_000  # told when the answer is "not now"
-ACK_EVERY_SECONDS: Final = 2.0  # cursors of `ack=auto` are written this often (DESIGN 5)
+ACK_EVERY_SECONDS: Final = 2.0  # cursors of `ack=auto` are written this often
 CONFIRM_EVERY_SECONDS: Final = 0.25  # and the kernel is asked this often
 CONFIRM_ENDING_SECONDS: Final = 0.02  # or this often while a stream that ends waits for its last confirmation
 STREAM_ROUND_BYTES: Final = (
@@ -186,7 +186,7 @@ STREAM_LINGER_SECONDS: Final = 5.0  # an ended stream whose last bytes do not le
 STREAM_INPUT_BYTES: Final = 64 * 1024  # sent by a client on its open stream (read and dropped): beyond it, closed
 ROUND_CACHE_BYTES: Final = 16 * 1024 * 1024  # encoded and kept for other streams within one round
 ROUND_SECONDS: Final = 0.05  # of one round spent on streams that catch up, while live ones wait
-REST_SECONDS: Final = 0.01  # the hub rests after a round no longer than a waiting message is old (DESIGN 7)
+REST_SECONDS: Final = 0.01  # the hub rests after a round no longer than a waiting message is old
 ACK_POST_REQUESTS: Final = 5_000  # acknowledgements handed to the engine at once
 
 # -- ops a menu or page waits for -------------------------------------------------------------------------------
@@ -194,7 +194,7 @@ BACKOFF_FIRST_SECONDS: Final = 0.1
 BACKOFF_MOST_SECONDS: Final = 5.0
 
 # -- client library ---------------------------------------------------------------------------------------------
-CLIENT_TRY_SECONDS: Final = 2.8  # first try: a host fell silent, the other takes PUSH_TIMEOUT to see it: 5 s (RELIABILITY 5)
+CLIENT_TRY_SECONDS: Final = 2.8  # first try: a host fell silent, the other takes PUSH_TIMEOUT to see it: 5 s
 CLIENT_CONNECT_SECONDS: Final = 2.0  # of a try, to connect: a living host answers in one round trip
 CLIENT_BATCH_TRY_SECONDS: Final = 12.0  # one try of a batch: the broker answers "unknown" after RECEIPT_SECONDS
 CLIENT_DEADLINE_SECONDS: Final = 15.0  # all tries of one call: both brokers silent once, and time for one to return

@@ -1,4 +1,4 @@
-"""Who belongs to the cluster: memberships as observed-remove sets, a row a broker for people (DESIGN 4, APPLY)."""
+"""Who belongs to the cluster: memberships as observed-remove sets, a row a broker for people (docs/rules.md, APPLY)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Brokers join and leave at run time, by `joined` and `left` ops that tell all others (DESIGN 4, LEAVE, REMOVE, ADD)."""
+"""Brokers join and leave at run time, by `joined` and `left` ops that tell all others (docs/rules.md, LEAVE and REMOVE)."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The operation types and their codec (DESIGN 1): everything a broker learns is one of these.
+"""The operation types and their codec: everything a broker learns is one of these.
 
 An op carries its own coordinates: `origin` and `sequence` name it for ever and everywhere, `time` (milliseconds since
 1970, wall clock of the broker that took it) is display and an attribute, never a reason to deliver or not. On disk and
 on the wire it is one JSON object; a peer stores and forwards the very bytes that it received, so a type or a field that
-this version does not know survives it (RELIABILITY H15).
+this version does not know survives it (docs/hazards.md, H15).
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def encode(op: Op) -> bytes:
 def decode(raw: bytes | memoryview) -> Op:
     """The op that `raw` holds; one of an unknown type, or with a value out of its bounds, as a plain `Op`.
 
-    Total over all bytes (RELIABILITY H16). Raises NotAnOp only.
+    Total over all bytes (docs/hazards.md, H16). Raises NotAnOp only.
     """
     if len(raw) > limits.OP_BYTES:
         raise NotAnOp(f"{len(raw)} bytes: an operation has at most {limits.OP_BYTES}")

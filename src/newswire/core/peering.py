@@ -1,4 +1,4 @@
-"""What brokers say to each other: pushes, their answers, whose ops are taken (DESIGN 4, PUSH; DESIGN 6, cluster id)."""
+"""What brokers say to each other: pushes, their answers, whose ops are taken (docs/rules.md, PUSH and CLUSTER ID)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Receipts: who waits for what to be stored, and when it may be told (DESIGN 4, RECEIPT).
+"""Receipts: who waits for what to be stored, and when it may be told (docs/rules.md, RECEIPT).
 
 An op is told when it is synced here and covered by the last answer of every in-sync member; `copies` is 1 + their number.
 """

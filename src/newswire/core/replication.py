@@ -1,7 +1,7 @@
 """What each peer has, what to push to it, and whether it is in sync (docs/rules.md, PUSH and HAVE).
 
 One push is in flight a link, the first one empty. What a peer holds is what this run of it has said, in short vectors; of
-another run nothing is kept: a disk that went back must show (RELIABILITY H26). Where a vector names origins that are not
+another run nothing is kept: a disk that went back must show (docs/hazards.md, H26). Where a vector names origins that are not
 known here, it is a lower bound until the peer has told what those began with. In sync is a peer whose last answer covered
 what was synced here when the push was sent, and it stays so while each answer covers what its push brought, when there is
 more than one push can carry: receipts wait for it then. A push that is late, failed or refused ends that at once. What a

@@ -1,6 +1,6 @@
 """What clients ask a broker to take: op bodies, without id, vector or time. The core stamps and decides them at commit.
 
-They are decided where they are stored, in one thread and in order, so that two that meet see each other (DESIGN 4).
+They are decided where they are stored, in one thread and in order, so that two that meet see each other.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which messages retention drops: by age and by count, as `dropped` ops (DESIGN 5, Retention). Pure over the state."""
+"""Which messages retention drops: by age and by count, as `dropped` ops (docs/rules.md, RETENTION). Pure over the state."""
 
 from __future__ import annotations
 

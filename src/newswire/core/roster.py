@@ -1,4 +1,4 @@
-"""The cluster as one broker sees it, for people, health checks and clients: rows, who is primary, who serves (API.md)."""
+"""The cluster as one broker sees it (docs/http.md, Brokers): rows, who is primary, who serves."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _RETRY_DIGITS: Final = 12  # more would be thirty years; a longer number from a 
 _encode: Final = msgspec.json.Encoder().encode
 
 KEEPALIVE: Final = "keepalive"  # the comment that says only that the stream lives
-GREETING: Final = "Listening to new message for subscribed topics"  # PAPER, stream window
+GREETING: Final = "Listening to new message for subscribed topics"  # given, to the letter (docs/decisions.md, The menus)
 
 
 def event(data: str, *, id: str = "", name: str = "", retry: int | None = None) -> bytes:
@@ -68,7 +68,7 @@ def _second(seconds: int) -> str:
 
 
 def message_object(message: Message, event_id: str) -> dict[str, Any]:
-    """A message as `format=json` and `/messages` show it (API.md): absent fields left out."""
+    """A message as `format=json` and `/messages` show it (docs/http.md, Stream): absent fields left out."""
     shown: dict[str, Any] = {
         "id": message.id,
         "event_id": event_id,

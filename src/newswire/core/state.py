@@ -1,4 +1,4 @@
-"""The fold: a broker's state is nothing but the ops it holds, applied in any order (DESIGN 1).
+"""The fold: a broker's state is nothing but the ops it holds, applied in any order (docs/rules.md, APPLY).
 
 `apply` is total, commutative and idempotent as long as each op is `takes`-able: two brokers that hold the same ops hold
 the same state. What differs between them is only their log: its order, and at which of its twins' places a message stands.

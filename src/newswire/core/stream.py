@@ -5,7 +5,7 @@ A stream is a place in the log (`position`, `wanted`) and a queue of bytes. It r
 
 Three byte counts only grow, and 0 <= confirmed <= sent <= written always holds: `written` into the queue, `sent` to
 the kernel, `confirmed` by the kernel at the other end. A **mark** ties byte counts to places: when the bytes up to
-a mark are confirmed, its place may be acknowledged (DESIGN 4, AUTO-ACK). Marks are made only for pages that hold an
+a mark are confirmed, its place may be acknowledged (docs/rules.md, AUTO-ACK). Marks are made only for pages that hold an
 entry, so an idle stream acknowledges nothing; a page without entries only moves the place of the last mark on. A place
 before which a gap is pending (`Position.dropped`) never becomes the place of a mark.
 

@@ -1,4 +1,4 @@
-"""What the fold keeps of subscriptions: which are alive, which are awake, how far each is delivered (DESIGN 4).
+"""What the fold keeps of subscriptions: which are alive, which are awake, how far each is delivered (docs/rules.md, SUBSCRIBE).
 
 A subscription is named by its op's id and ends only when an op names it (observed-remove). One that was made while the
 same user already had one for the pattern *follows* that one: it is asleep while any that it follows is alive, and takes

@@ -1,6 +1,7 @@
-"""Names: topics, patterns, usernames, broker ids, addresses. Each check raises with the rule that was broken (API.md, Names).
+"""Names: topics, patterns, usernames, broker ids, addresses. Each check raises with the rule that is broken.
 
-A pattern is a topic in which `*` stands for one level and a final `>` for the rest (at least one level), as in NATS.
+A pattern is a topic in which `*` stands for one level and a final `>` for the rest (at least one level), as in NATS
+(docs/http.md, Names).
 """
 
 from __future__ import annotations

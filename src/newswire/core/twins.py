@@ -1,4 +1,4 @@
-"""Messages that were taken twice: one key and one content, at brokers that did not know of each other (rules, TWINS). Pure.
+"""Messages that were taken twice: one key, one content, at brokers apart (docs/rules.md, TWINS). Pure.
 
 A retry across a failover makes twins. They are one message: it stands where the first of them stands in this log, and
 has the id of the smallest one, which all brokers compute alike. A vector that covers any of them covers the message: whose

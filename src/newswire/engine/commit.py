@@ -1,4 +1,4 @@
-"""The shell around `core.broker`: rounds of events against a real log (DESIGN 5, "The commit thread is a shell").
+"""The shell around `core.broker`: rounds of events against a real log (docs/architecture.md, One publish).
 
 A round is: hand in what waits, write what it appends, sync once, hand in `Stored`, and carry out the rest. While the
 disk syncs the next round's events gather: that is group commit. `Rounds` is the mechanism without a thread (the memory

@@ -1,4 +1,4 @@
-"""The engine of a broker: ops file, commit thread and links behind the seam (DESIGN 5, 6).
+"""The engine of a broker: ops file, commit thread and links behind the seam (docs/architecture.md, Rooms).
 
 Making it recovers: lock, scan, fold. `start` opens the run: a new origin, its `began` synced, then threads. Between the
 two the composition root binds the port, so that the address is known and nothing is accepted too early.

@@ -20,7 +20,7 @@ _decode: Final = msgspec.json.Decoder(Header).decode
 
 
 def path_of(raws: Sequence[bytes]) -> str:
-    """Where a push goes: one without ops is a heartbeat. Both have one handler (API.md)."""
+    """Where a push goes: one without ops is a heartbeat. Both have one handler."""
     return REPLICATE if raws else HEARTBEAT
 
 

@@ -1,4 +1,4 @@
-"""One link a peer: a thread that carries one push at a time and brings back what came of it (DESIGN 5).
+"""One link a peer: a thread that carries one push at a time and brings back what came of it (docs/rules.md, PUSH).
 
 A link decides nothing: the core says what to send and when, and what an answer or a failure means. A peer that hangs
 holds up its own link only.

@@ -1,4 +1,4 @@
-"""This broker's side of signed pushes: what it signs with, under which names it takes them (RELIABILITY 2, peers)."""
+"""This broker's side of signed pushes: what it signs with, under which names it takes them (docs/http.md, Between brokers)."""
 
 from __future__ import annotations
 

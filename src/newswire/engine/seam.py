@@ -1,4 +1,4 @@
-"""The seam: all that is known of an engine above it (DESIGN 8).
+"""The seam: all that is known of an engine above it (docs/architecture.md, Rooms).
 
 Two engines stand below it, `embedded` (ops file, links) and `memory`; one contract suite (`tests/contract`) runs over
 both. A `Position` belongs to the engine: it may be kept, handed back and compared for equality, never parsed or

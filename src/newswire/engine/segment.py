@@ -30,7 +30,7 @@ fetched, as the vector of what was kept does not cover it.)
 
 In the kept part nothing is given up: each line stands alone, good ones around a bad one are found even when the newline
 between them was hit, and each stretch that is no good line becomes a `Damage`. Gaps that this leaves are the caller's:
-it takes only the next sequence of an origin (DESIGN 4, TAKE) and fetches the rest from a peer.
+it takes only the next sequence of an origin (docs/rules.md, TAKE) and fetches the rest from a peer.
 
 What can't happen: a record that was not written (a CRC-32 in each line, its content checked again by `ops.decode`), and
 an exception, whatever the bytes.

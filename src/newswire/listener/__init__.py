@@ -6,7 +6,7 @@ the answer into the channel's buffers, sends what the kernel takes at once, and 
 A connection is read again only when its answer is sent, so a request never waits for a client: bodies are whole
 before the application sees them.
 
-**What we replace, each at a seam of waitress**, because (DESIGN 7, RELIABILITY 2)
+**What we replace, each at a seam of waitress**, because (docs/decisions.md, The listener)
 
 - `Loop` for `TcpWSGIServer` and its loop: `select` dies at descriptor 1024, `poll` costs O(connections) a turn; it stops at
   100 connections; a request that never ends is never cut off.

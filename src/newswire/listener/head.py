@@ -97,7 +97,7 @@ def route(path: str) -> str:
 
 
 def body_limit_bytes(path: str) -> int:
-    """The largest body taken for a path; a peer's is larger than any client's (RELIABILITY H15)."""
+    """The largest body taken for a path; a peer's is larger than any client's (docs/hazards.md, H15)."""
     if path in PEER_PATHS:
         return limits.PEER_BODY_BYTES
     if path in CHANGE_PATHS:

@@ -1,4 +1,4 @@
-"""What the other end has confirmed, and the cursors that follow from it (DESIGN 4 AUTO-ACK, 7).
+"""What the other end has confirmed, and the cursors that follow from it (docs/rules.md, AUTO-ACK).
 
 The kernel counts the bytes of a connection that the other end has not acknowledged (SIOCOUTQ). Those bytes may include
 a response head that was written before the stream began, so `sent - SIOCOUTQ` is never too high.

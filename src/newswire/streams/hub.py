@@ -1,4 +1,4 @@
-"""The hub: one thread that serves every stream (DESIGN 7).
+"""The hub: one thread that serves every stream.
 
 Other threads only leave things in its inbox (a socket to adopt, what a commit changed, the order to stop) and wake it
 through a socket pair. A turn: see which sockets can take bytes or were closed; empty the inbox; read on for the streams

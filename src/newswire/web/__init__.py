@@ -1,4 +1,4 @@
-"""The HTTP surface (API.md, HTTP): a Flask application over the engine's seam."""
+"""The HTTP surface (docs/http.md): a Flask application over the engine's seam."""
 
 from __future__ import annotations
 

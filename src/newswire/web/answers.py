@@ -97,6 +97,6 @@ def as_ours(error: HTTPException) -> NewswireError:
 
 
 def _unforeseen(error: Exception) -> Response:
-    # the path alone: queries and bodies never reach a log (RELIABILITY 2)
+    # the path alone: queries and bodies never reach a log (docs/operate.md, The log)
     _log.error("unforeseen error in %s %r", request.method, request.path, exc_info=error)
     return problem(NewswireError(_UNFORESEEN))

@@ -29,7 +29,7 @@ def routes(engine: Engine, cluster: Cluster | None) -> Blueprint:
 
 
 def shown(row: Row) -> dict[str, Any]:
-    """A broker as API.md shows it; what is not known of it is left out."""
+    """A broker as docs/http.md, Brokers, shows it; what is not known of it is left out."""
     known: dict[str, Any] = {
         "id": row.id,
         "ip": row.ip,

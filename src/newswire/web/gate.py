@@ -29,7 +29,7 @@ def why_not(view: View) -> str:
 
 
 def unknown_user(engine: Engine, user: str) -> NewswireError:
-    """What to raise for a user without a subscription: final only while every member is in sync (RELIABILITY H27)."""
+    """What to raise for a user without a subscription: final only while every member is in sync (docs/hazards.md, H27)."""
     view = engine.describe()
     return NotRegistered(not_registered(user)) if view.all_in_sync else NotStored(may_be_known(user, view))
 

@@ -44,7 +44,7 @@ def routes(cluster: Cluster) -> Blueprint:
 
 
 def shown(hole: HoleRow) -> dict[str, Any]:
-    """A hole as docs/http.md shows it."""
+    """A hole as docs/http.md, Health, shows it."""
     return {
         "broker": hole.broker,
         "origin": hole.origin,

@@ -31,7 +31,7 @@ class Headers(Mapping[str, str]):
 
 
 def routes(cluster: Cluster) -> Blueprint:
-    """The routes of peers. Their bodies may be far larger than any client's (RELIABILITY H15)."""
+    """The routes of peers. Their bodies may be far larger than any client's (docs/hazards.md, H15)."""
     blueprint = Blueprint("peers", __name__)
 
     @blueprint.post("/replicate")

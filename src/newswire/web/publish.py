@@ -1,4 +1,4 @@
-"""`POST /publish`: one message, or a batch of them as NDJSON, all or none (API.md)."""
+"""`POST /publish`: one message, or a batch of them as NDJSON, all or none (docs/http.md, Publish)."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 The view answers the head only. As its last act it puts an adopter into the environ; the listener gives it the socket
 once the head is out. Nothing here knows who adopts. What is final is refused with its status; "not now" is a stream of
-one comment that ends, with a longer `retry:`, since a browser gives up for good on any status but 200 (API.md, Stream).
+one comment that ends, with a longer `retry:`, since a browser gives up for good on any status but 200 (docs/http.md, Stream).
 
 A GET moves cursors only on the reader's word. What a page of another site opens in the background is refused; what else is
 not certainly the reader's is streamed and acknowledges nothing (docs/rules.md, WHO MAY ACT).
@@ -93,7 +93,7 @@ def _on_its_word(engine: Engine, environ: Environ, asked: StreamOrder) -> Stream
 def last_event_id(environ: Environ, given: Mapping[str, str]) -> EventId | None:
     """Where the client says it was: the header beats the query, which a page sets once and a reconnect repeats.
 
-    Unreadable, or of a page of `/messages`: None, so what is undelivered is sent again (RELIABILITY H13, H28).
+    Unreadable, or of a page of `/messages`: None, so what is undelivered is sent again (docs/hazards.md, H13 and H28).
     """
     text = environ.get("HTTP_LAST_EVENT_ID") or given.get("lastEventId") or given.get("last_event_id") or ""
     found = event_id.parse(text)

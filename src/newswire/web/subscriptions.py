@@ -75,7 +75,7 @@ def starting(text: str, now: float) -> int | None:
 
 
 def shown_by_stream(text: str) -> EventId:
-    """The event id `text`, if a stream showed it. Raises `bad-event-id` (DESIGN 4: ids of pages are for `since` only)."""
+    """The event id `text`, if a stream showed it. Raises `bad-event-id` (ids of pages are for `since` only)."""
     found = event_id.parse(text)
     if found is not None and not found.of_page:
         return found
