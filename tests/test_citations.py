@@ -136,6 +136,19 @@ def test_each_hazard_is_numbered_once() -> None:
     assert len(HAZARDS) == len(set(HAZARDS))
 
 
+def test_each_planted_bug_belongs_to_a_hazard() -> None:
+    from tests.simulation.planted import BUGS
+
+    names = re.findall(r"\bsimulator \(([^)]*)\)", (ROOT / "docs/hazards.md").read_text())
+    assert {name for part in names for name in part.split(", ")} == set(BUGS)
+
+
+def test_a_hazard_has_a_test_or_is_open() -> None:
+    for row in re.findall(r"^\| H\d+ \|.*\|$", (ROOT / "docs/hazards.md").read_text(), re.MULTILINE):
+        shown = row.rstrip("| ").rsplit(" | ", 1)[1]
+        assert "`tests/" in shown or "`scripts/" in shown or "simulator (" in shown or "**Open**" in row, row
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_each_test_and_module_that_a_page_names_is_there(page: Path) -> None:
     text = page.read_text()

@@ -1,4 +1,4 @@
-"""Keys: what each names, how long, how many; what stands for a content (rules, KEY)."""
+"""Keys: what each names, how long, how many; what stands for a content (docs/rules.md, KEY)."""
 
 from __future__ import annotations
 
@@ -52,6 +52,11 @@ def test_a_request_and_the_op_that_it_became_have_one_content() -> None:
     for request in (FULL, Publish("news", "x")):
         assert content(request) == content(message(request)) == contents([message(request)])[0]
         assert content(request) == contents([message(request, 77), message(FULL)])[0], "whenever it was taken"
+
+
+def test_names_that_join_to_one_text_are_two_keys() -> None:
+    named = [("ab", "c", "d"), ("a", "bc", "d"), ("a", "b", "cd"), ("", "abc", "d"), ("abc", "", "d")]
+    assert len({fingerprint(*names) for names in named}) == len(named)
 
 
 @pytest.mark.parametrize("field", ["data", "title", "priority", "tags", "click", "expires"])

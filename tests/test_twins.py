@@ -1,4 +1,4 @@
-"""Twins: one key and one content, taken by brokers that did not know of each other, are one message (rules, TWINS)."""
+"""Twins: one key and one content, taken by brokers that did not know of each other, are one message (docs/rules.md, TWINS)."""
 
 from __future__ import annotations
 
