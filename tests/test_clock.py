@@ -1,4 +1,4 @@
-"""Clocks that are set: stamps that go back and forth, what retention believes, what operators are told (docs/rules.md, CLOCK)."""
+"""Clocks that are set: stamps that go back and forth, what retention believes, what is told (docs/rules.md, CLOCK)."""
 
 from __future__ import annotations
 

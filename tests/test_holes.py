@@ -1,4 +1,4 @@
-"""What stands behind damage waits and is told; what is given up is void; who held it stores it again (docs/rules.md, HOLE, LOST)."""
+"""What stands behind damage waits and is told; what is given up is void, and stored again (docs/rules.md, HOLE and LOST)."""
 
 from __future__ import annotations
 
