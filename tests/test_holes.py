@@ -238,3 +238,15 @@ def test_what_waits_may_be_given_up_by_what_is_revived_before_it() -> None:
     assert (state.waiting, state.vector) == ({}, {A: 1, B: 4})
     state.apply(message(2), 9, 10, None)
     assert state.log.held(A) == 4
+
+
+def test_a_broker_that_keeps_something_behind_damage_does_not_leave() -> None:
+    network = MemoryNetwork()
+    log = MemoryLog()
+    log.raws = [ops.encode(op) for op in (began("1001-x"), message(3, origin="1001-x"))]
+    first = MemoryEngine("1001", network=network, log=log)
+    first.join(MemoryEngine("1002", network=network).address)
+    assert first.read(lambda state: list(state.waiting)) == ["1001-x"]
+    with pytest.raises(Refused) as refused:
+        first.leave("1001")
+    assert refused.value.code == "last-broker"

@@ -312,5 +312,6 @@ class Broker:
             self._served = self.serves
             cluster.actions.append(Wake(frozenset(), frozenset(), self._served))
         has_left = cluster.leaving and not self.intake.staged and self.identity.id not in self.state.members
+        has_left = has_left and not self.state.waiting  # what waits behind damage is in no vector, and perhaps nowhere else
         if has_left and any(holds_all(peer.proved, self.state.vector) for peer in cluster.in_sync().values()):
             cluster.actions.append(Exit("this broker left the cluster; all that it held is at the others"))

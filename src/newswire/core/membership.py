@@ -49,6 +49,10 @@ class Membership:
                 detail = "no other broker is in sync, so this one may not leave: its messages would be nowhere else"
                 self._cluster.reply(event.token, Refused(detail, code="last-broker"))
                 return
+            if self._cluster.state.waiting:
+                detail = "what waits behind damage here may be nowhere else, so this broker may not leave: close its hole first"
+                self._cluster.reply(event.token, Refused(detail, code="last-broker"))
+                return
             self._cluster.leaving = True
         op = self._cluster.intake.stamp(Left("", 0, 0, broker, self._members.ids(broker)), now.wall)
         self._receipts.wait(Waiting(event.token, _only(op), row_of=broker))
