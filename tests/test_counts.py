@@ -16,7 +16,7 @@ from newswire.core.counts import subscription_rows, subscriptions_of, topic_rows
 from newswire.core.follow import read_on
 from newswire.core.opening import open_stream, stream_opening
 from newswire.core.ops import Acknowledged, Began, Dropped, Message, Op, Subscribed
-from newswire.core.pieces import Pieces
+from newswire.core.pieces import Pieces, finish
 from newswire.core.state import State, SubscriptionRow, TopicRow
 from newswire.core.topics import matches
 
@@ -150,6 +150,23 @@ def test_topics_that_were_dropped_whole_are_left_out_and_the_others_stand_in_ord
     assert topics(taker.state) == [TopicRow("news", 1, 0), TopicRow("tech", 1, 0)]
 
 
+def test_a_topic_is_as_new_as_the_last_message_of_any_origin_in_whatever_order_they_came() -> None:
+    for order in (ORIGINS, ORIGINS[::-1]):
+        taker = Taker()
+        for origin in order:
+            for time in {"1001-a": (900, 30), "1002-b": (20,)}[origin]:
+                taker.take(Message(origin, taker.next(origin), time, "news", "x"))
+        assert topics(taker.state) == [TopicRow("news", 3, 30)], "its clock was set back to the right time"
+
+
+def test_a_topic_is_not_newer_than_now_where_a_clock_was_ahead() -> None:
+    taker = Taker()
+    taker.take(Message("1001-a", taker.next("1001-a"), 10_000, "news", "x"))
+    assert finish(topic_rows(taker.state, 500)) == [TopicRow("news", 1, 10_000)], "nothing better is known"
+    taker.take(Message("1002-b", taker.next("1002-b"), 400, "news", "x"))
+    assert finish(topic_rows(taker.state, 500)) == [TopicRow("news", 2, 400)]
+
+
 # -- what a piece costs, in executed lines: no clock, the same on each machine
 
 
@@ -197,7 +214,7 @@ def pieces_of(state: State) -> dict[str, Callable[[], Pieces[Any]]]:
     assert opening is not None
     return {
         "GET /subscriptions": lambda: subscription_rows(state, "Alice"),
-        "GET /topics": lambda: topic_rows(state),
+        "GET /topics": lambda: topic_rows(state, limits.TIME_MILLISECONDS),
         "opening a stream": lambda: stream_opening(state, "Alice", None),
         "a page": lambda: read_on(state, opening.position, opening.wanted, 256),
     }

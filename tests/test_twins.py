@@ -82,11 +82,13 @@ def test_both_brokers_show_one_message_under_the_smaller_id() -> None:
     for first in (0, 1):
         here, there = apart()
         sides = (here, there) if first else (there, here)
-        ids = sorted(side.publish("x") for side in sides)
+        stamps = (7, 5)
+        ids = [side.publish("x", time=time) for side, time in zip((here, there), stamps, strict=True)]
         meet(*sides)
         for side in sides:
             assert side.read("alice") == side.read("bob") == ids[:1]
-            assert topics(side.state)[0].messages == 1
+            (row,) = topics(side.state)
+            assert (row.messages, row.last) == (1, stamps[0]), "the stamp is that of the id"
             assert side.unread("alice") == (0, 1)
 
 

@@ -203,6 +203,9 @@ def test_when_the_other_is_lost(pair: Pair) -> None:
     with pytest.raises(NotEnoughCopies):
         pair.one.submit([Publish("news", "y")], copies=2)
     assert pair.one.submit([Publish("news", "lost on the way", key="k")]).first == known
+    with pytest.raises(FewerCopies, match="stored before with this key, and now on 1 of the 2 brokers") as again:
+        pair.one.submit([Publish("news", "lost on the way", key="k")], copies=2)
+    assert again.value.extra == {"id": known, "copies": 1, "ids": (known,), "duplicate": True}
     assert pair.one.submit([Publish("news", "z")]).copies == 1
     assert pair.one.read(lambda state: [row.messages for row in topics(state)]) == [2]
 
@@ -231,7 +234,7 @@ def test_between_two_pieces_of_a_query_others_may_write_and_it_sees_what_they_wr
 
     before, told, after = pair.one.query(pieces)
     assert (told != "", after > before) == (True, True)
-    assert [row.topic for row in pair.one.query(topic_rows)] == ["news"]
+    assert [row.topic for row in pair.one.query(lambda state: topic_rows(state, limits.TIME_MILLISECONDS))] == ["news"]
 
 
 def test_a_query_that_fails_lets_go_of_the_state(pair: Pair) -> None:

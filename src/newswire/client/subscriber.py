@@ -60,8 +60,8 @@ class Subscriber:
 
     def unsubscribe(self, topic: str) -> str:
         """End the subscription to exactly `topic`. Returns the broker's sentence. Raises NotFound when there is none."""
-        # a first try of unknown outcome may have done it: then the second finds nothing, which is what was wanted
-        done = f"Successfully unsubscribed {self.username} from topic {topic}"
+        # a first try of unknown outcome may have done it: then the second finds nothing, as if there had never been any
+        done = f"{self.username} is not subscribed to topic {topic} (any more)"
         return self._post("/unsubscribe", {"topic": _pattern(topic)}, done=("no-subscription", done))
 
     def subscriptions(self) -> list[Subscription]:

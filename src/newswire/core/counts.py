@@ -25,8 +25,8 @@ from newswire.core.vector import Vector
 
 
 def topics(state: State) -> list[TopicRow]:
-    """`topic_rows` in one go."""
-    return finish(topic_rows(state))
+    """`topic_rows` in one go, with all time stamps believed."""
+    return finish(topic_rows(state, limits.TIME_MILLISECONDS))
 
 
 def subscriptions_of(state: State, user: str) -> list[SubscriptionRow]:
@@ -34,15 +34,18 @@ def subscriptions_of(state: State, user: str) -> list[SubscriptionRow]:
     return finish(subscription_rows(state, user))
 
 
-def topic_rows(state: State) -> Pieces[list[TopicRow]]:
-    """Every topic that has messages, by name. Each topic as it was when it was looked at; later ones may be left out."""
+def topic_rows(state: State, latest: int) -> Pieces[list[TopicRow]]:
+    """Every topic that has messages, by name. Each topic as it was when it was looked at; later ones may be left out.
+
+    `latest`: time stamps beyond it are not believed (ms).
+    """
     messages, rows, looked_at = state.messages, list[TopicRow](), 0
     names: list[str] = yield messages.names_in_order
     for name in names:
         number = messages.numbers[name]
         count = messages.count(number)
         if count:
-            rows.append(TopicRow(name, count, messages.last[number]))
+            rows.append(TopicRow(name, count, messages.last(number, latest)))
         looked_at += 1 + len(messages.sequences[number]) + len(messages.twins.in_topic(number))
         if looked_at >= limits.PIECE_TOPICS:
             looked_at = 0

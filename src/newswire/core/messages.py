@@ -26,7 +26,6 @@ class Messages:
         self.names: list[str] = [""]
         self.numbers: dict[str, int] = {}
         self.sequences: list[dict[str, array[int]]] = [{}]  # by topic number: origin -> sequences, ascending
-        self.last: list[int] = [0]  # by topic number: time stamp of the newest, ms
         self.newest = array("I", (0,))  # by topic number: offset of the message that was applied last
         self.horizons: dict[str, dict[str, int]] = {}  # by topic: what retention has dropped; also of topics not seen yet
         self.keys = Keys()
@@ -42,7 +41,6 @@ class Messages:
             number = self.numbers[topic] = len(self.names)
             self.names.append(topic)
             self.sequences.append({})
-            self.last.append(0)
             self.newest.append(0)
         return number
 
@@ -74,7 +72,6 @@ class Messages:
             self._again[op.again] = offset
         self._add(number, op.origin, op.sequence)
         self.newest[number] = offset
-        self.last[number] = op.time
         return number
 
     def take_run(self, ops: Sequence[Message], offset: int) -> list[int]:
@@ -84,12 +81,11 @@ class Messages:
             publishers = [op.publisher for op in ops]
             if not all(keys) or not self.keys.note_run(fingerprints(publishers, topics, keys), contents(ops), offset):
                 return [self.take(op, at) for at, op in enumerate(ops, offset)]
-        origin, last, newest = ops[0].origin, self.last, self.newest
+        origin, newest = ops[0].origin, self.newest
         numbers = [self.numbers.get(topic) or self.number(topic) for topic in topics]
         for at, (op, number) in enumerate(zip(ops, numbers, strict=True), offset):
             self._add(number, origin, op.sequence)
             newest[number] = at
-            last[number] = op.time
         return numbers
 
     def hide(self, row: int) -> None:
@@ -166,6 +162,16 @@ class Messages:
             ]
             kept = self._by_twin[number] = (horizon, self.twins.changes, sorted(rows))
         return kept[2]
+
+    def last(self, number: int, latest: int) -> int:
+        """The newest time stamp of a topic's messages, in ms: of each origin that of the last one (rules, CLOCK).
+
+        One later than `latest` is of a clock that was ahead, and counts only where there is no other.
+        """
+        log = self.log
+        rows = (log.row(origin, sequences[-1]) for origin, sequences in self.sequences[number].items())
+        times = [log.times[self.name_row(row)] for row in rows if row is not None]
+        return max([time for time in times if time <= latest] or times, default=0)
 
     def count(self, number: int) -> int:
         """How many messages of a topic retention has left."""

@@ -82,16 +82,23 @@ class Receipts:
         if waiting.row_of:
             return roster.row_of(self._cluster, waiting.row_of, now)
         if copies < waiting.copies:
-            return FewerCopies(
-                f"stored on {copies} of the {waiting.copies} brokers asked for, the others were lost on the way:"
-                " retrying with the same key is safe",
-                id=decided.ids[-1],
-                copies=copies,
-                ids=decided.ids,
-            )
+            return _fewer(waiting, copies)
         ids = decided.ids or ("",)
         repeats = waiting.count - decided.stored
         return Done(ids[0], ids[-1], decided.stored, copies, repeats, decided.ids, decided.repeated)
+
+
+def _fewer(waiting: Waiting, copies: int) -> FewerCopies:
+    """What was asked for on more brokers: lost on the way, or, where nothing is stored anew, not there yet."""
+    decided = waiting.decided
+    on = f"on {copies} of the {waiting.copies} brokers asked for"
+    told = f"stored {on}, the others were lost on the way" if decided.stored else f"stored before with this key, and now {on}"
+    error = FewerCopies(
+        f"{told}: retrying with the same key is safe", id=decided.ids[-1], copies=copies, ids=decided.ids
+    )
+    if not decided.stored and waiting.count == 1:
+        error.extra["duplicate"] = True
+    return error
 
 
 def _late() -> Unknown:

@@ -47,7 +47,8 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Cal
     @blueprint.get("/topics")
     def topics() -> Response:
         bodies.only(bodies.query(request.environ), ())
-        rows = engine.query(topic_rows)
+        latest = int(clock() + limits.CLOCK_SKEW_SECONDS) * 1000
+        rows = engine.query(lambda state: topic_rows(state, latest))
         return answer_rows(
             ({"topic": row.topic, "messages": row.messages, "last": rfc3339(row.last) if row.last else None} for row in rows),
             give_way,
