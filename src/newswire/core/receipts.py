@@ -93,9 +93,7 @@ def _fewer(waiting: Waiting, copies: int) -> FewerCopies:
     decided = waiting.decided
     on = f"on {copies} of the {waiting.copies} brokers asked for"
     told = f"stored {on}, the others were lost on the way" if decided.stored else f"stored before with this key, and now {on}"
-    error = FewerCopies(
-        f"{told}: retrying with the same key is safe", id=decided.ids[-1], copies=copies, ids=decided.ids
-    )
+    error = FewerCopies(f"{told}: retrying with the same key is safe", id=decided.ids[-1], copies=copies, ids=decided.ids)
     if not decided.stored and waiting.count == 1:
         error.extra["duplicate"] = True
     return error
