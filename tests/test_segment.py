@@ -212,13 +212,40 @@ def test_a_named_length_rules_over_what_the_bytes_look_like() -> None:
     assert damage == [Damage(NUMBER, written.starts[2], len(written.data) - written.starts[2], "missing")]
 
 
-def test_marks_of_another_segment_and_marks_that_name_what_follows_them_vouch_for_nothing() -> None:
+def test_marks_of_another_segment_vouch_for_nothing() -> None:
     written = Written([[raw(1)]])
     end = len(written.data)
-    for number, synced in ((NUMBER + 1, end + 1), (NUMBER, end + 5)):
-        foreign, _ = segment.batch(number, end + 1, synced, [raw(2)])
-        found, damage, kept = read(written.data + b"#" + foreign)
-        assert (found, damage, kept) == (written.records, [], end)
+    foreign, _ = segment.batch(NUMBER + 1, end + 1, end + 1, [raw(2)])
+    found, damage, kept = read(written.data + b"#" + foreign)
+    assert (found, damage, kept) == (written.records, [], end)
+
+
+@given(files, st.data())
+def test_bytes_that_are_gone_from_before_a_mark_are_missing_and_all_others_are_kept(written: Written, data: st.DataObject) -> None:
+    if not written.records:
+        return
+    start, _, _ = data.draw(st.sampled_from(written.records))
+    end = data.draw(st.sampled_from([end for _, end, _ in written.records if end > start]))
+    found, damage, kept = read(written.data[:start] + written.data[end:])
+    gone = end - start
+    if any(at >= end for at in written.starts):
+        left = [(at, to) for at, to, _ in written.records if to <= start] + [
+            (at - gone, to - gone) for at, to, _ in written.records if at >= end
+        ]
+        assert [(at, to) for at, to, _ in found] == left
+        assert damage == [Damage(NUMBER, len(written.data) - gone, gone, "missing")]
+        assert kept == len(written.data)
+
+
+def test_a_closing_mark_vouches_for_all_before_it_also_where_bytes_came_in_between() -> None:
+    written = Written([[raw(1)], [raw(2)], [raw(3)], []])
+    start, end, _ = written.records[1]
+    again = written.data[start:end]
+    found, damage, kept = read(written.data[:start] + again + written.data[start:])
+    assert [one for _, _, one in found] == [raw(1), raw(2), raw(2), raw(3)], "which of two is taken is the caller's"
+    assert (damage, kept) == ([], len(written.data) + len(again))
+    _, damage, _ = read(written.data[:start] + b"garbage" + written.data[start:])
+    assert damage == [Damage(NUMBER, start, 7, "checksum")]
 
 
 def test_an_op_may_be_named_like_our_own_lines() -> None:

@@ -14,6 +14,8 @@ The bytes of a bad line can't say which it was. Their neighbours can. Let `vouch
 to have covered; then bad bytes below it are damage, and bad bytes above it are a torn write. Two things vouch:
 
 - A mark says how much of its own segment had been synced when it was written; it is believed whatever lies before it.
+  A closing mark was written when all before it was synced. One that stands before the place that it names lost bytes
+  that stood before it: all that is left of them is vouched for, and the lost ones are missing.
 - The header of a later segment names the **kept length** of each earlier segment that no earlier header names. Before
   a header is written those lengths are synced. A segment never changes after that (a new start opens a new segment),
   so once named, exactly so many bytes count for ever: all of them are vouched for, and what lies behind them, the torn
@@ -188,22 +190,27 @@ def read_header(data: Bytes, number: int) -> tuple[Header | None, int]:
 
 
 def kept_length(data: bytes, number: int) -> int:
-    """How much counts of a segment that no later header names: what marks vouch for, then each whole batch."""
-    kept = _vouched(data, number) or read_header(data, number)[1]
+    """How much counts of a segment that no later header names: what marks vouch for, then each whole batch.
+
+    It is more than there is where bytes were lost that a mark stood behind.
+    """
+    kept, lost = _vouched(data, number)
+    kept = kept or read_header(data, number)[1]
     while kept and (end := _batch_end(data, number, kept)):
         kept = end
-    return kept
+    return kept + lost
 
 
-def _vouched(data: bytes, number: int) -> int:
-    """The synced length that the last valid mark names; 0 if there is none."""
+def _vouched(data: bytes, number: int) -> tuple[int, int]:
+    """How much was synced by the word of the last valid mark, 0 if there is none; and how many bytes were lost before it."""
     at = data.rfind(_MARK_START)
     while at >= 0:
-        mark = _mark_at(data, number, at - 9)
+        start = at - 9
+        mark = _mark_at(data, number, start)
         if mark is not None:
-            return mark.synced
+            return (start if mark.batch == 0 else min(start, mark.synced)), max(0, mark.synced - start)
         at = data.rfind(_MARK_START, 0, at)
-    return 0
+    return 0, 0
 
 
 def _mark_at(data: bytes, number: int, at: int) -> Mark | None:
@@ -212,7 +219,7 @@ def _mark_at(data: bytes, number: int, at: int) -> Mark | None:
     if match is None or crc32(match[2]) != int(match[1], 16):
         return None
     mark = Mark(int(match[3]), int(match[4]), int(match[5]))
-    return mark if mark.segment == number and mark.synced <= at else None
+    return mark if mark.segment == number else None
 
 
 def _batch_end(data: bytes, number: int, at: int) -> int:
