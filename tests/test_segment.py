@@ -221,7 +221,7 @@ def test_marks_of_another_segment_vouch_for_nothing() -> None:
 
 
 @given(files, st.data())
-def test_bytes_that_are_gone_from_before_a_mark_are_missing_and_all_others_are_kept(written: Written, data: st.DataObject) -> None:
+def test_bytes_gone_from_before_a_mark_are_missing_and_all_others_are_kept(written: Written, data: st.DataObject) -> None:
     if not written.records:
         return
     start, _, _ = data.draw(st.sampled_from(written.records))

@@ -205,8 +205,8 @@ def _degraded(cluster: Cluster, now: Now) -> tuple[str, ...]:
             reasons.append(f"broker {broker} has {len(holes) - limits.HOLES_SHOWN_COUNT} more holes like these")
     if cluster.damage and not cluster.state.holes and not (others and all(peer.caught_up for peer in others)):
         reasons.append(
-            f"the ops file is damaged in {cluster.damage} place{'' if cluster.damage == 1 else 's'}, and what was there cannot be told:"
-            " another broker that has it brings it"
+            f"the ops file is damaged in {cluster.damage} place{'' if cluster.damage == 1 else 's'}, and what was there cannot"
+            " be told: another broker that has it brings it"
         )
     if len(cluster.state.vector) > limits.VECTOR_ALARM_ENTRIES:
         reasons.append(
