@@ -189,26 +189,3 @@ def test_the_map_of_rooms_shows_each_module_once() -> None:
         there = sorted(path.stem for path in folder_of.glob("*.py") if not path.stem.startswith("__"))
         assert sorted(names) == there, room
     assert {path.parent.name for path in package.glob("*/__init__.py")} | {"newswire"} == set(shown)
-
-
-def test_each_code_and_each_route_is_on_the_page_of_http() -> None:
-    from newswire.config import Settings
-    from newswire.engine.memory import MemoryEngine
-    from newswire.errors import TABLE
-    from newswire.web import create_app
-    from tests.web_fakes import FakeCluster
-
-    text = (ROOT / "docs/http.md").read_text()
-    codes: dict[str, int] = {}
-    for names, status in re.findall(r"^\| ((?:`[\w-]+`(?:, )?)+) \| (\d{3}) \|", text.partition("## Codes")[2], re.MULTILINE):
-        codes |= {name: int(status) for name in re.findall(r"`([\w-]+)`", names)}
-    assert codes == {code: status for code, (status, _) in TABLE.items()}
-    app = create_app(MemoryEngine(), Settings(), cluster=FakeCluster())
-    routes = {
-        f"{method} {rule.rule}"
-        for rule in app.url_map.iter_rules()
-        for method in rule.methods or ()
-        if method in ("GET", "POST")
-    }
-    table = text.partition("## Names")[0]
-    assert set(re.findall(r"`((?:GET|POST) /[\w/<>]*)`", table)) == routes
