@@ -205,6 +205,27 @@ def bad_lines(port: int, told: Counter[str]) -> None:
     _ask(port, told, "POST", "/publish", b"\n".join([line] * 9_999 + [names(1_000)]), "application/x-ndjson")
 
 
+def long_batches(port: int, told: Counter[str]) -> None:
+    """A good batch of 9,999 lines and 7 MB."""
+    _ask(port, told, "POST", "/publish", b'{"topic":"flood","data":"%s"}\n' % (b"x" * 700) * 9_999, "application/x-ndjson")
+
+
+def large_messages(port: int, told: Counter[str]) -> None:
+    """A good batch of 120 messages of 64 KiB."""
+    _ask(port, told, "POST", "/publish", b'{"topic":"flood","data":"%s"}\n' % (b"x" * 65_536) * 120, "application/x-ndjson")
+
+
+def make_tarpit(port: int) -> None:
+    """Listen at an address, take connections, never answer."""
+    _TARPIT[:] = [socket.create_server(("127.0.0.3", 0), backlog=4_096)]
+
+
+def tarpit(port: int, told: Counter[str]) -> None:
+    """Ask for a broker there to be added."""
+    address = "{}:{}".format(*_TARPIT[0].getsockname())
+    _ask(port, told, "POST", "/add_replica", json.dumps({"broker_ip": address}).encode())
+
+
 def _ask(port: int, told: Counter[str], method: str, path: str, body: bytes = b"", kind: str = "application/json") -> None:
     wire = Wire(port)
     try:
@@ -419,6 +440,7 @@ def new_topics(port: int, told: Counter[str]) -> None:
     _ask(port, told, "POST", "/publish", "\n".join(lines).encode(), "application/x-ndjson")
 
 
+_TARPIT: list[socket.socket] = []
 _HELD: list[Wire] = []  # of one attacking process: what stays open until it ends
 
 ATTACKS: Final = {
@@ -442,6 +464,9 @@ ATTACKS: Final = {
     "subscribe-storm": Attack("16 clients: new users subscribe", subscribe_storm, 16),
     "event-ids": Attack("8 clients: event ids of 8 KiB, 501 patterns", event_ids, 8, make_patterns),
     "new-topics": Attack("2 clients: batches of 1,000 new topics, 501 patterns", new_topics, 2, make_patterns),
+    "long-batches": Attack("8 clients: good batches of 9,999 lines, 7 MB", long_batches, 8),
+    "large-messages": Attack("8 clients: good batches of 120 x 64 KiB", large_messages, 8),
+    "tarpit": Attack("64 clients: add a broker that never answers", tarpit, 64, make_tarpit),
     "stream-storm": Attack("16 clients: streams opened and left", stream_storm, 16, make_history),
     "many-streams": Attack("streams that stay, at a limit of 200 descriptors", many_streams, 1, descriptors=200),
 }

@@ -7,6 +7,7 @@ import pytest
 from newswire.core import limits
 from newswire.core.counts import topics
 from newswire.core.events import Event, Failed, HungUp, Now, Writable
+from newswire.core.journal import tell_changes
 from newswire.core.ops import Joined
 from newswire.core.requests import Publish, Subscribe
 from newswire.engine.memory import MemoryEngine, MemoryLog, MemoryNetwork
@@ -196,6 +197,20 @@ def test_adding_what_is_there_or_cannot_be(world: World) -> None:
         one.join("127.0.0.1:9")
     assert nobody.value.code == "unreachable"
     assert "127.0.0.1:9" not in one.rounds.broker.cluster.peers, "no link stays behind"
+
+
+def test_who_is_only_asked_whether_it_joins_is_shown_to_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody may name an address that never answers: it is no broker yet, nobody is sent there, and nothing is degraded."""
+    one, _ = pair(world)
+    hold_back(world, monkeypatch, world.start("1003", THREE))
+    before = one.describe()
+    with pytest.raises(Unknown):
+        one.join(THREE)
+    assert THREE in one.rounds.broker.cluster.peers, "it is being asked"
+    view = one.describe()
+    assert [row.ip for row in view.rows] == [ONE, TWO]
+    assert (view.degraded, view.away, view.all_in_sync) == ((), (), True)
+    assert not list(tell_changes(before, view))
 
 
 def test_a_foreign_cluster_is_refused_with_what_to_do(world: World) -> None:

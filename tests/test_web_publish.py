@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -13,8 +15,9 @@ from newswire.config import Settings
 from newswire.core import limits
 from newswire.core.counts import topics
 from newswire.core.ops import split_op_id
-from newswire.core.requests import Publish
+from newswire.core.requests import Publish, Request
 from newswire.core.topics import ROUTES
+from newswire.engine.seam import Receipt
 from newswire.errors import FewerCopies, StorageFull, Unknown
 from tests.web_fakes import Web
 
@@ -468,3 +471,43 @@ def test_a_batch_gives_way_between_its_steps(web: Web) -> None:
     assert web.gave_way == 4
     web.post("/publish", data={"topic": "t", "data": "x"})
     assert web.gave_way == 4
+
+
+def test_long_batches_are_stored_one_at_a_time_and_short_ones_do_not_wait_for_them(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, go_on = threading.Semaphore(0), threading.Event()
+    inside, most = [0], [0]
+    submit = web.engine.submit
+
+    def slow(requests: Sequence[Request], **options: Any) -> Receipt:
+        if len(requests) == 1:
+            return submit(requests, **options)
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        entered.release()
+        assert go_on.wait(10.0)
+        inside[0] -= 1
+        return submit(requests, **options)
+
+    monkeypatch.setattr(web.engine, "submit", slow)
+    bodies = [
+        b'{"topic": "t", "data": "x"}\n' * (limits.STEP_LINES + 1),
+        b'{"topic": "t", "data": "%s"}\n' % (b"x" * 60_000) * 10,
+    ]
+
+    def post(body: bytes) -> None:
+        web.app.test_client().post("/publish", data=body, headers=NDJSON)
+
+    threads = [threading.Thread(target=post, args=(body,), daemon=True) for body in bodies]
+    for thread in threads:
+        thread.start()
+    assert entered.acquire(timeout=10.0)
+    assert not entered.acquire(timeout=0.2), "the other one waits"
+    post(b'{"topic": "t", "data": "short"}\n')
+    assert [message.data for message in web.engine.published()] == ["short"]
+    go_on.set()
+    for thread in threads:
+        thread.join(10.0)
+    assert most == [1]
+    assert len(web.engine.published()) == limits.STEP_LINES + 1 + 10 + 1

@@ -112,10 +112,15 @@ def resolve(cluster: Cluster, name: str) -> str | None:
 
 
 def _others(cluster: Cluster) -> list[Peer]:
-    """The peers that matter: members, and those that may become members. One that left does not."""
+    """The peers that matter: members, and those that may become members. One that left does not.
+
+    Nor does one of which nothing is known but that somebody asked for it: it may be anybody's, or nobody's.
+    """
     members = cluster.state.members
     chosen: dict[str, Peer] = {}
     for peer in cluster.peers.values():
+        if peer.joins and not (members.whose(peer.address) or peer.address in (*cluster.identity.peers, *cluster.catching_up)):
+            continue
         key = peer.id or members.whose(peer.address) or peer.address  # one that moved is still the same
         if key not in chosen or peer.in_sync:
             chosen[key] = peer

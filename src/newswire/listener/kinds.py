@@ -2,7 +2,8 @@
 
 Two brokers whose threads all wait for each other's receipt would starve, so peers are apart; a probe says whether the broker
 lives, not whether it is busy; reading is work for the processor and publishing is waiting for a disk, so publishers do not wait
-behind readers, nor who opens a stream; what is large takes long to parse, whatever it is.
+behind readers, nor who opens a stream; what is large takes long to parse, whatever it is; who adds a broker waits for that
+broker, whoever it is, and subscribers do not.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ class Kind(Enum):
     PROBE = "probes"
     PUBLISH = "publish"
     CHANGE = "change"
+    CLUSTER = "cluster"
     LARGE = "large"
     READ = "read"
     OPEN = "open"
@@ -35,6 +37,7 @@ class Threads:
     probes: int = limits.PROBE_THREADS
     publish: int = limits.CLIENT_THREADS
     change: int = limits.CHANGE_THREADS
+    cluster: int = limits.CLUSTER_THREADS
     large: int = limits.LARGE_THREADS
     read: int = limits.READ_THREADS
     open: int = limits.OPEN_THREADS
@@ -47,6 +50,7 @@ class Threads:
 
 _BATCH_TYPE: Final = "application/x-ndjson"
 _READ_PATHS: Final = frozenset({"/messages", "/topics", "/subscriptions"})
+_CLUSTER_PATHS: Final = frozenset({"/add_replica", "/remove_replica", "/accept_loss"})
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -60,4 +64,6 @@ def kind_of(method: str, path: str, body_bytes: int, body_type: str = "") -> Kin
         return Kind.PROBE
     if method in _SAFE:
         return Kind.READ if path in _READ_PATHS else Kind.OPEN
+    if path in _CLUSTER_PATHS:
+        return Kind.CLUSTER
     return Kind.PUBLISH if path == "/publish" else Kind.CHANGE

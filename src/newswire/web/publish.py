@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Final
 
@@ -18,6 +18,7 @@ from newswire.web import bodies, drafts
 from newswire.web.answers import answer
 from newswire.web.bodies import Environ, Fields
 from newswire.web.gate import serving
+from newswire.web.turn import Turn
 
 _MOST_COPIES: Final = limits.PEERS_COUNT
 _KEY_HEADER: Final = "HTTP_IDEMPOTENCY_KEY"
@@ -28,6 +29,9 @@ def routes(engine: Engine, settings: Settings, give_way: Callable[[], None]) -> 
     blueprint = Blueprint("publish", __name__)
     blueprint.before_request(serving(engine))
     parsing = threading.Lock()  # what takes long is parsed one at a time: together they would only hold up what is short
+    storing = Turn(
+        limits.RECEIPT_SECONDS, limits.BATCH_REST_SECONDS
+    )  # and stored so: one message waits for one batch, not for eight
 
     @blueprint.post("/publish")
     def publish() -> Response:
@@ -38,13 +42,19 @@ def routes(engine: Engine, settings: Settings, give_way: Callable[[], None]) -> 
             with_ids = _with_ids(given)
             with parsing:
                 messages = batch(environ, given, give_way)
-            return _publish_batch(engine, messages, copies, with_ids=with_ids)
+            with storing if _is_long(messages) else nullcontext():
+                return _publish_batch(engine, messages, copies, with_ids=with_ids)
         with parsing if bodies.is_large(environ) else nullcontext():
             given = bodies.fields(environ, drafts.from_text)
         copies = _copies(given, settings.min_copies)
         return _publish_one(engine, single(environ, given), copies)
 
     return blueprint
+
+
+def _is_long(messages: Mapping[int, Publish]) -> bool:
+    """Say whether a batch takes so long to store and copy that several at once would hold everybody up."""
+    return len(messages) > limits.STEP_LINES or sum(len(message.data) for message in messages.values()) > limits.STEP_BYTES
 
 
 def single(environ: Environ, given: Fields) -> Publish:
