@@ -1,14 +1,18 @@
 """Measure two brokers over HTTP: starts them on free ports and a new folder, and prints what clients saw.
 
 Every publish is answered with `copies: 2`, on both disks, or it counts as an error. The clients are one more process on the
-same machine, so on few processors they take from the brokers what they measure. `cpu` is what
-both brokers together used of processors for a message: it says more than the rest where others use the machine.
+same machine, so on few processors they take from the brokers what they measure. `cpu µs` is what
+both brokers together used of processors for a message, `client` what the clients did: they say more than the rest where others
+use the machine.
 
 - latency     one client, one message after the other on one connection
 - publishes   64 connections at once, one message a request
 - batches     4 connections at once, 1,000 messages a request
 - subscribes  1,000 connections that all open before the first sends: POST /subscribe, each of another user
 - publishers  the same with POST /publish (1,000 at once is what must do)
+- client1     the client library: one thread, one message after the other
+- client8     8 threads that share one Publisher
+- client64    64 threads that do
 """
 
 from __future__ import annotations
@@ -24,10 +28,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from brokers import Broker, Failed, free_ports, most_memory, wait_in_sync
+from newswire.client import Publisher
+from newswire.errors import NewswireError
 
 CROWD: Final = 1_000
 BATCH: Final = 1_000
@@ -117,12 +123,34 @@ def subscription(number: int) -> Request:
     return "/subscribe", "application/x-www-form-urlencoded", form.encode()
 
 
-def crowd(port: int, count: int, requests: Callable[[int], Iterable[Request]]) -> tuple[list[float], list[str], float]:
-    """`count` clients, each a thread with a connection, that begin together; times, errors, seconds in all."""
-    threading.stack_size(256 * 1024)
-    tally, ready = Tally(), threading.Barrier(count + 1)
+class Outcome(NamedTuple):
+    """Of one measurement: how long each request took, what was wrong, seconds in all, and of processors."""
 
-    def run(number: int) -> None:
+    seconds: list[float]
+    errors: list[str]
+    took: float
+    used: float
+
+
+def together(count: int, tally: Tally, run: Callable[[int, threading.Barrier], None]) -> Outcome:
+    """`count` threads, which begin together when all have come to the barrier."""
+    threading.stack_size(256 * 1024)
+    ready = threading.Barrier(count + 1)
+    threads = [threading.Thread(target=run, args=(number, ready)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    ready.wait()
+    began, used = time.perf_counter(), time.process_time()
+    for thread in threads:
+        thread.join()
+    return Outcome(tally.seconds, tally.errors, time.perf_counter() - began, time.process_time() - used)
+
+
+def crowd(port: int, count: int, requests: Callable[[int], Iterable[Request]]) -> Outcome:
+    """`count` clients, each a thread with a connection."""
+    tally = Tally()
+
+    def run(number: int, ready: threading.Barrier) -> None:
         sent = list(requests(number))
         client = Client(port)
         ready.wait()
@@ -130,54 +158,90 @@ def crowd(port: int, count: int, requests: Callable[[int], Iterable[Request]]) -
             tally.time(client, request)
         client.close()
 
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    ready.wait()
-    began = time.perf_counter()
-    for thread in threads:
-        thread.join()
-    return tally.seconds, tally.errors, time.perf_counter() - began
+    return together(count, tally, run)
+
+
+def shared(port: int, count: int, each: int) -> Outcome:
+    """`count` threads that share one Publisher of the library."""
+    tally, publisher = Tally(), Publisher(f"127.0.0.1:{port}", copies=2)
+
+    def run(number: int, ready: threading.Barrier) -> None:
+        ready.wait()
+        for i in range(number, number + each):
+            began = time.perf_counter()
+            try:
+                publisher.publish(f"news.t{i % 20}", f"{i} ".ljust(150, "x"))
+                tally.seconds.append(time.perf_counter() - began)
+            except NewswireError as error:
+                tally.errors.append(str(error))
+
+    return together(count, tally, run)
 
 
 # -- the measurements: each runs in a process of its own ------------------------------------------------------------
 
 
-def latency(port: int, scale: int) -> tuple[list[float], list[str], float]:
+def latency(port: int, scale: int) -> Outcome:
     """One client."""
     return crowd(port, 1, lambda _: map(message, range(10 * scale)))
 
 
-def publishes(port: int, scale: int) -> tuple[list[float], list[str], float]:
+def publishes(port: int, scale: int) -> Outcome:
     """64 clients."""
     return crowd(port, 64, lambda number: map(message, range(number, number + 2 * scale)))
 
 
-def batches(port: int, scale: int) -> tuple[list[float], list[str], float]:
+def batches(port: int, scale: int) -> Outcome:
     """4 clients with batches."""
     return crowd(port, 4, lambda number: map(batch, range(number, number + max(1, scale // 5))))
 
 
-def subscribes(port: int, scale: int) -> tuple[list[float], list[str], float]:
+def subscribes(port: int, scale: int) -> Outcome:
     """1,000 subscribers."""
     return crowd(port, CROWD, lambda number: [subscription(number)])
 
 
-def publishers(port: int, scale: int) -> tuple[list[float], list[str], float]:
+def publishers(port: int, scale: int) -> Outcome:
     """1,000 publishers."""
     return crowd(port, CROWD, lambda number: [message(number)])
 
 
-MEASUREMENTS: Final = {"latency": 1, "publishes": 1, "batches": BATCH, "subscribes": 1, "publishers": 1}  # messages a request
+def client1(port: int, scale: int) -> Outcome:
+    """One thread."""
+    return shared(port, 1, 10 * scale)
 
 
-def report(name: str, seconds: list[float], errors: list[str], took: float, used: float) -> None:
-    """One line of the table."""
+def client8(port: int, scale: int) -> Outcome:
+    """8 threads."""
+    return shared(port, 8, 5 * scale)
+
+
+def client64(port: int, scale: int) -> Outcome:
+    """64 threads."""
+    return shared(port, 64, 2 * scale)
+
+
+MEASUREMENTS: Final = {  # messages a request
+    "latency": 1,
+    "publishes": 1,
+    "batches": BATCH,
+    "subscribes": 1,
+    "publishers": 1,
+    "client1": 1,
+    "client8": 1,
+    "client64": 1,
+}
+
+
+def report(name: str, outcome: Outcome, used: float) -> None:
+    """One line of the table; `used` by the brokers."""
+    seconds, errors, took, clients = outcome
     ms = sorted(1_000 * one for one in seconds) or [0.0]
     at = [sum(ms) / len(ms), ms[len(ms) // 2], ms[len(ms) * 99 // 100], ms[-1]]
     count = len(seconds) * MEASUREMENTS[name]
     row = f"{name:11}{len(ms):8,}{len(errors):7,}{count / took:13,.0f}" + "".join(f"{one:9.1f}" for one in at)
-    print(f"{row}{1e6 * used / max(1, count):9,.0f}{os.getloadavg()[0]:7.1f}", flush=True)
+    cpu = "".join(f"{1e6 * one / max(1, count):9,.0f}" for one in (used, clients))
+    print(f"{row}{cpu}{os.getloadavg()[0]:7.1f}", flush=True)
     for error in sorted(set(errors))[:3]:
         print(f"           {error}", flush=True)
 
@@ -199,13 +263,13 @@ def main() -> int:
             for broker in brokers:
                 broker.launch()
             wait_in_sync(brokers)
-            print("           requests errors    a second  mean ms   median      p99      max    cpu µs   load")
+            print("           requests errors    a second  mean ms   median      p99      max   cpu µs   client   load")
             for name in told.what:
                 before = sum(map(processor_seconds, brokers))
                 with multiprocessing.get_context("spawn").Pool(1) as pool:
-                    seconds, errors, took = pool.apply(globals()[name], (ports[0], told.scale))
-                report(name, seconds, errors, took, sum(map(processor_seconds, brokers)) - before)
-                failed += len(errors)
+                    outcome = pool.apply(globals()[name], (ports[0], told.scale))
+                report(name, outcome, sum(map(processor_seconds, brokers)) - before)
+                failed += len(outcome.errors)
             for broker in brokers:
                 print(f"broker {broker.id}: at most {most_memory(broker)} MiB")
         except Failed as error:

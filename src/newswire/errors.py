@@ -215,4 +215,6 @@ def from_problem(problem: Mapping[str, Any], status: int) -> NewswireError:
         return kind(detail, code=code, **extra)
     if status >= 500:
         return Unknown(detail)
+    if status == TooLarge("").status:  # a proxy's
+        return TooLarge(detail)
     return Refused(detail) if status != 400 else BadRequest(detail)

@@ -19,7 +19,7 @@ _ROWS = Call("GET", "/list_replicas")
 
 
 class Cluster:
-    """The way to the brokers. One thread; Publisher and Subscriber hold one each.
+    """The way to the brokers. One thread at a time; Publisher and Subscriber hold one each.
 
     `brokers`: HOST:PORT (or a URL without path), the one to try first first; others are learned from whoever answers.
     `timeout`: seconds for all tries of a call; `absent`: seconds after which a call ends while nobody is there at all (no
@@ -97,7 +97,10 @@ class Cluster:
         if refresh:
             self.refresh()
         begun = self.clock()
-        tries = _Tries(call, begun, begun + (self.timeout if seconds is None else seconds), done)
+        return self.run(Tries(call, begun, begun + (self.timeout if seconds is None else seconds), done), try_seconds)
+
+    def run(self, tries: Tries, try_seconds: float) -> Answer:
+        """Try until a broker has carried the call out, or the time of `tries` is over. Returns and raises as `request`."""
         while True:
             now = self.clock()
             address = self.brokers.choose(now, tries.short.keys())
@@ -151,21 +154,25 @@ class Cluster:
         """Close idle connections."""
         self.transport.close()
 
-    def _share(self, tries: _Tries, left: float) -> float:
+    def _share(self, tries: Tries, left: float) -> float:
         """The seconds of those left that one try may use: half, while a broker is left that was not tried at all."""
         others = len([a for a in self.brokers.addresses() if a not in tries.reasons])
         return max(left if others <= 1 else left / 2, limits.BACKOFF_FIRST_SECONDS)
 
-    def _try(self, address: str, tries: _Tries, seconds: float) -> Answer | None:
+    def _try(self, address: str, tries: Tries, seconds: float) -> Answer | None:
+        tries.is_sent = True
         try:
             answer = self.transport.send(address, tries.call, seconds)
         except Unreached as error:
             self.unreached(address, error)
             tries.unreached(address, error)
+            tries.is_sent = False
             return None
-        return self._judge(answer, tries)
+        settled = self._judge(answer, tries)
+        tries.is_sent = settled is not None
+        return settled
 
-    def _judge(self, answer: Answer, tries: _Tries) -> Answer | None:
+    def _judge(self, answer: Answer, tries: Tries) -> Answer | None:
         """Return an answer that settles the call, raise one that refuses it; None: try on."""
         if strange := answer.why_strange():
             if 300 <= answer.status < 400:  # whoever set that up means another address, not another time
@@ -191,13 +198,13 @@ class Cluster:
             self._slow_down(answer, tries)
         return None
 
-    def _slow_down(self, answer: Answer, tries: _Tries) -> None:
+    def _slow_down(self, answer: Answer, tries: Tries) -> None:
         until = self.clock() + (limits.BACKOFF_MOST_SECONDS if answer.retry_after is None else answer.retry_after)
         self.brokers.hold(until)
         if until >= tries.end:
             raise answer.error()
 
-    def _rest(self, tries: _Tries, now: float) -> None:
+    def _rest(self, tries: Tries, now: float) -> None:
         """Wait until some broker may be tried again. Raises when that is too late, or when none is left to be asked."""
         if tries.short:
             raise [*tries.short.values()][-1].error()
@@ -212,15 +219,16 @@ class Cluster:
         self.brokers.learn(answer.broker, rows, self.clock())
 
 
-class _Tries:
-    """What came of the tries of one call so far."""
+class Tries:
+    """What came of the tries of one call so far; they end at `end`. One thread; any thread may ask why it `gave_up`."""
 
-    def __init__(self, call: Call, begun: float, end: float, done: str) -> None:
+    def __init__(self, call: Call, begun: float, end: float, done: str = "") -> None:
         self.call, self.begun, self.end, self.done = call, begun, end, done
         self.reasons: dict[str, str] = {}
         self.somebody = False  # is there, as far as anybody can tell from here
         self.short: dict[str, Answer] = {}
         self.perhaps = False
+        self.is_sent = False  # a try is under way, or has settled the call
         self.silent = 0
 
     def unreached(self, address: str, error: Unreached) -> None:
@@ -235,8 +243,10 @@ class _Tries:
         self.perhaps |= perhaps_done(answer.status, answer.code)
 
     def gave_up(self) -> NewswireError:
-        said = "; ".join(f"{address}: {reason}" for address, reason in self.reasons.items()) or "all are resting after failures"
-        if self.perhaps and self.call.method != "GET":
+        """The error of a call that ends now."""
+        said = "; ".join(f"{address}: {reason}" for address, reason in [*self.reasons.items()])
+        said = said or ("no answer in time" if self.is_sent else "all are resting after failures")
+        if (self.perhaps or self.is_sent) and self.call.method != "GET":
             return Unknown(f"no broker answered in time ({said}): perhaps it was done; to repeat it is safe")
         if self.somebody:
             return NoBroker(f"no broker could serve this ({said}): try again")

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import math
+import os
 import random
 import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from newswire.client import checks
 from newswire.client.answers import BatchReceipt, Message, Receipt, Row
 from newswire.client.cluster import Cluster
-from newswire.client.transport import Answer, Call
+from newswire.client.gathering import late, send_posts
+from newswire.client.outbox import Outbox, Post
+from newswire.client.transport import Call
 from newswire.core import limits, topics
-from newswire.errors import BadRequest, NewswireError, TooLarge, Unknown
+from newswire.errors import BadRequest, NewswireError, NoBroker, TooLarge
+
+T = TypeVar("T")
 
 _FIELDS: Final = ("topic", "data", "title", "priority", "tags", "click", "key", "expires")
 _LINE: Final = re.compile(r"line (\d+)(?=:)")
 
 
 class Publisher:
-    """Publishes to whichever broker serves, the primary first. One thread.
+    """Publishes to whichever broker serves, the primary first. Any thread may call.
+
+    What threads publish while a request is in flight goes together in the next one; each call has its own receipt or error.
 
     `copies`: the brokers that must hold a message on disk, unless a call says otherwise; None: as many as are in sync.
     `timeout`: seconds for all tries of a call (twice that for each body of a batch); `absent`: as in Cluster. `new_key` makes
@@ -52,6 +60,7 @@ class Publisher:
         )
         checks.called("new_key", new_key)
         self._new_key = new_key
+        self._outboxes: dict[int, Outbox] = {}  # by process (docs/rules.md, FORK)
 
     def publish(
         self,
@@ -73,7 +82,7 @@ class Publisher:
         """
         topic = topics.check_topic(checks.text("topic", topic))
         sent_key = checks.text_or_none("key", key) or self._new_key()
-        fields = {
+        fields: dict[str, Any] = {
             "topic": topic,
             "data": checks.text("data", data),
             "title": checks.text_or_none("title", title),
@@ -83,11 +92,19 @@ class Publisher:
             "expires": checks.whole_or_none("expires", expires),
             "key": sent_key,
         }
-        call = Call("POST", "/publish", self._ask(copies), _encode(fields))
-        answer = self._post(call, self.cluster.timeout, limits.CLIENT_TRY_SECONDS, key=sent_key)
-        told: _Published = answer.read(_Published)
-        # after a try of unknown outcome it may be this very call's
-        return Receipt(told.id, told.copies, told.message, answer.broker, told.duplicate and not answer.after_doubt)
+        post = Post(
+            self._until(),
+            self._copies_of(copies),
+            _encode(fields),
+            topic=topic,
+            text=fields["data"] or fields["title"] or "",
+            key=sent_key,
+        )
+        self._outbox().deliver(post)
+        outcome = post.outcome or late(post)
+        if isinstance(outcome, NewswireError):
+            raise outcome
+        return outcome
 
     def publish_batch(
         self,
@@ -109,9 +126,7 @@ class Publisher:
         done = 0  # messages that are stored
         try:
             for lines in batches(self._line(number, message) for number, message in enumerate(messages, 1)):
-                if not done:
-                    self._find_broker()
-                total = _sum(total, self._publish_lines(lines, self._ask(copies), done))
+                total = _sum(total, self._alone(partial(self._publish_lines, lines, self._copies_of(copies), done)))
                 done += len(lines)
                 if progress is not None:
                     progress(done)
@@ -126,15 +141,15 @@ class Publisher:
 
     def nodes(self) -> list[Row]:
         """A row a broker, primary first. Raises NoBroker."""
-        return self.cluster.nodes()
+        return self._alone(self.cluster.nodes)
 
     def primary(self) -> str:
         """The address of the primary. Raises NoBroker."""
-        return self.cluster.primary()
+        return self._alone(self.cluster.primary)
 
     def close(self) -> None:
-        """Close idle connections."""
-        self.cluster.close()
+        """Close the connections: now, or when the calls of other threads that are under way have ended. Does not wait."""
+        self._outbox().run_when_idle(self.cluster.close)
 
     def __enter__(self) -> Publisher:
         return self
@@ -142,9 +157,23 @@ class Publisher:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _ask(self, copies: int | None) -> dict[str, str | int]:
-        copies = self._copies if copies is None else checks.whole("copies", copies)
-        return {} if copies is None else {"copies": copies}
+    def _outbox(self) -> Outbox:
+        mine = os.getpid()
+        return self._outboxes.get(mine) or self._outboxes.setdefault(
+            mine, Outbox(partial(send_posts, self.cluster), self.cluster.clock)
+        )
+
+    def _until(self) -> float:
+        return self.cluster.clock() + self.cluster.timeout
+
+    def _alone(self, work: Callable[[], T]) -> T:
+        done = self._outbox().run_alone(work, self._until())
+        if done is None:
+            raise NoBroker("no broker answered what was sent before this in time, so this was not sent: try again")
+        return done[0]
+
+    def _copies_of(self, copies: int | None) -> int | None:
+        return self._copies if copies is None else checks.whole("copies", copies)
 
     def _find_broker(self) -> None:
         """Ask who is there, if nobody has answered yet: a broker that hangs costs a small question, not a whole body."""
@@ -165,25 +194,20 @@ class Publisher:
                 error.detail = str(error)
             raise
 
-    def _publish_lines(self, lines: list[bytes], ask: dict[str, str | int], before: int) -> BatchReceipt:
+    def _publish_lines(self, lines: list[bytes], copies: int | None, before: int) -> BatchReceipt:
+        if not before:
+            self._find_broker()
+        ask: dict[str, str | int] = {} if copies is None else {"copies": copies}
         call = Call("POST", "/publish", ask, b"".join(lines), "application/x-ndjson")
         try:
-            answer = self._post(call, 2 * self.cluster.timeout, limits.CLIENT_BATCH_TRY_SECONDS, published=before)
+            answer = self.cluster.request(call, seconds=2 * self.cluster.timeout, try_seconds=limits.CLIENT_BATCH_TRY_SECONDS)
             told: BatchReceipt = answer.read(BatchReceipt)
             if answer.after_doubt:  # what a try of this call may have stored is no duplicate
                 told = msgspec.structs.replace(told, count=told.count + told.duplicates, duplicates=0)
             return told
         except NewswireError as error:
+            error.extra["published"] = before
             raise _renumbered(error, before) from None
-
-    def _post(self, call: Call, seconds: float, try_seconds: float, **extra: Any) -> Answer:
-        try:
-            return self.cluster.request(call, seconds=seconds, try_seconds=try_seconds)
-        except NewswireError as error:
-            error.extra.update({k: v for k, v in extra.items() if k != "key" or isinstance(error, Unknown)})
-            if isinstance(error, Unknown) and "key" in extra:
-                error.detail += f" with the same key ({extra['key']})"
-            raise
 
 
 def batches(
@@ -202,13 +226,6 @@ def batches(
         size += len(line)
     if batch:
         yield batch
-
-
-class _Published(msgspec.Struct):
-    id: str
-    copies: int = 1
-    message: str = ""
-    duplicate: bool = False
 
 
 def _encode(fields: Mapping[str, Any]) -> bytes:
