@@ -366,6 +366,23 @@ def test_damage_in_a_segment_that_a_later_one_names_is_damage_up_to_its_last_byt
     assert held(copy) == [2]
 
 
+@pytest.mark.parametrize("wreck", [bytes, lambda size: b"\xa5" * size], ids=["zeros", "garbage"])
+def test_a_segment_that_cannot_be_read_at_all_is_damage(tmp_path: Path, opened: Opener, wreck: Callable[[int], bytes]) -> None:
+    """More than its header was there, so that was synced, and what came behind it may have been answered for."""
+    file = opened(tmp_path / "run")
+    file.append([raw(i, "y" * 100) for i in range(1, 51)])
+    file.sync()
+    copy = crash(tmp_path / "run", tmp_path / "copy")
+    size = path_of(copy, 1).stat().st_size
+    path_of(copy, 1).write_bytes(wreck(size))
+    for run in range(2, 4):
+        file = opened(copy)
+        assert (file.damage, file.torn_bytes) == ([Damage(1, 0, size, "checksum")], 0)
+        file.append(raws(run))
+        file.close()
+    assert held(copy) == [2, 3]
+
+
 def test_damage_found_once_is_found_at_every_start(tmp_path: Path, opened: Opener) -> None:
     file = opened(tmp_path)
     places = file.append(raws(1, 2, 3))

@@ -107,7 +107,8 @@ class Scan:
             kept, length = self.named[number], path.stat().st_size
         else:
             data = _read_file(path)
-            kept, length = segment.kept_length(data, number), len(data)
+            unnamed = self.kept.keys() - self.named.keys()
+            kept, length = segment.kept_length(data, number, segment.longest_header(number, unnamed)), len(data)
             if kept < length:
                 _log.warning("%s: a torn write of %d bytes at its end is ignored", name_of(number), length - kept)
         self.torn_bytes += max(0, length - kept)  # now: a running broker goes on writing behind it

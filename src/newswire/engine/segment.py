@@ -43,7 +43,7 @@ from __future__ import annotations
 import re
 import struct
 from binascii import unhexlify
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
 from typing import Final, Protocol
 from zlib import crc32
@@ -57,6 +57,7 @@ from newswire.core.ops import Op
 VERSION: Final = 1
 FRAME_BYTES: Final = 10  # of a line beside its JSON object: eight digits, a space, a newline
 MARK_BYTES: Final = 128  # a mark is never longer: three numbers of at most 20 digits
+_BLOCK_BYTES: Final = 4096  # a file system may show a whole block where less was written
 _CHUNK_BYTES: Final = 256 * 1024  # looked at in one go: fits the processor's cache, and spreads the cost of a call
 
 Found = tuple[Op, int, int]  # an op, its place, the length of its line
@@ -189,13 +190,20 @@ def read_header(data: Bytes, number: int) -> tuple[Header | None, int]:
     return (header, end) if header.segment == number else (None, 0)
 
 
-def kept_length(data: bytes, number: int) -> int:
+def longest_header(number: int, earlier: Iterable[int]) -> int:
+    """The most bytes that a torn write of segment `number`'s header leaves, if it names the lengths of `earlier` ones."""
+    length = len(header_line(number, "x" * 64, "x" * 64, dict.fromkeys(earlier, 1 << 32)))
+    return -(-length // _BLOCK_BYTES) * _BLOCK_BYTES
+
+
+def kept_length(data: bytes, number: int, header_bytes: int = limits.SEGMENT_HEADER_BYTES) -> int:
     """How much counts of a segment that no later header names: what marks vouch for, then each whole batch.
 
-    It is more than there is where bytes were lost that a mark stood behind.
+    It is more than there is where bytes were lost that a mark stood behind. A header is synced before anything is written
+    behind it: where it is bad, no mark is left, and more than `header_bytes` are there, as no torn header leaves, all counts.
     """
     kept, lost = _vouched(data, number)
-    kept = kept or read_header(data, number)[1]
+    kept = kept or read_header(data, number)[1] or (len(data) if len(data) > header_bytes else 0)
     while kept and (end := _batch_end(data, number, kept)):
         kept = end
     return kept + lost
