@@ -136,6 +136,11 @@ def test_each_hazard_is_numbered_once() -> None:
     assert len(HAZARDS) == len(set(HAZARDS))
 
 
+def test_the_index_of_rules_names_each_once() -> None:
+    index = (ROOT / "docs/rules.md").read_text().partition("\n## ")[0]
+    assert sorted(re.findall(r"\[([A-Z -]+)\]\(#", re.sub(r"\s+", " ", index))) == sorted(RULES)
+
+
 def test_each_planted_bug_belongs_to_a_hazard() -> None:
     from tests.simulation.planted import BUGS
 
