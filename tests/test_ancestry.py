@@ -8,7 +8,7 @@ from unittest.mock import patch
 import pytest
 
 from newswire.core import limits, ops
-from newswire.core.events import Answered, Event, Header, Received
+from newswire.core.events import Answered, Event, Header, Now, Received
 from newswire.core.intake import Intake
 from newswire.core.ops import Began, Message
 from newswire.core.replication import Peer, understand
@@ -225,7 +225,7 @@ def test_what_was_answered_for_is_no_proof_and_is_pushed_again_in_time() -> None
     peer.answered(header(vector={}), state, 0.0)
     rows = peer.rows(state)
     assert rows == [0]
-    peer.sending(state, rows, 0.0, 5.0)
+    peer.sending(state, rows, Now(0.0, 0), 5.0)
     peer.answered(header(vector={}), state, 0.0)
     assert not peer.in_sync
     assert peer.proved.get("1001-a") == 0

@@ -486,3 +486,30 @@ def test_a_clock_that_jumped_years_before_two_starts_drops_nothing_unless_it_is_
     world.pass_time(120)
     assert messages(trusting) == 2, "what is ten years old by the clock is dropped"
     assert trusting.describe().degraded == ()
+
+
+def test_what_others_said_before_this_broker_stood_still_is_old(world: World) -> None:
+    """It or its host was stopped: the running clock may not tell, the time of day does. One answer is enough."""
+    one, _ = pair(world)
+    assert one.describe().all_in_sync
+    for seconds, wall in ((9.0, 9_000), (0.0, 9_000)):
+        world.network.cut(ONE, TWO)
+        now = one.rounds.clock()
+        later = Now(now.clock + seconds, now.wall + wall)
+        assert not one.rounds.broker.view(later).all_in_sync
+        world.network.mend(ONE, TWO)
+        world.clock.seconds += 9.0
+        one.tick()
+        assert one.describe().all_in_sync, "its push went out at once"
+
+
+def test_a_broker_that_comes_back_says_at_once_that_it_serves(world: World) -> None:
+    one, other = pair(world)
+    other.close()
+    one.tick()
+    back = world.start("1002", TWO, ONE, log=other.log)
+    for _ in range(4):  # no time passes: no heartbeat
+        one.tick()
+        back.tick()
+    assert back.describe().serves
+    assert states(one)["1002"] == "up"

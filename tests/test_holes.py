@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import pytest
 
 from newswire.core import ops
+from newswire.core.events import Now, Unreadable
 from newswire.core.follow import plan
 from newswire.core.holes import Hole, again, find, owed
 from newswire.core.opening import open_stream
 from newswire.core.ops import Began, Joined, Lost, Message, Op, Subscribed, Unsubscribed
 from newswire.core.reading import Gap
+from newswire.core.replication import Peer
 from newswire.core.requests import Publish, Subscribe
 from newswire.core.state import Changes, State
 from newswire.engine.memory import MemoryEngine, MemoryLog, MemoryNetwork
@@ -250,3 +254,71 @@ def test_a_broker_that_keeps_something_behind_damage_does_not_leave() -> None:
     with pytest.raises(Refused) as refused:
         first.leave("1001")
     assert refused.value.code == "last-broker"
+
+
+def test_a_broker_that_leaves_first_hands_over_what_another_cannot_read() -> None:
+    one, other = "127.0.0.1:5053", "127.0.0.1:5054"
+    network, log, known = MemoryNetwork(), MemoryLog(), MemoryLog()
+    log.raws = [ops.encode(op) for op in (began(), message(2), message(3))]
+    known.raws = list(log.raws)
+    leaver = MemoryEngine("1001", address=one, network=network, peers=(other,), log=log)
+    stayer = MemoryEngine("1002", address=other, network=network, peers=(one,), log=known)
+    for engine in (leaver, stayer, leaver, stayer):
+        engine.tick()
+    with patch.object(Peer, "with_healing", lambda peer, state, rows, most_ops, most_bytes: rows):
+        network.put(stayer, Unreadable((2,)))
+        leaver.leave("1001")
+        leaver.tick()
+        assert not leaver.exited
+    later = Now(10.0, 1_700_000_010_000)
+    for engine in (leaver, stayer):
+        engine.rounds.clock = lambda: later
+    for engine in (leaver, stayer, leaver):
+        engine.tick()
+    assert stayer.describe().holes == ()
+    assert leaver.exited
+
+
+def test_a_run_that_began_on_a_hole_does_not_give_it_up_and_one_that_did_not_does() -> None:
+    """1001 began on A.3, and its disk lost it since: who lacks A.3 cannot take what 1001 says in this run."""
+    one, other = "127.0.0.1:5053", "127.0.0.1:5054"
+    network, log, known = MemoryNetwork(), MemoryLog(), MemoryLog()
+    log.raws = [ops.encode(op) for op in (began(), message(2), message(3), message(4))]
+    known.raws = [log.raws[0], log.raws[1], log.raws[3]]
+    first = MemoryEngine("1001", address=one, network=network, peers=(other,), log=log)
+    first.network.put(first, Unreadable((2,)))
+    second = MemoryEngine("1002", address=other, network=network, peers=(one,), log=known)
+    for engine in (first, second, first, second):
+        engine.tick()
+    with pytest.raises(Refused) as refused:
+        first.accept_loss(A, 3, 3)
+    assert refused.value.code == "restart-first"
+    first.close()
+    log.raws = [raw for raw in log.raws if raw != ops.encode(message(3))]
+    first = MemoryEngine("1001", address=one, network=network, peers=(other,), log=log)
+    for engine in (first, second, first, second):
+        engine.tick()
+    assert first.accept_loss(A, 3, 3).count == 1
+    for engine in (first, second, first, second):
+        engine.tick()
+    vectors = [engine.read(lambda state: dict(state.log.full.items())) for engine in (first, second)]
+    assert vectors[0] == vectors[1]
+    assert first.describe().holes == second.describe().holes == ()
+    assert first.describe().most_copies == 2
+
+
+def test_what_cannot_be_pushed_is_not_tried_without_end() -> None:
+    """1002 lacks A.3, which 1001 has and cannot read: pushes that carry nothing go out with heartbeats only."""
+    one, other = "127.0.0.1:5053", "127.0.0.1:5054"
+    network, log, known = MemoryNetwork(), MemoryLog(), MemoryLog()
+    log.raws = [ops.encode(op) for op in (began(), message(2), message(3))]
+    known.raws = log.raws[:2]
+    first = MemoryEngine("1001", address=one, network=network, peers=(other,), log=log)
+    first.network.put(first, Unreadable((2,)))
+    second = MemoryEngine("1002", address=other, network=network, peers=(one,), log=known)
+    pushes = first.rounds.broker.cluster.peers[other]
+    before = pushes.number
+    for engine in (first, second) * 10:
+        engine.tick()
+    assert pushes.number - before < 10
+    assert pushes.barren is not None

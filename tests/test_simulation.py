@@ -17,8 +17,8 @@ STEPS = 250  # a schedule, at least
 MOST_SEEDS = 400  # until a planted bug is found
 KINDS = (
     "crash|power cut|power cut everywhere|unsynced lost|disk lost|disk rolled back|disk cloned|slow disk|disk full|pause"
-    "|relapse|crash loop|clock jump|clocks jump everywhere|partition|one-way partition|clients cut off|loss|double|delay"
-    "|broker removed|broker added|records rotten|record unreadable|loss accepted"
+    "|suspend|oversleep|relapse|crash loop|clock jump|clocks jump everywhere|partition|one-way partition|clients cut off"
+    "|loss|double|delay|broker removed|broker added|records rotten|record unreadable|loss accepted"
 ).split("|")
 
 

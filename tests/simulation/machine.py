@@ -158,6 +158,7 @@ class Machine:
         self.run_of: dict[str, int] = {}  # by origin
         self.busy = False
         self.paused = False
+        self.suspended_at: float | None = None
         self.syncs_slowly = False
         self.full = False
         self.exited = False
@@ -186,6 +187,7 @@ class Machine:
 
     def start(self) -> None:
         """Start a process on what the disk holds."""
+        self._wake_host()
         self.run += 1
         self.origin = self.mint()
         self.run_of[self.origin] = self.run
@@ -238,14 +240,27 @@ class Machine:
         """The time of day on this machine."""
         return Now(self.world.now + self._clock_shift, WALL + int(self.world.now * 1000) + self.wall_shift)
 
-    def pause(self, seconds: float) -> None:
-        """Stop the process for a while, as SIGSTOP does."""
+    def pause(self, seconds: float, *, suspended: bool = False) -> None:
+        """Stop the process for a while, as SIGSTOP does; `suspended`: the host with it, whose running clock stands still."""
         self.paused = True
+        if suspended:
+            self.suspended_at = self.world.now
         self.world.after(seconds, self.resume, self.run)
+
+    def _wake_host(self) -> None:
+        if self.suspended_at is not None:
+            self._clock_shift -= self.world.now - self.suspended_at
+            self.suspended_at = None
+
+    def set_clock(self, shift: int) -> None:
+        """Set the time of day. Not on a host that is suspended: then nothing would tell that it was."""
+        if self.suspended_at is None:
+            self.wall_shift = shift
 
     def resume(self, run: int) -> None:
         """Let a stopped process go on."""
         self.paused = False
+        self._wake_host()
         if run == self.run and not self.busy:
             self._round()
 

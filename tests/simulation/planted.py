@@ -406,13 +406,18 @@ def retention_by_newest_stamps() -> list[Patch]:
 
 def exit_too_early() -> list[Patch]:
     """A broker that leaves ends before another holds all that it held."""
-    tell = Broker._tell_serving
+    end = Broker._end_if_it_left
 
     def hasty(broker: Broker) -> None:
         with patch("newswire.core.broker.holds_all", lambda full, vector: True):
-            tell(broker)
+            end(broker)
 
-    return [(Broker, "_tell_serving", hasty)]
+    return [(Broker, "_end_if_it_left", hasty)]
+
+
+def words_never_age() -> list[Patch]:
+    """A broker that stood still goes by what the others said before."""
+    return [(Peer, "is_fresh", lambda peer, now, heartbeat: True)]
 
 
 def holder_keeps_to_itself() -> list[Patch]:
@@ -496,6 +501,7 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
         retention_by_wall_clock,
         retention_by_newest_stamps,
         exit_too_early,
+        words_never_age,
         refused_for_good,
         holder_keeps_to_itself,
         originals_stay_shown,
@@ -537,6 +543,7 @@ FOCUS: dict[str, tuple[str, ...]] = {
     "retention-by-wall-clock": ("wall", "wall-all"),
     "retention-by-newest-stamps": ("wall-all",),
     "exit-too-early": ("leave", "join", "slow-disk"),
+    "words-never-age": ("oversleep",),
     "refused-for-good": ("partition", "one-way"),
 }
 

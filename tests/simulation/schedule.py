@@ -458,6 +458,8 @@ def _fill(cluster: Cluster, machine: Machine, full: bool) -> None:
 
 def _cut(cluster: Cluster, pairs: list[tuple[str, str]], kind: str) -> None:
     world = cluster.world
+    if cluster.healing:
+        return
     cluster.count(kind)
     world.cut.update(pairs)
     world.after(world.between(0.3, 6.0), world.cut.difference_update, pairs)
@@ -489,14 +491,27 @@ def _slow_disk(cluster: Cluster) -> None:
 def _pause(cluster: Cluster) -> None:
     machine = cluster.any_up()
     if machine is not None and not machine.paused:
-        cluster.count("pause")
-        machine.pause(cluster.world.between(0.2, 5.0))
+        suspended = cluster.world.chance(0.4)
+        cluster.count("suspend" if suspended else "pause")
+        machine.pause(cluster.world.between(0.2, 5.0), suspended=suspended)
+
+
+def _oversleep(cluster: Cluster) -> None:
+    """A broker stands still while others take news, and sees nobody when it goes on: what it was told is old."""
+    machine, world = cluster.any_up(), cluster.world
+    if machine is None or machine.paused or cluster.healing:
+        return
+    cluster.count("oversleep")
+    asleep = world.between(3.5, 6.0)
+    machine.pause(asleep, suspended=world.chance(0.5))
+    pairs = [pair for o in cluster.machines if o is not machine for pair in ((machine.id, o.id), (o.id, machine.id))]
+    world.after(asleep - 0.01, _cut, cluster, pairs, "partition")
 
 
 def _wall(cluster: Cluster) -> None:
     machine = cluster.world.rng.choice(cluster.machines)
     cluster.count("clock jump")
-    machine.wall_shift = cluster.world.rng.choice(SHIFTS)
+    machine.set_clock(cluster.world.rng.choice(SHIFTS))
 
 
 def _wall_all(cluster: Cluster) -> None:
@@ -505,7 +520,7 @@ def _wall_all(cluster: Cluster) -> None:
     cluster.count("clocks jump everywhere")
     shift, restarts = world.rng.choice(SHIFTS), world.chance(0.6)
     for machine in cluster.machines:
-        machine.wall_shift = shift
+        machine.set_clock(shift)
         if restarts:
             cluster.down(machine, 1.0, 0.5)
 
@@ -592,6 +607,7 @@ FAULTS: dict[str, Callable[[Cluster], None]] = {
     "clients-cut": _clients_cut,
     "slow-disk": _slow_disk,
     "pause": _pause,
+    "oversleep": _oversleep,
     "wall": _wall,
     "wall-all": _wall_all,
     "full": _full_disk,

@@ -297,21 +297,30 @@ class Broker:
         if not self.intake.staged:
             self.peering.answer()
         self.receipts.settle(now)
+        self._tell_serving(now)
         self.peering.push(now)
-        self._tell_serving()
+        self._end_if_it_left()
         return self._take_actions()
 
     def _take_actions(self) -> list[Action]:
         actions, self.cluster.actions = self.cluster.actions, []
         return actions
 
-    def _tell_serving(self) -> None:
-        """Tell streams when this broker begins or stops to serve; LEAVE: end when some in-sync member covers all."""
-        cluster = self.cluster
+    def _tell_serving(self, now: Now) -> None:
+        """Tell streams and peers when this broker begins or stops to serve."""
         if self.serves != self._served:
             self._served = self.serves
-            cluster.actions.append(Wake(frozenset(), frozenset(), self._served))
+            self.cluster.actions.append(Wake(frozenset(), frozenset(), self._served))
+            for peer in self.cluster.peers.values():
+                peer.next_at = now.clock
+
+    def _end_if_it_left(self) -> None:
+        """LEAVE: end when some in-sync member covers all, and has what waits here behind holes."""
+        cluster = self.cluster
         has_left = cluster.leaving and not self.intake.staged and self.identity.id not in self.state.members
         has_left = has_left and not self.state.waiting  # what waits behind damage is in no vector, and perhaps nowhere else
-        if has_left and any(holds_all(peer.proved, self.state.vector) for peer in cluster.in_sync().values()):
+        if not has_left:
+            return
+        peers = cluster.in_sync().values()
+        if any(holds_all(peer.proved, self.state.vector) and not peer.can_be_healed(self.state) for peer in peers):
             cluster.actions.append(Exit("this broker left the cluster; all that it held is at the others"))

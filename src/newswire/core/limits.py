@@ -89,6 +89,7 @@ PUSH_LEAST_BYTES: Final = 64 * 1024  # what a push shrinks to over a slow line: 
 HANG_UP_SECONDS: Final = 0.25  # how often an idle link looks whether its peer is gone
 PEER_BODY_BYTES: Final = 16 * 1024 * 1024  # accepted from a peer: more than any push, so no client's limit stops a link (H15)
 PUSH_TIMEOUT_SECONDS: Final = 2.0  # a peer that does not answer a push within it is down
+PUSH_PACE_SECONDS: Final = 0.5  # by which a push may go out late: the pace of ticks, and a busy round before it
 PUSH_AGAIN_SECONDS: Final = 1.0  # after a push that failed: how soon the next; a peer that returns is seen within it
 CATCH_UP_PATIENCE_SECONDS: Final = 3.0  # a peer that cannot reach this broker, which starts, is waited for no longer
 CATCH_UP_SECONDS: Final = 0.2  # between two pushes that ask a peer for what is lacking, while it brings nothing itself

@@ -93,7 +93,7 @@ class Peering:
         for peer in cluster.peers.values():
             if cluster.began and not cluster.intake.staged and peer.is_due(cluster.state, now.clock):
                 rows = peer.rows(cluster.state)
-                number = peer.sending(cluster.state, rows, now.clock, cluster.identity.heartbeat)
+                number = peer.sending(cluster.state, rows, now, cluster.identity.heartbeat)
                 want = limits.PUSH_OPS if cluster.writable else 0
                 header = self._header(number, peer.address, tell=peer.tell, ask=peer.ask, want=want)
                 cluster.actions.append(Send(peer.address, header, rows))
@@ -138,6 +138,8 @@ class Peering:
         for peer in self._cluster.peers.values():
             if peer.is_late(now.clock):
                 peer.in_sync = False
+            if peer.in_sync and not peer.is_fresh(now, self._cluster.identity.heartbeat):
+                peer.next_at = min(peer.next_at, now.clock)
             if peer.state in ("up", "catching-up"):
                 peer.down_since = None
             elif peer.down_since is None and not peer.is_untried:

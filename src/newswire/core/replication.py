@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from newswire.core import limits
-from newswire.core.events import Header
+from newswire.core.events import Header, Now
 from newswire.core.holes import Hole
 from newswire.core.state import State
 from newswire.core.vector import FullVector, Lineage, Vector
@@ -45,9 +45,12 @@ class Peer:
         self.number = 0
         self.in_flight = False
         self.sent_at = clock
+        self.sent_wall = 0
+        self.known_at: Now | None = None  # when the push was sent that it answered last: its word is as old as that
         self.next_at = clock  # when to push next, even if there is nothing to push
         self.sent: Vector = {}  # what was synced here when the push in flight was sent
         self.brought: Vector = {}  # the ops that it carries: origin -> highest sequence
+        self.barren: tuple[int, int] | None = None  # what was here when nothing of it could be sent
         self.tell = self.ask = limits.ANCESTRY_FIRST  # origins: how many to tell in the next push, to ask for with it
         self.asked = 0  # with the push in flight
         self.target: Vector | None = None  # `vector` when the peer was first met after the start
@@ -69,7 +72,8 @@ class Peer:
             return False
         if clock >= self.next_at:
             return True
-        return self.takes_ops and (self.lacks_any(state) or (bool(self.to_heal) and clock >= self.heal_at))
+        lacks = self.lacks_any(state) and self.barren != _size(state)
+        return self.takes_ops and (lacks or (bool(self.to_heal) and clock >= self.heal_at))
 
     @property
     def takes_ops(self) -> bool:
@@ -92,18 +96,24 @@ class Peer:
         rows = state.log.lacking(self.assumed, limits.PUSH_OPS, self.push_bytes)
         return self.with_healing(state, rows, limits.PUSH_OPS, self.push_bytes)
 
+    def can_be_healed(self, state: State) -> bool:
+        """Say whether something of the peer's holes can be read here."""
+        return any(row not in state.log.unreadable for row in self.to_heal)
+
     def with_healing(self, state: State, rows: list[int], most_ops: int, most_bytes: int) -> list[int]:
         """These rows, and what heals the peer's holes, up to the bounds."""
         healing = [row for row in self.to_heal if row not in state.log.unreadable]
         return state.log.cut(sorted({*rows, *healing})[:most_ops], most_bytes) if healing else rows
 
-    def sending(self, state: State, rows: Sequence[int], clock: float, heartbeat: float) -> int:
+    def sending(self, state: State, rows: Sequence[int], now: Now, heartbeat: float) -> int:
         """Note that a push with the ops at `rows` goes out; return its number."""
         self.number += 1
-        self.in_flight, self.sent_at, self.sent = True, clock, dict(state.vector)
+        clock = now.clock
+        self.in_flight, self.sent_at, self.sent_wall, self.sent = True, clock, now.wall, dict(state.vector)
         log = state.log
         self.brought = {log.names[log.origins[row]]: log.sequences[row] for row in rows}
         self.asked = self.ask
+        self.barren = _size(state) if self.takes_ops and not rows and self.lacks_any(state) else None
         if self.to_heal:
             self.heal_at = clock + limits.PUSH_AGAIN_SECONDS
         self.next_at = clock + heartbeat
@@ -112,6 +122,16 @@ class Peer:
     def is_late(self, clock: float) -> bool:
         """Say whether the push in flight has gone without an answer for too long to count as in sync."""
         return self.in_flight and clock - self.sent_at > limits.PUSH_TIMEOUT_SECONDS
+
+    def is_fresh(self, now: Now, heartbeat: float) -> bool:
+        """Say whether its last answer is no older than heartbeats let it become: else this process, or its host, stood still.
+
+        The clock that only runs may stand still with the host; the time of day does not.
+        """
+        if self.known_at is None:
+            return False
+        age = max(now.clock - self.known_at.clock, (now.wall - self.known_at.wall) / 1000)
+        return age <= heartbeat + limits.PUSH_TIMEOUT_SECONDS + limits.PUSH_PACE_SECONDS
 
     def met(self, header: Header, state: State, clock: float) -> None:
         """Take what the peer says of itself, in a push or an answer."""
@@ -138,7 +158,7 @@ class Peer:
         """It is another run, perhaps on another disk: what the former one held may be nowhere any more."""
         self.in_sync = self.understood = False
         self.holds = self.assumed = self.proved = self._nothing
-        self.target = None
+        self.target = self.barren = None
         self.tell = limits.ANCESTRY_FIRST
 
     def answered(self, header: Header, state: State, clock: float) -> None:
@@ -146,7 +166,7 @@ class Peer:
         counted = self.in_sync
         self.in_flight, self.tell = False, 0
         self.met(header, state, clock)
-        self.proved = self.holds
+        self.proved, self.known_at = self.holds, Now(self.sent_at, self.sent_wall)
         partly = self.in_sync and self.writable  # what it lacks yet is on its way; a full disk takes nothing
         self.in_sync = holds_all(self.proved, self.brought if partly else self.sent)
         self.assumed = self.assumed.raise_to(self.brought)
@@ -162,9 +182,14 @@ class Peer:
         if self.brought and clock - self.sent_at > limits.PUSH_TIMEOUT_SECONDS:
             self.push_bytes = max(limits.PUSH_LEAST_BYTES, self.push_bytes // 2)
         self.state, self.detail = state, detail
-        self.assumed = self.holds
+        self.assumed, self.barren = self.holds, None
         self.tell, self.ask = limits.ANCESTRY_FIRST, max(self.ask, limits.ANCESTRY_FIRST)
         self.next_at = clock + min(heartbeat, limits.PUSH_AGAIN_SECONDS)
+
+
+def _size(state: State) -> tuple[int, int]:
+    """What changes when there is more to push."""
+    return len(state.log), len(state.log.unreadable)
 
 
 def understand(lineage: Lineage, header: Header) -> tuple[FullVector, int]:

@@ -85,7 +85,7 @@ def holes_of(cluster: Cluster) -> list[tuple[str, tuple[Hole, ...]]]:
 
 def _knows_no_more(cluster: Cluster, peer: Peer, now: Now) -> bool:
     """Say whether this broker holds all that `peer` may have told others it holds."""
-    in_time = peer.in_sync and not peer.is_late(now.clock)
+    in_time = peer.in_sync and not peer.is_late(now.clock) and peer.is_fresh(now, cluster.identity.heartbeat)
     return in_time and knows_all_of(cluster.state, peer)
 
 
