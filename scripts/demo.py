@@ -270,6 +270,7 @@ def primary_again(first: Broker, second: Broker) -> bool:
 def closing(first: Broker, second: Broker, head: str = "Both brokers go on running.") -> None:
     """Say what to open and type next."""
     page = f"http://{first.address}/stream?username=Alice"
+    where = "" if (first.port, second.port) == PORTS else f" --brokers {first.address},{second.address}"
     kill = f"kill -9 {pid_of(first)}"
     say(f"""
 {head} To go on:
@@ -277,8 +278,8 @@ def closing(first: Broker, second: Broker, head: str = "Both brokers go on runni
   open   {page:<50} Alice's page, in a browser
   type   curl -d topic=Google -d 'data=Hello again' http://{first.address}/publish
          curl -N 'http://{first.address}/stream?username=Bob'
-         {".venv/bin/newswire status":<50} who is there
-         {".venv/bin/newswire menu":<50} all of it by menu
+         {f".venv/bin/newswire status{where}":<50} who is there
+         {f".venv/bin/newswire menu{where}":<50} all of it by menu
          {kill:<50} the primary dies: publish at {second.address}, and go on
          {"scripts/demo":<50} starts what is missing
   end    {"scripts/demo --stop":<50} (logs: {HOME.name}/brokers/)""")
@@ -294,7 +295,8 @@ def say(text: str) -> None:
 
 def title(text: str) -> None:
     """A heading, bold on a terminal."""
-    say(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n{text}")
+    bold = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb" and "NO_COLOR" not in os.environ
+    say(f"\n\033[1m{text}\033[0m" if bold else f"\n{text}")
 
 
 def row(what: str, where: str, text: str) -> None:

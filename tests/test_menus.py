@@ -102,18 +102,19 @@ def test_a_wrong_answer_names_the_rule_and_is_asked_for_again(menu: Menu, lines:
 
 
 @pytest.mark.parametrize(
-    ("menu", "lines", "rule"),
+    ("menu", "lines"),
     [
-        (menus.PUBLISHER, ("1", ""), "`topic` is empty"),
-        (menus.PUBLISHER, ("1", "Google", ""), "The data is empty"),
-        (menus.SUBSCRIBER, ("2", " "), "A username is 1 to 64 characters"),
-        (menus.BROKERS, ("1", "1001", ""), "The port is empty"),
+        (menus.PUBLISHER, ("1", "")),
+        (menus.PUBLISHER, ("1", "Google", "")),
+        (menus.PUBLISHER, ("1", "my topic", "")),
+        (menus.SUBSCRIBER, ("2", " ")),
+        (menus.BROKERS, ("1", "1001", "")),
     ],
 )
-def test_an_empty_answer_leads_back(menu: Menu, lines: tuple[str, ...], rule: str) -> None:
+def test_an_empty_answer_leads_back(menu: Menu, lines: tuple[str, ...]) -> None:
     _, last = walk(menu, *lines)
     assert (last.state, last.action) == (START, None)
-    assert last.text.startswith(rule)
+    assert last.text == "Nothing was entered, so nothing is done."
 
 
 def test_what_came_to_nothing_is_kept_and_an_empty_line_stands_for_it() -> None:

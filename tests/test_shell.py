@@ -144,7 +144,11 @@ def test_a_sentence_of_a_menu_has_no_flags() -> None:
         ("port 1 at x is taken: stop the other program or choose another port with --port", "choose another port."),
         ("x is no address to listen at: choose another with --host", "choose another."),
         ("Stop that one, or give this one another --id or --ops-dir", "give this one another id."),
-        ("is a broker running there, and does its --advertise say this address?", "does its own address say this address?"),
+        ("is this the address that it gives others (--advertise)?", "is this the address that it gives others?"),
+        (
+            "a:1 is no broker of this cluster: GET /list_replicas lists them, with their addresses",
+            "List Replicas shows them, with their addresses.",
+        ),
         ("start the other one with another --id", "with another id."),
         ("raise --subscriptions-per-user", "raise subscriptions per user."),
     ):

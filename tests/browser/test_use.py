@@ -46,6 +46,16 @@ def test_publish_and_subscribe_by_keyboard(desk: Desk, pair: Pair) -> None:
     assert gita.errors == gita.complaints == []
 
 
+def test_a_long_name_pushes_nothing_off_a_phone(desk: Desk, pair: Pair, hand: Hand) -> None:
+    hand.publish("building." + "a-very-long-name-of-a-floor." * 4 + "end", "x")
+    gita = desk.open(pair.first.address, "Gita", width=390, height=780)
+    gita.has("#more", "building.")
+    inside = "node => node.getBoundingClientRect().right <= innerWidth"
+    for shown in ("#subscribe button", "#more .pick .n"):
+        assert gita.page.locator(shown).first.evaluate(inside), f"{shown} can be reached"
+    assert gita.errors == gita.complaints == []
+
+
 def test_a_topic_is_looked_at_and_counted(desk: Desk, pair: Pair, hand: Hand) -> None:
     hand.subscribe("Alice", "team.*")
     hand.subscribe("Alice", "news")

@@ -152,6 +152,7 @@ START = State()
 
 
 BACK = "Press Enter alone to go back to the menu."
+NOTHING_ENTERED = "Nothing was entered, so nothing is done."
 
 
 def prompt(menu: Menu, state: State) -> str:
@@ -174,7 +175,7 @@ def step(menu: Menu, state: State, line: str) -> Step:
         answer = choice.questions[at].take(line)
     except NewswireError as error:
         if not line.strip():
-            return Step(replace(START, kept=state.kept), _sentence(error.detail))
+            return Step(replace(START, kept=state.kept), NOTHING_ENTERED)
         return Step(state, f"{_sentence(error.detail)} {BACK}")
     return _advance(choice, replace(state, answers=(*state.answers, answer), lines=(*state.lines, line)))
 

@@ -26,10 +26,11 @@ Perform = Callable[[Action], None]
 
 _SUBSCRIBE_FIRST: Final = re.compile(r": subscribe first.*")
 _FLAGS: Final = (  # what the sentences for a command line say, and what they mean where there is none
+    (re.compile(r"GET /list_replicas lists"), "List Replicas shows"),
+    (re.compile(r" \(--[a-z-]+\)"), ""),
     (re.compile(r",? (?:with|by) --[a-z-]+(?: [A-Z:]+)?"), ""),
     (re.compile(r"--id or --ops-dir"), "id"),
     (re.compile(r"--id\b"), "id"),
-    (re.compile(r"--advertise\b"), "own address"),
     (re.compile(r"--([a-z]+)(?:-([a-z]+))?(?:-([a-z]+))?"), lambda found: " ".join(part for part in found.groups() if part)),
 )
 

@@ -26,7 +26,8 @@ def text(name: str, value: object) -> str:
     if isinstance(value, os.PathLike):
         raise TypeError(f"`{name}` must be a str, not {_kind(value)}: path.read_text() is what it holds, str(path) its name")
     if isinstance(value, Mapping | list | tuple):
-        raise TypeError(f"`{name}` must be a str, not {_kind(value)}: json.dumps(...) makes one of it")
+        do = "json.dumps(...) makes one of it" if name == "data" else "give one at a time"
+        raise TypeError(f"`{name}` must be a str, not {_kind(value)}: {do}")
     raise TypeError(f"`{name}` must be a str, not {_kind(value)}: str(...) makes one of it")
 
 

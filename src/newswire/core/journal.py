@@ -13,9 +13,8 @@ from newswire.core.members import Row, View
 INFO: Final = 20  # as `logging` counts
 WARNING: Final = 30
 
-_DETAIL: Final = re.compile(  # "12 records wait", why a push failed the last time, whose address it is: no news if they change
-    r"\d(?:[\d,.]*\d)?(?= [a-z])|\([^)]*\)|broker \w+, |,(?= is)"
-)
+# "12 records wait", "a publish gets 2 copies", why a push failed the last time, whose address it is: no news if they change
+_DETAIL: Final = re.compile(r"\d(?:[\d,.]*\d)?(?= [a-z])|(?<= )cop(?:y|ies)\b|\([^)]*\)|broker \w+, |,(?= is)")
 
 
 class Fact(msgspec.Struct, frozen=True):

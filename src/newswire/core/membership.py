@@ -41,7 +41,7 @@ class Membership:
         """REMOVE, or LEAVE where it is this broker."""
         broker = roster.resolve(self._cluster, event.broker)
         if broker is None:
-            detail = f"no member {event.broker}: GET /list_replicas lists the brokers there are"
+            detail = f"{event.broker} is no broker of this cluster: GET /list_replicas lists them, with their addresses"
             self._cluster.reply(event.token, NotFound(detail, code="no-broker"))
             return
         if broker == self._me.id:

@@ -19,6 +19,7 @@ _SPELLED: Final = str.maketrans(  # what Unicode does not take apart, and what G
 )
 _SEPARATOR: Final = re.compile(r"[/\\:.]+")
 _BLANKS: Final = re.compile(r"\s+")
+_PART_OF_A_LEVEL: Final = re.compile(r"[A-Za-z0-9_-][*>]|[*>][A-Za-z0-9_-]")  # a wildcard
 _NOT_IN_TOPICS: Final = re.compile(r"[^A-Za-z0-9_-]")
 _NOT_IN_USERNAMES: Final = re.compile(r"[^a-z0-9_.@-]")
 
@@ -29,7 +30,12 @@ def topic_like(text: str) -> str:
 
 
 def pattern_like(text: str) -> str:
-    """The subscription nearest to `text`; wildcards of other services are known: `news/#` gives `news.>`."""
+    """The subscription nearest to `text`; wildcards of other services are known: `news/#` gives `news.>`.
+
+    None is near `news*`: that means names that begin so, and levels are matched as wholes.
+    """
+    if _PART_OF_A_LEVEL.search(text[:_LOOKED_AT_CHARS]):
+        return ""
     return _fitting(_levels(text, wild=True), limits.TOPIC_CHARS)
 
 

@@ -165,7 +165,7 @@ class Peering:
         if state != "id-in-use":
             self._cluster.catching_up.discard(peer.address)
         if code == "unreachable":
-            detail += ": is a broker running there, and does its --advertise say this address?"
+            detail += ": is a broker running there, and is this the address that it gives others (--advertise)?"
         self._membership.refused(peer, Refused(f"{peer.address}: {detail}", code=code))
 
     def _found_myself(self, peer: Peer) -> None:

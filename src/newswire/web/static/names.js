@@ -75,6 +75,6 @@ const level = (text) => text.trim().replace(/\s+/g, "-").replace(/[^A-Za-z0-9_-]
 const wildLevel = (text) => ({ "*": "*", "+": "*", ">": ">", "#": ">", "**": ">" })[text.trim()] ?? level(text);
 const levels = (text, like) => ascii(text).split(/[/\\:.]+/).map(like).filter(Boolean).join(".");
 const topicLike = (text) => levels(text, level);
-const patternLike = (text) => levels(text, wildLevel);
+const patternLike = (text) => /[A-Za-z0-9_-][*>]|[*>][A-Za-z0-9_-]/.test(text) ? "" : levels(text, wildLevel);
 const usernameLike = (text) => ascii(text).toLowerCase().trim().split(/\s+/)
   .map((word) => word.replace(/[^a-z0-9_.@-]/g, "").replace(/^[._@-]+|[._@-]+$/g, "")).filter(Boolean).join(".");
