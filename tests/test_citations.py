@@ -141,6 +141,12 @@ def test_the_index_of_rules_names_each_once() -> None:
     assert sorted(re.findall(r"\[([A-Z -]+)\]\(#", re.sub(r"\s+", " ", index))) == sorted(RULES)
 
 
+def test_each_decision_has_a_reason_and_a_price() -> None:
+    for decision in re.split(r"^### ", (ROOT / "docs/decisions.md").read_text(), flags=re.MULTILINE)[1:]:
+        reason, _, price = decision.partition("\n*Price:* ")
+        assert price.strip() and len(reason.splitlines()) > 1, reason
+
+
 def test_each_planted_bug_belongs_to_a_hazard() -> None:
     from tests.simulation.planted import BUGS
 
