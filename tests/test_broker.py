@@ -381,6 +381,36 @@ def test_a_peer_whose_disk_is_full_is_sent_no_ops_until_it_has_room(world: World
     assert one.submit([Publish("news", "y")]).copies == 2
 
 
+def test_readers_at_a_full_disk_are_sent_to_a_broker_that_gets_the_news(world: World) -> None:
+    """Its streams would stay open and silent: what is published at the other finds no room here."""
+    one, other = pair(world)
+    woken: list[bool] = []
+    one.on_wake(lambda told: woken.append(told.serves))
+    one.network.put(one, Writable(False))
+    world.pass_time()
+    assert (one.describe().why_behind, woken) == ("", []), "nothing is missed yet: its streams go on"
+    assert primary(one) == ["1001"]
+    assert "the disk of broker 1001, 127.0.0.1:1, is full: a publish gets 2 copies" in other.describe().degraded
+    other.submit([Publish("news", "x")])
+    world.pass_time()
+    assert "1002 has what finds no room here" in one.describe().why_behind
+    assert one.describe().serves, "acknowledgements go on"
+    assert woken == [False]
+    for engine in (one, other):
+        assert states(engine) == {"1001": "catching-up", "1002": "up"}
+        assert primary(engine) == ["1002"]
+    assert "the disk is full: publishing is refused, streams go on at another broker" in one.describe().degraded
+    other.network.put(other, Writable(False))
+    world.pass_time()
+    assert one.describe().why_behind == "", "where both are full nobody is sent to and fro"
+    other.network.put(other, Writable(True))
+    one.network.put(one, Writable(True))
+    world.pass_time()
+    assert (one.describe().why_behind, messages(one), woken[-1]) == ("", 1, True)
+    assert primary(other) == ["1001"]
+    assert other.describe().degraded == ()
+
+
 def test_a_full_disk_that_is_known_before_anything_was_pushed_counts_no_longer(world: World) -> None:
     """It says so in a heartbeat, while it still holds everything: the next publish does not wait for it."""
     one, other = pair(world)

@@ -89,6 +89,29 @@ def test_a_full_disk(small: tuple[Cluster, SmallDisk], ledger: Ledger, free: int
         ledger.check(first, second)
 
 
+def test_readers_move_to_the_broker_that_has_room(small: tuple[Cluster, SmallDisk], ledger: Ledger) -> None:
+    """What the other one takes finds no room here, so a stream here would stay open and be silent."""
+    cluster, disk = small
+    first, second = cluster.nodes
+    post(first.address, "/subscribe", username="Alice", topic=">")
+    with Stream("Alice", [first.address, second.address], query="&ack=client") as alice:
+        alice.wait_open(first.address)
+        disk.leave(RESERVE_BYTES)
+        until("publishing is refused", lambda: publish(first)[0] == 507)
+        ledger.many(10, second)
+        alice.wait_texts(*ledger.texts())
+        assert alice.at == second.address
+        assert [event for event in alice.events if event.name == "moved"]
+        assert ask(first.address, "GET", "/messages?username=Alice").status == 503, "it does not say that there is nothing"
+        assert "disk" in second.degraded()
+        post(first.address, "/ack", username="Alice", id=alice.ids[0])
+        disk.empty()
+        first.wait_whole()
+    with Stream("Alice", [first.address]) as back:
+        back.wait_texts(*(ledger.texts() - {alice.texts[0]}))
+    ledger.check(first, second)
+
+
 def test_a_full_disk_when_nothing_is_left_under_load(small: tuple[Cluster, SmallDisk], ledger: Ledger) -> None:
     """The disk runs full in the middle of batches, twice; what was answered is there, also after a kill."""
     cluster, disk = small

@@ -78,7 +78,7 @@ class Broker:
         self._deferred: list[Submitted] = []
         self._forgotten = state.lineage.forgotten  # origins of which nothing follows any more
         self._changes = Changes()  # by what was applied of the batch that is being applied, and not told yet
-        self._served = False
+        self._served = (False, False)
         self._settling = False  # the cluster id goes to the disk with the batch that is staged
         self._retention_due = 0.0
         self._sweep = Sweep()
@@ -143,6 +143,11 @@ class Broker:
         """Whether clients may be served: begun, caught up, not removed, not leaving."""
         return not roster.why_not(self.cluster)
 
+    @property
+    def streams(self) -> bool:
+        """Whether streams may be served: who serves, and gets all news that there are."""
+        return self.serves and not roster.why_behind(self.cluster)
+
     def outline(self, now: Now) -> tuple[object, ...]:
         """What of the view has to be told at once (`core.roster`)."""
         return roster.outline(self.cluster, now)
@@ -204,7 +209,7 @@ class Broker:
                 peer.misread(now.clock)
         if event.more:
             if changes.users:
-                self.cluster.actions.append(Wake(frozenset(), frozenset(changes.users), self.serves))
+                self.cluster.actions.append(Wake(frozenset(), frozenset(changes.users), self.streams))
                 changes.users.clear()
             return
         self.intake.clear()
@@ -215,7 +220,7 @@ class Broker:
         self.receipts.stored()
         self._see_whether_it_leaves()
         if changes.topics or changes.users:
-            self.cluster.actions.append(Wake(frozenset(changes.topics), frozenset(changes.users), self.serves))
+            self.cluster.actions.append(Wake(frozenset(changes.topics), frozenset(changes.users), self.streams))
         self.membership.arrange_links(now)
         self._resume(now)
 
@@ -307,10 +312,11 @@ class Broker:
         return actions
 
     def _tell_serving(self, now: Now) -> None:
-        """Tell streams and peers when this broker begins or stops to serve."""
-        if self.serves != self._served:
-            self._served = self.serves
-            self.cluster.actions.append(Wake(frozenset(), frozenset(), self._served))
+        """Tell streams and peers when this broker begins or stops to serve them."""
+        serves = self.serves, self.streams
+        if serves != self._served:
+            self._served = serves
+            self.cluster.actions.append(Wake(frozenset(), frozenset(), self.streams))
             for peer in self.cluster.peers.values():
                 peer.next_at = now.clock
 

@@ -244,7 +244,7 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Wake(msgspec.Struct, frozen=True):
-    """Topics grew, users' awake subscriptions changed, or the broker stopped or began to serve."""
+    """Topics grew, users' awake subscriptions changed, or the broker stopped or began to serve streams."""
 
     topics: frozenset[str]
     users: frozenset[str]

@@ -36,15 +36,17 @@ class View(msgspec.Struct, frozen=True):
     """A snapshot of the cluster as this broker sees it.
 
     `rows`: one a broker, this one included and marked `self`. `serves`: whether clients may be served here now, else
-    `why_not` says why in a sentence. `most_copies`: brokers that would hold a publish taken now. `degraded`: what is
-    wrong that another broker would not do better. `all_in_sync`: no member is away that may know more than this broker.
-    `disk_free_bytes`: room on the disk of the ops file, None where there is none. `holes`: of all brokers; `away`: members that
-    may have what is missing and cannot be asked.
+    `why_not` says why in a sentence. `why_behind`: why readers get all news at another broker only, "" if here, too.
+    `most_copies`: brokers that would hold a publish taken now. `degraded`: what is wrong that another broker would not do
+    better. `all_in_sync`: no member is away that may know more than this broker. `disk_free_bytes`: room on the disk of the
+    ops file, None where there is none. `holes`: of all brokers; `away`: members that may have what is missing and cannot be
+    asked.
     """
 
     rows: tuple[Row, ...]
     serves: bool
     why_not: str = ""
+    why_behind: str = ""
     writable: bool = True
     most_copies: int = 1
     all_in_sync: bool = True

@@ -32,6 +32,21 @@ def why_not(cluster: Cluster) -> str:
     return ""
 
 
+def why_behind(cluster: Cluster) -> str:
+    """Why this broker gets no news now that another one could give its readers, in a sentence; "" when it gets all.
+
+    A full disk takes nothing of what others bring: who reads here would wait in silence.
+    """
+    if cluster.writable:
+        return ""
+    ahead = [
+        peer.id
+        for peer in _others(cluster)
+        if peer.state in _REACHED and peer.serves and peer.writable and not knows_all_of(cluster.state, peer)
+    ]
+    return f"the disk of this broker is full, and {ahead[0]} has what finds no room here: use that one for now" if ahead else ""
+
+
 def _is_removed(cluster: Cluster) -> bool:
     members, me = cluster.state.members, cluster.identity.id
     return members.anybody() and members.ever(me) and me not in members
@@ -45,6 +60,7 @@ def view(cluster: Cluster, now: Now) -> View:
         rows=_rows(cluster, now),
         serves=not reason,
         why_not=reason,
+        why_behind=why_behind(cluster),
         writable=cluster.writable,
         most_copies=1 + len(cluster.in_sync()),
         all_in_sync=not absent and not any(holes for _, holes in holes_of(cluster)),
@@ -66,6 +82,7 @@ def outline(cluster: Cluster, now: Now) -> tuple[object, ...]:
     return (
         why_not(cluster),
         cluster.writable,
+        why_behind(cluster),
         cluster.state.holes,
         tuple(cluster.state.members.addresses.items()),
         [(peer.id, peer.address, peer.state, peer.in_sync, peer.serves, peer.primary, peer.holes) for peer in _others(cluster)],
@@ -129,7 +146,8 @@ def _others(cluster: Cluster) -> list[Peer]:
 
 def _rows(cluster: Cluster, now: Now) -> tuple[Row, ...]:
     me = cluster.identity
-    mine = "up" if not why_not(cluster) else "down" if cluster.leaving or _is_removed(cluster) else "catching-up"
+    behind = why_not(cluster) or why_behind(cluster)
+    mine = "up" if not behind else "down" if cluster.leaving or _is_removed(cluster) else "catching-up"
     starters = {me.id} if me.primary else set()
     rows = [Row(me.id, me.address, False, mine, 0, self=True)]
     for peer in _others(cluster):
@@ -199,11 +217,14 @@ def _degraded(cluster: Cluster, now: Now) -> tuple[str, ...]:
     for peer in others:
         if peer.state == "down" and peer.down_since is not None:
             reasons.append(f"{_name_of(cluster, peer)} is down since {rfc3339(peer.down_since)} ({peer.detail}): {gets}")
+        elif peer.state in _REACHED and not peer.writable:
+            reasons.append(f"the disk of {_name_of(cluster, peer)} is full: {gets}")
     stale = [peer.address for peer in others if not peer.caught_up and not peer.is_untried]
     reasons += [f"may be stale: {name} has not been met since the start" for name in stale]
     reasons += _clocks(cluster, now)
     if not cluster.writable:
-        reasons.append("the disk is full: publishing is refused, streams go on")
+        where = " at another broker" if why_behind(cluster) else ""
+        reasons.append(f"the disk is full: publishing is refused, streams go on{where}")
     for broker, holes in holes_of(cluster):
         reasons += [_hole_reason(cluster, broker, hole) for hole in holes[: limits.HOLES_SHOWN_COUNT]]
         if len(holes) > limits.HOLES_SHOWN_COUNT:

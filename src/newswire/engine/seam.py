@@ -57,7 +57,7 @@ class Receipt(msgspec.Struct, frozen=True):
 class Woken(msgspec.Struct, frozen=True):
     """What a commit changed for streams: topics that grew, users whose awake subscriptions may have changed.
 
-    `serves`: whether this broker still serves clients.
+    `serves`: whether this broker still serves streams.
     """
 
     topics: frozenset[str]

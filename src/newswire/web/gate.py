@@ -23,6 +23,17 @@ def serving(engine: Engine) -> Callable[[], None]:
     return check
 
 
+def reading(engine: Engine) -> Callable[[], None]:
+    """As `serving`, for what reads messages: raises `not-ready` also while there are some that do not get here."""
+
+    def check() -> None:
+        view = engine.describe()
+        if not view.serves or view.why_behind:
+            raise Unavailable(view.why_behind or why_not(view))
+
+    return check
+
+
 def why_not(view: View) -> str:
     """The sentence for clients of a broker that does not serve."""
     return view.why_not or "this broker does not serve now: try another one, or again in a moment"

@@ -18,7 +18,7 @@ from newswire.engine.seam import Engine, Entry, Gap
 from newswire.errors import BadRequest, NewswireError, NotFound
 from newswire.web import bodies, drafts, times
 from newswire.web.answers import answer, answer_rows
-from newswire.web.gate import patterns_of, serving, unknown_user
+from newswire.web.gate import patterns_of, reading, unknown_user
 from newswire.web.pace import Pace
 
 _WHOLE: Final = re.compile(r"[0-9]{1,9}")
@@ -27,7 +27,7 @@ _WHOLE: Final = re.compile(r"[0-9]{1,9}")
 def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Callable[[], None]) -> Blueprint:
     """The routes that read. `give_way` is called between two steps of work."""
     blueprint = Blueprint("messages", __name__)
-    blueprint.before_request(serving(engine))
+    blueprint.before_request(reading(engine))
 
     @blueprint.get("/messages")
     def messages() -> Response:

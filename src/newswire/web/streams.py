@@ -113,6 +113,8 @@ def _why_not_now(engine: Engine, user: str) -> str:
     view = engine.describe()
     if not view.serves:
         return why_not(view)
+    if view.why_behind:
+        return view.why_behind
     if engine.read(patterns_of(user)):
         return ""
     if view.all_in_sync:
