@@ -22,6 +22,7 @@ def web() -> Web:
         web.post(f"/publish?topic=finance.eu&data=f{number}&title=T&priority=2&tags=a&click=https://a/")
         web.post(f"/publish?topic=Other&data=o{number}")
     web.engine.now = NOW + 300
+    web.engine.tick()  # it hears of the other one: an old word is not believed
     return web
 
 
