@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import queue
+
 import pytest
 
 from newswire.core import limits
 from newswire.core.counts import topics
-from newswire.core.events import Event, Failed, HungUp, Now, Writable
+from newswire.core.events import Event, Failed, HungUp, Join, Now, Writable
 from newswire.core.journal import tell_changes
 from newswire.core.ops import Joined
 from newswire.core.requests import Publish, Subscribe
@@ -211,6 +213,22 @@ def test_who_is_only_asked_whether_it_joins_is_shown_to_nobody(world: World, mon
     assert [row.ip for row in view.rows] == [ONE, TWO]
     assert (view.degraded, view.away, view.all_in_sync) == ((), (), True)
     assert not list(tell_changes(before, view))
+
+
+def test_who_never_answers_whole_keeps_no_link_and_nobody_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, _ = pair(world)
+    held = hold_back(world, monkeypatch, world.start("1003", THREE))
+    replies: queue.SimpleQueue[object] = queue.SimpleQueue()
+    until = world.clock.seconds + 3.0
+    world.network.put(one, Join(replies, THREE, until))
+    world.pass_time(2.5)
+    assert held, "it was asked"
+    assert replies.empty()
+    world.pass_time(1.0)
+    refusal = replies.get_nowait()
+    assert isinstance(refusal, Refused)
+    assert refusal.code == "unreachable"
+    assert THREE not in one.rounds.broker.cluster.peers
 
 
 def test_a_foreign_cluster_is_refused_with_what_to_do(world: World) -> None:

@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from http.client import HTTPException
 
 import pytest
 
@@ -126,3 +127,36 @@ def test_nothing_writes_a_line_of_its_own(text: str) -> None:
         with pytest.raises(ValueError, match="control character"):
             head_of(path, headers)
     assert head_of("/x", {"Host": "a:1", "Length": "0"}) == b"POST /x HTTP/1.1\r\nHost: a:1\r\nLength: 0\r\n\r\n"
+
+
+def test_an_answer_that_drips_is_cut_off() -> None:
+    """No part of it is late, so no timeout ends it; the next exchange is not begun."""
+    dripping, over = threading.Event(), threading.Event()
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def drip() -> None:
+        sock, _ = listening.accept()
+        with sock, suppress(OSError):
+            sock.sendall(b"HTTP/1.1 200 OK\r\n")
+            while not over.wait(0.01):
+                sock.sendall(b"z")
+                dripping.set()
+
+    wire = Wire(f"127.0.0.1:{listening.getsockname()[1]}", 5.0)
+
+    def post() -> None:
+        with suppress(OSError, HTTPException):  # or what came until then, cut short
+            wire.post("/", {}, b"")
+
+    threads = [threading.Thread(target=drip), threading.Thread(target=post)]
+    for thread in threads:
+        thread.start()
+    assert dripping.wait(5.0)
+    wire.cut()
+    threads[1].join(5.0)
+    ended = not threads[1].is_alive()
+    over.set()
+    threads[0].join(5.0)
+    assert ended
+    with closing(listening), pytest.raises(OSError, match="nobody waits"):
+        wire.post("/", {}, b"")

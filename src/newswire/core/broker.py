@@ -295,6 +295,7 @@ class Broker:
 
     def _finish(self, now: Now) -> list[Action]:
         self.peering.look_around(now)
+        self.membership.give_up(now)
         self.membership.introduce(now)
         self._shorten(now)
         self.losses.recall()

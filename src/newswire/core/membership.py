@@ -73,6 +73,13 @@ class Membership:
         if joins and peer.address not in self.wanted_links():
             self._cluster.disconnect(peer)
 
+    def give_up(self, now: Now) -> None:
+        """Refuse those that nobody could be met for in time: who only drips must not keep a link, nor others out."""
+        for peer in list(self._cluster.peers.values()):
+            if any(until and now.clock >= until for _, until in peer.joins):
+                detail = f"{peer.address}: no whole answer in time: is a broker running there?"
+                self.refused(peer, Refused(detail, code="unreachable"))
+
     def introduce(self, now: Now) -> None:
         """Become a member: once a peer has been met, if this broker never was one, or where its address changed."""
         cluster, me, members = self._cluster, self._me, self._members

@@ -229,7 +229,7 @@ class EmbeddedEngine:
             case Connect(address):
                 self._links[address] = Link(address, self._fetch, self._passport, self._commit_put, self._on_fatal)
             case Disconnect(address):
-                self._links.pop(address).close()
+                self._links.pop(address).cut()
             case Recall():
                 self._recall(action)
             case Exit(why) if not self._left:

@@ -30,7 +30,7 @@ Fetch = Callable[[Sequence[int]], Sequence[bytes]]  # records by offset
 
 
 class Link:
-    """The thread of one peer. `send`, `close`: the commit thread; it never waits for the link."""
+    """The thread of one peer. `send`, `close`, `cut`: the commit thread; it never waits for the link."""
 
     def __init__(
         self, address: str, fetch: Fetch, passport: Passport, tell: Callable[[Event], object], on_fatal: OnFatal
@@ -41,6 +41,7 @@ class Link:
         self._sends: queue.SimpleQueue[Send | None] = queue.SimpleQueue()
         self._number = 0  # of the push that is carried, or was last
         self._closing = False
+        self._wire = Wire(address, limits.PUSH_TIMEOUT_SECONDS)
         self.restarts = 0  # after a fault that nobody foresaw
         self._thread = supervise(self._main, f"link-{address}", on_fatal, may_end=lambda: self._closing)
         self._thread.start()
@@ -53,6 +54,11 @@ class Link:
         """End after the push in flight."""
         self._closing = True
         self._sends.put(None)
+
+    def cut(self) -> None:
+        """End now: nobody waits for the push in flight."""
+        self.close()
+        self._wire.cut()
 
     def join(self, timeout: float) -> None:
         """Wait for the thread, after `close`."""
@@ -71,10 +77,12 @@ class Link:
                 time.sleep(limits.PUSH_AGAIN_SECONDS)
 
     def _serve(self) -> None:
-        with closing(Wire(self.address, limits.PUSH_TIMEOUT_SECONDS)) as wire:
+        with closing(self._wire) as wire:
             while (push := self._next(wire)) is not None:
                 self._number = push.header.number
-                self._tell(self._carry(wire, push))
+                event = self._carry(wire, push)
+                if not wire.is_cut:  # else it would be taken for a word of the next link to this address
+                    self._tell(event)
 
     def _next(self, wire: Wire) -> Send | None:
         """The next push, None at the end; while there is none, tell when the peer hangs up."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import select
 import socket
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from http.client import HTTPResponse
 from typing import NamedTuple
 
@@ -33,12 +33,13 @@ def head_of(path: str, headers: Mapping[str, str]) -> bytes:
 
 
 class Wire:
-    """The connection to `address`, opened when it is needed. One thread."""
+    """The connection to `address`, opened when it is needed. One thread, but for `cut`."""
 
     def __init__(self, address: str, timeout: float) -> None:
         """`timeout`: seconds for each step on the way: connecting, sending, each part of the answer."""
         self.address, self._timeout = address, timeout
         self._socket: socket.socket | None = None
+        self.is_cut = False
 
     def post(self, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """Post, once more if the kept connection turned out to be closed: the peer may have evicted it.
@@ -52,6 +53,9 @@ class Wire:
             except ConnectionError:
                 self.close()
         self._socket = self._connect()
+        if self.is_cut:
+            self.close()
+            raise ConnectionAbortedError("nobody waits for the answer any more")
         return self._exchange(self._socket, data)
 
     def hung_up(self) -> bool:
@@ -67,6 +71,14 @@ class Wire:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+    def cut(self) -> None:
+        """End the exchange under way, and any later one: whoever drips an answer would keep it up for ever. Any thread."""
+        self.is_cut = True
+        held = self._socket
+        if held is not None:
+            with suppress(OSError):  # it is closed already
+                held.shutdown(socket.SHUT_RDWR)
 
     def _connect(self) -> socket.socket:
         host, _, port = self.address.rpartition(":")
