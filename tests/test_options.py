@@ -109,7 +109,7 @@ def test_secondary_and_one_peer_in_the_file(settings: Callable[..., Settings]) -
         ("prot = 5053", "newswire.toml: there is no option `prot`, did you mean `port`?"),
         ("[broker]\nport = 1", "there is no option `broker`"),
         ("config = 'x'", "there is no option `config`"),
-        ("port = 'many'", "newswire.toml: `port`: 'many' is not a valid integer"),
+        ("port = 'many'", "newswire.toml: `port`: 'many' is not a valid whole number"),
         ("port = true", "newswire.toml: `port` must be"),
         ("primary = 'yes'", "newswire.toml: `primary` must be true or false"),
         ("min-copies = 1\nmin_copies = 2", "`min-copies` is given twice"),
@@ -313,3 +313,22 @@ def test_brokers_are_addresses() -> None:
     for wrong in ("", "a", "a:0", "ftp://a:1", "https://a:1/x", "https://"):
         with pytest.raises(click.BadParameter):
             convert(wrong, None, None)
+
+
+@pytest.mark.parametrize("name", sorted(main.newswire.commands))
+def test_each_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run([name, "--help"]) == 0
+    assert f"Usage: newswire {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("high", "'high' is not a valid whole number."),
+        ("9", "9 is not in the range 1 to 5."),
+        ("2.5", "'2.5' is not a valid whole number."),
+    ],
+)
+def test_a_number_is_asked_for_in_words(value: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["publish", "t", "x", "--priority", value]) == 2
+    assert f"Invalid value for --priority: {said}" in capsys.readouterr().err

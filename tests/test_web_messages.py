@@ -96,6 +96,7 @@ def test_a_page_has_a_limit_in_bytes(web: Web) -> None:
         ("username=Alice&topic=a.", "bad-pattern", "levels"),
         ("username=Alice&topic=Other", "no-subscription", "Other"),
         ("username=Alice&form=x", "unknown-field", "`form`"),
+        ("usernam=Alice", "unknown-field", "perhaps `username` is meant"),
         ("username=Gita", "not-registered", "subscribe first"),
         ("username=Gita&topic=Google", "not-registered", "subscribe first"),
     ],

@@ -19,7 +19,9 @@ from newswire.cli.options import (
     BROKER_ID,
     HOST_NAME,
     NETWORK,
+    Number,
     Secret,
+    WholeNumber,
     brokers_option,
     config_option,
     option,
@@ -70,14 +72,14 @@ def newswire(ctx: click.Context) -> None:
 @config_option
 @option("--id", "broker_id", type=BROKER_ID, default="1001", help="This broker's id, another one for every broker.")
 @option("--host", default="127.0.0.1", help="Address to listen on.")
-@option("--port", type=click.IntRange(0, 65535), default=5053, help="Port to listen on; 0 takes a free one.")
+@option("--port", type=WholeNumber(0, 65535), default=5053, help="Port to listen on; 0 takes a free one.")
 @option("--advertise", type=ADDRESS, help="How peers and clients reach this broker  [default: host:port]")
 @option("--primary/--secondary", default=False, help="Whether clients try this broker first.")
 @option("--peer", "peers", type=ADDRESS, multiple=True, help="Another broker; repeatable (environment: commas between).")
 @option("--ops-dir", type=click.Path(path_type=Path, file_okay=False), default="ops_logs", help="Home of the ops files.")
 @option(
     "--heartbeat",
-    type=click.FloatRange(limits.HEARTBEAT_LEAST_SECONDS, limits.HEARTBEAT_MOST_SECONDS),
+    type=Number(limits.HEARTBEAT_LEAST_SECONDS, limits.HEARTBEAT_MOST_SECONDS),
     default=limits.HEARTBEAT_SECONDS,
     help="Seconds between heartbeats.",
 )
@@ -97,43 +99,43 @@ def newswire(ctx: click.Context) -> None:
 )
 @option("--auth", type=click.Choice(["none", "required"]), default="none", help="Whether clients must say who they are.")
 @option("--insecure", is_flag=True, help="Serve addresses other than this machine's own without access control.")
-@option("--min-copies", type=click.IntRange(1), default=1, help="Refuse a publish that fewer brokers would hold.")
+@option("--min-copies", type=WholeNumber(1), default=1, help="Refuse a publish that fewer brokers would hold.")
 @option(
     "--threads",
-    type=click.IntRange(1, limits.CLIENT_THREADS_MOST),
+    type=WholeNumber(1, limits.CLIENT_THREADS_MOST),
     default=limits.CLIENT_THREADS,
     help="Threads that publish; what else is asked has its own.",
 )
 @option(
     "--retention-days",
-    type=click.FloatRange(0, min_open=True),
+    type=Number(0, min_open=True),
     default=limits.RETENTION_SECONDS / _DAY_SECONDS,
     help="Days that messages are kept.",
 )
 @option("--trust-clock", is_flag=True, help="The clock is right, though it jumped: drop what is old by it from this start on.")
-@option("--retention-messages", type=click.IntRange(1), default=limits.RETENTION_MESSAGES, help="Messages kept of a topic.")
-@option("--streams-per-user", type=click.IntRange(1), default=limits.STREAMS_PER_USER, help="Open streams of one user.")
-@option("--streams", type=click.IntRange(1), default=limits.STREAMS_COUNT, help="Open streams of this broker.")
+@option("--retention-messages", type=WholeNumber(1), default=limits.RETENTION_MESSAGES, help="Messages kept of a topic.")
+@option("--streams-per-user", type=WholeNumber(1), default=limits.STREAMS_PER_USER, help="Open streams of one user.")
+@option("--streams", type=WholeNumber(1), default=limits.STREAMS_COUNT, help="Open streams of this broker.")
 @option(
-    "--subscriptions-per-user", type=click.IntRange(1), default=limits.SUBSCRIPTIONS_PER_USER, help="Subscriptions of one user."
+    "--subscriptions-per-user", type=WholeNumber(1), default=limits.SUBSCRIPTIONS_PER_USER, help="Subscriptions of one user."
 )
-@option("--connections", type=click.IntRange(16), default=limits.CONNECTIONS_COUNT, help="Open connections other than streams.")
+@option("--connections", type=WholeNumber(16), default=limits.CONNECTIONS_COUNT, help="Open connections other than streams.")
 @option(
     "--connections-per-address",
-    type=click.IntRange(1),
+    type=WholeNumber(1),
     default=limits.CONNECTIONS_PER_CALLER,
     help="Open connections from one address (of IPv6: one /64).",
 )
-@option("--streams-per-address", type=click.IntRange(1), default=limits.STREAMS_PER_CALLER, help="Open streams to one address.")
+@option("--streams-per-address", type=WholeNumber(1), default=limits.STREAMS_PER_CALLER, help="Open streams to one address.")
 @option(
     "--requests-per-address",
-    type=click.FloatRange(0),
+    type=Number(0),
     default=limits.REQUESTS_PER_CALLER,
     help="Requests a second from one address, on average of ten seconds; 0: any number.",
 )
 @option(
     "--requests-per-user",
-    type=click.FloatRange(0),
+    type=Number(0),
     default=limits.REQUESTS_PER_USER,
     help="Requests a second that read for one user, on average of ten seconds; 0: any number.",
 )
@@ -190,13 +192,13 @@ def menu(brokers: tuple[str, ...], ops_dir: Path) -> int:
     help="Publish a batch: one JSON object a line.",
 )
 @option("--title", help="A line that stands above the text.")
-@option("--priority", type=click.IntRange(1, 5), help="5 is the highest.")
+@option("--priority", type=WholeNumber(1, 5), help="5 is the highest.")
 @option("--tags", help="With commas between.")
 @option("--click", "click_url", help="The address that the message opens.")
 @option("--key", help="Publishing again with the same key publishes once; of a batch, what its lines' keys begin with.")
 @option(
     "--copies",
-    type=click.IntRange(1),
+    type=WholeNumber(1),
     help="Brokers that must hold it: refused if fewer are in sync, exit code 5 if one is lost on the way.",
 )
 @timeout_option
@@ -263,7 +265,7 @@ def subscriptions(**given: Any) -> int:
 @brokers_option
 @click.argument("user")
 @_json
-@option("--count", type=click.IntRange(1), help="Stop after so many messages.")
+@option("--count", type=WholeNumber(1), help="Stop after so many messages.")
 @option("--exec", "command", help="Run a shell command for each message; it counts as delivered when the command exits 0.")
 def stream(**given: Any) -> int:
     """Print the messages of USER as they come, across broker failures, until interrupted.

@@ -171,8 +171,34 @@ def variable(word: str) -> str:
     return f"NEWSWIRE_{word.upper().replace('-', '_')}"
 
 
+class WholeNumber(click.IntRange):
+    """A whole number between bounds, in the words of one who does not program."""
+
+    name = "whole number"
+
+    def _describe_range(self) -> str:
+        return _in_words(self)
+
+
+class Number(click.FloatRange):
+    """A number between bounds, in the same words."""
+
+    name = "number"
+
+    def _describe_range(self) -> str:
+        return _in_words(self)
+
+
+def _in_words(bounds: WholeNumber | Number) -> str:
+    if bounds.max is None:
+        return f"above {bounds.min:g}" if bounds.min_open else f"{bounds.min:g} or more"
+    return f"{bounds.min:g} to {bounds.max:g}"
+
+
 def option(*flags: str, **attrs: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare an option of a command."""
+    if isinstance(attrs.get("type"), WholeNumber | Number):
+        attrs.setdefault("metavar", "N")
     attrs.setdefault("show_default", attrs.get("default") is not None and not attrs.get("is_flag"))
     return click.option(*flags, cls=attrs.pop("cls", Setting), **attrs)
 
@@ -204,7 +230,7 @@ def timeout_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command `--timeout`; None leaves it to `times`."""
     return option(
         "--timeout",
-        type=click.FloatRange(0.1, limits.CLI_TIMEOUT_MOST_SECONDS),
+        type=Number(0.1, limits.CLI_TIMEOUT_MOST_SECONDS),
         help="Seconds to go on trying, at one broker after the other"
         f"  [default: {limits.CLI_CALL_SECONDS:g}, and {limits.CLI_ABSENT_SECONDS:g} while nobody listens at any address]",
     )(command)

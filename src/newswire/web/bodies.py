@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -110,6 +111,19 @@ def _hint_at_json(body: bytes) -> str:
     return f"the body looks like JSON, but its Content-Type says otherwise: add the header 'Content-Type: {kind}"
 
 
+_NAME_CHARS: Final = 64  # of a name that nobody knows, looked at for a near one
+_OTHER_WORDS: Final = dict.fromkeys(("message", "text", "body", "msg", "content", "payload"), "data") | {
+    "user": "username",
+    "name": "username",
+    "channel": "topic",
+    "subject": "topic",
+    "link": "click",
+    "url": "click",
+    "address": "broker_ip",
+    "broker": "broker_ip",
+}
+
+
 # -- fields -------------------------------------------------------------------------------------------------------
 def text(given: Fields, *required: str, optional: tuple[str, ...] = (), strict: bool = True) -> dict[str, str]:
     """`given` if it has the `required` fields, perhaps `optional` ones, no others (unless not `strict`), and all are text."""
@@ -117,7 +131,7 @@ def text(given: Fields, *required: str, optional: tuple[str, ...] = (), strict: 
         only(given, (*required, *optional))
     for name in required:
         if name not in given:
-            raise missing(name)
+            raise missing(name, given)
     return {name: as_text(name, given[name]) for name in (*required, *optional) if name in given}
 
 
@@ -126,7 +140,17 @@ def only(given: Mapping[str, Any], known: tuple[str, ...] | frozenset[str]) -> N
     for name in given:
         if name not in known:
             names = ", ".join(f"`{k}`" for k in sorted(known)) or "none"
-            raise BadRequest(f"`{shown(name)}` is not a field of this request; it takes {names}", code="unknown-field")
+            hint = _hint_at_field(name, given[name], known)
+            raise BadRequest(f"`{shown(name)}` is not a field of this request{hint}; it takes {names}", code="unknown-field")
+
+
+def _hint_at_field(name: str, value: Any, known: tuple[str, ...] | frozenset[str]) -> str:
+    """What to say of a field that nobody knows: which one was perhaps meant; "" where none is near."""
+    word = name[:_NAME_CHARS].lower()
+    near = _OTHER_WORDS.get(word) or next(iter(get_close_matches(word, known, 1)), "")
+    if near in known:
+        return f", perhaps `{near}` is meant"
+    return ", a text is sent as data=TEXT" if value == "" and "data" in known else ""
 
 
 def as_text(name: str, value: Any) -> str:
@@ -136,9 +160,13 @@ def as_text(name: str, value: Any) -> str:
     return value
 
 
-def missing(name: str) -> NewswireError:
-    """What to raise when `name` is not given."""
-    return BadRequest(f"`{name}` is missing: give it in the query, as a form field or in a JSON object", code="missing-field")
+def missing(name: str, given: Iterable[str] = ()) -> NewswireError:
+    """What to raise when `name` is not among the fields `given`."""
+    other = next((word for word in given if _OTHER_WORDS.get(word) == name), "")
+    instead = f" (`{other}` is not a field)" if other else ""
+    return BadRequest(
+        f"`{name}` is missing{instead}: give it in the query, as a form field or in a JSON object", code="missing-field"
+    )
 
 
 def merged(given: Fields, more: Fields) -> Fields:

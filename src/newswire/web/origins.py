@@ -69,7 +69,7 @@ def host_check(settings: Settings) -> Callable[[Environ], None]:
     def check(environ: Environ) -> None:
         if settings.auth == "none" and not hosts.own(host := environ.get("HTTP_HOST", "")):
             raise Refused(
-                f"{shown(host)} is no name of this broker, which asks nobody who he is: use an address of GET /list_replicas,"
+                f"{shown(host)} is no name of this broker: use an address of GET /list_replicas,"
                 " or start the broker with --allow-host and this name",
                 code="misdirected",
             )
