@@ -13,7 +13,7 @@ from newswire.core.journal import tell_changes
 from newswire.core.ops import Joined
 from newswire.core.requests import Publish, Subscribe
 from newswire.engine.memory import MemoryEngine, MemoryLog, MemoryNetwork
-from newswire.errors import BadRequest, NotFound, Refused, Unavailable, Unknown
+from newswire.errors import BadRequest, NotEnoughCopies, NotFound, Refused, Unavailable, Unknown
 
 ONE, TWO, THREE = "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"
 
@@ -408,7 +408,7 @@ def test_readers_at_a_full_disk_are_sent_to_a_broker_that_gets_the_news(world: W
     world.pass_time()
     assert (one.describe().why_behind, woken) == ("", []), "nothing is missed yet: its streams go on"
     assert primary(one) == ["1001"]
-    assert "the disk of broker 1001, 127.0.0.1:1, is full: a publish gets 2 copies" in other.describe().degraded
+    assert "the disk of broker 1001, 127.0.0.1:1, is full: a publish gets 1 copy" in other.describe().degraded
     other.submit([Publish("news", "x")])
     world.pass_time()
     assert "1002 has what finds no room here" in one.describe().why_behind
@@ -434,7 +434,9 @@ def test_a_full_disk_that_is_known_before_anything_was_pushed_counts_no_longer(w
     one, other = pair(world)
     other.network.put(other, Writable(False))
     world.pass_time()
-    assert one.describe().most_copies == 2, "it holds all that there is"
+    assert one.describe().most_copies == 1, "it holds all that there is, and would not hold more"
+    with pytest.raises(NotEnoughCopies):
+        one.submit([Publish("news", "x")], copies=2)
     pushed = one.rounds.broker.cluster.peers[TWO].number
     assert one.submit([Publish("news", "x")]).copies == 1
     assert one.rounds.broker.cluster.peers[TWO].number - pushed <= 2

@@ -132,11 +132,13 @@ def test_ack_moves_the_cursor(web: Web) -> None:
     web.post("/subscribe?username=Alice&topic=Google")
     web.post("/publish?topic=Google&data=x")
     place = web.engine.place()
-    assert web.post(f"/ack?username=Alice&id={place}") == {"message": "Acknowledged for Alice"}
+    assert web.post(f"/ack?username=Alice&id={place}") == {"message": "Acknowledged for Alice", "moved": True}
     assert web.get("/subscriptions?username=Alice")[0]["unread"] == 0  # type: ignore[index]
     web.post("/ack", json={"username": "Alice", "id": place, "topic": "Google"})
     web.post("/ack", data={"username": "Alice", "id": place, "topic": "Google"})
     asked = [request for request in web.engine.submitted if isinstance(request, Acknowledge)]
+    again = web.post(f"/ack?username=Alice&id={place}")
+    assert again == {"message": "Acknowledged for Alice", "moved": False}, "it says what happened"
     assert [request.pattern for request in asked] == [None, "Google", "Google"]
 
 

@@ -32,7 +32,7 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 class Moved(msgspec.Struct, frozen=True):
-    """The broker is leaving; it names another, or nobody ("")."""
+    """The broker serves its streams no longer; it names another, or nobody ("")."""
 
     to: str
 

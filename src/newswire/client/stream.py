@@ -175,7 +175,7 @@ class Stream(Iterator[Item]):
         except BadRequest:  # it named nobody, or nothing that can be connected to
             self._aim = ""
         to = self._name(self._aim) if self._aim else "another broker"
-        self._tell("moving", self._aim, f"the broker is leaving, moving to {to}")
+        self._tell("moving", self._aim, f"the broker sends its readers to another one, moving to {to}")
 
     # -- the connection
 

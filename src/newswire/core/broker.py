@@ -182,10 +182,10 @@ class Broker:
             return  # the first op's receipt, whatever the disk and the peers are like now
         if not self.cluster.writable and not all(isinstance(request, Acknowledge) for request in event.requests):
             raise StorageFull(_FULL)
-        most = 1 + len(self.cluster.in_sync())
+        most = self.cluster.most_copies()
         if event.copies > most:
             raise NotEnoughCopies(
-                f"{event.copies} copies were asked for, and {most} broker{'s are' if most > 1 else ' is'} in sync:"
+                f"{event.copies} copies were asked for, and {most} broker{'s are' if most > 1 else ' is'} in sync with room on disk:"
                 " nothing was stored; try again when the others are back, or ask for fewer",
                 copies=most,
             )

@@ -74,6 +74,10 @@ class Cluster:
             if peer.in_sync and peer.id != self.identity.id and (not anybody or peer.id in members)
         }
 
+    def most_copies(self) -> int:
+        """The brokers that would hold a publish taken now: this one, and who is in sync and has room."""
+        return 1 + sum(peer.writable for peer in self.in_sync().values())
+
     def connect(self, address: str, now: Now) -> Peer:
         """Open a link; its first push is due at once."""
         peer = self.peers[address] = Peer(address, now.clock, self.state.lineage)

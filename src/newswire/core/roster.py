@@ -62,7 +62,7 @@ def view(cluster: Cluster, now: Now) -> View:
         why_not=reason,
         why_behind=why_behind(cluster),
         writable=cluster.writable,
-        most_copies=1 + len(cluster.in_sync()),
+        most_copies=cluster.most_copies(),
         all_in_sync=not absent and not any(holes for _, holes in holes_of(cluster)),
         degraded=_degraded(cluster, now),
         holes=tuple(
@@ -212,7 +212,7 @@ def _clocks(cluster: Cluster, now: Now) -> list[str]:
 def _degraded(cluster: Cluster, now: Now) -> tuple[str, ...]:
     others = _others(cluster)
     reasons = [f"{peer.address}: {peer.state}: {peer.detail}" for peer in others if peer.state not in (*_REACHED, "down")]
-    copies = 1 + len(cluster.in_sync())
+    copies = cluster.most_copies()
     gets = f"a publish gets {copies} {'copy' if copies == 1 else 'copies'}"
     for peer in others:
         if peer.state == "down" and peer.down_since is not None:

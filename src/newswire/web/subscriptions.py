@@ -13,7 +13,7 @@ from newswire.core.event_id import EventId
 from newswire.core.requests import Acknowledge, Request, Subscribe, Unsubscribe
 from newswire.core.sse import rfc3339
 from newswire.core.topics import check_pattern, check_username
-from newswire.engine.seam import Engine
+from newswire.engine.seam import Engine, Receipt
 from newswire.errors import BadRequest, NotFound, Refused
 from newswire.web import bodies, times
 from newswire.web.answers import answer
@@ -26,8 +26,8 @@ def routes(engine: Engine, settings: Settings, clock: Callable[[], float], pace:
     blueprint = Blueprint("subscriptions", __name__)
     blueprint.before_request(serving(engine))
 
-    def submit(body: Request) -> None:
-        engine.submit((body,), timeout=limits.RECEIPT_SECONDS)
+    def submit(body: Request) -> Receipt:
+        return engine.submit((body,), timeout=limits.RECEIPT_SECONDS)
 
     @blueprint.post("/subscribe")
     def subscribe() -> Response:
@@ -58,8 +58,8 @@ def routes(engine: Engine, settings: Settings, clock: Callable[[], float], pace:
         user, place = check_username(given["username"]), shown_by_stream(given["id"])
         pattern = check_pattern(given["topic"]) if "topic" in given else None
         _check_registered(engine, user, pattern)
-        submit(Acknowledge(user, place, pattern))
-        return answer({"message": f"Acknowledged for {user}"})
+        moved = submit(Acknowledge(user, place, pattern)).first != ""
+        return answer({"message": f"Acknowledged for {user}", "moved": moved})
 
     return blueprint
 
