@@ -185,7 +185,7 @@ class Broker:
         most = self.cluster.most_copies()
         if event.copies > most:
             raise NotEnoughCopies(
-                f"{event.copies} copies were asked for, and {most} broker{'s are' if most > 1 else ' is'} in sync with room on disk:"
+                f"{event.copies} copies were asked for, and {most} broker{'s are' if most > 1 else ' is'} in sync with room:"
                 " nothing was stored; try again when the others are back, or ask for fewer",
                 copies=most,
             )
