@@ -366,6 +366,22 @@ def test_damage_in_a_segment_that_a_later_one_names_is_damage_up_to_its_last_byt
     assert held(copy) == [2]
 
 
+@pytest.mark.parametrize("wreck", [Path.unlink, lambda path: os.truncate(path, 100)], ids=["removed", "cut"])
+def test_a_segment_that_is_removed_or_cut_while_it_is_in_use_ends_all_writing(
+    tmp_path: Path, opened: Opener, wreck: Callable[[Path], None]
+) -> None:
+    """A sync of it succeeds, and what it brought to the disk is gone with the process."""
+    file = opened(tmp_path)
+    file.append(raws(1))
+    file.sync()
+    wreck(path_of(tmp_path, 1))
+    file.append(raws(2))
+    with pytest.raises(DiskFailed, match="while the broker ran"):
+        file.sync()
+    with pytest.raises(DiskFailed):
+        file.append(raws(3))
+
+
 @pytest.mark.parametrize("wreck", [bytes, lambda size: b"\xa5" * size], ids=["zeros", "garbage"])
 def test_a_segment_that_cannot_be_read_at_all_is_damage(tmp_path: Path, opened: Opener, wreck: Callable[[int], bytes]) -> None:
     """More than its header was there, so that was synced, and what came behind it may have been answered for."""

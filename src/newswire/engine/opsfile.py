@@ -131,6 +131,7 @@ class OpsFile:
         if self._synced_mode:
             self._writable()
             self._sync_fd(self._fd)
+            self._see_that_it_is_there()
             self._synced = self._length
 
     def vouch(self) -> None:
@@ -235,6 +236,15 @@ class OpsFile:
             _sync_data(fd)
         except OSError as error:
             self._fail("sync", error)
+
+    def _see_that_it_is_there(self) -> None:
+        """A sync says nothing of a segment that was removed or cut: what is written to it is gone with the process."""
+        found = os.fstat(self._fd)
+        if not found.st_nlink or found.st_size < self._length:
+            gone = "it was removed" if not found.st_nlink else f"{self._length - found.st_size} bytes of it were cut off"
+            self._fail(
+                f"keep segment {path_of(self.directory, self._number).name}", OSError(errno.EIO, f"{gone} while the broker ran")
+            )
 
     def _fail(self, what: str, error: OSError) -> NoReturn:
         self._failed = True
