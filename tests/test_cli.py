@@ -447,7 +447,7 @@ def test_status_tells_what_an_operator_needs(fake: Fake, capsys: pytest.CaptureF
     for text in (
         "Copies",
         "Streams",
-        "Disk free",
+        "Free",
         "81 GB",
         "Version",
         "0.1.0",
@@ -498,6 +498,18 @@ def test_a_narrow_terminal_gets_whole_words(columns: int) -> None:
         assert shown.splitlines()[:5] == ["Broker: 1001", "Address: 127.0.0.1:5053", "State: up", "peer down", ""]
     else:
         assert shown.splitlines()[0].split() == ["Broker", "Address", "State"]
+
+
+def test_healthy_brokers_are_a_table_on_80_columns() -> None:
+    one = {"address": "127.0.0.1:5053", "state": "up", "lag": 0, "copies": 2, "streams": 1_000, "version": "0.1.0"}
+    rows = tuple(
+        status.BrokerStatus(id=broker, role=role, ready=True, disk_free_bytes=999 * 10**9, clock_seconds=0.0, **one)
+        for broker, role in (("1001", "primary"), ("1002", "secondary"))
+    )
+    console = Console(file=io.StringIO(), width=80)
+    console.print(tables.rendered(status.as_tables(status.Status(rows, 2, ())), console.width))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert shown.startswith("Broker  Address")
 
 
 # -- fast starts -----------------------------------------------------------------------------------------------------

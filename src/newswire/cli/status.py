@@ -213,7 +213,7 @@ def _told(brokers: Sequence[BrokerStatus]) -> dict[str, list[str]]:
     return {
         "Copies": ["-" if one.copies is None else str(one.copies) for one in brokers],
         "Streams": ["-" if one.streams is None else f"{one.streams:,}" for one in brokers],
-        "Disk free": ["-" if one.disk_free_bytes is None else _size(one.disk_free_bytes) for one in brokers],
+        "Free": ["-" if one.disk_free_bytes is None else _size(one.disk_free_bytes) for one in brokers],
         "Version": [one.version or "-" for one in brokers],
     }
 

@@ -31,7 +31,7 @@ def rendered(tables: Sequence[Table], columns: int) -> Group:
     from rich.text import Text
 
     parts: list[RenderableType] = []
-    for table in tables:
+    for table in map(_without_empty_end, tables):
         parts += [Text()] if parts else []
         parts += [_rows(table) if _fits(table, columns) else _records(table)] if table.rows else []
         parts += [Text(escape.line(table.note))] if table.note else []
@@ -46,6 +46,13 @@ def print_tables(tables: Sequence[Table], file: TextIO | None = None) -> None:
     if not console.is_terminal:
         console = Console(file=file, highlight=False, width=_WIDE)
     console.print(rendered(tables, console.width))
+
+
+def _without_empty_end(table: Table) -> Table:
+    """Leave out a last column that says nothing: the rest then fits a terminal of 80 columns."""
+    if not table.headings or table.headings[-1] or any(row[-1] for row in table.rows):
+        return table
+    return Table(table.headings[:-1], [row[:-1] for row in table.rows], table.note)
 
 
 def _fits(table: Table, columns: int) -> bool:
