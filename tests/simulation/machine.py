@@ -8,6 +8,7 @@ shell may do wrong is a planted bug (`World.bugs`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from newswire.core import events, limits
@@ -30,7 +31,9 @@ from tests.simulation.world import FAR, Violation, World
 if TYPE_CHECKING:
     from tests.simulation.clients import Session
 
-CLUSTER = "c" * 32  # settled from the start, so that a broker whose disk was lost comes back as one of ours
+CLUSTER = (
+    "c" * 32
+)  # settled from the start where not all know of each other: there, whoever starts on an empty disk founds a cluster
 WALL = 1_700_000_000_000
 HEARTBEAT = 1.0
 TICK = 0.1  # seconds between two ticks while anything waits
@@ -50,6 +53,7 @@ class Disk:
         self.heads: dict[str, int] = {}  # by origin, the last sequence written
         self.fold = Fold()  # of what is synced and applied
         self.rotten: set[int] = set()  # records that cannot be read any more
+        self.cluster = ""  # the id that the segments name
         self.voids: dict[str, list[tuple[int, int]]] = {}  # ranges that `lost` ops in here name, by origin
 
     def append(self, op: Op, raw: bytes) -> None:
@@ -119,6 +123,11 @@ class Disk:
             self.fold.add(op)
         self.synced = most
 
+    def replace(self, records: Iterable[Record], cluster: str) -> None:
+        """Become another disk."""
+        self.become(records)
+        self.cluster = cluster
+
     def copy(self) -> list[Record]:
         """What is synced and can be read, to come back to."""
         return [record for index, record in enumerate(self.records[: self.synced]) if index not in self.rotten]
@@ -150,7 +159,8 @@ class Machine:
         self.primary, self.peers = primary, peers
         self.keeps = limits.RETENTION_MESSAGES
         self.disk = Disk()
-        self.snapshots: list[list[Record]] = []
+        self.snapshots: list[tuple[list[Record], str]] = []
+        self.mints_cluster = False  # on an empty disk, as in production
         self.broker: Broker | None = None
         self.run = 0
         self.origin = ""
@@ -170,6 +180,7 @@ class Machine:
         self._clock_shift = world.between(0, 1000)
         self._inbox: list[Event] = []
         self._written = 0
+        self._naming = ""  # the cluster id that goes to the disk
         self._tick_at = 0.0
         self._in_flight: dict[str, int] = {}
         self.by_address: dict[str, Machine] = {}
@@ -204,7 +215,8 @@ class Machine:
         identity = Identity(
             self.id, self.address, self.origin, self.primary, self.peers, heartbeat=HEARTBEAT, retention_messages=self.keeps
         )
-        self.broker = Broker(identity, state, CLUSTER, settled=True)
+        cluster = self.disk.cluster or (self._mint_cluster() if self.mints_cluster else CLUSTER)
+        self.broker = Broker(identity, state, cluster, settled=bool(self.disk.cluster) or not self.mints_cluster)
         if self.world.tracing:
             self.world.say(self.id, f"starts as {self.origin} on {len(self.disk.records)} records")
         self._do(self.broker.begin(self.now()))
@@ -215,6 +227,9 @@ class Machine:
         """A new origin: never one that was."""
         return f"{self.id}-r{self.run}"
 
+    def _mint_cluster(self) -> str:
+        return blake2b(f"{self.world.seed} {self.origin}".encode(), digest_size=16).hexdigest()
+
     def mints(self, origin: str) -> bool:
         """Whether this run stamps ops of that origin: its own, and those that it goes on under."""
         return origin == self.origin or origin.startswith(f"{self.origin}v")
@@ -223,7 +238,7 @@ class Machine:
         """The process dies and `keep` (0..1) of what was not synced stays."""
         written = len(self.disk.records) - self.disk.synced
         self.broker = None
-        self._written = 0
+        self._written, self._naming = 0, ""
         lost = self.disk.cut(self.disk.synced + int(written * keep + 0.5))
         for call in self.calls:
             call.open = False
@@ -302,7 +317,7 @@ class Machine:
                 if isinstance(event, Answered) and not event.header.code:
                     self._hear(event.header)
                 self._do(broker.step(event, self.now()))
-            if self._written or self.exited:
+            if self._stores or self.exited:
                 break
         self._after_round()
 
@@ -314,7 +329,7 @@ class Machine:
     def _after_round(self) -> None:
         if self.exited:
             self.world.after(0, self._exit, self.run)
-        elif not self._written:
+        elif not self._stores:
             self.busy = False
         else:
             self.busy = True
@@ -341,18 +356,19 @@ class Machine:
         if self.paused:
             self.world.after(0.05, self._synced, run)
             return
-        self._written = 0
+        self.disk.cluster, named = self._naming or self.disk.cluster, bool(self._naming)
+        self._written, self._naming = 0, ""
         if self.full and self.broker.cluster.began and self.world.chance(0.3):
             self.ledger.unstored(self, [op for _, op in self.disk.records[self.disk.synced :]])
             self.disk.cut(self.disk.synced)
             self.world.faults["unstored"] += 1
             if self.world.tracing:
                 self.world.say(self.id, "disk full: not stored")
-            self._do(self.broker.step(events.Unstored(), self.now()))
+            self._do(self.broker.step(events.Unstored(named), self.now()))
         else:
             self._apply(self.broker, self.disk.sync())
             self.syncs.append((self.world.now, self.disk.synced))
-        if self._written or self.exited:
+        if self._stores or self.exited:
             self._after_round()
         else:
             self._round()
@@ -475,6 +491,18 @@ class Machine:
 
     def _disconnect(self, action: events.Disconnect) -> None:
         self._in_flight.pop(action.address, None)
+
+    @property
+    def _stores(self) -> bool:
+        """Whether something goes to the disk."""
+        return bool(self._written or self._naming)
+
+    def _found(self, action: events.Found) -> None:
+        if self.world.tracing:
+            self.world.say(self.id, f"settles on cluster {action.cluster[:6]}")
+        if self.disk.cluster:
+            raise Violation(f"{self.id} settles on {action.cluster}, and was of {self.disk.cluster}")
+        self._naming = action.cluster
 
     def _nothing(self, action: events.Action) -> None:
         """Links open and segments begin by themselves here."""
@@ -677,7 +705,7 @@ def _shown(header: Header) -> str:
 TICKED = Tick()
 _ACT: dict[type, Callable[[Machine, Any], None]] = {
     events.Append: Machine._append,
-    events.Found: Machine._nothing,
+    events.Found: Machine._found,
     events.Send: Machine._send,
     events.Answer: Machine._answer,
     events.Reply: Machine._reply,

@@ -68,7 +68,9 @@ class Cluster:
         for number, address in enumerate(addresses, 1):
             others = [other for other in addresses if other != address]
             peers = others if knows_all else others[:1] if number > 1 else []
-            self.machines.append(Machine(world, self.ledger, number, primary=number == 1, peers=tuple(peers)))
+            machine = Machine(world, self.ledger, number, primary=number == 1, peers=tuple(peers))
+            machine.mints_cluster = knows_all
+            self.machines.append(machine)
         if rng.random() < 0.15:
             keeps = rng.randint(3, 9)
             for machine in self.machines:
@@ -292,6 +294,9 @@ class Cluster:
             return "not all brokers serve: " + "; ".join(
                 f"{m.id}: {m.broker.view(m.now()).why_not if m.broker else 'down'}" for m in self.machines
             )
+        settled = {(broker.cluster.id, broker.cluster.settled) for broker in brokers if broker is not None}
+        if len(settled) > 1 or not all(done for _, done in settled):
+            return f"the cluster has not one id: {settled}"
         vectors = [broker.state.log.full for broker in brokers if broker is not None]
         if any(vector != vectors[0] for vector in vectors):
             return f"vectors differ: {vectors}"
@@ -365,7 +370,7 @@ def _power_all(cluster: Cluster) -> None:
 
 
 def _snapshot(machine: Machine) -> None:
-    machine.snapshots.append(machine.disk.copy())
+    machine.snapshots.append((machine.disk.copy(), machine.disk.cluster))
 
 
 def _disk_lost(cluster: Cluster, machine: Machine | None = None) -> None:
@@ -373,7 +378,7 @@ def _disk_lost(cluster: Cluster, machine: Machine | None = None) -> None:
     _snapshot(machine)
     cluster.count("disk lost")
     disk = machine.disk
-    cluster.replace_disk(machine, lambda: disk.become([]))
+    cluster.replace_disk(machine, lambda: disk.replace([], ""))
 
 
 def _disk_back(cluster: Cluster, machine: Machine | None = None) -> None:
@@ -382,18 +387,18 @@ def _disk_back(cluster: Cluster, machine: Machine | None = None) -> None:
         _snapshot(machine)
         return
     cluster.count("disk rolled back")
-    records = cluster.world.rng.choice(machine.snapshots)
+    records, named = cluster.world.rng.choice(machine.snapshots)
     disk = machine.disk
-    cluster.replace_disk(machine, lambda: disk.become(records))
+    cluster.replace_disk(machine, lambda: disk.replace(records, named))
 
 
 def _disk_cloned(cluster: Cluster, machine: Machine | None = None) -> None:
     other = machine or cluster.world.rng.choice(cluster.machines)
     one = cluster.world.rng.choice([source for source in cluster.machines if source is not other])
     cluster.count("disk cloned")
-    records = one.disk.copy()
+    records, named = one.disk.copy(), one.disk.cluster
     other.disk.damaged |= one.disk.damaged
-    cluster.replace_disk(other, lambda: other.disk.become(records))
+    cluster.replace_disk(other, lambda: other.disk.replace(records, named))
 
 
 def _succession(cluster: Cluster) -> None:

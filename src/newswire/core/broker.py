@@ -79,7 +79,7 @@ class Broker:
         self._forgotten = state.lineage.forgotten  # origins of which nothing follows any more
         self._changes = Changes()  # by what was applied of the batch that is being applied, and not told yet
         self._served = (False, False)
-        self._settling = False  # the cluster id goes to the disk with the batch that is staged
+        self._settle_at = 0.0  # not before: there was no room
         self._retention_due = 0.0
         self._sweep = Sweep()
         self._steps: dict[type, Callable[[Any, Now], None]] = {
@@ -132,7 +132,7 @@ class Broker:
 
     def finish_stage(self, now: Now) -> list[Action]:
         """The other half, and the short end of a step: nothing changed but what is staged."""
-        self._append()
+        self._append(now)
         if self.receipts and not self.intake.staged:  # a retry of what is known already
             self.receipts.settle(now)
             self.peering.push(now)
@@ -216,7 +216,8 @@ class Broker:
         self._changes = Changes()
         self.state.revive(changes)
         self.cluster.began = True
-        self._settling = False
+        if self.cluster.settling:
+            self._settled(now)
         self.receipts.stored()
         self._see_whether_it_leaves()
         if changes.topics or changes.users:
@@ -227,7 +228,10 @@ class Broker:
     def _unstored(self, event: Unstored, now: Now) -> None:
         self.intake.unstored()
         self._sweep.forget()
-        self.cluster.settled = self.cluster.settled and not self._settling
+        self._settle_at = now.clock + limits.PUSH_AGAIN_SECONDS
+        if self.cluster.settling and event.named:
+            self._settled(now)
+        self.cluster.settling = False
         full = StorageFull(_FULL)
         self.receipts.unstored(full)
         self.peering.unstored(full)
@@ -242,20 +246,28 @@ class Broker:
     def _set_writable(self, event: Writable, now: Now) -> None:
         self.cluster.writable = event.writable
 
-    def _append(self) -> None:
-        """Hand what was staged since the last time to the disk; the first op that is no `began` fixes the cluster id.
+    def _append(self, now: Now) -> None:
+        """Hand what was staged since the last time to the disk."""
+        if not self.cluster.settled:
+            self._settle(now)
+        if self.intake.raws:
+            fresh = self.intake.staged[-len(self.intake.raws) :]
+            self.cluster.actions.append(Append(fresh, self.intake.raws))
+            self.intake.raws = []
 
-        Not before a peer was met, where there should be one: two brokers that begin apart are one cluster all the same.
-        """
-        if not self.intake.raws:
-            return
-        fresh = self.intake.staged[-len(self.intake.raws) :]
-        may_settle = self.cluster.met or not self.identity.peers
-        if not self.cluster.settled and may_settle and not all(isinstance(op, Began) for op in fresh):
-            self.cluster.settled = self._settling = True
-            self.cluster.actions.append(Found(self.cluster.id))
-        self.cluster.actions.append(Append(fresh, self.intake.raws))
-        self.intake.raws = []
+    def _settle(self, now: Now) -> None:
+        """CLUSTER ID: fix it, if that may be, with the first op that is no `began`, or later."""
+        cluster = self.cluster
+        has_ops = not cluster.holds_nothing or not all(isinstance(op, Began) for op in self.intake.staged)
+        if has_ops and cluster.may_settle and cluster.writable and now.clock >= self._settle_at:
+            cluster.settling = True
+            cluster.actions.append(Found(cluster.id))
+
+    def _settled(self, now: Now) -> None:
+        """The id is on disk: others may settle on it, too."""
+        self.cluster.settled, self.cluster.settling = True, False
+        for peer in self.cluster.peers.values():
+            peer.next_at = now.clock
 
     def _shorten(self, now: Now) -> None:
         """Name all that is held in a `began`, when the vector has become long: brokers without a disk were started often."""
@@ -299,7 +311,7 @@ class Broker:
         self.membership.introduce(now)
         self._shorten(now)
         self.losses.recall()
-        self._append()
+        self._append(now)
         if not self.intake.staged:
             self.peering.answer()
         self.receipts.settle(now)

@@ -22,6 +22,7 @@ from newswire.errors import NewswireError
 
 _ClusterId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
 _Count = Annotated[int, Meta(ge=0, le=2**53)]
+_Name = Annotated[str, Meta(max_length=limits.ADDRESS_CHARS)]
 
 
 class Now(msgspec.Struct, frozen=True):
@@ -45,7 +46,7 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     address: Address
     origin: Origin
     cluster: _ClusterId
-    settled: bool  # the cluster id is fixed: the sender holds more than `began` ops
+    settled: bool  # the cluster id is fixed
     primary: bool
     serves: bool  # the sender serves clients; False while it catches up, leaves, or is no member
     number: _Count  # of the push; an answer repeats it
@@ -61,6 +62,9 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     waits: VectorField = {}  # origin -> highest sequence that the sender keeps behind damage; up to it only `holes` are missing
     code: Annotated[str, Meta(pattern=r"^[a-z-]{0,64}\Z")] = ""  # an answer that refuses: a code of `errors.TABLE`, and why
     detail: str = ""  # shown and logged: whoever reads it from a wire escapes it
+    has_ops: bool = False  # the sender holds more than `began` ops
+    told: Annotated[tuple[_Name, ...], Meta(max_length=limits.TOLD_COUNT)] = ()
+    # ^ while its cluster id is not fixed: of whom the sender was told, by its configuration or by an op (ids, else addresses)
     wall: Annotated[int, Meta(ge=0, le=limits.TIME_MILLISECONDS)] = 0  # the sender's time of day, ms; 0: it does not say
 
 
@@ -118,7 +122,12 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 class Unstored(msgspec.Struct, frozen=True):
-    """The disk was full: nothing of what was appended since the last `Stored` is in the log."""
+    """The disk was full: nothing of what was appended since the last `Stored` is in the log.
+
+    `named`: the segment that `Found` asked for has begun all the same.
+    """
+
+    named: bool = False
 
 
 class Tick(msgspec.Struct, frozen=True):

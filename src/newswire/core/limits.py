@@ -106,6 +106,7 @@ HOLES_COUNT: Final = 64  # told of in one header: more are told when these are c
 HOLES_SHOWN_COUNT: Final = 8  # of one broker, a sentence each in readiness and log
 RECALL_OPS: Final = 1_000  # read at once by a broker that holds what was given up, to store it again
 PEERS_COUNT: Final = 16  # each has a thread and a push
+TOLD_COUNT: Final = 32  # others that a header names while the cluster id is open: configured ones and members
 CLOCK_SKEW_SECONDS: Final = 300  # of a signed peer request; also how long its nonce is remembered
 NONCES_COUNT: Final = 100_000  # remembered of one peer: 160 pushes a second over twice the skew; more push older times out
 SECRET_BYTES: Final = 32  # least length of the cluster secret: as long as what HMAC-SHA-256 makes of it

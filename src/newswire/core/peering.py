@@ -93,6 +93,7 @@ class Peering:
         for peer in cluster.peers.values():
             if cluster.began and not cluster.intake.staged and peer.is_due(cluster.state, now.clock):
                 rows = peer.rows(cluster.state)
+                peer.turn = cluster.turn
                 number = peer.sending(cluster.state, rows, now, cluster.identity.heartbeat)
                 want = limits.PUSH_OPS if cluster.writable else 0
                 header = self._header(number, peer.address, tell=peer.tell, ask=peer.ask, want=want)
@@ -108,7 +109,9 @@ class Peering:
             self._found_myself(peer)
             return
         code, detail = (header.code, header.detail) if header.code else self._objection(header, now) or ("", "")
-        if not code and not self._take_all(event.raws):
+        if not code and header.cluster == cluster.id and peer.turn == cluster.turn:
+            peer.agreed_turn, peer.agreed = cluster.turn, header.told
+        if not code and not self._take_all(event.raws if header.cluster == cluster.id else ()):
             code, detail = "bad-body", "the answer holds something that is no operation"
         if code:
             self._link_failed(peer, _STATE_OF.get(code, "down"), detail, now, code)
@@ -184,11 +187,11 @@ class Peering:
             return "id-in-use", f"broker id {header.broker} is in use at {found}: start the other one with another --id"
         cluster = self._cluster
         if header.cluster == cluster.id:
-            cluster.met = True
+            cluster.heard_settled |= header.settled
             return None
-        if cluster.may_adopt(header.address) and (header.settled or header.cluster < cluster.id):
-            cluster.id, cluster.met = header.cluster, True
-            if header.settled:
+        if cluster.yields_to(header):
+            cluster.adopt(header, now)
+            if header.settled or (cluster.holds_nothing and header.has_ops):
                 self._membership.fetch_from(header.address, now)
             return None
         if not header.settled:
@@ -229,6 +232,8 @@ class Peering:
             origin=identity.origin,
             cluster=cluster.id,
             settled=cluster.settled,
+            has_ops=not cluster.holds_nothing,
+            told=cluster.told_names(),
             primary=identity.primary,
             serves=not roster.why_not(cluster),
             number=number,

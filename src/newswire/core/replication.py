@@ -42,6 +42,9 @@ class Peer:
         self.heard: float | None = None
         self.down_since: int | None = None  # wall clock: no usable answer since
         self.ahead = 0  # ms by which its clock was ahead of ours when it was heard; below 0: behind
+        self.turn = 0  # `Cluster.turn` when the push in flight was sent
+        self.agreed_turn = -1  # that of the last push that it answered under the same cluster id
+        self.agreed: tuple[str, ...] = ()  # of whom it had been told then
         self.number = 0
         self.in_flight = False
         self.sent_at = clock

@@ -264,11 +264,13 @@ class Rounds:
         """Write, sync, apply; return what is to be told."""
         appended = [action for action in to_store if isinstance(action, Append)]
         places: list[tuple[int, int]] | None = None
+        named = False
         self._storing_since = self.clock().clock
         with contextlib.suppress(StorageFull):
             for action in to_store:
                 if isinstance(action, Found):
                     self.store.roll(action.cluster)
+                    named = True
             raws = [raw for append in appended for raw in append.raws]
             written = self.store.append(raws)
             self.store.sync()
@@ -276,7 +278,7 @@ class Rounds:
         self._storing_since = None
         self._vouch_at = self.clock().clock + limits.QUIET_SECONDS
         if places is None:
-            return self._step(Unstored())
+            return self._step(Unstored(named))
         return self._apply(places, [op for append in appended for op in append.ops], raws)
 
     def _apply(self, places: Sequence[tuple[int, int]], ops: Sequence[Op], raws: Sequence[bytes]) -> list[Action]:
