@@ -10,6 +10,7 @@ use the machine.
 - batches     4 connections at once, 1,000 messages a request
 - subscribes  1,000 connections that all open before the first sends: POST /subscribe, each of another user
 - publishers  the same with POST /publish (1,000 at once is what must do)
+- catchup     one stream that gets all that `batches` has stored, while nothing else happens; a request is 1,000 messages
 - client1     the client library: one thread, one message after the other
 - client8     8 threads that share one Publisher
 - client64    64 threads that do
@@ -30,6 +31,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote
+from urllib.request import urlopen
 
 from brokers import Broker, Failed, free_ports, most_memory, wait_in_sync
 from newswire.client import Publisher
@@ -206,6 +208,34 @@ def publishers(port: int, scale: int) -> Outcome:
     return crowd(port, CROWD, lambda number: [message(number)])
 
 
+def catchup(port: int, scale: int) -> Outcome:
+    """One stream from the earliest message on."""
+    with urlopen(f"http://127.0.0.1:{port}/topics", timeout=TIMEOUT_SECONDS) as response:
+        stored = sum(row["messages"] for row in json.load(response))
+    if stored < BATCH:
+        return Outcome([], ["nothing is stored: measure `batches` before"], 1.0, 0.0)
+    user = f"behind-{os.urandom(4).hex()}"  # what one has read already, it does not get again
+    form = f"username={user}&topic=news.%3E&from=earliest".encode()
+    Client(port).post(("/subscribe", "application/x-www-form-urlencoded", form))
+    seconds: list[float] = []
+    began, used = time.perf_counter(), time.process_time()
+    with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_SECONDS) as sock:
+        sock.sendall(f"GET /stream?username={user} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        found, tail, at = -1, b"", began  # the greeting is no message
+        while found < stored and time.perf_counter() < began + TIMEOUT_SECONDS:
+            received = sock.recv(1_048_576)
+            if not received:
+                return Outcome(seconds, ["the stream ended"], time.perf_counter() - began, time.process_time() - used)
+            data = tail + received
+            found += data.count(b"\ndata: ")
+            tail = data[-6:]
+            while len(seconds) < found // BATCH:
+                seconds.append(time.perf_counter() - at)
+                at = time.perf_counter()
+    errors = [] if found >= stored else [f"{found} of {stored} came in time"]
+    return Outcome(seconds, errors, time.perf_counter() - began, time.process_time() - used)
+
+
 def client1(port: int, scale: int) -> Outcome:
     """One thread."""
     return shared(port, 1, 10 * scale)
@@ -227,6 +257,7 @@ MEASUREMENTS: Final = {  # messages a request
     "batches": BATCH,
     "subscribes": 1,
     "publishers": 1,
+    "catchup": BATCH,
     "client1": 1,
     "client8": 1,
     "client64": 1,

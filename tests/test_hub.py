@@ -481,6 +481,37 @@ def test_rest_is_as_long_as_work_but_no_message_waits_longer_than_told() -> None
     assert rest_seconds(0.5, 3.0) == 0.0
 
 
+def test_a_stream_that_only_catches_up_is_served_without_rests(room: Newsroom) -> None:
+    room.desk.subscribe("Alice", "news")
+    pages = 60
+    room.desk.publish("news", *map(str, range(pages * limits.STREAM_PAGE_MESSAGES)))
+    read, rests = room.hub.pages_read, room.hub.rests
+    assert room.open().data(pages * limits.STREAM_PAGE_MESSAGES)[-1] == str(pages * limits.STREAM_PAGE_MESSAGES - 1)
+    assert room.hub.pages_read - read >= pages
+    assert room.hub.rests - rests <= pages // 10, "at the start, and where the socket was full or bytes were confirmed"
+
+
+def test_while_messages_come_the_hub_rests_also_beside_one_that_catches_up(room: Newsroom) -> None:
+    """Each page that the one behind is given finds a message that has come."""
+    room.desk.subscribe("Alice", "news")
+    room.desk.subscribe("Bob", "other")
+    room.desk.publish("news", *map(str, range(20 * limits.STREAM_PAGE_MESSAGES)))
+    bob = room.open("Bob")
+    room.settle()
+    pages: list[Position] = []
+
+    def publish(at: Position, wanted: Wanted) -> None:
+        if "news" in wanted.patterns and len(pages) < 20:
+            pages.append(at)
+            room.desk.publish("other", "x")
+
+    room.desk.before_follow = publish
+    rests = room.hub.rests
+    room.open().data(20 * limits.STREAM_PAGE_MESSAGES)
+    assert bob.data(20) == ["x"] * 20
+    assert room.hub.rests - rests >= 10
+
+
 # -- the end
 
 
