@@ -222,6 +222,34 @@ def test_retention_by_age_is_not_moved_by_a_clock_that_jumps() -> None:
     assert topics(rounds.broker.state) == []
 
 
+def test_a_segment_that_names_the_cluster_settles_its_id_though_the_ops_found_no_room() -> None:
+    """Else another id may be taken later, and one folder holds segments of two clusters."""
+    for roll_fails in (False, True):
+        disk, told, clock = Disk(), Told(), Clock()
+        named: list[str] = []
+
+        def roll(cluster: str, named: list[str] = named, roll_fails: bool = roll_fails) -> None:
+            if roll_fails and not named:
+                named.append("no room")
+                raise StorageFull("no room")
+            named.append(cluster)
+
+        disk.roll = roll  # type: ignore[method-assign]
+        rounds = Rounds(Broker(Identity("1001", "127.0.0.1:1", "1001-a"), State(), "c", settled=False), disk, told, clock)
+        rounds.begin()
+        disk.full = True
+        rounds.run([publish("a")])
+        assert isinstance(told.replies()[-1], StorageFull)
+        assert rounds.broker.cluster.settled is not roll_fails
+        disk.full = False
+        rounds.run([publish("b")])
+        clock.seconds += 5.0
+        rounds.run([Tick()])
+        assert rounds.broker.cluster.settled
+        assert named[-1] == "c"
+        assert named.count("c") == 1
+
+
 def test_the_tail_gives_what_it_has() -> None:
     tail = Tail()
     assert tail.get([0]) is None
