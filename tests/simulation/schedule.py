@@ -386,9 +386,11 @@ def _disk_back(cluster: Cluster, machine: Machine | None = None) -> None:
     if not machine.snapshots or cluster.world.chance(0.3):
         _snapshot(machine)
         return
-    cluster.count("disk rolled back")
     records, named = cluster.world.rng.choice(machine.snapshots)
     disk = machine.disk
+    if named and any(other.disk.cluster not in ("", named) for other in cluster.machines if other is not machine):
+        return  # all disks of that cluster were lost, and the brokers founded another one: this disk is refused there
+    cluster.count("disk rolled back")
     cluster.replace_disk(machine, lambda: disk.replace(records, named))
 
 
