@@ -50,6 +50,7 @@ class Disk:
         self.synced = 0
         self.damaged = False  # a record of it was ever bad
         self.held: dict[OpId, int] = {}
+        self.copies: dict[OpId, int] = {}  # second records of ops that are held: they heal the first when they are synced
         self.heads: dict[str, int] = {}  # by origin, the last sequence written
         self.fold = Fold()  # of what is synced and applied
         self.rotten: set[int] = set()  # records that cannot be read any more
@@ -58,7 +59,7 @@ class Disk:
 
     def append(self, op: Op, raw: bytes) -> None:
         """Write a record; it is not synced yet."""
-        self.held[op.id] = len(self.records)
+        (self.copies if op.id in self.held else self.held)[op.id] = len(self.records)
         self.heads[op.origin] = max(op.sequence, self.heads.get(op.origin, 0))
         if isinstance(op, Lost):
             self.voids.setdefault(op.source, []).append((op.first, op.last))
@@ -77,7 +78,14 @@ class Disk:
         fresh = self.records[self.synced :]
         places = [(self.synced + index, len(raw)) for index, (raw, _) in enumerate(fresh)]
         self.synced = len(self.records)
+        self._take_copies()
         return places
+
+    def _take_copies(self) -> None:
+        synced = {name: index for name, index in self.copies.items() if index < self.synced}
+        self.held.update(synced)
+        for name in synced:
+            del self.copies[name]
 
     def fold_in(self, places: Sequence[tuple[int, int]]) -> None:
         """Fold the records at `places`, which are about to be applied."""
@@ -114,7 +122,7 @@ class Disk:
     def become(self, records: Iterable[Record], synced: int | None = None) -> None:
         """Hold these records and no others."""
         kept, self.records, self.held, self.heads, self.fold, self.synced = list(records), [], {}, {}, Fold(), 0
-        self.voids = {}
+        self.voids, self.copies = {}, {}
         for raw, op in kept:
             self.append(op, raw)
         self.rotten = set()
@@ -122,6 +130,7 @@ class Disk:
         for _, op in kept[:most]:
             self.fold.add(op)
         self.synced = most
+        self._take_copies()
 
     def replace(self, records: Iterable[Record], cluster: str) -> None:
         """Become another disk."""
