@@ -680,6 +680,28 @@ def test_requests_that_wait_for_a_thread_make_room_too(
     eventually(lambda: bodies.held_bytes == 0)
 
 
+def test_a_connection_whose_reading_waits_for_a_thread_makes_room_too(serve: Serve, app: App, clock: Clock) -> None:
+    """Else clients of many addresses that ask and leave hold every connection until their turn comes, and nobody gets in."""
+    app.routes["/topics"] = app.block
+    listener = serve(threads=1, connections=3)
+    asking = []
+    for number in range(3):
+        asking.append(Client(listener.port).get("/topics"))
+        eventually(lambda count=number + 1: phases(listener, "WORKING") == count)
+        clock.advance(1)
+    app.blocked(1)
+    with Client(listener.port) as probe:
+        assert probe.get("/livez").reply().status == 200
+    reply = asking[1].reply()
+    assert (reply.status, reply.problem["code"]) == (503, "unavailable")
+    assert asking[1].closed()
+    assert listener.evicted == 1
+    app.go.set()
+    assert [asking[0].reply().body, asking[2].reply().body] == [b"went", b"went"]
+    for client in asking:
+        client.close()
+
+
 def test_what_came_behind_a_request_that_waits_makes_room_too(
     serve: Serve, app: App, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

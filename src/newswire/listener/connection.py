@@ -34,6 +34,10 @@ class EscapingLog(logging.LoggerAdapter[logging.Logger]):
         """Escape; waitress formats before it logs."""
         return escape.line(str(msg)), kwargs
 
+    def isEnabledFor(self, level: int) -> bool:
+        """Say whether it is worth a line: that a client left is not, as anybody may leave any number of times."""
+        return level > logging.INFO and super().isEnabledFor(level)
+
 
 class Channel(HTTPChannel):
     """One connection."""

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from waitress import wasyncore
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger("newswire.listener")
 
 _LOOK_COUNT: Final = 32  # of a caller's connections, longest without a request first, to find one that is idle
+_READS: Final = (Kind.READ, Kind.OPEN)  # they change nothing, and are asked again
 _PARSE: Final = 1 << 8  # beside the selector's events: there is input to go on with
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -324,13 +326,22 @@ class Loop(TcpWSGIServer):
         return not self._evict(oldest)
 
     def _least(self) -> Channel | None:
-        """Who makes room first: the longest idle, else the longest at what is easiest done again; never a peer."""
-        return next((c for phase in EVICTED for c in self.lines[phase] if c not in self.peers), None)
+        """Who makes room first: the longest idle, else the longest at what is easiest done again; never a peer.
+
+        What has waited for a thread for longer, and only reads, goes before: its client has perhaps left long ago.
+        """
+        idle = next((c for phase in EVICTED for c in self.lines[phase] if c not in self.peers), None)
+        waiting = next((c for c in self.lines[Phase.WORKING] if c.queued is not None and c.queued.kind in _READS), None)
+        return waiting if waiting is not None and (idle is None or waiting.since < idle.since) else idle
 
     def _evict(self, channel: Channel | None) -> bool:
         if channel is None:
             return False
         self.evicted += 1
+        error = NewswireError(NO_ROOM, code="unavailable")
+        if channel.refuse_queued(error):
+            with suppress(OSError):
+                channel.send(raw_answer(error), do_close=False)
         channel.handle_close()
         return True
 
