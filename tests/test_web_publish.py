@@ -479,7 +479,7 @@ def test_a_batch_gives_way_between_its_steps(web: Web) -> None:
     assert web.gave_way == 4
 
 
-def test_long_batches_are_stored_one_at_a_time_and_short_ones_do_not_wait_for_them(
+def test_while_others_publish_long_batches_are_stored_one_at_a_time_and_short_ones_do_not_wait_for_them(
     web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entered, go_on = threading.Semaphore(0), threading.Event()
@@ -505,13 +505,14 @@ def test_long_batches_are_stored_one_at_a_time_and_short_ones_do_not_wait_for_th
     def post(body: bytes) -> None:
         web.app.test_client().post("/publish", data=body, headers=NDJSON)
 
+    post(b'{"topic": "t", "data": "before"}\n')
     threads = [threading.Thread(target=post, args=(body,), daemon=True) for body in bodies]
     for thread in threads:
         thread.start()
     assert entered.acquire(timeout=10.0)
     assert not entered.acquire(timeout=0.2), "the other one waits"
     post(b'{"topic": "t", "data": "short"}\n')
-    assert [message.data for message in web.engine.published()] == ["short"]
+    assert [message.data for message in web.engine.published()] == ["before", "short"]
     go_on.set()
     for thread in threads:
         thread.join(10.0)

@@ -35,6 +35,9 @@ PAGE_MESSAGES: Final = 1_000  # of one `GET /messages`: some 10 ms of reading
 STEP_MESSAGES: Final = 64  # read or written before publishers may go first, about a millisecond
 STEP_LINES: Final = 256  # of a batch, parsed before single messages may go first, about 5 ms
 STEP_BYTES: Final = 512 * 1024  # of a batch: longer ones are stored and copied one after the other, a disk writes this in 5 ms
+BATCH_QUIET_SECONDS: Final = (
+    2.0  # since a short publish, until long batches are stored together: who publishes now and then counts
+)
 BATCH_REST_SECONDS: Final = 0.5  # at most between two long batches: one whose peer hangs does not hold up the next for as long
 GIVE_WAY_SECONDS: Final = 0.005  # that a step of reading waits for publishes that are served: twice what one takes
 PAGE_DEFAULT_MESSAGES: Final = 100

@@ -29,9 +29,8 @@ def routes(engine: Engine, settings: Settings, give_way: Callable[[], None]) -> 
     blueprint = Blueprint("publish", __name__)
     blueprint.before_request(serving(engine))
     parsing = threading.Lock()  # what takes long is parsed one at a time: together they would only hold up what is short
-    storing = Turn(
-        limits.RECEIPT_SECONDS, limits.BATCH_REST_SECONDS
-    )  # and stored so: one message waits for one batch, not for eight
+    # and stored so while others publish: one message waits for one batch, not for eight
+    storing = Turn(limits.RECEIPT_SECONDS, limits.BATCH_REST_SECONDS, limits.BATCH_QUIET_SECONDS)
 
     @blueprint.post("/publish")
     def publish() -> Response:
@@ -42,11 +41,15 @@ def routes(engine: Engine, settings: Settings, give_way: Callable[[], None]) -> 
             with_ids = _with_ids(given)
             with parsing:
                 messages = batch(environ, given, give_way)
-            with storing if _is_long(messages) else nullcontext():
+            if not _is_long(messages):
+                storing.note_other()
+                return _publish_batch(engine, messages, copies, with_ids=with_ids)
+            with storing.take():
                 return _publish_batch(engine, messages, copies, with_ids=with_ids)
         with parsing if bodies.is_large(environ) else nullcontext():
             given = bodies.fields(environ, drafts.from_text)
         copies = _copies(given, settings.min_copies)
+        storing.note_other()
         return _publish_one(engine, single(environ, given), copies)
 
     return blueprint

@@ -1,42 +1,57 @@
-"""Long batches are stored one at a time, with rests between them in which others publish."""
+"""While others publish, long batches are stored one at a time, with rests between them."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from newswire.errors import Unavailable
 
 
 class Turn:
-    """A lock that rests, after each use, for as long as that took: whoever uses it has half of the time at most. Any thread."""
+    """Who takes it has half of the time at most while others publish, and all of it while nobody does. Any thread."""
 
     def __init__(
         self,
         wait_seconds: float,
         rest_seconds: float,
+        quiet_seconds: float,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        """`wait_seconds`: how long somebody waits for the lock; `rest_seconds`: the longest rest; `clock`: seconds."""
-        self._lock = threading.Lock()
-        self._wait_seconds, self._rest_seconds = wait_seconds, rest_seconds
-        self._clock, self._sleep = clock, sleep
-        self._began = 0.0
-        self._rested_at = 0.0
+        """`wait_seconds`: how long somebody waits for the turn; `rest_seconds`: the longest rest after one.
 
-    def __enter__(self) -> None:
-        """Wait for the turn. Raises Unavailable when it does not come."""
+        `quiet_seconds`: how long after `note_other` others still count as publishing; `clock`: seconds.
+        """
+        self._lock = threading.Lock()
+        self._wait_seconds, self._rest_seconds, self._quiet_seconds = wait_seconds, rest_seconds, quiet_seconds
+        self._clock, self._sleep = clock, sleep
+        self._rested_at = 0.0
+        self._other_at = -quiet_seconds
+
+    def note_other(self) -> None:
+        """Somebody publishes who takes no turn."""
+        self._other_at = self._clock()
+
+    @contextmanager
+    def take(self) -> Iterator[None]:
+        """Wait for the turn, if others publish. Raises Unavailable when it does not come."""
+        if self._clock() - self._other_at >= self._quiet_seconds:
+            yield
+            return
         if not self._lock.acquire(timeout=self._wait_seconds):
             raise Unavailable("too many batches wait at this broker: nothing was stored, try again or send smaller ones")
-        rest = self._rested_at - self._clock()
-        if rest > 0.0:
-            self._sleep(rest)
-        self._began = self._clock()
-
-    def __exit__(self, *_: object) -> None:
-        """Give the turn back."""
-        now = self._clock()
-        self._rested_at = now + min(now - self._began, self._rest_seconds)
-        self._lock.release()
+        try:
+            rest = self._rested_at - self._clock()
+            if rest > 0.0:
+                self._sleep(rest)
+            began = self._clock()
+            try:
+                yield
+            finally:
+                now = self._clock()
+                self._rested_at = now + min(now - began, self._rest_seconds)
+        finally:
+            self._lock.release()
