@@ -517,4 +517,4 @@ def test_while_others_publish_long_batches_are_stored_one_at_a_time_and_short_on
     for thread in threads:
         thread.join(10.0)
     assert most == [1]
-    assert len(web.engine.published()) == limits.STEP_LINES + 1 + 10 + 1
+    assert len(web.engine.published()) == limits.STEP_LINES + 1 + 10 + 2
