@@ -181,6 +181,24 @@ def test_a_twin_of_a_key_is_hidden_once() -> None:
     assert [(row.topic, row.messages) for row in topics(state)] == [("news", 2), ("tech", 1)]
 
 
+def test_a_run_in_which_a_key_comes_twice_is_read_back_as_it_was_taken() -> None:
+    """A clock that was set makes a broker forget a key: it stamps the message again, and has to start on that."""
+    for later, shown in ((60_000, 1), (2 * 86_400_000, 2)):
+        batch: list[Op] = [
+            Began("1001-a", 1, 0, "1001", {}),
+            *(Message("1001-a", at, 0, "news", f"text {at}", key=f"k{at}") for at in (2, 3)),
+            Message("1001-a", 4, later, "news", "text 3", key="k3"),
+            Message("1001-a", 5, later, "news", "text 5", key="k5"),
+        ]
+        one, other = State(), State()
+        one.replay([(op, place, 1) for place, op in enumerate(batch)])
+        for place, op in enumerate(batch):
+            other.apply(op, place, 1, None)
+        assert digest(one) == digest(other)
+        (row,) = topics(one)
+        assert row.messages == 2 + shown
+
+
 def test_an_unsubscribe_against_a_concurrent_subscribe() -> None:
     """Alice subscribes again at one broker while the other ends what it sees: the new one takes over where the old was."""
     state = State()

@@ -74,11 +74,17 @@ class Messages:
         self.newest[number] = offset
         return number
 
-    def take_run(self, ops: Sequence[Message], offset: int) -> list[int]:
-        """`take` many of one origin, the first at `offset`: what recovery is made of, so by the column where that can be."""
+    def take_run(self, ops: Sequence[Message], offset: int) -> list[int] | None:
+        """`take` many of one origin, the first at `offset`: what recovery is made of, so by the column where that can be.
+
+        None, and nothing done, where two have one key, since the clock was set between them: one needs the other in the log.
+        """
         keys, topics = [op.key for op in ops], [op.topic for op in ops]
         if any(keys):
             publishers = [op.publisher for op in ops]
+            named = [name for name in zip(publishers, topics, keys, strict=True) if name[2]]
+            if len(set(named)) < len(named):
+                return None
             if not all(keys) or not self.keys.note_run(fingerprints(publishers, topics, keys), contents(ops), offset):
                 return [self.take(op, at) for at, op in enumerate(ops, offset)]
         origin, newest = ops[0].origin, self.newest

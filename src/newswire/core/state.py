@@ -192,6 +192,12 @@ class State:
     def _apply_run(self, origin: str, run: Sequence[tuple[Op, int, int]], changes: Changes | None) -> None:
         messages = [cast(Message, op) for op, _, _ in run]
         topics = self.messages.take_run(messages, len(self.log))
+        if topics is None:
+            for op, place, length in run:
+                self.apply(op, place, length, changes)
+            if self.waiting:
+                self.revive(changes)
+            return
         times, places = [op.time for op in messages], [place for _, place, _ in run]
         self.log.add_run(origin, times, topics, places, [length for _, _, length in run])
         if changes is not None:
