@@ -50,7 +50,7 @@ def test_a_stamp_follows_the_clock_back() -> None:
 
 def test_the_topic_s_last_time_is_that_of_its_newest_message() -> None:
     state = state_of(("1001-a", NOON), ("1001-a", NOON + YEARS), ("1001-a", NOON + 5))
-    assert state.messages.last[1] == NOON + 5
+    assert state.messages.last(1, NOON + YEARS) == NOON + 5
 
 
 # -- from a time --------------------------------------------------------------------------------------------------
