@@ -1,6 +1,7 @@
 """All checks and all tests: style, types, import layers, then pytest, in three lanes at once.
 
 scripts/test             everything; ends with one line such as `412 passed, 0 failed, 3 skipped: no chromium here (3)`
+scripts/test --quick     the checks, and the tests that neither start processes nor play long schedules: within a minute
 scripts/test ARGUMENTS   pytest with these arguments, and the same last line
 CI=1 scripts/test        what this machine lacks is installed where that is possible; a skipped test is a failure
 
@@ -35,6 +36,19 @@ WAITING: Final = {  # what starts processes, and mostly waits for them: in lanes
     "cases": ["tests/e2e", "tests/test_docs.py", "tests/test_scripts.py"],
     "faults": ["tests/scenarios", "tests/browser"],
 }
+LONG: Final = {  # of the others, what takes seconds: schedules, terminals, disks and clients that wait
+    "tests/test_ancestry.py",
+    "tests/test_client_threads.py",
+    "tests/test_cluster_id.py",
+    "tests/test_hub.py",
+    "tests/test_listener.py",
+    "tests/test_listener_hostile.py",
+    "tests/test_opsfile.py",
+    "tests/test_output.py",
+    "tests/test_page_modules.py",
+    "tests/test_shell.py",
+    "tests/test_simulation.py",
+}
 PROGRAMS: Final = {  # what tests use beyond Python: program, Debian's package
     "chromium": "chromium",
     "curl": "curl",
@@ -53,16 +67,15 @@ def main(arguments: list[str]) -> int:
     """Run it all; the exit status."""
     os.chdir(ROOT)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    if arguments:
+    quick = arguments == ["--quick"]
+    if arguments and not quick:
         with tempfile.TemporaryDirectory() as folder:
             return close(*run_lanes([Lane(Path(folder), "only", arguments)]), [])
     if CI:
         install_programs()
     failed_checks = run_checks()
     with tempfile.TemporaryDirectory() as folder:
-        lanes = [Lane(Path(folder), "quick", quick_files())]
-        lanes += [Lane(Path(folder), name, files) for name, files in WAITING.items()]
-        passed, failed, reasons = run_lanes(lanes)
+        passed, failed, reasons = run_lanes([Lane(Path(folder), name, files) for name, files in lanes_of(quick=quick).items()])
     passed += len(CHECKS) - len(failed_checks)
     return close(passed, failed + len(failed_checks), reasons, failed_checks)
 
@@ -93,6 +106,14 @@ def run_checks() -> list[str]:
             failed.append(name)
             print(output, flush=True)
     return failed
+
+
+def lanes_of(*, quick: bool) -> dict[str, list[str]]:
+    """The files of each lane."""
+    if not quick:
+        return {"quick": quick_files(), **WAITING}
+    short = [file for file in quick_files() if file not in LONG]
+    return {"quick": short[::2], "other": short[1::2]}
 
 
 def quick_files() -> list[str]:

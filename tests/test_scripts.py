@@ -309,6 +309,10 @@ def test_the_lanes_hold_every_test_file_once() -> None:
     }
     assert quick & real == set()
     assert quick | real == {str(f.relative_to(ROOT)) for f in (ROOT / "tests").glob("**/test_*.py")}
+    short = [file for files in module.lanes_of(quick=True).values() for file in files]
+    assert set(short) == quick - module.LONG
+    assert len(short) == len(set(short))
+    assert quick >= module.LONG
 
 
 def test_skips_are_named(tmp_path: Path) -> None:
