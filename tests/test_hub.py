@@ -59,6 +59,8 @@ class Desk:
         self.rows: tuple[Row, ...] = ()
         self.takes = True
         self.queries = 0
+        self.serves = True
+        self.described = 0
         self.posts: list[list[Acknowledge]] = []
         self.before_follow: Callable[[Position, Wanted], None] = lambda at, wanted: None
         self.take(Began(ORIGIN, 1, 0, broker="1001"))
@@ -101,7 +103,8 @@ class Desk:
         self.woken = wake
 
     def describe(self) -> View:
-        return View(self.rows, serves=True)
+        self.described += 1
+        return View(self.rows, serves=self.serves)
 
     def close(self, timeout: float = 5.0) -> None:
         pass
@@ -934,6 +937,26 @@ def test_a_client_that_never_reads_is_closed_after_a_minute(make: Callable[..., 
 
 def row(broker: str, *, primary: bool = False, state: str = "up", self_: bool = False) -> Row:
     return Row(broker, f"127.0.0.1:{broker}", primary, state, 0, self_)
+
+
+def test_streams_leave_a_broker_whose_disk_hangs_although_nobody_tells_the_hub(
+    room: Newsroom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SERVES_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(limits, "KEEPALIVE_SECONDS", 0.05)
+    room.desk.subscribe("Alice", "news")
+    room.desk.rows = (row("1001", self_=True), row("1003", primary=True))
+    client = room.open()
+    room.desk.serves = False
+    (event,) = client.end()
+    assert (event.name, json.loads(event.data)) == ("moved", {"to": "127.0.0.1:1003"})
+    assert room.hub.count == 0
+
+
+def test_a_hub_without_streams_asks_nobody(room: Newsroom) -> None:
+    room.hub.wake(Woken(frozenset({"news"}), frozenset()))
+    room.desk.subscribe("Alice", "news")
+    assert room.desk.described == 0
 
 
 def test_a_broker_that_leaves_sends_its_streams_to_the_primary(room: Newsroom) -> None:

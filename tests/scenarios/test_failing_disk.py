@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from brokers import until
+from brokers import Stream, post, until
 from tests.scenarios.harness import Cluster, Ledger, Node, lacks, strace
 
 WHY_NOT = lacks("strace")
@@ -34,20 +34,24 @@ def test_a_failed_sync_ends_the_process_at_once(pair: Cluster, ledger: Ledger) -
 def test_a_disk_that_hangs_does_not_hold_up_the_other_broker(pair: Cluster, ledger: Ledger) -> None:
     first, second = pair.nodes
     assert second.process is not None
-    tracer = subprocess.Popen(strace("fdatasync", "delay_enter=3s", follow=second.process.pid))
-    try:
-        with ledger.load(first, second):
-            until("it does not count any more", lambda: ledger.publish(first).copies == 1)
-            until("it is not ready", lambda: second.readiness()[0] == 503)
-            assert "disk" in second.readiness()[1]["detail"]
-            ledger.wait_more(30)
-            tracer.terminate()
+    post(first.address, "/subscribe", username="reader", topic="later")
+    with Stream("reader", [second.address, first.address]) as reader:
+        reader.wait_open(second.address)
+        tracer = subprocess.Popen(strace("fdatasync", "delay_enter=3s", follow=second.process.pid))
+        try:
+            with ledger.load(first, second):
+                until("it does not count any more", lambda: ledger.publish(first).copies == 1)
+                until("it is not ready", lambda: second.readiness()[0] == 503)
+                assert "disk" in second.readiness()[1]["detail"]
+                reader.wait_open(first.address)  # where the broker that hangs has sent it
+                ledger.wait_more(30)
+                tracer.terminate()
+                tracer.wait()
+                second.wait_ready()
+                ledger.wait_more(30)
+        finally:
+            tracer.kill()
             tracer.wait()
-            second.wait_ready()
-            ledger.wait_more(30)
-    finally:
-        tracer.kill()
-        tracer.wait()
     ledger.check(first, second)
     ledger.many(5, first, second, copies=2)
 

@@ -180,6 +180,7 @@ CONNECTIONS_LEAST: Final = 32  # of requests, however few descriptors there are:
 ENDING_STREAMS_COUNT: Final = 16  # beyond the limit of streams: what was said to them last is on its way
 STREAMS_BYTES: Final = 256 * 1024 * 1024  # unsent of all streams: beyond it those go that took nothing for READ_STALL_SECONDS
 SOCKET_BUFFER_BYTES: Final = 64 * 1024  # SO_SNDBUF: a client that never reads otherwise costs 4 MB of kernel memory
+SERVES_EVERY_SECONDS: Final = 1.0  # between two looks of the hub whether the disk hangs
 KEEPALIVE_SECONDS: Final = 5.0  # of silence: before proxies and clients give up
 STREAM_STALL_SECONDS: Final = 60.0  # without a byte confirmed while some are out: closed
 RETRY_MILLISECONDS: Final = 1_000  # told to EventSource at the start: how soon it connects again

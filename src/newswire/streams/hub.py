@@ -106,6 +106,7 @@ class Hub:
         self._stop_at: float | None = None
         self._stopping = False
         self._serves = True
+        self._serves_at = 0.0  # when to ask the engine itself
         self._fanout = Fanout(engine.follow)
         self._acks = Acks(engine.post)
         self._index: Index[str] = Index()  # of users: all streams of one want the same
@@ -207,6 +208,7 @@ class Hub:
         only_catches_up = bool(self._catching_up) and not came
         self._round()
         self._make_room()
+        self._ask_whether_it_serves()
         self._confirm()
         self._post_cursors()
         self._do_deadlines()
@@ -564,6 +566,15 @@ class Hub:
         if self._acks and now >= self._post_at:
             self._acks.post()
             self._post_at = now + limits.ACK_EVERY_SECONDS
+
+    def _ask_whether_it_serves(self) -> None:
+        """Send the streams elsewhere when the disk hangs: who would tell the hub then waits for the disk."""
+        now = self._clock()
+        if not self._of_user or now < self._serves_at:
+            return
+        self._serves_at = now + limits.SERVES_EVERY_SECONDS
+        if self._serves and not self._engine.describe().serves:
+            self._end_all(self._moved)
 
     def _schedule(self, conn: _Connection, now: float) -> None:
         conn.due = conn.stream.next_deadline(now)
