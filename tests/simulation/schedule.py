@@ -429,11 +429,11 @@ def _crash_loops(cluster: Cluster) -> None:
         at = 0.0
         for _ in range(world.rng.randint(0, 6)):
             at += world.between(0.1, 0.8)
-            world.after(at, _start_again, machine)
+            world.after(at, _start_again, cluster, machine)
 
 
-def _start_again(machine: Machine) -> None:
-    if machine.up:
+def _start_again(cluster: Cluster, machine: Machine) -> None:
+    if machine.up and not cluster.healing:
         machine.crash(1.0)
         machine.start()
 

@@ -171,14 +171,19 @@ class Ledger:
             self._check_earned(machine, op)
 
     def _check_drop(self, machine: Machine, op: Dropped) -> None:
-        """Nothing here lives long enough to be dropped for its age, whatever the clocks say: only what is too many goes."""
+        """Nothing here lives long enough to be dropped for its age, whatever the clocks say: only what is too many goes.
+
+        A drop that is said again, since its record cannot be read, drops nothing; what was given up meanwhile may leave fewer.
+        """
         assert machine.broker is not None
         messages = machine.broker.state.messages
-        horizons = [self.expand(op.vector), self.expand(messages.horizons.get(op.topic, {}))]
+        before = self.expand(messages.horizons.get(op.topic, {}))
+        horizons = [self.expand(op.vector), before]
         shown = messages.sequences[messages.numbers[op.topic]].items()
         held = [list(map(split, self.twins(machine, f"{origin}.{s}"))) for origin, sequences in shown for s in sequences]
         left = sum(not any(full.get(o, 0) >= s for full in horizons for o, s in twins) for twins in held)
-        if left < machine.keeps:
+        kept = sum(not any(before.get(o, 0) >= s for o, s in twins) for twins in held)
+        if left < min(kept, machine.keeps):
             raise Violation(f"{machine.id} drops all but {left} messages of {op.topic} and was told to keep {machine.keeps}")
 
     def twins(self, machine: Machine, name: OpId) -> list[OpId]:
