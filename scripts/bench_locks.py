@@ -18,13 +18,13 @@ from pathlib import Path
 
 from newswire.config import Settings
 from newswire.core import limits
-from newswire.core.counts import subscription_rows, topic_rows
-from newswire.core.event_id import EventId
-from newswire.core.opening import page_opening, stream_opening
-from newswire.core.requests import Acknowledge, Publish, Request, Subscribe
-from newswire.engine.embedded import EmbeddedEngine
+from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe
+from newswire.core.model.event_ids import EventId
+from newswire.core.read.counts import subscription_rows, topic_rows
+from newswire.core.read.start import page_opening, stream_opening
+from newswire.engine.embedded.engine import EmbeddedEngine
 from newswire.engine.lock import StateLock
-from newswire.streams.fanout import Index
+from newswire.streams.pages import Index
 
 
 class TimedLock(StateLock):

@@ -19,10 +19,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from brokers import Broker, free_ports, most_memory
-from newswire.core import ops
-from newswire.core.ops import Began, Message
-from newswire.core.state import State
-from newswire.engine.opsfile import OpsFile
+from newswire.core.model import ops
+from newswire.core.model.ops import Began, Message
+from newswire.core.state.fold import State
+from newswire.engine.embedded.ops_file import OpsFile
 
 ORIGIN = "1001-k3f9x2qa"
 START_MS = 1_700_000_000_000

@@ -37,17 +37,17 @@ WAITING: Final = {  # what starts processes, and mostly waits for them: in lanes
     "faults": ["tests/scenarios", "tests/browser"],
 }
 LONG: Final = {  # of the others, what takes seconds: schedules, terminals, disks and clients that wait
-    "tests/test_ancestry.py",
-    "tests/test_client_threads.py",
-    "tests/test_cluster_id.py",
-    "tests/test_hub.py",
-    "tests/test_listener.py",
-    "tests/test_listener_hostile.py",
-    "tests/test_opsfile.py",
-    "tests/test_output.py",
+    "tests/core/model/test_ancestry.py",
+    "tests/client/test_threads.py",
+    "tests/core/broker/test_cluster_id.py",
+    "tests/streams/test_hub.py",
+    "tests/listener/test_listener.py",
+    "tests/listener/test_hostile.py",
+    "tests/engine/embedded/test_ops_file.py",
+    "tests/cli/test_output.py",
     "tests/test_page_modules.py",
-    "tests/test_shell.py",
-    "tests/test_simulation.py",
+    "tests/cli/test_actions.py",
+    "tests/simulation/test_simulation.py",
 }
 PROGRAMS: Final = {  # what tests use beyond Python: program, Debian's package
     "chromium": "chromium",

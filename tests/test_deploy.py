@@ -88,7 +88,7 @@ def test_the_settings_of_two_brokers_fit_together() -> None:
 
 
 def test_the_settings_are_accepted() -> None:
-    from newswire.cli.broker import settings_of
+    from newswire.cli.commands.broker import settings_of
 
     for id in ("1001", "1002"):
         values = read_file(DEPLOY / f"broker-{id}.toml", known_settings(newswire))

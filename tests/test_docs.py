@@ -259,7 +259,7 @@ def test_routes_on_the_pages_exist() -> None:
     from newswire.config import Settings
     from newswire.engine.memory import MemoryEngine
     from newswire.web import create_app
-    from tests.web_fakes import FakeCluster
+    from tests.kit.web_fakes import FakeCluster
 
     app = create_app(MemoryEngine(), Settings(), cluster=FakeCluster())
     known = {rule.rule for rule in app.url_map.iter_rules()}

@@ -9,16 +9,16 @@ from typing import Any, Final
 import pytest
 
 from newswire.core import limits
-from newswire.core.event_id import EventId
-from newswire.core.members import HoleRow, Row
-from newswire.core.ops import Message
+from newswire.core.model.event_ids import EventId
+from newswire.core.model.names import ROUTES
+from newswire.core.model.ops import Message
 from newswire.core.sse import message_object
-from newswire.core.topics import ROUTES
+from newswire.core.state.members import HoleRow, Row
 from newswire.errors import TABLE, NewswireError
-from newswire.web import answers, drafts
-from newswire.web.cluster import shown as row_shown
-from newswire.web.losses import shown as hole_shown
-from tests.web_fakes import Web
+from newswire.web import message_fields, responses
+from newswire.web.routes.cluster import shown as row_shown
+from newswire.web.routes.losses import shown as hole_shown
+from tests.kit.web_fakes import Web
 
 PAGE: Final = (Path(__file__).resolve().parent.parent / "docs/http.md").read_text()
 
@@ -59,7 +59,7 @@ def test_each_status_of_an_error_is_told_what_to_do() -> None:
 
 
 def test_a_message_has_the_fields_of_the_page(web: Web) -> None:
-    assert first_cells("Publish") == drafts.FIELDS | {"copies", "ids"}
+    assert first_cells("Publish") == message_fields.FIELDS | {"copies", "ids"}
     message = Message("1001-a", 2, 0, "news", "x", "", "Ann", "T", 3, ("a",), "https://example.org")
     row = next(line for line in section("Stream").splitlines() if line.startswith("| (no name) |"))
     assert set(re.findall(r"`(\w+)`", row.partition("As JSON:")[2])) == set(message_object(message, str(EventId("", {}))))
@@ -82,7 +82,7 @@ def test_what_says_when_to_try_again_is_on_the_page(web: Web) -> None:
         said = {
             status
             for code, (status, _) in TABLE.items()
-            if "Retry-After" in answers.problem(NewswireError("x", code=code)).headers
+            if "Retry-After" in responses.problem(NewswireError("x", code=code)).headers
         }
     assert {int(status) for status in re.findall(r"\b\d{3}\b", row[0])} == said
 

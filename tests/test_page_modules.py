@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from newswire import web
-from newswire.core import offers
-from newswire.core.topics import check_pattern, check_topic, check_username
+from newswire.core.model import offers
+from newswire.core.model.names import check_pattern, check_topic, check_username
 from newswire.errors import BadRequest
 
 TESTS = Path(__file__).parent / "page"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from newswire.core import limits
-from newswire.core.counts import subscription_rows, subscriptions_of, topic_rows, topics
-from newswire.core.event_id import EventId, parse
-from newswire.core.opening import open_page, open_stream
-from newswire.core.pieces import Pieces
-from newswire.core.reading import Entry, Gap
-from newswire.core.requests import Acknowledge, Publish, Request, Subscribe, Unsubscribe
-from newswire.core.state import State
+from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe, Unsubscribe
+from newswire.core.model.event_ids import EventId, parse
+from newswire.core.read.counts import subscription_rows, subscriptions_of, topic_rows, topics
+from newswire.core.read.pages import Entry, Gap
+from newswire.core.read.pieces import Pieces
+from newswire.core.read.start import open_page, open_stream
+from newswire.core.state.fold import State
 from newswire.engine.seam import Engine, Woken
 from newswire.errors import FewerCopies, KeyReused, NotEnoughCopies, NotFound, TooLarge
 from tests.contract.conftest import Pair, wait_until

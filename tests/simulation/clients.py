@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from newswire.core.event_id import parse
-from newswire.core.events import Done
-from newswire.core.members import Row
-from newswire.core.ops import Message
-from newswire.core.reading import Gap
-from newswire.core.requests import Acknowledge, Publish, Request, Subscribe, Unsubscribe
+from newswire.core.broker.events import Done
+from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe, Unsubscribe
+from newswire.core.model.event_ids import parse
+from newswire.core.model.ops import Message
+from newswire.core.read.pages import Gap
+from newswire.core.state.members import Row
 from newswire.errors import FewerCopies, KeyReused, NewswireError, NotFound, NotStored, Unknown
 from tests.simulation.machine import Call, Machine, Outlet
 from tests.simulation.truth import Ledger, Registration, Text

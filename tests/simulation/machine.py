@@ -1,6 +1,6 @@
 """One machine: its disk, the shell around the real broker core, and the serving end of its streams.
 
-The shell keeps the rule of `core.events`: a round is everything that gathered while the last one was synced; its
+The shell keeps the rule of `core.broker.events`: a round is everything that gathered while the last one was synced; its
 appends are written as they come, synced once, then `Stored`; sends and answers read their bytes from the disk. What the
 shell may do wrong is a planted bug (`World.bugs`).
 """
@@ -11,19 +11,32 @@ from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from newswire.core import events, limits
-from newswire.core.broker import Broker
-from newswire.core.cluster import Identity
-from newswire.core.event_id import EventId
-from newswire.core.events import Answered, Done, Event, Failed, Header, Now, Received, Reply, Stored, Submitted, Tick
-from newswire.core.follow import Due, plan
-from newswire.core.members import Row
-from newswire.core.opening import open_stream
-from newswire.core.ops import Lost, Message, Op, OpId, decode, split_op_id
-from newswire.core.reading import Gap
-from newswire.core.requests import Acknowledge, Request
-from newswire.core.state import State
-from newswire.core.topics import matches
+from newswire.core import limits
+from newswire.core.broker import events
+from newswire.core.broker.broker import Broker
+from newswire.core.broker.cluster import Identity
+from newswire.core.broker.events import (
+    Answered,
+    Done,
+    Event,
+    Failed,
+    Header,
+    Now,
+    Received,
+    Reply,
+    Stored,
+    Submitted,
+    Tick,
+)
+from newswire.core.model.commands import Acknowledge, Request
+from newswire.core.model.event_ids import EventId
+from newswire.core.model.names import matches
+from newswire.core.model.ops import Lost, Message, Op, OpId, decode, split_op_id
+from newswire.core.read.pages import Gap
+from newswire.core.read.scan import Due, plan
+from newswire.core.read.start import open_stream
+from newswire.core.state.fold import State
+from newswire.core.state.members import Row
 from newswire.errors import NewswireError
 from tests.simulation.truth import Fold, Ledger
 from tests.simulation.world import FAR, Violation, World

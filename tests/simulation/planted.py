@@ -13,26 +13,28 @@ from unittest.mock import patch
 
 import msgspec
 
-from newswire.core import clock, follow, intake, losses, messages, opening, peering, replication, roster
-from newswire.core.broker import Broker
-from newswire.core.clock import RetentionClock
-from newswire.core.event_id import EventId
-from newswire.core.events import Answer, Now, Received, Stored, Wake
-from newswire.core.holes import Owed
-from newswire.core.intake import Decided, Intake
-from newswire.core.keys import Keys, fingerprint
-from newswire.core.log import Log
-from newswire.core.messages import Messages
-from newswire.core.ops import Acknowledged, Began, Message, Op, Subscribed, Unsubscribed
-from newswire.core.peering import Peering
-from newswire.core.receipts import Receipts
-from newswire.core.replication import Peer
-from newswire.core.requests import Acknowledge, Request, Subscribe
-from newswire.core.selection import Selection
-from newswire.core.state import State
-from newswire.core.subscriptions import Subscription, Subscriptions
-from newswire.core.twins import Twin
-from newswire.core.vector import Lineage
+from newswire.core.broker import clock, losses, peering, replication, stager, status
+from newswire.core.broker.broker import Broker
+from newswire.core.broker.clock import RetentionClock
+from newswire.core.broker.events import Answer, Now, Received, Stored, Wake
+from newswire.core.broker.peering import Peering
+from newswire.core.broker.receipts import Receipts
+from newswire.core.broker.replication import Peer
+from newswire.core.broker.stager import Decided, Intake
+from newswire.core.model.commands import Acknowledge, Request, Subscribe
+from newswire.core.model.event_ids import EventId
+from newswire.core.model.ops import Acknowledged, Began, Message, Op, Subscribed, Unsubscribed
+from newswire.core.model.vector import Lineage
+from newswire.core.read import scan, start
+from newswire.core.read.selection import Selection
+from newswire.core.state import topic_index
+from newswire.core.state.fold import State
+from newswire.core.state.holes import Owed
+from newswire.core.state.keys import Keys, fingerprint
+from newswire.core.state.op_index import Log
+from newswire.core.state.subscriptions import Subscription, Subscriptions
+from newswire.core.state.topic_index import Messages
+from newswire.core.state.twins import Twin
 from tests.simulation.clients import Session
 from tests.simulation.machine import Disk, Machine, Outlet
 from tests.simulation.schedule import CALM
@@ -141,7 +143,7 @@ def began_unchecked() -> list[Patch]:
 
 def id_speaks_for_all() -> list[Patch]:
     """An event id moves subscriptions that its broker knew nothing of."""
-    return [(opening, "speaks", lambda known, sub: True)]
+    return [(start, "speaks", lambda known, sub: True)]
 
 
 def ack_decided_when_folded() -> list[Patch]:
@@ -161,7 +163,7 @@ def cursor_to_all_held() -> list[Patch]:
     decide = Intake._acknowledged
 
     def widen(intake: Intake, request: Acknowledge) -> list[Op]:
-        everything = EventId(request.event_id.message, dict(intake.state.vector), request.event_id.opened)
+        everything = EventId(request.event_id.message, dict(stager.state.vector), request.event_id.opened)
         return decide(intake, Acknowledge(request.user, everything, request.pattern))
 
     return [(Intake, "_acknowledged", widen)]
@@ -196,7 +198,7 @@ def receipt_without_peers() -> list[Patch]:
     settle = Receipts.settle
 
     def early(receipts: Receipts, now: Now) -> None:
-        with patch("newswire.core.receipts.holds_all", lambda full, vector: True):
+        with patch("newswire.core.broker.receipts.holds_all", lambda full, vector: True):
             settle(receipts, now)
 
     return [(Receipts, "settle", early)]
@@ -241,7 +243,7 @@ def subscribe_again_is_no_op() -> list[Patch]:
     def lazy(intake: Intake, requests: Any, wall: int) -> Decided:
         request: Request = requests[0]
         if isinstance(request, Subscribe):
-            same = [sub for sub in intake.state.subscriptions.awake_of(request.user) if sub.pattern == request.pattern]
+            same = [sub for sub in stager.state.subscriptions.awake_of(request.user) if sub.pattern == request.pattern]
             if same:
                 return Decided((same[0].id,), {same[0].origin: same[0].sequence})
         return decide(intake, requests, wall)
@@ -271,7 +273,11 @@ def keys_without_content() -> list[Patch]:
 
 def keys_answered_unread() -> list[Patch]:
     """A key that is known is answered as a retry, whatever is published under it now."""
-    return [(intake, "content", lambda request: 0), (messages, "content", lambda op: 0), (messages, "contents", _all_alike)]
+    return [
+        (stager, "content", lambda request: 0),
+        (topic_index, "content", lambda op: 0),
+        (topic_index, "contents", _all_alike),
+    ]
 
 
 def _all_alike(ops: list[Message]) -> list[int]:
@@ -341,13 +347,13 @@ def cursor_forgotten() -> list[Patch]:
 
 def ids_without_opening() -> list[Patch]:
     """An event id does not say what its broker held when the stream opened (K)."""
-    begin = follow._Walk.__init__
+    begin = scan._Walk.__init__
 
-    def forget(walk: follow._Walk, *arguments: Any) -> None:
+    def forget(walk: scan._Walk, *arguments: Any) -> None:
         begin(walk, *arguments)
         walk.opened = {}
 
-    return [(follow._Walk, "__init__", forget)]
+    return [(scan._Walk, "__init__", forget)]
 
 
 def told_when_all_is_applied() -> list[Patch]:
@@ -370,14 +376,14 @@ def told_when_all_is_applied() -> list[Patch]:
 
 def gaps_untold() -> list[Patch]:
     """What retention dropped before it was delivered is passed over in silence."""
-    return [(follow._Walk, "_tell_gaps", lambda walk, row: walk.dropped.clear())]
+    return [(scan._Walk, "_tell_gaps", lambda walk, row: walk.dropped.clear())]
 
 
 def each_gap_confirms_all() -> list[Patch]:
     """Of several topics' gaps before one message each has the same id: who confirms the first has confirmed all."""
-    tell = follow._Walk._tell_gaps
+    tell = scan._Walk._tell_gaps
 
-    def alike(walk: follow._Walk, row: int) -> None:
+    def alike(walk: scan._Walk, row: int) -> None:
         before = len(walk.items)
         tell(walk, row)
         last = walk.items[-1] if len(walk.items) > before else None
@@ -386,7 +392,7 @@ def each_gap_confirms_all() -> list[Patch]:
             for item in walk.items[before:]
         ]
 
-    return [(follow._Walk, "_tell_gaps", alike)]
+    return [(scan._Walk, "_tell_gaps", alike)]
 
 
 def retention_by_wall_clock() -> list[Patch]:
@@ -409,7 +415,7 @@ def exit_too_early() -> list[Patch]:
     end = Broker._end_if_it_left
 
     def hasty(broker: Broker) -> None:
-        with patch("newswire.core.broker.holds_all", lambda full, vector: True):
+        with patch("newswire.core.broker.broker.holds_all", lambda full, vector: True):
             end(broker)
 
     return [(Broker, "_end_if_it_left", hasty)]
@@ -422,7 +428,7 @@ def words_never_age() -> list[Patch]:
 
 def holder_keeps_to_itself() -> list[Patch]:
     """A broker that has what was given up makes it void like everybody, and stores nothing of it again."""
-    return [(intake, "owed", lambda state, op, done: Owed())]
+    return [(stager, "owed", lambda state, op, done: Owed())]
 
 
 def originals_stay_shown() -> list[Patch]:
@@ -442,7 +448,7 @@ def gives_up_what_it_stands_on() -> list[Patch]:
 
 def hole_is_nobodys_business() -> list[Patch]:
     """A hole says nothing of who may be known: users whose subscription lies behind it are refused for good."""
-    return [(roster, "holes_of", lambda cluster: [])]
+    return [(status, "holes_of", lambda cluster: [])]
 
 
 def unreadable_untold() -> list[Patch]:
@@ -452,7 +458,7 @@ def unreadable_untold() -> list[Patch]:
 
 def lost_untold() -> list[Patch]:
     """Nobody is told on his stream that something was given up."""
-    return [(follow._Walk, "_count_lost", lambda walk, row: None)]
+    return [(scan._Walk, "_count_lost", lambda walk, row: None)]
 
 
 def began_stays_known() -> list[Patch]:

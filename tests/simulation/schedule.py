@@ -13,10 +13,11 @@ from unittest.mock import patch
 
 import msgspec
 
-from newswire.core import events, limits
-from newswire.core.events import Done
-from newswire.core.members import Row
-from newswire.core.ops import OpId
+from newswire.core import limits
+from newswire.core.broker import events
+from newswire.core.broker.events import Done
+from newswire.core.model.ops import OpId
+from newswire.core.state.members import Row
 from tests.simulation.clients import PATTERNS, TOPICS, Publisher, Reader, Result, User
 from tests.simulation.machine import Call, Machine
 from tests.simulation.truth import Ledger

@@ -13,12 +13,24 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from newswire.core.event_id import EventId
-from newswire.core.events import Done
-from newswire.core.ops import Acknowledged, Began, Dropped, Joined, Left, Lost, Message, Op, OpId, Subscribed, Unsubscribed
-from newswire.core.ops import split_op_id as split
-from newswire.core.topics import matches
-from newswire.core.vector import Vector
+from newswire.core.broker.events import Done
+from newswire.core.model.event_ids import EventId
+from newswire.core.model.names import matches
+from newswire.core.model.ops import (
+    Acknowledged,
+    Began,
+    Dropped,
+    Joined,
+    Left,
+    Lost,
+    Message,
+    Op,
+    OpId,
+    Subscribed,
+    Unsubscribed,
+)
+from newswire.core.model.ops import split_op_id as split
+from newswire.core.model.vector import Vector
 from tests.simulation.world import Violation, World
 
 if TYPE_CHECKING:

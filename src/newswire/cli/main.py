@@ -143,7 +143,7 @@ def newswire(ctx: click.Context) -> None:
 @option("--menu", is_flag=True, help="Run the broker menu in this terminal.")
 def broker(menu: bool, **given: Any) -> int:
     """Run a broker in the foreground."""
-    from newswire.cli import broker as body
+    from newswire.cli.commands import broker as body
 
     return body.run(body.settings_of(**given), menu=menu)
 
@@ -153,9 +153,9 @@ def broker(menu: bool, **given: Any) -> int:
 @brokers_option
 def publisher(brokers: tuple[str, ...]) -> int:
     """Publish from a menu."""
-    from newswire.cli import menus, shell
+    from newswire.cli import actions, menus
 
-    return shell.run(menus.PUBLISHER, brokers)
+    return actions.run(menus.PUBLISHER, brokers)
 
 
 @newswire.command()
@@ -163,9 +163,9 @@ def publisher(brokers: tuple[str, ...]) -> int:
 @brokers_option
 def subscriber(brokers: tuple[str, ...]) -> int:
     """Subscribe and stream from a menu."""
-    from newswire.cli import menus, shell
+    from newswire.cli import actions, menus
 
-    return shell.run(menus.SUBSCRIBER, brokers)
+    return actions.run(menus.SUBSCRIBER, brokers)
 
 
 @newswire.command(short_help="Brokers, publisher and subscriber in one menu.")
@@ -176,9 +176,9 @@ def subscriber(brokers: tuple[str, ...]) -> int:
 )
 def menu(brokers: tuple[str, ...], ops_dir: Path) -> int:
     """Set up and manage brokers, publish and subscribe from one menu."""
-    from newswire.cli import menus, shell
+    from newswire.cli import actions, menus
 
-    return shell.run(menus.EVERYTHING, brokers, ops_dir)
+    return actions.run(menus.EVERYTHING, brokers, ops_dir)
 
 
 @newswire.command(short_help="Publish a message, or a batch.")
@@ -209,15 +209,15 @@ def publish(topic: str | None, data: str | None, ndjson: Path | None, **given: A
     With --ndjson each line names its own topic, or takes TOPIC. DATA that begins with - goes behind --, as in
     `newswire publish TOPIC -- '-5 degrees'`.
     """
-    from newswire.cli import publishing
+    from newswire.cli.commands import publish
 
     if ndjson:
         if data is not None:
             raise click.UsageError("DATA and --ndjson exclude each other.")
-        return publishing.publish_file(ndjson, topic, **given)
+        return publish.publish_file(ndjson, topic, **given)
     if topic is None:
         raise click.UsageError("Missing argument 'TOPIC'.")
-    return publishing.publish_one(topic, data, **given)
+    return publish.publish_one(topic, data, **given)
 
 
 @newswire.command(short_help="Subscribe a user to a topic.")
@@ -229,9 +229,9 @@ def publish(topic: str | None, data: str | None, ndjson: Path | None, **given: A
 @timeout_option
 def subscribe(**given: Any) -> int:
     """Subscribe USER to TOPIC; `*` stands for one level, a final `>` for the rest."""
-    from newswire.cli import subscribing
+    from newswire.cli.commands import subscribe
 
-    return subscribing.subscribe(**given)
+    return subscribe.subscribe(**given)
 
 
 @newswire.command(short_help="End a subscription.")
@@ -242,9 +242,9 @@ def subscribe(**given: Any) -> int:
 @timeout_option
 def unsubscribe(**given: Any) -> int:
     """End the subscription of USER to exactly TOPIC."""
-    from newswire.cli import subscribing
+    from newswire.cli.commands import subscribe
 
-    return subscribing.unsubscribe(**given)
+    return subscribe.unsubscribe(**given)
 
 
 @newswire.command(short_help="List the subscriptions of a user.")
@@ -255,9 +255,9 @@ def unsubscribe(**given: Any) -> int:
 @_json
 def subscriptions(**given: Any) -> int:
     """List what USER is subscribed to, and how much of it is unread."""
-    from newswire.cli import subscribing
+    from newswire.cli.commands import subscribe
 
-    return subscribing.show(**given)
+    return subscribe.show(**given)
 
 
 @newswire.command(short_help="Print messages as they come.")
@@ -274,9 +274,9 @@ def stream(**given: Any) -> int:
     _TOPIC, _DATA, _TIME, _TITLE, _PRIORITY, _TAGS, _CLICK and _PUBLISHER (each with NEWSWIRE_MESSAGE before it). They set no
     option: to forward a title, say --title "$NEWSWIRE_MESSAGE_TITLE".
     """
-    from newswire.cli import streaming
+    from newswire.cli.commands import stream
 
-    return streaming.run(**given)
+    return stream.run(**given)
 
 
 @newswire.command(short_help="Show brokers, topics and streams.")
@@ -286,7 +286,7 @@ def stream(**given: Any) -> int:
 @option("--watch", is_flag=True, help="Look again every two seconds.")
 def status(**given: Any) -> int:
     """Show brokers, their roles and states, topics and streams."""
-    from newswire.cli import status as body
+    from newswire.cli.commands import status as body
 
     return body.run(**given)
 
@@ -301,7 +301,7 @@ def accept_loss(**given: Any) -> int:
 
     Exit code 0: nothing is missing any more.
     """
-    from newswire.cli import losses
+    from newswire.cli.commands import losses
 
     return losses.run(**given)
 
@@ -326,7 +326,7 @@ def check(directory: Path, as_json: bool) -> int:
 
     If DIR holds the folders of several brokers each is checked. Exit code 0: all are whole; 1: damaged, gaps, or unreadable.
     """
-    from newswire.cli import opsfile as body
+    from newswire.cli.commands import ops_file as body
 
     return body.check(directory, as_json_lines=as_json)
 
@@ -336,7 +336,7 @@ def check(directory: Path, as_json: bool) -> int:
 @option("--op", "kind", help="Print this kind only, for example msg.")
 def show(directory: Path, kind: str | None) -> int:
     """Print the operations in a broker's folder DIR, such as ops_logs/1001: as they are stored, one JSON object a line."""
-    from newswire.cli import opsfile as body
+    from newswire.cli.commands import ops_file as body
 
     return body.show(directory, kind)
 

@@ -2,7 +2,7 @@
 
 A menu is a table of choices; a choice asks its questions in turn and then makes an action of the answers. An answer that is
 refused is asked for again; nothing that was typed before it is lost, nor when the action fails for now (`kept_after`).
-Nothing here reads, prints or connects: `cli.shell` does. The texts are given, spelling
+Nothing here reads, prints or connects: `cli.actions` does. The texts are given, spelling
 included (docs/decisions.md, The menus).
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from newswire.core import offers, topics
+from newswire.core.model import names, offers
 from newswire.errors import BadRequest, NewswireError
 
 
@@ -242,7 +242,7 @@ def _port(line: str) -> int:
 def _address(line: str) -> str:
     """HOST:PORT, also as a URL; a port alone is one of this machine."""
     text = line.strip()
-    return topics.check_address(offers.address_like(text, 0) if "://" in text or text.lstrip(":").isdigit() else text)
+    return names.check_address(offers.address_like(text, 0) if "://" in text or text.lstrip(":").isdigit() else text)
 
 
 def _yes(line: str) -> bool:
@@ -258,10 +258,10 @@ def _perhaps(take: Callable[[str], str]) -> Callable[[str], str]:
     return lambda line: take(line) if line.strip() else ""
 
 
-_TOPIC = _name(topics.check_topic)
-_PATTERN = _name(topics.check_pattern)
-_USERNAME = _name(topics.check_username)
-_ID = _name(topics.check_broker_id)
+_TOPIC = _name(names.check_topic)
+_PATTERN = _name(names.check_pattern)
+_USERNAME = _name(names.check_username)
+_ID = _name(names.check_broker_id)
 
 PUBLISHER = Menu(
     (

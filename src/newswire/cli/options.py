@@ -19,7 +19,8 @@ from typing import Any, Final, TypedDict
 
 import click
 
-from newswire.core import limits, topics
+from newswire.core import limits
+from newswire.core.model import names
 from newswire.errors import BadRequest
 from newswire.text import decode, without_mark_char
 
@@ -86,7 +87,7 @@ class Secret(Setting):
 
 
 class Checked(click.ParamType):  # type: ignore[type-arg]  # older clicks than 8.4 cannot take one
-    """A string that one of the checks of `core.topics` accepts; in the environment several stand with commas between."""
+    """A string that one of the checks of `core.model.names` accepts; in the environment several stand with commas between."""
 
     def __init__(self, name: str, check: Callable[[str], str]) -> None:
         self.name = name
@@ -104,8 +105,8 @@ class Checked(click.ParamType):  # type: ignore[type-arg]  # older clicks than 8
         return [part for part in rv.split(",") if part.strip()]
 
 
-ADDRESS: Final = Checked("HOST:PORT", topics.check_address)
-BROKER_ID: Final = Checked("ID", topics.check_broker_id)
+ADDRESS: Final = Checked("HOST:PORT", names.check_address)
+BROKER_ID: Final = Checked("ID", names.check_broker_id)
 _HOST_NAME: Final = re.compile(r"\*|[A-Za-z0-9._-]+(?::[0-9]{1,5})?|\[?[0-9A-Fa-f:.]+\]?(?::[0-9]{1,5})?")
 
 
@@ -141,7 +142,7 @@ class Brokers(click.ParamType):  # type: ignore[type-arg]
         return found or self.fail("name at least one broker, for example 127.0.0.1:5053", param, ctx)
 
 
-_REACHABLE: Final = Checked("HOST:PORT", topics.check_broker)
+_REACHABLE: Final = Checked("HOST:PORT", names.check_broker)
 
 
 def ignored() -> list[str]:

@@ -9,7 +9,7 @@ with Subscriber(["10.0.0.1:5053"], "alice") as alice, alice.stream() as stream:
 from __future__ import annotations
 
 from newswire.client.answers import BatchReceipt, ConnectionState, Gap, Look, Message, Page, Receipt, Row, Subscription
-from newswire.client.cluster import Cluster
+from newswire.client.pool import Cluster
 from newswire.client.publisher import Publisher
 from newswire.client.stream import Stream
 from newswire.client.subscriber import Subscriber

@@ -2,7 +2,7 @@
 
 Python would take much of it and make something else of it: letters of a text where a list of words is due, base64 of bytes,
 1 of True. None stands for "not given" where a parameter may be left out. What is text here may still be refused by its rule
-(a topic with a blank), by `core.topics` or by the broker.
+(a topic with a blank), by `core.model.names` or by the broker.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from typing import Final
 
 from newswire.client.answers import Look, Row
 from newswire.core import limits
-from newswire.core.topics import check_broker
+from newswire.core.model.names import check_broker
 from newswire.errors import BadRequest
 
 _NOT_DONE: Final = frozenset({"not-ready", "unavailable", "unreachable", "not-enough-copies", "storage-full"})

@@ -12,8 +12,8 @@ from typing import Any, Final
 import msgspec
 
 from newswire.client.answers import Receipt
-from newswire.client.cluster import Cluster, Tries
 from newswire.client.outbox import Post
+from newswire.client.pool import Cluster, Tries
 from newswire.client.transport import Answer, Call
 from newswire.core import limits
 from newswire.errors import BadRequest, FewerCopies, NewswireError, NoBroker, NotStored, Refused, TooLarge, Unknown

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from typing import Final, TypeVar
 
 from newswire.client.answers import Receipt
-from newswire.client.cluster import Tries
+from newswire.client.pool import Tries
 from newswire.core import limits
 from newswire.errors import NewswireError
 

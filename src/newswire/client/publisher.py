@@ -17,11 +17,12 @@ import msgspec
 
 from newswire.client import checks
 from newswire.client.answers import BatchReceipt, Message, Receipt, Row
-from newswire.client.cluster import Cluster
 from newswire.client.gathering import late, send_posts
 from newswire.client.outbox import Outbox, Post
+from newswire.client.pool import Cluster
 from newswire.client.transport import Call
-from newswire.core import limits, topics
+from newswire.core import limits
+from newswire.core.model import names
 from newswire.errors import BadRequest, NewswireError, NoBroker, TooLarge
 
 T = TypeVar("T")
@@ -80,7 +81,7 @@ class Publisher:
         FewerCopies: it is stored, on fewer brokers than asked (`extra` has `id` and `copies`). NotStored, NoBroker: it is
         not stored. Unknown: it may be; publish it again with the key in `extra["key"]`.
         """
-        topic = topics.check_topic(checks.text("topic", topic))
+        topic = names.check_topic(checks.text("topic", topic))
         sent_key = checks.text_or_none("key", key) or self._new_key()
         fields: dict[str, Any] = {
             "topic": topic,

@@ -24,10 +24,11 @@ from types import TracebackType
 
 from newswire.client import checks
 from newswire.client.answers import ConnectionState, Gap, Message
-from newswire.client.cluster import Cluster
-from newswire.client.intake import Acks, Intake, Item, Moved, Opened, Unreadable
+from newswire.client.delivery import Acks, Intake, Item, Moved, Opened, Unreadable
+from newswire.client.pool import Cluster
 from newswire.client.transport import Answer, Call, Incoming, Unreached, form
-from newswire.core import limits, topics
+from newswire.core import limits
+from newswire.core.model import names
 from newswire.core.sse import Event
 from newswire.errors import BadRequest, NewswireError
 
@@ -171,7 +172,7 @@ class Stream(Iterator[Item]):
     def _move(self, moved: Moved) -> None:
         self._drop(limits.RETRY_MILLISECONDS / 1000)
         try:
-            self._aim = topics.check_address(moved.to)
+            self._aim = names.check_address(moved.to)
         except BadRequest:  # it named nobody, or nothing that can be connected to
             self._aim = ""
         to = self._name(self._aim) if self._aim else "another broker"

@@ -11,11 +11,12 @@ from types import TracebackType
 
 from newswire.client import checks
 from newswire.client.answers import ConnectionState, Page, Row, Subscription
-from newswire.client.cluster import Cluster
-from newswire.client.intake import Acks, Item
+from newswire.client.delivery import Acks, Item
+from newswire.client.pool import Cluster
 from newswire.client.stream import Stream
 from newswire.client.transport import Answer, Call, form
-from newswire.core import limits, topics
+from newswire.core import limits
+from newswire.core.model import names
 from newswire.errors import BadRequest
 
 Since = str | datetime | timedelta | None
@@ -42,7 +43,7 @@ class Subscriber:
         sleep: Callable[[float], None] | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self.username = topics.check_username(checks.text("username", username))
+        self.username = names.check_username(checks.text("username", username))
         self._silence = checks.seconds("silence", silence)
         wait = sleep or time.sleep
         self.cluster = Cluster(
@@ -145,4 +146,4 @@ class Subscriber:
 
 
 def _pattern(topic: str) -> str:
-    return topics.check_pattern(checks.text("topic", topic))
+    return names.check_pattern(checks.text("topic", topic))

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import msgspec
 
-from newswire.core.event_id import EventId
-from newswire.core.ops import Message
+from newswire.core.model.event_ids import EventId
+from newswire.core.model.ops import Message
 
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 _RETRY_DIGITS: Final = 12  # more would be thirty years; a longer number from a stranger must not fail
@@ -102,7 +102,7 @@ def message_event(message: Message, event_id: EventId, *, as_json: bool) -> byte
 def gap_event(topic: str, dropped: int, event_id: EventId | None, reason: str = "") -> bytes:
     """The event block that says that undelivered messages are not there; without an id, more of them follow.
 
-    `reason`: "" (removed by retention), "waiting" or "lost": see `core.reading.Gap`.
+    `reason`: "" (removed by retention), "waiting" or "lost": see `core.read.pages.Gap`.
     """
     said = {"topic": topic, "dropped": dropped} | ({"reason": reason} if reason else {})
     return event(_encode(said).decode(), id=str(event_id or ""), name="gap")

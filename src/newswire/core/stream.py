@@ -24,8 +24,8 @@ from typing import Final
 import msgspec
 
 from newswire.core import limits, sse
-from newswire.core.event_id import EventId
-from newswire.core.reading import Entry, Gap, Page, Position, Wanted
+from newswire.core.model.event_ids import EventId
+from newswire.core.read.pages import Entry, Gap, Page, Position, Wanted
 
 KEEPALIVE: Final = sse.comment(sse.KEEPALIVE)
 
@@ -34,7 +34,7 @@ class StreamOrder(msgspec.Struct, frozen=True):
     """What `GET /stream` asked for, checked. `format`: text or json; `ack`: auto, client, or none.
 
     `none`: nothing is acknowledged, `event_id` says where to start and no more; for whoever may not be the reader.
-    `caller`: whose it is, as far as limits are concerned (`core.networks`).
+    `caller`: whose it is, as far as limits are concerned (`quotas.networks`).
     """
 
     user: str

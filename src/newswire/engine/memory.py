@@ -13,10 +13,9 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from newswire.core import ops
-from newswire.core.broker import Broker
-from newswire.core.cluster import Identity
-from newswire.core.events import (
+from newswire.core.broker.broker import Broker
+from newswire.core.broker.cluster import Identity
+from newswire.core.broker.events import (
     AcceptLoss,
     Answer,
     Answered,
@@ -38,12 +37,13 @@ from newswire.core.events import (
     Tick,
     Wake,
 )
-from newswire.core.members import Row, View
-from newswire.core.pieces import Pieces
-from newswire.core.reading import Page, Position, Wanted
-from newswire.core.requests import Request
-from newswire.core.state import State
-from newswire.engine.commit import Rounds
+from newswire.core.model import ops
+from newswire.core.model.commands import Request
+from newswire.core.read.pages import Page, Position, Wanted
+from newswire.core.read.pieces import Pieces
+from newswire.core.state.fold import State
+from newswire.core.state.members import Row, View
+from newswire.engine.group_commit import Rounds
 from newswire.engine.reading import follow
 from newswire.engine.seam import Receipt, Woken
 from newswire.errors import BadRequest, NewswireError, Unknown
@@ -134,7 +134,7 @@ class MemoryEngine:
     ) -> None:
         """`log`: one that an earlier engine wrote, to go on from. `cluster`: its id, "" for one that has yet to find it.
 
-        `identity`: further fields of `core.cluster.Identity`.
+        `identity`: further fields of `core.broker.cluster.Identity`.
         """
         self.network = network or MemoryNetwork()
         self.log = log or MemoryLog()

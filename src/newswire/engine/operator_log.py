@@ -8,8 +8,8 @@ from typing import Final
 import msgspec
 
 from newswire.core import limits
-from newswire.core.journal import tell_changes
-from newswire.core.members import View
+from newswire.core.broker.journal import tell_changes
+from newswire.core.state.members import View
 
 _log: Final = logging.getLogger("newswire.cluster")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from newswire.core import ops
-from newswire.core.follow import Due, read_on
-from newswire.core.ops import Message
-from newswire.core.reading import Page, Position, Wanted
-from newswire.engine.commit import Frames, Rounds
+from newswire.core.model import ops
+from newswire.core.model.ops import Message
+from newswire.core.read.pages import Page, Position, Wanted
+from newswire.core.read.scan import Due, read_on
+from newswire.engine.group_commit import Frames, Rounds
 
 Fetch = Callable[[Sequence[tuple[int, int]]], Sequence[bytes | None]]
 

@@ -12,12 +12,12 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from newswire.core.events import Done
-from newswire.core.members import HoleRow, Row, View
-from newswire.core.pieces import Pieces
-from newswire.core.reading import Entry, Gap, Page, Position, Wanted
-from newswire.core.requests import Request
-from newswire.core.state import State
+from newswire.core.broker.events import Done
+from newswire.core.model.commands import Request
+from newswire.core.read.pages import Entry, Gap, Page, Position, Wanted
+from newswire.core.read.pieces import Pieces
+from newswire.core.state.fold import State
+from newswire.core.state.members import HoleRow, Row, View
 
 __all__ = [
     "Cluster",
@@ -97,7 +97,7 @@ class Engine(Protocol):
     def query(self, query: Callable[[State], Pieces[T]]) -> T:
         """Run a query in pieces, in the caller's thread: the state lock is let go after each, and the commit goes first.
 
-        What the answer means where the state changed meanwhile is said by the query (`core.counts`, `core.opening`).
+        What the answer means where the state changed meanwhile is said by the query (`core.read.counts`, `core.read.start`).
         """
         ...
 
@@ -122,7 +122,7 @@ class Engine(Protocol):
 
 
 class Cluster(Protocol):
-    """What the embedded engine has beside it. `web.peers` is mounted only where it exists."""
+    """What the embedded engine has beside it. `web.routes.peers` is mounted only where it exists."""
 
     def join(self, address: str, timeout: float = 10.0) -> Row:
         """Make the broker at `address` a member and tell all. Raises BadRequest, LinkRefused, Refused (`unreachable`)."""

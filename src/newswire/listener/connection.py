@@ -13,13 +13,13 @@ from waitress.parser import HTTPRequestParser
 
 from newswire import escape
 from newswire.core import limits
-from newswire.core.networks import network_of
 from newswire.errors import NewswireError
 from newswire.listener.kinds import Kind
 from newswire.listener.phases import Deadlines, Phase
 from newswire.listener.problems import LATE, raw_answer
 from newswire.listener.request import HttpRequest
 from newswire.listener.tasks import Adopter, AppTask, ProblemTask
+from newswire.quotas.networks import network_of
 
 if TYPE_CHECKING:
     from newswire.listener.loop import Loop

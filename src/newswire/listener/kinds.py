@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Final
 
 from newswire.core import limits
-from newswire.listener.head import PEER_PATHS, PROBE_PATHS
+from newswire.listener.http_head import PEER_PATHS, PROBE_PATHS
 
 
 class Kind(Enum):

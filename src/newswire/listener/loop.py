@@ -18,9 +18,6 @@ from waitress import wasyncore
 from waitress.server import TcpWSGIServer
 
 from newswire.core import limits
-from newswire.core.networks import is_counted, network_of
-from newswire.core.rate import Rate
-from newswire.core.room import Room
 from newswire.errors import NewswireError
 from newswire.listener.bind import adjustments
 from newswire.listener.connection import Channel, EscapingLog
@@ -31,6 +28,9 @@ from newswire.listener.problems import NO_ROOM, TOO_MANY_CONNECTIONS, TOO_MANY_R
 from newswire.listener.proxies import Proxies
 from newswire.listener.request import Admit, HttpRequest
 from newswire.listener.turns import Turns
+from newswire.quotas.networks import is_counted, network_of
+from newswire.quotas.rate import Rate
+from newswire.quotas.room import Room
 from newswire.threads import OnFatal, Stumbles
 
 if TYPE_CHECKING:

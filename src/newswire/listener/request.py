@@ -12,7 +12,7 @@ from waitress.parser import HTTPRequestParser, ParsingError
 from newswire.core import limits
 from newswire.errors import NewswireError
 from newswire.listener.chunks import Chunks
-from newswire.listener.head import CONTROL, body_limit_bytes, head_problem, route, too_many_headers
+from newswire.listener.http_head import CONTROL, body_limit_bytes, head_problem, route, too_many_headers
 from newswire.listener.kinds import Kind, kind_of
 from newswire.listener.problems import TOO_MANY_HEADERS, Refusal
 from newswire.listener.proxies import Forwarded

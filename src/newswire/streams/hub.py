@@ -34,14 +34,14 @@ from typing import Final
 
 from newswire.config import Settings
 from newswire.core import limits, sse
-from newswire.core.networks import is_counted
-from newswire.core.opening import Opening, stream_opening
-from newswire.core.room import Room
+from newswire.core.read.start import Opening, stream_opening
 from newswire.core.stream import Stream, StreamOrder
 from newswire.engine.seam import Engine, Row, Woken
-from newswire.streams.acks import Acks, confirmed
-from newswire.streams.fanout import Fanout, Index
+from newswire.quotas.networks import is_counted
+from newswire.quotas.room import Room
+from newswire.streams.confirmations import Acks, confirmed
 from newswire.streams.inbox import Handed, Inbox
+from newswire.streams.pages import Fanout, Index
 from newswire.threads import OnFatal, Stumbles, supervise
 
 log: Final = logging.getLogger("newswire.streams")

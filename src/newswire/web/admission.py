@@ -16,11 +16,11 @@ from newswire.config import Settings
 from newswire.core import limits
 from newswire.engine.seam import Cluster, Engine
 from newswire.errors import NewswireError, Refused, TooLarge
-from newswire.web import bodies
-from newswire.web.answers import as_ours
-from newswire.web.bodies import Environ
+from newswire.web import request_fields
 from newswire.web.origins import check_page, host_check
-from newswire.web.peers import Headers
+from newswire.web.request_fields import Environ
+from newswire.web.responses import as_ours
+from newswire.web.routes.peers import Headers
 
 PEER_ENDPOINT = "peers."
 
@@ -57,13 +57,13 @@ def create_admission(
 
 def _check_type(environ: Environ) -> None:
     """Only a batch is large; what is small is refused where it is served, with a better hint."""
-    kind = bodies.content_type(environ)
-    if not bodies.is_large(environ):
+    kind = request_fields.content_type(environ)
+    if not request_fields.is_large(environ):
         return
-    if kind not in bodies.KINDS:
-        raise Refused(bodies.ACCEPTED, code="wrong-type")
-    if kind != bodies.NDJSON and int(environ["CONTENT_LENGTH"]) > limits.FORM_BYTES:
+    if kind not in request_fields.KINDS:
+        raise Refused(request_fields.ACCEPTED, code="wrong-type")
+    if kind != request_fields.NDJSON and int(environ["CONTENT_LENGTH"]) > limits.FORM_BYTES:
         raise TooLarge(
-            f"the body is over {limits.FORM_BYTES // 1024} KiB: send less at once, or a batch, as {bodies.NDJSON} with that"
-            " Content-Type; nothing was stored"
+            f"the body is over {limits.FORM_BYTES // 1024} KiB: send less at once, or a batch, as {request_fields.NDJSON} with"
+            " that Content-Type; nothing was stored"
         )

@@ -18,11 +18,12 @@ from newswire.config import Settings
 from newswire.core.sse import rfc3339
 from newswire.core.stream import StreamOrder
 from newswire.engine.seam import Cluster, Engine
-from newswire.web import answers, health, losses, messages, origins, pages, peers, publish, streams, subscriptions
-from newswire.web import cluster as brokers
-from newswire.web.bodies import Environ
+from newswire.web import origins, responses
 from newswire.web.pace import Pace
-from newswire.web.streams import HandOver
+from newswire.web.request_fields import Environ
+from newswire.web.routes import cluster as brokers
+from newswire.web.routes import health, losses, messages, pages, peers, publish, streams, subscriptions
+from newswire.web.routes.streams import HandOver
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -86,7 +87,7 @@ def create_app(
     app = _App("newswire.web", static_folder=None, template_folder="templates")
     app.url_map.merge_slashes = False  # a redirect to the clean path would lose the body
     origins.install(app, engine, settings)
-    answers.install(app)
+    responses.install(app)
     app.after_request(_protect)
     pace = Pace(settings.requests_per_user, clock)
 

@@ -17,10 +17,10 @@ from newswire.config import Settings
 from newswire.core import limits
 from newswire.engine.seam import Engine
 from newswire.errors import Refused
-from newswire.web.answers import shown
-from newswire.web.bodies import Environ
 from newswire.web.callers import Caller, who_asks
 from newswire.web.hosts import Hosts
+from newswire.web.request_fields import Environ
+from newswire.web.responses import shown
 
 _SHARED: Final = {
     "/stream": "GET",

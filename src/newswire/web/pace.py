@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable
 
 from newswire.core import limits
-from newswire.core.rate import Rate
 from newswire.errors import Refused
+from newswire.quotas.rate import Rate
 
 
 class Pace:

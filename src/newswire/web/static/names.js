@@ -1,5 +1,5 @@
 // Names of topics, patterns and users: what belongs to a pattern, what is wrong with a name, and which one was perhaps meant.
-// Pure. The broker's rules decide (core/topics.py, core/offers.py); these say the same in the words of a page, before anything
+// Pure. The broker's rules decide (core/model/names.py, core/model/offers.py); these say the same in the words of a page, before anything
 // is sent.
 
 const TOPIC_CHARS = 128, USERNAME_CHARS = 64;

@@ -1,0 +1,259 @@
+"""The thin shell around the menus: reads lines, performs what a machine asks for through the client library, prints."""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from newswire import escape
+from newswire.cli import exits, menus, terminal, window
+from newswire.cli.children import Children
+from newswire.cli.menus import Action, Menu
+from newswire.cli.terminal import Terminal
+from newswire.core import limits
+from newswire.errors import NewswireError, NoBroker, NotRegistered, NotStored, Unknown
+
+if TYPE_CHECKING:
+    from newswire.client import Cluster, Look
+
+Perform = Callable[[Action], None]
+
+_SUBSCRIBE_FIRST: Final = re.compile(r": subscribe first.*")
+_FLAGS: Final = (  # what the sentences for a command line say, and what they mean where there is none
+    (re.compile(r"GET /list_replicas lists"), "List Replicas shows"),
+    (re.compile(r" \(--[a-z-]+\)"), ""),
+    (re.compile(r",? (?:with|by) --[a-z-]+(?: [A-Z:]+)?"), ""),
+    (re.compile(r"--id or --ops-dir"), "id"),
+    (re.compile(r"--id\b"), "id"),
+    (re.compile(r"--([a-z]+)(?:-([a-z]+))?(?:-([a-z]+))?"), lambda found: " ".join(part for part in found.groups() if part)),
+)
+
+
+def run(menu: Menu, brokers: Sequence[str], ops_dir: Path = Path("ops_logs")) -> int:
+    """Run a menu in this process's terminal until it is left. Returns the exit code."""
+    here = terminal.standard()
+    desk = Desk(here, brokers, Children(ops_dir))
+    try:
+        loop(menu, here, desk.perform)
+    except KeyboardInterrupt:
+        here.say("")
+    desk.leave()
+    return exits.DONE
+
+
+def loop(menu: Menu, here: Terminal, perform: Perform) -> None:
+    """Ask, step, perform, until the menu is left or input ends. An error is a sentence, and the menu goes on."""
+    state = menus.START
+    while (line := here.ask(menus.prompt(menu, state))) is not None:
+        if here.lines.is_cut:
+            here.tell(_CUT)
+            continue
+        before, taken = state, menus.step(menu, state, line)
+        state = taken.state
+        if taken.text:
+            here.tell(taken.text)
+        if isinstance(taken.action, menus.Exit):
+            return
+        if isinstance(taken.action, menus.Open):
+            loop(taken.action.menu, here, perform)
+        elif taken.action and _comes_to_nothing(taken.action, here, perform):
+            state = menus.kept_after(before, line)
+            if told := menus.kept_line(state):
+                here.tell(told)
+
+
+_CUT: Final = (
+    f"That line was too long: a terminal passes on {limits.TERMINAL_LINE_BYTES:,} bytes of one, and the rest is lost."
+    " Enter it shorter; longer texts can be published from a file."
+)
+
+
+def _comes_to_nothing(action: Action, here: Terminal, perform: Perform) -> bool:
+    """Perform `action`, tell its error; whether the same action may well succeed later."""
+    try:
+        perform(action)
+    except NewswireError as error:
+        here.tell(sentence(error))
+        return isinstance(error, NoBroker | NotStored | Unknown) or isinstance(action, menus.StartBroker)
+    except OSError as error:
+        here.tell(exits.sentence_of(f"this machine refuses it: {error}"))
+    except KeyboardInterrupt:
+        here.say("\nInterrupted: perhaps it was done.")
+        return True
+    return False
+
+
+def sentence(error: NewswireError) -> str:
+    """What a menu says of an error: it has no flags and no addresses to post to."""
+    if isinstance(error, Unknown):
+        why = error.detail.partition(": perhaps")[0]
+        return exits.sentence_of(f"{why}: perhaps it was done. Do it again: it will not be done twice")
+    if isinstance(error, NotRegistered):
+        return exits.sentence_of(_SUBSCRIBE_FIRST.sub(": choose Subscribe User first", error.detail))
+    return exits.sentence_of(without_flags(error.detail.strip() or error.title))
+
+
+def without_flags(text: str) -> str:
+    """Say what a sentence for the command line says, without its options."""
+    for flag, words in _FLAGS:
+        text = flag.sub(words, text)
+    return text
+
+
+class Desk:
+    """Performs the actions of all menus. One thread.
+
+    Each action has a client of its own: what an earlier one learned of the brokers is old by the time somebody has typed.
+    One whose outcome is not known keeps its key: done again it is the same message.
+    """
+
+    def __init__(
+        self,
+        here: Terminal,
+        brokers: Sequence[str],
+        children: Children,
+        open_window: Callable[[str], bool] = window.open_window,
+    ) -> None:
+        self._here = here
+        self._brokers = tuple(brokers)
+        self._children = children
+        self._open_window = open_window
+        self._keys: dict[Action, str] = {}
+
+    def perform(self, action: Action) -> None:
+        """Do what a menu asked for. Raises NewswireError."""
+        match action:
+            case menus.PublishTopic():
+                self._publish(action)
+            case menus.SubscribeUser(username, topic):
+                self._subscribe(username, topic)
+            case menus.StreamMessages(username):
+                self._stream(username)
+            case menus.StartBroker():
+                self._start(action)
+            case menus.StopBroker(broker):
+                self._children.stop(broker)
+                self._here.say(f"Broker {broker} has stopped.")
+            case menus.AddReplica(address):
+                self._change("/add_replica", address)
+            case menus.RemoveReplica(address):
+                self._change("/remove_replica", address)
+            case menus.ListReplicas():
+                self._list()
+            case menus.ShowStatus():
+                self._status()
+
+    def leave(self) -> None:
+        """Say what goes on without the menu."""
+        for broker, process in self._children.running().items():
+            self._here.tell(
+                f"Broker {broker} goes on: process {process}, log {self._children.log(broker)}, stop it with: kill {process}"
+            )
+
+    def _publish(self, action: menus.PublishTopic) -> None:
+        from newswire.client import Publisher
+
+        key = self._keys.setdefault(action, str(uuid.uuid4()))
+        with Publisher(self._brokers, timeout=limits.CLI_CALL_SECONDS, absent=0) as publisher:
+            look = self._look(publisher.cluster)
+            self._say(menus.connecting_lines(look.nodes, look.primary, moved=look.moved, always_list=True))
+            try:
+                message = publisher.publish(action.topic, action.data, key=key).message
+            except Unknown:
+                raise
+            except NewswireError:
+                del self._keys[action]
+                raise
+            del self._keys[action]
+            self._here.say(menus.answer_line(message))
+
+    def _subscribe(self, username: str, topic: str) -> None:
+        from newswire.client import Subscriber
+
+        with Subscriber(self._brokers, username, timeout=limits.CLI_CALL_SECONDS, absent=0) as subscriber:
+            look = self._look(subscriber.cluster)
+            self._say(menus.connecting_lines(look.nodes, look.primary, moved=look.moved, always_list=False))
+            self._here.say(_url(subscriber.cluster, look.primary, "/subscribe", {"username": username, "topic": topic}))
+            self._here.say(menus.answer_line(subscriber.subscribe(topic)))
+
+    def _stream(self, username: str) -> None:
+        from newswire.cli import viewing
+        from newswire.client import Subscriber
+
+        with Subscriber(self._brokers, username, timeout=limits.CLI_CALL_SECONDS, absent=0) as subscriber:
+            look = self._look(subscriber.cluster)
+            url = _url(subscriber.cluster, look.primary, "/stream", {"username": username})
+        self._say(menus.connecting_lines(look.nodes, look.primary, moved=look.moved, always_list=False))
+        self._say([url, menus.opening_line(username)])
+        if not self._open_window(url):
+            viewing.stream_here(self._here, self._brokers, username)
+
+    def _look(self, cluster: Cluster) -> Look:
+        """Ask who is there; a second without any answer is told. Raises NoBroker."""
+        with self._patience():
+            return cluster.look(try_seconds=limits.MENU_TRY_SECONDS)
+
+    @contextmanager
+    def _patience(self) -> Iterator[None]:
+        told = f"No broker has answered yet, still asking {', '.join(self._brokers)} (Ctrl-C to stop) ..."
+        timer = threading.Timer(limits.MENU_QUIET_SECONDS, self._here.tell, [told])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _start(self, wanted: menus.StartBroker) -> None:
+        self._here.say(f"Starting broker {wanted.id}...")
+        self._say([escape.line(line) for line in self._children.start(wanted)])
+        address = f"127.0.0.1:{wanted.port}"
+        known = (address, *self._brokers) if wanted.primary else (*self._brokers, address)
+        self._brokers = tuple(dict.fromkeys(known))
+
+    def _change(self, path: str, address: str) -> None:
+        """Ask the primary once: what it answers is final, and no other broker knows better whether `address` is there."""
+        from newswire.client.pool import Cluster
+        from newswire.client.transport import Call, Unreached, form
+
+        cluster = Cluster(self._brokers, timeout=limits.CLI_CALL_SECONDS, absent=0)
+        try:
+            primary = self._look(cluster).primary
+            call = Call("POST", path, {}, *form({"broker_ip": address}))
+            answer = cluster.transport.send(cluster.brokers.ours(primary), call, limits.MENU_CHANGE_SECONDS)
+        except Unreached as error:
+            raise NoBroker(f"{primary} gave no answer ({error.reason}): list the replicas to see what came of it") from None
+        finally:
+            cluster.close()
+        if answer.status >= 300:
+            raise answer.error()
+        self._here.say(menus.answer_line(str(answer.json().get("message", ""))))
+
+    def _list(self) -> None:
+        from newswire.cli.commands import status
+
+        with self._patience():
+            look = status.look(self._brokers, absent=0)
+        self._say([menus.nodes_line(look.nodes), *(status.row_line(row) for row in look.rows)])
+
+    def _status(self) -> None:
+        from newswire.cli.commands import status
+
+        with self._patience():
+            found = status.gather(self._brokers, absent=0)
+        status.show(found, self._here.out if self._here.out is not sys.stdout else None)
+
+    def _say(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self._here.say(line)
+
+
+def _url(cluster: Cluster, broker: str, path: str, params: Mapping[str, str]) -> str:
+    """The address that a menu shows and opens: the one by which the broker is reached from here."""
+    return cluster.transport.url(cluster.brokers.ours(broker), path, params)

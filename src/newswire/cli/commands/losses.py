@@ -1,0 +1,144 @@
+"""`newswire accept-loss`: shows what no broker can bring, asks, gives it up."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import click
+import msgspec
+
+from newswire import escape
+from newswire.cli import exits
+from newswire.core import limits
+from newswire.errors import NewswireError, Refused
+
+if TYPE_CHECKING:
+    from newswire.client.pool import Cluster
+
+_ROUNDS: Final = 20  # what is given up may show what else is missing behind it
+
+
+class Hole(msgspec.Struct, frozen=True, order=True):
+    """What `GET /readyz` lists. `origin`: one run of one broker."""
+
+    broker: str
+    origin: str
+    first: int
+    last: int
+    waiting: int = 0
+    unreadable: bool = False
+
+    def __str__(self) -> str:
+        count = self.last - self.first + 1
+        what = f"{count:,} operation{'' if count == 1 else 's'} of {self.origin} ({self.first}"
+        what += f" to {self.last})" if count > 1 else ")"
+        lack = "cannot be read at" if self.unreadable else "missing at"
+        behind = f"; {self.waiting:,} more wait behind" if self.waiting else ""
+        return f"{what}, {lack} broker {self.broker}{behind}"
+
+
+class _Condition(msgspec.Struct, frozen=True):
+    holes: tuple[Hole, ...] = ()
+    away: tuple[str, ...] = ()
+
+
+def run(*, brokers: tuple[str, ...], yes: bool, even_if_away: bool) -> int:
+    """Show, ask, give up, until nothing is missing. Raises NoBroker, Refused."""
+    from newswire.client.pool import Cluster
+
+    cluster = Cluster(brokers, timeout=limits.CLI_CALL_SECONDS, absent=limits.CLI_ABSENT_SECONDS)
+    try:
+        return _run(cluster, yes=yes, even_if_away=even_if_away)
+    finally:
+        cluster.close()
+
+
+def _run(cluster: Cluster, *, yes: bool, even_if_away: bool) -> int:
+    given_up = 0
+    for _ in range(_ROUNDS):
+        holes, away = look(cluster)
+        if not holes:
+            click.echo("Nothing is missing." if not given_up else "Nothing is missing any more.")
+            return exits.DONE
+        _show(holes, away)
+        if away and not even_if_away:
+            raise Refused(
+                f"Nothing was given up: broker {', '.join(away)} may hold it and cannot be reached. Bring it back, or remove it"
+                " with Remove Replica; if its disk is gone for good, say --even-if-away",
+                code="may-be-elsewhere",
+            )
+        if not yes and not _confirmed():
+            click.echo("Nothing was given up.")
+            return exits.FAILED
+        count = sum(_give_up(cluster, hole, even_if_away=even_if_away) for hole in dict.fromkeys(holes))
+        given_up += count
+        if not count:
+            return exits.FAILED
+        time.sleep(limits.LOSS_SETTLE_SECONDS)
+    return exits.FAILED
+
+
+def look(cluster: Cluster) -> tuple[list[Hole], list[str]]:
+    """All holes that any broker knows of, and the brokers that are away. Raises NoBroker."""
+    from newswire.client.transport import Call, Unreached
+
+    found: dict[Hole, None] = {}
+    away: dict[str, None] = {}
+    cluster.look()
+    for address in cluster.brokers.addresses():
+        try:
+            answer = cluster.transport.send(address, Call("GET", "/readyz"), limits.CLIENT_SIDE_SECONDS)
+            told = msgspec.convert(answer.json(), _Condition)
+        except (Unreached, NewswireError, msgspec.ValidationError):
+            continue
+        found |= dict.fromkeys(told.holes)
+        away |= dict.fromkeys(told.away)
+    return sorted(found), sorted(away)
+
+
+def _show(holes: Sequence[Hole], away: Sequence[str]) -> None:
+    click.echo(
+        "This would be given up for good, unless a broker that is away has it:" if away else "This would be given up for good:"
+    )
+    for hole in holes:
+        click.echo(escape.line(f"  {hole}"))
+    click.echo("What waits behind is delivered then. Readers are told how many messages may be missing.")
+
+
+def _confirmed() -> bool:
+    if not sys.stdin.isatty():
+        raise Refused("Nothing was given up: say --yes, or answer at a terminal", code="not-lost")
+    return click.confirm("Give it up?")
+
+
+def _give_up(cluster: Cluster, hole: Hole, *, even_if_away: bool) -> int:
+    """Ask the broker that lacks it, and the others where that stands on it; return how many operations were given up."""
+    from newswire.client.transport import Call, Unreached, form
+
+    fields = {"origin": hole.origin, "first": str(hole.first), "last": str(hole.last)}
+    if even_if_away:
+        fields["even_if_away"] = "1"
+    body, kind = form(fields)
+    rows = sorted(cluster.nodes(), key=lambda row: row.id != hole.broker)
+    refusal = ""
+    for row in rows:
+        call = Call("POST", "/accept_loss", {}, body, kind)
+        try:
+            answer = cluster.transport.send(cluster.brokers.ours(row.ip), call, limits.CLI_CALL_SECONDS)
+            if answer.status == 200:
+                click.echo(escape.line(f"Gave up {hole.origin} {hole.first} to {hole.last}."))
+                return int(answer.json()["count"])
+            raise answer.error()
+        except Unreached as error:
+            refusal = refusal or f"Broker {row.id}: {error.reason}"
+        except NewswireError as error:
+            if error.code == "no-hole":
+                return 0  # closed meanwhile
+            refusal = refusal or exits.sentence(error)
+            if error.code != "restart-first":
+                break
+    click.echo(f"newswire: {exits.sentence_of(refusal)}", err=True)
+    return 0

@@ -1,0 +1,241 @@
+"""`newswire publish`: one message from the command line or standard input, or a batch from a file.
+
+A key is made before anything is sent, so that whatever happens (no answer, Ctrl-C) there is one to repeat the command with.
+The lines of a batch that have none get the batch's, with their number behind it: the same file again is the same messages.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+import click
+
+from newswire import escape
+from newswire.cli import exits, output
+from newswire.cli.options import times
+from newswire.core import limits
+from newswire.core.model import names
+from newswire.errors import BadRequest, FewerCopies, NewswireError, NoBroker, TooLarge, Unknown
+from newswire.text import decode, without_mark
+
+if TYPE_CHECKING:
+    from newswire.client import BatchReceipt, Publisher
+
+_NUMBER_CHARS: Final = 10  # a hyphen and the number of a line behind a batch's key
+
+
+def publish_one(
+    topic: str,
+    data: str | None,
+    *,
+    brokers: tuple[str, ...],
+    as_json: bool,
+    title: str | None,
+    priority: int | None,
+    tags: str | None,
+    click_url: str | None,
+    key: str | None,
+    copies: int | None,
+    timeout: float | None,
+) -> int:
+    """Publish one message and say its id and copies. Raises NewswireError."""
+    from newswire.client import Publisher
+
+    names.check_topic(topic)  # before standard input is waited for
+    text = _read_standard_input() if data in (None, "-") else str(data)
+    key = key or str(uuid.uuid4())
+    with Publisher(brokers, **times(timeout)) as publisher, _key_told(key):
+        receipt = publisher.publish(
+            topic,
+            text,
+            title=title,
+            priority=priority,
+            tags=split_tags(tags),
+            click=click_url,
+            key=key,
+            copies=copies,
+        )
+    known = {"duplicate": True} if receipt.duplicate else {}
+    if as_json:
+        _print_json({"message": receipt.message, "id": receipt.id, "copies": receipt.copies, **known})
+    else:
+        before = ", published before with this key" if known else ""
+        click.echo(f"{escape.line(receipt.message)} (id {receipt.id}, copies {receipt.copies}{before})")
+    return exits.DONE
+
+
+def publish_file(
+    path: Path,
+    topic: str | None,
+    *,
+    brokers: tuple[str, ...],
+    as_json: bool,
+    title: str | None,
+    priority: int | None,
+    tags: str | None,
+    click_url: str | None,
+    key: str | None,
+    copies: int | None,
+    timeout: float | None,
+) -> int:
+    """Publish a file of JSON objects, one a line, in order. Raises NewswireError."""
+    from newswire.client import Publisher
+
+    most = limits.KEY_BYTES - _NUMBER_CHARS
+    if key and len(key.encode()) > most:
+        raise click.UsageError(f"--key of a batch has at most {most} characters: each line's number follows.")
+    if topic is not None:
+        names.check_topic(topic)
+    key = key or str(uuid.uuid4())
+    common = {"topic": topic, "title": title, "priority": priority, "tags": split_tags(tags), "click": click_url}
+    given = {name: value for name, value in common.items() if value}
+    with _opened(path) as lines, Publisher(brokers, **times(timeout)) as publisher, _key_told(key):
+        receipt = _with_bar(publisher, messages_in(lines, given, key), path, copies, key)
+    if as_json:
+        shown = {name: getattr(receipt, name) for name in ("message", "count", "first", "last", "copies")}
+        _print_json(shown | ({"duplicates": receipt.duplicates} if receipt.duplicates else {}))
+    else:
+        held = receipt.count or receipt.duplicates
+        click.echo(f"{receipt.message} (copies {receipt.copies})" if held else receipt.message)
+    return exits.DONE
+
+
+@contextmanager
+def _key_told(key: str) -> Iterator[None]:
+    """Name the key where the outcome is not known, or not what was asked: with an error, or on SIGINT and SIGTERM."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except Unknown as error:
+        error.detail = f"{error.detail.removesuffix(f' with the same key ({key})')} if you add --key {key} to the command"
+        raise
+    except FewerCopies as error:
+        stored = f"id {error.extra.get('id', '?')}, copies {error.extra.get('copies', '?')}"
+        error.detail = f"{error.detail} ({stored}); to ask again add --key {key} to the command"
+        raise
+    except KeyboardInterrupt:
+        told = f"interrupted, perhaps it is stored; to repeat it is safe if you add --key {key} to the command."
+        click.echo(f"newswire: {told}", err=True)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _read_standard_input() -> str:
+    if output.is_input_closed():
+        raise click.UsageError("Standard input is closed: give the text as DATA.")
+    if sys.stdin.isatty():
+        click.echo("Type the text, then Ctrl-D on a line of its own.", err=True)
+    return read_data(sys.stdin.buffer)
+
+
+def read_data(stream: BinaryIO) -> str:
+    """Read a message's text, less the line end that `echo` adds. Raises TooLarge, BadRequest."""
+    received = stream.read(limits.MESSAGE_BYTES + len(b"\xef\xbb\xbf\r\n") + 1)
+    for end in (b"\r\n", b"\n"):
+        if received.endswith(end):
+            received = received.removesuffix(end)
+            break
+    if len(without_mark(received)) > limits.MESSAGE_BYTES:
+        raise TooLarge(f"the data is longer than {limits.MESSAGE_BYTES} bytes, the most a message may have")
+    try:
+        return decode(received)
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"the data is not UTF-8 text: {error.reason} (byte {error.start})", code="bad-field") from None
+
+
+def split_tags(tags: str | None) -> list[str]:
+    """The tags in a list with commas between."""
+    return [tag.strip() for tag in (tags or "").split(",") if tag.strip()]
+
+
+def messages_in(lines: Iterable[bytes], given: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:
+    """The object on each line; what a line leaves out comes from `given`, and its key is made of `key` and its number.
+
+    Raises BadRequest naming the line.
+    """
+    for number, line in enumerate(lines, 1):
+        if without_mark(line).strip():
+            yield {"key": f"{key}-{number}"} | given | _object(number, line)
+
+
+def _object(number: int, line: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(decode(line), object_pairs_hook=_once, parse_constant=_no_number)
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"line {number}: not UTF-8 text ({error.reason})", code="bad-line") from None
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"line {number}: not a JSON object ({error})", code="bad-line") from None
+    if not isinstance(found, dict):
+        raise BadRequest(f"line {number}: not a JSON object", code="bad-line")
+    return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a field is given twice")
+    return found
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no JSON")
+
+
+def _opened(path: Path) -> BinaryIO:
+    if str(path) == "-":
+        if output.is_input_closed():
+            raise click.UsageError("Standard input is closed: name a file with --ndjson.")
+        return sys.stdin.buffer
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise click.UsageError(f"cannot read {path}: {error.strerror}.") from None
+
+
+def _with_bar(
+    publisher: Publisher, messages: Iterator[dict[str, Any]], path: Path, copies: int | None, key: str
+) -> BatchReceipt:
+    """Publish, with a progress bar on a terminal; an error says how many messages were stored before it."""
+    try:
+        if not sys.stderr.isatty():
+            return publisher.publish_batch(messages, copies=copies)
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("Publishing", total=_count_lines(path))
+            return publisher.publish_batch(messages, copies=copies, progress=lambda done: bar.update(task, completed=done))
+    except NewswireError as error:
+        raise _of_a_part(error, key) from None
+
+
+def _of_a_part(error: NewswireError, key: str) -> NewswireError:
+    """The error of a batch, of which some may be stored: then it is not as if nothing had been done."""
+    stored = error.extra.get("published")
+    if not stored:
+        return error
+    whole = Unknown(error.detail, **error.extra) if isinstance(error, NoBroker) else error
+    whole.detail += f" (the {stored} messages before are stored"
+    whole.detail += ")" if isinstance(whole, Unknown) else f"; to go on add --key {key} to the command)"
+    return whole
+
+
+def _count_lines(path: Path) -> int | None:
+    """How many messages to expect; unknown for a pipe."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as lines:
+        return sum(1 for line in lines if line.strip())
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    text = json.dumps(value, ensure_ascii=False)
+    click.echo(escape.json(text) if sys.stdout.isatty() else text)

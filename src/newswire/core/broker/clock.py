@@ -1,0 +1,145 @@
+"""The clocks of a broker: the one that anybody may set, the one that only runs, and retention's (docs/rules.md, CLOCK). Pure.
+
+A stamp is what the wall clock says at that moment; order is the sequence. So stamps go back and forth when a clock is set,
+and nothing that matters may stand on them alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from newswire.core import limits
+from newswire.core.state.fold import State
+
+_APART: Final = int(limits.CLOCK_APART_SECONDS * 1000)
+_STEP: Final = int(limits.CLOCK_STEP_SECONDS * 1000)
+_LIVED: Final = int(limits.CLOCK_TRUST_SECONDS * 1000)
+_BLOCK_ROWS: Final = 1_024
+_STEPS_KEPT: Final = 16  # more in a day are no clock
+_UNITS: Final = (("years", 365 * 86_400), ("days", 86_400), ("hours", 3_600), ("minutes", 60), ("seconds", 1))
+
+
+class WallClock:
+    """Whether the wall clock was set while this run lasts, or before it. Times of day in ms, `clock` in s (monotonic)."""
+
+    def __init__(self, wall: int, clock: float, newest: int) -> None:
+        """`newest`: what this broker stamped last, before this run; 0 for nothing."""
+        self._apart = wall - int(clock * 1000)
+        self._steps: list[tuple[float, int]] = []  # when it was set within the last `limits.KEY_SECONDS`, and by how much
+        self._jump = (clock, wall - newest if newest - wall >= _APART else 0)
+
+    def note(self, wall: int, clock: float) -> None:
+        """Take the time of day."""
+        step = wall - int(clock * 1000) - self._apart
+        self._apart += step
+        if abs(step) >= _APART:
+            self._jump = (clock, step)
+            self._steps.append((clock, step))
+        self._steps = [(at, by) for at, by in self._steps[-_STEPS_KEPT:] if clock - at < limits.KEY_SECONDS]
+
+    def shifts(self) -> tuple[int, ...]:
+        """By how much (ms) other times are ahead of the time of day: those that it would be, had the clock not been set."""
+        found, shift = [0], 0
+        for _, step in reversed(self._steps):
+            shift -= step
+            found.append(shift)
+        return tuple(found)
+
+    def last_jump(self, clock: float) -> int:
+        """By how much (ms) the clock was set last, if that was within `limits.CLOCK_JUMP_SHOWN_SECONDS`, else 0."""
+        at, step = self._jump
+        return step if clock - at < limits.CLOCK_JUMP_SHOWN_SECONDS else 0
+
+
+class RetentionClock:
+    """A clock that advances by the smaller of wall and monotonic time: one that jumps a year deletes nothing (H20).
+
+    It comes to the wall clock again when that has run steadily for `limits.CLOCK_TRUST_SECONDS`.
+    """
+
+    def __init__(self, start: int, latest: int, wall: int, clock: float) -> None:
+        self.now, self._wall = start, wall  # ms
+        self.latest = max(start, latest)  # ms: the latest time that it may be, by what any broker has lived through
+        self._clock = self._steady_since = clock  # seconds
+
+    def advance(self, wall: int, clock: float, *, agreed: bool = True) -> int:
+        """Take the time of day, and whether the other members agree to it; return retention's, in ms."""
+        step, passed = wall - self._wall, int((clock - self._clock) * 1000)
+        self._wall, self._clock = wall, clock
+        if abs(step - passed) > _STEP or not agreed:
+            self._steady_since = clock
+        went = max(0, min(step, passed))
+        self.now, self.latest = self.now + went, self.latest + max(0, passed)
+        if clock - self._steady_since >= limits.CLOCK_TRUST_SECONDS:
+            self.now = max(self.now, wall)
+            self.latest = max(self.now, self.latest)
+        return self.now
+
+
+def lived_until(state: State) -> dict[str, int]:
+    """By broker, the time (ms) that it has lived through: its newest stamp, less steps of its clock that have not lasted."""
+    return {broker: _lived_until(state, runs) for broker, runs in _runs_by_broker(state).items()}
+
+
+def start_of_clock(state: State, wall: int, lived: Mapping[str, int]) -> int:
+    """Where retention's clock starts in a run, in ms: no later than what any member has lived through.
+
+    One member whose clock is years ahead, at its start too, drops nothing that the others have just stamped. A member
+    that is away holds the clock back: messages stay longer.
+    """
+    members = [until for broker, until in lived.items() if broker in state.members]
+    until: list[int] = members or list(lived.values())
+    return min([wall, *until])
+
+
+def newest_stamp(state: State, broker: str) -> int:
+    """What `broker` stamped last, as far as it is held here, in ms; 0 for nothing."""
+    runs = _runs_by_broker(state).get(broker)
+    return int(state.log.times[runs[-1][-1]]) if runs else 0
+
+
+def span(milliseconds: int) -> str:
+    """A length of time for people, in one unit."""
+    seconds = abs(milliseconds) // 1000
+    unit, size = next((unit, size) for unit, size in _UNITS if seconds >= 2 * size or size == 1)
+    return f"{seconds // size} {unit}"
+
+
+def _runs_by_broker(state: State) -> dict[str, list[Sequence[int]]]:
+    """Of each broker the offsets of its ops, a sequence a run, in the order in which its runs were met."""
+    runs: dict[str, list[Sequence[int]]] = {}
+    for origin, offsets in state.log.each_origin():
+        if offsets:
+            runs.setdefault(origin.partition("-")[0], []).append(offsets)
+    return runs
+
+
+def _lived_until(state: State, runs: Sequence[Sequence[int]]) -> int:
+    """A broker's newest stamp, less the steps of its clock behind which it has not gone on for `CLOCK_TRUST_SECONDS` yet.
+
+    A step is what two ops that follow each other are apart, beyond an hour. Whether the clock was set or the broker was
+    off does not show; either way what is held back is dropped a week later.
+    """
+    newest: int = state.log.times[runs[-1][-1]]
+    later = newest
+    lived = stepped = 0
+    for stamps in _blocks(state, runs):
+        if stamps == sorted(stamps) and stamps[-1] <= later <= stamps[0] + _STEP:
+            stamps = stamps[:1]  # no step among them
+        for stamp in reversed(stamps):
+            passed, later = later - stamp, stamp
+            went = max(-_STEP, min(passed, _STEP))
+            stepped += passed - went
+            lived += max(0, went)
+            if lived >= _LIVED:
+                return newest - stepped
+    return newest - stepped
+
+
+def _blocks(state: State, runs: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """The stamps of a broker in blocks, the newest block first."""
+    stamp = state.log.times.__getitem__
+    for offsets in reversed(runs):
+        for stop in range(len(offsets), 0, -_BLOCK_ROWS):
+            yield list(map(stamp, offsets[max(0, stop - _BLOCK_ROWS) : stop]))

@@ -1,0 +1,288 @@
+"""What happens to a broker and what it wants done: the vocabulary of `core.broker.broker.Broker.step`.
+
+The shell (commit thread, simulator) hands in events with the time of day, carries out the actions in order and reports
+back. One rule binds it: all `Append`s of a round are written, then synced once, then `Stored` is handed in; only then
+does anything of them show (store, then apply, then tell).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from newswire.core import limits
+from newswire.core.model.commands import Request
+from newswire.core.model.ops import Address, BrokerId, Lost, Op, Origin, VectorField
+from newswire.core.state.holes import Hole
+from newswire.core.state.members import Row
+from newswire.errors import NewswireError
+
+_ClusterId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
+_Count = Annotated[int, Meta(ge=0, le=2**53)]
+_Name = Annotated[str, Meta(max_length=limits.ADDRESS_CHARS)]
+
+
+class Now(msgspec.Struct, frozen=True):
+    """The time of an event: `clock` in seconds, monotonic, of this process; `wall` in milliseconds since 1970."""
+
+    clock: float
+    wall: int
+
+
+# -- between brokers --------------------------------------------------------------------------------------------
+
+
+class Header(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a push and its answer say beside the ops. `vector`: synced by the sender, short.
+
+    What follows from an origin is only known to who holds its `began`. So `began` tells what some of the sender's origins
+    began with: the youngest, and a few older ones. Who meets an origin that it does not know asks for more (`ask`).
+    """
+
+    broker: BrokerId
+    address: Address
+    origin: Origin
+    cluster: _ClusterId
+    settled: bool  # the cluster id is fixed
+    primary: bool
+    serves: bool  # the sender serves clients; False while it catches up, leaves, or is no member
+    number: _Count  # of the push; an answer repeats it
+    vector: VectorField
+    began: Annotated[Mapping[Origin, VectorField], Meta(max_length=2 * limits.ANCESTRY_MOST)] = {}
+    more: bool = False  # the sender could tell what more origins began with
+    ask: _Count = 0  # origins whose `began` the sender would have with the next answer or push
+    writable: bool = True  # the sender's disk has room: it takes ops
+    counts: bool = False  # the sender is in sync with the receiver, and counts its copies
+    want: _Count = 0  # ops the sender would take with the answer
+    holes: Annotated[tuple[Hole, ...], Meta(max_length=limits.HOLES_COUNT)] = ()
+    # ^ what the sender lacks, also of what `vector` covers: whoever holds of it pushes it
+    waits: VectorField = {}  # origin -> highest sequence that the sender keeps behind damage; up to it only `holes` are missing
+    code: Annotated[str, Meta(pattern=r"^[a-z-]{0,64}\Z")] = ""  # an answer that refuses: a code of `errors.TABLE`, and why
+    detail: str = ""  # shown and logged: whoever reads it from a wire escapes it
+    has_ops: bool = False  # the sender holds more than `began` ops
+    told: Annotated[tuple[_Name, ...], Meta(max_length=limits.TOLD_COUNT)] = ()
+    # ^ while its cluster id is not fixed: of whom the sender was told, by its configuration or by an op (ids, else addresses)
+    wall: Annotated[int, Meta(ge=0, le=limits.TIME_MILLISECONDS)] = 0  # the sender's time of day, ms; 0: it does not say
+
+
+# -- events -----------------------------------------------------------------------------------------------------
+
+
+class Submitted(msgspec.Struct, frozen=True):
+    """Clients' requests to be stored as one. `token` names who waits (None: nobody); `until` on `Now.clock`."""
+
+    token: object | None
+    requests: Sequence[Request]
+    copies: int = 1
+    until: float = 0.0
+
+
+class Received(msgspec.Struct, frozen=True):
+    """A peer's push arrived: answer it (`Answer`) after the sync."""
+
+    token: object
+    header: Header
+    raws: Sequence[bytes]
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """The answer to push `header.number` on the link to `address`."""
+
+    address: str
+    header: Header
+    raws: Sequence[bytes]
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """Push `number` to `address` got no usable answer. `state`: down, or what the peer's refusal means."""
+
+    address: str
+    number: int
+    state: str = "down"
+    detail: str = ""
+
+
+class HungUp(msgspec.Struct, frozen=True):
+    """The peer at `address` closed its end while no push was under way: it has died, or wants the connection back."""
+
+    address: str
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """What was appended since the last `Stored` is on disk and synced: (place, length) of each op, in order.
+
+    `more`: only of the first ops; the others are handed in next, before anything else. So a large batch is applied in pieces.
+    """
+
+    places: Sequence[tuple[int, int]]
+    more: bool = False
+
+
+class Unstored(msgspec.Struct, frozen=True):
+    """The disk was full: nothing of what was appended since the last `Stored` is in the log.
+
+    `named`: the segment that `Found` asked for has begun all the same.
+    """
+
+    named: bool = False
+
+
+class Tick(msgspec.Struct, frozen=True):
+    """Time passed: heartbeats, deadlines, retention. At least every 0.1 s while anything waits."""
+
+
+class Join(msgspec.Struct, frozen=True):
+    """An operator adds the broker at `address`."""
+
+    token: object
+    address: str
+    until: float = 0.0
+
+
+class Leave(msgspec.Struct, frozen=True):
+    """An operator removes `broker` (an id or an address)."""
+
+    token: object
+    broker: str
+
+
+class AcceptLoss(msgspec.Struct, frozen=True):
+    """An operator gives up what no broker can bring: all holes, or those of `origin` from `first` to `last` (0: no bound)."""
+
+    token: object
+    origin: str = ""
+    first: int = 0
+    last: int = 0
+    even_if_away: bool = False  # a member that may hold it is not there, and the operator knows
+    until: float = 0.0
+
+
+class Unreadable(msgspec.Struct, frozen=True):
+    """The disk did not give back the records at these places."""
+
+    places: Sequence[int]
+
+
+class Recalled(msgspec.Struct, frozen=True):
+    """The ops that `Recall` asked for, as far as they could be read."""
+
+    lost: Lost
+    ops: Sequence[Op]
+
+
+class Writable(msgspec.Struct, frozen=True):
+    """The disk has room again, or has none: client writes are taken or refused (507)."""
+
+    writable: bool
+
+
+Event = (
+    Submitted
+    | Received
+    | Answered
+    | Failed
+    | HungUp
+    | Stored
+    | Unstored
+    | Tick
+    | Join
+    | Leave
+    | Writable
+    | AcceptLoss
+    | Unreadable
+    | Recalled
+)
+
+
+# -- actions ----------------------------------------------------------------------------------------------------
+
+
+class Append(msgspec.Struct, frozen=True):
+    """Append these ops to the log; `raws` are the bytes to write, of received ops the very bytes received."""
+
+    ops: Sequence[Op]
+    raws: Sequence[bytes]
+
+
+class Found(msgspec.Struct, frozen=True):
+    """The cluster id is fixed from here on: what is appended next goes into a segment that names it."""
+
+    cluster: str
+
+
+class Send(msgspec.Struct, frozen=True):
+    """Push `header` and the ops at `rows` of the log to `address`; report `Answered` or `Failed`. One in flight a link."""
+
+    address: str
+    header: Header
+    rows: Sequence[int]
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Answer the push that came with `token`: `header` and the ops at `rows` of the log."""
+
+    token: object
+    header: Header
+    rows: Sequence[int]
+
+
+class Done(msgspec.Struct, frozen=True):
+    """What is stored of a submit: first and last op id, how many requests it stored, on how many brokers all is synced.
+
+    `duplicates`: publishes of a message that was stored before, which their ids name; `repeated`: their indexes among the
+    requests. `ids`: all of them, in order.
+    """
+
+    first: str
+    last: str
+    count: int
+    copies: int
+    duplicates: int = 0
+    ids: tuple[str, ...] = ()
+    repeated: tuple[int, ...] = ()
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """Tell whoever waits under `token`: what was done, a row (Join, Leave), or why not."""
+
+    token: object
+    result: Done | Row | NewswireError
+
+
+class Wake(msgspec.Struct, frozen=True):
+    """Topics grew, users' awake subscriptions changed, or the broker stopped or began to serve streams."""
+
+    topics: frozenset[str]
+    users: frozenset[str]
+    serves: bool
+
+
+class Connect(msgspec.Struct, frozen=True):
+    """Open a link to `address`."""
+
+    address: str
+
+
+class Disconnect(msgspec.Struct, frozen=True):
+    """Close the link to `address`."""
+
+    address: str
+
+
+class Recall(msgspec.Struct, frozen=True):
+    """Read the ops at these rows of the log and hand them in as `Recalled`."""
+
+    lost: Lost
+    rows: Sequence[int]
+
+
+class Exit(msgspec.Struct, frozen=True):
+    """This broker left the cluster and everything it held is elsewhere: the process may end."""
+
+    why: str
+
+
+Action = Append | Found | Send | Answer | Reply | Wake | Connect | Disconnect | Recall | Exit

@@ -1,0 +1,148 @@
+"""Which messages retention drops: by age and by count, as `dropped` ops (docs/rules.md, RETENTION). Pure over the state."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+from newswire.core import limits
+from newswire.core.model.vector import Vector
+from newswire.core.read.selection import Reach
+from newswire.core.state.fold import State
+from newswire.core.state.op_index import GIVEN_UP
+
+
+def to_drop(state: State, before: int, most: int, until: int = limits.TIME_MILLISECONDS) -> list[tuple[str, Vector]]:
+    """All that one sweep finds."""
+    sweep, found = Sweep(), list[tuple[str, Vector]]()
+    sweep.begin(before, until)
+    while sweep.is_busy:
+        found += sweep.look(state, most)
+    return found
+
+
+class Sweep:
+    """Looks for what is to be dropped, a piece at a time, so that no commit waits for it (docs/rules.md, RETENTION).
+
+    Only topics are looked at that can have something: those of records that have become old since the last sweep, and those
+    that have grown. Each record is passed twice in a run: when it is new and when it is old.
+
+    A message's age is that of the newest stamp up to it in this log: one that a clock years behind has stamped is as old as
+    what was taken just before it. Stamps from the future are of a clock that was ahead, and say nothing: what has one is
+    as old as what was taken just after it. So the first record that is neither old nor from the future ends the old ones,
+    less those from the future that stand right before it.
+    """
+
+    def __init__(self) -> None:
+        self._before = self._until = 0  # ms: what was stamped before the one is old, after the other from the future
+        self._old = 0  # offset: the records before it are old, and passed
+        self._cut = 0  # offset: the records before it are old
+        self._ahead = 0  # offset: how far stamps were looked at
+        self._seen = 0  # offset: the records before it are passed
+        self._topics: dict[int, None] = {}  # to look at, by number
+        self.is_busy = False
+
+    def begin(self, before: int, until: int = limits.TIME_MILLISECONDS) -> None:
+        """Start the next sweep: what was taken before `before` is to be dropped; it is `until` now (both ms)."""
+        self._before, self._until, self.is_busy = before, until, True
+        self._ahead = self._cut
+
+    def forget(self) -> None:
+        """Pass every record again, from the next sweep on: what was found was not stored."""
+        self._old = self._cut = self._ahead = self._seen = 0
+        self._topics, self.is_busy = {}, False
+
+    def look(self, state: State, most: int) -> list[tuple[str, Vector]]:
+        """Do one piece; return what it found is to be dropped, a vector a topic, so that `most` messages a topic are left."""
+        if self._pass_old(state) or self._pass_new(state):
+            return []
+        return self._look_at_topics(state, most)
+
+    def _pass_old(self, state: State) -> bool:
+        """Find some records that have become old, and pass some that were found; say whether there may be more."""
+        more = self._old < self._cut or self._find_old(state)
+        stop = min(self._cut, self._old + limits.SCAN_ROWS)
+        self._note(state.log.topics[self._old : stop])
+        self._old = stop
+        return more or stop < self._cut
+
+    def _find_old(self, state: State) -> bool:
+        """Look at some stamps; say whether there may be more records that have become old."""
+        times = state.log.times[self._ahead : self._ahead + limits.SCAN_ROWS]
+        stop = old = len(times)
+        if times and max(times) >= self._before:
+            stop = old = next((at for at, stamp in enumerate(times) if self._before <= stamp <= self._until), stop)
+            while old and times[old - 1] > self._until:
+                old -= 1
+        if old:
+            self._cut = self._ahead + old
+        self._ahead += stop
+        return stop == limits.SCAN_ROWS
+
+    def _pass_new(self, state: State) -> bool:
+        """Pass some records that are new; say whether there may be more."""
+        topics = state.log.topics[self._seen : self._seen + limits.SCAN_ROWS]
+        self._note(topics)
+        self._seen += len(topics)
+        return len(topics) == limits.SCAN_ROWS
+
+    def _note(self, topics: Iterable[int]) -> None:
+        self._topics.update(dict.fromkeys(topics))
+        for number in (0, GIVEN_UP):  # no messages
+            self._topics.pop(number, None)
+
+    def _look_at_topics(self, state: State, most: int) -> list[tuple[str, Vector]]:
+        found, looked_at, reach = [], 0, Reach(state.lineage)
+        while self._topics and looked_at < limits.PIECE_TOPICS:
+            number, _ = self._topics.popitem()
+            looked_at += 1 + len(state.messages.sequences[number]) + len(state.messages.twins.in_topic(number)) // 4
+            vector = _look_at_topic(state, reach, number, self._old, most)
+            if vector:
+                found.append((state.messages.names[number], vector))
+        self.is_busy = bool(self._topics)
+        return found
+
+
+def _look_at_topic(state: State, reach: Reach, number: int, old: int, most: int) -> Vector:
+    """What of a topic is to be dropped: what stands before the offset `old`, and in log order all but the newest `most`."""
+    log, messages, vector = state.log, state.messages, dict[str, int]()
+    horizon = messages.horizons.get(messages.names[number], {})
+    implied = reach.implied(horizon) if horizon else {}
+    columns = [
+        (origin, log.offsets_of[log.numbers[origin]], sequences, max(horizon.get(origin, 0), implied.get(origin, 0)))
+        for origin, sequences in messages.sequences[number].items()
+    ]
+    excess = messages.count(number) - most
+    cut = max(old, _cut_by_count(columns, messages.dropped_by_twin(number), len(log), excess))
+    for origin, offsets, sequences, dropped in columns:
+        count = _count_before(offsets, sequences, cut)
+        if count and sequences[count - 1] > dropped:
+            vector[origin] = sequences[count - 1]
+    return state.lineage.shorten(vector)
+
+
+# an origin, its offsets by sequence, a topic's sequences, and up to which they are dropped
+_Column: TypeAlias = tuple[str, Sequence[int], Sequence[int], int]
+
+
+def _cut_by_count(columns: Sequence[_Column], by_twin: Sequence[int], end: int, excess: int) -> int:
+    """The offset before which at least `excess` messages stand that are not dropped, and no more than need be.
+
+    `by_twin`: the rows of those that are dropped under the id of a twin only.
+    """
+    if excess <= 0:
+        return 0
+    dropped = [bisect_right(sequences, until) for _, _, sequences, until in columns]
+
+    def count(cut: int) -> int:
+        pairs = zip(columns, dropped, strict=True)
+        kept = sum(max(0, _count_before(column[1], column[2], cut) - gone) for column, gone in pairs)
+        return kept - bisect_left(by_twin, cut)
+
+    return bisect_left(range(end), excess, key=count)
+
+
+def _count_before(offsets: Sequence[int], sequences: Sequence[int], cut: int) -> int:
+    """How many of these sequences stand before the offset `cut`."""
+    return bisect_left(sequences, cut, key=lambda sequence: offsets[sequence - 1])

@@ -1,0 +1,335 @@
+"""From requests and pushes to staged ops: what SUBSCRIBE, UNSUBSCRIBE, PUBLISH and ACK mean (docs/rules.md).
+
+What is decided here is staged until it is stored; only then is it applied. Decisions read the synced state, and of what
+is staged only the publishers' keys. A request that reads what a staged one will change (the same user's subscriptions)
+has to wait for the next round: `collides` says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from newswire.core import limits
+from newswire.core.model import ops
+from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe, Unsubscribe
+from newswire.core.model.ops import Acknowledged, Began, Lost, Message, Op, OpId, Subscribed, Unsubscribed, op_id
+from newswire.core.read.start import to_acknowledge
+from newswire.core.state.fold import State
+from newswire.core.state.holes import again, blindly, owed
+from newswire.core.state.keys import content, fingerprint
+from newswire.errors import BadRequest, KeyReused, NotFound, Refused
+
+_NOT_KEPT: Final = "a value is out of its bounds, or is no text that can be kept: nothing was stored"
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """What became of a submit: the ids of its ops, and what must be stored before it may be answered.
+
+    `stored`: how many of its requests are stored by it; the others (`repeated`: their indexes) are publishes of what was
+    stored, or staged, before.
+    """
+
+    ids: tuple[OpId, ...]
+    need: dict[str, int]
+    stored: int = 1
+    repeated: tuple[int, ...] = ()
+
+
+class _Key(NamedTuple):
+    """A publisher's key: what stands for it and for the content, and the message that it names; "" for none yet."""
+
+    mark: int
+    said: int
+    first: OpId
+
+
+class Intake:
+    """The ops of the batch that gathers. Commit thread only."""
+
+    def __init__(self, state: State, origin: str, subscriptions_per_user: int) -> None:
+        self.state, self.origin = state, origin
+        self._own = {origin: None}  # of this run, in order: `renew` adds to them
+        self.subscriptions_per_user = subscriptions_per_user
+        self.staged: list[Op] = []
+        self.raws: list[bytes] = []
+        self.healed: set[str] = set()  # of what is staged, what is held already and could not be read
+        self.owed: list[Lost] = []  # not taken before what of its range is held here is stored again
+        self.again: dict[str, set[int]] = {}  # by origin, the sequences that were
+        self._held: dict[str, int] = {}
+        self._keys: dict[int, tuple[int, OpId]] = {}  # of what is staged: the content that a key names, and its id
+        self._touched: set[str] = set()
+        self.shifts: tuple[int, ...] = (0,)  # see `clock.WallClock.shifts`: a retry is known across a clock that is set
+        self._begun = 0  # origins that begin in this batch
+
+    def clear(self) -> list[Op]:
+        """Begin the next batch; return the ops of the one that ends."""
+        staged, self.staged, self.raws = self.staged, [], []
+        self.healed = set()
+        self._held, self._keys, self._touched, self._begun = {}, {}, set(), 0
+        return staged
+
+    def unstored(self) -> None:
+        """Nothing of the batch is on disk: begin the next one, under the origin that was begun last."""
+        self.clear()
+        if len(self._own) > 1 and not self.state.log.held(self.origin):
+            del self._own[self.origin]
+            self.origin = next(reversed(self._own))
+
+    def take_stored(self, count: int) -> list[Op]:
+        """The next `count` ops of the batch, which are about to be applied; they are staged no more."""
+        stored, self.staged = self.staged[:count], self.staged[count:]
+        return stored
+
+    def take(self, raw: bytes) -> bool:
+        """TAKE a peer's op. False: held already, not the next of its origin, or of this very run. Raises NotAnOp."""
+        op = ops.decode(raw)
+        if self.state.is_missing(op):
+            if op.id not in self.healed:
+                self.healed.add(op.id)
+                self.staged.append(op)
+                self.raws.append(raw)
+            return True
+        if op.origin in self._own or not self.state.takes(op, self._held):
+            return False
+        if op.sequence in self.state.waiting.get(op.origin, ()):
+            self._held[op.origin] = op.sequence  # on disk already: applied when what is staged before it is
+            return False
+        if isinstance(op, Began) and not self._has_room(op):
+            return False
+        if isinstance(op, Lost) and owed(self.state, op, self.again):
+            self.owed.append(op)
+            return False
+        self._stage(op, raw)
+        return True
+
+    def _has_room(self, op: Began) -> bool:
+        """Say whether one more origin may begin: so many in one batch, and so many that no other origin implies.
+
+        The vector never outgrows what a `began` can carry. One that names an entry of it makes it no longer.
+        """
+        vector = self.state.vector
+        shortens = any(vector.get(origin, sequence + 1) <= sequence for origin, sequence in op.vector.items())
+        if self._begun >= limits.PUSH_ORIGINS or not (shortens or len(vector) + self._begun < limits.VECTOR_ENTRIES):
+            return False
+        self._begun += 1
+        return True
+
+    def store_again(self, op: Op, wall: int) -> None:
+        """Stage anew what `op`, which was given up and is held here, means."""
+        self.again.setdefault(op.origin, set()).add(op.sequence)
+        for draft in again(self.state, op):
+            self.stamp(draft, wall)
+
+    def store_blindly(self, origin: str, sequences: Sequence[int], wall: int) -> None:
+        """Stage anew what ops of `origin` did here, whose records cannot be read."""
+        self.again.setdefault(origin, set()).update(sequences)
+        for draft in blindly(self.state, [op_id(origin, sequence) for sequence in sequences]):
+            self.stamp(draft, wall)
+
+    def renew(self, broker: str, wall: int) -> None:
+        """Go on under another origin, whose `began` names all that is held: the vector becomes one entry."""
+        self.origin = f"{next(iter(self._own))}v{len(self._own)}"
+        self._own[self.origin] = None
+        self.stamp(Began("", 0, 0, broker, dict(self.state.vector)), wall)
+
+    def stamp(self, draft: Op, wall: int) -> Op:
+        """Stage one of our own: the next sequence of this origin, the time as the clock says it now.
+
+        What is staged is what its bytes say, so that a later start reads the state that is there now. Raises BadRequest
+        for a value that no reader would take.
+        """
+        raw = _encode(ops.with_place(draft, self.origin, self._next(), max(0, min(wall, limits.TIME_MILLISECONDS))))
+        op = ops.decode(raw)
+        if type(op) is not type(draft):
+            raise BadRequest(_NOT_KEPT, code="bad-field")
+        self._stage(op, raw)
+        return op
+
+    def collides(self, requests: Sequence[Request]) -> bool:
+        """Say whether deciding these now would miss what is staged."""
+        return bool(self._touched) and any(
+            not isinstance(request, Publish) and request.user in self._touched for request in requests
+        )
+
+    def stores_nothing(self, requests: Sequence[Request], wall: int) -> bool:
+        """Say whether every one of these publishes what is in the log or staged, or is refused for its key."""
+        try:
+            return all(
+                isinstance(request, Publish) and request.key and self._first(request, _mark(request), content(request), wall)
+                for request in requests
+            )
+        except KeyReused:
+            return True
+
+    def decide(self, requests: Sequence[Request], wall: int) -> Decided:
+        """Stage what the requests mean, all or none. Raises BadRequest, Refused or NotFound and stages nothing."""
+        named = self._look_up(requests, wall)
+        drafts = [self._draft(request, wall) for request in requests]
+        ids: list[OpId] = []
+        need: dict[str, int] = {}
+        repeated: list[int] = []
+        before = len(self.staged)
+        try:
+            for at, (request, draft, key) in enumerate(zip(requests, drafts, named, strict=True)):
+                first = (key.first or self._staged_under(key)) if key else ""
+                if first:
+                    repeated.append(at)
+                for name in (first,) if first else self._enter(request, draft, key, wall):
+                    origin, sequence = ops.split_op_id(name)
+                    need[origin] = max(need.get(origin, 0), sequence)
+                    ids.append(name)
+        except BadRequest:
+            self._unstage(before)
+            raise
+        return Decided(tuple(ids), need, len(requests) - len(repeated), tuple(repeated))
+
+    def _draft(self, request: Request, wall: int) -> list[Op]:
+        match request:
+            case Publish():
+                return [_message(request, wall)]
+            case Subscribe():
+                return [self._subscribed(request, wall)]
+            case Unsubscribe():
+                return [self._unsubscribed(request)]
+            case Acknowledge():
+                return self._acknowledged(request)
+
+    def _enter(self, request: Request, draft: list[Op], key: _Key | None, wall: int) -> list[OpId]:
+        names = [self.stamp(op, wall).id for op in draft]
+        if key:
+            self._keys[key.mark] = key.said, names[0]
+        elif not isinstance(request, Publish | Acknowledge):
+            self._touched.add(request.user)
+        return names
+
+    def _staged_under(self, key: _Key) -> OpId:
+        staged = self._keys.get(key.mark)
+        return staged[1] if staged else ""
+
+    def _look_up(self, requests: Sequence[Request], wall: int) -> list[_Key | None]:
+        """The key of each request that gives one. Raises KeyReused, with the index, if one names another content."""
+        found: list[_Key | None] = []
+        given: dict[int, int] = {}
+        for at, request in enumerate(requests):
+            if not (isinstance(request, Publish) and request.key):
+                found.append(None)
+                continue
+            mark, said = _mark(request), content(request)
+            try:
+                found.append(_Key(mark, said, self._first(request, mark, said, wall)))
+            except KeyReused as error:
+                error.extra["index"] = at
+                raise
+            if given.setdefault(mark, said) != said:
+                raise KeyReused(_reused(request, "in the same batch"), index=at)
+        return found
+
+    def _first(self, request: Publish, mark: int, said: int, wall: int) -> OpId:
+        """PUBLISH, KEY: the message that `request` publishes again; "" for none. Raises KeyReused."""
+        messages = self.state.messages
+        others: list[OpId] = []
+        for use in messages.keys.uses(mark):
+            if any(messages.is_same_day(use.offset, wall + shift) for shift in self.shifts):
+                if use.content == said:
+                    return messages.name(use.offset)
+                others.append(messages.name(use.offset))
+        staged = self._keys.get(mark)
+        if staged is not None:
+            if staged[0] == said:
+                return staged[1]
+            others.append(staged[1])
+        if others:
+            name = min(others, key=ops.split_op_id)
+            raise KeyReused(_reused(request, f"for the message {name}"), id=name)
+        return ""
+
+    def _subscribed(self, request: Subscribe, wall: int) -> Subscribed:
+        """SUBSCRIBE: always an op, so that an unsubscribe taken elsewhere meanwhile does not win over this one.
+
+        It replaces a sleeping one only where that owes nothing that the new one takes for delivered: an id made where
+        the awake one had ended already moved the cursor of that one alone.
+        """
+        subscriptions, covers = self.state.subscriptions, self.state.lineage.covers_all
+        same = subscriptions.with_pattern(request.user, request.pattern)
+        awake = [sub for sub in same if subscriptions.is_awake(sub)]
+        if awake:
+            since = subscriptions.cursor(awake[0])
+            return Subscribed(
+                "", 0, 0, request.user, request.pattern, since,
+                follows=tuple(sub.id for sub in awake),
+                replaces=tuple(sub.id for sub in same if sub not in awake and covers(subscriptions.cursor(sub), since)),
+            )  # fmt: skip
+        if subscriptions.count_patterns(request.user) >= self.subscriptions_per_user:
+            raise Refused(
+                f"{request.user} has {self.subscriptions_per_user} subscriptions, the most allowed:"
+                " unsubscribe from some, or use a pattern",
+                code="too-many",
+            )
+        return Subscribed("", 0, 0, request.user, request.pattern, self._since(request.since, wall))
+
+    def _since(self, since: int | None, wall: int) -> dict[str, int]:
+        if since is None:
+            return dict(self.state.vector)
+        return self.state.log.before(since, wall + limits.CLOCK_SKEW_SECONDS * 1000)
+
+    def _unsubscribed(self, request: Unsubscribe) -> Unsubscribed:
+        """UNSUBSCRIBE: all alive ones seen here, by id; one made meanwhile elsewhere stays."""
+        ids = tuple(sub.id for sub in self.state.subscriptions.with_pattern(request.user, request.pattern))
+        if not ids:
+            raise NotFound(
+                f"{request.user} has no subscription to {request.pattern}: GET /subscriptions?username={request.user}"
+                " lists what there is",
+                code="no-subscription",
+            )
+        return Unsubscribed("", 0, 0, ids)
+
+    def _acknowledged(self, request: Acknowledge) -> list[Op]:
+        """ACK: decided here, never when folded."""
+        ids = [sub.id for sub in to_acknowledge(self.state, request.user, request.event_id, request.pattern)]
+        step = limits.ACK_SUBSCRIPTIONS
+        return [Acknowledged("", 0, 0, tuple(ids[at : at + step]), request.event_id.after) for at in range(0, len(ids), step)]
+
+    def _next(self) -> int:
+        return self.state.reach(self.origin, self._held) + 1
+
+    def _stage(self, op: Op, raw: bytes) -> None:
+        self.staged.append(op)
+        self.raws.append(raw)
+        self._held[op.origin] = op.sequence
+
+    def _unstage(self, length: int) -> None:
+        """Keep only the first `length` staged ops; those behind them are our own, and not handed out yet."""
+        gone = {op.id for op in self.staged[length:]}
+        if gone:
+            del self.staged[length:], self.raws[-len(gone) :]
+            self._held[self.origin] = self._next() - 1 - len(gone)
+            self._keys = {mark: named for mark, named in self._keys.items() if named[1] not in gone}
+
+
+def _encode(op: Op) -> bytes:
+    try:
+        return ops.encode(op)
+    except (UnicodeEncodeError, TypeError) as error:
+        raise BadRequest(_NOT_KEPT, code="bad-field") from error
+
+
+def _mark(request: Publish) -> int:
+    """What stands for the key of a message."""
+    return fingerprint(request.publisher, request.topic, request.key)
+
+
+def _reused(request: Publish, where: str) -> str:
+    return (
+        f"the key {request.key} was used on {request.topic} {where}, which says something else: nothing was stored;"
+        " a new message needs a new key, a retry the same words"
+    )
+
+
+def _message(request: Publish, wall: int) -> Message:
+    return Message(
+        "", 0, 0, request.topic, request.data, request.key, request.publisher, request.title, request.priority,
+        request.tags, request.click, wall + request.expires * 1000 if request.expires else 0,
+    )  # fmt: skip

@@ -1,0 +1,228 @@
+"""The operation types and their codec: everything a broker learns is one of these.
+
+An op carries its own coordinates: `origin` and `sequence` name it for ever and everywhere, `time` (milliseconds since
+1970, wall clock of the broker that took it) is display and an attribute, never a reason to deliver or not. On disk and
+on the wire it is one JSON object; a peer stores and forwards the very bytes that it received, so a type or a field that
+this version does not know survives it (docs/hazards.md, H15).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta, field
+
+from newswire.core import limits
+from newswire.core.model import names
+
+# The bounds of every value that a peer can send (`docs/rules.md`, BOUNDS): none is narrower than a client's
+_ORIGIN: Final = r"[A-Za-z0-9]{1,16}-[a-z0-9]{1,16}"
+_ONE_LINE: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z"
+_WEB_ADDRESS: Final = r"^(?i:https?)://[^\x00-\x20\x7f-\xa0\u2028\u2029\"<>\\]+\Z"
+SEQUENCE_MOST: Final = 2**53  # named in vectors: what every JSON reader keeps exact
+_Sequence = Annotated[int, Meta(ge=1, le=2**32 - 1)]  # of an op itself: a column of 32 bits (`core.state.op_index`)
+_Named = Annotated[int, Meta(ge=1, le=SEQUENCE_MOST)]
+_Time = Annotated[int, Meta(ge=0, le=limits.TIME_MILLISECONDS)]
+_OpId = Annotated[str, Meta(pattern=rf"^{_ORIGIN}\.[1-9][0-9]{{0,15}}\Z")]
+_OP_ID_OR_NONE: Final = rf"^(?:{_ORIGIN}\.[1-9][0-9]{{0,15}})?\Z"
+_Topic = Annotated[str, Meta(min_length=1, max_length=limits.TOPIC_CHARS)]  # and `_topics`, which remembers
+_Username = Annotated[str, Meta(max_length=limits.USERNAME_CHARS, pattern=rf"^{names.USERNAME_FORM}\Z")]
+_Pattern = Annotated[str, Meta(max_length=limits.TOPIC_CHARS, pattern=rf"^(?:{names.PATTERN_FORM})\Z")]
+_Tag = Annotated[str, Meta(min_length=1, max_length=limits.TAG_CHARS, pattern=_ONE_LINE)]
+
+Origin = Annotated[str, Meta(pattern=rf"^{_ORIGIN}\Z")]
+BrokerId = Annotated[str, Meta(max_length=limits.BROKER_ID_CHARS, pattern=rf"^{names.BROKER_ID_FORM}\Z")]
+Address = Annotated[str, Meta(max_length=limits.ADDRESS_CHARS, pattern=rf"^{names.ADDRESS_FORM}\Z")]
+VectorField = Annotated[Mapping[Origin, _Named], Meta(max_length=limits.VECTOR_ENTRIES)]
+
+OpId = str  # "<origin>.<sequence>": no separator stands in an origin
+
+
+def op_id(origin: str, sequence: int) -> OpId:
+    """The name of an op; of a message it is the message id that `/publish` answers."""
+    return f"{origin}.{sequence}"
+
+
+def split_op_id(name: OpId) -> tuple[str, int]:
+    """Origin and sequence of an op id (which `op_id` made or the codec checked)."""
+    origin, _, sequence = name.rpartition(".")
+    return origin, int(sequence)
+
+
+class Op(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag_field="op", tag="unknown"):
+    """What all ops carry. By itself: an op of a type that this version does not know, kept for those that do."""
+
+    origin: str = field(name="o")
+    sequence: _Sequence = field(name="s")
+    time: _Time = field(name="t")
+
+    @property
+    def id(self) -> OpId:
+        """The op's name."""
+        return op_id(self.origin, self.sequence)
+
+
+class Began(Op, frozen=True, omit_defaults=True, gc=False, tag="began"):
+    """The first op of an origin: a run of `broker` started on a file that held `vector`."""
+
+    broker: BrokerId
+    vector: VectorField = {}
+
+
+class Message(Op, frozen=True, omit_defaults=True, gc=False, tag="msg"):
+    """Published: `data` to `topic`. Absent fields are empty, 0 or ()."""
+
+    topic: _Topic
+    data: Annotated[str, Meta(max_length=limits.MESSAGE_BYTES)] = ""
+    key: Annotated[str, Meta(max_length=limits.KEY_BYTES)] = ""
+    publisher: Annotated[str, Meta(max_length=limits.USERNAME_CHARS, pattern=rf"^(?:{names.USERNAME_FORM})?\Z")] = ""
+    title: Annotated[str, Meta(max_length=limits.TITLE_CHARS, pattern=_ONE_LINE)] = ""
+    priority: Annotated[int, Meta(ge=0, le=5)] = 0
+    tags: Annotated[tuple[_Tag, ...], Meta(max_length=limits.TAGS_COUNT)] = ()
+    click: Annotated[str, Meta(max_length=limits.URL_CHARS, pattern=_WEB_ADDRESS)] = ""
+    expires: Annotated[int, Meta(ge=0, le=2 * limits.TIME_MILLISECONDS)] = 0
+    again: Annotated[str, Meta(pattern=_OP_ID_OR_NONE)] = ""
+    # ^ the id under which it was stored before an operator gave that op up: who held it stored it again
+
+
+class Subscribed(Op, frozen=True, omit_defaults=True, gc=False, tag="sub"):
+    """`user` subscribed to `pattern`; everything after `since` is due. Asleep while any op it `follows` is alive."""
+
+    user: _Username
+    pattern: _Pattern
+    since: VectorField = {}
+    follows: tuple[_OpId, ...] = ()
+    replaces: tuple[_OpId, ...] = ()
+
+
+class Unsubscribed(Op, frozen=True, omit_defaults=True, gc=False, tag="unsub"):
+    """Exactly these subscriptions end (observed-remove: one that was made meanwhile elsewhere stays)."""
+
+    ids: tuple[_OpId, ...] = ()
+
+
+class Acknowledged(Op, frozen=True, omit_defaults=True, gc=False, tag="ack"):
+    """The cursors of these subscriptions cover `vector`."""
+
+    ids: tuple[_OpId, ...] = ()
+    vector: VectorField = {}
+
+
+class Dropped(Op, frozen=True, omit_defaults=True, gc=False, tag="drop"):
+    """Retention removed the messages of `topic` that `vector` covers."""
+
+    topic: _Topic
+    vector: VectorField = {}
+
+
+class Joined(Op, frozen=True, omit_defaults=True, gc=False, tag="join"):
+    """`broker`, reached at `address`, is a member; it replaces the memberships `seen`."""
+
+    broker: BrokerId
+    address: Address
+    seen: tuple[_OpId, ...] = ()
+
+
+class Left(Op, frozen=True, omit_defaults=True, gc=False, tag="left"):
+    """The memberships `seen` of `broker` end."""
+
+    broker: BrokerId
+    seen: tuple[_OpId, ...] = ()
+
+
+class Lost(Op, frozen=True, omit_defaults=True, gc=False, tag="lost"):
+    """An operator gave up the ops `first` to `last` of the origin `source`: void from here on, held and of no effect."""
+
+    source: Origin
+    first: _Sequence = 1
+    last: _Sequence = 1
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether it means anything: the range is one, and no larger than any broker makes it."""
+        return 0 <= self.last - self.first < limits.LOST_OPS and bool(self.source)
+
+
+class _Envelope(msgspec.Struct, frozen=True, gc=False):
+    """What must hold of an op of any type, also of one that is not known here."""
+
+    origin: Origin = field(name="o")
+    sequence: _Sequence = field(name="s")
+    time: _Time = field(name="t")
+
+
+KnownOp = Began | Message | Subscribed | Unsubscribed | Acknowledged | Dropped | Joined | Left | Lost
+
+_encoder: Final = msgspec.json.Encoder()
+_decode_known: Final = msgspec.json.Decoder(KnownOp).decode
+_decode_envelope: Final = msgspec.json.Decoder(_Envelope).decode
+
+
+class NotAnOp(ValueError):
+    """The bytes are no op of any version: no object with a valid origin, sequence and time, or one too long for a record."""
+
+
+def encode(op: Op) -> bytes:
+    """The op as one JSON object in UTF-8, without a newline. Not for ops that were decoded: forward their bytes.
+
+    Raises UnicodeEncodeError for text that is none: a surrogate by itself.
+    """
+    return _encoder.encode(op)
+
+
+def decode(raw: bytes | memoryview) -> Op:
+    """The op that `raw` holds; one of an unknown type, or with a value out of its bounds, as a plain `Op`.
+
+    Total over all bytes (docs/hazards.md, H16). Raises NotAnOp only.
+    """
+    if len(raw) > limits.OP_BYTES:
+        raise NotAnOp(f"{len(raw)} bytes: an operation has at most {limits.OP_BYTES}")
+    try:
+        op: Op | None = _decode_known(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        op = None
+    if op is not None and _origins.has(op.origin) and (type(op) not in _WITH_TOPIC or _topics.has(op.topic)):  # type: ignore[attr-defined]
+        return op
+    try:
+        envelope = _decode_envelope(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise NotAnOp(str(error)) from None
+    return Op(envelope.origin, envelope.sequence, envelope.time)
+
+
+def are_named_well(found: Collection[Op]) -> bool:
+    """Say whether the origins and topics of these have their forms, which decoding by type alone leaves open."""
+    origins, names = {op.origin for op in found}, {op.topic for op in found if type(op) in _WITH_TOPIC}  # type: ignore[attr-defined]
+    return all(map(_origins.has, origins)) and all(map(_topics.has, names))
+
+
+class _Remembered:
+    """Texts that match a form. What matched is remembered: a file has few origins and topics, and millions of ops."""
+
+    def __init__(self, form: str) -> None:
+        self._matches = re.compile(form).fullmatch
+        self._known: set[str] = set()
+
+    def has(self, text: str) -> bool:
+        """Say whether `text` has the form."""
+        if text in self._known:
+            return True
+        if self._matches(text) is None:
+            return False
+        if len(self._known) >= limits.NAMES_REMEMBERED_COUNT:
+            self._known.clear()
+        self._known.add(text)
+        return True
+
+
+_origins: Final = _Remembered(_ORIGIN)
+_topics: Final = _Remembered(names.TOPIC_FORM)
+_WITH_TOPIC: Final = frozenset((Message, Dropped))
+
+
+def with_place(op: Op, origin: str, sequence: int, time: int) -> Op:
+    """The same op at other coordinates: how the core stamps a draft."""
+    return msgspec.structs.replace(op, origin=origin, sequence=sequence, time=time)

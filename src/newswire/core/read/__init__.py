@@ -1,0 +1,1 @@
+"""What is due: where a reader begins, what follows, what people see counted. Pure over the state."""

@@ -1,0 +1,107 @@
+"""What reading the log gives: positions, pages, entries and gaps (docs/rules.md, READ). Data only; `core.stream` decides."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from newswire.core.model.event_ids import EventId
+from newswire.core.model.ops import Message
+from newswire.core.model.vector import Vector
+
+
+class Position(msgspec.Struct, frozen=True):
+    """A place in this broker's log, between two records. Equal positions read on alike.
+
+    `offset`: records before it. `opened`: K, what the broker held when the stream opened, empty once covered.
+    `dropped`: (topic, reason, count) of due messages that are gone and no gap has told yet. `waiting`: how many that wait
+    behind damage were told.
+    """
+
+    offset: int
+    opened: tuple[tuple[str, int], ...] = ()
+    dropped: tuple[tuple[str, str, int], ...] = ()
+    waiting: int = 0
+
+
+class Wanted(msgspec.Struct, frozen=True, dict=True, weakref=True):
+    """What a reader wants: for each subscription its pattern and what is known of it (nothing that this covers is due).
+
+    `known` of () means: all before the position is known. Equal ones share what is read and encoded; the hash of one is
+    worked out once, and so is what follows from it (`core.read.selection`).
+    """
+
+    patterns: tuple[str, ...]
+    known: tuple[tuple[tuple[str, int], ...], ...] = ()
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.patterns, self.known))
+
+    @property
+    def worked_out(self) -> tuple[int, Any] | None:
+        """What `keep` kept."""
+        kept: tuple[int, Any] | None = self.__dict__.get("kept")
+        return kept
+
+    def keep(self, version: int, worked_out: object) -> None:
+        """Remember what was worked out of this, and at which version of what it was worked out with."""
+        self.__dict__["kept"] = (version, worked_out)
+
+
+_in_use: Final[WeakValueDictionary[tuple[str, ...], Wanted]] = WeakValueDictionary()
+
+
+def all_of(patterns: tuple[str, ...]) -> Wanted:
+    """All that these match, one object for all that have it in use."""
+    found = _in_use.get(patterns)
+    if found is None:
+        found = _in_use[patterns] = Wanted(patterns)
+    return found
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A message that is due. `position`: after it; `event_id`: what a client shows to go on from there."""
+
+    message: Message
+    event_id: EventId
+    position: Position
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """`dropped` messages of `topic` were due and are not there; `event_id` stands before what follows.
+
+    `reason`: "" (removed by retention), "waiting" (behind damage: they come when it is healed), or "lost" (given up by an
+    operator; `topic` is then the pattern of a subscription, and `dropped` the most that were of it). Of several before one
+    message only the last has an id: who has that one has been told of all of them.
+    """
+
+    topic: str
+    dropped: int
+    event_id: EventId | None
+    position: Position
+    reason: str = ""
+
+
+class Page(msgspec.Struct, frozen=True):
+    """What is due after a position, in log order. Go on at `position` with `wanted`; `more`: at once, else when woken.
+
+    `event_id` stands for `position`: everything due before it is in this page or in those before.
+    """
+
+    entries: tuple[Entry | Gap, ...]
+    position: Position
+    event_id: EventId
+    wanted: Wanted
+    more: bool
+
+
+def as_items(vector: Vector) -> tuple[tuple[str, int], ...]:
+    """A vector as a hashable value."""
+    return tuple(sorted(vector.items()))

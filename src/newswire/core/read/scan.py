@@ -1,0 +1,246 @@
+"""What is due after a position (docs/rules.md, READ). Pure over the state; the engine fetches the texts afterwards.
+
+A page is cut after filtering, never before, and looks at a bounded part of the log (`limits.SCAN_ROWS`). Which of its rows
+are due is found beside the state lock: rows and names of topics that are there never change.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from newswire.core import limits
+from newswire.core.model.event_ids import EventId
+from newswire.core.model.ops import Message, op_id
+from newswire.core.read.matching import Match
+from newswire.core.read.pages import Entry, Gap, Page, Position, Wanted, all_of
+from newswire.core.read.pieces import Pieces, finish
+from newswire.core.read.selection import Selection, Stretch
+from newswire.core.state.fold import State
+from newswire.core.state.op_index import GIVEN_UP
+
+_SKIP_SCANS: Final = 4  # so many scans ahead at least, or going on by rows is as good
+
+
+class Due(msgspec.Struct, frozen=True):
+    """A message that is due: the row that names it, where that record lies, and what an `Entry` says beside the text.
+
+    `row` is the message's own, or that of the twin whose id it has; `position` always follows its own.
+    """
+
+    row: int
+    place: int
+    length: int
+    event_id: EventId
+    position: Position
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A page without its texts."""
+
+    items: tuple[Due | Gap, ...]
+    position: Position
+    event_id: EventId
+    wanted: Wanted
+    more: bool
+
+    def page(self, texts: Sequence[Message]) -> Page:
+        """The page, given the message of each `Due` in order."""
+        left = iter(texts)
+        entries = (Entry(next(left), i.event_id, i.position) if isinstance(i, Due) else i for i in self.items)
+        return Page(tuple(entries), self.position, self.event_id, self.wanted, self.more)
+
+    @property
+    def dues(self) -> list[Due]:
+        """What has to be fetched."""
+        return [item for item in self.items if isinstance(item, Due)]
+
+
+def plan(
+    state: State,
+    at: Position,
+    wanted: Wanted,
+    limit: int,
+    scan: int = limits.SCAN_ROWS,
+    unreadable: frozenset[int] = frozenset(),
+) -> Plan:
+    """`read_on` in one go."""
+    return finish(read_on(state, at, wanted, limit, scan, unreadable))
+
+
+def read_on(
+    state: State,
+    at: Position,
+    wanted: Wanted,
+    limit: int,
+    scan: int = limits.SCAN_ROWS,
+    unreadable: frozenset[int] = frozenset(),
+) -> Pieces[Plan]:
+    """Up to `limit` entries due after `at`, found by topic where few are named, else by looking at up to `scan` records.
+
+    A page says what was in the log when its rows were looked up or copied; what came meanwhile is `more`. It ends before a
+    due message whose record cannot be read: one of `unreadable`, or known to the state.
+    """
+    selection = yield from Selection.of(state, wanted)
+    start, end = at.offset, len(state.log)
+    most = max(limit, limits.PIECE_ROWS) if state.messages.horizons else limit  # some may be dropped
+    columns = selection.columns(state)
+    if columns is not None:
+        lost = [row for row, _ in state.given_up if row >= start]
+        due, stop = sorted({*selection.rows_by_topic(state, columns, start, most), *lost})[:most], end
+        yield None
+    else:
+        stop = min(end, start + scan)
+        due = yield partial(selection.due_rows, Stretch(state, start, stop), most)
+    if len(due) == most:
+        stop = due[-1] + 1
+    elif not due and columns is None and stop - start == scan:
+        stop = yield from _skip(state, selection, stop, scan)
+    return _Walk(state, at, wanted, selection, unreadable).run(due, limit, stop, scan)
+
+
+def _skip(state: State, selection: Selection, start: int, scanned: int) -> Pieces[int]:
+    """The offset of the next record that may be due, found by topic instead of by row; `start` where rows are cheaper.
+
+    It looks at each topic that may match, so as many rows are looked at in vain before: it never costs more than they did.
+    """
+    selection.fruitless += scanned
+    topics = selection.topics(state)
+    end = len(state.log)
+    if end - start < scanned * _SKIP_SCANS or selection.fruitless < len(topics):
+        return start
+    selection.fruitless = 0
+    messages = state.messages
+    active: list[tuple[int, Match[int]]] = yield partial(selection.active, messages.names, topics, messages.newest[:], start)
+    first, looked_at = min([row for row, _ in state.given_up if row >= start], default=end), 0
+    for number, match in active:
+        columns = [(match, *column) for column in messages.sequences[number].items()]
+        first = min([first, *selection.rows_by_topic(state, columns, start, 1)])
+        looked_at += len(columns)
+        if looked_at >= limits.PIECE_TOPICS:
+            looked_at = 0
+            yield None
+    return first
+
+
+class _Walk:
+    """One reading of a stretch of the log: the vector rolls along, gaps gather until something stands behind them."""
+
+    def __init__(
+        self, state: State, at: Position, wanted: Wanted, selection: Selection, unreadable: frozenset[int] = frozenset()
+    ) -> None:
+        self.state, self.log, self.at, self.wanted, self.selection = state, state.log, at, wanted, selection
+        self.vector = state.log.vector_at(at.offset)
+        self.rolled = at.offset
+        self.steps = 0
+        self.opened: Mapping[str, int] = dict(at.opened)
+        self.opened_until = state.log.end_of(self.opened)
+        self.dropped: dict[tuple[str, str], int] = {(topic, reason): count for topic, reason, count in at.dropped}
+        self.unreadable = unreadable | state.log.unreadable.keys()
+        self.waiting = at.waiting
+        self.items: list[Due | Gap] = []
+
+    def run(self, due: Sequence[int], limit: int, stop: int, scan: int) -> Plan:
+        """The page of the rows `due`, which ends at `stop` if `limit` entries and `scan` steps of the vector do not end it."""
+        end = len(self.log)
+        offset = stop
+        stuck: list[int] = []
+        for index, row in enumerate(due):
+            if not self._take(row, self.log.topics[row]):
+                offset, stuck = row, list(due[index:])
+                break
+            if len(self.items) >= limit or self.steps >= scan:
+                offset = row + 1
+                break
+        if offset >= end or stuck:
+            self._tell_gaps(offset)
+            self._tell_waiting(offset, stuck)
+        return self._plan(offset, more=offset < end and not stuck)
+
+    def _count(self, topic: str, reason: str, count: int) -> None:
+        self.dropped[topic, reason] = self.dropped.get((topic, reason), 0) + count
+
+    def _count_lost(self, row: int) -> None:
+        """LOST: what was given up, which may have been of any topic: each subscription is told, under its pattern."""
+        lost = next(op for at, op in self.state.given_up if at == row)
+        patterns: dict[str, int] = {}
+        for pattern, known in self.selection.each_known():
+            if known(lost.origin) < lost.sequence:
+                count = lost.last - max(lost.first - 1, min(lost.last, known(lost.source)))
+                patterns[pattern] = max(count, patterns.get(pattern, 0))
+        for pattern, count in patterns.items():
+            if count:
+                self._count(pattern, "lost", count)
+
+    def _take(self, row: int, topic: int) -> bool:
+        """Take a row that is due; False: its message cannot be read."""
+        if topic in (0, GIVEN_UP):  # 0: given up while the rows were looked at
+            if topic:
+                self._count_lost(row)
+            return True
+        log, messages = self.log, self.state.messages
+        name, twins = messages.names[topic], messages.twins.of(row)
+        if twins and self.selection.knows(self.selection.patterns.match(name), twins):
+            return True
+        if name in messages.horizons and messages.is_dropped(topic, row):
+            self._count(name, "", 1)
+            return True
+        named = messages.name_row(row) if twins else row
+        if named in self.unreadable:
+            return False
+        self._tell_gaps(row)
+        self._roll(row + 1)
+        event_id = EventId(op_id(log.names[log.origins[named]], log.sequences[named]), dict(self.vector), self.opened)
+        self.items.append(Due(named, log.places[named], log.lengths[named], event_id, self._position(row + 1)))
+        return True
+
+    def _tell_gaps(self, row: int) -> None:
+        """If counted: a `gap` a topic. Only the last has an id, with the vector before `row`: it says that all were told."""
+        if not self.dropped:
+            return
+        self._roll(row)
+        told = sorted(self.dropped.items())
+        while told:
+            (name, reason), count = told.pop(0)
+            del self.dropped[name, reason]
+            event_id = None if told else EventId("", dict(self.vector), self.opened)
+            self.items.append(Gap(name, count, event_id, self._position(row), reason))
+
+    def _tell_waiting(self, offset: int, stuck: Sequence[int]) -> None:
+        """HOLE: `gap` for what waits behind damage, once; no id covers it, so it is delivered when the hole is filled."""
+        waiting, names = self.state.waiting_topics, self.state.messages.names
+        if not waiting and not stuck:
+            return
+        counts = Counter({topic: n for topic, n in waiting.items() if self.selection.patterns.match(topic).hits})
+        counts.update(names[self.log.topics[row]] for row in stuck if self.log.topics[row] not in (0, GIVEN_UP))
+        if counts.total() > self.waiting:
+            for topic, count in counts.items():
+                self.dropped[topic, "waiting"] = count
+            self.waiting = counts.total()
+            self._tell_gaps(offset)
+
+    def _roll(self, offset: int) -> None:
+        self.steps += min(offset - self.rolled, limits.CHECKPOINT_ROWS)
+        if offset - self.rolled > limits.CHECKPOINT_ROWS:
+            self.vector = self.log.vector_at(offset)
+        else:
+            self.vector = self.log.advance(self.vector, self.rolled, offset)
+        self.rolled = offset
+        if offset >= self.opened_until:
+            self.opened = {}
+
+    def _position(self, offset: int) -> Position:
+        dropped = sorted((topic, reason, count) for (topic, reason), count in self.dropped.items())
+        return Position(offset, tuple(self.opened.items()), tuple(dropped), self.waiting)
+
+    def _plan(self, offset: int, *, more: bool) -> Plan:
+        self._roll(offset)
+        wanted = self.wanted
+        if wanted.known and self.state.lineage.covers_all(self.vector, self.selection.all_known):
+            wanted = all_of(tuple(sorted(set(wanted.patterns))))
+        event_id = EventId("", dict(self.vector), self.opened)
+        return Plan(tuple(self.items), self._position(offset), event_id, wanted, more)

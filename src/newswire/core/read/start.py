@@ -1,0 +1,149 @@
+"""Where a reader begins (docs/rules.md, OPEN). Pure over the state; run it through `engine.query`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import msgspec
+
+from newswire.core import limits
+from newswire.core.model.event_ids import EventId
+from newswire.core.model.names import matches
+from newswire.core.model.vector import Vector
+from newswire.core.read.pages import Position, Wanted, as_items
+from newswire.core.read.pieces import Pieces, finish
+from newswire.core.read.selection import Reach
+from newswire.core.state.fold import State
+from newswire.core.state.subscriptions import Subscription
+
+
+class Opening(msgspec.Struct, frozen=True):
+    """Where to read on and what is wanted: hand both to `engine.follow`."""
+
+    position: Position
+    wanted: Wanted
+
+
+def knew(state: State, event_id: EventId) -> Vector:
+    """All that the broker that made `event_id` held then or when the stream opened: D and K, in full."""
+    merged = dict(event_id.after)
+    for origin, sequence in event_id.opened.items():
+        merged[origin] = max(sequence, merged.get(origin, 0))
+    return state.lineage.expand(merged)
+
+
+def speaks(known: Vector, sub: Subscription) -> bool:
+    """Say whether the broker that held `known` knew of `sub`.
+
+    An id minted before its broker knew of a subscription says nothing about it.
+    """
+    return known.get(sub.origin, 0) >= sub.sequence
+
+
+def to_acknowledge(state: State, user: str, event_id: EventId, pattern: str | None) -> list[Subscription]:
+    """ACK(u, id, p?): the subscriptions whose cursors `event_id` moves, decided now, never when folded."""
+    subscriptions, lineage = state.subscriptions, state.lineage
+    known = knew(state, event_id)
+    behind: dict[int, bool] = {}  # by cursor, many of which are one object
+    found = []
+    for sub in subscriptions.alive_of(user) if pattern is None else subscriptions.with_pattern(user, pattern):
+        if not speaks(known, sub):
+            continue
+        cursor = subscriptions.cursor(sub)
+        if id(cursor) not in behind:
+            behind[id(cursor)] = not lineage.covers_all(cursor, event_id.after)
+        if behind[id(cursor)]:
+            found.append(sub)
+    return found
+
+
+def open_stream(state: State, user: str, event_id: EventId | None) -> Opening | None:
+    """`stream_opening` in one go."""
+    return finish(stream_opening(state, user, event_id))
+
+
+def open_page(
+    state: State, user: str, topic: str | None, since: EventId | int | None, now: int = limits.TIME_MILLISECONDS
+) -> Opening | None:
+    """`page_opening` in one go."""
+    return finish(page_opening(state, user, topic, since, now))
+
+
+def stream_opening(state: State, user: str, event_id: EventId | None) -> Pieces[Opening | None]:
+    """OPEN(u, id): what is known of each awake subscription and the first record that one does not cover.
+
+    The client's word beats the cursor: a proxy's kernel may have confirmed what the client never got. None: nothing is
+    awake, refuse. The answer is about the subscriptions that were awake when the query began.
+    """
+    subs, opened = state.subscriptions.awake_of(user), dict(state.vector)
+    known = knew(state, event_id) if event_id is not None else {}
+    after = state.lineage.shorten(event_id.after) if event_id is not None else {}
+    full = state.lineage.expand(after)
+    wanted: list[tuple[str, Vector]] = []
+    for count, sub in enumerate(subs, 1):
+        if not speaks(known, sub):
+            wanted.append((sub.pattern, state.subscriptions.cursor(sub)))
+        elif all(full.get(origin, 0) >= sequence for origin, sequence in sub.since.items()):
+            wanted.append((sub.pattern, after))
+        else:
+            wanted.append((sub.pattern, state.lineage.join(sub.since, after)))
+        if count % limits.PIECE_SUBSCRIPTIONS == 0:
+            yield None
+    return (yield from _open(state, wanted, opened)) if wanted else None
+
+
+def page_opening(state: State, user: str, topic: str | None, since: EventId | int | None, now: int) -> Pieces[Opening | None]:
+    """What `GET /messages` reads: of the user's subscriptions (of those that match `topic`) all after `since`.
+
+    `since`: an event id, a time in ms (0: the earliest), None: the cursors; `now`: the time of day, ms. None: not subscribed
+    to that.
+    """
+    start, opened = _start(state, since, now), dict(state.vector)
+    wanted: list[tuple[str, Vector]] = []
+    for count, sub in enumerate(state.subscriptions.awake_of(user), 1):
+        pattern = _narrow(sub.pattern, topic)
+        if pattern is not None:
+            wanted.append((pattern, state.subscriptions.cursor(sub) if start is None else start))
+        if count % limits.PIECE_SUBSCRIPTIONS == 0:
+            yield None
+    return (yield from _open(state, wanted, opened)) if wanted else None
+
+
+def _narrow(pattern: str, topic: str | None) -> str | None:
+    if topic is None or topic == pattern:
+        return pattern
+    return topic if matches(pattern, topic) else None
+
+
+def _start(state: State, since: EventId | int | None, now: int) -> Vector | None:
+    if isinstance(since, int):
+        return state.log.before(since, now + limits.CLOCK_SKEW_SECONDS * 1000) if since else {}
+    return since.after if since is not None else None
+
+
+def _open(state: State, known: Sequence[tuple[str, Vector]], opened: Vector) -> Pieces[Opening]:
+    """Where to begin: at the first record that one of the known vectors does not cover, of whatever topic.
+
+    `opened`: K, what was held when `known` was looked up (`follow` leaves it out where D covers it). A later K would speak
+    for a subscription that was made meanwhile.
+    """
+    written: dict[int, tuple[tuple[str, int], ...]] = {}  # by identity: many are one object, and `known` holds all of them
+    reach, items = Reach(state.lineage), set[tuple[str, tuple[tuple[str, int], ...]]]()
+    least: dict[frozenset[str], dict[str, int]] = {}  # by the origins that are listed: how far all of these reach
+    for count, (pattern, vector) in enumerate(known, 1):
+        if id(vector) not in written:
+            written[id(vector)] = as_items(vector)
+            listed = least.setdefault(frozenset(vector), dict(vector))
+            for origin, sequence in vector.items():
+                listed[origin] = min(sequence, listed[origin])
+        items.add((pattern, written[id(vector)]))
+        if count % limits.PIECE_SUBSCRIPTIONS == 0:
+            yield None
+    ordered: list[tuple[str, tuple[tuple[str, int], ...]]] = yield partial(sorted, items)
+    offset = len(state.log)
+    for vector in least.values():
+        offset = min(offset, state.log.first_not_covered(reach.implied(vector).raise_to(vector)))
+        yield None
+    wanted = Wanted(tuple(pattern for pattern, _ in ordered), tuple(vector for _, vector in ordered))
+    return Opening(Position(offset, as_items(opened)), wanted)

@@ -1,0 +1,324 @@
+"""The fold: a broker's state is nothing but the ops it holds, applied in any order (docs/rules.md, APPLY).
+
+`apply` is total, commutative and idempotent as long as each op is `takes`-able: two brokers that hold the same ops hold
+the same state. What differs between them is only their log: its order, and at which of its twins' places a message stands.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
+
+import msgspec
+
+from newswire.core import limits
+from newswire.core.model.ops import (
+    Acknowledged,
+    Began,
+    Dropped,
+    Joined,
+    Left,
+    Lost,
+    Message,
+    Op,
+    Subscribed,
+    Unsubscribed,
+    split_op_id,
+)
+from newswire.core.model.vector import Lineage, Vector
+from newswire.core.state import holes
+from newswire.core.state.holes import Hole, Voids
+from newswire.core.state.members import Members
+from newswire.core.state.op_index import GIVEN_UP, Log
+from newswire.core.state.subscriptions import Subscriptions
+from newswire.core.state.topic_index import Messages
+
+
+class SubscriptionRow(msgspec.Struct, frozen=True):
+    """A subscription for people: `since` in ms, `index` messages delivered, `unread` not yet."""
+
+    topic: str
+    since: int
+    index: int
+    unread: int
+
+
+class TopicRow(msgspec.Struct, frozen=True):
+    """A topic for people: messages that retention has left, time of the newest in ms."""
+
+    topic: str
+    messages: int
+    last: int
+
+
+class Changes(msgspec.Struct):
+    """What a batch changed for streams."""
+
+    topics: set[str] = msgspec.field(default_factory=set)
+    users: set[str] = msgspec.field(default_factory=set)
+
+
+class State:
+    """Everything a broker holds. `apply`: commit thread, under the state lock. Queries: any thread, under it."""
+
+    def __init__(self) -> None:
+        self.lineage = Lineage()
+        self.log = Log(self.lineage)
+        self.messages = Messages(self.log)
+        self.subscriptions = Subscriptions(self.lineage)
+        self.members = Members()
+        self.waiting: dict[str, dict[int, tuple[Op, int, int]]] = {}  # origin -> sequence -> what damage keeps apart
+        self.suspects: dict[str, int] = {}  # origin -> a sequence that damage at its end may have held
+        self.voids = Voids()
+        self.given_up: list[tuple[int, Lost]] = []  # the rows of `lost` ops, ascending
+        self._holes: tuple[Hole, ...] | None = ()
+        self._waits: dict[str, int] = {}
+        self._waiting_topics: Counter[str] = Counter()
+
+    @property
+    def vector(self) -> Vector:
+        """Everything held, as a short vector."""
+        return self.log.vector
+
+    def replay(self, batch: Sequence[tuple[Op, int, int]]) -> None:
+        """Apply recovered (op, place, length); what cannot be taken, because damage hides what is before, waits.
+
+        Most of a file is runs of messages of one origin: those go in by the column (300,000 records a second).
+        """
+        at = 0
+        while at < len(batch):
+            op, place, length = batch[at]
+            held = self.log.held(op.origin)
+            run = self._run(batch, at, held) if held else 0
+            if run:
+                self._apply_run(op.origin, batch[at : at + run], None)
+            elif self.takes(op, {}):
+                self.apply(op, place, length, None)
+                if self.waiting:
+                    self.revive(None)
+            elif op.sequence > held and not self.voids.has(op.origin, op.sequence):
+                self.waiting.setdefault(op.origin, {})[op.sequence] = batch[at]
+                self._holes = None
+            at += run or 1
+
+    def revive(self, changes: Changes | None) -> None:
+        """Apply what waited behind damage and can be taken now: a peer filled the hole, or a later record did."""
+        before = -1
+        while self.waiting and before != len(self.log):
+            before = len(self.log)
+            for origin in list(self.waiting):
+                self._revive(origin, changes)
+
+    @property
+    def holes(self) -> tuple[Hole, ...]:
+        """What is known to be missing here, in order."""
+        if self._holes is None or any(self.log.held(hole.origin) >= hole.first for hole in self._holes if not hole.unreadable):
+            self.suspects = {origin: last for origin, last in self.suspects.items() if self.log.held(origin) < last}
+            self._holes = holes.find(self)
+            self._waits = {origin: max(ops) for origin, ops in self.waiting.items()}
+            kept = (op for ops in self.waiting.values() for op, _, _ in ops.values())
+            self._waiting_topics = Counter(op.topic for op in kept if isinstance(op, Message))
+        return self._holes
+
+    @property
+    def waiting_topics(self) -> Counter[str]:
+        """How many messages of which topic wait behind damage."""
+        return self._waiting_topics if self.holes else Counter()
+
+    @property
+    def waits(self) -> dict[str, int]:
+        """The highest sequence that waits behind damage, by origin."""
+        return self._waits if self.holes else {}
+
+    def losses_waiting(self) -> list[Lost]:
+        """The `lost` ops that wait behind damage themselves, of ranges that are not held. Two may wait for each other."""
+        kept = (op for ops in self.waiting.values() for op, _, _ in ops.values())
+        return [op for op in kept if isinstance(op, Lost) and op.is_valid and self.log.held(op.source) < op.first]
+
+    def suspect(self, names: Iterable[tuple[str, int]]) -> None:
+        """Note that damage has hit ops so named: those of known origins that are not held are missing.
+
+        What damaged bytes say may be wrong, so far beyond what is held it is not believed.
+        """
+        for origin, sequence in names:
+            known = max([self.log.held(origin), *self.waiting.get(origin, ())])
+            if known < sequence <= known + limits.SUSPECT_OPS and (origin in self.log.numbers or origin in self.waiting):
+                self.suspects[origin] = max(sequence, self.suspects.get(origin, 0))
+        self._holes = None
+
+    def miss(self, row: int) -> None:
+        """Note that the record at `row` cannot be read."""
+        self.log.unreadable[row] = None
+        self._holes = None
+
+    def heal(self, op: Op, place: int, length: int, changes: Changes | None) -> None:
+        """Have the row of `op`, whose record could not be read, point at a good copy."""
+        row = self.log.row(op.origin, op.sequence)
+        if row is None:
+            return
+        self.log.places[row], self.log.lengths[row] = place, length
+        self.log.unreadable.pop(row, None)
+        self._holes = None
+        if isinstance(op, Message) and changes is not None:
+            changes.topics.add(op.topic)
+
+    def is_missing(self, op: Op) -> bool:
+        """Say whether `op` is held, its record cannot be read, and it was not given up."""
+        row = self.log.row(op.origin, op.sequence) if self.log.unreadable else None
+        return row is not None and row in self.log.unreadable and not self.voids.has(op.origin, op.sequence)
+
+    def _revive(self, origin: str, changes: Changes | None) -> None:
+        ops, before = self.waiting.get(origin, {}), self.log.held(origin)
+        while (found := ops.get(self.log.held(origin) + 1)) and self.takes(found[0], {}):
+            self.apply(*found, changes)
+        held = self.log.held(origin)
+        if held > before:
+            self._holes = None
+            left = {sequence: kept for sequence, kept in ops.items() if sequence > held}
+            self.waiting.pop(origin, None)
+            if left:
+                self.waiting[origin] = left
+
+    def _run(self, batch: Sequence[tuple[Op, int, int]], start: int, held: int) -> int:
+        """How many from `start` on are messages of one origin, each the next."""
+        origin, at = batch[start][0].origin, start
+        for at in range(start, len(batch)):
+            op = batch[at][0]
+            held += 1
+            if type(op) is not Message or op.sequence != held or op.origin != origin or op.again:
+                return at - start
+        return at + 1 - start
+
+    def _apply_run(self, origin: str, run: Sequence[tuple[Op, int, int]], changes: Changes | None) -> None:
+        messages = [cast(Message, op) for op, _, _ in run]
+        topics = self.messages.take_run(messages, len(self.log))
+        if topics is None:
+            for op, place, length in run:
+                self.apply(op, place, length, changes)
+            if self.waiting:
+                self.revive(changes)
+            return
+        times, places = [op.time for op in messages], [place for _, place, _ in run]
+        self.log.add_run(origin, times, topics, places, [length for _, _, length in run])
+        if changes is not None:
+            changes.topics.update(op.topic for op, topic in zip(messages, topics, strict=True) if topic)
+        if origin in self.voids:
+            self._fill(origin)
+        if self.waiting:
+            self.revive(changes)
+
+    def apply_all(self, batch: Sequence[tuple[Op, int, int]], changes: Changes) -> None:
+        """Fold in (op, place, length) that `takes` accepted, in order; a run of messages goes in by the column.
+
+        An op that is held already is a good copy of a record that could not be read.
+        """
+        at = 0
+        while at < len(batch):
+            op, place, length = batch[at]
+            held = self.log.held(op.origin)
+            run = self._run(batch, at, held) if held else 0
+            if run > 1:
+                self._apply_run(op.origin, batch[at : at + run], changes)
+            elif op.sequence <= held:
+                self.heal(op, place, length, changes)
+            else:
+                self.apply(op, place, length, changes)
+                if self.waiting:
+                    self.revive(changes)
+            at += max(run, 1)
+
+    def takes(self, op: Op, staged: Mapping[str, int]) -> bool:
+        """TAKE: only the next of its origin; a `began` first, and only when all that it names is held.
+
+        `staged`: origins of which more is about to be applied, with how far.
+        """
+        if op.sequence != self.reach(op.origin, staged) + 1:
+            return False
+        if op.sequence > 1:
+            return not isinstance(op, Began)
+        return isinstance(op, Began) and all(self.reach(origin, staged) >= sequence for origin, sequence in op.vector.items())
+
+    def reach(self, origin: str, staged: Mapping[str, int]) -> int:
+        """How far `origin` will be held when what is staged is applied."""
+        held = staged.get(origin) or self.log.held(origin)
+        return self.voids.reach(origin, held) if origin in self.voids else held
+
+    def apply(self, op: Op, place: int, length: int, changes: Changes | None) -> None:
+        """Fold in one op that `takes` accepted; its record lies at `place`."""
+        kind = type(op)
+        topic = 0
+        if kind is Message:
+            topic = self._message(cast(Message, op))
+            if topic and changes is not None:
+                changes.topics.add(cast(Message, op).topic)
+        elif kind is Began:
+            self.lineage.began(op.origin, cast(Began, op).vector)
+        elif kind is Lost and cast(Lost, op).is_valid:
+            topic = GIVEN_UP
+        self.log.add(op.origin, op.sequence, op.time, topic, place, length)
+        if kind is not Message and kind is not Began:
+            users = self._other(op)
+            if changes is not None:
+                changes.users |= users
+        if op.origin in self.voids:
+            self._fill(op.origin)
+        if kind is Lost and changes is not None:
+            changes.topics.update(self.messages.names[1:])  # whoever reads anything is told
+
+    def _message(self, op: Message) -> int:
+        """APPLY msg: one that was stored again takes the place of its first id."""
+        if op.again:
+            row = self.log.row(*split_op_id(op.again))
+            if row is not None:
+                self.messages.hide(row)
+        return self.messages.take(op, len(self.log))
+
+    def _lost(self, op: Lost) -> None:
+        """LOST: the range is void: what of it is shown here was stored again before, by this broker (`holes.owed`)."""
+        self.given_up.append((len(self.log) - 1, op))
+        self.voids.add(op.source, op.first, op.last)
+        for sequence in range(op.first, min(op.last, self.log.held(op.source)) + 1):
+            row = self.log.row(op.source, sequence)
+            if row is not None:
+                self.messages.hide(row)
+        waiting = self.waiting.get(op.source, {})
+        for sequence in [s for s in waiting if op.first <= s <= op.last]:
+            del waiting[sequence]
+        if not waiting:
+            self.waiting.pop(op.source, None)
+        if op.first == 1 and self.log.held(op.source):
+            self.log.forget_began(op.source)
+        self._fill(op.source)
+        self._holes = None
+
+    def _fill(self, origin: str) -> None:
+        """Have `origin` reach over what was given up, behind the newest record."""
+        last = self.voids.reach(origin, self.log.held(origin))
+        if last > self.log.held(origin):
+            if origin not in self.lineage:
+                self.lineage.began(origin, {})
+            self.log.fill(origin, last)
+
+    def patterns_of(self, user: str) -> tuple[str, ...]:
+        """What `user` is registered for; () for nobody known."""
+        return self.subscriptions.patterns_of(user)
+
+    def _other(self, op: Op) -> set[str]:
+        """Fold in what is no message; return the users whose subscriptions changed."""
+        match op:
+            case Subscribed():
+                return self.subscriptions.subscribed(op)
+            case Unsubscribed():
+                return self.subscriptions.unsubscribed(op)
+            case Acknowledged():
+                self.subscriptions.acknowledged(op)
+            case Dropped():
+                self.messages.drop(op.topic, op.vector)
+            case Joined():
+                self.members.joined(op)
+            case Left():
+                self.members.left(op)
+            case Lost() if op.is_valid:
+                self._lost(op)
+        return set()

@@ -1,0 +1,229 @@
+"""Holes: ops that a broker knows to exist and cannot read, and what an operator makes of them (docs/rules.md, HOLE and LOST).
+
+A disk forgets. What stands behind a damaged record waits until another broker has brought that record; where none can,
+an operator gives it up, and a `lost` op makes the range void everywhere: held, and of no effect. Whoever holds ops of such
+a range after all stores what they mean again, under new ids, before it takes the `lost`: so equal vectors show the same,
+and nothing is lost that a disk still has. Pure over the state.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+from msgspec import Meta
+
+from newswire.core import limits
+from newswire.core.model.ops import (
+    SEQUENCE_MOST,
+    Acknowledged,
+    Began,
+    Dropped,
+    Joined,
+    Left,
+    Lost,
+    Message,
+    Op,
+    OpId,
+    Origin,
+    Subscribed,
+    Unsubscribed,
+)
+from newswire.core.model.vector import Vector
+
+if TYPE_CHECKING:
+    from newswire.core.state.fold import State
+
+
+_Sequence = Annotated[int, Meta(ge=1, le=SEQUENCE_MOST)]
+_Count = Annotated[int, Meta(ge=0, le=SEQUENCE_MOST)]
+
+
+class Hole(msgspec.Struct, frozen=True, order=True):
+    """Ops of `origin`, `first` to `last`, that a broker lacks. `waiting`: how many it keeps, unread, behind them.
+
+    `unreadable`: it holds them, and its disk does not give their records back any more.
+    """
+
+    origin: Origin
+    first: _Sequence
+    last: _Sequence
+    waiting: _Count = 0
+    unreadable: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.origin}.{self.first}" + (f" to {self.last}" if self.last > self.first else "")
+
+
+class Voids:
+    """The ranges that were given up, by origin, ascending. The commit thread writes, under the state lock."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, list[tuple[int, int]]] = {}
+
+    def __contains__(self, origin: str) -> bool:
+        return origin in self._of
+
+    def __bool__(self) -> bool:
+        return bool(self._of)
+
+    def add(self, origin: str, first: int, last: int) -> None:
+        """Give up a range; one more time changes nothing."""
+        insort(self._of.setdefault(origin, []), (first, last))
+
+    def ranges(self, origin: str) -> list[tuple[int, int]]:
+        """What of `origin` was given up: ranges, ascending, which may overlap."""
+        return self._of.get(origin, [])
+
+    def reach(self, origin: str, held: int) -> int:
+        """How far `origin` reaches without a gap when its ops up to `held` are there."""
+        for first, last in self._of.get(origin, ()):
+            if first <= held + 1:
+                held = max(held, last)
+        return held
+
+    def has(self, origin: str, sequence: int) -> bool:
+        """Say whether an op is given up."""
+        return any(first <= sequence <= last for first, last in self._of.get(origin, ()))
+
+
+def find(state: State) -> tuple[Hole, ...]:
+    """All holes, in order: what lacks before something that waits or at a damaged end, and what cannot be read."""
+    known = dict(state.suspects)
+    for origin, ops in state.waiting.items():
+        known[origin] = max(known.get(origin, 0), max(ops))
+        for name, sequence in _began(ops).items():
+            known[name] = max(known.get(name, 0), sequence)
+    found = [
+        Hole(origin, first, end, _behind(state, origin, end))
+        for origin, last in known.items()
+        for first, end in _gaps(state, origin, last)
+    ]
+    unread: dict[str, list[int]] = {}
+    for row in state.log.unreadable:
+        origin, sequence = state.log.names[state.log.origins[row]], state.log.sequences[row]
+        if not state.voids.has(origin, sequence):
+            unread.setdefault(origin, []).append(sequence)
+    for origin, sequences in unread.items():
+        found += [Hole(origin, first, last, unreadable=True) for first, last in _ranges(sorted(sequences))]
+    return tuple(sorted(found))
+
+
+def _began(ops: Mapping[int, tuple[Op, int, int]]) -> Vector:
+    """The vector of the `began` that waits among these ops of an origin."""
+    first = ops.get(1)
+    return first[0].vector if first is not None and isinstance(first[0], Began) else {}
+
+
+def _gaps(state: State, origin: str, last: int) -> Iterator[tuple[int, int]]:
+    """The ranges up to `last` that are not held, do not wait and were not given up."""
+    at = state.log.held(origin) + 1
+    there = [(sequence, sequence) for sequence in state.waiting.get(origin, ())]
+    for first, end in sorted([*there, *state.voids.ranges(origin)]):
+        if first > last:
+            break
+        if first > at:
+            yield at, first - 1
+        at = max(at, end + 1)
+    if at <= last:
+        yield at, last
+
+
+def _behind(state: State, origin: str, last: int) -> int:
+    """What waits for a hole: of its own origin, or, where nothing of that does, of those that began behind it."""
+    own = sum(sequence > last for sequence in state.waiting.get(origin, ()))
+    return own or sum(len(ops) for ops in state.waiting.values() if origin in _began(ops))
+
+
+def _ranges(sequences: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Ascending numbers as ranges."""
+    first = last = 0
+    for sequence in sequences:
+        if first and sequence == last + 1:
+            last = sequence
+            continue
+        if first:
+            yield first, last
+        first = last = sequence
+    if first:
+        yield first, last
+
+
+class Owed(msgspec.Struct, frozen=True):
+    """What of a range that others gave up is held here: offsets of records that can be read, ops that wait behind damage of our
+    own, and sequences of ops that are no messages, whose records cannot be read, so that only their effect is left."""
+
+    rows: tuple[int, ...] = ()
+    waiting: tuple[Op, ...] = ()
+    blind: tuple[int, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.rows or self.waiting or self.blind)
+
+
+def owed(state: State, op: Lost, done: Mapping[str, set[int]]) -> Owed:
+    """What of the range is held here and was not stored again yet. `done`: by origin, the sequences that were."""
+    if not op.is_valid:
+        return Owed()
+    log, finished = state.log, done.get(op.source, frozenset[int]())
+    held = range(op.first, min(op.last, log.held(op.source)) + 1)
+    rows = [row for s in held if s not in finished and (row := log.row(op.source, s)) is not None]
+    ops = sorted(state.waiting.get(op.source, {}).items())
+    return Owed(
+        tuple(row for row in rows if row not in log.unreadable),
+        tuple(kept for s, (kept, _, _) in ops if op.first <= s <= op.last and s not in finished),
+        tuple(log.sequences[row] for row in rows if row in log.unreadable and not log.topics[row]),
+    )
+
+
+def blindly(state: State, names: Iterable[OpId]) -> list[Op]:
+    """Drafts that mean what these ops, whose records cannot be read, have left in the state: what they made, and all that any
+    op has ended, moved or dropped here, theirs among it."""
+    drafts: list[Op] = []
+    subscriptions, members = state.subscriptions, state.members
+    for name in names:
+        sub = subscriptions.alive.get(name)
+        if sub is not None:
+            since = dict(subscriptions.cursor(sub))
+            drafts.append(Subscribed("", 1, 0, sub.user, sub.pattern, since, sub.follows, (name,)))
+        for broker, joined in members.of.items():
+            if name in joined:
+                drafts.append(Joined("", 1, 0, broker, joined[name].address, (name,)))
+    drafts += [Unsubscribed("", 1, 0, ids) for ids in _parts(sorted(subscriptions.removed))]
+    drafts += [Acknowledged("", 1, 0, (name,), dict(vector)) for name, vector in subscriptions.cursors.items()]
+    drafts += [Dropped("", 1, 0, topic, dict(horizon)) for topic, horizon in state.messages.horizons.items()]
+    drafts += [Left("", 1, 0, broker, ids) for broker in members.addresses for ids in _parts(sorted(members.ended))]
+    return drafts
+
+
+def _parts(ids: Sequence[OpId]) -> list[tuple[OpId, ...]]:
+    step = limits.ACK_SUBSCRIPTIONS
+    return [tuple(ids[at : at + step]) for at in range(0, len(ids), step)]
+
+
+def again(state: State, op: Op) -> list[Op]:
+    """Drafts that mean what `op` means here, under new ids: where it is void they have its effect, else they change nothing."""
+    match op:
+        case Message():
+            row = state.log.row(op.origin, op.sequence)
+            if row is not None and not state.log.topics[row]:
+                return []  # a twin is shown instead
+            return [msgspec.structs.replace(op, origin="", sequence=1, time=0, again=op.again or op.id)]
+        case Subscribed():
+            ended: list[Op] = [Unsubscribed("", 1, 0, op.replaces)] if op.replaces else []
+            if op.id in state.subscriptions.removed:
+                return [*ended, Unsubscribed("", 1, 0, (op.id,))]
+            sub = state.subscriptions.alive.get(op.id)
+            since = state.subscriptions.cursor(sub) if sub is not None else op.since
+            return [*ended, Subscribed("", 1, 0, op.user, op.pattern, dict(since), op.follows, (op.id,))]
+        case Joined():
+            left: list[Op] = [Left("", 1, 0, op.broker, op.seen)] if op.seen else []
+            if op.id in state.members.of.get(op.broker, ()):
+                return [*left, Joined("", 1, 0, op.broker, op.address, (op.id,))]
+            return [*left, Left("", 1, 0, op.broker, (op.id,))]
+        case Unsubscribed() | Acknowledged() | Dropped() | Left() | Lost():
+            return [msgspec.structs.replace(op, origin="", sequence=1, time=0)]
+        case _:
+            return []  # a `began` void: nothing follows from that origin any more

@@ -1,0 +1,124 @@
+"""Publishers' keys: which message each one names (docs/rules.md, KEY). Pure.
+
+A key names a message per (publisher, topic, key). What is kept of one is 64 bits, which stand for the three, and for
+each message that it names a **use**: 64 bits that stand for the content, and the message's offset. Both are hashes of
+this process, seeded anew at each start. Of a full memory two keys are taken for one, so that the second is refused, once in
+10^13 look-ups, and two messages for one once in 10^32.
+
+A key has more than one use where brokers that did not know of each other took other content under it, or where it
+was used again a day later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
+from typing import Final, NamedTuple
+
+from newswire.core import limits
+from newswire.core.model.commands import Publish
+from newswire.core.model.ops import Message
+
+_GENERATIONS: Final = 4  # of keys: the oldest quarter is forgotten at a time
+_GENERATION_KEYS: Final = limits.KEYS_COUNT // _GENERATIONS
+_OFFSET_BITS: Final = 32
+_CONTENT_MASK: Final = (1 << 64) - 1
+_GONE: Final = -1  # an entry that names nothing any more
+_NEXT_USE: Final = 1 << 64  # between the entries of one key: beyond what a fingerprint reaches
+
+
+class Use(NamedTuple):
+    """A message that a key names: `content` stands for what it says, `offset` is where it stands in the log."""
+
+    content: int
+    offset: int
+
+
+class Keys:
+    """The newest keys, at most `limits.KEYS_COUNT`. The commit thread writes, under the state lock."""
+
+    def __init__(self) -> None:
+        self._generations: list[dict[int, int]] = [{}]
+
+    def uses(self, mark: int) -> list[Use]:
+        """What the key that `mark` stands for names, the oldest first."""
+        found: list[Use] = []
+        entry, at = self._get(mark), 0
+        while entry is not None:
+            if entry != _GONE:
+                found.append(Use(entry >> _OFFSET_BITS, entry & 0xFFFFFFFF))
+            at += 1
+            entry = self._get(mark + at * _NEXT_USE)
+        return found
+
+    def move(self, offset: int, to: int | None) -> None:
+        """Have what names the message at `offset` name that at `to`, which says the same; None: nothing any more."""
+        for generation in self._generations:
+            for mark in [mark for mark, entry in generation.items() if entry & 0xFFFFFFFF == offset and entry != _GONE]:
+                generation[mark] = _GONE if to is None else generation[mark] >> _OFFSET_BITS << _OFFSET_BITS | to
+
+    def note(self, mark: int, content: int, offset: int) -> None:
+        """Remember one more use of a key; all of its uses are as new as this one."""
+        newest = self._generations[0]
+        if len(newest) >= _GENERATION_KEYS:
+            self._generations.insert(0, newest := {})
+            del self._generations[_GENERATIONS:]
+        uses = [*self.uses(mark), Use(content, offset)][-limits.KEY_USES_COUNT :]
+        for at, use in enumerate(uses):
+            newest[mark + at * _NEXT_USE] = use.content << _OFFSET_BITS | use.offset
+
+    def note_run(self, marks: Sequence[int], contents: Iterable[int], offset: int) -> bool:
+        """Remember all of these, the first at `offset`.
+
+        False: nothing was noted, since some are known or a generation ends among them; `note` them one by one.
+        """
+        newest = self._generations[0]
+        count = len(newest) + len(marks)
+        if count > _GENERATION_KEYS or not all(held.keys().isdisjoint(marks) for held in self._generations):
+            return False
+        for at, (mark, content) in enumerate(zip(marks, contents, strict=True), offset):
+            newest[mark] = content << _OFFSET_BITS | at
+        if len(newest) == count:
+            return True
+        for mark in marks:
+            newest.pop(mark, None)
+        return False
+
+    def _get(self, mark: int) -> int | None:
+        for generation in self._generations:
+            entry = generation.get(mark)
+            if entry is not None:
+                return entry
+        return None
+
+
+def fingerprint(publisher: str, topic: str, key: str) -> int:
+    """The 64 bits that stand for a key in this process."""
+    return hash((publisher, topic, key))
+
+
+def fingerprints(publishers: Iterable[str], topics: Iterable[str], keys: Iterable[str]) -> list[int]:
+    """`fingerprint` of many."""
+    return list(map(hash, zip(publishers, topics, keys, strict=True)))
+
+
+_fields: Final = attrgetter("data", "title", "priority", "tags", "click")
+_expires: Final = attrgetter("expires")
+
+
+def content(message: Message | Publish) -> int:
+    """The 64 bits that stand in this process for what a publisher says, `expires` as a number of ms from the start."""
+    said = hash(_fields(message))
+    lives = _lives_milliseconds(message) if message.expires else 0
+    return (hash((said, lives)) if lives else said) & _CONTENT_MASK
+
+
+def contents(messages: Sequence[Message]) -> list[int]:
+    """`content` of many."""
+    if any(map(_expires, messages)):
+        return [content(message) for message in messages]
+    return [said & _CONTENT_MASK for said in map(hash, map(_fields, messages))]
+
+
+def _lives_milliseconds(message: Message | Publish) -> int:
+    return message.expires * 1000 if isinstance(message, Publish) else message.expires - message.time

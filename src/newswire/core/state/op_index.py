@@ -1,0 +1,298 @@
+"""The log as a broker knows it in memory: what stands at each offset, in 40 bytes a record.
+
+An offset counts this broker's own records; other brokers have theirs in another order. The bytes of a record lie where
+the engine put them (`place` and `length`, opaque here). Columns are arrays: a million records cost megabytes, not
+objects. Written by the commit thread under the state lock, read under it.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Final
+
+from newswire.core import limits
+from newswire.core.model.vector import FullVector, Lineage, Vector
+
+GIVEN_UP: Final = 2**32 - 1  # stands for a topic in the rows of `lost` ops: readers of any topic are told there
+_CHECKPOINT: Final = limits.CHECKPOINT_ROWS
+
+
+class Log:
+    """Columns by offset, and for each origin its offsets in sequence order."""
+
+    def __init__(self, lineage: Lineage) -> None:
+        self.lineage = lineage
+        self.places = array("Q")
+        self.lengths = array("I")
+        self.origins = array("I")  # index into `names`
+        self.sequences = array("I")
+        self.topics = array("I")  # a visible message's topic index (messages.py), 0 for everything else
+        self.times = array("Q")  # milliseconds
+        self.names, self.numbers = lineage.names, lineage.numbers
+        self.offsets_of: list[array[int]] = []  # by origin number: the offset of each sequence, from 1
+        self._falls: dict[int, list[int]] = {}  # by origin number: after how many ops a stamp lies before the last one
+        self._vector: dict[str, int] = {}
+        self._full = FullVector(lineage)  # what `_vector` covers, but for what grew since:
+        self._grown: dict[str, int] | None = {}  # by origin; None: an origin began, work it out anew
+        self._checkpoints: list[Vector] = [{}]
+        self._jumps: dict[int, dict[str, int]] = {}  # by offset: origins that reach further there, over what was given up
+        self.unreadable: dict[int, None] = {}  # offsets whose record the disk does not give back, as far as known
+        self._looked_up: tuple[int, Vector] = (0, {})  # the vector that was asked for last: live streams stand at one place
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @property
+    def vector(self) -> Vector:
+        """The vector of everything in the log, short."""
+        return self._vector
+
+    def held(self, origin: str) -> int:
+        """The highest sequence of `origin` in the log, 0 for none."""
+        number = self.numbers.get(origin)
+        return 0 if number is None else len(self.offsets_of[number])
+
+    @property
+    def full(self) -> FullVector:
+        """Every origin with its highest sequence."""
+        if self._grown is None:
+            self._full = self.lineage.expand(self._vector)
+        elif self._grown:
+            self._full = self._full.raise_to(self._grown)
+        self._grown = {}
+        return self._full
+
+    def add(self, origin: str, sequence: int, time: int, topic: int, place: int, length: int) -> int:
+        """Append one record, whose `began` (if it is one) the lineage knows already; return its offset."""
+        offset = len(self.places)
+        number = self.number(origin)
+        self.places.append(place)
+        self.lengths.append(length)
+        self.origins.append(number)
+        self.sequences.append(sequence)
+        self.topics.append(topic)
+        self.times.append(time)
+        offsets = self.offsets_of[number]
+        if offsets and time < self.times[offsets[-1]]:
+            self._falls.setdefault(number, []).append(len(offsets))
+        offsets.append(offset)
+        if sequence == 1:
+            self.lineage.renew(self._vector, origin)
+            self._grown = None
+        else:
+            self._vector[origin] = sequence
+            if self._grown is not None:
+                self._grown[origin] = sequence
+        if (offset + 1) % _CHECKPOINT == 0:
+            self._checkpoints.append(dict(self._vector))
+        return offset
+
+    def add_run(
+        self, origin: str, times: Sequence[int], topics: Sequence[int], places: Sequence[int], lengths: Sequence[int]
+    ) -> None:
+        """Append the next records of an origin that has begun, all at once: what recovery is made of."""
+        count, start = len(places), len(self)
+        number = self.number(origin)
+        offsets = self.offsets_of[number]
+        first = len(offsets) + 1
+        self.places.extend(places)
+        self.lengths.extend(lengths)
+        self.origins.extend([number] * count)
+        self.sequences.extend(range(first, first + count))
+        self.topics.extend(topics)
+        self.times.extend(times)
+        stamps = [self.times[offsets[-1]], *times]
+        if sorted(stamps) != stamps:
+            falls = (at for at, (one, next_one) in enumerate(pairwise(stamps), first - 1) if next_one < one)
+            self._falls.setdefault(number, []).extend(falls)
+        offsets.extend(range(start, start + count))
+        for mark in range((start // _CHECKPOINT + 1) * _CHECKPOINT, start + count + 1, _CHECKPOINT):
+            self._checkpoints.append({**self._vector, origin: first + mark - start - 1})
+        self._vector[origin] = first + count - 1
+        if self._grown is not None:
+            self._grown[origin] = first + count - 1
+
+    def fill(self, origin: str, last: int) -> None:
+        """Have `origin` reach `last`, from the newest record on: what of it is no record is void, and stands there."""
+        number, row = self.number(origin), len(self) - 1
+        offsets = self.offsets_of[number]
+        if not offsets:
+            self._grown = None
+        offsets.extend([row] * (last - len(offsets)))
+        self._jumps.setdefault(row, {})[origin] = last
+        self._vector[origin] = last
+        if self._grown is not None:
+            self._grown[origin] = last
+        if (row + 1) % _CHECKPOINT == 0:
+            self._checkpoints[-1] = dict(self._vector)
+
+    def row(self, origin: str, sequence: int) -> int | None:
+        """The offset of an op; None if it is not held, or void."""
+        number = self.numbers.get(origin)
+        if number is None or not 0 < sequence <= len(self.offsets_of[number]):
+            return None
+        row = self.offsets_of[number][sequence - 1]
+        return row if self._is_at(row, number, sequence) else None
+
+    def rows(self, origin: str, first: int, last: int) -> list[int]:
+        """Offsets of what is held of a range and can be read, as many as one push carries."""
+        number = self.numbers.get(origin)
+        if number is None:
+            return []
+        offsets = self.offsets_of[number][first - 1 : min(last, first - 1 + limits.PUSH_OPS)]
+        found = (row for sequence, row in enumerate(offsets, first) if self._is_at(row, number, sequence))
+        return [row for row in found if row not in self.unreadable]
+
+    def _is_at(self, row: int, number: int, sequence: int) -> bool:
+        """Say whether an op stands at the offset that its origin has for it: a void one does not."""
+        return self.sequences[row] == sequence and self.origins[row] == number
+
+    def find_place(self, place: int) -> int | None:
+        """The offset of the record at `place`; None for none, or none any more."""
+        try:
+            return self.places.index(place)
+        except ValueError:
+            return None
+
+    def forget_began(self, origin: str) -> None:
+        """Have nothing follow from `origin` any more: its `began` is void. Vectors then list what they left out."""
+        full = [dict(self.lineage.expand(vector)) for vector in (self._vector, *self._checkpoints)]
+        self.lineage.forget(origin)
+        self._vector, *marks = [self.lineage.shorten(vector) for vector in full]
+        self._checkpoints = list(marks)
+        self._grown, self._looked_up = None, (0, {})
+
+    def number(self, origin: str) -> int:
+        """The number of `origin`, given at its first record."""
+        number = self.lineage.number(origin)
+        if number == len(self.offsets_of):
+            self.offsets_of.append(array("I"))
+        return number
+
+    def vector_at(self, offset: int) -> dict[str, int]:
+        """The short vector of the first `offset` records."""
+        if offset >= len(self):
+            return dict(self._vector)
+        mark = offset // _CHECKPOINT
+        start, vector = self._looked_up
+        if not mark * _CHECKPOINT <= start <= offset:
+            start, vector = mark * _CHECKPOINT, self._checkpoints[mark]
+        found = self.advance(dict(vector), start, offset)
+        self._looked_up = (offset, dict(found))
+        return found
+
+    def advance(self, vector: dict[str, int], start: int, stop: int) -> dict[str, int]:
+        """The vector at `stop`, given (and perhaps changing) the one at `start`."""
+        names, jumps = self.names, self._jumps
+        for row, (number, sequence) in enumerate(zip(self.origins[start:stop], self.sequences[start:stop], strict=True), start):
+            if sequence == 1:
+                self.lineage.renew(vector, names[number])
+            else:
+                vector[names[number]] = sequence
+            if row in jumps:
+                vector.update(jumps[row])
+        return vector
+
+    def first_not_covered(self, full: FullVector) -> int:
+        """The offset of the first record that this does not cover; the end for none."""
+        first = len(self)
+        for number, has in self.full.beyond(full):
+            offsets = self.offsets_of[number]
+            if offsets[0] >= first:
+                break  # origins stand in the order of their first records
+            first = min(first, offsets[has])
+        return first
+
+    def end_of(self, vector: Vector) -> int:
+        """The offset from which on the records before it cover `vector`, which is of what is held."""
+        offsets = (self.offsets_of[self.numbers[name]][sequence - 1] for name, sequence in vector.items())
+        return max(offsets, default=-1) + 1
+
+    def lacking(self, holds: FullVector, most_ops: int, most_bytes: int) -> list[int]:
+        """Offsets, in log order, of the first ops that a broker that holds so much lacks: it can take them as they come.
+
+        Looks at no more origins than it takes ops from and a few: an origin stands in no record before its first.
+        """
+        ends = self._readable_ends(holds) if self.unreadable else {}
+        rows: list[int] = []
+        last = len(self)
+        for number, has in self.full.beyond(holds):
+            offsets = self.offsets_of[number]
+            if offsets[0] > last:
+                break
+            rows.extend(offsets[has : min(has + most_ops, ends.get(number, len(offsets)))])
+            if len(rows) > 2 * most_ops:
+                rows = sorted(rows)[:most_ops]
+                last = rows[-1]
+        return self.cut(sorted(set(rows) if self._jumps else rows)[:most_ops], most_bytes)
+
+    def _readable_ends(self, holds: FullVector) -> dict[int, int]:
+        """How far a broker that holds so much can be brought, in the origins that what cannot be read here cuts short."""
+        ends: dict[int, int] = {}
+        for row in self.unreadable:
+            number, sequence = self.origins[row], self.sequences[row]
+            if holds.get(self.names[number]) < sequence:
+                ends[number] = min(sequence - 1, ends.get(number, sequence))
+        for number, has in self.full.beyond(holds) if ends else ():
+            named = () if has else self.lineage.named(number)
+            if any(ends.get(one, last) < last and holds.get(self.names[one]) < last for one, last in named):
+                ends[number] = 0  # its `began` would not be taken
+        return ends
+
+    def cut(self, rows: list[int], most_bytes: int) -> list[int]:
+        """As many of these as one push carries: the first always, then by bytes, and by origins that begin."""
+        size = begin = 0
+        for count, row in enumerate(rows):
+            size += self.lengths[row]
+            begin += self.sequences[row] == 1
+            if count and (size > most_bytes or begin > limits.PUSH_ORIGINS):
+                return rows[:count]
+        return rows
+
+    def count_lacking(self, holds: FullVector) -> int:
+        """How many ops a broker that holds so much lacks."""
+        if not holds:
+            return len(self)
+        return sum(len(self.offsets_of[number]) - has for number, has in self.full.beyond(holds))
+
+    def before(self, time: int, now: int = limits.TIME_MILLISECONDS) -> dict[str, int]:
+        """The vector of what was taken before `time` (ms), as far as stamps say it.
+
+        Per origin: what stands before its first op that was stamped then or later. One from the future (of `now`, ms) is of a
+        clock that was ahead: it was taken no earlier than what stands before it, and no later than what follows.
+        """
+        counts = ((name, self._count_before(number, time, now)) for number, name in enumerate(self.names))
+        return self.lineage.shorten({name: count for name, count in counts if count})
+
+    def _count_before(self, number: int, time: int, now: int) -> int:
+        offsets = self.offsets_of[number]
+        if any(self.names[number] in jump for jump in self._jumps.values()):
+            return self._count_slowly_before(number, time, now)
+        stamp, count = self.times.__getitem__, len(offsets)
+        runs = list(pairwise([0, *self._falls.get(number, ()), count]))  # in each, stamps ascend
+        for start, stop in runs:
+            first = bisect_left(offsets, time, start, stop, key=stamp)
+            if first < stop and stamp(offsets[first]) <= now:
+                count = first
+                break
+        for start, stop in reversed(runs):
+            if stop == count:  # what stands right before may be from the future
+                count = bisect_right(offsets, now, start, stop, key=stamp)
+        return count
+
+    def _count_slowly_before(self, number: int, time: int, now: int) -> int:
+        """`_count_before` where some ops are void: the stamps at their rows are no stamps of this origin."""
+        count = 0
+        for sequence, row in enumerate(self.offsets_of[number], 1):
+            if self._is_at(row, number, sequence) and self.times[row] <= now:
+                if self.times[row] >= time:
+                    break
+                count = sequence
+        return count
+
+    def each_origin(self) -> Iterator[tuple[str, array[int]]]:
+        """Each origin with the offsets of its ops in sequence order."""
+        return zip(self.names, self.offsets_of, strict=True)

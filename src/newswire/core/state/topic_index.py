@@ -1,0 +1,190 @@
+"""What the fold keeps of messages: topics, who published what where, retention's horizons, publishers' keys.
+
+Kept per message: one sequence number in the array of its (topic, origin), and for a while a hash of its key and of its
+content. The text stays on disk. What retention dropped stays counted, so `index` and `unread` stay exact.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from newswire.core import limits
+from newswire.core.model.ops import Message, OpId, op_id
+from newswire.core.model.vector import Vector
+from newswire.core.state.keys import Keys, content, contents, fingerprint, fingerprints
+from newswire.core.state.op_index import GIVEN_UP, Log
+from newswire.core.state.twins import Twin, Twins
+
+
+class Messages:
+    """Topics by number (from 1) and each one's visible messages by origin. Commit thread writes, under the state lock."""
+
+    def __init__(self, log: Log) -> None:
+        self.log, self.lineage = log, log.lineage
+        self.names: list[str] = [""]
+        self.numbers: dict[str, int] = {}
+        self.sequences: list[dict[str, array[int]]] = [{}]  # by topic number: origin -> sequences, ascending
+        self.newest = array("I", (0,))  # by topic number: offset of the message that was applied last
+        self.horizons: dict[str, dict[str, int]] = {}  # by topic: what retention has dropped; also of topics not seen yet
+        self.keys = Keys()
+        self.twins = Twins()
+        self._by_twin: dict[int, tuple[Vector, int, list[int]]] = {}  # see `dropped_by_twin`, and what it was worked out for
+        self._in_order: list[str] = []
+        self._again: dict[OpId, int] = {}  # by its first id, the row at which a message that was stored again is shown
+
+    def number(self, topic: str) -> int:
+        """The number of `topic`, given at its first message."""
+        number = self.numbers.get(topic)
+        if number is None:
+            number = self.numbers[topic] = len(self.names)
+            self.names.append(topic)
+            self.sequences.append({})
+            self.newest.append(0)
+        return number
+
+    def names_in_order(self) -> list[str]:
+        """All topics by name. Any thread, without the state lock; sorted anew only as far as topics are new."""
+        kept = self._in_order
+        fresh = self.names[len(kept) + 1 :]
+        if fresh:
+            fresh.sort()
+            kept = self._in_order = sorted(kept + fresh)  # two runs: they are merged
+        return kept
+
+    def take(self, op: Message, offset: int) -> int:
+        """APPLY msg, at `offset`: the number of its topic, 0 for a twin of a message in this log, which stays hidden."""
+        number = self.numbers.get(op.topic) or self.number(op.topic)
+        if op.again in self._again:
+            self.twins.add(number, self._twin(self._again[op.again]), Twin(op.origin, op.sequence, offset))
+            return 0
+        if op.key:
+            mark, said = fingerprint(op.publisher, op.topic, op.key), content(op)
+            for use in self.keys.uses(mark):
+                if use.content == said and self.is_same_day(use.offset, op.time):
+                    self.twins.add(number, self._twin(use.offset), Twin(op.origin, op.sequence, offset))
+                    if op.again:
+                        self._again[op.again] = use.offset
+                    return 0
+            self.keys.note(mark, said, offset)
+        if op.again:
+            self._again[op.again] = offset
+        self._add(number, op.origin, op.sequence)
+        self.newest[number] = offset
+        return number
+
+    def take_run(self, ops: Sequence[Message], offset: int) -> list[int] | None:
+        """`take` many of one origin, the first at `offset`: what recovery is made of, so by the column where that can be.
+
+        None, and nothing done, where two have one key, since the clock was set between them: one needs the other in the log.
+        """
+        keys, topics = [op.key for op in ops], [op.topic for op in ops]
+        if any(keys):
+            publishers = [op.publisher for op in ops]
+            named = [name for name in zip(publishers, topics, keys, strict=True) if name[2]]
+            if len(set(named)) < len(named):
+                return None
+            if not all(keys) or not self.keys.note_run(fingerprints(publishers, topics, keys), contents(ops), offset):
+                return [self.take(op, at) for at, op in enumerate(ops, offset)]
+        origin, newest = ops[0].origin, self.newest
+        numbers = [self.numbers.get(topic) or self.number(topic) for topic in topics]
+        for at, (op, number) in enumerate(zip(ops, numbers, strict=True), offset):
+            self._add(number, origin, op.sequence)
+            newest[number] = at
+        return numbers
+
+    def hide(self, row: int) -> None:
+        """Take out what the op at `row` published: it is void. A twin of it is shown from now on, if there is one."""
+        log, topic = self.log, self.log.topics[row]
+        heir = self.twins.remove(row)
+        if topic in (0, GIVEN_UP):
+            return
+        origin, sequence = log.names[log.origins[row]], log.sequences[row]
+        left = array("I", (one for one in self.sequences[topic][origin] if one != sequence))
+        self.sequences[topic][origin] = left  # made anew: queries may look at the old one
+        if not left:
+            del self.sequences[topic][origin]
+        log.topics[row] = 0
+        if heir is not None:
+            log.topics[heir.row] = topic
+            shown = [*self.sequences[topic].get(heir.origin, ()), heir.sequence]
+            self.sequences[topic][heir.origin] = array("I", sorted(shown))
+            self.newest[topic] = max(self.newest[topic], heir.row)
+        self.keys.move(row, heir.row if heir is not None else None)
+        for name in [name for name, shown_at in self._again.items() if shown_at == row]:
+            if heir is not None:
+                self._again[name] = heir.row
+            else:
+                del self._again[name]
+
+    def name(self, row: int) -> OpId:
+        """The id of the message that is shown at `row`."""
+        named = self.name_row(row)
+        return op_id(self.log.names[self.log.origins[named]], self.log.sequences[named])
+
+    def name_row(self, row: int) -> int:
+        """The row whose op names the message that is shown at `row`: the smallest of its twins."""
+        twins = self.twins.of(row)
+        return min(twins).row if twins else row
+
+    def _twin(self, row: int) -> Twin:
+        return Twin(self.log.names[self.log.origins[row]], self.log.sequences[row], row)
+
+    def is_same_day(self, offset: int, time: int) -> bool:
+        """Say whether the message at `offset` was stamped within `limits.KEY_SECONDS` of `time` (ms), before or after."""
+        return abs(self.log.times[offset] - time) <= limits.KEY_SECONDS * 1000
+
+    def _add(self, number: int, origin: str, sequence: int) -> None:
+        by_origin = self.sequences[number]
+        if origin in by_origin:
+            by_origin[origin].append(sequence)
+        else:
+            by_origin[origin] = array("I", (sequence,))
+
+    def drop(self, topic: str, vector: Vector) -> None:
+        """APPLY dropped(topic, V): horizon[topic] := max(horizon, V)."""
+        self.horizons[topic] = self.lineage.join(self.horizons.get(topic, {}), vector)
+
+    def is_dropped(self, number: int, row: int) -> bool:
+        """Say whether retention removed the message that is shown at `row`, under the id of any of its twins."""
+        horizon = self.horizons.get(self.names[number])
+        twins = self.twins.of(row) or (self._twin(row),)
+        return horizon is not None and any(self.lineage.covers(horizon, twin.origin, twin.sequence) for twin in twins)
+
+    def dropped_by_twin(self, number: int) -> Sequence[int]:
+        """The rows, ascending, of the messages of a topic that retention removed, but not under the id that is shown first."""
+        horizon, groups = self.horizons.get(self.names[number]), self.twins.in_topic(number)
+        if horizon is None or not groups:
+            return ()
+        kept = self._by_twin.get(number)
+        if kept is None or kept[0] is not horizon or kept[1] != self.twins.changes:
+            full = self.lineage.expand(horizon)
+            rows = [
+                shown.row
+                for shown, *twins in groups
+                if full.get(shown.origin, 0) < shown.sequence
+                and any(full.get(twin.origin, 0) >= twin.sequence for twin in twins)
+            ]
+            kept = self._by_twin[number] = (horizon, self.twins.changes, sorted(rows))
+        return kept[2]
+
+    def last(self, number: int, latest: int) -> int:
+        """The newest time stamp of a topic's messages, in ms: of each origin that of the last one (rules, CLOCK).
+
+        One later than `latest` is of a clock that was ahead, and counts only where there is no other.
+        """
+        log = self.log
+        rows = (log.row(origin, sequences[-1]) for origin, sequences in self.sequences[number].items())
+        times = [log.times[self.name_row(row)] for row in rows if row is not None]
+        return max([time for time in times if time <= latest] or times, default=0)
+
+    def count(self, number: int) -> int:
+        """How many messages of a topic retention has left."""
+        columns = self.sequences[number]
+        held, horizon = sum(map(len, columns.values())), self.horizons.get(self.names[number])
+        if horizon is None:
+            return held
+        full = self.lineage.expand(horizon)
+        dropped = sum(bisect_right(sequences, full.get(origin, 0)) for origin, sequences in columns.items())
+        return held - dropped - len(self.dropped_by_twin(number))

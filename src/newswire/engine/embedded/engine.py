@@ -1,0 +1,302 @@
+"""The engine of a broker: ops file, commit thread and links behind the seam (docs/architecture.md, Rooms).
+
+Making it recovers: lock, scan, fold. `start` opens the run: a new origin, its `began` synced, then threads. Between the
+two the composition root binds the port, so that the address is known and nothing is accepted too early.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from newswire.config import Settings
+from newswire.core import limits
+from newswire.core.broker.broker import Broker
+from newswire.core.broker.cluster import Identity
+from newswire.core.broker.events import (
+    AcceptLoss,
+    Answer,
+    Connect,
+    Disconnect,
+    Done,
+    Event,
+    Exit,
+    Join,
+    Leave,
+    Now,
+    Recall,
+    Recalled,
+    Received,
+    Reply,
+    Send,
+    Submitted,
+    Unreadable,
+    Wake,
+)
+from newswire.core.model import ops
+from newswire.core.model.commands import Request
+from newswire.core.model.names import check_address
+from newswire.core.read.counts import topics
+from newswire.core.read.pages import Page, Position, Wanted
+from newswire.core.read.pieces import Pieces
+from newswire.core.state.fold import State
+from newswire.core.state.members import Row, View
+from newswire.engine import reading
+from newswire.engine.embedded.ops_file import OpsFile, Progress
+from newswire.engine.embedded.segment import split_place
+from newswire.engine.group_commit import CommitThread, Rounds
+from newswire.engine.peers import push_codec
+from newswire.engine.peers.auth import Passport
+from newswire.engine.peers.link import Link, status_of
+from newswire.engine.seam import Receipt, Woken
+from newswire.errors import Damaged, NewswireError, NotStored, Unavailable, Unknown
+
+log = logging.getLogger("newswire.engine")
+
+T = TypeVar("T")
+_Result = Done | Row | NewswireError
+
+_ORIGIN_CHARS = "abcdefghijkmnpqrstuvwxyz23456789"  # none that is taken for another
+
+
+class Restored(msgspec.Struct, frozen=True):
+    """What a start found on disk."""
+
+    messages: int
+    subscriptions: int
+    seconds: float
+
+
+class EmbeddedEngine:
+    """`seam.Engine` and `seam.Cluster`. Any thread may call; `start` and `close`: the composition root."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        progress: Progress | None = None,
+        on_fatal: Callable[[BaseException], None],
+        on_exit: Callable[[str], None] = lambda why: None,
+    ) -> None:
+        """Recover from the ops file. `on_fatal` must end the process; `on_exit`: this broker has left the cluster.
+
+        Raises Refused (in use, another version), DiskFailed.
+        """
+        self.settings = settings
+        self._on_fatal, self._on_exit = on_fatal, on_exit
+        self._wake: Callable[[Woken], None] = lambda woken: None
+        self._links: dict[str, Link] = {}
+        self._left = False
+        self._opsfile = OpsFile(settings.directory)
+        self._state = State()
+        self.restored = self._recover(progress)
+
+    def start(self, address: str) -> None:
+        """Open this run as the broker at `address`. Nothing is served before this returns. Raises DiskFailed, StorageFull."""
+        settings = self.settings
+        origin = f"{settings.id}-{''.join(secrets.choice(_ORIGIN_CHARS) for _ in range(8))}"
+        cluster, settled = self._opsfile.cluster, bool(self._opsfile.cluster)
+        self._opsfile.start(cluster, origin)
+        identity = Identity(
+            id=settings.id,
+            address=address,
+            origin=origin,
+            primary=settings.primary,
+            peers=settings.peers,
+            heartbeat=settings.heartbeat,
+            retention_seconds=settings.retention_seconds,
+            retention_messages=settings.retention_messages,
+            subscriptions_per_user=settings.subscriptions_per_user,
+            trust_clock=settings.trust_clock,
+        )
+        broker = Broker(identity, self._state, cluster or secrets.token_hex(16), settled=settled)
+        broker.cluster.damage = self._silent_damage
+        self._passport = Passport(settings.secrets, identity)
+        self._rounds = Rounds(broker, self._opsfile, self, _now)
+        self._commit = CommitThread(self._rounds, self._opsfile.free_bytes, self._on_fatal)
+        self._rounds.begin()
+        self._commit.start()
+
+    def _recover(self, progress: Progress | None) -> Restored:
+        began = time.monotonic()
+        for batch in self._opsfile.scan(progress):
+            self._state.replay(batch)
+        self._state.revive(None)
+        names, self._silent_damage = self._opsfile.names_in_damage()
+        self._state.suspect(names)
+        for place in self._opsfile.damage:
+            log.error("the ops file is damaged, the rest of it is kept: %s", place)
+        messages = sum(row.messages for row in topics(self._state))
+        return Restored(messages, len(self._state.subscriptions.alive), time.monotonic() - began)
+
+    # -- seam.Engine --------------------------------------------------------------------------------------------
+
+    def submit(self, requests: Sequence[Request], *, copies: int = 1, timeout: float = limits.RECEIPT_SECONDS) -> Receipt:
+        """See `seam.Engine`."""
+        until = time.monotonic() + timeout
+        result = _done(self._ask(lambda token: Submitted(token, requests, copies, until), timeout))
+        return Receipt(result.first, result.last, result.count, result.copies, result.duplicates, result.ids, result.repeated)
+
+    def post(self, requests: Sequence[Request]) -> bool:
+        """See `seam.Engine`."""
+        return all(self._commit.put(Submitted(None, (request,))) for request in requests)
+
+    def read(self, query: Callable[[State], T]) -> T:
+        """See `seam.Engine`."""
+        return self._rounds.read(query)
+
+    def query(self, query: Callable[[State], Pieces[T]]) -> T:
+        """See `seam.Engine`."""
+        return self._rounds.query(query)
+
+    def follow(self, at: Position, wanted: Wanted, limit: int) -> Page:
+        """See `seam.Engine`."""
+        return reading.follow(self._rounds, self._read_each, at, wanted, limit)
+
+    def on_wake(self, wake: Callable[[Woken], None]) -> None:
+        """See `seam.Engine`."""
+        self._wake = wake
+
+    def describe(self) -> View:
+        """See `seam.Engine`."""
+        return self._rounds.describe()
+
+    def close(self, timeout: float = 5.0) -> None:
+        """See `seam.Engine`."""
+        if hasattr(self, "_commit"):
+            self._commit.stop(timeout)
+        for link in self._links.values():
+            link.close()
+        for link in self._links.values():
+            link.join(timeout)  # a push in flight reads the ops file
+        self._opsfile.close()
+
+    # -- seam.Cluster -------------------------------------------------------------------------------------------
+
+    def join(self, address: str, timeout: float = 10.0) -> Row:
+        """See `seam.Cluster`."""
+        check_address(address)
+        return self._row(lambda token: Join(token, address, time.monotonic() + timeout), timeout)
+
+    def leave(self, broker: str, timeout: float = 10.0) -> Row:
+        """See `seam.Cluster`."""
+        return self._row(lambda token: Leave(token, broker), timeout)
+
+    def check_head(self, path: str, headers: Mapping[str, str]) -> None:
+        """See `seam.Cluster`."""
+        self._passport.check_head(path, headers)
+
+    def accept_loss(
+        self,
+        origin: str = "",
+        first: int = 0,
+        last: int = 0,
+        *,
+        even_if_away: bool = False,
+        timeout: float = limits.RECEIPT_SECONDS,
+    ) -> Done:
+        """See `seam.Cluster`."""
+        until = time.monotonic() + timeout
+        return _done(self._ask(lambda token: AcceptLoss(token, origin, first, last, even_if_away, until), timeout))
+
+    def receive(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+        """See `seam.Cluster`. Raises LinkRefused (`unauthenticated`), BadRequest (`bad-body`), Unavailable."""
+        nonce, header, raws = self._passport.open_push(path, headers, body)
+        token: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._commit.put(Received(token, header, raws))
+        try:
+            answer = token.get(timeout=limits.PUSH_TIMEOUT_SECONDS)
+        except queue.Empty:
+            raise Unavailable("the broker is too busy to take a push now: send it again") from None
+        status = status_of(answer.header.code)
+        return status, self._passport.seal(nonce, status, push_codec.write(answer.header, self._fetch(answer.rows)))
+
+    # -- commit.Wires -------------------------------------------------------------------------------------------
+
+    def carry_out(self, action: Send | Answer | Reply | Wake | Connect | Disconnect | Recall | Exit) -> None:
+        """See `commit.Wires`. The commit thread only."""
+        match action:
+            case Reply(token=token) | Answer(token=token) if isinstance(token, queue.SimpleQueue):
+                token.put(action.result if isinstance(action, Reply) else action)
+            case Wake(topics, users, serves):
+                self._wake(Woken(topics, users, serves))
+            case Send():
+                self._links[action.address].send(action)
+            case Connect(address):
+                self._links[address] = Link(address, self._fetch, self._passport, self._commit_put, self._on_fatal)
+            case Disconnect(address):
+                self._links.pop(address).cut()
+            case Recall():
+                self._recall(action)
+            case Exit(why) if not self._left:
+                self._left = True
+                self._on_exit(why)
+            case _:
+                pass
+
+    def _commit_put(self, event: Event) -> object:
+        return self._commit.put(event)
+
+    def _fetch(self, rows: Sequence[int]) -> list[bytes]:
+        """The records at these offsets. Raises Damaged, after telling the core of those that cannot be read."""
+        if not rows:
+            return []
+        with self._rounds.lock:
+            kept = self._rounds.tail.get(rows)
+            if kept is not None:
+                return kept
+            places, lengths = self._state.log.places, self._state.log.lengths
+            where = [(places[row], lengths[row]) for row in rows]
+        raws = [raw for raw in self._read_each(where) if raw is not None]
+        if len(raws) < len(rows):
+            raise Damaged(f"{len(rows) - len(raws)} records cannot be read: a peer is asked for them")
+        return raws
+
+    def _read_each(self, places: Sequence[tuple[int, int]]) -> list[bytes | None]:
+        """Read records, None for those that are damaged, of which the core is told. Any thread."""
+        raws = self._opsfile.read_each(places)
+        bad = [place for (place, _), raw in zip(places, raws, strict=True) if raw is None]
+        if bad:
+            log.error("%d records cannot be read any more, the first at %s", len(bad), split_place(bad[0]))
+            self._commit.put(Unreadable(tuple(bad)))
+        return raws
+
+    def _recall(self, action: Recall) -> None:
+        """Read what is to be stored again: few records, once in the life of a hole."""
+        log = self._state.log
+        raws = self._read_each([(log.places[row], log.lengths[row]) for row in action.rows])
+        self._commit.put(Recalled(action.lost, [ops.decode(raw) for raw in raws if raw is not None]))
+
+    def _ask(self, event: Callable[[object], Event], timeout: float) -> _Result:
+        token: queue.SimpleQueue[_Result] = queue.SimpleQueue()
+        if not self._commit.put(event(token)):
+            raise NotStored("too many requests wait at this broker: nothing was stored, try again or use another broker")
+        try:
+            result = token.get(timeout=timeout + limits.RECEIPT_GRACE_SECONDS)
+        except queue.Empty:
+            raise Unknown("no receipt in time: perhaps stored, retry with the same key") from None
+        if isinstance(result, NewswireError):
+            raise result
+        return result
+
+    def _row(self, event: Callable[[object], Event], timeout: float) -> Row:
+        result = self._ask(event, timeout)
+        if not isinstance(result, Row):
+            raise Unknown("no answer in time: look at the list of replicas")
+        return result
+
+
+def _done(result: _Result) -> Done:
+    if not isinstance(result, Done):
+        raise Unknown("the broker gave no receipt: retry with the same key")
+    return result
+
+
+def _now() -> Now:
+    return Now(time.monotonic(), time.time_ns() // 1_000_000)

@@ -1,0 +1,369 @@
+"""The ops file of one broker: numbered segments in a directory. The only write and sync calls of the package.
+
+Promised: what was appended when `sync` returned is yielded by every later `scan`, whatever ends the process and
+whatever is appended after it. What was not synced may be kept or gone, a batch whole or not at all. What happens to a
+file, and how a torn write is told from damage, stands in `segment.py`; this file adds the order in which things reach
+the disk (`opsreader.py` reads):
+
+    start   lock; each segment: fdatasync, drop from the page cache, read (so what is read is what the disk holds, also
+            after a crash that left it in the cache alone, or a sync that failed and left the cache clean and wrong);
+            then a new segment, whose header names the kept length of the ones before: header, fdatasync, directory
+    batch   mark and records in one write, fdatasync
+    roll    fdatasync the old segment, then as at the start
+    quiet   a closing mark, so that damage to the last batch is told from a torn write; synced
+    close   the same
+
+A failed sync is never retried: the kernel may have forgotten the dirty pages, and then the second sync succeeds without
+them. After `DiskFailed` this object only reads. A disk without room is no failure: the batch is taken back, so that the
+next one finds the file as it was (`_take_back`), and the caller hears StorageFull.
+
+Threads: `scan`, `start`, `append`, `sync`, `vouch`, `roll`, `close` are the commit thread's; `read`, `read_lines`, `free_bytes`
+are anyone's.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, NoReturn
+
+from newswire.core import limits
+from newswire.engine.embedded import segment
+from newswire.engine.embedded.scan import Progress, Reader, Scan, path_of, segments_in, unusable
+from newswire.engine.embedded.segment import Damage, Found
+from newswire.errors import DiskFailed, StorageFull, TooLarge
+
+__all__ = ["Damage", "Found", "OpsFile", "Progress", "Reader", "Scan", "path_of", "segments_in"]
+
+_log = logging.getLogger(__name__)
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # EFBIG: a limit on file size (ulimit -f)
+
+
+class OpsFile:
+    """See above. `synced=False`: no sync at all, for a copy that can be built again; it then vouches for nothing."""
+
+    def __init__(self, directory: Path, *, synced: bool = True, segment_bytes: int = limits.SEGMENT_BYTES) -> None:
+        """Take the directory: make it, lock it, sweep what a crash left. Raises Refused with a sentence."""
+        self.directory = directory
+        self._synced_mode = synced
+        self._segment_bytes = segment_bytes
+        self._reader = Reader(directory)
+        self._lock = _take(directory)
+        self._scan = Scan(directory)
+        self._fd = -1  # of the segment in use
+        self._number = 0  # and its number
+        self._length = 0  # written
+        self._synced = 0  # known to be on disk
+        self._empty_length = 0  # of its header
+        self._vouched = 0  # up to here marks say that it was synced; a closing mark itself holds nothing
+        self._unnamed: dict[int, int] = {}  # kept lengths that the next header names
+        self._origin = ""
+        self._cluster = ""
+        self._failed = False
+
+    # -- start --------------------------------------------------------------------------------------------------
+
+    def scan(self, progress: Progress | None = None) -> Iterator[list[Found]]:
+        """All good ops in file order, as (op, place, length) in lists. Once, to its end, before `start`.
+
+        Raises Refused (another version, two clusters), DiskFailed.
+        """
+        try:
+            if self._synced_mode:
+                for number in segments_in(self.directory):
+                    _settle(path_of(self.directory, number))
+            yield from self._scan.batches(progress)
+        except OSError as error:
+            self._fail("read", error)
+
+    @property
+    def cluster(self) -> str:
+        """The cluster id that the headers name, "" for none."""
+        return self._cluster or self._scan.cluster
+
+    @property
+    def damage(self) -> list[Damage]:
+        """What the scan found bad in synced history."""
+        return self._scan.damage
+
+    def names_in_damage(self) -> tuple[list[tuple[str, int]], int]:
+        """What of it can be told: see `Scan`."""
+        return self._scan.names_in_damage()
+
+    @property
+    def torn_bytes(self) -> int:
+        """How much the scan ignored behind the kept length of any segment."""
+        return self._scan.torn_bytes
+
+    def start(self, cluster: str, origin: str) -> None:
+        """Open a new segment for this run; `cluster` may still be "". Raises DiskFailed, StorageFull."""
+        scan = self._scan
+        if scan.kept.keys() != set(segments_in(self.directory)):
+            raise RuntimeError("scan to the end before start")
+        self._cluster, self._origin = cluster, origin
+        self._unnamed = {number: kept for number, kept in scan.kept.items() if number not in scan.named}
+        self._number = max((0, *scan.kept, *scan.named))
+        self._open_next()
+
+    # -- the commit thread --------------------------------------------------------------------------------------
+
+    def append(self, raws: Sequence[bytes]) -> list[tuple[int, int]]:
+        """Write JSON objects of ops as one batch; (place, length) of each. Durable only after `sync`.
+
+        Raises StorageFull, TooLarge: nothing is stored. DiskFailed.
+        """
+        self._writable()
+        if not raws:
+            return []
+        size = _size(raws)
+        if self._length + size > self._segment_bytes and self._length > self._empty_length:
+            self._open_next()
+        data, places = segment.batch(self._number, self._length, self._synced, raws)
+        self._write(data)
+        return places
+
+    def sync(self) -> None:
+        """Bring all that was appended to the disk. Raises DiskFailed."""
+        if self._synced_mode:
+            self._writable()
+            self._sync_fd(self._fd)
+            self._see_that_it_is_there()
+            self._synced = self._length
+
+    def vouch(self) -> None:
+        """Write and sync a closing mark, unless nothing was appended since the last. Raises StorageFull, DiskFailed."""
+        self._writable()
+        if self._synced_mode and self._vouched < self._length == self._synced:
+            self._write(segment.batch(self._number, self._length, self._synced, ())[0])
+            self.sync()
+            self._vouched = self._length
+
+    def roll(self, cluster: str) -> None:
+        """Go on in a new segment, whose header names `cluster`. Raises StorageFull (still in the old one), DiskFailed."""
+        self._writable()
+        before, self._cluster = self._cluster, cluster
+        try:
+            self._open_next()
+        except StorageFull:
+            self._cluster = before
+            raise
+
+    def close(self) -> None:
+        """Write a closing mark if all is synced, and let go of the directory. Once more does nothing."""
+        if self._fd >= 0:
+            if not self._failed:
+                self._close_with_mark()
+            os.close(self._fd)
+            self._fd = -1
+        self._reader.close()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _close_with_mark(self) -> None:
+        try:
+            self.vouch()
+        except (DiskFailed, StorageFull) as error:
+            _log.warning("no closing mark: %s", error.detail)
+
+    def _open_next(self) -> None:
+        """Make the next segment the one in use, once its header and its name are on disk."""
+        if self._fd >= 0:
+            self.sync()
+        number = self._number + 1
+        kept = {**self._unnamed, **({self._number: self._length} if self._fd >= 0 else {})} if self._synced_mode else {}
+        header = segment.header_line(number, self._cluster, self._origin, kept)
+        fd = self._create(path_of(self.directory, number), header)
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd, self._number, self._unnamed = fd, number, {}
+        self._length = self._empty_length = self._vouched = len(header)
+        self._synced = len(header) if self._synced_mode else 0
+
+    def _create(self, path: Path, header: bytes) -> int:
+        """Make a segment that holds its header. Without room it leaves no trace: its number was never used then."""
+        fd = -1
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            _write_all(fd, header)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                self._fail("create a segment", error)
+            try:
+                if fd >= 0:
+                    os.close(fd)
+                    path.unlink()
+            except OSError as second:
+                self._fail("remove an unused segment", second)
+            raise _full(error) from error
+        if self._synced_mode:
+            self._sync_fd(fd)
+            try:
+                _sync_directory(self.directory)
+            except OSError as error:
+                self._fail("sync the directory", error)
+        return fd
+
+    def _write(self, data: bytes) -> None:
+        try:
+            _write_all(self._fd, data)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                self._fail("write", error)
+            self._take_back()
+            raise _full(error) from error
+        self._length += len(data)
+
+    def _take_back(self) -> None:
+        """Cut a partly written batch off, so that the next batch follows the last whole one.
+
+        The one place where bytes are cut: they were written a moment ago, are covered by no sync, and nobody was told
+        of them. Synced at once: the caller says "certainly not stored", and a power cut must not bring them back.
+        """
+        try:
+            os.ftruncate(self._fd, self._length)
+        except OSError as error:
+            self._fail("take a batch back", error)
+        if self._synced_mode:
+            self._sync_fd(self._fd)
+
+    def _sync_fd(self, fd: int) -> None:
+        try:
+            _sync_data(fd)
+        except OSError as error:
+            self._fail("sync", error)
+
+    def _see_that_it_is_there(self) -> None:
+        """A sync says nothing of a segment that was removed or cut: what is written to it is gone with the process."""
+        found = os.fstat(self._fd)
+        if not found.st_nlink or found.st_size < self._length:
+            gone = "it was removed" if not found.st_nlink else f"{self._length - found.st_size} bytes of it were cut off"
+            self._fail(
+                f"keep segment {path_of(self.directory, self._number).name}", OSError(errno.EIO, f"{gone} while the broker ran")
+            )
+
+    def _fail(self, what: str, error: OSError) -> NoReturn:
+        self._failed = True
+        raise DiskFailed(
+            f"could not {what} in {self.directory}: {error.strerror or error}; the broker ends, so that it promises nothing "
+            "that is not on disk. Look at the disk, then start it again"
+        ) from error
+
+    def _writable(self) -> None:
+        if self._failed:
+            raise DiskFailed(f"a write or sync in {self.directory} failed before; nothing is written any more")
+        if self._fd < 0:
+            raise RuntimeError(f"{self.directory} is not started, or closed")
+
+    # -- any thread ---------------------------------------------------------------------------------------------
+
+    def read(self, place: int, length: int) -> bytes:
+        """The JSON object of one record. Raises Damaged."""
+        return self._reader.read(place, length)
+
+    def read_lines(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
+        """The JSON objects of many records, in the order asked for. Raises Damaged."""
+        return self._reader.read_lines(places)
+
+    def read_each(self, places: Sequence[tuple[int, int]]) -> list[bytes | None]:
+        """The JSON objects of many records, in the order asked for; None for each that cannot be read."""
+        return self._reader.read_each(places)
+
+    def free_bytes(self) -> int:
+        """What this process may still write on the disk."""
+        stat = os.statvfs(self.directory)
+        return stat.f_bavail * stat.f_frsize
+
+
+# -- names and directories --------------------------------------------------------------------------------------
+
+
+def _take(directory: Path) -> int:
+    """Make and lock the directory, sweep unfinished files; the lock's descriptor."""
+    try:
+        _make(directory)
+        fd = os.open(directory / "LOCK", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise unusable(directory, f"{error.strerror or error}") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        owner = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
+        os.close(fd)
+        who = f"another broker (process {owner})" if owner.isdigit() else "another broker"
+        raise unusable(directory, f"{who} runs on it. Stop that one, or give this one another --id or --ops-dir") from error
+    _leave_name(fd)
+    _sweep(directory)
+    return fd
+
+
+def _sweep(directory: Path) -> None:
+    """Remove files that were never finished; no matter if it fails."""
+    for path in directory.glob("*.tmp"):
+        try:
+            path.unlink()
+        except OSError as error:
+            _log.warning("%s could not be removed: %s", path, error)
+
+
+def _leave_name(fd: int) -> None:
+    """Write the process id into the lock file, for whoever finds it taken; no matter if it fails."""
+    try:
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+    except OSError as error:
+        _log.info("LOCK could not be written: %s", error)
+
+
+def _make(directory: Path) -> None:
+    """Make the directory and what it lies in, each on disk before the next."""
+    for path in reversed([one for one in (directory, *directory.parents) if not one.exists()]):
+        path.mkdir(mode=0o700, exist_ok=True)
+        _sync_directory(path.parent)
+
+
+# -- system calls -----------------------------------------------------------------------------------------------
+
+
+def _size(raws: Sequence[bytes]) -> int:
+    """What a batch takes at most. Raises TooLarge, or ValueError for what no line can hold."""
+    if max(map(len, raws)) > limits.RECORD_BYTES:
+        raise TooLarge(f"an operation may have {limits.RECORD_BYTES} bytes at most")
+    if any(b"\n" in raw for raw in raws):
+        raise ValueError("an operation's JSON has a line break")
+    return sum(map(len, raws)) + segment.FRAME_BYTES * len(raws) + segment.MARK_BYTES
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    """Write all of it: a write may take a part only (a signal, a disk that just became full)."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+def _sync_data(fd: int) -> None:
+    getattr(os, "fdatasync", os.fsync)(fd)  # not everywhere there is fdatasync
+
+
+def _sync_directory(directory: Path) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _full(error: OSError) -> StorageFull:
+    return StorageFull(f"nothing was stored: {error.strerror or error}. Make room on the broker's disk; it goes on by itself")
+
+
+def _settle(path: Path) -> None:
+    """Make what is read next what the disk holds: sync the file, then drop it from the page cache."""
+    with path.open("rb", buffering=0) as file:
+        _sync_data(file.fileno())
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

@@ -1,0 +1,1 @@
+"""What speaks to the other brokers: links, their connections, pushes as bytes, signatures."""

@@ -1,0 +1,62 @@
+"""Who may be served here at all: a broker that starts, catches up, leaves or was removed sends its clients on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from newswire.core.state.fold import State
+from newswire.engine.seam import Engine, View
+from newswire.errors import NewswireError, NotRegistered, NotStored, Unavailable
+
+T = TypeVar("T")
+
+
+def serving(engine: Engine) -> Callable[[], None]:
+    """A check to run before each request of a blueprint: raises `not-ready` while this broker serves no clients."""
+
+    def check() -> None:
+        view = engine.describe()
+        if not view.serves:
+            raise Unavailable(why_not(view))
+
+    return check
+
+
+def reading(engine: Engine) -> Callable[[], None]:
+    """As `serving`, for what reads messages: raises `not-ready` also while there are some that do not get here."""
+
+    def check() -> None:
+        view = engine.describe()
+        if not view.serves or view.why_behind:
+            raise Unavailable(view.why_behind or why_not(view))
+
+    return check
+
+
+def why_not(view: View) -> str:
+    """The sentence for clients of a broker that does not serve."""
+    return view.why_not or "this broker does not serve now: try another one, or again in a moment"
+
+
+def unknown_user(engine: Engine, user: str) -> NewswireError:
+    """What to raise for a user without a subscription: final only while every member is in sync (docs/hazards.md, H27)."""
+    view = engine.describe()
+    return NotRegistered(not_registered(user)) if view.all_in_sync else NotStored(may_be_known(user, view))
+
+
+def not_registered(user: str) -> str:
+    """The sentence for a user whom no broker knows."""
+    return f"{user} is not registered for any topic: subscribe first, POST /subscribe?username={user}&topic=..."
+
+
+def may_be_known(user: str, view: View) -> str:
+    """The sentence for a user whom a broker that is away may know, or who may stand behind damage."""
+    if view.holes and not view.away:
+        return f"{user} is not registered here, as far as damaged disks tell: operators have been told, try again later"
+    return f"{user} is not registered here, but a broker that is away may know better: try again, or another broker"
+
+
+def patterns_of(user: str) -> Callable[[State], tuple[str, ...]]:
+    """The query for what `user` is subscribed to."""
+    return lambda state: state.patterns_of(user)

@@ -1,0 +1,1 @@
+"""The routes of the HTTP surface, a Flask blueprint a matter."""

@@ -1,0 +1,67 @@
+"""Holes for operators: `/readyz` shows them, `POST /accept_loss` gives up what no broker can bring."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from flask import Blueprint, Response, request
+
+from newswire.core import limits
+from newswire.core.model.ops import SEQUENCE_MOST
+from newswire.engine.seam import Cluster, HoleRow
+from newswire.errors import BadRequest
+from newswire.web import message_fields, request_fields
+from newswire.web.responses import answer
+
+_WHOLE: Final = re.compile(r"[0-9]{1,16}")
+_ORIGIN: Final = re.compile(r"[A-Za-z0-9]{1,16}-[a-z0-9]{1,16}")
+
+
+def routes(cluster: Cluster) -> Blueprint:
+    """The routes of losses."""
+    blueprint = Blueprint("losses", __name__)
+
+    @blueprint.post("/accept_loss")
+    def accept() -> Response:
+        given = dict(request_fields.fields(request.environ))
+        request_fields.only(given, ("origin", "first", "last", "even_if_away"))
+        origin = given.get("origin", "")
+        if origin and not (isinstance(origin, str) and _ORIGIN.fullmatch(origin)):
+            raise BadRequest("`origin` is one of those that GET /readyz lists", code="bad-field")
+        first, last = (_sequence(name, given[name]) if name in given else 0 for name in ("first", "last"))
+        if (first or last) and not origin:
+            raise BadRequest("`first` and `last` are of an `origin`: name it too", code="missing-field")
+        done = cluster.accept_loss(
+            origin, first, last, even_if_away=_flag(given.get("even_if_away", "0")), timeout=limits.RECEIPT_SECONDS
+        )
+        count = f"{done.count} operation{'' if done.count == 1 else 's'}"
+        return answer(
+            {"message": f"Gave up {count}; what waited behind is there now", "count": done.count, "copies": done.copies}
+        )
+
+    return blueprint
+
+
+def shown(hole: HoleRow) -> dict[str, Any]:
+    """A hole as docs/http.md, Health, shows it."""
+    return {
+        "broker": hole.broker,
+        "origin": hole.origin,
+        "first": hole.first,
+        "last": hole.last,
+        "waiting": hole.waiting,
+        "unreadable": hole.unreadable,
+    }
+
+
+def _sequence(name: str, value: Any) -> int:
+    return message_fields.whole(
+        name, int(value) if isinstance(value, str) and _WHOLE.fullmatch(value) else value, 1, SEQUENCE_MOST
+    )
+
+
+def _flag(value: Any) -> bool:
+    if value in ("0", "1", True, False):
+        return value in ("1", True)
+    raise BadRequest("`even_if_away` is 1 or 0", code="bad-field")

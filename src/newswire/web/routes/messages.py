@@ -1,0 +1,129 @@
+"""Reading without a stream: `GET /messages`, a page of what a user is subscribed to, and `GET /topics`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from flask import Blueprint, Response, request
+
+from newswire.core import limits
+from newswire.core.model import event_ids
+from newswire.core.model.event_ids import EventId
+from newswire.core.model.names import check_pattern, check_username
+from newswire.core.read.counts import topic_rows
+from newswire.core.read.start import Opening, page_opening
+from newswire.core.sse import message_object, rfc3339
+from newswire.engine.seam import Engine, Entry, Gap
+from newswire.errors import BadRequest, NewswireError, NotFound
+from newswire.web import message_fields, request_fields, times
+from newswire.web.availability import patterns_of, reading, unknown_user
+from newswire.web.pace import Pace
+from newswire.web.responses import answer, answer_rows
+
+_WHOLE: Final = re.compile(r"[0-9]{1,9}")
+
+
+def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Callable[[], None]) -> Blueprint:
+    """The routes that read. `give_way` is called between two steps of work."""
+    blueprint = Blueprint("messages", __name__)
+    blueprint.before_request(reading(engine))
+
+    @blueprint.get("/messages")
+    def messages() -> Response:
+        given = request_fields.text(request_fields.query(request.environ), "username", optional=("topic", "since", "limit"))
+        user, limit = check_username(given["username"]), _limit(given)
+        pace.check(user)
+        topic = check_pattern(given["topic"]) if "topic" in given else None
+        since = _since(given["since"], clock()) if "since" in given else None
+        now = int(clock() * 1000)
+        opening = engine.query(lambda state: page_opening(state, user, topic, since, now))
+        if opening is None:
+            raise _nothing_there(engine, user, topic)
+        entries, gaps, more = read_page(engine, opening, limit, give_way)
+        told = {"gaps": [_told(gap) for gap in gaps]} if gaps else {}
+        return answer({"messages": _all_shown(entries, give_way), "more": more, **told})
+
+    @blueprint.get("/topics")
+    def topics() -> Response:
+        request_fields.only(request_fields.query(request.environ), ())
+        latest = int(clock() + limits.CLOCK_SKEW_SECONDS) * 1000
+        rows = engine.query(lambda state: topic_rows(state, latest))
+        return answer_rows(
+            ({"topic": row.topic, "messages": row.messages, "last": rfc3339(row.last) if row.last else None} for row in rows),
+            give_way,
+        )
+
+    return blueprint
+
+
+def read_page(
+    engine: Engine, opening: Opening, limit: int, give_way: Callable[[], None] = lambda: None
+) -> tuple[list[Entry], list[Gap], bool]:
+    """At most `limit` entries, fewer where they are big; what is not there among them; whether more are due at once.
+
+    `give_way` is called between steps of a millisecond.
+    """
+    at, wanted = opening.position, opening.wanted
+    entries, gaps = list[Entry](), list[Gap]()
+    size = 0
+    while True:
+        give_way()
+        page = engine.follow(at, wanted, min(limit + 1 - len(entries), limits.STEP_MESSAGES))
+        for entry in page.entries:
+            is_full = len(entries) == limit or size > limits.PAGE_BYTES
+            if isinstance(entry, Gap):
+                gaps += [] if is_full else [entry]
+            elif is_full:
+                return entries, gaps, True  # one is read to know
+            else:
+                entries.append(entry)
+                size += len(entry.message.data)
+        if not page.more:
+            return entries, gaps, False
+        at, wanted = page.position, page.wanted
+
+
+def _told(gap: Gap) -> dict[str, Any]:
+    return {"topic": gap.topic, "dropped": gap.dropped} | ({"reason": gap.reason} if gap.reason else {})
+
+
+def _since(text: str, now: float) -> EventId | int:
+    found = event_ids.parse(text)
+    if found is not None:
+        return found
+    if event_ids.is_message_id(text):
+        raise BadRequest("this is the id of a message: `since` takes its `event_id`", code="bad-event-id")
+    at = times.moment(text, now)
+    if at is None:
+        raise BadRequest(f"`since` must be an event id, {times.FORMS}", code="bad-time")
+    return at
+
+
+def _limit(given: Mapping[str, str]) -> int:
+    text = given.get("limit")
+    if text is None:
+        return limits.PAGE_DEFAULT_MESSAGES
+    return message_fields.whole("limit", int(text) if _WHOLE.fullmatch(text) else text, 1, limits.PAGE_MESSAGES)
+
+
+def _shown(entry: Entry) -> dict[str, Any]:
+    place = entry.event_id
+    return message_object(entry.message, str(EventId(place.message, place.after, of_page=True)))  # K: for streams only
+
+
+def _all_shown(entries: list[Entry], give_way: Callable[[], None]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for start in range(0, len(entries), limits.STEP_MESSAGES):
+        give_way()
+        rows += map(_shown, entries[start : start + limits.STEP_MESSAGES])
+    return rows
+
+
+def _nothing_there(engine: Engine, user: str, topic: str | None) -> NewswireError:
+    if not engine.read(patterns_of(user)):
+        return unknown_user(engine, user)
+    return NotFound(
+        f"{user} is not subscribed to {topic}: GET /subscriptions?username={user} says to what", code="no-subscription"
+    )

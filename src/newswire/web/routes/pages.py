@@ -1,0 +1,100 @@
+"""The pages for people: the feed at `/` (and at `/stream`, for a browser that navigates there), and their static files.
+
+`templates/feed.html` gets
+  `static`    where the page's files are: the address names what they hold, so that a page is never made of two versions;
+  `username`  whose feed, "" when it must ask for the name;
+  `typed`     what was typed there, where it is no name;
+  `notice`    a sentence to show first, "" for none (the name in the address is not one);
+  `broker`    the id of the broker that answered;
+  `address`   HOST:PORT of the broker that answered, as the cluster knows it ("" while unknown);
+  `brokers`   HOST:PORT of every broker of the cluster, primary first, the answering one included: where to go on when this one
+              is gone. `origins.py` lets a page of one broker ask the others, and the policy below lets it connect there.
+Scripts and styles come from `/static/` only: the policy forbids inline ones and `style` attributes. Data goes to the script as
+`<script type="application/json">{{ ... | tojson }}</script>` (never run, so allowed) or as data attributes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Final
+
+from flask import Blueprint, Response, render_template, request, send_from_directory
+
+from newswire.config import Settings
+from newswire.core import limits
+from newswire.core.model.names import check_address, check_username
+from newswire.engine.seam import Engine, Row, View
+from newswire.errors import BadRequest
+from newswire.web import request_fields
+
+_STATIC: Final = Path(__file__).parent.parent / "static"
+_VERSION: Final = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(_STATIC.iterdir()))).hexdigest()[:12]
+
+
+def routes(engine: Engine, settings: Settings) -> Blueprint:
+    """The routes of pages."""
+    blueprint = Blueprint("pages", __name__)
+
+    @blueprint.route("/", methods=["GET", "HEAD"])
+    def home() -> Response:
+        return feed(engine, settings, request_fields.query(request.environ).get("username", ""))
+
+    @blueprint.route("/static/<name>", methods=["GET", "HEAD"])
+    @blueprint.route("/static/<version>/<name>", methods=["GET", "HEAD"])
+    def static(name: str, version: str = "") -> Response:
+        return send_from_directory(_STATIC, name, max_age=limits.STATIC_CACHE_SECONDS)
+
+    return blueprint
+
+
+def feed(engine: Engine, settings: Settings, username: str) -> Response:
+    """The page with the news of `username`; without one, or with one that cannot be, it asks for it."""
+    view = engine.describe()
+    notice = _notice(username)
+    html = render_template(
+        "feed.html",
+        static=f"/static/{_VERSION}",
+        username="" if notice else username,
+        typed=username if notice else "",
+        notice=notice,
+        broker=settings.id,
+        address=next((row.ip for row in view.rows if row.self), ""),
+        brokers=[row.ip for row in sorted(view.rows, key=_primary_first) if _is_address(row.ip)],
+    )
+    headers = {
+        "Content-Security-Policy": policy(view),
+        "Referrer-Policy": "same-origin",  # the address holds the username; `no-referrer` would make forms' Origin null
+        "Vary": "Accept",
+        "Cache-Control": "no-cache",
+    }
+    return Response(html, 200, headers, content_type="text/html; charset=utf-8")
+
+
+def policy(view: View) -> str:
+    """What the page may load: its own files, and connections to the brokers it may have to move to."""
+    reachable = " ".join(["'self'", *(f"http://{row.ip}" for row in view.rows if not row.self and _is_address(row.ip))])
+    return (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        f"connect-src {reachable}; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
+
+
+def _is_address(text: str) -> bool:
+    """Say whether it may stand in a policy: brokers tell each other their addresses, and a `;` or a line end would be more."""
+    try:
+        return bool(check_address(text))
+    except BadRequest:
+        return False
+
+
+def _notice(username: str) -> str:
+    try:
+        return "" if not username else check_username(username) and ""
+    except BadRequest as error:
+        return error.detail
+
+
+def _primary_first(row: Row) -> tuple[bool, str]:
+    return (not row.is_primary, row.id)

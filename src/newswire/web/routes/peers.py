@@ -1,0 +1,45 @@
+"""Between brokers: `/replicate` and `/heartbeat/receive` go to the cluster as they are, which alone knows their format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from flask import Blueprint, Response, request
+
+from newswire.core import limits
+from newswire.engine.seam import Cluster
+from newswire.web import request_fields
+from newswire.web.request_fields import Environ
+
+
+class Headers(Mapping[str, str]):
+    """The headers of a request by name, in any case; absent ones raise KeyError."""
+
+    def __init__(self, environ: Environ) -> None:
+        self._environ = environ
+
+    def __getitem__(self, name: str) -> str:
+        key = name.upper().replace("-", "_")
+        value: str = self._environ[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"]
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return (key[5:].replace("_", "-").title() for key in self._environ if key.startswith("HTTP_"))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def routes(cluster: Cluster) -> Blueprint:
+    """The routes of peers. Their bodies may be far larger than any client's (docs/hazards.md, H15)."""
+    blueprint = Blueprint("peers", __name__)
+
+    @blueprint.post("/replicate")
+    @blueprint.post("/heartbeat/receive")
+    def receive() -> Response:
+        environ = request.environ
+        body = request_fields.read(environ, limits.PEER_BODY_BYTES)
+        status, reply = cluster.receive(request.path, Headers(environ), body)
+        return Response(reply, status, content_type="application/octet-stream")
+
+    return blueprint

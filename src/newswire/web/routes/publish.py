@@ -1,0 +1,140 @@
+"""`POST /publish`: one message, or a batch of them as NDJSON, all or none (docs/http.md, Publish)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from typing import Final
+
+from flask import Blueprint, Response, request
+
+from newswire.config import Settings
+from newswire.core import limits
+from newswire.core.model.commands import Publish
+from newswire.engine.seam import Engine
+from newswire.errors import BadRequest, FewerCopies, KeyReused, NewswireError
+from newswire.web import message_fields, request_fields
+from newswire.web.availability import serving
+from newswire.web.request_fields import Environ, Fields
+from newswire.web.responses import answer
+from newswire.web.turn import Turn
+
+_MOST_COPIES: Final = limits.PEERS_COUNT
+_KEY_HEADER: Final = "HTTP_IDEMPOTENCY_KEY"
+
+
+def routes(engine: Engine, settings: Settings, give_way: Callable[[], None]) -> Blueprint:
+    """The route that publishes. `give_way` is called by a batch between its steps, so that one message goes first."""
+    blueprint = Blueprint("publish", __name__)
+    blueprint.before_request(serving(engine))
+    parsing = threading.Lock()  # what takes long is parsed one at a time: together they would only hold up what is short
+    # and stored so while others publish: one message waits for one batch, not for eight
+    storing = Turn(limits.RECEIPT_SECONDS, limits.BATCH_REST_SECONDS, limits.BATCH_QUIET_SECONDS)
+
+    @blueprint.post("/publish")
+    def publish() -> Response:
+        environ = request.environ
+        if request_fields.content_type(environ) == request_fields.NDJSON:
+            given = message_fields.from_text(request_fields.query(environ))
+            copies = _copies(given, settings.min_copies)
+            with_ids = _with_ids(given)
+            with parsing:
+                messages = batch(environ, given, give_way)
+            if not _is_long(messages):
+                storing.note_other()
+                return _publish_batch(engine, messages, copies, with_ids=with_ids)
+            with storing.take():
+                return _publish_batch(engine, messages, copies, with_ids=with_ids)
+        with parsing if request_fields.is_large(environ) else nullcontext():
+            given = request_fields.fields(environ, message_fields.from_text)
+        copies = _copies(given, settings.min_copies)
+        storing.note_other()
+        return _publish_one(engine, single(environ, given), copies)
+
+    return blueprint
+
+
+def _is_long(messages: Mapping[int, Publish]) -> bool:
+    """Say whether a batch takes so long to store and copy that several at once would hold everybody up."""
+    return len(messages) > limits.STEP_LINES or sum(len(message.data) for message in messages.values()) > limits.STEP_BYTES
+
+
+def single(environ: Environ, given: Fields) -> Publish:
+    """The one message of a request; its key may stand in the header that is usual for it."""
+    header = environ.get(_KEY_HEADER)
+    if header is not None and given.setdefault("key", header) != header:
+        raise BadRequest("`key` and the header Idempotency-Key differ: give one of them", code="double-field")
+    return message_fields.publish(given)
+
+
+def batch(environ: Environ, given: Fields, give_way: Callable[[], None] = lambda: None) -> dict[int, Publish]:
+    """The messages of an NDJSON body by line; what the query gives stands for each. Raises with the number of a bad line."""
+    if "key" in given or _KEY_HEADER in environ:
+        raise BadRequest("one `key` cannot stand for a batch: give each line its own, or none", code="bad-field")
+    body = request_fields.read(environ, limits.BATCH_BYTES)
+    messages: dict[int, Publish] = {}
+    for number, line in request_fields.json_lines(body):
+        if number % limits.STEP_LINES == 1:
+            give_way()
+        messages[number] = _of_line(number, line, given)
+    if not messages:
+        raise BadRequest("the batch holds no message: send one JSON object a line", code="bad-body")
+    return messages
+
+
+def _of_line(number: int, line: bytes, given: Fields) -> Publish:
+    try:
+        more = request_fields.json_object(line)
+        return message_fields.publish(request_fields.merged(given, more) if given else more)
+    except NewswireError as error:
+        code = "bad-line" if error.code == "bad-body" else error.code
+        raise type(error)(f"line {number}: {error.detail}", code=code, line=number) from None
+
+
+def _publish_one(engine: Engine, message: Publish, copies: int) -> Response:
+    try:
+        receipt = engine.submit((message,), copies=copies, timeout=limits.RECEIPT_SECONDS)
+    except KeyReused as error:
+        error.extra.pop("index", None)
+        raise
+    except FewerCopies as error:
+        error.extra.pop("ids", None)
+        raise
+    told = f"Published topic {message.topic} data {message.data or message.title}"
+    known = {"duplicate": True} if receipt.duplicates else {}
+    return answer({"message": told, "id": receipt.first, "copies": receipt.copies, **known})
+
+
+def _publish_batch(engine: Engine, messages: dict[int, Publish], copies: int, *, with_ids: bool) -> Response:
+    try:
+        receipt = engine.submit(list(messages.values()), copies=copies, timeout=limits.RECEIPT_SECONDS)
+    except KeyReused as error:
+        number = list(messages)[error.extra.pop("index")]
+        raise KeyReused(f"line {number}: {error.detail}", line=number, **error.extra) from None
+    except FewerCopies as error:
+        if not with_ids:
+            error.extra.pop("ids", None)
+        raise
+    told = f"Published {receipt.count} message{'' if receipt.count == 1 else 's'}"
+    more: dict[str, object] = {}
+    if receipt.duplicates:
+        told += f", {receipt.duplicates} {'was' if receipt.duplicates == 1 else 'were'} published before"
+        more = {"duplicates": receipt.duplicates}
+    if with_ids:
+        more["ids"] = receipt.ids
+        if receipt.repeated:
+            lines = list(messages)
+            more["duplicate_lines"] = [lines[at] for at in receipt.repeated]
+    stored = {"count": receipt.count, "first": receipt.first, "last": receipt.last, "copies": receipt.copies}
+    return answer({"message": told, **stored, **more})
+
+
+def _with_ids(given: Fields) -> bool:
+    """Take `ids` out of `given`: whether the answer names every message."""
+    return message_fields.whole("ids", given.pop("ids"), 0, 1) == 1 if "ids" in given else False
+
+
+def _copies(given: Fields, least: int) -> int:
+    """Take `copies` out of `given`: never fewer than the broker was told to ask for."""
+    return max(least, message_fields.whole("copies", given.pop("copies"), 1, _MOST_COPIES)) if "copies" in given else least

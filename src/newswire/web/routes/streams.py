@@ -1,0 +1,140 @@
+"""`GET /stream`: checks what is asked for and hands the connection over to whoever writes the events.
+
+The view answers the head only. As its last act it puts an adopter into the environ; the listener gives it the socket
+once the head is out. Nothing here knows who adopts. What is final is refused with its status; "not now" is a stream of
+one comment that ends, with a longer `retry:`, since a browser gives up for good on any status but 200 (docs/http.md, Stream).
+
+A GET moves cursors only on the reader's word. What a page of another site opens in the background is refused; what else is
+not certainly the reader's is streamed and acknowledges nothing (docs/rules.md, WHO MAY ACT).
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import msgspec
+from flask import Blueprint, Response, request
+
+from newswire.config import Settings
+from newswire.core import limits, sse
+from newswire.core.model import event_ids
+from newswire.core.model.event_ids import EventId
+from newswire.core.model.names import check_username
+from newswire.core.stream import StreamOrder
+from newswire.engine.seam import Engine
+from newswire.errors import BadRequest, NewswireError, NotRegistered, Refused
+from newswire.quotas.networks import network_of
+from newswire.web import origins, request_fields
+from newswire.web.availability import may_be_known, not_registered, patterns_of, why_not
+from newswire.web.callers import Caller, is_in_background, is_reader
+from newswire.web.pace import Pace
+from newswire.web.request_fields import Environ
+from newswire.web.routes import pages
+
+Adopter = Callable[[socket.socket, bool], None]
+HandOver = Callable[[StreamOrder], Adopter]
+
+ENVIRON_KEY: Final = "newswire.hand_over"
+_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Vary": "Accept"}
+_EVENT_STREAM: Final = "text/event-stream"
+
+
+def routes(
+    engine: Engine, settings: Settings, hand_over: HandOver | None, no_room: Callable[[StreamOrder], str], pace: Pace
+) -> Blueprint:
+    """The route of the stream; a browser that navigates to it gets the page that shows it.
+
+    `no_room`: why there is none for a stream, "" if there is. It is asked before the socket leaves the listener, which bounds
+    how many wait for an answer.
+    """
+    blueprint = Blueprint("streams", __name__)
+
+    @blueprint.get("/stream")
+    def stream() -> Response:
+        environ = request.environ
+        given = request_fields.query(environ)
+        if is_navigation(environ, given):
+            return pages.feed(engine, settings, given.get("username", ""))
+        asked = _on_its_word(engine, environ, order(environ, given))
+        later = pace.refusal(asked.user) or _why_not_now(engine, asked.user) or no_room(asked)
+        if later:
+            return _events([sse.comment(later, retry=limits.RETRY_LATER_MILLISECONDS)])
+        if hand_over is not None:
+            environ[ENVIRON_KEY] = hand_over(asked)
+        return _events([])
+
+    return blueprint
+
+
+def order(environ: Environ, given: Mapping[str, str]) -> StreamOrder:
+    """What the request asks for. Raises BadRequest. Fields that nobody knows are let pass: trackers add them to links."""
+    user = check_username(request_fields.text(dict(given), "username", strict=False)["username"])
+    return StreamOrder(
+        user,
+        last_event_id(environ, given),
+        format=_one_of(given, "format", ("text", "json")),
+        ack=_one_of(given, "ack", ("auto", "client")),
+        caller=network_of(environ.get("REMOTE_ADDR", "")),
+    )
+
+
+def _on_its_word(engine: Engine, environ: Environ, asked: StreamOrder) -> StreamOrder:
+    """The order as far as the word of who asks for it goes. Raises Refused (`cross-site`)."""
+    caller = origins.caller(engine, environ)
+    if caller is Caller.FOREIGN and is_in_background(environ):
+        raise Refused(
+            "a page of another site may not open this stream: use the page of this broker, or a program", code="cross-site"
+        )
+    if caller is Caller.OURS and is_reader(environ):
+        return asked
+    return msgspec.structs.replace(asked, ack="none")
+
+
+def last_event_id(environ: Environ, given: Mapping[str, str]) -> EventId | None:
+    """Where the client says it was: the header beats the query, which a page sets once and a reconnect repeats.
+
+    Unreadable, or of a page of `/messages`: None, so what is undelivered is sent again (docs/hazards.md, H13 and H28).
+    """
+    text = environ.get("HTTP_LAST_EVENT_ID") or given.get("lastEventId") or given.get("last_event_id") or ""
+    found = event_ids.parse(text)
+    return None if found is None or found.of_page else found
+
+
+def is_navigation(environ: Environ, given: Mapping[str, str]) -> bool:
+    """Say whether a browser's user went to this address, rather than a program or a page's EventSource."""
+    accept = environ.get("HTTP_ACCEPT", "").lower()
+    if given.get("raw") == "1" or given.get("format") == "json":
+        return False
+    return "text/html" in accept and _EVENT_STREAM not in accept
+
+
+def _why_not_now(engine: Engine, user: str) -> str:
+    """Why the stream cannot begin now, "" if it can. Raises NotRegistered when it is certain that it never will."""
+    view = engine.describe()
+    if not view.serves:
+        return why_not(view)
+    if view.why_behind:
+        return view.why_behind
+    if engine.read(patterns_of(user)):
+        return ""
+    if view.all_in_sync:
+        raise NotRegistered(not_registered(user))
+    return may_be_known(user, view)
+
+
+def _events(blocks: list[bytes]) -> Response:
+    # an iterator, not a list: the length of a stream is not known, so none may be sent
+    return Response(iter(blocks), 200, _HEADERS, content_type=_EVENT_STREAM)
+
+
+def _one_of(given: Mapping[str, str], name: str, known: tuple[str, ...]) -> str:
+    value = given.get(name, known[0])
+    if value not in known:
+        raise _not_one_of(name, known)
+    return value
+
+
+def _not_one_of(name: str, known: tuple[str, ...]) -> NewswireError:
+    return BadRequest(f"`{name}` must be {' or '.join(known)}", code="bad-field")

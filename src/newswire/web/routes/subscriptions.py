@@ -1,0 +1,111 @@
+"""What a user is registered for, and how far he has read: `/subscribe`, `/unsubscribe`, `/subscriptions`, `/ack`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import Blueprint, Response, request
+
+from newswire.config import Settings
+from newswire.core import limits
+from newswire.core.model import event_ids
+from newswire.core.model.commands import Acknowledge, Request, Subscribe, Unsubscribe
+from newswire.core.model.event_ids import EventId
+from newswire.core.model.names import check_pattern, check_username
+from newswire.core.read.counts import subscription_rows
+from newswire.core.sse import rfc3339
+from newswire.engine.seam import Engine, Receipt
+from newswire.errors import BadRequest, NotFound, Refused
+from newswire.web import request_fields, times
+from newswire.web.availability import patterns_of, serving, unknown_user
+from newswire.web.pace import Pace
+from newswire.web.responses import answer
+
+
+def routes(engine: Engine, settings: Settings, clock: Callable[[], float], pace: Pace) -> Blueprint:
+    """The routes of subscriptions and cursors."""
+    blueprint = Blueprint("subscriptions", __name__)
+    blueprint.before_request(serving(engine))
+
+    def submit(body: Request) -> Receipt:
+        return engine.submit((body,), timeout=limits.RECEIPT_SECONDS)
+
+    @blueprint.post("/subscribe")
+    def subscribe() -> Response:
+        given = request_fields.text(request_fields.fields(request.environ), "username", "topic", optional=("from",))
+        user, pattern = check_username(given["username"]), check_pattern(given["topic"])
+        since = starting(given.get("from", "now"), clock())
+        _check_room(engine, user, pattern, settings.subscriptions_per_user)
+        submit(Subscribe(user, pattern, since))
+        return answer({"message": f"Successfully subscribed {user} to topic {pattern}"})
+
+    @blueprint.post("/unsubscribe")
+    def unsubscribe() -> Response:
+        given = request_fields.text(request_fields.fields(request.environ), "username", "topic")
+        user, pattern = check_username(given["username"]), check_pattern(given["topic"])
+        submit(Unsubscribe(user, pattern))
+        return answer({"message": f"Successfully unsubscribed {user} from topic {pattern}"})
+
+    @blueprint.get("/subscriptions")
+    def subscriptions() -> Response:
+        user = check_username(request_fields.text(request_fields.query(request.environ), "username")["username"])
+        pace.check(user)
+        rows = engine.query(lambda state: subscription_rows(state, user))
+        return answer([{"topic": r.topic, "since": rfc3339(r.since), "index": r.index, "unread": r.unread} for r in rows])
+
+    @blueprint.post("/ack")
+    def ack() -> Response:
+        given = request_fields.text(request_fields.fields(request.environ), "username", "id", optional=("topic",))
+        user, place = check_username(given["username"]), shown_by_stream(given["id"])
+        pattern = check_pattern(given["topic"]) if "topic" in given else None
+        _check_registered(engine, user, pattern)
+        moved = submit(Acknowledge(user, place, pattern)).first != ""
+        return answer({"message": f"Acknowledged for {user}", "moved": moved})
+
+    return blueprint
+
+
+def starting(text: str, now: float) -> int | None:
+    """Where a subscription starts: None for now, else ms since 1970. Raises `bad-time`."""
+    if text == "now":
+        return None
+    at = times.moment(text, now)
+    if at is None:
+        raise BadRequest(f"`from` must be `now`, {times.FORMS}", code="bad-time")
+    return at
+
+
+def shown_by_stream(text: str) -> EventId:
+    """The event id `text`, if a stream showed it. Raises `bad-event-id` (ids of pages are for `since` only)."""
+    found = event_ids.parse(text)
+    if found is not None and not found.of_page:
+        return found
+    if found is not None:
+        raise BadRequest(
+            "this id is of /messages, good for its `since` only: acknowledge an `id:` of a stream", code="bad-event-id"
+        )
+    if event_ids.is_message_id(text):
+        raise BadRequest(
+            "this is the id of a message: acknowledge the event id, which the stream shows as `id:` and as `event_id`",
+            code="bad-event-id",
+        )
+    raise BadRequest("not an event id: give the `id:` of the last event of the stream as it was, whole", code="bad-event-id")
+
+
+def _check_room(engine: Engine, user: str, pattern: str, most: int) -> None:
+    """Raise `too-many` when one more pattern would be over the limit; the engine checks it again where it is stored."""
+    patterns = engine.read(patterns_of(user))
+    if len(patterns) >= most and pattern not in patterns:
+        detail = f"{user} has {most} subscriptions, the most there may be: unsubscribe from one, or use a pattern"
+        raise Refused(detail, code="too-many")
+
+
+def _check_registered(engine: Engine, user: str, pattern: str | None) -> None:
+    patterns = engine.read(patterns_of(user))
+    if not patterns:
+        raise unknown_user(engine, user)
+    if pattern is not None and pattern not in patterns:
+        raise NotFound(
+            f"{user} has no subscription to {pattern}: name it as GET /subscriptions does, or leave `topic` out for all",
+            code="no-subscription",
+        )

@@ -1,0 +1,182 @@
+"""Clocks that are set: stamps that go back and forth, what retention believes, what is told (docs/rules.md, CLOCK)."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from newswire.core import limits
+from newswire.core.broker.clock import RetentionClock, WallClock, lived_until, newest_stamp, span
+from newswire.core.broker.clock import start_of_clock as _start_of_clock
+from newswire.core.broker.stager import Intake
+from newswire.core.model.commands import Publish
+from newswire.core.model.ops import Began, Joined, Message
+from newswire.core.state.fold import State
+
+HOUR = 3_600_000
+DAY = 24 * HOUR
+YEARS = 3_650 * DAY
+NOON = 20_000 * DAY
+
+
+def state_of(*stamps: tuple[str, int]) -> State:
+    """A log of ops: (origin, time stamp)."""
+    state = State()
+    for origin, time in stamps:
+        sequence = state.log.held(origin) + 1
+        op = Message(origin, sequence, time, "news", "x") if sequence > 1 else Began(origin, 1, time, origin[:4], {})
+        state.apply(op, 0, 0, None)
+    return state
+
+
+def hourly(origin: str, start: int, hours: int) -> list[tuple[str, int]]:
+    return [(origin, start + hour * HOUR) for hour in range(hours)]
+
+
+def start_of_clock(state: State, wall: int) -> int:
+    return _start_of_clock(state, wall, lived_until(state))
+
+
+# -- stamps -------------------------------------------------------------------------------------------------------
+def test_a_stamp_follows_the_clock_back() -> None:
+    state = State()
+    state.apply(Began("1001-a", 1, NOON, "1001"), 0, 1, None)
+    intake = Intake(state, "1001-a", 10)
+    for wall in (NOON + YEARS, NOON, -5):
+        intake.decide([Publish("news", "x")], wall)
+    assert [op.time for op in intake.staged] == [NOON + YEARS, NOON, 0]
+    assert [op.sequence for op in intake.staged] == [2, 3, 4]
+
+
+def test_the_topic_s_last_time_is_that_of_its_newest_message() -> None:
+    state = state_of(("1001-a", NOON), ("1001-a", NOON + YEARS), ("1001-a", NOON + 5))
+    assert state.messages.last(1, NOON + YEARS) == NOON + 5
+
+
+# -- from a time --------------------------------------------------------------------------------------------------
+def test_from_a_time_begins_at_the_first_stamp_of_then_or_later() -> None:
+    log = state_of(*(("1001-a", time) for time in (10, 20, 30, 5, 20, 40))).log
+    assert [log.before(time).get("1001-a", 0) for time in (5, 11, 21, 31, 41)] == [0, 1, 2, 5, 6]
+
+
+def test_from_a_time_is_deaf_to_stamps_from_the_future() -> None:
+    log = state_of(*(("1001-a", time) for time in (10, 9_000, 20, 30))).log
+    assert log.before(15, 100) == {"1001-a": 1}, "it was taken after 10, perhaps after 15"
+    assert log.before(25, 100) == {"1001-a": 3}
+    assert log.before(35, 100) == {"1001-a": 4}
+    log = state_of(*(("1001-a", time) for time in (10, 20, 9_000, 9_001))).log
+    assert log.before(50, 100) == {"1001-a": 2}
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=40), st.integers(1, 35), st.integers(0, 40))
+def test_from_a_time_leaves_out_nothing_that_may_be_later(times: list[int], time: int, now: int) -> None:
+    state = State()
+    state.apply(Began("1001-a", 1, times[0], "1001", {}), 0, 0, None)
+    ops = [(Message("1001-a", at, stamp, "news", "x"), 0, 0) for at, stamp in enumerate(times[1:], 2)]
+    state.replay(ops[: len(ops) // 2])
+    for op in ops[len(ops) // 2 :]:
+        state.apply(*op, None)
+    count = state.log.before(time, now).get("1001-a", 0)
+    first = next((at for at, stamp in enumerate(times) if time <= stamp <= now), len(times))
+    assert all(stamp < time or stamp > now for stamp in times[:count])
+    assert count <= first
+    assert all(stamp > now for stamp in times[count:first]), "only what is from the future goes along"
+    assert count == 0 or times[count - 1] <= now
+
+
+# -- retention's clock --------------------------------------------------------------------------------------------
+def test_retention_s_clock_takes_the_smaller_step() -> None:
+    clock = RetentionClock(1_000, 0, 5_000, 10.0)
+    assert clock.advance(5_000 + 10_000_000, 11.0) == 2_000, "the wall clock jumped ahead"
+    assert clock.advance(5_000, 12.0) == 2_000, "and back"
+    assert clock.advance(5_500, 100.0) == 2_500, "the process was stopped meanwhile"
+
+
+def test_retention_comes_to_a_clock_that_has_run_steadily_for_a_week() -> None:
+    clock, wall = RetentionClock(NOON, NOON, NOON, 0.0), NOON + YEARS
+    assert clock.advance(wall, 1.0) == NOON + 1_000
+    for hour in range(7 * 24):
+        now = clock.advance(wall + hour * HOUR, 1.0 + hour * 3_600)
+        assert now == NOON + 1_000 + hour * HOUR
+    assert clock.advance(wall + 7 * DAY, 1.0 + 7 * 86_400) == wall + 7 * DAY
+
+
+def test_not_while_it_is_set_again_or_others_disagree() -> None:
+    for agreed, jumps in ((False, 0), (True, 2 * HOUR)):
+        clock = RetentionClock(NOON, NOON, NOON + YEARS, 0.0)
+        for hour in range(30 * 24):
+            now = clock.advance(NOON + YEARS + hour * HOUR + jumps * (hour // 100), hour * 3_600.0, agreed=agreed)
+            assert now <= NOON + hour * HOUR
+
+
+def test_a_run_begins_no_later_than_any_member_s_newest_stamp() -> None:
+    assert start_of_clock(State(), 77) == 77
+    state = state_of(("1001-a", NOON + 9), ("1002-b", NOON), ("1002-b", NOON + 5))
+    assert start_of_clock(state, NOON + DAY) == NOON + 5
+    assert start_of_clock(state, NOON - 40) == NOON - 40
+    state.apply(Joined("1001-a", 2, NOON + 9, "1001", "h:1"), 0, 0, None)
+    assert start_of_clock(state, NOON + DAY) == NOON + 9, "1002 is no member"
+
+
+def test_a_step_of_every_clock_does_not_count_until_it_has_lasted() -> None:
+    """All brokers start ten years ahead, and start again: what they stamped meanwhile is no proof."""
+    before = [*hourly("1001-a", NOON, 300), *hourly("1002-a", NOON, 300)]
+    later = NOON + 300 * HOUR + YEARS
+    for hours, trusted in ((1, False), (100, False), (7 * 24 + 2, True)):
+        state = state_of(*before, *hourly("1001-b", later, hours), *hourly("1002-b", later, hours))
+        start = start_of_clock(state, later + hours * HOUR)
+        assert (start >= later) == trusted
+        assert start <= NOON + (301 + hours) * HOUR or trusted
+        assert set(lived_until(state).values()) == {start}
+
+
+def test_a_clock_that_was_ahead_and_is_right_again_leaves_no_trace() -> None:
+    stamps = [*hourly("1001-a", NOON, 10), *hourly("1001-a", NOON + YEARS, 10), *hourly("1001-a", NOON + 20 * HOUR, 10)]
+    state = state_of(*stamps)
+    assert abs(start_of_clock(state, NOON + DAY * 9) - (NOON + 30 * HOUR)) <= 3 * HOUR
+
+
+def test_a_broker_that_was_off_for_a_month_holds_what_it_held_for_a_week_more() -> None:
+    start = NOON + 40 * DAY
+    state = state_of(*hourly("1001-a", NOON, 10), *hourly("1001-b", start, 2))
+    assert start_of_clock(state, start + DAY) == NOON + 11 * HOUR
+    state = state_of(*hourly("1001-a", NOON, 10), *hourly("1001-b", start, 8 * 24))
+    assert start_of_clock(state, start + 9 * DAY) == start + (8 * 24 - 1) * HOUR
+
+
+def test_many_ops_are_looked_at_in_blocks() -> None:
+    times = [NOON + second * 1_000 for second in range(3_000)] + [NOON + YEARS + second * 1_000 for second in range(3_000)]
+    state = state_of(*(("1001-a", time) for time in times))
+    assert lived_until(state) == {"1001": NOON + 2_999_000 + HOUR + 2_999_000}
+
+
+# -- what is told -------------------------------------------------------------------------------------------------
+def test_a_clock_that_is_set_is_told_for_an_hour() -> None:
+    clock = WallClock(NOON, 10.0, NOON - 5)
+    assert clock.last_jump(10.0) == 0
+    clock.note(NOON + 1_000, 11.0)
+    assert clock.last_jump(11.0) == 0
+    clock.note(NOON + YEARS, 12.0)
+    assert clock.last_jump(12.0) == YEARS - 2_000
+    clock.note(NOON + YEARS + HOUR - 1_000, 12.0 + 3_599)
+    assert clock.last_jump(12.0 + 3_599) > 0
+    assert clock.last_jump(12.0 + 3_600) == 0
+
+
+def test_a_clock_behind_what_this_broker_has_stamped_is_told_at_a_start() -> None:
+    state = state_of(("1001-a", NOON), ("1002-a", NOON + YEARS))
+    assert newest_stamp(state, "1001") == NOON
+    assert newest_stamp(state, "1003") == 0
+    assert WallClock(NOON - DAY, 10.0, newest_stamp(state, "1001")).last_jump(10.0) == -DAY
+    assert WallClock(NOON - 59_000, 10.0, NOON).last_jump(10.0) == 0
+
+
+def test_spans_are_said_in_one_unit() -> None:
+    assert [span(ms) for ms in (61_000, -HOUR, 47 * HOUR, 10 * DAY, YEARS)] == [
+        "61 seconds",
+        "60 minutes",
+        "47 hours",
+        "10 days",
+        "10 years",
+    ]
+    assert limits.CLOCK_APART_SECONDS < limits.CLOCK_SKEW_SECONDS, "told before brokers refuse each other"

@@ -1,0 +1,165 @@
+"""Retention: by age and count, in this log's order, and deaf to clocks that jump (docs/rules.md, RETENTION)."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from newswire.core import limits
+from newswire.core.broker.retention import Sweep, to_drop
+from newswire.core.model.ops import Began, Dropped, Message
+from newswire.core.state.fold import State
+
+
+def state_of(*stamps: tuple[str, int], topic: str = "news") -> State:
+    """A log of messages: (origin, time stamp)."""
+    state, made = State(), dict[str, int]()
+    for origin, time in stamps:
+        if origin not in made:
+            state.apply(Began(origin, 1, time, origin[:4], {}), 0, 0, None)
+            made[origin] = 1
+        made[origin] += 1
+        state.apply(Message(origin, made[origin], time, topic, "x"), 0, 0, None)
+    return state
+
+
+def left(state: State, before: int, most: int = 1_000, until: int = limits.TIME_MILLISECONDS) -> int:
+    """How many messages are left after one look."""
+    for topic, vector in to_drop(state, before, most, until):
+        state.messages.drop(topic, vector)
+    return state.messages.count(1)
+
+
+def test_what_is_older_is_dropped() -> None:
+    assert left(state_of(("1001-a", 10), ("1001-a", 20), ("1001-a", 30)), before=25) == 1
+
+
+def test_nothing_to_drop_is_no_op() -> None:
+    state = state_of(("1001-a", 10))
+    assert to_drop(state, 5, 10) == []
+    state.apply(Dropped("1001-a", 3, 11, "news", {"1001-a": 2}), 0, 0, None)
+    assert to_drop(state, 99, 10) == []
+
+
+def test_the_newest_stay_over_two_origins() -> None:
+    state = state_of(("1001-a", 1), ("1002-b", 2), ("1001-a", 3), ("1002-b", 4), ("1001-a", 5))
+    assert left(state, before=0, most=2) == 2
+    kept = [row for row, topic in enumerate(state.log.topics) if topic and not state.messages.is_dropped(topic, row)]
+    assert [state.log.times[row] for row in kept] == [4, 5]
+
+
+def test_a_clock_years_behind_loses_nothing_that_it_has_just_stamped() -> None:
+    state = state_of(("1001-a", 1_000_000), ("1002-b", 5), ("1002-b", 6), ("1001-a", 1_000_001))
+    assert left(state, before=999_000) == 4
+    assert left(state, before=1_000_001) == 1, "they go with what was taken just before them"
+
+
+def test_a_stamp_from_the_future_keeps_nothing() -> None:
+    """One of a clock that was years ahead for a moment: it is as old as what was taken just after it."""
+    state = state_of(("1001-a", 10), ("1001-a", 9_000_000), ("1001-a", 20), ("1001-a", 30))
+    assert left(state, before=5, until=100) == 4
+    assert left(state, before=15, until=100) == 3, "what comes next is not old, so this one is not"
+    assert left(state, before=25, until=100) == 1
+
+
+def test_what_was_taken_last_by_a_clock_that_is_ahead_stays() -> None:
+    state = state_of(("1001-a", 10), ("1001-a", 20), ("1001-a", 9_000_000), ("1001-a", 9_000_001))
+    assert left(state, before=50, until=100) == 2
+    assert left(state, before=60, until=100) == 2
+
+
+def test_many_stamps_from_the_future_are_passed_in_pieces() -> None:
+    length = 2 * limits.SCAN_ROWS
+    state = state_of(("1001-a", 10), *[("1001-a", 9_000_000)] * length, ("1001-a", 20), ("1001-a", 30))
+    sweep, looks = Sweep(), 0
+    for before, kept in ((5, length + 3), (15, length + 2), (25, 1)):
+        sweep.begin(before, 100)
+        while sweep.is_busy:
+            for topic, vector in sweep.look(state, 10 * length):
+                state.messages.drop(topic, vector)
+            looks += 1
+        assert state.messages.count(1) == kept
+    assert looks > 6
+
+
+def sweep_of(sweep: Sweep, state: State, before: int, most: int = 1_000) -> tuple[list[str], int]:
+    """The topics that a sweep drops from, and in how many pieces."""
+    found, pieces = list[str](), 0
+    sweep.begin(before)
+    while sweep.is_busy:
+        for topic, vector in sweep.look(state, most):
+            state.messages.drop(topic, vector)
+            found.append(topic)
+        pieces += 1
+    return sorted(found), pieces
+
+
+def many(topics: int, each: int = 1) -> State:
+    """Topics t0, t1 ..., each message a millisecond later than the one before."""
+    state, time = State(), 0
+    state.apply(Began("1001-a", 1, 0, "1001", {}), 0, 0, None)
+    for round_ in range(each):
+        for number in range(topics):
+            time += 1
+            state.apply(Message("1001-a", round_ * topics + number + 2, time, f"t{number}", "x"), 0, 0, None)
+    return state
+
+
+def test_a_sweep_looks_at_a_bounded_number_of_topics_at_a_time() -> None:
+    found, pieces = sweep_of(Sweep(), many(2_000), before=1_001)
+    assert len(found) == 1_000
+    assert pieces > 2_000 * 2 // limits.PIECE_TOPICS, "a topic and an origin count two"
+
+
+def test_a_further_sweep_looks_only_at_what_became_old_or_grew() -> None:
+    state, sweep = many(2_000), Sweep()
+    sweep_of(sweep, state, before=1_001)
+    found, pieces = sweep_of(sweep, state, before=1_011)
+    assert (len(found), pieces) == (10, 1)
+    state.apply(Message("1001-a", 2_002, 5_000, "t5", "x"), 0, 0, None)
+    state.apply(Message("1001-a", 2_003, 5_000, "t1500", "x"), 0, 0, None)
+    assert sweep_of(sweep, state, before=1_011, most=1) == (["t1500"], 1), "all of t5 but one was dropped before"
+
+
+def test_a_topic_far_over_its_count_costs_no_more() -> None:
+    state, sweep = many(1, each=20_000), Sweep()
+    assert sweep_of(sweep, state, before=0, most=3)[0] == ["t0"]
+    assert state.messages.count(1) == 3
+
+
+def test_what_was_found_and_not_stored_is_found_again() -> None:
+    state, sweep = many(5), Sweep()
+    sweep.begin(100)
+    assert len(sweep.look(state, 1_000)) == 5
+    sweep.forget()
+    sweep.begin(100)
+    assert len(sweep.look(state, 1_000)) == 5
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["1001-a", "1002-b"]), st.sampled_from(["x", "y"]), st.integers(0, 20)), max_size=30),
+    st.lists(st.tuples(st.integers(0, 20), st.integers(1, 6)), min_size=1, max_size=4),
+)
+def test_sweeps_drop_what_looking_at_each_message_says(
+    taken: list[tuple[str, str, int]], sweeps: list[tuple[int, int]]
+) -> None:
+    state, sweep, log, gone = State(), Sweep(), list[tuple[str, int, str, int]](), set[tuple[str, int]]()
+    for origin in ("1001-a", "1002-b"):
+        state.apply(Began(origin, 1, 0, origin[:4], {}), 0, 0, None)
+    cuts = [len(taken) * (index + 1) // len(sweeps) for index in range(len(sweeps))]
+    for index, (origin, topic, time) in enumerate(taken):
+        sequence = state.log.held(origin) + 1
+        state.apply(Message(origin, sequence, time, topic, "x"), 0, 0, None)
+        log.append((origin, sequence, topic, time))
+        for cut, (before, most) in zip(cuts, sweeps, strict=True):
+            if cut == index + 1:
+                before = max(before, *(earlier for (earlier, _), done in zip(sweeps, cuts, strict=True) if done <= cut), 0)
+                sweep_of(sweep, state, before, most)
+                first = next((at for at, (*_, stamp) in enumerate(log) if stamp >= before), len(log))
+                gone |= {(origin, sequence) for origin, sequence, _, _ in log[:first]}
+                for topic in ("x", "y"):
+                    kept = [(o, s) for o, s, t, _ in log if t == topic and (o, s) not in gone]
+                    gone |= set(kept[: max(0, len(kept) - most)])
+    for origin, sequence, topic, _ in log:
+        row = state.log.offsets_of[state.log.numbers[origin]][sequence - 1]
+        assert state.messages.is_dropped(state.messages.numbers[topic], row) == ((origin, sequence) in gone)

@@ -1,0 +1,324 @@
+"""What stands behind damage waits and is told; what is given up is void, and stored again (docs/rules.md, HOLE and LOST)."""
+
+from __future__ import annotations
+
+from unittest.mock import patch
+
+import pytest
+
+from newswire.core.broker.events import Now, Unreadable
+from newswire.core.broker.replication import Peer
+from newswire.core.model import ops
+from newswire.core.model.commands import Publish, Subscribe
+from newswire.core.model.ops import Began, Joined, Lost, Message, Op, Subscribed, Unsubscribed
+from newswire.core.read.pages import Gap
+from newswire.core.read.scan import plan
+from newswire.core.read.start import open_stream
+from newswire.core.state.fold import Changes, State
+from newswire.core.state.holes import Hole, again, find, owed
+from newswire.engine.memory import MemoryEngine, MemoryLog, MemoryNetwork
+from newswire.errors import Refused
+
+A, B = "1001-a", "1002-b"
+
+
+def message(sequence: int, topic: str = "news", origin: str = A, **more: str) -> Message:
+    return Message(origin, sequence, sequence, topic, f"text {sequence}", **more)
+
+
+def fold(*known: Op, waits: bool = False) -> State:
+    state = State()
+    state.replay([(op, place, 10) for place, op in enumerate(known)])
+    state.revive(None)
+    return state
+
+
+def began(origin: str = A, vector: dict[str, int] | None = None) -> Began:
+    return Began(origin, 1, 0, origin.partition("-")[0], vector or {})
+
+
+def texts(state: State) -> list[str]:
+    return sorted(
+        f"{name}.{sequence}" for topics in state.messages.sequences for name, found in topics.items() for sequence in found
+    )
+
+
+def test_what_is_missing_before_something_that_waits_is_a_hole() -> None:
+    state = fold(began(), message(2), message(5), message(6), message(9))
+    assert state.holes == (Hole(A, 3, 4, 3), Hole(A, 7, 8, 1))
+    assert state.waiting_topics == {"news": 3}
+    assert state.waits == {A: 9}
+
+
+def test_what_a_began_that_waits_names_is_a_hole() -> None:
+    state = fold(began(), message(2), began(B, {A: 4}), message(2, origin=B))
+    assert state.holes == (Hole(A, 3, 4, 2),)
+
+
+def test_damaged_bytes_that_name_an_op_make_a_hole_unless_it_is_held_or_cannot_be() -> None:
+    state = fold(began(), message(2))
+    state.suspect([(A, 2), (A, 4), ("1001-unknown", 3), (A, 2**31)])
+    assert state.holes == (Hole(A, 3, 4),)
+    state.apply(message(3), 9, 10, None)
+    assert state.holes == (Hole(A, 4, 4),)
+    state.apply(message(4), 10, 10, None)
+    assert state.holes == ()
+
+
+def test_a_hole_that_is_filled_lets_go_what_waited_at_once() -> None:
+    state = fold(began(), message(2), message(4), message(3), message(5))
+    assert (state.holes, state.log.held(A)) == ((), 5)
+
+
+def test_what_is_given_up_is_held_and_of_no_effect_and_what_waits_is_applied() -> None:
+    lost = Lost(B, 2, 0, A, 3, 4)
+    state = fold(began(), message(2), message(5), began(B), lost)
+    assert (state.holes, state.log.held(A), state.vector) == ((), 5, {A: 5, B: 2})
+    assert texts(state) == [f"{A}.2", f"{A}.5"]
+    assert not state.takes(message(4), {})
+    assert state.takes(message(6), {})
+    again_read = fold(began(), message(2), message(5), began(B), lost)
+    assert again_read.log.vector_at(len(again_read.log)) == state.log.vector_at(len(state.log))
+    for row in range(len(state.log) + 1):  # a vector anywhere is that of the records before it
+        rolled = State()
+        assert state.log.vector_at(row) == state.log.advance({}, 0, row)
+        assert rolled.holes == ()
+
+
+def test_the_same_ops_in_another_order_are_the_same_state() -> None:
+    lost = Lost(B, 2, 0, A, 3, 4)
+    one = fold(began(), message(2), message(5), began(B), lost)
+    other = fold(began(B), began(), lost, message(2), message(5))
+    assert (one.vector, texts(one)) == (other.vector, texts(other))
+
+
+def test_a_range_that_nobody_would_make_means_nothing() -> None:
+    for lost in (Lost(A, 3, 0, A, 9, 5), Lost(A, 3, 0, A, 5, 2**31)):
+        state = fold(began(), message(2), lost)
+        assert (state.log.held(A), bool(state.voids)) == (3, False)
+
+
+def test_a_began_that_is_given_up_implies_nothing_any_more() -> None:
+    state = fold(began(), message(2), began(B, {A: 2}), message(2, origin=B), began("1003-c"))
+    assert state.vector == {B: 2, "1003-c": 1}
+    state.apply(Lost("1003-c", 2, 0, B, 1, 1), 9, 10, None)
+    assert state.vector == {A: 2, B: 2, "1003-c": 2}
+    assert not state.lineage.covers({B: 2}, A, 1)
+    assert state.log.full.get(A) == 2
+
+
+def test_who_holds_what_others_gave_up_owes_it_until_it_is_stored_again() -> None:
+    state = fold(began(), message(2), message(3), message(4), message(6))
+    lost = Lost(B, 2, 0, A, 3, 6)
+    debt = owed(state, lost, {})
+    assert ([state.log.sequences[row] for row in debt.rows], [op.sequence for op in debt.waiting]) == ([3, 4], [6])
+    assert not owed(state, lost, {A: {3, 4, 6}})
+    (draft,) = again(state, message(3))
+    assert (draft.again, draft.data) == (f"{A}.3", "text 3")  # type: ignore[attr-defined]
+
+
+def test_a_message_that_was_stored_again_takes_the_place_of_the_first() -> None:
+    state = fold(began(), message(2, key="k"), began(B))
+    copy = Message(B, 2, 9, "news", "text 2", key="k", again=f"{A}.2")
+    state.apply(copy, 3, 10, None)
+    assert texts(state) == [f"{B}.2"]
+    state.apply(Lost(B, 3, 0, A, 2, 2), 4, 10, None)
+    assert texts(state) == [f"{B}.2"]
+    other = fold(began(), began(B), copy, Lost(B, 3, 0, A, 2, 2))
+    assert texts(other) == texts(state)
+
+
+def test_a_subscription_and_a_membership_that_were_stored_again_replace_themselves() -> None:
+    state = fold(began(), Subscribed(A, 2, 0, "Ann", "news", {A: 1}), Joined(A, 3, 0, "1001", "10.0.0.1:1", ()), message(4))
+    (sub,) = again(state, Subscribed(A, 2, 0, "Ann", "news", {A: 1}))
+    assert isinstance(sub, Subscribed)
+    assert (sub.since, sub.replaces) == ({A: 1}, (f"{A}.2",))
+    (joined,) = again(state, Joined(A, 3, 0, "1001", "10.0.0.1:1", ()))
+    assert isinstance(joined, Joined)
+    assert joined.seen == (f"{A}.3",)
+    state.apply(Unsubscribed(A, 5, 0, (f"{A}.2",)), 9, 10, None)
+    assert again(state, Subscribed(A, 2, 0, "Ann", "news", {A: 1})) == [Unsubscribed("", 1, 0, (f"{A}.2",))]
+
+
+def test_a_stream_tells_what_waits_once_and_what_was_given_up_once() -> None:
+    subscribed = Subscribed(A, 2, 0, "Ann", ">", {A: 1})
+    state = fold(began(), subscribed, message(3), message(5), message(6, "tech"), began(B))
+    opening = open_stream(state, "Ann", None)
+    assert opening is not None
+    page = plan(state, opening.position, opening.wanted, 10)
+    told = [(item.topic, item.dropped, item.reason) for item in page.items if isinstance(item, Gap)]
+    assert told == [("news", 1, "waiting"), ("tech", 1, "waiting")]
+    assert page.items[-1].event_id is not None
+    assert page.items[-1].event_id.after == {A: 3, B: 1}, "so what waits is delivered when it comes"
+    assert plan(state, page.position, page.wanted, 10).items == ()
+    state.apply(Lost(B, 2, 0, A, 4, 4), 9, 10, Changes())
+    state.revive(None)
+    page = plan(state, page.position, page.wanted, 10)
+    shown = [(i.topic, i.dropped, i.reason) if isinstance(i, Gap) else i.event_id.message for i in page.items]
+    assert shown == [(">", 1, "lost"), f"{A}.5", f"{A}.6"]
+    assert plan(state, page.position, page.wanted, 10).items == ()
+
+
+def test_a_stream_waits_before_what_cannot_be_read_and_goes_on_when_it_is_healed() -> None:
+    state = fold(began(), Subscribed(A, 2, 0, "Ann", ">", {A: 1}), message(3), message(4), message(5))
+    row = state.log.row(A, 4)
+    assert row is not None
+    state.miss(row)
+    assert state.holes == (Hole(A, 4, 4, unreadable=True),)
+    opening = open_stream(state, "Ann", None)
+    assert opening is not None
+    page = plan(state, opening.position, opening.wanted, 10)
+    assert [i.reason if isinstance(i, Gap) else i.event_id.message for i in page.items] == [f"{A}.3", "waiting"]
+    assert (page.more, plan(state, page.position, page.wanted, 10).items) == (False, ())
+    changes = Changes()
+    state.heal(message(4), 77, 10, changes)
+    assert (state.holes, changes.topics, state.log.places[row]) == ((), {"news"}, 77)
+    page = plan(state, page.position, page.wanted, 10)
+    assert [i.event_id.message for i in page.items if i.event_id] == [f"{A}.4", f"{A}.5"]
+
+
+def test_what_cannot_be_read_and_what_began_behind_it_is_not_pushed() -> None:
+    state = fold(began(), message(2), message(3), began(B, {A: 3}), message(2, origin=B), began("1003-c"))
+    nobody = state.lineage.expand({})
+    assert len(state.log.lacking(nobody, 100, 10_000)) == 6
+    row = state.log.row(A, 3)
+    assert row is not None
+    state.miss(row)
+    assert state.log.lacking(nobody, 100, 10_000) == [0, 1, 5]
+
+
+def test_a_loss_is_refused_where_nothing_is_missing_and_while_a_member_is_away() -> None:
+    network = MemoryNetwork()
+    first = MemoryEngine("1001", network=network, peers=("127.0.0.1:5054",))
+    second = MemoryEngine("1002", network=network, peers=("127.0.0.1:5053",))
+    for engine in (first, second):
+        engine.tick()
+    first.submit([Subscribe("Ann", ">")])
+    kept = first.submit([Publish("news", "kept")])
+    network.cut("127.0.0.1:5053", "127.0.0.1:5054")
+    first.submit([Publish("news", "one"), Publish("news", "two")])
+    first.close()
+    damaged = MemoryLog()
+    damaged.raws = [raw for raw in first.log.raws if b'"one"' not in raw]
+    first = MemoryEngine("1001", address="127.0.0.1:5053", network=network, peers=("127.0.0.1:5054",), log=damaged)
+    (hole,) = first.describe().holes
+    assert (hole.waiting, first.describe().all_in_sync) == (1, False)
+    for asked, code in ((("1002-x", 1, 1), "no-hole"), (("", 0, 0), "may-be-elsewhere")):
+        with pytest.raises(Refused) as refused:
+            first.accept_loss(*asked)
+        assert refused.value.code == code
+    assert first.accept_loss(even_if_away=True).count == 1
+    assert first.describe().holes == ()
+    assert kept.count == 1
+
+
+def test_find_is_quick_where_much_waits() -> None:
+    """A hole costs what waits, not what the sequences span."""
+    state = fold(began(), Message(A, 2**31, 0, "news", "far"))
+    assert find(state) == (Hole(A, 2, 2**31 - 1, 1),)
+
+
+def test_every_op_that_is_stored_again_can_be_read_back() -> None:
+    lost = Lost(A, 3, 0, B, 5, 7)
+    assert ops.decode(ops.encode(lost)) == lost
+    copy = Message(A, 4, 0, "news", "x", again=f"{B}.5")
+    assert ops.decode(ops.encode(copy)) == copy
+
+
+def test_two_losses_that_wait_for_each_other_are_said_once_more_at_a_start() -> None:
+    """Each stands behind the hole that the other closes: both were taken, and then an early record of each was damaged."""
+    one, other = Lost(B, 3, 0, A, 2, 2), Lost(A, 3, 0, B, 2, 2)
+    known = [began("1003-c"), began(), began(B), other, one, message(4), message(4, origin=B)]
+    assert fold(*known).losses_waiting() == [other, one]
+    log = MemoryLog()
+    log.raws = [ops.encode(op) for op in known]
+    engine = MemoryEngine("1003", log=log)
+    assert engine.describe().holes == ()
+    assert engine.read(lambda state: (state.log.held(A), state.log.held(B), state.waiting)) == (4, 4, {})
+
+
+def test_what_waits_may_be_given_up_by_what_is_revived_before_it() -> None:
+    state = fold(began(), began(B), message(4), message(3, origin=B), Lost(B, 4, 0, A, 3, 4), message(2, origin=B))
+    assert (state.waiting, state.vector) == ({}, {A: 1, B: 4})
+    state.apply(message(2), 9, 10, None)
+    assert state.log.held(A) == 4
+
+
+def test_a_broker_that_keeps_something_behind_damage_does_not_leave() -> None:
+    network = MemoryNetwork()
+    log = MemoryLog()
+    log.raws = [ops.encode(op) for op in (began("1001-x"), message(3, origin="1001-x"))]
+    first = MemoryEngine("1001", network=network, log=log)
+    first.join(MemoryEngine("1002", network=network).address)
+    assert first.read(lambda state: list(state.waiting)) == ["1001-x"]
+    with pytest.raises(Refused) as refused:
+        first.leave("1001")
+    assert refused.value.code == "last-broker"
+
+
+def test_a_broker_that_leaves_first_hands_over_what_another_cannot_read() -> None:
+    one, other = "127.0.0.1:5053", "127.0.0.1:5054"
+    network, log, known = MemoryNetwork(), MemoryLog(), MemoryLog()
+    log.raws = [ops.encode(op) for op in (began(), message(2), message(3))]
+    known.raws = list(log.raws)
+    leaver = MemoryEngine("1001", address=one, network=network, peers=(other,), log=log)
+    stayer = MemoryEngine("1002", address=other, network=network, peers=(one,), log=known)
+    for engine in (leaver, stayer, leaver, stayer):
+        engine.tick()
+    with patch.object(Peer, "with_healing", lambda peer, state, rows, most_ops, most_bytes: rows):
+        network.put(stayer, Unreadable((2,)))
+        leaver.leave("1001")
+        leaver.tick()
+        assert not leaver.exited
+    later = Now(10.0, 1_700_000_010_000)
+    for engine in (leaver, stayer):
+        engine.rounds.clock = lambda: later
+    for engine in (leaver, stayer, leaver):
+        engine.tick()
+    assert stayer.describe().holes == ()
+    assert leaver.exited
+
+
+def test_a_run_that_began_on_a_hole_does_not_give_it_up_and_one_that_did_not_does() -> None:
+    """1001 began on A.3, and its disk lost it since: who lacks A.3 cannot take what 1001 says in this run."""
+    one, other = "127.0.0.1:5053", "127.0.0.1:5054"
+    network, log, known = MemoryNetwork(), MemoryLog(), MemoryLog()
+    log.raws = [ops.encode(op) for op in (began(), message(2), message(3), message(4))]
+    known.raws = [log.raws[0], log.raws[1], log.raws[3]]
+    first = MemoryEngine("1001", address=one, network=network, peers=(other,), log=log)
+    first.network.put(first, Unreadable((2,)))
+    second = MemoryEngine("1002", address=other, network=network, peers=(one,), log=known)
+    for engine in (first, second, first, second):
+        engine.tick()
+    with pytest.raises(Refused) as refused:
+        first.accept_loss(A, 3, 3)
+    assert refused.value.code == "restart-first"
+    first.close()
+    log.raws = [raw for raw in log.raws if raw != ops.encode(message(3))]
+    first = MemoryEngine("1001", address=one, network=network, peers=(other,), log=log)
+    for engine in (first, second, first, second):
+        engine.tick()
+    assert first.accept_loss(A, 3, 3).count == 1
+    for engine in (first, second, first, second):
+        engine.tick()
+    vectors = [engine.read(lambda state: dict(state.log.full.items())) for engine in (first, second)]
+    assert vectors[0] == vectors[1]
+    assert first.describe().holes == second.describe().holes == ()
+    assert first.describe().most_copies == 2
+
+
+def test_what_cannot_be_pushed_is_not_tried_without_end() -> None:
+    """1002 lacks A.3, which 1001 has and cannot read: pushes that carry nothing go out with heartbeats only."""
+    one, other = "127.0.0.1:5053", "127.0.0.1:5054"
+    network, log, known = MemoryNetwork(), MemoryLog(), MemoryLog()
+    log.raws = [ops.encode(op) for op in (began(), message(2), message(3))]
+    known.raws = log.raws[:2]
+    first = MemoryEngine("1001", address=one, network=network, peers=(other,), log=log)
+    first.network.put(first, Unreadable((2,)))
+    second = MemoryEngine("1002", address=other, network=network, peers=(one,), log=known)
+    pushes = first.rounds.broker.cluster.peers[other]
+    before = pushes.number
+    for engine in (first, second) * 10:
+        engine.tick()
+    assert pushes.number - before < 10
+    assert pushes.barren is not None

@@ -1,0 +1,148 @@
+"""Keys: what each names, how long, how many; what stands for a content (docs/rules.md, KEY)."""
+
+from __future__ import annotations
+
+from unittest.mock import patch
+
+import pytest
+
+from newswire.core import limits
+from newswire.core.broker.clock import WallClock
+from newswire.core.broker.stager import Intake
+from newswire.core.model.commands import Publish
+from newswire.core.model.ops import Began, Message, Op
+from newswire.core.read.counts import topics
+from newswire.core.state import keys
+from newswire.core.state.fold import State
+from newswire.core.state.keys import Keys, Use, content, contents, fingerprint, fingerprints
+from newswire.errors import KeyReused
+
+HERE = "1001-a"
+DAY = limits.KEY_SECONDS * 1000
+FULL = Publish("news", "x", "k", "Ann", "T", 3, ("a", "b"), "https://example.org", 60)
+
+
+def message(request: Publish, time: int = 1_000) -> Message:
+    expires = time + request.expires * 1000 if request.expires else 0
+    return Message(
+        HERE, 2, time, request.topic, request.data, request.key, request.publisher, request.title, request.priority,
+        request.tags, request.click, expires,
+    )  # fmt: skip
+
+
+def store(state: State, *ops: Op) -> None:
+    for op in ops:
+        assert state.takes(op, {})
+        state.apply(op, len(state.log), 1, None)
+
+
+def broker() -> tuple[State, Intake]:
+    state = State()
+    store(state, Began(HERE, 1, 0, "1001"))
+    return state, Intake(state, HERE, 10)
+
+
+def publish(state: State, intake: Intake, request: Publish, wall: int) -> str:
+    """What a publish is answered with, after it is stored."""
+    decided = intake.decide([request], wall)
+    store(state, *intake.clear())
+    return decided.ids[0]
+
+
+def test_a_request_and_the_op_that_it_became_have_one_content() -> None:
+    for request in (FULL, Publish("news", "x")):
+        assert content(request) == content(message(request)) == contents([message(request)])[0]
+        assert content(request) == contents([message(request, 77), message(FULL)])[0], "whenever it was taken"
+
+
+def test_names_that_join_to_one_text_are_two_keys() -> None:
+    named = [("ab", "c", "d"), ("a", "bc", "d"), ("a", "b", "cd"), ("", "abc", "d"), ("abc", "", "d")]
+    assert len({fingerprint(*names) for names in named}) == len(named)
+
+
+@pytest.mark.parametrize("field", ["data", "title", "priority", "tags", "click", "expires"])
+def test_every_field_that_a_publisher_gives_is_content(field: str) -> None:
+    empty = Publish("news", "")
+    other = Publish(**{name: getattr(empty if name == field else FULL, name) for name in FULL.__struct_fields__})
+    assert content(other) != content(FULL)
+
+
+def test_a_key_has_the_uses_that_were_noted() -> None:
+    held = Keys()
+    mark = fingerprint("Ann", "news", "k")
+    assert held.uses(mark) == []
+    held.note(mark, 5, 7)
+    held.note(mark, 2**64 - 1, 9)
+    assert held.uses(mark) == [Use(5, 7), Use(2**64 - 1, 9)]
+    assert fingerprints(["Ann"], ["news"], ["k"]) == [mark]
+
+
+def test_the_oldest_keys_are_forgotten_by_count_and_a_key_with_all_its_uses() -> None:
+    with patch.object(keys, "_GENERATION_KEYS", 10):
+        held = Keys()
+        held.note(1, 11, 11)
+        for number in range(100, 125):
+            held.note(number, number, number)
+        held.note(1, 12, 12)
+        for number in range(200, 225):
+            held.note(number, number, number)
+        assert held.uses(1) == [Use(11, 11), Use(12, 12)], "both are as new as the newest"
+        for number in range(300, 340):
+            held.note(number, number, number)
+        assert held.uses(1) == []
+        assert sum(map(len, held._generations)) <= 40
+
+
+def test_of_a_key_that_is_used_again_and_again_the_newest_uses_are_kept() -> None:
+    held = Keys()
+    for number in range(limits.KEY_USES_COUNT + 5):
+        held.note(1, number, number)
+    assert [use.offset for use in held.uses(1)] == list(range(5, limits.KEY_USES_COUNT + 5))
+
+
+def test_a_run_with_one_known_key_or_a_key_twice_is_not_noted() -> None:
+    held = Keys()
+    held.note(3, 0, 0)
+    assert not held.note_run([1, 2, 3], [0, 0, 0], 10)
+    assert not held.note_run([1, 1], [0, 0], 10)
+    assert held.uses(1) == []
+    assert held.note_run([1, 2], [8, 9], 10)
+    assert held.uses(2) == [Use(9, 11)]
+
+
+def test_a_key_is_known_for_a_day_and_names_another_message_after_it() -> None:
+    state, intake = broker()
+    first = publish(state, intake, FULL, 5_000)
+    assert publish(state, intake, FULL, 5_000 + DAY) == first
+    second = publish(state, intake, FULL, 5_001 + DAY)
+    assert second != first
+    assert publish(state, intake, Publish("news", "other", "k", "Ann"), 5_002 + 2 * DAY) not in (first, second)
+    assert topics(state)[0].messages == 3, "all three are shown"
+
+
+def test_a_clock_that_jumps_makes_no_second_message_of_a_retry() -> None:
+    state, intake = broker()
+    first = publish(state, intake, FULL, 5_000)
+    clock = WallClock(5_000, 1.0, 0)
+    clock.note(6_000 + 3_650 * DAY, 2.0)
+    clock.note(7_000 + 10 * DAY, 3.0)
+    intake.shifts = clock.shifts()
+    assert intake.shifts == (0, 3_640 * DAY, -10 * DAY)
+    assert publish(state, intake, FULL, 7_000 + 10 * DAY) == first
+    with pytest.raises(KeyReused):
+        intake.decide([Publish("news", "other", "k", "Ann")], 7_000 + 10 * DAY)
+    clock.note(6_999 + 11 * DAY, 2.999 + 86_400)
+    assert len(clock.shifts()) == 2, "after a day it is the time of day alone that counts"
+    clock.note(7_000 + 11 * DAY, 3.0 + 86_400)
+    assert clock.shifts() == (0,)
+
+
+def test_a_key_of_a_message_that_is_staged_is_known() -> None:
+    _, intake = broker()
+    name = intake.decide([FULL], 0).ids[0]
+    again = intake.decide([FULL], 0)
+    assert (again.ids, again.stored) == ((name,), 0)
+    with pytest.raises(KeyReused) as refused:
+        intake.decide([Publish("news", "other", "k", "Ann")], 0)
+    assert refused.value.extra["id"] == name
+    assert len(intake.staged) == 1

@@ -1,0 +1,162 @@
+"""The connection between brokers: kept, opened again when the peer closed it, and never waiting for ever."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from http.client import HTTPException
+
+import pytest
+
+from newswire.engine.peers.connection import Reply, Wire, head_of
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: 2\r\n\r\nok"
+CLOSE, WAIT = b"", b"..."
+
+
+class Peer:
+    """Answers each request with the next of `answers`; at CLOSE it closes the connection, at WAIT it lets the other side."""
+
+    def __init__(self, answers: list[bytes]) -> None:
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self.listening.getsockname()[1]}"
+        self.heard: list[bytes] = []
+        self.connections = 0
+        self._answers = answers
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while self._answers:
+                sock, _ = self.listening.accept()
+                self.connections += 1
+                with sock:
+                    self._talk(sock)
+
+    def _talk(self, sock: socket.socket) -> None:
+        while self._answers:
+            answer = self._answers.pop(0)
+            if answer in (CLOSE, WAIT):
+                _ = answer == WAIT and sock.recv(1)
+                return
+            self.heard.append(sock.recv(65_536))
+            sock.sendall(answer)
+        sock.recv(1)  # until the other side closes
+
+    def close(self) -> None:
+        self.listening.close()
+        self._thread.join(5.0)
+
+
+@pytest.fixture
+def peers() -> Iterator[list[Peer]]:
+    started: list[Peer] = []
+    yield started
+    for peer in started:
+        peer.close()
+
+
+def connect(peers: list[Peer], *answers: bytes, timeout: float = 5.0) -> tuple[Peer, Wire]:
+    peers.append(Peer(list(answers)))
+    return peers[-1], Wire(peers[-1].address, timeout)
+
+
+def test_pushes_share_a_connection(peers: list[Peer]) -> None:
+    peer, wire = connect(peers, OK, OK)
+    with closing(wire):
+        assert wire.post("/replicate", {"X": "1"}, b"body") == Reply(200, "application/octet-stream", b"ok")
+        assert wire.post("/replicate", {}, b"more").body == b"ok"
+    assert peer.connections == 1
+    head, _, body = peer.heard[0].partition(b"\r\n\r\n")
+    assert head.split(b"\r\n") == [
+        b"POST /replicate HTTP/1.1", b"Host: " + peer.address.encode(), b"Content-Length: 4", b"X: 1",
+    ]  # fmt: skip
+    assert body == b"body"  # in one piece with the head
+
+
+def test_a_connection_that_the_peer_closed_is_opened_again(peers: list[Peer]) -> None:
+    peer, wire = connect(peers, OK, CLOSE, OK)
+    with closing(wire):
+        assert [wire.post("/", {}, b"").body for _ in range(2)] == [b"ok", b"ok"]
+    assert peer.connections == 2
+
+
+def test_a_connection_that_the_peer_will_close_is_not_used_again(peers: list[Peer]) -> None:
+    peer, wire = connect(peers, OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), WAIT, OK)
+    with closing(wire):
+        assert [wire.post("/", {}, b"").body for _ in range(2)] == [b"ok", b"ok"]
+    assert peer.connections == 2
+
+
+def test_a_new_connection_that_is_closed_is_a_failure(peers: list[Peer]) -> None:
+    _, wire = connect(peers, CLOSE)
+    with closing(wire), pytest.raises(ConnectionError):
+        wire.post("/", {}, b"")
+
+
+def test_an_answer_that_does_not_come_is_not_waited_for(peers: list[Peer]) -> None:
+    peer, wire = connect(peers, b"HTTP/1.1 200 OK\r\n", WAIT, OK, timeout=0.1)
+    with closing(wire):
+        with pytest.raises(TimeoutError):
+            wire.post("/", {}, b"late")
+        assert wire.post("/", {}, b"next").body == b"ok"  # not what is left of the late answer
+    assert peer.connections == 2
+
+
+def test_a_problem_is_an_answer(peers: list[Peer]) -> None:
+    _, wire = connect(
+        peers, b"HTTP/1.1 401 Unauthorized\r\nContent-Type: application/problem+json\r\nContent-Length: 2\r\n\r\n{}"
+    )
+    with closing(wire):
+        assert wire.post("/", {}, b"") == Reply(401, "application/problem+json", b"{}")
+
+
+def test_nobody_there() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+    with closing(Wire(address, 1.0)) as wire, pytest.raises(OSError):
+        wire.post("/", {}, b"")
+
+
+@pytest.mark.parametrize("text", ["a\r\nX: y", "a\nb", "a\x00", "a\u2028b"])
+def test_nothing_writes_a_line_of_its_own(text: str) -> None:
+    for path, headers in ((f"/{text}", {}), ("/", {"Host": text}), ("/", {text: "x"})):
+        with pytest.raises(ValueError, match="control character"):
+            head_of(path, headers)
+    assert head_of("/x", {"Host": "a:1", "Length": "0"}) == b"POST /x HTTP/1.1\r\nHost: a:1\r\nLength: 0\r\n\r\n"
+
+
+def test_an_answer_that_drips_is_cut_off() -> None:
+    """No part of it is late, so no timeout ends it; the next exchange is not begun."""
+    dripping, over = threading.Event(), threading.Event()
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def drip() -> None:
+        sock, _ = listening.accept()
+        with sock, suppress(OSError):
+            sock.sendall(b"HTTP/1.1 200 OK\r\n")
+            while not over.wait(0.01):
+                sock.sendall(b"z")
+                dripping.set()
+
+    wire = Wire(f"127.0.0.1:{listening.getsockname()[1]}", 5.0)
+
+    def post() -> None:
+        with suppress(OSError, HTTPException):  # or what came until then, cut short
+            wire.post("/", {}, b"")
+
+    threads = [threading.Thread(target=drip), threading.Thread(target=post)]
+    for thread in threads:
+        thread.start()
+    assert dripping.wait(5.0)
+    wire.cut()
+    threads[1].join(5.0)
+    ended = not threads[1].is_alive()
+    over.set()
+    threads[0].join(5.0)
+    assert ended
+    with closing(listening), pytest.raises(OSError, match="nobody waits"):
+        wire.post("/", {}, b"")

@@ -1,0 +1,163 @@
+"""What the web's tests stand on: two brokers in memory, in sync, of which one is steered by the test."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from flask.testing import FlaskClient
+
+from newswire.config import Settings
+from newswire.core.broker.events import Done, Now
+from newswire.core.model.commands import Publish, Request
+from newswire.core.model.event_ids import EventId
+from newswire.core.stream import StreamOrder
+from newswire.engine.memory import MemoryEngine, MemoryNetwork
+from newswire.engine.seam import Receipt, Row, View
+from newswire.errors import LinkRefused, NewswireError, NotFound, Refused
+from newswire.web import create_admission, create_app
+from newswire.web.routes.streams import Adopter
+
+NOW = 1_795_514_400.0  # 2026-11-24T10:00:00Z
+OWN, OTHER = "127.0.0.1:5053", "10.0.0.2:5054"
+
+
+class SteeredEngine(MemoryEngine):
+    """An engine in memory whose clock, view and failures are the test's. `submitted` is what it took from clients."""
+
+    def __init__(self, network: MemoryNetwork) -> None:
+        self.now = NOW  # seconds
+        self.changes: dict[str, object] = {}
+        self.fails: Exception | None = None
+        self.submitted: list[Request] = []
+        super().__init__("1001", address=OWN, peers=(OTHER,), primary=True, network=network, clock=self._clock)
+
+    def submit(self, requests: Sequence[Request], *, copies: int = 1, timeout: float = 10.0) -> Receipt:
+        if self.fails is not None:
+            raise self.fails
+        receipt = super().submit(requests, copies=copies, timeout=timeout)
+        self.submitted += requests
+        return receipt
+
+    def describe(self) -> View:
+        return msgspec.structs.replace(super().describe(), **self.changes)
+
+    def change_view(self, **changes: object) -> None:
+        self.changes = changes
+
+    def published(self) -> list[Publish]:
+        return [request for request in self.submitted if isinstance(request, Publish)]
+
+    def place(self, *, of_page: bool = False) -> str:
+        """The event id of everything up to now."""
+        return self.read(lambda state: str(EventId("", dict(state.vector), of_page=of_page)))
+
+    def _clock(self) -> Now:
+        return Now(self.now - NOW, int(self.now * 1000))
+
+
+class FakeCluster:
+    """Joins 127.0.0.1:5055 only; remembers what peers sent."""
+
+    def __init__(self) -> None:
+        self.left: list[str] = []
+        self.given_up: list[tuple[str, int, int, bool]] = []
+        self.received: list[tuple[str, str | None, bytes]] = []
+
+    def join(self, address: str, timeout: float = 10.0) -> Row:
+        if address == "127.0.0.1:6000":
+            raise LinkRefused("that broker belongs to another cluster: start it with an empty ops directory")
+        if address != "127.0.0.1:5055":
+            raise Refused(f"{address} does not answer: is the broker running there?", code="unreachable")
+        return Row("1003", address, False, "up", 0)
+
+    def leave(self, broker: str, timeout: float = 10.0) -> Row:
+        if broker not in ("1002", OTHER):
+            raise NotFound(f"no broker {broker} here: GET /list_replicas says which there are", code="no-broker")
+        self.left.append(broker)
+        return Row("1002", OTHER, False, "up", 0)
+
+    def accept_loss(
+        self, origin: str = "", first: int = 0, last: int = 0, *, even_if_away: bool = False, timeout: float = 10.0
+    ) -> Done:
+        if origin == "1001-nothing":
+            raise NotFound("nothing is missing there", code="no-hole")
+        self.given_up.append((origin, first, last, even_if_away))
+        return Done("1001-a.9", "1001-a.9", 3, 2)
+
+    def check_head(self, path: str, headers: Mapping[str, str]) -> None:
+        if headers.get("newswire-signature") == "forged":
+            raise LinkRefused("the push is refused", code="unauthenticated")
+
+    def receive(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+        self.received.append((path, headers.get("x-newswire-sender"), body))
+        return 200, b"vector"
+
+
+class Web:
+    """A client of an application over fakes."""
+
+    def __init__(self, settings: Settings | None = None, *, cluster: bool = True, adopts: bool = True) -> None:
+        network = MemoryNetwork()
+        self.engine = SteeredEngine(network)
+        self.other = MemoryEngine("1002", address=OTHER, peers=(OWN,), network=network, clock=self.engine._clock)
+        self.engine.tick()
+        self.cluster = FakeCluster()
+        self.orders: list[StreamOrder] = []  # without their callers
+        self.callers: list[str] = []
+        self.no_room = ""
+        self.gave_way = 0
+        app = create_app(
+            self.engine,
+            settings or Settings(),
+            cluster=self.cluster if cluster else None,
+            hand_over=self._hand_over if adopts else None,
+            no_room=lambda order: self.no_room,
+            give_way=self._give_way,
+            clock=lambda: self.engine.now,
+            version="0.1",
+        )
+        self.app = app
+        self.admission = create_admission(app, self.engine, settings or Settings(), self.cluster if cluster else None)
+        self.client: FlaskClient = app.test_client()
+
+    def _give_way(self) -> None:
+        self.gave_way += 1
+
+    def _hand_over(self, order: StreamOrder) -> Adopter:
+        self.callers.append(order.caller)
+        self.orders.append(msgspec.structs.replace(order, caller=""))
+
+        def adopt(sock: socket.socket, chunked: bool) -> None:
+            raise AssertionError("the test client has no socket")
+
+        return adopt
+
+    def ask(self, method: str, path: str, code: str = "", **options: object) -> object:
+        """Send a request; return its JSON, or the `detail` if it is expected to be refused with `code`.
+
+        Whatever is refused must say what to do and change nothing.
+        """
+        before = len(self.engine.log.raws)
+        response = self.client.open(path, method=method, **options)
+        body = response.get_data()
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        if not code:
+            assert response.status_code == 200, body
+            assert response.headers["Content-Type"] == "application/json"
+            return msgspec.json.decode(body)
+        problem = msgspec.json.decode(body)
+        assert (response.headers["Content-Type"], problem["code"]) == ("application/problem+json", code), problem
+        assert problem["status"] == response.status_code == NewswireError("", code=code).status
+        assert problem["title"]
+        assert len(problem["detail"].split()) > 3, "a sentence is wanted"
+        assert b"Traceback" not in body
+        assert len(self.engine.log.raws) == before, "something changed"
+        return problem["detail"]
+
+    def post(self, path: str, code: str = "", **options: object) -> object:
+        return self.ask("POST", path, code, **options)
+
+    def get(self, path: str, code: str = "", **options: object) -> object:
+        return self.ask("GET", path, code, **options)

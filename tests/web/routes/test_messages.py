@@ -1,0 +1,141 @@
+"""GET /messages and GET /topics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from newswire.core import limits
+from newswire.core.model import event_ids
+from tests.kit.web_fakes import NOW, Web
+
+
+@pytest.fixture
+def web() -> Web:
+    web = Web()
+    web.post("/publish?topic=Google&data=before")
+    web.post("/subscribe?username=Alice&topic=Google")
+    web.post("/subscribe?username=Alice&topic=finance.*")
+    for number in range(5):
+        web.engine.now = NOW + number * 60
+        web.post(f"/publish?topic=Google&data=g{number}")
+        web.post(f"/publish?topic=finance.eu&data=f{number}&title=T&priority=2&tags=a&click=https://a/")
+        web.post(f"/publish?topic=Other&data=o{number}")
+    web.engine.now = NOW + 300
+    web.engine.tick()  # it hears of the other one: an old word is not believed
+    return web
+
+
+def _texts(web: Web, query: str) -> tuple[list[str], bool]:
+    page: Any = web.get(f"/messages?username=Alice{query}")
+    return [message["data"] for message in page["messages"]], page["more"]
+
+
+def test_what_is_unread_in_order_and_with_all_fields(web: Web) -> None:
+    page: Any = web.get("/messages?username=Alice&limit=2")
+    assert page["more"] is True
+    first, second = page["messages"]
+    assert {k: v for k, v in first.items() if k not in ("id", "event_id")} == {
+        "topic": "Google", "data": "g0", "time": "2026-11-24T10:00:00.000Z",
+    }  # fmt: skip
+    assert (second["title"], second["priority"], second["tags"], second["click"]) == ("T", 2, ["a"], "https://a/")
+    place = event_ids.parse(first["event_id"])
+    assert place is not None
+    assert (place.of_page, place.message) == (True, first["id"])
+
+
+def test_page_after_page_gives_everything_once(web: Web) -> None:
+    whole, more = _texts(web, "")
+    assert (whole, more) == ([text for n in range(5) for text in (f"g{n}", f"f{n}")], False)
+    for limit in (1, 3, 5, 10):
+        seen: list[str] = []
+        since, more = "", True
+        while more:
+            page: Any = web.get(f"/messages?username=Alice&limit={limit}{since}")
+            assert 0 < len(page["messages"]) <= limit
+            seen += [message["data"] for message in page["messages"]]
+            since, more = f"&since={page['messages'][-1]['event_id']}", page["more"]
+        assert seen == whole
+
+
+def test_more_is_said_only_of_what_is_there(web: Web) -> None:
+    assert _texts(web, "&limit=10")[1] is False
+    assert _texts(web, "&limit=9")[1] is True
+    assert _texts(web, "&topic=Google&limit=5") == (["g0", "g1", "g2", "g3", "g4"], False)
+
+
+def test_since(web: Web) -> None:
+    assert _texts(web, "&topic=Google&since=earliest")[0] == ["before", "g0", "g1", "g2", "g3", "g4"]
+    assert _texts(web, "&topic=Google&since=2m")[0] == ["g3", "g4"]
+    assert _texts(web, "&topic=Google&since=2026-11-24T10:03:00Z")[0] == ["g3", "g4"]
+    place = web.engine.place()
+    assert _texts(web, f"&since={place}") == ([], False)
+    assert _texts(web, "&topic=finance.*&since=earliest")[0] == [f"f{n}" for n in range(5)]
+    assert _texts(web, "&topic=finance.eu&since=earliest")[0] == [f"f{n}" for n in range(5)]
+
+
+def test_a_page_has_a_limit_in_bytes(web: Web) -> None:
+    for _ in range(70):
+        web.post("/publish", json={"topic": "Google", "data": "x" * limits.MESSAGE_BYTES})
+    texts, more = _texts(web, "&limit=1000")
+    assert more
+    assert limits.PAGE_BYTES <= sum(map(len, texts)) <= limits.PAGE_BYTES + limits.MESSAGE_BYTES + 100
+
+
+@pytest.mark.parametrize(
+    ("query", "code", "word"),
+    [
+        ("", "missing-field", "`username`"),
+        ("username=Al%20ice", "bad-username", "letters"),
+        ("username=Alice&limit=0", "bad-field", "`limit`"),
+        ("username=Alice&limit=1001", "bad-field", "1000"),
+        ("username=Alice&limit=ten", "bad-field", "`limit`"),
+        ("username=Alice&since=then", "bad-time", "event id"),
+        ("username=Alice&since=now", "bad-time", "event id"),
+        ("username=Alice&since=1001-m1.5", "bad-event-id", "`event_id`"),
+        ("username=Alice&topic=a.", "bad-pattern", "levels"),
+        ("username=Alice&topic=Other", "no-subscription", "Other"),
+        ("username=Alice&form=x", "unknown-field", "`form`"),
+        ("usernam=Alice", "unknown-field", "perhaps `username` is meant"),
+        ("username=Gita", "not-registered", "subscribe first"),
+        ("username=Gita&topic=Google", "not-registered", "subscribe first"),
+    ],
+)
+def test_refused(web: Web, query: str, code: str, word: str) -> None:
+    assert word in str(web.get(f"/messages?{query}", code))
+
+
+def test_somebody_unknown_while_a_broker_is_away(web: Web) -> None:
+    web.engine.change_view(all_in_sync=False)
+    assert "may know better" in str(web.get("/messages?username=Gita", "unavailable"))
+
+
+def test_topics(web: Web) -> None:
+    assert web.get("/topics") == [
+        {"topic": "Google", "messages": 6, "last": "2026-11-24T10:04:00.000Z"},
+        {"topic": "Other", "messages": 5, "last": "2026-11-24T10:04:00.000Z"},
+        {"topic": "finance.eu", "messages": 5, "last": "2026-11-24T10:04:00.000Z"},
+    ]
+    web.get("/topics?username=Alice", "unknown-field")
+    assert Web().get("/topics") == []
+
+
+def test_a_large_page_gives_way_between_its_steps(web: Web) -> None:
+    web.post("/subscribe", data={"username": "Reader", "topic": "many"})
+    line = b'{"topic": "many", "data": "x"}\n'
+    web.post("/publish", data=line * limits.PAGE_MESSAGES, headers={"Content-Type": "application/x-ndjson"})
+    before = web.gave_way
+    page = web.get(f"/messages?username=Reader&limit={limits.PAGE_MESSAGES}")
+    assert len(page["messages"]) == limits.PAGE_MESSAGES  # type: ignore[index, call-overload]
+    assert web.gave_way - before >= 2 * (limits.PAGE_MESSAGES // limits.STEP_MESSAGES)
+
+
+def test_a_page_says_what_it_cannot_show(web: Web) -> None:
+    state = web.engine.rounds.broker.state
+    row = [row for row, topic in enumerate(state.log.topics) if state.messages.names[topic] == "Google"][3]
+    state.miss(row)
+    page: Any = web.get("/messages?username=Alice")
+    assert ([message["data"] for message in page["messages"]], page["more"]) == (["g0", "f0", "g1", "f1"], False)
+    told = [{"topic": topic, "dropped": 3, "reason": "waiting"} for topic in ("Google", "finance.eu")]
+    assert page["gaps"] == told

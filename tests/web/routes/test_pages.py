@@ -1,0 +1,126 @@
+"""The pages: which template gets what, and what the browser is allowed to do with it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+from jinja2 import DictLoader
+
+from newswire import web as package
+from tests.kit.web_fakes import OTHER, OWN, Web
+
+NAVIGATION = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+CONTEXT = "{{ {'username': username, 'notice': notice, 'broker': broker, 'address': address, 'brokers': brokers} | tojson }}"
+
+
+@pytest.fixture
+def web() -> Web:
+    """An application whose page shows what it was given, and no more."""
+    web = Web()
+    web.app.jinja_loader = DictLoader({"feed.html": CONTEXT})  # type: ignore[misc,assignment]  # a cached property
+    return web
+
+
+def test_the_page_is_the_feed_of_a_user(web: Web) -> None:
+    for path in (
+        "/?username=Alice",
+        "/stream?username=Alice",
+        "/stream?username=Alice&utm_source=mail",
+        "/?username=Alice&a=b",
+    ):
+        response = web.client.get(path, headers=NAVIGATION)
+        assert (response.status_code, response.content_type) == (200, "text/html; charset=utf-8")
+        assert json.loads(response.data) == {
+            "username": "Alice", "notice": "", "broker": "1001", "address": OWN, "brokers": [OWN, OTHER],
+        }  # fmt: skip
+        assert "Accept" in response.headers["Vary"]
+    assert web.orders == []
+
+
+def test_without_a_name_or_with_one_that_cannot_be_it_asks(web: Web) -> None:
+    given = json.loads(web.client.get("/").data)
+    assert (given["username"], given["notice"]) == ("", "")
+    for path in ("/?username=%3Cscript%3E", "/stream?username=%3Cscript%3E"):
+        response = web.client.get(path, headers=NAVIGATION)
+        given = json.loads(response.data)
+        assert given["username"] == ""
+        assert "letters" in given["notice"]
+        assert b"<script>" not in response.data
+
+
+def test_the_page_is_shown_by_a_broker_that_does_not_serve(web: Web) -> None:
+    web.engine.change_view(serves=False, why_not="this broker is catching up: use another one")
+    assert web.client.get("/stream?username=Alice", headers=NAVIGATION).status_code == 200
+
+
+def test_what_the_page_may_load(web: Web) -> None:
+    headers = web.client.get("/").headers
+    policy = dict(part.strip().split(" ", 1) for part in headers["Content-Security-Policy"].split(";"))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == "'self'"
+    assert policy["connect-src"] == f"'self' http://{OTHER}"
+    assert policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+    assert headers["Referrer-Policy"] == "same-origin"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "ip", ["x:1; script-src *", "x:1\r\nSet-Cookie: a=b", "x:1 http://evil.example", "'unsafe-inline'", ""]
+)
+def test_what_is_no_address_stands_in_no_policy(web: Web, ip: str) -> None:
+    rows = web.engine.describe().rows
+    web.engine.change_view(rows=tuple(row if row.self else msgspec.structs.replace(row, ip=ip) for row in rows))
+    response = web.client.get("/?username=Alice")
+    assert response.status_code == 200
+    assert "connect-src 'self';" in response.headers["Content-Security-Policy"]
+    assert "evil" not in response.get_data(as_text=True)
+
+
+def test_head_of_a_page(web: Web) -> None:
+    response = web.client.head("/")
+    assert (response.status_code, response.data) == (200, b"")
+
+
+def test_the_real_page() -> None:
+    """Holds of whatever the page is: it renders, and a name cannot become markup in it."""
+    if not (Path(package.__file__).parent / "templates" / "feed.html").exists():
+        pytest.skip("the page is not there")
+    web = Web()
+    page = web.client.get("/?username=Alice").get_data(as_text=True)
+    assert "Alice" in page
+    assert OTHER in page
+    assert "<script>" not in page, "the policy forbids inline scripts"
+    assert " style=" not in page, "the policy forbids inline styles"
+    assert " onclick=" not in page
+
+
+def test_static_files_are_kept_for_a_while_and_taken_for_what_they_are() -> None:
+    folder = Path(package.__file__).parent / "static"
+    files = sorted(file for file in folder.glob("*") if file.suffix in (".js", ".css")) if folder.exists() else []
+    if not files:
+        pytest.skip("the page has no static files")
+    web = Web()
+    for file in files:
+        response = web.client.get(f"/static/{file.name}")
+        assert response.status_code == 200
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert "max-age=300" in response.headers["Cache-Control"]
+        assert response.content_type.partition(";")[0] in ("text/javascript", "text/css")
+    assert web.client.get("/static/no.js").status_code == web.client.get("/static/x/../pages.py").status_code == 404
+
+
+def test_a_page_is_made_of_one_version() -> None:
+    """What a page loads is named after what it holds, and modules name one another by relative addresses."""
+    web = Web()
+    page = web.client.get("/?username=Alice").get_data(as_text=True)
+    script = re.search(r'src="(/static/[0-9a-f]{12}/)feed.js"', page)
+    assert script is not None
+    assert f'href="{script[1]}feed.css"' in page
+    served = web.client.get(f"{script[1]}feed.js").get_data(as_text=True)
+    assert served == web.client.get("/static/feed.js").get_data(as_text=True)
+    for file in (Path(package.__file__).parent / "static").glob("*.js"):
+        assert all(found.startswith("./") for found in re.findall(r'^import .* from "(.*)";$', file.read_text(), re.M)), file

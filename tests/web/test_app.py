@@ -1,0 +1,155 @@
+"""What holds for every route: methods, errors as problems, headers, who is served."""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.kit.web_fakes import Web
+
+POSTS = tuple(
+    "/publish /subscribe /unsubscribe /ack /add_replica /remove_replica /accept_loss /replicate /heartbeat/receive".split()
+)
+GETS = ("/subscriptions", "/messages", "/topics", "/list_replicas", "/stream")
+HEADS = ("/", "/livez", "/readyz", "/static/<name>", "/static/<version>/<name>")
+
+
+@pytest.fixture
+def web() -> Web:
+    return Web()
+
+
+def test_the_routes_are_these_and_answer_what_they_name(web: Web) -> None:
+    routes = {rule.rule: rule.methods for rule in web.app.url_map.iter_rules()}
+    assert routes == {path: {"POST"} for path in POSTS} | {path: {"GET"} for path in GETS} | {
+        path: {"GET", "HEAD"} for path in HEADS
+    }
+
+
+@pytest.mark.parametrize("path", POSTS)
+def test_nothing_changes_on_get(web: Web, path: str) -> None:
+    for method in ("GET", "HEAD", "OPTIONS", "PUT", "DELETE"):
+        response = web.client.open(f"{path}?username=Alice&topic=Google&data=x", method=method)
+        assert (response.status_code, response.headers["Allow"]) == (405, "POST")
+    assert "POST" in str(web.get(path, "wrong-method"))
+    assert web.engine.submitted == []
+
+
+@pytest.mark.parametrize("path", GETS)
+def test_reading_takes_get_alone(web: Web, path: str) -> None:
+    for method in ("HEAD", "OPTIONS", "POST", "PUT", "DELETE"):
+        response = web.client.open(f"{path}?username=Alice", method=method)
+        assert (response.status_code, response.headers["Allow"]) == (405, "GET")
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/nowhere/", "/Publish", "/static/../app.py", "/static/", "/static/%00"])
+def test_nothing_there(web: Web, path: str) -> None:
+    web.get(path, "not-found")
+
+
+@pytest.mark.parametrize("path", ["/publish//", "/./publish", "/publish/.."])
+def test_a_path_is_taken_as_it_is(web: Web, path: str) -> None:
+    web.post("/", "not-found", environ_overrides={"PATH_INFO": path, "QUERY_STRING": "topic=t&data=x"})
+
+
+def test_a_slash_at_the_end_changes_nothing(web: Web) -> None:
+    web.post("/subscribe/?username=Alice&topic=t")
+    web.post("/publish/?topic=t&data=x")
+    assert web.get("/subscriptions/?username=Alice") == web.get("/subscriptions?username=Alice")
+    assert web.client.get("/stream/?username=Alice").headers["Content-Type"].startswith("text/event-stream")
+    web.get("/publish/", "wrong-method")
+
+
+def test_an_error_that_nobody_foresaw_is_logged_and_not_shown(web: Web, caplog: pytest.LogCaptureFixture) -> None:
+    web.engine.fails = ZeroDivisionError("within")
+    with caplog.at_level(logging.ERROR):
+        detail = web.post("/publish?topic=t&data=secret", "internal")
+    assert "within" not in str(detail)
+    assert "ZeroDivisionError: within" in caplog.text
+    assert "'/publish'" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_answers_are_not_kept_and_are_taken_for_what_they_are(web: Web) -> None:
+    for path in ("/topics", "/nowhere", "/livez", "/list_replicas"):
+        response = web.client.get(path)
+        assert response.headers["Cache-Control"] == "no-store"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert "Set-Cookie" not in response.headers
+        assert "Server" not in response.headers
+        assert "charset" not in response.headers["Content-Type"]
+
+
+def test_a_cookie_is_not_looked_at(web: Web) -> None:
+    assert web.client.get("/livez", headers={"Cookie": "session=x"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/publish?topic=t&data=x"),
+        ("POST", "/publish"),
+        ("POST", "/subscribe?username=Alice&topic=t"),
+        ("POST", "/unsubscribe?username=Alice&topic=t"),
+        ("POST", "/ack?username=Alice&id=x"),
+        ("GET", "/subscriptions?username=Alice"),
+        ("GET", "/messages?username=Alice"),
+        ("GET", "/topics"),
+    ],
+)
+def test_a_broker_that_does_not_serve_sends_clients_on(web: Web, method: str, path: str) -> None:
+    web.engine.change_view(serves=False, why_not="this broker is catching up: use another one")
+    assert "catching up" in str(web.ask(method, path, "not-ready"))
+    assert web.client.open(path, method=method).headers["Retry-After"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/livez"), ("GET", "/list_replicas"), ("POST", "/add_replica?broker_ip=127.0.0.1:5055")]
+)
+def test_and_answers_what_the_cluster_needs(web: Web, method: str, path: str) -> None:
+    web.engine.change_view(serves=False)
+    web.ask(method, path)
+
+
+def test_a_body_without_a_length_is_none(web: Web) -> None:
+    response = web.client.post("/publish?topic=t&data=x", environ_overrides={"CONTENT_LENGTH": ""}, data=b"a=b")
+    assert response.status_code in (200, 400)
+    for wrong in ("-1", "x", "1_0"):
+        assert web.client.post("/topics", environ_overrides={"CONTENT_LENGTH": wrong}).status_code == 405
+
+
+def test_problems_are_small_whatever_was_sent(web: Web) -> None:
+    response = web.client.post(f"/publish?topic=t&data=x&{'u' * 5000}=x")
+    assert response.status_code == 400
+    assert len(response.data) < 500
+    assert msgspec.json.decode(response.data)["code"] == "unknown-field"
+
+
+_LATIN = st.text(st.characters(max_codepoint=255), max_size=40)
+_NAMED = st.sampled_from("username topic since limit format ack raw last_event_id lastEventId broker_ip".split())
+_SAID = (
+    st.sampled_from(["Alice", "Google", ">", "earliest", "1h", "1", "json", "client", "e~~~", "p~~~", "1001-a.7", ""]) | _LATIN
+)
+
+
+@pytest.fixture(scope="module")
+def shared() -> Web:
+    web = Web()
+    web.post("/subscribe?username=Alice&topic=Google")
+    return web
+
+
+@given(
+    path=st.sampled_from((*GETS, "/", "/livez", "/readyz", "/static/x", "/%00")),
+    fields=st.dictionaries(_NAMED, _SAID, max_size=4),
+    headers=st.dictionaries(st.sampled_from(["ACCEPT", "ORIGIN", "HOST", "LAST_EVENT_ID", "COOKIE", "IF_NONE_MATCH"]), _LATIN),
+)
+def test_no_request_makes_the_broker_fail(shared: Web, path: str, fields: dict[str, str], headers: dict[str, str]) -> None:
+    environ = {"QUERY_STRING": "&".join(f"{name}={value}" for name, value in fields.items())}
+    environ |= {f"HTTP_{name}": value for name, value in headers.items()}
+    if "text/html" not in environ.get("HTTP_ACCEPT", "") and path != "/":
+        assert shared.client.get(path, environ_overrides=environ).status_code < 500
