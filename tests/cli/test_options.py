@@ -24,7 +24,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., S
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(options, "PLACES", (Path("newswire.toml"),))
     monkeypatch.setattr(options.find_file, "__defaults__", ((Path("newswire.toml"),),))
-    monkeypatch.setattr(broker, "run", lambda made, menu: taken.append(made))
+    monkeypatch.setattr(broker, "run", lambda made, log, menu: taken.append(made))
 
     def run(*flags: str, file: str | None = None, **environment: str) -> Settings:
         for name, value in environment.items():

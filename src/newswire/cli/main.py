@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from newswire import __version__
-from newswire.cli import exits, output
+from newswire.cli import exits, logs, output
 from newswire.cli.options import (
     ADDRESS,
     BROKER_ID,
@@ -140,12 +140,14 @@ def newswire(ctx: click.Context) -> None:
     help="Requests a second that read for one user, on average of ten seconds; 0: any number.",
 )
 @option("--cluster-secret", cls=Secret)
+@option("--log-format", type=click.Choice(logs.FORMATS), default="text", help="A log line for people, or a JSON object a line.")
+@option("--log-level", type=click.Choice(logs.LEVELS), default="info", help="The least of what is logged.")
 @option("--menu", is_flag=True, help="Run the broker menu in this terminal.")
-def broker(menu: bool, **given: Any) -> int:
+def broker(menu: bool, log_format: Any, log_level: Any, **given: Any) -> int:
     """Run a broker in the foreground."""
     from newswire.cli.commands import broker as body
 
-    return body.run(body.settings_of(**given), menu=menu)
+    return body.run(body.settings_of(**given), logs.LogOptions(log_format, log_level), menu=menu)
 
 
 @newswire.command()

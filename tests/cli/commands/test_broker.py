@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
-import click
 import pytest
 
 from newswire import errors
-from newswire.cli import children, exits, main, menus
+from newswire.cli import children, exits, logs, main, menus
 from newswire.cli.commands import broker
 from newswire.config import Settings
 from newswire.core.state.members import Row as MemberRow
@@ -104,34 +103,21 @@ def test_a_broker_that_fails_later_says_so(server: SimpleNamespace) -> None:
     assert main.run(["broker"]) == 1
 
 
-def test_a_log_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(click.ClickException, match="cannot write the log"):
-        broker.configure_logging(tmp_path / "file" / "1001.log")
-
-
-def test_a_broker_runs_without_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "1001.log").mkdir()  # so that root cannot write it, too
-    (tmp_path / "1002.log").symlink_to("/dev/full")
-    try:
-        broker.configure_logging(tmp_path / "1001.log")
-        logging.getLogger("newswire").warning("to nobody")
-        assert "the broker runs without one" in capsys.readouterr().err
-        broker.configure_logging(tmp_path / "1002.log")
-        logging.getLogger("newswire").warning("to a full disk")
-        assert capsys.readouterr().err == ""
-    finally:
-        logging.basicConfig(handlers=[], force=True)
-
-
 def test_peer_states() -> None:
     rows = [SimpleNamespace(ip="b:2", state="up"), SimpleNamespace(ip="c:3", state="down")]
     assert broker.peer_states(("a:1", "b:2"), rows) == ["a:1 not heard yet", "b:2 up", "c:3 down"]  # type: ignore[arg-type]
 
 
-def test_log_lines_are_plain_and_safe() -> None:
-    record = logging.LogRecord("x", logging.INFO, "", 0, "user %s", ("a\x1b[2J\nb",), None)
-    assert broker.PlainFormatter().format(record).endswith(" INFO x user a\\x1b[2J\\x0ab")
+@pytest.mark.parametrize(
+    ("options", "told"), [([], ("text", "info")), (["--log-format", "json", "--log-level", "warning"], ("json", "warning"))]
+)
+def test_a_log_is_as_asked_for(
+    server: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, options: list[str], told: tuple[str, str]
+) -> None:
+    seen: list[tuple[str, str]] = []
+    monkeypatch.setattr(logs, "start", lambda log, path: seen.append((log.format, log.level)))
+    assert main.run(["broker", *options]) == 0
+    assert seen == [told]
 
 
 def test_the_bar_waits_a_second_and_for_a_terminal() -> None:

@@ -11,17 +11,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from newswire import escape
-from newswire.cli import exits
+from newswire.cli import exits, logs
 from newswire.cli.options import as_secrets, ignored, named
 from newswire.config import Settings
 from newswire.errors import NewswireError
@@ -94,20 +92,20 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def run(settings: Settings, *, menu: bool = False) -> int:
+def run(settings: Settings, log: logs.LogOptions, *, menu: bool) -> int:
     """Run a broker until a signal stops it. Returns the exit code."""
     with _stopped_by_signals():
         try:
-            return _run(settings, menu)
+            return _run(settings, log, menu)
         except KeyboardInterrupt:  # while it started; later the server takes signals itself
             return exits.DONE
 
 
-def _run(settings: Settings, menu: bool) -> int:
+def _run(settings: Settings, log: logs.LogOptions, menu: bool) -> int:
     from newswire import server
 
-    log = settings.ops_dir / f"{settings.id}.log" if menu else None
-    configure_logging(log)
+    path = settings.ops_dir / f"{settings.id}.log" if menu else None
+    logs.start(log, path)
     for sentence in ignored():
         logging.getLogger("newswire").warning("%s", sentence)
     with Restoring() as restoring:
@@ -116,7 +114,7 @@ def _run(settings: Settings, menu: bool) -> int:
             broker.start()
             _settle_memory()
             restoring.close()
-            say_started(broker, settings, log)
+            say_started(broker, settings, path)
             if menu:
                 _run_menu(broker.address)
             return broker.wait()
@@ -163,58 +161,6 @@ def peer_states(configured: tuple[str, ...], rows: list[Row]) -> list[str]:
     """Each peer and its state; one that nobody has heard of yet is being looked for."""
     known = {row.ip: row.state for row in rows}
     return [f"{address} {known.get(address, 'not heard yet')}" for address in dict.fromkeys((*configured, *known))]
-
-
-class PlainFormatter(logging.Formatter):
-    """One fact a line, with the time as in RFC 3339; whatever stands in it is escaped, a traceback is indented."""
-
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
-
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
-        """The local time with its offset."""
-        return datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="milliseconds")
-
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        """The line: no text of anybody ends it early."""
-        return escape.line(super().formatMessage(record))
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Format a record."""
-        return escape.block(super().format(record)).replace("\n", "\n    ")
-
-
-def configure_logging(path: Path | None) -> None:
-    """Log events to standard error, or to a file while a menu owns the terminal."""
-    handler = _log_file(path) if path else logging.StreamHandler()
-    handler.setFormatter(PlainFormatter())
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-
-
-class _LogFile(logging.FileHandler):
-    """A file that may fail: a line that cannot be written is lost, and the broker goes on."""
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        """Say nothing of a full disk in the menu's terminal; a line that is wrong is a fault of ours."""
-        if not isinstance(sys.exc_info()[1], OSError):
-            super().handleError(record)
-
-    def close(self) -> None:
-        """Close it; what it still holds may be lost."""
-        with suppress(OSError):
-            super().close()
-
-
-def _log_file(path: Path) -> logging.Handler:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)  # the ops file will lie there: without it nothing can start
-    except OSError as error:
-        raise click.ClickException(f"cannot write the log {path}: {error.strerror}") from None
-    try:
-        return _LogFile(path, encoding="utf-8")
-    except OSError as error:
-        click.echo(f"newswire: cannot write the log {path} ({error.strerror}): the broker runs without one.", err=True)
-        return logging.NullHandler()
 
 
 class Restoring:
