@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
 
-from newswire.core import sse
+from newswire import sse
 
 T = TypeVar("T")
 

@@ -12,9 +12,9 @@ from newswire.core import limits
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.names import ROUTES
 from newswire.core.model.ops import Message
-from newswire.core.sse import message_object
 from newswire.core.state.members import HoleRow, Row
 from newswire.errors import TABLE, NewswireError
+from newswire.sse import message_object
 from newswire.web import message_fields, responses
 from newswire.web.routes.cluster import shown as row_shown
 from newswire.web.routes.losses import shown as hole_shown

@@ -27,6 +27,8 @@ MAY_IMPORT = {
     "newswire.escape": (),
     "newswire.text": (),
     "newswire.threads": (),
+    "newswire.sse": ("newswire.core.model",),
+    "newswire.stream_order": ("newswire.core.model",),
     "newswire.config": ("newswire.core", "newswire.errors"),
     "newswire.core": ("newswire.core", "newswire.errors"),
     "newswire.quotas": ("newswire.core.limits",),
@@ -45,6 +47,8 @@ MAY_IMPORT = {
         "newswire.core",
         "newswire.config",
         "newswire.errors",
+        "newswire.sse",
+        "newswire.stream_order",
         "newswire.threads",
     ),
     "newswire.web": (
@@ -55,6 +59,8 @@ MAY_IMPORT = {
         "newswire.config",
         "newswire.errors",
         "newswire.escape",
+        "newswire.sse",
+        "newswire.stream_order",
         "newswire.text",
     ),
     "newswire.listener": (
@@ -68,7 +74,7 @@ MAY_IMPORT = {
     ),
     "newswire.client": (
         "newswire.client",
-        "newswire.core.sse",
+        "newswire.sse",
         "newswire.core.model.names",
         "newswire.core.limits",
         "newswire.core.model.event_ids",
@@ -84,6 +90,7 @@ MAY_IMPORT = {
         "newswire.config",
         "newswire.errors",
         "newswire.escape",
+        "newswire.stream_order",
         "newswire.text",
     ),
     "newswire.cli": (
@@ -95,6 +102,7 @@ MAY_IMPORT = {
         "newswire.config",
         "newswire.errors",
         "newswire.escape",
+        "newswire.sse",
         "newswire.text",
     ),
 }

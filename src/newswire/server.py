@@ -16,12 +16,12 @@ from dataclasses import replace
 from newswire import __version__
 from newswire.config import Settings
 from newswire.core import limits
-from newswire.core.stream import StreamOrder
 from newswire.engine.embedded.engine import EmbeddedEngine, Restored
 from newswire.engine.embedded.ops_file import Progress
 from newswire.errors import NewswireError
 from newswire.listener import Adopter, Bounds, Listener, Threads
 from newswire.quotas.descriptors import share
+from newswire.stream_order import StreamOrder
 from newswire.streams.hub import Hub
 from newswire.web import create_admission, create_app
 

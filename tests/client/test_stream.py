@@ -12,8 +12,8 @@ import pytest
 from newswire.client import ConnectionState, Gap, Message, Stream, Subscriber
 from newswire.client.delivery import Intake, Moved, Opened, Unreadable
 from newswire.core import limits
-from newswire.core.sse import Event
 from newswire.errors import BadRequest, NotRegistered, Refused
+from newswire.sse import Event
 from tests.kit.client_fakes import LIMIT_SECONDS, FakeBroker, FakeTime, Reply, Wire, problem, row
 
 

@@ -12,10 +12,10 @@ from newswire.config import Settings
 from newswire.core.broker.events import Done, Now
 from newswire.core.model.commands import Publish, Request
 from newswire.core.model.event_ids import EventId
-from newswire.core.stream import StreamOrder
 from newswire.engine.memory import MemoryEngine, MemoryNetwork
 from newswire.engine.seam import Receipt, Row, View
 from newswire.errors import LinkRefused, NewswireError, NotFound, Refused
+from newswire.stream_order import StreamOrder
 from newswire.web import create_admission, create_app
 from newswire.web.routes.streams import Adopter
 

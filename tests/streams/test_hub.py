@@ -16,8 +16,9 @@ from typing import TypeVar
 
 import pytest
 
+from newswire import sse
 from newswire.config import Settings
-from newswire.core import limits, sse
+from newswire.core import limits
 from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe
 from newswire.core.model.event_ids import EventId, parse
 from newswire.core.model.ops import Acknowledged, Began, Dropped, Message, Op, Subscribed, Unsubscribed
@@ -28,11 +29,12 @@ from newswire.core.read.scan import plan
 from newswire.core.read.start import to_acknowledge
 from newswire.core.state.fold import Changes, State
 from newswire.core.state.members import Row
-from newswire.core.stream import Stream, StreamOrder
 from newswire.engine.memory import MemoryEngine
 from newswire.engine.seam import Receipt, View, Wake, Woken
+from newswire.stream_order import StreamOrder
 from newswire.streams import Hub
 from newswire.streams.hub import rest_seconds, successor
+from newswire.streams.stream import Stream
 
 T = TypeVar("T")
 ORIGIN = "1001-abc"

@@ -10,8 +10,9 @@ from newswire.core.model.event_ids import EventId
 from newswire.core.model.names import matches
 from newswire.core.model.ops import Message
 from newswire.core.read.pages import Entry, Page, Position, Wanted
-from newswire.core.stream import Stream, StreamOrder
+from newswire.stream_order import StreamOrder
 from newswire.streams.pages import Fanout, Index
+from newswire.streams.stream import Stream
 
 
 class Shelf:

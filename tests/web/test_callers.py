@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from newswire.core.model.event_ids import EventId
-from newswire.core.stream import StreamOrder
+from newswire.stream_order import StreamOrder
 from newswire.web.callers import Caller, is_in_background, is_reader, who_asks
 from tests.kit.web_fakes import OWN, Web
 

@@ -12,9 +12,9 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from newswire import escape
+from newswire import escape, sse
 from newswire.cli.terminal import Terminal
-from newswire.core import limits, sse
+from newswire.core import limits
 from newswire.errors import NewswireError
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ import msgspec
 
 from newswire.client.answers import Gap, Message
 from newswire.core import limits
-from newswire.core.sse import Event
+from newswire.sse import Event
 
 Item = Message | Gap
 Acks = bool | Literal["manual"]

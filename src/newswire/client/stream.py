@@ -29,8 +29,8 @@ from newswire.client.pool import Cluster
 from newswire.client.transport import Answer, Call, Incoming, Unreached, form
 from newswire.core import limits
 from newswire.core.model import names
-from newswire.core.sse import Event
 from newswire.errors import BadRequest, NewswireError
+from newswire.sse import Event
 
 _FINAL = (400, 401, 403)  # docs/http.md, Stream: everything else is "not now"
 _STOP_POLL_SECONDS = 0.25

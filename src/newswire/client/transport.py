@@ -36,7 +36,8 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from newswire.core import limits, sse
+from newswire import sse
+from newswire.core import limits
 from newswire.errors import NewswireError, from_problem
 
 _LOGGERS: Final = (  # that a request may log to; `warnings` go to the last, where they are captured

@@ -294,7 +294,7 @@ class Rounds:
     def _step(self, event: Event, ops: Sequence[Op] = (), raws: Sequence[bytes] = ()) -> list[Action]:
         """Hand in what became of a batch; tell streams before anyone can read it; return what else is to be told.
 
-        An id read beyond a new subscription would speak for it (`core.stream`).
+        An id read beyond a new subscription would speak for it (docs/rules.md, REOPEN).
         """
         with self.lock.first():
             if not self.broker.state.holes:  # else rows are healed, or come from behind damage: those few are read from disk

@@ -108,7 +108,7 @@ class Engine(Protocol):
     def on_wake(self, wake: Wake) -> None:
         """Once, before start. `wake` runs in the engine's thread under the state lock: it returns at once, calls nothing here.
 
-        So nothing can be read of a commit before `wake` told of it (`core.stream` says what would be lost otherwise).
+        So nothing can be read of a commit before `wake` told of it (docs/rules.md, REOPEN).
         """
         ...
 

@@ -10,7 +10,7 @@ What can go wrong, and why it does not:
   turn gives each stream at most one page and one `send`.
 - *Subscriptions change while a page is read.* The engine calls `wake` no later than what it tells of can be read, so a
   page that reaches beyond such a change is read when the user is in the inbox already: it is not sent; the stream is
-  reopened first (REOPEN; `core.stream` says what would be lost otherwise).
+  reopened first (docs/rules.md, REOPEN).
 - *One stream's handling fails*: that stream ends with a line in the log, the others go on.
 - *A burst of small publishes*: woken topics merge in the inbox, and the rest after a round lets publishers, who share
   the interpreter lock, run. While nothing comes, streams that catch up are served without rests.
@@ -32,16 +32,18 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
+from newswire import sse
 from newswire.config import Settings
-from newswire.core import limits, sse
+from newswire.core import limits
 from newswire.core.read.start import Opening, stream_opening
-from newswire.core.stream import Stream, StreamOrder
 from newswire.engine.seam import Engine, Row, Woken
 from newswire.quotas.networks import is_counted
 from newswire.quotas.room import Room
+from newswire.stream_order import StreamOrder
 from newswire.streams.confirmations import Acks, confirmed
 from newswire.streams.inbox import Handed, Inbox
 from newswire.streams.pages import Fanout, Index
+from newswire.streams.stream import Stream
 from newswire.threads import OnFatal, Stumbles, supervise
 
 log: Final = logging.getLogger("newswire.streams")

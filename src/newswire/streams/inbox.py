@@ -6,8 +6,8 @@ import socket
 import threading
 from collections.abc import Callable
 
-from newswire.core.stream import StreamOrder
 from newswire.engine.seam import Woken
+from newswire.stream_order import StreamOrder
 
 Handed = tuple[StreamOrder, socket.socket, bool]  # the last: whether the response head said chunked
 

@@ -13,7 +13,7 @@ from newswire.core import limits
 from newswire.core.model.names import is_pattern
 from newswire.core.read.matching import Automaton, Match, PatternTrie
 from newswire.core.read.pages import Page, Position, Wanted
-from newswire.core.stream import Frames, Stream, write_frames
+from newswire.streams.stream import Frames, Stream, write_frames
 
 Follow = Callable[[Position, Wanted, int], Page]
 Member = TypeVar("Member", bound=Hashable)

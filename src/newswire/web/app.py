@@ -15,9 +15,9 @@ from flask.sessions import NullSession, SessionInterface
 from werkzeug.routing import Rule
 
 from newswire.config import Settings
-from newswire.core.sse import rfc3339
-from newswire.core.stream import StreamOrder
+from newswire.core.model.times import rfc3339
 from newswire.engine.seam import Cluster, Engine
+from newswire.stream_order import StreamOrder
 from newswire.web import origins, responses
 from newswire.web.pace import Pace
 from newswire.web.request_fields import Environ

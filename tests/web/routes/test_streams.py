@@ -7,7 +7,7 @@ import pytest
 from newswire.config import Settings
 from newswire.core import limits
 from newswire.core.model.event_ids import EventId
-from newswire.core.stream import StreamOrder
+from newswire.stream_order import StreamOrder
 from newswire.web.routes.streams import ENVIRON_KEY
 from tests.kit.web_fakes import Web
 

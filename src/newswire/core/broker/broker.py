@@ -200,7 +200,7 @@ class Broker:
     # -- disk ---------------------------------------------------------------------------------------------------
 
     def _stored(self, event: Stored, now: Now) -> None:
-        """Apply what is on disk now, then tell. Of a piece only changes of subscriptions are told: `core.stream` says why."""
+        """Apply what is on disk now, then tell. Of a piece only changes of subscriptions are told (docs/rules.md, REOPEN)."""
         changes = self._changes
         ops = self.intake.take_stored(len(event.places))
         self.state.apply_all([(op, *where) for op, where in zip(ops, event.places, strict=True)], changes)

@@ -9,7 +9,7 @@ from newswire.core.broker.clock import span
 from newswire.core.broker.cluster import Cluster
 from newswire.core.broker.events import Now
 from newswire.core.broker.replication import Peer, knows_all_of
-from newswire.core.sse import rfc3339
+from newswire.core.model.times import rfc3339
 from newswire.core.state.holes import Hole
 from newswire.core.state.members import HoleRow, Row, View
 

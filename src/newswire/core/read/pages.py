@@ -1,4 +1,4 @@
-"""What reading the log gives: positions, pages, entries and gaps (docs/rules.md, READ). Data only; `core.stream` decides."""
+"""What reading the log gives: positions, pages, entries and gaps (docs/rules.md, READ). Data only."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request
 
 from newswire.core import limits
 from newswire.core.model.names import check_address, check_broker_id
-from newswire.core.sse import rfc3339
+from newswire.core.model.times import rfc3339
 from newswire.engine.seam import Cluster, Engine, Row
 from newswire.web import request_fields
 from newswire.web.responses import answer

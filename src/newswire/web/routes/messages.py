@@ -12,11 +12,12 @@ from newswire.core import limits
 from newswire.core.model import event_ids
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.names import check_pattern, check_username
+from newswire.core.model.times import rfc3339
 from newswire.core.read.counts import topic_rows
 from newswire.core.read.start import Opening, page_opening
-from newswire.core.sse import message_object, rfc3339
 from newswire.engine.seam import Engine, Entry, Gap
 from newswire.errors import BadRequest, NewswireError, NotFound
+from newswire.sse import message_object
 from newswire.web import message_fields, request_fields, times
 from newswire.web.availability import patterns_of, reading, unknown_user
 from newswire.web.pace import Pace

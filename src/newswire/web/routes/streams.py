@@ -17,15 +17,16 @@ from typing import Final
 import msgspec
 from flask import Blueprint, Response, request
 
+from newswire import sse
 from newswire.config import Settings
-from newswire.core import limits, sse
+from newswire.core import limits
 from newswire.core.model import event_ids
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.names import check_username
-from newswire.core.stream import StreamOrder
 from newswire.engine.seam import Engine
 from newswire.errors import BadRequest, NewswireError, NotRegistered, Refused
 from newswire.quotas.networks import network_of
+from newswire.stream_order import StreamOrder
 from newswire.web import origins, request_fields
 from newswire.web.availability import may_be_known, not_registered, patterns_of, why_not
 from newswire.web.callers import Caller, is_in_background, is_reader

@@ -12,8 +12,8 @@ from newswire.core.model import event_ids
 from newswire.core.model.commands import Acknowledge, Request, Subscribe, Unsubscribe
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.names import check_pattern, check_username
+from newswire.core.model.times import rfc3339
 from newswire.core.read.counts import subscription_rows
-from newswire.core.sse import rfc3339
 from newswire.engine.seam import Engine, Receipt
 from newswire.errors import BadRequest, NotFound, Refused
 from newswire.web import request_fields, times

@@ -1,4 +1,4 @@
-"""Server-Sent Events as the HTML standard's section 9.2 parses them: what is written, and a reader of it.
+"""Reading and writing Server-Sent Events, as the HTML standard (section 9.2) parses them.
 
 Both sides are pure: the hub writes with `event`, `comment` and `chunk`; the client reads with `Reader`.
 `data` is split at CRLF, CR and LF only (not at other Unicode line ends), and each line becomes a `data:` line. An id
@@ -8,14 +8,13 @@ never comes from a publisher: it would have to be free of CR, LF and NUL.
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
-from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.ops import Message
+from newswire.core.model.times import rfc3339
 
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 _RETRY_DIGITS: Final = 12  # more would be thirty years; a longer number from a stranger must not fail
@@ -50,21 +49,6 @@ def comment(text: str, *, retry: int | None = None) -> bytes:
 def chunk(body: bytes) -> bytes:
     """`body` as one chunk (RFC 9112, 7.1); empty, it is the last chunk."""
     return b"%x\r\n%b\r\n" % (len(body), body)
-
-
-def rfc3339(milliseconds: int) -> str:
-    """A time stamp for people and programs: `2026-11-24T21:54:12.345Z`."""
-    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
-
-
-@lru_cache(1_024)
-def _second(seconds: int) -> str:
-    """A time up to its second: the messages of a page and the topics of a list share few."""
-    try:
-        when = datetime.fromtimestamp(seconds, timezone.utc)
-    except (OverflowError, ValueError, OSError):  # a foreign stamp may be anything; showing it must not fail
-        when = datetime.fromtimestamp(0, timezone.utc)
-    return f"{when:%Y-%m-%dT%H:%M:%S}"
 
 
 def message_object(message: Message, event_id: str) -> dict[str, Any]:

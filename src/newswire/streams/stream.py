@@ -23,25 +23,13 @@ from typing import Final
 
 import msgspec
 
-from newswire.core import limits, sse
+from newswire import sse
+from newswire.core import limits
 from newswire.core.model.event_ids import EventId
-from newswire.core.read.pages import Entry, Gap, Page, Position, Wanted
+from newswire.engine.seam import Entry, Gap, Page, Position, Wanted
+from newswire.stream_order import StreamOrder
 
 KEEPALIVE: Final = sse.comment(sse.KEEPALIVE)
-
-
-class StreamOrder(msgspec.Struct, frozen=True):
-    """What `GET /stream` asked for, checked. `format`: text or json; `ack`: auto, client, or none.
-
-    `none`: nothing is acknowledged, `event_id` says where to start and no more; for whoever may not be the reader.
-    `caller`: whose it is, as far as limits are concerned (`quotas.networks`).
-    """
-
-    user: str
-    event_id: EventId | None = None
-    format: str = "text"
-    ack: str = "auto"
-    caller: str = ""
 
 
 class Frames(msgspec.Struct, frozen=True):

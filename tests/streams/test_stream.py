@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newswire.core import limits, sse
+from newswire import sse
+from newswire.core import limits
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.ops import Message
 from newswire.core.read.pages import Entry, Gap, Page, Position, Wanted
-from newswire.core.stream import KEEPALIVE, Frames, Stream, StreamOrder, write_frames
+from newswire.stream_order import StreamOrder
+from newswire.streams.stream import KEEPALIVE, Frames, Stream, write_frames
 
 WANTED = Wanted(("news",), ((("1001-a", 3),),))
 KNOWN = Wanted(("news",))

@@ -1,0 +1,21 @@
+"""What a client orders with `GET /stream`: the web checks it, the streams serve it, and neither knows the other."""
+
+from __future__ import annotations
+
+import msgspec
+
+from newswire.core.model.event_ids import EventId
+
+
+class StreamOrder(msgspec.Struct, frozen=True):
+    """What `GET /stream` asked for, checked. `format`: text or json; `ack`: auto, client, or none.
+
+    `none`: nothing is acknowledged, `event_id` says where to start and no more; for whoever may not be the reader.
+    `caller`: whose it is, as far as limits are concerned (`quotas.networks`).
+    """
+
+    user: str
+    event_id: EventId | None = None
+    format: str = "text"
+    ack: str = "auto"
+    caller: str = ""
