@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal
 
 import click
-import msgspec
 
 from newswire import escape
 
@@ -18,7 +19,8 @@ FORMATS: Final = ("text", "json")
 LEVELS: Final = ("debug", "info", "warning", "error")
 
 
-class LogOptions(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class LogOptions:
     """What `--log-format` and `--log-level` say."""
 
     format: Literal["text", "json"] = "text"
@@ -57,7 +59,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = escape.block(self.formatException(record.exc_info))
-        return msgspec.json.encode(line).decode()
+        return json.dumps(line, ensure_ascii=False)
 
 
 def _time_of(record: logging.LogRecord) -> str:

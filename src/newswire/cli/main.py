@@ -293,6 +293,27 @@ def status(**given: Any) -> int:
     return body.run(**given)
 
 
+@newswire.command(short_help="Look for what usually goes wrong.")
+@config_option
+@brokers_option
+@_json
+@option(
+    "--user", help="A registered user, whose stream is opened to see whether a proxy holds it back; it acknowledges nothing."
+)
+@click.option(
+    "--ops-dir", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Also check the ops files there."
+)
+def doctor(**given: Any) -> int:
+    """Look for what usually goes wrong, and say what to do about it.
+
+    Brokers that cannot be reached, from here or from each other; clocks, versions and secrets that differ; full disks, holes,
+    a proxy that holds streams back. Ends with 1 if something is wrong.
+    """
+    from newswire.cli.commands import doctor as body
+
+    return body.run(**given)
+
+
 @newswire.command("accept-loss", short_help="Give up what no broker can bring.")
 @config_option
 @brokers_option

@@ -1,0 +1,283 @@
+"""What usually goes wrong, found in what brokers say of themselves and of each other. Pure: `newswire doctor` asks them.
+
+A finding names what is wrong and what to do about it. Each check below looks at all brokers and yields what it finds; none of
+them repeats what another one says better.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+
+from newswire.client import Row
+from newswire.core import limits
+
+_STREAMS_FULL: Final = 0.9  # of what there may be: time to allow more before one is refused
+_PEER_STATES: Final = {  # what a broker says of a peer whose pushes it refuses or that refuses its own: what to do
+    "peer-auth-failed": "give every broker the same cluster secret (NEWSWIRE_CLUSTER_SECRET_FILE), and restart whose differs",
+    "other-cluster": "it belongs to another cluster: start it with an empty --ops-dir, or point --peer elsewhere",
+    "id-in-use": "two brokers have one id: start one of them with another --id and an --ops-dir of its own",
+}
+
+
+class Examined(msgspec.Struct, frozen=True, kw_only=True):
+    """One broker, asked from here.
+
+    `refusal` is why it gave no answer, "" if it did. `condition` is its `/readyz`, `rows` its `/list_replicas`.
+    `clock_seconds`: by how much its clock is ahead of this machine's, None where it did not say. `stream`: how opening one
+    went (`opened`, `held back`, or why it was refused), "" if nobody tried.
+    """
+
+    address: str
+    id: str = ""
+    refusal: str = ""
+    condition: Mapping[str, Any] = {}
+    rows: tuple[Row, ...] = ()
+    clock_seconds: float | None = None
+    stream: str = ""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return f"broker {self.id}, {self.address}" if self.id else self.address
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """Something that an operator should know. `severity`: `wrong` makes `newswire doctor` end with 1, `note` does not."""
+
+    code: str
+    severity: Literal["wrong", "note"]
+    text: str
+    advice: str
+
+
+def diagnose(brokers: Sequence[Examined]) -> list[Finding]:
+    """Return what is wrong with these brokers, the gravest first. Empty: nothing was found."""
+    checks = (
+        _unreached,
+        _not_ready,
+        _links,
+        _holes,
+        _disks,
+        _clocks,
+        _versions,
+        _streams,
+        _stream_of_user,
+        _open,
+        _alone,
+        _others,
+    )
+    found = [finding for check in checks for finding in check(brokers)]
+    return sorted(dict.fromkeys(found), key=lambda finding: finding.severity != "wrong")
+
+
+def _answering(brokers: Sequence[Examined]) -> list[Examined]:
+    return [broker for broker in brokers if not broker.refusal]
+
+
+def _unreached(brokers: Sequence[Examined]) -> Iterator[Finding]:
+    for broker in brokers:
+        if not broker.refusal:
+            continue
+        rows = [(one.id, row) for one in _answering(brokers) for row in one.rows if row.ip == broker.address]
+        name = next((f"broker {row.id}, {row.ip}," for _, row in rows if row.id), broker.address)
+        seen_up = [seer for seer, row in rows if row.state == "up"]
+        if seen_up:
+            yield Finding(
+                "unreached-here",
+                "wrong",
+                f"{name} cannot be reached from here ({broker.refusal}), though broker {', '.join(seen_up)} reaches it",
+                "clients as far away as this machine cannot use it either: open its port in the firewall, or set --advertise to"
+                " an address that clients can reach",
+            )
+        else:
+            yield Finding(
+                "unreached",
+                "wrong",
+                f"{name} cannot be reached ({broker.refusal})",
+                "start it, or look at its log; one that is gone for good should be removed: POST /remove_replica",
+            )
+
+
+def _not_ready(brokers: Sequence[Examined]) -> Iterator[Finding]:
+    for broker in _answering(brokers):
+        if not broker.condition.get("ready", True):
+            yield Finding(
+                "not-ready",
+                "wrong",
+                f"{broker.name} serves no clients: {broker.condition.get('detail', 'it does not say why')}",
+                "clients use another broker meanwhile; if it stays so for minutes, its log says what it waits for",
+            )
+
+
+def _links(brokers: Sequence[Examined]) -> Iterator[Finding]:
+    """What brokers say of each other, where both of the two answer here: then the way between them is at fault."""
+    answering = {broker.address for broker in _answering(brokers)}
+    for broker in _answering(brokers):
+        for row in broker.rows:
+            if row.itself or row.ip not in answering or row.state in ("up", "catching-up"):
+                continue
+            advice = _PEER_STATES.get(
+                row.state,
+                "both are reached from here, so it is the way between them: a firewall, a route, or an --advertise address that"
+                " the other one cannot reach",
+            )
+            why = f" ({row.detail})" if row.detail else ""
+            code = row.state if row.state in _PEER_STATES else "peer-unreached"
+            yield Finding(
+                code, "wrong", f"{broker.name} says that {row.ip} is {row.state}{why}, though both answer here", advice
+            )
+
+
+def _holes(brokers: Sequence[Examined]) -> Iterator[Finding]:
+    """Every broker names all holes: each is told once."""
+    for hole in {_hole(hole) for broker in _answering(brokers) for hole in broker.condition.get("holes", ())}:
+        broker, origin, first, last, waiting = hole
+        yield Finding(
+            "hole",
+            "wrong",
+            f"broker {broker} lacks operations {first} to {last} of {origin}, and {waiting} more wait behind them",
+            "a broker that has them brings them by itself once it is reached; if none has, `newswire accept-loss` shows what"
+            " would be given up",
+        )
+
+
+def _hole(hole: Mapping[str, Any]) -> tuple[str, str, int, int, int]:
+    return (str(hole["broker"]), str(hole["origin"]), int(hole["first"]), int(hole["last"]), int(hole.get("waiting", 0)))
+
+
+def _disks(brokers: Sequence[Examined]) -> Iterator[Finding]:
+    for broker in _answering(brokers):
+        free = broker.condition.get("disk_free_bytes")
+        if free is None or free >= limits.DISK_LOW_BYTES:
+            continue
+        full, reserve = free < limits.DISK_RESERVE_BYTES, limits.DISK_RESERVE_BYTES // 2**20
+        yield Finding(
+            "disk-full" if full else "disk-low",
+            "wrong",
+            f"the disk of {broker.name} has {free // 2**20} MiB left"
+            + (": publishing is refused there" if full else f"; below {reserve} MiB it refuses publishes"),
+            "make room on it, or move --ops-dir to a larger disk while the broker is stopped",
+        )
+
+
+def _clocks(brokers: Sequence[Examined]) -> Iterator[Finding]:
+    """Differences between brokers are wrong; if all differ alike it is this machine's clock that is."""
+    ahead = [(broker, broker.clock_seconds) for broker in _answering(brokers) if broker.clock_seconds is not None]
+    if not ahead:
+        return
+    low, high = min(ahead, key=lambda one: one[1]), max(ahead, key=lambda one: one[1])
+    if high[1] - low[1] > limits.CLOCK_NOTE_SECONDS:
+        yield Finding(
+            "clocks-apart",
+            "wrong",
+            f"the clock of {high[0].name} is {high[1] - low[1]:.0f} s ahead of that of {low[0].name}",
+            "run NTP (chrony or systemd-timesyncd) on both: times of messages and their age are told by these clocks",
+        )
+    elif min(abs(low[1]), abs(high[1])) > limits.CLOCK_NOTE_SECONDS:
+        way = "behind" if low[1] > 0 else "ahead of"
+        yield Finding(
+            "clock-here",
+            "note",
+            f"the clock of this machine is {abs(low[1]):.0f} s {way} those of the brokers",
+            "run NTP here, too: `--from 10m` and the like are told by the brokers' clocks",
+        )
+
+
+def _versions(brokers: Sequence[Examined]) -> Iterator[Finding]:
+    versions = {broker.id: str(broker.condition["version"]) for broker in _answering(brokers) if "version" in broker.condition}
+    if len(set(versions.values())) > 1:
+        each = ", ".join(f"broker {name} {version}" for name, version in sorted(versions.items()))
+        yield Finding(
+            "versions-differ", "note", f"the brokers run different versions: {each}", "fine during an upgrade: finish it soon"
+        )
+
+
+def _streams(brokers: Sequence[Examined]) -> Iterator[Finding]:
+    for broker in _answering(brokers):
+        count, most = broker.condition.get("streams", 0), broker.condition.get("streams_limit", 0)
+        asked = broker.condition.get("streams_configured", 0)
+        if most and count >= _STREAMS_FULL * most:
+            yield Finding(
+                "streams-full",
+                "wrong",
+                f"{broker.name} has {count:,} open streams of at most {most:,}",
+                "raise --streams and the descriptor limit (LimitNOFILE, ulimit -n), or add a broker",
+            )
+        if asked > most > 0:
+            yield Finding(
+                "descriptors",
+                "wrong",
+                f"{broker.name} may have {most:,} streams, not {asked:,} as configured: too few descriptors are allowed",
+                "raise LimitNOFILE in its unit (or ulimit -n), or lower --streams",
+            )
+
+
+def _stream_of_user(brokers: Sequence[Examined]) -> Iterator[Finding]:
+    for broker in _answering(brokers):
+        if broker.stream == "held back":
+            yield Finding(
+                "proxy-buffers",
+                "wrong",
+                f"a stream of {broker.name} opens, but nothing of it arrives here",
+                "something between here and the broker collects answers before it passes them on: switch buffering off for"
+                " /stream (nginx: proxy_buffering off; deploy/nginx.conf has it)",
+            )
+        elif broker.stream not in ("", "opened"):
+            yield Finding(
+                "stream-refused",
+                "wrong",
+                f"{broker.name} opens no stream for this user: {broker.stream}",
+                "name a user who is registered for a topic: whether a proxy holds streams back could not be looked at",
+            )
+
+
+def _open(brokers: Sequence[Examined]) -> Iterator[Finding]:
+    """A broker on another address than loopback asks nobody who he is, as long as it answers without a credential."""
+    for broker in _answering(brokers):
+        if not _is_loopback(broker.address):
+            yield Finding(
+                "open-broker",
+                "note",
+                f"{broker.name} lets anybody who reaches it publish and read",
+                "keep its port inside a network that you trust, or put a proxy that authenticates before it",
+            )
+
+
+def _is_loopback(address: str) -> bool:
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _alone(brokers: Sequence[Examined]) -> Iterator[Finding]:
+    if len(brokers) == 1:
+        yield Finding(
+            "alone",
+            "note",
+            "there is one broker: while it is down nothing is delivered, and what its disk loses is lost",
+            "start a second one on another machine with --peer and the address of this one",
+        )
+
+
+_SAID_BETTER: Final = ("is down since", "is damaged", "the clock of 1", "the disk is full", "the disk of")
+
+
+def _others(brokers: Sequence[Examined]) -> Iterator[Finding]:
+    """What brokers call degraded and no check above looks at."""
+    for broker in _answering(brokers):
+        for reason in broker.condition.get("degraded", ()):
+            if not any(words in reason for words in _SAID_BETTER):
+                yield Finding(
+                    "degraded", "wrong", f"{broker.name}: {reason}", "docs/operate.md, Health, explains each sentence"
+                )
+
+
+_CHECKS: Final[tuple[Callable[[Sequence[Examined]], Iterator[Finding]], ...]] = (
+    _unreached, _not_ready, _links, _holes, _disks, _clocks, _versions, _streams, _stream_of_user, _open, _alone, _others,
+)  # fmt: skip

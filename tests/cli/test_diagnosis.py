@@ -1,0 +1,90 @@
+"""What usually goes wrong, from what brokers say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from newswire.cli.diagnosis import Examined, diagnose
+from newswire.client import Row
+from newswire.core import limits
+
+A, B = "127.0.0.1:5053", "127.0.0.1:5054"
+
+
+def broker(address: str = A, name: str = "1001", **changed: Any) -> Examined:
+    """A broker of two that is well; `condition` and `sees` (the other's row) may say otherwise."""
+    other = (B, "1002") if address == A else (A, "1001")
+    condition = {"ready": True, "version": "1.0", "disk_free_bytes": 10**12, "streams": 1, "streams_limit": 100, "degraded": []}
+    sees = {"state": "up", **changed.pop("sees", {})}
+    rows = (Row(name, address, itself=True), Row(other[1], other[0], **sees))
+    condition |= changed.pop("condition", {})
+    return Examined(**{"address": address, "id": name, "condition": condition, "rows": rows, "clock_seconds": 0.0, **changed})
+
+
+def other(**changed: Any) -> Examined:
+    return broker(B, "1002", **changed)
+
+
+def codes(*brokers: Examined) -> list[str]:
+    return [finding.code for finding in diagnose(brokers)]
+
+
+def test_nothing_is_wrong_with_two_that_are_well() -> None:
+    assert diagnose([broker(), other()]) == []
+
+
+HOLE = {"broker": "1001", "origin": "1001-a", "first": 3, "last": 5, "waiting": 9, "unreadable": False}
+
+
+@pytest.mark.parametrize(
+    ("code", "first", "second"),
+    [
+        ("unreached", {"sees": {"state": "down"}}, {"refusal": "no connection"}),
+        ("unreached-here", {}, {"refusal": "no connection"}),
+        ("not-ready", {"condition": {"ready": False, "detail": "starting"}}, {}),
+        ("peer-unreached", {"sees": {"state": "down"}}, {}),
+        ("peer-unreached", {}, {"sees": {"state": "down"}}),
+        ("peer-auth-failed", {"sees": {"state": "peer-auth-failed", "detail": "its signature is wrong"}}, {}),
+        ("other-cluster", {"sees": {"state": "other-cluster"}}, {}),
+        ("id-in-use", {"sees": {"state": "id-in-use"}}, {}),
+        ("hole", {"condition": {"holes": [HOLE]}}, {"condition": {"holes": [HOLE]}}),
+        ("disk-low", {"condition": {"disk_free_bytes": limits.DISK_LOW_BYTES - 1}}, {}),
+        ("disk-full", {}, {"condition": {"disk_free_bytes": limits.DISK_RESERVE_BYTES - 1}}),
+        ("clocks-apart", {"clock_seconds": 3.0}, {"clock_seconds": -1.0}),
+        ("clock-here", {"clock_seconds": 60.0}, {"clock_seconds": 60.5}),
+        ("versions-differ", {"condition": {"version": "1.1"}}, {}),
+        ("streams-full", {"condition": {"streams": 95}}, {}),
+        ("descriptors", {"condition": {"streams_configured": 200}}, {}),
+        ("proxy-buffers", {"stream": "held back"}, {}),
+        ("degraded", {"condition": {"degraded": ["something of a later version"]}}, {}),
+    ],
+)
+def test_each_is_told_once_with_what_to_do(code: str, first: dict[str, Any], second: dict[str, Any]) -> None:
+    (finding,) = diagnose([broker(**first), other(**second)])
+    assert finding.code == code
+    assert finding.text
+    assert finding.advice
+    assert finding.severity == ("note" if code in ("clock-here", "versions-differ") else "wrong")
+
+
+def test_what_is_said_better_is_not_said_twice() -> None:
+    """The sentences of `degraded` that come of the same facts."""
+    down = "broker 1002, 127.0.0.1:5054, is down since 2026-11-27T09:00:00Z (no connection): a publish gets 1 copy"
+    alone = broker(sees={"state": "down"}, condition={"degraded": [down]})
+    assert codes(alone, other(refusal="no connection")) == ["unreached"]
+
+
+def test_one_broker_is_no_second() -> None:
+    assert codes(Examined(address=A, id="1001", rows=(Row("1001", A, itself=True),))) == ["alone"]
+
+
+def test_a_broker_that_others_reach_is_open_to_them() -> None:
+    rows = (Row("1001", "10.0.0.1:5053", itself=True), Row("1002", B))
+    assert codes(broker(address="10.0.0.1:5053", rows=rows), other()) == ["open-broker"]
+
+
+def test_what_is_wrong_stands_before_what_is_only_noted() -> None:
+    assert codes(broker(condition={"version": "1.1"}), other(refusal="no connection", rows=())) == ["unreached-here"]
+    assert codes(broker(condition={"version": "1.1", "streams": 95}), other()) == ["streams-full", "versions-differ"]
