@@ -15,7 +15,8 @@ before the application sees them.
 - `Channel` for `HTTPChannel`: a worker waits for a client that does not read; a stream must leave waitress for the hub; a
   close with unread input resets the connection, and the client never sees why.
 - `HttpRequest` for `HTTPRequestParser`: takes what two servers read in two ways (request smuggling), and bodies of a GiB; its
-  patterns try a bad head in every way. `Chunks` for its receiver, which copies a read for each chunk.
+  patterns try a bad head in every way; a usual head does not need it (`lean_head`). `Chunks` for its receiver, which copies a
+  read for each chunk.
 - `AppTask`, `ProblemTask` for theirs: hand-over; errors as problem+json.
 
 **How the loop stays O(1).** What a channel waits for changes only by its own event or by its worker. After an event the

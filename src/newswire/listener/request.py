@@ -7,13 +7,16 @@ from typing import Any, cast
 
 from waitress import utilities
 from waitress.adjustments import Adjustments
+from waitress.buffers import OverflowableBuffer
 from waitress.parser import HTTPRequestParser, ParsingError
+from waitress.receiver import FixedStreamReceiver
 
 from newswire.core import limits
 from newswire.errors import NewswireError
 from newswire.listener.chunks import Chunks
 from newswire.listener.http_head import CONTROL, body_limit_bytes, head_problem, route, too_many_headers
 from newswire.listener.kinds import Kind, kind_of
+from newswire.listener.lean_head import LeanHead, parse
 from newswire.listener.problems import TOO_MANY_HEADERS, Refusal
 from newswire.listener.proxies import Forwarded
 
@@ -38,6 +41,7 @@ class HttpRequest(HTTPRequestParser):
     body_limit_bytes = limits.FORM_BYTES
     caller = ""  # whose turn it is
     forwarded = Forwarded("")  # what its proxies say
+    parse_lean: Callable[[bytes], LeanHead | None] = staticmethod(parse)
 
     def __init__(self, adj: Adjustments, admit: Callable[[HttpRequest], NewswireError | None] | None = None) -> None:
         """`admit`: says why it is refused when its head is there, and whose it is."""
@@ -49,7 +53,7 @@ class HttpRequest(HTTPRequestParser):
         if data.startswith(_TLS_HELLO) and not self.header_plus and not self.headers_finished:
             self.error, self.completed = utilities.BadRequest(_NO_TLS), True  # a TLS client would wait for an answer
             return len(data)
-        taken = super().received(data)
+        taken = self._receive_lean(data) or super().received(data)
         if self.error is None and self._needed_bytes() > self.body_limit_bytes:
             detail = f"the body is larger than {self.body_limit_bytes} bytes: send less, or several requests"
             self.error, self.completed = utilities.RequestEntityTooLarge(detail), True
@@ -58,6 +62,34 @@ class HttpRequest(HTTPRequestParser):
         if self.completed:
             self.expect_continue = False  # else waitress says "100 Continue" to what is refused, and waits for ever
         return taken
+
+    def _receive_lean(self, data: bytes) -> int:
+        """Take a usual head, and what has come of its body; 0 where that is for waitress to do."""
+        end = data.find(b"\r\n\r\n") + 4
+        if end < 4 or self.header_plus or self.headers_finished or self.completed:
+            return 0
+        head = self.parse_lean(data[:end])
+        if head is None:
+            return 0
+        self._begin(head)
+        self.header_bytes_received = end
+        if self.completed or len(data) == end or self.content_length > self.body_limit_bytes:
+            return end
+        return end + super().received(data[end:])
+
+    def _begin(self, head: LeanHead) -> None:
+        """Set what waitress's parser sets for this head."""
+        self.headers_finished, self.headers = True, head.headers
+        self.command, self.version, self.connection_close = head.method, "1.1", head.closes
+        self.request_uri, self.path, self.query = head.target, head.path, head.query
+        self.proxy_scheme = self.proxy_netloc = self.fragment = ""
+        self.url_scheme = self.adj.url_scheme
+        self.content_length = head.content_length
+        if head.content_length:
+            self.body_rcv = FixedStreamReceiver(head.content_length, OverflowableBuffer(self.adj.inbuf_overflow))
+        else:
+            self.completed = True
+        self._bound_and_admit()
 
     @property
     def kind(self) -> Kind:
@@ -92,9 +124,13 @@ class HttpRequest(HTTPRequestParser):
         if CONTROL.search(self.path.encode("latin-1")):
             raise ParsingError("its path holds a control character")
         self.header_plus = b""
-        self.body_limit_bytes = body_limit_bytes(route(self.path))
         if self.chunked:
             self.body_rcv = Chunks(cast(Any, self.body_rcv).getbuf())  # type: ignore[assignment]
+        self._bound_and_admit()
+
+    def _bound_and_admit(self) -> None:
+        """Now that its path is known: how large its body may be, and whether it is taken at all."""
+        self.body_limit_bytes = body_limit_bytes(route(self.path))
         refusal = self._admit(self) if self._admit else None
         if refusal is not None:
             self.refuse(refusal)
