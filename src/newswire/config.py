@@ -29,6 +29,7 @@ class Settings:
     threads: int = limits.CLIENT_THREADS
     retention_seconds: float = limits.RETENTION_SECONDS
     retention_messages: int = limits.RETENTION_MESSAGES
+    retention_bytes: int = 0  # of all messages together; 0: any number
     trust_clock: bool = False  # retention begins at the clock as it is, whatever the stamps say
     streams_per_user: int = limits.STREAMS_PER_USER
     streams: int = limits.STREAMS_COUNT

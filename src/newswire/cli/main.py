@@ -114,6 +114,7 @@ def newswire(ctx: click.Context) -> None:
 )
 @option("--trust-clock", is_flag=True, help="The clock is right, though it jumped: drop what is old by it from this start on.")
 @option("--retention-messages", type=WholeNumber(1), default=limits.RETENTION_MESSAGES, help="Messages kept of a topic.")
+@option("--retention-bytes", type=WholeNumber(0), default=0, help="Bytes of all messages that are kept; 0: any number.")
 @option("--streams-per-user", type=WholeNumber(1), default=limits.STREAMS_PER_USER, help="Open streams of one user.")
 @option("--streams", type=WholeNumber(1), default=limits.STREAMS_COUNT, help="Open streams of this broker.")
 @option(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from newswire.core import limits
 from newswire.core.broker.retention import Sweep, to_drop
-from newswire.core.model.ops import Began, Dropped, Message
+from newswire.core.model.ops import Acknowledged, Began, Dropped, Message
 from newswire.core.state.fold import State
 
 
@@ -163,3 +164,55 @@ def test_sweeps_drop_what_looking_at_each_message_says(
     for origin, sequence, topic, _ in log:
         row = state.log.offsets_of[state.log.numbers[origin]][sequence - 1]
         assert state.messages.is_dropped(state.messages.numbers[topic], row) == ((origin, sequence) in gone)
+
+
+# -- by bytes ---------------------------------------------------------------------------------------------------------
+def sized(*lengths: int, topic: str = "news") -> State:
+    """A log of messages whose records have these lengths, an acknowledgement between any two."""
+    state = State()
+    state.apply(Began("1001-a", 1, 1, "1001", {}), 0, 500, None)
+    for number, length in enumerate(lengths):
+        state.apply(Message("1001-a", 2 * number + 2, 1, topic, "x"), 0, length, None)
+        state.apply(Acknowledged("1001-a", 2 * number + 3, 1, ("1001-a.1",), {"1001-a": 1}), 0, 700, None)
+    return state
+
+
+def shown(state: State) -> int:
+    return sum(state.messages.count(number) for number in range(1, len(state.messages.names)))
+
+
+@given(st.lists(st.integers(1, 300), max_size=40), st.integers(1, 4_000), st.integers(1, 7))
+def test_the_newest_bytes_stay_and_no_more_than_asked(lengths: list[int], size: int, piece: int) -> None:
+    state, kept = sized(*lengths), 0
+    for length in reversed(lengths):
+        if kept + length > size:
+            break
+        kept += length
+    expected = next((n for n in range(len(lengths) + 1) if sum(lengths[len(lengths) - n :]) == kept), 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limits, "SCAN_ROWS", piece)
+        for topic, vector in to_drop(state, 0, 10_000, size=size):
+            state.messages.drop(topic, vector)
+    assert shown(state) == expected
+
+
+def test_bytes_are_of_all_topics_together() -> None:
+    state = State()
+    state.apply(Began("1001-a", 1, 1, "1001", {}), 0, 0, None)
+    for sequence, topic in enumerate(("old", "news", "news"), 2):
+        state.apply(Message("1001-a", sequence, 1, topic, "x"), 0, 100, None)
+    assert to_drop(state, 0, 10_000, size=250) == [("old", {"1001-a": 2})]
+
+
+def test_a_sweep_by_bytes_goes_on_where_the_last_one_ended() -> None:
+    """What was let go is not weighed again: a sweep costs what stays."""
+    state, sweep = sized(*[100] * 50), Sweep()
+    for more in (0, 10, 10):
+        first = 2 + 2 * (len(state.log) // 2)
+        for number in range(more):
+            state.apply(Message("1001-a", first + number, 1, "news", "x"), 0, 100, None)
+        sweep.begin(0, size=2_000)
+        while sweep.is_busy:
+            for topic, vector in sweep.look(state, 10_000):
+                state.messages.drop(topic, vector)
+        assert shown(state) == 20

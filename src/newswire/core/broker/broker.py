@@ -289,7 +289,8 @@ class Broker:
         if not self._sweep.is_busy:
             self._retention_due = now.clock + limits.RETENTION_EVERY_SECONDS
             until = max(self._retention.latest, status.latest(self.cluster)) + limits.CLOCK_FUTURE_MILLISECONDS
-            self._sweep.begin(kept - int(self.identity.retention_seconds * 1000), until)
+            old = kept - int(self.identity.retention_seconds * 1000)
+            self._sweep.begin(old, until, self.identity.retention_bytes)
         for topic, vector in self._sweep.look(self.state, self.identity.retention_messages):
             self.intake.stamp(Dropped("", 0, 0, topic, vector), now.wall)
 

@@ -27,6 +27,7 @@ class Identity(msgspec.Struct, frozen=True):
     heartbeat: float = limits.HEARTBEAT_SECONDS
     retention_seconds: float = limits.RETENTION_SECONDS
     retention_messages: int = limits.RETENTION_MESSAGES
+    retention_bytes: int = 0  # of the records of messages; 0: any number
     subscriptions_per_user: int = limits.SUBSCRIPTIONS_PER_USER
     trust_clock: bool = False  # an operator says that the clock is right: retention begins at it
 

@@ -1,4 +1,4 @@
-"""Which messages retention drops: by age and by count, as `dropped` ops (docs/rules.md, RETENTION). Pure over the state."""
+"""Which messages retention drops, as `dropped` ops: by age, count and bytes (docs/rules.md, RETENTION). Pure over the state."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from newswire.core.state.fold import State
 from newswire.core.state.op_index import GIVEN_UP
 
 
-def to_drop(state: State, before: int, most: int, until: int = limits.TIME_MILLISECONDS) -> list[tuple[str, Vector]]:
+def to_drop(
+    state: State, before: int, most: int, until: int = limits.TIME_MILLISECONDS, size: int = 0
+) -> list[tuple[str, Vector]]:
     """All that one sweep finds."""
     sweep, found = Sweep(), list[tuple[str, Vector]]()
-    sweep.begin(before, until)
+    sweep.begin(before, until, size)
     while sweep.is_busy:
         found += sweep.look(state, most)
     return found
@@ -32,6 +34,8 @@ class Sweep:
     what was taken just before it. Stamps from the future are of a clock that was ahead, and say nothing: what has one is
     as old as what was taken just after it. So the first record that is neither old nor from the future ends the old ones,
     less those from the future that stand right before it.
+
+    Bytes are those of the records of messages that are shown. What stands before the newest `size` of them counts as old.
     """
 
     def __init__(self) -> None:
@@ -40,13 +44,19 @@ class Sweep:
         self._cut = 0  # offset: the records before it are old
         self._ahead = 0  # offset: how far stamps were looked at
         self._seen = 0  # offset: the records before it are passed
+        self._size = 0  # bytes of messages that may stay; 0: any number
+        self._weighed: int | None = None  # offset: the records from there on are weighed; None: all are
+        self._weight = 0  # their bytes
         self._topics: dict[int, None] = {}  # to look at, by number
         self.is_busy = False
 
-    def begin(self, before: int, until: int = limits.TIME_MILLISECONDS) -> None:
-        """Start the next sweep: what was taken before `before` is to be dropped; it is `until` now (both ms)."""
-        self._before, self._until, self.is_busy = before, until, True
-        self._ahead = self._cut
+    def begin(self, before: int, until: int = limits.TIME_MILLISECONDS, size: int = 0) -> None:
+        """Start the next sweep: what was taken before `before` is to be dropped; it is `until` now (both ms).
+
+        `size`: bytes of messages that stay; 0: any number.
+        """
+        self._before, self._until, self._size, self.is_busy = before, until, size, True
+        self._ahead, self._weighed = self._cut, None
 
     def forget(self) -> None:
         """Pass every record again, from the next sweep on: what was found was not stored."""
@@ -55,9 +65,24 @@ class Sweep:
 
     def look(self, state: State, most: int) -> list[tuple[str, Vector]]:
         """Do one piece; return what it found is to be dropped, a vector a topic, so that `most` messages a topic are left."""
-        if self._pass_old(state) or self._pass_new(state):
+        if self._weigh(state) or self._pass_old(state) or self._pass_new(state):
             return []
         return self._look_at_topics(state, most)
+
+    def _weigh(self, state: State) -> bool:
+        """Weigh some records, from the newest on, until they are more than may stay; say whether there may be more."""
+        if not self._size:
+            return False
+        if self._weighed is None:
+            self._weighed, self._weight = len(state.log), 0
+        start = max(self._cut, self._weighed - limits.SCAN_ROWS)
+        sizes = _sizes(state, start, self._weighed)
+        while sizes and self._weight + sizes[-1] <= self._size:
+            self._weight += sizes.pop()
+        self._weighed = start + len(sizes)
+        if sizes:
+            self._cut = self._ahead = self._weighed
+        return not sizes and start > self._cut
 
     def _pass_old(self, state: State) -> bool:
         """Find some records that have become old, and pass some that were found; say whether there may be more."""
@@ -102,6 +127,13 @@ class Sweep:
                 found.append((state.messages.names[number], vector))
         self.is_busy = bool(self._topics)
         return found
+
+
+def _sizes(state: State, start: int, stop: int) -> list[int]:
+    """The bytes of each record from offset `start` to `stop`, 0 for what is no message that is shown."""
+    log = state.log
+    rows = zip(log.topics[start:stop], log.lengths[start:stop], strict=True)
+    return [length if topic not in (0, GIVEN_UP) else 0 for topic, length in rows]
 
 
 def _look_at_topic(state: State, reach: Reach, number: int, old: int, most: int) -> Vector:

@@ -112,6 +112,7 @@ class EmbeddedEngine:
             heartbeat=settings.heartbeat,
             retention_seconds=settings.retention_seconds,
             retention_messages=settings.retention_messages,
+            retention_bytes=settings.retention_bytes,
             subscriptions_per_user=settings.subscriptions_per_user,
             trust_clock=settings.trust_clock,
         )
