@@ -20,8 +20,6 @@ from newswire.config import Settings
 from newswire.core import limits
 from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe
 from newswire.core.model.event_ids import EventId
-from newswire.core.read.counts import subscription_rows, topic_rows
-from newswire.core.read.start import page_opening, stream_opening
 from newswire.engine.embedded.engine import EmbeddedEngine
 from newswire.engine.lock import StateLock
 from newswire.streams.pages import Index
@@ -88,12 +86,12 @@ class Bench:
         """Read as `GET /messages` does, from the earliest."""
 
         def run() -> None:
-            opening = self.engine.query(lambda state: page_opening(state, user, None, 0, 0))
-            assert opening is not None
-            at, wanted, left = opening.position, opening.wanted, messages
+            start = self.engine.open_page(user, None, 0, 0)
+            assert start is not None
+            at, left = start.position, messages
             while left > 0:
-                page = self.engine.follow(at, wanted, min(left, limits.STREAM_PAGE_MESSAGES))
-                at, wanted, left = page.position, page.wanted, left - len(page.entries)
+                page = self.engine.next_page(at, min(left, limits.STREAM_PAGE_MESSAGES))
+                at, left = page.position, left - len(page.entries)
                 if not page.more:
                     break
 
@@ -103,12 +101,12 @@ class Bench:
         """Read as a stream without an id does, to the end of the log."""
 
         def run() -> None:
-            opening = self.engine.query(lambda state: stream_opening(state, user, None))
-            assert opening is not None
-            at, wanted, more = opening.position, opening.wanted, True
+            start = self.engine.open_stream(user, None)
+            assert start is not None
+            at, more = start.position, True
             while more:
-                page = self.engine.follow(at, wanted, limits.STREAM_PAGE_MESSAGES)
-                at, wanted, more = page.position, page.wanted, page.more
+                page = self.engine.next_page(at, limits.STREAM_PAGE_MESSAGES)
+                at, more = page.position, page.more
 
         return run
 
@@ -149,14 +147,14 @@ def measure(bench: Bench, topics: int, patterns: int) -> None:
     bench.row(f"a batch of {len(batches[0])} (the commit's holds)", publish(batches[0]))
     bench.row("one message", publish(names[:1]))
     for user in ("wide", "narrow", "all"):
-        bench.row(f"GET /subscriptions of {user}", partial(engine.query, partial(subscription_rows, user=user)))
-    bench.row("GET /topics", partial(engine.query, partial(topic_rows, latest=limits.TIME_MILLISECONDS)))
+        bench.row(f"GET /subscriptions of {user}", partial(engine.subscriptions_of, user))
+    bench.row("GET /topics", partial(engine.topics, limits.TIME_MILLISECONDS))
     for user in ("wide", "narrow", "quiet", "all"):
-        bench.row(f"a stream of {user} opened", partial(engine.query, partial(stream_opening, user=user, event_id=None)))
+        bench.row(f"a stream of {user} opened", partial(engine.open_stream, user, None))
         bench.row(f"a stream of {user} that catches up", bench.catch_up(user))
     bench.row("GET /messages of 1,000 for wide", bench.page("wide", 1_000))
     bench.row("GET /messages of 1,000 for all", bench.page("all", 1_000))
-    place = engine.read(lambda state: EventId("", dict(state.vector)))
+    place = engine._rounds.read(lambda state: EventId("", dict(state.vector)))
     bench.row(f"POST /ack of {patterns} subscriptions", lambda: bench.submit(Acknowledge("wide", place)))
     index: Index[int] = Index()
     mine = tuple(wide(patterns))

@@ -86,7 +86,7 @@ def message_event(message: Message, event_id: EventId, *, as_json: bool) -> byte
 def gap_event(topic: str, dropped: int, event_id: EventId | None, reason: str = "") -> bytes:
     """The event block that says that undelivered messages are not there; without an id, more of them follow.
 
-    `reason`: "" (removed by retention), "waiting" or "lost": see `core.read.pages.Gap`.
+    `reason`: "" (removed by retention), "waiting" or "lost": see `core.model.results.Gap`.
     """
     said = {"topic": topic, "dropped": dropped} | ({"reason": reason} if reason else {})
     return event(_encode(said).decode(), id=str(event_id or ""), name="gap")

@@ -1,7 +1,8 @@
-"""Two brokers of each engine, in sync, seen through the seam alone."""
+"""Two brokers of each engine, in sync, seen through the seam alone, and how a test counts what holds their state lock."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -10,9 +11,29 @@ import pytest
 
 from brokers import free_ports, until
 from newswire.config import Settings
+from newswire.core.model.event_ids import EventId
+from newswire.engine.lock import StateLock
 from newswire.engine.memory import MemoryEngine, MemoryNetwork
-from newswire.engine.seam import Engine
+from newswire.engine.seam import Engine, Entry, Gap
 from newswire.server import Server
+
+
+class CountedLock(StateLock):
+    """Counts the turns of the thread that made it; once, between two of them, it lets others have one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turns = 0
+        self.between: Callable[[], object] | None = None
+        self._reader = threading.get_ident()
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        if threading.get_ident() == self._reader:
+            self.turns += 1
+            between, self.between = self.between, None
+            if between is not None:
+                between()
 
 
 class Pair(Protocol):
@@ -23,6 +44,12 @@ class Pair(Protocol):
 
     def part(self) -> None:
         """Take the second broker away from the first."""
+
+    def restart(self) -> None:
+        """End the first broker and start it again on what it stored: `one` is another engine."""
+
+    def counted(self) -> CountedLock:
+        """Have the first broker's state lock count the turns of this thread."""
 
 
 class MemoryPair:
@@ -37,6 +64,17 @@ class MemoryPair:
     def part(self) -> None:
         self.network.cut("127.0.0.1:1", "127.0.0.1:2")
 
+    def restart(self) -> None:
+        self.one.close()
+        log = self.one.log
+        self.one = MemoryEngine(
+            "1001", address="127.0.0.1:1", peers=("127.0.0.1:2",), primary=True, network=self.network, log=log
+        )
+
+    def counted(self) -> CountedLock:
+        lock = self.one.rounds.lock = CountedLock()
+        return lock
+
     def close(self) -> None:
         self.one.close()
         self.other.close()
@@ -44,27 +82,37 @@ class MemoryPair:
 
 class EmbeddedPair:
     def __init__(self, folder: Path) -> None:
-        ports = free_ports(2)
-        self.servers = [
-            Server(
-                Settings(
-                    id=broker,
-                    port=port,
-                    primary=broker == "1001",
-                    peers=(f"127.0.0.1:{peer}",),
-                    ops_dir=folder,
-                    heartbeat=1.0,
-                    threads=8,
-                )
-            )
-            for broker, port, peer in (("1001", *ports), ("1002", *reversed(ports)))
-        ]
-        for server in self.servers:
-            server.start()
+        self._folder = folder
+        self._ports = dict(zip(("1001", "1002"), free_ports(2), strict=True))
+        self.servers = [self._start("1001"), self._start("1002")]
         self.one, self.other = (server.engine for server in self.servers)
+
+    def _start(self, broker: str) -> Server:
+        server = Server(
+            Settings(
+                id=broker,
+                port=self._ports[broker],
+                primary=broker == "1001",
+                peers=tuple(f"127.0.0.1:{port}" for other, port in self._ports.items() if other != broker),
+                ops_dir=self._folder,
+                heartbeat=1.0,
+                threads=8,
+            )
+        )
+        server.start()
+        return server
 
     def part(self) -> None:
         self.servers[1].stop()
+
+    def restart(self) -> None:
+        self.servers[0].stop()
+        self.servers[0] = self._start("1001")
+        self.one = self.servers[0].engine
+
+    def counted(self) -> CountedLock:
+        lock = self.one._rounds.lock = CountedLock()
+        return lock
 
     def close(self) -> None:
         for server in self.servers:
@@ -76,9 +124,32 @@ def wait_until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
     until("the condition holds", condition, seconds)
 
 
+def wait_until_in_sync(pair: Pair) -> None:
+    """Wait until both serve, and each counts the other."""
+    wait_until(lambda: all(view.serves and view.most_copies == 2 for view in (pair.one.describe(), pair.other.describe())))
+
+
 @pytest.fixture(params=["memory", "embedded"])
 def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
     made = MemoryPair() if request.param == "memory" else EmbeddedPair(tmp_path)
-    wait_until(lambda: all(view.serves and view.most_copies == 2 for view in (made.one.describe(), made.other.describe())))
+    wait_until_in_sync(made)
     yield made
     made.close()
+
+
+def read(engine: Engine, user: str, event_id: EventId | None = None, limit: int = 2) -> list[Entry]:
+    """All that a stream of `user` opened now would bring, page by page."""
+    start = engine.open_stream(user, event_id)
+    assert start is not None
+    at, more, entries = start.position, True, list[Entry | Gap]()
+    while more:
+        page = engine.next_page(at, limit)
+        assert sum(isinstance(entry, Entry) for entry in page.entries) <= limit
+        entries += page.entries
+        at, more = page.position, page.more
+    return [entry for entry in entries if isinstance(entry, Entry)]
+
+
+def texts(entries: list[Entry]) -> list[str]:
+    """What these messages say."""
+    return [entry.message.data for entry in entries]

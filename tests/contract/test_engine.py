@@ -7,35 +7,20 @@ import pytest
 from newswire.core import limits
 from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe, Unsubscribe
 from newswire.core.model.event_ids import EventId, parse
-from newswire.core.read.counts import subscription_rows, subscriptions_of, topic_rows, topics
-from newswire.core.read.pages import Entry, Gap
-from newswire.core.read.pieces import Pieces
-from newswire.core.read.start import open_page, open_stream
-from newswire.core.state.fold import State
-from newswire.engine.seam import Engine, Woken
+from newswire.engine.seam import Engine, Entry, Woken
 from newswire.errors import FewerCopies, KeyReused, NotEnoughCopies, NotFound, TooLarge
-from tests.contract.conftest import Pair, wait_until
+from tests.contract.conftest import Pair, read, texts, wait_until
 
-
-def read(engine: Engine, user: str, event_id: EventId | None = None, limit: int = 2) -> list[Entry]:
-    """All that a stream of `user` opened now would bring, page by page."""
-    opening = engine.read(lambda state: open_stream(state, user, event_id))
-    assert opening is not None
-    at, wanted, more, got = opening.position, opening.wanted, True, list[Entry | Gap]()
-    while more:
-        page = engine.follow(at, wanted, limit)
-        assert len(page.entries) <= limit
-        got += page.entries
-        at, wanted, more = page.position, page.wanted, page.more
-    return [entry for entry in got if isinstance(entry, Entry)]
-
-
-def texts(entries: list[Entry]) -> list[str]:
-    return [entry.message.data for entry in entries]
+NOW = 1_795_514_400_000  # ms since 1970; no broker here has lived later
 
 
 def unread(engine: Engine, user: str) -> list[int]:
-    return engine.read(lambda state: [row.unread for row in subscriptions_of(state, user)])
+    return [row.unread for row in engine.subscriptions_of(user)]
+
+
+def counts(engine: Engine) -> list[int]:
+    """How many messages each topic has."""
+    return [row.messages for row in engine.topics(NOW)]
 
 
 def test_a_receipt_names_what_was_stored_and_on_how_many_disks(pair: Pair) -> None:
@@ -43,21 +28,21 @@ def test_a_receipt_names_what_was_stored_and_on_how_many_disks(pair: Pair) -> No
     assert receipt.count == 2
     assert receipt.copies == 2
     assert receipt.first != receipt.last
-    assert pair.other.read(lambda state: [row.messages for row in topics(state)]) == [2]
+    assert counts(pair.other) == [2]
 
 
 def test_a_batch_that_takes_several_pushes_has_two_copies_too(pair: Pair) -> None:
     for _ in range(2):
         receipt = pair.one.submit([Publish("news", str(number)) for number in range(limits.BATCH_MESSAGES)])
         assert receipt.copies == 2
-    assert pair.other.read(lambda state: [row.messages for row in topics(state)]) == [2 * limits.BATCH_MESSAGES]
+    assert counts(pair.other) == [2 * limits.BATCH_MESSAGES]
     assert limits.BATCH_MESSAGES > limits.PUSH_OPS
 
 
 def test_read_your_writes(pair: Pair) -> None:
     for number in range(20):
         pair.one.submit([Subscribe(f"user{number}", "news")])
-        assert pair.one.read(lambda state, user=f"user{number}": state.patterns_of(user)) == ("news",)  # type: ignore[misc]
+        assert pair.one.patterns_of(f"user{number}") == ("news",)
 
 
 def test_a_subscriber_gets_what_follows_its_subscription_at_either_broker(pair: Pair) -> None:
@@ -96,7 +81,7 @@ def test_a_retry_with_its_key_is_stored_once(pair: Pair) -> None:
     assert (again.first, again.count, again.duplicates, again.copies) == (first.first, 0, 1, first.copies)
     assert pair.other.submit([Publish("news", "x", key="k")]) == again
     assert pair.one.submit([Publish("news", "x", key="k", publisher="Bob")]).first != first.first
-    assert pair.one.read(lambda state: [row.messages for row in topics(state)]) == [2]
+    assert counts(pair.one) == [2]
 
 
 def test_a_batch_with_a_key_twice_stores_it_once(pair: Pair) -> None:
@@ -119,14 +104,14 @@ def test_a_key_reused_for_something_else_is_refused_and_names_the_first_message(
             with pytest.raises(KeyReused) as raised:
                 engine.submit([Publish("backup", "new"), other])
             assert raised.value.extra == {"id": first.first, "index": 1}
-    assert pair.one.read(lambda state: [row.messages for row in topics(state)]) == [1], "nothing of a refused batch is stored"
+    assert counts(pair.one) == [1], "nothing of a refused batch is stored"
 
 
 def test_a_batch_that_gives_one_key_to_two_texts_is_refused_as_a_whole(pair: Pair) -> None:
     with pytest.raises(KeyReused) as raised:
         pair.one.submit([Publish("news", "x", key="k"), Publish("news", "z"), Publish("news", "y", key="k")])
     assert raised.value.extra == {"index": 2}
-    assert pair.one.read(lambda state: topics(state)) == []
+    assert counts(pair.one) == []
 
 
 def test_a_batch_of_new_messages_and_known_ones_says_which_are_which(pair: Pair) -> None:
@@ -135,7 +120,7 @@ def test_a_batch_of_new_messages_and_known_ones_says_which_are_which(pair: Pair)
     assert (mixed.count, mixed.duplicates, mixed.copies) == (1, 2, 2)
     assert mixed.ids == (old.first, mixed.last, mixed.last)
     assert mixed.repeated == (0, 2)
-    assert pair.one.read(lambda state: [row.messages for row in topics(state)]) == [2]
+    assert counts(pair.one) == [2]
 
 
 def test_all_or_nothing(pair: Pair) -> None:
@@ -143,25 +128,24 @@ def test_all_or_nothing(pair: Pair) -> None:
     with pytest.raises(NotFound) as raised:
         pair.one.submit(requests)
     assert raised.value.code == "no-subscription"
-    assert pair.one.read(lambda state: state.patterns_of("Alice")) == ()
+    assert pair.one.patterns_of("Alice") == ()
 
 
 def test_too_large_a_batch_is_refused_whole(pair: Pair) -> None:
     with pytest.raises(TooLarge):
         pair.one.submit([Publish("news", "x")] * 10_001)
-    assert pair.one.read(lambda state: topics(state)) == []
+    assert counts(pair.one) == []
 
 
 def test_subscribe_again_moves_nothing(pair: Pair) -> None:
     pair.one.submit([Subscribe("Alice", "news")])
     pair.one.submit([Publish("news", "one")])
-    pair.other.submit([Subscribe("Alice", "news", since=None)])
-    wait_until(lambda: pair.one.read(lambda state: len(state.subscriptions.alive)) == 2)
+    assert pair.other.submit([Subscribe("Alice", "news", since=None)]).copies == 2
     for engine in (pair.one, pair.other):
         assert texts(read(engine, "Alice")) == ["one"]
-        assert engine.read(lambda state: state.patterns_of("Alice")) == ("news",)
+        assert engine.patterns_of("Alice") == ("news",)
     pair.one.submit([Unsubscribe("Alice", "news")])
-    wait_until(lambda: pair.other.read(lambda state: state.patterns_of("Alice")) == ())
+    wait_until(lambda: pair.other.patterns_of("Alice") == ())
 
 
 def test_from_the_earliest(pair: Pair) -> None:
@@ -176,9 +160,9 @@ def test_messages_since_the_earliest_and_since_an_id(pair: Pair) -> None:
     pair.one.submit([Publish("news", "new"), Publish("tech", "newer")])
 
     def page(topic: str | None, since: EventId | int | None) -> list[Entry]:
-        opening = pair.one.read(lambda state: open_page(state, "Alice", topic, since))
-        assert opening is not None
-        return [e for e in pair.one.follow(opening.position, opening.wanted, 10).entries if isinstance(e, Entry)]
+        start = pair.one.open_page("Alice", topic, since, NOW)
+        assert start is not None
+        return [e for e in pair.one.next_page(start.position, 10).entries if isinstance(e, Entry)]
 
     assert texts(page(None, None)) == ["new", "newer"]
     assert texts(page("news", 0)) == ["old", "new"]
@@ -189,7 +173,7 @@ def test_two_copies_can_be_asked_for_while_there_are_two(pair: Pair) -> None:
     assert pair.one.submit([Publish("news", "x")], copies=2).copies == 2
     with pytest.raises(NotEnoughCopies):
         pair.one.submit([Publish("news", "x")], copies=3)
-    assert pair.one.read(lambda state: [row.messages for row in topics(state)]) == [1]
+    assert counts(pair.one) == [1]
 
 
 def test_when_the_other_is_lost(pair: Pair) -> None:
@@ -207,7 +191,7 @@ def test_when_the_other_is_lost(pair: Pair) -> None:
         pair.one.submit([Publish("news", "lost on the way", key="k")], copies=2)
     assert again.value.extra == {"id": known, "copies": 1, "ids": (known,), "duplicate": True}
     assert pair.one.submit([Publish("news", "z")]).copies == 1
-    assert pair.one.read(lambda state: [row.messages for row in topics(state)]) == [2]
+    assert counts(pair.one) == [2]
 
 
 def test_the_wake_says_what_changed(pair: Pair) -> None:
@@ -225,31 +209,9 @@ def test_a_posted_acknowledgement_arrives(pair: Pair) -> None:
     wait_until(lambda: unread(pair.other, "Alice") == [0])
 
 
-def test_between_two_pieces_of_a_query_others_may_write_and_it_sees_what_they_wrote(pair: Pair) -> None:
-    def pieces(state: State) -> Pieces[tuple[int, str, int]]:
-        before = len(state.log)
-        told = yield lambda: pair.one.submit([Publish("news", "meanwhile")]).first
-        yield None
-        return before, told, len(state.log)
-
-    before, told, after = pair.one.query(pieces)
-    assert (told != "", after > before) == (True, True)
-    assert [row.topic for row in pair.one.query(lambda state: topic_rows(state, limits.TIME_MILLISECONDS))] == ["news"]
-
-
-def test_a_query_that_fails_lets_go_of_the_state(pair: Pair) -> None:
-    def pieces(state: State) -> Pieces[None]:
-        yield None
-        raise ValueError
-
-    with pytest.raises(ValueError):
-        pair.one.query(pieces)
-    assert pair.one.submit([Publish("news", "x")]).count == 1
-
-
 def test_what_people_see_of_subscriptions_is_counted_alike(pair: Pair) -> None:
     pair.one.submit([Subscribe("Alice", ">"), Subscribe("Alice", "news.*"), Subscribe("Alice", "news.a")])
     pair.other.submit([Publish("news.a", "one"), Publish("news.b", "two"), Publish("tech", "three")])
     for engine in (pair.one, pair.other):
-        rows = engine.query(lambda state: subscription_rows(state, "Alice"))
+        rows = engine.subscriptions_of("Alice")
         assert [(row.topic, row.index, row.unread) for row in rows] == [(">", 0, 3), ("news.*", 0, 2), ("news.a", 0, 1)]

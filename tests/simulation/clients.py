@@ -15,7 +15,7 @@ from newswire.core.broker.events import Done
 from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe, Unsubscribe
 from newswire.core.model.event_ids import parse
 from newswire.core.model.ops import Message
-from newswire.core.read.pages import Gap
+from newswire.core.read.scan import DueGap
 from newswire.core.state.members import Row
 from newswire.errors import FewerCopies, KeyReused, NewswireError, NotFound, NotStored, Unknown
 from tests.simulation.machine import Call, Machine, Outlet
@@ -318,7 +318,7 @@ class Reader(Client):
         """Take what the kernel of this side has."""
         for op, text in session.arrived:
             self.last_id = text or self.last_id  # of several gaps only the last has one
-            if isinstance(op, Gap):
+            if isinstance(op, DueGap):
                 self.ledger.told_gaps[self.user.name, op.topic] += op.dropped
                 continue
             if self.cluster.fault_free:
@@ -363,7 +363,7 @@ class Session:
         self.reader, self.machine, self.world = reader, machine, reader.world
         self.auto = reader.auto
         self.outlet: Outlet | None = None
-        self.arrived: list[tuple[Message | Gap, str]] = []
+        self.arrived: list[tuple[Message | DueGap, str]] = []
         self.over = False
         self.slow = reader.world.chance(0.1)
         self._last = 0.0
@@ -383,16 +383,16 @@ class Session:
     def _end(self) -> None:
         self.over = True
 
-    def send(self, op: Message | Gap, text: str, frames: int) -> None:
+    def send(self, op: Message | DueGap, text: str, frames: int) -> None:
         """Bytes on their way to this end, in order."""
         self._last = max(self._last, self.world.now + self.world.delay())
         self.world.after(self._last - self.world.now, self._arrive, op, text, frames)
 
-    def _arrive(self, op: Message | Gap, text: str, frames: int) -> None:
+    def _arrive(self, op: Message | DueGap, text: str, frames: int) -> None:
         if self.over:
             return
         cluster = self.reader.cluster
-        at_gap = isinstance(op, Gap) and not (cluster.fault_free or cluster.healing)  # several seldom stand together
+        at_gap = isinstance(op, DueGap) and not (cluster.fault_free or cluster.healing)  # several seldom stand together
         if (self.machine.id, "client") in self.world.cut or self.world.chance(0.4 if at_gap else self.world.loss * 0.2):
             self.over = True  # reset: nothing behind this comes either
             if self.outlet is not None:

@@ -32,8 +32,7 @@ from newswire.core.model.commands import Acknowledge, Request
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.names import matches
 from newswire.core.model.ops import Lost, Message, Op, OpId, decode, split_op_id
-from newswire.core.read.pages import Gap
-from newswire.core.read.scan import Due, plan
+from newswire.core.read.scan import Due, DueGap, plan
 from newswire.core.read.start import open_stream
 from newswire.core.state.fold import State
 from newswire.core.state.members import Row
@@ -639,13 +638,13 @@ class Outlet:
             if not page.more:
                 return
 
-    def _frame(self, item: Due | Gap) -> None:
+    def _frame(self, item: Due | DueGap) -> None:
         """Send a message or a gap. A place before which a gap is pending is never acknowledged."""
         self.last_id = item.event_id or self.last_id
         self.sent += 1
         if item.event_id is not None and not item.position.dropped:
             self.places.append((self.sent, item.event_id))
-        if isinstance(item, Gap):
+        if isinstance(item, DueGap):
             self.session.send(item, str(item.event_id or ""), self.sent)
         else:
             self._message(item)

@@ -22,15 +22,16 @@ from newswire.core import limits
 from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe
 from newswire.core.model.event_ids import EventId, parse
 from newswire.core.model.ops import Acknowledged, Began, Dropped, Message, Op, Subscribed, Unsubscribed
-from newswire.core.read.counts import subscriptions_of
-from newswire.core.read.pages import Page, Position, Wanted
+from newswire.core.model.results import Position
+from newswire.core.read.pages import ReadPosition
 from newswire.core.read.pieces import Pieces, finish
-from newswire.core.read.scan import plan
+from newswire.core.read.scan import Due
 from newswire.core.read.start import to_acknowledge
 from newswire.core.state.fold import Changes, State
 from newswire.core.state.members import Row
 from newswire.engine.memory import MemoryEngine
-from newswire.engine.seam import Receipt, View, Wake, Woken
+from newswire.engine.queries import StateQueries
+from newswire.engine.seam import Page, Receipt, Start, View, Wake, Woken
 from newswire.stream_order import StreamOrder
 from newswire.streams import Hub
 from newswire.streams.hub import rest_seconds, successor
@@ -50,7 +51,7 @@ def wait_for(condition: Callable[[], object], what: str = "") -> None:
         pause.wait(0.002)
 
 
-class Desk:
+class Desk(StateQueries):
     """The fold, a list of texts, and `wake` under the lock: an engine without disk, threads and peers."""
 
     def __init__(self) -> None:
@@ -64,7 +65,7 @@ class Desk:
         self.serves = True
         self.described = 0
         self.posts: list[list[Acknowledge]] = []
-        self.before_follow: Callable[[Position, Wanted], None] = lambda at, wanted: None
+        self.before_page: Callable[[Position], None] = lambda at: None
         self.take(Began(ORIGIN, 1, 0, broker="1001"))
 
     # -- the seam
@@ -85,21 +86,26 @@ class Desk:
                     self.take(Acknowledged(ORIGIN, self.next, 0, ids=ids, vector=ack.event_id.after))
         return True
 
-    def read(self, query: Callable[[State], T]) -> T:
+    def _read(self, query: Callable[[State], T]) -> T:
         with self.lock:
             return query(self.state)
 
-    def query(self, query: Callable[[State], Pieces[T]]) -> T:
+    def _query(self, query: Callable[[State], Pieces[T]]) -> T:
         with self.lock:
-            self.queries += 1
             return finish(query(self.state))
 
-    def follow(self, at: Position, wanted: Wanted, limit: int) -> Page:
-        self.before_follow(at, wanted)
+    def _texts(self, dues: Sequence[Due]) -> list[Message | None]:
         with self.lock:
-            made = plan(self.state, at, wanted, limit)
-            texts = [self.texts[due.place] for due in made.dues]
-        return made.page([text for text in texts if isinstance(text, Message)])
+            texts = [self.texts[due.place] for due in dues]
+        return [text for text in texts if isinstance(text, Message)]
+
+    def open_stream(self, user: str, event_id: EventId | None) -> Start | None:
+        self.queries += 1
+        return super().open_stream(user, event_id)
+
+    def next_page(self, at: Position, limit: int) -> Page:
+        self.before_page(at)
+        return super().next_page(at, limit)
 
     def on_wake(self, wake: Wake) -> None:
         self.woken = wake
@@ -146,7 +152,17 @@ class Desk:
             self.take(Dropped(ORIGIN, self.next, 0, topic=topic, vector=dict(self.state.vector)))
 
     def unread(self, user: str) -> int:
-        return sum(row.unread for row in self.read(lambda state: subscriptions_of(state, user)))
+        return sum(row.unread for row in self.subscriptions_of(user))
+
+
+def _patterns(at: Position) -> tuple[str, ...]:
+    assert isinstance(at, ReadPosition)
+    return at.wanted.patterns
+
+
+def _offset(stream: Stream) -> int:
+    assert isinstance(stream.position, ReadPosition)
+    return stream.position.log.offset
 
 
 class Dechunker:
@@ -276,7 +292,7 @@ class Newsroom:
     def settle(self) -> None:
         """Wait until every stream has read all there is. Nobody is woken for a cursor."""
         end = max(n for n, op in enumerate(self.desk.texts, 1) if not isinstance(op, Acknowledged))
-        wait_for(lambda: all(stream.position.offset >= end and not stream.unsent for stream in self.streams), "settled")
+        wait_for(lambda: all(_offset(stream) >= end and not stream.unsent for stream in self.streams), "settled")
 
     def pass_time(self, clock: Clock, seconds: float) -> None:
         """Let it be later, and wait until the hub has done what that asks for."""
@@ -399,11 +415,11 @@ def test_a_slow_reader_gets_a_long_history_in_order_from_a_bounded_queue(room: N
         room.desk.publish("news", *texts[start : start + 1000])
     most = 0
 
-    def look(at: Position, wanted: Wanted) -> None:
+    def look(at: Position) -> None:
         nonlocal most
         most = max([most, *(stream.unsent for stream in room.streams)])
 
-    room.desk.before_follow = look
+    room.desk.before_page = look
     client = room.open(receive_buffer=4096)
     wait_for(lambda: any(stream.unsent and not stream.hungry for stream in room.streams), "the queue is full")
     assert client.data(10_000) == texts
@@ -505,12 +521,12 @@ def test_while_messages_come_the_hub_rests_also_beside_one_that_catches_up(room:
     room.settle()
     pages: list[Position] = []
 
-    def publish(at: Position, wanted: Wanted) -> None:
-        if "news" in wanted.patterns and len(pages) < 20:
+    def publish(at: Position) -> None:
+        if "news" in _patterns(at) and len(pages) < 20:
             pages.append(at)
             room.desk.publish("other", "x")
 
-    room.desk.before_follow = publish
+    room.desk.before_page = publish
     rests = room.hub.rests
     room.open().data(20 * limits.STREAM_PAGE_MESSAGES)
     assert bob.data(20) == ["x"] * 20
@@ -646,11 +662,11 @@ def test_one_failing_stream_ends_alone_with_a_line_in_the_log(room: Newsroom, ca
     alice, bob = room.open(), room.open("Bob")
     room.settle()
 
-    def fail(at: Position, wanted: Wanted) -> None:
-        if "bad" in wanted.patterns:
+    def fail(at: Position) -> None:
+        if "bad" in _patterns(at):
             raise OSError("the disk is on fire")
 
-    room.desk.before_follow = fail
+    room.desk.before_page = fail
     with caplog.at_level(logging.ERROR):
         room.desk.publish("bad", "one")
         wait_for(lambda: room.hub.count == 1)
@@ -698,7 +714,7 @@ def test_many_who_subscribe_do_not_hold_up_the_streams_of_others(room: Newsroom,
     clients = [room.open(user) for user in users]
     room.settle()
     waiting: list[int] = []
-    room.desk.before_follow = lambda at, wanted: waiting.append(len(room.hub._changed))
+    room.desk.before_page = lambda at: waiting.append(len(room.hub._changed))
     with room.desk.lock:  # the hub sees all of them in one turn
         for user in users[1:]:
             room.desk.subscribe(user, "sport", earliest=True)
@@ -761,12 +777,12 @@ def test_a_page_read_beyond_a_change_is_not_sent_before_the_stream_was_opened_ag
     room.settle()
     once = iter([True])
 
-    def change(at: Position, wanted: Wanted) -> None:
+    def change(at: Position) -> None:
         if next(once, False):
             room.desk.subscribe("Alice", "sport", earliest=True)
             room.desk.publish("news", "two")
 
-    room.desk.before_follow = change
+    room.desk.before_page = change
     room.desk.publish("news", "one")
     assert sorted(client.data(3)) == ["old goal", "one", "two"]
     room.settle()
@@ -785,7 +801,7 @@ def test_an_engine_wakes_before_what_it_tells_of_can_be_read() -> None:
         early.append(done.wait(0.02))
 
     def look(done: threading.Event) -> None:
-        engine.read(lambda state: len(state.log))
+        engine.topics(0)
         done.set()
 
     readers: list[threading.Thread] = []
@@ -809,7 +825,7 @@ def test_the_hub_over_the_memory_engine() -> None:
     assert client.data(3) == ["old goal", "goal", "two"]
     room.hub.stop(5.0)
     assert client.end() == []
-    assert [row.unread for row in engine.read(lambda state: subscriptions_of(state, "Alice"))] == [0, 0]
+    assert [row.unread for row in engine.subscriptions_of("Alice")] == [0, 0]
     room.close()
 
 

@@ -9,57 +9,65 @@ from newswire.core import limits
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.names import matches
 from newswire.core.model.ops import Message
-from newswire.core.read.pages import Entry, Page, Position, Wanted
+from newswire.core.model.results import Entry, Page, Position
 from newswire.stream_order import StreamOrder
 from newswire.streams.pages import Fanout, Index
 from newswire.streams.stream import Stream
 
 
+class Place(Position, frozen=True):
+    """A position that the test can read. `reader`: whose wishes it stands for."""
+
+    number: int
+    reader: str = ""
+
+
 class Shelf:
-    """An engine's `follow` that counts: one message of `size` at every place."""
+    """An engine's `next_page` that counts: one message of `size` at every place."""
 
     def __init__(self, size: int = 1) -> None:
-        self.asked: list[tuple[Position, Wanted, int]] = []
+        self.asked: list[tuple[Place, int]] = []
         self.size = size
 
-    def follow(self, at: Position, wanted: Wanted, limit: int) -> Page:
-        self.asked.append((at, wanted, limit))
-        message = Message("a", at.offset + 1, 0, topic="t", data="x" * self.size)
-        after, event_id = Position(at.offset + 1), EventId(message.id, {"a": at.offset + 1})
-        return Page((Entry(message, event_id, after),), after, event_id, wanted, False)
+    def next_page(self, at: Position, limit: int) -> Page:
+        assert isinstance(at, Place)
+        self.asked.append((at, limit))
+        message = Message("a", at.number + 1, 0, topic="t", data="x" * self.size)
+        after, event_id = Place(at.number + 1, at.reader), EventId(message.id, {"a": at.number + 1})
+        return Page((Entry(message, event_id, after),), after, event_id, more=False)
 
 
-def stream(offset: int = 0, *patterns: str, as_json: bool = False, chunked: bool = True) -> Stream:
+def stream(number: int = 0, reader: str = "", as_json: bool = False, chunked: bool = True) -> Stream:
     made = Stream(StreamOrder("Alice", format="json" if as_json else "text"), chunked, 0.0)
-    made.open(Position(offset), Wanted(patterns or ("t",)))
+    made.open(Place(number, reader))
     return made
 
 
 def test_streams_at_one_place_share_a_page_and_the_very_bytes() -> None:
     shelf = Shelf()
-    fanout = Fanout(shelf.follow)
+    fanout = Fanout(shelf.next_page)
     bodies = {id(fanout.frames(stream(7)).body) for _ in range(500)}
     assert (len(bodies), len(shelf.asked), fanout.pages_read, fanout.pages_encoded) == (1, 1, 1, 1)
 
 
 def test_formats_and_framings_share_the_page_but_not_the_bytes() -> None:
     shelf = Shelf()
-    fanout = Fanout(shelf.follow)
+    fanout = Fanout(shelf.next_page)
     bodies = {fanout.frames(stream(as_json=j, chunked=c)).body for j in (True, False) for c in (True, False) for _ in range(9)}
     assert (len(bodies), len(shelf.asked), fanout.pages_encoded) == (4, 1, 4)
 
 
 def test_other_places_and_other_wishes_are_read_apart() -> None:
     shelf = Shelf()
-    fanout = Fanout(shelf.follow)
-    for made in (stream(1), stream(2), stream(1, "t", "u")):
+    fanout = Fanout(shelf.next_page)
+    for made in (stream(1), stream(2), stream(1, "of another")):
         fanout.frames(made)
     assert len(shelf.asked) == 3
 
 
 def test_a_new_round_reads_again() -> None:
     shelf = Shelf()
-    fanout = Fanout(shelf.follow)
+    fanout = Fanout(shelf.next_page)
     fanout.frames(stream())
     fanout.start_round()
     fanout.frames(stream())
@@ -68,7 +76,7 @@ def test_a_new_round_reads_again() -> None:
 
 def test_what_a_round_keeps_is_bounded() -> None:
     shelf = Shelf(size=limits.ROUND_CACHE_BYTES // 2)
-    fanout = Fanout(shelf.follow)
+    fanout = Fanout(shelf.next_page)
     for offset in (0, 1, 2, 3, 0):
         fanout.frames(stream(offset))
     assert len(shelf.asked) == 5  # the first place was forgotten, and read again

@@ -12,37 +12,39 @@ from newswire import sse
 from newswire.core import limits
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.ops import Message
-from newswire.core.read.pages import Entry, Gap, Page, Position, Wanted
+from newswire.core.model.results import Entry, Gap, Page, Position
 from newswire.stream_order import StreamOrder
 from newswire.streams.stream import KEEPALIVE, Frames, Stream, write_frames
 
-WANTED = Wanted(("news",), ((("1001-a", 3),),))
-KNOWN = Wanted(("news",))
 ORIGIN = "1001-a"
+
+
+class Place(Position, frozen=True):
+    """A position that the test can read."""
+
+    number: int
 
 
 def entry(number: int, data: str = "x") -> Entry:
     message = Message(ORIGIN, number, 0, topic="news", data=data)
-    return Entry(message, EventId(message.id, {ORIGIN: number}), Position(number))
+    return Entry(message, EventId(message.id, {ORIGIN: number}), Place(number))
 
 
 def gap(number: int, pending: int = 0) -> Gap:
-    dropped = (("other", pending),) if pending else ()
-    return Gap("news", 5, EventId("", {ORIGIN: number}), Position(number, (), dropped))
+    return Gap("news", 5, EventId("", {ORIGIN: number}), Place(number), pending_gap=bool(pending))
 
 
 def page(*entries: Entry | Gap, end: int = 100, more: bool = False, dropped: int = 0) -> Page:
-    position = Position(end, (), (("news", dropped),) if dropped else ())
-    return Page(entries, position, EventId("", {ORIGIN: end}), KNOWN, more)
+    return Page(entries, Place(end), EventId("", {ORIGIN: end}), more=more, pending_gap=bool(dropped))
 
 
 def frames(*entries: Entry | Gap, chunked: bool = False, end: int = 100, more: bool = False, dropped: int = 0) -> Frames:
-    return write_frames(page(*entries, end=end, more=more, dropped=dropped), WANTED, as_json=False, chunked=chunked)
+    return write_frames(page(*entries, end=end, more=more, dropped=dropped), as_json=False, chunked=chunked)
 
 
 def stream(*, ack: str = "auto", chunked: bool = False, event_id: EventId | None = None) -> Stream:
     made = Stream(StreamOrder("Alice", event_id, ack=ack), chunked, 0.0)
-    made.open(Position(0), WANTED)
+    made.open(Place(0))
     return made
 
 
@@ -69,7 +71,7 @@ def test_frames_say_where_each_ends_and_where_to_go_on() -> None:
     )
     assert made.ends[1] == len(made.body)
     assert made.body[: made.ends[0]].endswith(b"data: x\n\n")
-    assert (made.position, made.wanted, made.more) == (Position(100), KNOWN, False)
+    assert (made.position, made.more) == (Place(100), False)
     assert (place(made.place), place(made.last_id)) == (100, 2)
 
 
@@ -84,23 +86,22 @@ def test_a_page_without_entries_is_no_bytes_also_where_chunked() -> None:
     assert frames(chunked=True).body == b""
 
 
-def test_a_large_page_is_cut_and_goes_on_with_what_it_was_read_with() -> None:
+def test_a_large_page_is_cut_and_goes_on_behind_its_last_frame() -> None:
     big = page(*(entry(n, "x" * 1000) for n in range(1, 9)))
-    cut = write_frames(big, WANTED, as_json=False, chunked=False, most=2500)
+    cut = write_frames(big, as_json=False, chunked=False, most=2500)
     assert len(cut.ends) == 3
-    assert (cut.position, cut.wanted, cut.more) == (Position(3), WANTED, True)
+    assert (cut.position, cut.more) == (Place(3), True)
     assert (place(cut.place), place(cut.last_id)) == (3, 3)
 
 
 def test_one_frame_larger_than_the_limit_is_sent_whole() -> None:
-    cut = write_frames(page(entry(1, "x" * 10_000)), WANTED, as_json=False, chunked=False, most=100)
+    cut = write_frames(page(entry(1, "x" * 10_000)), as_json=False, chunked=False, most=100)
     assert len(cut.ends) == 1
-    assert cut.wanted == KNOWN
     assert not cut.more
 
 
 def test_a_page_is_never_cut_between_two_gaps() -> None:
-    cut = write_frames(page(gap(4, pending=7), gap(4), entry(5)), WANTED, as_json=False, chunked=False, most=1)
+    cut = write_frames(page(gap(4, pending=7), gap(4), entry(5)), as_json=False, chunked=False, most=1)
     assert len(cut.ends) == 2
     assert cut.position == gap(4).position
 
@@ -176,7 +177,7 @@ def test_an_ended_stream_is_done_when_its_news_are_confirmed() -> None:
 
 def test_large_messages_are_asked_for_in_smaller_pages_and_small_ones_in_full_again() -> None:
     made = stream()
-    made.receive(write_frames(page(*(entry(n, "x" * 60_000) for n in range(1, 9))), WANTED, as_json=False, chunked=False), 0.0)
+    made.receive(write_frames(page(*(entry(n, "x" * 60_000) for n in range(1, 9))), as_json=False, chunked=False), 0.0)
     assert made.page_limit == 6  # three fitted
     for _ in range(8):
         made.receive(frames(*(entry(n) for n in range(made.page_limit)), more=True), 0.0)
@@ -308,9 +309,9 @@ def test_a_stream_goes_on_from_the_last_id_it_queued() -> None:
     made.receive(frames(end=60), 0.0)
     assert made.last_id == entry(3).event_id
     assert made.unsent > 0
-    made.open(Position(3), WANTED)
+    made.open(Place(3))
     assert made.hungry
-    assert (made.position, made.wanted) == (Position(3), WANTED)
+    assert made.position == Place(3)
 
 
 # -- time

@@ -39,12 +39,13 @@ from newswire.core.broker.events import (
 )
 from newswire.core.model import ops
 from newswire.core.model.commands import Request
-from newswire.core.read.pages import Page, Position, Wanted
+from newswire.core.model.ops import Message
 from newswire.core.read.pieces import Pieces
+from newswire.core.read.scan import Due
 from newswire.core.state.fold import State
 from newswire.core.state.members import Row, View
 from newswire.engine.group_commit import Rounds
-from newswire.engine.reading import follow
+from newswire.engine.queries import StateQueries, read_texts
 from newswire.engine.seam import Receipt, Woken
 from newswire.errors import BadRequest, NewswireError, Unknown
 
@@ -114,7 +115,7 @@ class MemoryLog:
         return [self.raws[place] for place, _ in places]
 
 
-class MemoryEngine:
+class MemoryEngine(StateQueries):
     """`seam.Engine` and `seam.Cluster` without threads or disk."""
 
     _runs = itertools.count(1)
@@ -163,20 +164,14 @@ class MemoryEngine:
         self.network.put(self, Submitted(None, requests))
         return True
 
-    def read(self, query: Callable[[State], T]) -> T:
-        """See `seam.Engine`."""
+    def _read(self, query: Callable[[State], T]) -> T:
         return self.rounds.read(query)
 
-    def query(self, query: Callable[[State], Pieces[T]]) -> T:
-        """See `seam.Engine`."""
+    def _query(self, query: Callable[[State], Pieces[T]]) -> T:
         return self.rounds.query(query)
 
-    def follow(self, at: Position, wanted: Wanted, limit: int) -> Page:
-        """See `seam.Engine`."""
-        return follow(self.rounds, self._find, at, wanted, limit)
-
-    def _find(self, places: Sequence[tuple[int, int]]) -> list[bytes | None]:
-        return list(self.log.fetch(places))
+    def _texts(self, dues: Sequence[Due]) -> Sequence[Message | None]:
+        return read_texts(dues, self.rounds.frames, self.log.fetch)
 
     def on_wake(self, wake: Callable[[Woken], None]) -> None:
         """See `seam.Engine`."""

@@ -1,22 +1,21 @@
 """The seam: all that is known of an engine above it (docs/architecture.md, Rooms).
 
 Two engines stand below it, `embedded` (ops file, links) and `memory`; one contract suite (`tests/contract`) runs over
-both. A `Position` belongs to the engine: it may be kept, handed back and compared for equality, never parsed or
-subtracted. `lag`, `unread` and `index` are counts that the engine or the fold gives.
+both. What is asked has a name, and what is answered is a plain value: nothing of an engine's state is seen above it.
+`lag`, `unread` and `index` are counts that the engine or the fold gives.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import msgspec
 
 from newswire.core.broker.events import Done
 from newswire.core.model.commands import Request
-from newswire.core.read.pages import Entry, Gap, Page, Position, Wanted
-from newswire.core.read.pieces import Pieces
-from newswire.core.state.fold import State
+from newswire.core.model.event_ids import EventId
+from newswire.core.model.results import Entry, Gap, Page, Position, Start, SubscriptionRow, TopicRow
 from newswire.core.state.members import HoleRow, Row, View
 
 __all__ = [
@@ -29,13 +28,13 @@ __all__ = [
     "Position",
     "Receipt",
     "Row",
+    "Start",
+    "SubscriptionRow",
+    "TopicRow",
     "View",
     "Wake",
-    "Wanted",
     "Woken",
 ]
-
-T = TypeVar("T")
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -69,7 +68,11 @@ Wake = Callable[[Woken], None]
 
 
 class Engine(Protocol):
-    """Any thread may call, close() excepted; nothing calls back into the caller but wake."""
+    """Any thread may call, close() excepted; nothing calls back into the caller but wake.
+
+    A query never waits for a disk that hangs or for another broker, and holds up a commit for one piece at most: a bounded
+    count of rows, topics or subscriptions, about a millisecond (docs/rules.md, QUERIES). The state may change between two.
+    """
 
     def submit(self, requests: Sequence[Request], *, copies: int = 1, timeout: float = 10.0) -> Receipt:
         """Store requests as one, all or none, in order. Blocks until durable, in the state and readable here.
@@ -87,22 +90,43 @@ class Engine(Protocol):
         """
         ...
 
-    def read(self, query: Callable[[State], T]) -> T:
-        """Run a pure query over the state of one moment, in the caller's thread under the state lock (< 1 ms).
+    def patterns_of(self, user: str) -> tuple[str, ...]:
+        """What `user` is subscribed to, by name; () for one without a subscription. One piece."""
+        ...
 
-        Keep nothing of the state. What looks at more than one subscription or topic is for `query`.
+    def subscriptions_of(self, user: str) -> list[SubscriptionRow]:
+        """The subscriptions of `user` with their counts, by pattern; [] without any. In pieces.
+
+        The counts are of what was held when the query began, for the cursors of that moment.
         """
         ...
 
-    def query(self, query: Callable[[State], Pieces[T]]) -> T:
-        """Run a query in pieces, in the caller's thread: the state lock is let go after each, and the commit goes first.
+    def topics(self, now: int) -> list[TopicRow]:
+        """Every topic that holds messages, by name, each as it was when it was looked at. In pieces.
 
-        What the answer means where the state changed meanwhile is said by the query (`core.read.counts`, `core.read.start`).
+        `now`: the time of day, ms since 1970; stamps from beyond it (and 5 minutes) are not believed.
         """
         ...
 
-    def follow(self, at: Position, wanted: Wanted, limit: int) -> Page:
-        """What is due after `at`: entries and gaps, where to go on, whether more. Local memory or disk, never a network."""
+    def open_stream(self, user: str, event_id: EventId | None) -> Start | None:
+        """Where a stream of `user` begins who shows `event_id`, or nothing. In pieces. None: no subscription to read for.
+
+        Any id is taken: one that this engine never gave brings what it does not cover, never less.
+        """
+        ...
+
+    def open_page(self, user: str, topic: str | None, since: EventId | int | None, now: int) -> Start | None:
+        """Where a page begins, of what `user` is subscribed to (as far as it matches `topic`). In pieces. None: to nothing.
+
+        `since`: an event id, a time in ms (0: the earliest), or None for the cursors; `now` as for `topics`.
+        """
+        ...
+
+    def next_page(self, at: Position, limit: int) -> Page:
+        """What is due after `at`: at most `limit` messages, and the gaps before them. In pieces; texts are read beside them.
+
+        Every page of one position that is read before the next commit is the same.
+        """
         ...
 
     def on_wake(self, wake: Wake) -> None:

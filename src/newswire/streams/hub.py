@@ -35,8 +35,7 @@ from typing import Final
 from newswire import sse
 from newswire.config import Settings
 from newswire.core import limits
-from newswire.core.read.start import Opening, stream_opening
-from newswire.engine.seam import Engine, Row, Woken
+from newswire.engine.seam import Engine, Row, Start, Woken
 from newswire.quotas.networks import is_counted
 from newswire.quotas.room import Room
 from newswire.stream_order import StreamOrder
@@ -109,7 +108,7 @@ class Hub:
         self._stopping = False
         self._serves = True
         self._serves_at = 0.0  # when to ask the engine itself
-        self._fanout = Fanout(engine.follow)
+        self._fanout = Fanout(engine.next_page)
         self._acks = Acks(engine.post)
         self._index: Index[str] = Index()  # of users: all streams of one want the same
         self._numbers = itertools.count()
@@ -357,29 +356,29 @@ class Hub:
             return sse.event(shown, name="open", retry=limits.RETRY_MILLISECONDS)
         return sse.event(sse.GREETING, retry=limits.RETRY_MILLISECONDS)
 
-    def _look_up(self, stream: Stream) -> Opening | None:
+    def _look_up(self, stream: Stream) -> Start | None:
         """OPEN(u, id), at the start and again: None if nothing is awake."""
-        return self._engine.query(lambda state: stream_opening(state, stream.order.user, stream.last_id))
+        return self._engine.open_stream(stream.order.user, stream.last_id)
 
-    def _seek(self, conn: _Connection, opening: Opening | None) -> bool:
+    def _seek(self, conn: _Connection, start: Start | None) -> bool:
         """Have the stream read on from there; False if there is nothing to read."""
         stream = conn.stream
-        if opening is None:
+        if start is None:
             return False
-        stream.open(opening.position, opening.wanted)
-        self._index.put(stream.order.user, opening.wanted.patterns)
+        stream.open(start.position)
+        self._index.put(stream.order.user, start.patterns)
         self._queue_reading(conn, self._catching_up)
         return True
 
     def _reopen_all(self, user: str) -> None:
         """REOPEN. A user's streams mostly stand at one place, which is looked up once."""
-        openings: dict[str, Opening | None] = {}
+        starts: dict[str, Start | None] = {}
 
         def reopen(conn: _Connection) -> None:
             last_id = str(conn.stream.last_id or "")
-            if last_id not in openings:
-                openings[last_id] = self._look_up(conn.stream)
-            if not self._seek(conn, openings[last_id]):
+            if last_id not in starts:
+                starts[last_id] = self._look_up(conn.stream)
+            if not self._seek(conn, starts[last_id]):
                 self._end(conn, sse.comment(_NOTHING_AWAKE, retry=limits.RETRY_LATER_MILLISECONDS))
 
         for conn in list(self._of_user.get(user, ())):

@@ -10,24 +10,22 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Generic, TypeVar
 
 from newswire.core import limits
+from newswire.core.model.matching import Automaton, Match, PatternTrie
 from newswire.core.model.names import is_pattern
-from newswire.core.read.matching import Automaton, Match, PatternTrie
-from newswire.core.read.pages import Page, Position, Wanted
+from newswire.core.model.results import Page, Position
 from newswire.streams.stream import Frames, Stream, write_frames
 
-Follow = Callable[[Position, Wanted, int], Page]
+NextPage = Callable[[Position, int], Page]
 Member = TypeVar("Member", bound=Hashable)
-
-_Place = tuple[Position, Wanted]
 
 
 class Fanout:
-    """Reads and encodes once for all streams at equal (position, wanted, format, framing). Hub thread only."""
+    """Reads and encodes once for all streams at equal (position, format, framing). Hub thread only."""
 
-    def __init__(self, follow: Follow) -> None:
-        self._follow = follow
-        self._pages: dict[_Place, Page] = {}
-        self._frames: dict[tuple[_Place, bool, bool], Frames] = {}
+    def __init__(self, next_page: NextPage) -> None:
+        self._next_page = next_page
+        self._pages: dict[Position, Page] = {}
+        self._frames: dict[tuple[Position, bool, bool], Frames] = {}
         self._size = 0
         self.pages_read = 0
         self.pages_encoded = 0
@@ -40,24 +38,23 @@ class Fanout:
 
     def frames(self, stream: Stream) -> Frames:
         """What is due to `stream` now, encoded for it. Raises what the engine raises."""
-        place = (stream.position, stream.wanted)
-        key = (place, stream.as_json, stream.chunked)
+        key = (stream.position, stream.as_json, stream.chunked)
         found = self._frames.get(key)
         if found is None:
-            page = self._page(place, stream.page_limit)
-            found = write_frames(page, stream.wanted, as_json=stream.as_json, chunked=stream.chunked)
+            page = self._page(stream.position, stream.page_limit)
+            found = write_frames(page, as_json=stream.as_json, chunked=stream.chunked)
             self.pages_encoded += 1
             self._keep(key, found)
         return found
 
-    def _page(self, place: _Place, limit: int) -> Page:
-        page = self._pages.get(place)
+    def _page(self, at: Position, limit: int) -> Page:
+        page = self._pages.get(at)
         if page is None:
-            page = self._pages[place] = self._follow(*place, limit)
+            page = self._pages[at] = self._next_page(at, limit)
             self.pages_read += 1
         return page
 
-    def _keep(self, key: tuple[_Place, bool, bool], frames: Frames) -> None:
+    def _keep(self, key: tuple[Position, bool, bool], frames: Frames) -> None:
         if self._size > limits.ROUND_CACHE_BYTES:
             self.start_round()
         self._frames[key] = frames

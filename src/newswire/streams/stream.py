@@ -1,13 +1,13 @@
 """One stream: where it is, what it wants, what is still to be sent, and what may be acknowledged.
 
-A stream is a place in the log (`position`, `wanted`) and a queue of bytes. It receives pages, already encoded as
+A stream is a place to read on from (`position`) and a queue of bytes. It receives pages, already encoded as
 `Frames` (many streams share them), and gives bytes to send. History and live are one thing: what follows the position.
 
 Three byte counts only grow, and 0 <= confirmed <= sent <= written always holds: `written` into the queue, `sent` to
 the kernel, `confirmed` by the kernel at the other end. A **mark** ties byte counts to places: when the bytes up to
 a mark are confirmed, its place may be acknowledged (docs/rules.md, AUTO-ACK). Marks are made only for pages that hold an
 entry, so an idle stream acknowledges nothing; a page without entries only moves the place of the last mark on. A place
-before which a gap is pending (`Position.dropped`) never becomes the place of a mark.
+before which a gap is pending (`Page.pending_gap`) never becomes the place of a mark.
 
 A REOPEN starts from `last_id`, the last id that was put into the queue: bytes that wait there belong to before, so
 nothing is sent twice or lost. For that a page must not be taken from beyond a change of the user's subscriptions that
@@ -26,7 +26,7 @@ import msgspec
 from newswire import sse
 from newswire.core import limits
 from newswire.core.model.event_ids import EventId
-from newswire.engine.seam import Entry, Gap, Page, Position, Wanted
+from newswire.core.model.results import Entry, Gap, Page, Position
 from newswire.stream_order import StreamOrder
 
 KEEPALIVE: Final = sse.comment(sse.KEEPALIVE)
@@ -45,16 +45,11 @@ class Frames(msgspec.Struct, frozen=True):
     place: EventId | None
     last_id: EventId | None
     position: Position
-    wanted: Wanted
     more: bool
 
 
-def write_frames(page: Page, wanted: Wanted, *, as_json: bool, chunked: bool, most: int = limits.STREAM_ROUND_BYTES) -> Frames:
-    """Encode `page`, which was read with `wanted`; all its frames are one chunk.
-
-    Cut behind the frame that reaches `most` bytes: from there it goes on with `wanted`, since what the page no longer
-    needs to know holds only behind all of it.
-    """
+def write_frames(page: Page, *, as_json: bool, chunked: bool, most: int = limits.STREAM_ROUND_BYTES) -> Frames:
+    """Encode `page`; all its frames are one chunk. It is cut behind the frame that reaches `most` bytes."""
     frames: list[bytes] = []
     ends: list[int] = []
     places: list[EventId | None] = []
@@ -64,7 +59,7 @@ def write_frames(page: Page, wanted: Wanted, *, as_json: bool, chunked: bool, mo
         frames.append(_frame(entry, as_json))
         size += len(frames[-1])
         ends.append(size)
-        told = not entry.position.dropped
+        told = not entry.pending_gap
         place = entry.event_id if told else place
         places.append(place)
         if size >= most and told:
@@ -73,10 +68,10 @@ def write_frames(page: Page, wanted: Wanted, *, as_json: bool, chunked: bool, mo
     shifted = tuple(end + head for end in ends)
     last = page.entries[len(frames) - 1] if frames else None
     if last is not None and len(frames) < len(page.entries):
-        return Frames(body, shifted, tuple(places), place, last.event_id, last.position, wanted, True)
-    place = place if page.position.dropped else page.event_id
+        return Frames(body, shifted, tuple(places), place, last.event_id, last.position, True)
+    place = place if page.pending_gap else page.event_id
     last_id = last.event_id if last is not None else None  # a page ends with no gap that has none
-    return Frames(body, shifted, tuple(places), place, last_id, page.position, page.wanted, page.more)
+    return Frames(body, shifted, tuple(places), place, last_id, page.position, page.more)
 
 
 def _frame(entry: Entry | Gap, as_json: bool) -> bytes:
@@ -119,8 +114,7 @@ class Stream:
         self.order = order
         self.as_json = order.format == "json"
         self.chunked = chunked
-        self.position = Position(0)
-        self.wanted = Wanted(())
+        self.position = Position()
         self.behind = False  # something may be due at `position`
         self.ended = False
         self.written = 0
@@ -166,13 +160,13 @@ class Stream:
 
     # -- what comes in
 
-    def open(self, position: Position, wanted: Wanted) -> None:
+    def open(self, position: Position) -> None:
         """Read on from here: at the start, and again when the user's subscriptions changed (REOPEN)."""
-        self.position, self.wanted, self.behind = position, wanted, True
+        self.position, self.behind = position, True
 
     def receive(self, frames: Frames, now: float) -> None:
         """Take what is due at `position`, encoded."""
-        self.position, self.wanted, self.behind = frames.position, frames.wanted, frames.more
+        self.position, self.behind = frames.position, frames.more
         self._fit(len(frames.ends), frames.more)
         if frames.body:
             self._last_id = frames.last_id

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
 
-from newswire.core.state.fold import State
 from newswire.engine.seam import Engine, View
 from newswire.errors import NewswireError, NotRegistered, NotStored, Unavailable
-
-T = TypeVar("T")
 
 
 def serving(engine: Engine) -> Callable[[], None]:
@@ -55,8 +51,3 @@ def may_be_known(user: str, view: View) -> str:
     if view.holes and not view.away:
         return f"{user} is not registered here, as far as damaged disks tell: operators have been told, try again later"
     return f"{user} is not registered here, but a broker that is away may know better: try again, or another broker"
-
-
-def patterns_of(user: str) -> Callable[[State], tuple[str, ...]]:
-    """The query for what `user` is subscribed to."""
-    return lambda state: state.patterns_of(user)

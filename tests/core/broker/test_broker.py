@@ -77,7 +77,7 @@ def primary(engine: MemoryEngine) -> list[str]:
 
 
 def messages(engine: MemoryEngine) -> int:
-    return engine.read(lambda state: sum(row.messages for row in topics(state)))
+    return engine.rounds.read(lambda state: sum(row.messages for row in topics(state)))
 
 
 def test_both_are_members_after_they_met(world: World) -> None:
@@ -85,7 +85,7 @@ def test_both_are_members_after_they_met(world: World) -> None:
     for engine in (one, other):
         assert states(engine) == {"1001": "up", "1002": "up"}
         assert primary(engine) == ["1001"]
-        assert engine.read(lambda state: sorted(b for b, held in state.members.of.items() if held)) == ["1001", "1002"]
+        assert engine.rounds.read(lambda state: sorted(b for b, held in state.members.of.items() if held)) == ["1001", "1002"]
     assert one.submit([Publish("news", "x")]).copies == 2
 
 
@@ -378,7 +378,7 @@ def test_users_are_told_apart_from_the_unknown_only_when_all_are_in_sync(world: 
     world.network.cut(ONE, TWO)
     other.submit([Subscribe("Alice", "news")])
     world.pass_time()  # a heartbeat: without one nobody notices that the other is gone
-    assert one.read(lambda state: state.patterns_of("Alice")) == ()
+    assert one.rounds.read(lambda state: state.patterns_of("Alice")) == ()
     assert not one.describe().all_in_sync
 
 
@@ -494,7 +494,7 @@ def test_members_without_end_are_not_links_without_end(world: World) -> None:
     for number in range(100):
         stamp(Joined("", 0, 0, f"h{number}", f"10.9.9.9:{1000 + number}"), 0)
     world.pass_time()
-    assert one.read(lambda state: "h99" in state.members)
+    assert one.rounds.read(lambda state: "h99" in state.members)
     assert len(one.rounds.broker.cluster.peers) == limits.PEERS_COUNT
     assert TWO in one.rounds.broker.cluster.peers
 

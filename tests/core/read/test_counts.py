@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from newswire.core import limits
 from newswire.core.model.names import matches
 from newswire.core.model.ops import Acknowledged, Began, Dropped, Message, Op, Subscribed
+from newswire.core.model.results import SubscriptionRow, TopicRow
 from newswire.core.read.counts import subscription_rows, subscriptions_of, topic_rows, topics
 from newswire.core.read.pieces import Pieces, finish
 from newswire.core.read.scan import read_on
 from newswire.core.read.start import open_stream, stream_opening
-from newswire.core.state.fold import State, SubscriptionRow, TopicRow
+from newswire.core.state.fold import State
 
 TOPICS = ("news", "news.a", "news.b", "tech", "tech.a.b")
 PATTERNS = ("news", "news.*", ">", "*", "tech.>", "*.a.*", "none")

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from newswire.core import limits
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.ops import Acknowledged, Began, Dropped, Message, Subscribed
-from newswire.core.read.pages import Gap
 from newswire.core.read.pieces import finish
-from newswire.core.read.scan import Due, plan, read_on
+from newswire.core.read.scan import Due, DueGap, plan, read_on
 from newswire.core.read.start import knew, open_page, open_stream, speaks, stream_opening
 from newswire.core.state.fold import State
 
@@ -87,7 +86,7 @@ def test_a_gap_at_the_end_of_the_log_is_told() -> None:
     state.apply(Dropped("1001-a", 4, 0, "news", {"1001-a": 3}), 0, 0, None)
     assert read(state) == ["news:1"]
     gap = plan(state, *_opened(state), 10).items[0]
-    assert isinstance(gap, Gap)
+    assert isinstance(gap, DueGap)
     assert gap.event_id.after == {"1001-a": 4}
 
 
@@ -98,8 +97,8 @@ def test_of_several_gaps_before_one_message_only_the_last_has_an_id_and_a_place(
         state.apply(Dropped("1001-a", sequence, 0, topic, {"1001-a": 4}), 0, 0, None)
     opened = _opened(state)
     first, second, due = plan(state, *opened, 10).items  # type: ignore[arg-type]
-    assert isinstance(first, Gap)
-    assert isinstance(second, Gap)
+    assert isinstance(first, DueGap)
+    assert isinstance(second, DueGap)
     assert (first.topic, second.topic, due.event_id and due.event_id.message) == ("a", "b", "1001-a.5")
     assert first.event_id is None
     assert first.position.dropped == (("b", "", 1),)

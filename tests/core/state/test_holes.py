@@ -11,8 +11,7 @@ from newswire.core.broker.replication import Peer
 from newswire.core.model import ops
 from newswire.core.model.commands import Publish, Subscribe
 from newswire.core.model.ops import Began, Joined, Lost, Message, Op, Subscribed, Unsubscribed
-from newswire.core.read.pages import Gap
-from newswire.core.read.scan import plan
+from newswire.core.read.scan import DueGap, plan
 from newswire.core.read.start import open_stream
 from newswire.core.state.fold import Changes, State
 from newswire.core.state.holes import Hole, again, find, owed
@@ -146,7 +145,7 @@ def test_a_stream_tells_what_waits_once_and_what_was_given_up_once() -> None:
     opening = open_stream(state, "Ann", None)
     assert opening is not None
     page = plan(state, opening.position, opening.wanted, 10)
-    told = [(item.topic, item.dropped, item.reason) for item in page.items if isinstance(item, Gap)]
+    told = [(item.topic, item.dropped, item.reason) for item in page.items if isinstance(item, DueGap)]
     assert told == [("news", 1, "waiting"), ("tech", 1, "waiting")]
     assert page.items[-1].event_id is not None
     assert page.items[-1].event_id.after == {A: 3, B: 1}, "so what waits is delivered when it comes"
@@ -154,7 +153,7 @@ def test_a_stream_tells_what_waits_once_and_what_was_given_up_once() -> None:
     state.apply(Lost(B, 2, 0, A, 4, 4), 9, 10, Changes())
     state.revive(None)
     page = plan(state, page.position, page.wanted, 10)
-    shown = [(i.topic, i.dropped, i.reason) if isinstance(i, Gap) else i.event_id.message for i in page.items]
+    shown = [(i.topic, i.dropped, i.reason) if isinstance(i, DueGap) else i.event_id.message for i in page.items]
     assert shown == [(">", 1, "lost"), f"{A}.5", f"{A}.6"]
     assert plan(state, page.position, page.wanted, 10).items == ()
 
@@ -168,7 +167,7 @@ def test_a_stream_waits_before_what_cannot_be_read_and_goes_on_when_it_is_healed
     opening = open_stream(state, "Ann", None)
     assert opening is not None
     page = plan(state, opening.position, opening.wanted, 10)
-    assert [i.reason if isinstance(i, Gap) else i.event_id.message for i in page.items] == [f"{A}.3", "waiting"]
+    assert [i.reason if isinstance(i, DueGap) else i.event_id.message for i in page.items] == [f"{A}.3", "waiting"]
     assert (page.more, plan(state, page.position, page.wanted, 10).items) == (False, ())
     changes = Changes()
     state.heal(message(4), 77, 10, changes)
@@ -234,7 +233,7 @@ def test_two_losses_that_wait_for_each_other_are_said_once_more_at_a_start() -> 
     log.raws = [ops.encode(op) for op in known]
     engine = MemoryEngine("1003", log=log)
     assert engine.describe().holes == ()
-    assert engine.read(lambda state: (state.log.held(A), state.log.held(B), state.waiting)) == (4, 4, {})
+    assert engine.rounds.read(lambda state: (state.log.held(A), state.log.held(B), state.waiting)) == (4, 4, {})
 
 
 def test_what_waits_may_be_given_up_by_what_is_revived_before_it() -> None:
@@ -250,7 +249,7 @@ def test_a_broker_that_keeps_something_behind_damage_does_not_leave() -> None:
     log.raws = [ops.encode(op) for op in (began("1001-x"), message(3, origin="1001-x"))]
     first = MemoryEngine("1001", network=network, log=log)
     first.join(MemoryEngine("1002", network=network).address)
-    assert first.read(lambda state: list(state.waiting)) == ["1001-x"]
+    assert first.rounds.read(lambda state: list(state.waiting)) == ["1001-x"]
     with pytest.raises(Refused) as refused:
         first.leave("1001")
     assert refused.value.code == "last-broker"
@@ -301,7 +300,7 @@ def test_a_run_that_began_on_a_hole_does_not_give_it_up_and_one_that_did_not_doe
     assert first.accept_loss(A, 3, 3).count == 1
     for engine in (first, second, first, second):
         engine.tick()
-    vectors = [engine.read(lambda state: dict(state.log.full.items())) for engine in (first, second)]
+    vectors = [engine.rounds.read(lambda state: dict(state.log.full.items())) for engine in (first, second)]
     assert vectors[0] == vectors[1]
     assert first.describe().holes == second.describe().holes == ()
     assert first.describe().most_copies == 2

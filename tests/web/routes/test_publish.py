@@ -16,7 +16,6 @@ from newswire.core import limits
 from newswire.core.model.commands import Publish, Request
 from newswire.core.model.names import ROUTES
 from newswire.core.model.ops import split_op_id
-from newswire.core.read.counts import topics
 from newswire.engine.seam import Receipt
 from newswire.errors import FewerCopies, StorageFull, Unknown
 from tests.kit.web_fakes import Web
@@ -56,7 +55,7 @@ def web() -> Web:
 )
 def test_the_same_message_in_every_form(web: Web, path: str, options: dict[str, Any]) -> None:
     told = web.post(path, **options)
-    newest = web.engine.read(lambda state: f"{state.log.names[0]}.{state.log.held(state.log.names[0])}")
+    newest = web.engine.rounds.read(lambda state: f"{state.log.names[0]}.{state.log.held(state.log.names[0])}")
     assert told == {"message": TOLD, "id": newest, "copies": 2}
     assert web.engine.published() == [HELLO]
 
@@ -469,7 +468,7 @@ def test_a_batch_with_a_key_reused_names_the_line_and_stores_nothing(web: Web, l
     problem = web.client.post("/publish", data=body, headers=NDJSON).get_json()
     assert problem["line"] == number
     assert problem.get("id", first["id"]) == first["id"]
-    assert [row.messages for row in web.engine.read(lambda state: topics(state))] == [1]
+    assert [row.messages for row in web.engine.topics(0)] == [1]
 
 
 def test_a_batch_gives_way_between_its_steps(web: Web) -> None:

@@ -27,7 +27,7 @@ from newswire.errors import NewswireError
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from newswire.core.state.members import Row
+    from newswire.engine.seam import Row
     from newswire.server import Server
 
 _BAR_AFTER_SECONDS: Final = 1.0

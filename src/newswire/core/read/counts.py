@@ -15,11 +15,12 @@ from itertools import accumulate
 from typing import TypeAlias
 
 from newswire.core import limits
+from newswire.core.model.matching import Match, pattern_set
+from newswire.core.model.results import SubscriptionRow, TopicRow
 from newswire.core.model.vector import Vector
-from newswire.core.read.matching import Match, pattern_set
 from newswire.core.read.pieces import Pieces, finish
 from newswire.core.read.selection import Reach
-from newswire.core.state.fold import State, SubscriptionRow, TopicRow
+from newswire.core.state.fold import State
 from newswire.core.state.subscriptions import Subscription
 from newswire.core.state.twins import Twin
 

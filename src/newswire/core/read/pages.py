@@ -1,4 +1,4 @@
-"""What reading the log gives: positions, pages, entries and gaps (docs/rules.md, READ). Data only."""
+"""Where in the log reading goes on, and for whom (docs/rules.md, READ). Data only; below the seam."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from newswire.core.model.event_ids import EventId
-from newswire.core.model.ops import Message
+from newswire.core.model.results import Position
 from newswire.core.model.vector import Vector
 
 
-class Position(msgspec.Struct, frozen=True):
+class LogPosition(msgspec.Struct, frozen=True):
     """A place in this broker's log, between two records. Equal positions read on alike.
 
     `offset`: records before it. `opened`: K, what the broker held when the stream opened, empty once covered.
@@ -55,6 +54,13 @@ class Wanted(msgspec.Struct, frozen=True, dict=True, weakref=True):
         self.__dict__["kept"] = (version, worked_out)
 
 
+class ReadPosition(Position, frozen=True):
+    """What a `Position` is below the seam: a place in the log, and what is wanted from there on."""
+
+    log: LogPosition
+    wanted: Wanted
+
+
 _in_use: Final[WeakValueDictionary[tuple[str, ...], Wanted]] = WeakValueDictionary()
 
 
@@ -64,42 +70,6 @@ def all_of(patterns: tuple[str, ...]) -> Wanted:
     if found is None:
         found = _in_use[patterns] = Wanted(patterns)
     return found
-
-
-class Entry(msgspec.Struct, frozen=True):
-    """A message that is due. `position`: after it; `event_id`: what a client shows to go on from there."""
-
-    message: Message
-    event_id: EventId
-    position: Position
-
-
-class Gap(msgspec.Struct, frozen=True):
-    """`dropped` messages of `topic` were due and are not there; `event_id` stands before what follows.
-
-    `reason`: "" (removed by retention), "waiting" (behind damage: they come when it is healed), or "lost" (given up by an
-    operator; `topic` is then the pattern of a subscription, and `dropped` the most that were of it). Of several before one
-    message only the last has an id: who has that one has been told of all of them.
-    """
-
-    topic: str
-    dropped: int
-    event_id: EventId | None
-    position: Position
-    reason: str = ""
-
-
-class Page(msgspec.Struct, frozen=True):
-    """What is due after a position, in log order. Go on at `position` with `wanted`; `more`: at once, else when woken.
-
-    `event_id` stands for `position`: everything due before it is in this page or in those before.
-    """
-
-    entries: tuple[Entry | Gap, ...]
-    position: Position
-    event_id: EventId
-    wanted: Wanted
-    more: bool
 
 
 def as_items(vector: Vector) -> tuple[tuple[str, int], ...]:

@@ -15,9 +15,10 @@ import msgspec
 
 from newswire.core import limits
 from newswire.core.model.event_ids import EventId
+from newswire.core.model.matching import Match
 from newswire.core.model.ops import Message, op_id
-from newswire.core.read.matching import Match
-from newswire.core.read.pages import Entry, Gap, Page, Position, Wanted, all_of
+from newswire.core.model.results import Entry, Gap, Page
+from newswire.core.read.pages import LogPosition, ReadPosition, Wanted, all_of
 from newswire.core.read.pieces import Pieces, finish
 from newswire.core.read.selection import Selection, Stretch
 from newswire.core.state.fold import State
@@ -36,23 +37,47 @@ class Due(msgspec.Struct, frozen=True):
     place: int
     length: int
     event_id: EventId
-    position: Position
+    position: LogPosition
+
+
+class DueGap(msgspec.Struct, frozen=True):
+    """A `Gap`, and where in the log reading goes on behind it."""
+
+    topic: str
+    dropped: int
+    event_id: EventId | None
+    position: LogPosition
+    reason: str = ""
 
 
 class Plan(msgspec.Struct, frozen=True):
     """A page without its texts."""
 
-    items: tuple[Due | Gap, ...]
-    position: Position
+    items: tuple[Due | DueGap, ...]
+    position: LogPosition
     event_id: EventId
     wanted: Wanted
     more: bool
 
-    def page(self, texts: Sequence[Message]) -> Page:
-        """The page, given the message of each `Due` in order."""
-        left = iter(texts)
-        entries = (Entry(next(left), i.event_id, i.position) if isinstance(i, Due) else i for i in self.items)
-        return Page(tuple(entries), self.position, self.event_id, self.wanted, self.more)
+    def page(self, texts: Sequence[Message], wanted: Wanted) -> Page:
+        """The page that was read with `wanted`, given the message of each `Due` in order.
+
+        Within the page reading goes on with `wanted`: what is not to be known any more holds only behind all of it.
+        """
+        left, entries = iter(texts), list[Entry | Gap]()
+        for item in self.items:
+            position, pending = ReadPosition(item.position, wanted), bool(item.position.dropped)
+            if isinstance(item, Due):
+                entries.append(Entry(next(left), item.event_id, position, pending))
+            else:
+                entries.append(Gap(item.topic, item.dropped, item.event_id, position, reason=item.reason, pending_gap=pending))
+        return Page(
+            tuple(entries),
+            ReadPosition(self.position, self.wanted),
+            self.event_id,
+            more=self.more,
+            pending_gap=bool(self.position.dropped),
+        )
 
     @property
     def dues(self) -> list[Due]:
@@ -62,7 +87,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 def plan(
     state: State,
-    at: Position,
+    at: LogPosition,
     wanted: Wanted,
     limit: int,
     scan: int = limits.SCAN_ROWS,
@@ -74,7 +99,7 @@ def plan(
 
 def read_on(
     state: State,
-    at: Position,
+    at: LogPosition,
     wanted: Wanted,
     limit: int,
     scan: int = limits.SCAN_ROWS,
@@ -131,7 +156,7 @@ class _Walk:
     """One reading of a stretch of the log: the vector rolls along, gaps gather until something stands behind them."""
 
     def __init__(
-        self, state: State, at: Position, wanted: Wanted, selection: Selection, unreadable: frozenset[int] = frozenset()
+        self, state: State, at: LogPosition, wanted: Wanted, selection: Selection, unreadable: frozenset[int] = frozenset()
     ) -> None:
         self.state, self.log, self.at, self.wanted, self.selection = state, state.log, at, wanted, selection
         self.vector = state.log.vector_at(at.offset)
@@ -142,7 +167,7 @@ class _Walk:
         self.dropped: dict[tuple[str, str], int] = {(topic, reason): count for topic, reason, count in at.dropped}
         self.unreadable = unreadable | state.log.unreadable.keys()
         self.waiting = at.waiting
-        self.items: list[Due | Gap] = []
+        self.items: list[Due | DueGap] = []
 
     def run(self, due: Sequence[int], limit: int, stop: int, scan: int) -> Plan:
         """The page of the rows `due`, which ends at `stop` if `limit` entries and `scan` steps of the vector do not end it."""
@@ -208,7 +233,7 @@ class _Walk:
             (name, reason), count = told.pop(0)
             del self.dropped[name, reason]
             event_id = None if told else EventId("", dict(self.vector), self.opened)
-            self.items.append(Gap(name, count, event_id, self._position(row), reason))
+            self.items.append(DueGap(name, count, event_id, self._position(row), reason))
 
     def _tell_waiting(self, offset: int, stuck: Sequence[int]) -> None:
         """HOLE: `gap` for what waits behind damage, once; no id covers it, so it is delivered when the hole is filled."""
@@ -233,9 +258,9 @@ class _Walk:
         if offset >= self.opened_until:
             self.opened = {}
 
-    def _position(self, offset: int) -> Position:
+    def _position(self, offset: int) -> LogPosition:
         dropped = sorted((topic, reason, count) for (topic, reason), count in self.dropped.items())
-        return Position(offset, tuple(self.opened.items()), tuple(dropped), self.waiting)
+        return LogPosition(offset, tuple(self.opened.items()), tuple(dropped), self.waiting)
 
     def _plan(self, offset: int, *, more: bool) -> Plan:
         self._roll(offset)

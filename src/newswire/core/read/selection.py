@@ -15,8 +15,8 @@ from itertools import islice
 from typing import TypeAlias
 
 from newswire.core import limits
+from newswire.core.model.matching import Match, PatternSet, pattern_set
 from newswire.core.model.vector import FullVector, Lineage, Vector
-from newswire.core.read.matching import Match, PatternSet, pattern_set
 from newswire.core.read.pages import Wanted
 from newswire.core.read.pieces import Pieces
 from newswire.core.state.fold import State

@@ -1,4 +1,4 @@
-"""Where a reader begins (docs/rules.md, OPEN). Pure over the state; run it through `engine.query`."""
+"""Where a reader begins (docs/rules.md, OPEN). Pure over the state; an engine runs its pieces."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from newswire.core import limits
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.names import matches
 from newswire.core.model.vector import Vector
-from newswire.core.read.pages import Position, Wanted, as_items
+from newswire.core.read.pages import LogPosition, Wanted, as_items
 from newswire.core.read.pieces import Pieces, finish
 from newswire.core.read.selection import Reach
 from newswire.core.state.fold import State
@@ -19,9 +19,9 @@ from newswire.core.state.subscriptions import Subscription
 
 
 class Opening(msgspec.Struct, frozen=True):
-    """Where to read on and what is wanted: hand both to `engine.follow`."""
+    """Where to read on, and what is wanted."""
 
-    position: Position
+    position: LogPosition
     wanted: Wanted
 
 
@@ -146,4 +146,4 @@ def _open(state: State, known: Sequence[tuple[str, Vector]], opened: Vector) -> 
         offset = min(offset, state.log.first_not_covered(reach.implied(vector).raise_to(vector)))
         yield None
     wanted = Wanted(tuple(pattern for pattern, _ in ordered), tuple(vector for _, vector in ordered))
-    return Opening(Position(offset, as_items(opened)), wanted)
+    return Opening(LogPosition(offset, as_items(opened)), wanted)

@@ -35,23 +35,6 @@ from newswire.core.state.subscriptions import Subscriptions
 from newswire.core.state.topic_index import Messages
 
 
-class SubscriptionRow(msgspec.Struct, frozen=True):
-    """A subscription for people: `since` in ms, `index` messages delivered, `unread` not yet."""
-
-    topic: str
-    since: int
-    index: int
-    unread: int
-
-
-class TopicRow(msgspec.Struct, frozen=True):
-    """A topic for people: messages that retention has left, time of the newest in ms."""
-
-    topic: str
-    messages: int
-    last: int
-
-
 class Changes(msgspec.Struct):
     """What a batch changed for streams."""
 

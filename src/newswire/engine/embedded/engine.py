@@ -42,18 +42,19 @@ from newswire.core.broker.events import (
 from newswire.core.model import ops
 from newswire.core.model.commands import Request
 from newswire.core.model.names import check_address
+from newswire.core.model.ops import Message
 from newswire.core.read.counts import topics
-from newswire.core.read.pages import Page, Position, Wanted
 from newswire.core.read.pieces import Pieces
+from newswire.core.read.scan import Due
 from newswire.core.state.fold import State
 from newswire.core.state.members import Row, View
-from newswire.engine import reading
 from newswire.engine.embedded.ops_file import OpsFile, Progress
 from newswire.engine.embedded.segment import split_place
 from newswire.engine.group_commit import CommitThread, Rounds
 from newswire.engine.peers import push_codec
 from newswire.engine.peers.auth import Passport
 from newswire.engine.peers.link import Link, status_of
+from newswire.engine.queries import StateQueries, read_texts
 from newswire.engine.seam import Receipt, Woken
 from newswire.errors import Damaged, NewswireError, NotStored, Unavailable, Unknown
 
@@ -73,7 +74,7 @@ class Restored(msgspec.Struct, frozen=True):
     seconds: float
 
 
-class EmbeddedEngine:
+class EmbeddedEngine(StateQueries):
     """`seam.Engine` and `seam.Cluster`. Any thread may call; `start` and `close`: the composition root."""
 
     def __init__(
@@ -148,17 +149,14 @@ class EmbeddedEngine:
         """See `seam.Engine`."""
         return all(self._commit.put(Submitted(None, (request,))) for request in requests)
 
-    def read(self, query: Callable[[State], T]) -> T:
-        """See `seam.Engine`."""
+    def _read(self, query: Callable[[State], T]) -> T:
         return self._rounds.read(query)
 
-    def query(self, query: Callable[[State], Pieces[T]]) -> T:
-        """See `seam.Engine`."""
+    def _query(self, query: Callable[[State], Pieces[T]]) -> T:
         return self._rounds.query(query)
 
-    def follow(self, at: Position, wanted: Wanted, limit: int) -> Page:
-        """See `seam.Engine`."""
-        return reading.follow(self._rounds, self._read_each, at, wanted, limit)
+    def _texts(self, dues: Sequence[Due]) -> Sequence[Message | None]:
+        return read_texts(dues, self._rounds.frames, self._read_each)
 
     def on_wake(self, wake: Callable[[Woken], None]) -> None:
         """See `seam.Engine`."""

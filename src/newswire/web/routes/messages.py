@@ -13,13 +13,11 @@ from newswire.core.model import event_ids
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.names import check_pattern, check_username
 from newswire.core.model.times import rfc3339
-from newswire.core.read.counts import topic_rows
-from newswire.core.read.start import Opening, page_opening
-from newswire.engine.seam import Engine, Entry, Gap
+from newswire.engine.seam import Engine, Entry, Gap, Position
 from newswire.errors import BadRequest, NewswireError, NotFound
 from newswire.sse import message_object
 from newswire.web import message_fields, request_fields, times
-from newswire.web.availability import patterns_of, reading, unknown_user
+from newswire.web.availability import reading, unknown_user
 from newswire.web.pace import Pace
 from newswire.web.responses import answer, answer_rows
 
@@ -38,19 +36,17 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Cal
         pace.check(user)
         topic = check_pattern(given["topic"]) if "topic" in given else None
         since = _since(given["since"], clock()) if "since" in given else None
-        now = int(clock() * 1000)
-        opening = engine.query(lambda state: page_opening(state, user, topic, since, now))
-        if opening is None:
+        start = engine.open_page(user, topic, since, int(clock() * 1000))
+        if start is None:
             raise _nothing_there(engine, user, topic)
-        entries, gaps, more = read_page(engine, opening, limit, give_way)
+        entries, gaps, more = read_page(engine, start.position, limit, give_way)
         told = {"gaps": [_told(gap) for gap in gaps]} if gaps else {}
         return answer({"messages": _all_shown(entries, give_way), "more": more, **told})
 
     @blueprint.get("/topics")
     def topics() -> Response:
         request_fields.only(request_fields.query(request.environ), ())
-        latest = int(clock() + limits.CLOCK_SKEW_SECONDS) * 1000
-        rows = engine.query(lambda state: topic_rows(state, latest))
+        rows = engine.topics(int(clock() * 1000))
         return answer_rows(
             ({"topic": row.topic, "messages": row.messages, "last": rfc3339(row.last) if row.last else None} for row in rows),
             give_way,
@@ -60,18 +56,17 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Cal
 
 
 def read_page(
-    engine: Engine, opening: Opening, limit: int, give_way: Callable[[], None] = lambda: None
+    engine: Engine, at: Position, limit: int, give_way: Callable[[], None] = lambda: None
 ) -> tuple[list[Entry], list[Gap], bool]:
     """At most `limit` entries, fewer where they are big; what is not there among them; whether more are due at once.
 
     `give_way` is called between steps of a millisecond.
     """
-    at, wanted = opening.position, opening.wanted
     entries, gaps = list[Entry](), list[Gap]()
     size = 0
     while True:
         give_way()
-        page = engine.follow(at, wanted, min(limit + 1 - len(entries), limits.STEP_MESSAGES))
+        page = engine.next_page(at, min(limit + 1 - len(entries), limits.STEP_MESSAGES))
         for entry in page.entries:
             is_full = len(entries) == limit or size > limits.PAGE_BYTES
             if isinstance(entry, Gap):
@@ -83,7 +78,7 @@ def read_page(
                 size += len(entry.message.data)
         if not page.more:
             return entries, gaps, False
-        at, wanted = page.position, page.wanted
+        at = page.position
 
 
 def _told(gap: Gap) -> dict[str, Any]:
@@ -123,7 +118,7 @@ def _all_shown(entries: list[Entry], give_way: Callable[[], None]) -> list[dict[
 
 
 def _nothing_there(engine: Engine, user: str, topic: str | None) -> NewswireError:
-    if not engine.read(patterns_of(user)):
+    if not engine.patterns_of(user):
         return unknown_user(engine, user)
     return NotFound(
         f"{user} is not subscribed to {topic}: GET /subscriptions?username={user} says to what", code="no-subscription"

@@ -28,7 +28,7 @@ from newswire.errors import BadRequest, NewswireError, NotRegistered, Refused
 from newswire.quotas.networks import network_of
 from newswire.stream_order import StreamOrder
 from newswire.web import origins, request_fields
-from newswire.web.availability import may_be_known, not_registered, patterns_of, why_not
+from newswire.web.availability import may_be_known, not_registered, why_not
 from newswire.web.callers import Caller, is_in_background, is_reader
 from newswire.web.pace import Pace
 from newswire.web.request_fields import Environ
@@ -118,7 +118,7 @@ def _why_not_now(engine: Engine, user: str) -> str:
         return why_not(view)
     if view.why_behind:
         return view.why_behind
-    if engine.read(patterns_of(user)):
+    if engine.patterns_of(user):
         return ""
     if view.all_in_sync:
         raise NotRegistered(not_registered(user))

@@ -13,11 +13,10 @@ from newswire.core.model.commands import Acknowledge, Request, Subscribe, Unsubs
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.names import check_pattern, check_username
 from newswire.core.model.times import rfc3339
-from newswire.core.read.counts import subscription_rows
 from newswire.engine.seam import Engine, Receipt
 from newswire.errors import BadRequest, NotFound, Refused
 from newswire.web import request_fields, times
-from newswire.web.availability import patterns_of, serving, unknown_user
+from newswire.web.availability import serving, unknown_user
 from newswire.web.pace import Pace
 from newswire.web.responses import answer
 
@@ -50,7 +49,7 @@ def routes(engine: Engine, settings: Settings, clock: Callable[[], float], pace:
     def subscriptions() -> Response:
         user = check_username(request_fields.text(request_fields.query(request.environ), "username")["username"])
         pace.check(user)
-        rows = engine.query(lambda state: subscription_rows(state, user))
+        rows = engine.subscriptions_of(user)
         return answer([{"topic": r.topic, "since": rfc3339(r.since), "index": r.index, "unread": r.unread} for r in rows])
 
     @blueprint.post("/ack")
@@ -94,14 +93,14 @@ def shown_by_stream(text: str) -> EventId:
 
 def _check_room(engine: Engine, user: str, pattern: str, most: int) -> None:
     """Raise `too-many` when one more pattern would be over the limit; the engine checks it again where it is stored."""
-    patterns = engine.read(patterns_of(user))
+    patterns = engine.patterns_of(user)
     if len(patterns) >= most and pattern not in patterns:
         detail = f"{user} has {most} subscriptions, the most there may be: unsubscribe from one, or use a pattern"
         raise Refused(detail, code="too-many")
 
 
 def _check_registered(engine: Engine, user: str, pattern: str | None) -> None:
-    patterns = engine.read(patterns_of(user))
+    patterns = engine.patterns_of(user)
     if not patterns:
         raise unknown_user(engine, user)
     if pattern is not None and pattern not in patterns:

@@ -10,9 +10,9 @@ from unittest.mock import patch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from newswire.core.model import matching
+from newswire.core.model.matching import Automaton, PatternSet, PatternTrie, pattern_set
 from newswire.core.model.names import matches
-from newswire.core.read import matching
-from newswire.core.read.matching import Automaton, PatternSet, PatternTrie, pattern_set
 
 LEVELS = st.lists(st.sampled_from(["a", "b", "c", "*"]), min_size=1, max_size=4).map(".".join)
 PATTERNS = st.one_of(st.just(">"), LEVELS, LEVELS.map(lambda levels: levels + ".>"))

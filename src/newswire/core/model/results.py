@@ -1,0 +1,80 @@
+"""What queries give: plain values, the same above the seam and below it. Data only; `core.read` works them out."""
+
+from __future__ import annotations
+
+import msgspec
+
+from newswire.core.model.event_ids import EventId
+from newswire.core.model.ops import Message
+
+
+class Position(msgspec.Struct, frozen=True):
+    """Where reading goes on, in one engine: opaque. Keep it, hand it back, compare and hash it; equal ones read on alike.
+
+    It is good for as long as the engine runs. What survives a restart, compaction and a change of broker is an event id.
+    """
+
+
+class Start(msgspec.Struct, frozen=True):
+    """Where a reader begins. `patterns`: what it is subscribed to, so a commit to another topic brings nothing for it."""
+
+    position: Position
+    patterns: tuple[str, ...]
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A message that is due. `position`: behind it; `event_id`: what a client shows to go on from there.
+
+    `pending_gap`: messages before it are missing, which no `Gap` has told yet; nothing is acknowledged there.
+    """
+
+    message: Message
+    event_id: EventId
+    position: Position
+    pending_gap: bool = False
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """`dropped` messages of `topic` were due and are not there; `event_id` stands before what follows.
+
+    `reason`: "" (removed by retention), "waiting" (behind damage: they come when it is healed), or "lost" (given up by an
+    operator; `topic` is then the pattern of a subscription, and `dropped` the most that were of it). Of several before one
+    message only the last has an id, the others have a `pending_gap`: who has that id has been told of all of them.
+    """
+
+    topic: str
+    dropped: int
+    event_id: EventId | None
+    position: Position
+    reason: str = ""
+    pending_gap: bool = False
+
+
+class Page(msgspec.Struct, frozen=True):
+    """What is due after a position, in the order of the log. Go on at `position`; `more`: at once, else when woken.
+
+    `event_id` stands for `position`, unless there is a `pending_gap`: what is due before it is here or in pages before.
+    """
+
+    entries: tuple[Entry | Gap, ...]
+    position: Position
+    event_id: EventId
+    more: bool
+    pending_gap: bool = False
+
+
+class SubscriptionRow(msgspec.Struct, frozen=True):
+    """A subscription for people: `since` in ms since 1970, `index` messages delivered, `unread` not yet."""
+
+    topic: str
+    since: int
+    index: int
+    unread: int
+
+
+class TopicRow(msgspec.Struct, frozen=True):
+    """A topic for people: messages that retention has left, time of the newest in ms since 1970."""
+
+    topic: str
+    messages: int
+    last: int
