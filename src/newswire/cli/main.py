@@ -298,12 +298,8 @@ def status(**given: Any) -> int:
 @config_option
 @brokers_option
 @_json
-@option(
-    "--user", help="A registered user, whose stream is opened to see whether a proxy holds it back; it acknowledges nothing."
-)
-@click.option(
-    "--ops-dir", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Also check the ops files there."
-)
+@option("--user", help="A registered user: whether a proxy holds his stream back is looked at; nothing is acknowledged.")
+@option("--ops-dir", type=click.Path(path_type=Path, file_okay=False), help="Check the ops files there, too.")
 def doctor(**given: Any) -> int:
     """Look for what usually goes wrong, and say what to do about it.
 
