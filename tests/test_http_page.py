@@ -9,10 +9,10 @@ from typing import Any, Final
 import pytest
 
 from newswire.core import limits
+from newswire.core.broker.values import BrokerStatus, HoleRow
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.names import ROUTES
 from newswire.core.model.ops import Message
-from newswire.core.state.members import HoleRow, Row
 from newswire.errors import TABLE, NewswireError
 from newswire.sse import message_object
 from newswire.web import message_fields, responses
@@ -71,7 +71,7 @@ def test_health_and_brokers_have_the_fields_of_the_page(web: Web) -> None:
     holes = re.search(r"^\| `holes` \| .*$", section("Health"), re.MULTILINE)
     assert holes is not None
     assert set(re.findall(r"`(\w+)`", holes[0])) - {"holes"} == set(hole_shown(HoleRow("1001", "1001-a", 1, 2)))
-    row = Row("1001", "h:1", True, "down", 0, True, "why", 1.0, 0)
+    row = BrokerStatus("1001", "h:1", True, "down", 0, True, "why", 1.0, 0)
     assert first_cells("Brokers") == set(row_shown(row))
 
 

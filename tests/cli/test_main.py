@@ -504,7 +504,7 @@ def test_a_narrow_terminal_gets_whole_words(columns: int) -> None:
 def test_healthy_brokers_are_a_table_on_80_columns() -> None:
     one = {"address": "127.0.0.1:5053", "state": "up", "lag": 0, "copies": 2, "streams": 1_000, "version": "0.1.0"}
     rows = tuple(
-        status.BrokerStatus(id=broker, role=role, ready=True, disk_free_bytes=999 * 10**9, clock_seconds=0.0, **one)
+        status.BrokerSummary(id=broker, role=role, ready=True, disk_free_bytes=999 * 10**9, clock_seconds=0.0, **one)
         for broker, role in (("1001", "primary"), ("1002", "secondary"))
     )
     console = Console(file=io.StringIO(), width=80)

@@ -11,13 +11,12 @@ import pytest
 
 from newswire.core import limits
 from newswire.core.broker.broker import Broker
-from newswire.core.broker.cluster import Identity
 from newswire.core.broker.events import Answer, Connect, Disconnect, Done, Exit, Now, Reply, Send, Submitted, Tick, Wake
+from newswire.core.broker.values import BrokerStatus, Identity
 from newswire.core.model.commands import Publish, Subscribe
 from newswire.core.read.counts import topics
 from newswire.core.read.pieces import Pieces
 from newswire.core.state.fold import State
-from newswire.core.state.members import Row
 from newswire.engine.group_commit import CommitThread, Rounds, Tail
 from newswire.engine.lock import StateLock
 from newswire.engine.memory import MemoryLog
@@ -58,7 +57,7 @@ class Told:
     def carry_out(self, action: Send | Answer | Reply | Wake | Connect | Disconnect | Exit) -> None:
         self.actions.append(action)
 
-    def replies(self) -> list[Done | Row | NewswireError]:
+    def replies(self) -> list[Done | BrokerStatus | NewswireError]:
         return [action.result for action in self.actions if isinstance(action, Reply)]
 
 

@@ -13,7 +13,7 @@ from newswire.core.broker.events import Done, Now
 from newswire.core.model.commands import Publish, Request
 from newswire.core.model.event_ids import EventId
 from newswire.engine.memory import MemoryEngine, MemoryNetwork
-from newswire.engine.seam import Receipt, Row, View
+from newswire.engine.seam import BrokerStatus, ClusterStatus, Receipt
 from newswire.errors import LinkRefused, NewswireError, NotFound, Refused
 from newswire.stream_order import StreamOrder
 from newswire.web import create_admission, create_app
@@ -40,7 +40,7 @@ class SteeredEngine(MemoryEngine):
         self.submitted += requests
         return receipt
 
-    def describe(self) -> View:
+    def describe(self) -> ClusterStatus:
         return msgspec.structs.replace(super().describe(), **self.changes)
 
     def change_view(self, **changes: object) -> None:
@@ -65,18 +65,18 @@ class FakeCluster:
         self.given_up: list[tuple[str, int, int, bool]] = []
         self.received: list[tuple[str, str | None, bytes]] = []
 
-    def join(self, address: str, timeout: float = 10.0) -> Row:
+    def join(self, address: str, timeout: float = 10.0) -> BrokerStatus:
         if address == "127.0.0.1:6000":
             raise LinkRefused("that broker belongs to another cluster: start it with an empty ops directory")
         if address != "127.0.0.1:5055":
             raise Refused(f"{address} does not answer: is the broker running there?", code="unreachable")
-        return Row("1003", address, False, "up", 0)
+        return BrokerStatus("1003", address, False, "up", 0)
 
-    def leave(self, broker: str, timeout: float = 10.0) -> Row:
+    def leave(self, broker: str, timeout: float = 10.0) -> BrokerStatus:
         if broker not in ("1002", OTHER):
             raise NotFound(f"no broker {broker} here: GET /list_replicas says which there are", code="no-broker")
         self.left.append(broker)
-        return Row("1002", OTHER, False, "up", 0)
+        return BrokerStatus("1002", OTHER, False, "up", 0)
 
     def accept_loss(
         self, origin: str = "", first: int = 0, last: int = 0, *, even_if_away: bool = False, timeout: float = 10.0

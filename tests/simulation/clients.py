@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from newswire.core.broker.events import Done
+from newswire.core.broker.values import BrokerStatus
 from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe, Unsubscribe
 from newswire.core.model.event_ids import parse
 from newswire.core.model.ops import Message
 from newswire.core.read.scan import DueGap
-from newswire.core.state.members import Row
 from newswire.errors import FewerCopies, KeyReused, NewswireError, NotFound, NotStored, Unknown
 from tests.simulation.machine import Call, Machine, Outlet
 from tests.simulation.truth import Ledger, Registration, Text
@@ -25,7 +25,7 @@ from tests.simulation.world import Violation, World
 if TYPE_CHECKING:
     from tests.simulation.schedule import Cluster
 
-Result = Done | Row | NewswireError | None  # None: refused by the host, nothing came of it
+Result = Done | BrokerStatus | NewswireError | None  # None: refused by the host, nothing came of it
 TOPICS = ("a.x", "a.y", "b")
 PATTERNS = ("a.x", "a.y", "b", "a.*", ">")
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from newswire.core import limits
 from newswire.core.broker import events
 from newswire.core.broker.broker import Broker
-from newswire.core.broker.cluster import Identity
 from newswire.core.broker.events import (
     Answered,
     Done,
@@ -28,6 +27,7 @@ from newswire.core.broker.events import (
     Submitted,
     Tick,
 )
+from newswire.core.broker.values import BrokerStatus, Identity
 from newswire.core.model.commands import Acknowledge, Request
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.names import matches
@@ -35,7 +35,6 @@ from newswire.core.model.ops import Lost, Message, Op, OpId, decode, split_op_id
 from newswire.core.read.scan import Due, DueGap, plan
 from newswire.core.read.start import open_stream
 from newswire.core.state.fold import State
-from newswire.core.state.members import Row
 from newswire.errors import NewswireError
 from tests.simulation.truth import Fold, Ledger
 from tests.simulation.world import FAR, Violation, World
@@ -157,7 +156,7 @@ class Disk:
 class Call:
     """A request on its way, and who waits for the answer."""
 
-    def __init__(self, tell: Callable[[Done | Row | NewswireError | None], None]) -> None:
+    def __init__(self, tell: Callable[[Done | BrokerStatus | NewswireError | None], None]) -> None:
         self.tell = tell
         self.waiting = True  # at the client
         self.open = True  # something may still come of it at the broker
@@ -518,7 +517,7 @@ class Machine:
         """Whether something goes to the disk."""
         return bool(self._written or self._naming)
 
-    def _found(self, action: events.Found) -> None:
+    def _found(self, action: events.FixClusterId) -> None:
         if self.world.tracing:
             self.world.say(self.id, f"settles on cluster {action.cluster[:6]}")
         if self.disk.cluster:
@@ -561,7 +560,7 @@ class Machine:
             self.ledger.replied(self, action.result)
         self._resolve(call, action.result)
 
-    def _resolve(self, call: Call, result: Done | Row | NewswireError | None) -> None:
+    def _resolve(self, call: Call, result: Done | BrokerStatus | NewswireError | None) -> None:
         call.open = False
         self.world.travel(self.id, "client", _tell, call, result)
 
@@ -711,7 +710,7 @@ class Outlet:
             self.machine.world.after(self.machine.world.between(0.3, 1.0), self._loop)
 
 
-def _tell(call: Call, result: Done | Row | NewswireError | None) -> None:
+def _tell(call: Call, result: Done | BrokerStatus | NewswireError | None) -> None:
     if call.waiting:
         call.waiting = False
         call.tell(result)
@@ -726,7 +725,7 @@ def _shown(header: Header) -> str:
 TICKED = Tick()
 _ACT: dict[type, Callable[[Machine, Any], None]] = {
     events.Append: Machine._append,
-    events.Found: Machine._found,
+    events.FixClusterId: Machine._found,
     events.Send: Machine._send,
     events.Answer: Machine._answer,
     events.Reply: Machine._reply,

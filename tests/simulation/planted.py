@@ -31,9 +31,9 @@ from newswire.core.state import topic_index
 from newswire.core.state.fold import State
 from newswire.core.state.holes import Owed
 from newswire.core.state.keys import Keys, fingerprint
-from newswire.core.state.op_index import Log
+from newswire.core.state.op_index import OpIndex
 from newswire.core.state.subscriptions import Subscription, Subscriptions
-from newswire.core.state.topic_index import Messages
+from newswire.core.state.topic_index import TopicIndex
 from newswire.core.state.twins import Twin
 from tests.simulation.clients import Session
 from tests.simulation.machine import Disk, Machine, Outlet
@@ -258,9 +258,9 @@ def keys_forgotten() -> list[Patch]:
 
 def keys_without_content() -> list[Patch]:
     """What two brokers took under one key is one message, whatever it says."""
-    take = Messages.take
+    take = TopicIndex.take
 
-    def fold(held: Messages, op: Message, offset: int) -> int:
+    def fold(held: TopicIndex, op: Message, offset: int) -> int:
         uses = held.keys.uses(fingerprint(op.publisher, op.topic, op.key)) if op.key else []
         if uses and held.is_same_day(uses[0].offset, op.time):
             twin = Twin(op.origin, op.sequence, offset)
@@ -268,7 +268,7 @@ def keys_without_content() -> list[Patch]:
             return 0
         return take(held, op, offset)
 
-    return [(Messages, "take", fold)]
+    return [(TopicIndex, "take", fold)]
 
 
 def keys_answered_unread() -> list[Patch]:
@@ -286,7 +286,7 @@ def _all_alike(ops: list[Message]) -> list[int]:
 
 def twins_named_by_log_order() -> list[Patch]:
     """Of twins each broker shows the one that came first here."""
-    return [(Messages, "name_row", lambda held, row: row)]
+    return [(TopicIndex, "name_row", lambda held, row: row)]
 
 
 def twins_read_twice() -> list[Patch]:
@@ -296,9 +296,9 @@ def twins_read_twice() -> list[Patch]:
 
 def twins_move() -> list[Patch]:
     """A message stands where the smallest of its twins stands: readers between the two pass it by."""
-    take = Messages.take
+    take = TopicIndex.take
 
-    def moved(held: Messages, op: Message, offset: int) -> int:
+    def moved(held: TopicIndex, op: Message, offset: int) -> int:
         number, log = take(held, op, offset), held.log
         twins = next((twins for twins in held.twins._by_row.values() if twins[-1].row == offset), None)
         if number or twins is None or twins[-1] != min(twins):
@@ -312,7 +312,7 @@ def twins_move() -> list[Patch]:
         held.twins._by_row[offset] = held.twins._by_row.pop(shown.row)
         return topic
 
-    return [(Messages, "take", moved)]
+    return [(TopicIndex, "take", moved)]
 
 
 def streams_never_reopen() -> list[Patch]:
@@ -433,7 +433,7 @@ def holder_keeps_to_itself() -> list[Patch]:
 
 def originals_stay_shown() -> list[Patch]:
     """What was given up and stored again stays shown under its first id, too, where that is held."""
-    return [(Messages, "hide", lambda messages, row: None)]
+    return [(TopicIndex, "hide", lambda messages, row: None)]
 
 
 def gives_up_what_others_keep() -> list[Patch]:
@@ -463,7 +463,7 @@ def lost_untold() -> list[Patch]:
 
 def began_stays_known() -> list[Patch]:
     """What a void `began` implied goes on to be implied where it is held."""
-    return [(Log, "forget_began", lambda log, origin: None)]
+    return [(OpIndex, "forget_began", lambda log, origin: None)]
 
 
 def refused_for_good() -> list[Patch]:

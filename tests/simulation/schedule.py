@@ -16,8 +16,8 @@ import msgspec
 from newswire.core import limits
 from newswire.core.broker import events
 from newswire.core.broker.events import Done
+from newswire.core.broker.values import BrokerStatus
 from newswire.core.model.ops import OpId
-from newswire.core.state.members import Row
 from tests.simulation.clients import PATTERNS, TOPICS, Publisher, Reader, Result, User
 from tests.simulation.machine import Call, Machine
 from tests.simulation.truth import Ledger
@@ -581,7 +581,7 @@ def _leave(cluster: Cluster) -> None:
 
 
 def _left(cluster: Cluster, machine: Machine, result: Result) -> None:
-    if isinstance(result, (Done, Row)):
+    if isinstance(result, (Done, BrokerStatus)):
         cluster.count("broker removed")
         world = cluster.world
         world.after(world.between(0.5, 3.0), machine.restart)
@@ -596,7 +596,7 @@ def _join(cluster: Cluster, machine: Machine | None = None) -> None:
 
 
 def _joined(cluster: Cluster, result: Result) -> None:
-    if isinstance(result, (Done, Row)):
+    if isinstance(result, (Done, BrokerStatus)):
         cluster.count("broker added")
 
 

@@ -19,6 +19,7 @@ import pytest
 from newswire import sse
 from newswire.config import Settings
 from newswire.core import limits
+from newswire.core.broker.values import BrokerStatus
 from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe
 from newswire.core.model.event_ids import EventId, parse
 from newswire.core.model.ops import Acknowledged, Began, Dropped, Message, Op, Subscribed, Unsubscribed
@@ -28,10 +29,9 @@ from newswire.core.read.pieces import Pieces, finish
 from newswire.core.read.scan import Due
 from newswire.core.read.start import to_acknowledge
 from newswire.core.state.fold import Changes, State
-from newswire.core.state.members import Row
 from newswire.engine.memory import MemoryEngine
 from newswire.engine.queries import StateQueries
-from newswire.engine.seam import Page, Receipt, Start, View, Wake, Woken
+from newswire.engine.seam import ClusterStatus, Page, Receipt, Start, Wake, Woken
 from newswire.stream_order import StreamOrder
 from newswire.streams import Hub
 from newswire.streams.hub import rest_seconds, successor
@@ -59,7 +59,7 @@ class Desk(StateQueries):
         self.texts: list[Op] = []
         self.lock = threading.RLock()
         self.woken: Wake = lambda woken: None
-        self.rows: tuple[Row, ...] = ()
+        self.rows: tuple[BrokerStatus, ...] = ()
         self.takes = True
         self.queries = 0
         self.serves = True
@@ -110,9 +110,9 @@ class Desk(StateQueries):
     def on_wake(self, wake: Wake) -> None:
         self.woken = wake
 
-    def describe(self) -> View:
+    def describe(self) -> ClusterStatus:
         self.described += 1
-        return View(self.rows, serves=self.serves)
+        return ClusterStatus(self.rows, serves=self.serves)
 
     def close(self, timeout: float = 5.0) -> None:
         pass
@@ -953,8 +953,8 @@ def test_a_client_that_never_reads_is_closed_after_a_minute(make: Callable[..., 
 # -- leaving
 
 
-def row(broker: str, *, primary: bool = False, state: str = "up", self_: bool = False) -> Row:
-    return Row(broker, f"127.0.0.1:{broker}", primary, state, 0, self_)
+def row(broker: str, *, primary: bool = False, state: str = "up", self_: bool = False) -> BrokerStatus:
+    return BrokerStatus(broker, f"127.0.0.1:{broker}", primary, state, 0, self_)
 
 
 def test_streams_leave_a_broker_whose_disk_hangs_although_nobody_tells_the_hub(

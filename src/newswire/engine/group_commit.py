@@ -31,7 +31,7 @@ from newswire.core.broker.events import (
     Disconnect,
     Event,
     Exit,
-    Found,
+    FixClusterId,
     Now,
     Recall,
     Reply,
@@ -43,10 +43,10 @@ from newswire.core.broker.events import (
     Wake,
     Writable,
 )
+from newswire.core.broker.values import ClusterStatus
 from newswire.core.model.ops import Message, Op
 from newswire.core.read.pieces import Pieces
 from newswire.core.state.fold import State
-from newswire.core.state.members import View
 from newswire.engine.lock import StateLock
 from newswire.engine.operator_log import OperatorLog
 from newswire.errors import StorageFull
@@ -156,7 +156,7 @@ class Rounds:
         self.broker, self.store, self.wires, self.clock = broker, store, wires, clock
         self.lock = StateLock()
         self.frames, self.tail = Frames(), Tail()
-        self._view: View = broker.view(clock())
+        self._view: ClusterStatus = broker.view(clock())
         self._outline: tuple[object, ...] = ()
         self._seen_at = clock().clock
         self.disk_free_bytes: int | None = None  # as the commit thread last saw it
@@ -213,7 +213,7 @@ class Rounds:
                     result: T = end.value
                     return result
 
-    def describe(self) -> View:
+    def describe(self) -> ClusterStatus:
         """The view as of the last round; worked out anew if that is a while ago, since then the disk may hang. Any thread."""
         now = self.clock()
         if now.clock - self._seen_at > _VIEW_SECONDS:
@@ -229,7 +229,7 @@ class Rounds:
         return self._view
 
     @property
-    def view(self) -> View:
+    def view(self) -> ClusterStatus:
         """The view as of the last round."""
         return self._view
 
@@ -250,17 +250,17 @@ class Rounds:
             self._outline = outline
             self._look(now)
 
-    def _carry_out(self, todo: list[Action]) -> list[Append | Found]:
+    def _carry_out(self, todo: list[Action]) -> list[Append | FixClusterId]:
         """Do what is not for the disk; return what is."""
-        to_store: list[Append | Found] = []
+        to_store: list[Append | FixClusterId] = []
         for action in todo:
-            if isinstance(action, (Append, Found)):
+            if isinstance(action, (Append, FixClusterId)):
                 to_store.append(action)
             else:
                 self.wires.carry_out(action)
         return to_store
 
-    def _store(self, to_store: list[Append | Found]) -> list[Action]:
+    def _store(self, to_store: list[Append | FixClusterId]) -> list[Action]:
         """Write, sync, apply; return what is to be told."""
         appended = [action for action in to_store if isinstance(action, Append)]
         places: list[tuple[int, int]] | None = None
@@ -268,7 +268,7 @@ class Rounds:
         self._storing_since = self.clock().clock
         with contextlib.suppress(StorageFull):
             for action in to_store:
-                if isinstance(action, Found):
+                if isinstance(action, FixClusterId):
                     self.store.roll(action.cluster)
                     named = True
             raws = [raw for append in appended for raw in append.raws]

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from newswire.core.broker.broker import Broker
-from newswire.core.broker.cluster import Identity
 from newswire.core.broker.events import (
     AcceptLoss,
     Answer,
@@ -37,13 +36,13 @@ from newswire.core.broker.events import (
     Tick,
     Wake,
 )
+from newswire.core.broker.values import BrokerStatus, ClusterStatus, Identity
 from newswire.core.model import ops
 from newswire.core.model.commands import Request
 from newswire.core.model.ops import Message
 from newswire.core.read.pieces import Pieces
 from newswire.core.read.scan import Due
 from newswire.core.state.fold import State
-from newswire.core.state.members import Row, View
 from newswire.engine.group_commit import Rounds
 from newswire.engine.queries import StateQueries, read_texts
 from newswire.engine.seam import Receipt, Woken
@@ -135,7 +134,7 @@ class MemoryEngine(StateQueries):
     ) -> None:
         """`log`: one that an earlier engine wrote, to go on from. `cluster`: its id, "" for one that has yet to find it.
 
-        `identity`: further fields of `core.broker.cluster.Identity`.
+        `identity`: further fields of `core.broker.values.Identity`.
         """
         self.network = network or MemoryNetwork()
         self.log = log or MemoryLog()
@@ -177,7 +176,7 @@ class MemoryEngine(StateQueries):
         """See `seam.Engine`."""
         self._wake = wake
 
-    def describe(self) -> View:
+    def describe(self) -> ClusterStatus:
         """See `seam.Engine`."""
         return self.rounds.describe()
 
@@ -187,11 +186,11 @@ class MemoryEngine(StateQueries):
 
     # -- seam.Cluster -------------------------------------------------------------------------------------------
 
-    def join(self, address: str, timeout: float = 10.0) -> Row:
+    def join(self, address: str, timeout: float = 10.0) -> BrokerStatus:
         """See `seam.Cluster`."""
         return self._row(self._ask(lambda token: Join(token, address)))
 
-    def leave(self, broker: str, timeout: float = 10.0) -> Row:
+    def leave(self, broker: str, timeout: float = 10.0) -> BrokerStatus:
         """See `seam.Cluster`."""
         return self._row(self._ask(lambda token: Leave(token, broker)))
 
@@ -246,8 +245,8 @@ class MemoryEngine(StateQueries):
 
         self.network.put(peer, Received(answered, action.header, self.log.fetch(places)))
 
-    def _ask(self, event: Callable[[object], Event]) -> Done | Row | NewswireError:
-        token: queue.SimpleQueue[Done | Row | NewswireError] = queue.SimpleQueue()
+    def _ask(self, event: Callable[[object], Event]) -> Done | BrokerStatus | NewswireError:
+        token: queue.SimpleQueue[Done | BrokerStatus | NewswireError] = queue.SimpleQueue()
         self.network.put(self, event(token))
         try:
             result = token.get_nowait()
@@ -257,13 +256,13 @@ class MemoryEngine(StateQueries):
             raise result
         return result
 
-    def _row(self, result: Done | Row | NewswireError) -> Row:
-        if not isinstance(result, Row):
+    def _row(self, result: Done | BrokerStatus | NewswireError) -> BrokerStatus:
+        if not isinstance(result, BrokerStatus):
             raise Unknown("no answer yet: look at the list of replicas")
         return result
 
 
-def _done(result: Done | Row | NewswireError) -> Done:
+def _done(result: Done | BrokerStatus | NewswireError) -> Done:
     if not isinstance(result, Done):
         raise Unknown("no receipt: retry with the same key")
     return result

@@ -9,7 +9,7 @@ import msgspec
 
 from newswire.core import limits
 from newswire.core.broker.journal import tell_changes
-from newswire.core.state.members import View
+from newswire.core.broker.values import ClusterStatus
 
 _log: Final = logging.getLogger("newswire.cluster")
 
@@ -18,10 +18,10 @@ class OperatorLog:
     """Writes down what changes from one view to the next. One thread."""
 
     def __init__(self) -> None:
-        self._view: View | None = None  # what the log says up to now
+        self._view: ClusterStatus | None = None  # what the log says up to now
         self._from: float | None = None
 
-    def see(self, view: View, now: float) -> None:
+    def see(self, view: ClusterStatus, now: float) -> None:
         """Log what is new in `view`. `now`: seconds of a monotonic clock.
 
         A start is waited out, until this broker serves or it is clear that it will not: meanwhile everybody is unreached.
@@ -34,7 +34,7 @@ class OperatorLog:
             if not view.serves and now < self._from:
                 return
             rows = tuple(msgspec.structs.replace(row, state="down") for row in view.rows)
-            self._view = View(rows, serves=False)
+            self._view = ClusterStatus(rows, serves=False)
         for fact in tell_changes(self._view, view):
             _log.log(fact.level, "%s", fact.text)
         self._view = view

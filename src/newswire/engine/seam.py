@@ -13,13 +13,15 @@ from typing import Protocol
 import msgspec
 
 from newswire.core.broker.events import Done
+from newswire.core.broker.values import BrokerStatus, ClusterStatus, HoleRow
 from newswire.core.model.commands import Request
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.results import Entry, Gap, Page, Position, Start, SubscriptionRow, TopicRow
-from newswire.core.state.members import HoleRow, Row, View
 
 __all__ = [
+    "BrokerStatus",
     "Cluster",
+    "ClusterStatus",
     "Engine",
     "Entry",
     "Gap",
@@ -27,11 +29,9 @@ __all__ = [
     "Page",
     "Position",
     "Receipt",
-    "Row",
     "Start",
     "SubscriptionRow",
     "TopicRow",
-    "View",
     "Wake",
     "Woken",
 ]
@@ -136,7 +136,7 @@ class Engine(Protocol):
         """
         ...
 
-    def describe(self) -> View:
+    def describe(self) -> ClusterStatus:
         """A snapshot; never blocks or raises."""
         ...
 
@@ -148,11 +148,11 @@ class Engine(Protocol):
 class Cluster(Protocol):
     """What the embedded engine has beside it. `web.routes.peers` is mounted only where it exists."""
 
-    def join(self, address: str, timeout: float = 10.0) -> Row:
+    def join(self, address: str, timeout: float = 10.0) -> BrokerStatus:
         """Make the broker at `address` a member and tell all. Raises BadRequest, LinkRefused, Refused (`unreachable`)."""
         ...
 
-    def leave(self, broker: str, timeout: float = 10.0) -> Row:
+    def leave(self, broker: str, timeout: float = 10.0) -> BrokerStatus:
         """End the membership of `broker` (an id or an address) and tell all. Raises NotFound, Refused (`last-broker`)."""
         ...
 

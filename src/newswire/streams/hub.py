@@ -35,7 +35,7 @@ from typing import Final
 from newswire import sse
 from newswire.config import Settings
 from newswire.core import limits
-from newswire.engine.seam import Engine, Row, Start, Woken
+from newswire.engine.seam import BrokerStatus, Engine, Start, Woken
 from newswire.quotas.networks import is_counted
 from newswire.quotas.room import Room
 from newswire.stream_order import StreamOrder
@@ -61,7 +61,7 @@ def rest_seconds(took: float, waited: float) -> float:
     return max(0.0, min(took, limits.REST_SECONDS - waited))
 
 
-def successor(rows: Iterable[Row]) -> str:
+def successor(rows: Iterable[BrokerStatus]) -> str:
     """Where clients of this broker go when it leaves: the primary among the other living brokers, "" if there is none."""
     others = [row for row in rows if not row.self and row.state in ("up", "catching-up")]
     best = min(others, key=lambda row: (row.state != "up", not row.is_primary, row.id), default=None)

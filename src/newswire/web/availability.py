@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from newswire.engine.seam import Engine, View
+from newswire.engine.seam import ClusterStatus, Engine
 from newswire.errors import NewswireError, NotRegistered, NotStored, Unavailable
 
 
@@ -30,7 +30,7 @@ def reading(engine: Engine) -> Callable[[], None]:
     return check
 
 
-def why_not(view: View) -> str:
+def why_not(view: ClusterStatus) -> str:
     """The sentence for clients of a broker that does not serve."""
     return view.why_not or "this broker does not serve now: try another one, or again in a moment"
 
@@ -46,7 +46,7 @@ def not_registered(user: str) -> str:
     return f"{user} is not registered for any topic: subscribe first, POST /subscribe?username={user}&topic=..."
 
 
-def may_be_known(user: str, view: View) -> str:
+def may_be_known(user: str, view: ClusterStatus) -> str:
     """The sentence for a user whom a broker that is away may know, or who may stand behind damage."""
     if view.holes and not view.away:
         return f"{user} is not registered here, as far as damaged disks tell: operators have been told, try again later"

@@ -15,7 +15,7 @@ from newswire import errors
 from newswire.cli import children, exits, logs, main, menus
 from newswire.cli.commands import broker
 from newswire.config import Settings
-from newswire.core.state.members import Row as MemberRow
+from newswire.core.broker.values import BrokerStatus
 
 
 # -- the broker command ----------------------------------------------------------------------------------------------
@@ -32,7 +32,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         address = "127.0.0.1:5053"
         restored = SimpleNamespace(messages=12_345, subscriptions=6, seconds=0.44)
         engine = SimpleNamespace(
-            describe=lambda: SimpleNamespace(rows=(MemberRow("1001", "127.0.0.1:5053", True, "up", 0, self=True),))
+            describe=lambda: SimpleNamespace(rows=(BrokerStatus("1001", "127.0.0.1:5053", True, "up", 0, self=True),))
         )
 
         def __init__(self, settings: Settings, progress: Callable[[int, int], None] | None = None) -> None:

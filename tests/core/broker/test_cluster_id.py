@@ -10,7 +10,7 @@ import pytest
 
 from newswire.core.broker import events
 from newswire.core.broker.broker import Broker
-from newswire.core.broker.cluster import Cluster, Identity
+from newswire.core.broker.cluster import Cluster
 from newswire.core.broker.events import (
     Action,
     Answer,
@@ -18,7 +18,7 @@ from newswire.core.broker.events import (
     Append,
     Event,
     Failed,
-    Found,
+    FixClusterId,
     Header,
     Now,
     Received,
@@ -26,6 +26,7 @@ from newswire.core.broker.events import (
     Stored,
     Submitted,
 )
+from newswire.core.broker.values import Identity
 from newswire.core.model import ops
 from newswire.core.model.commands import Publish
 from newswire.core.state.fold import State
@@ -66,7 +67,7 @@ class Node:
         while todo:
             stores, first = False, len(self.raws)
             for action in todo:
-                if isinstance(action, Found):
+                if isinstance(action, FixClusterId):
                     assert not self.named, f"{self.id} was of {self.named}, and settles on {action.cluster}"
                     self.named, stores = action.cluster, True
                 elif isinstance(action, Append):

@@ -9,22 +9,22 @@ import pytest
 
 from newswire.core import limits
 from newswire.core.broker.journal import INFO, WARNING, Fact, tell_changes
-from newswire.core.state.members import Row, View
+from newswire.core.broker.values import BrokerStatus, ClusterStatus
 from newswire.engine.operator_log import OperatorLog
 
-ME = Row("1001", "a:1", True, "up", 0, self=True)
-PEER = Row("1002", "b:2", False, "up", 0)
+ME = BrokerStatus("1001", "a:1", True, "up", 0, self=True)
+PEER = BrokerStatus("1002", "b:2", False, "up", 0)
 
 
-def view(*rows: Row, degraded: tuple[str, ...] = (), serves: bool = True, why_not: str = "") -> View:
-    return View((ME, *rows), serves, why_not, degraded=degraded)
+def view(*rows: BrokerStatus, degraded: tuple[str, ...] = (), serves: bool = True, why_not: str = "") -> ClusterStatus:
+    return ClusterStatus((ME, *rows), serves, why_not, degraded=degraded)
 
 
-def changed(row: Row, **fields: object) -> Row:
+def changed(row: BrokerStatus, **fields: object) -> BrokerStatus:
     return msgspec.structs.replace(row, **fields)
 
 
-def told(before: View, after: View) -> list[tuple[int, str]]:
+def told(before: ClusterStatus, after: ClusterStatus) -> list[tuple[int, str]]:
     return [(fact.level, fact.text) for fact in tell_changes(before, after)]
 
 
@@ -45,14 +45,14 @@ def test_down_and_up() -> None:
 
 
 def test_added_moved_and_removed() -> None:
-    third = Row("1003", "c:3", False, "up", 0)
+    third = BrokerStatus("1003", "c:3", False, "up", 0)
     assert told(view(PEER), view(PEER, third)) == [(INFO, "added: broker 1003, c:3"), (INFO, "up: broker 1003, c:3")]
     assert told(view(PEER, third), view(PEER, changed(third, ip="d:4"))) == [(INFO, "moved: broker 1003, d:4, before at c:3")]
     assert told(view(PEER, third), view(PEER)) == [(INFO, "removed: broker 1003, c:3")]
 
 
 def test_a_peer_that_is_met_is_the_one_that_was_told_of() -> None:
-    unmet = Row("", "b:2", False, "down", 0)
+    unmet = BrokerStatus("", "b:2", False, "down", 0)
     assert told(view(unmet), view(PEER)) == [(INFO, "up: broker 1002, b:2")]
     assert told(view(), view(unmet)) == [(INFO, "added: b:2")]
 

@@ -27,7 +27,7 @@ from newswire.errors import NewswireError
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from newswire.engine.seam import Row
+    from newswire.engine.seam import BrokerStatus
     from newswire.server import Server
 
 _BAR_AFTER_SECONDS: Final = 1.0
@@ -157,7 +157,7 @@ def started_lines(
     ]
 
 
-def peer_states(configured: tuple[str, ...], rows: list[Row]) -> list[str]:
+def peer_states(configured: tuple[str, ...], rows: list[BrokerStatus]) -> list[str]:
     """Each peer and its state; one that nobody has heard of yet is being looked for."""
     known = {row.ip: row.state for row in rows}
     return [f"{address} {known.get(address, 'not heard yet')}" for address in dict.fromkeys((*configured, *known))]

@@ -27,7 +27,7 @@ _TOPICS_SHOWN: Final = 20  # newest first; --json has all
 
 
 @dataclass(frozen=True)
-class BrokerStatus:
+class BrokerSummary:
     """A broker. `state` is what the answering broker says of it, `ready` what it says itself, None when it did not answer.
 
     What a broker does not tell is None: `streams`, open ones; `copies` of a publish that it took now; `version`;
@@ -53,7 +53,7 @@ class BrokerStatus:
 class Status:
     """The cluster at one moment. `copies`: brokers that would hold a message published now."""
 
-    brokers: tuple[BrokerStatus, ...]
+    brokers: tuple[BrokerSummary, ...]
     copies: int
     topics: tuple[Mapping[str, Any], ...]
 
@@ -132,7 +132,7 @@ def combine(rows: Sequence[Row], ready: Mapping[str, Mapping[str, Any] | None], 
     return Status(tuple(found), sum(row.state == "up" for row in rows) if copies is None else copies, tuple(newest))
 
 
-def _broker(row: Row, told: Mapping[str, Any] | None) -> BrokerStatus:
+def _broker(row: Row, told: Mapping[str, Any] | None) -> BrokerSummary:
     notes = [f"down since {row.down_since}"] if row.down_since else []
     notes += [row.detail] if row.detail else []
     if told is None:
@@ -144,7 +144,7 @@ def _broker(row: Row, told: Mapping[str, Any] | None) -> BrokerStatus:
     ahead = known.get("clock_seconds")
     if ahead is not None and abs(ahead) > limits.CLOCK_NOTE_SECONDS:
         notes.append(f"its clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} this machine's")
-    return BrokerStatus(
+    return BrokerSummary(
         id=row.id,
         address=row.ip,
         role="primary" if row.is_primary else "secondary",
@@ -208,7 +208,7 @@ def show(status: Status, file: TextIO | None = None) -> None:
     tables.print_tables(as_tables(status), file)
 
 
-def _told(brokers: Sequence[BrokerStatus]) -> dict[str, list[str]]:
+def _told(brokers: Sequence[BrokerSummary]) -> dict[str, list[str]]:
     """What brokers say of themselves, a column each; `-` where one does not."""
     return {
         "Copies": ["-" if one.copies is None else str(one.copies) for one in brokers],

@@ -20,7 +20,7 @@ from typing import Any, TypeGuard
 from newswire.core import limits
 from newswire.core.broker import status
 from newswire.core.broker.clock import RetentionClock, WallClock, lived_until, newest_stamp, start_of_clock
-from newswire.core.broker.cluster import Cluster, Identity
+from newswire.core.broker.cluster import Cluster
 from newswire.core.broker.events import (
     AcceptLoss,
     Action,
@@ -29,7 +29,7 @@ from newswire.core.broker.events import (
     Event,
     Exit,
     Failed,
-    Found,
+    FixClusterId,
     HungUp,
     Join,
     Leave,
@@ -50,10 +50,10 @@ from newswire.core.broker.peering import Peering
 from newswire.core.broker.receipts import Receipts, Waiting
 from newswire.core.broker.replication import holds_all
 from newswire.core.broker.retention import Sweep
+from newswire.core.broker.values import ClusterStatus, Identity
 from newswire.core.model.commands import Acknowledge, Publish
 from newswire.core.model.ops import Began, Dropped, Lost
 from newswire.core.state.fold import Changes, State
-from newswire.core.state.members import View
 from newswire.errors import NewswireError, NotEnoughCopies, StorageFull, TooLarge, Unavailable
 
 _FULL = "the disk of this broker is full: nothing was stored; make room, or publish at another broker"
@@ -153,7 +153,7 @@ class Broker:
         """What of the view has to be told at once (`core.broker.status`)."""
         return status.outline(self.cluster, now)
 
-    def view(self, now: Now) -> View:
+    def view(self, now: Now) -> ClusterStatus:
         """A snapshot for people, health checks and the decision to serve."""
         return status.view(self.cluster, now)
 
@@ -262,7 +262,7 @@ class Broker:
         has_ops = not cluster.holds_nothing or not all(isinstance(op, Began) for op in self.intake.staged)
         if has_ops and cluster.may_settle and cluster.writable and now.clock >= self._settle_at:
             cluster.settling = True
-            cluster.actions.append(Found(cluster.id))
+            cluster.actions.append(FixClusterId(cluster.id))
 
     def _settled(self, now: Now) -> None:
         """The id is on disk: others may settle on it, too."""

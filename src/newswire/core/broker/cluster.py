@@ -5,31 +5,13 @@ Owned by the broker core; each of those changes its own part of it. Actions gath
 
 from __future__ import annotations
 
-import msgspec
-
 from newswire.core import limits
 from newswire.core.broker.events import Action, Connect, Disconnect, Done, Header, Now, Reply
 from newswire.core.broker.replication import Peer
 from newswire.core.broker.stager import Intake
+from newswire.core.broker.values import BrokerStatus, Identity
 from newswire.core.state.fold import State
-from newswire.core.state.members import Row
 from newswire.errors import NewswireError
-
-
-class Identity(msgspec.Struct, frozen=True):
-    """Who this broker is in this run. `origin` is minted by the shell at every start and never continued (H1)."""
-
-    id: str
-    address: str
-    origin: str
-    primary: bool = False
-    peers: tuple[str, ...] = ()
-    heartbeat: float = limits.HEARTBEAT_SECONDS
-    retention_seconds: float = limits.RETENTION_SECONDS
-    retention_messages: int = limits.RETENTION_MESSAGES
-    retention_bytes: int = 0  # of the records of messages; 0: any number
-    subscriptions_per_user: int = limits.SUBSCRIPTIONS_PER_USER
-    trust_clock: bool = False  # an operator says that the clock is right: retention begins at it
 
 
 class Cluster:
@@ -143,7 +125,7 @@ class Cluster:
         self.catching_up.discard(peer.address)
         self.actions.append(Disconnect(peer.address))
 
-    def reply(self, token: object | None, result: Done | Row | NewswireError) -> None:
+    def reply(self, token: object | None, result: Done | BrokerStatus | NewswireError) -> None:
         """Tell whoever waits under `token`, if somebody does."""
         if token is not None:
             self.actions.append(Reply(token, result))

@@ -14,10 +14,10 @@ import msgspec
 from msgspec import Meta
 
 from newswire.core import limits
+from newswire.core.broker.values import BrokerStatus
 from newswire.core.model.commands import Request
 from newswire.core.model.ops import Address, BrokerId, Lost, Op, Origin, VectorField
 from newswire.core.state.holes import Hole
-from newswire.core.state.members import Row
 from newswire.errors import NewswireError
 
 _ClusterId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
@@ -124,7 +124,7 @@ class Stored(msgspec.Struct, frozen=True):
 class Unstored(msgspec.Struct, frozen=True):
     """The disk was full: nothing of what was appended since the last `Stored` is in the log.
 
-    `named`: the segment that `Found` asked for has begun all the same.
+    `named`: the segment that `FixClusterId` asked for has begun all the same.
     """
 
     named: bool = False
@@ -207,7 +207,7 @@ class Append(msgspec.Struct, frozen=True):
     raws: Sequence[bytes]
 
 
-class Found(msgspec.Struct, frozen=True):
+class FixClusterId(msgspec.Struct, frozen=True):
     """The cluster id is fixed from here on: what is appended next goes into a segment that names it."""
 
     cluster: str
@@ -249,7 +249,7 @@ class Reply(msgspec.Struct, frozen=True):
     """Tell whoever waits under `token`: what was done, a row (Join, Leave), or why not."""
 
     token: object
-    result: Done | Row | NewswireError
+    result: Done | BrokerStatus | NewswireError
 
 
 class Wake(msgspec.Struct, frozen=True):
@@ -285,4 +285,4 @@ class Exit(msgspec.Struct, frozen=True):
     why: str
 
 
-Action = Append | Found | Send | Answer | Reply | Wake | Connect | Disconnect | Recall | Exit
+Action = Append | FixClusterId | Send | Answer | Reply | Wake | Connect | Disconnect | Recall | Exit

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from newswire.core.state.members import Row, View
+from newswire.core.broker.values import BrokerStatus, ClusterStatus
 
 INFO: Final = 20  # as `logging` counts
 WARNING: Final = 30
@@ -24,7 +24,7 @@ class Fact(msgspec.Struct, frozen=True):
     text: str
 
 
-def tell_changes(before: View, after: View) -> Iterator[Fact]:
+def tell_changes(before: ClusterStatus, after: ClusterStatus) -> Iterator[Fact]:
     """What has changed between two views of one broker; nothing where nothing has."""
     if before is after:
         return
@@ -38,7 +38,7 @@ def tell_changes(before: View, after: View) -> Iterator[Fact]:
         yield from _tell_degraded(before.degraded, after.degraded)
 
 
-def _tell_rows(before: tuple[Row, ...], after: tuple[Row, ...]) -> Iterator[Fact]:
+def _tell_rows(before: tuple[BrokerStatus, ...], after: tuple[BrokerStatus, ...]) -> Iterator[Fact]:
     for row in after:
         old = _find(row, before)
         if row.self:
@@ -54,7 +54,7 @@ def _tell_rows(before: tuple[Row, ...], after: tuple[Row, ...]) -> Iterator[Fact
             yield Fact(INFO, f"removed: {name_of(row)}")
 
 
-def _find(row: Row, rows: tuple[Row, ...]) -> Row | None:
+def _find(row: BrokerStatus, rows: tuple[BrokerStatus, ...]) -> BrokerStatus | None:
     """The same broker in other rows. Before it was met it has an address only."""
     return next(
         (other for other in rows if (row.id and row.id == other.id) or (row.ip == other.ip and not (row.id and other.id))), None
@@ -71,6 +71,6 @@ def _tell_degraded(before: tuple[str, ...], after: tuple[str, ...]) -> Iterator[
             yield Fact(INFO, f"no longer: {reason}")
 
 
-def name_of(row: Row) -> str:
+def name_of(row: BrokerStatus) -> str:
     """A broker in a sentence."""
     return f"broker {row.id}, {row.ip}" if row.id else row.ip

@@ -12,7 +12,7 @@ from newswire.core.broker.cluster import Cluster
 from newswire.core.broker.events import Done, Now
 from newswire.core.broker.replication import Peer, holds_all
 from newswire.core.broker.stager import Decided
-from newswire.core.state.members import Row
+from newswire.core.broker.values import BrokerStatus
 from newswire.errors import FewerCopies, NewswireError, Unknown
 
 
@@ -77,7 +77,7 @@ class Receipts:
             if not peer.in_flight and not holds_all(peer.proved, need) and not lineage.covers_all(peer.sent, need):
                 peer.next_at = now.clock
 
-    def _result(self, waiting: Waiting, copies: int, now: Now) -> Done | Row | NewswireError:
+    def _result(self, waiting: Waiting, copies: int, now: Now) -> Done | BrokerStatus | NewswireError:
         decided = waiting.decided
         if waiting.row_of:
             return status.row_of(self._cluster, waiting.row_of, now)

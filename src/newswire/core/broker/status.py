@@ -9,9 +9,9 @@ from newswire.core.broker.clock import span
 from newswire.core.broker.cluster import Cluster
 from newswire.core.broker.events import Now
 from newswire.core.broker.replication import Peer, knows_all_of
+from newswire.core.broker.values import BrokerStatus, ClusterStatus, HoleRow
 from newswire.core.model.times import rfc3339
 from newswire.core.state.holes import Hole
-from newswire.core.state.members import HoleRow, Row, View
 
 _REACHED = ("up", "catching-up")
 
@@ -52,11 +52,11 @@ def _is_removed(cluster: Cluster) -> bool:
     return members.anybody() and members.ever(me) and me not in members
 
 
-def view(cluster: Cluster, now: Now) -> View:
+def view(cluster: Cluster, now: Now) -> ClusterStatus:
     """The whole snapshot."""
     reason = why_not(cluster)
     absent = away(cluster, now)
-    return View(
+    return ClusterStatus(
         rows=_rows(cluster, now),
         serves=not reason,
         why_not=reason,
@@ -111,10 +111,10 @@ def is_primary(cluster: Cluster, now: Now) -> bool:
     return any(row.self and row.is_primary for row in _rows(cluster, now))
 
 
-def row_of(cluster: Cluster, broker: str, now: Now) -> Row:
+def row_of(cluster: Cluster, broker: str, now: Now) -> BrokerStatus:
     """The row of one broker, also of one that is no member any more."""
     found = next((row for row in _rows(cluster, now) if row.id == broker), None)
-    return found or Row(broker, cluster.state.members.addresses.get(broker, ""), False, "down", 0)
+    return found or BrokerStatus(broker, cluster.state.members.addresses.get(broker, ""), False, "down", 0)
 
 
 def resolve(cluster: Cluster, name: str) -> str | None:
@@ -144,12 +144,12 @@ def _others(cluster: Cluster) -> list[Peer]:
     return [peer for key, peer in chosen.items() if key in members or not members.ever(key)]
 
 
-def _rows(cluster: Cluster, now: Now) -> tuple[Row, ...]:
+def _rows(cluster: Cluster, now: Now) -> tuple[BrokerStatus, ...]:
     me = cluster.identity
     behind = why_not(cluster) or why_behind(cluster)
     mine = "up" if not behind else "down" if cluster.leaving or _is_removed(cluster) else "catching-up"
     starters = {me.id} if me.primary else set()
-    rows = [Row(me.id, me.address, False, mine, 0, self=True)]
+    rows = [BrokerStatus(me.id, me.address, False, mine, 0, self=True)]
     for peer in _others(cluster):
         if peer.primary:
             starters.add(peer.id)
@@ -160,14 +160,14 @@ def _rows(cluster: Cluster, now: Now) -> tuple[Row, ...]:
     return tuple(sorted(rows, key=lambda row: _order(row.id)))
 
 
-def _row(cluster: Cluster, peer: Peer, now: Now) -> Row:
+def _row(cluster: Cluster, peer: Peer, now: Now) -> BrokerStatus:
     state = peer.state
     if state in _REACHED:
         state = "up" if peer.in_sync and peer.serves else "catching-up"
     lag = cluster.state.log.count_lacking(peer.holds)
     heard = None if peer.heard is None else round(now.clock - peer.heard, 1)
     broker = peer.id or cluster.state.members.whose(peer.address)
-    return Row(broker, peer.address, False, state, lag, detail=peer.detail, seconds=heard, down_since=peer.down_since)
+    return BrokerStatus(broker, peer.address, False, state, lag, detail=peer.detail, seconds=heard, down_since=peer.down_since)
 
 
 def _order(name: str) -> tuple[int, str]:

@@ -30,9 +30,9 @@ from newswire.core.model.vector import Lineage, Vector
 from newswire.core.state import holes
 from newswire.core.state.holes import Hole, Voids
 from newswire.core.state.members import Members
-from newswire.core.state.op_index import GIVEN_UP, Log
+from newswire.core.state.op_index import GIVEN_UP, OpIndex
 from newswire.core.state.subscriptions import Subscriptions
-from newswire.core.state.topic_index import Messages
+from newswire.core.state.topic_index import TopicIndex
 
 
 class Changes(msgspec.Struct):
@@ -47,8 +47,8 @@ class State:
 
     def __init__(self) -> None:
         self.lineage = Lineage()
-        self.log = Log(self.lineage)
-        self.messages = Messages(self.log)
+        self.log = OpIndex(self.lineage)
+        self.messages = TopicIndex(self.log)
         self.subscriptions = Subscriptions(self.lineage)
         self.members = Members()
         self.waiting: dict[str, dict[int, tuple[Op, int, int]]] = {}  # origin -> sequence -> what damage keeps apart

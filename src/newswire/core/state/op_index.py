@@ -20,7 +20,7 @@ GIVEN_UP: Final = 2**32 - 1  # stands for a topic in the rows of `lost` ops: rea
 _CHECKPOINT: Final = limits.CHECKPOINT_ROWS
 
 
-class Log:
+class OpIndex:
     """Columns by offset, and for each origin its offsets in sequence order."""
 
     def __init__(self, lineage: Lineage) -> None:

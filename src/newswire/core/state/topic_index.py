@@ -14,14 +14,14 @@ from newswire.core import limits
 from newswire.core.model.ops import Message, OpId, op_id
 from newswire.core.model.vector import Vector
 from newswire.core.state.keys import Keys, content, contents, fingerprint, fingerprints
-from newswire.core.state.op_index import GIVEN_UP, Log
+from newswire.core.state.op_index import GIVEN_UP, OpIndex
 from newswire.core.state.twins import Twin, Twins
 
 
-class Messages:
+class TopicIndex:
     """Topics by number (from 1) and each one's visible messages by origin. Commit thread writes, under the state lock."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: OpIndex) -> None:
         self.log, self.lineage = log, log.lineage
         self.names: list[str] = [""]
         self.numbers: dict[str, int] = {}

@@ -18,7 +18,6 @@ import msgspec
 from newswire.config import Settings
 from newswire.core import limits
 from newswire.core.broker.broker import Broker
-from newswire.core.broker.cluster import Identity
 from newswire.core.broker.events import (
     AcceptLoss,
     Answer,
@@ -39,6 +38,7 @@ from newswire.core.broker.events import (
     Unreadable,
     Wake,
 )
+from newswire.core.broker.values import BrokerStatus, ClusterStatus, Identity
 from newswire.core.model import ops
 from newswire.core.model.commands import Request
 from newswire.core.model.names import check_address
@@ -47,7 +47,6 @@ from newswire.core.read.counts import topics
 from newswire.core.read.pieces import Pieces
 from newswire.core.read.scan import Due
 from newswire.core.state.fold import State
-from newswire.core.state.members import Row, View
 from newswire.engine.embedded.ops_file import OpsFile, Progress
 from newswire.engine.embedded.segment import split_place
 from newswire.engine.group_commit import CommitThread, Rounds
@@ -61,7 +60,7 @@ from newswire.errors import Damaged, NewswireError, NotStored, Unavailable, Unkn
 log = logging.getLogger("newswire.engine")
 
 T = TypeVar("T")
-_Result = Done | Row | NewswireError
+_Result = Done | BrokerStatus | NewswireError
 
 _ORIGIN_CHARS = "abcdefghijkmnpqrstuvwxyz23456789"  # none that is taken for another
 
@@ -162,7 +161,7 @@ class EmbeddedEngine(StateQueries):
         """See `seam.Engine`."""
         self._wake = wake
 
-    def describe(self) -> View:
+    def describe(self) -> ClusterStatus:
         """See `seam.Engine`."""
         return self._rounds.describe()
 
@@ -178,12 +177,12 @@ class EmbeddedEngine(StateQueries):
 
     # -- seam.Cluster -------------------------------------------------------------------------------------------
 
-    def join(self, address: str, timeout: float = 10.0) -> Row:
+    def join(self, address: str, timeout: float = 10.0) -> BrokerStatus:
         """See `seam.Cluster`."""
         check_address(address)
         return self._row(lambda token: Join(token, address, time.monotonic() + timeout), timeout)
 
-    def leave(self, broker: str, timeout: float = 10.0) -> Row:
+    def leave(self, broker: str, timeout: float = 10.0) -> BrokerStatus:
         """See `seam.Cluster`."""
         return self._row(lambda token: Leave(token, broker), timeout)
 
@@ -284,9 +283,9 @@ class EmbeddedEngine(StateQueries):
             raise result
         return result
 
-    def _row(self, event: Callable[[object], Event], timeout: float) -> Row:
+    def _row(self, event: Callable[[object], Event], timeout: float) -> BrokerStatus:
         result = self._ask(event, timeout)
-        if not isinstance(result, Row):
+        if not isinstance(result, BrokerStatus):
             raise Unknown("no answer in time: look at the list of replicas")
         return result
 

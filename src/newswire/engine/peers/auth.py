@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from newswire.core.broker.cluster import Identity
 from newswire.core.broker.events import Header
+from newswire.core.broker.values import Identity
 from newswire.engine.peers import push_codec, signing
 from newswire.errors import BadRequest
 

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 from newswire.core import limits
 from newswire.core.model.names import check_address, check_broker_id
 from newswire.core.model.times import rfc3339
-from newswire.engine.seam import Cluster, Engine, Row
+from newswire.engine.seam import BrokerStatus, Cluster, Engine
 from newswire.web import request_fields
 from newswire.web.responses import answer
 
@@ -28,7 +28,7 @@ def routes(engine: Engine, cluster: Cluster | None) -> Blueprint:
     return blueprint
 
 
-def shown(row: Row) -> dict[str, Any]:
+def shown(row: BrokerStatus) -> dict[str, Any]:
     """A broker as docs/http.md, Brokers, shows it; what is not known of it is left out."""
     known: dict[str, Any] = {
         "id": row.id,

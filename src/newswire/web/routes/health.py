@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from newswire.engine.seam import Engine, View
+from newswire.engine.seam import ClusterStatus, Engine
 from newswire.errors import NewswireError, StorageFull, Unavailable
 from newswire.web.availability import why_not
 from newswire.web.responses import answer, problem
@@ -36,7 +36,7 @@ def routes(engine: Engine, process: Callable[[], Mapping[str, Any]]) -> Blueprin
     return blueprint
 
 
-def condition(view: View) -> dict[str, Any]:
+def condition(view: ClusterStatus) -> dict[str, Any]:
     """What an operator asks first. `copies`: of a publish taken now; `peers`: their rows."""
     known: dict[str, Any] = {
         "degraded": list(view.degraded),
@@ -50,7 +50,7 @@ def condition(view: View) -> dict[str, Any]:
     return known
 
 
-def why_not_ready(view: View, known: Mapping[str, Any]) -> NewswireError | None:
+def why_not_ready(view: ClusterStatus, known: Mapping[str, Any]) -> NewswireError | None:
     """What another broker would do better now, None when nothing: `degraded` alone takes no broker out of rotation."""
     known = {"ready": False, **known}
     if not view.serves:

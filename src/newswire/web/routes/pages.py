@@ -24,7 +24,7 @@ from flask import Blueprint, Response, render_template, request, send_from_direc
 from newswire.config import Settings
 from newswire.core import limits
 from newswire.core.model.names import check_address, check_username
-from newswire.engine.seam import Engine, Row, View
+from newswire.engine.seam import BrokerStatus, ClusterStatus, Engine
 from newswire.errors import BadRequest
 from newswire.web import request_fields
 
@@ -71,7 +71,7 @@ def feed(engine: Engine, settings: Settings, username: str) -> Response:
     return Response(html, 200, headers, content_type="text/html; charset=utf-8")
 
 
-def policy(view: View) -> str:
+def policy(view: ClusterStatus) -> str:
     """What the page may load: its own files, and connections to the brokers it may have to move to."""
     reachable = " ".join(["'self'", *(f"http://{row.ip}" for row in view.rows if not row.self and _is_address(row.ip))])
     return (
@@ -96,5 +96,5 @@ def _notice(username: str) -> str:
         return error.detail
 
 
-def _primary_first(row: Row) -> tuple[bool, str]:
+def _primary_first(row: BrokerStatus) -> tuple[bool, str]:
     return (not row.is_primary, row.id)
