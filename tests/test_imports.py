@@ -90,6 +90,7 @@ MAY_IMPORT = {
         "newswire.core.model.names",
         "newswire.core.limits",
         "newswire.core.model.event_ids",
+        "newswire.core.model.bad_json",
         "newswire.errors",
     ),
     "newswire.server": (

@@ -290,8 +290,11 @@ def test_perhaps_stored_is_unknown_and_tells_the_key(a: FakeBroker) -> None:
     assert len(a.asked) > 1
 
 
-def test_an_answer_that_is_no_brokers(a: FakeBroker) -> None:
-    a.on("POST", "/publish", lambda asked: Reply(b"<html>It works!</html>"))
+@pytest.mark.parametrize(
+    "body", [b"<html>It works!</html>", b'{"id": ' * 100_000, b'{"id": "\xff"}'], ids=["html", "deep", "no UTF-8"]
+)
+def test_an_answer_that_is_no_brokers(a: FakeBroker, body: bytes) -> None:
+    a.on("POST", "/publish", lambda asked: Reply(body))
     with pytest.raises(NewswireError, match="no newswire broker"):
         publisher(FakeTime(), a).publish("Google", "Hello")
 

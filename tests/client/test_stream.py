@@ -169,7 +169,7 @@ def test_other_kinds() -> None:
     assert intake.receive(Event('{"ip":"b:2"}', "", "moved")) == Moved("b:2")
     assert intake.receive(Event("b:2", "", "moved")) == Moved("b:2")
     assert intake.receive(Event("{}", "", "moved")) == Moved("")
-    for unreadable in ("", "[]", "{", '{"id":1}'):
+    for unreadable in ("", "[]", "{", '{"id":1}', '{"id":' * 100_000):
         with pytest.raises(Unreadable):
             intake.receive(Event(unreadable, "", "message"))
 

@@ -21,6 +21,7 @@ import msgspec
 
 from newswire.client.answers import Gap, Message
 from newswire.core import limits
+from newswire.core.model.bad_json import BAD_JSON
 from newswire.sse import Event
 
 Item = Message | Gap
@@ -74,7 +75,7 @@ class Intake:
         """Read an event; None for a repeat and for kinds that a later broker may send. Raises Unreadable."""
         try:
             return self._read(event)
-        except (msgspec.DecodeError, UnicodeError) as error:
+        except BAD_JSON as error:
             raise Unreadable(str(error)) from None
 
     def next(self) -> None:

@@ -38,6 +38,7 @@ from requests.adapters import HTTPAdapter
 
 from newswire import sse
 from newswire.core import limits
+from newswire.core.model.bad_json import BAD_JSON
 from newswire.errors import NewswireError, from_problem
 
 _LOGGERS: Final = (  # that a request may log to; `warnings` go to the last, where they are captured
@@ -88,14 +89,14 @@ class Answer:
         """The body's JSON. Raises NewswireError when it is none: something that is no broker answered."""
         try:
             return msgspec.json.decode(self.body)
-        except msgspec.DecodeError:
+        except BAD_JSON:
             raise self._no_broker() from None
 
     def read(self, kind: type[Any]) -> Any:
         """The body's JSON as `kind`. Raises as `json`."""
         try:
             return msgspec.json.decode(self.body, type=kind)
-        except msgspec.DecodeError:
+        except BAD_JSON:
             raise self._no_broker() from None
 
     @property
@@ -122,7 +123,7 @@ class Answer:
     def _problem(self) -> Mapping[str, Any]:
         try:
             problem = msgspec.json.decode(self.body)
-        except msgspec.DecodeError:
+        except BAD_JSON:
             return {}
         return problem if isinstance(problem, dict) else {}
 

@@ -17,6 +17,7 @@ from msgspec import Meta, field
 
 from newswire.core import limits
 from newswire.core.model import names
+from newswire.core.model.bad_json import BAD_JSON
 
 # The bounds of every value that a peer can send (`docs/rules.md`, BOUNDS): none is narrower than a client's
 _ORIGIN: Final = r"[A-Za-z0-9]{1,16}-[a-z0-9]{1,16}"
@@ -182,13 +183,13 @@ def decode(raw: bytes | memoryview) -> Op:
         raise NotAnOp(f"{len(raw)} bytes: an operation has at most {limits.OP_BYTES}")
     try:
         op: Op | None = _decode_known(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except BAD_JSON:
         op = None
     if op is not None and _origins.has(op.origin) and (type(op) not in _WITH_TOPIC or _topics.has(op.topic)):  # type: ignore[attr-defined]
         return op
     try:
         envelope = _decode_envelope(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except BAD_JSON as error:
         raise NotAnOp(str(error)) from None
     return Op(envelope.origin, envelope.sequence, envelope.time)
 

@@ -53,6 +53,7 @@ from msgspec import field
 
 from newswire.core import limits
 from newswire.core.model import ops
+from newswire.core.model.bad_json import BAD_JSON
 from newswire.core.model.ops import Op
 
 VERSION: Final = 1
@@ -95,7 +96,6 @@ class _Version(msgspec.Struct, frozen=True, tag_field="op", tag="segment"):
     version: int = field(name="v")
 
 
-_BAD_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _encode: Final = msgspec.json.Encoder().encode
 _decode_any: Final = msgspec.json.Decoder(ops.KnownOp | Mark).decode
 _decode_mark: Final = msgspec.json.Decoder(Mark).decode
@@ -180,13 +180,13 @@ def read_header(data: Bytes, number: int) -> tuple[Header | None, int]:
         return None, 0
     try:
         version = _decode_version(raw).version
-    except _BAD_JSON:
+    except BAD_JSON:
         return None, 0
     if version != VERSION:
         raise OtherVersion(f"segment {number} has format version {version}; this newswire reads version {VERSION}")
     try:
         header = _decode_header(raw)
-    except _BAD_JSON:
+    except BAD_JSON:
         return None, 0
     return (header, end) if header.segment == number else (None, 0)
 
@@ -278,7 +278,7 @@ def _read_good(chunk: bytes, base: int) -> list[Found] | None:
         return None
     try:
         decoded = list(map(_decode_any, raws))
-    except _BAD_JSON:
+    except BAD_JSON:
         return None
     lengths = [len(one) + 1 for one in lines]
     found = [row for row in zip(decoded, accumulate(lengths, initial=base), lengths, strict=False) if type(row[0]) is not Mark]
@@ -330,7 +330,7 @@ def _is_mark(raw: bytes) -> bool:
         return False
     try:
         _decode_mark(raw)
-    except _BAD_JSON:
+    except BAD_JSON:
         return False
     return True
 

@@ -18,6 +18,7 @@ import msgspec
 from newswire import errors
 from newswire.core import limits
 from newswire.core.broker.events import Answered, Event, Failed, HungUp, Send
+from newswire.core.model.bad_json import BAD_JSON
 from newswire.engine.peers import push_codec
 from newswire.engine.peers.auth import Passport
 from newswire.engine.peers.connection import Reply, Wire
@@ -138,7 +139,7 @@ def _detail(reply: Reply) -> str:
     """The sentence of a problem+json answer."""
     try:
         return push_codec.words(str(msgspec.json.decode(reply.body)["detail"]))
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (*BAD_JSON, KeyError, TypeError):
         return "is that a newswire broker?"
 
 

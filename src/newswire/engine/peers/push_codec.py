@@ -10,6 +10,7 @@ import msgspec
 from newswire import escape
 from newswire.core import limits
 from newswire.core.broker.events import Header
+from newswire.core.model.bad_json import BAD_JSON
 
 CONTENT_TYPE: Final = "application/octet-stream"  # of both: whoever is no broker does not look into them
 REPLICATE: Final = "/replicate"
@@ -32,7 +33,10 @@ def write(header: Header, raws: Sequence[bytes]) -> bytes:
 def read(body: bytes) -> tuple[Header, list[bytes]]:
     """What `write` wrote; the sender's own words are made fit to be shown and logged. Raises msgspec.DecodeError."""
     head, *raws = body.split(b"\n")
-    header = _decode(head)
+    try:
+        header = _decode(head)
+    except BAD_JSON as error:
+        raise msgspec.DecodeError(str(error)) from None
     if header.detail:
         header = msgspec.structs.replace(header, detail=words(header.detail))
     return header, [raw for raw in raws if raw]
