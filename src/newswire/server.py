@@ -23,7 +23,7 @@ from newswire.listener import Adopter, Bounds, Listener, Threads
 from newswire.quotas.descriptors import share
 from newswire.stream_order import StreamOrder
 from newswire.streams.hub import Hub
-from newswire.web import create_admission, create_app
+from newswire.web import SlimApp, create_admission, create_app
 
 log = logging.getLogger("newswire.server")
 
@@ -79,7 +79,7 @@ class Server:
             version=__version__,
         )
         listener = Listener(
-            app,
+            SlimApp(app),
             host=settings.host,
             port=settings.port,
             threads=Threads(publish=settings.threads),

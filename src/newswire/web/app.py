@@ -7,11 +7,10 @@ request (61-80 µs against 42-49). What is answered to HEAD and OPTIONS is said 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection
+from typing import Any
 
-from flask import Flask, Request, Response
-from flask.sessions import NullSession, SessionInterface
+from flask import Response
 from werkzeug.routing import Rule
 
 from newswire.config import Settings
@@ -20,13 +19,10 @@ from newswire.engine.seam import Cluster, Engine
 from newswire.stream_order import StreamOrder
 from newswire.web import origins, responses
 from newswire.web.pace import Pace
-from newswire.web.request_fields import Environ
 from newswire.web.routes import cluster as brokers
 from newswire.web.routes import health, losses, messages, pages, peers, publish, streams, subscriptions
 from newswire.web.routes.streams import HandOver
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse
+from newswire.web.slim import PlainFlask
 
 
 class _ExactRule(Rule):
@@ -38,33 +34,8 @@ class _ExactRule(Rule):
             self.methods = {method.upper() for method in methods} - {"OPTIONS"}
 
 
-class _NoSessions(SessionInterface):
-    """There are none: nothing is read from or written to cookies."""
-
-    def __init__(self) -> None:
-        self._none = NullSession()
-
-    def open_session(self, app: Flask, request: Request) -> NullSession:
-        return self._none
-
-    def save_session(self, app: Flask, session: Any, response: Response) -> None:
-        pass
-
-
-class _App(Flask):
+class _App(PlainFlask):
     url_rule_class: type[Rule] = _ExactRule
-    session_interface = _NoSessions()
-
-    def wsgi_app(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """Serve `/publish/` as `/publish`, before anything looks at the path."""
-        path = environ["PATH_INFO"]
-        if path.endswith("/") and path != "/":
-            environ["PATH_INFO"] = path[:-1]
-        return super().wsgi_app(environ, start_response)
-
-    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Nothing here is a coroutine, so nothing is asked whether it is one: 5 µs a request."""
-        return func
 
 
 def create_app(
@@ -78,7 +49,7 @@ def create_app(
     give_way: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.time,
     version: str = "",
-) -> Flask:
+) -> PlainFlask:
     """The application over `engine`.
 
     `hand_over` makes what adopts a stream's socket, `streams_open` counts those, `no_room` says why there is none for another;
