@@ -7,7 +7,7 @@ import pytest
 from newswire.core import limits
 from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe, Unsubscribe
 from newswire.core.model.event_ids import EventId, parse
-from newswire.engine.seam import Engine, Entry, Woken
+from newswire.engine.seam import Engine, Entry, TopicRow, Woken
 from newswire.errors import FewerCopies, KeyReused, NotEnoughCopies, NotFound, TooLarge
 from tests.contract.conftest import Pair, read, texts, wait_until
 
@@ -20,7 +20,9 @@ def unread(engine: Engine, user: str) -> list[int]:
 
 def counts(engine: Engine) -> list[int]:
     """How many messages each topic has."""
-    return [row.messages for row in engine.topics(NOW)]
+    rows: list[TopicRow] = []
+    engine.topics(NOW, rows.extend)
+    return [row.messages for row in rows]
 
 
 def test_a_receipt_names_what_was_stored_and_on_how_many_disks(pair: Pair) -> None:

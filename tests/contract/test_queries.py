@@ -35,10 +35,16 @@ def first_page(engine: Engine, user: str, limit: int = 1_000) -> Page:
     return engine.next_page(start.position, limit)
 
 
+def topics(engine: Engine) -> list[TopicRow]:
+    rows: list[TopicRow] = []
+    engine.topics(NOW, rows.extend)
+    return rows
+
+
 QUERIES: dict[str, Callable[[Engine], object]] = {
     "patterns_of": lambda engine: engine.patterns_of("Alice"),
     "subscriptions_of": lambda engine: engine.subscriptions_of("Alice"),
-    "topics": lambda engine: engine.topics(NOW),
+    "topics": topics,
     "open_stream": lambda engine: engine.open_stream("Alice", None),
     "open_page": lambda engine: engine.open_page("Alice", None, 0, NOW),
     "next_page": lambda engine: first_page(engine, "Alice"),
@@ -78,10 +84,18 @@ def test_subscriptions_have_counts_by_pattern(pair: Pair) -> None:
 
 
 def test_topics_are_those_with_messages_by_name(pair: Pair) -> None:
-    assert pair.one.topics(NOW) == []
+    assert topics(pair.one) == []
     pair.one.submit([Subscribe("Alice", "empty"), Publish("tech", "one"), Publish("news", "two"), Publish("tech", "three")])
-    rows = pair.one.topics(NOW)
+    rows = topics(pair.one)
     assert rows == [TopicRow("news", 1, rows[0].last), TopicRow("tech", 2, rows[1].last)]
+
+
+def test_who_takes_the_topics_may_publish_meanwhile(pair: Pair) -> None:
+    pair.one.submit([Publish("news", "one")])
+    receipts: list[int] = []
+    pair.one.topics(NOW, lambda rows: receipts.append(pair.one.submit([Publish(row.topic, "two") for row in rows]).count))
+    assert sum(receipts) == 1
+    assert [row.messages for row in topics(pair.one)] == [2]
 
 
 def test_nothing_starts_for_one_without_a_subscription(pair: Pair) -> None:

@@ -801,7 +801,7 @@ def test_an_engine_wakes_before_what_it_tells_of_can_be_read() -> None:
         early.append(done.wait(0.02))
 
     def look(done: threading.Event) -> None:
-        engine.topics(0)
+        engine.topics(0, len)
         done.set()
 
     readers: list[threading.Thread] = []

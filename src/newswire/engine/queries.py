@@ -50,9 +50,9 @@ class StateQueries(ABC):
         """See `seam.Engine`."""
         return self._query(lambda state: subscription_rows(state, user))
 
-    def topics(self, now: int) -> list[TopicRow]:
+    def topics(self, now: int, take: Callable[[list[TopicRow]], object]) -> None:
         """See `seam.Engine`."""
-        return self._query(lambda state: topic_rows(state, now + limits.CLOCK_SKEW_SECONDS * 1000))
+        self._query(lambda state: topic_rows(state, now + limits.CLOCK_SKEW_SECONDS * 1000, take))
 
     def open_stream(self, user: str, event_id: EventId | None) -> Start | None:
         """See `seam.Engine`."""

@@ -101,10 +101,11 @@ class Engine(Protocol):
         """
         ...
 
-    def topics(self, now: int) -> list[TopicRow]:
-        """Every topic that holds messages, by name, each as it was when it was looked at. In pieces.
+    def topics(self, now: int, take: Callable[[list[TopicRow]], object]) -> None:
+        """Hand every topic that holds messages to `take`, by name, each as it was when it was looked at. In pieces.
 
-        `now`: the time of day, ms since 1970; stamps from beyond it (and 5 minutes) are not believed.
+        `take` gets some at a time, in the caller's thread, and may take its time: it holds up nobody. `now`: the time of day,
+        ms since 1970; stamps from beyond it (and 5 minutes) are not believed.
         """
         ...
 

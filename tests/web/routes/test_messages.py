@@ -139,3 +139,12 @@ def test_a_page_says_what_it_cannot_show(web: Web) -> None:
     assert ([message["data"] for message in page["messages"]], page["more"]) == (["g0", "f0", "g1", "f1"], False)
     told = [{"topic": topic, "dropped": 3, "reason": "waiting"} for topic in ("Google", "finance.eu")]
     assert page["gaps"] == told
+
+
+def test_a_list_of_many_topics_gives_way_between_its_parts(web: Web) -> None:
+    batch = "\n".join(f'{{"topic":"t{number}","data":"x"}}' for number in range(4 * limits.PIECE_TOPICS))
+    web.client.post("/publish", data=batch, content_type="application/x-ndjson")
+    web.gave_way = 0
+    rows: Any = web.get("/topics")
+    assert len(rows) == 4 * limits.PIECE_TOPICS + 3
+    assert web.gave_way >= 4

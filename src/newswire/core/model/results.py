@@ -72,7 +72,7 @@ class SubscriptionRow(msgspec.Struct, frozen=True):
     unread: int
 
 
-class TopicRow(msgspec.Struct, frozen=True):
+class TopicRow(msgspec.Struct, frozen=True, gc=False):
     """A topic for people: messages that retention has left, time of the newest in ms since 1970."""
 
     topic: str

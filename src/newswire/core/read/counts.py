@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import accumulate
 from typing import TypeAlias
@@ -25,9 +25,11 @@ from newswire.core.state.subscriptions import Subscription
 from newswire.core.state.twins import Twin
 
 
-def topics(state: State) -> list[TopicRow]:
-    """`topic_rows` in one go, with all time stamps believed."""
-    return finish(topic_rows(state, limits.TIME_MILLISECONDS))
+def topics(state: State, latest: int = limits.TIME_MILLISECONDS) -> list[TopicRow]:
+    """`topic_rows` in one go."""
+    rows: list[TopicRow] = []
+    finish(topic_rows(state, latest, rows.extend))
+    return rows
 
 
 def subscriptions_of(state: State, user: str) -> list[SubscriptionRow]:
@@ -35,23 +37,31 @@ def subscriptions_of(state: State, user: str) -> list[SubscriptionRow]:
     return finish(subscription_rows(state, user))
 
 
-def topic_rows(state: State, latest: int) -> Pieces[list[TopicRow]]:
-    """Every topic that has messages, by name. Each topic as it was when it was looked at; later ones may be left out.
+def topic_rows(state: State, latest: int, take: Callable[[list[TopicRow]], object]) -> Pieces[None]:
+    """Hand every topic that has messages to `take`, by name, a piece at a time and beside the lock.
 
-    `latest`: time stamps beyond it are not believed (ms).
+    Each topic as it was when it was looked at; later ones may be left out. `latest`: time stamps beyond it are not believed
+    (ms).
     """
-    messages, rows, looked_at = state.messages, list[TopicRow](), 0
+    messages, totals, looked_at = state.messages, state.messages.totals, 0
     names: list[str] = yield messages.names_in_order
+    rows: list[TopicRow] = []
     for name in names:
         number = messages.numbers[name]
-        count = messages.count(number)
-        if count:
-            rows.append(TopicRow(name, count, messages.last(number, latest)))
-        looked_at += 1 + len(messages.sequences[number]) + len(messages.twins.in_topic(number))
+        looked_at += 1
+        if (number in totals.unknown or name in messages.horizons) and messages.work_out(number):
+            looked_at += len(messages.sequences[number]) + len(messages.twins.in_topic(number))
+        if totals.counts[number]:
+            last = totals.lasts[number]
+            if last > latest:
+                last = messages.last(number, latest)
+                looked_at += len(messages.sequences[number])
+            rows.append(TopicRow(name, totals.counts[number], last))
         if looked_at >= limits.PIECE_TOPICS:
             looked_at = 0
-            yield None
-    return rows
+            yield partial(take, rows)
+            rows = []
+    yield partial(take, rows)
 
 
 def subscription_rows(state: State, user: str) -> Pieces[list[SubscriptionRow]]:

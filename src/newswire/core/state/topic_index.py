@@ -15,6 +15,7 @@ from newswire.core.model.ops import Message, OpId, op_id
 from newswire.core.model.vector import Vector
 from newswire.core.state.keys import Keys, content, contents, fingerprint, fingerprints
 from newswire.core.state.op_index import GIVEN_UP, OpIndex
+from newswire.core.state.totals import Totals
 from newswire.core.state.twins import Twin, Twins
 
 
@@ -27,6 +28,7 @@ class TopicIndex:
         self.numbers: dict[str, int] = {}
         self.sequences: list[dict[str, array[int]]] = [{}]  # by topic number: origin -> sequences, ascending
         self.newest = array("I", (0,))  # by topic number: offset of the message that was applied last
+        self.totals = Totals()
         self.horizons: dict[str, dict[str, int]] = {}  # by topic: what retention has dropped; also of topics not seen yet
         self.keys = Keys()
         self.twins = Twins()
@@ -42,6 +44,7 @@ class TopicIndex:
             self.names.append(topic)
             self.sequences.append({})
             self.newest.append(0)
+            self.totals.begin()
         return number
 
     def names_in_order(self) -> list[str]:
@@ -57,20 +60,20 @@ class TopicIndex:
         """APPLY msg, at `offset`: the number of its topic, 0 for a twin of a message in this log, which stays hidden."""
         number = self.numbers.get(op.topic) or self.number(op.topic)
         if op.again in self._again:
-            self.twins.add(number, self._twin(self._again[op.again]), Twin(op.origin, op.sequence, offset))
+            self._add_twin(number, self._again[op.again], op, offset)
             return 0
         if op.key:
             mark, said = fingerprint(op.publisher, op.topic, op.key), content(op)
             for use in self.keys.uses(mark):
                 if use.content == said and self.is_same_day(use.offset, op.time):
-                    self.twins.add(number, self._twin(use.offset), Twin(op.origin, op.sequence, offset))
+                    self._add_twin(number, use.offset, op, offset)
                     if op.again:
                         self._again[op.again] = use.offset
                     return 0
             self.keys.note(mark, said, offset)
         if op.again:
             self._again[op.again] = offset
-        self._add(number, op.origin, op.sequence)
+        self._add(number, op)
         self.newest[number] = offset
         return number
 
@@ -87,16 +90,18 @@ class TopicIndex:
                 return None
             if not all(keys) or not self.keys.note_run(fingerprints(publishers, topics, keys), contents(ops), offset):
                 return [self.take(op, at) for at, op in enumerate(ops, offset)]
-        origin, newest = ops[0].origin, self.newest
+        newest = self.newest
         numbers = [self.numbers.get(topic) or self.number(topic) for topic in topics]
         for at, (op, number) in enumerate(zip(ops, numbers, strict=True), offset):
-            self._add(number, origin, op.sequence)
+            self._add(number, op)
             newest[number] = at
         return numbers
 
     def hide(self, row: int) -> None:
         """Take out what the op at `row` published: it is void. A twin of it is shown from now on, if there is one."""
         log, topic = self.log, self.log.topics[row]
+        if topic != GIVEN_UP:
+            self.totals.forget(topic or self.twins.topic_of(row))
         heir = self.twins.remove(row)
         if topic in (0, GIVEN_UP):
             return
@@ -135,16 +140,26 @@ class TopicIndex:
         """Say whether the message at `offset` was stamped within `limits.KEY_SECONDS` of `time` (ms), before or after."""
         return abs(self.log.times[offset] - time) <= limits.KEY_SECONDS * 1000
 
-    def _add(self, number: int, origin: str, sequence: int) -> None:
+    def _add(self, number: int, op: Message) -> None:
         by_origin = self.sequences[number]
-        if origin in by_origin:
-            by_origin[origin].append(sequence)
+        if op.origin in by_origin:
+            by_origin[op.origin].append(op.sequence)
         else:
-            by_origin[origin] = array("I", (sequence,))
+            by_origin[op.origin] = array("I", (op.sequence,))
+        self.totals.add(number, op.time, is_first_origin=len(by_origin) == 1)
+        horizon = self.horizons.get(op.topic)
+        if horizon is not None and not 0 < horizon.get(op.origin, 0) < op.sequence:
+            self.totals.forget(number)  # it may be dropped already
+
+    def _add_twin(self, number: int, shown_at: int, op: Message, offset: int) -> None:
+        self.twins.add(number, self._twin(shown_at), Twin(op.origin, op.sequence, offset))
+        self.totals.forget(number)
 
     def drop(self, topic: str, vector: Vector) -> None:
         """APPLY dropped(topic, V): horizon[topic] := max(horizon, V)."""
         self.horizons[topic] = self.lineage.join(self.horizons.get(topic, {}), vector)
+        if topic in self.numbers:
+            self.totals.forget(self.numbers[topic])
 
     def is_dropped(self, number: int, row: int) -> bool:
         """Say whether retention removed the message that is shown at `row`, under the id of any of its twins."""
@@ -168,6 +183,14 @@ class TopicIndex:
             ]
             kept = self._by_twin[number] = (horizon, self.twins.changes, sorted(rows))
         return kept[2]
+
+    def work_out(self, number: int) -> bool:
+        """Put right what `totals` says of a topic; False where it was right."""
+        version = self.lineage.version
+        if self.totals.is_known(number, self.horizons.get(self.names[number]), version):
+            return False
+        self.totals.set(number, self.count(number), self.last(number, limits.TIME_MILLISECONDS), version)
+        return True
 
     def last(self, number: int, latest: int) -> int:
         """The newest time stamp of a topic's messages, in ms: of each origin that of the last one (rules, CLOCK).

@@ -25,6 +25,7 @@ class Twins:
     def __init__(self) -> None:
         self._by_row: dict[int, list[Twin]] = {}  # by the row that is shown, whose op is the first of the list
         self._by_topic: dict[int, list[list[Twin]]] = {}
+        self._topics: dict[int, int] = {}  # by the row of any twin: its topic
         self.changes = 0  # how often something was added or removed
 
     def add(self, number: int, shown: Twin, twin: Twin) -> None:
@@ -34,26 +35,35 @@ class Twins:
         if twins is None:
             twins = self._by_row[shown.row] = [shown]
             self._by_topic.setdefault(number, []).append(twins)
+            self._topics[shown.row] = number
         twins.append(twin)
+        self._topics[twin.row] = number
 
     def remove(self, row: int) -> Twin | None:
         """Take the op at `row` out of its message, where it has twins: the one to show from now on, if it was the one shown."""
+        number = self._topics.pop(row, 0)
+        if not number:
+            return None
         self.changes += 1
-        for number, messages in self._by_topic.items():
-            for twins in messages:
-                if any(twin.row == row for twin in twins):
-                    left = [twin for twin in twins if twin.row != row]
-                    kept = [other for other in messages if other is not twins]
-                    del self._by_row[twins[0].row]
-                    self._by_topic[number] = [*kept, left] if len(left) > 1 else kept
-                    if len(left) > 1:
-                        self._by_row[left[0].row] = left
-                    return left[0] if left[0] is not twins[0] else None
-        return None
+        messages = self._by_topic[number]
+        twins = self._by_row.get(row) or next(twins for twins in messages if any(twin.row == row for twin in twins))
+        left = [twin for twin in twins if twin.row != row]
+        others = [other for other in messages if other is not twins]
+        del self._by_row[twins[0].row]
+        self._by_topic[number] = [*others, left] if len(left) > 1 else others
+        if len(left) > 1:
+            self._by_row[left[0].row] = left
+        else:
+            del self._topics[left[0].row]
+        return left[0] if left[0] is not twins[0] else None
 
     def of(self, row: int) -> Sequence[Twin]:
         """The ops that published the message that is shown at `row`; () where there is but one."""
         return self._by_row.get(row, ())
+
+    def topic_of(self, row: int) -> int:
+        """The topic of the message that the op at `row` published, where that has twins; else 0."""
+        return self._topics.get(row, 0)
 
     def in_topic(self, number: int) -> Sequence[Sequence[Twin]]:
         """The messages of a topic that have twins: of each its ops, the one that is shown first."""

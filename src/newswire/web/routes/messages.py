@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import msgspec
 from flask import Blueprint, Response, request
 
 from newswire.core import limits
@@ -13,15 +14,23 @@ from newswire.core.model import event_ids
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.names import check_pattern, check_username
 from newswire.core.model.times import rfc3339
-from newswire.engine.seam import Engine, Entry, Gap, Position
+from newswire.engine.seam import Engine, Entry, Gap, Position, TopicRow
 from newswire.errors import BadRequest, NewswireError, NotFound
 from newswire.sse import message_object
 from newswire.web import message_fields, request_fields, times
 from newswire.web.availability import reading, unknown_user
 from newswire.web.pace import Pace
-from newswire.web.responses import answer, answer_rows
+from newswire.web.responses import Rows
 
 _WHOLE: Final = re.compile(r"[0-9]{1,9}")
+
+
+class ShownTopic(msgspec.Struct, frozen=True, gc=False):
+    """A topic as JSON; `last`: RFC 3339, None where no message has a time."""
+
+    topic: str
+    messages: int
+    last: str | None
 
 
 def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Callable[[], None]) -> Blueprint:
@@ -40,17 +49,24 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Cal
         if start is None:
             raise _nothing_there(engine, user, topic)
         entries, gaps, more = read_page(engine, start.position, limit, give_way)
+        rows = Rows()
+        for at in range(0, len(entries), limits.STEP_MESSAGES):
+            give_way()
+            rows.add([_shown(entry) for entry in entries[at : at + limits.STEP_MESSAGES]])
         told = {"gaps": [_told(gap) for gap in gaps]} if gaps else {}
-        return answer({"messages": _all_shown(entries, give_way), "more": more, **told})
+        return rows.answer("messages", {"more": more, **told})
 
     @blueprint.get("/topics")
     def topics() -> Response:
         request_fields.only(request_fields.query(request.environ), ())
-        rows = engine.topics(int(clock() * 1000))
-        return answer_rows(
-            ({"topic": row.topic, "messages": row.messages, "last": rfc3339(row.last) if row.last else None} for row in rows),
-            give_way,
-        )
+        rows = Rows()
+
+        def take(part: list[TopicRow]) -> None:
+            rows.add([ShownTopic(row.topic, row.messages, rfc3339(row.last) if row.last else None) for row in part])
+            give_way()
+
+        engine.topics(int(clock() * 1000), take)
+        return rows.answer()
 
     return blueprint
 
@@ -107,14 +123,6 @@ def _limit(given: Mapping[str, str]) -> int:
 def _shown(entry: Entry) -> dict[str, Any]:
     place = entry.event_id
     return message_object(entry.message, str(EventId(place.message, place.after, of_page=True)))  # K: for streams only
-
-
-def _all_shown(entries: list[Entry], give_way: Callable[[], None]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for start in range(0, len(entries), limits.STEP_MESSAGES):
-        give_way()
-        rows += map(_shown, entries[start : start + limits.STEP_MESSAGES])
-    return rows
 
 
 def _nothing_there(engine: Engine, user: str, topic: str | None) -> NewswireError:
