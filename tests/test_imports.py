@@ -74,6 +74,7 @@ MAY_IMPORT = {
         "newswire.sse",
         "newswire.stream_order",
         "newswire.text",
+        "newswire.threads",
     ),
     "newswire.listener": (
         "newswire.listener",

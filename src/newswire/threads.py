@@ -3,6 +3,9 @@
 A broker one of whose threads has died looks well and is not: its streams stay open and silent, a peer is pushed to no more,
 requests wait for a worker that is not there. So the death of any ends the process (`OnFatal`), and whatever watches the process
 starts it again; nothing that was acknowledged is lost by it. What fails and can be done again does not kill its thread.
+
+A thread that serves everybody (the listener's loop, the commit thread) must never wait for somebody: it says so with
+`never_waits`, and what waits asks `check_may_wait` first, so that a mistake is an error and not a broker that stands still.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 _log: Final = logging.getLogger("newswire.threads")
+_NEVER_WAITS: Final = "newswire_never_waits"  # attribute of a thread
 
 OnFatal = Callable[[BaseException], None]
 """Ends the process, for this reason. The thread that dies calls it."""
@@ -20,6 +24,33 @@ OnFatal = Callable[[BaseException], None]
 
 class ThreadEnded(Exception):
     """A thread came to its end though nobody had asked it to."""
+
+
+class MustNotWait(RuntimeError):
+    """A thread that serves everybody was about to wait for one."""
+
+
+class NeedsThread(BaseException):
+    """What runs in a thread that never waits finds that it would: it changed nothing, and is to be run again in another.
+
+    No Exception: what handles those in between must let it pass.
+    """
+
+
+def never_waits() -> None:
+    """Promise that this thread waits for nobody."""
+    setattr(threading.current_thread(), _NEVER_WAITS, True)
+
+
+def must_not_wait() -> bool:
+    """Say whether this thread promised to wait for nobody."""
+    return getattr(threading.current_thread(), _NEVER_WAITS, False)
+
+
+def check_may_wait(what: str) -> None:
+    """Raise MustNotWait in a thread that promised not to. `what`: what is about to be waited for, or takes long."""
+    if must_not_wait():
+        raise MustNotWait(f"the thread {threading.current_thread().name} serves everybody and may not wait for {what}")
 
 
 def supervise(main: Callable[..., object], name: str, on_fatal: OnFatal, *, may_end: Callable[[], bool]) -> threading.Thread:

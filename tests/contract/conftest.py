@@ -14,7 +14,7 @@ from newswire.config import Settings
 from newswire.core.model.event_ids import EventId
 from newswire.engine.lock import StateLock
 from newswire.engine.memory import MemoryEngine, MemoryNetwork
-from newswire.engine.seam import Engine, Entry, Gap
+from newswire.engine.seam import Cluster, Engine, Entry, Gap
 from newswire.server import Server
 
 
@@ -41,6 +41,7 @@ class Pair(Protocol):
 
     one: Engine
     other: Engine
+    admin: Cluster  # of the first
 
     def part(self) -> None:
         """Take the second broker away from the first."""
@@ -51,11 +52,14 @@ class Pair(Protocol):
     def counted(self) -> CountedLock:
         """Have the first broker's state lock count the turns of this thread."""
 
+    def stop(self) -> None:
+        """Stop the first."""
+
 
 class MemoryPair:
     def __init__(self) -> None:
         self.network = MemoryNetwork()
-        self.one = self._broker("1001", "127.0.0.1:1", "127.0.0.1:2")
+        self.one = self.admin = self._broker("1001", "127.0.0.1:1", "127.0.0.1:2")
         self.other = self._broker("1002", "127.0.0.1:2", "127.0.0.1:1")
 
     def _broker(self, broker: str, address: str, peer: str) -> MemoryEngine:
@@ -75,6 +79,9 @@ class MemoryPair:
         lock = self.one.rounds.lock = CountedLock()
         return lock
 
+    def stop(self) -> None:
+        self.one.close()
+
     def close(self) -> None:
         self.one.close()
         self.other.close()
@@ -86,6 +93,7 @@ class EmbeddedPair:
         self._ports = dict(zip(("1001", "1002"), free_ports(2), strict=True))
         self.servers = [self._start("1001"), self._start("1002")]
         self.one, self.other = (server.engine for server in self.servers)
+        self.admin = self.one
 
     def _start(self, broker: str) -> Server:
         server = Server(
@@ -113,6 +121,9 @@ class EmbeddedPair:
     def counted(self) -> CountedLock:
         lock = self.one._rounds.lock = CountedLock()
         return lock
+
+    def stop(self) -> None:
+        self.servers[0].stop()
 
     def close(self) -> None:
         for server in self.servers:

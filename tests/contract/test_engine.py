@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from newswire.core import limits
 from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe, Unsubscribe
 from newswire.core.model.event_ids import EventId, parse
-from newswire.engine.seam import Engine, Entry, TopicRow, Woken
-from newswire.errors import FewerCopies, KeyReused, NotEnoughCopies, NotFound, TooLarge
+from newswire.engine.seam import BrokerStatus, Engine, Entry, Receipt, TopicRow, Woken
+from newswire.errors import FewerCopies, KeyReused, NewswireError, NotEnoughCopies, NotFound, NotStored, TooLarge
+from newswire.threads import MustNotWait, never_waits
 from tests.contract.conftest import Pair, read, texts, wait_until
 
 NOW = 1_795_514_400_000  # ms since 1970; no broker here has lived later
@@ -217,3 +220,124 @@ def test_what_people_see_of_subscriptions_is_counted_alike(pair: Pair) -> None:
     for engine in (pair.one, pair.other):
         rows = engine.subscriptions_of("Alice")
         assert [(row.topic, row.index, row.unread) for row in rows] == [(">", 0, 3), ("news.*", 0, 2), ("news.a", 0, 1)]
+
+
+class Told:
+    """Keeps what it is told, and by which thread."""
+
+    def __init__(self) -> None:
+        self.results: list[object] = []
+        self.threads: set[str] = set()
+
+    def __call__(self, result: object) -> None:
+        self.threads.add(threading.current_thread().name)
+        self.results.append(result)
+
+    def wait(self, count: int = 1) -> list[object]:
+        wait_until(lambda: len(self.results) >= count)
+        return self.results
+
+
+def test_what_is_submitted_is_told_later_once_and_readable_by_then(pair: Pair) -> None:
+    seen: list[tuple[str, ...]] = []
+    told = Told()
+
+    def then(result: object) -> None:
+        told(result)
+        seen.append((type(result).__name__,))
+
+    pair.one.submit_later([Subscribe("Alice", "news")], then)
+    pair.one.submit_later([Publish("news", "one"), Publish("news", "two")], told, copies=2)
+    first, receipt = told.wait(2)
+    assert isinstance(first, Receipt)
+    assert isinstance(receipt, Receipt)
+    assert (receipt.count, receipt.copies) == (2, 2)
+    assert pair.one.patterns_of("Alice") == ("news",)
+    assert counts(pair.one) == [2]
+    assert pair.one.submit([Publish("news", "three")]).count == 1
+    assert (len(told.results), seen) == (2, [("Receipt",)])
+    assert len(told.threads) == 1, "one thread tells"
+
+
+def test_who_is_refused_is_told_why_and_nothing_is_stored(pair: Pair) -> None:
+    told = Told()
+    pair.one.submit_later([Publish("news", "x", key="k")], told)
+    pair.one.submit_later([Publish("news", "y", key="k")], told)
+    pair.one.submit_later([Unsubscribe("Alice", "news")], told)
+    pair.one.submit_later([Publish("news", "z")], told, copies=3)
+    pair.one.submit_later([Publish("news", "x")] * (limits.BATCH_MESSAGES + 1), told)
+    kinds = sorted(type(result).__name__ for result in told.wait(5))
+    assert kinds == ["KeyReused", "NotEnoughCopies", "NotFound", "Receipt", "TooLarge"]
+    assert counts(pair.one) == [1]
+
+
+def test_receipts_come_in_the_order_of_what_was_submitted(pair: Pair) -> None:
+    told = Told()
+    for number in range(200):
+        pair.one.submit_later([Publish("news", str(number))], told)
+    ids = [result.first for result in told.wait(200) if isinstance(result, Receipt)]
+    assert ids == sorted(ids, key=lambda name: int(name.rpartition(".")[2]))
+    assert len(ids) == 200
+
+
+def test_two_copies_are_said_to_all_who_publish_while_there_are_two(pair: Pair) -> None:
+    """Of many at once, at both brokers, each receipt is for both disks."""
+    told = Told()
+    for number in range(100):
+        for engine in (pair.one, pair.other):
+            engine.submit_later([Publish("news", str(number))], told)
+    assert [result.copies for result in told.wait(200) if isinstance(result, Receipt)] == [2] * 200
+
+
+def test_a_fault_of_who_is_told_is_no_fault_of_the_engine(pair: Pair) -> None:
+    def then(result: object) -> None:
+        raise LookupError
+
+    pair.one.submit_later([Publish("news", "x")], then)
+    assert pair.one.submit([Publish("news", "y")]).count == 1
+
+
+def test_who_waits_when_the_engine_stops_is_told_once(pair: Pair) -> None:
+    told, late = Told(), Told()
+    for number in range(50):
+        pair.one.submit_later([Publish("news", str(number))], told)
+    pair.stop()
+    assert len(told.wait(50)) == 50
+    assert {type(result).__name__ for result in told.results} <= {"Receipt", "Unknown"}
+    with pytest.raises(NotStored):
+        pair.one.submit_later([Publish("news", "late")], late)
+    assert (len(told.results), late.results) == (50, [])
+
+
+def test_a_broker_joins_and_leaves_later(pair: Pair) -> None:
+    told = Told()
+    pair.admin.leave_later("nobody", told)
+    pair.admin.leave_later("1002", told)
+    missing, row = told.wait(2)
+    assert isinstance(missing, NotFound)
+    assert isinstance(row, BrokerStatus)
+    assert row.id == "1002"
+    wait_until(lambda: [row.id for row in pair.one.describe().rows] == ["1001"])
+    pair.admin.join_later("127.0.0.1:9", told, timeout=5.0)
+    assert isinstance(told.wait(3)[2], NewswireError)
+    pair.admin.accept_loss_later(told)
+    assert isinstance(told.wait(4)[3], NotFound)
+
+
+def test_a_thread_that_never_waits_does_not_wait_for_a_receipt(pair: Pair) -> None:
+    raised: list[BaseException] = []
+
+    def main() -> None:
+        never_waits()
+        told = Told()
+        pair.one.submit_later([Publish("news", "x")], told)
+        for call in (lambda: pair.one.submit([Publish("news", "y")]), lambda: pair.one.subscriptions_of("Alice")):
+            try:
+                call()
+            except MustNotWait as error:
+                raised.append(error)
+
+    thread = threading.Thread(target=main)
+    thread.start()
+    thread.join()
+    assert [type(error) for error in raised] == [MustNotWait, MustNotWait]

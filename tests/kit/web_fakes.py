@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from flask.testing import FlaskClient
 
 from newswire.config import Settings
-from newswire.core.broker.events import Done, Now
+from newswire.core.broker.events import Now
 from newswire.core.model.commands import Publish, Request
 from newswire.core.model.event_ids import EventId
 from newswire.engine.memory import MemoryEngine, MemoryNetwork
-from newswire.engine.seam import BrokerStatus, ClusterStatus, Receipt
+from newswire.engine.seam import BrokerStatus, ClusterStatus, PushAnswer, Receipt
 from newswire.errors import LinkRefused, NewswireError, NotFound, Refused
 from newswire.stream_order import StreamOrder
 from newswire.web import create_admission, create_app
@@ -33,12 +33,25 @@ class SteeredEngine(MemoryEngine):
         self.submitted: list[Request] = []
         super().__init__("1001", address=OWN, peers=(OTHER,), primary=True, network=network, clock=self._clock)
 
-    def submit(self, requests: Sequence[Request], *, copies: int = 1, timeout: float = 10.0) -> Receipt:
+    def submit_later(
+        self,
+        requests: Sequence[Request],
+        then: Callable[[Receipt | NewswireError], None],
+        *,
+        copies: int = 1,
+        timeout: float = 10.0,
+    ) -> None:
+        if isinstance(self.fails, NewswireError):
+            then(self.fails)
+            return
         if self.fails is not None:
             raise self.fails
-        receipt = super().submit(requests, copies=copies, timeout=timeout)
-        self.submitted += requests
-        return receipt
+
+        def tell(result: Receipt | NewswireError) -> None:
+            self.submitted += requests if isinstance(result, Receipt) else ()
+            then(result)
+
+        super().submit_later(requests, tell, copies=copies, timeout=timeout)
 
     def describe(self) -> ClusterStatus:
         return msgspec.structs.replace(super().describe(), **self.changes)
@@ -65,34 +78,46 @@ class FakeCluster:
         self.given_up: list[tuple[str, int, int, bool]] = []
         self.received: list[tuple[str, str | None, bytes]] = []
 
-    def join(self, address: str, timeout: float = 10.0) -> BrokerStatus:
+    def join_later(self, address: str, then: Callable[[BrokerStatus | NewswireError], None], timeout: float = 10.0) -> None:
         if address == "127.0.0.1:6000":
-            raise LinkRefused("that broker belongs to another cluster: start it with an empty ops directory")
-        if address != "127.0.0.1:5055":
-            raise Refused(f"{address} does not answer: is the broker running there?", code="unreachable")
-        return BrokerStatus("1003", address, False, "up", 0)
+            then(LinkRefused("that broker belongs to another cluster: start it with an empty ops directory"))
+        elif address != "127.0.0.1:5055":
+            then(Refused(f"{address} does not answer: is the broker running there?", code="unreachable"))
+        else:
+            then(BrokerStatus("1003", address, False, "up", 0))
 
-    def leave(self, broker: str, timeout: float = 10.0) -> BrokerStatus:
+    def leave_later(self, broker: str, then: Callable[[BrokerStatus | NewswireError], None]) -> None:
         if broker not in ("1002", OTHER):
-            raise NotFound(f"no broker {broker} here: GET /list_replicas says which there are", code="no-broker")
+            then(NotFound(f"no broker {broker} here: GET /list_replicas says which there are", code="no-broker"))
+            return
         self.left.append(broker)
-        return BrokerStatus("1002", OTHER, False, "up", 0)
+        then(BrokerStatus("1002", OTHER, False, "up", 0))
 
-    def accept_loss(
-        self, origin: str = "", first: int = 0, last: int = 0, *, even_if_away: bool = False, timeout: float = 10.0
-    ) -> Done:
+    def accept_loss_later(
+        self,
+        then: Callable[[Receipt | NewswireError], None],
+        origin: str = "",
+        first: int = 0,
+        last: int = 0,
+        *,
+        even_if_away: bool = False,
+        timeout: float = 10.0,
+    ) -> None:
         if origin == "1001-nothing":
-            raise NotFound("nothing is missing there", code="no-hole")
+            then(NotFound("nothing is missing there", code="no-hole"))
+            return
         self.given_up.append((origin, first, last, even_if_away))
-        return Done("1001-a.9", "1001-a.9", 3, 2)
+        then(Receipt("1001-a.9", "1001-a.9", 3, 2))
 
     def check_head(self, path: str, headers: Mapping[str, str]) -> None:
         if headers.get("newswire-signature") == "forged":
             raise LinkRefused("the push is refused", code="unauthenticated")
 
-    def receive(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+    def receive_later(
+        self, path: str, headers: Mapping[str, str], body: bytes, then: Callable[[PushAnswer | NewswireError], None]
+    ) -> None:
         self.received.append((path, headers.get("x-newswire-sender"), body))
-        return 200, b"vector"
+        then(PushAnswer(200, False, lambda: b"vector"))
 
 
 class Web:

@@ -143,6 +143,7 @@ READ_THREADS: Final = 1  # that read messages, topics, subscriptions: work for o
 OPEN_THREADS: Final = 2  # that open streams and answer pages: they wait for nothing, and not behind what reads
 LARGE_THREADS: Final = 8  # of requests with a large body: they wait for the disk, but one at a time is parsed
 LARGE_BODY_BYTES: Final = 32 * 1024  # from here on a body takes milliseconds to read
+LIGHT_LOCK_SECONDS: Final = 0.001  # that the loop tries to get the state lock: a piece of a commit; then a thread does
 SWITCH_SECONDS: Final = 0.0005  # that one thread computes while another wants to: a publish changes threads ten times
 PROBE_THREADS: Final = 2  # they wait for nothing
 PEER_THREADS: Final = PEERS_COUNT  # a push waits for the disk; each peer has one under way

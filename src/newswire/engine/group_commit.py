@@ -50,7 +50,7 @@ from newswire.core.state.fold import State
 from newswire.engine.lock import StateLock
 from newswire.engine.operator_log import OperatorLog
 from newswire.errors import StorageFull
-from newswire.threads import OnFatal, supervise
+from newswire.threads import OnFatal, check_may_wait, never_waits, supervise
 
 log = logging.getLogger("newswire.commit")
 
@@ -201,7 +201,11 @@ class Rounds:
             return query(self.broker.state)
 
     def query(self, query: Callable[[State], Pieces[T]]) -> T:
-        """Run a query piece by piece: the lock is let go after each, and what needs none is run beside it. Any thread."""
+        """Run a query piece by piece: the lock is let go after each, and what needs none is run beside it.
+
+        Threads that may wait.
+        """
+        check_may_wait("a query")
         pieces = query(self.broker.state)
         beside = None
         while True:
@@ -339,6 +343,7 @@ class CommitThread:
             self._thread.join(timeout)
 
     def _main(self) -> None:
+        never_waits()
         while self._turn():
             pass
 

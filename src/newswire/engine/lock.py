@@ -5,6 +5,8 @@ could. Here a reader who gets the lock while the commit thread wants it gives it
 commit thread holds meanwhile. So that thread waits for one piece of a query at most, however many readers there are.
 
 The other way round it is the same: a commit of many pieces makes way for the readers that wait, between two of them.
+
+A thread that never waits (`threads`) tries for a moment: else what it runs is run again in a thread that may wait.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from newswire import threads
 from newswire.core import limits
 
 
@@ -27,6 +30,9 @@ class StateLock:
         self.readers_wait: set[int] = set()  # by thread
 
     def __enter__(self) -> None:
+        if threads.must_not_wait():
+            self._try()
+            return
         me = threading.get_ident()
         self.readers_wait.add(me)
         while True:
@@ -37,6 +43,18 @@ class StateLock:
                 break
             self._lock.release()
         self.readers_wait.discard(me)
+
+    def _try(self) -> None:
+        """Raise NeedsThread where the lock does not come at once."""
+        until = time.monotonic() + limits.LIGHT_LOCK_SECONDS
+        while self._lock.acquire(timeout=limits.LIGHT_LOCK_SECONDS):
+            if not self.writer_waits:
+                return
+            self._lock.release()
+            if time.monotonic() >= until:
+                break
+            time.sleep(0)
+        raise threads.NeedsThread
 
     def __exit__(self, *error: object) -> None:
         self._lock.release()

@@ -7,11 +7,12 @@ still unless the test gives a clock, so heartbeats happen when `tick` is called.
 from __future__ import annotations
 
 import itertools
-import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from newswire.core.broker.broker import Broker
 from newswire.core.broker.events import (
@@ -45,10 +46,13 @@ from newswire.core.read.scan import Due
 from newswire.core.state.fold import State
 from newswire.engine.group_commit import Rounds
 from newswire.engine.queries import StateQueries, read_texts
-from newswire.engine.seam import Receipt, Woken
-from newswire.errors import BadRequest, NewswireError, Unknown
+from newswire.engine.seam import PushAnswer, Receipt, Woken, receipt_of
+from newswire.engine.waiting import wait_for
+from newswire.errors import BadRequest, NewswireError, NotStored, Unknown
 
 T = TypeVar("T")
+
+_NO_ROW: Final = "no answer yet: look at the list of replicas"
 
 
 class MemoryNetwork:
@@ -146,17 +150,34 @@ class MemoryEngine(StateQueries):
         who = Identity(id=broker_id, address=self.address, origin=origin, primary=primary, peers=peers, **identity)
         broker = Broker(who, state, cluster or f"fresh-{origin}", settled=bool(cluster))
         self.rounds = Rounds(broker, self.log, self, clock or (lambda: Now(0.0, 1_700_000_000_000)))
-        self.exited = False
+        self.exited = self.closed = False
         self.network.engines[self.address] = self
         with self.network.lock:
             self.rounds.begin()
 
     # -- seam.Engine --------------------------------------------------------------------------------------------
 
-    def submit(self, requests: Sequence[Request], *, copies: int = 1, timeout: float = 10.0) -> Receipt:
+    def submit_later(
+        self,
+        requests: Sequence[Request],
+        then: Callable[[Receipt | NewswireError], None],
+        *,
+        copies: int = 1,
+        timeout: float = 10.0,
+    ) -> None:
         """See `seam.Engine`."""
-        result = _done(self._ask(lambda token: Submitted(token, requests, copies, self.rounds.clock().clock + timeout)))
-        return Receipt(result.first, result.last, result.count, result.copies, result.duplicates, result.ids, result.repeated)
+        if self.closed:
+            raise NotStored("this broker has stopped")
+        self.network.put(self, Submitted(partial(_tell_receipt, then), requests, copies, self.rounds.clock().clock + timeout))
+
+    def submit(self, requests: Sequence[Request], *, copies: int = 1, timeout: float = 10.0) -> Receipt:
+        """See `seam.Engine`. All that can happen has happened when `submit_later` returns: there is nothing to wait for."""
+        late = Unknown("no answer yet: retry with the same key")
+
+        def begin(then: Callable[[Receipt | NewswireError], None]) -> None:
+            self.submit_later(requests, then, copies=copies, timeout=timeout)
+
+        return wait_for(begin, 0.0, late)
 
     def post(self, requests: Sequence[Request]) -> bool:
         """See `seam.Engine`."""
@@ -183,27 +204,61 @@ class MemoryEngine(StateQueries):
     def close(self, timeout: float = 5.0) -> None:
         """Leave the network, as a killed process does."""
         self.network.engines.pop(self.address, None)
+        self.closed = True
 
     # -- seam.Cluster -------------------------------------------------------------------------------------------
 
-    def join(self, address: str, timeout: float = 10.0) -> BrokerStatus:
+    def join_later(self, address: str, then: Callable[[BrokerStatus | NewswireError], None], timeout: float = 10.0) -> None:
         """See `seam.Cluster`."""
-        return self._row(self._ask(lambda token: Join(token, address)))
+        self.network.put(self, Join(then, address, self.rounds.clock().clock + timeout))
 
-    def leave(self, broker: str, timeout: float = 10.0) -> BrokerStatus:
+    def leave_later(self, broker: str, then: Callable[[BrokerStatus | NewswireError], None]) -> None:
         """See `seam.Cluster`."""
-        return self._row(self._ask(lambda token: Leave(token, broker)))
+        self.network.put(self, Leave(then, broker))
 
-    def accept_loss(
-        self, origin: str = "", first: int = 0, last: int = 0, *, even_if_away: bool = False, timeout: float = 10.0
-    ) -> Done:
+    def accept_loss_later(
+        self,
+        then: Callable[[Receipt | NewswireError], None],
+        origin: str = "",
+        first: int = 0,
+        last: int = 0,
+        *,
+        even_if_away: bool = False,
+        timeout: float = 10.0,
+    ) -> None:
         """See `seam.Cluster`."""
         until = self.rounds.clock().clock + timeout
-        return _done(self._ask(lambda token: AcceptLoss(token, origin, first, last, even_if_away, until)))
+        self.network.put(self, AcceptLoss(partial(_tell_receipt, then), origin, first, last, even_if_away, until))
 
-    def receive(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+    def receive_later(
+        self, path: str, headers: Mapping[str, str], body: bytes, then: Callable[[PushAnswer | NewswireError], None]
+    ) -> None:
         """Memory engines reach each other without HTTP."""
         raise BadRequest("a broker in memory takes no pushes over HTTP")
+
+    def join(self, address: str) -> BrokerStatus:
+        """As `join_later`, which is over when it returns. Raises what is an error."""
+
+        def begin(then: Callable[[BrokerStatus | NewswireError], None]) -> None:
+            self.join_later(address, then)
+
+        return wait_for(begin, 0.0, Unknown(_NO_ROW))
+
+    def leave(self, broker: str) -> BrokerStatus:
+        """As `leave_later`. Raises what is an error."""
+
+        def begin(then: Callable[[BrokerStatus | NewswireError], None]) -> None:
+            self.leave_later(broker, then)
+
+        return wait_for(begin, 0.0, Unknown(_NO_ROW))
+
+    def accept_loss(self, origin: str = "", first: int = 0, last: int = 0, *, even_if_away: bool = False) -> Receipt:
+        """As `accept_loss_later`. Raises what is an error."""
+
+        def begin(then: Callable[[Receipt | NewswireError], None]) -> None:
+            self.accept_loss_later(then, origin, first, last, even_if_away=even_if_away)
+
+        return wait_for(begin, 0.0, Unknown("no answer yet"))
 
     # -- time and wires -----------------------------------------------------------------------------------------
 
@@ -220,8 +275,7 @@ class MemoryEngine(StateQueries):
                 if callable(token):
                     token(action)
             case Reply(token=token, result=result):
-                if isinstance(token, queue.SimpleQueue):
-                    token.put(result)
+                self._tell(token, result)
             case Wake(topics, users, serves):
                 self._wake(Woken(topics, users, serves))
             case Recall(lost, rows):
@@ -231,6 +285,11 @@ class MemoryEngine(StateQueries):
                 self.exited = True
             case _:
                 pass  # links need no opening here
+
+    def _tell(self, token: object, result: object) -> None:
+        if callable(token):
+            with suppress(Exception):  # a fault of who is told is no fault of the engine
+                token(result)
 
     def _send(self, action: Send) -> None:
         peer = self.network.reached(self.address, action.address)
@@ -245,24 +304,6 @@ class MemoryEngine(StateQueries):
 
         self.network.put(peer, Received(answered, action.header, self.log.fetch(places)))
 
-    def _ask(self, event: Callable[[object], Event]) -> Done | BrokerStatus | NewswireError:
-        token: queue.SimpleQueue[Done | BrokerStatus | NewswireError] = queue.SimpleQueue()
-        self.network.put(self, event(token))
-        try:
-            result = token.get_nowait()
-        except queue.Empty:
-            raise Unknown("no answer yet: retry with the same key") from None
-        if isinstance(result, NewswireError):
-            raise result
-        return result
 
-    def _row(self, result: Done | BrokerStatus | NewswireError) -> BrokerStatus:
-        if not isinstance(result, BrokerStatus):
-            raise Unknown("no answer yet: look at the list of replicas")
-        return result
-
-
-def _done(result: Done | BrokerStatus | NewswireError) -> Done:
-    if not isinstance(result, Done):
-        raise Unknown("no receipt: retry with the same key")
-    return result
+def _tell_receipt(then: Callable[[Receipt | NewswireError], None], result: Done | NewswireError) -> None:
+    then(receipt_of(result) if isinstance(result, Done) else result)

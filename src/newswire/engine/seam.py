@@ -17,6 +17,7 @@ from newswire.core.broker.values import BrokerStatus, ClusterStatus, HoleRow
 from newswire.core.model.commands import Request
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.results import Entry, Gap, Page, Position, Start, SubscriptionRow, TopicRow
+from newswire.errors import NewswireError
 
 __all__ = [
     "BrokerStatus",
@@ -28,6 +29,7 @@ __all__ = [
     "HoleRow",
     "Page",
     "Position",
+    "PushAnswer",
     "Receipt",
     "Start",
     "SubscriptionRow",
@@ -53,6 +55,19 @@ class Receipt(msgspec.Struct, frozen=True):
     repeated: tuple[int, ...] = ()
 
 
+def receipt_of(done: Done) -> Receipt:
+    """The receipt for what the core says of a submit."""
+    return Receipt(
+        first=done.first,
+        last=done.last,
+        count=done.count,
+        copies=done.copies,
+        duplicates=done.duplicates,
+        ids=done.ids,
+        repeated=done.repeated,
+    )
+
+
 class Woken(msgspec.Struct, frozen=True):
     """What a commit changed for streams: topics that grew, users whose awake subscriptions may have changed.
 
@@ -67,20 +82,45 @@ class Woken(msgspec.Struct, frozen=True):
 Wake = Callable[[Woken], None]
 
 
+class PushAnswer(msgspec.Struct, frozen=True):
+    """The answer to a peer's push. `write` makes its body; where that `reads` ops of the log it is not for a loop.
+
+    `write` raises Damaged.
+    """
+
+    status: int
+    reads: bool
+    write: Callable[[], bytes]
+
+
 class Engine(Protocol):
-    """Any thread may call, close() excepted; nothing calls back into the caller but wake.
+    """Any thread may call, close() excepted; nothing calls back into the caller but wake, and each `then` once.
+
+    `then` runs in the engine's thread (at the end, in that which closes it), returns at once, and calls nothing here.
 
     A query never waits for a disk that hangs or for another broker, and holds up a commit for one piece at most: a bounded
     count of rows, topics or subscriptions, about a millisecond (docs/rules.md, QUERIES). The state may change between two.
     """
 
-    def submit(self, requests: Sequence[Request], *, copies: int = 1, timeout: float = 10.0) -> Receipt:
-        """Store requests as one, all or none, in order. Blocks until durable, in the state and readable here.
+    def submit_later(
+        self,
+        requests: Sequence[Request],
+        then: Callable[[Receipt | NewswireError], None],
+        *,
+        copies: int = 1,
+        timeout: float = 10.0,
+    ) -> None:
+        """Store requests as one, all or none, in order; tell `then` when they are durable, in the state and readable here.
 
-        Request threads only. Raises NotEnoughCopies, TooLarge, StorageFull, Unavailable, NotFound (an Unsubscribe that
-        names nothing), KeyReused: certainly not stored. FewerCopies: stored (`extra["ids"]`). Unknown: perhaps stored, retry
-        with the same key.
+        Never blocks. `then` gets NotEnoughCopies, TooLarge, StorageFull, Unavailable, NotFound (an Unsubscribe that names
+        nothing), KeyReused: certainly not stored. FewerCopies: stored (`extra["ids"]`). Unknown, after `timeout` seconds or
+        at the end of the engine: perhaps stored, retry with the same key. Raises NotStored when too many wait: `then` is
+        told nothing. While the disk hangs nobody is told anything: who waits has a time of their own.
         """
+        ...
+
+    def submit(self, requests: Sequence[Request], *, copies: int = 1, timeout: float = 10.0) -> Receipt:
+        """As submit_later, but wait for the receipt, and raise what is an error. Threads that may wait."""
         ...
 
     def post(self, requests: Sequence[Request]) -> bool:
@@ -149,28 +189,43 @@ class Engine(Protocol):
 class Cluster(Protocol):
     """What the embedded engine has beside it. `web.routes.peers` is mounted only where it exists."""
 
-    def join(self, address: str, timeout: float = 10.0) -> BrokerStatus:
-        """Make the broker at `address` a member and tell all. Raises BadRequest, LinkRefused, Refused (`unreachable`)."""
+    def join_later(self, address: str, then: Callable[[BrokerStatus | NewswireError], None], timeout: float = 10.0) -> None:
+        """Make the broker at `address` a member and tell all. `then` gets BadRequest, LinkRefused, Refused (`unreachable`).
+
+        This and what follows never blocks. Raises BadRequest, and NotStored when too many wait.
+        """
         ...
 
-    def leave(self, broker: str, timeout: float = 10.0) -> BrokerStatus:
-        """End the membership of `broker` (an id or an address) and tell all. Raises NotFound, Refused (`last-broker`)."""
+    def leave_later(self, broker: str, then: Callable[[BrokerStatus | NewswireError], None]) -> None:
+        """End the membership of `broker` (an id or an address) and tell all. `then` gets NotFound, Refused (`last-broker`)."""
         ...
 
     def check_head(self, path: str, headers: Mapping[str, str]) -> None:
         """Check the head of a push before its body is taken; returns at once. Raises LinkRefused (`unauthenticated`)."""
         ...
 
-    def accept_loss(
-        self, origin: str = "", first: int = 0, last: int = 0, *, even_if_away: bool = False, timeout: float = 10.0
-    ) -> Done:
+    def accept_loss_later(
+        self,
+        then: Callable[[Receipt | NewswireError], None],
+        origin: str = "",
+        first: int = 0,
+        last: int = 0,
+        *,
+        even_if_away: bool = False,
+        timeout: float = 10.0,
+    ) -> None:
         """Give up what no broker can bring: all holes, or those of `origin` from `first` to `last` (0: no bound).
 
-        `Done.count` is how many ops were given up; what waited behind them is readable when this returns. Raises NotFound
+        `count` is how many ops were given up; what waited behind them is readable when `then` is told. It gets NotFound
         (`no-hole`), Refused (`not-lost`, `may-be-elsewhere`).
         """
         ...
 
-    def receive(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
-        """Answer a peer's push (`POST /replicate`, `/heartbeat/receive`): status and body. Peer threads only."""
+    def receive_later(
+        self, path: str, headers: Mapping[str, str], body: bytes, then: Callable[[PushAnswer | NewswireError], None]
+    ) -> None:
+        """Take a peer's push (`POST /replicate`, `/heartbeat/receive`); tell `then` its answer, after the sync.
+
+        Raises LinkRefused (`unauthenticated`), BadRequest (`bad-body`).
+        """
         ...

@@ -75,14 +75,15 @@ def shown(text: str, most: int = 40) -> str:
 
 def install(app: Flask) -> None:
     """Make `app` answer every error as a problem."""
-    app.register_error_handler(NewswireError, _refused)
+    app.register_error_handler(NewswireError, lambda error: refused(error, request.method, request.path))
     app.register_error_handler(HTTPException, _refused_by_flask)
-    app.register_error_handler(Exception, _unforeseen)
+    app.register_error_handler(Exception, lambda error: unforeseen(error, request.method, request.path))
 
 
-def _refused(error: NewswireError) -> Response:
+def refused(error: NewswireError, method: str, path: str) -> Response:
+    """Answer an error of the table that a request met, and log it where it is the broker's own."""
     if error.status == 500:
-        _log.error("%s %r: %s", request.method, request.path, error.detail)
+        _log.error("%s %r: %s", method, path, error.detail)
     return problem(error)
 
 
@@ -107,7 +108,8 @@ def as_ours(error: HTTPException) -> NewswireError:
     return BadRequest("the request cannot be read: check its address and headers")
 
 
-def _unforeseen(error: Exception) -> Response:
+def unforeseen(error: Exception, method: str, path: str) -> Response:
+    """Answer any other error, and log where it comes from."""
     # the path alone: queries and bodies never reach a log (docs/operate.md, The log)
-    _log.error("unforeseen error in %s %r", request.method, request.path, exc_info=error)
+    _log.error("unforeseen error in %s %r", method, path, exc_info=error)
     return problem(NewswireError(_UNFORESEEN))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from newswire.errors import Unavailable
+from newswire.threads import check_may_wait
 
 
 class Turn:
@@ -37,7 +38,8 @@ class Turn:
 
     @contextmanager
     def take(self) -> Iterator[None]:
-        """Wait for the turn, if others publish. Raises Unavailable when it does not come."""
+        """Wait for the turn, if others publish. Raises Unavailable when it does not come. Threads that may wait."""
+        check_may_wait("the turn of long batches")
         if self._clock() - self._other_at >= self._quiet_seconds:
             yield
             return

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import queue
-
 import pytest
 
 from newswire.core import limits
-from newswire.core.broker.events import Event, Failed, HungUp, Join, Now, Writable
+from newswire.core.broker.events import Event, Failed, HungUp, Now, Writable
 from newswire.core.broker.journal import tell_changes
 from newswire.core.model.commands import Publish, Subscribe
 from newswire.core.model.ops import Joined
@@ -218,14 +216,13 @@ def test_who_is_only_asked_whether_it_joins_is_shown_to_nobody(world: World, mon
 def test_who_never_answers_whole_keeps_no_link_and_nobody_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     one, _ = pair(world)
     held = hold_back(world, monkeypatch, world.start("1003", THREE))
-    replies: queue.SimpleQueue[object] = queue.SimpleQueue()
-    until = world.clock.seconds + 3.0
-    world.network.put(one, Join(replies, THREE, until))
+    replies: list[object] = []
+    one.join_later(THREE, replies.append, timeout=3.0)
     world.pass_time(2.5)
     assert held, "it was asked"
-    assert replies.empty()
+    assert replies == []
     world.pass_time(1.0)
-    refusal = replies.get_nowait()
+    (refusal,) = replies
     assert isinstance(refusal, Refused)
     assert refusal.code == "unreachable"
     assert THREE not in one.rounds.broker.cluster.peers

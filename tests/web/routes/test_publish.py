@@ -16,7 +16,7 @@ from newswire.core import limits
 from newswire.core.model.commands import Publish, Request
 from newswire.core.model.names import ROUTES
 from newswire.core.model.ops import split_op_id
-from newswire.engine.seam import Receipt, TopicRow
+from newswire.engine.seam import TopicRow
 from newswire.errors import FewerCopies, StorageFull, Unknown
 from tests.kit.web_fakes import Web
 
@@ -485,19 +485,19 @@ def test_while_others_publish_long_batches_are_stored_one_at_a_time_and_short_on
 ) -> None:
     entered, go_on = threading.Semaphore(0), threading.Event()
     inside, most = [0], [0]
-    submit = web.engine.submit
+    submit = web.engine.submit_later
 
-    def slow(requests: Sequence[Request], **options: Any) -> Receipt:
+    def slow(requests: Sequence[Request], then: Any, **options: Any) -> None:
         if len(requests) == 1:
-            return submit(requests, **options)
+            return submit(requests, then, **options)
         inside[0] += 1
         most[0] = max(most[0], inside[0])
         entered.release()
         assert go_on.wait(10.0)
         inside[0] -= 1
-        return submit(requests, **options)
+        return submit(requests, then, **options)
 
-    monkeypatch.setattr(web.engine, "submit", slow)
+    monkeypatch.setattr(web.engine, "submit_later", slow)
     bodies = [
         b'{"topic": "t", "data": "x"}\n' * (limits.STEP_LINES + 1),
         b'{"topic": "t", "data": "%s"}\n' % (b"x" * 60_000) * 10,

@@ -7,11 +7,11 @@ two the composition root binds the port, so that the address is known and nothin
 from __future__ import annotations
 
 import logging
-import queue
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -54,13 +54,14 @@ from newswire.engine.peers import push_codec
 from newswire.engine.peers.auth import Passport
 from newswire.engine.peers.link import Link, status_of
 from newswire.engine.queries import StateQueries, read_texts
-from newswire.engine.seam import Receipt, Woken
-from newswire.errors import Damaged, NewswireError, NotStored, Unavailable, Unknown
+from newswire.engine.seam import PushAnswer, Receipt, Woken, receipt_of
+from newswire.engine.waiting import wait_for
+from newswire.errors import Damaged, NewswireError, NotStored, Unknown
 
 log = logging.getLogger("newswire.engine")
 
 T = TypeVar("T")
-_Result = Done | BrokerStatus | NewswireError
+Tell = Callable[[Any], None]  # what became of an event; the commit thread calls it
 
 _ORIGIN_CHARS = "abcdefghijkmnpqrstuvwxyz23456789"  # none that is taken for another
 
@@ -92,7 +93,8 @@ class EmbeddedEngine(StateQueries):
         self._on_fatal, self._on_exit = on_fatal, on_exit
         self._wake: Callable[[Woken], None] = lambda woken: None
         self._links: dict[str, Link] = {}
-        self._left = False
+        self._left = self._closed = False
+        self._waiting: set[Tell] = set()  # who is to be told; who takes it out tells it, so that nobody is told twice
         self._opsfile = OpsFile(settings.directory)
         self._state = State()
         self.restored = self._recover(progress)
@@ -138,11 +140,26 @@ class EmbeddedEngine(StateQueries):
 
     # -- seam.Engine --------------------------------------------------------------------------------------------
 
+    def submit_later(
+        self,
+        requests: Sequence[Request],
+        then: Callable[[Receipt | NewswireError], None],
+        *,
+        copies: int = 1,
+        timeout: float = limits.RECEIPT_SECONDS,
+    ) -> None:
+        """See `seam.Engine`."""
+        tell = partial(_tell_receipt, then)
+        self._put(tell, Submitted(tell, requests, copies, time.monotonic() + timeout))
+
     def submit(self, requests: Sequence[Request], *, copies: int = 1, timeout: float = limits.RECEIPT_SECONDS) -> Receipt:
         """See `seam.Engine`."""
-        until = time.monotonic() + timeout
-        result = _done(self._ask(lambda token: Submitted(token, requests, copies, until), timeout))
-        return Receipt(result.first, result.last, result.count, result.copies, result.duplicates, result.ids, result.repeated)
+        late = Unknown("no receipt in time: perhaps stored, retry with the same key")
+
+        def begin(then: Callable[[Receipt | NewswireError], None]) -> None:
+            self.submit_later(requests, then, copies=copies, timeout=timeout)
+
+        return wait_for(begin, timeout + limits.RECEIPT_GRACE_SECONDS, late)
 
     def post(self, requests: Sequence[Request]) -> bool:
         """See `seam.Engine`."""
@@ -169,6 +186,9 @@ class EmbeddedEngine(StateQueries):
         """See `seam.Engine`."""
         if hasattr(self, "_commit"):
             self._commit.stop(timeout)
+        self._closed = True
+        for tell in list(self._waiting):
+            self._tell(tell, Unknown("this broker has stopped: perhaps stored, retry with the same key at another one"))
         for link in self._links.values():
             link.close()
         for link in self._links.values():
@@ -177,51 +197,60 @@ class EmbeddedEngine(StateQueries):
 
     # -- seam.Cluster -------------------------------------------------------------------------------------------
 
-    def join(self, address: str, timeout: float = 10.0) -> BrokerStatus:
+    def join_later(self, address: str, then: Callable[[BrokerStatus | NewswireError], None], timeout: float = 10.0) -> None:
         """See `seam.Cluster`."""
-        check_address(address)
-        return self._row(lambda token: Join(token, address, time.monotonic() + timeout), timeout)
+        tell = partial(then)  # one of its own, whoever `then` is
+        self._put(tell, Join(tell, check_address(address), time.monotonic() + timeout))
 
-    def leave(self, broker: str, timeout: float = 10.0) -> BrokerStatus:
+    def leave_later(self, broker: str, then: Callable[[BrokerStatus | NewswireError], None]) -> None:
         """See `seam.Cluster`."""
-        return self._row(lambda token: Leave(token, broker), timeout)
+        tell = partial(then)
+        self._put(tell, Leave(tell, broker))
 
     def check_head(self, path: str, headers: Mapping[str, str]) -> None:
         """See `seam.Cluster`."""
         self._passport.check_head(path, headers)
 
-    def accept_loss(
+    def accept_loss_later(
         self,
+        then: Callable[[Receipt | NewswireError], None],
         origin: str = "",
         first: int = 0,
         last: int = 0,
         *,
         even_if_away: bool = False,
         timeout: float = limits.RECEIPT_SECONDS,
-    ) -> Done:
+    ) -> None:
         """See `seam.Cluster`."""
-        until = time.monotonic() + timeout
-        return _done(self._ask(lambda token: AcceptLoss(token, origin, first, last, even_if_away, until), timeout))
+        tell = partial(_tell_receipt, then)
+        self._put(tell, AcceptLoss(tell, origin, first, last, even_if_away, time.monotonic() + timeout))
 
-    def receive(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
-        """See `seam.Cluster`. Raises LinkRefused (`unauthenticated`), BadRequest (`bad-body`), Unavailable."""
+    def receive_later(
+        self, path: str, headers: Mapping[str, str], body: bytes, then: Callable[[PushAnswer | NewswireError], None]
+    ) -> None:
+        """See `seam.Cluster`."""
         nonce, header, raws = self._passport.open_push(path, headers, body)
-        token: queue.SimpleQueue[Answer] = queue.SimpleQueue()
-        self._commit.put(Received(token, header, raws))
-        try:
-            answer = token.get(timeout=limits.PUSH_TIMEOUT_SECONDS)
-        except queue.Empty:
-            raise Unavailable("the broker is too busy to take a push now: send it again") from None
+
+        def tell(result: Answer | NewswireError) -> None:
+            then(self._push_answer(nonce, result) if isinstance(result, Answer) else result)
+
+        self._put(tell, Received(tell, header, raws))
+
+    def _push_answer(self, nonce: str, answer: Answer) -> PushAnswer:
         status = status_of(answer.header.code)
-        return status, self._passport.seal(nonce, status, push_codec.write(answer.header, self._fetch(answer.rows)))
+
+        def write() -> bytes:
+            return self._passport.seal(nonce, status, push_codec.write(answer.header, self._fetch(answer.rows)))
+
+        return PushAnswer(status, bool(answer.rows), write)
 
     # -- commit.Wires -------------------------------------------------------------------------------------------
 
     def carry_out(self, action: Send | Answer | Reply | Wake | Connect | Disconnect | Recall | Exit) -> None:
         """See `commit.Wires`. The commit thread only."""
         match action:
-            case Reply(token=token) | Answer(token=token) if isinstance(token, queue.SimpleQueue):
-                token.put(action.result if isinstance(action, Reply) else action)
+            case Reply(token=token) | Answer(token=token) if callable(token):
+                self._tell(token, action.result if isinstance(action, Reply) else action)
             case Wake(topics, users, serves):
                 self._wake(Woken(topics, users, serves))
             case Send():
@@ -271,29 +300,27 @@ class EmbeddedEngine(StateQueries):
         raws = self._read_each([(log.places[row], log.lengths[row]) for row in action.rows])
         self._commit.put(Recalled(action.lost, [ops.decode(raw) for raw in raws if raw is not None]))
 
-    def _ask(self, event: Callable[[object], Event], timeout: float) -> _Result:
-        token: queue.SimpleQueue[_Result] = queue.SimpleQueue()
-        if not self._commit.put(event(token)):
+    def _put(self, tell: Tell, event: Event) -> None:
+        """Hand in an event whose outcome `tell` is told. Raises NotStored."""
+        self._waiting.add(tell)
+        if self._closed or not self._commit.put(event):
+            self._waiting.discard(tell)
             raise NotStored("too many requests wait at this broker: nothing was stored, try again or use another broker")
+
+    def _tell(self, tell: Tell, result: object) -> None:
+        """Tell, unless that is done. A fault of who is told is no fault of the engine."""
         try:
-            result = token.get(timeout=timeout + limits.RECEIPT_GRACE_SECONDS)
-        except queue.Empty:
-            raise Unknown("no receipt in time: perhaps stored, retry with the same key") from None
-        if isinstance(result, NewswireError):
-            raise result
-        return result
-
-    def _row(self, event: Callable[[object], Event], timeout: float) -> BrokerStatus:
-        result = self._ask(event, timeout)
-        if not isinstance(result, BrokerStatus):
-            raise Unknown("no answer in time: look at the list of replicas")
-        return result
+            self._waiting.remove(tell)
+        except KeyError:
+            return
+        try:
+            tell(result)
+        except Exception:
+            log.exception("what became of a request could not be told")
 
 
-def _done(result: _Result) -> Done:
-    if not isinstance(result, Done):
-        raise Unknown("the broker gave no receipt: retry with the same key")
-    return result
+def _tell_receipt(then: Callable[[Receipt | NewswireError], None], result: Done | NewswireError) -> None:
+    then(receipt_of(result) if isinstance(result, Done) else result)
 
 
 def _now() -> Now:

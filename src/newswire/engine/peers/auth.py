@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import threading
 import time
 from collections.abc import Mapping, Sequence
 
@@ -23,7 +22,6 @@ class Passport:
         self._shared, self._origin = shared, identity.origin
         self._names = frozenset((identity.id, identity.origin, identity.address))
         self._verifier = signing.Verifier(shared)
-        self._lock = threading.Lock()
 
     def sign(self, path: str, body: bytes, receiver: str, cluster: str) -> tuple[str, Mapping[str, str]]:
         """The nonce and the headers of a push to the peer at address `receiver`."""
@@ -33,17 +31,13 @@ class Passport:
 
     def check_head(self, path: str, headers: Mapping[str, str]) -> None:
         """Check what a push says before its body is there. Raises LinkRefused (`unauthenticated`)."""
-        with self._lock:
-            self._verifier.check_head(
-                "POST", path, headers.get(signing.HEADER), own=self._origin, names=self._names, now=_now_ms()
-            )
+        self._verifier.check_head("POST", path, headers.get(signing.HEADER), own=self._origin, names=self._names, now=_now_ms())
 
     def open_push(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[str, Header, list[bytes]]:
         """Nonce, header and ops of a push. Raises LinkRefused (`unauthenticated`), BadRequest (`bad-body`)."""
-        with self._lock:
-            signed = self._verifier.verify(
-                "POST", path, body, headers.get(signing.HEADER), own=self._origin, names=self._names, now=_now_ms()
-            )
+        signed = self._verifier.verify(
+            "POST", path, body, headers.get(signing.HEADER), own=self._origin, names=self._names, now=_now_ms()
+        )
         try:
             header, raws = push_codec.read(body)
         except msgspec.DecodeError as error:

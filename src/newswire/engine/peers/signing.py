@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+import threading
 from collections.abc import Collection, Sequence
 from heapq import heappop, heappush
 from typing import Final
@@ -64,11 +65,12 @@ def sign(secrets: Sequence[bytes], method: str, path: str, body: bytes, signed: 
 
 
 class Verifier:
-    """Checks what arrives and remembers nonces. One thread at a time."""
+    """Checks what arrives and remembers nonces. Any thread; a body is read without holding up others."""
 
     def __init__(self, secrets: Sequence[bytes]) -> None:
         self._secrets = tuple(secrets)  # all are good: two during a rotation
         self._seen: dict[str, _Nonces] = {}
+        self._lock = threading.Lock()  # of that
 
     def verify(
         self, method: str, path: str, body: bytes, value: str | None, *, own: str, names: Collection[str], now: int
@@ -84,13 +86,18 @@ class Verifier:
         signed, digest = found
         if digest != _digest(body):
             raise _refused("its body is not what was signed")
-        self._once(signed, now)
+        with self._lock:
+            self._once(signed, now)
         return signed
 
     def check_head(self, method: str, path: str, value: str | None, *, own: str, names: Collection[str], now: int) -> None:
         """Check all of a push but its body; nothing is remembered. Raises LinkRefused (`unauthenticated`)."""
         found = self._check(method, path, value, own, names, now)
-        if found is not None and not self._is_new(found[0], now):
+        if found is None:
+            return
+        with self._lock:
+            is_new = self._is_new(found[0], now)
+        if not is_new:
             raise _refused("it was received before")
 
     def _check(

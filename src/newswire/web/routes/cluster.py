@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -10,7 +12,9 @@ from newswire.core import limits
 from newswire.core.model.names import check_address, check_broker_id
 from newswire.core.model.times import rfc3339
 from newswire.engine.seam import BrokerStatus, Cluster, Engine
+from newswire.errors import NewswireError, Unknown
 from newswire.web import request_fields
+from newswire.web.deferred import DeferredResponse
 from newswire.web.responses import answer
 
 
@@ -50,14 +54,25 @@ def shown(row: BrokerStatus) -> dict[str, Any]:
 def _add_changes(blueprint: Blueprint, cluster: Cluster) -> None:
     @blueprint.post("/add_replica")
     def add_replica() -> Response:
-        row = cluster.join(check_address(_broker()), timeout=limits.RECEIPT_SECONDS)
-        return answer({"message": f"Added broker {row.ip} ({row.id})", "broker": shown(row)})
+        return _changed("Added", partial(cluster.join_later, check_address(_broker()), timeout=limits.RECEIPT_SECONDS))
 
     @blueprint.post("/remove_replica")
     def remove_replica() -> Response:
         named = _broker()
-        row = cluster.leave(check_address(named) if ":" in named else check_broker_id(named), timeout=limits.RECEIPT_SECONDS)
-        return answer({"message": f"Removed broker {row.ip} ({row.id})", "broker": shown(row)})
+        return _changed(
+            "Removed", partial(cluster.leave_later, check_address(named) if ":" in named else check_broker_id(named))
+        )
+
+
+def _changed(
+    verb: str, begin: Callable[[Callable[[BrokerStatus | NewswireError], None]], None]
+) -> DeferredResponse[BrokerStatus]:
+    return DeferredResponse(
+        begin,
+        lambda row: answer({"message": f"{verb} broker {row.ip} ({row.id})", "broker": shown(row)}),
+        seconds=limits.RECEIPT_SECONDS + limits.RECEIPT_GRACE_SECONDS,
+        late=Unknown("no answer in time: look at the list of replicas"),
+    )
 
 
 def _broker() -> str:

@@ -10,6 +10,7 @@ from flask import Blueprint, Response
 from newswire.engine.seam import ClusterStatus, Engine
 from newswire.errors import NewswireError, StorageFull, Unavailable
 from newswire.web.availability import why_not
+from newswire.web.light import light
 from newswire.web.responses import answer, problem
 from newswire.web.routes.cluster import shown
 from newswire.web.routes.losses import shown as hole_shown
@@ -23,10 +24,12 @@ def routes(engine: Engine, process: Callable[[], Mapping[str, Any]]) -> Blueprin
     blueprint = Blueprint("health", __name__)
 
     @blueprint.route("/livez", methods=["GET", "HEAD"])
+    @light
     def livez() -> Response:
         return answer({"message": "alive"})
 
     @blueprint.route("/readyz", methods=["GET", "HEAD"])
+    @light
     def readyz() -> Response:
         view = engine.describe()
         known = {**condition(view), **process()}

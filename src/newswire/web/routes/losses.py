@@ -9,9 +9,10 @@ from flask import Blueprint, Response, request
 
 from newswire.core import limits
 from newswire.core.model.ops import SEQUENCE_MOST
-from newswire.engine.seam import Cluster, HoleRow
-from newswire.errors import BadRequest
+from newswire.engine.seam import Cluster, HoleRow, Receipt
+from newswire.errors import BadRequest, Unknown
 from newswire.web import message_fields, request_fields
+from newswire.web.deferred import DeferredResponse
 from newswire.web.responses import answer
 
 _WHOLE: Final = re.compile(r"[0-9]{1,16}")
@@ -32,15 +33,24 @@ def routes(cluster: Cluster) -> Blueprint:
         first, last = (_sequence(name, given[name]) if name in given else 0 for name in ("first", "last"))
         if (first or last) and not origin:
             raise BadRequest("`first` and `last` are of an `origin`: name it too", code="missing-field")
-        done = cluster.accept_loss(
-            origin, first, last, even_if_away=_flag(given.get("even_if_away", "0")), timeout=limits.RECEIPT_SECONDS
-        )
-        count = f"{done.count} operation{'' if done.count == 1 else 's'}"
-        return answer(
-            {"message": f"Gave up {count}; what waited behind is there now", "count": done.count, "copies": done.copies}
+        even_if_away = _flag(given.get("even_if_away", "0"))
+        return DeferredResponse(
+            lambda then: cluster.accept_loss_later(
+                then, origin, first, last, even_if_away=even_if_away, timeout=limits.RECEIPT_SECONDS
+            ),
+            _gave_up,
+            seconds=limits.RECEIPT_SECONDS + limits.RECEIPT_GRACE_SECONDS,
+            late=Unknown("no answer in time: perhaps done, look at GET /readyz"),
         )
 
     return blueprint
+
+
+def _gave_up(receipt: Receipt) -> Response:
+    count = f"{receipt.count} operation{'' if receipt.count == 1 else 's'}"
+    return answer(
+        {"message": f"Gave up {count}; what waited behind is there now", "count": receipt.count, "copies": receipt.copies}
+    )
 
 
 def shown(hole: HoleRow) -> dict[str, Any]:

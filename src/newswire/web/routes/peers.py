@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 from flask import Blueprint, Response, request
 
 from newswire.core import limits
 from newswire.engine.seam import Cluster
+from newswire.errors import Unavailable
 from newswire.web import request_fields
+from newswire.web.deferred import DeferredResponse
+from newswire.web.light import light
 from newswire.web.request_fields import Environ
 
 
@@ -36,10 +40,15 @@ def routes(cluster: Cluster) -> Blueprint:
 
     @blueprint.post("/replicate")
     @blueprint.post("/heartbeat/receive")
+    @light
     def receive() -> Response:
         environ = request.environ
         body = request_fields.read(environ, limits.PEER_BODY_BYTES)
-        status, reply = cluster.receive(request.path, Headers(environ), body)
-        return Response(reply, status, content_type="application/octet-stream")
+        return DeferredResponse(
+            partial(cluster.receive_later, request.path, Headers(environ), body),
+            lambda reply: Response(reply.write(), reply.status, content_type="application/octet-stream"),
+            seconds=limits.PUSH_TIMEOUT_SECONDS,
+            late=Unavailable("the broker is too busy to take a push now: send it again"),
+        )
 
     return blueprint

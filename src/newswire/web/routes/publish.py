@@ -12,10 +12,12 @@ from flask import Blueprint, Response, request
 from newswire.config import Settings
 from newswire.core import limits
 from newswire.core.model.commands import Publish
-from newswire.engine.seam import Engine
+from newswire.engine.seam import Engine, Receipt
 from newswire.errors import BadRequest, FewerCopies, KeyReused, NewswireError
 from newswire.web import message_fields, request_fields
 from newswire.web.availability import serving
+from newswire.web.deferred import DeferredResponse, stored
+from newswire.web.light import light
 from newswire.web.request_fields import Environ, Fields
 from newswire.web.responses import answer
 from newswire.web.turn import Turn
@@ -33,6 +35,7 @@ def routes(engine: Engine, settings: Settings, give_way: Callable[[], None]) -> 
     storing = Turn(limits.RECEIPT_SECONDS, limits.BATCH_REST_SECONDS, limits.BATCH_QUIET_SECONDS)
 
     @blueprint.post("/publish")
+    @light
     def publish() -> Response:
         environ = request.environ
         if request_fields.content_type(environ) == request_fields.NDJSON:
@@ -45,7 +48,9 @@ def routes(engine: Engine, settings: Settings, give_way: Callable[[], None]) -> 
                 storing.note_other()
                 return _publish_batch(engine, messages, copies, with_ids=with_ids)
             with storing.take():
-                return _publish_batch(engine, messages, copies, with_ids=with_ids)
+                response = _publish_batch(engine, messages, copies, with_ids=with_ids)
+                response.wait()
+                return response
         with parsing if request_fields.is_large(environ) else nullcontext():
             given = request_fields.fields(environ, message_fields.from_text)
         copies = _copies(given, settings.min_copies)
@@ -92,42 +97,44 @@ def _of_line(number: int, line: bytes, given: Fields) -> Publish:
         raise type(error)(f"line {number}: {error.detail}", code=code, line=number) from None
 
 
-def _publish_one(engine: Engine, message: Publish, copies: int) -> Response:
-    try:
-        receipt = engine.submit((message,), copies=copies, timeout=limits.RECEIPT_SECONDS)
-    except KeyReused as error:
-        error.extra.pop("index", None)
-        raise
-    except FewerCopies as error:
-        error.extra.pop("ids", None)
-        raise
-    told = f"Published topic {message.topic} data {message.data or message.title}"
-    known = {"duplicate": True} if receipt.duplicates else {}
-    return answer({"message": told, "id": receipt.first, "copies": receipt.copies, **known})
+def _publish_one(engine: Engine, message: Publish, copies: int) -> DeferredResponse[Receipt]:
+    def published(receipt: Receipt) -> Response:
+        text = f"Published topic {message.topic} data {message.data or message.title}"
+        repeat = {"duplicate": True} if receipt.duplicates else {}
+        return answer({"message": text, "id": receipt.first, "copies": receipt.copies, **repeat})
+
+    def amend(error: NewswireError) -> NewswireError:
+        for name in ("index", "ids"):  # of a batch
+            error.extra.pop(name, None)
+        return error
+
+    return stored(engine, (message,), published, copies=copies, amend=amend)
 
 
-def _publish_batch(engine: Engine, messages: dict[int, Publish], copies: int, *, with_ids: bool) -> Response:
-    try:
-        receipt = engine.submit(list(messages.values()), copies=copies, timeout=limits.RECEIPT_SECONDS)
-    except KeyReused as error:
-        number = list(messages)[error.extra.pop("index")]
-        raise KeyReused(f"line {number}: {error.detail}", line=number, **error.extra) from None
-    except FewerCopies as error:
-        if not with_ids:
+def _publish_batch(engine: Engine, messages: dict[int, Publish], copies: int, *, with_ids: bool) -> DeferredResponse[Receipt]:
+    def published(receipt: Receipt) -> Response:
+        text = f"Published {receipt.count} message{'' if receipt.count == 1 else 's'}"
+        more: dict[str, object] = {}
+        if receipt.duplicates:
+            text += f", {receipt.duplicates} {'was' if receipt.duplicates == 1 else 'were'} published before"
+            more = {"duplicates": receipt.duplicates}
+        if with_ids:
+            more["ids"] = receipt.ids
+            if receipt.repeated:
+                lines = list(messages)
+                more["duplicate_lines"] = [lines[at] for at in receipt.repeated]
+        numbers = {"count": receipt.count, "first": receipt.first, "last": receipt.last, "copies": receipt.copies}
+        return answer({"message": text, **numbers, **more})
+
+    def amend(error: NewswireError) -> NewswireError:
+        if isinstance(error, KeyReused):
+            number = list(messages)[error.extra.pop("index")]
+            return KeyReused(f"line {number}: {error.detail}", line=number, **error.extra)
+        if isinstance(error, FewerCopies) and not with_ids:
             error.extra.pop("ids", None)
-        raise
-    told = f"Published {receipt.count} message{'' if receipt.count == 1 else 's'}"
-    more: dict[str, object] = {}
-    if receipt.duplicates:
-        told += f", {receipt.duplicates} {'was' if receipt.duplicates == 1 else 'were'} published before"
-        more = {"duplicates": receipt.duplicates}
-    if with_ids:
-        more["ids"] = receipt.ids
-        if receipt.repeated:
-            lines = list(messages)
-            more["duplicate_lines"] = [lines[at] for at in receipt.repeated]
-    stored = {"count": receipt.count, "first": receipt.first, "last": receipt.last, "copies": receipt.copies}
-    return answer({"message": told, **stored, **more})
+        return error
+
+    return stored(engine, list(messages.values()), published, copies=copies, amend=amend)
 
 
 def _with_ids(given: Fields) -> bool:

@@ -27,9 +27,11 @@ from newswire.engine.seam import Engine
 from newswire.errors import BadRequest, NewswireError, NotRegistered, Refused
 from newswire.quotas.networks import network_of
 from newswire.stream_order import StreamOrder
+from newswire.threads import NeedsThread, must_not_wait
 from newswire.web import origins, request_fields
 from newswire.web.availability import may_be_known, not_registered, why_not
 from newswire.web.callers import Caller, is_in_background, is_reader
+from newswire.web.light import light
 from newswire.web.pace import Pace
 from newswire.web.request_fields import Environ
 from newswire.web.routes import pages
@@ -53,10 +55,13 @@ def routes(
     blueprint = Blueprint("streams", __name__)
 
     @blueprint.get("/stream")
+    @light
     def stream() -> Response:
         environ = request.environ
         given = request_fields.query(environ)
         if is_navigation(environ, given):
+            if must_not_wait():
+                raise NeedsThread  # a page is read and written
             return pages.feed(engine, settings, given.get("username", ""))
         asked = _on_its_word(engine, environ, order(environ, given))
         later = pace.refusal(asked.user) or _why_not_now(engine, asked.user) or no_room(asked)

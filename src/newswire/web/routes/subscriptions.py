@@ -7,9 +7,8 @@ from collections.abc import Callable
 from flask import Blueprint, Response, request
 
 from newswire.config import Settings
-from newswire.core import limits
 from newswire.core.model import event_ids
-from newswire.core.model.commands import Acknowledge, Request, Subscribe, Unsubscribe
+from newswire.core.model.commands import Acknowledge, Subscribe, Unsubscribe
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.names import check_pattern, check_username
 from newswire.core.model.times import rfc3339
@@ -17,6 +16,8 @@ from newswire.engine.seam import Engine, Receipt
 from newswire.errors import BadRequest, NotFound, Refused
 from newswire.web import request_fields, times
 from newswire.web.availability import serving, unknown_user
+from newswire.web.deferred import stored
+from newswire.web.light import light
 from newswire.web.pace import Pace
 from newswire.web.responses import answer
 
@@ -26,24 +27,23 @@ def routes(engine: Engine, settings: Settings, clock: Callable[[], float], pace:
     blueprint = Blueprint("subscriptions", __name__)
     blueprint.before_request(serving(engine))
 
-    def submit(body: Request) -> Receipt:
-        return engine.submit((body,), timeout=limits.RECEIPT_SECONDS)
-
     @blueprint.post("/subscribe")
+    @light
     def subscribe() -> Response:
         given = request_fields.text(request_fields.fields(request.environ), "username", "topic", optional=("from",))
         user, pattern = check_username(given["username"]), check_pattern(given["topic"])
         since = starting(given.get("from", "now"), clock())
         _check_room(engine, user, pattern, settings.subscriptions_per_user)
-        submit(Subscribe(user, pattern, since))
-        return answer({"message": f"Successfully subscribed {user} to topic {pattern}"})
+        text = f"Successfully subscribed {user} to topic {pattern}"
+        return stored(engine, (Subscribe(user, pattern, since),), lambda receipt: answer({"message": text}))
 
     @blueprint.post("/unsubscribe")
+    @light
     def unsubscribe() -> Response:
         given = request_fields.text(request_fields.fields(request.environ), "username", "topic")
         user, pattern = check_username(given["username"]), check_pattern(given["topic"])
-        submit(Unsubscribe(user, pattern))
-        return answer({"message": f"Successfully unsubscribed {user} from topic {pattern}"})
+        text = f"Successfully unsubscribed {user} from topic {pattern}"
+        return stored(engine, (Unsubscribe(user, pattern),), lambda receipt: answer({"message": text}))
 
     @blueprint.get("/subscriptions")
     def subscriptions() -> Response:
@@ -53,13 +53,17 @@ def routes(engine: Engine, settings: Settings, clock: Callable[[], float], pace:
         return answer([{"topic": r.topic, "since": rfc3339(r.since), "index": r.index, "unread": r.unread} for r in rows])
 
     @blueprint.post("/ack")
+    @light
     def ack() -> Response:
         given = request_fields.text(request_fields.fields(request.environ), "username", "id", optional=("topic",))
         user, place = check_username(given["username"]), shown_by_stream(given["id"])
         pattern = check_pattern(given["topic"]) if "topic" in given else None
         _check_registered(engine, user, pattern)
-        moved = submit(Acknowledge(user, place, pattern)).first != ""
-        return answer({"message": f"Acknowledged for {user}", "moved": moved})
+
+        def acknowledged(receipt: Receipt) -> Response:
+            return answer({"message": f"Acknowledged for {user}", "moved": receipt.first != ""})
+
+        return stored(engine, (Acknowledge(user, place, pattern),), acknowledged)
 
     return blueprint
 

@@ -1,0 +1,138 @@
+"""Answers that come later: their headers stand when the view returns, their status and body when the engine has told.
+
+So no thread waits for a disk or a peer. Where the server makes an offer in the environ (the listener does, to views that it
+can finish later), it is given the answer, is rung when that is settled, and writes it. Without an offer the answer waits where
+it is called: Flask's test client and other servers see nothing of all this. Hooks run once, on the headers.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from flask import Response, request
+
+from newswire.core import limits
+from newswire.core.model.commands import Request
+from newswire.engine.seam import Engine, Receipt
+from newswire.errors import NewswireError, Unknown
+from newswire.threads import check_may_wait
+from newswire.web import responses
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+T = TypeVar("T")
+
+OFFER: Final = "newswire.defer"  # in the environ: takes an answer that comes later, and is called once
+_OF_THE_BODY: Final = ("Content-Type", "Content-Length", "Retry-After")  # headers that come with status and body
+
+
+class DeferredResponse(Response, Generic[T]):
+    """An answer to what the engine is asked, once it has told."""
+
+    def __init__(
+        self,
+        begin: Callable[[Callable[[T | NewswireError], None]], None],
+        answer: Callable[[T], Response],
+        *,
+        seconds: float,
+        late: NewswireError,
+        amend: Callable[[NewswireError], NewswireError] = lambda error: error,
+    ) -> None:
+        """Ask with `begin`, now. `answer` makes the answer to what is told, `amend` the error for one.
+
+        After `seconds` the answer is `late`. Both functions run in any thread, and raise NewswireError like a view. Raises what
+        `begin` does.
+        """
+        super().__init__(b"")
+        self._answer, self._amend, self._late = answer, amend, late
+        self._method, self._path = request.method, request.path
+        self._told: T | NewswireError | None = None
+        self._ring: Callable[[], object] | None = None
+        self.seconds = seconds
+        self.needs_thread = False  # `finish` is not for a loop
+        begin(self.settle)
+
+    def settle(self, told: T | NewswireError) -> None:
+        """Take what was told; the first word counts. Any thread; returns at once."""
+        if self._told is None:
+            self._told = told
+            self.needs_thread = bool(getattr(told, "reads", False))
+            if self._ring is not None:
+                self._ring()
+
+    def when_settled(self, ring: Callable[[], object]) -> None:
+        """Have `ring` called when it is settled, perhaps at once, perhaps twice, by any thread. It returns at once."""
+        self._ring = ring
+        if self._told is not None:
+            ring()
+
+    def give_up(self) -> None:
+        """Its time is over."""
+        self.settle(self._late)
+
+    def finish(self) -> tuple[str, list[tuple[str, str]], bytes]:
+        """Status, headers and body, once it is settled."""
+        response = self._finished()
+        for name in _OF_THE_BODY:
+            if name in response.headers:
+                self.headers[name] = response.headers[name]
+            else:
+                self.headers.pop(name, None)
+        return response.status, self.headers.to_wsgi_list(), response.get_data()
+
+    def _finished(self) -> Response:
+        told = self._told
+        try:
+            if isinstance(told, NewswireError):
+                raise self._amend(told)
+            if told is None:
+                raise ValueError("nothing was told yet")
+            return self._answer(told)
+        except NewswireError as error:
+            return responses.refused(error, self._method, self._path)
+        except Exception as error:
+            return responses.unforeseen(error, self._method, self._path)
+
+    def wait(self) -> None:
+        """Wait until it is settled. Threads that may wait."""
+        check_may_wait("what the engine tells")
+        settled = threading.Event()
+        self.when_settled(settled.set)
+        if not settled.wait(self.seconds):
+            self.give_up()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Give itself to the server that offered to take it; else wait, and answer."""
+        offer: Callable[[Any], object] | None = environ.get(OFFER)
+        if offer is not None and self._ring is None:
+            offer(self)
+            return ()
+        if self._told is None:
+            self.wait()
+        status, headers, body = self.finish()
+        start_response(status, headers)
+        return [body]
+
+
+def stored(
+    engine: Engine,
+    requests: tuple[Request, ...] | list[Request],
+    answer: Callable[[Receipt], Response],
+    *,
+    copies: int = 1,
+    amend: Callable[[NewswireError], NewswireError] = lambda error: error,
+) -> DeferredResponse[Receipt]:
+    """Store `requests`; `answer` is what the receipt is answered with, `amend` what is made of an error."""
+    return DeferredResponse(
+        partial(engine.submit_later, requests, copies=copies, timeout=limits.RECEIPT_SECONDS),
+        answer,
+        seconds=limits.RECEIPT_SECONDS + limits.RECEIPT_GRACE_SECONDS,
+        late=Unknown("no receipt in time: perhaps stored, retry with the same key"),
+        amend=amend,
+    )
