@@ -22,7 +22,7 @@ from newswire.core.model.commands import Acknowledge, Publish, Request, Subscrib
 from newswire.core.model.event_ids import EventId
 from newswire.engine.embedded.engine import EmbeddedEngine
 from newswire.engine.lock import StateLock
-from newswire.streams.pages import Index
+from newswire.streams.audience import PatternIndex
 
 
 class TimedLock(StateLock):
@@ -156,7 +156,7 @@ def measure(bench: Bench, topics: int, patterns: int) -> None:
     bench.row("GET /messages of 1,000 for all", bench.page("all", 1_000))
     place = engine._rounds.read(lambda state: EventId("", dict(state.vector)))
     bench.row(f"POST /ack of {patterns} subscriptions", lambda: bench.submit(Acknowledge("wide", place)))
-    index: Index[int] = Index()
+    index: PatternIndex[int] = PatternIndex()
     mine = tuple(wide(patterns))
     for member in range(100):
         index.put(member, mine)

@@ -12,7 +12,7 @@ import pytest
 from newswire.core import limits
 from newswire.core.model.commands import Acknowledge
 from newswire.core.model.event_ids import EventId
-from newswire.streams.confirmations import LINUX, Acks, confirmed
+from newswire.streams.confirmations import LINUX, PendingAcks, confirmed_bytes
 
 pytestmark = pytest.mark.skipif(not LINUX, reason="the kernel's count of unconfirmed bytes is read on Linux only")
 
@@ -35,11 +35,11 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 def until(sock: socket.socket, sent: int, wanted: int | None, tries: int = 50_000) -> int | None:
     """Ask until the answer is `wanted` (the kernel confirms when it likes, within bounds), return the last answer."""
-    found = confirmed(sock, sent)
+    found = confirmed_bytes(sock, sent)
     for _ in range(tries):
         if found == wanted:
             break
-        found = confirmed(sock, sent)
+        found = confirmed_bytes(sock, sent)
     return found
 
 
@@ -57,7 +57,7 @@ def read_all(sock: socket.socket, count: int) -> None:
         count -= len(sock.recv(min(count, 65536)))
 
 
-def test_what_the_other_kernel_took_is_confirmed(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_what_the_other_kernel_took_is_confirmed_bytes(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
     ours.send(b"hello")
     read_all(theirs, 5)
@@ -67,7 +67,7 @@ def test_what_the_other_kernel_took_is_confirmed(pair: tuple[socket.socket, sock
 def test_what_a_reader_leaves_in_our_kernel_is_not(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
     sent = fill(ours)
-    first = confirmed(ours, sent)
+    first = confirmed_bytes(ours, sent)
     assert first is not None
     assert first < sent
     read_all(theirs, sent)
@@ -77,10 +77,10 @@ def test_what_a_reader_leaves_in_our_kernel_is_not(pair: tuple[socket.socket, so
 def test_bytes_written_before_the_stream_never_raise_the_count(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, _ = pair
     fill(ours)
-    assert confirmed(ours, 10) == 0
+    assert confirmed_bytes(ours, 10) == 0
 
 
-def test_an_orderly_close_by_the_other_end_leaves_what_it_confirmed(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_an_orderly_close_by_the_other_end_leaves_what_it_confirmed_bytes(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
     ours.send(b"hello")
     read_all(theirs, 5)
@@ -99,7 +99,7 @@ def test_a_reset_connection_confirms_nothing_any_more(pair: tuple[socket.socket,
 def test_a_closed_socket_confirms_nothing(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, _ = pair
     ours.close()
-    assert confirmed(ours, 5) is None
+    assert confirmed_bytes(ours, 5) is None
 
 
 class Desk:
@@ -121,33 +121,33 @@ def place(number: int) -> EventId:
 
 def test_cursors_are_handed_over_in_one_call() -> None:
     desk = Desk()
-    acks = Acks(desk.post)
+    acks = PendingAcks(desk.post)
     acks.offer(1, "Alice", place(1))
     acks.offer(2, "Bob", place(2))
-    assert acks.post()
+    assert acks.post(0.0)
     assert desk.taken == [[Acknowledge("Alice", place(1)), Acknowledge("Bob", place(2))]]
     assert not acks
-    assert acks.post()
+    assert acks.post(0.0)
     assert len(desk.taken) == 1
 
 
 def test_what_is_not_taken_is_offered_again_unless_newer() -> None:
     desk = Desk()
-    acks = Acks(desk.post)
+    acks = PendingAcks(desk.post)
     desk.takes = False
     acks.offer(1, "Alice", place(1))
     acks.offer(2, "Bob", place(2))
-    assert not acks.post()
+    assert not acks.post(0.0)
     acks.offer(1, "Alice", place(5))
     desk.takes = True
-    assert acks.post()
+    assert acks.post(0.0)
     assert desk.taken == [[Acknowledge("Alice", place(5)), Acknowledge("Bob", place(2))]]
 
 
 def test_very_many_go_in_several_calls() -> None:
     desk = Desk()
-    acks = Acks(desk.post)
+    acks = PendingAcks(desk.post)
     for number in range(limits.ACK_POST_REQUESTS + 1):
         acks.offer(number, "Alice", place(1))
-    assert acks.post()
+    assert acks.post(0.0)
     assert [len(taken) for taken in desk.taken] == [limits.ACK_POST_REQUESTS, 1]

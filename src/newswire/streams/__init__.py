@@ -1,4 +1,4 @@
-"""The room that serves all streams with one thread: `hub` (the loop), `fanout` (shared pages), `acks` (what is confirmed)."""
+"""The room that serves all streams with one thread, the hub's."""
 
 from __future__ import annotations
 

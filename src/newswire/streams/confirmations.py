@@ -19,28 +19,26 @@ from typing import Final
 from newswire.core import limits
 from newswire.core.model.commands import Acknowledge
 from newswire.core.model.event_ids import EventId
+from newswire.streams.connections import Connection
+from newswire.streams.schedule import NEVER
 
 LINUX: Final = sys.platform.startswith("linux")
 _SIOCOUTQ: Final = 0x5411
 _STANDING: Final = frozenset((1, 4, 5, 8))  # ESTABLISHED, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT (include/net/tcp_states.h)
 
 
-def confirmed(sock: socket.socket, sent: int) -> int | None:
-    """How many of `sent` bytes the other end's kernel has; None: it cannot be known any more.
+def confirmed_bytes(sock: socket.socket, sent_bytes: int) -> int | None:
+    """How many of `sent_bytes` the other end's kernel has; None: it cannot be known any more.
 
     Off Linux what was sent counts.
     """
     if not LINUX:
-        return sent
+        return sent_bytes
     try:
-        waiting = _unacknowledged(sock)
-        return max(sent - waiting, 0) if _stands(sock) else None
+        unacknowledged = int.from_bytes(fcntl.ioctl(sock.fileno(), _SIOCOUTQ, bytes(4)), sys.byteorder)
+        return max(sent_bytes - unacknowledged, 0) if _stands(sock) else None
     except (OSError, ValueError):  # closed
         return None
-
-
-def _unacknowledged(sock: socket.socket) -> int:
-    return int.from_bytes(fcntl.ioctl(sock.fileno(), _SIOCOUTQ, bytes(4)), sys.byteorder)
 
 
 def _stands(sock: socket.socket) -> bool:
@@ -49,7 +47,7 @@ def _stands(sock: socket.socket) -> bool:
     return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in _STANDING
 
 
-class Acks:
+class PendingAcks:
     """Acknowledgements on their way to the engine. Hub thread only.
 
     One that the engine does not take now is offered again, unless a newer one of the same source has replaced it.
@@ -57,23 +55,89 @@ class Acks:
 
     def __init__(self, post: Callable[[Sequence[Acknowledge]], bool]) -> None:
         self._post = post
-        self._waiting: dict[Hashable, Acknowledge] = {}
-        self.posted = 0
+        self._acks: dict[Hashable, Acknowledge] = {}
+        self._due = 0.0
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._acks)
+
+    @property
+    def due(self) -> float:
+        """When to `post` next; NEVER if there is nothing."""
+        return self._due if self._acks else NEVER
 
     def offer(self, source: Hashable, user: str, event_id: EventId) -> None:
         """Have `event_id` acknowledged for `user` with the next `post`; it replaces what `source` offered before."""
-        self._waiting[source] = Acknowledge(user, event_id)
+        self._acks[source] = Acknowledge(user, event_id)
 
-    def post(self) -> bool:
+    def hurry(self) -> None:
+        """Have what waits posted at once: a stream has begun or ended."""
+        if self._acks:
+            self._due = 0.0
+
+    def post(self, now: float) -> bool:
         """Hand everything to the engine; False: it did not take all."""
-        while self._waiting:
-            some = dict(islice(self._waiting.items(), limits.ACK_POST_REQUESTS))
+        self._due = now + limits.ACK_EVERY_SECONDS
+        while self._acks:
+            some = dict(islice(self._acks.items(), limits.ACK_POST_REQUESTS))
             if not self._post(list(some.values())):
                 return False
-            self.posted += len(some)
             for source in some:
-                del self._waiting[source]
+                del self._acks[source]
         return True
+
+
+class Confirmations:
+    """What the clients of streams have: asked of the kernel, and offered as acknowledgements. Hub thread only.
+
+    It is asked again and again only where it changes something: for streams that send what may be acknowledged. Of the
+    others it is asked when their silence is looked at.
+    """
+
+    def __init__(self, acks: PendingAcks) -> None:
+        self._acks = acks
+        self._watched: dict[Connection, None] = {}
+        self._due = 0.0
+
+    @property
+    def due(self) -> float:
+        """When to `check` next; NEVER if there is nothing."""
+        return self._due if self._watched else NEVER
+
+    def watch(self, conn: Connection) -> None:
+        """Ask for `conn` from now on, if it has something to acknowledge."""
+        if conn.stream.wants_confirmation:
+            self._watched[conn] = None
+
+    def remove(self, conn: Connection, now: float) -> None:
+        """Ask for `conn` a last time."""
+        self.check_one(conn, now)
+        self._watched.pop(conn, None)
+        self._acks.hurry()
+
+    def hurry(self) -> None:
+        """Have the next `check` due at once."""
+        self._due = 0.0
+
+    def check(self, now: float) -> list[Connection]:
+        """Ask for all that are watched. Those whose streams are done."""
+        ends = []
+        is_ending = False
+        for conn in list(self._watched):
+            self.check_one(conn, now)
+            stream = conn.stream
+            is_ending = is_ending or stream.is_ending
+            if not stream.wants_confirmation:
+                del self._watched[conn]
+            if stream.is_done:
+                ends.append(conn)
+        self._due = now + (limits.CONFIRM_ENDING_SECONDS if is_ending else limits.CONFIRM_EVERY_SECONDS)
+        return ends
+
+    def check_one(self, conn: Connection, now: float) -> None:
+        """Ask for `conn`."""
+        stream = conn.stream
+        total = confirmed_bytes(conn.sock, stream.sent_bytes)
+        ack_id = stream.note_confirmed(total, now) if total is not None else None
+        if ack_id is not None:
+            self._acks.offer(conn, stream.order.user, ack_id)

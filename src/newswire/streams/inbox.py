@@ -1,100 +1,107 @@
-"""What other threads leave for the hub: sockets, and what commits changed, merged. It rings a bell that a selector hears."""
+"""What other threads leave for the hub: sockets, and what commits changed, merged. It wakes the hub's selector."""
 
 from __future__ import annotations
 
 import socket
 import threading
 from collections.abc import Callable
+from typing import NamedTuple
 
 from newswire.engine.seam import Woken
 from newswire.stream_order import StreamOrder
 
-Handed = tuple[StreamOrder, socket.socket, bool]  # the last: whether the response head said chunked
+
+class Arrival(NamedTuple):
+    """A socket that is to be served. `chunked`: what the head of the response said, which was written already."""
+
+    order: StreamOrder
+    sock: socket.socket
+    chunked: bool
 
 
 class Inbox:
-    """What other threads leave for the hub. Every method but `take` and `drain`: any thread, at once."""
+    """What other threads leave for the hub. Every method but `take`: any thread, and it never waits."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._bell, self._ear = socket.socketpair()
-        self._bell.setblocking(False)
-        self._ear.setblocking(False)
-        self._rung = False
-        self._orders: list[Handed] = []
+        self._writer, self._reader = socket.socketpair()
+        self._writer.setblocking(False)
+        self._reader.setblocking(False)
+        self._is_awake = False  # a byte waits for the reader
+        self._arrivals: list[Arrival] = []
         self._topics: set[str] = set()
         self._users: set[str] = set()
         self._serves = True
         self._since: float | None = None  # when the oldest waiting message came
-        self.closed = False
+        self.is_closed = False
 
     @property
-    def ear(self) -> socket.socket:
-        """What becomes readable when something was left."""
-        return self._ear
+    def reader(self) -> socket.socket:
+        """What becomes readable when something waits."""
+        return self._reader
 
-    def put_order(self, order: StreamOrder, sock: socket.socket, chunked: bool) -> bool:
+    def put_arrival(self, arrival: Arrival) -> bool:
         """Leave a socket; False: nobody will take it."""
         with self._lock:
-            if self.closed:
+            if self.is_closed:
                 return False
-            self._orders.append((order, sock, chunked))
-            self._ring()
+            self._arrivals.append(arrival)
+            self._wake()
             return True
 
     def put_woken(self, woken: Woken) -> None:
         """Leave what a commit changed, merged with what waits."""
         with self._lock:
-            if self.closed:
+            if self.is_closed:
                 return
             self._topics |= woken.topics
             self._users |= woken.users
             self._serves = woken.serves
             if woken.topics and self._since is None:
                 self._since = self._clock()
-            self._ring()
+            self._wake()
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Wake the hub without leaving anything."""
         with self._lock:
-            if not self.closed:
-                self._ring()
+            if not self.is_closed:
+                self._wake()
 
-    def changed(self, user: str) -> bool:
+    def has_change_of(self, user: str) -> bool:
         """Whether a change of this user's subscriptions waits. Hub thread; a set is looked up in one step."""
         return user in self._users
 
     @property
-    def orders(self) -> int:
-        """How many sockets wait to be adopted."""
-        return len(self._orders)
+    def arrivals_count(self) -> int:
+        """How many sockets wait to be served."""
+        return len(self._arrivals)
 
-    def waited(self) -> float:
-        """How old the oldest waiting message is, in seconds."""
+    def age(self) -> float:
+        """How old the oldest message that waits is, in seconds."""
         since = self._since
         return 0.0 if since is None else self._clock() - since
 
-    def take(self) -> tuple[list[Handed], Woken]:
+    def take(self) -> tuple[list[Arrival], Woken]:
         """Take everything. Hub thread."""
         with self._lock:
-            if self._rung:
-                self._ear.recv(64)
-                self._rung = False
-            orders, self._orders = self._orders, []
+            if self._is_awake:
+                self._reader.recv(64)
+                self._is_awake = False
+            arrivals, self._arrivals = self._arrivals, []
             woken = Woken(frozenset(self._topics), frozenset(self._users), self._serves)
             self._topics, self._users, self._since = set(), set(), None
-            return orders, woken
+            return arrivals, woken
 
-    def close(self) -> list[socket.socket]:
-        """Take no more; the sockets that nobody adopted."""
+    def close(self) -> list[Arrival]:
+        """Take no more; what nobody took."""
         with self._lock:
-            self.closed = True
-            self._bell.close()
-            self._ear.close()
-            return [sock for _, sock, _ in self._orders]
+            self.is_closed = True
+            self._writer.close()
+            self._reader.close()
+            return self._arrivals
 
-    def _ring(self) -> None:
-        if not self._rung:
-            self._rung = True
-            self._bell.send(b"\0")
+    def _wake(self) -> None:
+        if not self._is_awake:
+            self._is_awake = True
+            self._writer.send(b"\0")

@@ -1,110 +1,126 @@
-"""What streams share: pages and encoded bytes within a round, and the index of who waits for a topic.
+"""Pages as bytes: what is encoded once and sent to all streams at one position. Pure, but for the engine that reads.
 
-A thousand streams at one place read one page and send the same bytes object; how many ask decides nothing but how often
-that is looked up. Kept for one round only: the next one is at another place.
+A thousand streams at one place read one page and send the same bytes object. What is shared lasts for one round: the
+next one is at another place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
-from typing import Generic, TypeVar
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
+import msgspec
+
+from newswire import sse
 from newswire.core import limits
-from newswire.core.model.matching import Automaton, Match, PatternTrie
-from newswire.core.model.names import is_pattern
-from newswire.core.model.results import Page, Position
-from newswire.streams.stream import Frames, Stream, write_frames
+from newswire.core.model.event_ids import EventId
+from newswire.core.model.results import Entry, Gap, Page, Position
 
 NextPage = Callable[[Position, int], Page]
-Member = TypeVar("Member", bound=Hashable)
 
 
-class Fanout:
-    """Reads and encodes once for all streams at equal (position, format, framing). Hub thread only."""
+class Encoding(NamedTuple):
+    """How events are written for a stream: as JSON or text, in chunks (RFC 9112, 7.1) or as they are."""
+
+    as_json: bool
+    chunked: bool
+
+
+class EncodedPage(msgspec.Struct, frozen=True):
+    """A page as it is sent to all streams at one position, and where they go on.
+
+    `ends[i]` is where the i-th event ends in `body`, `ack_ids[i]` what may be acknowledged from there on (None while a gap
+    is pending), `ack_id` the same for the whole page. `last_id`: of the last event.
+    """
+
+    body: bytes
+    ends: tuple[int, ...]
+    ack_ids: tuple[EventId | None, ...]
+    ack_id: EventId | None
+    last_id: EventId | None
+    position: Position
+    more: bool
+
+
+_CHUNK_END: Final = b"\r\n"
+
+
+def encode_page(page: Page, encoding: Encoding, most: int = limits.STREAM_ROUND_BYTES) -> EncodedPage:
+    """Encode `page`; all its events are one chunk. It is cut behind the event that reaches `most` bytes."""
+    blocks: list[bytes] = []
+    ends: list[int] = []
+    ack_ids: list[EventId | None] = []
+    size = 0
+    for entry in page.entries:
+        blocks.append(_encode(entry, encoding.as_json))
+        size += len(blocks[-1])
+        ends.append(size)
+        ack_ids.append(entry.event_id if not entry.pending_gap else ack_ids[-1] if ack_ids else None)
+        if size >= most and not entry.pending_gap:
+            break
+    body = b"".join(blocks)
+    if encoding.chunked and body:
+        body = sse.chunk(body)
+        head = len(body) - len(_CHUNK_END) - size
+        ends = [end + head for end in ends]
+    last = page.entries[len(blocks) - 1] if blocks else None
+    cut = last if len(blocks) < len(page.entries) else None
+    end = page if cut is None else cut
+    return EncodedPage(
+        body=body,
+        ends=tuple(ends),
+        ack_ids=tuple(ack_ids),
+        ack_id=end.event_id if not end.pending_gap else ack_ids[-1] if ack_ids else None,
+        last_id=last.event_id if last is not None else None,  # a page ends with no gap that has none
+        position=end.position,
+        more=cut is not None or page.more,
+    )
+
+
+def _encode(entry: Entry | Gap, as_json: bool) -> bytes:
+    if isinstance(entry, Gap):
+        return sse.gap_event(entry.topic, entry.dropped, entry.event_id, entry.reason)
+    return sse.message_event(entry.message, entry.event_id, as_json=as_json)
+
+
+class SharedPages:
+    """Reads and encodes once for all streams at equal position and encoding. Hub thread only."""
 
     def __init__(self, next_page: NextPage) -> None:
         self._next_page = next_page
         self._pages: dict[Position, Page] = {}
-        self._frames: dict[tuple[Position, bool, bool], Frames] = {}
+        self._encoded: dict[tuple[Position, Encoding], EncodedPage] = {}
+        self._last: tuple[Position, Encoding, EncodedPage] | None = None
         self._size = 0
-        self.pages_read = 0
-        self.pages_encoded = 0
+        self.read_count = 0
+        self.encoding_count = 0
 
     def start_round(self) -> None:
         """Forget the last round: what is due may have grown."""
         self._pages.clear()
-        self._frames.clear()
+        self._encoded.clear()
+        self._last = None
         self._size = 0
 
-    def frames(self, stream: Stream) -> Frames:
-        """What is due to `stream` now, encoded for it. Raises what the engine raises."""
-        key = (stream.position, stream.as_json, stream.chunked)
-        found = self._frames.get(key)
-        if found is None:
-            page = self._page(stream.position, stream.page_limit)
-            found = write_frames(page, as_json=stream.as_json, chunked=stream.chunked)
-            self.pages_encoded += 1
-            self._keep(key, found)
-        return found
-
-    def _page(self, at: Position, limit: int) -> Page:
-        page = self._pages.get(at)
+    def get(self, position: Position, encoding: Encoding, limit: int) -> EncodedPage:
+        """What is due at `position`; read with `limit` if nobody has read it yet. Raises what the engine raises."""
+        last = self._last
+        if last is not None and last[0] is position and last[1] == encoding:
+            return last[2]  # most streams stand where the one before them stood
+        page = self._encoded.get((position, encoding))
         if page is None:
-            page = self._pages[at] = self._next_page(at, limit)
-            self.pages_read += 1
+            page = encode_page(self._read(position, limit), encoding)
+            self.encoding_count += 1
+            if self._size > limits.ROUND_CACHE_BYTES:
+                self.start_round()
+            self._encoded[position, encoding] = page
+            self._size += len(page.body)
+        self._last = (position, encoding, page)
         return page
 
-    def _keep(self, key: tuple[Position, bool, bool], frames: Frames) -> None:
-        if self._size > limits.ROUND_CACHE_BYTES:
-            self.start_round()
-        self._frames[key] = frames
-        self._size += len(frames.body)
-
-
-class Index(Generic[Member]):
-    """Who waits for which topic: a topic costs its levels, and those who wait are looked up once. Hub thread only."""
-
-    def __init__(self) -> None:
-        self._exact: dict[str, set[Member]] = {}
-        self._wild: PatternTrie[Member] = PatternTrie()
-        self._automaton = Automaton(self._wild)
-        self._of: dict[Member, frozenset[str]] = {}
-
-    def __len__(self) -> int:
-        return len(self._of)
-
-    def put(self, member: Member, patterns: Iterable[str]) -> None:
-        """Let `member` wait for `patterns`, and for nothing else. What does not change costs next to nothing."""
-        before, after = self._of.get(member, frozenset()), frozenset(patterns)
-        self._of[member] = after
-        for pattern in before - after:
-            self._forget(pattern, member)
-        for pattern in after - before:
-            if is_pattern(pattern):
-                self._wild.put(pattern, member)
-            else:
-                self._exact.setdefault(pattern, set()).add(member)
-
-    def remove(self, member: Member) -> None:
-        """Let `member` wait for nothing."""
-        for pattern in self._of.pop(member, ()):
-            self._forget(pattern, member)
-
-    def _forget(self, pattern: str, member: Member) -> None:
-        if is_pattern(pattern):
-            self._wild.remove(pattern, member)
-            return
-        waiting = self._exact[pattern]
-        waiting.discard(member)
-        if not waiting:
-            del self._exact[pattern]
-
-    def matching(self, topics: Iterable[str]) -> set[Member]:
-        """Everybody who waits for one of `topics`."""
-        found: set[Member] = set()
-        matches: set[Match[Member]] = set()
-        for topic in topics:
-            found.update(self._exact.get(topic, ()))
-            matches.add(self._automaton.match(topic))
-        sources = {id(source): source for match in matches for source in match.sources}
-        return found.union(*sources.values())
+    def _read(self, position: Position, limit: int) -> Page:
+        page = self._pages.get(position)
+        if page is None:
+            page = self._pages[position] = self._next_page(position, limit)
+            self.read_count += 1
+        return page

@@ -1,13 +1,13 @@
-"""One stream: where it is, what it wants, what is still to be sent, and what may be acknowledged.
+"""One stream: where it is, what is still to be sent, and what may be acknowledged. Pure: knows no socket and no clock.
 
-A stream is a place to read on from (`position`) and a queue of bytes. It receives pages, already encoded as
-`Frames` (many streams share them), and gives bytes to send. History and live are one thing: what follows the position.
+A stream is a position to read on from and a queue of bytes. It receives pages that are encoded already (many streams
+share them), and gives bytes to send. History and live are one thing: what follows the position.
 
-Three byte counts only grow, and 0 <= confirmed <= sent <= written always holds: `written` into the queue, `sent` to
-the kernel, `confirmed` by the kernel at the other end. A **mark** ties byte counts to places: when the bytes up to
-a mark are confirmed, its place may be acknowledged (docs/rules.md, AUTO-ACK). Marks are made only for pages that hold an
-entry, so an idle stream acknowledges nothing; a page without entries only moves the place of the last mark on. A place
-before which a gap is pending (`Page.pending_gap`) never becomes the place of a mark.
+Three byte counts only grow, and 0 <= confirmed <= sent <= written always holds: `written_bytes` into the queue,
+`sent_bytes` to the kernel, `confirmed_bytes` by the kernel at the other end. An *ack point* ties byte counts to event
+ids: when the bytes of a page up to an event are confirmed, the id there may be acknowledged (docs/rules.md, AUTO-ACK).
+There is one for each page that holds an event, so an idle stream acknowledges nothing; a page without events only moves
+the id of the last point on. An event before which a gap is pending gives no such id.
 
 A REOPEN starts from `last_id`, the last id that was put into the queue: bytes that wait there belong to before, so
 nothing is sent twice or lost. For that a page must not be taken from beyond a change of the user's subscriptions that
@@ -21,115 +21,58 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
-import msgspec
-
 from newswire import sse
 from newswire.core import limits
 from newswire.core.model.event_ids import EventId
-from newswire.core.model.results import Entry, Gap, Page, Position
+from newswire.core.model.results import Position
 from newswire.stream_order import StreamOrder
+from newswire.streams.pages import EncodedPage, Encoding
 
 KEEPALIVE: Final = sse.comment(sse.KEEPALIVE)
+_KEEPALIVE_CHUNK: Final = sse.chunk(KEEPALIVE)
 
 
-class Frames(msgspec.Struct, frozen=True):
-    """A page as it is sent to all streams at one place, and where they go on.
+class AckPoint:
+    """A page in the queue: what may be acknowledged when how many of its bytes are confirmed."""
 
-    `ends[i]` is where the i-th frame ends in `body`, `places[i]` what may be acknowledged from there on (None while a gap
-    is pending), `place` the same for the whole. `last_id`: of the last frame.
-    """
+    __slots__ = ("_page", "_start", "ack_id", "end")
 
-    body: bytes
-    ends: tuple[int, ...]
-    places: tuple[EventId | None, ...]
-    place: EventId | None
-    last_id: EventId | None
-    position: Position
-    more: bool
-
-
-def write_frames(page: Page, *, as_json: bool, chunked: bool, most: int = limits.STREAM_ROUND_BYTES) -> Frames:
-    """Encode `page`; all its frames are one chunk. It is cut behind the frame that reaches `most` bytes."""
-    frames: list[bytes] = []
-    ends: list[int] = []
-    places: list[EventId | None] = []
-    place: EventId | None = None
-    size = 0
-    for entry in page.entries:
-        frames.append(_frame(entry, as_json))
-        size += len(frames[-1])
-        ends.append(size)
-        told = not entry.pending_gap
-        place = entry.event_id if told else place
-        places.append(place)
-        if size >= most and told:
-            break
-    head, body = _framed(frames, chunked)
-    shifted = tuple(end + head for end in ends)
-    last = page.entries[len(frames) - 1] if frames else None
-    if last is not None and len(frames) < len(page.entries):
-        return Frames(body, shifted, tuple(places), place, last.event_id, last.position, True)
-    place = place if page.pending_gap else page.event_id
-    last_id = last.event_id if last is not None else None  # a page ends with no gap that has none
-    return Frames(body, shifted, tuple(places), place, last_id, page.position, page.more)
-
-
-def _frame(entry: Entry | Gap, as_json: bool) -> bytes:
-    if isinstance(entry, Gap):
-        return sse.gap_event(entry.topic, entry.dropped, entry.event_id, entry.reason)
-    return sse.message_event(entry.message, entry.event_id, as_json=as_json)
-
-
-def _framed(frames: list[bytes], chunked: bool) -> tuple[int, bytes]:
-    """The body of a round, and how many bytes stand before its first frame."""
-    plain = b"".join(frames)
-    if not chunked or not plain:
-        return 0, plain
-    body = sse.chunk(plain)
-    return len(body) - len(plain) - 2, body
-
-
-class _Mark:
-    """Frames in the queue: the byte count before them, and what may be acknowledged when how much is confirmed."""
-
-    __slots__ = ("_ends", "_places", "_start", "end", "place")
-
-    def __init__(self, start: int, frames: Frames) -> None:
+    def __init__(self, start: int, page: EncodedPage) -> None:
         self._start = start
-        self._ends = frames.ends
-        self._places = frames.places
-        self.end = start + len(frames.body)
-        self.place = frames.place
+        self._page = page
+        self.end = start + len(page.body)
+        self.ack_id = page.ack_id
 
-    def reached(self, confirmed: int) -> EventId | None:
-        """The place of the last frame that is confirmed as a whole."""
-        count = bisect_right(self._ends, confirmed - self._start)
-        return self._places[count - 1] if count else None
+    def ack_id_at(self, confirmed: int) -> EventId | None:
+        """What may be acknowledged behind the last event that is confirmed as a whole."""
+        count = bisect_right(self._page.ends, confirmed - self._start)
+        return self._page.ack_ids[count - 1] if count else None
 
 
 class Stream:
-    """The state of one stream. Knows no socket and no clock; owned by the hub's thread."""
+    """The state of one stream. Owned by the hub's thread. Times are in seconds, of one clock that never goes back."""
 
     def __init__(self, order: StreamOrder, chunked: bool, now: float) -> None:
         self.order = order
-        self.as_json = order.format == "json"
-        self.chunked = chunked
+        self._acks = order.ack == "auto"
+        self.encoding = Encoding(order.format == "json", chunked)
         self.position = Position()
-        self.behind = False  # something may be due at `position`
-        self.ended = False
-        self.written = 0
+        self.is_behind = False  # something may be due at `position`
+        self.is_ending = False
+        self.written_bytes = 0
         self.sent_bytes = 0
         self.confirmed_bytes = 0
         self.page_limit = limits.STREAM_PAGE_MESSAGES
         self._last_id = order.event_id
         self._queue: deque[bytes] = deque()
         self._head_sent = 0  # bytes of the queue's first part that are sent
-        self._full = False
-        self._marks: deque[_Mark] = deque()
-        self._acknowledged: EventId | None = None
+        self._is_full = False
+        self._ack_points: deque[AckPoint] = deque()
+        self._last_ack_id: EventId | None = None
         self._quiet_since = now
+        self._event_at = now  # of the last event, or the opening
         self._waiting_since = now  # for a confirmation
-        self._ended_at = now
+        self._end_at = now
 
     # -- where it is
 
@@ -139,126 +82,142 @@ class Stream:
         return self._last_id
 
     @property
-    def unsent(self) -> int:
+    def unsent_bytes(self) -> int:
         """Bytes that wait in the queue."""
-        return self.written - self.sent_bytes
+        return self.written_bytes - self.sent_bytes
 
     @property
-    def unconfirmed(self) -> int:
+    def unconfirmed_bytes(self) -> int:
         """Bytes, sent or not, that the other end has not confirmed."""
-        return self.written - self.confirmed_bytes
+        return self.written_bytes - self.confirmed_bytes
 
     @property
-    def hungry(self) -> bool:
+    def wants_page(self) -> bool:
         """Whether it reads on: something may be due, and the queue, once it was full, has drained."""
-        return self.behind and not self._full and not self.ended
+        return self.is_behind and not self._is_full and not self.is_ending
 
     @property
-    def done(self) -> bool:
-        """Whether an ended stream has nothing left to send or to learn."""
-        return self.ended and not self.unsent and not self._marks
+    def wants_confirmation(self) -> bool:
+        """Whether something may be acknowledged when bytes are confirmed."""
+        return bool(self._ack_points)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether a stream at its end has nothing left to send or to learn."""
+        return self.is_ending and not self._ack_points and self.written_bytes == self.sent_bytes
+
+    def idle_seconds(self, now: float) -> float:
+        """For how long it has brought nothing: since its last event, or since it was opened."""
+        return now - self._event_at
+
+    def unconfirmed_seconds(self, now: float) -> float:
+        """For how long the other end has confirmed nothing, though there is something to confirm."""
+        return now - self._waiting_since if self.unconfirmed_bytes else 0.0
 
     # -- what comes in
 
     def open(self, position: Position) -> None:
         """Read on from here: at the start, and again when the user's subscriptions changed (REOPEN)."""
-        self.position, self.behind = position, True
+        self.position, self.is_behind = position, True
 
-    def receive(self, frames: Frames, now: float) -> None:
-        """Take what is due at `position`, encoded."""
-        self.position, self.behind = frames.position, frames.more
-        self._fit(len(frames.ends), frames.more)
-        if frames.body:
-            self._last_id = frames.last_id
-            if self.order.ack == "auto":
-                self._marks.append(_Mark(self.written, frames))
-            self._put(frames.body, now)
-        elif self._marks and frames.place is not None:
-            self._marks[-1].place = frames.place
+    def receive(self, page: EncodedPage, now: float) -> None:
+        """Take what is due at `position`."""
+        self.position, self.is_behind = page.position, page.more
+        if page.more or self.page_limit < limits.STREAM_PAGE_MESSAGES:
+            self._fit(len(page.ends), page.more)
+        if page.body:
+            self._last_id, self._event_at = page.last_id, now
+            if self._acks:
+                self._ack_points.append(AckPoint(self.written_bytes, page))
+            self._put(page.body, now)
+        elif self._ack_points and page.ack_id is not None:
+            self._ack_points[-1].ack_id = page.ack_id
 
     def write(self, body: bytes, now: float) -> None:
         """Queue event blocks that are not news: the greeting, a comment, `moved`."""
-        self._put(sse.chunk(body) if self.chunked else body, now)
+        self._put(sse.chunk(body) if self.encoding.chunked else body, now)
 
     def end(self, now: float, body: bytes = b"") -> None:
         """Read no more, queue last words and, where framed, the last chunk."""
-        if self.ended:
+        if self.is_ending:
             return
         if body:
             self.write(body, now)
-        if self.chunked:
+        if self.encoding.chunked:
             self._put(sse.chunk(b""), now)
-        self.ended, self._ended_at = True, now
+        self.is_ending, self._end_at = True, now
 
     # -- what goes out
 
-    def bytes_to_send(self) -> memoryview:
+    def bytes_to_send(self) -> bytes | memoryview:
         """The next bytes for one `send`; empty when there are none. Small parts are joined up to what a socket takes."""
         if not self._queue:
-            return memoryview(b"")
+            return b""
         head = self._queue[0]
         if len(self._queue) > 1 and len(head) - self._head_sent < limits.SOCKET_BUFFER_BYTES:
             head = b"".join(self._few_parts())
             self._queue.appendleft(head)
-        return memoryview(head)[self._head_sent :]
+        return memoryview(head)[self._head_sent :] if self._head_sent else head
 
-    def sent(self, count: int, now: float) -> None:
+    def note_sent(self, count: int, now: float) -> None:
         """Note that the kernel took `count` bytes."""
-        if count <= 0:
-            return
         self.sent_bytes += count
-        self._quiet_since = now
+        if count:
+            self._quiet_since = now
+        if self.sent_bytes == self.written_bytes:
+            self._queue.clear()
+            self._head_sent, self._is_full = 0, False
+            return
         self._head_sent += count
-        while self._queue and self._head_sent >= len(self._queue[0]):
+        while self._head_sent >= len(self._queue[0]):
             self._head_sent -= len(self._queue.popleft())
-        if not self._queue:
-            self._full = False
 
-    def confirmed(self, total: int, now: float) -> EventId | None:
-        """Note that the other end has `total` bytes of this stream; the place to acknowledge now, if it is a new one."""
+    def note_confirmed(self, total: int, now: float) -> EventId | None:
+        """Note that the other end has `total` bytes of this stream; what to acknowledge now, if it is a new id."""
         total = min(total, self.sent_bytes)
         if total <= self.confirmed_bytes:
             return None
         self.confirmed_bytes, self._waiting_since = total, now
-        place: EventId | None = None
-        while self._marks and self._marks[0].end <= total:
-            place = self._marks.popleft().place or place
-        if self._marks:
-            place = self._marks[0].reached(total) or place
-        if place is None or place is self._acknowledged:
+        ack_id: EventId | None = None
+        while self._ack_points and self._ack_points[0].end <= total:
+            ack_id = self._ack_points.popleft().ack_id or ack_id
+        if self._ack_points:
+            ack_id = self._ack_points[0].ack_id_at(total) or ack_id
+        if ack_id is None or ack_id is self._last_ack_id:
             return None
-        self._acknowledged = place
-        return place
+        self._last_ack_id = ack_id
+        return ack_id
 
     # -- time
 
     def tick(self, now: float) -> bool:
-        """Do what silence asks for; False: close it (stalled, or ended and its last bytes do not leave)."""
-        if self.ended:
-            return now < self._ended_at + limits.STREAM_LINGER_SECONDS
-        if self.unconfirmed and now >= self._waiting_since + limits.STREAM_STALL_SECONDS:
+        """Do what silence asks for; False: close it (stalled, or at its end and its last bytes do not leave)."""
+        if self.is_ending:
+            return now < self._end_at + limits.STREAM_LINGER_SECONDS
+        if self.unconfirmed_seconds(now) >= limits.STREAM_STALL_SECONDS:
             return False
-        if not self.unsent and now >= self._quiet_since + limits.KEEPALIVE_SECONDS:
-            self.write(KEEPALIVE, now)
+        if not self._queue and now >= self._quiet_since + limits.KEEPALIVE_SECONDS:
+            self._put(_KEEPALIVE_CHUNK if self.encoding.chunked else KEEPALIVE, now)
         return True
 
     def next_deadline(self, now: float) -> float:
         """When to `tick` next; never more than a keepalive period away, so bytes that move meanwhile need no new one."""
-        if self.ended:
-            return self._ended_at + limits.STREAM_LINGER_SECONDS
+        if self.is_ending:
+            return self._end_at + limits.STREAM_LINGER_SECONDS
         due = self._quiet_since + limits.KEEPALIVE_SECONDS
         due = due if due > now else now + limits.KEEPALIVE_SECONDS
-        return min(due, self._waiting_since + limits.STREAM_STALL_SECONDS) if self.unconfirmed else due
+        return min(due, self._waiting_since + limits.STREAM_STALL_SECONDS) if self.unconfirmed_bytes else due
 
     # -- inside
 
     def _put(self, body: bytes, now: float) -> None:
-        if not self.unconfirmed:
+        if self.written_bytes == self.confirmed_bytes:
             self._waiting_since = now
         self._queue.append(body)
-        self.written += len(body)
+        self.written_bytes += len(body)
         self._quiet_since = now
-        self._full = self._full or self.unsent > limits.SEND_BUFFER_BYTES
+        if self.written_bytes - self.sent_bytes > limits.SEND_BUFFER_BYTES:
+            self._is_full = True
 
     def _few_parts(self) -> Iterator[bytes]:
         """Take parts from the front of the queue until they are more than a socket takes at once."""
@@ -268,7 +227,7 @@ class Stream:
             size += len(part)
             yield part
 
-    def _fit(self, frames: int, more: bool) -> None:
+    def _fit(self, events: int, more: bool) -> None:
         """Ask for about as many messages as fit a round: large ones would be read again and again to be cut off."""
-        wide = frames >= self.page_limit or not more or not frames
-        self.page_limit = min(self.page_limit * 2 if wide else frames * 2, limits.STREAM_PAGE_MESSAGES)
+        wide = events >= self.page_limit or not more or not events
+        self.page_limit = min(self.page_limit * 2 if wide else events * 2, limits.STREAM_PAGE_MESSAGES)

@@ -1,0 +1,191 @@
+"""Who gets a stream, and who makes room for whom (docs/rules.md, STREAM ROOM). Pure: time is an argument, in seconds.
+
+A stream counts in up to three groups: those of its user, those of its address, and all. At the limit of a user or an
+address one of the same user or address makes room: the one that has been idle longest, if that is long enough. No stream
+makes room for a stranger's, except one whose client has confirmed nothing for a while: that client has gone.
+
+The patience of a group, which is how long one of its streams must have been idle, doubles with each eviction, and the
+client that is evicted is asked to stay away for as long (a minute at most). So clients that return by themselves evict each
+other ever more rarely. Of those who share a limit, who has most gives: somebody who fills what a user may have from another
+address takes nothing from the first one.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from newswire.config import Settings
+from newswire.core import limits
+from newswire.quotas.networks import is_counted
+from newswire.stream_order import StreamOrder
+from newswire.streams.stream import Stream
+
+SILENT_SECONDS: Final = 2 * limits.KEEPALIVE_SECONDS  # without a byte confirmed while some are out: that client has gone
+PATIENCE_SECONDS: Final = 10.0  # what makes room had no event for so long: whoever is in the middle of reading goes on
+PATIENCE_MOST_SECONDS: Final = 640.0  # what was idle for ten minutes can be spared, however often that happened
+RETRY_MOST_SECONDS: Final = 60.0  # that who was evicted stays away: there may be room long before patience is over
+CALM_SECONDS: Final = 2 * PATIENCE_MOST_SECONDS  # without an eviction, until patience begins anew
+LOOK_SECONDS: Final = 1.0  # between two looks through a group of many: 10,000 streams take 3 ms
+LOOK_STREAMS: Final = 256  # of a group that is looked through whenever it is full: 0.1 ms
+
+NO_ROOM: Final = "this broker serves as many streams as it may; another one, or this one later, will take it"
+_FOR_THE_READER: Final = (
+    "half of the streams of a user are for who is certainly the reader: use the page of this broker, or a program"
+)
+
+
+class NotNow(Exception):
+    """A stream is not served now; the text tells its client why."""
+
+
+class Eviction(NamedTuple):
+    """A stream that makes room. `reason`: for its client, "" if that has gone; `retry_seconds`: when it may come again."""
+
+    stream: Stream
+    reason: str = ""
+    retry_seconds: float = 0.0
+
+
+class Group:
+    """The streams that share one limit. `whose`: in words; `share`: by what they are told apart, to see who has most.
+
+    Without `share` it is the group of all, where only those make room whose clients have gone.
+    """
+
+    def __init__(self, limit: int, whose: str = "", share: Callable[[StreamOrder], str] | None = None) -> None:
+        self.limit = limit
+        self.streams: dict[Stream, None] = {}
+        self.next_look = 0.0
+        self.patience_seconds = PATIENCE_SECONDS
+        self._whose = whose
+        self._share = share
+        self._patient_until = 0.0
+
+    @property
+    def reason(self) -> str:
+        """Why there is no room in it."""
+        if self._share is None:
+            return NO_ROOM
+        return f"{self.limit} streams {self._whose} are open, which is the limit, and none has been idle for long; close one"
+
+    def choose(self, order: StreamOrder, now: float, ask: Callable[[Stream], None]) -> list[Eviction]:
+        """Who makes room for `order`: of those whose clients have gone up to an eighth of the limit, else one at most.
+
+        `ask` is called for a stream before it is said to be silent: what its client has confirmed is perhaps not known yet.
+        """
+        if now >= self._patient_until:
+            self.patience_seconds = PATIENCE_SECONDS
+        for stream in [stream for stream in self.streams if stream.unconfirmed_seconds(now) >= SILENT_SECONDS]:
+            ask(stream)
+        silent = [stream for stream in self.streams if stream.unconfirmed_seconds(now) >= SILENT_SECONDS]
+        if silent:
+            longest = heapq.nlargest(max(1, self.limit // 8), silent, key=lambda stream: stream.unconfirmed_seconds(now))
+            return [Eviction(stream) for stream in longest]
+        if self._share is None:
+            self.next_look = now + LOOK_SECONDS
+            return []
+        if len(self.streams) > LOOK_STREAMS:
+            self.next_look = now + LOOK_SECONDS
+        return [] if order.ack == "none" else self._choose_idle(order, self._share, now)
+
+    def note_eviction(self, now: float) -> None:
+        """Be twice as patient for a while: who was evicted will come again."""
+        self.patience_seconds = min(2 * self.patience_seconds, PATIENCE_MOST_SECONDS)
+        self._patient_until = now + CALM_SECONDS
+
+    def _choose_idle(self, order: StreamOrder, share: Callable[[StreamOrder], str], now: float) -> list[Eviction]:
+        """The longest idle of who has most, the newcomer counted in; before it those of who is not certainly the reader."""
+        idle = [stream for stream in self.streams if stream.idle_seconds(now) >= self.patience_seconds]
+        if not idle:
+            lack = self.patience_seconds - max(stream.idle_seconds(now) for stream in self.streams)
+            self.next_look = max(self.next_look, now + min(lack, LOOK_SECONDS))  # whoever comes until then
+            return []
+        counts = Counter([share(order), *(share(stream.order) for stream in self.streams)])
+        most = max(counts.values())
+        longest = max(
+            (stream for stream in idle if stream.order.ack == "none" or counts[share(stream.order)] == most),
+            key=lambda stream: (stream.order.ack == "none", stream.idle_seconds(now)),
+            default=None,
+        )
+        if longest is None:
+            return []
+        retry = min(2 * self.patience_seconds, RETRY_MOST_SECONDS)
+        return [
+            Eviction(
+                longest,
+                f"another stream takes the place of this one, which has brought nothing for {longest.idle_seconds(now):.0f} s:"
+                f" {self.limit} streams {self._whose} are open, which is the limit; come again in {retry:.0f} s",
+                retry,
+            )
+        ]
+
+
+class Admission:
+    """Counts the streams that are served, and decides on each that comes. Hub thread only, but `count` and `refusal`."""
+
+    def __init__(self, settings: Settings, ask: Callable[[Stream], None]) -> None:
+        """`ask` finds out what a stream's client has confirmed, and notes it in the stream."""
+        self._ask = ask
+        self._per_user = settings.streams_per_user
+        self._per_caller = min(settings.streams_per_address, max(1, settings.streams // 2))
+        self._all = Group(settings.streams)
+        self._of_user: dict[str, Group] = {}
+        self._of_caller: dict[str, Group] = {}
+
+    @property
+    def count(self) -> int:
+        """How many are served now."""
+        return len(self._all.streams)
+
+    def refusal(self, order: StreamOrder, now: float) -> str:
+        """Why `order` certainly gets no stream now; "" if it perhaps gets one."""
+        mine = self._of_user.get(order.user)
+        if order.ack == "none" and (len(mine.streams) if mine else 0) >= self._per_user // 2:
+            return _FOR_THE_READER
+        return next((g.reason for g in self._groups(order) if len(g.streams) >= g.limit and now < g.next_look), "")
+
+    def admit(self, stream: Stream, now: float) -> list[Eviction]:
+        """Count `stream` in; returns who makes room for it. Raises NotNow, and nobody does."""
+        order = stream.order
+        if refusal := self.refusal(order, now):
+            raise NotNow(refusal)
+        groups = self._groups(order)
+        evictions: dict[Stream, Eviction] = {}
+        evicting: list[Group] = []
+        for group in groups:
+            if len(group.streams) - sum(leaver in group.streams for leaver in evictions) >= group.limit:
+                choice = group.choose(order, now, self._ask)
+                if not choice:
+                    raise NotNow(group.reason)
+                evictions.update({eviction.stream: eviction for eviction in choice})
+                if choice[0].reason:
+                    evicting.append(group)
+        for group in evicting:
+            group.note_eviction(now)
+        for group in groups:
+            group.streams[stream] = None
+        self._of_user[order.user] = groups[0]
+        if is_counted(order.caller):
+            self._of_caller[order.caller] = groups[1]
+        return list(evictions.values())
+
+    def remove(self, stream: Stream) -> None:
+        """Count `stream` out, if it was counted in."""
+        self._all.streams.pop(stream, None)
+        for groups, name in ((self._of_user, stream.order.user), (self._of_caller, stream.order.caller)):
+            group = groups.get(name)
+            if group is not None:
+                group.streams.pop(stream, None)
+                if not group.streams:
+                    del groups[name]
+
+    def _groups(self, order: StreamOrder) -> list[Group]:
+        """The groups that `order` would count in, those of its user first; one that is empty is made, and not stored."""
+        of_user = self._of_user.get(order.user) or Group(self._per_user, "of this user", lambda order: order.caller)
+        if not is_counted(order.caller):
+            return [of_user, self._all]
+        of_caller = self._of_caller.get(order.caller) or Group(self._per_caller, "from this address", lambda order: order.user)
+        return [of_user, of_caller, self._all]

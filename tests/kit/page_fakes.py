@@ -1,0 +1,37 @@
+"""Pages for streams, made by hand."""
+
+from __future__ import annotations
+
+from newswire.core.model.event_ids import EventId
+from newswire.core.model.ops import Message
+from newswire.core.model.results import Entry, Gap, Page, Position
+from newswire.streams.pages import EncodedPage, Encoding, encode_page
+
+ORIGIN = "1001-a"
+
+
+class Place(Position, frozen=True):
+    """A position that the test can read."""
+
+    number: int
+
+
+def entry(number: int, data: str = "x") -> Entry:
+    message = Message(ORIGIN, number, 0, topic="news", data=data)
+    return Entry(message, EventId(message.id, {ORIGIN: number}), Place(number))
+
+
+def gap(number: int, pending: int = 0) -> Gap:
+    return Gap("news", 5, EventId("", {ORIGIN: number}), Place(number), pending_gap=bool(pending))
+
+
+def page(*entries: Entry | Gap, end: int = 100, more: bool = False, dropped: int = 0) -> Page:
+    return Page(entries, Place(end), EventId("", {ORIGIN: end}), more=more, pending_gap=bool(dropped))
+
+
+def encoded(*entries: Entry | Gap, chunked: bool = False, end: int = 100, more: bool = False, dropped: int = 0) -> EncodedPage:
+    return encode_page(page(*entries, end=end, more=more, dropped=dropped), Encoding(as_json=False, chunked=chunked))
+
+
+def number_of(event_id: EventId | None) -> int | None:
+    return event_id.after[ORIGIN] if event_id else None

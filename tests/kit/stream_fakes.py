@@ -1,0 +1,303 @@
+"""A hub with real sockets over an engine that is the real fold without a disk; each client checks the framing strictly."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from newswire import sse
+from newswire.config import Settings
+from newswire.core.broker.values import BrokerStatus
+from newswire.core.model.commands import Acknowledge, Request
+from newswire.core.model.event_ids import EventId
+from newswire.core.model.ops import Acknowledged, Began, Dropped, Message, Op, Subscribed, Unsubscribed
+from newswire.core.model.results import Position
+from newswire.core.read.pages import ReadPosition
+from newswire.core.read.pieces import Pieces, finish
+from newswire.core.read.scan import Due
+from newswire.core.read.start import to_acknowledge
+from newswire.core.state.fold import Changes, State
+from newswire.engine.memory import MemoryEngine
+from newswire.engine.queries import StateQueries
+from newswire.engine.seam import ClusterStatus, Page, Receipt, Start, Wake, Woken
+from newswire.stream_order import StreamOrder
+from newswire.streams import Hub
+from newswire.streams.stream import Stream
+
+T = TypeVar("T")
+ORIGIN = "1001-abc"
+WAIT_SECONDS = 20.0
+
+
+def wait_for(condition: Callable[[], object], what: str = "") -> None:
+    """Wait until `condition` holds."""
+    until = time.monotonic() + WAIT_SECONDS
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < until, f"waited in vain for {what or condition}"
+        pause.wait(0.002)
+
+
+class Desk(StateQueries):
+    """The fold, a list of texts, and `wake` under the lock: an engine without disk, threads and peers."""
+
+    def __init__(self) -> None:
+        self.state = State()
+        self.texts: list[Op] = []
+        self.lock = threading.RLock()
+        self.woken: Wake = lambda woken: None
+        self.rows: tuple[BrokerStatus, ...] = ()
+        self.takes = True
+        self.queries = 0
+        self.serves = True
+        self.described = 0
+        self.posts: list[list[Acknowledge]] = []
+        self.before_page: Callable[[Position], None] = lambda at: None
+        self.take(Began(ORIGIN, 1, 0, broker="1001"))
+
+    # -- the seam
+
+    def submit(self, requests: Sequence[Request], *, copies: int = 1, timeout: float = 10.0) -> Receipt:
+        raise NotImplementedError
+
+    def post(self, requests: Sequence[Request]) -> bool:
+        if not self.takes:
+            return False
+        acks = [request for request in requests if isinstance(request, Acknowledge)]
+        assert len(acks) == len(requests)
+        self.posts.append(acks)
+        for ack in acks:
+            with self.lock:
+                ids = tuple(sub.id for sub in to_acknowledge(self.state, ack.user, ack.event_id, ack.pattern))
+                if ids:
+                    self.take(Acknowledged(ORIGIN, self.next, 0, ids=ids, vector=ack.event_id.after))
+        return True
+
+    def _read(self, query: Callable[[State], T]) -> T:
+        with self.lock:
+            return query(self.state)
+
+    def _query(self, query: Callable[[State], Pieces[T]]) -> T:
+        with self.lock:
+            return finish(query(self.state))
+
+    def _texts(self, dues: Sequence[Due]) -> list[Message | None]:
+        with self.lock:
+            texts = [self.texts[due.place] for due in dues]
+        return [text for text in texts if isinstance(text, Message)]
+
+    def open_stream(self, user: str, event_id: EventId | None) -> Start | None:
+        self.queries += 1
+        return super().open_stream(user, event_id)
+
+    def next_page(self, at: Position, limit: int) -> Page:
+        self.before_page(at)
+        return super().next_page(at, limit)
+
+    def on_wake(self, wake: Wake) -> None:
+        self.woken = wake
+
+    def describe(self) -> ClusterStatus:
+        self.described += 1
+        return ClusterStatus(self.rows, serves=self.serves)
+
+    def close(self, timeout: float = 5.0) -> None:
+        pass
+
+    # -- what happens
+
+    @property
+    def next(self) -> int:
+        return self.state.log.held(ORIGIN) + 1
+
+    def take(self, *ops: Op) -> None:
+        """Apply as one batch; who is told, is told before anything of it can be read."""
+        changes = Changes()
+        with self.lock:
+            for op in ops:
+                self.state.apply(op, len(self.texts), 1, changes)
+                self.texts.append(op)
+            self.woken(Woken(frozenset(changes.topics), frozenset(changes.users)))
+
+    def publish(self, topic: str, *texts: str) -> None:
+        with self.lock:
+            self.take(*(Message(ORIGIN, self.next + i, 0, topic=topic, data=text) for i, text in enumerate(texts)))
+
+    def subscribe(self, user: str, *patterns: str, earliest: bool = False) -> None:
+        for pattern in patterns:
+            with self.lock:
+                since = {} if earliest else dict(self.state.vector)
+                self.take(Subscribed(ORIGIN, self.next, 0, user=user, pattern=pattern, since=since))
+
+    def unsubscribe(self, user: str, pattern: str) -> None:
+        with self.lock:
+            ids = tuple(sub.id for sub in self.state.subscriptions.alive_of(user) if sub.pattern == pattern)
+            self.take(Unsubscribed(ORIGIN, self.next, 0, ids=ids))
+
+    def drop(self, topic: str) -> None:
+        with self.lock:
+            self.take(Dropped(ORIGIN, self.next, 0, topic=topic, vector=dict(self.state.vector)))
+
+    def unread(self, user: str) -> int:
+        return sum(row.unread for row in self.subscriptions_of(user))
+
+
+def patterns_at(at: Position) -> tuple[str, ...]:
+    assert isinstance(at, ReadPosition)
+    return at.wanted.patterns
+
+
+def offset_of(stream: Stream) -> int:
+    assert isinstance(stream.position, ReadPosition)
+    return stream.position.log.offset
+
+
+class Dechunker:
+    """Reads chunked framing and refuses anything else."""
+
+    def __init__(self) -> None:
+        self.raw = b""
+        self.finished = False
+
+    def feed(self, received: bytes) -> bytes:
+        self.raw += received
+        out = b""
+        while True:
+            head, mark, rest = self.raw.partition(b"\r\n")
+            if not mark:
+                return out
+            assert not self.finished, f"{self.raw!r} behind the last chunk"
+            size = int(head, 16)
+            if len(rest) < size + 2:
+                return out
+            assert rest[size : size + 2] == b"\r\n"
+            out += rest[:size]
+            self.raw = rest[size + 2 :]
+            self.finished = size == 0
+
+
+class Client:
+    """The other end of a stream."""
+
+    def __init__(self, sock: socket.socket, chunked: bool) -> None:
+        self.sock = sock
+        self.sock.settimeout(WAIT_SECONDS)
+        self.reader = sse.Reader()
+        self.dechunker = Dechunker() if chunked else None
+        self.events: list[sse.Event] = []
+        self.plain = b""
+        self.closed = False
+
+    def receive(self, count: int = 65536) -> None:
+        received = self.sock.recv(count)
+        self.closed = self.closed or not received
+        body = self.dechunker.feed(received) if self.dechunker else received
+        self.plain += body
+        self.events += self.reader.feed(body)
+
+    def take(self, count: int) -> list[sse.Event]:
+        """The next `count` events."""
+        while len(self.events) < count:
+            assert not self.closed, f"closed after {self.events}"
+            self.receive()
+        taken, self.events = self.events[:count], self.events[count:]
+        return taken
+
+    def data(self, count: int) -> list[str]:
+        return [event.data for event in self.take(count)]
+
+    def end(self) -> list[sse.Event]:
+        """Everything up to the end, which has to be an orderly one."""
+        while not self.closed and not (self.dechunker and self.dechunker.finished):
+            self.receive()
+        if self.dechunker:
+            assert self.dechunker.finished
+        self.sock.close()
+        return self.events
+
+    def last_words(self) -> str:
+        """The comment that an orderly end came with."""
+        assert self.end() == []
+        return self.reader.comment
+
+    def reset(self) -> None:
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+
+class Clock:
+    """Time that stands still unless told."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Newsroom:
+    """A desk, a hub, and a port that only hands connections over."""
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        engine: MemoryEngine | None = None,
+    ) -> None:
+        self.desk = Desk()
+        self.hub = Hub(engine or self.desk, settings or Settings(), clock=clock)
+        (engine or self.desk).on_wake(self.hub.wake)
+        self.server = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self.clients: list[Client] = []
+
+    def connect(
+        self,
+        user: str = "Alice",
+        *,
+        chunked: bool = True,
+        event_id: EventId | None = None,
+        as_json: bool = False,
+        ack: str = "auto",
+        receive_buffer: int = 0,
+        caller: str = "",
+    ) -> Client:
+        sock = socket.socket()
+        if receive_buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        sock.connect(self.server.getsockname())
+        client = Client(sock, chunked)
+        self.clients.append(client)
+        order = StreamOrder(user, event_id, "json" if as_json else "text", ack, caller)
+        self.hub.adopt(order, self.server.accept()[0], chunked)
+        return client
+
+    def open(self, user: str = "Alice", **options: object) -> Client:
+        """A client that was greeted."""
+        client = self.connect(user, **options)  # type: ignore[arg-type]
+        assert client.data(1) == [sse.GREETING]
+        return client
+
+    @property
+    def streams(self) -> list[Stream]:
+        return [conn.stream for conn in self.hub._connections]
+
+    def settle(self) -> None:
+        """Wait until every stream has read all there is. Nobody is woken for a cursor."""
+        end = max(n for n, op in enumerate(self.desk.texts, 1) if not isinstance(op, Acknowledged))
+        wait_for(lambda: all(offset_of(stream) >= end and not stream.unsent_bytes for stream in self.streams), "settled")
+
+    def pass_time(self, clock: Clock, seconds: float) -> None:
+        """Let it be later, and wait until the hub has done what that asks for."""
+        clock.now += seconds
+        self.hub.wake(Woken(frozenset(), frozenset()))
+        wait_for(lambda: not self.hub.count or self.hub._schedule.next_due > clock.now, "time passed")
+
+    def close(self) -> None:
+        for client in self.clients:
+            client.sock.close()
+        self.hub.stop(5.0)
+        self.server.close()
