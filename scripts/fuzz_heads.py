@@ -73,6 +73,29 @@ MUTATIONS: Final = [
     b"\r\n", b"\n", b"\r", b" ", b"\t", b"\x00", b":", b"_", b"-", b"%", b"#", b"?", b"/", b"\x7f", b"\xff", b"1", b",",
 ]  # fmt: skip
 
+USUAL: Final = {  # what clients send before a body of three bytes, or none
+    "curl": (
+        b"POST /publish HTTP/1.1\r\nHost: 127.0.0.1:5053\r\nUser-Agent: curl/7.88.1\r\nAccept: */*\r\n"
+        b"Content-Length: 3\r\nContent-Type: application/x-www-form-urlencoded\r\n\r\n"
+    ),
+    "library": (
+        b"POST /publish HTTP/1.1\r\nHost: localhost:5053\r\nUser-Agent: python-requests/2.32.0\r\nAccept: */*\r\n"
+        b"Accept-Encoding: gzip, deflate\r\nConnection: keep-alive\r\nContent-Type: application/json\r\n"
+        b"Content-Length: 3\r\n\r\n"
+    ),
+    "browser": (
+        b"GET /messages?username=ann&since=1001-a.7%3Ab HTTP/1.1\r\nHost: news.example.org\r\n"
+        b'Connection: keep-alive\r\nsec-ch-ua: "Chromium";v="131", "Not_A Brand";v="24"\r\nsec-ch-ua-mobile: ?0\r\n'
+        b"User-Agent: Mozilla/5.0 (X11; Linux)\r\nAccept: text/event-stream\r\nSec-Fetch-Site: same-origin\r\n"
+        b"Referer: http://news.example.org/\r\nAccept-Language: en-US,en;q=0.9\r\nCookie: a=b; c=d\r\n\r\n"
+    ),
+    "probe": (b"GET /livez HTTP/1.1\r\nhost: [::1]:5053\r\nconnection: close\r\n\r\n"),
+    "peer": (
+        b"POST /replicate HTTP/1.1\r\nHost: 10.0.0.2:5053\r\nNewswire-Signature: 1:ab\r\nX-Newswire-Sender: 1001\r\n"
+        b"Content-Type: application/octet-stream\r\nContent-Length: 3\r\n\r\n"
+    ),
+}
+
 # what no two readings may differ in, beside the body and what became of the request
 COMPARED: Final = (
     "command path request_uri query fragment proxy_scheme proxy_netloc url_scheme version headers content_length chunked"

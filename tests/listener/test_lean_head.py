@@ -10,7 +10,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fuzz_heads import BODIES, ENDS, FIELDS, HOSTS, METHODS, MUTATIONS, STARTS, TARGETS, VERSIONS, Careful, difference, run
+from fuzz_heads import (
+    BODIES,
+    ENDS,
+    FIELDS,
+    HOSTS,
+    METHODS,
+    MUTATIONS,
+    STARTS,
+    TARGETS,
+    USUAL,
+    VERSIONS,
+    Careful,
+    difference,
+    run,
+)
 from newswire.core import limits
 from newswire.listener.bind import adjustments
 from newswire.listener.connection import Channel
@@ -19,27 +33,7 @@ from newswire.listener.proxies import Proxies
 from newswire.listener.request import HttpRequest
 from newswire.listener.tasks import AppTask
 
-CURL = (
-    b"POST /publish HTTP/1.1\r\nHost: 127.0.0.1:5053\r\nUser-Agent: curl/7.88.1\r\nAccept: */*\r\nContent-Length: 3\r\n"
-    b"Content-Type: application/x-www-form-urlencoded\r\n\r\n"
-)
-LIBRARY = (
-    b"POST /publish HTTP/1.1\r\nHost: localhost:5053\r\nUser-Agent: python-requests/2.32.0\r\nAccept: */*\r\n"
-    b"Accept-Encoding: gzip, deflate\r\nConnection: keep-alive\r\nContent-Type: application/json\r\nContent-Length: 3\r\n\r\n"
-)
-BROWSER = (
-    b"GET /messages?username=ann&since=1001-a.7%3Ab HTTP/1.1\r\nHost: news.example.org\r\nConnection: keep-alive\r\n"
-    b'sec-ch-ua: "Chromium";v="131", "Not_A Brand";v="24"\r\nsec-ch-ua-mobile: ?0\r\nUser-Agent: Mozilla/5.0 (X11; Linux)\r\n'
-    b"Accept: text/event-stream\r\nSec-Fetch-Site: same-origin\r\nReferer: http://news.example.org/\r\n"
-    b"Accept-Language: en-US,en;q=0.9\r\nCookie: a=b; c=d\r\n\r\n"
-)
-PROBE = b"GET /livez HTTP/1.1\r\nhost: [::1]:5053\r\nconnection: close\r\n\r\n"
-PEER = (
-    b"POST /replicate HTTP/1.1\r\nHost: 10.0.0.2:5053\r\nNewswire-Signature: 1:ab\r\nX-Newswire-Sender: 1001\r\n"
-    b"Content-Type: application/octet-stream\r\nContent-Length: 3\r\n\r\n"
-)
-USUAL = {"curl": CURL, "library": LIBRARY, "browser": BROWSER, "probe": PROBE, "peer": PEER}
-
+CURL, PROBE = USUAL["curl"], USUAL["probe"]
 POST = b"POST /publish HTTP/1.1\r\nHost: a\r\n"
 UNUSUAL = {
     "two lengths": POST + b"Content-Length: 3\r\nContent-Length: 3\r\n\r\n",
