@@ -20,7 +20,7 @@ from pathlib import Path
 
 from brokers import Broker, free_ports, most_memory
 from newswire.core.model import ops
-from newswire.core.model.ops import Began, Message
+from newswire.core.model.ops import Began, Published
 from newswire.core.state.fold import State
 from newswire.engine.embedded.ops_file import OpsFile
 
@@ -39,7 +39,10 @@ def write(directory: Path, messages: int, size: int, batch: int, starts: int) ->
     for run in range(starts):
         origin = f"1001-r{run}"
         file.append(
-            [ops.encode(Began(origin, 1, START_MS, "1001", held)), ops.encode(Message(origin, 2, START_MS, "news", "x"))]
+            [
+                ops.encode(Began(origin, 1, START_MS, "1001", held)),
+                ops.encode(Published(origin, 2, START_MS, topic="news", data="x")),
+            ]
         )
         held = {origin: 2}
     file.append([ops.encode(Began(ORIGIN, 1, START_MS, "1001", held))])
@@ -54,7 +57,7 @@ def message(sequence: int, text: str) -> bytes:
     """One message as a publisher's library sends it, with a key of its own."""
     topic = f"news.t{sequence % TOPICS}"
     return ops.encode(
-        Message(ORIGIN, sequence, START_MS + sequence, topic=topic, data=text, key=f"{sequence:032x}", publisher="Alice")
+        Published(ORIGIN, sequence, START_MS + sequence, topic=topic, data=text, key=f"{sequence:032x}", publisher="Alice")
     )
 
 

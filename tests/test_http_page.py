@@ -12,7 +12,7 @@ from newswire.core import limits
 from newswire.core.broker.values import BrokerStatus, HoleRow
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.names import ROUTES
-from newswire.core.model.ops import Message
+from newswire.core.model.ops import Published
 from newswire.errors import TABLE, NewswireError
 from newswire.sse import message_object
 from newswire.web import message_fields, responses
@@ -60,7 +60,19 @@ def test_each_status_of_an_error_is_told_what_to_do() -> None:
 
 def test_a_message_has_the_fields_of_the_page(web: Web) -> None:
     assert first_cells("Publish") == message_fields.FIELDS | {"copies", "ids"}
-    message = Message("1001-a", 2, 0, "news", "x", "", "Ann", "T", 3, ("a",), "https://example.org")
+    message = Published(
+        "1001-a",
+        2,
+        0,
+        topic="news",
+        data="x",
+        key="",
+        publisher="Ann",
+        title="T",
+        priority=3,
+        tags=("a",),
+        click="https://example.org",
+    )
     row = next(line for line in section("Stream").splitlines() if line.startswith("| (no name) |"))
     assert set(re.findall(r"`(\w+)`", row.partition("As JSON:")[2])) == set(message_object(message, str(EventId("", {}))))
 

@@ -25,6 +25,7 @@ CORE_ABOVE_THE_SEAM = (
     "newswire.core.model.commands",
     "newswire.core.model.event_ids",
     "newswire.core.model.matching",
+    "newswire.core.model.message",
     "newswire.core.model.names",
     "newswire.core.model.offers",
     "newswire.core.model.ops",
@@ -90,8 +91,10 @@ MAY_IMPORT = {
         "newswire.sse",
         "newswire.core.model.names",
         "newswire.core.limits",
+        "newswire.core.model.commands",
         "newswire.core.model.event_ids",
         "newswire.core.model.bad_json",
+        "newswire.core.model.message",
         "newswire.errors",
     ),
     "newswire.server": (
@@ -222,7 +225,7 @@ def test_no_mutable_globals(file: Path) -> None:
 
 
 def test_exports() -> None:
-    assert sorted(newswire.__all__) == ["Publisher", "Subscriber", "__version__"]
+    assert sorted(newswire.__all__) == ["Gap", "Message", "Publisher", "Subscriber", "__version__"]
     for name in newswire.__all__:
         assert getattr(newswire, name)
 

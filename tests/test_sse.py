@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from newswire import sse
 from newswire.core.model.event_ids import EventId, parse
-from newswire.core.model.ops import Message
+from newswire.core.model.ops import Published
 
 TEXT = st.text(st.characters(codec="utf-8"))
 
@@ -25,8 +25,8 @@ def normal(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def message(data: str = "Hello", **fields: object) -> Message:
-    return Message("1001-abc", 7, 1_764_021_252_345, topic="Google", data=data, **fields)  # type: ignore[arg-type]
+def message(data: str = "Hello", **fields: object) -> Published:
+    return Published("1001-abc", 7, 1_764_021_252_345, topic="Google", data=data, **fields)  # type: ignore[arg-type]
 
 
 ID = EventId("1001-abc.7", {"1001-abc": 7}, {"1002-xyz": 3})

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 __version__ = "0.1.0"
 
-__all__ = ["Publisher", "Subscriber", "__version__"]
+__all__ = ["Gap", "Message", "Publisher", "Subscriber", "__version__"]
 
 
 def __getattr__(name: str) -> object:
     """Import the client library on first use, so that a broker does not load it."""
-    if name in ("Publisher", "Subscriber"):
+    if name in __all__:
         from newswire import client
 
         return getattr(client, name)

@@ -13,7 +13,8 @@ from typing import Any, Final
 import msgspec
 
 from newswire.core.model.event_ids import EventId
-from newswire.core.model.ops import Message
+from newswire.core.model.message import shown_object
+from newswire.core.model.ops import Published
 from newswire.core.model.times import rfc3339
 
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
@@ -51,33 +52,16 @@ def chunk(body: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(body), body)
 
 
-def message_object(message: Message, event_id: str) -> dict[str, Any]:
+def message_object(message: Published, event_id: str) -> dict[str, Any]:
     """A message as `format=json` and `/messages` show it (docs/http.md, Stream): absent fields left out."""
-    shown: dict[str, Any] = {
-        "id": message.id,
-        "event_id": event_id,
-        "topic": message.topic,
-        "data": message.data,
-        "time": rfc3339(message.time),
-    }
-    if message.title:
-        shown["title"] = message.title
-    if message.priority:
-        shown["priority"] = message.priority
-    if message.tags:
-        shown["tags"] = list(message.tags)
-    if message.click:
-        shown["click"] = message.click
-    if message.publisher:
-        shown["publisher"] = message.publisher
-    return shown
+    return shown_object(message, id=message.id, event_id=event_id, time=rfc3339(message.time))
 
 
-def message_event(message: Message, event_id: EventId, *, as_json: bool) -> bytes:
+def message_event(message: Published, event_id: EventId, *, as_json: bool) -> bytes:
     """The event block of a message in either format."""
     text = str(event_id)
     if as_json:
-        return event(_encode(message_object(message, text)).decode(), id=text)
+        return b"id: %b\ndata: %b\n\n" % (text.encode(), _encode(message_object(message, text)))  # JSON is one line
     if message.title and message.data:
         return event(f"{message.title}\n{message.data}", id=text)
     return event(message.data or message.title, id=text)

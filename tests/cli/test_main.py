@@ -362,10 +362,15 @@ def test_exec_stops_at_what_fails(fake: Fake, capfd: pytest.CaptureFixture[str])
 
 
 def test_a_terminal_is_shown_no_controls() -> None:
-    hostile = Message("a-1", "e1", "Google", "\x1b[2Jtwo\nlines\u202e", "2026-11-24T21:54:12.345Z", title="\x07T")
+    hostile = Message(
+        "a-1", "e1", topic="Google", data="\x1b[2Jtwo\nlines\u202e", time="2026-11-24T21:54:12.345Z", title="\x07T"
+    )
     assert stream.terminal_text(hostile) == "21:54:12 Google  \\x07T: \\x1b[2Jtwo\n    lines\\u202e"
-    assert stream.terminal_text(Message("a-1", "e1", "G", "", "2026-11-24T21:54:12.345Z", title="T")) == "21:54:12 G  T"
-    assert stream.environment(Message("a", "e", "G", "x\0y"), {})["NEWSWIRE_MESSAGE_DATA"] == "x\ufffdy"
+    assert (
+        stream.terminal_text(Message("a-1", "e1", topic="G", data="", time="2026-11-24T21:54:12.345Z", title="T"))
+        == "21:54:12 G  T"
+    )
+    assert stream.environment(Message("a", "e", topic="G", data="x\0y"), {})["NEWSWIRE_MESSAGE_DATA"] == "x\ufffdy"
 
 
 def test_an_interrupted_stream_ends_well(fake: Fake) -> None:

@@ -104,7 +104,7 @@ def test_what_is_meant_is_taken(a: FakeBroker, publisher: Publisher) -> None:
         ("text", "`messages` must be a list of messages, not str"),
         (b"text", "`messages` must be a list of messages, not bytes"),
         ({"topic": "t", "data": "x"}, "`messages` must be a list of messages, not dict: put it into a list"),
-        (Message("a", "e", "t"), "`messages` must be a list of messages, not Message"),
+        (Message("a", "e", topic="t"), "`messages` must be a list of messages, not Message"),
         (None, "`messages` must be a list of messages, not NoneType"),
         (["text"], "message 1 must be a mapping .* not str"),
         ([{"topic": "t", "data": "x"}, ("t", "x")], "message 2 must be a mapping"),

@@ -305,7 +305,7 @@ def test_an_answer_that_is_no_brokers(a: FakeBroker, body: bytes) -> None:
 def test_a_batch_is_lines_with_keys(a: FakeBroker) -> None:
     a.on("POST", "/publish", taking_batches)
     keys = iter(["k1", "k2"])
-    message = Message("1001-a.1", "e", "Meta", "again", "2026-11-24T21:54:12.345Z", tags=("x",))
+    message = Message("1001-a.1", "e", topic="Meta", data="again", time="2026-11-24T21:54:12.345Z", tags=("x",))
     p = publisher(FakeTime(), a, new_key=lambda: next(keys))
     receipt = p.publish_batch([{"topic": "Google", "data": "1"}, {"topic": "G", "data": "2", "key": "mine"}, message])
     (asked,) = a.came("POST", "/publish")
@@ -404,7 +404,7 @@ def test_subscriptions_messages_and_ack(a: FakeBroker) -> None:
     assert (subscription.topic, subscription.index, subscription.unread) == ("Google", 3, 2)
     found = s.messages("Google", since="1h", limit=1)
     assert found.more
-    assert found.messages == (Message("i.1", "p~1", "Google", "Hello", "t"),)
+    assert found.messages == (Message("i.1", "p~1", topic="Google", data="Hello", time="t"),)
     assert a.came("GET", "/messages")[0].query == {"username": "Alice", "topic": "Google", "since": "1h", "limit": "1"}
     s.messages()
     assert a.came("GET", "/messages")[1].query == {"username": "Alice", "limit": "100"}
@@ -414,7 +414,7 @@ def test_subscriptions_messages_and_ack(a: FakeBroker) -> None:
 
 def test_taken_without_a_stream_says_so(a: FakeBroker) -> None:
     with pytest.raises(BadRequest, match="no stream"):
-        subscriber(FakeTime(), a).taken(Message("i", "e", "Google"))
+        subscriber(FakeTime(), a).taken(Message("i", "e", topic="Google"))
 
 
 # -- what menus show

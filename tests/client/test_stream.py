@@ -93,7 +93,7 @@ def event(id: str, event_id: str = "", name: str = "message", **fields: Any) -> 
 
 def test_a_message_is_given_once_and_taken_when_the_next_is_asked_for() -> None:
     intake = Intake()
-    assert intake.receive(event("1", later_field=1)) == Message("1", "e-1", "Google", "x")
+    assert intake.receive(event("1", later_field=1)) == Message("1", "e-1", topic="Google", data="x")
     assert intake.resume == intake.due(0) == ""
     intake.next()
     assert intake.resume == intake.due(0) == "e-1"
@@ -181,7 +181,7 @@ def test_messages_come_as_they_are_sent(a: FakeBroker) -> None:
     a.stream(sends("1", "2"))
     alice = Alice(a)
     with alice.stream() as stream:
-        assert next(stream) == Message("1", "e-1", "Google", "1")
+        assert next(stream) == Message("1", "e-1", topic="Google", data="1")
         assert take(stream, 1) == ["2"]
     (asked,) = a.came("GET", "/stream")
     assert asked.query == {"username": "Alice", "format": "json", "ack": "client"}

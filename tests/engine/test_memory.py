@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tracemalloc
 
-from newswire.core.model.ops import Began, Message, Op
+from newswire.core.model.ops import Began, Op, Published
 from newswire.core.read.counts import topics
 from newswire.core.state.fold import State
 
@@ -40,7 +40,7 @@ def bytes_a_message(*, keyed: bool, by_run: bool) -> float:
 
 def message(sequence: int, *, keyed: bool) -> Op:
     key = f"{sequence:032x}" if keyed else ""
-    return Message(ORIGIN, sequence, sequence, topic=f"news.t{sequence % 50}", data="x" * 150, key=key, publisher="Alice")
+    return Published(ORIGIN, sequence, sequence, topic=f"news.t{sequence % 50}", data="x" * 150, key=key, publisher="Alice")
 
 
 def test_a_message_costs_at_most_64_bytes() -> None:

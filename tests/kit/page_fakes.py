@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from newswire.core.model.event_ids import EventId
-from newswire.core.model.ops import Message
+from newswire.core.model.ops import Published
 from newswire.core.model.results import Entry, Gap, Page, Position
 from newswire.streams.pages import EncodedPage, Encoding, encode_page
 
@@ -17,7 +17,7 @@ class Place(Position, frozen=True):
 
 
 def entry(number: int, data: str = "x") -> Entry:
-    message = Message(ORIGIN, number, 0, topic="news", data=data)
+    message = Published(ORIGIN, number, 0, topic="news", data=data)
     return Entry(message, EventId(message.id, {ORIGIN: number}), Place(number))
 
 

@@ -14,7 +14,7 @@ from newswire.config import Settings
 from newswire.core.broker.values import BrokerStatus
 from newswire.core.model.commands import Acknowledge, Request
 from newswire.core.model.event_ids import EventId
-from newswire.core.model.ops import Acknowledged, Began, Dropped, Message, Op, Subscribed, Unsubscribed
+from newswire.core.model.ops import Acknowledged, Began, Dropped, Op, Published, Subscribed, Unsubscribed
 from newswire.core.model.results import Position
 from newswire.core.read.pages import ReadPosition
 from newswire.core.read.pieces import Pieces, finish
@@ -85,10 +85,10 @@ class Desk(StateQueries):
         with self.lock:
             return finish(query(self.state))
 
-    def _texts(self, dues: Sequence[Due]) -> list[Message | None]:
+    def _texts(self, dues: Sequence[Due]) -> list[Published | None]:
         with self.lock:
             texts = [self.texts[due.place] for due in dues]
-        return [text for text in texts if isinstance(text, Message)]
+        return [text for text in texts if isinstance(text, Published)]
 
     def open_stream(self, user: str, event_id: EventId | None) -> Start | None:
         self.queries += 1
@@ -125,7 +125,7 @@ class Desk(StateQueries):
 
     def publish(self, topic: str, *texts: str) -> None:
         with self.lock:
-            self.take(*(Message(ORIGIN, self.next + i, 0, topic=topic, data=text) for i, text in enumerate(texts)))
+            self.take(*(Published(ORIGIN, self.next + i, 0, topic=topic, data=text) for i, text in enumerate(texts)))
 
     def subscribe(self, user: str, *patterns: str, earliest: bool = False) -> None:
         for pattern in patterns:

@@ -15,7 +15,7 @@ from newswire.core.broker.events import Done
 from newswire.core.broker.values import BrokerStatus
 from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe, Unsubscribe
 from newswire.core.model.event_ids import parse
-from newswire.core.model.ops import Message
+from newswire.core.model.ops import Published
 from newswire.core.read.scan import DueGap
 from newswire.errors import FewerCopies, KeyReused, NewswireError, NotFound, NotStored, Unknown
 from tests.simulation.machine import Call, Machine, Outlet
@@ -147,7 +147,7 @@ class Publisher(Client):
             raise Violation(f"{len(self.now)} messages were published, and the answer is {done}")
         for message, name in zip(self.now, done.ids, strict=True):
             op = self.ledger.ops[name]
-            if not isinstance(op, Message) or (op.topic, op.data, op.key) != (message.topic, message.data, message.key):
+            if not isinstance(op, Published) or (op.topic, op.data, op.key) != (message.topic, message.data, message.key):
                 raise Violation(f"{message} is answered with {name}, which is {op}")
             self.ledger.texts[message.data].published.append(name)
         self.said += [message for message in self.now if message.key]
@@ -157,7 +157,7 @@ class Publisher(Client):
         """A key is refused only where it names another text, and the answer says which."""
         asked = self.now[error.extra["index"]]
         named = self.ledger.ops[error.extra["id"]]
-        if not isinstance(named, Message) or (named.topic, named.key) != (asked.topic, asked.key) or named.data == asked.data:
+        if not isinstance(named, Published) or (named.topic, named.key) != (asked.topic, asked.key) or named.data == asked.data:
             raise Violation(f"{machine.id} refuses {asked} because of {named}")
 
 
@@ -363,7 +363,7 @@ class Session:
         self.reader, self.machine, self.world = reader, machine, reader.world
         self.auto = reader.auto
         self.outlet: Outlet | None = None
-        self.arrived: list[tuple[Message | DueGap, str]] = []
+        self.arrived: list[tuple[Published | DueGap, str]] = []
         self.over = False
         self.slow = reader.world.chance(0.1)
         self._last = 0.0
@@ -383,12 +383,12 @@ class Session:
     def _end(self) -> None:
         self.over = True
 
-    def send(self, op: Message | DueGap, text: str, frames: int) -> None:
+    def send(self, op: Published | DueGap, text: str, frames: int) -> None:
         """Bytes on their way to this end, in order."""
         self._last = max(self._last, self.world.now + self.world.delay())
         self.world.after(self._last - self.world.now, self._arrive, op, text, frames)
 
-    def _arrive(self, op: Message | DueGap, text: str, frames: int) -> None:
+    def _arrive(self, op: Published | DueGap, text: str, frames: int) -> None:
         if self.over:
             return
         cluster = self.reader.cluster
@@ -399,7 +399,7 @@ class Session:
                 self.world.after(self.world.between(0.01, 1.0), self.outlet.close)
             return
         self.arrived.append((op, text))
-        if self.auto and isinstance(op, Message):
+        if self.auto and isinstance(op, Published):
             self.reader.got.add(op.data)
         if self.outlet is not None and not self.outlet.gone:
             self.world.after(self.world.between(0.0005, 0.3), self.outlet.confirm, frames)

@@ -31,7 +31,7 @@ from newswire.core.broker.values import BrokerStatus, Identity
 from newswire.core.model.commands import Acknowledge, Request
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.names import matches
-from newswire.core.model.ops import Lost, Message, Op, OpId, decode, split_op_id
+from newswire.core.model.ops import Lost, Op, OpId, Published, decode, split_op_id
 from newswire.core.read.scan import Due, DueGap, plan
 from newswire.core.read.start import open_stream
 from newswire.core.state.fold import State
@@ -651,7 +651,7 @@ class Outlet:
     def _message(self, due: Due) -> None:
         machine = self.machine
         op = decode(machine.disk.records[due.place][0])
-        assert isinstance(op, Message)
+        assert isinstance(op, Published)
         name = op.id
         if due.event_id.message != name:
             raise Violation(f"{machine.id} streams {name} with the id of another: {due.event_id}")

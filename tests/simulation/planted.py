@@ -23,7 +23,7 @@ from newswire.core.broker.replication import Peer
 from newswire.core.broker.stager import Decided, Intake
 from newswire.core.model.commands import Acknowledge, Request, Subscribe
 from newswire.core.model.event_ids import EventId
-from newswire.core.model.ops import Acknowledged, Began, Message, Op, Subscribed, Unsubscribed
+from newswire.core.model.ops import Acknowledged, Began, Op, Published, Subscribed, Unsubscribed
 from newswire.core.model.vector import Lineage
 from newswire.core.read import scan, start
 from newswire.core.read.selection import Selection
@@ -260,7 +260,7 @@ def keys_without_content() -> list[Patch]:
     """What two brokers took under one key is one message, whatever it says."""
     take = TopicIndex.take
 
-    def fold(held: TopicIndex, op: Message, offset: int) -> int:
+    def fold(held: TopicIndex, op: Published, offset: int) -> int:
         uses = held.keys.uses(fingerprint(op.publisher, op.topic, op.key)) if op.key else []
         if uses and held.is_same_day(uses[0].offset, op.time):
             twin = Twin(op.origin, op.sequence, offset)
@@ -280,7 +280,7 @@ def keys_answered_unread() -> list[Patch]:
     ]
 
 
-def _all_alike(ops: list[Message]) -> list[int]:
+def _all_alike(ops: list[Published]) -> list[int]:
     return [0] * len(ops)
 
 
@@ -298,7 +298,7 @@ def twins_move() -> list[Patch]:
     """A message stands where the smallest of its twins stands: readers between the two pass it by."""
     take = TopicIndex.take
 
-    def moved(held: TopicIndex, op: Message, offset: int) -> int:
+    def moved(held: TopicIndex, op: Published, offset: int) -> int:
         number, log = take(held, op, offset), held.log
         twins = next((twins for twins in held.twins._by_row.values() if twins[-1].row == offset), None)
         if number or twins is None or twins[-1] != min(twins):

@@ -23,9 +23,9 @@ from newswire.core.model.ops import (
     Joined,
     Left,
     Lost,
-    Message,
     Op,
     OpId,
+    Published,
     Subscribed,
     Unsubscribed,
 )
@@ -157,7 +157,7 @@ class Ledger:
 
     def _first_seen(self, machine: Machine, op: Op, name: OpId, raw: bytes) -> None:
         self.ops[name], self.raws[name] = op, raw
-        if isinstance(op, Message):
+        if isinstance(op, Published):
             if op.again:
                 self.again.setdefault(op.again, []).append(name)
             text = self.texts[op.data]
@@ -201,13 +201,13 @@ class Ledger:
     def twins(self, machine: Machine, name: OpId) -> list[OpId]:
         """What this broker has applied of a message: the op `name`, and those that others took of the same, under its key."""
         op = self.ops[name]
-        assert isinstance(op, Message)
+        assert isinstance(op, Published)
         if not op.key and not op.again:
             return [name]
         found = {name}
         for one in self.texts[op.data].ids:
             other = self.ops[one]
-            assert isinstance(other, Message)
+            assert isinstance(other, Published)
             same_day = op.key and other.key and abs(other.time - op.time) <= DAY
             if (same_day or (op.again and other.again == op.again)) and self._is_live(machine, one):
                 found.add(one)
@@ -267,7 +267,7 @@ class Ledger:
         for op in ops:
             if machine.mints(op.origin):
                 del self.ops[op.id], self.raws[op.id]
-                if isinstance(op, Message):
+                if isinstance(op, Published):
                     self.texts[op.data].ids.remove(op.id)
                     self.messages[op.topic].remove((op.origin, op.sequence, op.data))
 
@@ -376,7 +376,7 @@ class Ledger:
         """A message goes out on a stream: synced here, and the user is registered here for it."""
         self.shown += 1
         op = self.ops.get(name)
-        if not isinstance(op, Message) or not machine.disk.has(name):
+        if not isinstance(op, Published) or not machine.disk.has(name):
             raise Violation(f"{machine.id} streams {name}, which is not synced on its disk")
         if not any(matches(sub.pattern, op.topic) for _, sub in self._applied(machine).alive(user)):
             raise Violation(f"{machine.id} streams {name} ({op.topic}) to {user}, who is not registered for it there")
@@ -411,7 +411,7 @@ class Ledger:
         exist = {
             op.data: op.topic
             for name in set().union(*(machine.disk.names() for machine in self.machines))
-            if isinstance(op := self.ops[name], Message)
+            if isinstance(op := self.ops[name], Published)
         }
         due: dict[str, set[str]] = {user: set() for user in self.taken}
         for registration in self.registrations.values():
@@ -567,7 +567,7 @@ class Ledger:
             for origin, sequences in by_origin.items():
                 for sequence in sequences:
                     op = self.ops[f"{origin}.{sequence}"]
-                    if not isinstance(op, Message) or op.topic != state.messages.names[number]:
+                    if not isinstance(op, Published) or op.topic != state.messages.names[number]:
                         raise Violation(f"{machine.id} counts {op.id} under {state.messages.names[number]}")
                     twins = self.twins(machine, op.id)
                     if not seen.isdisjoint(twins):
@@ -577,7 +577,7 @@ class Ledger:
                     if name != min(twins, key=split):
                         raise Violation(f"{machine.id} names a message {name}, of the twins {twins}")
                     shown.append(name)
-        held = {name for name in disk.held if isinstance(self.ops[name], Message) and self._is_live(machine, name)}
+        held = {name for name in disk.held if isinstance(self.ops[name], Published) and self._is_live(machine, name)}
         if held != seen:
             raise Violation(f"{machine.id} does not show {sorted(held - seen)}")
         subscriptions = state.subscriptions

@@ -5,7 +5,7 @@ from __future__ import annotations
 from newswire import sse
 from newswire.core import limits
 from newswire.core.model.event_ids import EventId
-from newswire.core.model.ops import Message
+from newswire.core.model.ops import Published
 from newswire.core.model.results import Entry, Page, Position
 from newswire.streams.pages import EncodedPage, Encoding, SharedPages, encode_page
 from tests.kit.page_fakes import Place, encoded, entry, gap, number_of, page
@@ -28,7 +28,7 @@ class Shelf:
     def next_page(self, at: Position, limit: int) -> Page:
         assert isinstance(at, ReaderPlace)
         self.asked.append((at, limit))
-        message = Message("a", at.number + 1, 0, topic="t", data="x" * self.size)
+        message = Published("a", at.number + 1, 0, topic="t", data="x" * self.size)
         after, event_id = ReaderPlace(at.number + 1, at.reader), EventId(message.id, {"a": at.number + 1})
         return Page((Entry(message, event_id, after),), after, event_id, more=False)
 

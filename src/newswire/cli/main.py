@@ -44,6 +44,29 @@ class _Command(click.Command):
             formatter.write_dl([(str(code), meaning) for code, meaning in exits.MEANINGS.items()])
 
 
+class _MessageCommand(_Command):
+    """A command with an option for each field of a message, before `--copies`: made when they are asked for."""
+
+    def __init__(self, *args: Any, **attrs: Any) -> None:
+        self._declared: list[click.Parameter] = []
+        super().__init__(*args, **attrs)
+
+    @property
+    def params(self) -> list[click.Parameter]:
+        """The parameters."""
+        names = [param.name for param in self._declared]
+        if "title" not in names:
+            from newswire.cli.message_options import message_options
+
+            at = names.index("copies")
+            self._declared[at:at] = message_options()
+        return self._declared
+
+    @params.setter
+    def params(self, declared: list[click.Parameter]) -> None:
+        self._declared = declared
+
+
 class _Group(_Command, click.Group):
     command_class = _Command
     group_class = type
@@ -184,7 +207,7 @@ def menu(brokers: tuple[str, ...], ops_dir: Path) -> int:
     return actions.run(menus.EVERYTHING, brokers, ops_dir)
 
 
-@newswire.command(short_help="Publish a message, or a batch.")
+@newswire.command(cls=_MessageCommand, short_help="Publish a message, or a batch.")
 @config_option
 @brokers_option
 @click.argument("topic", required=False)
@@ -194,11 +217,6 @@ def menu(brokers: tuple[str, ...], ops_dir: Path) -> int:
     type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
     help="Publish a batch: one JSON object a line.",
 )
-@option("--title", help="A line that stands above the text.")
-@option("--priority", type=WholeNumber(1, 5), help="5 is the highest.")
-@option("--tags", help="With commas between.")
-@option("--click", "click_url", help="The address that the message opens.")
-@option("--key", help="Publishing again with the same key publishes once; of a batch, what its lines' keys begin with.")
 @option(
     "--copies",
     type=WholeNumber(1),

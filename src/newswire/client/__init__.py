@@ -8,11 +8,12 @@ with Subscriber(["10.0.0.1:5053"], "alice") as alice, alice.stream() as stream:
 
 from __future__ import annotations
 
-from newswire.client.answers import BatchReceipt, ConnectionState, Gap, Look, Message, Page, Receipt, Row, Subscription
+from newswire.client.answers import BatchReceipt, ConnectionState, Look, MessagePage, Receipt, Row, Subscription
 from newswire.client.pool import Cluster
 from newswire.client.publisher import Publisher
 from newswire.client.stream import Stream
 from newswire.client.subscriber import Subscriber
+from newswire.core.model.message import Gap, Message
 
 __all__ = [
     "BatchReceipt",
@@ -21,7 +22,7 @@ __all__ = [
     "Gap",
     "Look",
     "Message",
-    "Page",
+    "MessagePage",
     "Publisher",
     "Receipt",
     "Row",

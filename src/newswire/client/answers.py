@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
+
+from newswire.core.model.message import Message, without_bounds
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -69,40 +71,35 @@ class Subscription(msgspec.Struct, frozen=True):
     unread: int = 0
 
 
-class Message(msgspec.Struct, frozen=True):
-    """A message. `id` names it, `event_id` the place to go on from. `time` is RFC 3339 text, as the broker wrote it."""
-
-    id: str
-    event_id: str
-    topic: str
-    data: str = ""
-    time: str = ""
-    title: str = ""
-    priority: int = 0
-    tags: tuple[str, ...] = ()
-    click: str = ""
-    publisher: str = ""
-
-
-class Gap(msgspec.Struct, frozen=True):
-    """`dropped` messages of `topic` are not there.
-
-    `reason`: "" (removed by retention before they were delivered), "waiting" (behind damage on a broker's disk: they come
-    when it is mended) or "lost" (to damage, and given up by an operator; `topic` is the pattern subscribed to, `dropped` the
-    most that were of it).
-    """
-
-    topic: str
-    dropped: int
-    event_id: str = ""
-    reason: str = ""
-
-
-class Page(msgspec.Struct, frozen=True):
+class MessagePage(msgspec.Struct, frozen=True):
     """A page of messages; ask again with the last one's `event_id` as `since` while there is `more`."""
 
     messages: tuple[Message, ...]
     more: bool = False
+
+
+# What a broker sends is read without bounds: a later version's may be wider than ours
+_AnyMessage: Final[Any] = without_bounds(Message)
+_decode_message: Final = msgspec.json.Decoder(Message).decode
+_decode_any: Final = msgspec.json.Decoder(_AnyMessage).decode
+PageBody: Final[Any] = msgspec.defstruct("PageBody", [("messages", tuple[_AnyMessage, ...]), ("more", bool, False)])
+
+
+def read_message(text: str) -> Message:
+    """The message that a stream's event holds. Raises msgspec.DecodeError."""
+    try:
+        return _decode_message(text)
+    except msgspec.ValidationError:
+        return _message(_decode_any(text))
+
+
+def page_of(body: Any) -> MessagePage:
+    """The page that a PageBody holds."""
+    return MessagePage(tuple(map(_message, body.messages)), body.more)
+
+
+def _message(fields: Any) -> Message:
+    return Message(**msgspec.structs.asdict(fields))
 
 
 class ConnectionState(msgspec.Struct, frozen=True):

@@ -19,9 +19,10 @@ from typing import Final, Literal
 
 import msgspec
 
-from newswire.client.answers import Gap, Message
+from newswire.client.answers import read_message
 from newswire.core import limits
 from newswire.core.model.bad_json import BAD_JSON
+from newswire.core.model.message import Gap, Message
 from newswire.sse import Event
 
 Item = Message | Gap
@@ -49,7 +50,6 @@ class _Target(msgspec.Struct):
     broker: str = ""
 
 
-_message: Final = msgspec.json.Decoder(Message)
 _gap: Final = msgspec.json.Decoder(Gap)
 _target: Final = msgspec.json.Decoder(_Target)
 
@@ -104,7 +104,7 @@ class Intake:
 
     def _read(self, event: Event) -> Item | Opened | Moved | None:
         if event.name == "message":
-            return self._message(_message.decode(event.data))
+            return self._message(read_message(event.data))
         if event.name == "gap":
             gap = _gap.decode(event.data)
             return self._give(msgspec.structs.replace(gap, event_id=event.id))

@@ -16,18 +16,19 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from newswire.client import checks
-from newswire.client.answers import BatchReceipt, Message, Receipt, Row
+from newswire.client.answers import BatchReceipt, Receipt, Row
 from newswire.client.gathering import late, send_posts
 from newswire.client.outbox import Outbox, Post
 from newswire.client.pool import Cluster
 from newswire.client.transport import Call
 from newswire.core import limits
 from newswire.core.model import names
+from newswire.core.model.commands import RULES
+from newswire.core.model.message import Message
 from newswire.errors import BadRequest, NewswireError, NoBroker, TooLarge
 
 T = TypeVar("T")
 
-_FIELDS: Final = ("topic", "data", "title", "priority", "tags", "click", "key", "expires")
 _LINE: Final = re.compile(r"line (\d+)(?=:)")
 
 
@@ -183,7 +184,7 @@ class Publisher:
 
     def _line(self, number: int, message: Mapping[str, Any] | Message) -> bytes:
         if isinstance(message, Message):
-            message = {name: getattr(message, name) for name in _FIELDS if hasattr(message, name)}
+            message = {name: getattr(message, name) for name in RULES}
         if not isinstance(message, Mapping):
             kind = type(message).__name__
             raise TypeError(f'message {number} must be a mapping like {{"topic": "t", "data": "text"}}, not {kind}')

@@ -23,12 +23,13 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 
 from newswire.client import checks
-from newswire.client.answers import ConnectionState, Gap, Message
+from newswire.client.answers import ConnectionState
 from newswire.client.delivery import Acks, Intake, Item, Moved, Opened, Unreadable
 from newswire.client.pool import Cluster
 from newswire.client.transport import Answer, Call, Incoming, Unreached, form
 from newswire.core import limits
 from newswire.core.model import names
+from newswire.core.model.message import Gap, Message
 from newswire.errors import BadRequest, NewswireError
 from newswire.sse import Event
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from types import TracebackType
 
 from newswire.client import checks
-from newswire.client.answers import ConnectionState, Page, Row, Subscription
+from newswire.client.answers import ConnectionState, MessagePage, PageBody, Row, Subscription, page_of
 from newswire.client.delivery import Acks, Item
 from newswire.client.pool import Cluster
 from newswire.client.stream import Stream
@@ -74,7 +74,7 @@ class Subscriber:
         """Move the cursors (of one subscription, or all) to an event id of a stream. Returns the broker's sentence."""
         return self._post("/ack", {"id": checks.text("event_id", event_id), "topic": checks.text_or_none("topic", topic)})
 
-    def messages(self, topic: str | None = None, since: Since = None, limit: int = limits.PAGE_DEFAULT_MESSAGES) -> Page:
+    def messages(self, topic: str | None = None, since: Since = None, limit: int = limits.PAGE_DEFAULT_MESSAGES) -> MessagePage:
         """Get a page of what this user is subscribed to, after `since` (an event id, `earliest`, a duration, a time).
 
         None: what is undelivered. Moves no cursor.
@@ -84,8 +84,7 @@ class Subscriber:
             "since": checks.moment("since", since),
             "limit": checks.whole("limit", limit),
         }
-        page: Page = self._get("/messages", asked).read(Page)
-        return page
+        return page_of(self._get("/messages", asked).read(PageBody))
 
     def stream(
         self,

@@ -44,7 +44,7 @@ from newswire.core.broker.events import (
     Writable,
 )
 from newswire.core.broker.values import ClusterStatus
-from newswire.core.model.ops import Message, Op
+from newswire.core.model.ops import Op, Published
 from newswire.core.read.pieces import Pieces
 from newswire.core.state.fold import State
 from newswire.engine.lock import StateLock
@@ -93,19 +93,19 @@ class Frames:
     """The newest messages, decoded, by offset: what live streams read. The commit thread writes, anyone reads."""
 
     def __init__(self) -> None:
-        self._messages: OrderedDict[int, Message] = OrderedDict()  # of a dict the oldest is ever slower to find
+        self._messages: OrderedDict[int, Published] = OrderedDict()  # of a dict the oldest is ever slower to find
         self._bytes = 0
 
     def keep(self, first: int, ops: Sequence[Op]) -> None:
         """Take the ops that were applied from offset `first` on; the oldest leave at the bounds."""
         for offset, op in enumerate(ops, first):
-            if isinstance(op, Message):
+            if isinstance(op, Published):
                 self._messages[offset] = op
                 self._bytes += len(op.data)
         while len(self._messages) > limits.FRAME_CACHE_MESSAGES or self._bytes > limits.FRAME_CACHE_BYTES:
             self._bytes -= len(self._messages.popitem(last=False)[1].data)
 
-    def get(self, offset: int) -> Message | None:
+    def get(self, offset: int) -> Published | None:
         """The message at `offset`, if it is kept."""
         return self._messages.get(offset)
 

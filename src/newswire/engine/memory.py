@@ -40,7 +40,7 @@ from newswire.core.broker.events import (
 from newswire.core.broker.values import BrokerStatus, ClusterStatus, Identity
 from newswire.core.model import ops
 from newswire.core.model.commands import Request
-from newswire.core.model.ops import Message
+from newswire.core.model.ops import Published
 from newswire.core.read.pieces import Pieces
 from newswire.core.read.scan import Due
 from newswire.core.state.fold import State
@@ -190,7 +190,7 @@ class MemoryEngine(StateQueries):
     def _query(self, query: Callable[[State], Pieces[T]]) -> T:
         return self.rounds.query(query)
 
-    def _texts(self, dues: Sequence[Due]) -> Sequence[Message | None]:
+    def _texts(self, dues: Sequence[Due]) -> Sequence[Published | None]:
         return read_texts(dues, self.rounds.frames, self.log.fetch)
 
     def on_wake(self, wake: Callable[[Woken], None]) -> None:

@@ -13,7 +13,7 @@ from typing import TypeVar
 from newswire.core import limits
 from newswire.core.model import ops
 from newswire.core.model.event_ids import EventId
-from newswire.core.model.ops import Message
+from newswire.core.model.ops import Published
 from newswire.core.model.results import Page, Position, Start, SubscriptionRow, TopicRow
 from newswire.core.read.counts import subscription_rows, topic_rows
 from newswire.core.read.pages import ReadPosition
@@ -39,7 +39,7 @@ class StateQueries(ABC):
         """Run a query piece by piece, the state lock let go after each."""
 
     @abstractmethod
-    def _texts(self, dues: Sequence[Due]) -> Sequence[Message | None]:
+    def _texts(self, dues: Sequence[Due]) -> Sequence[Published | None]:
         """The message of each, None for one whose record cannot be read."""
 
     def patterns_of(self, user: str) -> tuple[str, ...]:
@@ -84,13 +84,13 @@ def _start(opening: Opening | None) -> Start | None:
     return Start(ReadPosition(opening.position, opening.wanted), opening.wanted.patterns)
 
 
-def read_texts(dues: Sequence[Due], frames: Frames, fetch: Fetch) -> list[Message | None]:
+def read_texts(dues: Sequence[Due], frames: Frames, fetch: Fetch) -> list[Published | None]:
     """The message of each, from `frames` or else by `fetch`, which gives None for a record that it cannot read."""
     texts = {due.row: frames.get(due.row) for due in dues}
     missing = [due for due in dues if texts[due.row] is None]
     for due, raw in zip(missing, fetch([(due.place, due.length) for due in missing]) if missing else (), strict=True):
         op = ops.decode(raw) if raw is not None else None
-        if op is not None and not isinstance(op, Message):
+        if op is not None and not isinstance(op, Published):
             raise ValueError(f"the record at offset {due.row} is no message any more")
         texts[due.row] = op
     return [texts[due.row] for due in dues]

@@ -6,26 +6,31 @@ In a query or form all fields are text, so numbers and lists are read from it fi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import msgspec
+
 from newswire.core import limits
-from newswire.core.model.commands import Publish
+from newswire.core.model.commands import RULES, Publish
 from newswire.core.model.names import check_topic
 from newswire.errors import BadRequest, NewswireError, TooLarge
 from newswire.web import request_fields
 from newswire.web.request_fields import Fields
 
-# control characters, line ends and halves of a pair: a title, a tag or an address is one line of text wherever it is shown
-_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_KEY: Final = re.compile(rf"[\x20-\x7e]{{1,{limits.KEY_BYTES}}}")
 _WHOLE: Final = re.compile(r"[0-9]{1,12}")
+_FIELD_OF: Final = re.compile(r"`\$\.(\w+)")  # in what msgspec says of a value that is out of its bounds
 _SURELY_SHORT: Final = limits.MESSAGE_BYTES // 4  # characters: UTF-8 needs at most 4 bytes for one
+# `publisher` is not among them: who publishes is a matter of authentication, never of what the client says
+FIELDS: Final = frozenset(RULES)
+_NUMBERS: Final = (*(name for name, rule in RULES.items() if rule.kind is int), "copies", "ids")
+_LISTS: Final = tuple(name for name, rule in RULES.items() if rule.kind is tuple)
+_EMPTY: Final = frozenset(("data", *_LISTS))  # may be given, and be empty
 
 
 def publish(given: Fields) -> Publish:
-    """The message that `given` describes.
+    """The message that `given` describes. What a type or a bound refuses is told with the rule of that field in words.
 
     Raises BadRequest, and TooLarge for over 64 KiB of `data`.
     """
@@ -37,17 +42,28 @@ def publish(given: Fields) -> Publish:
     data = _data(given)
     if len(given) == 2 and "data" in given:
         return Publish(topic, data)
-    return Publish(topic, data, **{name: _CHECKS[name](value) for name, value in given.items() if name in _CHECKS})
+    try:
+        message = msgspec.convert(given, Publish)
+    except msgspec.ValidationError as error:
+        field = _FIELD_OF.search(str(error))
+        raise _broken(field[1] if field else "data") from None
+    for name, value in given.items():
+        if not value and name not in _EMPTY:
+            raise _broken(name)
+    if message.click and not _is_web_address(message.click):
+        raise _broken("click")
+    return message
 
 
 def from_text(given: Mapping[str, str]) -> Fields:
     """The fields of a query or form in the types that JSON would have them in; what is no number stays text and is refused."""
     typed: Fields = dict(given)
-    for name in ("priority", "expires", "copies", "ids"):
+    for name in _NUMBERS:
         if name in typed and _WHOLE.fullmatch(typed[name]):
             typed[name] = int(typed[name])
-    if len(typed.get("tags", "")) <= limits.LIST_BYTES and "tags" in typed:
-        typed["tags"] = [tag.strip() for tag in typed["tags"].split(",") if tag.strip()]
+    for name in _LISTS:
+        if name in typed and len(typed[name]) <= limits.LIST_BYTES:
+            typed[name] = [word.strip() for word in typed[name].split(",") if word.strip()]
     return typed
 
 
@@ -55,13 +71,6 @@ def whole(name: str, value: Any, least: int, most: int) -> int:
     """`value` if it is a whole number within the bounds."""
     if type(value) is not int or not least <= value <= most:
         raise _bad(f"`{name}` must be a whole number from {least} to {most}")
-    return value
-
-
-def key(value: Any) -> str:
-    """`value` if it may be a key."""
-    if type(value) is not str or not _KEY.fullmatch(value):
-        raise _bad(f"`key` must be 1 to {limits.KEY_BYTES} printable ASCII characters, a UUID for example, or be left out")
     return value
 
 
@@ -78,39 +87,6 @@ def _data(given: Fields) -> str:
     return data
 
 
-def _title(value: Any) -> str:
-    if type(value) is not str or not 0 < len(value) <= limits.TITLE_CHARS or _CONTROL.search(value):
-        raise _bad(f"`title` must be one line of 1 to {limits.TITLE_CHARS} characters; longer text belongs into `data`")
-    return value
-
-
-def _priority(value: Any) -> int:
-    return whole("priority", value, 1, 5)
-
-
-def _expires(value: Any) -> int:
-    return whole("expires", value, 1, limits.EXPIRES_SECONDS)
-
-
-def _tags(value: Any) -> tuple[str, ...]:
-    if type(value) is not list or len(value) > limits.TAGS_COUNT or not all(_is_tag(tag) for tag in value):
-        raise _bad(
-            f"`tags` must be at most {limits.TAGS_COUNT} words of 1 to {limits.TAG_CHARS} characters on one line each:"
-            ' a list in JSON (["sale", "shop"]), separated by commas elsewhere'
-        )
-    return tuple(value)
-
-
-def _is_tag(tag: object) -> bool:
-    return type(tag) is str and 0 < len(tag) <= limits.TAG_CHARS and not _CONTROL.search(tag)
-
-
-def _click(value: Any) -> str:
-    if type(value) is not str or len(value) > limits.URL_CHARS or not _is_web_address(value):
-        raise _bad(f"`click` must be an http:// or https:// address without spaces, of at most {limits.URL_CHARS} characters")
-    return value
-
-
 def _is_web_address(url: str) -> bool:
     if not url.isprintable() or any(c.isspace() or c in '"<>\\' for c in url):
         return False
@@ -121,17 +97,9 @@ def _is_web_address(url: str) -> bool:
         return False
 
 
+def _broken(name: str) -> NewswireError:
+    return _bad(f"`{name}` must be {RULES[name].words}")
+
+
 def _bad(detail: str) -> NewswireError:
     return BadRequest(detail, code="bad-field")
-
-
-_CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "title": _title,
-    "priority": _priority,
-    "tags": _tags,
-    "click": _click,
-    "key": key,
-    "expires": _expires,
-}
-# `publisher` is not among them: who publishes is a matter of authentication, never of what the client says
-FIELDS: Final = frozenset({"topic", "data", *_CHECKS})

@@ -22,7 +22,7 @@ from newswire.cli import exits, main
 from newswire.cli.commands import ops_file as body
 from newswire.cli.commands.ops_file import Origin, Report, Tally
 from newswire.core.model import ops
-from newswire.core.model.ops import Began, Lost, Message, Op, Subscribed
+from newswire.core.model.ops import Began, Lost, Op, Published, Subscribed
 from newswire.engine.embedded import segment
 from newswire.engine.embedded.ops_file import Damage, OpsFile, Scan, path_of
 
@@ -30,8 +30,8 @@ ORIGIN = "1001-k3f9x2qa"
 Capture = pytest.CaptureFixture[str]
 
 
-def message(sequence: int, data: str = "x", origin: str = ORIGIN) -> Message:
-    return Message(origin, sequence, 1_700_000_000_000 + sequence, topic="Google", data=data)
+def message(sequence: int, data: str = "x", origin: str = ORIGIN) -> Published:
+    return Published(origin, sequence, 1_700_000_000_000 + sequence, topic="Google", data=data)
 
 
 def began(origin: str = ORIGIN, **vector: int) -> Began:

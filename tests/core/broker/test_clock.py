@@ -10,7 +10,7 @@ from newswire.core.broker.clock import RetentionClock, WallClock, lived_until, n
 from newswire.core.broker.clock import start_of_clock as _start_of_clock
 from newswire.core.broker.stager import Intake
 from newswire.core.model.commands import Publish
-from newswire.core.model.ops import Began, Joined, Message
+from newswire.core.model.ops import Began, Joined, Published
 from newswire.core.state.fold import State
 
 HOUR = 3_600_000
@@ -24,7 +24,11 @@ def state_of(*stamps: tuple[str, int]) -> State:
     state = State()
     for origin, time in stamps:
         sequence = state.log.held(origin) + 1
-        op = Message(origin, sequence, time, "news", "x") if sequence > 1 else Began(origin, 1, time, origin[:4], {})
+        op = (
+            Published(origin, sequence, time, topic="news", data="x")
+            if sequence > 1
+            else Began(origin, 1, time, origin[:4], {})
+        )
         state.apply(op, 0, 0, None)
     return state
 
@@ -72,7 +76,7 @@ def test_from_a_time_is_deaf_to_stamps_from_the_future() -> None:
 def test_from_a_time_leaves_out_nothing_that_may_be_later(times: list[int], time: int, now: int) -> None:
     state = State()
     state.apply(Began("1001-a", 1, times[0], "1001", {}), 0, 0, None)
-    ops = [(Message("1001-a", at, stamp, "news", "x"), 0, 0) for at, stamp in enumerate(times[1:], 2)]
+    ops = [(Published("1001-a", at, stamp, topic="news", data="x"), 0, 0) for at, stamp in enumerate(times[1:], 2)]
     state.replay(ops[: len(ops) // 2])
     for op in ops[len(ops) // 2 :]:
         state.apply(*op, None)

@@ -86,7 +86,7 @@ class Node:
 
     def keys(self) -> set[str]:
         """What was published, and is here."""
-        return {op.key for op in map(ops.decode, self.raws) if isinstance(op, ops.Message)}
+        return {op.key for op in map(ops.decode, self.raws) if isinstance(op, ops.Published)}
 
 
 class Flight:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from newswire.core import limits
 from newswire.core.broker.retention import Sweep, to_drop
-from newswire.core.model.ops import Acknowledged, Began, Dropped, Message
+from newswire.core.model.ops import Acknowledged, Began, Dropped, Published
 from newswire.core.state.fold import State
 
 
@@ -20,7 +20,7 @@ def state_of(*stamps: tuple[str, int], topic: str = "news") -> State:
             state.apply(Began(origin, 1, time, origin[:4], {}), 0, 0, None)
             made[origin] = 1
         made[origin] += 1
-        state.apply(Message(origin, made[origin], time, topic, "x"), 0, 0, None)
+        state.apply(Published(origin, made[origin], time, topic=topic, data="x"), 0, 0, None)
     return state
 
 
@@ -102,7 +102,7 @@ def many(topics: int, each: int = 1) -> State:
     for round_ in range(each):
         for number in range(topics):
             time += 1
-            state.apply(Message("1001-a", round_ * topics + number + 2, time, f"t{number}", "x"), 0, 0, None)
+            state.apply(Published("1001-a", round_ * topics + number + 2, time, topic=f"t{number}", data="x"), 0, 0, None)
     return state
 
 
@@ -117,8 +117,8 @@ def test_a_further_sweep_looks_only_at_what_became_old_or_grew() -> None:
     sweep_of(sweep, state, before=1_001)
     found, pieces = sweep_of(sweep, state, before=1_011)
     assert (len(found), pieces) == (10, 1)
-    state.apply(Message("1001-a", 2_002, 5_000, "t5", "x"), 0, 0, None)
-    state.apply(Message("1001-a", 2_003, 5_000, "t1500", "x"), 0, 0, None)
+    state.apply(Published("1001-a", 2_002, 5_000, topic="t5", data="x"), 0, 0, None)
+    state.apply(Published("1001-a", 2_003, 5_000, topic="t1500", data="x"), 0, 0, None)
     assert sweep_of(sweep, state, before=1_011, most=1) == (["t1500"], 1), "all of t5 but one was dropped before"
 
 
@@ -139,22 +139,21 @@ def test_what_was_found_and_not_stored_is_found_again() -> None:
 
 @given(
     st.lists(st.tuples(st.sampled_from(["1001-a", "1002-b"]), st.sampled_from(["x", "y"]), st.integers(0, 20)), max_size=30),
-    st.lists(st.tuples(st.integers(0, 20), st.integers(1, 6)), min_size=1, max_size=4),
+    st.lists(st.integers(0, 20), min_size=1, max_size=4),
+    st.integers(1, 6),  # the same in every sweep of a run: a topic that has not grown is not looked at again
 )
-def test_sweeps_drop_what_looking_at_each_message_says(
-    taken: list[tuple[str, str, int]], sweeps: list[tuple[int, int]]
-) -> None:
+def test_sweeps_drop_what_looking_at_each_message_says(taken: list[tuple[str, str, int]], sweeps: list[int], most: int) -> None:
     state, sweep, log, gone = State(), Sweep(), list[tuple[str, int, str, int]](), set[tuple[str, int]]()
     for origin in ("1001-a", "1002-b"):
         state.apply(Began(origin, 1, 0, origin[:4], {}), 0, 0, None)
     cuts = [len(taken) * (index + 1) // len(sweeps) for index in range(len(sweeps))]
     for index, (origin, topic, time) in enumerate(taken):
         sequence = state.log.held(origin) + 1
-        state.apply(Message(origin, sequence, time, topic, "x"), 0, 0, None)
+        state.apply(Published(origin, sequence, time, topic=topic, data="x"), 0, 0, None)
         log.append((origin, sequence, topic, time))
-        for cut, (before, most) in zip(cuts, sweeps, strict=True):
+        for cut in cuts:
             if cut == index + 1:
-                before = max(before, *(earlier for (earlier, _), done in zip(sweeps, cuts, strict=True) if done <= cut), 0)
+                before = max(earlier for earlier, end in zip(sweeps, cuts, strict=True) if end <= cut)
                 sweep_of(sweep, state, before, most)
                 first = next((at for at, (*_, stamp) in enumerate(log) if stamp >= before), len(log))
                 gone |= {(origin, sequence) for origin, sequence, _, _ in log[:first]}
@@ -172,7 +171,7 @@ def sized(*lengths: int, topic: str = "news") -> State:
     state = State()
     state.apply(Began("1001-a", 1, 1, "1001", {}), 0, 500, None)
     for number, length in enumerate(lengths):
-        state.apply(Message("1001-a", 2 * number + 2, 1, topic, "x"), 0, length, None)
+        state.apply(Published("1001-a", 2 * number + 2, 1, topic=topic, data="x"), 0, length, None)
         state.apply(Acknowledged("1001-a", 2 * number + 3, 1, ("1001-a.1",), {"1001-a": 1}), 0, 700, None)
     return state
 
@@ -200,7 +199,7 @@ def test_bytes_are_of_all_topics_together() -> None:
     state = State()
     state.apply(Began("1001-a", 1, 1, "1001", {}), 0, 0, None)
     for sequence, topic in enumerate(("old", "news", "news"), 2):
-        state.apply(Message("1001-a", sequence, 1, topic, "x"), 0, 100, None)
+        state.apply(Published("1001-a", sequence, 1, topic=topic, data="x"), 0, 100, None)
     assert to_drop(state, 0, 10_000, size=250) == [("old", {"1001-a": 2})]
 
 
@@ -210,7 +209,7 @@ def test_a_sweep_by_bytes_goes_on_where_the_last_one_ended() -> None:
     for more in (0, 10, 10):
         first = 2 + 2 * (len(state.log) // 2)
         for number in range(more):
-            state.apply(Message("1001-a", first + number, 1, "news", "x"), 0, 100, None)
+            state.apply(Published("1001-a", first + number, 1, topic="news", data="x"), 0, 100, None)
         sweep.begin(0, size=2_000)
         while sweep.is_busy:
             for topic, vector in sweep.look(state, 10_000):

@@ -13,7 +13,7 @@ from newswire.core.broker.replication import Peer, understand
 from newswire.core.broker.stager import Intake
 from newswire.core.model import ops
 from newswire.core.model.commands import Publish
-from newswire.core.model.ops import Began, Message
+from newswire.core.model.ops import Began, Published
 from newswire.core.model.vector import Lineage
 from newswire.core.state.fold import State
 from newswire.engine.memory import MemoryEngine, MemoryLog, MemoryNetwork
@@ -28,7 +28,7 @@ def starts(broker: str, count: int, before: dict[str, int], letter: str = "p") -
     for run in range(count):
         origin = f"{broker}-{letter}{run}"
         raws.append(ops.encode(Began(origin, 1, 0, broker, before)))
-        raws.append(ops.encode(Message(origin, 2, 0, "news", origin)))
+        raws.append(ops.encode(Published(origin, 2, 0, topic="news", data=origin)))
         before = {origin: 2}
     return raws
 
@@ -182,15 +182,15 @@ def test_where_the_disk_is_full_the_origin_stays() -> None:
         assert intake.origin == "1001-av1"
         intake.unstored()
         assert intake.origin == "1001-a"
-    assert intake.stamp(Message("", 0, 0, "news", "x"), 0).id == "1001-a.2"
+    assert intake.stamp(Published("", 0, 0, topic="news", data="x"), 0).id == "1001-a.2"
     intake.unstored()
     intake.renew("1001", 0)
     for op in intake.clear():
         state.apply(op, 0, 0, None)
-    intake.stamp(Message("", 0, 0, "news", "x"), 0)
+    intake.stamp(Published("", 0, 0, topic="news", data="x"), 0)
     intake.unstored()
     assert intake.origin == "1001-av1"
-    assert not intake.take(ops.encode(Message("1001-a", 2, 0, "news", "forged"))), "the former one is its own, too"
+    assert not intake.take(ops.encode(Published("1001-a", 2, 0, topic="news", data="forged"))), "the former one is its own, too"
 
 
 def header(origin: str = "1002-b", **said: Any) -> Header:

@@ -15,7 +15,19 @@ from newswire.core.broker.stager import Intake
 from newswire.core.model import ops
 from newswire.core.model.commands import Acknowledge, Publish, Subscribe
 from newswire.core.model.event_ids import EventId, parse
-from newswire.core.model.ops import Acknowledged, Began, Dropped, Joined, Left, Lost, Message, Op, Subscribed, Unsubscribed
+from newswire.core.model.ops import (
+    Acknowledged,
+    BareOp,
+    Began,
+    Dropped,
+    Joined,
+    Left,
+    Lost,
+    Op,
+    Published,
+    Subscribed,
+    Unsubscribed,
+)
 from newswire.core.state.fold import State
 from newswire.engine.peers import push_codec
 from newswire.errors import BadRequest
@@ -40,7 +52,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "lost": {"source": "1001-a", "first": 2, "last": 2**32 - 1},
 }  # fmt: skip
 TYPES = {
-    "began": Began, "msg": Message, "sub": Subscribed, "unsub": Unsubscribed, "ack": Acknowledged, "drop": Dropped,
+    "began": Began, "msg": Published, "sub": Subscribed, "unsub": Unsubscribed, "ack": Acknowledged, "drop": Dropped,
     "join": Joined, "left": Left, "lost": Lost,
 }  # fmt: skip
 VECTORS = [
@@ -96,7 +108,7 @@ def test_a_value_out_of_its_bounds_makes_an_op_of_no_effect(kind: str, field: st
     """It is stored and forwarded like one of an unknown type, so it blocks no link; and no state, page or log meets it."""
     for value in BAD[field]:
         op = ops.decode(record(kind, **{field: value}))
-        assert op == Op("1002-b", 2, 5), value
+        assert op == BareOp("1002-b", 2, 5), value
         state = State()
         state.apply(Began("1002-b", 1, 0, "1002"), 0, 0, None)
         assert state.takes(op, {}), "the origin goes on behind it"
@@ -131,8 +143,8 @@ WILD_IDS = st.lists(st.sampled_from(["1001-a.2", "1002-b.9999999999999999", "x",
 DRAFTS = st.one_of(
     st.builds(Began, st.just(""), st.just(0), st.just(0), TEXTS, WILD_VECTORS),
     st.builds(
-        Message, st.just(""), st.just(0), st.just(0), TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, NUMBERS,
-        st.lists(TEXTS, max_size=3).map(tuple), TEXTS, NUMBERS,
+        Published, st.just(""), st.just(0), st.just(0), topic=TEXTS, data=TEXTS, key=TEXTS, publisher=TEXTS, title=TEXTS,
+        priority=NUMBERS, tags=st.lists(TEXTS, max_size=3).map(tuple), click=TEXTS, expires=NUMBERS,
     ),
     st.builds(Subscribed, st.just(""), st.just(0), st.just(0), TEXTS, TEXTS, WILD_VECTORS, WILD_IDS, WILD_IDS),
     st.builds(Unsubscribed, st.just(""), st.just(0), st.just(0), WILD_IDS),
@@ -175,14 +187,14 @@ def test_whatever_a_client_may_publish_can_be_kept(given_: dict[str, Any], wall:
         return
     intake = Intake(State(), HERE, 10)
     intake.decide([request], max(0, min(wall, limits.TIME_MILLISECONDS)))
-    assert isinstance(intake.staged[0], Message)
+    assert isinstance(intake.staged[0], Published)
 
 
 def test_a_batch_of_which_one_cannot_be_kept_stages_nothing() -> None:
     intake = Intake(State(), HERE, 10)
-    good, bad = Publish("news", "x", "key"), Publish("news", "\ud800", "other")
-    intake.decide([Publish("news", "first", "kept")], 0)
-    for refused in ([good, bad], [bad], [Publish("news", "x", "\ud800")], [Subscribe("a b", "news")]):
+    good, bad = Publish("news", "x", key="key"), Publish("news", "\ud800", key="other")
+    intake.decide([Publish("news", "first", key="kept")], 0)
+    for refused in ([good, bad], [bad], [Publish("news", "x", key="\ud800")], [Subscribe("a b", "news")]):
         with pytest.raises(BadRequest):
             intake.decide(refused, 0)
         assert [op.sequence for op in intake.staged] == [1]
@@ -208,9 +220,9 @@ def test_an_op_of_this_very_run_is_not_taken_from_outside() -> None:
     state = State()
     state.apply(Began(HERE, 1, 0, "1001"), 0, 0, None)
     intake = Intake(state, HERE, 10)
-    forged = ops.encode(Message(HERE, 2, 0, "news", "forged"))
+    forged = ops.encode(Published(HERE, 2, 0, topic="news", data="forged"))
     assert not intake.take(forged), "and it is no reason to refuse the push: an echo looks the same"
-    assert intake.stamp(Message("", 0, 0, "news", "own"), 0).id == f"{HERE}.2"
+    assert intake.stamp(Published("", 0, 0, topic="news", data="own"), 0).id == f"{HERE}.2"
     assert not intake.take(forged)
 
 

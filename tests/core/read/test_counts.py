@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from newswire.core import limits
 from newswire.core.model.names import matches
-from newswire.core.model.ops import Acknowledged, Began, Dropped, Message, Op, Subscribed
+from newswire.core.model.ops import Acknowledged, Began, Dropped, Op, Published, Subscribed
 from newswire.core.model.results import SubscriptionRow, TopicRow
 from newswire.core.read.counts import subscription_rows, subscriptions_of, topic_rows, topics
 from newswire.core.read.pieces import Pieces
@@ -44,7 +44,7 @@ class Taker:
         return self.state.log.held(origin) + 1
 
     def publish(self, origin: str, topic: str) -> None:
-        self.take(Message(origin, self.next(origin), self.time, topic, "x"))
+        self.take(Published(origin, self.next(origin), self.time, topic=topic, data="x"))
 
     def subscribe(self, origin: str, pattern: str) -> None:
         self.take(Subscribed(origin, self.next(origin), 0, "Alice", pattern, dict(self.state.vector)))
@@ -63,7 +63,7 @@ class Taker:
             index = unread = 0
             cursor = state.subscriptions.cursor(sub)
             for op in self.ops:
-                if isinstance(op, Message) and matches(sub.pattern, op.topic):
+                if isinstance(op, Published) and matches(sub.pattern, op.topic):
                     done = covers(cursor, op.origin, op.sequence)
                     dropped = covers(state.messages.horizons.get(op.topic, {}), op.origin, op.sequence)
                     index += done and not covers(sub.since, op.origin, op.sequence)
@@ -157,7 +157,7 @@ def test_a_topic_is_as_new_as_the_last_message_of_any_origin_in_whatever_order_t
         taker = Taker()
         for origin in order:
             for time in {"1001-a": (900, 30), "1002-b": (20,)}[origin]:
-                taker.take(Message(origin, taker.next(origin), time, "news", "x"))
+                taker.take(Published(origin, taker.next(origin), time, topic="news", data="x"))
         assert topics(taker.state) == [TopicRow("news", 3, 30)], "its clock was set back to the right time"
 
 
@@ -196,9 +196,9 @@ def test_the_topics_that_nothing_happened_to_are_not_worked_out_again() -> None:
 
 def test_a_topic_is_not_newer_than_now_where_a_clock_was_ahead() -> None:
     taker = Taker()
-    taker.take(Message("1001-a", taker.next("1001-a"), 10_000, "news", "x"))
+    taker.take(Published("1001-a", taker.next("1001-a"), 10_000, topic="news", data="x"))
     assert topics(taker.state, 500) == [TopicRow("news", 1, 10_000)], "nothing better is known"
-    taker.take(Message("1002-b", taker.next("1002-b"), 400, "news", "x"))
+    taker.take(Published("1002-b", taker.next("1002-b"), 400, topic="news", data="x"))
     assert topics(taker.state, 500) == [TopicRow("news", 2, 400)]
 
 

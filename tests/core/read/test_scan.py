@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from newswire.core import limits
 from newswire.core.model.event_ids import EventId
-from newswire.core.model.ops import Acknowledged, Began, Dropped, Message, Subscribed
+from newswire.core.model.ops import Acknowledged, Began, Dropped, Published, Subscribed
 from newswire.core.read.pieces import finish
 from newswire.core.read.scan import Due, DueGap, plan, read_on
 from newswire.core.read.start import knew, open_page, open_stream, speaks, stream_opening
@@ -37,8 +37,8 @@ def read(state: State, user: str = "Alice", event_id: EventId | None = None, lim
     return got
 
 
-def message(sequence: int, topic: str = "news") -> Message:
-    return Message("1001-a", sequence, sequence, topic, "x")
+def message(sequence: int, topic: str = "news") -> Published:
+    return Published("1001-a", sequence, sequence, topic=topic, data="x")
 
 
 def test_a_new_subscription_gets_what_follows_it() -> None:
@@ -218,7 +218,7 @@ def test_what_is_found_by_topic_is_what_looking_at_each_row_finds(
             held = {name: state.log.held(name) for name in ("1001-a", "1002-b")}
             state.apply(Dropped(origin, sequence, 0, "news", held), 0, 0, None)
         else:
-            state.apply(Message(origin, sequence, 0, topic, "x"), 0, 0, None)
+            state.apply(Published(origin, sequence, 0, topic=topic, data="x"), 0, 0, None)
     for pattern, one, other in known:
         since = {"1001-a": one, "1002-b": other}
         since = {name: min(upto, state.log.held(name)) for name, upto in since.items() if upto}

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from newswire.core.model import ops
-from newswire.core.model.ops import Acknowledged, Began, Dropped, Joined, Left, Message, Op, Subscribed, Unsubscribed
+from newswire.core.model.ops import Acknowledged, BareOp, Began, Dropped, Joined, Left, Op, Published, Subscribed, Unsubscribed
 from newswire.core.model.vector import Vector
 from newswire.core.read.counts import subscriptions_of, topics
 from newswire.core.state.fold import State
@@ -64,7 +64,7 @@ def draft(state: State, chance: Random) -> Op:
     vector, topic, broker = dict(state.vector), chance.choice(TOPICS), chance.choice(("1001", "1002"))
     return chance.choice(
         (
-            Message("", 0, 0, topic, str(chance.random()), chance.choice(("", "k1", "k2"))),
+            Published("", 0, 0, topic=topic, data=str(chance.random()), key=chance.choice(("", "k1", "k2"))),
             Subscribed("", 0, 0, "Alice", chance.choice((*TOPICS, "news.*", ">")), vector, some, more),
             Unsubscribed("", 0, 0, some),
             Acknowledged("", 0, 0, some, vector),
@@ -155,13 +155,13 @@ def test_every_prefix_of_a_log_can_be_taken(seed: int) -> None:
 def test_only_the_next_of_an_origin_is_taken() -> None:
     state = State()
     began = Began("1001-a", 1, 0, "1001", {})
-    assert not state.takes(Message("1001-a", 1, 0, "t", "x"), {}), "an origin begins with `began`"
+    assert not state.takes(Published("1001-a", 1, 0, topic="t", data="x"), {}), "an origin begins with `began`"
     assert not state.takes(Began("1002-b", 1, 0, "1002", {"1001-a": 1}), {}), "all that it names must be held"
     assert state.takes(began, {})
     state.apply(began, 0, 0, None)
     assert not state.takes(began, {})
-    assert not state.takes(Message("1001-a", 3, 0, "t", "x"), {}), "a gap must not hide under a maximum"
-    assert state.takes(Message("1001-a", 3, 0, "t", "x"), {"1001-a": 2}), "what is staged counts"
+    assert not state.takes(Published("1001-a", 3, 0, topic="t", data="x"), {}), "a gap must not hide under a maximum"
+    assert state.takes(Published("1001-a", 3, 0, topic="t", data="x"), {"1001-a": 2}), "what is staged counts"
     assert state.takes(Began("1002-b", 1, 0, "1002", {"1001-a": 1}), {})
 
 
@@ -171,10 +171,10 @@ def test_a_twin_of_a_key_is_hidden_once() -> None:
         (
             Began("1001-a", 1, 0, "1001", {}),
             Began("1002-b", 1, 0, "1002", {}),
-            Message("1001-a", 2, 0, "news", "x", "key"),
-            Message("1002-b", 2, 0, "news", "x", "key"),
-            Message("1002-b", 3, 0, "tech", "x", "key"),
-            Message("1002-b", 4, 0, "news", "x", "key", "someone"),
+            Published("1001-a", 2, 0, topic="news", data="x", key="key"),
+            Published("1002-b", 2, 0, topic="news", data="x", key="key"),
+            Published("1002-b", 3, 0, topic="tech", data="x", key="key"),
+            Published("1002-b", 4, 0, topic="news", data="x", key="key", publisher="someone"),
         )
     ):
         state.apply(op, number, 1, None)
@@ -186,9 +186,9 @@ def test_a_run_in_which_a_key_comes_twice_is_read_back_as_it_was_taken() -> None
     for later, shown in ((60_000, 1), (2 * 86_400_000, 2)):
         batch: list[Op] = [
             Began("1001-a", 1, 0, "1001", {}),
-            *(Message("1001-a", at, 0, "news", f"text {at}", key=f"k{at}") for at in (2, 3)),
-            Message("1001-a", 4, later, "news", "text 3", key="k3"),
-            Message("1001-a", 5, later, "news", "text 5", key="k5"),
+            *(Published("1001-a", at, 0, topic="news", data=f"text {at}", key=f"k{at}") for at in (2, 3)),
+            Published("1001-a", 4, later, topic="news", data="text 3", key="k3"),
+            Published("1001-a", 5, later, topic="news", data="text 5", key="k5"),
         ]
         one, other = State(), State()
         one.replay([(op, place, 1) for place, op in enumerate(batch)])
@@ -226,12 +226,12 @@ def test_index_and_unread_count_messages() -> None:
     state = State()
     state.apply(Began("1001-a", 1, 0, "1001", {}), 0, 0, None)
     for sequence in (2, 3):
-        state.apply(Message("1001-a", sequence, sequence, "news", "x"), 0, 0, None)
+        state.apply(Published("1001-a", sequence, sequence, topic="news", data="x"), 0, 0, None)
     state.apply(Subscribed("1001-a", 4, 9, "Alice", "news.*", {"1001-a": 3}), 0, 0, None)
     state.apply(Subscribed("1001-a", 5, 9, "Alice", "news", {"1001-a": 3}), 0, 0, None)
     for sequence in (6, 7, 8):
-        state.apply(Message("1001-a", sequence, sequence, "news", "x"), 0, 0, None)
-    state.apply(Message("1001-a", 9, 9, "news.local", "x"), 0, 0, None)
+        state.apply(Published("1001-a", sequence, sequence, topic="news", data="x"), 0, 0, None)
+    state.apply(Published("1001-a", 9, 9, topic="news.local", data="x"), 0, 0, None)
     state.apply(Acknowledged("1001-a", 10, 10, ("1001-a.5",), {"1001-a": 6}), 0, 0, None)
     rows = {row.topic: (row.index, row.unread) for row in subscriptions_of(state, "Alice")}
     assert rows == {"news": (1, 2), "news.*": (0, 1)}
@@ -244,7 +244,7 @@ def test_an_op_of_a_later_version_is_kept_and_changes_nothing() -> None:
     state = State()
     state.apply(Began("1001-a", 1, 0, "1001", {}), 0, 0, None)
     later = ops.decode(b'{"op":"levitate","o":"1001-a","s":2,"t":3,"height":7}')
-    assert type(later) is Op
+    assert type(later) is BareOp
     assert state.takes(later, {})
     state.apply(later, 7, 1, None)
     assert state.log.full == {"1001-a": 2}
@@ -254,9 +254,9 @@ def test_what_stands_behind_damage_waits_until_the_hole_is_filled() -> None:
     """A record is lost to bit rot: what follows it, a later run that began on it too, comes back (docs/rules.md, HOLE)."""
     ops_: list[Op] = [
         Began("1001-a", 1, 0, "1001", {}),
-        *(Message("1001-a", sequence, sequence, "news", "x") for sequence in (2, 3, 4)),
+        *(Published("1001-a", sequence, sequence, topic="news", data="x") for sequence in (2, 3, 4)),
         Began("1001-b", 1, 5, "1001", {"1001-a": 4}),
-        Message("1001-b", 2, 6, "news", "x"),
+        Published("1001-b", 2, 6, topic="news", data="x"),
     ]
     state = State()
     state.replay([(op, place, 1) for place, op in enumerate(ops_) if place != 2])

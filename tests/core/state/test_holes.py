@@ -10,7 +10,7 @@ from newswire.core.broker.events import Now, Unreadable
 from newswire.core.broker.replication import Peer
 from newswire.core.model import ops
 from newswire.core.model.commands import Publish, Subscribe
-from newswire.core.model.ops import Began, Joined, Lost, Message, Op, Subscribed, Unsubscribed
+from newswire.core.model.ops import Began, Joined, Lost, Op, Published, Subscribed, Unsubscribed
 from newswire.core.read.scan import DueGap, plan
 from newswire.core.read.start import open_stream
 from newswire.core.state.fold import Changes, State
@@ -21,8 +21,8 @@ from newswire.errors import Refused
 A, B = "1001-a", "1002-b"
 
 
-def message(sequence: int, topic: str = "news", origin: str = A, **more: str) -> Message:
-    return Message(origin, sequence, sequence, topic, f"text {sequence}", **more)
+def message(sequence: int, topic: str = "news", origin: str = A, **more: str) -> Published:
+    return Published(origin, sequence, sequence, topic=topic, data=f"text {sequence}", **more)
 
 
 def fold(*known: Op, waits: bool = False) -> State:
@@ -118,7 +118,7 @@ def test_who_holds_what_others_gave_up_owes_it_until_it_is_stored_again() -> Non
 
 def test_a_message_that_was_stored_again_takes_the_place_of_the_first() -> None:
     state = fold(began(), message(2, key="k"), began(B))
-    copy = Message(B, 2, 9, "news", "text 2", key="k", again=f"{A}.2")
+    copy = Published(B, 2, 9, topic="news", data="text 2", key="k", again=f"{A}.2")
     state.apply(copy, 3, 10, None)
     assert texts(state) == [f"{B}.2"]
     state.apply(Lost(B, 3, 0, A, 2, 2), 4, 10, None)
@@ -213,14 +213,14 @@ def test_a_loss_is_refused_where_nothing_is_missing_and_while_a_member_is_away()
 
 def test_find_is_quick_where_much_waits() -> None:
     """A hole costs what waits, not what the sequences span."""
-    state = fold(began(), Message(A, 2**31, 0, "news", "far"))
+    state = fold(began(), Published(A, 2**31, 0, topic="news", data="far"))
     assert find(state) == (Hole(A, 2, 2**31 - 1, 1),)
 
 
 def test_every_op_that_is_stored_again_can_be_read_back() -> None:
     lost = Lost(A, 3, 0, B, 5, 7)
     assert ops.decode(ops.encode(lost)) == lost
-    copy = Message(A, 4, 0, "news", "x", again=f"{B}.5")
+    copy = Published(A, 4, 0, topic="news", data="x", again=f"{B}.5")
     assert ops.decode(ops.encode(copy)) == copy
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from unittest.mock import patch
 
+import msgspec
 import pytest
 
 from newswire.core import limits
 from newswire.core.broker.clock import WallClock
 from newswire.core.broker.stager import Intake
 from newswire.core.model.commands import Publish
-from newswire.core.model.ops import Began, Message, Op
+from newswire.core.model.ops import Began, Op, Published
 from newswire.core.read.counts import topics
 from newswire.core.state import keys
 from newswire.core.state.fold import State
@@ -19,15 +20,14 @@ from newswire.errors import KeyReused
 
 HERE = "1001-a"
 DAY = limits.KEY_SECONDS * 1000
-FULL = Publish("news", "x", "k", "Ann", "T", 3, ("a", "b"), "https://example.org", 60)
+FULL = Publish(
+    "news", "x", key="k", publisher="Ann", title="T", priority=3, tags=("a", "b"), click="https://example.org", expires=60
+)
 
 
-def message(request: Publish, time: int = 1_000) -> Message:
+def message(request: Publish, time: int = 1_000) -> Published:
     expires = time + request.expires * 1000 if request.expires else 0
-    return Message(
-        HERE, 2, time, request.topic, request.data, request.key, request.publisher, request.title, request.priority,
-        request.tags, request.click, expires,
-    )  # fmt: skip
+    return Published(HERE, 2, time, **(msgspec.structs.asdict(request) | {"expires": expires}))
 
 
 def store(state: State, *ops: Op) -> None:
@@ -116,7 +116,7 @@ def test_a_key_is_known_for_a_day_and_names_another_message_after_it() -> None:
     assert publish(state, intake, FULL, 5_000 + DAY) == first
     second = publish(state, intake, FULL, 5_001 + DAY)
     assert second != first
-    assert publish(state, intake, Publish("news", "other", "k", "Ann"), 5_002 + 2 * DAY) not in (first, second)
+    assert publish(state, intake, Publish("news", "other", key="k", publisher="Ann"), 5_002 + 2 * DAY) not in (first, second)
     assert topics(state)[0].messages == 3, "all three are shown"
 
 
@@ -130,7 +130,7 @@ def test_a_clock_that_jumps_makes_no_second_message_of_a_retry() -> None:
     assert intake.shifts == (0, 3_640 * DAY, -10 * DAY)
     assert publish(state, intake, FULL, 7_000 + 10 * DAY) == first
     with pytest.raises(KeyReused):
-        intake.decide([Publish("news", "other", "k", "Ann")], 7_000 + 10 * DAY)
+        intake.decide([Publish("news", "other", key="k", publisher="Ann")], 7_000 + 10 * DAY)
     clock.note(6_999 + 11 * DAY, 2.999 + 86_400)
     assert len(clock.shifts()) == 2, "after a day it is the time of day alone that counts"
     clock.note(7_000 + 11 * DAY, 3.0 + 86_400)
@@ -143,6 +143,6 @@ def test_a_key_of_a_message_that_is_staged_is_known() -> None:
     again = intake.decide([FULL], 0)
     assert (again.ids, again.stored) == ((name,), 0)
     with pytest.raises(KeyReused) as refused:
-        intake.decide([Publish("news", "other", "k", "Ann")], 0)
+        intake.decide([Publish("news", "other", key="k", publisher="Ann")], 0)
     assert refused.value.extra["id"] == name
     assert len(intake.staged) == 1

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from newswire.core.broker.retention import to_drop
 from newswire.core.model import ops
 from newswire.core.model.event_ids import EventId
-from newswire.core.model.ops import Began, Dropped, Message, Op, Subscribed, split_op_id
+from newswire.core.model.ops import Began, Dropped, Op, Published, Subscribed, split_op_id
 from newswire.core.model.vector import Vector
 from newswire.core.read.counts import subscriptions_of, topics
 from newswire.core.read.scan import Due, plan
@@ -43,7 +43,7 @@ class Side:
                 self.hold(op)
 
     def publish(self, text: str, key: str = "k", time: int = 1_000) -> str:
-        return self.make(Message("", 0, 0, "news", text, key), time)
+        return self.make(Published("", 0, 0, topic="news", data=text, key=key), time)
 
     def subscribe(self, user: str, since: Vector | None = None) -> None:
         self.make(Subscribed("", 0, 0, user, "news", dict(self.state.vector) if since is None else since))
@@ -206,7 +206,7 @@ def test_what_is_due_what_is_counted_and_what_is_named_agree_at_every_broker(see
             for other in sides:
                 side.hear(other)
     groups: dict[object, list[tuple[str, int]]] = {}
-    for op in (op for side in sides for op in side.made if isinstance(op, Message)):
+    for op in (op for side in sides for op in side.made if isinstance(op, Published)):
         groups.setdefault((op.key, op.data) if op.key else op.id, []).append((op.origin, op.sequence))
     for side in sides:
         assert sorted(side.read("1001"), key=split_op_id) == sorted(

@@ -16,7 +16,7 @@ import pytest
 
 from newswire.core import limits
 from newswire.core.model import ops
-from newswire.core.model.ops import Message
+from newswire.core.model.ops import Published
 from newswire.engine.embedded import ops_file, segment
 from newswire.engine.embedded.ops_file import Damage, OpsFile, Scan, path_of, segments_in
 from newswire.errors import Damaged, DiskFailed, NewswireError, StorageFull, TooLarge
@@ -25,7 +25,7 @@ ORIGIN = "1001-k3f9x2qa"
 
 
 def raw(sequence: int, data: str = "x") -> bytes:
-    return ops.encode(Message(ORIGIN, sequence, 1_700_000_000_000 + sequence, topic="Google", data=data))
+    return ops.encode(Published(ORIGIN, sequence, 1_700_000_000_000 + sequence, topic="Google", data=data))
 
 
 def raws(*sequences: int) -> list[bytes]:
@@ -685,7 +685,7 @@ list(file.scan())
 file.start("cluster", "1001-k3f9x2qa")
 for i in range(1, int(sys.argv[2]) + 1):
     try:
-        file.append([ops.encode(ops.Message("1001-k3f9x2qa", i, 5, topic="Google", data="x" * 1000))])
+        file.append([ops.encode(ops.Published("1001-k3f9x2qa", i, 5, topic="Google", data="x" * 1000))])
         file.sync()
     except (DiskFailed, StorageFull) as error:
         os.write(1, b"%s %d\\n" % (error.code.encode(), i))
@@ -778,7 +778,7 @@ def check_full(disk: Path, opened: Opener) -> None:
 
 
 UNSYNCED = """
-file.append([ops.encode(ops.Message("1001-k3f9x2qa", 1000 + i, 5, topic="Google", data="y" * 900)) for i in range(200)])
+file.append([ops.encode(ops.Published("1001-k3f9x2qa", 1000 + i, 5, topic="Google", data="y" * 900)) for i in range(200)])
 os.write(1, b"unsynced 200\\n")
 sys.stdin.read()
 """

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from newswire.core.model import ops
-from newswire.core.model.ops import Message
+from newswire.core.model.ops import Published
 from newswire.engine.embedded import segment
 from newswire.engine.embedded.segment import Damage
 
@@ -17,7 +17,7 @@ NUMBER = 7
 
 
 def raw(sequence: int, data: str = "x") -> bytes:
-    return ops.encode(Message(ORIGIN, sequence, 1_700_000_000_000 + sequence, topic="Google", data=data))
+    return ops.encode(Published(ORIGIN, sequence, 1_700_000_000_000 + sequence, topic="Google", data=data))
 
 
 class Written:

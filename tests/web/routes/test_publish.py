@@ -61,7 +61,17 @@ def test_the_same_message_in_every_form(web: Web, path: str, options: dict[str, 
 
 
 def test_all_fields_as_text_and_as_json(web: Web) -> None:
-    wanted = Publish("a.b", "x", "k 1", "", "T: ü", 5, ("sale", "shop"), "https://example.org/a?b=c", 60)
+    wanted = Publish(
+        "a.b",
+        "x",
+        key="k 1",
+        publisher="",
+        title="T: ü",
+        priority=5,
+        tags=("sale", "shop"),
+        click="https://example.org/a?b=c",
+        expires=60,
+    )
     web.post(
         "/publish?topic=a.b&data=x&key=k+1&title=T:+%C3%BC&priority=5&tags=sale,+shop,&click=https://example.org/a?b%3Dc&expires=60"
     )

@@ -29,14 +29,14 @@ import msgspec
 from newswire import escape
 from newswire.cli import exits, output, tables
 from newswire.core.model import ops
-from newswire.core.model.ops import Began, Lost, Op
+from newswire.core.model.ops import BareOp, Began, Lost, Op
 from newswire.engine.embedded.ops_file import Damage, Progress, Reader, Scan, path_of, segments_in
 from newswire.errors import Damaged, NewswireError, Refused
 
 _BAR_AFTER_SECONDS: Final = 1.0
 _ROWS_SHOWN: Final = 20  # of a table for people; --json has all
 _GAPS_SHOWN: Final = 5  # of one origin
-_TYPES: Final[dict[str, type[Op]]] = {str(one.__struct_config__.tag): one for one in (*get_args(ops.KnownOp), Op)}
+_TYPES: Final[dict[str, type[Op]]] = {str(one.__struct_config__.tag): one for one in (*get_args(ops.KnownOp), BareOp)}
 _KINDS: Final = {kind: name for name, kind in _TYPES.items()}
 
 

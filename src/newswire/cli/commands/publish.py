@@ -19,6 +19,7 @@ import click
 
 from newswire import escape
 from newswire.cli import exits, output
+from newswire.cli.message_options import fields_of
 from newswire.cli.options import times
 from newswire.core import limits
 from newswire.core.model import names
@@ -37,13 +38,10 @@ def publish_one(
     *,
     brokers: tuple[str, ...],
     as_json: bool,
-    title: str | None,
-    priority: int | None,
-    tags: str | None,
-    click_url: str | None,
-    key: str | None,
     copies: int | None,
     timeout: float | None,
+    key: str | None = None,
+    **given: Any,
 ) -> int:
     """Publish one message and say its id and copies. Raises NewswireError."""
     from newswire.client import Publisher
@@ -52,16 +50,7 @@ def publish_one(
     text = _read_standard_input() if data in (None, "-") else str(data)
     key = key or str(uuid.uuid4())
     with Publisher(brokers, **times(timeout)) as publisher, _key_told(key):
-        receipt = publisher.publish(
-            topic,
-            text,
-            title=title,
-            priority=priority,
-            tags=split_tags(tags),
-            click=click_url,
-            key=key,
-            copies=copies,
-        )
+        receipt = publisher.publish(topic, text, **fields_of(given), key=key, copies=copies)
     known = {"duplicate": True} if receipt.duplicate else {}
     if as_json:
         _print_json({"message": receipt.message, "id": receipt.id, "copies": receipt.copies, **known})
@@ -77,13 +66,10 @@ def publish_file(
     *,
     brokers: tuple[str, ...],
     as_json: bool,
-    title: str | None,
-    priority: int | None,
-    tags: str | None,
-    click_url: str | None,
-    key: str | None,
     copies: int | None,
     timeout: float | None,
+    key: str | None = None,
+    **given: Any,
 ) -> int:
     """Publish a file of JSON objects, one a line, in order. Raises NewswireError."""
     from newswire.client import Publisher
@@ -94,10 +80,9 @@ def publish_file(
     if topic is not None:
         names.check_topic(topic)
     key = key or str(uuid.uuid4())
-    common = {"topic": topic, "title": title, "priority": priority, "tags": split_tags(tags), "click": click_url}
-    given = {name: value for name, value in common.items() if value}
+    common = fields_of({"topic": topic, **given})
     with _opened(path) as lines, Publisher(brokers, **times(timeout)) as publisher, _key_told(key):
-        receipt = _with_bar(publisher, messages_in(lines, given, key), path, copies, key)
+        receipt = _with_bar(publisher, messages_in(lines, common, key), path, copies, key)
     if as_json:
         shown = {name: getattr(receipt, name) for name in ("message", "count", "first", "last", "copies")}
         _print_json(shown | ({"duplicates": receipt.duplicates} if receipt.duplicates else {}))
@@ -149,11 +134,6 @@ def read_data(stream: BinaryIO) -> str:
         return decode(received)
     except UnicodeDecodeError as error:
         raise BadRequest(f"the data is not UTF-8 text: {error.reason} (byte {error.start})", code="bad-field") from None
-
-
-def split_tags(tags: str | None) -> list[str]:
-    """The tags in a list with commas between."""
-    return [tag.strip() for tag in (tags or "").split(",") if tag.strip()]
 
 
 def messages_in(lines: Iterable[bytes], given: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:

@@ -20,11 +20,10 @@ import click
 from newswire import escape
 from newswire.cli import exits, output
 from newswire.core import limits
+from newswire.core.model.message import SHOWN_FIELDS, shown_object
 
 if TYPE_CHECKING:
     from newswire.client import ConnectionState, Gap, Message, Subscriber
-
-_FIELDS = ("id", "event_id", "topic", "data", "time", "title", "priority", "tags", "click", "publisher")
 
 
 class CommandFailed(Exception):
@@ -111,8 +110,7 @@ def printer(as_json: bool, *, terminal: bool) -> Callable[[Message], None]:
 
 def as_object(message: Message) -> dict[str, Any]:
     """The message as the stream's JSON has it: absent fields left out."""
-    found = {name: getattr(message, name) for name in _FIELDS}
-    return {name: value for name, value in found.items() if value or name == "data"}
+    return shown_object(message, id=message.id, event_id=message.event_id, time=message.time)
 
 
 def plain_text(message: Message) -> str:
@@ -160,7 +158,7 @@ def environment(message: Message, base: Mapping[str, str]) -> dict[str, str]:
     No name is that of an option (`NEWSWIRE_TITLE` is one): a `newswire publish` in the command is not told what to say.
     """
     found = as_object(message) | {"tags": ",".join(message.tags)}
-    names = {name: f"NEWSWIRE_MESSAGE_{name.upper()}" for name in _FIELDS}
+    names = {name: f"NEWSWIRE_MESSAGE_{name.upper()}" for name in SHOWN_FIELDS}
     kept = {name: value for name, value in base.items() if name not in names.values()}
     return kept | {names[name]: str(value).replace("\0", "\ufffd") for name, value in found.items() if value or name == "data"}
 

@@ -15,7 +15,7 @@ import msgspec
 from newswire.core import limits
 from newswire.core.model import ops
 from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe, Unsubscribe
-from newswire.core.model.ops import Acknowledged, Began, Lost, Message, Op, OpId, Subscribed, Unsubscribed, op_id
+from newswire.core.model.ops import Acknowledged, Began, Lost, Op, OpId, Published, Subscribed, Unsubscribed, op_id
 from newswire.core.read.start import to_acknowledge
 from newswire.core.state.fold import State
 from newswire.core.state.holes import again, blindly, owed
@@ -141,7 +141,11 @@ class Intake:
         What is staged is what its bytes say, so that a later start reads the state that is there now. Raises BadRequest
         for a value that no reader would take.
         """
-        raw = _encode(ops.with_place(draft, self.origin, self._next(), max(0, min(wall, limits.TIME_MILLISECONDS))))
+        return self._stamp(ops.with_place(draft, self.origin, self._next(), max(0, min(wall, limits.TIME_MILLISECONDS))))
+
+    def _stamp(self, draft: Op) -> Op:
+        """Stage what the bytes of `draft`, which has its coordinates, say."""
+        raw = _encode(draft)
         op = ops.decode(raw)
         if type(op) is not type(draft):
             raise BadRequest(_NOT_KEPT, code="bad-field")
@@ -189,7 +193,7 @@ class Intake:
     def _draft(self, request: Request, wall: int) -> list[Op]:
         match request:
             case Publish():
-                return [_message(request, wall)]
+                return []  # made when it is stamped
             case Subscribe():
                 return [self._subscribed(request, wall)]
             case Unsubscribe():
@@ -198,12 +202,22 @@ class Intake:
                 return self._acknowledged(request)
 
     def _enter(self, request: Request, draft: list[Op], key: _Key | None, wall: int) -> list[OpId]:
+        if isinstance(request, Publish):
+            name = self._stamp(self._published(request, wall)).id
+            if key:
+                self._keys[key.mark] = key.said, name
+            return [name]
         names = [self.stamp(op, wall).id for op in draft]
-        if key:
-            self._keys[key.mark] = key.said, names[0]
-        elif not isinstance(request, Publish | Acknowledge):
+        if not isinstance(request, Acknowledge):
             self._touched.add(request.user)
         return names
+
+    def _published(self, request: Publish, wall: int) -> Published:
+        fields = msgspec.structs.asdict(request)
+        if request.expires:
+            fields["expires"] = wall + request.expires * 1000
+        time = 0 if wall < 0 else min(wall, limits.TIME_MILLISECONDS)
+        return Published(self.origin, self.state.reach(self.origin, self._held) + 1, time, **fields)
 
     def _staged_under(self, key: _Key) -> OpId:
         staged = self._keys.get(key.mark)
@@ -326,10 +340,3 @@ def _reused(request: Publish, where: str) -> str:
         f"the key {request.key} was used on {request.topic} {where}, which says something else: nothing was stored;"
         " a new message needs a new key, a retry the same words"
     )
-
-
-def _message(request: Publish, wall: int) -> Message:
-    return Message(
-        "", 0, 0, request.topic, request.data, request.key, request.publisher, request.title, request.priority,
-        request.tags, request.click, wall + request.expires * 1000 if request.expires else 0,
-    )  # fmt: skip

@@ -25,6 +25,8 @@ TOPIC_FORM: Final = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*"
 PATTERN_FORM: Final = r"(?:[A-Za-z0-9_-]+|\*)(?:\.(?:[A-Za-z0-9_-]+|\*))*(?:\.>)?|>"
 USERNAME_FORM: Final = r"[A-Za-z0-9_.@-]+"
 BROKER_ID_FORM: Final = r"[A-Za-z0-9]+"
+ORIGIN_FORM: Final = r"[A-Za-z0-9]{1,16}-[a-z0-9]{1,16}"
+OP_ID_FORM: Final = rf"{ORIGIN_FORM}\.[1-9][0-9]{{0,15}}"
 _PORT = r"0*(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
 ADDRESS_FORM: Final = rf"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]):{_PORT}"
 

@@ -18,23 +18,18 @@ from msgspec import Meta, field
 from newswire.core import limits
 from newswire.core.model import names
 from newswire.core.model.bad_json import BAD_JSON
+from newswire.core.model.message import MessageFields, TopicName
 
 # The bounds of every value that a peer can send (`docs/rules.md`, BOUNDS): none is narrower than a client's
-_ORIGIN: Final = r"[A-Za-z0-9]{1,16}-[a-z0-9]{1,16}"
-_ONE_LINE: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z"
-_WEB_ADDRESS: Final = r"^(?i:https?)://[^\x00-\x20\x7f-\xa0\u2028\u2029\"<>\\]+\Z"
 SEQUENCE_MOST: Final = 2**53  # named in vectors: what every JSON reader keeps exact
 _Sequence = Annotated[int, Meta(ge=1, le=2**32 - 1)]  # of an op itself: a column of 32 bits (`core.state.op_index`)
 _Named = Annotated[int, Meta(ge=1, le=SEQUENCE_MOST)]
 _Time = Annotated[int, Meta(ge=0, le=limits.TIME_MILLISECONDS)]
-_OpId = Annotated[str, Meta(pattern=rf"^{_ORIGIN}\.[1-9][0-9]{{0,15}}\Z")]
-_OP_ID_OR_NONE: Final = rf"^(?:{_ORIGIN}\.[1-9][0-9]{{0,15}})?\Z"
-_Topic = Annotated[str, Meta(min_length=1, max_length=limits.TOPIC_CHARS)]  # and `_topics`, which remembers
+_OpId = Annotated[str, Meta(pattern=rf"^{names.OP_ID_FORM}\Z")]
 _Username = Annotated[str, Meta(max_length=limits.USERNAME_CHARS, pattern=rf"^{names.USERNAME_FORM}\Z")]
 _Pattern = Annotated[str, Meta(max_length=limits.TOPIC_CHARS, pattern=rf"^(?:{names.PATTERN_FORM})\Z")]
-_Tag = Annotated[str, Meta(min_length=1, max_length=limits.TAG_CHARS, pattern=_ONE_LINE)]
 
-Origin = Annotated[str, Meta(pattern=rf"^{_ORIGIN}\Z")]
+Origin = Annotated[str, Meta(pattern=rf"^{names.ORIGIN_FORM}\Z")]
 BrokerId = Annotated[str, Meta(max_length=limits.BROKER_ID_CHARS, pattern=rf"^{names.BROKER_ID_FORM}\Z")]
 Address = Annotated[str, Meta(max_length=limits.ADDRESS_CHARS, pattern=rf"^{names.ADDRESS_FORM}\Z")]
 VectorField = Annotated[Mapping[Origin, _Named], Meta(max_length=limits.VECTOR_ENTRIES)]
@@ -53,8 +48,8 @@ def split_op_id(name: OpId) -> tuple[str, int]:
     return origin, int(sequence)
 
 
-class Op(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag_field="op", tag="unknown"):
-    """What all ops carry. By itself: an op of a type that this version does not know, kept for those that do."""
+class BareOp(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag_field="op", tag="unknown"):
+    """The coordinates of an op. By itself: an op of a type that this version does not know, kept for those that do."""
 
     origin: str = field(name="o")
     sequence: _Sequence = field(name="s")
@@ -66,30 +61,27 @@ class Op(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag_field="o
         return op_id(self.origin, self.sequence)
 
 
-class Began(Op, frozen=True, omit_defaults=True, gc=False, tag="began"):
+class Began(BareOp, frozen=True, omit_defaults=True, gc=False, tag="began"):
     """The first op of an origin: a run of `broker` started on a file that held `vector`."""
 
     broker: BrokerId
     vector: VectorField = {}
 
 
-class Message(Op, frozen=True, omit_defaults=True, gc=False, tag="msg"):
-    """Published: `data` to `topic`. Absent fields are empty, 0 or ()."""
+class Published(MessageFields, frozen=True, omit_defaults=True, gc=False, tag_field="op", tag="msg"):
+    """A message, with the coordinates that every op has: an op in all but its base, since it has the fields of a message."""
 
-    topic: _Topic
-    data: Annotated[str, Meta(max_length=limits.MESSAGE_BYTES)] = ""
-    key: Annotated[str, Meta(max_length=limits.KEY_BYTES)] = ""
-    publisher: Annotated[str, Meta(max_length=limits.USERNAME_CHARS, pattern=rf"^(?:{names.USERNAME_FORM})?\Z")] = ""
-    title: Annotated[str, Meta(max_length=limits.TITLE_CHARS, pattern=_ONE_LINE)] = ""
-    priority: Annotated[int, Meta(ge=0, le=5)] = 0
-    tags: Annotated[tuple[_Tag, ...], Meta(max_length=limits.TAGS_COUNT)] = ()
-    click: Annotated[str, Meta(max_length=limits.URL_CHARS, pattern=_WEB_ADDRESS)] = ""
-    expires: Annotated[int, Meta(ge=0, le=2 * limits.TIME_MILLISECONDS)] = 0
-    again: Annotated[str, Meta(pattern=_OP_ID_OR_NONE)] = ""
-    # ^ the id under which it was stored before an operator gave that op up: who held it stored it again
+    origin: str = field(name="o")
+    sequence: _Sequence = field(name="s")
+    time: _Time = field(name="t")
+
+    @property
+    def id(self) -> OpId:
+        """The op's name."""
+        return op_id(self.origin, self.sequence)
 
 
-class Subscribed(Op, frozen=True, omit_defaults=True, gc=False, tag="sub"):
+class Subscribed(BareOp, frozen=True, omit_defaults=True, gc=False, tag="sub"):
     """`user` subscribed to `pattern`; everything after `since` is due. Asleep while any op it `follows` is alive."""
 
     user: _Username
@@ -99,27 +91,27 @@ class Subscribed(Op, frozen=True, omit_defaults=True, gc=False, tag="sub"):
     replaces: tuple[_OpId, ...] = ()
 
 
-class Unsubscribed(Op, frozen=True, omit_defaults=True, gc=False, tag="unsub"):
+class Unsubscribed(BareOp, frozen=True, omit_defaults=True, gc=False, tag="unsub"):
     """Exactly these subscriptions end (observed-remove: one that was made meanwhile elsewhere stays)."""
 
     ids: tuple[_OpId, ...] = ()
 
 
-class Acknowledged(Op, frozen=True, omit_defaults=True, gc=False, tag="ack"):
+class Acknowledged(BareOp, frozen=True, omit_defaults=True, gc=False, tag="ack"):
     """The cursors of these subscriptions cover `vector`."""
 
     ids: tuple[_OpId, ...] = ()
     vector: VectorField = {}
 
 
-class Dropped(Op, frozen=True, omit_defaults=True, gc=False, tag="drop"):
+class Dropped(BareOp, frozen=True, omit_defaults=True, gc=False, tag="drop"):
     """Retention removed the messages of `topic` that `vector` covers."""
 
-    topic: _Topic
+    topic: TopicName
     vector: VectorField = {}
 
 
-class Joined(Op, frozen=True, omit_defaults=True, gc=False, tag="join"):
+class Joined(BareOp, frozen=True, omit_defaults=True, gc=False, tag="join"):
     """`broker`, reached at `address`, is a member; it replaces the memberships `seen`."""
 
     broker: BrokerId
@@ -127,14 +119,14 @@ class Joined(Op, frozen=True, omit_defaults=True, gc=False, tag="join"):
     seen: tuple[_OpId, ...] = ()
 
 
-class Left(Op, frozen=True, omit_defaults=True, gc=False, tag="left"):
+class Left(BareOp, frozen=True, omit_defaults=True, gc=False, tag="left"):
     """The memberships `seen` of `broker` end."""
 
     broker: BrokerId
     seen: tuple[_OpId, ...] = ()
 
 
-class Lost(Op, frozen=True, omit_defaults=True, gc=False, tag="lost"):
+class Lost(BareOp, frozen=True, omit_defaults=True, gc=False, tag="lost"):
     """An operator gave up the ops `first` to `last` of the origin `source`: void from here on, held and of no effect."""
 
     source: Origin
@@ -155,7 +147,8 @@ class _Envelope(msgspec.Struct, frozen=True, gc=False):
     time: _Time = field(name="t")
 
 
-KnownOp = Began | Message | Subscribed | Unsubscribed | Acknowledged | Dropped | Joined | Left | Lost
+KnownOp = Began | Published | Subscribed | Unsubscribed | Acknowledged | Dropped | Joined | Left | Lost
+Op = BareOp | Published  # any
 
 _encoder: Final = msgspec.json.Encoder()
 _decode_known: Final = msgspec.json.Decoder(KnownOp).decode
@@ -185,18 +178,18 @@ def decode(raw: bytes | memoryview) -> Op:
         op: Op | None = _decode_known(raw)
     except BAD_JSON:
         op = None
-    if op is not None and _origins.has(op.origin) and (type(op) not in _WITH_TOPIC or _topics.has(op.topic)):  # type: ignore[attr-defined]
+    if op is not None and _origins.has(op.origin) and (type(op) not in _WITH_TOPIC or _topics.has(op.topic)):  # type: ignore[union-attr]
         return op
     try:
         envelope = _decode_envelope(raw)
     except BAD_JSON as error:
         raise NotAnOp(str(error)) from None
-    return Op(envelope.origin, envelope.sequence, envelope.time)
+    return BareOp(envelope.origin, envelope.sequence, envelope.time)
 
 
 def are_named_well(found: Collection[Op]) -> bool:
     """Say whether the origins and topics of these have their forms, which decoding by type alone leaves open."""
-    origins, names = {op.origin for op in found}, {op.topic for op in found if type(op) in _WITH_TOPIC}  # type: ignore[attr-defined]
+    origins, names = {op.origin for op in found}, {op.topic for op in found if type(op) in _WITH_TOPIC}  # type: ignore[union-attr]
     return all(map(_origins.has, origins)) and all(map(_topics.has, names))
 
 
@@ -219,9 +212,9 @@ class _Remembered:
         return True
 
 
-_origins: Final = _Remembered(_ORIGIN)
+_origins: Final = _Remembered(names.ORIGIN_FORM)
 _topics: Final = _Remembered(names.TOPIC_FORM)
-_WITH_TOPIC: Final = frozenset((Message, Dropped))
+_WITH_TOPIC: Final = frozenset((Published, Dropped))
 
 
 def with_place(op: Op, origin: str, sequence: int, time: int) -> Op:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from newswire.core.model.event_ids import EventId
-from newswire.core.model.ops import Message
+from newswire.core.model.ops import Published
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -28,7 +28,7 @@ class Entry(msgspec.Struct, frozen=True):
     `pending_gap`: messages before it are missing, which no `Gap` has told yet; nothing is acknowledged there.
     """
 
-    message: Message
+    message: Published
     event_id: EventId
     position: Position
     pending_gap: bool = False

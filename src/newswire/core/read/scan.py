@@ -16,7 +16,7 @@ import msgspec
 from newswire.core import limits
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.matching import Match
-from newswire.core.model.ops import Message, op_id
+from newswire.core.model.ops import Published, op_id
 from newswire.core.model.results import Entry, Gap, Page
 from newswire.core.read.pages import LogPosition, ReadPosition, Wanted, all_of
 from newswire.core.read.pieces import Pieces, finish
@@ -59,7 +59,7 @@ class Plan(msgspec.Struct, frozen=True):
     wanted: Wanted
     more: bool
 
-    def page(self, texts: Sequence[Message], wanted: Wanted) -> Page:
+    def page(self, texts: Sequence[Published], wanted: Wanted) -> Page:
         """The page that was read with `wanted`, given the message of each `Due` in order.
 
         Within the page reading goes on with `wanted`: what is not to be known any more holds only behind all of it.

@@ -20,8 +20,8 @@ from newswire.core.model.ops import (
     Joined,
     Left,
     Lost,
-    Message,
     Op,
+    Published,
     Subscribed,
     Unsubscribed,
     split_op_id,
@@ -101,7 +101,7 @@ class State:
             self._holes = holes.find(self)
             self._waits = {origin: max(ops) for origin, ops in self.waiting.items()}
             kept = (op for ops in self.waiting.values() for op, _, _ in ops.values())
-            self._waiting_topics = Counter(op.topic for op in kept if isinstance(op, Message))
+            self._waiting_topics = Counter(op.topic for op in kept if isinstance(op, Published))
         return self._holes
 
     @property
@@ -143,7 +143,7 @@ class State:
         self.log.places[row], self.log.lengths[row] = place, length
         self.log.unreadable.pop(row, None)
         self._holes = None
-        if isinstance(op, Message) and changes is not None:
+        if isinstance(op, Published) and changes is not None:
             changes.topics.add(op.topic)
 
     def is_missing(self, op: Op) -> bool:
@@ -169,12 +169,12 @@ class State:
         for at in range(start, len(batch)):
             op = batch[at][0]
             held += 1
-            if type(op) is not Message or op.sequence != held or op.origin != origin or op.again:
+            if type(op) is not Published or op.sequence != held or op.origin != origin or op.again:
                 return at - start
         return at + 1 - start
 
     def _apply_run(self, origin: str, run: Sequence[tuple[Op, int, int]], changes: Changes | None) -> None:
-        messages = [cast(Message, op) for op, _, _ in run]
+        messages = [cast(Published, op) for op, _, _ in run]
         topics = self.messages.take_run(messages, len(self.log))
         if topics is None:
             for op, place, length in run:
@@ -231,16 +231,16 @@ class State:
         """Fold in one op that `takes` accepted; its record lies at `place`."""
         kind = type(op)
         topic = 0
-        if kind is Message:
-            topic = self._message(cast(Message, op))
+        if kind is Published:
+            topic = self._message(cast(Published, op))
             if topic and changes is not None:
-                changes.topics.add(cast(Message, op).topic)
+                changes.topics.add(cast(Published, op).topic)
         elif kind is Began:
             self.lineage.began(op.origin, cast(Began, op).vector)
         elif kind is Lost and cast(Lost, op).is_valid:
             topic = GIVEN_UP
         self.log.add(op.origin, op.sequence, op.time, topic, place, length)
-        if kind is not Message and kind is not Began:
+        if kind is not Published and kind is not Began:
             users = self._other(op)
             if changes is not None:
                 changes.users |= users
@@ -249,7 +249,7 @@ class State:
         if kind is Lost and changes is not None:
             changes.topics.update(self.messages.names[1:])  # whoever reads anything is told
 
-    def _message(self, op: Message) -> int:
+    def _message(self, op: Published) -> int:
         """APPLY msg: one that was stored again takes the place of its first id."""
         if op.again:
             row = self.log.row(*split_op_id(op.again))

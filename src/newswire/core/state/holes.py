@@ -24,10 +24,10 @@ from newswire.core.model.ops import (
     Joined,
     Left,
     Lost,
-    Message,
     Op,
     OpId,
     Origin,
+    Published,
     Subscribed,
     Unsubscribed,
 )
@@ -206,7 +206,7 @@ def _parts(ids: Sequence[OpId]) -> list[tuple[OpId, ...]]:
 def again(state: State, op: Op) -> list[Op]:
     """Drafts that mean what `op` means here, under new ids: where it is void they have its effect, else they change nothing."""
     match op:
-        case Message():
+        case Published():
             row = state.log.row(op.origin, op.sequence)
             if row is not None and not state.log.topics[row]:
                 return []  # a twin is shown instead

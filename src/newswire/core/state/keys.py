@@ -16,8 +16,8 @@ from operator import attrgetter
 from typing import Final, NamedTuple
 
 from newswire.core import limits
-from newswire.core.model.commands import Publish
-from newswire.core.model.ops import Message
+from newswire.core.model.commands import RULES, Publish
+from newswire.core.model.ops import Published
 
 _GENERATIONS: Final = 4  # of keys: the oldest quarter is forgotten at a time
 _GENERATION_KEYS: Final = limits.KEYS_COUNT // _GENERATIONS
@@ -102,23 +102,23 @@ def fingerprints(publishers: Iterable[str], topics: Iterable[str], keys: Iterabl
     return list(map(hash, zip(publishers, topics, keys, strict=True)))
 
 
-_fields: Final = attrgetter("data", "title", "priority", "tags", "click")
+_fields: Final = attrgetter(*(name for name in RULES if name not in ("topic", "key", "expires")))
 _expires: Final = attrgetter("expires")
 
 
-def content(message: Message | Publish) -> int:
+def content(message: Published | Publish) -> int:
     """The 64 bits that stand in this process for what a publisher says, `expires` as a number of ms from the start."""
     said = hash(_fields(message))
     lives = _lives_milliseconds(message) if message.expires else 0
     return (hash((said, lives)) if lives else said) & _CONTENT_MASK
 
 
-def contents(messages: Sequence[Message]) -> list[int]:
+def contents(messages: Sequence[Published]) -> list[int]:
     """`content` of many."""
     if any(map(_expires, messages)):
         return [content(message) for message in messages]
     return [said & _CONTENT_MASK for said in map(hash, map(_fields, messages))]
 
 
-def _lives_milliseconds(message: Message | Publish) -> int:
+def _lives_milliseconds(message: Published | Publish) -> int:
     return message.expires * 1000 if isinstance(message, Publish) else message.expires - message.time

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 from newswire.core import limits
-from newswire.core.model.ops import Message, OpId, op_id
+from newswire.core.model.ops import OpId, Published, op_id
 from newswire.core.model.vector import Vector
 from newswire.core.state.keys import Keys, content, contents, fingerprint, fingerprints
 from newswire.core.state.op_index import GIVEN_UP, OpIndex
@@ -56,7 +56,7 @@ class TopicIndex:
             kept = self._in_order = sorted(kept + fresh)  # two runs: they are merged
         return kept
 
-    def take(self, op: Message, offset: int) -> int:
+    def take(self, op: Published, offset: int) -> int:
         """APPLY msg, at `offset`: the number of its topic, 0 for a twin of a message in this log, which stays hidden."""
         number = self.numbers.get(op.topic) or self.number(op.topic)
         if op.again in self._again:
@@ -77,7 +77,7 @@ class TopicIndex:
         self.newest[number] = offset
         return number
 
-    def take_run(self, ops: Sequence[Message], offset: int) -> list[int] | None:
+    def take_run(self, ops: Sequence[Published], offset: int) -> list[int] | None:
         """`take` many of one origin, the first at `offset`: what recovery is made of, so by the column where that can be.
 
         None, and nothing done, where two have one key, since the clock was set between them: one needs the other in the log.
@@ -140,7 +140,7 @@ class TopicIndex:
         """Say whether the message at `offset` was stamped within `limits.KEY_SECONDS` of `time` (ms), before or after."""
         return abs(self.log.times[offset] - time) <= limits.KEY_SECONDS * 1000
 
-    def _add(self, number: int, op: Message) -> None:
+    def _add(self, number: int, op: Published) -> None:
         by_origin = self.sequences[number]
         if op.origin in by_origin:
             by_origin[op.origin].append(op.sequence)
@@ -151,7 +151,7 @@ class TopicIndex:
         if horizon is not None and not 0 < horizon.get(op.origin, 0) < op.sequence:
             self.totals.forget(number)  # it may be dropped already
 
-    def _add_twin(self, number: int, shown_at: int, op: Message, offset: int) -> None:
+    def _add_twin(self, number: int, shown_at: int, op: Published, offset: int) -> None:
         self.twins.add(number, self._twin(shown_at), Twin(op.origin, op.sequence, offset))
         self.totals.forget(number)
 

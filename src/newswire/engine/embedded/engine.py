@@ -42,7 +42,7 @@ from newswire.core.broker.values import BrokerStatus, ClusterStatus, Identity
 from newswire.core.model import ops
 from newswire.core.model.commands import Request
 from newswire.core.model.names import check_address
-from newswire.core.model.ops import Message
+from newswire.core.model.ops import Published
 from newswire.core.read.counts import topics
 from newswire.core.read.pieces import Pieces
 from newswire.core.read.scan import Due
@@ -171,7 +171,7 @@ class EmbeddedEngine(StateQueries):
     def _query(self, query: Callable[[State], Pieces[T]]) -> T:
         return self._rounds.query(query)
 
-    def _texts(self, dues: Sequence[Due]) -> Sequence[Message | None]:
+    def _texts(self, dues: Sequence[Due]) -> Sequence[Published | None]:
         return read_texts(dues, self._rounds.frames, self._read_each)
 
     def on_wake(self, wake: Callable[[Woken], None]) -> None:

@@ -1,0 +1,35 @@
+"""The options of `newswire publish` that are fields of a message: one for each that has help (`core.model.message`).
+
+Imported when that command's options are asked for, since the struct of a message is nothing that every command should load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from newswire.cli.options import Setting, WholeNumber
+from newswire.core.model.commands import RULES
+
+
+def message_options() -> list[Setting]:
+    """One option a field; `fields_of` reads their values."""
+    return [
+        Setting(
+            [f"--{name}"],
+            type=WholeNumber(rule.least, rule.most) if rule.kind is int else None,
+            metavar="N" if rule.kind is int else None,
+            help=rule.help,
+        )
+        for name, rule in RULES.items()
+        if rule.help
+    ]
+
+
+def fields_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields as the client library takes them, absent ones left out; of a list the text has commas between."""
+    return {
+        name: [word.strip() for word in value.split(",") if word.strip()] if RULES[name].kind is tuple else value
+        for name, value in values.items()
+        if value
+    }
