@@ -79,3 +79,12 @@ def test_nor_does_it_change_anything() -> None:
 def test_whoever_must_say_who_he_is_may_ask_for_any_name() -> None:
     web = Web(Settings(auth="required"))
     web.get("/topics", headers={"Host": "evil.example"})
+
+
+def test_what_is_remembered_of_headers_is_bounded_and_changes_no_answer() -> None:
+    hosts = Hosts("127.0.0.1", "", ("news.example.org",))
+    for _ in range(2):
+        assert hosts.own("news.example.org:5053")
+        assert not any(hosts.own(f"{number}.example.org") for number in range(1_000))
+        assert not hosts.own("a" * 10_000)
+    assert hosts._remembered.cache_info().currsize == hosts._remembered.cache_info().maxsize  # type: ignore[attr-defined]
