@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 from waitress import utilities
 from waitress.task import ErrorTask, WSGITask
 
+from newswire.listener import answer_head
 from newswire.listener.problems import answer, as_ours
 from newswire.listener.request import HttpRequest
 
@@ -48,6 +49,16 @@ class AppTask(WSGITask):
             environ["wsgi.url_scheme"] = proxied.scheme
         environ.pop("wsgi.file_wrapper", None)  # it would keep the file open until the client has read it
         return environ
+
+    def build_response_header(self) -> bytes:
+        """Make the head of the answer; of a usual one without waitress."""
+        keeps = self.version == "1.1" and not self.close_on_finish and not cast(HttpRequest, self.request).connection_close
+        if keeps and self.has_body and self.content_length is not None:
+            head = answer_head.build(self.status, self.response_headers, self.content_length, self.start_time)
+            if head is not None:
+                return head
+        built: bytes = super().build_response_header()
+        return built
 
     def write(self, data: bytes) -> None:
         """Write; header and body in one piece where they are the whole answer, so that they leave as one packet."""
