@@ -64,7 +64,7 @@ class Bench:
     def __init__(self, directory: Path) -> None:
         self.engine = EmbeddedEngine(Settings(ops_dir=directory), on_fatal=lambda error: None)
         self.engine.start("127.0.0.1:5053")
-        self.lock = self.engine._rounds.lock = TimedLock()
+        self.lock = self.engine._shell.lock = TimedLock()
         print(f"{'':52}{'CPU ms':>10}{'holds':>8}{'longest ms':>12}")
 
     def row(self, what: str, run: Callable[[], object]) -> None:
@@ -154,7 +154,7 @@ def measure(bench: Bench, topics: int, patterns: int) -> None:
         bench.row(f"a stream of {user} that catches up", bench.catch_up(user))
     bench.row("GET /messages of 1,000 for wide", bench.page("wide", 1_000))
     bench.row("GET /messages of 1,000 for all", bench.page("all", 1_000))
-    place = engine._rounds.read(lambda state: EventId("", dict(state.vector)))
+    place = engine._shell.read(lambda state: EventId("", dict(state.vector)))
     bench.row(f"POST /ack of {patterns} subscriptions", lambda: bench.submit(Acknowledge("wide", place)))
     index: PatternIndex[int] = PatternIndex()
     mine = tuple(wide(patterns))

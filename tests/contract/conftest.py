@@ -76,7 +76,7 @@ class MemoryPair:
         )
 
     def counted(self) -> CountedLock:
-        lock = self.one.rounds.lock = CountedLock()
+        lock = self.one.shell.lock = CountedLock()
         return lock
 
     def stop(self) -> None:
@@ -119,7 +119,7 @@ class EmbeddedPair:
         self.one = self.servers[0].engine
 
     def counted(self) -> CountedLock:
-        lock = self.one._rounds.lock = CountedLock()
+        lock = self.one._shell.lock = CountedLock()
         return lock
 
     def stop(self) -> None:

@@ -64,7 +64,7 @@ class SteeredEngine(MemoryEngine):
 
     def place(self, *, of_page: bool = False) -> str:
         """The event id of everything up to now."""
-        return self.rounds.read(lambda state: str(EventId("", dict(state.vector), of_page=of_page)))
+        return self.shell.read(lambda state: str(EventId("", dict(state.vector), of_page=of_page)))
 
     def _clock(self) -> Now:
         return Now(self.now - NOW, int(self.now * 1000))

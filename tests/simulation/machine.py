@@ -1,13 +1,14 @@
 """One machine: its disk, the shell around the real broker core, and the serving end of its streams.
 
-The shell keeps the rule of `core.broker.events`: a round is everything that gathered while the last one was synced; its
-appends are written as they come, synced once, then `Stored`; sends and answers read their bytes from the disk. What the
-shell may do wrong is a planted bug (`World.bugs`).
+Its rounds are those of production (`engine.group_commit`), with the effects of this machine: a round is everything that
+gathered while the last one was synced, and stands still while the disk syncs. Then the power may fail. Sends and answers
+read their bytes from the disk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,6 @@ from newswire.core.broker.events import (
     Now,
     Received,
     Reply,
-    Stored,
     Submitted,
     Tick,
 )
@@ -35,7 +35,8 @@ from newswire.core.model.ops import Lost, Op, OpId, Published, decode, split_op_
 from newswire.core.read.scan import Due, DueGap, plan
 from newswire.core.read.start import open_stream
 from newswire.core.state.fold import State
-from newswire.errors import NewswireError
+from newswire.engine.group_commit import GroupCommit, Outward, Phases
+from newswire.errors import NewswireError, StorageFull
 from tests.simulation.truth import Fold, Ledger
 from tests.simulation.world import FAR, Violation, World
 
@@ -50,7 +51,6 @@ HEARTBEAT = 1.0
 TICK = 0.1  # seconds between two ticks while anything waits
 IDLE_TICK = 0.29  # and while nothing does
 Record = tuple[bytes, Op]
-_PIECE = 2  # ops of a batch that are applied before streams may read
 
 
 class Disk:
@@ -169,8 +169,22 @@ class Push:
         self.source, self.run, self.address, self.number, self.twin = source, source.run, address, number, twin
 
 
+class NotedBroker(Broker):
+    """The production core; what it wants done is noted in the order in which it says so."""
+
+    def __init__(self, machine: Machine, identity: Identity, state: State, cluster: str, *, settled: bool) -> None:
+        super().__init__(identity, state, cluster, settled=settled)
+        self._machine = machine
+
+    def _take_actions(self) -> list[events.Action]:
+        actions = super()._take_actions()
+        for action in actions:
+            self._machine.world.note(self._machine.id, action)
+        return actions
+
+
 class Machine:
-    """A broker's machine: it starts and crashes, its disk stays."""
+    """A broker's machine, and the effects of its rounds (`group_commit.Effects`): it starts and crashes, its disk stays."""
 
     def __init__(self, world: World, ledger: Ledger, number: int, *, primary: bool, peers: tuple[str, ...]) -> None:
         self.world, self.ledger = world, ledger
@@ -199,7 +213,7 @@ class Machine:
         self.outlets: list[Outlet] = []
         self._clock_shift = world.between(0, 1000)
         self._inbox: list[Event] = []
-        self._written = 0
+        self._phases: Phases = iter(())  # of the round under way
         self._naming = ""  # the cluster id that goes to the disk
         self._tick_at = 0.0
         self._in_flight: dict[str, int] = {}
@@ -236,11 +250,13 @@ class Machine:
             self.id, self.address, self.origin, self.primary, self.peers, heartbeat=HEARTBEAT, retention_messages=self.keeps
         )
         cluster = self.disk.cluster or (self._mint_cluster() if self.mints_cluster else CLUSTER)
-        self.broker = Broker(identity, state, cluster, settled=bool(self.disk.cluster) or not self.mints_cluster)
+        self.broker = NotedBroker(self, identity, state, cluster, settled=bool(self.disk.cluster) or not self.mints_cluster)
+        self._commit = GroupCommit(self.broker, self)
         if self.world.tracing:
             self.world.say(self.id, f"starts as {self.origin} on {len(self.disk.records)} records")
-        self._do(self.broker.begin(self.now()))
-        self._after_round()
+        self.busy = True
+        self._phases = self._commit.begin()
+        self._go_on()
         self.world.after(TICK, self._tick, self.run)
 
     def mint(self) -> str:
@@ -258,7 +274,7 @@ class Machine:
         """The process dies and `keep` (0..1) of what was not synced stays."""
         written = len(self.disk.records) - self.disk.synced
         self.broker = None
-        self._written, self._naming = 0, ""
+        self._phases, self._naming = iter(()), ""
         lost = self.disk.cut(self.disk.synced + int(written * keep + 0.5))
         for call in self.calls:
             call.open = False
@@ -325,38 +341,47 @@ class Machine:
         self.world.after(TICK, self._tick, run)
 
     def _round(self) -> None:
-        """Step through what gathered; sync once if anything was appended."""
-        broker, self.busy = self.broker, True
-        if broker is None:
-            return
-        while self._inbox:
+        """Run what gathered."""
+        if self.broker is not None:
+            self.busy = True
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Run the round under way, and those after it, until one waits for the disk or nothing is left."""
+        while True:
+            for _ in self._phases:
+                self._wait_for_disk()
+                return
+            if self.exited:
+                self.world.after(0, self._exit, self.run)
+                return
+            if not self._inbox:
+                self.busy = False
+                return
             gathered, self._inbox = self._inbox, []
-            for event in gathered:
-                if event is not TICKED:
-                    self.world.steps += 1
-                if isinstance(event, Answered) and not event.header.code:
-                    self._hear(event.header)
-                self._do(broker.step(event, self.now()))
-            if self._stores or self.exited:
-                break
-        self._after_round()
+            self._phases = self._commit.run(self._looked_at(gathered))
+
+    def _looked_at(self, gathered: Sequence[Event]) -> Iterator[Event]:
+        for event in gathered:
+            if event is not TICKED:
+                self.world.steps += 1
+            if isinstance(event, Answered) and not event.header.code:
+                self._hear(event.header)
+            yield event
 
     def _hear(self, header: Header) -> None:
         """From here on the broker knows what the peer's disk held when this run of it began."""
         other = next(machine for machine in self.by_address.values() if machine.id == header.broker)
         self.heard[other.id] = max(self.heard.get(other.id, 0), other.run_of[header.origin])
 
-    def _after_round(self) -> None:
+    def _wait_for_disk(self) -> None:
         if self.exited:
             self.world.after(0, self._exit, self.run)
-        elif not self._stores:
-            self.busy = False
-        else:
-            self.busy = True
-            seconds = self.world.between(0.3, 2.5) if self.syncs_slowly else self.world.between(0.0002, 0.004)
-            self.world.after(seconds, self._synced, self.run)
-            if self.doom is not None:
-                self.world.after(seconds * self.world.rng.random(), self.fail, self.run)
+            return
+        seconds = self.world.between(0.3, 2.5) if self.syncs_slowly else self.world.between(0.0002, 0.004)
+        self.world.after(seconds, self._synced, self.run)
+        if self.doom is not None:
+            self.world.after(seconds * self.world.rng.random(), self.fail, self.run)
 
     def fail(self, run: int) -> None:
         """The power fails."""
@@ -376,32 +401,7 @@ class Machine:
         if self.paused:
             self.world.after(0.05, self._synced, run)
             return
-        self.disk.cluster, named = self._naming or self.disk.cluster, bool(self._naming)
-        self._written, self._naming = 0, ""
-        if self.full and self.broker.cluster.began and self.world.chance(0.3):
-            self.ledger.unstored(self, [op for _, op in self.disk.records[self.disk.synced :]])
-            self.disk.cut(self.disk.synced)
-            self.world.faults["unstored"] += 1
-            if self.world.tracing:
-                self.world.say(self.id, "disk full: not stored")
-            self._do(self.broker.step(events.Unstored(named), self.now()))
-        else:
-            self._apply(self.broker, self.disk.sync())
-            self.syncs.append((self.world.now, self.disk.synced))
-        if self._stores or self.exited:
-            self._after_round()
-        else:
-            self._round()
-
-    def _apply(self, broker: Broker, places: Sequence[tuple[int, int]]) -> None:
-        """Have the broker apply what is stored, in small pieces, between which each stream reads on."""
-        for at in range(0, len(places) or 1, _PIECE):
-            piece, more = places[at : at + _PIECE], at + _PIECE < len(places)
-            self.disk.fold_in(piece)
-            self._do(broker.step(Stored(piece, more=more), self.now()))
-            if more:
-                for outlet in list(self.outlets):
-                    outlet.pump()
+        self._go_on()
 
     def _exit(self, run: int) -> None:
         if run == self.run and self.broker is not None:
@@ -409,18 +409,56 @@ class Machine:
             self.crash(1.0)
             self.world.faults["exit"] += 1
 
-    def _do(self, actions: Sequence[events.Action]) -> None:
-        for action in actions:
-            self.world.note(self.id, action)
-            _ACT[type(action)](self, action)
+    # -- group_commit.Effects
 
-    def _append(self, action: events.Append) -> None:
-        for op, raw in zip(action.ops, action.raws, strict=True):
+    def locked(self) -> AbstractContextManager[None]:
+        """One thing happens at a time here."""
+        return nullcontext()
+
+    def make_way(self) -> None:
+        """Let each stream read on, between two pieces."""
+        for outlet in list(self.outlets):
+            outlet.pump()
+
+    def roll(self, cluster: str) -> None:
+        """Note the id that goes to the disk."""
+        if self.world.tracing:
+            self.world.say(self.id, f"settles on cluster {cluster[:6]}")
+        if self.disk.cluster:
+            raise Violation(f"{self.id} settles on {cluster}, and was of {self.disk.cluster}")
+        self._naming = cluster
+
+    def append(self, ops: Sequence[Op], raws: Sequence[bytes]) -> list[tuple[int, int]]:
+        """Write, and let the ledger look."""
+        first = len(self.disk.records)
+        for op, raw in zip(ops, raws, strict=True):
             if self.world.tracing:
                 self.world.say(self.id, f"appends {raw.decode()}")
             self.ledger.appended(self, op, raw)
             self.disk.append(op, raw)
-            self._written += 1
+        return [(place, len(raw)) for place, raw in enumerate(raws, first)]
+
+    def sync(self) -> None:
+        """Sync what was written, unless there was no room for it."""
+        self.disk.cluster, self._naming = self._naming or self.disk.cluster, ""
+        assert self.broker is not None
+        if self.full and self.broker.cluster.began and self.world.chance(0.3):
+            self.ledger.unstored(self, [op for _, op in self.disk.records[self.disk.synced :]])
+            self.disk.cut(self.disk.synced)
+            self.world.faults["unstored"] += 1
+            if self.world.tracing:
+                self.world.say(self.id, "disk full: not stored")
+            raise StorageFull("no room")
+        self.disk.sync()
+        self.syncs.append((self.world.now, self.disk.synced))
+
+    def before_apply(self, places: Sequence[tuple[int, int]], ops: Sequence[Op], raws: Sequence[bytes]) -> None:
+        """Fold what is applied next here, too."""
+        self.disk.fold_in(places)
+
+    def execute(self, action: Outward) -> None:
+        """Do it."""
+        _ACT[type(action)](self, action)
 
     def _send(self, action: events.Send) -> None:
         if self._in_flight.get(action.address, 0):
@@ -512,20 +550,8 @@ class Machine:
     def _disconnect(self, action: events.Disconnect) -> None:
         self._in_flight.pop(action.address, None)
 
-    @property
-    def _stores(self) -> bool:
-        """Whether something goes to the disk."""
-        return bool(self._written or self._naming)
-
-    def _found(self, action: events.FixClusterId) -> None:
-        if self.world.tracing:
-            self.world.say(self.id, f"settles on cluster {action.cluster[:6]}")
-        if self.disk.cluster:
-            raise Violation(f"{self.id} settles on {action.cluster}, and was of {self.disk.cluster}")
-        self._naming = action.cluster
-
     def _nothing(self, action: events.Action) -> None:
-        """Links open and segments begin by themselves here."""
+        """Links open by themselves here."""
 
     def _leave_process(self, action: events.Exit) -> None:
         if self.world.tracing and not self.exited:
@@ -724,8 +750,6 @@ def _shown(header: Header) -> str:
 
 TICKED = Tick()
 _ACT: dict[type, Callable[[Machine, Any], None]] = {
-    events.Append: Machine._append,
-    events.FixClusterId: Machine._found,
     events.Send: Machine._send,
     events.Answer: Machine._answer,
     events.Reply: Machine._reply,

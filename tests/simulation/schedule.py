@@ -28,6 +28,7 @@ CHAOS = 14.0  # seconds of faults
 STEPS = 250  # at least, before healing begins
 RETENTION_EVERY = 3.0  # seconds between two looks at what retention is to drop
 HEAL = 60.0  # by then all must have settled
+PIECE = 2  # ops of a batch that are applied before streams may read
 
 
 class Outcome(msgspec.Struct):
@@ -637,7 +638,7 @@ def run(seed: int, *, tracing: bool = False, digesting: bool = False, focus: Seq
     world, ledger = cluster.world, cluster.ledger
     violation = ""
     try:
-        with patch.multiple(limits, RETENTION_EVERY_SECONDS=RETENTION_EVERY, **cluster.limits):
+        with patch.multiple(limits, RETENTION_EVERY_SECONDS=RETENTION_EVERY, PIECE_OPS=PIECE, **cluster.limits):
             cluster.populate()
             cluster.chaos(focus)
             cluster.heal()

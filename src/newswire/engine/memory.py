@@ -19,8 +19,6 @@ from newswire.core.broker.events import (
     AcceptLoss,
     Answer,
     Answered,
-    Connect,
-    Disconnect,
     Done,
     Event,
     Exit,
@@ -44,9 +42,10 @@ from newswire.core.model.ops import Published
 from newswire.core.read.pieces import Pieces
 from newswire.core.read.scan import Due
 from newswire.core.state.fold import State
-from newswire.engine.group_commit import Rounds
+from newswire.engine.group_commit import Outward
 from newswire.engine.queries import StateQueries, read_texts
 from newswire.engine.seam import PushAnswer, Receipt, Woken, receipt_of
+from newswire.engine.shell import Shell
 from newswire.engine.waiting import wait_for
 from newswire.errors import BadRequest, NewswireError, NotStored, Unknown
 
@@ -87,7 +86,7 @@ class MemoryNetwork:
             try:
                 while self._events:
                     target, next_event = self._events.popleft()
-                    target.rounds.run([next_event])
+                    target.shell.run([next_event])
             finally:
                 self._pumping = False
 
@@ -149,11 +148,11 @@ class MemoryEngine(StateQueries):
         origin = f"{broker_id}-m{next(self._runs)}"
         who = Identity(id=broker_id, address=self.address, origin=origin, primary=primary, peers=peers, **identity)
         broker = Broker(who, state, cluster or f"fresh-{origin}", settled=bool(cluster))
-        self.rounds = Rounds(broker, self.log, self, clock or (lambda: Now(0.0, 1_700_000_000_000)))
+        self.shell = Shell(broker, self.log, self._execute, clock or (lambda: Now(0.0, 1_700_000_000_000)))
         self.exited = self.closed = False
         self.network.engines[self.address] = self
         with self.network.lock:
-            self.rounds.begin()
+            self.shell.begin()
 
     # -- seam.Engine --------------------------------------------------------------------------------------------
 
@@ -168,7 +167,7 @@ class MemoryEngine(StateQueries):
         """See `seam.Engine`."""
         if self.closed:
             raise NotStored("this broker has stopped")
-        self.network.put(self, Submitted(partial(_tell_receipt, then), requests, copies, self.rounds.clock().clock + timeout))
+        self.network.put(self, Submitted(partial(_tell_receipt, then), requests, copies, self.shell.clock().clock + timeout))
 
     def submit(self, requests: Sequence[Request], *, copies: int = 1, timeout: float = 10.0) -> Receipt:
         """See `seam.Engine`. All that can happen has happened when `submit_later` returns: there is nothing to wait for."""
@@ -185,13 +184,13 @@ class MemoryEngine(StateQueries):
         return True
 
     def _read(self, query: Callable[[State], T]) -> T:
-        return self.rounds.read(query)
+        return self.shell.read(query)
 
     def _query(self, query: Callable[[State], Pieces[T]]) -> T:
-        return self.rounds.query(query)
+        return self.shell.query(query)
 
     def _texts(self, dues: Sequence[Due]) -> Sequence[Published | None]:
-        return read_texts(dues, self.rounds.frames, self.log.fetch)
+        return read_texts(dues, self.shell.messages, self.log.fetch)
 
     def on_wake(self, wake: Callable[[Woken], None]) -> None:
         """See `seam.Engine`."""
@@ -199,7 +198,7 @@ class MemoryEngine(StateQueries):
 
     def describe(self) -> ClusterStatus:
         """See `seam.Engine`."""
-        return self.rounds.describe()
+        return self.shell.describe()
 
     def close(self, timeout: float = 5.0) -> None:
         """Leave the network, as a killed process does."""
@@ -210,7 +209,7 @@ class MemoryEngine(StateQueries):
 
     def join_later(self, address: str, then: Callable[[BrokerStatus | NewswireError], None], timeout: float = 10.0) -> None:
         """See `seam.Cluster`."""
-        self.network.put(self, Join(then, address, self.rounds.clock().clock + timeout))
+        self.network.put(self, Join(then, address, self.shell.clock().clock + timeout))
 
     def leave_later(self, broker: str, then: Callable[[BrokerStatus | NewswireError], None]) -> None:
         """See `seam.Cluster`."""
@@ -227,7 +226,7 @@ class MemoryEngine(StateQueries):
         timeout: float = 10.0,
     ) -> None:
         """See `seam.Cluster`."""
-        until = self.rounds.clock().clock + timeout
+        until = self.shell.clock().clock + timeout
         self.network.put(self, AcceptLoss(partial(_tell_receipt, then), origin, first, last, even_if_away, until))
 
     def receive_later(
@@ -260,14 +259,14 @@ class MemoryEngine(StateQueries):
 
         return wait_for(begin, 0.0, Unknown("no answer yet"))
 
-    # -- time and wires -----------------------------------------------------------------------------------------
+    # -- time, and what a round wants done --------------------------------------------------------------------------
 
     def tick(self) -> None:
         """Let what time brings happen: heartbeats, deadlines, retention."""
         self.network.put(self, Tick())
 
-    def carry_out(self, action: Send | Answer | Reply | Wake | Connect | Disconnect | Recall | Exit) -> None:
-        """See `commit.Wires`."""
+    def _execute(self, action: Outward) -> None:
+        """See `group_commit.Effects`."""
         match action:
             case Send():
                 self._send(action)
@@ -279,7 +278,7 @@ class MemoryEngine(StateQueries):
             case Wake(topics, users, serves):
                 self._wake(Woken(topics, users, serves))
             case Recall(lost, rows):
-                read = self.log.fetch([(int(self.rounds.broker.state.log.places[row]), 0) for row in rows])
+                read = self.log.fetch([(int(self.shell.broker.state.log.places[row]), 0) for row in rows])
                 self.network.put(self, Recalled(lost, [ops.decode(raw) for raw in read]))
             case Exit():
                 self.exited = True
@@ -296,10 +295,10 @@ class MemoryEngine(StateQueries):
         if peer is None:
             self.network.put(self, Failed(action.address, action.header.number, detail="cannot be reached"))
             return
-        places = [(int(self.rounds.broker.state.log.places[row]), 0) for row in action.rows]
+        places = [(int(self.shell.broker.state.log.places[row]), 0) for row in action.rows]
 
         def answered(answer: Answer) -> None:
-            raws = peer.log.fetch([(int(peer.rounds.broker.state.log.places[row]), 0) for row in answer.rows])
+            raws = peer.log.fetch([(int(peer.shell.broker.state.log.places[row]), 0) for row in answer.rows])
             self.network.put(self, Answered(action.address, answer.header, raws))
 
         self.network.put(peer, Received(answered, action.header, self.log.fetch(places)))

@@ -21,7 +21,7 @@ from newswire.core.read.pieces import Pieces
 from newswire.core.read.scan import Due, read_on
 from newswire.core.read.start import Opening, page_opening, stream_opening
 from newswire.core.state.fold import State
-from newswire.engine.group_commit import Frames
+from newswire.engine.caches import MessageCache
 
 T = TypeVar("T")
 Fetch = Callable[[Sequence[tuple[int, int]]], Sequence[bytes | None]]
@@ -84,9 +84,9 @@ def _start(opening: Opening | None) -> Start | None:
     return Start(ReadPosition(opening.position, opening.wanted), opening.wanted.patterns)
 
 
-def read_texts(dues: Sequence[Due], frames: Frames, fetch: Fetch) -> list[Published | None]:
+def read_texts(dues: Sequence[Due], cache: MessageCache, fetch: Fetch) -> list[Published | None]:
     """The message of each, from `frames` or else by `fetch`, which gives None for a record that it cannot read."""
-    texts = {due.row: frames.get(due.row) for due in dues}
+    texts = {due.row: cache.get(due.row) for due in dues}
     missing = [due for due in dues if texts[due.row] is None]
     for due, raw in zip(missing, fetch([(due.place, due.length) for due in missing]) if missing else (), strict=True):
         op = ops.decode(raw) if raw is not None else None

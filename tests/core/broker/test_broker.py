@@ -75,7 +75,7 @@ def primary(engine: MemoryEngine) -> list[str]:
 
 
 def messages(engine: MemoryEngine) -> int:
-    return engine.rounds.read(lambda state: sum(row.messages for row in topics(state)))
+    return engine.shell.read(lambda state: sum(row.messages for row in topics(state)))
 
 
 def test_both_are_members_after_they_met(world: World) -> None:
@@ -83,7 +83,7 @@ def test_both_are_members_after_they_met(world: World) -> None:
     for engine in (one, other):
         assert states(engine) == {"1001": "up", "1002": "up"}
         assert primary(engine) == ["1001"]
-        assert engine.rounds.read(lambda state: sorted(b for b, held in state.members.of.items() if held)) == ["1001", "1002"]
+        assert engine.shell.read(lambda state: sorted(b for b, held in state.members.of.items() if held)) == ["1001", "1002"]
     assert one.submit([Publish("news", "x")]).copies == 2
 
 
@@ -196,7 +196,7 @@ def test_adding_what_is_there_or_cannot_be(world: World) -> None:
     with pytest.raises(Refused) as nobody:
         one.join("127.0.0.1:9")
     assert nobody.value.code == "unreachable"
-    assert "127.0.0.1:9" not in one.rounds.broker.cluster.peers, "no link stays behind"
+    assert "127.0.0.1:9" not in one.shell.broker.cluster.peers, "no link stays behind"
 
 
 def test_who_is_only_asked_whether_it_joins_is_shown_to_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +206,7 @@ def test_who_is_only_asked_whether_it_joins_is_shown_to_nobody(world: World, mon
     before = one.describe()
     with pytest.raises(Unknown):
         one.join(THREE)
-    assert THREE in one.rounds.broker.cluster.peers, "it is being asked"
+    assert THREE in one.shell.broker.cluster.peers, "it is being asked"
     view = one.describe()
     assert [row.ip for row in view.rows] == [ONE, TWO]
     assert (view.degraded, view.away, view.all_in_sync) == ((), (), True)
@@ -225,7 +225,7 @@ def test_who_never_answers_whole_keeps_no_link_and_nobody_out(world: World, monk
     (refusal,) = replies
     assert isinstance(refusal, Refused)
     assert refusal.code == "unreachable"
-    assert THREE not in one.rounds.broker.cluster.peers
+    assert THREE not in one.shell.broker.cluster.peers
 
 
 def test_a_foreign_cluster_is_refused_with_what_to_do(world: World) -> None:
@@ -249,7 +249,7 @@ def test_two_brokers_that_began_apart_are_one_cluster_all_the_same(world: World)
     world.pass_time()
     assert messages(one) == messages(other) == 2
     assert one.submit([Publish("news", "c")]).copies == 2
-    assert one.rounds.broker.cluster.settled
+    assert one.shell.broker.cluster.settled
 
 
 def test_an_empty_disk_beside_a_peer_that_is_down_joins_it_later(world: World) -> None:
@@ -354,7 +354,7 @@ def test_a_hung_peer_stops_counting_within_the_push_s_time(world: World, monkeyp
     one.tick()
     assert one.describe().most_copies == 1
     assert not one.describe().all_in_sync
-    world.network.put(one, Failed(TWO, one.rounds.broker.cluster.peers[TWO].number))
+    world.network.put(one, Failed(TWO, one.shell.broker.cluster.peers[TWO].number))
     assert states(one)["1002"] == "down"
 
 
@@ -375,7 +375,7 @@ def test_users_are_told_apart_from_the_unknown_only_when_all_are_in_sync(world: 
     world.network.cut(ONE, TWO)
     other.submit([Subscribe("Alice", "news")])
     world.pass_time()  # a heartbeat: without one nobody notices that the other is gone
-    assert one.rounds.read(lambda state: state.patterns_of("Alice")) == ()
+    assert one.shell.read(lambda state: state.patterns_of("Alice")) == ()
     assert not one.describe().all_in_sync
 
 
@@ -387,9 +387,9 @@ def test_a_peer_whose_disk_is_full_is_sent_no_ops_until_it_has_room(world: World
     world.pass_time(3.0)
     assert states(one)["1002"] == "catching-up"
     assert [row.detail for row in one.describe().rows if row.id == "1002"] == ["its disk is full"]
-    pushed = one.rounds.broker.cluster.peers[TWO].number
+    pushed = one.shell.broker.cluster.peers[TWO].number
     world.pass_time(20.0)
-    assert one.rounds.broker.cluster.peers[TWO].number - pushed <= 5, "heartbeats, no storm of pushes"
+    assert one.shell.broker.cluster.peers[TWO].number - pushed <= 5, "heartbeats, no storm of pushes"
     other.network.put(other, Writable(True))
     world.pass_time()
     assert messages(other) == 2
@@ -434,14 +434,14 @@ def test_a_full_disk_that_is_known_before_anything_was_pushed_counts_no_longer(w
     assert one.describe().most_copies == 1, "it holds all that there is, and would not hold more"
     with pytest.raises(NotEnoughCopies):
         one.submit([Publish("news", "x")], copies=2)
-    pushed = one.rounds.broker.cluster.peers[TWO].number
+    pushed = one.shell.broker.cluster.peers[TWO].number
     assert one.submit([Publish("news", "x")]).copies == 1
-    assert one.rounds.broker.cluster.peers[TWO].number - pushed <= 2
+    assert one.shell.broker.cluster.peers[TWO].number - pushed <= 2
 
 
 def test_a_push_that_times_out_is_followed_by_a_smaller_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = pair(world)
-    peer = one.rounds.broker.cluster.peers[TWO]
+    peer = one.shell.broker.cluster.peers[TWO]
     with monkeypatch.context() as patch:
         hold_back(world, patch, other)
         for number in range(3):
@@ -477,7 +477,7 @@ def test_brokers_that_were_removed_leave_room_for_others(world: World) -> None:
         one.leave(str(2000 + number))
         world.pass_time(2.0)
         del world.network.engines[other.address]
-        assert len(one.rounds.broker.cluster.peers) <= limits.PEERS_COUNT
+        assert len(one.shell.broker.cluster.peers) <= limits.PEERS_COUNT
     last = world.start("3000", TWO)
     assert one.join(TWO).id == "3000"
     world.pass_time()
@@ -487,25 +487,25 @@ def test_brokers_that_were_removed_leave_room_for_others(world: World) -> None:
 def test_members_without_end_are_not_links_without_end(world: World) -> None:
     """Each link is a thread: a peer that says that thousands have joined costs no more of them, and hides nobody."""
     one, other = pair(world)
-    stamp = other.rounds.broker.intake.stamp
+    stamp = other.shell.broker.intake.stamp
     for number in range(100):
         stamp(Joined("", 0, 0, f"h{number}", f"10.9.9.9:{1000 + number}"), 0)
     world.pass_time()
-    assert one.rounds.read(lambda state: "h99" in state.members)
-    assert len(one.rounds.broker.cluster.peers) == limits.PEERS_COUNT
-    assert TWO in one.rounds.broker.cluster.peers
+    assert one.shell.read(lambda state: "h99" in state.members)
+    assert len(one.shell.broker.cluster.peers) == limits.PEERS_COUNT
+    assert TWO in one.shell.broker.cluster.peers
 
 
 def test_clocks_that_differ_are_named_by_both_and_no_longer_when_they_agree(world: World) -> None:
     one, other = pair(world)
     assert one.describe().degraded == ()
-    other.rounds.clock = lambda: Now(world.clock().clock, world.clock().wall + 3_650 * 86_400_000)
+    other.shell.clock = lambda: Now(world.clock().clock, world.clock().wall + 3_650 * 86_400_000)
     world.pass_time()
     assert "the clock of 1002 is 10 years ahead of this broker's: use NTP" in one.describe().degraded
     told = other.describe().degraded
     assert "the clock of 1001 is 10 years behind this broker's: use NTP" in told
     assert "the clock of this broker was set 10 years ahead within the last hour: see that it is right" in told
-    other.rounds.clock = world.clock
+    other.shell.clock = world.clock
     world.pass_time()
     assert one.describe().degraded == ()
     assert [reason for reason in other.describe().degraded if "set 10 years back" in reason]
@@ -541,9 +541,9 @@ def test_what_others_said_before_this_broker_stood_still_is_old(world: World) ->
     assert one.describe().all_in_sync
     for seconds, wall in ((9.0, 9_000), (0.0, 9_000)):
         world.network.cut(ONE, TWO)
-        now = one.rounds.clock()
+        now = one.shell.clock()
         later = Now(now.clock + seconds, now.wall + wall)
-        assert not one.rounds.broker.view(later).all_in_sync
+        assert not one.shell.broker.view(later).all_in_sync
         world.network.mend(ONE, TWO)
         world.clock.seconds += 9.0
         one.tick()

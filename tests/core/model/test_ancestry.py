@@ -66,14 +66,14 @@ def meet(one: list[bytes], other: list[bytes]) -> tuple[Wire, MemoryEngine, Memo
         engines.append(MemoryEngine(broker, address=address, peers=(peer,), network=wire, log=log))
     for _ in range(40):
         for engine in engines:
-            for peer_ in engine.rounds.broker.cluster.peers.values():
+            for peer_ in engine.shell.broker.cluster.peers.values():
                 peer_.next_at = 0.0  # time stands still: a heartbeat is due
             engine.tick()
     return wire, *engines
 
 
 def settled(one: MemoryEngine, other: MemoryEngine) -> bool:
-    states = [engine.rounds.broker.state for engine in (one, other)]
+    states = [engine.shell.broker.state for engine in (one, other)]
     in_sync = [engine.describe().most_copies for engine in (one, other)]
     return in_sync == [2, 2] and dict(states[0].log.full) == dict(states[1].log.full)
 
@@ -164,10 +164,10 @@ def test_brokers_that_always_lose_their_disk_leave_a_short_vector() -> None:
             engine.tick()
         one.submit([Publish("news", "x")])
     assert settled(one, other)
-    assert len(one.rounds.broker.state.vector) <= limits.VECTOR_SHORTEN_ENTRIES + 2
+    assert len(one.shell.broker.state.vector) <= limits.VECTOR_SHORTEN_ENTRIES + 2
     assert max(map(len, (header.vector for header in wire.headers))) <= limits.VECTOR_SHORTEN_ENTRIES + 2
-    state = one.rounds.broker.state
-    assert state.log.full.get(f"{one.rounds.broker.identity.origin}v1") > 1, "it went on under another origin"
+    state = one.shell.broker.state
+    assert state.log.full.get(f"{one.shell.broker.identity.origin}v1") > 1, "it went on under another origin"
     again = State()
     again.replay([(ops.decode(raw), place, len(raw)) for place, raw in enumerate(one.log.raws)])
     assert dict(again.log.full) == dict(state.log.full)

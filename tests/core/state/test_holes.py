@@ -233,7 +233,7 @@ def test_two_losses_that_wait_for_each_other_are_said_once_more_at_a_start() -> 
     log.raws = [ops.encode(op) for op in known]
     engine = MemoryEngine("1003", log=log)
     assert engine.describe().holes == ()
-    assert engine.rounds.read(lambda state: (state.log.held(A), state.log.held(B), state.waiting)) == (4, 4, {})
+    assert engine.shell.read(lambda state: (state.log.held(A), state.log.held(B), state.waiting)) == (4, 4, {})
 
 
 def test_what_waits_may_be_given_up_by_what_is_revived_before_it() -> None:
@@ -249,7 +249,7 @@ def test_a_broker_that_keeps_something_behind_damage_does_not_leave() -> None:
     log.raws = [ops.encode(op) for op in (began("1001-x"), message(3, origin="1001-x"))]
     first = MemoryEngine("1001", network=network, log=log)
     first.join(MemoryEngine("1002", network=network).address)
-    assert first.rounds.read(lambda state: list(state.waiting)) == ["1001-x"]
+    assert first.shell.read(lambda state: list(state.waiting)) == ["1001-x"]
     with pytest.raises(Refused) as refused:
         first.leave("1001")
     assert refused.value.code == "last-broker"
@@ -271,7 +271,7 @@ def test_a_broker_that_leaves_first_hands_over_what_another_cannot_read() -> Non
         assert not leaver.exited
     later = Now(10.0, 1_700_000_010_000)
     for engine in (leaver, stayer):
-        engine.rounds.clock = lambda: later
+        engine.shell.clock = lambda: later
     for engine in (leaver, stayer, leaver):
         engine.tick()
     assert stayer.describe().holes == ()
@@ -300,7 +300,7 @@ def test_a_run_that_began_on_a_hole_does_not_give_it_up_and_one_that_did_not_doe
     assert first.accept_loss(A, 3, 3).count == 1
     for engine in (first, second, first, second):
         engine.tick()
-    vectors = [engine.rounds.read(lambda state: dict(state.log.full.items())) for engine in (first, second)]
+    vectors = [engine.shell.read(lambda state: dict(state.log.full.items())) for engine in (first, second)]
     assert vectors[0] == vectors[1]
     assert first.describe().holes == second.describe().holes == ()
     assert first.describe().most_copies == 2
@@ -315,7 +315,7 @@ def test_what_cannot_be_pushed_is_not_tried_without_end() -> None:
     first = MemoryEngine("1001", address=one, network=network, peers=(other,), log=log)
     first.network.put(first, Unreadable((2,)))
     second = MemoryEngine("1002", address=other, network=network, peers=(one,), log=known)
-    pushes = first.rounds.broker.cluster.peers[other]
+    pushes = first.shell.broker.cluster.peers[other]
     before = pushes.number
     for engine in (first, second) * 10:
         engine.tick()

@@ -132,7 +132,7 @@ def test_a_large_page_gives_way_between_its_steps(web: Web) -> None:
 
 
 def test_a_page_says_what_it_cannot_show(web: Web) -> None:
-    state = web.engine.rounds.broker.state
+    state = web.engine.shell.broker.state
     row = [row for row, topic in enumerate(state.log.topics) if state.messages.names[topic] == "Google"][3]
     state.miss(row)
     page: Any = web.get("/messages?username=Alice")

@@ -55,7 +55,7 @@ def web() -> Web:
 )
 def test_the_same_message_in_every_form(web: Web, path: str, options: dict[str, Any]) -> None:
     told = web.post(path, **options)
-    newest = web.engine.rounds.read(lambda state: f"{state.log.names[0]}.{state.log.held(state.log.names[0])}")
+    newest = web.engine.shell.read(lambda state: f"{state.log.names[0]}.{state.log.held(state.log.names[0])}")
     assert told == {"message": TOLD, "id": newest, "copies": 2}
     assert web.engine.published() == [HELLO]
 
@@ -321,7 +321,7 @@ def test_a_batch_is_stored_as_one(web: Web) -> None:
     body = "\n".join(lines).encode()
     told: Any = web.post("/publish", data=body, headers=NDJSON)
     (origin, first), (_, last) = split_op_id(told.pop("first")), split_op_id(told.pop("last"))
-    assert (origin, last - first) == (web.engine.rounds.broker.state.log.names[0], 999)
+    assert (origin, last - first) == (web.engine.shell.broker.state.log.names[0], 999)
     assert told == {"message": "Published 1000 messages", "count": 1000, "copies": 2}
     assert [m.data for m in web.engine.published()] == [f"line\n{i} ü" for i in range(1000)]
 

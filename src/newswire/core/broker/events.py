@@ -115,6 +115,7 @@ class Stored(msgspec.Struct, frozen=True):
     """What was appended since the last `Stored` is on disk and synced: (place, length) of each op, in order.
 
     `more`: only of the first ops; the others are handed in next, before anything else. So a large batch is applied in pieces.
+    The actions of the step begin with the `Wake` of what it applied: nothing of that may be read before.
     """
 
     places: Sequence[tuple[int, int]]

@@ -2,7 +2,7 @@
 
 A query yields None where a piece ends, and gets None back; or it yields a call that needs no lock, and gets back what that
 returned. Between two pieces the state may have changed: ops were applied, so the log, its columns and the lists of topics
-are longer, and nothing that was in them is elsewhere. An engine runs the pieces (`engine.group_commit.Rounds.query`); `finish`
+are longer, and nothing that was in them is elsewhere. An engine runs the pieces (`engine.shell.Shell.query`); `finish`
 runs them in one go, for who holds the state alone.
 """
 

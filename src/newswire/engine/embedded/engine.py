@@ -47,14 +47,16 @@ from newswire.core.read.counts import topics
 from newswire.core.read.pieces import Pieces
 from newswire.core.read.scan import Due
 from newswire.core.state.fold import State
+from newswire.engine.commit_thread import CommitThread
 from newswire.engine.embedded.ops_file import OpsFile, Progress
 from newswire.engine.embedded.segment import split_place
-from newswire.engine.group_commit import CommitThread, Rounds
+from newswire.engine.group_commit import Outward
 from newswire.engine.peers import push_codec
 from newswire.engine.peers.auth import Passport
 from newswire.engine.peers.link import Link, status_of
 from newswire.engine.queries import StateQueries, read_texts
 from newswire.engine.seam import PushAnswer, Receipt, Woken, receipt_of
+from newswire.engine.shell import Shell
 from newswire.engine.waiting import wait_for
 from newswire.errors import Damaged, NewswireError, NotStored, Unknown
 
@@ -121,9 +123,9 @@ class EmbeddedEngine(StateQueries):
         broker = Broker(identity, self._state, cluster or secrets.token_hex(16), settled=settled)
         broker.cluster.damage = self._silent_damage
         self._passport = Passport(settings.secrets, identity)
-        self._rounds = Rounds(broker, self._opsfile, self, _now)
-        self._commit = CommitThread(self._rounds, self._opsfile.free_bytes, self._on_fatal)
-        self._rounds.begin()
+        self._shell = Shell(broker, self._opsfile, self._execute, _now)
+        self._commit = CommitThread(self._shell, self._opsfile.free_bytes, self._on_fatal)
+        self._shell.begin()
         self._commit.start()
 
     def _recover(self, progress: Progress | None) -> Restored:
@@ -166,13 +168,13 @@ class EmbeddedEngine(StateQueries):
         return all(self._commit.put(Submitted(None, (request,))) for request in requests)
 
     def _read(self, query: Callable[[State], T]) -> T:
-        return self._rounds.read(query)
+        return self._shell.read(query)
 
     def _query(self, query: Callable[[State], Pieces[T]]) -> T:
-        return self._rounds.query(query)
+        return self._shell.query(query)
 
     def _texts(self, dues: Sequence[Due]) -> Sequence[Published | None]:
-        return read_texts(dues, self._rounds.frames, self._read_each)
+        return read_texts(dues, self._shell.messages, self._read_each)
 
     def on_wake(self, wake: Callable[[Woken], None]) -> None:
         """See `seam.Engine`."""
@@ -180,7 +182,7 @@ class EmbeddedEngine(StateQueries):
 
     def describe(self) -> ClusterStatus:
         """See `seam.Engine`."""
-        return self._rounds.describe()
+        return self._shell.describe()
 
     def close(self, timeout: float = 5.0) -> None:
         """See `seam.Engine`."""
@@ -244,10 +246,10 @@ class EmbeddedEngine(StateQueries):
 
         return PushAnswer(status, bool(answer.rows), write)
 
-    # -- commit.Wires -------------------------------------------------------------------------------------------
+    # -- what a round wants done ------------------------------------------------------------------------------------
 
-    def carry_out(self, action: Send | Answer | Reply | Wake | Connect | Disconnect | Recall | Exit) -> None:
-        """See `commit.Wires`. The commit thread only."""
+    def _execute(self, action: Outward) -> None:
+        """See `group_commit.Effects`. The commit thread only."""
         match action:
             case Reply(token=token) | Answer(token=token) if callable(token):
                 self._tell(token, action.result if isinstance(action, Reply) else action)
@@ -274,8 +276,8 @@ class EmbeddedEngine(StateQueries):
         """The records at these offsets. Raises Damaged, after telling the core of those that cannot be read."""
         if not rows:
             return []
-        with self._rounds.lock:
-            kept = self._rounds.tail.get(rows)
+        with self._shell.lock:
+            kept = self._shell.records.get(rows)
             if kept is not None:
                 return kept
             places, lengths = self._state.log.places, self._state.log.lengths

@@ -1,0 +1,99 @@
+"""The thread that runs a shell's rounds: it feeds them from an inbox, and looks at the disk, the log and the time beside."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import queue
+import threading
+from collections.abc import Callable
+
+from newswire.core import limits
+from newswire.core.broker.events import Event, Submitted, Tick, Writable
+from newswire.engine.operator_log import OperatorLog
+from newswire.engine.shell import Shell
+from newswire.threads import OnFatal, never_waits, supervise
+
+_TICK_SECONDS = 0.05  # deadlines and heartbeats are looked at this often
+_DISK_SECONDS = 1.0  # free space is looked at this often
+
+
+class CommitThread:
+    """Feeds the rounds of a shell from an inbox. `put`: any thread. `stop` and `start`: the owner."""
+
+    def __init__(self, shell: Shell, free_bytes: Callable[[], int], on_fatal: OnFatal) -> None:
+        self.shell = shell
+        self._inbox: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._free_bytes = free_bytes
+        self._disk_due = 0.0
+        self._frozen = 0  # topics and subscriptions that the garbage collector does not look at any more
+        self._log = OperatorLog()
+        self._stopping = False
+        self._thread = supervise(self._main, "commit", on_fatal, may_end=lambda: self._stopping)
+
+    def start(self) -> None:
+        """Run rounds from now on."""
+        self._thread.start()
+
+    def put(self, event: Event) -> bool:
+        """Offer an event; False when too many wait."""
+        if isinstance(event, Submitted) and self._inbox.qsize() >= limits.INBOX_EVENTS:
+            return False
+        self._inbox.put(event)
+        return True
+
+    def stop(self, timeout: float) -> None:
+        """End after what waits now."""
+        self._stopping = True
+        self._inbox.put(None)
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(timeout)
+
+    def _main(self) -> None:
+        never_waits()
+        while self._turn():
+            pass
+
+    def _turn(self) -> bool:
+        events, go_on = self._gather()
+        events += self._disk_events()
+        self.shell.run([*events, Tick()])
+        self._log.see(self.shell.view, self.shell.clock().clock)
+        self.shell.rest()
+        self._freeze()
+        return go_on
+
+    def _freeze(self) -> None:
+        """Take what has grown out of the garbage collector's sight: it stays, and looking through it stops every thread."""
+        state = self.shell.broker.state
+        size = len(state.messages.names) + len(state.subscriptions.alive)
+        if size - self._frozen >= limits.FREEZE_OBJECTS:
+            self._frozen = size
+            gc.freeze()
+
+    def _gather(self) -> tuple[list[Event], bool]:
+        """All that waits, up to the bound of one commit; (events, whether to go on after them)."""
+        events: list[Event] = []
+        size = 0
+        with contextlib.suppress(queue.Empty):
+            event = self._inbox.get(timeout=_TICK_SECONDS)
+            while event is not None:
+                events.append(event)
+                size += len(event.requests) if isinstance(event, Submitted) else 1
+                if size >= limits.COMMIT_OPS:
+                    break
+                event = self._inbox.get_nowait()
+            else:
+                return events, False
+        return events, True
+
+    def _disk_events(self) -> list[Event]:
+        now = self.shell.clock().clock
+        if now < self._disk_due:
+            return []
+        self._disk_due = now + _DISK_SECONDS
+        free = self.shell.disk_free_bytes = self._free_bytes()
+        writable = free > limits.DISK_RESERVE_BYTES
+        if writable == self.shell.broker.cluster.writable:
+            return []
+        return [Writable(writable)]
