@@ -35,9 +35,10 @@ class Settings:
     streams: int = limits.STREAMS_COUNT
     subscriptions_per_user: int = limits.SUBSCRIPTIONS_PER_USER
     connections: int = limits.CONNECTIONS_COUNT
-    streams_per_address: int = limits.STREAMS_PER_CALLER
-    connections_per_address: int = limits.CONNECTIONS_PER_CALLER
-    requests_per_address: float = limits.REQUESTS_PER_CALLER  # a second; 0: any number
+    # of one address; one that is not set (None) has a default, and does not count for this machine's own address
+    streams_per_address: int | None = None
+    connections_per_address: int | None = None
+    requests_per_address: float | None = None  # a second; 0: any number
     requests_per_user: float = limits.REQUESTS_PER_USER  # a second, of what reads; 0: any number
 
     @property

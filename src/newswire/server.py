@@ -12,6 +12,7 @@ import sys
 import threading
 from contextlib import closing, suppress
 from dataclasses import replace
+from typing import TypeVar
 
 from newswire import __version__
 from newswire.config import Settings
@@ -24,6 +25,8 @@ from newswire.quotas.descriptors import share
 from newswire.stream_order import StreamOrder
 from newswire.streams.hub import Hub
 from newswire.web import SlimApp, create_admission, create_app
+
+T = TypeVar("T")
 
 log = logging.getLogger("newswire.server")
 
@@ -85,8 +88,12 @@ class Server:
             threads=Threads(publish=settings.threads),
             bounds=Bounds(
                 connections=settings.connections,
-                connections_per_caller=min(settings.connections_per_address, settings.connections // 2),
-                requests_per_caller=settings.requests_per_address,
+                connections_per_caller=min(
+                    _or_default(settings.connections_per_address, limits.CONNECTIONS_PER_CALLER), settings.connections // 2
+                ),
+                requests_per_caller=_or_default(settings.requests_per_address, limits.REQUESTS_PER_CALLER),
+                counts_own_connections=settings.connections_per_address is not None,
+                counts_own_requests=settings.requests_per_address is not None,
             ),
             admit=create_admission(app, engine, settings, engine),
             trusted_proxies=settings.trusted_proxies,
@@ -138,6 +145,10 @@ class Server:
     def _left(self, why: str) -> None:
         log.info("%s", why)
         self._stopped.set()
+
+
+def _or_default(setting: T | None, default: T) -> T:
+    return default if setting is None else setting
 
 
 def _raise_descriptor_limit() -> int:

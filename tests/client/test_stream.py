@@ -509,6 +509,27 @@ def test_not_now_is_honoured(a: FakeBroker) -> None:
     assert alice.time.slept == [7.0]
 
 
+def test_a_stream_that_makes_room_stays_away_for_as_long_as_it_is_asked_to(a: FakeBroker, b: FakeBroker) -> None:
+    """And goes on at another broker at once, if there is one."""
+
+    def makes_room(wire: Wire) -> None:
+        wire.open()
+        wire.send("retry: 20000\n: another stream takes the place of this one\n\n")
+        wire.end()
+
+    a.stream(makes_room, sends("1"))
+    alone = Alice(a)
+    with alone.stream() as stream:
+        assert take(stream, 1) == ["1"]
+    assert alone.time.slept == [20.0]
+    a.stream(makes_room, sends("never"))
+    b.stream(sends("2"))
+    alice = Alice(a, b)
+    with alice.stream() as stream:
+        assert take(stream, 1) == ["2"]
+    assert alice.time.slept == []
+
+
 def test_learned_brokers_carry_a_stream(a: FakeBroker, b: FakeBroker) -> None:
     a.rows = [row(a, is_primary=True, self=True), row(b)]
     a.stream(sends("1", then=lambda wire: a.down()))

@@ -29,7 +29,7 @@ from tests.kit.listener_fakes import App, Client, Clock, eventually, threads_of
 
 Serve = Callable[..., Listener]
 
-BOUNDS = ("connections", "connections_per_caller", "requests_per_caller")
+BOUNDS = ("connections", "connections_per_caller", "requests_per_caller", "counts_own_connections", "counts_own_requests")
 BIG_BYTES = 8 * 1024 * 1024  # more than both ends' kernel buffers hold
 
 
@@ -824,6 +824,18 @@ def test_a_caller_has_so_many_requests_a_second(serve: Serve, app: App, clock: C
         assert other.get("/").reply().status == 200
     with Client(listener.port) as own:
         assert [own.get("/").reply().status for _ in range(3 * burst)] == 3 * burst * [200]
+
+
+def test_limits_that_are_set_count_for_this_machines_own_address_too(serve: Serve) -> None:
+    listener = serve(connections_per_caller=2, counts_own_connections=True)
+    with Client(listener.port) as first, Client(listener.port) as second:
+        assert [client.get("/block").sock.fileno() > 0 for client in (first, second)] == [True, True]
+        eventually(lambda: phases(listener, "WORKING") == 2)
+        with Client(listener.port) as third:
+            assert third.reply().status == 429
+    listener = serve(requests_per_caller=0.1, counts_own_requests=True)
+    with Client(listener.port) as client:
+        assert [client.get("/").reply().status for _ in range(2)] == [200, 429]
 
 
 def test_behind_a_trusted_proxy_callers_are_told_apart(serve: Serve) -> None:

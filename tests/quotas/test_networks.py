@@ -25,4 +25,9 @@ from newswire.quotas.networks import is_counted, network_of
 )
 def test_one_caller(address: str, network: str, counted: bool) -> None:
     assert network_of(address) == network
-    assert is_counted(network) is counted
+    assert is_counted(network, own=False) is counted
+
+
+@pytest.mark.parametrize(("caller", "counted"), [("127.0.0.1", True), ("::1", True), ("192.0.2.7", True), ("", False)])
+def test_a_limit_that_an_operator_sets_counts_for_this_machines_own_address_too(caller: str, counted: bool) -> None:
+    assert is_counted(caller, own=True) is counted

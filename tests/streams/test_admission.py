@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from newswire.config import Settings
 from newswire.core import limits
@@ -245,6 +248,16 @@ def test_where_one_limit_finds_nobody_the_other_evicts_nobody() -> None:
     assert door.evictions[0].retry_seconds == 2 * PATIENCE_SECONDS, "patience counts evictions, not tries"
 
 
+def test_of_this_machines_own_address_a_limit_counts_if_it_was_set() -> None:
+    door = Door(streams=4)
+    for number in range(3):
+        door.open(f"user{number}", "127.0.0.1")
+    door = Door(streams=4, streams_per_address=2)
+    door.open("Ann", "::1"), door.open("Bob", "::1")
+    with pytest.raises(NotNow, match="from this address"):
+        door.open("Cleo", "::1")
+
+
 def test_many_streams_are_looked_through_once_a_second() -> None:
     door = Door(streams_per_address=LOOK_STREAMS + 1, streams=10_000)
     for number in range(LOOK_STREAMS + 1):
@@ -278,6 +291,34 @@ def test_clients_that_have_gone_make_room_for_anybody_up_to_an_eighth_at_once() 
     door.open("Eve", AWAY)
     assert door.evictions == [Eviction(stream) for stream in streams[9:5:-1]], "the longest silent, without a word"
     assert door.admission.count == 29
+
+
+@given(st.data())
+def test_limits_hold_and_who_makes_room_shares_one_with_the_newcomer_and_was_idle(data: st.DataObject) -> None:
+    door = Door(streams_per_user=3, streams_per_address=4, streams=9)
+    streams: list[Stream] = []
+    for _ in range(data.draw(st.integers(1, 40))):
+        door.now += data.draw(st.sampled_from([0.0, 0.5, 5.0, 30.0, 700.0]))
+        for stream in streams:
+            if data.draw(st.booleans()):
+                door.bring(stream)
+        user, caller = data.draw(st.sampled_from(["Ann", "Bob", "Cleo", "Dan"])), data.draw(st.sampled_from([HOME, AWAY]))
+        patience = min(group.patience_seconds for group in door.admission._groups(StreamOrder(user, caller=caller)))
+        try:
+            streams.append(door.open(user, caller))
+        except NotNow:
+            continue
+        for stream in door.leavers:
+            assert user == stream.order.user or caller == stream.order.caller
+            assert stream.idle_seconds(door.now) >= min(patience, PATIENCE_SECONDS)
+            streams.remove(stream)
+        assert len(door.leavers) <= 2
+        assert set(streams) == set(door.admission._all.streams)
+        assert max(Counter(stream.order.user for stream in streams).values()) <= 3
+        assert max(Counter(stream.order.caller for stream in streams).values()) <= 4
+    for stream in streams:
+        door.admission.remove(stream)
+    assert (door.admission.count, door.admission._of_user, door.admission._of_caller) == (0, {}, {})
 
 
 # -- in the hub

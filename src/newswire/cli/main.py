@@ -147,14 +147,19 @@ def newswire(ctx: click.Context) -> None:
 @option(
     "--connections-per-address",
     type=WholeNumber(1),
-    default=limits.CONNECTIONS_PER_CALLER,
+    show_default=f"{limits.CONNECTIONS_PER_CALLER}, but not of this machine's own address",
     help="Open connections from one address (of IPv6: one /64).",
 )
-@option("--streams-per-address", type=WholeNumber(1), default=limits.STREAMS_PER_CALLER, help="Open streams to one address.")
+@option(
+    "--streams-per-address",
+    type=WholeNumber(1),
+    show_default=f"{limits.STREAMS_PER_CALLER}, but not of this machine's own address",
+    help="Open streams to one address.",
+)
 @option(
     "--requests-per-address",
     type=Number(0),
-    default=limits.REQUESTS_PER_CALLER,
+    show_default=f"{limits.REQUESTS_PER_CALLER:.0f}, but not of this machine's own address",
     help="Requests a second from one address, on average of ten seconds; 0: any number.",
 )
 @option(

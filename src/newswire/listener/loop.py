@@ -247,7 +247,7 @@ class Loop(TcpWSGIServer):
 
     def refusal(self, request: HttpRequest) -> NewswireError | None:
         """Why a request is refused when its head is there, None if it is not."""
-        if request.kind not in (Kind.PEER, Kind.PROBE) and is_counted(request.caller):
+        if request.kind not in (Kind.PEER, Kind.PROBE) and is_counted(request.caller, own=self.bounds.counts_own_requests):
             seconds = self.rate.take(request.caller, self.clock())
             if seconds:
                 self.refused += 1
@@ -319,7 +319,9 @@ class Loop(TcpWSGIServer):
     def _has_too_many(self, network: str) -> bool:
         """Say whether a caller has all the connections that it may, and none that is idle and goes for a new one."""
         mine = self.of_network.get(network)
-        if mine is None or len(mine) < self.bounds.connections_per_caller or not is_counted(network):
+        if mine is None or len(mine) < self.bounds.connections_per_caller:
+            return False
+        if not is_counted(network, own=self.bounds.counts_own_connections):
             return False
         idle = (Phase.IDLE, Phase.LINGERING)
         oldest = next((c for c in itertools.islice(mine, _LOOK_COUNT) if c.phase in idle and c not in self.peers), None)

@@ -38,8 +38,13 @@ class Deadlines:
 
 @dataclass(frozen=True)
 class Bounds:
-    """How many connections there may be, and of one caller how many, and how many requests a second (0: any number)."""
+    """How many connections there may be, and of one caller how many, and how many requests a second (0: any number).
+
+    `counts_own_...`: whether this machine's own address is a caller like any other.
+    """
 
     connections: int = limits.CONNECTIONS_COUNT
     connections_per_caller: int = limits.CONNECTIONS_PER_CALLER
     requests_per_caller: float = limits.REQUESTS_PER_CALLER
+    counts_own_connections: bool = False
+    counts_own_requests: bool = False

@@ -6,7 +6,8 @@ import ipaddress
 from functools import lru_cache
 from typing import Final
 
-_OF_THIS_MACHINE: Final = frozenset({"127.0.0.1", "::1", ""})  # "": unknown
+_UNKNOWN: Final = ""
+_OF_THIS_MACHINE: Final = frozenset({"127.0.0.1", "::1", _UNKNOWN})
 
 
 @lru_cache(4096)
@@ -23,6 +24,9 @@ def network_of(address: str) -> str:
     return "::1" if found.is_loopback else str(ipaddress.ip_network((found, 64), strict=False))
 
 
-def is_counted(caller: str) -> bool:
-    """Say whether limits of one caller count: not for this machine's own address, behind which a proxy has many callers."""
-    return caller not in _OF_THIS_MACHINE
+def is_counted(caller: str, *, own: bool) -> bool:
+    """Say whether a limit of one caller counts for it; `own`: for this machine's own address, too.
+
+    By default it does not: behind that stands a proxy that has many callers. An operator who sets the limit knows of none.
+    """
+    return caller not in _OF_THIS_MACHINE or (own and caller != _UNKNOWN)

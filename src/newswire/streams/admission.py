@@ -130,7 +130,9 @@ class Admission:
         """`ask` finds out what a stream's client has confirmed, and notes it in the stream."""
         self._ask = ask
         self._per_user = settings.streams_per_user
-        self._per_caller = min(settings.streams_per_address, max(1, settings.streams // 2))
+        per_caller = limits.STREAMS_PER_CALLER if settings.streams_per_address is None else settings.streams_per_address
+        self._per_caller = min(per_caller, max(1, settings.streams // 2))
+        self._counts_own = settings.streams_per_address is not None
         self._all = Group(settings.streams)
         self._of_user: dict[str, Group] = {}
         self._of_caller: dict[str, Group] = {}
@@ -168,7 +170,7 @@ class Admission:
         for group in groups:
             group.streams[stream] = None
         self._of_user[order.user] = groups[0]
-        if is_counted(order.caller):
+        if is_counted(order.caller, own=self._counts_own):
             self._of_caller[order.caller] = groups[1]
         return list(evictions.values())
 
@@ -185,7 +187,7 @@ class Admission:
     def _groups(self, order: StreamOrder) -> list[Group]:
         """The groups that `order` would count in, those of its user first; one that is empty is made, and not stored."""
         of_user = self._of_user.get(order.user) or Group(self._per_user, "of this user", lambda order: order.caller)
-        if not is_counted(order.caller):
+        if not is_counted(order.caller, own=self._counts_own):
             return [of_user, self._all]
         of_caller = self._of_caller.get(order.caller) or Group(self._per_caller, "from this address", lambda order: order.user)
         return [of_user, of_caller, self._all]
