@@ -230,12 +230,14 @@ class Client:
 
 
 class Clock:
-    """Time that stands still unless told."""
+    """Time that stands still unless told, or goes on by `step` whenever it is looked at."""
 
-    def __init__(self) -> None:
+    def __init__(self, step: float = 0.0) -> None:
         self.now = 1000.0
+        self.step = step
 
     def __call__(self) -> float:
+        self.now += self.step
         return self.now
 
 

@@ -18,7 +18,7 @@ from newswire.core.broker.values import BrokerStatus
 from newswire.core.model.event_ids import parse
 from newswire.core.model.results import Position
 from newswire.engine.seam import Woken
-from tests.kit.stream_fakes import Newsroom, patterns_at, wait_for
+from tests.kit.stream_fakes import Clock, Newsroom, patterns_at, wait_for
 
 
 def test_the_greeting_comes_first_with_a_retry_in_the_same_block(room: Newsroom) -> None:
@@ -161,8 +161,9 @@ def test_a_stream_that_only_catches_up_is_served_without_rests(room: Newsroom) -
     assert room.hub.rest_count - rests <= pages // 10, "at the start, and where the socket was full or bytes were confirmed"
 
 
-def test_while_messages_come_the_hub_rests_also_beside_one_that_catches_up(room: Newsroom) -> None:
+def test_while_messages_come_the_hub_rests_also_beside_one_that_catches_up(make: Callable[..., Newsroom]) -> None:
     """Each page that the one behind is given finds a message that has come."""
+    room = make(clock=Clock(step=0.000_05))  # a turn has taken time, but no message is too old for a rest
     room.desk.subscribe("Alice", "news")
     room.desk.subscribe("Bob", "other")
     room.desk.publish("news", *map(str, range(20 * limits.STREAM_PAGE_MESSAGES)))

@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from newswire.core import limits
 from newswire.streams.rounds import Rounds
-
-
-class Clock:
-    """Time that goes on by `step` whenever it is looked at."""
-
-    def __init__(self, step: float = 0.0) -> None:
-        self.now, self.step = 0.0, step
-
-    def __call__(self) -> float:
-        self.now += self.step
-        return self.now
+from tests.kit.stream_fakes import Clock
 
 
 def run(rounds: Rounds[str]) -> list[str]:
