@@ -251,14 +251,14 @@ class Hub:
             self._end(conn, notices.not_now(str(error)))
             return
         self.opening_count += 1
+        for eviction in evictions:
+            self._guard(self._evict, self._connections.of(eviction.stream), eviction)
         self._read_from(conn, start)
         if order.event_id is not None and order.ack != "none":
             self._acks.offer((conn, "opening"), order.user, order.event_id)
             self._acks.hurry()
         stream.write(notices.greeting(self._settings.id, as_json=stream.encoding.as_json), now)
         self._send(conn, now)
-        for eviction in evictions:
-            self._guard(self._evict, self._connections.of(eviction.stream), eviction)
 
     def _ask(self, stream: Stream) -> None:
         """Find out what its client has confirmed."""
