@@ -316,7 +316,7 @@ class Stream(threading.Thread):
             connection.close()
 
     def _take(self, address: str, response: http.client.HTTPResponse) -> None:
-        reader = sse.Reader(self.last_event_id)
+        reader = sse.EventReader(self.last_event_id)
         while not self._ending.is_set():
             received = response.read1(65_536)
             if not received:

@@ -17,7 +17,7 @@ TEXT = st.text(st.characters(codec="utf-8"))
 
 
 def read(*pieces: bytes) -> list[sse.Event]:
-    reader = sse.Reader()
+    reader = sse.EventReader()
     return [event for piece in pieces for event in reader.feed(piece)]
 
 
@@ -102,7 +102,7 @@ def test_reading_as_the_html_standard_says(raw: bytes, expected: list[tuple[str,
 
 
 def test_the_id_of_a_block_counts_once_the_block_is_whole() -> None:
-    reader = sse.Reader("5")
+    reader = sse.EventReader("5")
     reader.feed(b"id: 6\ndata: a\n")
     assert reader.last_event_id == "5"
     reader.feed(b"\n")
@@ -113,19 +113,19 @@ def test_the_id_of_a_block_counts_once_the_block_is_whole() -> None:
     ("value", "retry"), [(b"1000", 1000), (b"", None), (b"-1", None), (b"1.5", None), ("\u0661".encode(), None), (b"0", 0)]
 )
 def test_retry(value: bytes, retry: int | None) -> None:
-    reader = sse.Reader()
+    reader = sse.EventReader()
     reader.feed(b"retry: " + value + b"\n\n")
     assert reader.retry == retry
 
 
 def test_a_retry_of_any_length_does_not_fail() -> None:
-    reader = sse.Reader()
+    reader = sse.EventReader()
     reader.feed(b"retry: " + b"9" * 10_000 + b"\n\n")
     assert reader.retry is not None
 
 
 def test_a_comment_with_a_retry_dispatches_nothing() -> None:
-    reader = sse.Reader()
+    reader = sse.EventReader()
     assert reader.feed(sse.comment("later,\nplease", retry=5000)) == []
     assert reader.retry == 5000
 
@@ -171,7 +171,7 @@ def test_a_gap_names_the_topic_and_the_count() -> None:
 
 
 def test_the_last_comment_is_kept_unless_something_came_after_it() -> None:
-    reader = sse.Reader()
+    reader = sse.EventReader()
     assert reader.feed(b": why it ends\nretry: 5000\n\n") == []
     assert (reader.comment, reader.retry) == ("why it ends", 5000)
     reader.feed(sse.comment(sse.KEEPALIVE))

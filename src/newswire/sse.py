@@ -1,6 +1,6 @@
 """Reading and writing Server-Sent Events, as the HTML standard (section 9.2) parses them.
 
-Both sides are pure: the hub writes with `event`, `comment` and `chunk`; the client reads with `Reader`.
+Both sides are pure: the hub writes with `event`, `comment` and `chunk`; the client reads with `EventReader`.
 `data` is split at CRLF, CR and LF only (not at other Unicode line ends), and each line becomes a `data:` line. An id
 never comes from a publisher: it would have to be free of CR, LF and NUL.
 """
@@ -84,7 +84,7 @@ class Event(msgspec.Struct, frozen=True):
     name: str
 
 
-class Reader:
+class EventReader:
     """Parses a stream of bytes into events. `retry` is the last reconnection time read, in milliseconds, or None.
 
     `comment` is the last comment, if no event and no keepalive came after it: a stream that ends says why in one.

@@ -186,7 +186,7 @@ def test_done_again_it_is_the_same_message(fake: Fake, monkeypatch: pytest.Monke
     unknown = (503, {"code": "unknown-outcome", "detail": "no answer in time", "status": 503, "title": "T"})
     fake.answers["/publish"] = unknown
     here = Terminal(Lines(0), io.StringIO())
-    desk = actions.Desk(here, [fake.address], Children(Path()))
+    desk = actions.MenuActions(here, [fake.address], Children(Path()))
     action = menus.PublishTopic("Google", "Hi")
     with pytest.raises(Unknown):
         desk.perform(action)

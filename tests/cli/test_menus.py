@@ -45,7 +45,7 @@ def test_streaming_reads_to_the_letter() -> None:
 
 @pytest.mark.parametrize("menu", ALL)
 def test_the_last_choice_leaves(menu: Menu) -> None:
-    assert step(menu, START, str(len(menu.choices))) == Step(START, action=menus.Exit())
+    assert step(menu, START, str(len(menu.choices))) == Step(START, action=menus.LeaveMenu())
 
 
 def test_everything_opens_the_others() -> None:

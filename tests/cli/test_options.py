@@ -308,7 +308,7 @@ def test_every_option_of_every_command_is_a_variable_and_known_to_the_file() -> 
 
 
 def test_brokers_are_addresses() -> None:
-    convert = options.Brokers().convert
+    convert = options.BrokersParam().convert
     assert convert("a:1, b:2,", None, None) == ("a:1", "b:2")
     assert convert(["a:1"], None, None) == ("a:1",)
     assert convert("https://news.example,http://[::1]:5053", None, None) == ("https://news.example", "http://[::1]:5053")

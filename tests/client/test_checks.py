@@ -212,8 +212,8 @@ def test_a_broker_is_an_address(brokers: Any) -> None:
 
 def test_brokers_may_be_written_in_several_ways(a: FakeBroker) -> None:
     for brokers in (a.address, [a.address], (a.address,), f" {a.address}, ", [f"{a.address},b:1"], iter([a.address])):
-        assert Publisher(brokers).cluster.brokers.configured[0] == a.address  # type: ignore[arg-type]
-    assert Publisher("https://news.example/").cluster.brokers.configured == ("https://news.example",)
+        assert Publisher(brokers).pool.brokers.configured[0] == a.address  # type: ignore[arg-type]
+    assert Publisher("https://news.example/").pool.brokers.configured == ("https://news.example",)
 
 
 def test_a_duplicate_is_passed_on(a: FakeBroker, publisher: Publisher) -> None:

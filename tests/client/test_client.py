@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 import newswire
-from newswire.client import Cluster, Message, Publisher, Subscriber
+from newswire.client import BrokerPool, Message, Publisher, Subscriber
 from newswire.client.publisher import batches
-from newswire.client.transport import Answer, Call, Unreached
+from newswire.client.transport import BrokerAnswer, Call, Unreached
 from newswire.core import limits
 from newswire.errors import (
     BadRequest,
@@ -146,13 +146,13 @@ def test_a_primary_that_hangs_is_left_when_its_share_of_the_time_is_over(a: Fake
 def test_tries_grow_longer_since_all_may_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     time, given = FakeTime(), []
 
-    def send(address: str, call: Call, seconds: float) -> Answer:
+    def send(address: str, call: Call, seconds: float) -> BrokerAnswer:
         given.append(seconds)
         time.now += seconds
         raise Unreached("no answer in time", silent=True)
 
     p = Publisher("a:1,b:2", timeout=100, clock=time.clock, sleep=time.sleep, chance=lambda: 0.0)
-    monkeypatch.setattr(p.cluster.transport, "send", send)
+    monkeypatch.setattr(p.pool.transport, "send", send)
     with pytest.raises(Unknown):
         p.publish("Google", "Hello")
     first = limits.CLIENT_TRY_SECONDS
@@ -420,20 +420,20 @@ def test_taken_without_a_stream_says_so(a: FakeBroker) -> None:
 # -- what menus show
 
 
-def cluster(time: FakeTime, *brokers: FakeBroker) -> Cluster:
-    return Cluster([x.address for x in brokers], clock=time.clock, sleep=time.sleep, chance=lambda: 0.0)
+def pool(time: FakeTime, *brokers: FakeBroker) -> BrokerPool:
+    return BrokerPool([x.address for x in brokers], clock=time.clock, sleep=time.sleep, chance=lambda: 0.0)
 
 
 def test_look_at_two(a: FakeBroker, b: FakeBroker) -> None:
     a.rows = [row(b), row(a, is_primary=True, self=True)]
-    look = cluster(FakeTime(), a, b).look()
+    look = pool(FakeTime(), a, b).look()
     assert (look.nodes, look.primary, look.moved) == ((a.address, b.address), a.address, False)
 
 
 def test_look_with_a_dead_primary_that_its_peer_still_believes_in(a: FakeBroker, b: FakeBroker) -> None:
     a.down()
     b.rows = [row(a, is_primary=True), row(b, self=True)]
-    c = cluster(FakeTime(), a, b)
+    c = pool(FakeTime(), a, b)
     look = c.look()
     assert (look.nodes, look.primary, look.moved) == ((b.address,), b.address, True)
     assert c.url_for("/subscribe", {"username": "Alice", "topic": "Google"}) == (
@@ -444,13 +444,13 @@ def test_look_with_a_dead_primary_that_its_peer_still_believes_in(a: FakeBroker,
 def test_look_asks_the_primary_itself_before_it_calls_it_alive(a: FakeBroker, b: FakeBroker) -> None:
     a.down()
     b.rows = [row(a, is_primary=True), row(b, self=True)]
-    look = cluster(FakeTime(), b).look()  # A is known from B alone
+    look = pool(FakeTime(), b).look()  # A is known from B alone
     assert (look.nodes, look.primary) == ((b.address,), b.address)
 
 
 def test_look_when_the_primary_is_back(a: FakeBroker, b: FakeBroker) -> None:
     time = FakeTime()
-    c = cluster(time, a, b)
+    c = pool(time, a, b)
     a.down()
     b.rows = [row(a, state="down"), row(b, is_primary=True, self=True)]
     assert c.look().moved
@@ -464,7 +464,7 @@ def test_look_when_the_primary_is_back(a: FakeBroker, b: FakeBroker) -> None:
 def test_look_with_nobody(a: FakeBroker) -> None:
     a.down()
     with pytest.raises(NoBroker, match="check that one runs there"):
-        cluster(FakeTime(), a).look()
+        pool(FakeTime(), a).look()
 
 
 def test_nodes_and_primary(a: FakeBroker, b: FakeBroker) -> None:
@@ -475,6 +475,6 @@ def test_nodes_and_primary(a: FakeBroker, b: FakeBroker) -> None:
 
 
 def test_https_is_kept_for_learned_brokers() -> None:
-    c = Cluster(["https://news.example.org", "10.0.0.2:5054"])
+    c = BrokerPool(["https://news.example.org", "10.0.0.2:5054"])
     assert c.url_for("/stream") == "https://news.example.org/stream"
     assert c.transport.url("10.0.0.2:5054", "/stream") == "https://10.0.0.2:5054/stream"

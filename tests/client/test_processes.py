@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from newswire.client import Publisher, Stream, Subscriber
+from newswire.client import MessageStream, Publisher, Subscriber
 from newswire.client.transport import Unreached
 from newswire.core import limits
 from tests.kit.client_fakes import Asked, FakeBroker, Reply, Wire
@@ -87,7 +87,7 @@ def alive(a: FakeBroker, ids: list[str], also: threading.Event | None = None) ->
     return script
 
 
-def take(stream: Stream, count: int) -> list[str]:
+def take(stream: MessageStream, count: int) -> list[str]:
     return [next(stream).id for _ in range(count)]  # type: ignore[union-attr]
 
 
@@ -198,7 +198,7 @@ def test_a_handler_that_publishes_does_not_publish_its_own_publishing(a: FakeBro
         root_at_debug.addHandler(handler)
         for number in range(3):
             logging.getLogger("app").debug("number %d", number)
-            publisher.cluster.close()  # so that each opens a connection, which urllib3 logs
+            publisher.pool.close()  # so that each opens a connection, which urllib3 logs
         root_at_debug.removeHandler(handler)
     assert [asked.json["data"] for asked in a.came("POST", "/publish")] == ["number 0", "number 1", "number 2"]
     assert handler.deepest == 1
@@ -224,7 +224,7 @@ def test_a_warning_within_a_call_is_not_published(a: FakeBroker, root_at_debug: 
     publisher = Publisher(a.address)
     handler = Publishing(publisher)
     root_at_debug.addHandler(handler)
-    session = publisher.cluster.transport._session
+    session = publisher.pool.transport._session
     real = session.request
 
     def warn(*args: object, **more: object) -> object:
@@ -247,4 +247,4 @@ def test_an_answer_without_end_is_given_up(a: FakeBroker, monkeypatch: pytest.Mo
     monkeypatch.setattr(limits, "CLIENT_ANSWER_BYTES", 1000)
     a.on("GET", "/list_replicas", lambda asked: Reply(b"[" + b" " * 100_000))
     with pytest.raises(Unreached, match="more than any newswire broker"):
-        Publisher(a.address).cluster.ask_rows(a.address)
+        Publisher(a.address).pool.ask_rows(a.address)

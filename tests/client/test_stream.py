@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from newswire.client import ConnectionState, Gap, Message, Stream, Subscriber
-from newswire.client.delivery import Intake, Moved, Opened, Unreadable
+from newswire.client import ConnectionState, Gap, Message, MessageStream, Subscriber
+from newswire.client.delivery import Delivery, Moved, Opened, UnreadableEvent
 from newswire.core import limits
 from newswire.errors import BadRequest, NotRegistered, Refused
 from newswire.sse import Event
@@ -46,7 +46,7 @@ class Alice:
             chance=lambda: 0.0,
         )
 
-    def stream(self, **more: Any) -> Stream:
+    def stream(self, **more: Any) -> MessageStream:
         return self.subscriber.stream(on_state=self.states.append, **more)
 
     @property
@@ -54,7 +54,7 @@ class Alice:
         return [(s.kind, s.broker) for s in self.states]
 
 
-def take(stream: Stream, count: int) -> list[str]:
+def take(stream: MessageStream, count: int) -> list[str]:
     found = []
     for _ in range(count):
         item = next(stream)
@@ -92,86 +92,86 @@ def event(id: str, event_id: str = "", name: str = "message", **fields: Any) -> 
 
 
 def test_a_message_is_given_once_and_taken_when_the_next_is_asked_for() -> None:
-    intake = Intake()
-    assert intake.receive(event("1", later_field=1)) == Message("1", "e-1", topic="Google", data="x")
-    assert intake.resume == intake.due(0) == ""
-    intake.next()
-    assert intake.resume == intake.due(0) == "e-1"
-    assert intake.receive(event("1", "again")) is None
-    assert intake.resume == "again"
+    delivery = Delivery()
+    assert delivery.receive(event("1", later_field=1)) == Message("1", "e-1", topic="Google", data="x")
+    assert delivery.resume == delivery.due(0) == ""
+    delivery.next()
+    assert delivery.resume == delivery.due(0) == "e-1"
+    assert delivery.receive(event("1", "again")) is None
+    assert delivery.resume == "again"
 
 
 def test_the_place_given_at_the_start_holds_until_something_is_taken() -> None:
-    intake = Intake("e-0")
-    intake.next()
-    assert intake.resume == "e-0"
-    assert intake.due(0) == ""
+    delivery = Delivery("e-0")
+    delivery.next()
+    assert delivery.resume == "e-0"
+    assert delivery.due(0) == ""
 
 
 def test_acknowledgements_are_spaced_and_say_the_latest() -> None:
-    intake = Intake()
+    delivery = Delivery()
     for id in ("1", "2"):
-        intake.receive(event(id))
-        intake.next()
-    assert intake.due(0) == "e-2"
-    intake.acked("e-2", 0)
-    assert intake.due(0) == ""
-    intake.receive(event("3"))
-    intake.next()
-    assert intake.due(limits.CLIENT_ACK_EVERY_SECONDS - 0.01) == ""
-    assert intake.due(limits.CLIENT_ACK_EVERY_SECONDS) == "e-3"
-    intake.not_acked(1)
-    assert intake.due(1) == ""
-    assert intake.due(1 + limits.CLIENT_SIDE_SECONDS) == "e-3"
+        delivery.receive(event(id))
+        delivery.next()
+    assert delivery.due(0) == "e-2"
+    delivery.acked("e-2", 0)
+    assert delivery.due(0) == ""
+    delivery.receive(event("3"))
+    delivery.next()
+    assert delivery.due(limits.CLIENT_ACK_EVERY_SECONDS - 0.01) == ""
+    assert delivery.due(limits.CLIENT_ACK_EVERY_SECONDS) == "e-3"
+    delivery.not_acked(1)
+    assert delivery.due(1) == ""
+    assert delivery.due(1 + limits.CLIENT_SIDE_SECONDS) == "e-3"
 
 
 def test_by_hand_only_what_is_said_counts() -> None:
-    intake = Intake(ack="manual")
-    first = intake.receive(event("1"))
-    intake.next()
-    intake.receive(event("2"))
-    intake.next()
-    assert intake.resume == ""
+    delivery = Delivery(ack="manual")
+    first = delivery.receive(event("1"))
+    delivery.next()
+    delivery.receive(event("2"))
+    delivery.next()
+    assert delivery.resume == ""
     assert isinstance(first, Message)
-    intake.taken(first)
-    assert intake.resume == intake.due(0) == "e-1"
-    assert intake.receive(event("2", "again")) is None
-    assert intake.resume == "e-1"
+    delivery.taken(first)
+    assert delivery.resume == delivery.due(0) == "e-1"
+    assert delivery.receive(event("2", "again")) is None
+    assert delivery.resume == "e-1"
 
 
 def test_without_acknowledgement_nothing_is_ever_said() -> None:
-    intake = Intake(ack=False)
-    intake.receive(event("1"))
-    intake.next()
-    intake.receive(event("1", "again"))
-    second = intake.receive(event("2"))
+    delivery = Delivery(ack=False)
+    delivery.receive(event("1"))
+    delivery.next()
+    delivery.receive(event("1", "again"))
+    second = delivery.receive(event("2"))
     assert isinstance(second, Message)
-    intake.taken(second)
-    assert intake.resume == intake.due(0) == ""
+    delivery.taken(second)
+    assert delivery.resume == delivery.due(0) == ""
 
 
 def test_the_memory_of_ids_is_bounded_and_forgets_the_oldest() -> None:
-    intake = Intake(remember=2)
+    delivery = Delivery(remember=2)
     for id in ("1", "2"):
-        assert intake.receive(event(id)) is not None
-    assert intake.receive(event("1")) is None  # and is young again
-    assert intake.receive(event("3")) is not None
-    assert intake.receive(event("1")) is None
-    assert intake.receive(event("2")) is not None
+        assert delivery.receive(event(id)) is not None
+    assert delivery.receive(event("1")) is None  # and is young again
+    assert delivery.receive(event("3")) is not None
+    assert delivery.receive(event("1")) is None
+    assert delivery.receive(event("2")) is not None
 
 
 def test_other_kinds() -> None:
-    intake = Intake()
-    assert intake.receive(Event("Listening", "", "open")) == Opened()
-    assert intake.receive(Event('{"topic":"Google","dropped":7}', "e-9", "gap")) == Gap("Google", 7, "e-9")
-    assert intake.receive(Event("{}", "", "of-a-later-version")) is None
-    assert intake.receive(Event('{"to":"b:2"}', "", "moved")) == Moved("b:2")
-    assert intake.receive(Event('{"ip":"b:2"}', "", "moved")) == Moved("b:2")
-    assert intake.receive(Event("b:2", "", "moved")) == Moved("b:2")
-    assert intake.receive(Event("{}", "", "moved")) == Moved("")
+    delivery = Delivery()
+    assert delivery.receive(Event("Listening", "", "open")) == Opened()
+    assert delivery.receive(Event('{"topic":"Google","dropped":7}', "e-9", "gap")) == Gap("Google", 7, "e-9")
+    assert delivery.receive(Event("{}", "", "of-a-later-version")) is None
+    assert delivery.receive(Event('{"to":"b:2"}', "", "moved")) == Moved("b:2")
+    assert delivery.receive(Event('{"ip":"b:2"}', "", "moved")) == Moved("b:2")
+    assert delivery.receive(Event("b:2", "", "moved")) == Moved("b:2")
+    assert delivery.receive(Event("{}", "", "moved")) == Moved("")
     for unreadable in ("", "[]", "{", '{"id":1}', '{"id":' * 100_000):
-        with pytest.raises(Unreadable):
-            intake.receive(Event(unreadable, "", "message"))
+        with pytest.raises(UnreadableEvent):
+            delivery.receive(Event(unreadable, "", "message"))
 
 
 # -- one connection
@@ -648,7 +648,7 @@ def test_at_home_nobody_is_asked_all_the_time(a: FakeBroker) -> None:
 # -- the end
 
 
-def in_thread(stream: Stream) -> tuple[threading.Thread, list[Any]]:
+def in_thread(stream: MessageStream) -> tuple[threading.Thread, list[Any]]:
     got: list[Any] = []
     thread = threading.Thread(target=lambda: got.extend(stream), daemon=True)
     thread.start()
@@ -744,7 +744,7 @@ class Polled(threading.Event):
 def test_a_stream_that_is_dropped_can_go_though_its_stop_event_lives(a: FakeBroker) -> None:
     a.stream(sends("1"))
     stop = Polled()
-    stream = Stream(Alice(a).subscriber.cluster, "Alice", stop=stop)
+    stream = MessageStream(Alice(a).subscriber.pool, "Alice", stop=stop)
     take(stream, 1)
     for _ in range(2):  # the watcher has had it in its hands once
         assert stop.polls.acquire(timeout=LIMIT_SECONDS)

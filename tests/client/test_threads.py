@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from newswire.client import Publisher, Receipt
+from newswire.client import MessageReceipt, Publisher
 from newswire.client.gathering import late
 from newswire.client.outbox import Outbox, Post
-from newswire.client.transport import Answer, Call
+from newswire.client.transport import BrokerAnswer, Call
 from newswire.core import limits
 from newswire.errors import (
     BadRequest,
@@ -104,7 +104,7 @@ def waiting(publisher: Publisher) -> int:
     return len(publisher._outbox()._waiting)
 
 
-def gather(pool: ThreadPoolExecutor, desk: Desk, publisher: Publisher, *calls: dict[str, Any]) -> list[Future[Receipt]]:
+def gather(pool: ThreadPoolExecutor, desk: Desk, publisher: Publisher, *calls: dict[str, Any]) -> list[Future[MessageReceipt]]:
     """One call of its own that is held in flight, and `calls`, in this order, which wait for it; then all go on."""
     first = pool.submit(publisher.publish, "t", "first")
     wait_for(lambda: len(desk.bodies) == 1)
@@ -117,11 +117,11 @@ def gather(pool: ThreadPoolExecutor, desk: Desk, publisher: Publisher, *calls: d
     return futures
 
 
-def results(futures: list[Future[Receipt]]) -> list[Receipt | BaseException]:
+def results(futures: list[Future[MessageReceipt]]) -> list[MessageReceipt | BaseException]:
     return [future.exception(LIMIT_SECONDS) or future.result() for future in futures]
 
 
-def receipts(futures: list[Future[Receipt]]) -> list[Receipt]:
+def receipts(futures: list[Future[MessageReceipt]]) -> list[MessageReceipt]:
     return [future.result(LIMIT_SECONDS) for future in futures]
 
 
@@ -138,7 +138,7 @@ def test_what_waits_while_a_request_is_in_flight_is_the_next_one(pool: ThreadPoo
     told = receipts(gather(pool, desk, publisher, *data(*words)))
     assert desk.bodies == [["first"], words]
     assert [receipt.id for receipt in told] == [f"id of {word}" for word in words]
-    assert told[5] == Receipt("id of w5", 2, "Published topic t data w5", a.address)
+    assert told[5] == MessageReceipt("id of w5", 2, "Published topic t data w5", a.address)
     single, batch = a.came("POST", "/publish")
     assert (single.headers["content-type"], single.query) == ("application/json", {})
     assert (batch.headers["content-type"], batch.query) == ("application/x-ndjson", {"ids": "1"})
@@ -247,7 +247,7 @@ def bad_words(*bad: str, code: str = "bad-field", **extra: Any) -> Callable[[lis
 def test_a_bad_message_fails_its_own_call_only(pool: ThreadPoolExecutor, desk: Desk, a: FakeBroker) -> None:
     desk.refuse = bad_words("b", "d")
     one, two, three, four, five = results(gather(pool, desk, Publisher(a.address), *data("a", "b", "c", "d", "e")))
-    assert [x.id for x in (one, three, five) if isinstance(x, Receipt)] == ["id of a", "id of c", "id of e"]
+    assert [x.id for x in (one, three, five) if isinstance(x, MessageReceipt)] == ["id of a", "id of c", "id of e"]
     for error, word in ((two, "b"), (four, "d")):
         assert isinstance(error, BadRequest)
         assert (error.detail, error.code, error.extra) == (f"mind {word}", "bad-field", {})
@@ -257,15 +257,15 @@ def test_a_bad_message_fails_its_own_call_only(pool: ThreadPoolExecutor, desk: D
 def test_the_caller_that_sends_may_be_the_bad_one(pool: ThreadPoolExecutor, desk: Desk, a: FakeBroker) -> None:
     desk.refuse = bad_words("c")
     one, two, three = results(gather(pool, desk, Publisher(a.address), *data("a", "b", "c")))
-    assert isinstance(one, Receipt)
-    assert isinstance(two, Receipt)
+    assert isinstance(one, MessageReceipt)
+    assert isinstance(two, MessageReceipt)
     assert isinstance(three, BadRequest)
 
 
 def test_a_reused_key_names_the_message_that_it_stands_for(pool: ThreadPoolExecutor, desk: Desk, a: FakeBroker) -> None:
     desk.refuse = bad_words("b", code="key-reused", id="1001-a.7")
     one, two = results(gather(pool, desk, Publisher(a.address), *data("a", "b")))
-    assert isinstance(one, Receipt)
+    assert isinstance(one, MessageReceipt)
     assert isinstance(two, KeyReused)
     assert (two.detail, two.extra) == ("mind b", {"id": "1001-a.7"})
     assert desk.bodies[1:] == [["a", "b"], ["a"]]
@@ -281,7 +281,7 @@ def test_what_a_line_cannot_be_told_exactly_is_sent_by_itself(pool: ThreadPoolEx
 
     desk.refuse = refuse
     one, two = results(gather(pool, desk, Publisher(a.address), *data("a", "b")))
-    assert isinstance(one, Receipt)
+    assert isinstance(one, MessageReceipt)
     assert isinstance(two, KeyReused)
     assert (two.detail, two.extra) == ("for the message x", {"id": "x"})
     assert desk.bodies[1:] == [["a", "b"], ["a"], ["b"]]
@@ -294,8 +294,8 @@ def test_a_refusal_that_names_no_line_is_told_to_each_as_if_it_were_alone(
         problem(403, "forbidden", f"not {lines[0]['data']}") if len(lines) > 1 or lines[0]["data"] == "b" else None
     )
     one, two, three = results(gather(pool, desk, Publisher(a.address), *data("a", "b", "c")))
-    assert isinstance(one, Receipt)
-    assert isinstance(three, Receipt)
+    assert isinstance(one, MessageReceipt)
+    assert isinstance(three, MessageReceipt)
     assert isinstance(two, Refused)
     assert two.detail == "not b"
     assert desk.bodies[1:] == [["a", "b", "c"], ["a"], ["b"], ["c"]]
@@ -305,7 +305,7 @@ def test_a_refusal_that_names_no_line_is_told_to_each_as_if_it_were_alone(
 def test_what_is_too_large_together_is_halved(pool: ThreadPoolExecutor, desk: Desk, a: FakeBroker, answer: Reply) -> None:
     desk.refuse = lambda lines: answer if sum(len(line["data"]) for line in lines) > 5 else None
     *told, last = results(gather(pool, desk, Publisher(a.address), *data("aa", "bb", "cc", "d", "eeeeee")))
-    assert [x.id for x in told if isinstance(x, Receipt)] == ["id of aa", "id of bb", "id of cc", "id of d"]
+    assert [x.id for x in told if isinstance(x, MessageReceipt)] == ["id of aa", "id of bb", "id of cc", "id of d"]
     assert isinstance(last, TooLarge)
     assert desk.bodies[2:] == [["aa", "bb"], ["cc", "d", "eeeeee"], ["cc"], ["d", "eeeeee"], ["d"], ["eeeeee"]]
 
@@ -378,7 +378,7 @@ def test_nor_when_the_next_try_has_a_bad_line(pool: ThreadPoolExecutor, desk: De
     one, two, three = results(gather(pool, desk, Publisher([a.address, b.address]), *data("a", "b", "c")))
     assert isinstance(two, BadRequest)
     for receipt in (one, three):
-        assert isinstance(receipt, Receipt)
+        assert isinstance(receipt, MessageReceipt)
         assert not receipt.duplicate
 
 
@@ -425,9 +425,9 @@ def test_a_call_ends_when_its_time_is_over(pool: ThreadPoolExecutor, desk: Desk,
             release.wait(LIMIT_SECONDS)
 
     desk.refuse = hold
-    short = Post(publisher.cluster.clock() + (2.0 if in_flight else 0.3), None, b'{"topic": "t", "data": "short"}', key="k")
+    short = Post(publisher.pool.clock() + (2.0 if in_flight else 0.3), None, b'{"topic": "t", "data": "short"}', key="k")
 
-    def deliver() -> NewswireError | Receipt:
+    def deliver() -> NewswireError | MessageReceipt:
         publisher._outbox().deliver(short)
         return short.outcome or late(short)
 
@@ -454,16 +454,16 @@ def test_a_call_ends_when_its_time_is_over(pool: ThreadPoolExecutor, desk: Desk,
 
 def interrupting(monkeypatch: pytest.MonkeyPatch, publisher: Publisher, data: bytes) -> None:
     """Interrupt the thread that sends `data` for the first time, when the broker has got it."""
-    send, hits = publisher.cluster.transport.send, list[bytes]()
+    send, hits = publisher.pool.transport.send, list[bytes]()
 
-    def interrupt(address: str, call: Call, seconds: float) -> Answer:
+    def interrupt(address: str, call: Call, seconds: float) -> BrokerAnswer:
         answer = send(address, call, seconds)
         if data in (call.body or b"") and not hits:
             hits.append(data)
             raise KeyboardInterrupt
         return answer
 
-    monkeypatch.setattr(publisher.cluster.transport, "send", interrupt)
+    monkeypatch.setattr(publisher.pool.transport, "send", interrupt)
 
 
 def test_an_interrupt_of_the_caller_that_sends_is_its_own(
@@ -474,7 +474,7 @@ def test_an_interrupt_of_the_caller_that_sends_is_its_own(
     one, two, three = results(gather(pool, desk, publisher, *data("a", "b", "c")))
     assert isinstance(three, KeyboardInterrupt)
     for receipt, word in ((one, "a"), (two, "b")):
-        assert isinstance(receipt, Receipt)
+        assert isinstance(receipt, MessageReceipt)
         assert (receipt.id, receipt.duplicate) == (f"id of {word}", False)
     assert desk.bodies[1:] == [["a", "b", "c"], ["a", "b"]]
     keys = [[json.loads(line)["key"] for line in asked.body.splitlines()] for asked in a.came("POST", "/publish")]
@@ -520,8 +520,8 @@ def test_a_turn_that_comes_to_one_who_is_interrupted_goes_on_to_the_next(
 
     monkeypatch.setattr(Post, "wait", interrupted)
     one, two, three = results(gather(pool, desk, publisher, *data("a", "b", "c")))
-    assert isinstance(one, Receipt)
-    assert isinstance(two, Receipt)
+    assert isinstance(one, MessageReceipt)
+    assert isinstance(two, MessageReceipt)
     assert isinstance(three, KeyboardInterrupt)
     assert desk.bodies[1:] == [["a", "b"]]
 
@@ -531,8 +531,8 @@ def test_closing_waits_for_nobody_and_cuts_nobody_off(
 ) -> None:
     publisher = Publisher(a.address)
     closed: list[int] = []
-    close = publisher.cluster.close
-    monkeypatch.setattr(publisher.cluster, "close", lambda: (closed.append(len(desk.bodies)), close()))
+    close = publisher.pool.close
+    monkeypatch.setattr(publisher.pool, "close", lambda: (closed.append(len(desk.bodies)), close()))
     first = pool.submit(publisher.publish, "t", "first")
     wait_for(lambda: len(desk.bodies) == 1)
     calls = [pool.submit(publisher.publish, "t", word) for word in ("a", "b")]

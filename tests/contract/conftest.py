@@ -14,7 +14,7 @@ from newswire.config import Settings
 from newswire.core.model.event_ids import EventId
 from newswire.engine.lock import StateLock
 from newswire.engine.memory import MemoryEngine, MemoryNetwork
-from newswire.engine.seam import Cluster, Engine, Entry, Gap
+from newswire.engine.seam import Cluster, Engine, Entry, GapEntry
 from newswire.server import Server
 
 
@@ -152,7 +152,7 @@ def read(engine: Engine, user: str, event_id: EventId | None = None, limit: int 
     """All that a stream of `user` opened now would bring, page by page."""
     start = engine.open_stream(user, event_id)
     assert start is not None
-    at, more, entries = start.position, True, list[Entry | Gap]()
+    at, more, entries = start.position, True, list[Entry | GapEntry]()
     while more:
         page = engine.next_page(at, limit)
         assert sum(isinstance(entry, Entry) for entry in page.entries) <= limit

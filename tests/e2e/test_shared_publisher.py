@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from brokers import post, wait_in_sync
-from newswire.client import Publisher, Receipt, Subscriber
+from newswire.client import MessageReceipt, Publisher, Subscriber
 from newswire.errors import BadRequest, KeyReused, NewswireError, Unknown
 from tests.e2e.harness import Pair
 
@@ -31,7 +31,7 @@ def test_each_thread_gets_its_own_receipts_while_a_broker_dies(pair: Pair) -> No
     publisher = Publisher(pair.addresses, timeout=60)
     some = threading.Semaphore(0)
 
-    def publish(who: int) -> list[tuple[str, Receipt]]:
+    def publish(who: int) -> list[tuple[str, MessageReceipt]]:
         told = []
         for number in range(EACH):
             told.append((f"{who} {number}", publisher.publish("t", f"{who} {number}")))
@@ -60,7 +60,7 @@ def test_a_refused_call_harms_no_other(pair: Pair) -> None:
     publisher = Publisher(pair.addresses)
     first = publisher.publish("t", "old", key="k")
 
-    def publish(number: int) -> Receipt | NewswireError:
+    def publish(number: int) -> MessageReceipt | NewswireError:
         kind = number % 4
         try:
             if kind == 0:
@@ -83,7 +83,7 @@ def test_a_refused_call_harms_no_other(pair: Pair) -> None:
             assert isinstance(outcome, BadRequest)
             assert outcome.detail.startswith("`title` must be one line")
         else:
-            assert isinstance(outcome, Receipt)
+            assert isinstance(outcome, MessageReceipt)
             assert (outcome.copies, outcome.duplicate) == (2, number % 4 == 2)
             assert (outcome.id == first.id) == (number % 4 == 2)
     assert sorted(stored(pair, "Alice").values()) == sorted(["old", *(f"good {number}" for number in range(3, 400, 4))])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.ops import Published
-from newswire.core.model.results import Entry, Gap, Page, Position
+from newswire.core.model.results import Entry, GapEntry, Page, Position
 from newswire.streams.pages import EncodedPage, Encoding, encode_page
 
 ORIGIN = "1001-a"
@@ -21,15 +21,17 @@ def entry(number: int, data: str = "x") -> Entry:
     return Entry(message, EventId(message.id, {ORIGIN: number}), Place(number))
 
 
-def gap(number: int, pending: int = 0) -> Gap:
-    return Gap("news", 5, EventId("", {ORIGIN: number}), Place(number), pending_gap=bool(pending))
+def gap(number: int, pending: int = 0) -> GapEntry:
+    return GapEntry("news", 5, EventId("", {ORIGIN: number}), Place(number), pending_gap=bool(pending))
 
 
-def page(*entries: Entry | Gap, end: int = 100, more: bool = False, dropped: int = 0) -> Page:
+def page(*entries: Entry | GapEntry, end: int = 100, more: bool = False, dropped: int = 0) -> Page:
     return Page(entries, Place(end), EventId("", {ORIGIN: end}), more=more, pending_gap=bool(dropped))
 
 
-def encoded(*entries: Entry | Gap, chunked: bool = False, end: int = 100, more: bool = False, dropped: int = 0) -> EncodedPage:
+def encoded(
+    *entries: Entry | GapEntry, chunked: bool = False, end: int = 100, more: bool = False, dropped: int = 0
+) -> EncodedPage:
     return encode_page(page(*entries, end=end, more=more, dropped=dropped), Encoding(as_json=False, chunked=chunked))
 
 

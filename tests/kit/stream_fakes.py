@@ -186,7 +186,7 @@ class Client:
     def __init__(self, sock: socket.socket, chunked: bool) -> None:
         self.sock = sock
         self.sock.settimeout(WAIT_SECONDS)
-        self.reader = sse.Reader()
+        self.reader = sse.EventReader()
         self.dechunker = Dechunker() if chunked else None
         self.events: list[sse.Event] = []
         self.plain = b""

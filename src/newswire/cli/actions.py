@@ -20,7 +20,7 @@ from newswire.core import limits
 from newswire.errors import NewswireError, NoBroker, NotRegistered, NotStored, Unknown
 
 if TYPE_CHECKING:
-    from newswire.client import Cluster, Look
+    from newswire.client import BrokerPool, ClusterSnapshot
 
 Perform = Callable[[Action], None]
 
@@ -38,12 +38,12 @@ _FLAGS: Final = (  # what the sentences for a command line say, and what they me
 def run(menu: Menu, brokers: Sequence[str], ops_dir: Path = Path("ops_logs")) -> int:
     """Run a menu in this process's terminal until it is left. Returns the exit code."""
     here = terminal.standard()
-    desk = Desk(here, brokers, Children(ops_dir))
+    actions = MenuActions(here, brokers, Children(ops_dir))
     try:
-        loop(menu, here, desk.perform)
+        loop(menu, here, actions.perform)
     except KeyboardInterrupt:
         here.say("")
-    desk.leave()
+    actions.leave()
     return exits.DONE
 
 
@@ -58,7 +58,7 @@ def loop(menu: Menu, here: Terminal, perform: Perform) -> None:
         state = taken.state
         if taken.text:
             here.tell(taken.text)
-        if isinstance(taken.action, menus.Exit):
+        if isinstance(taken.action, menus.LeaveMenu):
             return
         if isinstance(taken.action, menus.Open):
             loop(taken.action.menu, here, perform)
@@ -106,7 +106,7 @@ def without_flags(text: str) -> str:
     return text
 
 
-class Desk:
+class MenuActions:
     """Performs the actions of all menus. One thread.
 
     Each action has a client of its own: what an earlier one learned of the brokers is old by the time somebody has typed.
@@ -161,8 +161,8 @@ class Desk:
 
         key = self._keys.setdefault(action, str(uuid.uuid4()))
         with Publisher(self._brokers, timeout=limits.CLI_CALL_SECONDS, absent=0) as publisher:
-            look = self._look(publisher.cluster)
-            self._say(menus.connecting_lines(look.nodes, look.primary, moved=look.moved, always_list=True))
+            snapshot = self._look(publisher.pool)
+            self._say(menus.connecting_lines(snapshot.nodes, snapshot.primary, moved=snapshot.moved, always_list=True))
             try:
                 message = publisher.publish(action.topic, action.data, key=key).message
             except Unknown:
@@ -177,9 +177,9 @@ class Desk:
         from newswire.client import Subscriber
 
         with Subscriber(self._brokers, username, timeout=limits.CLI_CALL_SECONDS, absent=0) as subscriber:
-            look = self._look(subscriber.cluster)
-            self._say(menus.connecting_lines(look.nodes, look.primary, moved=look.moved, always_list=False))
-            self._here.say(_url(subscriber.cluster, look.primary, "/subscribe", {"username": username, "topic": topic}))
+            snapshot = self._look(subscriber.pool)
+            self._say(menus.connecting_lines(snapshot.nodes, snapshot.primary, moved=snapshot.moved, always_list=False))
+            self._here.say(_url(subscriber.pool, snapshot.primary, "/subscribe", {"username": username, "topic": topic}))
             self._here.say(menus.answer_line(subscriber.subscribe(topic)))
 
     def _stream(self, username: str) -> None:
@@ -187,17 +187,17 @@ class Desk:
         from newswire.client import Subscriber
 
         with Subscriber(self._brokers, username, timeout=limits.CLI_CALL_SECONDS, absent=0) as subscriber:
-            look = self._look(subscriber.cluster)
-            url = _url(subscriber.cluster, look.primary, "/stream", {"username": username})
-        self._say(menus.connecting_lines(look.nodes, look.primary, moved=look.moved, always_list=False))
+            snapshot = self._look(subscriber.pool)
+            url = _url(subscriber.pool, snapshot.primary, "/stream", {"username": username})
+        self._say(menus.connecting_lines(snapshot.nodes, snapshot.primary, moved=snapshot.moved, always_list=False))
         self._say([url, menus.opening_line(username)])
         if not self._open_window(url):
             viewing.stream_here(self._here, self._brokers, username)
 
-    def _look(self, cluster: Cluster) -> Look:
+    def _look(self, pool: BrokerPool) -> ClusterSnapshot:
         """Ask who is there; a second without any answer is told. Raises NoBroker."""
         with self._patience():
-            return cluster.look(try_seconds=limits.MENU_TRY_SECONDS)
+            return pool.look(try_seconds=limits.MENU_TRY_SECONDS)
 
     @contextmanager
     def _patience(self) -> Iterator[None]:
@@ -219,18 +219,18 @@ class Desk:
 
     def _change(self, path: str, address: str) -> None:
         """Ask the primary once: what it answers is final, and no other broker knows better whether `address` is there."""
-        from newswire.client.pool import Cluster
+        from newswire.client.pool import BrokerPool
         from newswire.client.transport import Call, Unreached, form
 
-        cluster = Cluster(self._brokers, timeout=limits.CLI_CALL_SECONDS, absent=0)
+        pool = BrokerPool(self._brokers, timeout=limits.CLI_CALL_SECONDS, absent=0)
         try:
-            primary = self._look(cluster).primary
+            primary = self._look(pool).primary
             call = Call("POST", path, {}, *form({"broker_ip": address}))
-            answer = cluster.transport.send(cluster.brokers.ours(primary), call, limits.MENU_CHANGE_SECONDS)
+            answer = pool.transport.send(pool.brokers.ours(primary), call, limits.MENU_CHANGE_SECONDS)
         except Unreached as error:
             raise NoBroker(f"{primary} gave no answer ({error.reason}): list the replicas to see what came of it") from None
         finally:
-            cluster.close()
+            pool.close()
         if answer.status >= 300:
             raise answer.error()
         self._here.say(menus.answer_line(str(answer.json().get("message", ""))))
@@ -239,8 +239,8 @@ class Desk:
         from newswire.cli.commands import status
 
         with self._patience():
-            look = status.look(self._brokers, absent=0)
-        self._say([menus.nodes_line(look.nodes), *(status.row_line(row) for row in look.rows)])
+            snapshot = status.look(self._brokers, absent=0)
+        self._say([menus.nodes_line(snapshot.nodes), *(status.row_line(row) for row in snapshot.rows)])
 
     def _status(self) -> None:
         from newswire.cli.commands import status
@@ -254,6 +254,6 @@ class Desk:
             self._here.say(line)
 
 
-def _url(cluster: Cluster, broker: str, path: str, params: Mapping[str, str]) -> str:
+def _url(pool: BrokerPool, broker: str, path: str, params: Mapping[str, str]) -> str:
     """The address that a menu shows and opens: the one by which the broker is reached from here."""
-    return cluster.transport.url(cluster.brokers.ours(broker), path, params)
+    return pool.transport.url(pool.brokers.ours(broker), path, params)

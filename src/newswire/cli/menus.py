@@ -18,7 +18,7 @@ from newswire.errors import BadRequest, NewswireError
 
 # -- actions: what a menu asks its shell to do --------------------------------------------------------------------
 @dataclass(frozen=True)
-class Exit:
+class LeaveMenu:
     """Leave this menu."""
 
 
@@ -94,7 +94,7 @@ class ShowStatus:
 
 
 Action = (
-    Exit | Open | PublishTopic | SubscribeUser | StreamMessages | StartBroker | StopBroker | AddReplica | RemoveReplica
+    LeaveMenu | Open | PublishTopic | SubscribeUser | StreamMessages | StartBroker | StopBroker | AddReplica | RemoveReplica
     | ListReplicas | ShowStatus
 )  # fmt: skip
 
@@ -126,7 +126,7 @@ class Menu:
 
 
 @dataclass(frozen=True)
-class State:
+class MenuState:
     """Where a menu stands: at its list (`choice` None) or `len(answers)` questions into a choice.
 
     `lines` are what the answers were made of. `kept` are the lines of a choice that came to nothing: there an empty line
@@ -143,19 +143,19 @@ class State:
 class Step:
     """What a line led to: show `text` (if any), then perform `action` (if any), then go on in `state`."""
 
-    state: State
+    state: MenuState
     text: str = ""
     action: Action | None = None
 
 
-START = State()
+START = MenuState()
 
 
 BACK = "Press Enter alone to go back to the menu."
 NOTHING_ENTERED = "Nothing was entered, so nothing is done."
 
 
-def prompt(menu: Menu, state: State) -> str:
+def prompt(menu: Menu, state: MenuState) -> str:
     """What to show before the next line is read."""
     if state.choice is not None:
         return menu.choices[state.choice].questions[len(state.answers)].prompt
@@ -163,7 +163,7 @@ def prompt(menu: Menu, state: State) -> str:
     return "\n".join([menu.title, *lines, "Enter your choice: "])
 
 
-def step(menu: Menu, state: State, line: str) -> Step:
+def step(menu: Menu, state: MenuState, line: str) -> Step:
     """Take a line, without its line end."""
     if state.choice is None:
         return _choose(menu, state, line.strip())
@@ -180,16 +180,16 @@ def step(menu: Menu, state: State, line: str) -> Step:
     return _advance(choice, replace(state, answers=(*state.answers, answer), lines=(*state.lines, line)))
 
 
-def kept_after(before: State, line: str) -> State:
+def kept_after(before: MenuState, line: str) -> MenuState:
     """The list again, when what the last `line` led to has come to nothing for now: all lines of the choice are kept."""
     if before.choice is None:
         return START
     if not line.strip() and before.kept is not None and before.kept[0] == before.choice:
         line = before.kept[1][len(before.lines)]
-    return State(kept=(before.choice, (*before.lines, line)))
+    return MenuState(kept=(before.choice, (*before.lines, line)))
 
 
-def kept_line(state: State) -> str:
+def kept_line(state: MenuState) -> str:
     """Say how to use what is kept, "" if nothing is."""
     return (
         f"What you typed is kept: choose {state.kept[0] + 1} again, and press Enter alone for each answer that stays."
@@ -198,7 +198,7 @@ def kept_line(state: State) -> str:
     )
 
 
-def _choose(menu: Menu, state: State, line: str) -> Step:
+def _choose(menu: Menu, state: MenuState, line: str) -> Step:
     if not line:
         return Step(state)
     if not (line.isascii() and line.isdigit() and 0 < int(line) <= len(menu.choices)):
@@ -206,7 +206,7 @@ def _choose(menu: Menu, state: State, line: str) -> Step:
     return _advance(menu.choices[int(line) - 1], replace(state, choice=int(line) - 1))
 
 
-def _advance(choice: Choice, state: State) -> Step:
+def _advance(choice: Choice, state: MenuState) -> Step:
     if len(state.answers) < len(choice.questions):
         return Step(state)
     return Step(START, action=choice.make(*state.answers))
@@ -266,7 +266,7 @@ _ID = _name(names.check_broker_id)
 PUBLISHER = Menu(
     (
         Choice("Publish Topic", PublishTopic, (Question("Enter topic: ", _TOPIC), Question("Enter data: ", _data))),
-        Choice("Exit", Exit),
+        Choice("Exit", LeaveMenu),
     )
 )
 
@@ -278,7 +278,7 @@ SUBSCRIBER = Menu(
             (Question("Enter username: ", _USERNAME), Question("Enter topic to subscribe: ", _PATTERN)),
         ),
         Choice("Stream Messages", StreamMessages, (Question("Enter username to stream messages: ", _USERNAME),)),
-        Choice("Exit", Exit),
+        Choice("Exit", LeaveMenu),
     )
 )
 
@@ -289,7 +289,7 @@ _REPLICAS = (
     Choice("Status", ShowStatus),
 )
 
-BROKER = Menu((*_REPLICAS, Choice("Exit", Exit)))  # `newswire broker --menu`
+BROKER = Menu((*_REPLICAS, Choice("Exit", LeaveMenu)))  # `newswire broker --menu`
 
 BROKERS = Menu(
     (
@@ -305,7 +305,7 @@ BROKERS = Menu(
         ),
         *_REPLICAS,
         Choice("Stop Broker", StopBroker, (Question("Enter id of the broker to stop: ", _ID),)),
-        Choice("Back", Exit),
+        Choice("Back", LeaveMenu),
     ),
     title="Brokers:",
 )
@@ -315,7 +315,7 @@ EVERYTHING = Menu(
         Choice("Manage Brokers", lambda: Open(BROKERS)),
         Choice("Publisher", lambda: Open(PUBLISHER)),
         Choice("Subscriber", lambda: Open(SUBSCRIBER)),
-        Choice("Exit", Exit),
+        Choice("Exit", LeaveMenu),
     )
 )  # `newswire menu`
 

@@ -130,7 +130,7 @@ HOST_NAME: Final = Checked("NAME", check_host_name)
 NETWORK: Final = Checked("ADDRESS", check_network)
 
 
-class Brokers(click.ParamType):  # type: ignore[type-arg]
+class BrokersParam(click.ParamType):  # type: ignore[type-arg]
     """Addresses with commas between; the first is the primary to try first."""
 
     name = "A,B"
@@ -221,7 +221,7 @@ def brokers_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command `--brokers`."""
     return option(
         "--brokers",
-        type=Brokers(),
+        type=BrokersParam(),
         default=",".join(DEFAULT_BROKERS),
         help="Brokers to try; the first is the primary to try first.",
     )(command)

@@ -8,25 +8,33 @@ with Subscriber(["10.0.0.1:5053"], "alice") as alice, alice.stream() as stream:
 
 from __future__ import annotations
 
-from newswire.client.answers import BatchReceipt, ConnectionState, Look, MessagePage, Receipt, Row, Subscription
-from newswire.client.pool import Cluster
+from newswire.client.answers import (
+    BatchReceipt,
+    ClusterSnapshot,
+    ConnectionState,
+    MessagePage,
+    MessageReceipt,
+    Row,
+    UserSubscription,
+)
+from newswire.client.pool import BrokerPool
 from newswire.client.publisher import Publisher
-from newswire.client.stream import Stream
+from newswire.client.stream import MessageStream
 from newswire.client.subscriber import Subscriber
 from newswire.core.model.message import Gap, Message
 
 __all__ = [
     "BatchReceipt",
-    "Cluster",
+    "BrokerPool",
+    "ClusterSnapshot",
     "ConnectionState",
     "Gap",
-    "Look",
     "Message",
     "MessagePage",
+    "MessageReceipt",
+    "MessageStream",
     "Publisher",
-    "Receipt",
     "Row",
-    "Stream",
     "Subscriber",
-    "Subscription",
+    "UserSubscription",
 ]

@@ -22,7 +22,7 @@ class Row(msgspec.Struct, frozen=True):
     down_since: str = ""  # RFC 3339; "" where it is not known to be down
 
 
-class Look(msgspec.Struct, frozen=True):
+class ClusterSnapshot(msgspec.Struct, frozen=True):
     """The cluster at one moment, as menus tell it.
 
     `nodes`: addresses that can be used, primary first (the menus' "List of available nodes"). `primary`: where requests
@@ -35,7 +35,7 @@ class Look(msgspec.Struct, frozen=True):
     rows: tuple[Row, ...]
 
 
-class Receipt(msgspec.Struct, frozen=True):
+class MessageReceipt(msgspec.Struct, frozen=True):
     """The proof of one publish: message id, the brokers that hold it on disk, the broker's sentence, who answered.
 
     `duplicate`: it was published before with this key and content; this is the first one's id.
@@ -62,7 +62,7 @@ class BatchReceipt(msgspec.Struct, frozen=True):
     duplicates: int = 0
 
 
-class Subscription(msgspec.Struct, frozen=True):
+class UserSubscription(msgspec.Struct, frozen=True):
     """A subscription: `index` messages delivered since it began, `unread` not yet."""
 
     topic: str

@@ -39,7 +39,7 @@ class Moved(msgspec.Struct, frozen=True):
     to: str
 
 
-class Unreadable(Exception):
+class UnreadableEvent(Exception):
     """An event that no broker of ours would send."""
 
 
@@ -54,7 +54,7 @@ _gap: Final = msgspec.json.Decoder(Gap)
 _target: Final = msgspec.json.Decoder(_Target)
 
 
-class Intake:
+class Delivery:
     """The state of one stream across its connections. `ack`: as in `Subscriber.stream`. One thread."""
 
     def __init__(self, last_event_id: str = "", ack: Acks = True, remember: int = limits.CLIENT_SEEN_MESSAGES) -> None:
@@ -76,7 +76,7 @@ class Intake:
         try:
             return self._read(event)
         except BAD_JSON as error:
-            raise Unreadable(str(error)) from None
+            raise UnreadableEvent(str(error)) from None
 
     def next(self) -> None:
         """The program asks for another item: it is done with the last one."""

@@ -17,7 +17,7 @@ from collections.abc import Sequence, Set
 from enum import Enum
 from typing import Final
 
-from newswire.client.answers import Look, Row
+from newswire.client.answers import ClusterSnapshot, Row
 from newswire.core import limits
 from newswire.core.model.names import check_broker
 from newswire.errors import BadRequest
@@ -165,14 +165,14 @@ class Brokers:
         row = self.row(address)
         return row.id if row else ""
 
-    def look(self, now: float) -> Look:
+    def look(self, now: float) -> ClusterSnapshot:
         """The cluster as menus tell it: from the rows, less the brokers that just failed here."""
         alive = [r for r in self.rows if r.state != "down" and not self._rests(self.ours(r.ip), now)]
         nodes = tuple(r.ip for r in sorted(alive, key=lambda r: not r.is_primary))  # sorted() keeps the order of equals
         first = self.row(self.configured[0])
         gone = self._rests(self.ours(self.configured[0]), now) or (first is not None and first.state == "down")
         primary = nodes[0] if nodes else (self.choose(now) or self.configured[0])
-        return Look(nodes, primary, gone, self.rows)
+        return ClusterSnapshot(nodes, primary, gone, self.rows)
 
     def _settled(self, current: str) -> bool:
         """All is as the settings want it: the first broker is up, and who serves us is the primary."""

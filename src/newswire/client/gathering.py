@@ -11,23 +11,23 @@ from typing import Any, Final
 
 import msgspec
 
-from newswire.client.answers import Receipt
+from newswire.client.answers import MessageReceipt
 from newswire.client.outbox import Post
-from newswire.client.pool import Cluster, Tries
-from newswire.client.transport import Answer, Call
+from newswire.client.pool import BrokerPool, Tries
+from newswire.client.transport import BrokerAnswer, Call
 from newswire.core import limits
 from newswire.errors import BadRequest, FewerCopies, NewswireError, NoBroker, NotStored, Refused, TooLarge, Unknown
 
 _LATER: Final = frozenset({"too-many", "unreachable"})  # refusals that are not of what the request says
 
 
-def send_posts(cluster: Cluster, posts: list[Post], until: float) -> None:
+def send_posts(pool: BrokerPool, posts: list[Post], until: float) -> None:
     """Send posts with one `group`, the copies that are asked for, in order, and settle each that is still waited for."""
     parts = [posts]
     while parts:
         part = [post for post in parts.pop(0) if not post.is_left]
         if part:
-            parts[:0] = _send_part(cluster, part, until)
+            parts[:0] = _send_part(pool, part, until)
 
 
 def late(post: Post) -> NewswireError:
@@ -37,14 +37,14 @@ def late(post: Post) -> NewswireError:
     return _error_of(post, NoBroker("no broker answered what was sent before this in time, so this was not sent: try again"))
 
 
-def _send_part(cluster: Cluster, posts: list[Post], until: float) -> list[list[Post]]:
+def _send_part(pool: BrokerPool, posts: list[Post], until: float) -> list[list[Post]]:
     """Send one request; the parts that are to be sent again."""
-    cluster.refresh()
-    tries = Tries(_call(posts), cluster.clock(), until)
+    pool.refresh()
+    tries = Tries(_call(posts), pool.clock(), until)
     for post in posts:
         post.tries = tries
     try:
-        answer = cluster.run(tries, limits.CLIENT_TRY_SECONDS)
+        answer = pool.run(tries, limits.CLIENT_TRY_SECONDS)
         receipts = _receipts(posts, answer)
     except NewswireError as error:
         parts = _parts_of_refused(posts, error)
@@ -65,16 +65,18 @@ def _call(posts: list[Post]) -> Call:
     return Call("POST", "/publish", {**ask, "ids": 1}, b"\n".join(post.body for post in posts), "application/x-ndjson")
 
 
-def _receipts(posts: list[Post], answer: Answer) -> list[Receipt]:
+def _receipts(posts: list[Post], answer: BrokerAnswer) -> list[MessageReceipt]:
     """Raises _Unnamed for the answer of a batch that does not name every message, NewswireError for one that is no broker's."""
     if len(posts) == 1:
         one: _Stored = answer.read(_Stored)
-        return [Receipt(one.id, one.copies, one.message, answer.broker, one.duplicate and not _is_doubtful(posts[0], answer))]
+        return [
+            MessageReceipt(one.id, one.copies, one.message, answer.broker, one.duplicate and not _is_doubtful(posts[0], answer))
+        ]
     all_: _StoredBatch = answer.read(_StoredBatch)
     if len(all_.ids) != len(posts):
         raise _Unnamed("the broker's answer does not name every message")
     return [
-        Receipt(
+        MessageReceipt(
             id,
             all_.copies,
             f"Published topic {post.topic} data {post.text}",
@@ -85,7 +87,7 @@ def _receipts(posts: list[Post], answer: Answer) -> list[Receipt]:
     ]
 
 
-def _is_doubtful(post: Post, answer: Answer) -> bool:
+def _is_doubtful(post: Post, answer: BrokerAnswer) -> bool:
     """Whether what was stored before may be this very call's."""
     return answer.after_doubt or post.in_doubt
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, TypeVar
 
-from newswire.client.answers import Receipt
+from newswire.client.answers import MessageReceipt
 from newswire.client.pool import Tries
 from newswire.core import limits
 from newswire.errors import NewswireError
@@ -38,14 +38,14 @@ class Post:
     ) -> None:
         self.until, self.group, self.body = until, group, body
         self.topic, self.text, self.key = topic, text, key
-        self.outcome: Receipt | NewswireError | None = None
+        self.outcome: MessageReceipt | NewswireError | None = None
         self.tries: Tries | None = None
         self.in_doubt = False  # a request that ended without an answer may have stored it
         self.is_left = False  # its thread waits no more
         self._bell = threading.Lock()
         self._bell.acquire()
 
-    def settle(self, outcome: Receipt | NewswireError) -> None:
+    def settle(self, outcome: MessageReceipt | NewswireError) -> None:
         """Tell the thread what became of it."""
         self.outcome = outcome
         self.ring()

@@ -9,16 +9,16 @@ from contextlib import suppress
 from dataclasses import replace
 
 from newswire.client import checks
-from newswire.client.answers import Look, Row
+from newswire.client.answers import ClusterSnapshot, Row
 from newswire.client.failover import Brokers, Verdict, perhaps_done, verdict
-from newswire.client.transport import Answer, Call, Transport, Unreached
+from newswire.client.transport import BrokerAnswer, Call, Transport, Unreached
 from newswire.core import limits
 from newswire.errors import NewswireError, NoBroker, Refused, Unknown
 
 _ROWS = Call("GET", "/list_replicas")
 
 
-class Cluster:
+class BrokerPool:
     """The way to the brokers. One thread at a time; Publisher and Subscriber hold one each.
 
     `brokers`: HOST:PORT (or a URL without path), the one to try first first; others are learned from whoever answers.
@@ -53,7 +53,7 @@ class Cluster:
 
     # -- what menus show
 
-    def look(self, try_seconds: float = limits.CLIENT_TRY_SECONDS) -> Look:
+    def look(self, try_seconds: float = limits.CLIENT_TRY_SECONDS) -> ClusterSnapshot:
         """Ask who is there; the first that is asked may take `try_seconds`. Raises NoBroker."""
         self._learn(self.request(_ROWS, try_seconds=try_seconds, refresh=False))
         for _ in self.brokers.addresses():
@@ -88,7 +88,7 @@ class Cluster:
         try_seconds: float = limits.CLIENT_TRY_SECONDS,
         done: str = "",
         refresh: bool = True,
-    ) -> Answer:
+    ) -> BrokerAnswer:
         """Send `call` until a broker has carried it out; the answer's status is 2xx.
 
         `done`: an error code that, after a try of unknown outcome, tells that this try did it. Raises what a broker
@@ -99,7 +99,7 @@ class Cluster:
         begun = self.clock()
         return self.run(Tries(call, begun, begun + (self.timeout if seconds is None else seconds), done), try_seconds)
 
-    def run(self, tries: Tries, try_seconds: float) -> Answer:
+    def run(self, tries: Tries, try_seconds: float) -> BrokerAnswer:
         """Try until a broker has carried the call out, or the time of `tries` is over. Returns and raises as `request`."""
         while True:
             now = self.clock()
@@ -159,7 +159,7 @@ class Cluster:
         others = len([a for a in self.brokers.addresses() if a not in tries.reasons])
         return max(left if others <= 1 else left / 2, limits.BACKOFF_FIRST_SECONDS)
 
-    def _try(self, address: str, tries: Tries, seconds: float) -> Answer | None:
+    def _try(self, address: str, tries: Tries, seconds: float) -> BrokerAnswer | None:
         tries.is_sent = True
         try:
             answer = self.transport.send(address, tries.call, seconds)
@@ -172,7 +172,7 @@ class Cluster:
         tries.is_sent = settled is not None
         return settled
 
-    def _judge(self, answer: Answer, tries: Tries) -> Answer | None:
+    def _judge(self, answer: BrokerAnswer, tries: Tries) -> BrokerAnswer | None:
         """Return an answer that settles the call, raise one that refuses it; None: try on."""
         if strange := answer.why_strange():
             if 300 <= answer.status < 400:  # whoever set that up means another address, not another time
@@ -198,7 +198,7 @@ class Cluster:
             self._slow_down(answer, tries)
         return None
 
-    def _slow_down(self, answer: Answer, tries: Tries) -> None:
+    def _slow_down(self, answer: BrokerAnswer, tries: Tries) -> None:
         until = self.clock() + (limits.BACKOFF_MOST_SECONDS if answer.retry_after is None else answer.retry_after)
         self.brokers.hold(until)
         if until >= tries.end:
@@ -213,7 +213,7 @@ class Cluster:
             raise tries.gave_up()
         self.sleep(wait)
 
-    def _learn(self, answer: Answer) -> None:
+    def _learn(self, answer: BrokerAnswer) -> None:
         rows: list[Row] = answer.read(list[Row])
         self.current = answer.broker
         self.brokers.learn(answer.broker, rows, self.clock())
@@ -226,7 +226,7 @@ class Tries:
         self.call, self.begun, self.end, self.done = call, begun, end, done
         self.reasons: dict[str, str] = {}
         self.somebody = False  # is there, as far as anybody can tell from here
-        self.short: dict[str, Answer] = {}
+        self.short: dict[str, BrokerAnswer] = {}
         self.perhaps = False
         self.is_sent = False  # a try is under way, or has settled the call
         self.silent = 0
@@ -237,7 +237,7 @@ class Tries:
         self.perhaps |= error.perhaps
         self.silent += error.silent
 
-    def answered(self, answer: Answer) -> None:
+    def answered(self, answer: BrokerAnswer) -> None:
         self.reasons[answer.broker] = answer.error().detail
         self.somebody = True
         self.perhaps |= perhaps_done(answer.status, answer.code)

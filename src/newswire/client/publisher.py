@@ -16,10 +16,10 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from newswire.client import checks
-from newswire.client.answers import BatchReceipt, Receipt, Row
+from newswire.client.answers import BatchReceipt, MessageReceipt, Row
 from newswire.client.gathering import late, send_posts
 from newswire.client.outbox import Outbox, Post
-from newswire.client.pool import Cluster
+from newswire.client.pool import BrokerPool
 from newswire.client.transport import Call
 from newswire.core import limits
 from newswire.core.model import names
@@ -38,8 +38,8 @@ class Publisher:
     What threads publish while a request is in flight goes together in the next one; each call has its own receipt or error.
 
     `copies`: the brokers that must hold a message on disk, unless a call says otherwise; None: as many as are in sync.
-    `timeout`: seconds for all tries of a call (twice that for each body of a batch); `absent`: as in Cluster. `new_key` makes
-    the keys by which brokers know a retry.
+    `timeout`: seconds for all tries of a call (twice that for each body of a batch); `absent`: as in BrokerPool.
+    `new_key` makes the keys by which brokers know a retry.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Publisher:
         new_key: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
         self._copies = checks.whole_or_none("copies", copies)
-        self.cluster = Cluster(
+        self.pool = BrokerPool(
             brokers, timeout=timeout, absent=absent, token=token, verify=verify, clock=clock, sleep=sleep, chance=chance
         )
         checks.called("new_key", new_key)
@@ -76,7 +76,7 @@ class Publisher:
         key: str | None = None,
         expires: int | None = None,
         copies: int | None = None,
-    ) -> Receipt:
+    ) -> MessageReceipt:
         """Publish one message. Raises what the broker refused it with, and TypeError for what is not of the type named.
 
         FewerCopies: it is stored, on fewer brokers than asked (`extra` has `id` and `copies`). NotStored, NoBroker: it is
@@ -143,15 +143,15 @@ class Publisher:
 
     def nodes(self) -> list[Row]:
         """A row a broker, primary first. Raises NoBroker."""
-        return self._alone(self.cluster.nodes)
+        return self._alone(self.pool.nodes)
 
     def primary(self) -> str:
         """The address of the primary. Raises NoBroker."""
-        return self._alone(self.cluster.primary)
+        return self._alone(self.pool.primary)
 
     def close(self) -> None:
         """Close the connections: now, or when the calls of other threads that are under way have ended. Does not wait."""
-        self._outbox().run_when_idle(self.cluster.close)
+        self._outbox().run_when_idle(self.pool.close)
 
     def __enter__(self) -> Publisher:
         return self
@@ -162,11 +162,11 @@ class Publisher:
     def _outbox(self) -> Outbox:
         mine = os.getpid()
         return self._outboxes.get(mine) or self._outboxes.setdefault(
-            mine, Outbox(partial(send_posts, self.cluster), self.cluster.clock)
+            mine, Outbox(partial(send_posts, self.pool), self.pool.clock)
         )
 
     def _until(self) -> float:
-        return self.cluster.clock() + self.cluster.timeout
+        return self.pool.clock() + self.pool.timeout
 
     def _alone(self, work: Callable[[], T]) -> T:
         done = self._outbox().run_alone(work, self._until())
@@ -179,8 +179,8 @@ class Publisher:
 
     def _find_broker(self) -> None:
         """Ask who is there, if nobody has answered yet: a broker that hangs costs a small question, not a whole body."""
-        if not self.cluster.current:
-            self.cluster.look()
+        if not self.pool.current:
+            self.pool.look()
 
     def _line(self, number: int, message: Mapping[str, Any] | Message) -> bytes:
         if isinstance(message, Message):
@@ -202,7 +202,7 @@ class Publisher:
         ask: dict[str, str | int] = {} if copies is None else {"copies": copies}
         call = Call("POST", "/publish", ask, b"".join(lines), "application/x-ndjson")
         try:
-            answer = self.cluster.request(call, seconds=2 * self.cluster.timeout, try_seconds=limits.CLIENT_BATCH_TRY_SECONDS)
+            answer = self.pool.request(call, seconds=2 * self.pool.timeout, try_seconds=limits.CLIENT_BATCH_TRY_SECONDS)
             told: BatchReceipt = answer.read(BatchReceipt)
             if answer.after_doubt:  # what a try of this call may have stored is no duplicate
                 told = msgspec.structs.replace(told, count=told.count + told.duplicates, duplicates=0)

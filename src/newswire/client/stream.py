@@ -24,9 +24,9 @@ from types import TracebackType
 
 from newswire.client import checks
 from newswire.client.answers import ConnectionState
-from newswire.client.delivery import Acks, Intake, Item, Moved, Opened, Unreadable
-from newswire.client.pool import Cluster
-from newswire.client.transport import Answer, Call, Incoming, Unreached, form
+from newswire.client.delivery import Acks, Delivery, Item, Moved, Opened, UnreadableEvent
+from newswire.client.pool import BrokerPool
+from newswire.client.transport import BrokerAnswer, Call, Incoming, Unreached, form
 from newswire.core import limits
 from newswire.core.model import names
 from newswire.core.model.message import Gap, Message
@@ -37,7 +37,7 @@ _FINAL = (400, 401, 403)  # docs/http.md, Stream: everything else is "not now"
 _STOP_POLL_SECONDS = 0.25
 
 
-class Stream(Iterator[Item]):
+class MessageStream(Iterator[Item]):
     """Iterate to get what is published. Made by `Subscriber.stream`; one thread iterates, any thread may close.
 
     Use it in a `with` block: leaving it counts the last item as taken, leaving it by an exception does not.
@@ -45,7 +45,7 @@ class Stream(Iterator[Item]):
 
     def __init__(
         self,
-        cluster: Cluster,
+        pool: BrokerPool,
         username: str,
         *,
         ack: Acks = True,
@@ -59,9 +59,9 @@ class Stream(Iterator[Item]):
             raise ValueError(f'`ack` must be True, False or "manual", not {ack!r}')
         if stop is not None and not (hasattr(stop, "wait") and hasattr(stop, "set")):
             raise TypeError(f"`stop` must be a threading.Event, not {type(stop).__name__}")
-        self._cluster, self._brokers = cluster, cluster.brokers
+        self._pool, self._brokers = pool, pool.brokers
         self._username = username
-        self._intake = Intake(_checked(checks.text_or_none("last_event_id", last_event_id) or ""), ack)
+        self._delivery = Delivery(_checked(checks.text_or_none("last_event_id", last_event_id) or ""), ack)
         self._on_state = checks.called("on_state", on_state)
         self._silence = silence
         self._given_pause = pause
@@ -70,8 +70,8 @@ class Stream(Iterator[Item]):
         self._events: deque[Event] = deque()
         self._aim = ""  # where a leaving broker sent us
         self._thread: int | None = None
-        self._heard = cluster.clock()
-        self._patience = cluster.chance()  # of this stream, between two looks: drawn anew after each
+        self._heard = pool.clock()
+        self._patience = pool.chance()  # of this stream, between two looks: drawn anew after each
         self._settle()
 
     def _settle(self) -> None:
@@ -96,14 +96,14 @@ class Stream(Iterator[Item]):
 
     # -- the program's side
 
-    def __iter__(self) -> Stream:
+    def __iter__(self) -> MessageStream:
         return self
 
     def __next__(self) -> Item:
         """Wait for the next item; StopIteration after `close` or `stop`. Raises BadRequest, Refused, NotRegistered: final."""
         self._adopt()
         self._thread = threading.get_ident()
-        self._intake.next()
+        self._delivery.next()
         while not self._closing.is_set():
             item = self._look_at_events()
             if item is not None:
@@ -119,7 +119,7 @@ class Stream(Iterator[Item]):
         if not isinstance(item, Message | Gap):
             raise TypeError(f"`item` must be what the stream gave, not {type(item).__name__}")
         self._adopt()
-        self._intake.taken(item)
+        self._delivery.taken(item)
         self._acknowledge()
 
     def close(self) -> None:
@@ -130,10 +130,10 @@ class Stream(Iterator[Item]):
             return
         self._end()
         if self._thread in (None, threading.get_ident()):
-            self._intake.next()
+            self._delivery.next()
             self._finish()
 
-    def __enter__(self) -> Stream:
+    def __enter__(self) -> MessageStream:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -146,15 +146,15 @@ class Stream(Iterator[Item]):
     @property
     def last_event_id(self) -> str:
         """The place behind what was taken: what a later stream may start from."""
-        return self._intake.resume
+        return self._delivery.resume
 
     # -- events
 
     def _look_at_events(self) -> Item | None:
         while self._events:
             try:
-                got = self._intake.receive(self._events.popleft())
-            except Unreadable as error:
+                got = self._delivery.receive(self._events.popleft())
+            except UnreadableEvent as error:
                 self._lost(f"sent an event that cannot be read ({error})")
                 return None
             if isinstance(got, Moved):
@@ -193,11 +193,11 @@ class Stream(Iterator[Item]):
         if events is None:
             self._lost(self._incoming.reader.comment or "the broker ended the stream")
             return
-        self._heard = self._cluster.clock()
+        self._heard = self._pool.clock()
         self._events.extend(events)
 
     def _connect(self) -> None:
-        now = self._cluster.clock()
+        now = self._pool.clock()
         broker, self._aim = self._aim or self._brokers.choose(now), ""
         if broker is None:
             wait = self._brokers.wait(now)
@@ -215,25 +215,25 @@ class Stream(Iterator[Item]):
         The rows are asked for first: a broker that hangs is found out within the time of a small question, and the
         other brokers are known by the time this one fails.
         """
-        self._cluster.ask_rows(broker)
+        self._pool.ask_rows(broker)
         params = {"username": self._username, "format": "json", "ack": "client"}
-        resume = self._intake.resume
+        resume = self._delivery.resume
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity", "Cache-Control": "no-cache"}
         if resume:
             headers["Last-Event-ID"] = resume
         call = Call("GET", "/stream", params, headers=headers)
         try:
-            incoming = _opened(self._cluster.transport.open(broker, call, self._silence, resume))
+            incoming = _opened(self._pool.transport.open(broker, call, self._silence, resume))
         except Unreached as error:
-            self._cluster.unreached(broker, error)
+            self._pool.unreached(broker, error)
             raise
         if resume:
-            self._intake.acked(resume, self._cluster.clock())  # the broker counts it as one
+            self._delivery.acked(resume, self._pool.clock())  # the broker counts it as one
         return incoming
 
     def _use(self, incoming: Incoming) -> None:
         self._drop()
-        self._heard = self._cluster.clock()
+        self._heard = self._pool.clock()
         with self._lock:
             self._incoming = incoming
             if self._closing.is_set():
@@ -247,7 +247,7 @@ class Stream(Iterator[Item]):
         if incoming is not None:
             incoming.close()
             if rest is not None:
-                self._cluster.failed(incoming.broker, max(rest, (incoming.reader.retry or 0) / 1000))
+                self._pool.failed(incoming.broker, max(rest, (incoming.reader.retry or 0) / 1000))
 
     def _lost(self, reason: str, *, silent: bool = False) -> None:
         if self._closing.is_set():  # our own doing
@@ -259,12 +259,12 @@ class Stream(Iterator[Item]):
 
     def _go_home(self) -> None:
         """Leave for the primary if it is back. A quiet moment: nothing that was read waits to be looked at."""
-        here, now = self._at(), self._cluster.clock()
+        here, now = self._at(), self._pool.clock()
         if not here or not self._brokers.stale(here, now, self._patience):
             return
-        self._patience = self._cluster.chance()
+        self._patience = self._pool.chance()
         try:
-            self._cluster.ask_rows(here)
+            self._pool.ask_rows(here)
             home = self._brokers.better(here, now)
             if home is not None:
                 incoming = self._open(home)
@@ -277,26 +277,26 @@ class Stream(Iterator[Item]):
 
     def _acknowledge(self) -> None:
         """Acknowledge what is due at the broker that we hear; between connections the next one's Last-Event-ID does."""
-        event_id, broker = self._intake.due(self._cluster.clock()), self._at()
+        event_id, broker = self._delivery.due(self._pool.clock()), self._at()
         if event_id and broker:
             self._send_ack(event_id, broker)
 
     def _send_ack(self, event_id: str, broker: str) -> bool:
         body, kind = form({"username": self._username, "id": event_id})
         try:
-            answer = self._cluster.transport.send(broker, Call("POST", "/ack", {}, body, kind), limits.CLIENT_SIDE_SECONDS)
+            answer = self._pool.transport.send(broker, Call("POST", "/ack", {}, body, kind), limits.CLIENT_SIDE_SECONDS)
         except Unreached:
-            self._intake.not_acked(self._cluster.clock())
+            self._delivery.not_acked(self._pool.clock())
             return False
         if answer.status < 500 and answer.status not in (408, 429):
-            self._intake.acked(event_id, self._cluster.clock())  # taken, or refused for good: asking again is no use
+            self._delivery.acked(event_id, self._pool.clock())  # taken, or refused for good: asking again is no use
             return True
-        self._intake.not_acked(self._cluster.clock())
+        self._delivery.not_acked(self._pool.clock())
         return False
 
     def _finish(self) -> None:
         """Say what was taken before the program leaves, here or, if this broker is gone, at another; then close."""
-        event_id, here = self._intake.due(float("inf")), self._at() or self._cluster.current
+        event_id, here = self._delivery.due(float("inf")), self._at() or self._pool.current
         if event_id:
             others = [a for a in self._brokers.addresses() if a != here]
             for broker in [here, *others[:1]]:
@@ -321,11 +321,11 @@ class Stream(Iterator[Item]):
 
     def _tell(self, kind: str, broker: str, detail: str) -> None:
         if self._on_state is not None:
-            since = self._heard if kind == "silent" else self._cluster.clock()
+            since = self._heard if kind == "silent" else self._pool.clock()
             self._on_state(ConnectionState(kind, broker, self._brokers.id_of(broker), detail, since))
 
 
-def _opened(opened: Incoming | Answer) -> Incoming:
+def _opened(opened: Incoming | BrokerAnswer) -> Incoming:
     """The stream, unless the broker answered with something else: that is final, or counts as not reached."""
     if isinstance(opened, Incoming):
         return opened
@@ -343,7 +343,7 @@ def _checked(last_event_id: str) -> str:
     return last_event_id
 
 
-def _watch(stop: threading.Event, of: weakref.ref[Stream]) -> None:
+def _watch(stop: threading.Event, of: weakref.ref[MessageStream]) -> None:
     """End the stream when `stop` is set; holds no reference, so that a stream that was dropped can go."""
     while True:
         stopped = stop.wait(_STOP_POLL_SECONDS)

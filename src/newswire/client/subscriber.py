@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from types import TracebackType
 
 from newswire.client import checks
-from newswire.client.answers import ConnectionState, MessagePage, PageBody, Row, Subscription, page_of
+from newswire.client.answers import ConnectionState, MessagePage, PageBody, Row, UserSubscription, page_of
 from newswire.client.delivery import Acks, Item
-from newswire.client.pool import Cluster
-from newswire.client.stream import Stream
-from newswire.client.transport import Answer, Call, form
+from newswire.client.pool import BrokerPool
+from newswire.client.stream import MessageStream
+from newswire.client.transport import BrokerAnswer, Call, form
 from newswire.core import limits
 from newswire.core.model import names
 from newswire.errors import BadRequest
@@ -25,7 +25,7 @@ Since = str | datetime | timedelta | None
 class Subscriber:
     """One user's subscriptions and streams, at whichever broker serves, the primary first. One thread.
 
-    `timeout`: seconds for all tries of a call; `absent`: as in Cluster. `silence`: seconds without a byte after
+    `timeout`: seconds for all tries of a call; `absent`: as in BrokerPool. `silence`: seconds without a byte after
     which a stream is dead.
     """
 
@@ -46,11 +46,11 @@ class Subscriber:
         self.username = names.check_username(checks.text("username", username))
         self._silence = checks.seconds("silence", silence)
         wait = sleep or time.sleep
-        self.cluster = Cluster(
+        self.pool = BrokerPool(
             brokers, timeout=timeout, absent=absent, token=token, verify=verify, clock=clock, sleep=wait, chance=chance
         )
         self._pause = sleep
-        self._stream: Stream | None = None
+        self._stream: MessageStream | None = None
 
     def subscribe(self, topic: str, since: Since = None) -> str:
         """Subscribe to a topic or pattern, from now on, or from `since`: `earliest`, a duration, a time.
@@ -65,9 +65,9 @@ class Subscriber:
         done = f"{self.username} is not subscribed to topic {topic} (any more)"
         return self._post("/unsubscribe", {"topic": _pattern(topic)}, done=("no-subscription", done))
 
-    def subscriptions(self) -> list[Subscription]:
+    def subscriptions(self) -> list[UserSubscription]:
         """What this user is subscribed to."""
-        found: list[Subscription] = self._get("/subscriptions", {}).read(list[Subscription])
+        found: list[UserSubscription] = self._get("/subscriptions", {}).read(list[UserSubscription])
         return found
 
     def ack(self, event_id: str, topic: str | None = None) -> str:
@@ -93,14 +93,14 @@ class Subscriber:
         last_event_id: str | None = None,
         stop: threading.Event | None = None,
         on_state: Callable[[ConnectionState], None] | None = None,
-    ) -> Stream:
+    ) -> MessageStream:
         """Iterate over what is published, across failures of brokers, until it is closed or `stop` is set.
 
         `ack`: True counts an item as delivered when the program asks for the next one; `"manual"` when it says `taken`;
         False never. `on_state` is told, in the iterating thread, how the connection stands.
         """
-        self._stream = Stream(
-            self.cluster,
+        self._stream = MessageStream(
+            self.pool,
             self.username,
             ack=ack,
             last_event_id=last_event_id,
@@ -119,13 +119,13 @@ class Subscriber:
 
     def nodes(self) -> list[Row]:
         """A row a broker, primary first. Raises NoBroker."""
-        return self.cluster.nodes()
+        return self.pool.nodes()
 
     def close(self) -> None:
         """Close the latest stream and idle connections."""
         if self._stream is not None:
             self._stream.close()
-        self.cluster.close()
+        self.pool.close()
 
     def __enter__(self) -> Subscriber:
         return self
@@ -135,13 +135,13 @@ class Subscriber:
 
     def _post(self, path: str, fields: dict[str, str | None], done: tuple[str, str] = ("", "")) -> str:
         body, kind = form({"username": self.username, **fields})
-        answer = self.cluster.request(Call("POST", path, {}, body, kind), done=done[0])
+        answer = self.pool.request(Call("POST", path, {}, body, kind), done=done[0])
         told = answer.json()
         return str(told.get("message", "")) if answer.status < 300 and isinstance(told, dict) else done[1]
 
-    def _get(self, path: str, params: dict[str, str | int | None]) -> Answer:
+    def _get(self, path: str, params: dict[str, str | int | None]) -> BrokerAnswer:
         given = {k: v for k, v in params.items() if v is not None}
-        return self.cluster.request(Call("GET", path, {"username": self.username, **given}))
+        return self.pool.request(Call("GET", path, {"username": self.username, **given}))
 
 
 def _pattern(topic: str) -> str:

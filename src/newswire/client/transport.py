@@ -1,6 +1,6 @@
 """The one place that does HTTP: a `requests.Session` behind three calls. Nothing is decided here.
 
-A call ends in an `Answer` (any status) or in `Unreached`. What requests and urllib3 raise is turned into the latter and
+A call ends in an `BrokerAnswer` (any status) or in `Unreached`. What requests and urllib3 raise is turned into the latter and
 told apart in two ways only, since nothing else matters above: may the broker have got the request (`perhaps`), and did
 it keep silent (`silent`) instead of refusing.
 
@@ -75,7 +75,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Answer:
+class BrokerAnswer:
     """What a broker answered."""
 
     broker: str
@@ -141,7 +141,7 @@ class Incoming:
 
     def __init__(self, broker: str, response: requests.Response, last_event_id: str) -> None:
         self.broker = broker
-        self.reader = sse.Reader(last_event_id)
+        self.reader = sse.EventReader(last_event_id)
         self._response = response
         self._socket = socket.socket(fileno=os.dup(response.raw.fileno()))
         self._process = os.getpid()
@@ -216,12 +216,12 @@ class Transport:
         base = address if "://" in address else f"{self._scheme}://{address}"
         return f"{base}{path}" + (f"?{urlencode(params)}" if params else "")
 
-    def send(self, address: str, call: Call, seconds: float) -> Answer:
+    def send(self, address: str, call: Call, seconds: float) -> BrokerAnswer:
         """Send one request, once. Raises Unreached."""
         with _quiet_log():
             return self._answer(address, self._request(address, call, seconds))
 
-    def open(self, address: str, call: Call, silence: float, last_event_id: str = "") -> Incoming | Answer:
+    def open(self, address: str, call: Call, silence: float, last_event_id: str = "") -> Incoming | BrokerAnswer:
         """Open a stream, on which a read may last `silence` seconds; an Answer if it is refused. Raises Unreached."""
         with _quiet_log():
             response = self._request(address, call, silence)
@@ -251,7 +251,7 @@ class Transport:
         except (requests.RequestException, urllib3.exceptions.HTTPError, UnicodeError) as error:
             raise _unreached(error) from None
 
-    def _answer(self, address: str, response: requests.Response) -> Answer:
+    def _answer(self, address: str, response: requests.Response) -> BrokerAnswer:
         body = bytearray()
         try:
             with response:
@@ -263,7 +263,7 @@ class Transport:
             raise Unreached(f"the answer broke off ({type(error).__name__})") from None
         headers = response.headers
         retry_after = _seconds(headers.get("Retry-After", ""))
-        return Answer(address, response.status_code, bytes(body), retry_after, headers.get("Location", ""))
+        return BrokerAnswer(address, response.status_code, bytes(body), retry_after, headers.get("Location", ""))
 
 
 class _Outside(logging.Filter):

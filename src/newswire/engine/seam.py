@@ -16,7 +16,7 @@ from newswire.core.broker.events import Done
 from newswire.core.broker.values import BrokerStatus, ClusterStatus, HoleRow
 from newswire.core.model.commands import Request
 from newswire.core.model.event_ids import EventId
-from newswire.core.model.results import Entry, Gap, Page, Position, Start, SubscriptionRow, TopicRow
+from newswire.core.model.results import Entry, GapEntry, Page, Position, Start, SubscriptionRow, TopicRow
 from newswire.errors import NewswireError
 
 __all__ = [
@@ -25,7 +25,7 @@ __all__ = [
     "ClusterStatus",
     "Engine",
     "Entry",
-    "Gap",
+    "GapEntry",
     "HoleRow",
     "Page",
     "Position",

@@ -14,7 +14,7 @@ import msgspec
 from newswire import sse
 from newswire.core import limits
 from newswire.core.model.event_ids import EventId
-from newswire.core.model.results import Entry, Gap, Page, Position
+from newswire.core.model.results import Entry, GapEntry, Page, Position
 
 NextPage = Callable[[Position, int], Page]
 
@@ -77,8 +77,8 @@ def encode_page(page: Page, encoding: Encoding, most: int = limits.STREAM_ROUND_
     )
 
 
-def _encode(entry: Entry | Gap, as_json: bool) -> bytes:
-    if isinstance(entry, Gap):
+def _encode(entry: Entry | GapEntry, as_json: bool) -> bytes:
+    if isinstance(entry, GapEntry):
         return sse.gap_event(entry.topic, entry.dropped, entry.event_id, entry.reason)
     return sse.message_event(entry.message, entry.event_id, as_json=as_json)
 

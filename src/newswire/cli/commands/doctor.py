@@ -18,7 +18,7 @@ from newswire.cli import exits
 from newswire.cli.commands import ops_file, status
 from newswire.cli.diagnosis import Examined, Finding, diagnose
 from newswire.client.answers import Row
-from newswire.client.transport import Answer, Call, Transport, Unreached
+from newswire.client.transport import BrokerAnswer, Call, Transport, Unreached
 from newswire.core import limits
 from newswire.errors import NewswireError, NoBroker
 
@@ -102,7 +102,7 @@ def try_stream(transport: Transport, address: str, user: str) -> str:
         if error.silent:  # a proxy that waits for the end holds back the head, too
             return "held back"
         return error.reason
-    if isinstance(stream, Answer):
+    if isinstance(stream, BrokerAnswer):
         return stream.error().detail
     try:
         return "opened" if stream.read() is not None else "held back"

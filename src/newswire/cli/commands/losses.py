@@ -16,12 +16,12 @@ from newswire.core import limits
 from newswire.errors import NewswireError, Refused
 
 if TYPE_CHECKING:
-    from newswire.client.pool import Cluster
+    from newswire.client.pool import BrokerPool
 
 _ROUNDS: Final = 20  # what is given up may show what else is missing behind it
 
 
-class Hole(msgspec.Struct, frozen=True, order=True):
+class MissingRange(msgspec.Struct, frozen=True, order=True):
     """What `GET /readyz` lists. `origin`: one run of one broker."""
 
     broker: str
@@ -41,25 +41,25 @@ class Hole(msgspec.Struct, frozen=True, order=True):
 
 
 class _Condition(msgspec.Struct, frozen=True):
-    holes: tuple[Hole, ...] = ()
+    holes: tuple[MissingRange, ...] = ()
     away: tuple[str, ...] = ()
 
 
 def run(*, brokers: tuple[str, ...], yes: bool, even_if_away: bool) -> int:
     """Show, ask, give up, until nothing is missing. Raises NoBroker, Refused."""
-    from newswire.client.pool import Cluster
+    from newswire.client.pool import BrokerPool
 
-    cluster = Cluster(brokers, timeout=limits.CLI_CALL_SECONDS, absent=limits.CLI_ABSENT_SECONDS)
+    pool = BrokerPool(brokers, timeout=limits.CLI_CALL_SECONDS, absent=limits.CLI_ABSENT_SECONDS)
     try:
-        return _run(cluster, yes=yes, even_if_away=even_if_away)
+        return _run(pool, yes=yes, even_if_away=even_if_away)
     finally:
-        cluster.close()
+        pool.close()
 
 
-def _run(cluster: Cluster, *, yes: bool, even_if_away: bool) -> int:
+def _run(pool: BrokerPool, *, yes: bool, even_if_away: bool) -> int:
     given_up = 0
     for _ in range(_ROUNDS):
-        holes, away = look(cluster)
+        holes, away = look(pool)
         if not holes:
             click.echo("Nothing is missing." if not given_up else "Nothing is missing any more.")
             return exits.DONE
@@ -73,7 +73,7 @@ def _run(cluster: Cluster, *, yes: bool, even_if_away: bool) -> int:
         if not yes and not _confirmed():
             click.echo("Nothing was given up.")
             return exits.FAILED
-        count = sum(_give_up(cluster, hole, even_if_away=even_if_away) for hole in dict.fromkeys(holes))
+        count = sum(_give_up(pool, hole, even_if_away=even_if_away) for hole in dict.fromkeys(holes))
         given_up += count
         if not count:
             return exits.FAILED
@@ -81,16 +81,16 @@ def _run(cluster: Cluster, *, yes: bool, even_if_away: bool) -> int:
     return exits.FAILED
 
 
-def look(cluster: Cluster) -> tuple[list[Hole], list[str]]:
+def look(pool: BrokerPool) -> tuple[list[MissingRange], list[str]]:
     """All holes that any broker knows of, and the brokers that are away. Raises NoBroker."""
     from newswire.client.transport import Call, Unreached
 
-    found: dict[Hole, None] = {}
+    found: dict[MissingRange, None] = {}
     away: dict[str, None] = {}
-    cluster.look()
-    for address in cluster.brokers.addresses():
+    pool.look()
+    for address in pool.brokers.addresses():
         try:
-            answer = cluster.transport.send(address, Call("GET", "/readyz"), limits.CLIENT_SIDE_SECONDS)
+            answer = pool.transport.send(address, Call("GET", "/readyz"), limits.CLIENT_SIDE_SECONDS)
             told = msgspec.convert(answer.json(), _Condition)
         except (Unreached, NewswireError, msgspec.ValidationError):
             continue
@@ -99,7 +99,7 @@ def look(cluster: Cluster) -> tuple[list[Hole], list[str]]:
     return sorted(found), sorted(away)
 
 
-def _show(holes: Sequence[Hole], away: Sequence[str]) -> None:
+def _show(holes: Sequence[MissingRange], away: Sequence[str]) -> None:
     click.echo(
         "This would be given up for good, unless a broker that is away has it:" if away else "This would be given up for good:"
     )
@@ -114,7 +114,7 @@ def _confirmed() -> bool:
     return click.confirm("Give it up?")
 
 
-def _give_up(cluster: Cluster, hole: Hole, *, even_if_away: bool) -> int:
+def _give_up(pool: BrokerPool, hole: MissingRange, *, even_if_away: bool) -> int:
     """Ask the broker that lacks it, and the others where that stands on it; return how many operations were given up."""
     from newswire.client.transport import Call, Unreached, form
 
@@ -122,12 +122,12 @@ def _give_up(cluster: Cluster, hole: Hole, *, even_if_away: bool) -> int:
     if even_if_away:
         fields["even_if_away"] = "1"
     body, kind = form(fields)
-    rows = sorted(cluster.nodes(), key=lambda row: row.id != hole.broker)
+    rows = sorted(pool.nodes(), key=lambda row: row.id != hole.broker)
     refusal = ""
     for row in rows:
         call = Call("POST", "/accept_loss", {}, body, kind)
         try:
-            answer = cluster.transport.send(cluster.brokers.ours(row.ip), call, limits.CLI_CALL_SECONDS)
+            answer = pool.transport.send(pool.brokers.ours(row.ip), call, limits.CLI_CALL_SECONDS)
             if answer.status == 200:
                 click.echo(escape.line(f"Gave up {hole.origin} {hole.first} to {hole.last}."))
                 return int(answer.json()["count"])

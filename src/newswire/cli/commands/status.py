@@ -20,8 +20,8 @@ from newswire.errors import NewswireError
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from newswire.client import Look, Row
-    from newswire.client.pool import Cluster
+    from newswire.client import ClusterSnapshot, Row
+    from newswire.client.pool import BrokerPool
 
 _TOPICS_SHOWN: Final = 20  # newest first; --json has all
 
@@ -71,35 +71,35 @@ def run(*, brokers: tuple[str, ...], as_json: bool, watch: bool) -> int:
     return exits.DONE
 
 
-def look(brokers: Sequence[str], absent: float = limits.CLI_ABSENT_SECONDS) -> Look:
+def look(brokers: Sequence[str], absent: float = limits.CLI_ABSENT_SECONDS) -> ClusterSnapshot:
     """Ask the first broker that answers who is there; for `absent` seconds if none is. Raises NoBroker."""
-    from newswire.client.pool import Cluster
+    from newswire.client.pool import BrokerPool
 
-    cluster = Cluster(brokers, timeout=limits.CLI_CALL_SECONDS, absent=absent)
+    pool = BrokerPool(brokers, timeout=limits.CLI_CALL_SECONDS, absent=absent)
     try:
-        return cluster.look()
+        return pool.look()
     finally:
-        cluster.close()
+        pool.close()
 
 
 def gather(brokers: Sequence[str], absent: float = limits.CLI_ABSENT_SECONDS) -> Status:
     """Ask a broker for the rows and the topics, and each broker how it is. Raises NoBroker."""
-    from newswire.client.pool import Cluster
+    from newswire.client.pool import BrokerPool
 
-    cluster = Cluster(brokers, timeout=limits.CLI_CALL_SECONDS, absent=absent)
+    pool = BrokerPool(brokers, timeout=limits.CLI_CALL_SECONDS, absent=absent)
     try:
-        rows = cluster.look().rows
-        topics = _ask(cluster, cluster.current, "/topics")
-        ready = {row.ip: _ask_condition(cluster, cluster.brokers.ours(row.ip)) for row in rows}
+        rows = pool.look().rows
+        topics = _ask(pool, pool.current, "/topics")
+        ready = {row.ip: _ask_condition(pool, pool.brokers.ours(row.ip)) for row in rows}
     finally:
-        cluster.close()
+        pool.close()
     return combine(rows, ready, topics if isinstance(topics, list) else [])
 
 
-def _ask_condition(cluster: Cluster, address: str) -> Mapping[str, Any] | None:
+def _ask_condition(pool: BrokerPool, address: str) -> Mapping[str, Any] | None:
     """What a broker says of itself, and by how much its clock is ahead of the one here. None: no answer."""
     before = time.time()
-    told = _ask(cluster, address, "/readyz")
+    told = _ask(pool, address, "/readyz")
     if not isinstance(told, dict):
         return None
     return {**told, "clock_seconds": clock_ahead(told.get("time"), before, time.time())}
@@ -114,12 +114,12 @@ def clock_ahead(told: object, before: float, after: float) -> float | None:
     return round(max(0.0, said - after) - max(0.0, before - said), 3)
 
 
-def _ask(cluster: Cluster, address: str, path: str) -> Any:
+def _ask(pool: BrokerPool, address: str, path: str) -> Any:
     """Ask one broker, once; what it says of itself counts whatever its status. None: no answer."""
     from newswire.client.transport import Call, Unreached
 
     try:
-        return cluster.transport.send(address, Call("GET", path), limits.CLIENT_SIDE_SECONDS).json()
+        return pool.transport.send(address, Call("GET", path), limits.CLIENT_SIDE_SECONDS).json()
     except (Unreached, NewswireError):
         return None
 

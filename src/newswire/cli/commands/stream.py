@@ -45,7 +45,7 @@ def run(*, brokers: tuple[str, ...], user: str, as_json: bool, count: int | None
         output.reader_left(1, stop.set)
     try:
         with Subscriber(brokers, user, timeout=limits.CLI_CALL_SECONDS, absent=limits.CLI_ABSENT_SECONDS) as subscriber:
-            subscriber.cluster.look()  # with no broker at all a script wants to know; later failures are waited out
+            subscriber.pool.look()  # with no broker at all a script wants to know; later failures are waited out
             return _take_all(subscriber, take, count, stop)
     except KeyboardInterrupt:
         return exits.DONE

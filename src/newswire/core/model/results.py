@@ -25,7 +25,7 @@ class Start(msgspec.Struct, frozen=True):
 class Entry(msgspec.Struct, frozen=True):
     """A message that is due. `position`: behind it; `event_id`: what a client shows to go on from there.
 
-    `pending_gap`: messages before it are missing, which no `Gap` has told yet; nothing is acknowledged there.
+    `pending_gap`: messages before it are missing, which no `GapEntry` has told yet; nothing is acknowledged there.
     """
 
     message: Published
@@ -34,7 +34,7 @@ class Entry(msgspec.Struct, frozen=True):
     pending_gap: bool = False
 
 
-class Gap(msgspec.Struct, frozen=True):
+class GapEntry(msgspec.Struct, frozen=True):
     """`dropped` messages of `topic` were due and are not there; `event_id` stands before what follows.
 
     `reason`: "" (removed by retention), "waiting" (behind damage: they come when it is healed), or "lost" (given up by an
@@ -56,7 +56,7 @@ class Page(msgspec.Struct, frozen=True):
     `event_id` stands for `position`, unless there is a `pending_gap`: what is due before it is here or in pages before.
     """
 
-    entries: tuple[Entry | Gap, ...]
+    entries: tuple[Entry | GapEntry, ...]
     position: Position
     event_id: EventId
     more: bool

@@ -17,7 +17,7 @@ from newswire.core import limits
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.matching import Match
 from newswire.core.model.ops import Published, op_id
-from newswire.core.model.results import Entry, Gap, Page
+from newswire.core.model.results import Entry, GapEntry, Page
 from newswire.core.read.pages import LogPosition, ReadPosition, Wanted, all_of
 from newswire.core.read.pieces import Pieces, finish
 from newswire.core.read.selection import Selection, Stretch
@@ -41,7 +41,7 @@ class Due(msgspec.Struct, frozen=True):
 
 
 class DueGap(msgspec.Struct, frozen=True):
-    """A `Gap`, and where in the log reading goes on behind it."""
+    """A `GapEntry`, and where in the log reading goes on behind it."""
 
     topic: str
     dropped: int
@@ -64,13 +64,15 @@ class Plan(msgspec.Struct, frozen=True):
 
         Within the page reading goes on with `wanted`: what is not to be known any more holds only behind all of it.
         """
-        left, entries = iter(texts), list[Entry | Gap]()
+        left, entries = iter(texts), list[Entry | GapEntry]()
         for item in self.items:
             position, pending = ReadPosition(item.position, wanted), bool(item.position.dropped)
             if isinstance(item, Due):
                 entries.append(Entry(next(left), item.event_id, position, pending))
             else:
-                entries.append(Gap(item.topic, item.dropped, item.event_id, position, reason=item.reason, pending_gap=pending))
+                entries.append(
+                    GapEntry(item.topic, item.dropped, item.event_id, position, reason=item.reason, pending_gap=pending)
+                )
         return Page(
             tuple(entries),
             ReadPosition(self.position, self.wanted),

@@ -14,7 +14,7 @@ from newswire.core.model import event_ids
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.names import check_pattern, check_username
 from newswire.core.model.times import rfc3339
-from newswire.engine.seam import Engine, Entry, Gap, Position, TopicRow
+from newswire.engine.seam import Engine, Entry, GapEntry, Position, TopicRow
 from newswire.errors import BadRequest, NewswireError, NotFound
 from newswire.sse import message_object
 from newswire.web import message_fields, request_fields, times
@@ -73,19 +73,19 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Cal
 
 def read_page(
     engine: Engine, at: Position, limit: int, give_way: Callable[[], None] = lambda: None
-) -> tuple[list[Entry], list[Gap], bool]:
+) -> tuple[list[Entry], list[GapEntry], bool]:
     """At most `limit` entries, fewer where they are big; what is not there among them; whether more are due at once.
 
     `give_way` is called between steps of a millisecond.
     """
-    entries, gaps = list[Entry](), list[Gap]()
+    entries, gaps = list[Entry](), list[GapEntry]()
     size = 0
     while True:
         give_way()
         page = engine.next_page(at, min(limit + 1 - len(entries), limits.STEP_MESSAGES))
         for entry in page.entries:
             is_full = len(entries) == limit or size > limits.PAGE_BYTES
-            if isinstance(entry, Gap):
+            if isinstance(entry, GapEntry):
                 gaps += [] if is_full else [entry]
             elif is_full:
                 return entries, gaps, True  # one is read to know
@@ -97,7 +97,7 @@ def read_page(
         at = page.position
 
 
-def _told(gap: Gap) -> dict[str, Any]:
+def _told(gap: GapEntry) -> dict[str, Any]:
     return {"topic": gap.topic, "dropped": gap.dropped} | ({"reason": gap.reason} if gap.reason else {})
 
 

@@ -1,0 +1,26 @@
+"""One thing, one name; one name, one thing (docs/decisions.md, One name, one thing)."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parent.parent / "src" / "newswire"
+# Still to be renamed where they lie; no name is added here.
+TWICE: set[str] = {"Cluster", "Header", "Reply", "Rounds"}
+
+
+def public_classes() -> dict[str, set[str]]:
+    """By name, the modules that define a public class of it."""
+    homes = defaultdict[str, set[str]](set)
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes[node.name].add(str(path.relative_to(SOURCE)))
+    return homes
+
+
+def test_no_public_class_name_has_two_meanings() -> None:
+    twice = {name: sorted(homes) for name, homes in public_classes().items() if len(homes) > 1}
+    assert twice.keys() <= TWICE, twice
