@@ -72,8 +72,8 @@ def gap_event(topic: str, dropped: int, event_id: EventId | None, reason: str = 
 
     `reason`: "" (removed by retention), "waiting" or "lost": see `core.model.results.Gap`.
     """
-    said = {"topic": topic, "dropped": dropped} | ({"reason": reason} if reason else {})
-    return event(_encode(said).decode(), id=str(event_id or ""), name="gap")
+    fields = {"topic": topic, "dropped": dropped} | ({"reason": reason} if reason else {})
+    return event(_encode(fields).decode(), id=str(event_id or ""), name="gap")
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -117,9 +117,9 @@ class EventReader:
         self._rest = bytearray(lines.pop())
         events = []
         for line in lines:
-            done = self._line(line.decode("utf-8", "replace"))
-            if done is not None:
-                events.append(done)
+            whole = self._line(line.decode("utf-8", "replace"))
+            if whole is not None:
+                events.append(whole)
         return events
 
     def _line(self, line: str) -> Event | None:

@@ -57,7 +57,7 @@ def test_two_programs_and_one_place(broker: Broker) -> None:
         until("the first one reads", lambda: first.count("live") == 1)
         with Device(broker) as second:
             until("the second one is told to wait", lambda: second.count("lost") >= 1)
-            assert "1 streams of this user are open, which is the limit" in second.states[0].detail
+            assert "1 stream of this user is open, which is the limit" in second.states[0].detail
             assert first.count("lost") == 0
             until("the second one has the place", lambda: second.count("live") == 1, PATIENCE_SECONDS + 20)
             until("the first one is told", lambda: first.count("lost") == 1)
