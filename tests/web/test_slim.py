@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import re
 from collections.abc import Callable, Iterable
@@ -185,6 +186,7 @@ def large_app() -> PlainFlask:
         "other": lambda: OtherResponse(b"other"),
         "none": lambda: None,
         "own": lambda: LoudResponse(b"own"),
+        "closed": lambda: _closing(request.environ["calls"]),
         "location": lambda: redirect("/é?ü"),
         "abort": lambda: abort(418),
         "found": lambda: NotFound("nothing"),
@@ -195,6 +197,7 @@ def large_app() -> PlainFlask:
         app.add_url_rule(f"/{name}", f"app_{name}", view)
         inner.add_url_rule(f"/{name}", name, view)
     app.add_url_rule("/n/<int:number>", "number", lambda number: str(number), methods=["GET", "POST"])
+    app.add_url_rule("/first", "first", str, defaults={"object": 1})
     app.add_url_rule("/folder/", "folder", lambda: request.full_path)
     app.add_url_rule("/all/", "all", str, defaults={"object": 1})
     app.add_url_rule("/all/<int:object>", "all", str)
@@ -208,6 +211,12 @@ def large_app() -> PlainFlask:
         assert rule.methods is not None
         rule.methods -= {"OPTIONS"}
     return app
+
+
+def _closing(calls: list[str]) -> Response:
+    response = Response(b"closed")
+    response.call_on_close(lambda: calls.append("the close"))
+    return response
 
 
 def _raise(error: Exception) -> None:
@@ -231,6 +240,7 @@ def test_hooks_handlers_and_answers_of_all_kinds_are_the_same_and_in_the_same_or
                     environ: dict[str, Any] = {"calls": []}
                     response = Client(app).open(path, method=method, query_string=query, environ_overrides=environ)
                     answers.append((response.status, [*response.headers], response.get_data()))
+                    response.close()
                     calls.append(environ["calls"])
                 assert answers[0] == answers[1], f"{method} {path} {query}"
                 assert calls[0] == calls[1] != [], f"{method} {path} {query}"
@@ -244,9 +254,13 @@ def test_the_request_is_there_while_it_is_served_and_nowhere_else() -> None:
     app.add_url_rule(
         "/read", "read", lambda: request.headers["X"] + request.form["a"] + flask.current_app.name, methods=["POST"]
     )
+    files: list[Any] = []
+    app.add_url_rule("/take", "take", lambda: files.append(request.files["a"].stream) or "", methods=["POST"])
     _close(app)
     client = Client(SlimApp(app))
     assert client.post("/read", headers={"X": "y"}, data={"a": "b"}).get_data() == b"ybsmall"
+    assert client.post("/take", data={"a": (io.BytesIO(b"b"), "a.txt")}).status_code == 200
+    assert files[0].closed
     with pytest.raises(KeyboardInterrupt):
         client.get("/stop")
     assert not flask.has_request_context()
