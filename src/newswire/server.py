@@ -108,10 +108,10 @@ class Server:
         self._say_started()
 
     def _say_started(self) -> None:
-        settings, restored = self.settings, self.restored
+        settings, summary = self.settings, self.restored
         role = "primary" if settings.primary else "secondary"
         log.info("started: broker %s, %s, %s, version %s", settings.id, self.address, role, __version__)
-        log.info("restored messages: %d, subscriptions: %d", restored.messages, restored.subscriptions)
+        log.info("restored messages: %d, subscriptions: %d", summary.messages, summary.subscriptions)
         self._started = True
 
     def wait(self) -> int:

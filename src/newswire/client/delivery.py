@@ -80,9 +80,9 @@ class Delivery:
 
     def next(self) -> None:
         """The program asks for another item: it is done with the last one."""
-        given, self._given = self._given, None
-        if given is not None and self.ack is True:
-            self._take(given.event_id)
+        item, self._given = self._given, None
+        if item is not None and self.ack is True:
+            self._take(item.event_id)
 
     def taken(self, item: Item) -> None:
         """The program says that it is done with `item`, and with all that came before it."""

@@ -65,8 +65,8 @@ def split(brokers: str | Sequence[str]) -> tuple[str, ...]:
     Raises BadRequest when there is none, and for what is no address.
     """
     text = brokers if isinstance(brokers, str) else ",".join(brokers)
-    named = [check_broker(b.rstrip("/")) for b in text.replace(",", " ").split()]
-    unique = tuple(dict.fromkeys(named))
+    addresses = [check_broker(b.rstrip("/")) for b in text.replace(",", " ").split()]
+    unique = tuple(dict.fromkeys(addresses))
     if not unique:
         raise BadRequest("no broker is named: give at least one as HOST:PORT, for example 127.0.0.1:5053", code="bad-address")
     return unique
@@ -87,14 +87,14 @@ class Brokers:
 
     # -- what happened
 
-    def learn(self, asked: str, rows: Sequence[Row], now: float) -> None:
-        """Take the rows that `asked` told. That ends no rest: who tells rows may still refuse streams."""
-        self._answered.add(asked)
+    def learn(self, source: str, rows: Sequence[Row], now: float) -> None:
+        """Take the rows that `source` told. That ends no rest: who tells rows may still refuse streams."""
+        self._answered.add(source)
         self.rows = tuple(rows[: limits.CLIENT_BROKERS_COUNT])
         self._looked = now
-        told = {row.ip for row in self.rows}
-        self._named = {ip: ours for ip, ours in self._named.items() if ip in told}
-        self._named.update({row.ip: asked for row in self.rows if row.itself and row.ip != asked})
+        ips = {row.ip for row in self.rows}
+        self._named = {ip: ours for ip, ours in self._named.items() if ip in ips}
+        self._named.update({row.ip: source for row in self.rows if row.itself and row.ip != source})
 
     def looked(self, now: float) -> None:
         """Take note that somebody was asked for the rows and told nothing new."""
@@ -109,8 +109,8 @@ class Brokers:
     def failed(self, address: str, now: float, chance: float, least: float = 0.0) -> None:
         """Take note that `address` failed: it rests, `least` seconds or more, and the rows are no news any more."""
         self._failures[address] = self._failures.get(address, 0) + 1
-        known = address in self.configured or address in self._answered
-        most = limits.BACKOFF_MOST_SECONDS if known else limits.CLIENT_STRANGER_SECONDS
+        is_known = address in self.configured or address in self._answered
+        most = limits.BACKOFF_MOST_SECONDS if is_known else limits.CLIENT_STRANGER_SECONDS
         self._rest[address] = now + max(pause(self._failures[address], chance, most), least * (1 + chance / 2))
         self._looked = None
 

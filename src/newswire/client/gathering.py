@@ -121,8 +121,8 @@ def _parts_of_refused(posts: list[Post], error: NewswireError) -> list[list[Post
 def _parts_beside(posts: list[Post], line: int, error: NewswireError) -> list[list[Post]]:
     """Tell the post of a bad line, if the words fit it by itself; the parts that are to be sent again."""
     bad, others = posts[line - 1], posts[: line - 1] + posts[line:]
-    told, _, detail = error.detail.partition(": ")
-    if told != f"line {line}" or (error.code == "key-reused" and "id" not in error.extra):
+    prefix, _, detail = error.detail.partition(": ")
+    if prefix != f"line {line}" or (error.code == "key-reused" and "id" not in error.extra):
         return [others, [bad]]
     error.detail = detail
     bad.settle(_error_of(bad, error))

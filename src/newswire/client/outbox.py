@@ -145,8 +145,8 @@ class Outbox:
     def _send_waiting(self, leader: Post) -> None:
         with self._lock:
             batch = self._next_batch()
-            taken = set(batch)
-            self._waiting = [post for post in self._waiting if post not in taken]
+            in_batch = set(batch)
+            self._waiting = [post for post in self._waiting if post not in in_batch]
         try:
             self._send(batch, leader.until)
         finally:

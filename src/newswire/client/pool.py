@@ -86,18 +86,18 @@ class BrokerPool:
         *,
         seconds: float | None = None,
         try_seconds: float = limits.CLIENT_TRY_SECONDS,
-        done: str = "",
+        done_code: str = "",
         refresh: bool = True,
     ) -> BrokerAnswer:
         """Send `call` until a broker has carried it out; the answer's status is 2xx.
 
-        `done`: an error code that, after a try of unknown outcome, tells that this try did it. Raises what a broker
+        `done_code`: an error code that, after a try of unknown outcome, tells that this try did it. Raises what a broker
         refused with; NoBroker: no broker was reached, certainly nothing was done; Unknown: perhaps it was done.
         """
         if refresh:
             self.refresh()
-        begun = self.clock()
-        return self.run(Tries(call, begun, begun + (self.timeout if seconds is None else seconds), done), try_seconds)
+        start = self.clock()
+        return self.run(Tries(call, start, start + (self.timeout if seconds is None else seconds), done_code), try_seconds)
 
     def run(self, tries: Tries, try_seconds: float) -> BrokerAnswer:
         """Try until a broker has carried the call out, or the time of `tries` is over. Returns and raises as `request`."""
@@ -154,10 +154,10 @@ class BrokerPool:
         """Close idle connections."""
         self.transport.close()
 
-    def _share(self, tries: Tries, left: float) -> float:
+    def _share(self, tries: Tries, seconds: float) -> float:
         """The seconds of those left that one try may use: half, while a broker is left that was not tried at all."""
         others = len([a for a in self.brokers.addresses() if a not in tries.reasons])
-        return max(left if others <= 1 else left / 2, limits.BACKOFF_FIRST_SECONDS)
+        return max(seconds if others <= 1 else seconds / 2, limits.BACKOFF_FIRST_SECONDS)
 
     def _try(self, address: str, tries: Tries, seconds: float) -> BrokerAnswer | None:
         tries.is_sent = True
@@ -168,9 +168,9 @@ class BrokerPool:
             tries.unreached(address, error)
             tries.is_sent = False
             return None
-        settled = self._judge(answer, tries)
-        tries.is_sent = settled is not None
-        return settled
+        result = self._judge(answer, tries)
+        tries.is_sent = result is not None
+        return result
 
     def _judge(self, answer: BrokerAnswer, tries: Tries) -> BrokerAnswer | None:
         """Return an answer that settles the call, raise one that refuses it; None: try on."""
@@ -222,8 +222,8 @@ class BrokerPool:
 class Tries:
     """What came of the tries of one call so far; they end at `end`. One thread; any thread may ask why it `gave_up`."""
 
-    def __init__(self, call: Call, begun: float, end: float, done: str = "") -> None:
-        self.call, self.begun, self.end, self.done = call, begun, end, done
+    def __init__(self, call: Call, start: float, end: float, done_code: str = "") -> None:
+        self.call, self.begun, self.end, self.done = call, start, end, done_code
         self.reasons: dict[str, str] = {}
         self.somebody = False  # is there, as far as anybody can tell from here
         self.short: dict[str, BrokerAnswer] = {}
@@ -244,10 +244,10 @@ class Tries:
 
     def gave_up(self) -> NewswireError:
         """The error of a call that ends now."""
-        said = "; ".join(f"{address}: {reason}" for address, reason in [*self.reasons.items()])
-        said = said or ("no answer in time" if self.is_sent else "all are resting after failures")
+        why = "; ".join(f"{address}: {reason}" for address, reason in [*self.reasons.items()])
+        why = why or ("no answer in time" if self.is_sent else "all are resting after failures")
         if (self.perhaps or self.is_sent) and self.call.method != "GET":
-            return Unknown(f"no broker answered in time ({said}): perhaps it was done; to repeat it is safe")
+            return Unknown(f"no broker answered in time ({why}): perhaps it was done; to repeat it is safe")
         if self.somebody:
-            return NoBroker(f"no broker could serve this ({said}): try again")
-        return NoBroker(f"no broker is there ({said}): check that one runs there and try again")
+            return NoBroker(f"no broker could serve this ({why}): try again")
+        return NoBroker(f"no broker is there ({why}): check that one runs there and try again")

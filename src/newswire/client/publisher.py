@@ -125,19 +125,19 @@ class Publisher:
             raise TypeError(f"`messages` must be a list of messages, not {type(messages).__name__}: put it into a list")
         checks.called("progress", progress)
         total = BatchReceipt(0, 0, "", "", "Published 0 messages", 0)
-        done = 0  # messages that are stored
+        count = 0  # messages that are stored
         try:
             for lines in batches(self._line(number, message) for number, message in enumerate(messages, 1)):
-                total = _sum(total, self._alone(partial(self._publish_lines, lines, self._copies_of(copies), done)))
-                done += len(lines)
+                total = _sum(total, self._alone(partial(self._publish_lines, lines, self._copies_of(copies), count)))
+                count += len(lines)
                 if progress is not None:
-                    progress(done)
+                    progress(count)
         except NewswireError as error:
-            error.extra.setdefault("published", done)
+            error.extra.setdefault("published", count)
             raise
         except TypeError as error:
-            if done:
-                error.add_note(f"The first {done} messages are stored.")
+            if count:
+                error.add_note(f"The first {count} messages are stored.")
             raise
         return total
 
@@ -169,10 +169,10 @@ class Publisher:
         return self.pool.clock() + self.pool.timeout
 
     def _alone(self, work: Callable[[], T]) -> T:
-        done = self._outbox().run_alone(work, self._until())
-        if done is None:
+        result = self._outbox().run_alone(work, self._until())
+        if result is None:
             raise NoBroker("no broker answered what was sent before this in time, so this was not sent: try again")
-        return done[0]
+        return result[0]
 
     def _copies_of(self, copies: int | None) -> int | None:
         return self._copies if copies is None else checks.whole("copies", copies)
@@ -203,10 +203,10 @@ class Publisher:
         call = Call("POST", "/publish", ask, b"".join(lines), "application/x-ndjson")
         try:
             answer = self.pool.request(call, seconds=2 * self.pool.timeout, try_seconds=limits.CLIENT_BATCH_TRY_SECONDS)
-            told: BatchReceipt = answer.read(BatchReceipt)
+            receipt: BatchReceipt = answer.read(BatchReceipt)
             if answer.after_doubt:  # what a try of this call may have stored is no duplicate
-                told = msgspec.structs.replace(told, count=told.count + told.duplicates, duplicates=0)
-            return told
+                receipt = msgspec.structs.replace(receipt, count=receipt.count + receipt.duplicates, duplicates=0)
+            return receipt
         except NewswireError as error:
             error.extra["published"] = before
             raise _renumbered(error, before) from None
@@ -258,21 +258,21 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, str | int | bool | dict) or (isinstance(value, float) and math.isfinite(value))
 
 
-def _sum(total: BatchReceipt, told: BatchReceipt) -> BatchReceipt:
-    count = total.count + told.count
-    copies = min(total.copies, told.copies) if total.copies else told.copies
-    duplicates = total.duplicates + told.duplicates
+def _sum(total: BatchReceipt, receipt: BatchReceipt) -> BatchReceipt:
+    count = total.count + receipt.count
+    copies = min(total.copies, receipt.copies) if total.copies else receipt.copies
+    duplicates = total.duplicates + receipt.duplicates
     message = f"Published {count} message{'' if count == 1 else 's'}"
     if duplicates:
         message += f", {duplicates} {'was' if duplicates == 1 else 'were'} published before"
-    return BatchReceipt(count, copies, total.first or told.first, told.last or total.last, message, duplicates)
+    return BatchReceipt(count, copies, total.first or receipt.first, receipt.last or total.last, message, duplicates)
 
 
 def _renumbered(error: NewswireError, before: int) -> NewswireError:
     """The same error, with the lines that it names counted from the first of all messages."""
     if not before:
         return error
-    detail = _LINE.sub(lambda found: f"line {int(found[1]) + before}", error.detail, count=1)
+    detail = _LINE.sub(lambda match: f"line {int(match[1]) + before}", error.detail, count=1)
     line = error.extra.get("line")
     extra = {**error.extra, "line": line + before} if isinstance(line, int) else error.extra
     return type(error)(detail, code=error.code, **extra)

@@ -325,15 +325,15 @@ class MessageStream(Iterator[Item]):
             self._on_state(ConnectionState(kind, broker, self._brokers.id_of(broker), detail, since))
 
 
-def _opened(opened: Incoming | BrokerAnswer) -> Incoming:
+def _opened(response: Incoming | BrokerAnswer) -> Incoming:
     """The stream, unless the broker answered with something else: that is final, or counts as not reached."""
-    if isinstance(opened, Incoming):
-        return opened
-    if strange := opened.why_strange():
+    if isinstance(response, Incoming):
+        return response
+    if strange := response.why_strange():
         raise Unreached(strange, perhaps=False)
-    if opened.status in _FINAL:
-        raise opened.error()
-    raise Unreached(opened.error().detail, perhaps=False)
+    if response.status in _FINAL:
+        raise response.error()
+    raise Unreached(response.error().detail, perhaps=False)
 
 
 def _checked(last_event_id: str) -> str:

@@ -62,13 +62,13 @@ class Subscriber:
     def unsubscribe(self, topic: str) -> str:
         """End the subscription to exactly `topic`. Returns the broker's sentence. Raises NotFound when there is none."""
         # a first try of unknown outcome may have done it: then the second finds nothing, as if there had never been any
-        done = f"{self.username} is not subscribed to topic {topic} (any more)"
-        return self._post("/unsubscribe", {"topic": _pattern(topic)}, done=("no-subscription", done))
+        sentence = f"{self.username} is not subscribed to topic {topic} (any more)"
+        return self._post("/unsubscribe", {"topic": _pattern(topic)}, after_doubt=("no-subscription", sentence))
 
     def subscriptions(self) -> list[UserSubscription]:
         """What this user is subscribed to."""
-        found: list[UserSubscription] = self._get("/subscriptions", {}).read(list[UserSubscription])
-        return found
+        rows: list[UserSubscription] = self._get("/subscriptions", {}).read(list[UserSubscription])
+        return rows
 
     def ack(self, event_id: str, topic: str | None = None) -> str:
         """Move the cursors (of one subscription, or all) to an event id of a stream. Returns the broker's sentence."""
@@ -79,12 +79,12 @@ class Subscriber:
 
         None: what is undelivered. Moves no cursor.
         """
-        asked: dict[str, str | int | None] = {
+        params: dict[str, str | int | None] = {
             "topic": checks.text_or_none("topic", topic),
             "since": checks.moment("since", since),
             "limit": checks.whole("limit", limit),
         }
-        return page_of(self._get("/messages", asked).read(PageBody))
+        return page_of(self._get("/messages", params).read(PageBody))
 
     def stream(
         self,
@@ -133,15 +133,15 @@ class Subscriber:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _post(self, path: str, fields: dict[str, str | None], done: tuple[str, str] = ("", "")) -> str:
+    def _post(self, path: str, fields: dict[str, str | None], after_doubt: tuple[str, str] = ("", "")) -> str:
         body, kind = form({"username": self.username, **fields})
-        answer = self.pool.request(Call("POST", path, {}, body, kind), done=done[0])
-        told = answer.json()
-        return str(told.get("message", "")) if answer.status < 300 and isinstance(told, dict) else done[1]
+        answer = self.pool.request(Call("POST", path, {}, body, kind), done_code=after_doubt[0])
+        reply = answer.json()
+        return str(reply.get("message", "")) if answer.status < 300 and isinstance(reply, dict) else after_doubt[1]
 
     def _get(self, path: str, params: dict[str, str | int | None]) -> BrokerAnswer:
-        given = {k: v for k, v in params.items() if v is not None}
-        return self.pool.request(Call("GET", path, {"username": self.username, **given}))
+        query = {k: v for k, v in params.items() if v is not None}
+        return self.pool.request(Call("GET", path, {"username": self.username, **query}))
 
 
 def _pattern(topic: str) -> str:

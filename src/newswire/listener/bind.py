@@ -15,7 +15,7 @@ _NEVER = 1 << 62  # bytes
 
 def adjustments() -> Adjustments:
     """What waitress is told. Its body limit is off: it would refuse a body of exactly the limit, and knows no paths."""
-    told = Adjustments(
+    result = Adjustments(
         ident=None,
         backlog=limits.ACCEPT_BACKLOG_COUNT,
         recv_bytes=limits.RECEIVE_BYTES,
@@ -32,15 +32,15 @@ def adjustments() -> Adjustments:
     )
     # A socket is writable again when a third of its buffer is free: of the kernel's 4 MB a slow client takes that in minutes,
     # and looks stalled. waitress also copies a whole buffer for each few bytes that go out.
-    told.socket_options = [*told.socket_options, (socket.SOL_SOCKET, socket.SO_SNDBUF, limits.SOCKET_BUFFER_BYTES)]
-    return told
+    result.socket_options = [*result.socket_options, (socket.SOL_SOCKET, socket.SO_SNDBUF, limits.SOCKET_BUFFER_BYTES)]
+    return result
 
 
 def bind(host: str, port: int) -> socket.socket:
     """Bind; raises Unavailable with a sentence that says what to do."""
     try:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, proto, _, address = min(found, key=lambda row: row[0] != socket.AF_INET)  # "localhost" is 127.0.0.1
+        addresses = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, proto, _, address = min(addresses, key=lambda row: row[0] != socket.AF_INET)  # "localhost" is 127.0.0.1
         sock = socket.socket(family, kind, proto)
     except OSError as error:
         raise Unavailable(f"{host} is no address to listen at: choose another with --host") from error

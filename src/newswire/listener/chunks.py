@@ -31,40 +31,40 @@ class Chunks:
 
     def received(self, data: bytes) -> int:
         """Take what one turn may, as many bytes as are returned: the rest is to be given again."""
-        kept = len(self.line)
-        given = self.line + data if kept else data
+        before = len(self.line)
+        buffer = self.line + data if before else data
         self.line = b""
         pieces: list[bytes] = []
-        at = self._parse(given, pieces)
+        at = self._parse(buffer, pieces)
         if pieces:
             self._buffer.append(b"".join(pieces))
             if self._count > limits.CHUNKS_COUNT + len(self._buffer) // limits.CHUNK_LEAST_BYTES:
                 self.error = BadRequest(_SMALL)
-        return max(0, at - kept + len(self.line))
+        return max(0, at - before + len(self.line))
 
-    def _parse(self, given: bytes, pieces: list[bytes]) -> int:
-        """Go through `given`; returns how far. What is kept in `line` was gone through, too: it is the last part of it."""
-        at, end = 0, len(given)
+    def _parse(self, buffer: bytes, pieces: list[bytes]) -> int:
+        """Go through `buffer`; returns how far. What is kept in `line` was gone through, too: it is the last part of it."""
+        at, end = 0, len(buffer)
         for _ in range(limits.CHUNKS_A_TURN):
             if self._trailing:
-                return self._end_at(given, at)
+                return self._end_at(buffer, at)
             if self.remaining_bytes:
-                piece = given[at : at + self.remaining_bytes]
+                piece = buffer[at : at + self.remaining_bytes]
                 pieces.append(piece)
                 at += len(piece)
                 self.remaining_bytes -= len(piece)
                 self._ending = not self.remaining_bytes
             if self._ending and end - at >= 2:
-                if given[at : at + 2] != b"\r\n":
+                if buffer[at : at + 2] != b"\r\n":
                     self.error = BadRequest("a chunk does not end where it should")
                     return at
                 at += 2
                 self._ending = False
             if self._ending or at == end:
                 break
-            size = _SIZE.match(given, at)
+            size = _SIZE.match(buffer, at)
             if size is None:
-                if given.find(b"\r\n", at) >= 0:
+                if buffer.find(b"\r\n", at) >= 0:
                     self.error = BadRequest("a chunk does not begin with its size")
                 break
             at = size.end()
@@ -73,17 +73,17 @@ class Chunks:
             self._count += 1
         else:
             return at
-        self.line = given[at:]
+        self.line = buffer[at:]
         return at
 
-    def _end_at(self, given: bytes, at: int) -> int:
+    def _end_at(self, buffer: bytes, at: int) -> int:
         """Where the body ends: behind an empty line, after a trailer or without one (its fields are dropped)."""
-        if given.startswith(b"\r\n", at):
+        if buffer.startswith(b"\r\n", at):
             self.completed = True
             return at + 2
-        end = given.find(b"\r\n\r\n", at)
+        end = buffer.find(b"\r\n\r\n", at)
         if end < 0:
-            self.line = given[at:]
+            self.line = buffer[at:]
             return at
         self.completed = True
         return end + 4

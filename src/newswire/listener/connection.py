@@ -124,8 +124,8 @@ class Channel(HTTPChannel):
         if request is None:
             self.request = request = HttpRequest(self.adj, self.admit)
             self.begun = self.server.clock()
-        taken = request.received(self.unparsed)
-        self.unparsed = self.unparsed[taken:]
+        size = request.received(self.unparsed)
+        self.unparsed = self.unparsed[size:]
         if request.expect_continue and request.headers_finished and not self.sent_continue:
             self.send_continue()
         if not request.completed:
@@ -281,7 +281,7 @@ class Channel(HTTPChannel):
             if not self.sends_left:
                 return 0
             self.sends_left -= 1
-        sent = super().send(data, do_close)
-        if sent:
+        size = super().send(data, do_close)
+        if size:
             self.progress = self.server.clock()
-        return sent
+        return size

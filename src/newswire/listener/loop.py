@@ -182,16 +182,16 @@ class Loop(TcpWSGIServer):
         fd: int | None = item._fileno
         if fd is None:
             return
-        wanted = selectors.EVENT_READ if item.readable() else 0
-        wanted |= selectors.EVENT_WRITE if item.writable() else 0
-        known = self.interest.get(fd, 0)
-        if wanted == known:
+        mask = selectors.EVENT_READ if item.readable() else 0
+        mask |= selectors.EVENT_WRITE if item.writable() else 0
+        before = self.interest.get(fd, 0)
+        if mask == before:
             return
-        self.interest[fd] = wanted
-        if not known:
-            self.selector.register(fd, wanted, item)
-        elif wanted:
-            self.selector.modify(fd, wanted, item)
+        self.interest[fd] = mask
+        if not before:
+            self.selector.register(fd, mask, item)
+        elif mask:
+            self.selector.modify(fd, mask, item)
         else:
             self.selector.unregister(fd)
 

@@ -33,8 +33,8 @@ class Proxies:
 
     def trusts(self, address: str) -> bool:
         """Say whether a proxy is at `address`."""
-        found = _parse(address) if self._networks else None
-        return found is not None and any(found in network for network in self._networks)
+        ip = _parse(address) if self._networks else None
+        return ip is not None and any(ip in network for network in self._networks)
 
     def caller(self, address: str, headers: Mapping[str, str]) -> str:
         """The address of who asks: of the connection, or the last in `X-Forwarded-For` that is no trusted proxy.
@@ -43,11 +43,11 @@ class Proxies:
         """
         if not self.trusts(address):
             return address
-        for named in reversed(headers.get("X_FORWARDED_FOR", "").split(",")):
-            found = _parse(_without_port(named.strip()))
-            if found is None:
+        for part in reversed(headers.get("X_FORWARDED_FOR", "").split(",")):
+            ip = _parse(_without_port(part.strip()))
+            if ip is None:
                 break
-            address = str(found)
+            address = str(ip)
             if not self.trusts(address):
                 break
         return address
@@ -65,12 +65,12 @@ class Proxies:
 
 def _parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        found = ipaddress.ip_address(text)
+        ip = ipaddress.ip_address(text)
     except ValueError:
         return None
-    return getattr(found, "ipv4_mapped", None) or found
+    return getattr(ip, "ipv4_mapped", None) or ip
 
 
 def _without_port(text: str) -> str:
-    found = _PORT.fullmatch(text)
-    return (found[1] or found[2] or "") if found else text
+    match = _PORT.fullmatch(text)
+    return (match[1] or match[2] or "") if match else text

@@ -53,7 +53,7 @@ class HttpRequest(HTTPRequestParser):
         if data.startswith(_TLS_HELLO) and not self.header_plus and not self.headers_finished:
             self.error, self.completed = utilities.BadRequest(_NO_TLS), True  # a TLS client would wait for an answer
             return len(data)
-        taken = self._receive_lean(data) or super().received(data)
+        size = self._receive_lean(data) or super().received(data)
         if self.error is None and self._needed_bytes() > self.body_limit_bytes:
             detail = f"the body is larger than {self.body_limit_bytes} bytes: send less, or several requests"
             self.error, self.completed = utilities.RequestEntityTooLarge(detail), True
@@ -61,7 +61,7 @@ class HttpRequest(HTTPRequestParser):
             self.error, self.completed = utilities.RequestHeaderFieldsTooLarge(""), True
         if self.completed:
             self.expect_continue = False  # else waitress says "100 Continue" to what is refused, and waits for ever
-        return taken
+        return size
 
     def _receive_lean(self, data: bytes) -> int:
         """Take a usual head, and what has come of its body; 0 where that is for waitress to do."""

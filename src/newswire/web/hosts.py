@@ -48,8 +48,8 @@ class Hosts:
 
 
 def _without_port(header: str) -> str:
-    found = _WITH_PORT.fullmatch(header)
-    return found[1] if found else header
+    match = _WITH_PORT.fullmatch(header)
+    return match[1] if match else header
 
 
 def _plain(name: str) -> str:
@@ -61,10 +61,10 @@ def _plain(name: str) -> str:
 
 def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        found = ipaddress.ip_address(name.strip("[]"))
+        ip = ipaddress.ip_address(name.strip("[]"))
     except ValueError:
         return None
-    return getattr(found, "ipv4_mapped", None) or found
+    return getattr(ip, "ipv4_mapped", None) or ip
 
 
 def _is_unspecified(host: str) -> bool:

@@ -29,25 +29,25 @@ _LISTS: Final = tuple(name for name, rule in RULES.items() if rule.kind is tuple
 _EMPTY: Final = frozenset(("data", *_LISTS))  # may be given, and be empty
 
 
-def publish(given: Fields) -> Publish:
-    """The message that `given` describes. What a type or a bound refuses is told with the rule of that field in words.
+def publish(fields: Fields) -> Publish:
+    """The message that `fields` describes. What a type or a bound refuses is told with the rule of that field in words.
 
     Raises BadRequest, and TooLarge for over 64 KiB of `data`.
     """
-    request_fields.only(given, FIELDS)
-    topic = given.get("topic")
+    request_fields.only(fields, FIELDS)
+    topic = fields.get("topic")
     if topic is None:
         raise request_fields.missing("topic")
     check_topic(request_fields.as_text("topic", topic))
-    data = _data(given)
-    if len(given) == 2 and "data" in given:
+    data = _data(fields)
+    if len(fields) == 2 and "data" in fields:
         return Publish(topic, data)
     try:
-        message = msgspec.convert(given, Publish)
+        message = msgspec.convert(fields, Publish)
     except msgspec.ValidationError as error:
         field = _FIELD_OF.search(str(error))
         raise _broken(field[1] if field else "data") from None
-    for name, value in given.items():
+    for name, value in fields.items():
         if not value and name not in _EMPTY:
             raise _broken(name)
     if message.click and not _is_web_address(message.click):
@@ -55,9 +55,9 @@ def publish(given: Fields) -> Publish:
     return message
 
 
-def from_text(given: Mapping[str, str]) -> Fields:
+def from_text(texts: Mapping[str, str]) -> Fields:
     """The fields of a query or form in the types that JSON would have them in; what is no number stays text and is refused."""
-    typed: Fields = dict(given)
+    typed: Fields = dict(texts)
     for name in _NUMBERS:
         if name in typed and _WHOLE.fullmatch(typed[name]):
             typed[name] = int(typed[name])
@@ -74,12 +74,12 @@ def whole(name: str, value: Any, least: int, most: int) -> int:
     return value
 
 
-def _data(given: Fields) -> str:
-    data = given.get("data", "")
+def _data(fields: Fields) -> str:
+    data = fields.get("data", "")
     if type(data) is not str:
         raise _bad('`data` must be text: put it in quotes ("data": "42"), encode an object as text yourself')
-    if not data and not given.get("title"):
-        if "data" in given:
+    if not data and not fields.get("title"):
+        if "data" in fields:
             raise _bad("`data` is empty, which is allowed only with a `title`: say something in one of them")
         raise request_fields.missing("data")
     if len(data) > _SURELY_SHORT and len(data.encode()) > limits.MESSAGE_BYTES:

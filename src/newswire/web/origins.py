@@ -111,8 +111,8 @@ def _plain(address: str, scheme: str) -> str:
 
 
 def _is_preflight(environ: Environ) -> bool:
-    wanted = environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD")
-    return environ["REQUEST_METHOD"] == "OPTIONS" and wanted is not None and _SHARED.get(environ["PATH_INFO"]) == wanted
+    method = environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD")
+    return environ["REQUEST_METHOD"] == "OPTIONS" and method is not None and _SHARED.get(environ["PATH_INFO"]) == method
 
 
 def _preflight() -> Response:

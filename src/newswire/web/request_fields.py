@@ -44,11 +44,11 @@ ACCEPTED: Final = (
 # -- the request --------------------------------------------------------------------------------------------------
 def fields(environ: Environ, typed: Callable[[dict[str, str]], Fields] = dict) -> Fields:
     """All fields of a request: its query, and its form or JSON object. `typed` gives text of the former JSON's types."""
-    found = query(environ)
-    given = typed(found) if found else {}
+    in_query = query(environ)
+    values = typed(in_query) if in_query else {}
     body = read(environ, limits.FORM_BYTES)
     if not body:
-        return given
+        return values
     kind = content_type(environ)
     if kind == JSON:
         more = json_object(body)
@@ -56,7 +56,7 @@ def fields(environ: Environ, typed: Callable[[dict[str, str]], Fields] = dict) -
         more = typed(pairs(_utf8(without_mark(body))))
     else:
         raise Refused(_hint_at_json(body) or ACCEPTED, code="wrong-type")
-    return merged(given, more) if given else more
+    return merged(values, more) if values else more
 
 
 def query(environ: Environ) -> dict[str, str]:
@@ -125,32 +125,32 @@ _OTHER_WORDS: Final = dict.fromkeys(("message", "text", "body", "msg", "content"
 
 
 # -- fields -------------------------------------------------------------------------------------------------------
-def text(given: Fields, *required: str, optional: tuple[str, ...] = (), strict: bool = True) -> dict[str, str]:
-    """`given` if it has the `required` fields, perhaps `optional` ones, no others (unless not `strict`), and all are text."""
+def text(values: Fields, *required: str, optional: tuple[str, ...] = (), strict: bool = True) -> dict[str, str]:
+    """`values` if it has the `required` fields, perhaps `optional` ones, no others (unless not `strict`), and all are text."""
     if strict:
-        only(given, (*required, *optional))
+        only(values, (*required, *optional))
     for name in required:
-        if name not in given:
-            raise missing(name, given)
-    return {name: as_text(name, given[name]) for name in (*required, *optional) if name in given}
+        if name not in values:
+            raise missing(name, values)
+    return {name: as_text(name, values[name]) for name in (*required, *optional) if name in values}
 
 
-def only(given: Mapping[str, Any], known: tuple[str, ...] | frozenset[str]) -> None:
-    """Raise `unknown-field` if `given` has a field that is not `known`."""
-    for name in given:
-        if name not in known:
-            names = ", ".join(f"`{k}`" for k in sorted(known)) or "none"
-            hint = _hint_at_field(name, given[name], known)
+def only(values: Mapping[str, Any], allowed: tuple[str, ...] | frozenset[str]) -> None:
+    """Raise `unknown-field` if `values` has a field that is not `allowed`."""
+    for name in values:
+        if name not in allowed:
+            names = ", ".join(f"`{k}`" for k in sorted(allowed)) or "none"
+            hint = _hint_at_field(name, values[name], allowed)
             raise BadRequest(f"`{shown(name)}` is not a field of this request{hint}; it takes {names}", code="unknown-field")
 
 
-def _hint_at_field(name: str, value: Any, known: tuple[str, ...] | frozenset[str]) -> str:
+def _hint_at_field(name: str, value: Any, allowed: tuple[str, ...] | frozenset[str]) -> str:
     """What to say of a field that nobody knows: which one was perhaps meant; "" where none is near."""
     word = name[:_NAME_CHARS].lower()
-    near = _OTHER_WORDS.get(word) or next(iter(get_close_matches(word, known, 1)), "")
-    if near in known:
+    near = _OTHER_WORDS.get(word) or next(iter(get_close_matches(word, allowed, 1)), "")
+    if near in allowed:
         return f", perhaps `{near}` is meant"
-    return ", a text is sent as data=TEXT" if value == "" and "data" in known else ""
+    return ", a text is sent as data=TEXT" if value == "" and "data" in allowed else ""
 
 
 def as_text(name: str, value: Any) -> str:
@@ -160,35 +160,35 @@ def as_text(name: str, value: Any) -> str:
     return value
 
 
-def missing(name: str, given: Iterable[str] = ()) -> NewswireError:
-    """What to raise when `name` is not among the fields `given`."""
-    other = next((word for word in given if _OTHER_WORDS.get(word) == name), "")
+def missing(name: str, values: Iterable[str] = ()) -> NewswireError:
+    """What to raise when `name` is not among the fields `values`."""
+    other = next((word for word in values if _OTHER_WORDS.get(word) == name), "")
     instead = f" (`{other}` is not a field)" if other else ""
     return BadRequest(
         f"`{name}` is missing{instead}: give it in the query, as a form field or in a JSON object", code="missing-field"
     )
 
 
-def merged(given: Fields, more: Fields) -> Fields:
+def merged(values: Fields, more: Fields) -> Fields:
     """Both; a field in both is refused, since one of the two values would be lost."""
-    for name in given:
+    for name in values:
         if name in more:
             raise _twice(name, "in the query and in the body")
-    return {**given, **more}
+    return {**values, **more}
 
 
 def pairs(encoded: str) -> dict[str, str]:
     """The fields of a query or form."""
     _check_count(encoded.count("&") + 1)
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     try:
         for name, value in parse_qsl(encoded, keep_blank_values=True, errors="strict"):
-            if name in found:
+            if name in values:
                 raise _twice(name, "in the query or form")
-            found[name] = value
+            values[name] = value
     except UnicodeDecodeError:
         raise _not_utf8() from None
-    return found
+    return values
 
 
 # -- JSON ---------------------------------------------------------------------------------------------------------
@@ -269,11 +269,11 @@ def _surely_once(raw: bytes, value: Fields) -> bool:
 def _refuse_twice(raw: bytes) -> None:
     """Read again with the standard library, which shows each name as often as it is there."""
 
-    def once(found: list[tuple[str, Any]]) -> Fields:
-        kept = dict(found)
-        if len(kept) < len(found):
-            raise _twice(_first_twice(name for name, _ in found), "in the JSON object")
-        return kept
+    def once(items: list[tuple[str, Any]]) -> Fields:
+        values = dict(items)
+        if len(values) < len(items):
+            raise _twice(_first_twice(name for name, _ in items), "in the JSON object")
+        return values
 
     try:
         json.loads(raw, object_pairs_hook=once)

@@ -24,9 +24,9 @@ def moment(text: str, now: float) -> int | None:
     """
     if text == "earliest":
         return 0
-    found = _DURATION.fullmatch(text)
-    if found:
-        seconds = sum(int(part or 0) * unit for part, unit in zip(found.groups(), _UNITS, strict=True))
+    match = _DURATION.fullmatch(text)
+    if match:
+        seconds = sum(int(part or 0) * unit for part, unit in zip(match.groups(), _UNITS, strict=True))
         return max(0, int((now - seconds) * 1000))
     at = _rfc3339(text)
     if at is not None and at > (now + limits.CLOCK_SKEW_SECONDS) * 1000:
@@ -35,10 +35,10 @@ def moment(text: str, now: float) -> int | None:
 
 
 def _rfc3339(text: str) -> int | None:
-    found = _TIME.fullmatch(text) if len(text) <= limits.TIME_CHARS else None
-    if not found:
+    match = _TIME.fullmatch(text) if len(text) <= limits.TIME_CHARS else None
+    if not match:
         return None
-    day, time, fraction, zone = found.groups()
+    day, time, fraction, zone = match.groups()
     zone = zone.upper().replace(" ", "+")
     try:
         at = datetime.fromisoformat(f"{day}T{time}{zone}").timestamp()

@@ -49,11 +49,11 @@ class Turn:
             rest = self._rested_at - self._clock()
             if rest > 0.0:
                 self._sleep(rest)
-            began = self._clock()
+            start = self._clock()
             try:
                 yield
             finally:
                 now = self._clock()
-                self._rested_at = now + min(now - began, self._rest_seconds)
+                self._rested_at = now + min(now - start, self._rest_seconds)
         finally:
             self._lock.release()

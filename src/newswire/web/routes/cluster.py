@@ -34,7 +34,7 @@ def routes(engine: Engine, cluster: Cluster | None) -> Blueprint:
 
 def shown(row: BrokerStatus) -> dict[str, Any]:
     """A broker as docs/http.md, Brokers, shows it; what is not known of it is left out."""
-    known: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "id": row.id,
         "ip": row.ip,
         "is_primary": row.is_primary,
@@ -43,12 +43,12 @@ def shown(row: BrokerStatus) -> dict[str, Any]:
         "self": row.self,
     }
     if row.detail:
-        known["detail"] = row.detail
+        fields["detail"] = row.detail
     if row.seconds is not None:
-        known["seconds"] = row.seconds
+        fields["seconds"] = row.seconds
     if row.down_since is not None:
-        known["down_since"] = rfc3339(row.down_since)
-    return known
+        fields["down_since"] = rfc3339(row.down_since)
+    return fields
 
 
 def _add_changes(blueprint: Blueprint, cluster: Cluster) -> None:
@@ -58,9 +58,9 @@ def _add_changes(blueprint: Blueprint, cluster: Cluster) -> None:
 
     @blueprint.post("/remove_replica")
     def remove_replica() -> Response:
-        named = _broker()
+        address = _broker()
         return _changed(
-            "Removed", partial(cluster.leave_later, check_address(named) if ":" in named else check_broker_id(named))
+            "Removed", partial(cluster.leave_later, check_address(address) if ":" in address else check_broker_id(address))
         )
 
 

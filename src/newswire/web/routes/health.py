@@ -32,16 +32,16 @@ def routes(engine: Engine, process: Callable[[], Mapping[str, Any]]) -> Blueprin
     @light
     def readyz() -> Response:
         view = engine.describe()
-        known = {**condition(view), **process()}
-        error = why_not_ready(view, known)
-        return answer({"message": "ready", "ready": True, **known}) if error is None else problem(error)
+        facts = {**condition(view), **process()}
+        error = why_not_ready(view, facts)
+        return answer({"message": "ready", "ready": True, **facts}) if error is None else problem(error)
 
     return blueprint
 
 
 def condition(view: ClusterStatus) -> dict[str, Any]:
     """What an operator asks first. `copies`: of a publish taken now; `peers`: their rows."""
-    known: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "degraded": list(view.degraded),
         "holes": [hole_shown(hole) for hole in view.holes],
         "away": list(view.away),
@@ -49,16 +49,16 @@ def condition(view: ClusterStatus) -> dict[str, Any]:
         "peers": [shown(row) for row in view.rows if not row.self],
     }
     if view.disk_free_bytes is not None:
-        known["disk_free_bytes"] = view.disk_free_bytes
-    return known
+        facts["disk_free_bytes"] = view.disk_free_bytes
+    return facts
 
 
-def why_not_ready(view: ClusterStatus, known: Mapping[str, Any]) -> NewswireError | None:
+def why_not_ready(view: ClusterStatus, facts: Mapping[str, Any]) -> NewswireError | None:
     """What another broker would do better now, None when nothing: `degraded` alone takes no broker out of rotation."""
-    known = {"ready": False, **known}
+    facts = {"ready": False, **facts}
     if not view.serves:
-        return Unavailable(why_not(view), **known)
+        return Unavailable(why_not(view), **facts)
     if not view.writable:
         detail = "this broker cannot write to its disk: make room on it, and send clients to another broker meanwhile"
-        return StorageFull(detail, code="not-ready", **known)
+        return StorageFull(detail, code="not-ready", **facts)
     return None

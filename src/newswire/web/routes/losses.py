@@ -25,15 +25,15 @@ def routes(cluster: Cluster) -> Blueprint:
 
     @blueprint.post("/accept_loss")
     def accept() -> Response:
-        given = dict(request_fields.fields(request.environ))
-        request_fields.only(given, ("origin", "first", "last", "even_if_away"))
-        origin = given.get("origin", "")
+        fields = dict(request_fields.fields(request.environ))
+        request_fields.only(fields, ("origin", "first", "last", "even_if_away"))
+        origin = fields.get("origin", "")
         if origin and not (isinstance(origin, str) and _ORIGIN.fullmatch(origin)):
             raise BadRequest("`origin` is one of those that GET /readyz lists", code="bad-field")
-        first, last = (_sequence(name, given[name]) if name in given else 0 for name in ("first", "last"))
+        first, last = (_sequence(name, fields[name]) if name in fields else 0 for name in ("first", "last"))
         if (first or last) and not origin:
             raise BadRequest("`first` and `last` are of an `origin`: name it too", code="missing-field")
-        even_if_away = _flag(given.get("even_if_away", "0"))
+        even_if_away = _flag(fields.get("even_if_away", "0"))
         return DeferredResponse(
             lambda then: cluster.accept_loss_later(
                 then, origin, first, last, even_if_away=even_if_away, timeout=limits.RECEIPT_SECONDS

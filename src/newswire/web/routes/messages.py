@@ -40,11 +40,11 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Cal
 
     @blueprint.get("/messages")
     def messages() -> Response:
-        given = request_fields.text(request_fields.query(request.environ), "username", optional=("topic", "since", "limit"))
-        user, limit = check_username(given["username"]), _limit(given)
+        fields = request_fields.text(request_fields.query(request.environ), "username", optional=("topic", "since", "limit"))
+        user, limit = check_username(fields["username"]), _limit(fields)
         pace.check(user)
-        topic = check_pattern(given["topic"]) if "topic" in given else None
-        since = _since(given["since"], clock()) if "since" in given else None
+        topic = check_pattern(fields["topic"]) if "topic" in fields else None
+        since = _since(fields["since"], clock()) if "since" in fields else None
         start = engine.open_page(user, topic, since, int(clock() * 1000))
         if start is None:
             raise _nothing_there(engine, user, topic)
@@ -53,8 +53,8 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Cal
         for at in range(0, len(entries), limits.STEP_MESSAGES):
             give_way()
             rows.add([_shown(entry) for entry in entries[at : at + limits.STEP_MESSAGES]])
-        told = {"gaps": [_told(gap) for gap in gaps]} if gaps else {}
-        return rows.answer("messages", {"more": more, **told})
+        extra = {"gaps": [_told(gap) for gap in gaps]} if gaps else {}
+        return rows.answer("messages", {"more": more, **extra})
 
     @blueprint.get("/topics")
     def topics() -> Response:
@@ -102,9 +102,9 @@ def _told(gap: GapEntry) -> dict[str, Any]:
 
 
 def _since(text: str, now: float) -> EventId | int:
-    found = event_ids.parse(text)
-    if found is not None:
-        return found
+    event_id = event_ids.parse(text)
+    if event_id is not None:
+        return event_id
     if event_ids.is_message_id(text):
         raise BadRequest("this is the id of a message: `since` takes its `event_id`", code="bad-event-id")
     at = times.moment(text, now)
@@ -113,8 +113,8 @@ def _since(text: str, now: float) -> EventId | int:
     return at
 
 
-def _limit(given: Mapping[str, str]) -> int:
-    text = given.get("limit")
+def _limit(fields: Mapping[str, str]) -> int:
+    text = fields.get("limit")
     if text is None:
         return limits.PAGE_DEFAULT_MESSAGES
     return message_fields.whole("limit", int(text) if _WHOLE.fullmatch(text) else text, 1, limits.PAGE_MESSAGES)

@@ -39,11 +39,11 @@ def routes(engine: Engine, settings: Settings, give_way: Callable[[], None]) -> 
     def publish() -> Response:
         environ = request.environ
         if request_fields.content_type(environ) == request_fields.NDJSON:
-            given = message_fields.from_text(request_fields.query(environ))
-            copies = _copies(given, settings.min_copies)
-            with_ids = _with_ids(given)
+            fields = message_fields.from_text(request_fields.query(environ))
+            copies = _copies(fields, settings.min_copies)
+            with_ids = _with_ids(fields)
             with parsing:
-                messages = batch(environ, given, give_way)
+                messages = batch(environ, fields, give_way)
             if not _is_long(messages):
                 storing.note_other()
                 return _publish_batch(engine, messages, copies, with_ids=with_ids)
@@ -52,10 +52,10 @@ def routes(engine: Engine, settings: Settings, give_way: Callable[[], None]) -> 
                 response.wait()
                 return response
         with parsing if request_fields.is_large(environ) else nullcontext():
-            given = request_fields.fields(environ, message_fields.from_text)
-        copies = _copies(given, settings.min_copies)
+            fields = request_fields.fields(environ, message_fields.from_text)
+        copies = _copies(fields, settings.min_copies)
         storing.note_other()
-        return _publish_one(engine, single(environ, given), copies)
+        return _publish_one(engine, single(environ, fields), copies)
 
     return blueprint
 
@@ -65,33 +65,33 @@ def _is_long(messages: Mapping[int, Publish]) -> bool:
     return len(messages) > limits.STEP_LINES or sum(len(message.data) for message in messages.values()) > limits.STEP_BYTES
 
 
-def single(environ: Environ, given: Fields) -> Publish:
+def single(environ: Environ, fields: Fields) -> Publish:
     """The one message of a request; its key may stand in the header that is usual for it."""
     header = environ.get(_KEY_HEADER)
-    if header is not None and given.setdefault("key", header) != header:
+    if header is not None and fields.setdefault("key", header) != header:
         raise BadRequest("`key` and the header Idempotency-Key differ: give one of them", code="double-field")
-    return message_fields.publish(given)
+    return message_fields.publish(fields)
 
 
-def batch(environ: Environ, given: Fields, give_way: Callable[[], None] = lambda: None) -> dict[int, Publish]:
+def batch(environ: Environ, fields: Fields, give_way: Callable[[], None] = lambda: None) -> dict[int, Publish]:
     """The messages of an NDJSON body by line; what the query gives stands for each. Raises with the number of a bad line."""
-    if "key" in given or _KEY_HEADER in environ:
+    if "key" in fields or _KEY_HEADER in environ:
         raise BadRequest("one `key` cannot stand for a batch: give each line its own, or none", code="bad-field")
     body = request_fields.read(environ, limits.BATCH_BYTES)
     messages: dict[int, Publish] = {}
     for number, line in request_fields.json_lines(body):
         if number % limits.STEP_LINES == 1:
             give_way()
-        messages[number] = _of_line(number, line, given)
+        messages[number] = _of_line(number, line, fields)
     if not messages:
         raise BadRequest("the batch holds no message: send one JSON object a line", code="bad-body")
     return messages
 
 
-def _of_line(number: int, line: bytes, given: Fields) -> Publish:
+def _of_line(number: int, line: bytes, fields: Fields) -> Publish:
     try:
         more = request_fields.json_object(line)
-        return message_fields.publish(request_fields.merged(given, more) if given else more)
+        return message_fields.publish(request_fields.merged(fields, more) if fields else more)
     except NewswireError as error:
         code = "bad-line" if error.code == "bad-body" else error.code
         raise type(error)(f"line {number}: {error.detail}", code=code, line=number) from None
@@ -137,11 +137,11 @@ def _publish_batch(engine: Engine, messages: dict[int, Publish], copies: int, *,
     return stored(engine, list(messages.values()), published, copies=copies, amend=amend)
 
 
-def _with_ids(given: Fields) -> bool:
-    """Take `ids` out of `given`: whether the answer names every message."""
-    return message_fields.whole("ids", given.pop("ids"), 0, 1) == 1 if "ids" in given else False
+def _with_ids(fields: Fields) -> bool:
+    """Take `ids` out of `fields`: whether the answer names every message."""
+    return message_fields.whole("ids", fields.pop("ids"), 0, 1) == 1 if "ids" in fields else False
 
 
-def _copies(given: Fields, least: int) -> int:
-    """Take `copies` out of `given`: never fewer than the broker was told to ask for."""
-    return max(least, message_fields.whole("copies", given.pop("copies"), 1, _MOST_COPIES)) if "copies" in given else least
+def _copies(fields: Fields, least: int) -> int:
+    """Take `copies` out of `fields`: never fewer than the broker was told to ask for."""
+    return max(least, message_fields.whole("copies", fields.pop("copies"), 1, _MOST_COPIES)) if "copies" in fields else least

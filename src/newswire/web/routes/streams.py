@@ -58,35 +58,35 @@ def routes(
     @light
     def stream() -> Response:
         environ = request.environ
-        given = request_fields.query(environ)
-        if is_navigation(environ, given):
+        fields = request_fields.query(environ)
+        if is_navigation(environ, fields):
             if must_not_wait():
                 raise NeedsThread  # a page is read and written
-            return pages.feed(engine, settings, given.get("username", ""))
-        asked = _on_its_word(engine, environ, order(environ, given))
-        later = pace.refusal(asked.user) or _why_not_now(engine, asked.user) or no_room(asked)
+            return pages.feed(engine, settings, fields.get("username", ""))
+        stream_order = _on_its_word(engine, environ, order(environ, fields))
+        later = pace.refusal(stream_order.user) or _why_not_now(engine, stream_order.user) or no_room(stream_order)
         if later:
             return _events([sse.comment(later, retry=limits.RETRY_LATER_MILLISECONDS)])
         if hand_over is not None:
-            environ[ENVIRON_KEY] = hand_over(asked)
+            environ[ENVIRON_KEY] = hand_over(stream_order)
         return _events([])
 
     return blueprint
 
 
-def order(environ: Environ, given: Mapping[str, str]) -> StreamOrder:
+def order(environ: Environ, fields: Mapping[str, str]) -> StreamOrder:
     """What the request asks for. Raises BadRequest. Fields that nobody knows are let pass: trackers add them to links."""
-    user = check_username(request_fields.text(dict(given), "username", strict=False)["username"])
+    user = check_username(request_fields.text(dict(fields), "username", strict=False)["username"])
     return StreamOrder(
         user,
-        last_event_id(environ, given),
-        format=_one_of(given, "format", ("text", "json")),
-        ack=_one_of(given, "ack", ("auto", "client")),
+        last_event_id(environ, fields),
+        format=_one_of(fields, "format", ("text", "json")),
+        ack=_one_of(fields, "ack", ("auto", "client")),
         caller=network_of(environ.get("REMOTE_ADDR", "")),
     )
 
 
-def _on_its_word(engine: Engine, environ: Environ, asked: StreamOrder) -> StreamOrder:
+def _on_its_word(engine: Engine, environ: Environ, stream_order: StreamOrder) -> StreamOrder:
     """The order as far as the word of who asks for it goes. Raises Refused (`cross-site`)."""
     caller = origins.caller(engine, environ)
     if caller is Caller.FOREIGN and is_in_background(environ):
@@ -94,24 +94,24 @@ def _on_its_word(engine: Engine, environ: Environ, asked: StreamOrder) -> Stream
             "a page of another site may not open this stream: use the page of this broker, or a program", code="cross-site"
         )
     if caller is Caller.OURS and is_reader(environ):
-        return asked
-    return msgspec.structs.replace(asked, ack="none")
+        return stream_order
+    return msgspec.structs.replace(stream_order, ack="none")
 
 
-def last_event_id(environ: Environ, given: Mapping[str, str]) -> EventId | None:
+def last_event_id(environ: Environ, fields: Mapping[str, str]) -> EventId | None:
     """Where the client says it was: the header beats the query, which a page sets once and a reconnect repeats.
 
     Unreadable, or of a page of `/messages`: None, so what is undelivered is sent again (docs/hazards.md, H13 and H28).
     """
-    text = environ.get("HTTP_LAST_EVENT_ID") or given.get("lastEventId") or given.get("last_event_id") or ""
-    found = event_ids.parse(text)
-    return None if found is None or found.of_page else found
+    text = environ.get("HTTP_LAST_EVENT_ID") or fields.get("lastEventId") or fields.get("last_event_id") or ""
+    event_id = event_ids.parse(text)
+    return None if event_id is None or event_id.of_page else event_id
 
 
-def is_navigation(environ: Environ, given: Mapping[str, str]) -> bool:
+def is_navigation(environ: Environ, fields: Mapping[str, str]) -> bool:
     """Say whether a browser's user went to this address, rather than a program or a page's EventSource."""
     accept = environ.get("HTTP_ACCEPT", "").lower()
-    if given.get("raw") == "1" or given.get("format") == "json":
+    if fields.get("raw") == "1" or fields.get("format") == "json":
         return False
     return "text/html" in accept and _EVENT_STREAM not in accept
 
@@ -135,12 +135,12 @@ def _events(blocks: list[bytes]) -> Response:
     return Response(iter(blocks), 200, _HEADERS, content_type=_EVENT_STREAM)
 
 
-def _one_of(given: Mapping[str, str], name: str, known: tuple[str, ...]) -> str:
-    value = given.get(name, known[0])
-    if value not in known:
-        raise _not_one_of(name, known)
+def _one_of(fields: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
+    value = fields.get(name, choices[0])
+    if value not in choices:
+        raise _not_one_of(name, choices)
     return value
 
 
-def _not_one_of(name: str, known: tuple[str, ...]) -> NewswireError:
-    return BadRequest(f"`{name}` must be {' or '.join(known)}", code="bad-field")
+def _not_one_of(name: str, choices: tuple[str, ...]) -> NewswireError:
+    return BadRequest(f"`{name}` must be {' or '.join(choices)}", code="bad-field")

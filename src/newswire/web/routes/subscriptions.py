@@ -30,9 +30,9 @@ def routes(engine: Engine, settings: Settings, clock: Callable[[], float], pace:
     @blueprint.post("/subscribe")
     @light
     def subscribe() -> Response:
-        given = request_fields.text(request_fields.fields(request.environ), "username", "topic", optional=("from",))
-        user, pattern = check_username(given["username"]), check_pattern(given["topic"])
-        since = starting(given.get("from", "now"), clock())
+        fields = request_fields.text(request_fields.fields(request.environ), "username", "topic", optional=("from",))
+        user, pattern = check_username(fields["username"]), check_pattern(fields["topic"])
+        since = starting(fields.get("from", "now"), clock())
         _check_room(engine, user, pattern, settings.subscriptions_per_user)
         text = f"Successfully subscribed {user} to topic {pattern}"
         return stored(engine, (Subscribe(user, pattern, since),), lambda receipt: answer({"message": text}))
@@ -40,8 +40,8 @@ def routes(engine: Engine, settings: Settings, clock: Callable[[], float], pace:
     @blueprint.post("/unsubscribe")
     @light
     def unsubscribe() -> Response:
-        given = request_fields.text(request_fields.fields(request.environ), "username", "topic")
-        user, pattern = check_username(given["username"]), check_pattern(given["topic"])
+        fields = request_fields.text(request_fields.fields(request.environ), "username", "topic")
+        user, pattern = check_username(fields["username"]), check_pattern(fields["topic"])
         text = f"Successfully unsubscribed {user} from topic {pattern}"
         return stored(engine, (Unsubscribe(user, pattern),), lambda receipt: answer({"message": text}))
 
@@ -55,9 +55,9 @@ def routes(engine: Engine, settings: Settings, clock: Callable[[], float], pace:
     @blueprint.post("/ack")
     @light
     def ack() -> Response:
-        given = request_fields.text(request_fields.fields(request.environ), "username", "id", optional=("topic",))
-        user, place = check_username(given["username"]), shown_by_stream(given["id"])
-        pattern = check_pattern(given["topic"]) if "topic" in given else None
+        fields = request_fields.text(request_fields.fields(request.environ), "username", "id", optional=("topic",))
+        user, place = check_username(fields["username"]), shown_by_stream(fields["id"])
+        pattern = check_pattern(fields["topic"]) if "topic" in fields else None
         _check_registered(engine, user, pattern)
 
         def acknowledged(receipt: Receipt) -> Response:
@@ -80,10 +80,10 @@ def starting(text: str, now: float) -> int | None:
 
 def shown_by_stream(text: str) -> EventId:
     """The event id `text`, if a stream showed it. Raises `bad-event-id` (ids of pages are for `since` only)."""
-    found = event_ids.parse(text)
-    if found is not None and not found.of_page:
-        return found
-    if found is not None:
+    event_id = event_ids.parse(text)
+    if event_id is not None and not event_id.of_page:
+        return event_id
+    if event_id is not None:
         raise BadRequest(
             "this id is of /messages, good for its `since` only: acknowledge an `id:` of a stream", code="bad-event-id"
         )
