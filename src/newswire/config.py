@@ -26,7 +26,7 @@ class Settings:
     insecure: bool = False
     secrets: tuple[bytes, ...] = ()  # first signs, all verify (two during rotation); () leaves peers unsigned
     min_copies: int = 1
-    threads: int = limits.CLIENT_THREADS
+    threads: int = limits.LARGE_THREADS
     retention_seconds: float = limits.RETENTION_SECONDS
     retention_messages: int = limits.RETENTION_MESSAGES
     retention_bytes: int = 0  # of all messages together; 0: any number

@@ -24,7 +24,7 @@ from newswire.listener import Adopter, Bounds, Listener, Threads
 from newswire.quotas.descriptors import share
 from newswire.stream_order import StreamOrder
 from newswire.streams.hub import Hub
-from newswire.web import SlimApp, create_admission, create_app
+from newswire.web import SlimApp, create_admission, create_app, light_routes
 
 T = TypeVar("T")
 
@@ -85,7 +85,7 @@ class Server:
             SlimApp(app),
             host=settings.host,
             port=settings.port,
-            threads=Threads(publish=settings.threads),
+            threads=Threads(large=settings.threads),
             bounds=Bounds(
                 connections=settings.connections,
                 connections_per_caller=min(
@@ -95,6 +95,7 @@ class Server:
                 counts_own_connections=settings.connections_per_address is not None,
                 counts_own_requests=settings.requests_per_address is not None,
             ),
+            light=light_routes(app),
             admit=create_admission(app, engine, settings, engine),
             trusted_proxies=settings.trusted_proxies,
             on_fatal=_die,

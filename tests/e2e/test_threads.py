@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from brokers import UNREACHABLE, Broker, ask, free_ports, post, until, wait_in_sync
+from newswire.core import limits
 from tests.e2e.harness import Pair
 
 FATAL_STATUS = 70
@@ -50,13 +51,18 @@ def pair(tmp_path: Path) -> Pair:
 def ended(broker: Broker) -> bool:
     """Whether the process is gone. A worker that waits for a request has to get one, to come to its exception."""
     assert broker.process is not None
-    for method, path in (("GET", "/topics"), ("POST", "/publish"), ("GET", "/readyz"), ("POST", "/replicate")):
+    for method, path, size in (
+        ("GET", "/topics", 0),
+        ("GET", "/list_replicas", 0),
+        ("POST", "/publish", limits.LARGE_BODY_BYTES + 1),
+        ("POST", "/replicate", limits.LIGHT_BODY_BYTES + 1),
+    ):
         with contextlib.suppress(*UNREACHABLE):
-            ask(broker.address, method, path, timeout=1.0)
+            ask(broker.address, method, path, body=bytes(size), timeout=1.0)
     return broker.process.poll() is not None
 
 
-@pytest.mark.parametrize("thread", ["commit", "hub", "listener", "link-", "read-", "publish-", "probes-", "peers-"])
+@pytest.mark.parametrize("thread", ["commit", "hub", "listener", "link-", "read-", "large-", "probes-", "peers-"])
 def test_the_death_of_a_thread_ends_the_broker(pair: Pair, thread: str) -> None:
     first = pair.first
     assert isinstance(first, Dying)

@@ -125,9 +125,9 @@ def newswire(ctx: click.Context) -> None:
 @option("--min-copies", type=WholeNumber(1), default=1, help="Refuse a publish that fewer brokers would hold.")
 @option(
     "--threads",
-    type=WholeNumber(1, limits.CLIENT_THREADS_MOST),
-    default=limits.CLIENT_THREADS,
-    help="Threads that publish; what else is asked has its own.",
+    type=WholeNumber(1, limits.LARGE_THREADS_MOST),
+    default=limits.LARGE_THREADS,
+    help="Threads for large bodies and batches; what is small needs none.",
 )
 @option(
     "--retention-days",

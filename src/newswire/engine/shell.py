@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -25,7 +25,7 @@ from newswire.engine.caches import MessageCache, RecordCache
 from newswire.engine.group_commit import GroupCommit, Outward, Phases
 from newswire.engine.lock import StateLock
 from newswire.errors import StorageFull
-from newswire.threads import check_may_wait
+from newswire.threads import NeedsThread, check_may_wait
 
 log = logging.getLogger("newswire.commit")
 
@@ -129,7 +129,7 @@ class Shell:
         """The view as of the last round; worked out anew if that is a while ago, since then the disk may hang."""
         now = self.clock()
         if now.clock - self._seen_at > _VIEW_SECONDS:
-            with self.lock:
+            with suppress(NeedsThread), self.lock:  # who may not wait for the lock is told what was seen last
                 self._look(now)
         since = self._disk_since
         if since is not None and now.clock - since > limits.DISK_STALL_SECONDS:

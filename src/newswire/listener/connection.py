@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from waitress.channel import HTTPChannel
+from waitress import utilities
+from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.parser import HTTPRequestParser
 
 from newswire import escape
@@ -18,8 +21,9 @@ from newswire.listener.kinds import Kind
 from newswire.listener.phases import Deadlines, Phase
 from newswire.listener.problems import LATE, raw_answer
 from newswire.listener.request import HttpRequest
-from newswire.listener.tasks import Adopter, AppTask, ProblemTask
+from newswire.listener.tasks import Adopter, AppTask, Later, ProblemTask
 from newswire.quotas.networks import network_of
+from newswire.threads import NeedsThread
 
 if TYPE_CHECKING:
     from newswire.listener.loop import Loop
@@ -64,6 +68,10 @@ class Channel(HTTPChannel):
     asked = False  # a request has come since it was idle
     serves_peer = False  # a push was taken from it
     adopter: Adopter | None = None  # set by the worker before it asks for the close
+    deferred: AppTask | None = None  # its answer comes later; no thread has it
+    settled: AppTask | None = None  # its answer has come, and waits for a thread
+    give_up_at = 0.0  # clock: for how long it is waited for
+    probes = False  # its last request was a probe
     chunked = False
     lingers = False  # the close waits for the client
     lingering = False
@@ -134,8 +142,13 @@ class Channel(HTTPChannel):
         if request.empty:
             return None
         self.requests.append(request)
-        self.asked = True
+        self.asked, self.probes = True, request.kind is Kind.PROBE
         return request
+
+    @property
+    def goes_first(self) -> bool:
+        """Whether it is served before others: a peer's connection, and one of probes."""
+        return self.probes or self in self.server.peers
 
     def admit(self, request: HttpRequest) -> NewswireError | None:
         """Note whose the request is; say why it is refused by its head, if it is."""
@@ -217,7 +230,13 @@ class Channel(HTTPChannel):
         self.server.changed.append(self)
 
     def time_out(self) -> None:
-        """Close at once (`will_close` would wait for a client that takes nothing); tell a sender why, if he listens."""
+        """Close at once (`will_close` would wait for a client that takes nothing); tell a sender why, if he listens.
+
+        Who waits for an answer that comes later gets that which says that it did not come.
+        """
+        if self.deferred is not None and self.deferred.later is not None:
+            self.deferred.later.give_up()
+            return
         if self.phase in (Phase.HEAD, Phase.BODY):
             with suppress(OSError):
                 self.send(raw_answer(NewswireError(LATE, code="timeout")), do_close=False)
@@ -248,23 +267,89 @@ class Channel(HTTPChannel):
                 return max(self.since, self.progress) + deadlines.stall
             case Phase.LINGERING:
                 return self.since + deadlines.linger
+            case Phase.WORKING if self.deferred is not None:
+                return self.give_up_at
         return float("inf")
 
-    # Worker threads; for a request that is refused by itself, the loop thread.
+    # Worker threads; for what is light, and for a request that is refused by itself, the loop thread.
 
     def service(self) -> None:
-        """Run the first request; whatever happens, the loop hears of it."""
+        """Run the first request, or write its answer that came later; whatever happens, the loop hears of it."""
         self.server.serving.channel = self
         with self.requests_lock:
             self.queued = None
+            task, self.settled = self.settled, None
         try:
-            super().service()
-        except BaseException:
+            if task is not None:
+                self._work(task, task.answer)
+            else:
+                request = cast(Any, self.requests[0])  # the stubs say that tasks take something else
+                begun = ProblemTask(self, request) if request.error else AppTask(self, request)
+                self._work(begun, begun.service)
+        except BaseException as error:
             self.will_close = True
             self.server.pull_trigger()
-            raise
+            if threading.get_ident() != self.server.loop_ident:
+                raise
+            _log.critical("a request ended its thread: %r", error)  # the loop goes on
         finally:
             self.server.serving.channel = None
+
+    def _work(self, task: AppTask | ProblemTask, work: Callable[[], None]) -> None:
+        """Do `work` of the task; then go on to the next request, unless the answer comes later."""
+        try:
+            if self.connected:
+                work()
+            else:
+                task.close_on_finish = True
+        except NeedsThread:
+            self.queued = cast(HttpRequest, task.request)
+            self.server.give_to_thread(self)
+            return
+        except ClientDisconnected:
+            task.close_on_finish = True
+        except Exception:
+            self.logger.exception(f"Exception while serving {cast(HttpRequest, task.request).path}")
+            task = self._failed(task)
+        if isinstance(task, AppTask) and task.later is not None and not task.complete:
+            self._wait_for(task, task.later)
+        else:
+            self._end_request(task)
+
+    def _failed(self, task: AppTask | ProblemTask) -> AppTask | ProblemTask:
+        """The task whose answer says that `task` failed; itself where a part of its answer is out already."""
+        if task.wrote_header:
+            task.close_on_finish = True
+            return task
+        request = cast(Any, HttpRequest(self.adj))
+        request.error, request.version = utilities.InternalServerError(""), task.version
+        problem = ProblemTask(self, request)
+        try:
+            problem.service()
+        except ClientDisconnected:
+            problem.close_on_finish = True
+        return problem
+
+    def _wait_for(self, task: AppTask, later: Later) -> None:
+        """Have the loop hear when the answer is there."""
+        self.give_up_at = self.server.clock() + later.seconds
+        self.deferred = task
+        later.when_settled(partial(self.server.settle, self, task))
+
+    def _end_request(self, task: AppTask | ProblemTask) -> None:
+        """After an answer is written: drop the request, or all of them where the connection ends with it."""
+        with self.requests_lock:
+            if task.close_on_finish:
+                self.close_when_flushed = True
+                for request in self.requests:
+                    request.close()
+                self.requests = []
+            else:
+                if self.current_outbuf_count > 0:
+                    self.current_outbuf_count = self.adj.outbuf_high_watermark  # the next answer begins a new buffer
+                self.requests.pop(0).close()
+        if self.connected:
+            self.server.pull_trigger()
 
     def has_served(self, request: HttpRequest) -> None:
         """Note that a request was answered with 200."""

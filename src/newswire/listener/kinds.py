@@ -35,7 +35,7 @@ class Threads:
 
     peers: int = limits.PEER_THREADS
     probes: int = limits.PROBE_THREADS
-    publish: int = limits.CLIENT_THREADS
+    publish: int = limits.PUBLISH_THREADS
     change: int = limits.CHANGE_THREADS
     cluster: int = limits.CLUSTER_THREADS
     large: int = limits.LARGE_THREADS

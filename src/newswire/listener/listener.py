@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING
 
 from newswire.core import limits
 from newswire.listener.bind import bind
 from newswire.listener.kinds import Kind, Threads
+from newswire.listener.light import LightWork
 from newswire.listener.loop import Loop
 from newswire.listener.phases import Bounds, Deadlines
 from newswire.listener.pools import Pool
 from newswire.listener.proxies import Proxies
 from newswire.listener.request import Admit
-from newswire.threads import OnFatal, supervise
+from newswire.threads import OnFatal, check_may_wait, supervise
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -32,6 +33,7 @@ class Listener:
         threads: Threads | None = None,
         bounds: Bounds | None = None,
         deadlines: Deadlines | None = None,
+        light: Collection[tuple[str, str]] = (),
         admit: Admit | None = None,
         clock: Callable[[], float] = time.monotonic,
         trusted_proxies: Sequence[str] = (),
@@ -39,7 +41,7 @@ class Listener:
     ) -> None:
         """Bind and listen (port 0: any free one); requests wait in the kernel until `start`. Raises Unavailable.
 
-        `admit` says of a request's head why its body is not taken.
+        `light`: method and path of what the loop runs itself; `admit` says of a request's head why its body is not taken.
         `on_fatal` must end the process: a thread died.
         """
         sock = bind(host, port)
@@ -49,6 +51,7 @@ class Listener:
             sock,
             bounds=bounds or Bounds(),
             deadlines=deadlines or Deadlines(),
+            light=LightWork(light),
             admit=admit,
             clock=clock,
             proxies=Proxies(trusted_proxies),
@@ -77,20 +80,22 @@ class Listener:
         for pool in self._pools:
             pool.shutdown(timeout=max(0.5, end - time.monotonic()))  # type: ignore[arg-type]
         if not any(pool.threads for pool in self._pools) and not self._loop.is_alive():
-            cast(Any, self._server.trigger).close()  # a worker that is left may pull it: its descriptor must not be reused
+            self._server.close_trigger()
 
     @property
     def _pools(self) -> tuple[Pool, ...]:
         return tuple(self._server.pools.values())
 
     def give_way(self) -> None:
-        """Wait for publishes that are served now, for a moment at most. For what computes, between its steps; any thread.
+        """Wait for publishes that are served now, for a moment at most. For what computes, between its steps.
 
-        Computing makes each change of threads that a publish needs wait, and a publish needs ten.
+        Threads that may wait. Computing makes each change of threads wait, and what the loop and the commit thread do for a
+        publish needs some.
         """
-        publishing = self._server.pools[Kind.PUBLISH]
+        check_may_wait("others")
+        publishing, light = self._server.pools[Kind.PUBLISH], self._server.light
         until = time.monotonic() + limits.GIVE_WAY_SECONDS
-        while (publishing.queue or publishing.active_count) and time.monotonic() < until:
+        while (light.is_publishing or publishing.queue or publishing.active_count) and time.monotonic() < until:
             time.sleep(limits.GIVE_WAY_SECONDS / 5)
 
     # Any thread; numbers of the moment.
@@ -99,6 +104,11 @@ class Listener:
     def connections(self) -> int:
         """Open connections; streams that were handed over are not among them."""
         return len(self._server.channels)
+
+    @property
+    def long_runs(self) -> int:
+        """Requests that took the loop too long so far: each is a fault."""
+        return self._server.light.long_runs
 
     @property
     def handed_over(self) -> int:

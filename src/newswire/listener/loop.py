@@ -22,16 +22,18 @@ from newswire.errors import NewswireError
 from newswire.listener.bind import adjustments
 from newswire.listener.connection import Channel, EscapingLog
 from newswire.listener.kinds import Kind
+from newswire.listener.light import LightWork
 from newswire.listener.phases import EVICTED, Bounds, Deadlines, Phase
 from newswire.listener.pools import Pool
 from newswire.listener.problems import NO_ROOM, TOO_MANY_CONNECTIONS, TOO_MANY_REQUESTS, raw_answer
 from newswire.listener.proxies import Proxies
 from newswire.listener.request import Admit, HttpRequest
+from newswire.listener.tasks import AppTask, Later
 from newswire.listener.turns import Turns
 from newswire.quotas.networks import is_counted, network_of
 from newswire.quotas.rate import Rate
 from newswire.quotas.room import Room
-from newswire.threads import OnFatal, Stumbles
+from newswire.threads import OnFatal, Stumbles, never_waits
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -57,13 +59,14 @@ class Loop(TcpWSGIServer):
         *,
         bounds: Bounds,
         deadlines: Deadlines,
+        light: LightWork,
         admit: Admit | None,
         clock: Callable[[], float],
         proxies: Proxies,
         on_fatal: OnFatal,
     ) -> None:
         self.pools = {kind: Pool(kind.value, on_fatal) for kind in Kind}
-        self.bounds, self.deadlines, self.clock, self.admit = bounds, deadlines, clock, admit
+        self.bounds, self.deadlines, self.clock, self.admit, self.light = bounds, deadlines, clock, admit, light
         self.proxies = proxies
         self.handed_over = self.evicted = self.timed_out = self.crowded_out = self.refused = 0
         self.selector = selectors.DefaultSelector()  # epoll where there is one
@@ -79,6 +82,9 @@ class Loop(TcpWSGIServer):
         )
         self.rate = Rate(bounds.requests_per_caller, bounds.requests_per_caller * limits.RATE_BURST_SECONDS)
         self.changed: deque[Channel] = deque()  # to be refreshed; appended to by workers
+        self.settled: deque[tuple[Channel, AppTask]] = deque()  # answers that have come later; appended to by the engine
+        self.bell = threading.Lock()
+        self.is_rung = self.is_deaf = False
         self.escaping: EscapingLog = EscapingLog(_log)
         self.serving = threading.local()  # .channel: whose request this worker runs
         self.loop_ident = 0
@@ -98,15 +104,42 @@ class Loop(TcpWSGIServer):
     # Any thread.
 
     def add_task(self, task: Any) -> None:
-        """Give a channel to the threads of its request's kind."""
+        """Run the request of a channel, or give it to the threads of its kind. Loop thread."""
         channel = cast(Channel, task)
+        request = cast(HttpRequest, channel.requests[0])
+        if self.light.takes(request):
+            self.light.add(channel, request.kind)
+        else:
+            self.give_to_thread(channel)
+
+    def give_to_thread(self, channel: Channel) -> None:
+        """Give a channel to the threads of its request's kind."""
         self.pools[cast(HttpRequest, channel.requests[0]).kind].add_task(channel)
 
     def pull_trigger(self) -> None:
         """Wake the loop for the channel that is served in this thread."""
         self.changed.append(self.serving.channel)
-        if threading.get_ident() != self.loop_ident:
-            super().pull_trigger()
+        self._ring()
+
+    def settle(self, channel: Channel, task: AppTask) -> None:
+        """The answer of `task` has come: the loop writes it."""
+        self.settled.append((channel, task))
+        self._ring()
+
+    def _ring(self) -> None:
+        """Wake the loop, once for all that comes until it is awake. After the end it hears nothing, and nobody is hurt."""
+        if threading.get_ident() == self.loop_ident:
+            return
+        with self.bell:
+            if not self.is_rung and not self.is_deaf:
+                self.is_rung = True
+                super().pull_trigger()
+
+    def close_trigger(self) -> None:
+        """Close what wakes the loop, which has ended: its descriptor may be reused from now on."""
+        with self.bell:
+            self.is_deaf = True
+        cast(Any, self.trigger).close()
 
     def stop(self, at: float) -> None:
         """Ask the loop to end: at once when no request is running, at `at` (time.monotonic()) at the latest."""
@@ -117,6 +150,7 @@ class Loop(TcpWSGIServer):
     def run(self) -> None:
         """Serve until stopped."""
         self.loop_ident = threading.get_ident()
+        never_waits()
         self.refresh(self)
         self.refresh(cast(wasyncore.dispatcher, self.trigger))
         while not self._finished():
@@ -133,21 +167,43 @@ class Loop(TcpWSGIServer):
 
     def _turn(self) -> None:
         wait = self.deadlines.check if self.stop_at is None else self.stop_at - time.monotonic()
-        wait = 0.0 if self.ready or self.changed else max(0.0, min(wait, self.deadlines.check))
-        for key, events in self.selector.select(wait):
-            if isinstance(key.data, Channel):
-                self._queue(key.data, events)
-            else:
+        busy = self.ready or self.changed or self.settled or self.light.is_ready
+        came = self.selector.select(0.0 if busy else max(0.0, min(wait, self.deadlines.check)))
+        self.is_rung = False  # what comes from here on rings again
+        first = limits.FIRST_A_TURN
+        for key, events in came:
+            if not isinstance(key.data, Channel):
                 self._serve(key.data, events)
+            elif key.data.goes_first and first:
+                first -= 1
+                self._serve(key.data, events)
+            else:
+                self._queue(key.data, events)
+        self._answer_settled()
         for _ in range(min(len(self.ready), max(limits.TURN_CHANNELS, len(self.ready) // limits.TURNS_OF_ALL))):
             channel = self.ready.popleft()
             events, channel.pending = channel.pending, 0
             self._serve(channel, events)
+        self.light.run_some()
+        self._answer_settled()
         for _ in range(len(self.changed)):
             self.refresh(self.changed.popleft())
         if (now := self.clock()) >= self.next_check:
             self.next_check = now + self.deadlines.check
             self.maintenance(now)
+
+    def _answer_settled(self) -> None:
+        """Write the answers that have come; those that read ops are for a thread."""
+        for _ in range(len(self.settled)):
+            channel, task = self.settled.popleft()
+            if channel.deferred is not task:
+                continue  # told twice, or its client has left
+            channel.deferred, channel.settled = None, task
+            self.light.release(channel)
+            if cast(Later, task.later).needs_thread:
+                self.give_to_thread(channel)
+            else:
+                channel.service()
 
     def _queue(self, channel: Channel, events: int) -> None:
         """Let it wait for its turn, once."""
@@ -259,6 +315,8 @@ class Loop(TcpWSGIServer):
         if self.interest.pop(item._fileno, 0):
             self.selector.unregister(item._fileno)
         if isinstance(item, Channel):
+            item.deferred = None
+            self.light.release(item)
             self.lines[item.phase].pop(item, None)
             self.peers.discard(item)
             for room in self.rooms:
@@ -350,7 +408,7 @@ class Loop(TcpWSGIServer):
     def maintenance(self, now: float) -> None:
         """Close whoever is too slow."""
         for channel in [c for c in self.channels.values() if c.deadline(self.deadlines) <= now]:
-            self.timed_out += channel.phase not in (Phase.IDLE, Phase.LINGERING)
+            self.timed_out += channel.phase not in (Phase.IDLE, Phase.LINGERING, Phase.WORKING)
             channel.time_out()
         self._admit()
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from waitress import utilities
 from waitress.task import ErrorTask, WSGITask
 
 from newswire.listener import answer_head
+from newswire.listener.kinds import Kind
 from newswire.listener.problems import answer, as_ours
 from newswire.listener.request import HttpRequest
 
@@ -21,27 +22,66 @@ if TYPE_CHECKING:
 HAND_OVER: Final = "newswire.hand_over"  # in the environ: the view's adopter
 POSSIBLE: Final = "newswire.listener"  # in the environ: True, hand-over is possible
 
+OFFER: Final = "newswire.defer"  # in the environ: takes a `Later`, called once by an application that answers with it
+
 Adopter = Callable[[socket.socket, bool], None]
 """Takes a stream's socket (non-blocking, header sent) and whether its body is chunked. Loop thread; returns at once."""
+
+
+class Later(Protocol):
+    """An answer that comes later. The application gives it to what stands at `OFFER`, and starts no response."""
+
+    seconds: float  # when to give up
+    needs_thread: bool  # once it is settled: `finish` is not for the loop
+
+    def when_settled(self, ring: Callable[[], object]) -> None:
+        """Have `ring` called when it is settled: perhaps at once, perhaps twice, by any thread. It returns at once."""
+
+    def give_up(self) -> None:
+        """Settle it with the error for that its time is over, if it is not settled."""
+
+    def finish(self) -> tuple[str, list[tuple[str, str]], bytes]:
+        """Status, headers and body, once it is settled."""
 
 
 class AppTask(WSGITask):
     """One run of the application. Worker thread."""
 
     channel: Channel
+    later: Later | None = None  # the answer, if it comes later: the application has given it instead of one
 
     def service(self) -> None:
         """Run it; unlike waitress's own, an OSError of the application is an error like any other (500, logged)."""
         self.start()
         self.execute()
+        if self.later is None:
+            self.finish()
+
+    def execute(self) -> None:
+        """Call the application, and write what it answers; or offer to take an answer that comes later."""
+        if cast(HttpRequest, self.request).kind is not Kind.CLUSTER:  # it waits for who may never answer: threads bound that
+            self.get_environment()[OFFER] = self._take
+        super().execute()
+
+    def answer(self) -> None:
+        """Write what has come later."""
+        status, headers, body = cast(Later, self.later).finish()
+        self.complete = True
+        self.status, self.content_length = status, len(body)
+        self.response_headers = headers
+        self.write(body)
         self.finish()
+
+    def _take(self, later: Later) -> None:
+        self.later = later
 
     def get_environment(self) -> WSGIEnvironment:
         """Make the environ: a name in the target beats Host (RFC 9112, 3.2.2), and what a trusted proxy says beats both."""
         environ = super().get_environment()  # waitress keeps it as `self.environ`
         environ.update({POSSIBLE: True, "SERVER_SOFTWARE": "newswire"})
         request = cast(HttpRequest, self.request)
-        proxied = self.channel.server.proxies.forwarded(environ["REMOTE_ADDR"], request.headers)
+        environ["wsgi.input"].seek(0)  # it may have been run before, and found that it needs a thread
+        proxied = request.forwarded
         environ["REMOTE_ADDR"] = proxied.caller
         if proxied.host or request.proxy_netloc:
             environ["HTTP_HOST"] = proxied.host or request.proxy_netloc

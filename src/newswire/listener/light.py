@@ -1,0 +1,87 @@
+"""Light requests: the loop runs them itself, and answers them when the engine has told. Loop thread.
+
+A thread for each request that waits costs more than the request: a publish crossed four threads and changed between them
+thirteen times. What is light never waits (`newswire.threads`), so the loop runs it; its answer comes later and is written by
+the loop, with all others of a round. Three rules keep this fair: peers and probes run as soon as they are parsed; so many
+requests of clients are in flight, so that a round stays short; and so many milliseconds of views make a turn.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Final, cast
+
+from newswire import escape
+from newswire.core import limits
+from newswire.listener.http_head import route
+from newswire.listener.kinds import Kind
+from newswire.listener.turns import Turns
+
+if TYPE_CHECKING:
+    from newswire.listener.connection import Channel
+    from newswire.listener.request import HttpRequest
+
+_log: Final = logging.getLogger("newswire.listener")
+
+_AT_ONCE: Final = (Kind.PEER, Kind.PROBE)
+
+
+class LightWork:
+    """What the loop runs itself."""
+
+    def __init__(self, routes: Collection[tuple[str, str]]) -> None:
+        """`routes`: method and path of what is light."""
+        self._routes = frozenset(routes)
+        self._waiting: Turns[Channel] = Turns()
+        self._in_flight: set[Channel] = set()  # of clients: run here, and answered later
+        self.long_runs = 0
+
+    def takes(self, request: HttpRequest) -> bool:
+        """Say whether the loop runs this request. What is large takes long to read, and a batch waits for others."""
+        if request.error is not None or (request.command, route(request.path)) not in self._routes:
+            return False
+        kind = request.kind
+        return request.held_bytes <= limits.LIGHT_BODY_BYTES if kind is Kind.PEER else kind is not Kind.LARGE
+
+    def add(self, channel: Channel, kind: Kind) -> None:
+        """Run the request of `channel`: now, if it is a peer's or a probe; else when it is its caller's turn."""
+        if kind in _AT_ONCE:
+            self._run(channel)
+        else:
+            self._waiting.append(channel)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether something can be run now."""
+        return bool(self._waiting) and len(self._in_flight) < limits.LIGHT_IN_FLIGHT_COUNT
+
+    @property
+    def is_publishing(self) -> bool:
+        """Whether clients' requests wait or are in flight. Any thread."""
+        return bool(self._in_flight) or bool(self._waiting)
+
+    def run_some(self) -> None:
+        """Run what waits, for a part of a turn."""
+        until = time.perf_counter() + limits.LIGHT_TURN_SECONDS
+        while self.is_ready:
+            channel = self._waiting.popleft()
+            self._run(channel)
+            if channel.deferred is not None:
+                self._in_flight.add(channel)
+            if time.perf_counter() >= until:
+                break
+
+    def release(self, channel: Channel) -> None:
+        """Its request is answered, or its client has left."""
+        self._in_flight.discard(channel)
+
+    def _run(self, channel: Channel) -> None:
+        began = time.perf_counter()
+        path = cast("HttpRequest", channel.requests[0]).path if channel.requests else ""
+        channel.service()
+        seconds = time.perf_counter() - began
+        if seconds > limits.LIGHT_RUN_SECONDS:
+            self.long_runs += 1
+            _log.warning("%s took %.0f ms of the loop that serves everybody", escape.line(path), seconds * 1000)
