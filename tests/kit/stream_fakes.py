@@ -72,9 +72,9 @@ class Desk(StateQueries):
         self.posts.append(acks)
         for ack in acks:
             with self.lock:
-                ids = tuple(sub.id for sub in to_acknowledge(self.state, ack.user, ack.event_id, ack.pattern))
-                if ids:
-                    self.take(Acknowledged(ORIGIN, self.next, 0, ids=ids, vector=ack.event_id.after))
+                vector, subs = to_acknowledge(self.state, ack.user, ack.event_id, ack.pattern)
+                if subs:
+                    self.take(Acknowledged(ORIGIN, self.next, 0, ids=tuple(sub.id for sub in subs), vector=vector))
         return True
 
     def _read(self, query: Callable[[State], T]) -> T:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from itertools import product
-from types import FrameType
 from typing import Any
 
 from hypothesis import given, settings
@@ -20,6 +18,7 @@ from newswire.core.read.pieces import Pieces
 from newswire.core.read.scan import read_on
 from newswire.core.read.start import open_stream, stream_opening
 from newswire.core.state.fold import State
+from tests.kit.lines import lines_of, longest_piece
 
 TOPICS = ("news", "news.a", "news.b", "tech", "tech.a.b")
 PATTERNS = ("news", "news.*", ">", "*", "tech.>", "*.a.*", "none")
@@ -202,29 +201,7 @@ def test_a_topic_is_not_newer_than_now_where_a_clock_was_ahead() -> None:
     assert topics(taker.state, 500) == [TopicRow("news", 2, 400)]
 
 
-# -- what a piece costs, in executed lines: no clock, the same on each machine
-
-
-def longest_piece(make: Callable[[], Pieces[Any]]) -> int:
-    """How many lines the longest piece under the lock executes. What runs beside it does not count."""
-    longest = lines = 0
-
-    def trace(frame: FrameType, event: str, argument: object) -> Any:
-        nonlocal lines
-        lines += event == "line"
-        return trace
-
-    pieces, beside = make(), None
-    while True:
-        given, lines = beside() if beside is not None else None, 0
-        sys.settrace(trace)
-        try:
-            beside = pieces.send(given)
-        except StopIteration:
-            return max(longest, lines)
-        finally:
-            sys.settrace(None)
-            longest = max(longest, lines)
+# -- what a piece costs
 
 
 WIDE = [".".join(levels) + ".*" for levels in product("a*", repeat=9)]  # 512 patterns, all of which match each topic
@@ -258,7 +235,7 @@ def pieces_of(state: State) -> dict[str, Callable[[], Pieces[Any]]]:
 def test_no_piece_grows_with_topics_and_patterns() -> None:
     for count in (500, 3_000):
         state = crowded(count, 512).state
-        lines = {what: longest_piece(query) for what, query in pieces_of(state).items()}
+        lines = {what: longest_piece(query()) for what, query in pieces_of(state).items()}
         assert max(lines.values()) < PIECE_LINES, lines
         assert subscriptions_of(state, "Alice")[0].unread == 2 * count
 
@@ -267,19 +244,3 @@ def test_what_a_query_costs_does_not_multiply_topics_by_patterns() -> None:
     """Work is counted in lines, all pieces and what runs beside them: twice the patterns is not twice the work a topic."""
     few, many = (lines_of(lambda t=t: subscriptions_of(t.state, "Alice")) for t in (crowded(2_000, 64), crowded(2_000, 512)))
     assert many < 2 * few
-
-
-def lines_of(run: Callable[[], object]) -> int:
-    lines = 0
-
-    def trace(frame: FrameType, event: str, argument: object) -> Any:
-        nonlocal lines
-        lines += event == "line"
-        return trace
-
-    sys.settrace(trace)
-    try:
-        run()
-    finally:
-        sys.settrace(None)
-    return lines

@@ -302,9 +302,10 @@ class Intake:
 
     def _acknowledged(self, request: Acknowledge) -> list[Op]:
         """ACK: decided here, never when folded."""
-        ids = [sub.id for sub in to_acknowledge(self.state, request.user, request.event_id, request.pattern)]
+        vector, subs = to_acknowledge(self.state, request.user, request.event_id, request.pattern)
+        ids = [sub.id for sub in subs]
         step = limits.ACK_SUBSCRIPTIONS
-        return [Acknowledged("", 0, 0, tuple(ids[at : at + step]), request.event_id.after) for at in range(0, len(ids), step)]
+        return [Acknowledged("", 0, 0, tuple(ids[at : at + step]), vector) for at in range(0, len(ids), step)]
 
     def _next(self) -> int:
         return self.state.reach(self.origin, self._held) + 1

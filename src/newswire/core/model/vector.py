@@ -141,6 +141,10 @@ class Lineage:
         part = slice(self._starts[number], self._starts[number + 1])
         return zip(self._named[part], self._upto[part], strict=True)
 
+    def names_any(self, number: int) -> bool:
+        """Say whether the `began` of an origin names others."""
+        return self._starts[number] < self._starts[number + 1]
+
     def renew(self, vector: dict[str, int], origin: str) -> None:
         """Change the short vector of all that was held before the `began` of `origin` to that of all with it.
 

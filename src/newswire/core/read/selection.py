@@ -44,6 +44,13 @@ class Reach:
             found = self._implied[listed] = self._lineage.expand(dict.fromkeys(listed, 0))
         return found
 
+    def covers(self, vector: Vector, other: Vector) -> bool:
+        """Say whether `vector` covers all that `other` lists."""
+        return all(
+            vector.get(origin, 0) >= sequence or self.implied(vector).get(origin) >= sequence
+            for origin, sequence in other.items()
+        )
+
 
 class Stretch:
     """A copy of some rows of the log: what can be looked at without the state lock."""

@@ -41,10 +41,10 @@ def speaks(known: Vector, sub: Subscription) -> bool:
     return known.get(sub.origin, 0) >= sub.sequence
 
 
-def to_acknowledge(state: State, user: str, event_id: EventId, pattern: str | None) -> list[Subscription]:
-    """ACK(u, id, p?): the subscriptions whose cursors `event_id` moves, decided now, never when folded."""
-    subscriptions, lineage = state.subscriptions, state.lineage
-    known = knew(state, event_id)
+def to_acknowledge(state: State, user: str, event_id: EventId, pattern: str | None) -> tuple[Vector, list[Subscription]]:
+    """ACK(u, id, p?): how far cursors move, and which: decided now, never when folded."""
+    subscriptions, reach = state.subscriptions, Reach(state.lineage)
+    known, moved_to = knew(state, event_id), acknowledged_by(state, event_id.after)
     behind: dict[int, bool] = {}  # by cursor, many of which are one object
     found = []
     for sub in subscriptions.alive_of(user) if pattern is None else subscriptions.with_pattern(user, pattern):
@@ -52,10 +52,26 @@ def to_acknowledge(state: State, user: str, event_id: EventId, pattern: str | No
             continue
         cursor = subscriptions.cursor(sub)
         if id(cursor) not in behind:
-            behind[id(cursor)] = not lineage.covers_all(cursor, event_id.after)
+            behind[id(cursor)] = cursor is not moved_to and not reach.covers(cursor, moved_to)
         if behind[id(cursor)]:
             found.append(sub)
-    return found
+    return moved_to, found
+
+
+def acknowledged_by(state: State, after: Vector) -> Vector:
+    """What of D a cursor may be moved to, short.
+
+    What is not held here yet counts in the origins that this broker's vector lists. The others are complete or unknown: ids
+    that name them, made up by whoever likes, would have cursors grow for ever.
+    """
+    log, tips = state.log, state.vector
+    return state.lineage.shorten(
+        {
+            origin: sequence if origin in tips else min(sequence, log.held(origin))
+            for origin, sequence in after.items()
+            if log.held(origin)
+        }
+    )
 
 
 def open_stream(state: State, user: str, event_id: EventId | None) -> Opening | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Final
 
 from newswire.core import limits
@@ -33,12 +33,17 @@ class OpIndex:
         self.times = array("Q")  # milliseconds
         self.names, self.numbers = lineage.names, lineage.numbers
         self.offsets_of: list[array[int]] = []  # by origin number: the offset of each sequence, from 1
+        self._begun_at = array("Q")  # by origin number: the stamp of its first op, 0 where that is void
         self._falls: dict[int, list[int]] = {}  # by origin number: after how many ops a stamp lies before the last one
         self._vector: dict[str, int] = {}
         self._full = FullVector(lineage)  # what `_vector` covers, but for what grew since:
         self._grown: dict[str, int] | None = {}  # by origin; None: an origin began, work it out anew
         self._checkpoints: list[Vector] = [{}]
+        self._filled: set[int] = set()  # numbers of origins of which some ops are void
         self._jumps: dict[int, dict[str, int]] = {}  # by offset: origins that reach further there, over what was given up
+        self._lacking: dict[
+            int, tuple[FullVector, int, int]
+        ] = {}  # by identity: (holds, length of the log, how many it lacked)
         self.unreadable: dict[int, None] = {}  # offsets whose record the disk does not give back, as far as known
         self._looked_up: tuple[int, Vector] = (0, {})  # the vector that was asked for last: live streams stand at one place
 
@@ -80,6 +85,7 @@ class OpIndex:
             self._falls.setdefault(number, []).append(len(offsets))
         offsets.append(offset)
         if sequence == 1:
+            self._begun_at[number] = time
             self.lineage.renew(self._vector, origin)
             self._grown = None
         else:
@@ -122,6 +128,8 @@ class OpIndex:
         if not offsets:
             self._grown = None
         offsets.extend([row] * (last - len(offsets)))
+        self._filled.add(number)
+        self._lacking = {}
         self._jumps.setdefault(row, {})[origin] = last
         self._vector[origin] = last
         if self._grown is not None:
@@ -152,6 +160,9 @@ class OpIndex:
 
     def find_place(self, place: int) -> int | None:
         """The offset of the record at `place`; None for none, or none any more."""
+        row = bisect_left(self.places, place)  # they ascend, but for those that were healed
+        if self.places[row : row + 1] == array("Q", (place,)):
+            return row
         try:
             return self.places.index(place)
         except ValueError:
@@ -163,13 +174,14 @@ class OpIndex:
         self.lineage.forget(origin)
         self._vector, *marks = [self.lineage.shorten(vector) for vector in full]
         self._checkpoints = list(marks)
-        self._grown, self._looked_up = None, (0, {})
+        self._grown, self._looked_up, self._lacking = None, (0, {}), {}
 
     def number(self, origin: str) -> int:
         """The number of `origin`, given at its first record."""
         number = self.lineage.number(origin)
         if number == len(self.offsets_of):
             self.offsets_of.append(array("I"))
+            self._begun_at.append(0)
         return number
 
     def vector_at(self, offset: int) -> dict[str, int]:
@@ -256,20 +268,48 @@ class OpIndex:
         """How many ops a broker that holds so much lacks."""
         if not holds:
             return len(self)
-        return sum(len(self.offsets_of[number]) - has for number, has in self.full.beyond(holds))
+        before, length, count = self._lacking.pop(id(holds), (holds, 0, 0))
+        if length and before is holds and len(self) - length <= _CHECKPOINT:  # a broker that is away holds what it held
+            since = zip(self.origins[length:], self.sequences[length:], strict=True)
+            count += sum(holds.get(self.names[number]) < sequence for number, sequence in since)
+        else:
+            count = sum(len(self.offsets_of[number]) - has for number, has in self.full.beyond(holds))
+        while len(self._lacking) >= limits.PEERS_COUNT:
+            del self._lacking[next(iter(self._lacking))]
+        self._lacking[id(holds)] = holds, len(self), count
+        return count
 
     def before(self, time: int, now: int = limits.TIME_MILLISECONDS) -> dict[str, int]:
         """The vector of what was taken before `time` (ms), as far as stamps say it.
 
         Per origin: what stands before its first op that was stamped then or later. One from the future (of `now`, ms) is of a
-        clock that was ahead: it was taken no earlier than what stands before it, and no later than what follows.
+        clock that was ahead: it was taken no earlier than what stands before it, and no later than what follows. Looks at the
+        origins that began since, and at those that no later one implies.
         """
-        counts = ((name, self._count_before(number, time, now)) for number, name in enumerate(self.names))
-        return self.lineage.shorten({name: count for name, count in counts if count})
+        short, implied = dict[str, int](), FullVector(self.lineage)
+        numbers = self._begun(time, now)  # from the highest down: what an origin implies has smaller numbers
+        while (number := next(numbers, None)) is not None:
+            name = self.names[number]
+            reached = implied.get(name)
+            if reached < len(self.offsets_of[number]) and reached < (count := self._count_before(number, time, now)):
+                short[name] = count
+                if not reached and self.lineage.names_any(number):  # else nothing follows that is not implied yet
+                    implied = implied.join(self.lineage.expand({name: count}))
+                if len(short).bit_count() == 1:  # seldom enough, as it looks at all that is left
+                    numbers = reversed(list(takewhile(number.__gt__, (n for n, _ in self.full.beyond(implied)))))
+        return short
+
+    def _begun(self, time: int, now: int) -> Iterator[int]:
+        """The numbers of origins whose first stamp lies before `time`, or is from the future, from the highest down."""
+        for stop in range(len(self._begun_at), 0, -_CHECKPOINT):
+            start = max(0, stop - _CHECKPOINT)
+            stamps = self._begun_at[start:stop]
+            if min(stamps) < time or max(stamps) > now:
+                yield from (stop - at for at, stamp in enumerate(reversed(stamps), 1) if stamp < time or stamp > now)
 
     def _count_before(self, number: int, time: int, now: int) -> int:
         offsets = self.offsets_of[number]
-        if any(self.names[number] in jump for jump in self._jumps.values()):
+        if number in self._filled:
             return self._count_slowly_before(number, time, now)
         stamp, count = self.times.__getitem__, len(offsets)
         runs = list(pairwise([0, *self._falls.get(number, ()), count]))  # in each, stamps ascend

@@ -85,6 +85,7 @@ class Subscriptions:
         """APPLY ack(ids, D): cursor[i] := max(cursor[i], D)."""
         joined: dict[int, tuple[Vector, Vector]] = {}  # by identity: a cursor before, held here so that it stays one, and after
         whole = self.lineage.shorten(op.vector)
+        full = self.lineage.expand(whole)
         for name in op.ids:
             if name in self.removed:
                 continue
@@ -92,7 +93,7 @@ class Subscriptions:
             before = self.cursors.get(name) or (sub.since if sub else {})
             known = joined.get(id(before))
             if known is None:
-                covered = self.lineage.covers_all(whole, before)
+                covered = all(full.get(origin) >= sequence for origin, sequence in before.items())
                 known = joined[id(before)] = (before, whole if covered else self.lineage.join(before, whole))
             self.cursors[name] = known[1]
 

@@ -1,0 +1,104 @@
+"""Where a reader begins, and how far an acknowledgement moves his cursors."""
+
+from __future__ import annotations
+
+from newswire.core.model.event_ids import EventId
+from newswire.core.model.ops import Acknowledged, Began, Op, Published, Subscribed
+from newswire.core.model.vector import Vector
+from newswire.core.read.start import acknowledged_by, open_page, open_stream, to_acknowledge
+from newswire.core.state.fold import State
+from tests.kit.lines import lines_of
+
+HERE, BEFORE = "1001-b", "1001-a"
+SUBSCRIPTIONS = 200
+
+
+class Broker:
+    """A state of two runs, of which the second began with all of the first."""
+
+    def __init__(self) -> None:
+        self.state = State()
+        self.take(Began(BEFORE, 1, 0, "1001", {}))
+        for _ in range(4):
+            self.take(Published(BEFORE, self.state.log.held(BEFORE) + 1, 0, topic="news", data="x"))
+        self.take(Began(HERE, 1, 0, "1001", dict(self.state.vector)))
+
+    def take(self, op: Op) -> None:
+        self.state.apply(op, len(self.state.log), 1, None)
+
+    @property
+    def next(self) -> int:
+        return self.state.log.held(HERE) + 1
+
+    def subscribe(self, pattern: str) -> None:
+        self.take(Subscribed(HERE, self.next, 0, "Alice", pattern, {}))
+
+    def acknowledge(self, after: Vector, pattern: str | None = None) -> int:
+        """How many cursors it moves."""
+        vector, subs = to_acknowledge(self.state, "Alice", EventId("", after, {HERE: self.next}), pattern)
+        if subs:
+            self.take(Acknowledged(HERE, self.next, 0, tuple(sub.id for sub in subs), vector))
+        return len(subs)
+
+    def cursors(self) -> list[Vector]:
+        return [self.state.subscriptions.cursor(sub) for sub in self.state.subscriptions.alive_of("Alice")]
+
+
+def test_an_acknowledgement_moves_what_is_behind_and_nothing_twice() -> None:
+    broker = Broker()
+    broker.subscribe("news")
+    assert [broker.acknowledge({BEFORE: upto}) for upto in (3, 3, 2, 5)] == [1, 0, 0, 1]
+    assert broker.cursors() == [{BEFORE: 5}]
+    assert broker.acknowledge({HERE: 1}) == 1
+    assert broker.acknowledge({BEFORE: 5}) == 0, "it follows from where the later run began"
+
+
+def test_a_place_that_another_broker_is_ahead_at_is_taken_in_the_runs_that_go_on() -> None:
+    state = Broker().state
+    assert acknowledged_by(state, {HERE: 9}) == {HERE: 9}
+    assert acknowledged_by(state, {BEFORE: 9}) == {BEFORE: 5}, "it is over: what is held of it is all of it"
+    assert acknowledged_by(state, {BEFORE: 3, HERE: 9}) == {HERE: 9}
+
+
+def test_made_up_origins_move_no_cursor() -> None:
+    broker = Broker()
+    broker.subscribe("news")
+    for number in range(100):
+        assert broker.acknowledge({f"1001-{number}{at}x": 9 for at in range(50)}) == 0
+    assert broker.acknowledge({BEFORE: 2, "1009-x": 7}) == 1
+    assert broker.cursors() == [{BEFORE: 2}]
+
+
+def many_cursors() -> Broker:
+    broker = Broker()
+    for number in range(SUBSCRIPTIONS):
+        broker.subscribe(f"news.{number}")
+        broker.acknowledge({BEFORE: 1 + number % 4} | {f"1001-{number}{at}x": 9 for at in range(50)}, f"news.{number}")
+    return broker
+
+
+def test_a_long_id_costs_its_length_and_not_that_for_each_cursor() -> None:
+    broker = many_cursors()
+
+    def lines(after: Vector) -> int:
+        event_id = EventId("", after, {HERE: broker.next})
+        return lines_of(lambda: to_acknowledge(broker.state, "Alice", event_id, None))
+
+    long = {BEFORE: 5} | {f"1001-{at}x": 9 for at in range(100)}
+    assert lines(long) < lines({BEFORE: 5}) + 20 * 100
+    assert broker.acknowledge(long) == SUBSCRIPTIONS
+
+
+def test_nothing_begins_for_who_has_no_subscription() -> None:
+    broker = Broker()
+    assert open_stream(broker.state, "Alice", None) is None
+    assert open_page(broker.state, "Alice", None, 0) is None
+
+
+def test_a_page_of_one_topic_begins_where_the_first_that_matches_does() -> None:
+    broker = Broker()
+    broker.subscribe("news.*")
+    opening = open_page(broker.state, "Alice", "news.a", 0)
+    assert opening is not None
+    assert opening.wanted.patterns == ("news.a",)
+    assert open_page(broker.state, "Alice", "tech", 0) is None
