@@ -41,6 +41,7 @@ class HttpRequest(HTTPRequestParser):
     body_limit_bytes = limits.FORM_BYTES
     caller = ""  # whose turn it is
     forwarded = Forwarded("")  # what its proxies say
+    _kind: Kind | None = None  # once it is certain
     parse_lean: Callable[[bytes], LeanHead | None] = staticmethod(parse)
 
     def __init__(self, adj: Adjustments, admit: Callable[[HttpRequest], NewswireError | None] | None = None) -> None:
@@ -94,7 +95,12 @@ class HttpRequest(HTTPRequestParser):
     @property
     def kind(self) -> Kind:
         """Which threads it is for; as far as is known while it comes in."""
-        return kind_of(self.command, route(self.path), self._needed_bytes(), self.headers.get("CONTENT_TYPE", ""))
+        if self._kind is not None:
+            return self._kind
+        kind = kind_of(self.command, route(self.path), self._needed_bytes(), self.headers.get("CONTENT_TYPE", ""))
+        if self.headers_finished and not self.chunked:
+            self._kind = kind  # asked for at every turn, and as it will stay
+        return kind
 
     @property
     def held_bytes(self) -> int:

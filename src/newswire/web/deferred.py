@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 OFFER: Final = "newswire.defer"  # in the environ: takes an answer that comes later, and is called once
-_OF_THE_BODY: Final = ("Content-Type", "Content-Length", "Retry-After")  # headers that come with status and body
+_OF_THE_BODY: Final = frozenset({"content-type", "content-length", "retry-after"})  # headers that come with status and body
 
 
 class DeferredResponse(Response, Generic[T]):
@@ -49,7 +49,7 @@ class DeferredResponse(Response, Generic[T]):
         After `seconds` the answer is `late`. Both functions run in any thread, and raise NewswireError like a view. Raises what
         `begin` does.
         """
-        super().__init__(b"")
+        super().__init__(headers=responses.JSON)  # what nearly all are: hooks need not add it
         self._answer, self._amend, self._late = answer, amend, late
         self._method, self._path = request.method, request.path
         self._told: T | NewswireError | None = None
@@ -79,12 +79,9 @@ class DeferredResponse(Response, Generic[T]):
     def finish(self) -> tuple[str, list[tuple[str, str]], bytes]:
         """Status, headers and body, once it is settled."""
         response = self._finished()
-        for name in _OF_THE_BODY:
-            if name in response.headers:
-                self.headers[name] = response.headers[name]
-            else:
-                self.headers.pop(name, None)
-        return response.status, self.headers.to_wsgi_list(), response.get_data()
+        headers = [line for line in self.headers if line[0].lower() not in _OF_THE_BODY]
+        headers += [line for line in response.headers if line[0].lower() in _OF_THE_BODY]
+        return response.status, headers, response.get_data()
 
     def _finished(self) -> Response:
         told = self._told

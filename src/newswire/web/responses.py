@@ -19,7 +19,7 @@ from newswire.core import limits
 from newswire.errors import BadRequest, NewswireError, NotFound, Refused, TooLarge
 
 _KEEP_NO_COPY: Final = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
-_JSON: Final = (("Content-Type", "application/json"), *_KEEP_NO_COPY)  # no charset: JSON is UTF-8 (RFC 8259, 8.1)
+JSON: Final = (("Content-Type", "application/json"), *_KEEP_NO_COPY)  # no charset: JSON is UTF-8 (RFC 8259, 8.1)
 _PROBLEM: Final = (("Content-Type", "application/problem+json"), *_KEEP_NO_COPY)
 
 _log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ _RETRY_AFTER: Final = {
 
 def answer(value: object, status: int = 200) -> Response:
     """Answer `value` as JSON."""
-    return Response(_encode(value), status, _JSON)
+    return Response(_encode(value), status, JSON)
 
 
 class Rows:
@@ -54,7 +54,7 @@ class Rows:
         if name:
             before, after = b"{" + _encode(name) + b":[", b"]," + _encode(beside)[1:] if beside else b"]}"
         parts = [before, *self._parts, after]
-        response = Response(parts, 200, _JSON)
+        response = Response(parts, 200, JSON)
         response.content_length = sum(map(len, parts))
         return response
 
