@@ -40,6 +40,7 @@ MAY_IMPORT = {
     "newswire.escape": (),
     "newswire.text": (),
     "newswire.threads": (),
+    "newswire.metrics": (),
     "newswire.sse": ("newswire.core.model",),
     "newswire.stream_order": ("newswire.core.model",),
     "newswire.config": ("newswire.core", "newswire.errors"),
@@ -52,6 +53,7 @@ MAY_IMPORT = {
         "newswire.errors",
         "newswire.escape",
         "newswire.threads",
+        "newswire.metrics",
     ),
     "newswire.streams": (
         "newswire.streams",
@@ -76,6 +78,7 @@ MAY_IMPORT = {
         "newswire.stream_order",
         "newswire.text",
         "newswire.threads",
+        "newswire.metrics",
     ),
     "newswire.listener": (
         "newswire.listener",

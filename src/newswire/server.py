@@ -66,6 +66,7 @@ class Server:
             raise
 
     def _start(self) -> None:
+        streams_configured = self.settings.streams
         settings = self.settings = _fit(self.settings, _raise_descriptor_limit())
         engine = EmbeddedEngine(settings, progress=self._progress, on_fatal=_die, on_exit=self._left)
         self.engine, self.restored = engine, engine.restored
@@ -77,6 +78,8 @@ class Server:
             cluster=engine,
             hand_over=lambda order: _adopter(hub, order),
             streams_open=lambda: hub.count,
+            messages_delivered=lambda: hub.message_count,
+            streams_configured=streams_configured,
             no_room=hub.refusal,
             give_way=lambda: listener.give_way(),
             version=__version__,

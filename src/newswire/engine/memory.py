@@ -44,7 +44,7 @@ from newswire.core.read.scan import Due
 from newswire.core.state.fold import State
 from newswire.engine.group_commit import Outward
 from newswire.engine.queries import StateQueries, read_texts
-from newswire.engine.seam import PushAnswer, Receipt, Woken, receipt_of
+from newswire.engine.seam import EngineNumbers, PushAnswer, Receipt, Woken, receipt_of
 from newswire.engine.shell import Shell
 from newswire.engine.waiting import wait_for
 from newswire.errors import BadRequest, NewswireError, NotStored, Unknown
@@ -167,7 +167,8 @@ class MemoryEngine(StateQueries):
         """See `seam.Engine`."""
         if self.closed:
             raise NotStored("this broker has stopped")
-        self.network.put(self, Submitted(partial(_tell_receipt, then), requests, copies, self.shell.clock().clock + timeout))
+        tell = self.shell.timed(requests, partial(_tell_receipt, then))
+        self.network.put(self, Submitted(tell, requests, copies, self.shell.clock().clock + timeout))
 
     def submit(self, requests: Sequence[Request], *, copies: int = 1, timeout: float = 10.0) -> Receipt:
         """See `seam.Engine`. All that can happen has happened when `submit_later` returns: there is nothing to wait for."""
@@ -199,6 +200,10 @@ class MemoryEngine(StateQueries):
     def describe(self) -> ClusterStatus:
         """See `seam.Engine`."""
         return self.shell.describe()
+
+    def numbers(self) -> EngineNumbers:
+        """See `seam.Engine`."""
+        return self.shell.numbers()
 
     def close(self, timeout: float = 5.0) -> None:
         """Leave the network, as a killed process does."""

@@ -18,12 +18,14 @@ from newswire.core.model.commands import Request
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.results import Entry, GapEntry, Page, Position, Start, SubscriptionRow, TopicRow
 from newswire.errors import NewswireError
+from newswire.metrics import Distribution
 
 __all__ = [
     "BrokerStatus",
     "Cluster",
     "ClusterStatus",
     "Engine",
+    "EngineNumbers",
     "Entry",
     "GapEntry",
     "HoleRow",
@@ -80,6 +82,21 @@ class Woken(msgspec.Struct, frozen=True):
 
 
 Wake = Callable[[Woken], None]
+
+
+class EngineNumbers(msgspec.Struct, frozen=True):
+    """What an engine counts, since it started, and what it holds. Sizes in bytes, times in seconds.
+
+    `messages_published`: those that a receipt was given for, repeats not among them.
+    """
+
+    messages_published: int
+    topics: int
+    subscriptions: int
+    publish_seconds: Distribution
+    commit_seconds: Distribution
+    ops_file_bytes: int = 0
+    compactions: int = 0
 
 
 class PushAnswer(msgspec.Struct, frozen=True):
@@ -179,6 +196,10 @@ class Engine(Protocol):
 
     def describe(self) -> ClusterStatus:
         """A snapshot; never blocks or raises."""
+        ...
+
+    def numbers(self) -> EngineNumbers:
+        """What is counted, for metrics. One piece, and a look at the directory of the log: threads that may wait."""
         ...
 
     def close(self, timeout: float = 5.0) -> None:

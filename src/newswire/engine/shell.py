@@ -10,21 +10,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from newswire.core import limits
 from newswire.core.broker.broker import Broker
-from newswire.core.broker.events import Event, Now
+from newswire.core.broker.events import Done, Event, Now
 from newswire.core.broker.values import ClusterStatus
+from newswire.core.model.commands import Publish, Request
 from newswire.core.model.ops import Op
 from newswire.core.read.pieces import Pieces
 from newswire.core.state.fold import State
 from newswire.engine.caches import MessageCache, RecordCache
 from newswire.engine.group_commit import GroupCommit, Outward, Phases
 from newswire.engine.lock import StateLock
-from newswire.errors import StorageFull
+from newswire.engine.seam import EngineNumbers
+from newswire.errors import NewswireError, StorageFull
+from newswire.metrics import Histogram
 from newswire.threads import NeedsThread, check_may_wait
 
 log = logging.getLogger("newswire.commit")
@@ -63,11 +66,14 @@ class Shell:
         self.lock = StateLock()
         self.messages, self.records = MessageCache(), RecordCache()
         self.disk_free_bytes: int | None = None  # as the commit thread last saw it
+        self.messages_published = 0  # the three are counted in the thread that runs the rounds
+        self.publish_seconds, self.commit_seconds = Histogram(), Histogram()
         self._commit = GroupCommit(broker, self)
         self._view: ClusterStatus = broker.view(clock())
         self._outline: tuple[object, ...] = ()
         self._seen_at = clock().clock
         self._disk_since: float | None = None  # a write or sync is under way
+        self._append_at = 0.0  # when the write began that is synced next
         self._stall_told: float | None = None
         self._vouch_at: float | None = None  # unless something is stored before
 
@@ -140,6 +146,32 @@ class Shell:
             return msgspec.structs.replace(self._view, serves=False, writable=False, why_not=why)
         return self._view
 
+    def numbers(self, ops_file_bytes: int = 0) -> EngineNumbers:
+        """What is counted here, and what the state holds."""
+        topics, subscriptions = self.read(lambda state: (len(state.messages.names) - 1, len(state.subscriptions.alive)))
+        return EngineNumbers(
+            messages_published=self.messages_published,
+            topics=topics,
+            subscriptions=subscriptions,
+            publish_seconds=self.publish_seconds.read(),
+            commit_seconds=self.commit_seconds.read(),
+            ops_file_bytes=ops_file_bytes,
+        )
+
+    def timed(self, requests: Sequence[Request], tell: Callable[[Done | NewswireError], None]) -> Callable[[Any], None]:
+        """Return `tell`, which then also counts publishes and the time to their receipt. Any thread; it runs in the rounds'."""
+        if not requests or not isinstance(requests[0], Publish):
+            return tell
+        began = self.clock().clock
+
+        def tell_and_count(result: Done | NewswireError) -> None:
+            if isinstance(result, Done):
+                self.publish_seconds.observe(self.clock().clock - began)
+                self.messages_published += result.count
+            tell(result)
+
+        return tell_and_count
+
     @property
     def view(self) -> ClusterStatus:
         """The view as of the last round."""
@@ -170,6 +202,7 @@ class Shell:
 
     def append(self, ops: Sequence[Op], raws: Sequence[bytes]) -> list[tuple[int, int]]:
         """See `group_commit.Effects`."""
+        self._append_at = self.clock().clock
         with self._on_disk():
             return self.store.append(raws)
 
@@ -177,7 +210,9 @@ class Shell:
         """See `group_commit.Effects`."""
         with self._on_disk():
             self.store.sync()
-        self._vouch_at = self.clock().clock + limits.QUIET_SECONDS
+        now = self.clock().clock
+        self.commit_seconds.observe(now - self._append_at)
+        self._vouch_at = now + limits.QUIET_SECONDS
 
     def before_apply(self, places: Sequence[tuple[int, int]], ops: Sequence[Op], raws: Sequence[bytes]) -> None:
         """See `group_commit.Effects`. Where rows are healed, or come from behind damage, those few are read from disk."""

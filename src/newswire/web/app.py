@@ -20,9 +20,10 @@ from newswire.stream_order import StreamOrder
 from newswire.web import origins, responses
 from newswire.web.pace import Pace
 from newswire.web.routes import cluster as brokers
-from newswire.web.routes import health, losses, messages, pages, peers, publish, streams, subscriptions
+from newswire.web.routes import health, losses, messages, metrics, pages, peers, publish, streams, subscriptions
 from newswire.web.routes.streams import HandOver
 from newswire.web.slim import PlainFlask
+from newswire.web.tally import Tally
 
 
 class _ExactRule(Rule):
@@ -49,22 +50,32 @@ def create_app(
     give_way: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.time,
     version: str = "",
+    messages_delivered: Callable[[], int] = lambda: 0,
+    streams_configured: int | None = None,
 ) -> PlainFlask:
     """The application over `engine`.
 
     `hand_over` makes what adopts a stream's socket, `streams_open` counts those, `no_room` says why there is none for another;
-    `clock`: seconds since 1970; `version`: of newswire, as `/readyz` tells it.
+    `messages_delivered` counts what they were sent; `streams_configured`: how many an operator asked for, if it is more than
+    `settings` allow; `clock`: seconds since 1970; `version`: of newswire, as `/readyz` tells it.
     """
     app = _App("newswire.web", static_folder=None, template_folder="templates")
     app.url_map.merge_slashes = False  # a redirect to the clean path would lose the body
     origins.install(app, engine, settings)
     responses.install(app)
     app.after_request(_protect)
+    tally = Tally()
+    app.after_request(tally.count)
     pace = Pace(settings.requests_per_user, clock)
 
     def process() -> dict[str, Any]:
         now = rfc3339(int(clock() * 1000))
-        return {"streams": streams_open(), "streams_limit": settings.streams, "time": now, "version": version}
+        configured = settings.streams if streams_configured is None else streams_configured
+        numbers = {"streams": streams_open(), "streams_limit": settings.streams, "streams_configured": configured}
+        return {**numbers, "time": now, "version": version}
+
+    def count() -> dict[str, Any]:
+        return {**process(), "messages_delivered": messages_delivered(), "http_requests": tally.read()}
 
     app.register_blueprint(publish.routes(engine, settings, give_way))
     app.register_blueprint(subscriptions.routes(engine, settings, clock, pace))
@@ -72,6 +83,7 @@ def create_app(
     app.register_blueprint(streams.routes(engine, settings, hand_over, no_room, pace))
     app.register_blueprint(brokers.routes(engine, cluster))
     app.register_blueprint(health.routes(engine, process))
+    app.register_blueprint(metrics.routes(engine, count))
     app.register_blueprint(pages.routes(engine, settings))
     if cluster is not None:
         app.register_blueprint(peers.routes(cluster))

@@ -56,6 +56,7 @@ class DeferredResponse(Response, Generic[T]):
         self._ring: Callable[[], object] | None = None
         self.seconds = seconds
         self.needs_thread = False  # `finish` is not for a loop
+        self._tell_status: Callable[[int], object] | None = None
         begin(self.settle)
 
     def settle(self, told: T | NewswireError) -> None:
@@ -72,6 +73,10 @@ class DeferredResponse(Response, Generic[T]):
         if self._told is not None:
             ring()
 
+    def when_finished(self, tell: Callable[[int], object]) -> None:
+        """Have `tell` called with the status that it is finished with, by the thread that does. It returns at once."""
+        self._tell_status = tell
+
     def give_up(self) -> None:
         """Its time is over."""
         self.settle(self._late)
@@ -79,6 +84,8 @@ class DeferredResponse(Response, Generic[T]):
     def finish(self) -> tuple[str, list[tuple[str, str]], bytes]:
         """Status, headers and body, once it is settled."""
         response = self._finished()
+        if self._tell_status is not None:
+            self._tell_status(response.status_code)
         headers = [line for line in self.headers if line[0].lower() not in _OF_THE_BODY]
         headers += [line for line in response.headers if line[0].lower() in _OF_THE_BODY]
         return response.status, headers, response.get_data()

@@ -87,6 +87,7 @@ def test_alive_and_ready(web: Web) -> None:
         "away": [],
         "streams": 0,
         "streams_limit": 20_000,
+        "streams_configured": 20_000,
         "copies": 2,
         "peers": [{"id": "1002", "ip": OTHER, "is_primary": False, "state": "up", "lag": 0, "self": False, "seconds": 0.0}],
         "time": "2026-11-24T10:00:00.000Z",

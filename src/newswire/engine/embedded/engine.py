@@ -55,7 +55,7 @@ from newswire.engine.peers import push_codec
 from newswire.engine.peers.auth import Passport
 from newswire.engine.peers.link import Link, status_of
 from newswire.engine.queries import StateQueries, read_texts
-from newswire.engine.seam import PushAnswer, Receipt, Woken, receipt_of
+from newswire.engine.seam import EngineNumbers, PushAnswer, Receipt, Woken, receipt_of
 from newswire.engine.shell import Shell
 from newswire.engine.waiting import wait_for
 from newswire.errors import Damaged, NewswireError, NotStored, Unknown
@@ -151,7 +151,7 @@ class EmbeddedEngine(StateQueries):
         timeout: float = limits.RECEIPT_SECONDS,
     ) -> None:
         """See `seam.Engine`."""
-        tell = partial(_tell_receipt, then)
+        tell = self._shell.timed(requests, partial(_tell_receipt, then))
         self._put(tell, Submitted(tell, requests, copies, time.monotonic() + timeout))
 
     def submit(self, requests: Sequence[Request], *, copies: int = 1, timeout: float = limits.RECEIPT_SECONDS) -> Receipt:
@@ -183,6 +183,10 @@ class EmbeddedEngine(StateQueries):
     def describe(self) -> ClusterStatus:
         """See `seam.Engine`."""
         return self._shell.describe()
+
+    def numbers(self) -> EngineNumbers:
+        """See `seam.Engine`."""
+        return self._shell.numbers(self._opsfile.size_bytes())
 
     def close(self, timeout: float = 5.0) -> None:
         """See `seam.Engine`."""

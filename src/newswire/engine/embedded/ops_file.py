@@ -273,6 +273,10 @@ class OpsFile:
         """The JSON objects of many records, in the order asked for; None for each that cannot be read."""
         return self._reader.read_each(places)
 
+    def size_bytes(self) -> int:
+        """What the segments take on the disk."""
+        return sum(path_of(self.directory, number).stat().st_size for number in segments_in(self.directory))
+
     def free_bytes(self) -> int:
         """What this process may still write on the disk."""
         stat = os.statvfs(self.directory)

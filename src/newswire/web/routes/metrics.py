@@ -1,0 +1,91 @@
+"""`GET /metrics`: the numbers of this broker in the text format of Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from flask import Blueprint, Response
+
+from newswire.engine.seam import BrokerStatus, ClusterStatus, Engine, EngineNumbers
+from newswire.metrics import Distribution
+
+
+def routes(engine: Engine, process: Callable[[], Mapping[str, Any]]) -> Blueprint:
+    """The route of metrics. `process`: what is told of this process beside the engine: its streams and answers."""
+    blueprint = Blueprint("metrics", __name__)
+
+    @blueprint.get("/metrics")
+    def metrics() -> Response:
+        from prometheus_client import generate_latest  # on first use: half of a broker's start otherwise
+        from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+        families = _Families(engine.numbers(), engine.describe(), process())
+        return Response(generate_latest(families), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+    return blueprint
+
+
+class _Families:
+    """What `generate_latest` collects from."""
+
+    def __init__(self, numbers: EngineNumbers, view: ClusterStatus, process: Mapping[str, Any]) -> None:
+        self._numbers, self._view, self._process = numbers, view, process
+
+    def collect(self) -> Iterator[Any]:
+        """Yield each metric with its samples."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        numbers, view, process = self._numbers, self._view, self._process
+        for name, text, count in (
+            ("messages_published", "Messages that clients published here; those that were there already are not counted.",
+             numbers.messages_published),
+            ("messages_delivered", "Messages that were sent to streams.", process.get("messages_delivered", 0)),
+            ("compactions", "Compactions of the ops file.", numbers.compactions),
+        ):  # fmt: skip
+            yield CounterMetricFamily(f"newswire_{name}", text, value=count)
+        for name, text, value in (
+            ("streams", "Open streams.", process["streams"]),
+            ("streams_limit", "Streams that there may be.", process["streams_limit"]),
+            ("subscriptions", "Subscriptions of all users.", numbers.subscriptions),
+            ("topics", "Topics that hold messages.", numbers.topics),
+            ("copies", "Brokers that would hold a message published now.",
+             view.most_copies if view.serves and view.writable else 0),
+            ("ops_file_bytes", "Size of the ops file.", numbers.ops_file_bytes),
+            ("disk_free_bytes", "Room on the disk of the ops file.", view.disk_free_bytes),
+            ("degraded", "How many things are wrong; /readyz says which.", len(view.degraded)),
+            ("serves", "Whether this broker serves clients.", int(view.serves)),
+        ):  # fmt: skip
+            if value is not None:
+                yield GaugeMetricFamily(f"newswire_{name}", text, value=value)
+        yield _histogram("publish_seconds", "From a publish to its receipt.", numbers.publish_seconds)
+        yield _histogram("commit_seconds", "Writing and syncing a round of operations.", numbers.commit_seconds)
+        yield from _peers([row for row in view.rows if not row.self])
+        answers = CounterMetricFamily("newswire_http_requests", "Answered requests.", labels=["route", "status"])
+        for (route, status), count in process.get("http_requests", {}).items():
+            answers.add_metric([route, str(status)], count)
+        yield answers
+
+
+def _peers(rows: list[BrokerStatus]) -> Iterator[Any]:
+    from prometheus_client.core import GaugeMetricFamily
+
+    up = GaugeMetricFamily("newswire_peer_up", "Whether the peer answers and is in sync.", labels=["peer"])
+    lag = GaugeMetricFamily("newswire_peer_lag_ops", "Operations that the peer lacks.", labels=["peer"])
+    age = GaugeMetricFamily("newswire_peer_heartbeat_age_seconds", "Since the peer was heard of.", labels=["peer"])
+    for row in rows:
+        name = [row.id or row.ip]
+        up.add_metric(name, int(row.state == "up"))
+        lag.add_metric(name, row.lag)
+        if row.seconds is not None:
+            age.add_metric(name, row.seconds)
+    yield from (up, lag, age)
+
+
+def _histogram(name: str, text: str, seen: Distribution) -> Any:
+    from prometheus_client.core import HistogramMetricFamily
+
+    buckets = [(f"{bound:g}", float(count)) for bound, count in zip(seen.bounds, seen.counts, strict=True)]
+    return HistogramMetricFamily(
+        f"newswire_{name}", text, buckets=[*buckets, ("+Inf", float(seen.count))], sum_value=seen.total
+    )
