@@ -6,9 +6,11 @@ import fcntl
 import struct
 import termios
 import threading
-import time
 from collections.abc import Sequence
 
+import pytest
+
+from newswire.core import limits
 from newswire.core.model.commands import Request
 from newswire.core.model.event_ids import parse
 from tests.kit.stream_fakes import Newsroom, wait_for
@@ -22,11 +24,11 @@ def test_what_a_client_received_is_acknowledged_without_a_word_from_it(room: New
     wait_for(lambda: room.desk.unread("Alice") == 0)
 
 
-def test_what_a_client_received_before_it_left_is_acknowledged_at_once(room: Newsroom) -> None:
+def test_what_a_client_received_before_it_left_is_acknowledged_at_once(room: Newsroom, monkeypatch: pytest.MonkeyPatch) -> None:
     room.desk.subscribe("Alice", "news")
     client = room.open()
     room.settle()
-    room.hub._acks._due = time.monotonic() + 1000  # not the cursor of the rhythm, but that of the end
+    monkeypatch.setattr(limits, "ACK_EVERY_SECONDS", 1000.0)  # not the cursor of the rhythm, but that of the end
     room.desk.publish("news", "one", "two")
     client.data(2)
     client.sock.close()

@@ -13,6 +13,7 @@ from newswire.core import limits
 from newswire.core.model.commands import Acknowledge
 from newswire.core.model.event_ids import EventId
 from newswire.streams.confirmations import LINUX, PendingAcks, confirmed_bytes
+from newswire.streams.schedule import NEVER
 
 pytestmark = pytest.mark.skipif(not LINUX, reason="the kernel's count of unconfirmed bytes is read on Linux only")
 
@@ -119,35 +120,74 @@ def place(number: int) -> EventId:
     return EventId("", {"1001-a": number})
 
 
-def test_cursors_are_handed_over_in_one_call() -> None:
+def post_until(acks: PendingAcks, start: float, end: float) -> list[float]:
+    """Post whenever something is due; when that was."""
+    times = []
+    now = start
+    while (now := max(now, acks.due)) <= end:
+        assert acks.post(now)
+        times.append(now)
+    return times
+
+
+def test_each_source_hands_over_its_newest_every_two_seconds_or_so() -> None:
     desk = Desk()
     acks = PendingAcks(desk.post)
-    acks.offer(1, "Alice", place(1))
-    acks.offer(2, "Bob", place(2))
-    assert acks.post(0.0)
-    assert desk.taken == [[Acknowledge("Alice", place(1)), Acknowledge("Bob", place(2))]]
-    assert not acks
-    assert acks.post(0.0)
-    assert len(desk.taken) == 1
+    for number in range(400):
+        acks.offer("a stream", "Alice", place(number), number / 10)
+        post_until(acks, number / 10, number / 10 + 0.09)
+    posts = [ack for some in desk.taken for ack in some]
+    assert 15 <= len(posts) <= 21
+    assert len(desk.taken) == len(posts)
+    assert acks.post_all()
+    assert desk.taken[-1] == [Acknowledge("Alice", place(399))]
+    assert (len(acks), acks.due) == (0, NEVER)
+    assert acks.post_all()
+
+
+def test_what_comes_at_once_is_handed_over_bit_by_bit() -> None:
+    desk = Desk()
+    acks = PendingAcks(desk.post)
+    for number in range(1000):
+        acks.offer(number, f"user{number}", place(1), 100.0)
+    times = post_until(acks, 100.0, 200.0)
+    assert times[0] >= 100.0 + limits.ACK_EVERY_SECONDS / 2
+    assert times[-1] <= 100.0 + limits.ACK_EVERY_SECONDS * 1.5
+    assert max(len(taken) for taken in desk.taken) <= 100
+    assert sum(len(taken) for taken in desk.taken) == 1000
+
+
+def test_who_begins_or_ends_is_acknowledged_at_once() -> None:
+    desk = Desk()
+    acks = PendingAcks(desk.post)
+    acks.offer(1, "Alice", place(1), 100.0)
+    acks.offer(2, "Bob", place(2), 100.0)
+    acks.hurry(2, 100.0)
+    acks.hurry(3, 100.0)
+    assert post_until(acks, 100.0, 100.2) == [100.0]
+    assert desk.taken == [[Acknowledge("Bob", place(2))]]
 
 
 def test_what_is_not_taken_is_offered_again_unless_newer() -> None:
     desk = Desk()
     acks = PendingAcks(desk.post)
     desk.takes = False
-    acks.offer(1, "Alice", place(1))
-    acks.offer(2, "Bob", place(2))
-    assert not acks.post(0.0)
-    acks.offer(1, "Alice", place(5))
+    acks.offer(1, "Alice", place(1), 0.0)
+    acks.offer(2, "Bob", place(2), 0.0)
+    assert not acks.post(5.0)
+    acks.offer(1, "Alice", place(5), 5.0)
     desk.takes = True
-    assert acks.post(0.0)
-    assert desk.taken == [[Acknowledge("Alice", place(5)), Acknowledge("Bob", place(2))]]
+    assert acks.post(6.9)
+    assert desk.taken == []
+    assert acks.post(7.1)
+    assert sorted(desk.taken[0], key=lambda ack: ack.user) == [Acknowledge("Alice", place(5)), Acknowledge("Bob", place(2))]
+    assert not acks
 
 
 def test_very_many_go_in_several_calls() -> None:
     desk = Desk()
     acks = PendingAcks(desk.post)
     for number in range(limits.ACK_POST_REQUESTS + 1):
-        acks.offer(number, "Alice", place(1))
-    assert acks.post(0.0)
+        acks.offer(number, "Alice", place(1), 0.0)
+    assert acks.post_all()
     assert [len(taken) for taken in desk.taken] == [limits.ACK_POST_REQUESTS, 1]

@@ -6,7 +6,6 @@ import json
 import logging
 import resource
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
@@ -241,11 +240,11 @@ def test_a_broker_that_leaves_sends_its_streams_to_the_primary(room: Newsroom) -
     room.open()
 
 
-def test_stop_ends_streams_in_order_and_hands_over_the_last_cursors(room: Newsroom) -> None:
+def test_stop_ends_streams_in_order_and_hands_over_the_last_cursors(room: Newsroom, monkeypatch: pytest.MonkeyPatch) -> None:
     room.desk.subscribe("Alice", "news")
     client = room.open()
     room.settle()
-    room.hub._acks._due = time.monotonic() + 1000
+    monkeypatch.setattr(limits, "ACK_EVERY_SECONDS", 1000.0)
     room.desk.publish("news", "one")
     assert client.data(1) == ["one"]
     room.hub.stop(5.0)

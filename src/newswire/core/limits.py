@@ -192,7 +192,7 @@ KEEPALIVE_SECONDS: Final = 5.0  # of silence: before proxies and clients give up
 STREAM_STALL_SECONDS: Final = 60.0  # without a byte confirmed while some are out: closed
 RETRY_MILLISECONDS: Final = 1_000  # told to EventSource at the start: how soon it connects again
 RETRY_LATER_MILLISECONDS: Final = 5_000  # told when the answer is "not now"
-ACK_EVERY_SECONDS: Final = 2.0  # cursors of `ack=auto` are written this often
+ACK_EVERY_SECONDS: Final = 2.0  # cursors of `ack=auto` are written about this often, spread over it
 CONFIRM_EVERY_SECONDS: Final = 0.25  # and the kernel is asked this often
 CONFIRM_ENDING_SECONDS: Final = 0.02  # or this often while a stream that ends waits for its last confirmation
 STREAM_ROUND_BYTES: Final = (

@@ -10,19 +10,21 @@ still stands *after* it was read. Orderly closes by the other end (CLOSE_WAIT) s
 from __future__ import annotations
 
 import fcntl
+import itertools
 import socket
 import sys
 from collections.abc import Callable, Hashable, Sequence
-from itertools import islice
 from typing import Final
 
 from newswire.core import limits
 from newswire.core.model.commands import Acknowledge
 from newswire.core.model.event_ids import EventId
 from newswire.streams.connections import Connection
-from newswire.streams.schedule import NEVER
+from newswire.streams.schedule import NEVER, Schedule
 
 LINUX: Final = sys.platform.startswith("linux")
+_SLOTS_COUNT: Final = 20  # over which acknowledgements that come at once are spread
+_SLOT_SECONDS: Final = limits.ACK_EVERY_SECONDS / _SLOTS_COUNT
 _SIOCOUTQ: Final = 0x5411
 _STANDING: Final = frozenset((1, 4, 5, 8))  # ESTABLISHED, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT (include/net/tcp_states.h)
 
@@ -48,7 +50,10 @@ def _stands(sock: socket.socket) -> bool:
 
 
 class PendingAcks:
-    """Acknowledgements on their way to the engine. Hub thread only.
+    """Acknowledgements on their way to the engine, which each stream has about every two seconds. Hub thread only.
+
+    Each is an op on the disk of every broker. After one message for everybody all come at once, and what is published then
+    would wait for all of them: so they are spread.
 
     One that the engine does not take now is offered again, unless a newer one of the same source has replaced it.
     """
@@ -56,7 +61,8 @@ class PendingAcks:
     def __init__(self, post: Callable[[Sequence[Acknowledge]], bool]) -> None:
         self._post = post
         self._acks: dict[Hashable, Acknowledge] = {}
-        self._due = 0.0
+        self._schedule: Schedule[Hashable] = Schedule(_SLOT_SECONDS)
+        self._slots = itertools.cycle(range(_SLOTS_COUNT))
 
     def __len__(self) -> int:
         return len(self._acks)
@@ -64,27 +70,38 @@ class PendingAcks:
     @property
     def due(self) -> float:
         """When to `post` next; NEVER if there is nothing."""
-        return self._due if self._acks else NEVER
+        return self._schedule.next_due
 
-    def offer(self, source: Hashable, user: str, event_id: EventId) -> None:
-        """Have `event_id` acknowledged for `user` with the next `post`; it replaces what `source` offered before."""
+    def offer(self, source: Hashable, user: str, event_id: EventId, now: float) -> None:
+        """Have `event_id` acknowledged for `user` within three seconds; it replaces what `source` offered before."""
         self._acks[source] = Acknowledge(user, event_id)
+        if source not in self._schedule:
+            spread = next(self._slots) * _SLOT_SECONDS - limits.ACK_EVERY_SECONDS / 2
+            self._schedule.put(source, now + limits.ACK_EVERY_SECONDS + spread)
 
-    def hurry(self) -> None:
-        """Have what waits posted at once: a stream has begun or ended."""
-        if self._acks:
-            self._due = 0.0
+    def hurry(self, source: Hashable, now: float) -> None:
+        """Have what `source` offered, if it did, acknowledged at once: a stream has begun or ended."""
+        if source in self._acks:
+            self._schedule.put(source, now)
 
     def post(self, now: float) -> bool:
-        """Hand everything to the engine; False: it did not take all."""
-        self._due = now + limits.ACK_EVERY_SECONDS
-        while self._acks:
-            some = dict(islice(self._acks.items(), limits.ACK_POST_REQUESTS))
-            if not self._post(list(some.values())):
+        """Hand what is due to the engine; False: it did not take all."""
+        sources = []
+        while (source := self._schedule.pop(now)) is not None:
+            sources.append(source)
+        for start in range(0, len(sources), limits.ACK_POST_REQUESTS):
+            some = sources[start : start + limits.ACK_POST_REQUESTS]
+            if not self._post([self._acks[source] for source in some]):
+                for source in sources[start:]:
+                    self._schedule.put(source, now + limits.ACK_EVERY_SECONDS)
                 return False
             for source in some:
                 del self._acks[source]
         return True
+
+    def post_all(self) -> bool:
+        """Hand everything to the engine; False: it did not take all."""
+        return self.post(NEVER)
 
 
 class Confirmations:
@@ -113,7 +130,7 @@ class Confirmations:
         """Ask for `conn` a last time."""
         self.check_one(conn, now)
         self._watched.pop(conn, None)
-        self._acks.hurry()
+        self._acks.hurry(conn, now)
 
     def hurry(self) -> None:
         """Have the next `check` due at once."""
@@ -140,4 +157,4 @@ class Confirmations:
         total = confirmed_bytes(conn.sock, stream.sent_bytes)
         ack_id = stream.note_confirmed(total, now) if total is not None else None
         if ack_id is not None:
-            self._acks.offer(conn, stream.order.user, ack_id)
+            self._acks.offer(conn, stream.order.user, ack_id, now)

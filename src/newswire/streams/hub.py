@@ -173,7 +173,7 @@ class Hub:
     def _leave(self) -> None:
         for conn in self._connections:
             self._close(conn)
-        if not self._acks.post(self._clock()):
+        if not self._acks.post_all():
             log.warning("%d cursors could not be stored; what they cover is sent again", len(self._acks))
         self._connections.close()
         for arrival in [*self._inbox.close(), *self._arrivals]:
@@ -255,8 +255,8 @@ class Hub:
             self._guard(self._evict, self._connections.of(eviction.stream), eviction)
         self._read_from(conn, start)
         if order.event_id is not None and order.ack != "none":
-            self._acks.offer((conn, "opening"), order.user, order.event_id)
-            self._acks.hurry()
+            self._acks.offer((conn, "opening"), order.user, order.event_id, now)
+            self._acks.hurry((conn, "opening"), now)
         stream.write(notices.greeting(self._settings.id, as_json=stream.encoding.as_json), now)
         self._send(conn, now)
 
