@@ -54,18 +54,18 @@ def loop(menu: Menu, here: Terminal, perform: Perform) -> None:
         if here.lines.is_cut:
             here.tell(_CUT)
             continue
-        before, taken = state, menus.step(menu, state, line)
-        state = taken.state
-        if taken.text:
-            here.tell(taken.text)
-        if isinstance(taken.action, menus.LeaveMenu):
+        before, result = state, menus.step(menu, state, line)
+        state = result.state
+        if result.text:
+            here.tell(result.text)
+        if isinstance(result.action, menus.LeaveMenu):
             return
-        if isinstance(taken.action, menus.Open):
-            loop(taken.action.menu, here, perform)
-        elif taken.action and _comes_to_nothing(taken.action, here, perform):
+        if isinstance(result.action, menus.Open):
+            loop(result.action.menu, here, perform)
+        elif result.action and _comes_to_nothing(result.action, here, perform):
             state = menus.kept_after(before, line)
-            if told := menus.kept_line(state):
-                here.tell(told)
+            if note := menus.kept_line(state):
+                here.tell(note)
 
 
 _CUT: Final = (
@@ -201,8 +201,8 @@ class MenuActions:
 
     @contextmanager
     def _patience(self) -> Iterator[None]:
-        told = f"No broker has answered yet, still asking {', '.join(self._brokers)} (Ctrl-C to stop) ..."
-        timer = threading.Timer(limits.MENU_QUIET_SECONDS, self._here.tell, [told])
+        text = f"No broker has answered yet, still asking {', '.join(self._brokers)} (Ctrl-C to stop) ..."
+        timer = threading.Timer(limits.MENU_QUIET_SECONDS, self._here.tell, [text])
         timer.daemon = True
         timer.start()
         try:
@@ -210,12 +210,12 @@ class MenuActions:
         finally:
             timer.cancel()
 
-    def _start(self, wanted: menus.StartBroker) -> None:
-        self._here.say(f"Starting broker {wanted.id}...")
-        self._say([escape.line(line) for line in self._children.start(wanted)])
-        address = f"127.0.0.1:{wanted.port}"
-        known = (address, *self._brokers) if wanted.primary else (*self._brokers, address)
-        self._brokers = tuple(dict.fromkeys(known))
+    def _start(self, action: menus.StartBroker) -> None:
+        self._here.say(f"Starting broker {action.id}...")
+        self._say([escape.line(line) for line in self._children.start(action)])
+        address = f"127.0.0.1:{action.port}"
+        brokers = (address, *self._brokers) if action.primary else (*self._brokers, address)
+        self._brokers = tuple(dict.fromkeys(brokers))
 
     def _change(self, path: str, address: str) -> None:
         """Ask the primary once: what it answers is final, and no other broker knows better whether `address` is there."""
@@ -246,8 +246,8 @@ class MenuActions:
         from newswire.cli.commands import status
 
         with self._patience():
-            found = status.gather(self._brokers, absent=0)
-        status.show(found, self._here.out if self._here.out is not sys.stdout else None)
+            summary = status.gather(self._brokers, absent=0)
+        status.show(summary, self._here.out if self._here.out is not sys.stdout else None)
 
     def _say(self, lines: Sequence[str]) -> None:
         for line in lines:

@@ -26,11 +26,11 @@ _LOOK_EVERY_SECONDS: Final = 0.05
 _LINES_SECONDS: Final = 2.0  # from when a broker serves to its five lines, if they come at all
 
 
-def command(wanted: StartBroker, ops_dir: Path) -> list[str]:
+def command(action: StartBroker, ops_dir: Path) -> list[str]:
     """The command line of a broker."""
-    role = "--primary" if wanted.primary else "--secondary"
-    peer = ["--peer", wanted.peer] if wanted.peer else []
-    broker = ["broker", "--id", wanted.id, "--port", str(wanted.port), role, *peer, "--ops-dir", str(ops_dir)]
+    role = "--primary" if action.primary else "--secondary"
+    peer = ["--peer", action.peer] if action.peer else []
+    broker = ["broker", "--id", action.id, "--port", str(action.port), role, *peer, "--ops-dir", str(ops_dir)]
     return [sys.executable, "-m", "newswire", *broker]
 
 
@@ -42,21 +42,21 @@ class Children:
         self._make = make
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self, wanted: StartBroker) -> list[str]:
+    def start(self, action: StartBroker) -> list[str]:
         """Start a broker and wait until it serves; returns what it said. Raises Refused with its last line if it ends."""
-        if wanted.id in self.running():
-            raise Refused(f"broker {wanted.id} is running already, process {self._running[wanted.id].pid}", code="id-in-use")
-        _check_port(wanted.port)
+        if action.id in self.running():
+            raise Refused(f"broker {action.id} is running already, process {self._running[action.id].pid}", code="id-in-use")
+        _check_port(action.port)
         self.ops_dir.mkdir(parents=True, exist_ok=True)
-        path = self.log(wanted.id)
+        path = self.log(action.id)
         with _opened(path) as log:
-            begun = log.tell()
+            offset = log.tell()
             child = subprocess.Popen(
-                self._make(wanted, self.ops_dir), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                self._make(action, self.ops_dir), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        said = self._wait(child, wanted, begun)
-        self._running[wanted.id] = child
-        return [*said, f"Log: {path.resolve()}", f"Process: {child.pid}"]
+        lines = self._wait(child, action, offset)
+        self._running[action.id] = child
+        return [*lines, f"Log: {path.resolve()}", f"Process: {child.pid}"]
 
     def stop(self, broker: str) -> None:
         """Ask a broker to stop and wait until it has. Raises NotFound if it was not started here."""
@@ -77,20 +77,20 @@ class Children:
         """Where a broker's output goes."""
         return self.ops_dir / f"{broker}.log"
 
-    def _wait(self, child: subprocess.Popen[bytes], wanted: StartBroker, begun: int) -> list[str]:
+    def _wait(self, child: subprocess.Popen[bytes], action: StartBroker, offset: int) -> list[str]:
         deadline = time.monotonic() + limits.START_SECONDS
-        path = self.log(wanted.id)
-        served = 0.0  # since when, as far as is known
+        path = self.log(action.id)
+        serving_since = 0.0  # since when, as far as is known
         while time.monotonic() < deadline:
-            ended = child.poll() is not None
-            said = _lines_after(path, begun)
-            if any(line.startswith(_STARTED) for line in said):
-                return [line for line in said if line.startswith(_SAID)]
-            if ended:
-                raise Refused(said[-1].removeprefix("newswire: ") if said else "the broker ended and said nothing")
-            served = served or (time.monotonic() if not said and _serves(wanted.port) else 0.0)
-            if served and not said and time.monotonic() > served + _LINES_SECONDS:
-                return [f"Broker {wanted.id} at http://127.0.0.1:{wanted.port}", "It serves, but its log cannot be written."]
+            has_ended = child.poll() is not None
+            lines = _lines_after(path, offset)
+            if any(line.startswith(_STARTED) for line in lines):
+                return [line for line in lines if line.startswith(_SAID)]
+            if has_ended:
+                raise Refused(lines[-1].removeprefix("newswire: ") if lines else "the broker ended and said nothing")
+            serving_since = serving_since or (time.monotonic() if not lines and _serves(action.port) else 0.0)
+            if serving_since and not lines and time.monotonic() > serving_since + _LINES_SECONDS:
+                return [f"Broker {action.id} at http://127.0.0.1:{action.port}", "It serves, but its log cannot be written."]
             time.sleep(_LOOK_EVERY_SECONDS)
         return [f"It is still starting after {limits.START_SECONDS:.0f} s."]
 
@@ -129,10 +129,10 @@ def _check_port(port: int) -> None:
             raise
 
 
-def _lines_after(path: Path, begun: int) -> list[str]:
+def _lines_after(path: Path, offset: int) -> list[str]:
     try:
         with path.open("rb") as log:
-            log.seek(begun)
+            log.seek(offset)
             return log.read(limits.FORM_BYTES).decode("utf-8", "replace").splitlines() if path.is_file() else []
     except OSError:
         return []

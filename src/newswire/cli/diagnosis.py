@@ -70,8 +70,8 @@ def diagnose(brokers: Sequence[Examined]) -> list[Finding]:
         _alone,
         _others,
     )
-    found = [finding for check in checks for finding in check(brokers)]
-    return sorted(dict.fromkeys(found), key=lambda finding: finding.severity != "wrong")
+    findings = [finding for check in checks for finding in check(brokers)]
+    return sorted(dict.fromkeys(findings), key=lambda finding: finding.severity != "wrong")
 
 
 def _answering(brokers: Sequence[Examined]) -> list[Examined]:
@@ -199,7 +199,7 @@ def _versions(brokers: Sequence[Examined]) -> Iterator[Finding]:
 def _streams(brokers: Sequence[Examined]) -> Iterator[Finding]:
     for broker in _answering(brokers):
         count, most = broker.condition.get("streams", 0), broker.condition.get("streams_limit", 0)
-        asked = broker.condition.get("streams_configured", 0)
+        limit = broker.condition.get("streams_configured", 0)
         if most and count >= _STREAMS_FULL * most:
             yield Finding(
                 "streams-full",
@@ -207,11 +207,11 @@ def _streams(brokers: Sequence[Examined]) -> Iterator[Finding]:
                 f"{broker.name} has {count:,} open streams of at most {most:,}",
                 "raise --streams and the descriptor limit (LimitNOFILE, ulimit -n), or add a broker",
             )
-        if asked > most > 0:
+        if limit > most > 0:
             yield Finding(
                 "descriptors",
                 "wrong",
-                f"{broker.name} may have {most:,} streams, not {asked:,} as configured: too few descriptors are allowed",
+                f"{broker.name} may have {most:,} streams, not {limit:,} as configured: too few descriptors are allowed",
                 "raise LimitNOFILE in its unit (or ulimit -n), or lower --streams",
             )
 

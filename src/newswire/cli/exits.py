@@ -53,5 +53,5 @@ def sentence_of(text: str) -> str:
     """One line that is safe to print and ends like a sentence."""
     from newswire import escape
 
-    shown = escape.line(text.strip())
-    return shown if shown.endswith((".", "!", "?")) else f"{shown}."
+    line = escape.line(text.strip())
+    return line if line.endswith((".", "!", "?")) else f"{line}."

@@ -172,11 +172,11 @@ def newswire(ctx: click.Context) -> None:
 @option("--log-format", type=click.Choice(logs.FORMATS), default="text", help="A log line for people, or a JSON object a line.")
 @option("--log-level", type=click.Choice(logs.LEVELS), default="info", help="The least of what is logged.")
 @option("--menu", is_flag=True, help="Run the broker menu in this terminal.")
-def broker(menu: bool, log_format: Any, log_level: Any, **given: Any) -> int:
+def broker(menu: bool, log_format: Any, log_level: Any, **options: Any) -> int:
     """Run a broker in the foreground."""
     from newswire.cli.commands import broker as body
 
-    return body.run(body.settings_of(**given), logs.LogOptions(log_format, log_level), menu=menu)
+    return body.run(body.settings_of(**options), logs.LogOptions(log_format, log_level), menu=menu)
 
 
 @newswire.command()
@@ -229,7 +229,7 @@ def menu(brokers: tuple[str, ...], ops_dir: Path) -> int:
 )
 @timeout_option
 @_json
-def publish(topic: str | None, data: str | None, ndjson: Path | None, **given: Any) -> int:
+def publish(topic: str | None, data: str | None, ndjson: Path | None, **options: Any) -> int:
     """Publish DATA to TOPIC; without DATA, or with -, what standard input holds (less one line end).
 
     With --ndjson each line names its own topic, or takes TOPIC. DATA that begins with - goes behind --, as in
@@ -240,10 +240,10 @@ def publish(topic: str | None, data: str | None, ndjson: Path | None, **given: A
     if ndjson:
         if data is not None:
             raise click.UsageError("DATA and --ndjson exclude each other.")
-        return publish.publish_file(ndjson, topic, **given)
+        return publish.publish_file(ndjson, topic, **options)
     if topic is None:
         raise click.UsageError("Missing argument 'TOPIC'.")
-    return publish.publish_one(topic, data, **given)
+    return publish.publish_one(topic, data, **options)
 
 
 @newswire.command(short_help="Subscribe a user to a topic.")
@@ -253,11 +253,11 @@ def publish(topic: str | None, data: str | None, ndjson: Path | None, **given: A
 @click.argument("topic")
 @option("--from", "since", help="now, earliest, a duration such as 90m or 7d, or an RFC 3339 time  [default: now]")
 @timeout_option
-def subscribe(**given: Any) -> int:
+def subscribe(**options: Any) -> int:
     """Subscribe USER to TOPIC; `*` stands for one level, a final `>` for the rest."""
     from newswire.cli.commands import subscribe
 
-    return subscribe.subscribe(**given)
+    return subscribe.subscribe(**options)
 
 
 @newswire.command(short_help="End a subscription.")
@@ -266,11 +266,11 @@ def subscribe(**given: Any) -> int:
 @click.argument("user")
 @click.argument("topic")
 @timeout_option
-def unsubscribe(**given: Any) -> int:
+def unsubscribe(**options: Any) -> int:
     """End the subscription of USER to exactly TOPIC."""
     from newswire.cli.commands import subscribe
 
-    return subscribe.unsubscribe(**given)
+    return subscribe.unsubscribe(**options)
 
 
 @newswire.command(short_help="List the subscriptions of a user.")
@@ -279,11 +279,11 @@ def unsubscribe(**given: Any) -> int:
 @click.argument("user")
 @timeout_option
 @_json
-def subscriptions(**given: Any) -> int:
+def subscriptions(**options: Any) -> int:
     """List what USER is subscribed to, and how much of it is unread."""
     from newswire.cli.commands import subscribe
 
-    return subscribe.show(**given)
+    return subscribe.show(**options)
 
 
 @newswire.command(short_help="Print messages as they come.")
@@ -293,7 +293,7 @@ def subscriptions(**given: Any) -> int:
 @_json
 @option("--count", type=WholeNumber(1), help="Stop after so many messages.")
 @option("--exec", "command", help="Run a shell command for each message; it counts as delivered when the command exits 0.")
-def stream(**given: Any) -> int:
+def stream(**options: Any) -> int:
     """Print the messages of USER as they come, across broker failures, until interrupted.
 
     The command of --exec finds the message as JSON on its standard input and its fields in NEWSWIRE_MESSAGE_ID, _EVENT_ID,
@@ -302,7 +302,7 @@ def stream(**given: Any) -> int:
     """
     from newswire.cli.commands import stream
 
-    return stream.run(**given)
+    return stream.run(**options)
 
 
 @newswire.command(short_help="Show brokers, topics and streams.")
@@ -310,11 +310,11 @@ def stream(**given: Any) -> int:
 @brokers_option
 @_json
 @option("--watch", is_flag=True, help="Look again every two seconds.")
-def status(**given: Any) -> int:
+def status(**options: Any) -> int:
     """Show brokers, their roles and states, topics and streams."""
     from newswire.cli.commands import status as body
 
-    return body.run(**given)
+    return body.run(**options)
 
 
 @newswire.command(short_help="Look for what usually goes wrong.")
@@ -323,7 +323,7 @@ def status(**given: Any) -> int:
 @_json
 @option("--user", help="A registered user: whether a proxy holds his stream back is looked at; nothing is acknowledged.")
 @option("--ops-dir", type=click.Path(path_type=Path, file_okay=False), help="Check the ops files there, too.")
-def doctor(**given: Any) -> int:
+def doctor(**options: Any) -> int:
     """Look for what usually goes wrong, and say what to do about it.
 
     Brokers that cannot be reached, from here or from each other; clocks, versions and secrets that differ; full disks, holes,
@@ -331,7 +331,7 @@ def doctor(**given: Any) -> int:
     """
     from newswire.cli.commands import doctor as body
 
-    return body.run(**given)
+    return body.run(**options)
 
 
 @newswire.command("accept-loss", short_help="Give up what no broker can bring.")
@@ -339,14 +339,14 @@ def doctor(**given: Any) -> int:
 @brokers_option
 @option("--yes", is_flag=True, help="Give it up without asking.")
 @option("--even-if-away", is_flag=True, help="Also while a broker is away that may hold it: its disk is gone for good.")
-def accept_loss(**given: Any) -> int:
+def accept_loss(**options: Any) -> int:
     """Close the holes that damage has left and no broker can fill: show what would be given up, ask, deliver what waits behind.
 
     Exit code 0: nothing is missing any more.
     """
     from newswire.cli.commands import losses
 
-    return losses.run(**given)
+    return losses.run(**options)
 
 
 @newswire.group(short_help="Check and print ops files.", invoke_without_command=True)

@@ -51,13 +51,13 @@ class Setting(click.Option):
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
         """Read the environment; the other side of a pair says the contrary."""
-        found = super().resolve_envvar_value(ctx)
-        if found and str(self.envvar).endswith("_PORT") and _SERVICE_LINK.fullmatch(found):
-            _ignore(ctx, f"{self.envvar}={found} is no port: it is what Kubernetes sets for a service named newswire. Ignored.")
+        value = super().resolve_envvar_value(ctx)
+        if value and str(self.envvar).endswith("_PORT") and _SERVICE_LINK.fullmatch(value):
+            _ignore(ctx, f"{self.envvar}={value} is no port: it is what Kubernetes sets for a service named newswire. Ignored.")
             return None
-        if found is None and self.opposite:
-            found = _opposite(variable(self.opposite), ctx)
-        return found
+        if value is None and self.opposite:
+            value = _opposite(variable(self.opposite), ctx)
+        return value
 
     def get_error_hint(self, ctx: click.Context | None) -> str:
         """Name the place that the value came from."""
@@ -75,15 +75,15 @@ class Secret(Setting):
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
         """Read the variable, or the file that the `_FILE` variable names."""
         name = variable(self.word)
-        given, path = os.environ.get(name), os.environ.get(f"{name}_FILE")
-        if given and path:
+        value, path = os.environ.get(name), os.environ.get(f"{name}_FILE")
+        if value and path:
             raise click.UsageError(f"{name} and {name}_FILE are both set: keep one of them.", ctx)
         if path and path.strip():
             return read_secret(Path(path), self.word)
-        if (given, path) != (None, None) and not without_mark_char(given or "").strip():
+        if (value, path) != (None, None) and not without_mark_char(value or "").strip():
             blank = name if path is None else f"{name}_FILE"
             raise click.UsageError(f"{blank} is set and blank: {_no_secret(self.word)}, or unset it.", ctx)
-        return given
+        return value
 
 
 class Checked(click.ParamType):  # type: ignore[type-arg]  # older clicks than 8.4 cannot take one
@@ -138,8 +138,8 @@ class BrokersParam(click.ParamType):  # type: ignore[type-arg]
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         """Return the addresses."""
         parts = value.split(",") if isinstance(value, str) else value
-        found = tuple(_REACHABLE.convert(part, param, ctx) for part in parts if str(part).strip())
-        return found or self.fail("name at least one broker, for example 127.0.0.1:5053", param, ctx)
+        addresses = tuple(_REACHABLE.convert(part, param, ctx) for part in parts if str(part).strip())
+        return addresses or self.fail("name at least one broker, for example 127.0.0.1:5053", param, ctx)
 
 
 _REACHABLE: Final = Checked("HOST:PORT", names.check_broker)
@@ -152,9 +152,9 @@ def ignored() -> list[str]:
 
 
 def _ignore(ctx: click.Context, sentence: str) -> None:
-    told = ctx.meta.setdefault(_IGNORED, [])
-    if sentence not in told:
-        told.append(sentence)
+    notes = ctx.meta.setdefault(_IGNORED, [])
+    if sentence not in notes:
+        notes.append(sentence)
 
 
 def _opposite(name: str, ctx: click.Context) -> str | None:
@@ -251,17 +251,16 @@ def times(timeout: float | None) -> Times:
     return {"timeout": limits.CLI_CALL_SECONDS, "absent": min(limits.CLI_ABSENT_SECONDS, limits.CLI_CALL_SECONDS)}
 
 
-def find_file(given: Path | None, places: Sequence[Path] = PLACES) -> Path | None:
+def find_file(choice: Path | None, places: Sequence[Path] = PLACES) -> Path | None:
     """The file to read: the one that is named, else the first that is there."""
-    return given or next((place for place in places if place.is_file()), None)
+    return choice or next((place for place in places if place.is_file()), None)
 
 
-def read_file(path: Path, known: Mapping[str, Setting]) -> dict[str, Any]:
+def read_file(path: Path, settings: Mapping[str, Setting]) -> dict[str, Any]:
     """Read a TOML file into values by parameter name. Raises click.UsageError with a sentence."""
-    held = _parse(path)
     values: dict[str, Any] = {}
-    for name, value in held.items():
-        setting, fixed = _understand(path, name.replace("_", "-"), value, known)
+    for name, value in _parse(path).items():
+        setting, fixed = _understand(path, name.replace("_", "-"), value, settings)
         if setting.name in values:
             raise click.UsageError(f"{path}: `{setting.word}` is given twice.")
         values[str(setting.name)] = fixed
@@ -272,14 +271,14 @@ def read_secret(path: Path, word: str) -> str:
     """Read a file that holds a secret and that others may not read."""
     try:
         check_private(path, word)
-        found = decode(path.read_bytes()).strip()
+        secret = decode(path.read_bytes()).strip()
     except UnicodeDecodeError:
         raise click.UsageError(f"{path}: the {word} is not UTF-8 text; for example: openssl rand -hex 32 > {path}") from None
     except OSError as error:
         raise click.UsageError(f"cannot read the {word} from {path}: {error.strerror}.") from None
-    if not found:
+    if not secret:
         raise click.UsageError(f"{path} is blank: {_no_secret(word)} into it.")
-    return found
+    return secret
 
 
 def check_private(path: Path, word: str) -> None:
@@ -307,17 +306,17 @@ def as_secrets(text: str | None, place: str = "the cluster-secret") -> tuple[byt
     """
     if text is None:
         return ()
-    found = [line.strip() for line in without_mark_char(text).splitlines() if line.strip()]
-    if not found:
+    secrets = [line.strip() for line in without_mark_char(text).splitlines() if line.strip()]
+    if not secrets:
         raise click.UsageError(f"{place} is blank: {_no_secret('cluster-secret')}.")
-    if any(not secret.isprintable() for secret in found):
+    if any(not secret.isprintable() for secret in secrets):
         raise click.UsageError(f"{place} holds characters that nobody sees: {_no_secret('cluster-secret')}.")
-    if any(len(secret.encode()) < limits.SECRET_BYTES for secret in found):
+    if any(len(secret.encode()) < limits.SECRET_BYTES for secret in secrets):
         raise click.UsageError(
             f"{place} is shorter than {limits.SECRET_BYTES} bytes: make one with `openssl rand -hex 32`,"
             " the same for every broker."
         )
-    return tuple(secret.encode() for secret in found)
+    return tuple(secret.encode() for secret in secrets)
 
 
 def _no_secret(word: str) -> str:
@@ -329,13 +328,13 @@ def known_settings(group: click.Group) -> dict[str, Setting]:
     return {p.word: p for command in group.commands.values() for p in command.params if isinstance(p, Setting)}
 
 
-def _load(ctx: click.Context, param: click.Parameter, given: Path | None) -> None:
-    path = find_file(given)
+def _load(ctx: click.Context, param: click.Parameter, choice: Path | None) -> None:
+    path = find_file(choice)
     if path:
-        if given and not given.exists():
-            named = ctx.get_parameter_source(str(param.name))
-            place = "NEWSWIRE_CONFIG" if named is click.core.ParameterSource.ENVIRONMENT else "--config"
-            raise click.UsageError(f"cannot read {given}: {place} names no file that is there.", ctx)
+        if choice and not choice.exists():
+            source = ctx.get_parameter_source(str(param.name))
+            place = "NEWSWIRE_CONFIG" if source is click.core.ParameterSource.ENVIRONMENT else "--config"
+            raise click.UsageError(f"cannot read {choice}: {place} names no file that is there.", ctx)
         root = ctx.find_root().command
         ctx.default_map = read_file(path, known_settings(root) if isinstance(root, click.Group) else {})
 
@@ -359,25 +358,25 @@ def _parse(path: Path) -> dict[str, Any]:
         raise click.UsageError(f"{path} is not a TOML file: {error}.") from None
 
 
-def _understand(path: Path, word: str, value: Any, known: Mapping[str, Setting]) -> tuple[Setting, Any]:
+def _understand(path: Path, word: str, value: Any, settings: Mapping[str, Setting]) -> tuple[Setting, Any]:
     """Find the setting that `word` names and turn the file's value into one of its own."""
-    found = known.get(word)
-    if found and isinstance(found, Secret):
+    setting = settings.get(word)
+    if setting and isinstance(setting, Secret):
         check_private(path, word)
-    if not found and (paired := next((s for s in known.values() if s.opposite == word), None)):
+    if not setting and (paired := next((s for s in settings.values() if s.opposite == word), None)):
         return paired, not _typed(path, word, value, paired)
-    if not found and isinstance(secret := known.get(word.removesuffix("-file")), Secret):
+    if not setting and isinstance(secret := settings.get(word.removesuffix("-file")), Secret):
         return secret, read_secret(Path(str(value)), secret.word)
-    if not found:
-        raise click.UsageError(f"{path}: there is no option `{word}`{_nearest(word, known)}")
-    return found, _typed(path, word, value, found)
+    if not setting:
+        raise click.UsageError(f"{path}: there is no option `{word}`{_nearest(word, settings)}")
+    return setting, _typed(path, word, value, setting)
 
 
 def _typed(path: Path, word: str, value: Any, setting: Setting) -> Any:
     """Check `value` with the option's own type, so that the sentence can name the file."""
     if isinstance(setting.type, click.types.BoolParamType) != isinstance(value, bool):
-        wanted = "true or false" if isinstance(setting.type, click.types.BoolParamType) else f"a {setting.type.name}"
-        raise click.UsageError(f"{path}: `{word}` must be {wanted}.")
+        form = "true or false" if isinstance(setting.type, click.types.BoolParamType) else f"a {setting.type.name}"
+        raise click.UsageError(f"{path}: `{word}` must be {form}.")
     several = (value.split(",") if isinstance(value, str) else value) if setting.multiple else [value]
     try:
         converted = [setting.type.convert(one, setting, None) for one in several]
@@ -388,8 +387,8 @@ def _typed(path: Path, word: str, value: Any, setting: Setting) -> Any:
     return converted if setting.multiple else converted[0]
 
 
-def _nearest(word: str, known: Mapping[str, Setting]) -> str:
-    near = difflib.get_close_matches(word, list(known), 1)
+def _nearest(word: str, settings: Mapping[str, Setting]) -> str:
+    near = difflib.get_close_matches(word, list(settings), 1)
     return f", did you mean `{near[0]}`?" if near else "."
 
 

@@ -66,8 +66,8 @@ def _records(table: Table) -> RenderableType:
     from rich.text import Text
 
     names = [f"{heading}: " if heading else "" for heading in table.headings]
-    named = [[f"{name}{escape.line(cell)}" for name, cell in zip(names, row, strict=True)] for row in table.rows]
-    return Text("\n\n".join("\n".join(line for line in lines if line) for lines in named))
+    cells = [[f"{name}{escape.line(cell)}" for name, cell in zip(names, row, strict=True)] for row in table.rows]
+    return Text("\n\n".join("\n".join(line for line in lines if line) for lines in cells))
 
 
 def _rows(table: Table) -> RenderableType:
@@ -75,10 +75,10 @@ def _rows(table: Table) -> RenderableType:
     import rich.table
     from rich.text import Text
 
-    shown = rich.table.Table(box=None, pad_edge=False, header_style="bold")
+    grid = rich.table.Table(box=None, pad_edge=False, header_style="bold")
     for at, heading in enumerate(table.headings):
         numbers = all(row[at].replace(",", "").isdigit() for row in table.rows)
-        shown.add_column(Text(heading), justify="right" if numbers else "left", overflow="fold")
+        grid.add_column(Text(heading), justify="right" if numbers else "left", overflow="fold")
     for row in table.rows:
-        shown.add_row(*(Text(escape.line(cell)) for cell in row))
-    return shown
+        grid.add_row(*(Text(escape.line(cell)) for cell in row))
+    return grid

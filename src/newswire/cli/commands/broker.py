@@ -133,9 +133,9 @@ def _settle_memory() -> None:
 def say_started(broker: Server, settings: Settings, log: Path | None) -> None:
     """Print the five lines of a start."""
     rows = [row for row in broker.engine.describe().rows if not row.self]
-    restored = broker.restored
+    summary = broker.restored
     lines = started_lines(
-        broker.address, settings, restored.messages, restored.subscriptions, restored.seconds, peer_states(settings.peers, rows)
+        broker.address, settings, summary.messages, summary.subscriptions, summary.seconds, peer_states(settings.peers, rows)
     )
     click.echo("\n".join(lines) + (f"\nLog: {log.resolve()}" if log else ""))
     if settings.insecure and not is_loopback(settings.host):
@@ -159,8 +159,8 @@ def started_lines(
 
 def peer_states(configured: tuple[str, ...], rows: list[BrokerStatus]) -> list[str]:
     """Each peer and its state; one that nobody has heard of yet is being looked for."""
-    known = {row.ip: row.state for row in rows}
-    return [f"{address} {known.get(address, 'not heard yet')}" for address in dict.fromkeys((*configured, *known))]
+    states = {row.ip: row.state for row in rows}
+    return [f"{address} {states.get(address, 'not heard yet')}" for address in dict.fromkeys((*configured, *states))]
 
 
 class Restoring:
@@ -172,12 +172,12 @@ class Restoring:
         self._bar: Progress | None = None
         self._task: TaskID | None = None
 
-    def __call__(self, done: int, total: int) -> None:
-        """Take note that `done` of `total` bytes are read."""
+    def __call__(self, count: int, total: int) -> None:
+        """Take note that `count` of `total` bytes are read."""
         if self._bar is None and self._visible and time.monotonic() - self._begun > _BAR_AFTER_SECONDS:
             self._open(total)
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done, total=total)
+            self._bar.update(self._task, completed=count, total=total)
 
     def _open(self, total: int) -> None:
         from rich.console import Console

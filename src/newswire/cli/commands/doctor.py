@@ -46,16 +46,16 @@ def run(*, brokers: tuple[str, ...], as_json: bool, user: str | None, ops_dir: P
 
 def examine(brokers: Sequence[str], user: str | None) -> Iterator[Examined]:
     """Ask the brokers named, and then those that they name, each once and all at the same time."""
-    asked: set[str] = set()
-    named = list(dict.fromkeys(brokers))
+    visits: set[str] = set()
+    addresses = list(dict.fromkeys(brokers))
     with ThreadPoolExecutor(_BROKERS_MOST, thread_name_prefix="ask") as pool:
-        while named:
-            asked.update(named)
-            answers = list(pool.map(lambda address: examine_one(address, user), named))
-            asked.update(one.itself for one in answers if one.itself)
+        while addresses:
+            visits.update(addresses)
+            answers = list(pool.map(lambda address: examine_one(address, user), addresses))
+            visits.update(one.itself for one in answers if one.itself)
             yield from (one.examined for one in answers)
             rows = [row.ip for one in answers for row in one.examined.rows]
-            named = [address for address in dict.fromkeys(rows) if address not in asked][: _BROKERS_MOST - len(asked)]
+            addresses = [address for address in dict.fromkeys(rows) if address not in visits][: _BROKERS_MOST - len(visits)]
 
 
 class _Visit(msgspec.Struct, frozen=True):

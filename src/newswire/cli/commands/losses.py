@@ -85,18 +85,18 @@ def look(pool: BrokerPool) -> tuple[list[MissingRange], list[str]]:
     """All holes that any broker knows of, and the brokers that are away. Raises NoBroker."""
     from newswire.client.transport import Call, Unreached
 
-    found: dict[MissingRange, None] = {}
+    ranges: dict[MissingRange, None] = {}
     away: dict[str, None] = {}
     pool.look()
     for address in pool.brokers.addresses():
         try:
             answer = pool.transport.send(address, Call("GET", "/readyz"), limits.CLIENT_SIDE_SECONDS)
-            told = msgspec.convert(answer.json(), _Condition)
+            ready = msgspec.convert(answer.json(), _Condition)
         except (Unreached, NewswireError, msgspec.ValidationError):
             continue
-        found |= dict.fromkeys(told.holes)
-        away |= dict.fromkeys(told.away)
-    return sorted(found), sorted(away)
+        ranges |= dict.fromkeys(ready.holes)
+        away |= dict.fromkeys(ready.away)
+    return sorted(ranges), sorted(away)
 
 
 def _show(holes: Sequence[MissingRange], away: Sequence[str]) -> None:

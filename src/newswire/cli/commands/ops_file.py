@@ -67,15 +67,15 @@ class Tally:
         self._named: dict[str, int] = {}  # origin -> highest sequence that a `began` says was held
         self._given_up: dict[str, list[tuple[int, int]]] = {}  # origin -> what an operator gave up: no gap
 
-    def add(self, found: Sequence[Op]) -> None:
+    def add(self, batch: Sequence[Op]) -> None:
         """Count these."""
-        self._types.update(map(type, found))
-        for origin, those in groupby(found, lambda op: op.origin):
+        self._types.update(map(type, batch))
+        for origin, those in groupby(batch, lambda op: op.origin):
             _extend(self._runs.setdefault(origin, []), (op.sequence for op in those))
-        for lost in (op for op in found if isinstance(op, Lost) and op.is_valid):
+        for lost in (op for op in batch if isinstance(op, Lost) and op.is_valid):
             self._given_up.setdefault(lost.source, []).append((lost.first, lost.last))
-        for began in (op for op in found if isinstance(op, Began)):
-            for origin, sequence in began.vector.items():
+        for run in (op for op in batch if isinstance(op, Began)):
+            for origin, sequence in run.vector.items():
                 self._named[origin] = max(sequence, self._named.get(origin, 0))
 
     @property
@@ -86,9 +86,9 @@ class Tally:
     @property
     def origins(self) -> tuple[Origin, ...]:
         """What is held of each origin."""
-        known = sorted({*self._runs, *self._named})
+        names = sorted({*self._runs, *self._named})
         return tuple(
-            _origin(one, self._runs.get(one, []), self._named.get(one, 0), self._given_up.get(one, [])) for one in known
+            _origin(one, self._runs.get(one, []), self._named.get(one, 0), self._given_up.get(one, [])) for one in names
         )
 
     def holds(self, origin: str, sequence: int) -> bool:
@@ -109,7 +109,7 @@ def _extend(runs: list[tuple[int, int]], sequences: Iterable[int]) -> None:
     runs.append((first, last))
 
 
-def _origin(name: str, runs: list[tuple[int, int]], named: int, given_up: list[tuple[int, int]]) -> Origin:
+def _origin(name: str, runs: list[tuple[int, int]], highest: int, given_up: list[tuple[int, int]]) -> Origin:
     """Join the runs; what an operation that was hit left behind may come later in the file, and twice."""
     last, operations, reached = 0, 0, 0
     gaps: list[tuple[int, int]] = []
@@ -120,8 +120,8 @@ def _origin(name: str, runs: list[tuple[int, int]], named: int, given_up: list[t
         if is_held:
             operations += max(0, end - max(last, start - 1))
             last = max(last, end)
-    if named > reached:
-        gaps.append((reached + 1, named))
+    if highest > reached:
+        gaps.append((reached + 1, highest))
     return Origin(name, operations, last, tuple(gaps))
 
 
@@ -172,9 +172,9 @@ _REPLACE: Final = (
 
 def as_json(report: Report) -> str:
     """The report as JSON on one line."""
-    shown: dict[str, Any] = {**asdict(report), "damage": [_damage(report, one) for one in report.damage]}
-    shown |= {"missing": report.missing, "whole": report.whole, "verdict": report.verdict}
-    return json.dumps(shown, ensure_ascii=False)
+    fields: dict[str, Any] = {**asdict(report), "damage": [_damage(report, one) for one in report.damage]}
+    fields |= {"missing": report.missing, "whole": report.whole, "verdict": report.verdict}
+    return json.dumps(fields, ensure_ascii=False)
 
 
 def as_tables(report: Report) -> list[tables.Table]:
@@ -189,8 +189,8 @@ def as_tables(report: Report) -> list[tables.Table]:
         ("Operations", holds),
         ("Torn bytes", f"{report.torn_bytes:,}" + (f" ({_TORN})" if report.torn_bytes else "")),
     ]
-    made = [tables.Table((escape.line(report.directory), ""), facts), _origin_table(report), _damage_table(report)]
-    return [*(table for table in made if table.rows), tables.Table((), (), report.verdict)]
+    result = [tables.Table((escape.line(report.directory), ""), facts), _origin_table(report), _damage_table(report)]
+    return [*(table for table in result if table.rows), tables.Table((), (), report.verdict)]
 
 
 _TORN: Final = "ignored: what a crash cut short, or a running broker is writing; nobody was told of it"
@@ -204,8 +204,8 @@ def _origin_table(report: Report) -> tables.Table:
 
 
 def _damage_table(report: Report) -> tables.Table:
-    shown = [_damage(report, one) for one in report.damage[:_ROWS_SHOWN]]
-    rows = [(one["segment"], f"{one['offset']:,}", f"{one['length']:,}", one["reason"]) for one in shown]
+    places = [_damage(report, one) for one in report.damage[:_ROWS_SHOWN]]
+    rows = [(one["segment"], f"{one['offset']:,}", f"{one['length']:,}", one["reason"]) for one in places]
     return tables.Table(("Damaged", "Offset", "Bytes", "Reason"), rows, _more(len(report.damage), "places"))
 
 
@@ -254,8 +254,8 @@ def look(folder: Path) -> Report:
         if not numbers:
             return Report(str(folder), error="it holds no segment (00000001.ops, ...).")
         with _quiet(), _bar(f"Checking {folder}") as progress:
-            for found in scan.batches(progress):
-                tally.add([op for op, _, _ in found])
+            for batch in scan.batches(progress):
+                tally.add([op for op, _, _ in batch])
             damage = tuple(_with_healing(scan, tally))
         size = sum(path_of(folder, number).stat().st_size for number in numbers)
     except OSError as error:
@@ -294,8 +294,8 @@ def show(directory: Path, kind: str | None) -> int:
     unread = 0
     with _quiet(), ExitStack() as ending:
         ending.callback(reader.close)
-        for found in _batches(scan):
-            places = [(place, length) for op, place, length in found if kind is None or type(op) is _TYPES[kind]]
+        for batch in _batches(scan):
+            places = [(place, length) for op, place, length in batch if kind is None or type(op) is _TYPES[kind]]
             raws = _read(reader, places)
             unread += len(places) - len(raws)
             write(raws)
@@ -359,15 +359,15 @@ def folders(directory: Path) -> list[Path]:
     try:
         if is_folder(directory):
             return [directory]
-        found = [path for path in sorted(directory.iterdir()) if path.is_dir() and is_folder(path)]
+        paths = [path for path in sorted(directory.iterdir()) if path.is_dir() and is_folder(path)]
     except OSError as error:
         raise Refused(f"{directory} can't be read: {error.strerror or error}", code="ops-dir") from error
-    if not found:
+    if not paths:
         raise Refused(
             f"{directory} is no ops directory, and holds none: name a broker's folder, for example ops_logs/1001",
             code="ops-dir",
         )
-    return found
+    return paths
 
 
 def is_folder(path: Path) -> bool:
@@ -379,12 +379,12 @@ def is_folder(path: Path) -> bool:
 
 
 def _only(directory: Path) -> Path:
-    found = folders(directory)
-    if len(found) > 1:
+    paths = folders(directory)
+    if len(paths) > 1:
         raise Refused(
-            f"{directory} holds the folders of {len(found)} brokers: name one, for example {found[0]}", code="ops-dir"
+            f"{directory} holds the folders of {len(paths)} brokers: name one, for example {paths[0]}", code="ops-dir"
         )
-    return found[0]
+    return paths[0]
 
 
 @contextmanager
@@ -407,14 +407,14 @@ def _bar(label: str) -> Iterator[Progress | None]:
     from rich import progress
     from rich.console import Console
 
-    begun = time.monotonic()
+    start = time.monotonic()
     bar = progress.Progress(console=Console(stderr=True), transient=True)
     task = bar.add_task(escape.line(label).replace("[", r"\["))
 
-    def moved(done: int, total: int) -> None:
-        if not bar.live.is_started and time.monotonic() - begun > _BAR_AFTER_SECONDS:
-            shown.enter_context(bar)
-        bar.update(task, completed=done, total=total)
+    def moved(count: int, total: int) -> None:
+        if not bar.live.is_started and time.monotonic() - start > _BAR_AFTER_SECONDS:
+            stack.enter_context(bar)
+        bar.update(task, completed=count, total=total)
 
-    with ExitStack() as shown:
+    with ExitStack() as stack:
         yield moved

@@ -41,7 +41,7 @@ def publish_one(
     copies: int | None,
     timeout: float | None,
     key: str | None = None,
-    **given: Any,
+    **options: Any,
 ) -> int:
     """Publish one message and say its id and copies. Raises NewswireError."""
     from newswire.client import Publisher
@@ -50,12 +50,12 @@ def publish_one(
     text = _read_standard_input() if data in (None, "-") else str(data)
     key = key or str(uuid.uuid4())
     with Publisher(brokers, **times(timeout)) as publisher, _key_told(key):
-        receipt = publisher.publish(topic, text, **fields_of(given), key=key, copies=copies)
-    known = {"duplicate": True} if receipt.duplicate else {}
+        receipt = publisher.publish(topic, text, **fields_of(options), key=key, copies=copies)
+    repeat = {"duplicate": True} if receipt.duplicate else {}
     if as_json:
-        _print_json({"message": receipt.message, "id": receipt.id, "copies": receipt.copies, **known})
+        _print_json({"message": receipt.message, "id": receipt.id, "copies": receipt.copies, **repeat})
     else:
-        before = ", published before with this key" if known else ""
+        before = ", published before with this key" if repeat else ""
         click.echo(f"{escape.line(receipt.message)} (id {receipt.id}, copies {receipt.copies}{before})")
     return exits.DONE
 
@@ -69,7 +69,7 @@ def publish_file(
     copies: int | None,
     timeout: float | None,
     key: str | None = None,
-    **given: Any,
+    **options: Any,
 ) -> int:
     """Publish a file of JSON objects, one a line, in order. Raises NewswireError."""
     from newswire.client import Publisher
@@ -80,15 +80,15 @@ def publish_file(
     if topic is not None:
         names.check_topic(topic)
     key = key or str(uuid.uuid4())
-    common = fields_of({"topic": topic, **given})
+    common = fields_of({"topic": topic, **options})
     with _opened(path) as lines, Publisher(brokers, **times(timeout)) as publisher, _key_told(key):
         receipt = _with_bar(publisher, messages_in(lines, common, key), path, copies, key)
     if as_json:
-        shown = {name: getattr(receipt, name) for name in ("message", "count", "first", "last", "copies")}
-        _print_json(shown | ({"duplicates": receipt.duplicates} if receipt.duplicates else {}))
+        fields = {name: getattr(receipt, name) for name in ("message", "count", "first", "last", "copies")}
+        _print_json(fields | ({"duplicates": receipt.duplicates} if receipt.duplicates else {}))
     else:
-        held = receipt.count or receipt.duplicates
-        click.echo(f"{receipt.message} (copies {receipt.copies})" if held else receipt.message)
+        total = receipt.count or receipt.duplicates
+        click.echo(f"{receipt.message} (copies {receipt.copies})" if total else receipt.message)
     return exits.DONE
 
 
@@ -106,8 +106,8 @@ def _key_told(key: str) -> Iterator[None]:
         error.detail = f"{error.detail} ({stored}); to ask again add --key {key} to the command"
         raise
     except KeyboardInterrupt:
-        told = f"interrupted, perhaps it is stored; to repeat it is safe if you add --key {key} to the command."
-        click.echo(f"newswire: {told}", err=True)
+        sentence = f"interrupted, perhaps it is stored; to repeat it is safe if you add --key {key} to the command."
+        click.echo(f"newswire: {sentence}", err=True)
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -136,33 +136,33 @@ def read_data(stream: BinaryIO) -> str:
         raise BadRequest(f"the data is not UTF-8 text: {error.reason} (byte {error.start})", code="bad-field") from None
 
 
-def messages_in(lines: Iterable[bytes], given: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:
-    """The object on each line; what a line leaves out comes from `given`, and its key is made of `key` and its number.
+def messages_in(lines: Iterable[bytes], common: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:
+    """The object on each line; what a line leaves out comes from `common`, and its key is made of `key` and its number.
 
     Raises BadRequest naming the line.
     """
     for number, line in enumerate(lines, 1):
         if without_mark(line).strip():
-            yield {"key": f"{key}-{number}"} | given | _object(number, line)
+            yield {"key": f"{key}-{number}"} | common | _object(number, line)
 
 
 def _object(number: int, line: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(decode(line), object_pairs_hook=_once, parse_constant=_no_number)
+        value = json.loads(decode(line), object_pairs_hook=_once, parse_constant=_no_number)
     except UnicodeDecodeError as error:
         raise BadRequest(f"line {number}: not UTF-8 text ({error.reason})", code="bad-line") from None
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"line {number}: not a JSON object ({error})", code="bad-line") from None
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise BadRequest(f"line {number}: not a JSON object", code="bad-line")
-    return found
+    return value
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
         raise ValueError("a field is given twice")
-    return found
+    return fields
 
 
 def _no_number(word: str) -> None:
@@ -192,7 +192,7 @@ def _with_bar(
 
         with Progress(console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task("Publishing", total=_count_lines(path))
-            return publisher.publish_batch(messages, copies=copies, progress=lambda done: bar.update(task, completed=done))
+            return publisher.publish_batch(messages, copies=copies, progress=lambda count: bar.update(task, completed=count))
     except NewswireError as error:
         raise _of_a_part(error, key) from None
 

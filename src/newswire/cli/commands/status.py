@@ -99,19 +99,19 @@ def gather(brokers: Sequence[str], absent: float = limits.CLI_ABSENT_SECONDS) ->
 def _ask_condition(pool: BrokerPool, address: str) -> Mapping[str, Any] | None:
     """What a broker says of itself, and by how much its clock is ahead of the one here. None: no answer."""
     before = time.time()
-    told = _ask(pool, address, "/readyz")
-    if not isinstance(told, dict):
+    ready = _ask(pool, address, "/readyz")
+    if not isinstance(ready, dict):
         return None
-    return {**told, "clock_seconds": clock_ahead(told.get("time"), before, time.time())}
+    return {**ready, "clock_seconds": clock_ahead(ready.get("time"), before, time.time())}
 
 
-def clock_ahead(told: object, before: float, after: float) -> float | None:
-    """By how many seconds a clock that said `told` (RFC 3339) between `before` and `after` is ahead; 0 if that explains it."""
+def clock_ahead(stamp: object, before: float, after: float) -> float | None:
+    """By how many seconds a clock that said `stamp` (RFC 3339) between `before` and `after` is ahead; 0 if that explains it."""
     try:
-        said = datetime.fromisoformat(str(told)).timestamp()
+        moment = datetime.fromisoformat(str(stamp)).timestamp()
     except ValueError:
         return None
-    return round(max(0.0, said - after) - max(0.0, before - said), 3)
+    return round(max(0.0, moment - after) - max(0.0, before - moment), 3)
 
 
 def _ask(pool: BrokerPool, address: str, path: str) -> Any:
@@ -126,22 +126,22 @@ def _ask(pool: BrokerPool, address: str, path: str) -> Any:
 
 def combine(rows: Sequence[Row], ready: Mapping[str, Mapping[str, Any] | None], topics: Sequence[Mapping[str, Any]]) -> Status:
     """Make one picture of what was told; primary first."""
-    found = [_broker(row, ready.get(row.ip)) for row in sorted(rows, key=lambda row: (not row.is_primary, row.id))]
+    summaries = [_broker(row, ready.get(row.ip)) for row in sorted(rows, key=lambda row: (not row.is_primary, row.id))]
     newest = sorted(topics, key=lambda topic: str(topic.get("last") or ""), reverse=True)
-    copies = next((broker.copies for broker in found if broker.ready and broker.copies is not None), None)
-    return Status(tuple(found), sum(row.state == "up" for row in rows) if copies is None else copies, tuple(newest))
+    copies = next((broker.copies for broker in summaries if broker.ready and broker.copies is not None), None)
+    return Status(tuple(summaries), sum(row.state == "up" for row in rows) if copies is None else copies, tuple(newest))
 
 
-def _broker(row: Row, told: Mapping[str, Any] | None) -> BrokerSummary:
+def _broker(row: Row, condition: Mapping[str, Any] | None) -> BrokerSummary:
     notes = [f"down since {row.down_since}"] if row.down_since else []
     notes += [row.detail] if row.detail else []
-    if told is None:
+    if condition is None:
         notes.append("does not answer here")
     else:
-        notes += [] if told.get("ready") else [str(told.get("detail", "not ready"))]
-        notes += [str(reason) for reason in told.get("degraded", ())]
-    known = told or {}
-    ahead = known.get("clock_seconds")
+        notes += [] if condition.get("ready") else [str(condition.get("detail", "not ready"))]
+        notes += [str(reason) for reason in condition.get("degraded", ())]
+    facts = condition or {}
+    ahead = facts.get("clock_seconds")
     if ahead is not None and abs(ahead) > limits.CLOCK_NOTE_SECONDS:
         notes.append(f"its clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} this machine's")
     return BrokerSummary(
@@ -150,12 +150,12 @@ def _broker(row: Row, told: Mapping[str, Any] | None) -> BrokerSummary:
         role="primary" if row.is_primary else "secondary",
         state=row.state,
         lag=row.lag,
-        ready=None if told is None else bool(told.get("ready")),
-        streams=known.get("streams"),
+        ready=None if condition is None else bool(condition.get("ready")),
+        streams=facts.get("streams"),
         notes=tuple(dict.fromkeys(notes)),
-        copies=known.get("copies"),
-        version=known.get("version"),
-        disk_free_bytes=known.get("disk_free_bytes"),
+        copies=facts.get("copies"),
+        version=facts.get("version"),
+        disk_free_bytes=facts.get("disk_free_bytes"),
         clock_seconds=ahead,
         down_since=row.down_since or None,
     )
@@ -183,15 +183,15 @@ def as_tables(status: Status) -> list[tables.Table]:
         )
         for at, one in enumerate(status.brokers)
     ]
-    held = "no broker would take" if not status.copies else f"{_brokers(status.copies)} would hold"
-    shown = [
+    promise = "no broker would take" if not status.copies else f"{_brokers(status.copies)} would hold"
+    sections = [
         (str(t.get("topic", "")), f"{t.get('messages', 0):,}", str(t.get("last") or "")) for t in status.topics[:_TOPICS_SHOWN]
     ]
-    others = len(status.topics) - len(shown)
-    note = "No topics yet." if not shown else f"and {others} more" if others else ""
+    others = len(status.topics) - len(sections)
+    note = "No topics yet." if not sections else f"and {others} more" if others else ""
     return [
-        tables.Table(headings, rows, f"{held} a message published now."),
-        tables.Table(("Topic", "Messages", "Newest"), shown, note),
+        tables.Table(headings, rows, f"{promise} a message published now."),
+        tables.Table(("Topic", "Messages", "Newest"), sections, note),
     ]
 
 

@@ -75,7 +75,7 @@ def _ended_unprinted(failed: OutputFailed) -> int:
 def _take_all(subscriber: Subscriber, take: Callable[[Message], None], count: int | None, stop: threading.Event) -> int:
     from newswire.client import Gap
 
-    left = count
+    budget = count
     with subscriber.stream(ack="manual", stop=stop, on_state=_Teller()) as stream:
         try:
             for item in stream:
@@ -83,9 +83,9 @@ def _take_all(subscriber: Subscriber, take: Callable[[Message], None], count: in
                     _say(gap_text(item))
                 else:
                     take(item)
-                    left = None if left is None else left - 1
+                    budget = None if budget is None else budget - 1
                 stream.taken(item)
-                if left == 0:
+                if budget == 0:
                     break
         except (KeyboardInterrupt, CommandFailed, OutputFailed):
             stream.close()  # what was taken before is acknowledged
@@ -131,8 +131,8 @@ def gap_text(gap: Gap) -> str:
         "waiting": f"{gap.dropped} messages of topic {gap.topic} wait behind damage at a broker and come when it is mended.",
         "lost": f"Up to {gap.dropped} messages of topic {gap.topic} were lost to damage at a broker, and given up.",
     }
-    told = f"{gap.dropped} messages of topic {gap.topic} were removed by retention before they were delivered."
-    return why.get(gap.reason, told)
+    text = f"{gap.dropped} messages of topic {gap.topic} were removed by retention before they were delivered."
+    return why.get(gap.reason, text)
 
 
 def command_taker(command: str) -> Callable[[Message], None]:
@@ -142,11 +142,11 @@ def command_taker(command: str) -> Callable[[Message], None]:
         sys.stdout.flush()
         body = json.dumps(as_object(message), ensure_ascii=False).encode()
         try:
-            done = subprocess.run(command, shell=True, input=body, env=environment(message, os.environ), check=False)
+            result = subprocess.run(command, shell=True, input=body, env=environment(message, os.environ), check=False)
         except OSError as error:  # no shell, no memory, more in the environment than the system passes on
             raise CommandFailed(f"the command cannot be run at message {message.id}: {error.strerror}.") from None
-        if done.returncode:
-            how = f"was ended by signal {-done.returncode}" if done.returncode < 0 else f"exited {done.returncode}"
+        if result.returncode:
+            how = f"was ended by signal {-result.returncode}" if result.returncode < 0 else f"exited {result.returncode}"
             raise CommandFailed(f"the command {how} at message {message.id}: it stays unacknowledged and comes again.")
 
     return take
@@ -157,10 +157,11 @@ def environment(message: Message, base: Mapping[str, str]) -> dict[str, str]:
 
     No name is that of an option (`NEWSWIRE_TITLE` is one): a `newswire publish` in the command is not told what to say.
     """
-    found = as_object(message) | {"tags": ",".join(message.tags)}
+    fields = as_object(message) | {"tags": ",".join(message.tags)}
     names = {name: f"NEWSWIRE_MESSAGE_{name.upper()}" for name in SHOWN_FIELDS}
-    kept = {name: value for name, value in base.items() if name not in names.values()}
-    return kept | {names[name]: str(value).replace("\0", "\ufffd") for name, value in found.items() if value or name == "data"}
+    variables = {name: value for name, value in base.items() if name not in names.values()}
+    texts = {name: str(value).replace("\0", "\ufffd") for name, value in fields.items() if value or name == "data"}
+    return variables | {names[name]: text for name, text in texts.items()}
 
 
 class _Teller:
