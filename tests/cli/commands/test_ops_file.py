@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from newswire.cli import exits, main
 from newswire.cli.commands import ops_file as body
-from newswire.cli.commands.ops_file import Origin, Report, Tally
+from newswire.cli.commands.ops_file import Origin, Report, OpTally
 from newswire.core.model import ops
 from newswire.core.model.ops import Began, Lost, Op, Published, Subscribed
 from newswire.engine.embedded import segment
@@ -428,7 +428,7 @@ def test_the_group_alone_shows_its_help(capsys: Capture) -> None:
 # -- counting -------------------------------------------------------------------------------------------------------
 @given(st.lists(st.integers(1, 30), max_size=40), st.integers(0, 35), st.integers(1, 7))
 def test_gaps_are_the_sequences_that_are_not_there(sequences: list[int], named: int, size: int) -> None:
-    tally = Tally()
+    tally = OpTally()
     for at in range(0, len(sequences), size):
         tally.add([message(sequence) for sequence in sequences[at : at + size]])
     if named:
@@ -443,7 +443,7 @@ def test_gaps_are_the_sequences_that_are_not_there(sequences: list[int], named: 
 
 def test_a_began_tells_what_was_held() -> None:
     """The end of an origin may be missing, or all of it: a later run names it."""
-    tally = Tally()
+    tally = OpTally()
     tally.add([began("1001-a"), message(2, origin="1001-a"), began("1001-c", a=4, b=2)])
     assert tally.origins == (
         Origin("1001-a", 2, 2, ((3, 4),)),

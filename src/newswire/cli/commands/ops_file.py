@@ -58,7 +58,7 @@ class Origin:
         return sum(last - first + 1 for first, last in self.gaps)
 
 
-class Tally:
+class OpTally:
     """Counts operations in file order."""
 
     def __init__(self) -> None:
@@ -248,7 +248,7 @@ def check(directory: Path, *, as_json_lines: bool) -> int:
 
 def look(folder: Path) -> Report:
     """Read one broker's folder to its end."""
-    tally, scan = Tally(), Scan(folder)
+    tally, scan = OpTally(), Scan(folder)
     try:
         numbers = segments_in(folder)
         if not numbers:
@@ -274,7 +274,7 @@ def look(folder: Path) -> Report:
     )
 
 
-def _with_healing(scan: Scan, tally: Tally) -> Iterator[Damage]:
+def _with_healing(scan: Scan, tally: OpTally) -> Iterator[Damage]:
     """The damage, with a word where all that its bytes still name stands elsewhere in the file, or was given up."""
     for one in scan.damage:
         names = scan.names_in(one)
