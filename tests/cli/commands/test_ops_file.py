@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from newswire.cli import exits, main
 from newswire.cli.commands import ops_file as body
-from newswire.cli.commands.ops_file import Origin, Report, OpTally
+from newswire.cli.commands.ops_file import OpTally, Origin, Report
 from newswire.core.model import ops
 from newswire.core.model.ops import Began, Lost, Op, Published, Subscribed
 from newswire.engine.embedded import segment
