@@ -58,6 +58,7 @@ PROGRAMS: Final = {  # what tests use beyond Python: program, Debian's package
     "nft": "nftables",
     "nginx": "nginx",
     "node": "nodejs",
+    "promtool": "prometheus",
     "strace": "strace",
     "systemd-analyze": "systemd",
 }

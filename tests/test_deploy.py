@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import json
 import re
 import shutil
 import subprocess
@@ -13,11 +14,13 @@ import pytest
 from newswire.cli.main import newswire
 from newswire.cli.options import known_settings, read_file
 from newswire.core import limits
+from tests.kit.web_fakes import Web
 
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
 UNIT = DEPLOY / "newswire.service"
 EXPOSURE_AT_MOST = 2.0  # of 10, as `systemd-analyze security` counts: "OK" ends at 5
 
+needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 
 
@@ -93,10 +96,78 @@ def test_the_settings_are_accepted() -> None:
     for id in ("1001", "1002"):
         values = read_file(DEPLOY / f"broker-{id}.toml", known_settings(newswire))
         context = newswire.commands["broker"].make_context("broker", [], default_map=values)
-        given = {name: value for name, value in context.params.items() if name not in ("menu", "config")}
+        given = {name: value for name, value in context.params.items() if name not in ("menu", "config", "log_format", "log_level")}
         assert settings_of(**given).id == id
 
 
 def test_the_readme_names_files_that_exist() -> None:
     for name in re.findall(r"deploy/([\w.-]+)", (DEPLOY / "README.md").read_text()):
         assert (DEPLOY / name).is_file(), name
+
+
+# -- metrics ----------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("file", ["alerts.yml", "grafana.json"])
+def test_each_metric_that_is_asked_for_is_there(file: str) -> None:
+    web = Web()
+    web.engine.change_view(disk_free_bytes=5)
+    web.get("/livez")
+    there = set(re.findall(r"^(newswire_\w+)", web.client.get("/metrics").get_data(as_text=True), re.MULTILINE))
+    asked_for = set(re.findall(r"newswire_\w+", (DEPLOY / file).read_text()))
+    assert asked_for - {"newswire_"} <= there
+
+
+def test_the_dashboard_has_no_panel_twice_and_none_over_another() -> None:
+    panels = json.loads((DEPLOY / "grafana.json").read_text())["panels"]
+    assert len({panel["id"] for panel in panels}) == len({panel["title"] for panel in panels}) == len(panels)
+    cells = [
+        (place["x"] + column, place["y"]) for place in (panel["gridPos"] for panel in panels) for column in range(place["w"])
+    ]
+    assert len(cells) == len(set(cells))
+    assert max(column for column, _ in cells) < 24
+
+
+@needs_promtool
+def test_prometheus_accepts_the_alert_rules() -> None:
+    done = subprocess.run(["promtool", "check", "rules", DEPLOY / "alerts.yml"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+FIRING = """
+rule_files: [{rules}]
+evaluation_interval: 1m
+tests:
+  - interval: 1m
+    input_series:
+      - {{series: 'newswire_copies{{job="newswire", instance="a"}}', values: '{copies}x30'}}
+      - {{series: 'newswire_serves{{job="newswire", instance="a"}}', values: '{serves}x30'}}
+    alert_rule_test:
+      - eval_time: 20m
+        alertname: {alert}
+        exp_alerts: [{expected}]
+"""
+
+
+@needs_promtool
+@pytest.mark.parametrize(
+    ("alert", "copies", "serves", "fires"),
+    [
+        ("NewswireOneCopy", 1, 1, True),
+        ("NewswireOneCopy", 2, 1, False),
+        ("NewswireNobodyServes", 0, 0, True),
+        ("NewswireNobodyServes", 1, 1, False),
+    ],
+)
+def test_an_alert_fires_when_it_should_and_not_else(tmp_path: Path, alert: str, copies: int, serves: int, fires: bool) -> None:
+    rules = DEPLOY / "alerts.yml"
+    case = tmp_path / "case.yml"
+    found = next(block for block in rules.read_text().split("- alert: ") if block.startswith(alert))
+    notes = {name: re.search(rf"{name}: (.*)", found)[1] for name in ("severity", "summary", "description")}  # type: ignore[index]
+    expected = json.dumps(
+        {
+            "exp_labels": {"severity": notes["severity"].rstrip("}")},
+            "exp_annotations": {name: notes[name] for name in ("summary", "description")},
+        }
+    )
+    case.write_text(FIRING.format(rules=rules, alert=alert, copies=copies, serves=serves, expected=expected if fires else ""))
+    done = subprocess.run(["promtool", "test", "rules", case], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
