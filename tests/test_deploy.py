@@ -96,7 +96,9 @@ def test_the_settings_are_accepted() -> None:
     for id in ("1001", "1002"):
         values = read_file(DEPLOY / f"broker-{id}.toml", known_settings(newswire))
         context = newswire.commands["broker"].make_context("broker", [], default_map=values)
-        given = {name: value for name, value in context.params.items() if name not in ("menu", "config", "log_format", "log_level")}
+        given = {
+            name: value for name, value in context.params.items() if name not in ("menu", "config", "log_format", "log_level")
+        }
         assert settings_of(**given).id == id
 
 
