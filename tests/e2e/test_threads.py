@@ -58,7 +58,7 @@ def ended(broker: Broker) -> bool:
         ("POST", "/replicate", limits.LIGHT_BODY_BYTES + 1),
     ):
         with contextlib.suppress(*UNREACHABLE):
-            ask(broker.address, method, path, body=bytes(size), timeout=1.0)
+            ask(broker.address, method, path, body=bytes(size), headers={"Content-Type": "application/json"}, timeout=1.0)
     return broker.process.poll() is not None
 
 
