@@ -145,7 +145,7 @@ class MemoryEngine(StateQueries):
         self._wake: Callable[[Woken], None] = lambda woken: None
         state = State()
         state.replay([(ops.decode(raw), place, len(raw)) for place, raw in enumerate(self.log.raws)])
-        origin = f"{broker_id}-m{next(self._runs)}"
+        origin = f"{broker_id}-m{next(self._runs):05}"  # of one length, so that answers of two engines have one, too
         who = Identity(id=broker_id, address=self.address, origin=origin, primary=primary, peers=peers, **identity)
         broker = Broker(who, state, cluster or f"fresh-{origin}", settled=bool(cluster))
         self.shell = Shell(broker, self.log, self._execute, clock or (lambda: Now(0.0, 1_700_000_000_000)))

@@ -355,6 +355,21 @@ class Channel(HTTPChannel):
         """Note that a request was answered with 200."""
         self.serves_peer = self.serves_peer or request.kind is Kind.PEER
 
+    def write_soon(self, data: Any) -> int:
+        """Give bytes to the kernel at once where nothing is before them; keep what it does not take."""
+        if not self.connected:
+            raise ClientDisconnected
+        if type(data) is not bytes or self.total_outbufs_len:
+            return int(super().write_soon(data))
+        try:
+            sent = self.send(data, do_close=False)
+        except OSError:
+            self.will_close = True
+            raise ClientDisconnected from None
+        if sent < len(data):
+            super().write_soon(data[sent:])
+        return len(data)
+
     def _flush_outbufs_below_high_watermark(self) -> None:
         """Not here: waitress would make the worker wait for the client."""
 

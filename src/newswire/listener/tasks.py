@@ -77,6 +77,8 @@ class AppTask(WSGITask):
 
     def get_environment(self) -> WSGIEnvironment:
         """Make the environ: a name in the target beats Host (RFC 9112, 3.2.2), and what a trusted proxy says beats both."""
+        if self.environ is not None:
+            return self.environ
         environ = super().get_environment()  # waitress keeps it as `self.environ`
         environ.update({POSSIBLE: True, "SERVER_SOFTWARE": "newswire"})
         request = cast(HttpRequest, self.request)
