@@ -71,7 +71,7 @@ class Listener:
         """Stop accepting, let running requests end within `timeout` seconds, close all connections, end the threads."""
         if self._loop.ident is None:
             self._server.close()
-            self._server.selector.close()
+            self._server.interest.close()
             return
         end = time.monotonic() + timeout
         if self._loop.is_alive():

@@ -19,8 +19,10 @@ from waitress.server import TcpWSGIServer
 
 from newswire.core import limits
 from newswire.errors import NewswireError
+from newswire.listener.bell import Bell
 from newswire.listener.bind import adjustments
 from newswire.listener.connection import Channel, EscapingLog
+from newswire.listener.interest import Interest
 from newswire.listener.kinds import Kind
 from newswire.listener.light import LightWork
 from newswire.listener.phases import EVICTED, Bounds, Deadlines, Phase
@@ -69,8 +71,7 @@ class Loop(TcpWSGIServer):
         self.bounds, self.deadlines, self.clock, self.admit, self.light = bounds, deadlines, clock, admit, light
         self.proxies = proxies
         self.handed_over = self.evicted = self.timed_out = self.crowded_out = self.refused = 0
-        self.selector = selectors.DefaultSelector()  # epoll where there is one
-        self.interest: dict[int, int] = {}  # descriptor -> what the selector was told
+        self.interest = Interest()
         self.lines: dict[Phase, OrderedDict[Channel, None]] = {phase: OrderedDict() for phase in Phase}  # oldest first
         self.of_network: dict[str, OrderedDict[Channel, None]] = {}  # all of each, longest without a request first
         self.peers: set[Channel] = set()  # that never make room
@@ -83,8 +84,7 @@ class Loop(TcpWSGIServer):
         self.rate = Rate(bounds.requests_per_caller, bounds.requests_per_caller * limits.RATE_BURST_SECONDS)
         self.changed: deque[Channel] = deque()  # to be refreshed; appended to by workers
         self.settled: deque[tuple[Channel, AppTask]] = deque()  # answers that have come later; appended to by the engine
-        self.bell = threading.Lock()
-        self.is_rung = self.is_deaf = False
+        self.bell = Bell()
         self.escaping: EscapingLog = EscapingLog(_log)
         self.serving = threading.local()  # .channel: whose request this worker runs
         self.loop_ident = 0
@@ -127,18 +127,12 @@ class Loop(TcpWSGIServer):
         self._ring()
 
     def _ring(self) -> None:
-        """Wake the loop, once for all that comes until it is awake. After the end it hears nothing, and nobody is hurt."""
-        if threading.get_ident() == self.loop_ident:
-            return
-        with self.bell:
-            if not self.is_rung and not self.is_deaf:
-                self.is_rung = True
-                super().pull_trigger()
+        if threading.get_ident() != self.loop_ident:
+            self.bell.ring(super().pull_trigger)
 
     def close_trigger(self) -> None:
         """Close what wakes the loop, which has ended: its descriptor may be reused from now on."""
-        with self.bell:
-            self.is_deaf = True
+        self.bell.end()
         cast(Any, self.trigger).close()
 
     def stop(self, at: float) -> None:
@@ -163,13 +157,13 @@ class Loop(TcpWSGIServer):
                 time.sleep(0.1)
         for channel in list(self.channels.values()):
             channel.handle_close()
-        self.selector.close()
+        self.interest.close()
 
     def _turn(self) -> None:
         wait = self.deadlines.check if self.stop_at is None else self.stop_at - time.monotonic()
         busy = self.ready or self.changed or self.settled or self.light.is_ready
-        came = self.selector.select(0.0 if busy else max(0.0, min(wait, self.deadlines.check)))
-        self.is_rung = False  # what comes from here on rings again
+        came = self.interest.select(0.0 if busy else max(0.0, min(wait, self.deadlines.check)))
+        self.bell.heard()
         first = limits.FIRST_A_TURN
         for key, events in came:
             if not isinstance(key.data, Channel):
@@ -214,7 +208,9 @@ class Loop(TcpWSGIServer):
     def _serve(self, item: Any, events: int) -> None:
         if item._fileno is None:  # closed by an event before it in this turn
             return
-        if events & selectors.EVENT_READ and item.readable():
+        if events & selectors.EVENT_READ and not item.readable():
+            self.interest.note_early(item._fileno)
+        elif events & selectors.EVENT_READ:
             wasyncore.read(item)  # what it raises is logged and closes it
         elif events & _PARSE:
             self._parse(item)
@@ -240,16 +236,7 @@ class Loop(TcpWSGIServer):
             return
         mask = selectors.EVENT_READ if item.readable() else 0
         mask |= selectors.EVENT_WRITE if item.writable() else 0
-        before = self.interest.get(fd, 0)
-        if mask == before:
-            return
-        self.interest[fd] = mask
-        if not before:
-            self.selector.register(fd, mask, item)
-        elif mask:
-            self.selector.modify(fd, mask, item)
-        else:
-            self.selector.unregister(fd)
+        self.interest.want(fd, mask, item)
 
     def _place(self, channel: Channel) -> None:
         """Put the channel into its phase."""
@@ -312,8 +299,7 @@ class Loop(TcpWSGIServer):
 
     def forget(self, item: Any) -> None:
         """Drop what is kept about something whose descriptor leaves."""
-        if self.interest.pop(item._fileno, 0):
-            self.selector.unregister(item._fileno)
+        self.interest.forget(item._fileno)
         if isinstance(item, Channel):
             item.deferred = None
             self.light.release(item)
