@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -28,6 +29,30 @@ Head = Mapping[str, str]
 
 Admit = Callable[[Head], NewswireError | None]
 """Says why the request with this head is refused before its body is taken; None: it is not. Loop thread; returns at once."""
+
+
+class WholeBody:
+    """A body that came at once, where waitress has a receiver and a buffer."""
+
+    completed, error = True, None
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def getfile(self) -> io.BytesIO:
+        """The body as a file, from its beginning."""
+        return io.BytesIO(self._data)
+
+    def getbuf(self) -> WholeBody:
+        """What is closed when the request is."""
+        return self
+
+    def close(self) -> None:
+        """Let go of the body."""
+        self._data = b""
 
 
 class HttpRequest(HTTPRequestParser):
@@ -76,7 +101,12 @@ class HttpRequest(HTTPRequestParser):
         self.header_bytes_received = end
         if self.completed or len(data) == end or self.content_length > self.body_limit_bytes:
             return end
-        return end + super().received(data[end:])
+        whole = end + self.content_length
+        if len(data) < whole:
+            return end + super().received(data[end:])
+        self.body_rcv, self.completed = WholeBody(data[end:whole]), True  # type: ignore[assignment]
+        self.body_bytes_received = self.content_length
+        return whole
 
     def _begin(self, head: LeanHead) -> None:
         """Set what waitress's parser sets for this head."""

@@ -49,7 +49,7 @@ class DeferredResponse(Response, Generic[T]):
         After `seconds` the answer is `late`. Both functions run in any thread, and raise NewswireError like a view. Raises what
         `begin` does.
         """
-        super().__init__(headers=responses.JSON)  # what nearly all are: hooks need not add it
+        super().__init__(headers=responses.ReadyHeaders(responses.JSON))  # what nearly all are: hooks need not add it
         self._answer, self._amend, self._late = answer, amend, late
         self._method, self._path = request.method, request.path
         self._told: T | NewswireError | None = None

@@ -7,11 +7,12 @@ nobody foresaw is logged with its traceback and answered as `internal`, without 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 from flask import Flask, Response, request
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from newswire import escape
@@ -32,9 +33,16 @@ _RETRY_AFTER: Final = {
 }
 
 
+class ReadyHeaders(Headers):
+    """Headers that begin with lines of ours: they are not read and checked anew for each answer, which takes 4 µs."""
+
+    def __init__(self, lines: Iterable[tuple[str, str]]) -> None:
+        self._list = list(lines)
+
+
 def answer(value: object, status: int = 200) -> Response:
     """Answer `value` as JSON."""
-    return Response(_encode(value), status, JSON)
+    return Response(_encode(value), status, ReadyHeaders(JSON))
 
 
 class Rows:
@@ -61,7 +69,7 @@ class Rows:
 
 def problem(error: NewswireError) -> Response:
     """Answer `error`; where trying again is right, say when."""
-    response = Response(_encode(error.problem()), error.status, _PROBLEM)
+    response = Response(_encode(error.problem()), error.status, ReadyHeaders(_PROBLEM))
     seconds = _RETRY_AFTER.get(error.status)
     if seconds is not None:
         response.headers["Retry-After"] = str(seconds)
