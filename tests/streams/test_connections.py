@@ -3,14 +3,110 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from newswire.config import Settings
 from newswire.core import limits
 from newswire.core.model.results import Position
+from newswire.stream_order import StreamOrder
+from newswire.streams.connections import Connection, Connections
+from newswire.streams.stream import Stream
 from tests.kit.stream_fakes import Clock, Newsroom, wait_for
+
+
+class Switchboard:
+    """Connections with nobody's hub: both ends of each socket are here."""
+
+    def __init__(self) -> None:
+        self.wake, self.wakes = socket.socketpair()
+        self.connections = Connections(self.wakes)
+        self.others: list[socket.socket] = []
+
+    def add(self) -> Connection:
+        """A connection whose other end is the last of `others`."""
+        ours, other = socket.socketpair()
+        self.others.append(other)
+        return self.connections.add(ours, Stream(StreamOrder("Alice"), chunked=False, now=0.0), 0.0)
+
+    def fill(self, conn: Connection) -> None:
+        """Have more to send than its socket takes."""
+        conn.stream.write(b"x" * 2_000_000, 0.0)
+        assert self.connections.send(conn, 0.0)
+
+    def close(self) -> None:
+        for conn in self.connections:
+            self.connections.remove(conn)
+        self.connections.close()
+        for sock in (*self.others, self.wake, self.wakes):
+            sock.close()
+
+
+@pytest.fixture
+def board() -> Iterator[Switchboard]:
+    made = Switchboard()
+    yield made
+    made.close()
+
+
+def test_what_a_socket_does_not_take_is_sent_when_it_can(board: Switchboard) -> None:
+    conn = board.add()
+    board.fill(conn)
+    assert (conn.is_blocked, board.connections.unsent_bytes) == (True, conn.stream.unsent_bytes)
+    assert board.connections.wait(0.0) == []
+    count = 0
+    while count < 2_000_000:
+        count += len(board.others[0].recv(1_000_000))
+        for ready, can_send, can_read in board.connections.wait(0.0):
+            assert (ready, can_send, can_read) == (conn, True, False)
+            assert board.connections.send(conn, 7.0)
+    assert (conn.is_blocked, board.connections.unsent_bytes, conn.progress_at) == (False, 0, 7.0)
+    assert board.connections.wait(0.0) == [], "nothing to send: nobody asks whether it can"
+
+
+def test_a_stream_that_is_done_and_a_client_that_is_gone_are_to_be_closed(board: Switchboard) -> None:
+    conn = board.add()
+    conn.stream.end(0.0, b": bye\n\n")
+    assert not board.connections.send(conn, 0.0)
+    assert board.others[0].recv(100) == b": bye\n\n"
+    gone = board.add()
+    board.others[1].close()
+    assert board.connections.wait(0.0) == [(gone, False, True)]
+    assert not board.connections.drain(gone)
+    gone.stream.write(b"x", 0.0)
+    assert not board.connections.send(gone, 0.0)
+
+
+def test_a_socket_that_is_closed_already_is_not_held(board: Switchboard) -> None:
+    sock = socket.socket()
+    sock.close()
+    with pytest.raises(OSError, match="descriptor"):
+        board.connections.add(sock, Stream(StreamOrder("Alice"), chunked=False, now=0.0), 0.0)
+    assert len(board.connections) == 0
+
+
+def test_the_hub_is_woken_without_being_a_connection(board: Switchboard) -> None:
+    board.wake.send(b"x")
+    assert board.connections.wait(10.0) == []
+
+
+def test_where_all_have_too_much_to_send_those_go_that_take_nothing(
+    board: Switchboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "STREAMS_BYTES", 4_000_000)
+    board.connections = Connections(board.wakes)
+    conns = [board.add() for _ in range(3)]
+    for conn in conns[:2]:
+        board.fill(conn)
+    assert board.connections.choose(100.0) == [], "there is room"
+    board.fill(conns[2])
+    conns[2].progress_at = 100.0
+    assert board.connections.choose(limits.READ_STALL_SECONDS - 1) == []
+    assert len(board.connections.choose(100.0)) in (1, 2)
+    assert board.connections.choose(100.5) == [], "once a second"
+    assert conns[2] not in board.connections.choose(102.0)
+    assert board.connections.of(conns[0].stream) is conns[0]
 
 
 @pytest.mark.parametrize("how", ["close", "reset", "half"])
