@@ -19,7 +19,7 @@ from pathlib import Path
 from newswire.config import Settings
 from newswire.core import limits
 from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe
-from newswire.core.model.event_ids import EventId
+from newswire.core.model.coverage import Coverage, write
 from newswire.engine.embedded.engine import EmbeddedEngine
 from newswire.engine.lock import StateLock
 from newswire.streams.audience import PatternIndex
@@ -154,7 +154,7 @@ def measure(bench: Bench, topics: int, patterns: int) -> None:
         bench.row(f"a stream of {user} that catches up", bench.catch_up(user))
     bench.row("GET /messages of 1,000 for wide", bench.page("wide", 1_000))
     bench.row("GET /messages of 1,000 for all", bench.page("all", 1_000))
-    place = engine._shell.read(lambda state: EventId("", dict(state.vector)))
+    place = engine._shell.read(lambda state: write(Coverage("", dict(state.vector))))
     bench.row(f"POST /ack of {patterns} subscriptions", lambda: bench.submit(Acknowledge("wide", place)))
     index: PatternIndex[int] = PatternIndex()
     mine = tuple(wide(patterns))

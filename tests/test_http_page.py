@@ -10,7 +10,7 @@ import pytest
 
 from newswire.core import limits
 from newswire.core.broker.values import BrokerStatus, HoleRow
-from newswire.core.model.event_ids import EventId
+from newswire.core.model.coverage import Coverage, write
 from newswire.core.model.names import ROUTES
 from newswire.core.model.ops import Published
 from newswire.errors import TABLE, NewswireError
@@ -74,7 +74,8 @@ def test_a_message_has_the_fields_of_the_page(web: Web) -> None:
         click="https://example.org",
     )
     row = next(line for line in section("Stream").splitlines() if line.startswith("| (no name) |"))
-    assert set(re.findall(r"`(\w+)`", row.partition("As JSON:")[2])) == set(message_object(message, str(EventId("", {}))))
+    fields = set(message_object(message, str(write(Coverage("", {})))))
+    assert set(re.findall(r"`(\w+)`", row.partition("As JSON:")[2])) == fields
 
 
 def test_health_and_brokers_have_the_fields_of_the_page(web: Web) -> None:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from newswire import sse
-from newswire.core.model.event_ids import EventId, parse
+from newswire.core.model.coverage import Coverage, write
+from newswire.core.model.event_ids import parse
 from newswire.core.model.ops import Published
 
 TEXT = st.text(st.characters(codec="utf-8"))
@@ -29,7 +30,7 @@ def message(data: str = "Hello", **fields: object) -> Published:
     return Published("1001-abc", 7, 1_764_021_252_345, topic="Google", data=data, **fields)  # type: ignore[arg-type]
 
 
-ID = EventId("1001-abc.7", {"1001-abc": 7}, {"1002-xyz": 3})
+ID = write(Coverage("1001-abc.7", {"1001-abc": 7}, {"1002-xyz": 3}))
 
 
 def test_an_event_is_its_fields_and_a_blank_line() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from newswire.core.model.coverage import Coverage, read, write
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.ops import Published
 from newswire.core.model.results import Entry, GapEntry, Page, Position
@@ -18,15 +19,15 @@ class Place(Position, frozen=True):
 
 def entry(number: int, data: str = "x") -> Entry:
     message = Published(ORIGIN, number, 0, topic="news", data=data)
-    return Entry(message, EventId(message.id, {ORIGIN: number}), Place(number))
+    return Entry(message, write(Coverage(message.id, {ORIGIN: number})), Place(number))
 
 
 def gap(number: int, pending: int = 0) -> GapEntry:
-    return GapEntry("news", 5, EventId("", {ORIGIN: number}), Place(number), pending_gap=bool(pending))
+    return GapEntry("news", 5, write(Coverage("", {ORIGIN: number})), Place(number), pending_gap=bool(pending))
 
 
 def page(*entries: Entry | GapEntry, end: int = 100, more: bool = False, dropped: int = 0) -> Page:
-    return Page(entries, Place(end), EventId("", {ORIGIN: end}), more=more, pending_gap=bool(dropped))
+    return Page(entries, Place(end), write(Coverage("", {ORIGIN: end})), more=more, pending_gap=bool(dropped))
 
 
 def encoded(
@@ -36,4 +37,4 @@ def encoded(
 
 
 def number_of(event_id: EventId | None) -> int | None:
-    return event_id.after[ORIGIN] if event_id else None
+    return read(event_id).after[ORIGIN] if event_id else None

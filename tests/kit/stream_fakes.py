@@ -13,6 +13,7 @@ from newswire import sse
 from newswire.config import Settings
 from newswire.core.broker.values import BrokerStatus
 from newswire.core.model.commands import Acknowledge, Request
+from newswire.core.model.coverage import read
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.ops import Acknowledged, Began, Dropped, Op, Published, Subscribed, Unsubscribed
 from newswire.core.model.results import Position
@@ -72,7 +73,7 @@ class Desk(StateQueries):
         self.posts.append(acks)
         for ack in acks:
             with self.lock:
-                vector, subs = to_acknowledge(self.state, ack.user, ack.event_id, ack.pattern)
+                vector, subs = to_acknowledge(self.state, ack.user, read(ack.event_id), ack.pattern)
                 if subs:
                     self.take(Acknowledged(ORIGIN, self.next, 0, ids=tuple(sub.id for sub in subs), vector=vector))
         return True

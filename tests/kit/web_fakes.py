@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from newswire.config import Settings
 from newswire.core.broker.events import Now
 from newswire.core.model.commands import Publish, Request
-from newswire.core.model.event_ids import EventId
+from newswire.core.model.coverage import Coverage, write
 from newswire.engine.memory import MemoryEngine, MemoryNetwork
 from newswire.engine.seam import BrokerStatus, ClusterStatus, PushAnswer, Receipt
 from newswire.errors import LinkRefused, NewswireError, NotFound, Refused
@@ -64,7 +64,8 @@ class SteeredEngine(MemoryEngine):
 
     def place(self, *, of_page: bool = False) -> str:
         """The event id of everything up to now."""
-        return self.shell.read(lambda state: str(EventId("", dict(state.vector), of_page=of_page)))
+        event_id = self.shell.read(lambda state: write(Coverage("", dict(state.vector))))
+        return str(event_id.for_page() if of_page else event_id)
 
     def _clock(self) -> Now:
         return Now(self.now - NOW, int(self.now * 1000))

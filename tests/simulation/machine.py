@@ -29,6 +29,7 @@ from newswire.core.broker.events import (
 )
 from newswire.core.broker.values import BrokerStatus, Identity
 from newswire.core.model.commands import Acknowledge, Request
+from newswire.core.model.coverage import Coverage, read, write
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.names import matches
 from newswire.core.model.ops import Lost, Op, OpId, Published, decode, split_op_id
@@ -598,7 +599,7 @@ class Machine:
         if broker is None or not broker.cluster.began or not broker.serves or self.paused:
             session.refused()
             return
-        outlet = Outlet(self, session, user, event_id)
+        outlet = Outlet(self, session, user, read(event_id) if event_id is not None else None)
         if not outlet.reopen():
             if not self.busy and broker.view(self.now()).all_in_sync:
                 self.ledger.check_stranger(self, user)
@@ -623,15 +624,15 @@ class Machine:
 class Outlet:
     """The serving end of a stream: what the hub does, without bytes."""
 
-    def __init__(self, machine: Machine, session: Session, user: str, event_id: EventId | None) -> None:
+    def __init__(self, machine: Machine, session: Session, user: str, coverage: Coverage | None) -> None:
         self.machine, self.session, self.user = machine, session, user
-        self.last_id = event_id
-        self.confirmed: EventId | None = None  # the last place that the other end's kernel has confirmed
-        self.places: list[tuple[int, EventId]] = []  # after how many frames which place
+        self.last_id = coverage
+        self.confirmed: Coverage | None = None  # the last place that the other end's kernel has confirmed
+        self.places: list[tuple[int, Coverage]] = []  # after how many frames which place
         self.sent = 0
         self.order: dict[str, int] = {}
         self.gone = False
-        self._acknowledged: EventId | None = None
+        self._acknowledged: Coverage | None = None
         self._loop()
 
     def reopen(self) -> bool:
@@ -659,18 +660,18 @@ class Outlet:
                 self._frame(item)
             self.position, self.wanted = page.position, page.wanted
             if not page.position.dropped and self.places and self.places[-1][0] == self.sent:
-                self.places[-1] = (self.sent, page.event_id)
+                self.places[-1] = (self.sent, page.coverage)
             if not page.more:
                 return
 
     def _frame(self, item: Due | DueGap) -> None:
         """Send a message or a gap. A place before which a gap is pending is never acknowledged."""
-        self.last_id = item.event_id or self.last_id
+        self.last_id = item.coverage or self.last_id
         self.sent += 1
-        if item.event_id is not None and not item.position.dropped:
-            self.places.append((self.sent, item.event_id))
+        if item.coverage is not None and not item.position.dropped:
+            self.places.append((self.sent, item.coverage))
         if isinstance(item, DueGap):
-            self.session.send(item, str(item.event_id or ""), self.sent)
+            self.session.send(item, str(item.coverage or ""), self.sent)
         else:
             self._message(item)
 
@@ -679,13 +680,13 @@ class Outlet:
         op = decode(machine.disk.records[due.place][0])
         assert isinstance(op, Published)
         name = op.id
-        if due.event_id.message != name:
-            raise Violation(f"{machine.id} streams {name} with the id of another: {due.event_id}")
-        machine.ledger.show(machine, self.user, name, due.event_id)
+        if due.coverage.message != name:
+            raise Violation(f"{machine.id} streams {name} with the id of another: {due.coverage}")
+        machine.ledger.show(machine, self.user, name, due.coverage)
         opened = zip(self.opening.patterns, self.opening.known, strict=True)
         machine.ledger.check_due(machine, name, [dict(known) for pattern, known in opened if matches(pattern, op.topic)])
         self._check_order(due, name)
-        self.session.send(op, str(due.event_id), self.sent)
+        self.session.send(op, str(due.coverage), self.sent)
 
     def _check_order(self, due: Due, name: OpId) -> None:
         """What one origin took comes in its order; a message stands where the first of its twins stands."""
@@ -706,7 +707,7 @@ class Outlet:
         place = self.confirmed
         if place is not None and place is not self._acknowledged:
             self._acknowledged = place
-            self.machine.hand_in(Submitted(None, [Acknowledge(self.user, place)]))
+            self.machine.hand_in(Submitted(None, [Acknowledge(self.user, write(place))]))
 
     def close(self) -> None:
         """End the stream from this side."""

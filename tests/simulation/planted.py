@@ -22,7 +22,7 @@ from newswire.core.broker.receipts import Receipts
 from newswire.core.broker.replication import Peer
 from newswire.core.broker.stager import Decided, Intake
 from newswire.core.model.commands import Acknowledge, Request, Subscribe
-from newswire.core.model.event_ids import EventId
+from newswire.core.model.coverage import Coverage, read, write
 from newswire.core.model.ops import Acknowledged, Began, Op, Published, Subscribed, Unsubscribed
 from newswire.core.model.vector import Lineage
 from newswire.core.read import scan, start
@@ -163,7 +163,8 @@ def cursor_to_all_held() -> list[Patch]:
     decide = Intake._acknowledged
 
     def widen(intake: Intake, request: Acknowledge) -> list[Op]:
-        everything = EventId(request.event_id.message, dict(stager.state.vector), request.event_id.opened)
+        shown = read(request.event_id)
+        everything = write(Coverage(shown.message, dict(intake.state.vector), shown.opened))
         return decide(intake, Acknowledge(request.user, everything, request.pattern))
 
     return [(Intake, "_acknowledged", widen)]
@@ -243,7 +244,7 @@ def subscribe_again_is_no_op() -> list[Patch]:
     def lazy(intake: Intake, requests: Any, wall: int) -> Decided:
         request: Request = requests[0]
         if isinstance(request, Subscribe):
-            same = [sub for sub in stager.state.subscriptions.awake_of(request.user) if sub.pattern == request.pattern]
+            same = [sub for sub in intake.state.subscriptions.awake_of(request.user) if sub.pattern == request.pattern]
             if same:
                 return Decided((same[0].id,), {same[0].origin: same[0].sequence})
         return decide(intake, requests, wall)
@@ -305,7 +306,7 @@ def twins_move() -> list[Patch]:
             return number
         topic, shown = held.numbers[op.topic], twins[0]
         held.sequences[topic][shown.origin].remove(shown.sequence)
-        held._add(topic, op.origin, op.sequence)
+        held._add(topic, op)
         held.newest[topic] = offset
         log.topics[shown.row] = 0
         twins.insert(0, twins.pop())
@@ -388,7 +389,7 @@ def each_gap_confirms_all() -> list[Patch]:
         tell(walk, row)
         last = walk.items[-1] if len(walk.items) > before else None
         walk.items[before:] = [
-            msgspec.structs.replace(item, event_id=last.event_id, position=last.position)  # type: ignore[union-attr]
+            msgspec.structs.replace(item, coverage=last.coverage, position=last.position)  # type: ignore[union-attr]
             for item in walk.items[before:]
         ]
 

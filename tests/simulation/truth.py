@@ -14,7 +14,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from newswire.core.broker.events import Done
-from newswire.core.model.event_ids import EventId
+from newswire.core.model.coverage import Coverage
 from newswire.core.model.names import matches
 from newswire.core.model.ops import (
     Acknowledged,
@@ -372,7 +372,7 @@ class Ledger:
 
     # -- streams
 
-    def show(self, machine: Machine, user: str, name: OpId, event_id: EventId) -> None:
+    def show(self, machine: Machine, user: str, name: OpId, coverage: Coverage) -> None:
         """A message goes out on a stream: synced here, and the user is registered here for it."""
         self.shown += 1
         op = self.ops.get(name)
@@ -386,9 +386,9 @@ class Ledger:
             raise Violation(f"{machine.id} streams {name}, which retention has dropped")
         if (op.origin, op.sequence) != min(twins):
             raise Violation(f"{machine.id} streams {name}, and holds its smaller twin {min(twins)}")
-        full = self.expand(event_id.after)
+        full = self.expand(coverage.after)
         if not any(full.get(origin, 0) >= sequence for origin, sequence in twins):
-            raise Violation(f"{machine.id} streams {name} with an id that does not cover it: {event_id}")
+            raise Violation(f"{machine.id} streams {name} with an id that does not cover it: {coverage}")
         for named, last in full.items():
             if machine.disk.reach(named) < last:
                 raise Violation(f"{machine.id} streams {name} with an id that covers {named}.{last}, which it does not hold")

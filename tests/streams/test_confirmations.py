@@ -11,6 +11,7 @@ import pytest
 
 from newswire.core import limits
 from newswire.core.model.commands import Acknowledge
+from newswire.core.model.coverage import Coverage, write
 from newswire.core.model.event_ids import EventId
 from newswire.streams.confirmations import LINUX, PendingAcks, confirmed_bytes
 from newswire.streams.schedule import NEVER
@@ -117,7 +118,7 @@ class Desk:
 
 
 def place(number: int) -> EventId:
-    return EventId("", {"1001-a": number})
+    return write(Coverage("", {"1001-a": number}))
 
 
 def post_until(acks: PendingAcks, start: float, end: float) -> list[float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from newswire import sse
 from newswire.core import limits
-from newswire.core.model.event_ids import EventId
+from newswire.core.model.coverage import Coverage, write
 from newswire.core.model.ops import Published
 from newswire.core.model.results import Entry, Page, Position
 from newswire.streams.pages import EncodedPage, Encoding, SharedPages, encode_page
@@ -29,7 +29,7 @@ class Shelf:
         assert isinstance(at, ReaderPlace)
         self.asked.append((at, limit))
         message = Published("a", at.number + 1, 0, topic="t", data="x" * self.size)
-        after, event_id = ReaderPlace(at.number + 1, at.reader), EventId(message.id, {"a": at.number + 1})
+        after, event_id = ReaderPlace(at.number + 1, at.reader), write(Coverage(message.id, {"a": at.number + 1}))
         return Page((Entry(message, event_id, after),), after, event_id, more=False)
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from newswire import sse
 from newswire.core import limits
+from newswire.core.model.coverage import Coverage, write
 from newswire.core.model.event_ids import EventId
 from newswire.stream_order import StreamOrder
 from newswire.streams.pages import Encoding, encode_page
@@ -228,7 +229,7 @@ def test_a_place_is_never_acknowledged_before_its_bytes_are_confirmed(data: st.D
 
 
 def test_a_stream_goes_on_from_the_last_id_it_queued() -> None:
-    came_with = EventId("", {ORIGIN: 1})
+    came_with = write(Coverage("", {ORIGIN: 1}))
     made = stream(event_id=came_with)
     assert made.last_id == came_with
     made.receive(encoded(entry(2), entry(3)), 0.0)

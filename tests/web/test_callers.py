@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from newswire.core.model.event_ids import EventId
+from newswire.core.model.coverage import Coverage, write
 from newswire.stream_order import StreamOrder
 from newswire.web.callers import Caller, is_in_background, is_reader, who_asks
 from tests.kit.web_fakes import OWN, Web
 
-PLACE = EventId("1001-a.7", {"1001-a": 7})
+PLACE = write(Coverage("1001-a.7", {"1001-a": 7}))
 MEMBER = "http://10.0.0.2:5054"
 FOREIGN = "http://evil.example"
 BROWSER = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0 Safari/537.36"}

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from newswire.core import limits
 from newswire.core.model import ops
+from newswire.core.model.coverage import read
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.ops import Published
 from newswire.core.model.results import Page, Position, Start, SubscriptionRow, TopicRow
@@ -56,11 +57,13 @@ class StateQueries(ABC):
 
     def open_stream(self, user: str, event_id: EventId | None) -> Start | None:
         """See `seam.Engine`."""
-        return _start(self._query(lambda state: stream_opening(state, user, event_id)))
+        coverage = read(event_id) if event_id is not None else None
+        return _start(self._query(lambda state: stream_opening(state, user, coverage)))
 
     def open_page(self, user: str, topic: str | None, since: EventId | int | None, now: int) -> Start | None:
         """See `seam.Engine`."""
-        return _start(self._query(lambda state: page_opening(state, user, topic, since, now)))
+        known = read(since) if isinstance(since, EventId) else since
+        return _start(self._query(lambda state: page_opening(state, user, topic, known, now)))
 
     def next_page(self, at: Position, limit: int) -> Page:
         """See `seam.Engine`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from newswire.core.broker.stager import Intake
 from newswire.core.model.commands import Acknowledge, Subscribe
-from newswire.core.model.event_ids import EventId
+from newswire.core.model.coverage import Coverage, write
 from newswire.core.model.ops import Acknowledged, Began, Op, Subscribed
 from newswire.core.state.fold import State
 
@@ -27,7 +27,7 @@ def test_a_subscription_made_again_does_not_replace_one_that_still_owes_a_messag
     intake.decide([Subscribe("alice", ">")], 0)
     store(state, *intake.clear())  # .3 follows .2
     store(state, Subscribed(THERE, 2, 0, "bob", "x", {}))
-    intake.decide([Acknowledge("alice", EventId("", {HERE: 2, THERE: 2}))], 0)
+    intake.decide([Acknowledge("alice", write(Coverage("", {HERE: 2, THERE: 2})))], 0)
     acknowledged = intake.clear()
     assert [op.ids for op in acknowledged if isinstance(op, Acknowledged)] == [("1001-a.2",)]
     store(state, *acknowledged)

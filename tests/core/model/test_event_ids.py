@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from newswire.core import limits
-from newswire.core.model.event_ids import EventId, is_message_id, parse
-
-LETTERS = "abcxyz0189"
-ORIGINS = st.builds(
-    "{}-{}".format, st.text(LETTERS + "ABCXYZ", min_size=1, max_size=16), st.text(LETTERS, min_size=1, max_size=16)
-)
-SEQUENCES = st.integers(1, 10**15)
-VECTORS = st.dictionaries(ORIGINS, SEQUENCES, max_size=4)
-MESSAGES = st.one_of(st.just(""), st.builds(lambda o, s: f"{o}.{s}", ORIGINS, SEQUENCES))
+from newswire.core.model.event_ids import is_message_id, parse
+from newswire.core.model.ops import SEQUENCE_MOST
 
 
-@given(st.builds(EventId, MESSAGES, VECTORS, VECTORS, st.booleans()))
-def test_text_form(event_id: EventId) -> None:
-    text = str(event_id)
-    assert parse(text) == event_id
-    assert quote(text, safe="") == text, "needs no escaping in a URL"
+def test_the_text_is_all_that_is_seen_of_it() -> None:
+    text = "e~1001-k3f9x2qa.57~1001-k3f9x2qa.57_1002-p04hd2aa.3~1001-k3f9x2qa.60"
+    event_id = parse(text)
+    assert event_id is not None
+    assert (str(event_id), event_id.of_page) == (text, False)
+    assert event_id.__struct_fields__ == ("text",)
+
+
+def test_a_page_shows_a_place_without_what_is_for_streams_only() -> None:
+    event_id = parse("e~1001-a.57~1001-a.57_1002-b.3~1001-a.60")
+    assert event_id is not None
+    shown = event_id.for_page()
+    assert (str(shown), shown.of_page) == ("p~1001-a.57~1001-a.57_1002-b.3~", True)
+    assert parse(str(shown)) == shown
 
 
 @given(st.text(max_size=200))
@@ -33,7 +33,7 @@ def test_any_other_text_is_none_or_reads_back(text: str) -> None:
 
 
 def test_refused() -> None:
-    good = str(EventId("1001-a.1", {"1001-a": 1}))
+    good = "e~1001-a.1~1001-a.1~"
     assert parse(good) is not None
     for bad in (
         good + "\n",
@@ -44,6 +44,8 @@ def test_refused() -> None:
         "",
         "e~~~~",
         "e~1001-a.0~~",
+        f"e~~1001-a.{SEQUENCE_MOST + 1}~",
+        f"e~~~1001-a.{SEQUENCE_MOST + 1}",
         "x" * limits.EVENT_ID_CHARS * 2,
     ):
         assert parse(bad) is None, bad

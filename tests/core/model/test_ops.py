@@ -14,7 +14,8 @@ from newswire.core.broker.events import Header
 from newswire.core.broker.stager import Intake
 from newswire.core.model import ops
 from newswire.core.model.commands import Acknowledge, Publish, Subscribe
-from newswire.core.model.event_ids import EventId, parse
+from newswire.core.model.coverage import Coverage, write
+from newswire.core.model.event_ids import parse
 from newswire.core.model.ops import (
     Acknowledged,
     BareOp,
@@ -213,7 +214,7 @@ def test_an_event_id_beyond_what_can_be_stored_is_none() -> None:
     state.apply(Subscribed(HERE, 2, 0, "alice", "news"), 0, 0, None)
     intake = Intake(state, HERE, 10)
     with pytest.raises(BadRequest):
-        intake.decide([Acknowledge("alice", EventId("", {HERE: 2**53 + 1}))], 0)
+        intake.decide([Acknowledge("alice", write(Coverage("", {HERE: 2**53 + 1})))], 0)
 
 
 def test_an_op_of_this_very_run_is_not_taken_from_outside() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from newswire.core import limits
-from newswire.core.model.event_ids import EventId
+from newswire.core.model.coverage import Coverage
 from newswire.core.model.ops import Acknowledged, Began, Dropped, Published, Subscribed
 from newswire.core.read.pieces import finish
 from newswire.core.read.scan import Due, DueGap, plan, read_on
@@ -24,7 +24,7 @@ def state_of(*ops: object) -> State:
     return state
 
 
-def read(state: State, user: str = "Alice", event_id: EventId | None = None, limit: int = 100, scan: int = 100) -> list[str]:
+def read(state: State, user: str = "Alice", event_id: Coverage | None = None, limit: int = 100, scan: int = 100) -> list[str]:
     """Everything that a stream of `user` gets, page after page: sequences, and gaps as topic:count."""
     opening = open_stream(state, user, event_id)
     assert opening is not None
@@ -32,7 +32,7 @@ def read(state: State, user: str = "Alice", event_id: EventId | None = None, lim
     while more:
         page = plan(state, at, wanted, limit, scan)
         for item in page.items:
-            got.append(item.event_id.message if isinstance(item, Due) else f"{item.topic}:{item.dropped}")
+            got.append(item.coverage.message if isinstance(item, Due) else f"{item.topic}:{item.dropped}")
         at, wanted, more = page.position, page.wanted, page.more
     return got
 
@@ -59,7 +59,7 @@ def test_the_cursor_decides_without_an_event_id_and_the_event_id_beats_it() -> N
         Acknowledged("1001-a", 6, 0, ("1001-a.2",), {"1001-a": 4}),
     )
     assert read(state) == ["1001-a.5"]
-    assert read(state, event_id=EventId("1001-a.3", {"1001-a": 3})) == ["1001-a.4", "1001-a.5"]
+    assert read(state, event_id=Coverage("1001-a.3", {"1001-a": 3})) == ["1001-a.4", "1001-a.5"]
 
 
 def test_an_event_id_says_nothing_of_a_subscription_that_its_broker_did_not_know() -> None:
@@ -69,9 +69,9 @@ def test_an_event_id_says_nothing_of_a_subscription_that_its_broker_did_not_know
         Subscribed("1001-a", 4, 0, "Alice", "tech", {"1001-a": 1}),
         message(5, "tech"),
     )
-    before = EventId("1001-a.3", {"1001-a": 3})
+    before = Coverage("1001-a.3", {"1001-a": 3})
     assert read(state, event_id=before) == ["1001-a.5"]
-    assert read(state, event_id=EventId("1001-a.3", {"1001-a": 3}, {"1001-a": 4})) == ["1001-a.5"]
+    assert read(state, event_id=Coverage("1001-a.3", {"1001-a": 3}, {"1001-a": 4})) == ["1001-a.5"]
 
 
 def test_what_retention_dropped_is_told_once_before_what_follows() -> None:
@@ -87,7 +87,7 @@ def test_a_gap_at_the_end_of_the_log_is_told() -> None:
     assert read(state) == ["news:1"]
     gap = plan(state, *_opened(state), 10).items[0]
     assert isinstance(gap, DueGap)
-    assert gap.event_id.after == {"1001-a": 4}
+    assert gap.coverage.after == {"1001-a": 4}
 
 
 def test_of_several_gaps_before_one_message_only_the_last_has_an_id_and_a_place() -> None:
@@ -99,11 +99,11 @@ def test_of_several_gaps_before_one_message_only_the_last_has_an_id_and_a_place(
     first, second, due = plan(state, *opened, 10).items  # type: ignore[arg-type]
     assert isinstance(first, DueGap)
     assert isinstance(second, DueGap)
-    assert (first.topic, second.topic, due.event_id and due.event_id.message) == ("a", "b", "1001-a.5")
-    assert first.event_id is None
+    assert (first.topic, second.topic, due.coverage and due.coverage.message) == ("a", "b", "1001-a.5")
+    assert first.coverage is None
     assert first.position.dropped == (("b", "", 1),)
     assert plan(state, first.position, opened[1], 10).items[0] == second  # type: ignore[arg-type]
-    assert second.event_id == EventId("", {"1001-a": 4}, {"1001-a": 7})
+    assert second.coverage == Coverage("", {"1001-a": 4}, {"1001-a": 7})
     assert second.position.dropped == ()
 
 
@@ -126,7 +126,7 @@ def test_pages_of_messages_narrow_to_a_topic() -> None:
     state = state_of(Subscribed("1001-a", 2, 0, "Alice", "news.*", {"1001-a": 1}), message(3, "news.a"), message(4, "news.b"))
     opening = open_page(state, "Alice", "news.b", 0)
     assert opening is not None
-    assert [i.event_id.message for i in plan(state, opening.position, opening.wanted, 10).dues] == ["1001-a.4"]
+    assert [i.coverage.message for i in plan(state, opening.position, opening.wanted, 10).dues] == ["1001-a.4"]
     assert open_page(state, "Alice", "tech", 0) is None
 
 
@@ -155,10 +155,10 @@ def test_each_due_message_comes_once_in_order_whatever_the_page(data: st.DataObj
         assert read(state, event_id=event_ids[cut]) == expected[cut + 1 :]
 
 
-def _event_ids(state: State) -> list[EventId]:
+def _event_ids(state: State) -> list[Coverage]:
     opening = open_stream(state, "Alice", None)
     assert opening is not None
-    return [due.event_id for due in plan(state, opening.position, opening.wanted, 1_000).dues]
+    return [due.coverage for due in plan(state, opening.position, opening.wanted, 1_000).dues]
 
 
 def test_what_is_far_ahead_is_found_by_topic_not_row_by_row() -> None:
@@ -175,7 +175,7 @@ def test_what_is_far_ahead_is_found_by_topic_not_row_by_row() -> None:
         while at.offset < len(state.log):
             page = plan(state, at, wanted, 10, scan=20)
             at, wanted, pages = page.position, page.wanted, pages + 1
-            got += [due.event_id.message for due in page.dues]
+            got += [due.coverage.message for due in page.dues]
         assert got == ["1001-a.4000"]
         assert pages < 10, "4,000 rows are 200 scans"
 
@@ -194,9 +194,9 @@ def test_what_comes_while_a_page_is_worked_out_is_for_the_next_one() -> None:
             page = end.value
             break
         state.apply(message(sequence), 0, 0, None)
-    assert [due.event_id.message for due in page.dues] == ["1001-a.3"]
+    assert [due.coverage.message for due in page.dues] == ["1001-a.3"]
     assert page.more
-    assert [due.event_id.message for due in plan(state, page.position, page.wanted, 1).dues] == ["1001-a.4"]
+    assert [due.coverage.message for due in plan(state, page.position, page.wanted, 1).dues] == ["1001-a.4"]
 
 
 @settings(max_examples=150)
@@ -255,4 +255,4 @@ def test_what_a_stream_held_when_it_opened_does_not_speak_for_what_was_subscribe
     assert opening is not None
     assert opening.wanted.patterns == ("news", "tech")
     (sub,) = state.subscriptions.with_pattern("Alice", "art")
-    assert not speaks(knew(state, EventId("", {}, dict(opening.position.opened))), sub)
+    assert not speaks(knew(state, Coverage("", {}, dict(opening.position.opened))), sub)

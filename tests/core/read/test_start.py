@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from newswire.core.model.event_ids import EventId
+from newswire.core.model.coverage import Coverage
 from newswire.core.model.ops import Acknowledged, Began, Op, Published, Subscribed
 from newswire.core.model.vector import Vector
 from newswire.core.read.start import acknowledged_by, open_page, open_stream, to_acknowledge
@@ -35,7 +35,7 @@ class Broker:
 
     def acknowledge(self, after: Vector, pattern: str | None = None) -> int:
         """How many cursors it moves."""
-        vector, subs = to_acknowledge(self.state, "Alice", EventId("", after, {HERE: self.next}), pattern)
+        vector, subs = to_acknowledge(self.state, "Alice", Coverage("", after, {HERE: self.next}), pattern)
         if subs:
             self.take(Acknowledged(HERE, self.next, 0, tuple(sub.id for sub in subs), vector))
         return len(subs)
@@ -81,7 +81,7 @@ def test_a_long_id_costs_its_length_and_not_that_for_each_cursor() -> None:
     broker = many_cursors()
 
     def lines(after: Vector) -> int:
-        event_id = EventId("", after, {HERE: broker.next})
+        event_id = Coverage("", after, {HERE: broker.next})
         return lines_of(lambda: to_acknowledge(broker.state, "Alice", event_id, None))
 
     long = {BEFORE: 5} | {f"1001-{at}x": 9 for at in range(100)}

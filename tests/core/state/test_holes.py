@@ -147,13 +147,13 @@ def test_a_stream_tells_what_waits_once_and_what_was_given_up_once() -> None:
     page = plan(state, opening.position, opening.wanted, 10)
     told = [(item.topic, item.dropped, item.reason) for item in page.items if isinstance(item, DueGap)]
     assert told == [("news", 1, "waiting"), ("tech", 1, "waiting")]
-    assert page.items[-1].event_id is not None
-    assert page.items[-1].event_id.after == {A: 3, B: 1}, "so what waits is delivered when it comes"
+    assert page.items[-1].coverage is not None
+    assert page.items[-1].coverage.after == {A: 3, B: 1}, "so what waits is delivered when it comes"
     assert plan(state, page.position, page.wanted, 10).items == ()
     state.apply(Lost(B, 2, 0, A, 4, 4), 9, 10, Changes())
     state.revive(None)
     page = plan(state, page.position, page.wanted, 10)
-    shown = [(i.topic, i.dropped, i.reason) if isinstance(i, DueGap) else i.event_id.message for i in page.items]
+    shown = [(i.topic, i.dropped, i.reason) if isinstance(i, DueGap) else i.coverage.message for i in page.items]
     assert shown == [(">", 1, "lost"), f"{A}.5", f"{A}.6"]
     assert plan(state, page.position, page.wanted, 10).items == ()
 
@@ -167,13 +167,13 @@ def test_a_stream_waits_before_what_cannot_be_read_and_goes_on_when_it_is_healed
     opening = open_stream(state, "Ann", None)
     assert opening is not None
     page = plan(state, opening.position, opening.wanted, 10)
-    assert [i.reason if isinstance(i, DueGap) else i.event_id.message for i in page.items] == [f"{A}.3", "waiting"]
+    assert [i.reason if isinstance(i, DueGap) else i.coverage.message for i in page.items] == [f"{A}.3", "waiting"]
     assert (page.more, plan(state, page.position, page.wanted, 10).items) == (False, ())
     changes = Changes()
     state.heal(message(4), 77, 10, changes)
     assert (state.holes, changes.topics, state.log.places[row]) == ((), {"news"}, 77)
     page = plan(state, page.position, page.wanted, 10)
-    assert [i.event_id.message for i in page.items if i.event_id] == [f"{A}.4", f"{A}.5"]
+    assert [i.coverage.message for i in page.items if i.coverage] == [f"{A}.4", f"{A}.5"]
 
 
 def test_what_cannot_be_read_and_what_began_behind_it_is_not_pushed() -> None:

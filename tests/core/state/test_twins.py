@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from newswire.core.broker.retention import to_drop
 from newswire.core.model import ops
-from newswire.core.model.event_ids import EventId
+from newswire.core.model.coverage import Coverage
 from newswire.core.model.ops import Began, Dropped, Op, Published, Subscribed, split_op_id
 from newswire.core.model.vector import Vector
 from newswire.core.read.counts import subscriptions_of, topics
@@ -48,15 +48,15 @@ class Side:
     def subscribe(self, user: str, since: Vector | None = None) -> None:
         self.make(Subscribed("", 0, 0, user, "news", dict(self.state.vector) if since is None else since))
 
-    def place(self) -> EventId:
-        return EventId("", dict(self.state.vector), dict(self.state.vector))
+    def place(self) -> Coverage:
+        return Coverage("", dict(self.state.vector), dict(self.state.vector))
 
-    def read(self, user: str, event_id: EventId | None = None) -> list[str]:
+    def read(self, user: str, event_id: Coverage | None = None) -> list[str]:
         """The messages that a stream of `user` gets."""
         opening = open_stream(self.state, user, event_id)
         assert opening is not None
         items = plan(self.state, opening.position, opening.wanted, 1_000).items
-        return [item.event_id.message for item in items if isinstance(item, Due)]
+        return [item.coverage.message for item in items if isinstance(item, Due)]
 
     def unread(self, user: str) -> tuple[int, int]:
         (row,) = subscriptions_of(self.state, user)
@@ -179,7 +179,7 @@ def test_three_brokers_that_took_one_message() -> None:
     for side in sides:
         assert side.read("1001") == ["1001-a.3"]
         assert side.unread("1001") == (0, 1)
-        assert [side.read("1001", EventId("", place.after, {"1001-a": 2})) for place in places] == [[], [], []]
+        assert [side.read("1001", Coverage("", place.after, {"1001-a": 2})) for place in places] == [[], [], []]
 
 
 SEEDS = st.integers(0, 2**32)
@@ -193,7 +193,7 @@ def test_what_is_due_what_is_counted_and_what_is_named_agree_at_every_broker(see
     sides = [Side(name) for name in ("1001-a", "1002-a", "1003-a")]
     for side in sides:
         side.subscribe(side.name[:4], {})
-    places: list[EventId] = []
+    places: list[Coverage] = []
     for _ in range(chance.randint(5, 40)):
         side = chance.choice(sides)
         if chance.random() < 0.25:
@@ -215,7 +215,7 @@ def test_what_is_due_what_is_counted_and_what_is_named_agree_at_every_broker(see
         for place in chance.sample(places, min(8, len(places))):
             full = side.state.lineage.expand(place.after)
             due = [min(twins) for twins in groups.values() if all(full.get(o, 0) < s for o, s in twins)]
-            known = EventId("", place.after, {"1001-a": 2})
+            known = Coverage("", place.after, {"1001-a": 2})
             assert sorted(map(split_op_id, side.read("1001", known))) == sorted(due)
             side.state.subscriptions.cursors["1001-a.2"] = place.after
             assert side.unread("1001") == (len(groups) - len(due), len(due))

@@ -6,14 +6,14 @@ import pytest
 
 from newswire.config import Settings
 from newswire.core import limits
-from newswire.core.model.event_ids import EventId
+from newswire.core.model.coverage import Coverage, write
 from newswire.stream_order import StreamOrder
 from newswire.web.routes.streams import ENVIRON_KEY
 from tests.kit.web_fakes import Web
 
-PLACE = EventId("1001-a.7", {"1001-a": 7})
-OTHER_PLACE = EventId("1001-a.9", {"1001-a": 9})
-ELSEWHERE = EventId("1001-a.9", {"1001-a": 9}, of_page=True)
+PLACE = write(Coverage("1001-a.7", {"1001-a": 7}))
+OTHER_PLACE = write(Coverage("1001-a.9", {"1001-a": 9}))
+ELSEWHERE = write(Coverage("1001-a.9", {"1001-a": 9})).for_page()
 
 
 @pytest.fixture

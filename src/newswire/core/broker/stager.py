@@ -15,6 +15,7 @@ import msgspec
 from newswire.core import limits
 from newswire.core.model import ops
 from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe, Unsubscribe
+from newswire.core.model.coverage import read
 from newswire.core.model.ops import Acknowledged, Began, Lost, Op, OpId, Published, Subscribed, Unsubscribed, op_id
 from newswire.core.read.start import to_acknowledge
 from newswire.core.state.fold import State
@@ -302,7 +303,7 @@ class Intake:
 
     def _acknowledged(self, request: Acknowledge) -> list[Op]:
         """ACK: decided here, never when folded."""
-        vector, subs = to_acknowledge(self.state, request.user, request.event_id, request.pattern)
+        vector, subs = to_acknowledge(self.state, request.user, read(request.event_id), request.pattern)
         ids = [sub.id for sub in subs]
         step = limits.ACK_SUBSCRIPTIONS
         return [Acknowledged("", 0, 0, tuple(ids[at : at + step]), vector) for at in range(0, len(ids), step)]

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from newswire.core import limits
-from newswire.core.model.event_ids import EventId
+from newswire.core.model.coverage import Coverage, write
 from newswire.core.model.matching import Match
 from newswire.core.model.ops import Published, op_id
 from newswire.core.model.results import Entry, GapEntry, Page
@@ -36,7 +36,7 @@ class Due(msgspec.Struct, frozen=True):
     row: int
     place: int
     length: int
-    event_id: EventId
+    coverage: Coverage
     position: LogPosition
 
 
@@ -45,7 +45,7 @@ class DueGap(msgspec.Struct, frozen=True):
 
     topic: str
     dropped: int
-    event_id: EventId | None
+    coverage: Coverage | None
     position: LogPosition
     reason: str = ""
 
@@ -55,7 +55,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     items: tuple[Due | DueGap, ...]
     position: LogPosition
-    event_id: EventId
+    coverage: Coverage
     wanted: Wanted
     more: bool
 
@@ -68,15 +68,14 @@ class Plan(msgspec.Struct, frozen=True):
         for item in self.items:
             position, pending = ReadPosition(item.position, wanted), bool(item.position.dropped)
             if isinstance(item, Due):
-                entries.append(Entry(next(left), item.event_id, position, pending))
+                entries.append(Entry(next(left), write(item.coverage), position, pending))
             else:
-                entries.append(
-                    GapEntry(item.topic, item.dropped, item.event_id, position, reason=item.reason, pending_gap=pending)
-                )
+                event_id = write(item.coverage) if item.coverage is not None else None
+                entries.append(GapEntry(item.topic, item.dropped, event_id, position, reason=item.reason, pending_gap=pending))
         return Page(
             tuple(entries),
             ReadPosition(self.position, self.wanted),
-            self.event_id,
+            write(self.coverage),
             more=self.more,
             pending_gap=bool(self.position.dropped),
         )
@@ -221,8 +220,8 @@ class _Walk:
             return False
         self._tell_gaps(row)
         self._roll(row + 1)
-        event_id = EventId(op_id(log.names[log.origins[named]], log.sequences[named]), dict(self.vector), self.opened)
-        self.items.append(Due(named, log.places[named], log.lengths[named], event_id, self._position(row + 1)))
+        coverage = Coverage(op_id(log.names[log.origins[named]], log.sequences[named]), dict(self.vector), self.opened)
+        self.items.append(Due(named, log.places[named], log.lengths[named], coverage, self._position(row + 1)))
         return True
 
     def _tell_gaps(self, row: int) -> None:
@@ -234,8 +233,8 @@ class _Walk:
         while told:
             (name, reason), count = told.pop(0)
             del self.dropped[name, reason]
-            event_id = None if told else EventId("", dict(self.vector), self.opened)
-            self.items.append(DueGap(name, count, event_id, self._position(row), reason))
+            coverage = None if told else Coverage("", dict(self.vector), self.opened)
+            self.items.append(DueGap(name, count, coverage, self._position(row), reason))
 
     def _tell_waiting(self, offset: int, stuck: Sequence[int]) -> None:
         """HOLE: `gap` for what waits behind damage, once; no id covers it, so it is delivered when the hole is filled."""
@@ -269,5 +268,5 @@ class _Walk:
         wanted = self.wanted
         if wanted.known and self.state.lineage.covers_all(self.vector, self.selection.all_known):
             wanted = all_of(tuple(sorted(set(wanted.patterns))))
-        event_id = EventId("", dict(self.vector), self.opened)
-        return Plan(tuple(self.items), self._position(offset), event_id, wanted, more)
+        coverage = Coverage("", dict(self.vector), self.opened)
+        return Plan(tuple(self.items), self._position(offset), coverage, wanted, more)

@@ -8,7 +8,7 @@ from functools import partial
 import msgspec
 
 from newswire.core import limits
-from newswire.core.model.event_ids import EventId
+from newswire.core.model.coverage import Coverage
 from newswire.core.model.names import matches
 from newswire.core.model.vector import Vector
 from newswire.core.read.pages import LogPosition, Wanted, as_items
@@ -25,10 +25,10 @@ class Opening(msgspec.Struct, frozen=True):
     wanted: Wanted
 
 
-def knew(state: State, event_id: EventId) -> Vector:
-    """All that the broker that made `event_id` held then or when the stream opened: D and K, in full."""
-    merged = dict(event_id.after)
-    for origin, sequence in event_id.opened.items():
+def knew(state: State, coverage: Coverage) -> Vector:
+    """All that the broker that made `coverage` held then or when the stream opened: D and K, in full."""
+    merged = dict(coverage.after)
+    for origin, sequence in coverage.opened.items():
         merged[origin] = max(sequence, merged.get(origin, 0))
     return state.lineage.expand(merged)
 
@@ -41,10 +41,10 @@ def speaks(known: Vector, sub: Subscription) -> bool:
     return known.get(sub.origin, 0) >= sub.sequence
 
 
-def to_acknowledge(state: State, user: str, event_id: EventId, pattern: str | None) -> tuple[Vector, list[Subscription]]:
+def to_acknowledge(state: State, user: str, coverage: Coverage, pattern: str | None) -> tuple[Vector, list[Subscription]]:
     """ACK(u, id, p?): how far cursors move, and which: decided now, never when folded."""
     subscriptions, reach = state.subscriptions, Reach(state.lineage)
-    known, moved_to = knew(state, event_id), acknowledged_by(state, event_id.after)
+    known, moved_to = knew(state, coverage), acknowledged_by(state, coverage.after)
     behind: dict[int, bool] = {}  # by cursor, many of which are one object
     found = []
     for sub in subscriptions.alive_of(user) if pattern is None else subscriptions.with_pattern(user, pattern):
@@ -74,27 +74,27 @@ def acknowledged_by(state: State, after: Vector) -> Vector:
     )
 
 
-def open_stream(state: State, user: str, event_id: EventId | None) -> Opening | None:
+def open_stream(state: State, user: str, coverage: Coverage | None) -> Opening | None:
     """`stream_opening` in one go."""
-    return finish(stream_opening(state, user, event_id))
+    return finish(stream_opening(state, user, coverage))
 
 
 def open_page(
-    state: State, user: str, topic: str | None, since: EventId | int | None, now: int = limits.TIME_MILLISECONDS
+    state: State, user: str, topic: str | None, since: Coverage | int | None, now: int = limits.TIME_MILLISECONDS
 ) -> Opening | None:
     """`page_opening` in one go."""
     return finish(page_opening(state, user, topic, since, now))
 
 
-def stream_opening(state: State, user: str, event_id: EventId | None) -> Pieces[Opening | None]:
+def stream_opening(state: State, user: str, coverage: Coverage | None) -> Pieces[Opening | None]:
     """OPEN(u, id): what is known of each awake subscription and the first record that one does not cover.
 
     The client's word beats the cursor: a proxy's kernel may have confirmed what the client never got. None: nothing is
     awake, refuse. The answer is about the subscriptions that were awake when the query began.
     """
     subs, opened = state.subscriptions.awake_of(user), dict(state.vector)
-    known = knew(state, event_id) if event_id is not None else {}
-    after = state.lineage.shorten(event_id.after) if event_id is not None else {}
+    known = knew(state, coverage) if coverage is not None else {}
+    after = state.lineage.shorten(coverage.after) if coverage is not None else {}
     full = state.lineage.expand(after)
     wanted: list[tuple[str, Vector]] = []
     for count, sub in enumerate(subs, 1):
@@ -109,7 +109,7 @@ def stream_opening(state: State, user: str, event_id: EventId | None) -> Pieces[
     return (yield from _open(state, wanted, opened)) if wanted else None
 
 
-def page_opening(state: State, user: str, topic: str | None, since: EventId | int | None, now: int) -> Pieces[Opening | None]:
+def page_opening(state: State, user: str, topic: str | None, since: Coverage | int | None, now: int) -> Pieces[Opening | None]:
     """What `GET /messages` reads: of the user's subscriptions (of those that match `topic`) all after `since`.
 
     `since`: an event id, a time in ms (0: the earliest), None: the cursors; `now`: the time of day, ms. None: not subscribed
@@ -132,7 +132,7 @@ def _narrow(pattern: str, topic: str | None) -> str | None:
     return topic if matches(pattern, topic) else None
 
 
-def _start(state: State, since: EventId | int | None, now: int) -> Vector | None:
+def _start(state: State, since: Coverage | int | None, now: int) -> Vector | None:
     if isinstance(since, int):
         return state.log.before(since, now + limits.CLOCK_SKEW_SECONDS * 1000) if since else {}
     return since.after if since is not None else None

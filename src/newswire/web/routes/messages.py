@@ -121,8 +121,7 @@ def _limit(fields: Mapping[str, str]) -> int:
 
 
 def _shown(entry: Entry) -> dict[str, Any]:
-    place = entry.event_id
-    return message_object(entry.message, str(EventId(place.message, place.after, of_page=True)))  # K: for streams only
+    return message_object(entry.message, str(entry.event_id.for_page()))
 
 
 def _nothing_there(engine: Engine, user: str, topic: str | None) -> NewswireError:
