@@ -38,7 +38,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 CONNECTIONS: Final = (1, 8, 64, 1_000)
 SATURATING: Final = (0, 64, 1_000)
 WARM_SECONDS: Final = 1.0
-CONNECT_SECONDS: Final = 3.0  # until all connections of a load are there, on a busy machine
+CONNECT_SECONDS: Final = (1.5, 1 / 500)  # until a load is there, on a busy machine: for its processes, and for each connection
 PROBE_SECONDS: Final = 0.02  # between two probes
 TIMEOUT_SECONDS: Final = 30.0
 TEXTS: Final = 64  # different messages, so that no cache of one text is measured
@@ -178,8 +178,9 @@ def _closed() -> bytes:
 class Running:
     """Processes that send requests during one span."""
 
-    def __init__(self, seconds: float) -> None:
-        begin = time.monotonic() + CONNECT_SECONDS + WARM_SECONDS
+    def __init__(self, seconds: float, connections: int) -> None:
+        base, each = CONNECT_SECONDS
+        begin = time.monotonic() + base + each * connections + WARM_SECONDS
         self.span = Span(begin, begin + seconds)
         self._started: list[tuple[SpawnProcess, Queue[Outcome]]] = []
 
@@ -278,7 +279,7 @@ class Row(NamedTuple):
 
 def measure(brokers: Sequence[CheckoutBroker], connections: int, seconds: float, core: int | None) -> Row:
     """Saturate the first of the brokers with so many connections."""
-    running = Running(seconds)
+    running = Running(seconds, connections)
     running.load(brokers[0].port, connections, len(brokers), core)
     wait_until(running.span.begin)
     before = used(brokers)
@@ -333,7 +334,7 @@ def starvation_table(checkouts: Sequence[Checkout], options: argparse.Namespace)
         for checkout in checkouts:
             with cluster(checkout, 2, (0, 1), options.dir) as brokers:
                 for connections in SATURATING:
-                    running = Running(options.seconds)
+                    running = Running(options.seconds, connections)
                     running.probe(brokers[0].port, LIVEZ)
                     running.probe(brokers[1].port, text(0))
                     running.load(brokers[0].port, connections, 2)
