@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from waitress.adjustments import Adjustments
 
-from fuzz_heads import USUAL, Careful
+from fuzz_heads import USUAL, CarefulRequest
 from newswire.config import Settings
 from newswire.engine.memory import MemoryEngine
 from newswire.listener.bind import adjustments
@@ -88,7 +88,7 @@ def main() -> int:
     adj = adjustments()
     for name, sample in USUAL.items():
         data = sample + (b"abc" if b"Content-Length" in sample else b"")
-        careful, lean = best(rounds, [partial(parse, kind, adj, data) for kind in (Careful, HttpRequest)])
+        careful, lean = best(rounds, [partial(parse, kind, adj, data) for kind in (CarefulRequest, HttpRequest)])
         print(f"| {name} | {careful:.1f} | {lean:.1f} |", flush=True)
     print("\n| a request, µs of CPU | Flask's | slim |\n| --- | --- | --- |")
     apps = [create_app(MemoryEngine("1001"), Settings()) for _ in range(2)]

@@ -41,7 +41,7 @@ WARM_SECONDS: Final = 1.0
 CONNECT_SECONDS: Final = (1.5, 1 / 500)  # until a load is there, on a busy machine: for its processes, and for each connection
 PROBE_SECONDS: Final = 0.02  # between two probes
 TIMEOUT_SECONDS: Final = 30.0
-TEXTS: Final = 64  # different messages, so that no cache of one text is measured
+TEXTS: Final = 64  # different messages, so that no cache of one text counts
 
 Setup = tuple[str, int, Sequence[int]]  # its name, how many brokers, the cores that they may use
 SETUPS: Final[tuple[Setup, ...]] = (("1 broker, 1 core", 1, (0,)), ("1 broker, 2 cores", 1, (0, 1)), ("2 brokers", 2, (0, 1)))
@@ -118,16 +118,16 @@ def publish(port: int, connections: int, copies: int, span: Span, core: int | No
     if core is not None:
         os.sched_setaffinity(0, {core})
     texts = [text(number) for number in range(TEXTS)]
-    enough, good = b'"copies":%d' % copies, b"HTTP/1.1 200 "
+    copies_text, status_line = b'"copies":%d' % copies, b"HTTP/1.1 200 "
     poll = select.epoll()
     socks = {sock.fileno(): sock for sock in (connect(port) for _ in range(connections))}
     for fd, sock in socks.items():
         sock.setblocking(False)
         poll.register(fd, select.EPOLLIN)
     time.sleep(max(0.0, span.begin - WARM_SECONDS - time.monotonic()))
-    sent, parts = {}, dict.fromkeys(socks, b"")
+    sent_at, parts = {}, dict.fromkeys(socks, b"")
     for number, (fd, sock) in enumerate(socks.items()):
-        sent[fd] = time.monotonic()
+        sent_at[fd] = time.monotonic()
         sock.send(texts[number % TEXTS])
     seconds: list[float] = []
     failed = fewer = number = 0
@@ -145,11 +145,11 @@ def publish(port: int, connections: int, copies: int, span: Span, core: int | No
             parts[fd] = b""
             now = time.monotonic()
             if span.begin <= now < span.end:
-                seconds.append(now - sent[fd])
-                failed += not answer.startswith(good)
-                fewer += enough not in answer
+                seconds.append(now - sent_at[fd])
+                failed += not answer.startswith(status_line)
+                fewer += copies_text not in answer
             number += 1
-            sent[fd] = now
+            sent_at[fd] = now
             socks[fd].send(texts[number % TEXTS])
     result.put(Outcome(seconds, failed, fewer, (time.process_time() - began) / max(1, number)))
 
@@ -211,14 +211,14 @@ class Running:
 # -- what a broker used ---------------------------------------------------------------------------------------------
 
 
-class Used(NamedTuple):
+class Usage(NamedTuple):
     """Of some brokers so far: seconds of processors, and how often a thread went to sleep."""
 
     seconds: float
     switches: int
 
 
-def used(brokers: Iterable[Broker]) -> Used:
+def usage(brokers: Iterable[Broker]) -> Usage:
     """What they used so far."""
     seconds, switches = 0.0, 0
     for broker in brokers:
@@ -229,7 +229,7 @@ def used(brokers: Iterable[Broker]) -> Used:
         seconds += sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
         for status in folder.glob("task/*/status"):
             switches += int(status.read_text().partition("\nvoluntary_ctxt_switches:")[2].split()[0])
-    return Used(seconds, switches)
+    return Usage(seconds, switches)
 
 
 def wait_until(moment: float) -> None:
@@ -282,9 +282,9 @@ def measure(brokers: Sequence[CheckoutBroker], connections: int, seconds: float,
     running = Running(seconds, connections)
     running.load(brokers[0].port, connections, len(brokers), core)
     wait_until(running.span.begin)
-    before = used(brokers)
+    before = usage(brokers)
     wait_until(running.span.end)
-    after = used(brokers)
+    after = usage(brokers)
     outcomes = running.outcomes()
     times = [1_000 * one for outcome in outcomes for one in outcome.seconds]
     count = max(1, len(times))
@@ -319,11 +319,11 @@ def publish_table(checkouts: Sequence[Checkout], options: argparse.Namespace) ->
     columns = "messages/s,CPU µs,thread changes,client µs,median ms,p99 ms,errors,copies < n".split(",")
     head("brokers", "connections", "checkout", *columns)
     order = [name for name, _, _ in SETUPS]
-    for (name, connections, of), found in sorted(rows.items(), key=lambda item: (order.index(item[0][0]), item[0][1])):
-        middle = Row(*(statistics.median(column) for column in zip(*found, strict=True)))
+    for (name, connections, of), cells in sorted(rows.items(), key=lambda item: (order.index(item[0][0]), item[0][1])):
+        middle = Row(*(statistics.median(column) for column in zip(*cells, strict=True)))
         numbers = [f"{middle.a_second:,.0f}", f"{middle.cpu:,.0f}", f"{middle.switches:.1f}", f"{middle.client:.0f}"]
         times = [f"{middle.median:.1f}", f"{middle.p99:.1f}"]
-        faults = [str(sum(row.failed for row in found)), str(sum(row.fewer for row in found))]
+        faults = [str(sum(row.failed for row in cells)), str(sum(row.fewer for row in cells))]
         line(name, f"{connections:,}", of, *numbers, *times, *faults)
 
 

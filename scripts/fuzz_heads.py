@@ -106,7 +106,7 @@ REQUESTS_MOST: Final = 4
 Outcome = dict[str, Any]
 
 
-class Careful(HttpRequest):
+class CarefulRequest(HttpRequest):
     """Leaves every head to the careful path."""
 
     parse_lean = staticmethod(lambda head: None)
@@ -175,7 +175,7 @@ def _outcome(request: HttpRequest) -> Outcome:
 
 def difference(data: bytes, cuts: Sequence[int], kind: type[HttpRequest] = HttpRequest) -> str:
     """What `kind` and the careful path make of `data` differently; "" where nothing."""
-    lean, careful = read(kind, data, cuts), read(Careful, data, cuts)
+    lean, careful = read(kind, data, cuts), read(CarefulRequest, data, cuts)
     if lean == careful:
         return ""
     for one, other in zip(lean, careful, strict=False):

@@ -21,7 +21,7 @@ from fuzz_heads import (
     TARGETS,
     USUAL,
     VERSIONS,
-    Careful,
+    CarefulRequest,
     difference,
     run,
 )
@@ -91,10 +91,10 @@ UNUSUAL = {
 
 @pytest.mark.parametrize("head", USUAL.values(), ids=USUAL)
 def test_what_usual_clients_send_is_read(head: bytes) -> None:
-    found = parse(head)
-    assert found is not None
-    assert found.closes == (head == PROBE)
-    assert found.content_length == (3 if b"Content-Length" in head else 0)
+    lean = parse(head)
+    assert lean is not None
+    assert lean.closes == (head == PROBE)
+    assert lean.content_length == (3 if b"Content-Length" in head else 0)
 
 
 def test_the_names_and_values_are_those_of_waitress() -> None:
@@ -117,7 +117,7 @@ def test_what_is_unusual_is_left_to_the_careful_path(head: bytes) -> None:
 
 @pytest.mark.parametrize("head", USUAL.values(), ids=USUAL)
 def test_the_application_sees_the_same(head: bytes) -> None:
-    lean, careful = HttpRequest(adjustments()), Careful(adjustments())
+    lean, careful = HttpRequest(adjustments()), CarefulRequest(adjustments())
     for request in (lean, careful):
         left = head + b"abc"
         while not request.completed:

@@ -87,4 +87,4 @@ def test_what_is_remembered_of_headers_is_bounded_and_changes_no_answer() -> Non
         assert hosts.own("news.example.org:5053")
         assert not any(hosts.own(f"{number}.example.org") for number in range(1_000))
         assert not hosts.own("a" * 10_000)
-    assert hosts._remembered.cache_info().currsize == hosts._remembered.cache_info().maxsize  # type: ignore[attr-defined]
+    assert hosts._cache.cache_info().currsize == hosts._cache.cache_info().maxsize  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ from typing import Final
 from waitress.utilities import build_http_date
 
 _NAMES_COUNT: Final = 256  # of headers, whose spelling is remembered: the application has some thirty
-_CAREFUL: Final = frozenset({"Connection", "Date", "Server", "Content-Length"})
+_RARE_NAMES: Final = frozenset({"Connection", "Date", "Server", "Content-Length"})
 
 
 def build(status: str, headers: Sequence[tuple[str, str]], length: int, at: float) -> bytes | None:
@@ -23,10 +23,10 @@ def build(status: str, headers: Sequence[tuple[str, str]], length: int, at: floa
     lines = [("Content-Length", str(length)), ("Date", _date(int(at)))]
     has_length = False
     for name, value in headers:
-        spelled = _spell(name)
-        if spelled not in _CAREFUL:
-            lines.append((spelled, value))
-        elif spelled == "Content-Length" and value == lines[0][1] and not has_length:
+        spelling = _spell(name)
+        if spelling not in _RARE_NAMES:
+            lines.append((spelling, value))
+        elif spelling == "Content-Length" and value == lines[0][1] and not has_length:
             has_length = True
         else:
             return None

@@ -44,13 +44,13 @@ _PRINTABLE: Final = bytes(range(0x20, 0x7F))
 _LINE: Final = re.compile(r"([A-Z]+) ((/(?:[^/?#%\x20][^?#%\x20]*)?)(?:\?([^#\x20]*))?) HTTP/1\.1")
 _NAME: Final = re.compile(r"[!#$%&'*+\-.^`|~0-9A-Za-z]+")  # a token without `_` (RFC 9110, 5.6.2)
 _LENGTH_DIGITS: Final = 18  # as the careful path: more than any size
-_CAREFUL: Final = frozenset({"TRANSFER_ENCODING", "EXPECT"})
-_USUAL: Final = (
+_RARE_KEYS: Final = frozenset({"TRANSFER_ENCODING", "EXPECT"})
+_USUAL_NAMES: Final = (
     "Host Content-Type Content-Length User-Agent Accept Accept-Encoding Accept-Language Connection Idempotency-Key"
     " Last-Event-ID Cache-Control Origin Referer Cookie Sec-Fetch-Site Sec-Fetch-Mode Sec-Fetch-Dest"
     " X-Forwarded-For X-Forwarded-Host X-Forwarded-Proto"
 ).split()
-_KEYS: Final = {spelling: name.upper().replace("-", "_") for name in _USUAL for spelling in (name, name.lower())}
+_KEYS: Final = {spelling: name.upper().replace("-", "_") for name in _USUAL_NAMES for spelling in (name, name.lower())}
 
 
 def parse(head: bytes) -> LeanHead | None:
@@ -95,4 +95,4 @@ def _fields(lines: list[str]) -> dict[str, str] | None:
 def _key_of(name: str) -> str:
     """The name that WSGI gives to a field; "" where the careful path has to look at it."""
     key = name.upper().replace("-", "_") if _NAME.fullmatch(name) else ""
-    return "" if key in _CAREFUL else key
+    return "" if key in _RARE_KEYS else key

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final
 
-_REMEMBERED_COUNT: Final = 64  # headers: a broker is asked for by a few names, and reading an address takes 3 µs
-_REMEMBERED_CHARS: Final = 100  # of a header; longer ones are no name that anybody has
+_CACHE_COUNT: Final = 64  # headers: a broker is asked for by a few names, and reading an address takes 3 µs
+_CACHE_CHARS: Final = 100  # of a header; longer ones are no name that anybody has
 
 ANY: Final = "*"  # of --allow-host: a proxy before the broker looks at names
 _WITH_PORT: Final = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::[0-9]*)?")
@@ -27,7 +27,7 @@ class Hosts:
         self._names = {"localhost", *map(_plain, names)}
         self._everywhere = _is_unspecified(host)
         self._any = ANY in self._names
-        self._remembered: Callable[[str], bool] = lru_cache(_REMEMBERED_COUNT)(self._is_own)
+        self._cache: Callable[[str], bool] = lru_cache(_CACHE_COUNT)(self._is_own)
 
     def own(self, header: str) -> bool:
         """Say whether the value of a `Host` header names this broker. The port is not looked at: a forwarded one is another.
@@ -37,7 +37,7 @@ class Hosts:
         """
         if self._any or not header:  # a browser always sends one
             return True
-        return self._remembered(header) if len(header) <= _REMEMBERED_CHARS else self._is_own(header)
+        return self._cache(header) if len(header) <= _CACHE_CHARS else self._is_own(header)
 
     def _is_own(self, header: str) -> bool:
         name = _plain(_without_port(header))

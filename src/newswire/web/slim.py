@@ -148,11 +148,11 @@ class SlimApp:
         app._got_first_request = True  # Flask refuses to be set up any further
         self._app = app
         self._context = cast(AppContext, _SlimAppContext(app))
-        self._nothing = _route(app, None)
+        self._no_route = _route(app, None)
         self._of_endpoint = {rule.endpoint: _route(app, rule) for rule in app.url_map.iter_rules()}
-        self._fixed = dict(self._find_fixed())
+        self._by_path = dict(self._match_paths())
 
-    def _find_fixed(self) -> Iterable[tuple[tuple[str, str], _Route]]:
+    def _match_paths(self) -> Iterable[tuple[tuple[str, str], _Route]]:
         """Routes of paths that are matched by comparing, by method and path; as Flask matches them."""
         adapter = self._app.url_map.bind("")
         for path, method in {(rule.rule, method) for rule in self._app.url_map.iter_rules() for method in rule.methods or ()}:
@@ -205,7 +205,7 @@ class SlimApp:
         """Match, and let the request know."""
         environ = request.environ
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-        route = self._fixed.get((method, path))
+        route = self._by_path.get((method, path))
         if route is not None:
             request.method, request.path, request.url_rule, request.view_args = method, path, route.rule, {}
             return route
@@ -215,7 +215,7 @@ class SlimApp:
             request.url_rule, request.view_args = adapter.match(return_rule=True)  # type: ignore[assignment]
         except HTTPException as error:
             request.routing_exception = error
-            return self._nothing
+            return self._no_route
         return self._of_endpoint[request.url_rule.endpoint]
 
 
@@ -236,8 +236,8 @@ def _route(app: Flask, rule: Rule | None) -> _Route:
     )
 
 
-_BODILESS: Final = ("1", "204", "304")  # how the statuses begin that have none (RFC 9110, 6.4.1)
-_MADE_ABSOLUTE: Final = frozenset({"location", "content-location"})
+_NO_BODY: Final = ("1", "204", "304")  # how the statuses begin that have none (RFC 9110, 6.4.1)
+_URL_HEADERS: Final = frozenset({"location", "content-location"})
 
 
 def _send(response: Response, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -246,17 +246,18 @@ def _send(response: Response, environ: Environ, start_response: StartResponse) -
     if type(response) is Response and type(body) is list and len(body) == 1 and not response._on_close:
         headers = response.headers.to_wsgi_list()
         names = {name.lower() for name, _ in headers}
-        plain = type(body[0]) is bytes and "content-length" in names and _MADE_ABSOLUTE.isdisjoint(names)
-        if plain and environ["REQUEST_METHOD"] != "HEAD" and not status.startswith(_BODILESS):
+        plain = type(body[0]) is bytes and "content-length" in names and _URL_HEADERS.isdisjoint(names)
+        if plain and environ["REQUEST_METHOD"] != "HEAD" and not status.startswith(_NO_BODY):
             start_response(status, headers)
             return body
     return response(environ, start_response)
 
 
 # -- what is refused ------------------------------------------------------------------------------------------------
-_LEFT_OUT: Final = (  # of Flask: the slim path does not come by here
+_METHODS: Final = (  # of Flask: the slim path does not come by here
     "__call__ wsgi_app request_context app_context full_dispatch_request dispatch_request preprocess_request finalize_request"
     " process_response do_teardown_request do_teardown_appcontext make_default_options_response should_ignore_error"
+    " make_response create_url_adapter"
 ).split()
 _SIGNALS: Final = (
     "appcontext_pushed appcontext_popped appcontext_tearing_down request_started request_finished request_tearing_down".split()
@@ -266,19 +267,19 @@ _FUNCTIONS: Final = {  # registries that nobody looks into
     "url_default_functions": "url_defaults",
     "teardown_request_funcs": "a teardown_request function",
 }
-_ANY_VALUE: Final = frozenset({"DEBUG", "TESTING"})  # read by Flask's own functions alone
+_FREE_SETTINGS: Final = frozenset({"DEBUG", "TESTING"})  # read by Flask's own functions alone
 
 
 def uses(app: Flask) -> list[str]:
     """What `app` uses that the slim path leaves out, in words; nothing where it may be served slim."""
-    return [*_changes(app), *_registered(app), *_coroutines(app)]
+    return [*_changes(app), *_registrations(app), *_coroutines(app)]
 
 
 def _changes(app: Flask) -> Iterable[str]:
     """What is another than in PlainFlask."""
     if not isinstance(app, PlainFlask):
         yield "what is not PlainFlask"
-    for name in _LEFT_OUT:
+    for name in _METHODS:
         if getattr(type(app), name) is not getattr(PlainFlask, name) or name in vars(app):
             yield f"a {name} of its own"
     if app.session_interface is not _SESSIONS:
@@ -290,11 +291,11 @@ def _changes(app: Flask) -> Iterable[str]:
     if app.url_map.host_matching or app.subdomain_matching:
         yield "hosts or subdomains in its routes"
     for name, value in app.config.items():
-        if name not in _ANY_VALUE and (name not in Flask.default_config or Flask.default_config[name] != value):
+        if name not in _FREE_SETTINGS and (name not in Flask.default_config or Flask.default_config[name] != value):
             yield f"the setting {name}"
 
 
-def _registered(app: Flask) -> Iterable[str]:
+def _registrations(app: Flask) -> Iterable[str]:
     """What is registered and would not be called."""
     for registry, words in _FUNCTIONS.items():
         if any(getattr(app, registry).values()):
