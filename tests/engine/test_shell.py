@@ -164,12 +164,12 @@ def test_a_segment_that_names_the_cluster_settles_its_id_though_the_ops_found_no
         disk.full = True
         shell.run([publish("a")])
         assert isinstance(told.replies()[-1], StorageFull)
-        assert shell.broker.cluster.settled is not roll_fails
+        assert shell.broker.cluster_id.settled is not roll_fails
         disk.full = False
         shell.run([publish("b")])
         clock.seconds += 5.0
         shell.run([Tick()])
-        assert shell.broker.cluster.settled
+        assert shell.broker.cluster_id.settled
         assert named[-1] == "c"
         assert named.count("c") == 1
 

@@ -443,7 +443,7 @@ class Machine:
         """Sync what was written, unless there was no room for it."""
         self.disk.cluster, self._naming = self._naming or self.disk.cluster, ""
         assert self.broker is not None
-        if self.full and self.broker.cluster.began and self.world.chance(0.3):
+        if self.full and self.broker.begun and self.world.chance(0.3):
             self.ledger.unstored(self, [op for _, op in self.disk.records[self.disk.synced :]])
             self.disk.cut(self.disk.synced)
             self.world.faults["unstored"] += 1
@@ -596,7 +596,7 @@ class Machine:
     def open(self, session: Session, user: str, event_id: EventId | None) -> None:
         """`GET /stream`: OPEN, and ACK with the id that the client shows."""
         broker = self.broker
-        if broker is None or not broker.cluster.began or not broker.serves or self.paused:
+        if broker is None or not broker.begun or not broker.serves or self.paused:
             session.refused()
             return
         outlet = Outlet(self, session, user, read(event_id) if event_id is not None else None)

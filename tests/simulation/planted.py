@@ -13,18 +13,19 @@ from unittest.mock import patch
 
 import msgspec
 
-from newswire.core.broker import clock, losses, peering, replication, stager, status
+from newswire.core.broker import clock, losses, peer, replication, stager, status
 from newswire.core.broker.broker import Broker
 from newswire.core.broker.clock import RetentionClock
 from newswire.core.broker.events import Answer, Now, Received, Stored, Wake
-from newswire.core.broker.peering import Peering
-from newswire.core.broker.receipts import Receipts
-from newswire.core.broker.replication import Peer
-from newswire.core.broker.stager import Decided, Intake
+from newswire.core.broker.peer import Peer
+from newswire.core.broker.receipts import PendingReceipts
+from newswire.core.broker.replication import Replication
+from newswire.core.broker.stager import Stager
+from newswire.core.broker.values import Staged
 from newswire.core.model.commands import Acknowledge, Request, Subscribe
 from newswire.core.model.coverage import Coverage, read, write
 from newswire.core.model.ops import Acknowledged, Began, Op, Published, Subscribed, Unsubscribed
-from newswire.core.model.vector import Lineage
+from newswire.core.model.vector import FullVector, Lineage
 from newswire.core.read import scan, start
 from newswire.core.read.selection import Selection
 from newswire.core.state import topic_index
@@ -56,18 +57,15 @@ def no_sync() -> list[Patch]:
 
 def answer_before_sync() -> list[Patch]:
     """A peer is answered before what it pushed is synced."""
-    received = Peering.received
+    receive = Broker._receive
 
-    def hasty(peering: Peering, event: Received, now: Now) -> None:
-        received(peering, event, now)
-        held = peering._cluster.intake._held
-        for token, header in peering._to_answer:
-            answer = peering._header(header.number, header.address, tell=8)
-            answer.vector.update(held)  # type: ignore[attr-defined]
-            peering._cluster.actions.append(Answer(token, answer, []))
-        peering._to_answer = []
+    def hasty(broker: Broker, event: Received, now: Now) -> None:
+        receive(broker, event, now)
+        for answer in broker.replication.answer(broker._announce(now)):
+            answer.header.vector.update(broker.stager._held)  # type: ignore[attr-defined]
+            broker._actions.append(Answer(answer.token, answer.header, []))
 
-    return [(Peering, "received", hasty)]
+    return [(Broker, "_receive", hasty)]
 
 
 def constant_origin() -> list[Patch]:
@@ -77,9 +75,9 @@ def constant_origin() -> list[Patch]:
     def go_on(broker: Broker, now: Now) -> Any:
         if not broker.state.log.held(broker.identity.origin):
             return begin(broker, now)
-        with patch.object(Intake, "stamp", lambda *_: None):
+        with patch.object(Stager, "stamp", lambda *_: None):
             actions = begin(broker, now)
-        broker.cluster.began = True
+        broker.begun = True
         return actions
 
     return [(Machine, "mint", lambda machine: f"{machine.id}-r0"), (Broker, "begin", go_on)]
@@ -97,26 +95,26 @@ def out_of_order() -> list[Patch]:
 
 def merged_vector() -> list[Patch]:
     """What a peer holds is merged with what it once held."""
-    met = Peer.met
+    hear = Peer.hear
 
-    def merge(peer: Peer, header: Any, state: State, clock: float) -> None:
+    def merge(peer: Peer, header: Any, state: State, now: Now) -> None:
         before = peer.holds
-        met(peer, header, state, clock)
+        hear(peer, header, state, now)
         peer.holds = peer.holds.join(before)
 
-    return [(Peer, "met", merge)]
+    return [(Peer, "hear", merge)]
 
 
 def target_outlives_run() -> list[Patch]:
     """What a peer's former run held is waited for."""
-    met = Peer.met
+    hear = Peer.hear
 
-    def remember(peer: Peer, header: Any, state: State, clock: float) -> None:
+    def remember(peer: Peer, header: Any, state: State, now: Now) -> None:
         target = peer.target
-        met(peer, header, state, clock)
+        hear(peer, header, state, now)
         peer.target = target
 
-    return [(Peer, "met", remember)]
+    return [(Peer, "hear", remember)]
 
 
 def short_vectors_alone() -> list[Patch]:
@@ -125,8 +123,8 @@ def short_vectors_alone() -> list[Patch]:
     def untold(lineage: Lineage, header: Any) -> Any:
         return understand(lineage, msgspec.structs.replace(header, began={}, more=True))
 
-    understand = replication.understand
-    return [(replication, "understand", untold), (peering, "understand", untold)]
+    understand = peer.understand
+    return [(peer, "understand", untold), (replication, "understand", untold)]
 
 
 def began_unchecked() -> list[Patch]:
@@ -160,14 +158,14 @@ def ack_decided_when_folded() -> list[Patch]:
 
 def cursor_to_all_held() -> list[Patch]:
     """An acknowledgement moves the cursor to all that the broker holds."""
-    decide = Intake._acknowledged
+    decide = Stager._acknowledged
 
-    def widen(intake: Intake, request: Acknowledge) -> list[Op]:
+    def widen(own: Stager, request: Acknowledge) -> list[Op]:
         shown = read(request.event_id)
-        everything = write(Coverage(shown.message, dict(intake.state.vector), shown.opened))
-        return decide(intake, Acknowledge(request.user, everything, request.pattern))
+        everything = write(Coverage(shown.message, dict(own.state.vector), shown.opened))
+        return decide(own, Acknowledge(request.user, everything, request.pattern))
 
-    return [(Intake, "_acknowledged", widen)]
+    return [(Stager, "_acknowledged", widen)]
 
 
 def cursor_on_send() -> list[Patch]:
@@ -184,25 +182,25 @@ def cursor_on_send() -> list[Patch]:
 
 def copies_after_timeout() -> list[Patch]:
     """A peer that did not answer in time is still counted, as if it had."""
-    failed = Peer.failed
+    fail = Peer.fail
 
     def hopeful(peer: Peer, state: str, detail: str, clock: float, heartbeat: float) -> None:
         in_sync = peer.in_sync
-        failed(peer, state, detail, clock, heartbeat)
-        peer.in_sync, peer.proved = in_sync, peer.proved.raise_to(peer.sent)
+        fail(peer, state, detail, clock, heartbeat)
+        peer.in_sync, peer.proof = in_sync, peer.proof.raise_to(peer.sent)
 
-    return [(Peer, "failed", hopeful)]
+    return [(Peer, "fail", hopeful)]
 
 
 def receipt_without_peers() -> list[Patch]:
     """A receipt counts peers that are in sync without waiting for their answer."""
-    settle = Receipts.settle
+    settle = PendingReceipts.settle
 
-    def early(receipts: Receipts, now: Now) -> None:
-        with patch("newswire.core.broker.receipts.holds_all", lambda full, vector: True):
-            settle(receipts, now)
+    def early(receipts: PendingReceipts, proofs: Any, now: Now) -> Any:
+        with patch.object(FullVector, "holds", lambda full, vector: True):
+            return settle(receipts, proofs, now)
 
-    return [(Receipts, "settle", early)]
+    return [(PendingReceipts, "settle", early)]
 
 
 def wall_clock_decides() -> list[Patch]:
@@ -239,17 +237,17 @@ def unsubscribe_by_pattern() -> list[Patch]:
 
 def subscribe_again_is_no_op() -> list[Patch]:
     """Who is subscribed already is told so, and nothing is stored."""
-    decide = Intake.decide
+    decide = Stager.decide
 
-    def lazy(intake: Intake, requests: Any, wall: int) -> Decided:
+    def lazy(own: Stager, requests: Any, wall: int) -> Staged:
         request: Request = requests[0]
         if isinstance(request, Subscribe):
-            same = [sub for sub in intake.state.subscriptions.awake_of(request.user) if sub.pattern == request.pattern]
+            same = [sub for sub in own.state.subscriptions.awake_of(request.user) if sub.pattern == request.pattern]
             if same:
-                return Decided((same[0].id,), {same[0].origin: same[0].sequence})
-        return decide(intake, requests, wall)
+                return Staged((same[0].id,), {same[0].origin: same[0].sequence})
+        return decide(own, requests, wall)
 
-    return [(Intake, "decide", lazy)]
+    return [(Stager, "decide", lazy)]
 
 
 def keys_forgotten() -> list[Patch]:
@@ -413,18 +411,12 @@ def retention_by_newest_stamps() -> list[Patch]:
 
 def exit_too_early() -> list[Patch]:
     """A broker that leaves ends before another holds all that it held."""
-    end = Broker._end_if_it_left
-
-    def hasty(broker: Broker) -> None:
-        with patch("newswire.core.broker.broker.holds_all", lambda full, vector: True):
-            end(broker)
-
-    return [(Broker, "_end_if_it_left", hasty)]
+    return [(Replication, "is_held_elsewhere", lambda replication: bool(replication.in_sync()))]
 
 
 def words_never_age() -> list[Patch]:
     """A broker that stood still goes by what the others said before."""
-    return [(Peer, "is_fresh", lambda peer, now, heartbeat: True)]
+    return [(Peer, "is_recent", lambda peer, now, heartbeat: True)]
 
 
 def holder_keeps_to_itself() -> list[Patch]:
@@ -444,12 +436,12 @@ def gives_up_what_others_keep() -> list[Patch]:
 
 def gives_up_what_it_stands_on() -> list[Patch]:
     """A run gives up what its own `began` names: nobody without that takes the `lost` op that would make it void."""
-    return [(losses, "stands_on", lambda cluster, hole: False)]
+    return [(losses, "stands_on", lambda state, origin, hole: False)]
 
 
 def hole_is_nobodys_business() -> list[Patch]:
     """A hole says nothing of who may be known: users whose subscription lies behind it are refused for good."""
-    return [(status, "holes_of", lambda cluster: [])]
+    return [(status, "holes_of", lambda situation: [])]
 
 
 def unreadable_untold() -> list[Patch]:

@@ -256,13 +256,13 @@ class Cluster:
         """An operator adds brokers that were removed, through one that serves."""
         serving = [machine for machine in self.machines if machine.broker is not None and machine.broker.serves]
         for machine in self.machines:
-            if machine.broker is None or machine.broker.serves or not machine.broker.cluster.began:
+            if machine.broker is None or machine.broker.serves or not machine.broker.begun:
                 continue
             members = machine.broker.state.members
-            if machine.id not in members and members.ever(machine.id) and not machine.broker.cluster.leaving:
+            if machine.id not in members and members.ever(machine.id) and not machine.broker.membership.leaving:
                 by = self.world.rng.choice(serving) if serving else machine
                 self.operate(by, self._join_of(machine, by), lambda result: None)
-            elif machine.broker.cluster.leaving:
+            elif machine.broker.membership.leaving:
                 machine.crash(1.0)
 
     def give_up(self, *, even_if_away: bool = False) -> list[Machine]:
@@ -296,7 +296,7 @@ class Cluster:
             return "not all brokers serve: " + "; ".join(
                 f"{m.id}: {m.broker.view(m.now()).why_not if m.broker else 'down'}" for m in self.machines
             )
-        settled = {(broker.cluster.id, broker.cluster.settled) for broker in brokers if broker is not None}
+        settled = {(broker.cluster_id.id, broker.cluster_id.settled) for broker in brokers if broker is not None}
         if len(settled) > 1 or not all(done for _, done in settled):
             return f"the cluster has not one id: {settled}"
         vectors = [broker.state.log.full for broker in brokers if broker is not None]
@@ -306,8 +306,8 @@ class Cluster:
             assert machine.broker is not None
             if machine.broker.state.holes:
                 return f"{machine.id} has holes: {', '.join(map(str, machine.broker.state.holes))}"
-            if len(machine.broker.cluster.in_sync()) < len(self.machines) - 1:
-                return f"{machine.id} has only {sorted(machine.broker.cluster.in_sync())} in sync"
+            if len(machine.broker.replication.in_sync()) < len(self.machines) - 1:
+                return f"{machine.id} has only {sorted(machine.broker.replication.in_sync())} in sync"
             if not machine.broker.view(machine.now()).all_in_sync:
                 return f"{machine.id} does not see all in sync"
         waiting = [publisher.name for publisher in self.publishers if not publisher.done]

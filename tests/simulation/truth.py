@@ -241,7 +241,7 @@ class Ledger:
         broker = machine.broker
         assert broker is not None
         for other in self.machines:
-            if other is machine or (other.id in broker.cluster.in_sync() and other.broker is not None):
+            if other is machine or (other.id in broker.replication.in_sync() and other.broker is not None):
                 found = sorted(name for name in names if other.disk.has(name) and other.shows(name))
                 if found:
                     raise Violation(f"{machine.id} gives up {found}, which {other.id} has")

@@ -94,6 +94,6 @@ class CommitThread:
         self._disk_due = now + _DISK_SECONDS
         free = self.shell.disk_free_bytes = self._free_bytes()
         writable = free > limits.DISK_RESERVE_BYTES
-        if writable == self.shell.broker.cluster.writable:
+        if writable == self.shell.broker.writable:
             return []
         return [Writable(writable)]

@@ -196,7 +196,7 @@ def test_adding_what_is_there_or_cannot_be(world: World) -> None:
     with pytest.raises(Refused) as nobody:
         one.join("127.0.0.1:9")
     assert nobody.value.code == "unreachable"
-    assert "127.0.0.1:9" not in one.shell.broker.cluster.peers, "no link stays behind"
+    assert "127.0.0.1:9" not in one.shell.broker.replication._peers, "no link stays behind"
 
 
 def test_who_is_only_asked_whether_it_joins_is_shown_to_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +206,7 @@ def test_who_is_only_asked_whether_it_joins_is_shown_to_nobody(world: World, mon
     before = one.describe()
     with pytest.raises(Unknown):
         one.join(THREE)
-    assert THREE in one.shell.broker.cluster.peers, "it is being asked"
+    assert THREE in one.shell.broker.replication._peers, "it is being asked"
     view = one.describe()
     assert [row.ip for row in view.rows] == [ONE, TWO]
     assert (view.degraded, view.away, view.all_in_sync) == ((), (), True)
@@ -225,7 +225,7 @@ def test_who_never_answers_whole_keeps_no_link_and_nobody_out(world: World, monk
     (refusal,) = replies
     assert isinstance(refusal, Refused)
     assert refusal.code == "unreachable"
-    assert THREE not in one.shell.broker.cluster.peers
+    assert THREE not in one.shell.broker.replication._peers
 
 
 def test_a_foreign_cluster_is_refused_with_what_to_do(world: World) -> None:
@@ -249,7 +249,7 @@ def test_two_brokers_that_began_apart_are_one_cluster_all_the_same(world: World)
     world.pass_time()
     assert messages(one) == messages(other) == 2
     assert one.submit([Publish("news", "c")]).copies == 2
-    assert one.shell.broker.cluster.settled
+    assert one.shell.broker.cluster_id.settled
 
 
 def test_an_empty_disk_beside_a_peer_that_is_down_joins_it_later(world: World) -> None:
@@ -354,7 +354,7 @@ def test_a_hung_peer_stops_counting_within_the_push_s_time(world: World, monkeyp
     one.tick()
     assert one.describe().most_copies == 1
     assert not one.describe().all_in_sync
-    world.network.put(one, Failed(TWO, one.shell.broker.cluster.peers[TWO].number))
+    world.network.put(one, Failed(TWO, one.shell.broker.replication._peers[TWO].number))
     assert states(one)["1002"] == "down"
 
 
@@ -387,9 +387,9 @@ def test_a_peer_whose_disk_is_full_is_sent_no_ops_until_it_has_room(world: World
     world.pass_time(3.0)
     assert states(one)["1002"] == "catching-up"
     assert [row.detail for row in one.describe().rows if row.id == "1002"] == ["its disk is full"]
-    pushed = one.shell.broker.cluster.peers[TWO].number
+    pushed = one.shell.broker.replication._peers[TWO].number
     world.pass_time(20.0)
-    assert one.shell.broker.cluster.peers[TWO].number - pushed <= 5, "heartbeats, no storm of pushes"
+    assert one.shell.broker.replication._peers[TWO].number - pushed <= 5, "heartbeats, no storm of pushes"
     other.network.put(other, Writable(True))
     world.pass_time()
     assert messages(other) == 2
@@ -434,14 +434,14 @@ def test_a_full_disk_that_is_known_before_anything_was_pushed_counts_no_longer(w
     assert one.describe().most_copies == 1, "it holds all that there is, and would not hold more"
     with pytest.raises(NotEnoughCopies):
         one.submit([Publish("news", "x")], copies=2)
-    pushed = one.shell.broker.cluster.peers[TWO].number
+    pushed = one.shell.broker.replication._peers[TWO].number
     assert one.submit([Publish("news", "x")]).copies == 1
-    assert one.shell.broker.cluster.peers[TWO].number - pushed <= 2
+    assert one.shell.broker.replication._peers[TWO].number - pushed <= 2
 
 
 def test_a_push_that_times_out_is_followed_by_a_smaller_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = pair(world)
-    peer = one.shell.broker.cluster.peers[TWO]
+    peer = one.shell.broker.replication._peers[TWO]
     with monkeypatch.context() as patch:
         hold_back(world, patch, other)
         for number in range(3):
@@ -477,7 +477,7 @@ def test_brokers_that_were_removed_leave_room_for_others(world: World) -> None:
         one.leave(str(2000 + number))
         world.pass_time(2.0)
         del world.network.engines[other.address]
-        assert len(one.shell.broker.cluster.peers) <= limits.PEERS_COUNT
+        assert len(one.shell.broker.replication._peers) <= limits.PEERS_COUNT
     last = world.start("3000", TWO)
     assert one.join(TWO).id == "3000"
     world.pass_time()
@@ -487,13 +487,13 @@ def test_brokers_that_were_removed_leave_room_for_others(world: World) -> None:
 def test_members_without_end_are_not_links_without_end(world: World) -> None:
     """Each link is a thread: a peer that says that thousands have joined costs no more of them, and hides nobody."""
     one, other = pair(world)
-    stamp = other.shell.broker.intake.stamp
+    stamp = other.shell.broker.stager.stamp
     for number in range(100):
         stamp(Joined("", 0, 0, f"h{number}", f"10.9.9.9:{1000 + number}"), 0)
     world.pass_time()
     assert one.shell.read(lambda state: "h99" in state.members)
-    assert len(one.shell.broker.cluster.peers) == limits.PEERS_COUNT
-    assert TWO in one.shell.broker.cluster.peers
+    assert len(one.shell.broker.replication._peers) == limits.PEERS_COUNT
+    assert TWO in one.shell.broker.replication._peers
 
 
 def test_clocks_that_differ_are_named_by_both_and_no_longer_when_they_agree(world: World) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from newswire.core.broker.stager import Intake
+from newswire.core.broker.stager import Stager
 from newswire.core.model.commands import Acknowledge, Subscribe
 from newswire.core.model.coverage import Coverage, write
 from newswire.core.model.ops import Acknowledged, Began, Op, Subscribed
@@ -21,7 +21,7 @@ def store(state: State, *ops: Op) -> None:
 def test_a_subscription_made_again_does_not_replace_one_that_still_owes_a_message() -> None:
     """The first one ended at the other broker, which this one can't know; an id from there speaks for the first alone."""
     state = State()
-    intake = Intake(state, HERE, 10)
+    intake = Stager(state, HERE, 10)
     store(state, Began(HERE, 1, 0, "1001"), Began(THERE, 1, 0, "1002"))
     store(state, Subscribed(HERE, 2, 0, "alice", ">", {HERE: 1, THERE: 1}))
     intake.decide([Subscribe("alice", ">")], 0)
@@ -39,7 +39,7 @@ def test_a_subscription_made_again_does_not_replace_one_that_still_owes_a_messag
 
 def test_a_subscription_made_again_replaces_a_sleeping_one_that_owes_nothing_more() -> None:
     state = State()
-    intake = Intake(state, HERE, 10)
+    intake = Stager(state, HERE, 10)
     store(state, Began(HERE, 1, 0, "1001"), Subscribed(HERE, 2, 0, "alice", ">", {HERE: 1}))
     for replaced in ((), ("1001-a.3",)):
         intake.decide([Subscribe("alice", ">")], 0)

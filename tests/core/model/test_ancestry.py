@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
 from unittest.mock import patch
 
 import pytest
 
 from newswire.core import limits
-from newswire.core.broker.events import Answered, Event, Header, Now, Received
-from newswire.core.broker.replication import Peer, understand
-from newswire.core.broker.stager import Intake
+from newswire.core.broker.events import Answered, Event, Header, Received
+from newswire.core.broker.stager import Stager
 from newswire.core.model import ops
 from newswire.core.model.commands import Publish
 from newswire.core.model.ops import Began, Published
-from newswire.core.model.vector import Lineage
 from newswire.core.state.fold import State
 from newswire.engine.memory import MemoryEngine, MemoryLog, MemoryNetwork
 
@@ -66,7 +63,7 @@ def meet(one: list[bytes], other: list[bytes]) -> tuple[Wire, MemoryEngine, Memo
         engines.append(MemoryEngine(broker, address=address, peers=(peer,), network=wire, log=log))
     for _ in range(40):
         for engine in engines:
-            for peer_ in engine.shell.broker.cluster.peers.values():
+            for peer_ in engine.shell.broker.replication._peers.values():
                 peer_.next_at = 0.0  # time stands still: a heartbeat is due
             engine.tick()
     return wire, *engines
@@ -129,7 +126,7 @@ def test_no_more_origins_begin_in_one_push_than_are_looked_up_in_time() -> None:
     with patch.multiple(limits, PUSH_ORIGINS=100):
         wire, one, other = meet(COMMON_RAWS, [])
         assert settled(one, other)
-        intake = Intake(State(), "1003-x", 10)
+        intake = Stager(State(), "1003-x", 10)
         taken = [intake.take(raw) for raw in COMMON_RAWS]
     assert sum(taken) == 200
     assert taken[199:201] == [True, False]
@@ -138,7 +135,7 @@ def test_no_more_origins_begin_in_one_push_than_are_looked_up_in_time() -> None:
 
 def test_a_vector_never_outgrows_what_a_began_can_carry() -> None:
     state = State()
-    intake = Intake(state, "1003-x", 10)
+    intake = Stager(state, "1003-x", 10)
 
     def begin(origin: str, vector: dict[str, int]) -> bool:
         taken = intake.take(ops.encode(Began(origin, 1, 0, "66", vector)))
@@ -176,7 +173,7 @@ def test_brokers_that_always_lose_their_disk_leave_a_short_vector() -> None:
 def test_where_the_disk_is_full_the_origin_stays() -> None:
     state = State()
     state.apply(Began("1001-a", 1, 0, "1001"), 0, 0, None)
-    intake = Intake(state, "1001-a", 10)
+    intake = Stager(state, "1001-a", 10)
     for _ in range(2):
         intake.renew("1001", 0)
         assert intake.origin == "1001-av1"
@@ -191,59 +188,3 @@ def test_where_the_disk_is_full_the_origin_stays() -> None:
     intake.unstored()
     assert intake.origin == "1001-av1"
     assert not intake.take(ops.encode(Published("1001-a", 2, 0, topic="news", data="forged"))), "the former one is its own, too"
-
-
-def header(origin: str = "1002-b", **said: Any) -> Header:
-    return Header(
-        broker="1002", address=TWO, origin=origin, cluster="c", settled=True, primary=False, serves=True, number=1, **said
-    )  # fmt: skip
-
-
-def test_what_is_surely_held() -> None:
-    lineage = Lineage()
-    lineage.began("1001-a", {})
-    lineage.began("1001-b", {"1001-a": 5})
-    holds, ask = understand(lineage, header(vector={"1001-b": 2}, more=True))
-    assert (dict(holds), ask) == ({"1001-a": 5, "1001-b": 2}, 0)
-    holds, ask = understand(lineage, header(vector={"1002-n": 2, "1001-a": 7}, more=True))
-    assert dict(holds) == {"1001-a": 7}, "a lower bound"
-    assert ask > 0
-    told: dict[str, dict[str, int]] = {"1002-n": {"1002-m": 3}, "1002-m": {"1001-b": 4}}
-    holds, ask = understand(lineage, header(vector={"1002-n": 2}, began=told, more=True))
-    assert (dict(holds), ask) == ({"1001-a": 5, "1001-b": 4}, 0)
-    told = {"1002-n": {"1002-m": 3}, "1001-a": {}}
-    holds, ask = understand(lineage, header(vector={"1002-n": 2}, began=told, more=True))
-    assert dict(holds) == {"1001-a": 1}, "it was told of, so it is held"
-    assert ask > len(told)
-    assert understand(lineage, header(vector={"1002-n": 2}, began=told))[1] == 0, "it can say no more"
-
-
-def test_what_was_answered_for_is_no_proof_and_is_pushed_again_in_time() -> None:
-    """A peer may answer a push and not take of it what goes beyond its bounds."""
-    state = State()
-    state.apply(Began("1001-a", 1, 0, "1001", {}), 0, 1, None)
-    peer = Peer(TWO, 0.0, state.lineage)
-    peer.answered(header(vector={}), state, 0.0)
-    rows = peer.rows(state)
-    assert rows == [0]
-    peer.sending(state, rows, Now(0.0, 0), 5.0)
-    peer.answered(header(vector={}), state, 0.0)
-    assert not peer.in_sync
-    assert peer.proved.get("1001-a") == 0
-    assert not peer.lacks_any(state), "not at once"
-    assert not peer.is_due(state, 0.0)
-    assert peer.is_due(state, 5.0)
-    assert peer.rows(state) == [0], "but with the next heartbeat"
-
-
-def test_another_run_holds_nothing_until_it_says_so() -> None:
-    state = State()
-    state.apply(Began("1001-a", 1, 0, "1001", {}), 0, 1, None)
-    peer = Peer(TWO, 0.0, state.lineage)
-    peer.answered(header(vector={"1001-a": 1}), state, 0.0)
-    assert peer.in_sync
-    peer.target = {"1002-b": 9}
-    peer.met(header(origin="1002-c", vector={"1002-c": 1}, began={"1002-c": {}}), state, 1.0)
-    assert not peer.in_sync
-    assert peer.holds.get("1001-a") == 0
-    assert peer.target is None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from newswire.core import limits
 from newswire.core.broker.events import Header
-from newswire.core.broker.stager import Intake
+from newswire.core.broker.stager import Stager
 from newswire.core.model import ops
 from newswire.core.model.commands import Acknowledge, Publish, Subscribe
 from newswire.core.model.coverage import Coverage, write
@@ -159,7 +159,7 @@ DRAFTS = st.one_of(
 
 @given(DRAFTS, NUMBERS)
 def test_what_is_staged_is_what_its_bytes_say_or_nothing_is(draft: Op, wall: int) -> None:
-    intake = Intake(State(), HERE, 10)
+    intake = Stager(State(), HERE, 10)
     try:
         op = intake.stamp(draft, wall)
     except BadRequest:
@@ -186,13 +186,13 @@ def test_whatever_a_client_may_publish_can_be_kept(given_: dict[str, Any], wall:
         request = message_fields.publish({**given_, "topic": "news", "data": given_["data"].encode(errors="replace").decode()})
     except Exception:  # the door refuses it
         return
-    intake = Intake(State(), HERE, 10)
+    intake = Stager(State(), HERE, 10)
     intake.decide([request], max(0, min(wall, limits.TIME_MILLISECONDS)))
     assert isinstance(intake.staged[0], Published)
 
 
 def test_a_batch_of_which_one_cannot_be_kept_stages_nothing() -> None:
-    intake = Intake(State(), HERE, 10)
+    intake = Stager(State(), HERE, 10)
     good, bad = Publish("news", "x", key="key"), Publish("news", "\ud800", key="other")
     intake.decide([Publish("news", "first", key="kept")], 0)
     for refused in ([good, bad], [bad], [Publish("news", "x", key="\ud800")], [Subscribe("a b", "news")]):
@@ -212,7 +212,7 @@ def test_an_event_id_beyond_what_can_be_stored_is_none() -> None:
     state = State()
     state.apply(Began(HERE, 1, 0, "1001"), 0, 0, None)
     state.apply(Subscribed(HERE, 2, 0, "alice", "news"), 0, 0, None)
-    intake = Intake(state, HERE, 10)
+    intake = Stager(state, HERE, 10)
     with pytest.raises(BadRequest):
         intake.decide([Acknowledge("alice", write(Coverage("", {HERE: 2**53 + 1})))], 0)
 
@@ -220,7 +220,7 @@ def test_an_event_id_beyond_what_can_be_stored_is_none() -> None:
 def test_an_op_of_this_very_run_is_not_taken_from_outside() -> None:
     state = State()
     state.apply(Began(HERE, 1, 0, "1001"), 0, 0, None)
-    intake = Intake(state, HERE, 10)
+    intake = Stager(state, HERE, 10)
     forged = ops.encode(Published(HERE, 2, 0, topic="news", data="forged"))
     assert not intake.take(forged), "and it is no reason to refuse the push: an echo looks the same"
     assert intake.stamp(Published("", 0, 0, topic="news", data="own"), 0).id == f"{HERE}.2"

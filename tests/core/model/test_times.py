@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from newswire.core.model.times import rfc3339
+from newswire.core.model.times import rfc3339, span
 
 
 def test_a_stamp_shows_milliseconds() -> None:
@@ -20,3 +20,9 @@ def test_a_stamp_that_no_calendar_has_is_shown_as_the_first_second(stamp: int) -
 @pytest.mark.parametrize("stamp", [0, 1, 999, -1])
 def test_any_stamp_can_be_shown(stamp: int) -> None:
     assert rfc3339(stamp).endswith("Z")
+
+
+def test_spans_are_said_in_one_unit() -> None:
+    hour = 3_600_000
+    spans = [61_000, -hour, 47 * hour, 10 * 24 * hour, 10 * 365 * 24 * hour]
+    assert [span(ms) for ms in spans] == ["61 seconds", "60 minutes", "47 hours", "10 days", "10 years"]

@@ -315,7 +315,7 @@ def test_what_cannot_be_pushed_is_not_tried_without_end() -> None:
     first = MemoryEngine("1001", address=one, network=network, peers=(other,), log=log)
     first.network.put(first, Unreadable((2,)))
     second = MemoryEngine("1002", address=other, network=network, peers=(one,), log=known)
-    pushes = first.shell.broker.cluster.peers[other]
+    pushes = first.shell.broker.replication._peers[other]
     before = pushes.number
     for engine in (first, second) * 10:
         engine.tick()

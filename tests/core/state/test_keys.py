@@ -9,7 +9,7 @@ import pytest
 
 from newswire.core import limits
 from newswire.core.broker.clock import WallClock
-from newswire.core.broker.stager import Intake
+from newswire.core.broker.stager import Stager
 from newswire.core.model.commands import Publish
 from newswire.core.model.ops import Began, Op, Published
 from newswire.core.read.counts import topics
@@ -36,13 +36,13 @@ def store(state: State, *ops: Op) -> None:
         state.apply(op, len(state.log), 1, None)
 
 
-def broker() -> tuple[State, Intake]:
+def broker() -> tuple[State, Stager]:
     state = State()
     store(state, Began(HERE, 1, 0, "1001"))
-    return state, Intake(state, HERE, 10)
+    return state, Stager(state, HERE, 10)
 
 
-def publish(state: State, intake: Intake, request: Publish, wall: int) -> str:
+def publish(state: State, intake: Stager, request: Publish, wall: int) -> str:
     """What a publish is answered with, after it is stored."""
     decided = intake.decide([request], wall)
     store(state, *intake.clear())

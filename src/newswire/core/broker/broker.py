@@ -7,56 +7,34 @@ What a shell must do is in `core.broker.events`. What is promised here:
 - A peer is answered after the sync, so that its answer proves the second copy.
 - After a start no client is served before every peer that can be reached has handed over what it held, and is in sync.
 
-This file takes clients' requests and what the disk reports; `peering`, `membership` and `receipts` do the rest over the
-`Cluster` that all of them share. All methods: the commit thread. `state` may be read by others under the state lock, which
-the shell holds around each `step`, but not around a `stage` that `stages_only` names.
+The broker mediates. Each part owns what it alone changes and does not know the others: `stager` what is staged, `replication`
+what is known of peers, `membership` who belongs, `receipts` who waits, and so on. A part takes an event or a value and
+returns what follows; this file passes it on (`_follow`).
+
+All methods: the commit thread. `state` may be read by others under the state lock, which the shell holds around each
+`step`, but not around a `stage` that `stages_only` names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeGuard
+from collections.abc import Iterable
+from typing import Final, TypeGuard
 
 from newswire.core import limits
-from newswire.core.broker import status
-from newswire.core.broker.clock import RetentionClock, WallClock, lived_until, newest_stamp, start_of_clock
-from newswire.core.broker.cluster import Cluster
-from newswire.core.broker.events import (
-    AcceptLoss,
-    Action,
-    Answered,
-    Append,
-    Event,
-    Exit,
-    Failed,
-    FixClusterId,
-    HungUp,
-    Join,
-    Leave,
-    Now,
-    Recalled,
-    Received,
-    Stored,
-    Submitted,
-    Tick,
-    Unreadable,
-    Unstored,
-    Wake,
-    Writable,
-)
-from newswire.core.broker.losses import Losses
-from newswire.core.broker.membership import Membership
-from newswire.core.broker.peering import Peering
-from newswire.core.broker.receipts import Receipts, Waiting
-from newswire.core.broker.replication import holds_all
-from newswire.core.broker.retention import Sweep
-from newswire.core.broker.values import ClusterStatus, Identity
+from newswire.core.broker import events, losses, membership, status, values
+from newswire.core.broker.clock import Clocks
+from newswire.core.broker.cluster_id import ClusterId
+from newswire.core.broker.events import Action, Answered, Event, Header, Now, Received, Reply, Stored, Submitted, Wake
+from newswire.core.broker.receipts import PendingReceipts, check_copies
+from newswire.core.broker.replication import CODE_OF, STATE_OF, Replication
+from newswire.core.broker.retention import Retention
+from newswire.core.broker.stager import Stager
 from newswire.core.model.commands import Acknowledge, Publish
-from newswire.core.model.ops import Began, Dropped, Lost
+from newswire.core.model.ops import Began, Lost
 from newswire.core.state.fold import Changes, State
-from newswire.errors import NewswireError, NotEnoughCopies, StorageFull, TooLarge, Unavailable
+from newswire.errors import NewswireError, Refused, StorageFull, TooLarge, Unavailable
 
-_FULL = "the disk of this broker is full: nothing was stored; make room, or publish at another broker"
+_FULL: Final = "the disk of this broker is full: nothing was stored; make room, or publish at another broker"
 
 
 def stages_only(event: Event) -> TypeGuard[Submitted]:
@@ -67,54 +45,36 @@ def stages_only(event: Event) -> TypeGuard[Submitted]:
 class Broker:
     """One broker: fed events, it says what to do."""
 
-    def __init__(self, identity: Identity, state: State, cluster: str, *, settled: bool) -> None:
+    def __init__(self, identity: values.Identity, state: State, cluster: str, *, settled: bool) -> None:
         """`cluster`: the id that the ops file names (`settled`), else one minted for the case that no peer has another."""
         self.identity, self.state = identity, state
-        self.cluster = Cluster(identity, state, cluster, settled=settled)
-        self.intake = self.cluster.intake
-        self.receipts = Receipts(self.cluster)
-        self.membership = Membership(self.cluster, self.receipts)
-        self.peering = Peering(self.cluster, self.membership)
-        self.losses = Losses(self.cluster, self.receipts)
+        self.stager = Stager(state, identity.origin, identity.subscriptions_per_user)
+        self.replication = Replication(identity, state)
+        self.membership = membership.Membership(identity, state.members)
+        self.cluster_id = ClusterId(identity, cluster, settled=settled)
+        self.receipts = PendingReceipts()
+        self.losses = losses.Losses(identity, state)
+        self.retention = Retention(identity, state)
+        self.clocks = Clocks()
+        self.begun = False  # this run's `began` is on disk
+        self.writable = True  # the disk has room
+        self._silent_damage = 0  # places in the ops file that were damaged at the start, and do not tell what was there
         self._deferred: list[Submitted] = []
         self._forgotten = state.lineage.forgotten  # origins of which nothing follows any more
         self._changes = Changes()  # by what was applied of the batch that is being applied, and not told yet
-        self._served = (False, False)
-        self._settle_at = 0.0  # not before: there was no room
-        self._retention_due = 0.0
-        self._sweep = Sweep()
-        self._steps: dict[type, Callable[[Any, Now], None]] = {
-            Stored: self._stored,
-            Unstored: self._unstored,
-            Tick: self._tick,
-            Writable: self._set_writable,
-            Received: self.peering.received,
-            Answered: self.peering.answered,
-            Failed: self.peering.failed,
-            HungUp: self.peering.hung_up,
-            Join: self.membership.join,
-            Leave: self.membership.leave,
-            AcceptLoss: self.losses.accept,
-            Unreadable: self.losses.unreadable,
-            Recalled: self.losses.recalled,
-        }
+        self._served = (False, False)  # clients, streams: as it was told last
+        self._actions: list[Action] = []
 
     # -- the shell's side ---------------------------------------------------------------------------------------
 
     def begin(self, now: Now) -> list[Action]:
         """START: the first actions of a run. The shell recovered the state, and began a segment for this origin."""
-        lived = lived_until(self.state)
-        start = now.wall if self.identity.trust_clock else start_of_clock(self.state, now.wall, lived)
-        self._retention = RetentionClock(start, max(lived.values(), default=0), now.wall, now.clock)
-        self._wall_clock = WallClock(now.wall, now.clock, newest_stamp(self.state, self.identity.id))
-        self._watch_clock(now)
-        self.cluster.started = now.clock
-        for address in self.membership.wanted_links():
-            self.cluster.connect(address, now)
-            self.cluster.catching_up.add(address)
-        self.intake.stamp(Began("", 0, 0, self.identity.id, dict(self.state.vector)), now.wall)
+        self.clocks.start(self.identity, self.state, now)
+        self._watch_clocks(now)
+        self._actions += self.replication.start(self.membership.choose_links(()), now)
+        self.stager.stamp(Began("", 0, 0, self.identity.id, dict(self.state.vector)), now.wall)
         for lost in self.state.losses_waiting():
-            self.intake.stamp(Lost("", 1, 0, lost.source, lost.first, lost.last), now.wall)
+            self.stager.stamp(Lost("", 1, 0, lost.source, lost.first, lost.last), now.wall)
         return self._finish(now)
 
     def step(self, event: Event, now: Now) -> list[Action]:
@@ -122,226 +82,320 @@ class Broker:
         if isinstance(event, Submitted):
             self.stage(event, now)
             return self.finish_stage(now)
-        self.cluster.wall = now.wall
-        self._steps[type(event)](event, now)
+        self._take(event, now)
         return self._take_actions() if isinstance(event, Stored) and event.more else self._finish(now)
+
+    def _take(self, event: Event, now: Now) -> None:
+        match event:
+            case Stored():
+                self._apply(event, now)
+            case events.Tick():
+                self._tick(now)
+            case Received():
+                self._receive(event, now)
+            case Answered():
+                self._take_answer(event, now)
+            case events.Failed(address, number, state, detail):
+                if self.replication.awaits(address, number):
+                    self._fail_push(address, state, CODE_OF.get(state, "unreachable"), detail, now)
+            case events.HungUp(address):
+                self.replication.hang_up(address, now)
+            case events.Unstored(named):
+                self._drop_staged(now, named=named)
+            case events.Writable(writable):
+                self.writable = writable
+            case events.SilentDamage(places):
+                self._silent_damage = places
+            case events.Unreadable():
+                self.losses.miss(event)
+                self.replication.greet_all(now)
+            case events.Recalled():
+                self._follow(self.losses.take(event, self.stager.again, writable=self.writable), now)
+            case events.AcceptLoss():
+                self._accept_loss(event, now)
+            case events.Join():
+                self._follow(self.membership.join(event, self.replication.links, self.replication.sources), now)
+            case events.Leave():
+                in_sync, waiting = bool(self.replication.in_sync()), bool(self.state.waiting)
+                self._follow([self.membership.leave(event, in_sync=in_sync, waiting=waiting)], now)
 
     def stage(self, event: Submitted, now: Now) -> None:
         """The first half of a step that takes clients' requests; of those that `stages_only` names, beside the state lock."""
-        self.cluster.wall = now.wall
-        self._submitted(event, now)
-
-    def finish_stage(self, now: Now) -> list[Action]:
-        """The other half, and the short end of a step: nothing changed but what is staged."""
-        self._append(now)
-        if self.receipts and not self.intake.staged:  # a retry of what is known already
-            self.receipts.settle(now)
-            self.peering.push(now)
-        return self._take_actions()
-
-    @property
-    def serves(self) -> bool:
-        """Whether clients may be served: begun, caught up, not removed, not leaving."""
-        return not status.why_not(self.cluster)
-
-    @property
-    def streams(self) -> bool:
-        """Whether streams may be served: who serves, and gets all news that there are."""
-        return self.serves and not status.why_behind(self.cluster)
-
-    def outline(self, now: Now) -> tuple[object, ...]:
-        """What of the view has to be told at once (`core.broker.status`)."""
-        return status.outline(self.cluster, now)
-
-    def view(self, now: Now) -> ClusterStatus:
-        """A snapshot for people, health checks and the decision to serve."""
-        return status.view(self.cluster, now)
-
-    # -- clients ------------------------------------------------------------------------------------------------
-
-    def _submitted(self, event: Submitted, now: Now) -> None:
-        if self.intake.collides(event.requests):
+        if self.stager.collides(event.requests):
             self._deferred.append(event)
             return
         try:
             self._admit(event, now)
-            decided = self.intake.decide(event.requests, now.wall)
+            staged = self.stager.decide(event.requests, now.wall)
         except NewswireError as error:
-            self.cluster.reply(event.token, error)
+            self._follow([Reply(event.token, error)], now)
             return
-        if event.token is not None:
-            self.receipts.wait(Waiting(event.token, decided, len(event.requests), event.copies, event.until))
+        wait = self.receipts.wait_for_disk if self.stager.staged else self.receipts.wait_for_peers
+        wait(event.token, staged, count=len(event.requests), copies=event.copies, until=event.until)
+
+    def finish_stage(self, now: Now) -> list[Action]:
+        """The other half, and the short end of a step: nothing changed but what is staged."""
+        self._append(now)
+        if self.receipts and not self.stager.staged:  # a retry of what is known already
+            self._settle_receipts(now)
+            self._push(now)
+        return self._take_actions()
+
+    @property
+    def serves(self) -> bool:
+        """Whether clients may be served."""
+        return not self._why_not()
+
+    def outline(self, now: Now) -> tuple[object, ...]:
+        """What of the view has to be told at once (`core.broker.status`)."""
+        return status.outline(self._situation(now))
+
+    def view(self, now: Now) -> values.ClusterStatus:
+        """A snapshot for people, health checks and the decision to serve."""
+        return status.view(self._situation(now))
+
+    # -- clients ------------------------------------------------------------------------------------------------
 
     def _admit(self, event: Submitted, now: Now) -> None:
         """Refuse, before anything is staged, what cannot be stored as asked."""
-        why_not = status.why_not(self.cluster)
-        if why_not:
+        if why_not := self._why_not():
             raise Unavailable(why_not)
         if len(event.requests) > limits.BATCH_MESSAGES:
             raise TooLarge(f"a batch holds at most {limits.BATCH_MESSAGES} messages: send several")
-        if self.intake.stores_nothing(event.requests, now.wall):
+        if self.stager.stores_nothing(event.requests, now.wall):
             return  # the first op's receipt, whatever the disk and the peers are like now
-        if not self.cluster.writable and not all(isinstance(request, Acknowledge) for request in event.requests):
+        if not self.writable and not all(isinstance(request, Acknowledge) for request in event.requests):
             raise StorageFull(_FULL)
-        most = self.cluster.most_copies()
-        if event.copies > most:
-            raise NotEnoughCopies(
-                f"{event.copies} copies were asked for, and {most} broker{'s are' if most > 1 else ' is'} in sync with room:"
-                " nothing was stored; try again when the others are back, or ask for fewer",
-                copies=most,
-            )
+        check_copies(event.copies, 1 + self.replication.count_writable())
 
     def _resume(self, now: Now) -> None:
         """Decide what had to wait for the state that is there now."""
         deferred, self._deferred = self._deferred, []
         for event in deferred:
-            self._submitted(event, now)
+            self.stage(event, now)
 
     # -- disk ---------------------------------------------------------------------------------------------------
 
-    def _stored(self, event: Stored, now: Now) -> None:
-        """Apply what is on disk now, then tell. Of a piece only changes of subscriptions are told (docs/rules.md, REOPEN)."""
+    def _append(self, now: Now) -> None:
+        """Hand what was staged since the last time to the disk; with it goes the cluster id, if that may be fixed now."""
+        has_ops = not self.state.log.holds_nothing or any(not isinstance(op, Began) for op in self.stager.staged)
+        if has_ops and not self.cluster_id.settled and self.writable:
+            agreed = self.replication.agreements(self.cluster_id.turn)
+            self._actions += self.cluster_id.settle(self._others(), agreed, now)
+        if self.stager.raws:
+            self._actions.append(events.Append(*self.stager.pop_raws()))
+
+    def _apply(self, event: Stored, now: Now) -> None:
+        """Apply what is on disk now, then tell. Of a piece only changes of subscriptions: `streams.stream` says why."""
         changes = self._changes
-        ops = self.intake.take_stored(len(event.places))
+        ops = self.stager.take_stored(len(event.places))
         self.state.apply_all([(op, *where) for op, where in zip(ops, event.places, strict=True)], changes)
         if self.state.lineage.forgotten > self._forgotten:
             self._forgotten = self.state.lineage.forgotten
-            for peer in self.cluster.peers.values():
-                peer.misread(now.clock)
+            self.replication.ask_again(now)
         if event.more:
             if changes.users:
-                self.cluster.actions.append(Wake(frozenset(), frozenset(changes.users), self.streams))
+                self._actions.append(Wake(frozenset(), frozenset(changes.users), self._serves_streams(now)))
                 changes.users.clear()
             return
-        self.intake.clear()
+        self.stager.clear()
         self._changes = Changes()
         self.state.revive(changes)
-        self.cluster.began = True
-        if self.cluster.settling:
-            self._settled(now)
-        self.receipts.stored()
-        self._see_whether_it_leaves()
+        self.begun = True
+        if self.cluster_id.store():
+            self.replication.greet_all(now)  # others may settle on it, too
+        self.receipts.store()
+        self.membership.settle()
         if changes.topics or changes.users:
-            self.cluster.actions.append(Wake(frozenset(changes.topics), frozenset(changes.users), self.streams))
-        self.membership.arrange_links(now)
+            self._actions.append(Wake(frozenset(changes.topics), frozenset(changes.users), self._serves_streams(now)))
+        self._follow(self.membership.arrange_links(self.replication.links, self.replication.sources), now)
         self._resume(now)
 
-    def _unstored(self, event: Unstored, now: Now) -> None:
-        self.intake.unstored()
-        self._sweep.forget()
-        self._settle_at = now.clock + limits.PUSH_AGAIN_SECONDS
-        if self.cluster.settling and event.named:
-            self._settled(now)
-        self.cluster.settling = False
+    def _drop_staged(self, now: Now, *, named: bool) -> None:
+        """Nothing of what was staged is on disk: the disk is full."""
         full = StorageFull(_FULL)
-        self.receipts.unstored(full)
-        self.peering.unstored(full)
-        self.losses.unstored()
-        self._see_whether_it_leaves()
+        self.stager.unstored()
+        self.retention.forget()
+        if self.cluster_id.fail(now, named=named):
+            self.replication.greet_all(now)
+        self._follow(self.receipts.fail(full), now)
+        self._actions += self.replication.fail_answers(full, self._announce(now))
+        self.membership.settle()
         self._resume(now)
 
-    def _see_whether_it_leaves(self) -> None:
-        """It stays if its `left` found no room, or if it was added again."""
-        self.cluster.leaving = self.cluster.leaving and self.identity.id not in self.state.members
+    # -- peers --------------------------------------------------------------------------------------------------
 
-    def _set_writable(self, event: Writable, now: Now) -> None:
-        self.cluster.writable = event.writable
+    def _receive(self, event: Received, now: Now) -> None:
+        """A push came: take what is next of its origin; it is answered when that is stored."""
+        try:
+            self._check(event.header, now)
+            if event.raws and not self.writable:
+                raise StorageFull("the disk of this broker is full")
+            self.stager.take_all(event.raws if event.header.cluster == self.cluster_id.id else (), "push")
+        except NewswireError as error:
+            self._actions.append(self.replication.refuse(event.token, event.header, error, self._announce(now)))
+        else:
+            self.replication.hear(event.token, event.header, now)
 
-    def _append(self, now: Now) -> None:
-        """Hand what was staged since the last time to the disk."""
-        if not self.cluster.settled:
-            self._settle(now)
-        if self.intake.raws:
-            fresh = self.intake.staged[-len(self.intake.raws) :]
-            self.cluster.actions.append(Append(fresh, self.intake.raws))
-            self.intake.raws = []
+    def _take_answer(self, event: Answered, now: Now) -> None:
+        """The answer to the push in flight: the proof of a copy, and perhaps ops."""
+        address, header = event.address, event.header
+        if not self.replication.awaits(address, header.number):
+            return
+        if (header.broker, header.origin) == (self.identity.id, self.identity.origin):
+            self._follow(self.membership.meet_myself(address, self.replication.sources), now)
+            return
+        code, detail = header.code, header.detail
+        try:
+            if not code:
+                self._check(header, now)
+                self.replication.agree(address, header, (self.cluster_id.id, self.cluster_id.turn))
+                self.stager.take_all(event.raws if header.cluster == self.cluster_id.id else (), "answer")
+        except NewswireError as error:
+            code, detail = error.code, error.detail
+        if code:
+            self._fail_push(address, STATE_OF.get(code, "down"), code, detail, now)
+            return
+        self.replication.take_answer(address, header, now, progress=bool(event.raws))
+        self._follow(self.membership.meet(address, header.broker), now)
 
-    def _settle(self, now: Now) -> None:
-        """CLUSTER ID: fix it, if that may be, with the first op that is no `began`, or later."""
-        cluster = self.cluster
-        has_ops = not cluster.holds_nothing or not all(isinstance(op, Began) for op in self.intake.staged)
-        if has_ops and cluster.may_settle and cluster.writable and now.clock >= self._settle_at:
-            cluster.settling = True
-            cluster.actions.append(FixClusterId(cluster.id))
+    def _fail_push(self, address: str, state: str, code: str, detail: str, now: Now) -> None:
+        """The push in flight got no usable answer."""
+        self.replication.fail(address, state, detail, now)
+        self._follow(self.membership.fail(address, code, detail, self.replication.sources), now)
 
-    def _settled(self, now: Now) -> None:
-        """The id is on disk: others may settle on it, too."""
-        self.cluster.settled, self.cluster.settling = True, False
-        for peer in self.cluster.peers.values():
-            peer.next_at = now.clock
+    def _check(self, header: Header, now: Now) -> None:
+        """Raise Refused if no ops are exchanged with this sender. May take its cluster id for our own."""
+        self.replication.check_id(header, now)
+        if self.cluster_id.take(header, self._others(), has_ops=not self.state.log.holds_nothing):
+            self.replication.greet_all(now)  # to let all others know soon
+            if header.settled or (self.state.log.holds_nothing and header.has_ops):
+                self._actions += self.replication.fetch_from(header.address, now)
 
-    def _shorten(self, now: Now) -> None:
-        """Name all that is held in a `began`, when the vector has become long: brokers without a disk were started often."""
-        cluster = self.cluster
-        may = cluster.began and cluster.writable and not (cluster.leaving or cluster.catching_up or self.intake.staged)
-        if may and len(self.state.vector) > limits.VECTOR_SHORTEN_ENTRIES:
-            self.intake.renew(self.identity.id, now.wall)
+    def _push(self, now: Now) -> None:
+        """Send what peers lack; not while something is staged: it can go along in a moment."""
+        if self.begun and not self.stager.staged and self.replication.is_due(now):
+            self._actions += self.replication.push(self._announce(now), now)
+
+    def _announce(self, now: Now) -> values.Announcement:
+        return self.cluster_id.announce(self._others(), serves=self.serves, writable=self.writable, wall=now.wall)
+
+    def _others(self) -> dict[str, str]:
+        """The others of whom this broker was told, while its cluster id is open: address -> id, else the address."""
+        return {} if self.cluster_id.settled else self.membership.name_others(self.replication.ids())
+
+    def _accept_loss(self, event: events.AcceptLoss, now: Now) -> None:
+        peers, away = self.replication.facts(now), status.away(self._situation(now))
+        try:
+            if why_not := self._why_not():
+                raise Refused(why_not, code="not-ready")
+            self._follow(self.losses.accept(event, self.stager.again, peers, away, self.stager.origin), now)
+        except NewswireError as error:
+            self._follow([Reply(event.token, error)], now)
 
     # -- time ---------------------------------------------------------------------------------------------------
 
-    def _tick(self, event: Tick, now: Now) -> None:
-        kept = self._watch_clock(now)
-        if not self.serves:
-            return
-        due = now.clock >= self._retention_due
-        if not (due or self._sweep.is_busy) or self.intake.staged or not status.is_primary(self.cluster, now):
-            return
-        if not self._sweep.is_busy:
-            self._retention_due = now.clock + limits.RETENTION_EVERY_SECONDS
-            until = max(self._retention.latest, status.latest(self.cluster)) + limits.CLOCK_FUTURE_MILLISECONDS
-            old = kept - int(self.identity.retention_seconds * 1000)
-            self._sweep.begin(old, until, self.identity.retention_bytes)
-        for topic, vector in self._sweep.look(self.state, self.identity.retention_messages):
-            self.intake.stamp(Dropped("", 0, 0, topic, vector), now.wall)
+    def _tick(self, now: Now) -> None:
+        """Take the time of day; drop what is old, a piece at a time, if this broker is the primary."""
+        self._watch_clocks(now)
+        may_look = not self.stager.staged and self.retention.is_due(now) and self.serves
+        if may_look and status.is_primary(self._situation(now)):
+            latest = max(self.clocks.latest, now.wall + self.replication.most_ahead())
+            self._follow([self.retention.drop(self.clocks.retention, latest, now)], now)
 
-    def _watch_clock(self, now: Now) -> int:
-        """Take the time of day; return retention's, in ms."""
-        cluster = self.cluster
-        cluster.wall = now.wall
-        self._wall_clock.note(now.wall, now.clock)
-        self.intake.shifts = self._wall_clock.shifts()
-        cluster.wall_jump = self._wall_clock.last_jump(now.clock)
-        kept = self._retention.advance(now.wall, now.clock, agreed=not status.clocks_apart(cluster))
-        cluster.retention_behind = now.wall - kept
-        return kept
+    def _watch_clocks(self, now: Now) -> None:
+        agreed = not (self.replication.has_clocks_apart() and status.clocks_apart(self._situation(now)))
+        self.clocks.note(now, agreed=agreed)
+        self.stager.shifts = self.clocks.shifts()
 
     # -- what every step ends with ------------------------------------------------------------------------------
 
     def _finish(self, now: Now) -> list[Action]:
-        self.peering.look_around(now)
-        self.membership.give_up(now)
-        self.membership.introduce(now)
-        self._shorten(now)
-        self.losses.recall()
+        self.replication.look_around(now)
+        self._follow(self.membership.give_up(self.replication.sources, now), now)
+        if self._may_stamp():
+            met = self.membership.is_stranger and self.replication.has_met_anybody()
+            self._follow(self.membership.introduce(met=met), now)
+        if len(self.state.vector) > limits.VECTOR_SHORTEN_ENTRIES and self._may_stamp():
+            self.stager.renew(self.identity.id, now.wall)  # brokers without a disk were started often
+        self._actions += self.losses.recall(self.stager.pop_owed(), self.stager.again)
         self._append(now)
-        if not self.intake.staged:
-            self.peering.answer()
-        self.receipts.settle(now)
-        self._tell_serving(now)
-        self.peering.push(now)
-        self._end_if_it_left()
+        if self.replication.owes_answers and not self.stager.staged:
+            self._actions += self.replication.answer(self._announce(now))
+        self._settle_receipts(now)
+        if (served := (self.serves, self._serves_streams(now))) != self._served:
+            self._served = served  # streams and peers are told when this broker begins or stops to serve them
+            self._actions.append(Wake(frozenset(), frozenset(), served[1]))
+            self.replication.greet_all(now)
+        self._push(now)
+        waits = self.stager.staged or self.state.waiting  # what waits behind damage is in no vector, and perhaps nowhere else
+        if self.membership.has_left and not waits and self.replication.is_held_elsewhere():
+            self._actions.append(events.Exit("this broker left the cluster; all that it held is at the others"))
         return self._take_actions()
 
+    def _may_stamp(self) -> bool:
+        """Say whether this broker may stage something by itself: it is at work, and nothing else is staged."""
+        return self.begun and self.writable and not (self.membership.leaving or self.replication.sources or self.stager.staged)
+
+    def _settle_receipts(self, now: Now) -> None:
+        if self.receipts:
+            self._follow(self.receipts.settle(self.replication.proofs(), now), now)
+            for required in self.receipts.required():
+                self.replication.ask_for_proof(required, now)
+
     def _take_actions(self) -> list[Action]:
-        actions, self.cluster.actions = self.cluster.actions, []
+        actions, self._actions = self._actions, []
         return actions
 
-    def _tell_serving(self, now: Now) -> None:
-        """Tell streams and peers when this broker begins or stops to serve them."""
-        serves = self.serves, self.streams
-        if serves != self._served:
-            self._served = serves
-            self.cluster.actions.append(Wake(frozenset(), frozenset(), self.streams))
-            for peer in self.cluster.peers.values():
-                peer.next_at = now.clock
+    # -- what the parts say of each other -----------------------------------------------------------------------
 
-    def _end_if_it_left(self) -> None:
-        """LEAVE: end when some in-sync member covers all, and has what waits here behind holes."""
-        cluster = self.cluster
-        has_left = cluster.leaving and not self.intake.staged and self.identity.id not in self.state.members
-        has_left = has_left and not self.state.waiting  # what waits behind damage is in no vector, and perhaps nowhere else
-        if not has_left:
-            return
-        peers = cluster.in_sync().values()
-        if any(holds_all(peer.proved, self.state.vector) and not peer.can_be_healed(self.state) for peer in peers):
-            cluster.actions.append(Exit("this broker left the cluster; all that it held is at the others"))
+    def _follow(self, facts: Iterable[Reply | membership.Fact | losses.Fact], now: Now) -> None:
+        """Pass on what a part said, in order."""
+        for fact in facts:
+            match fact:
+                case Reply(token):
+                    self._actions += [fact] if token is not None else []
+                case values.TellStatus(reply_to, broker):
+                    self._actions.append(Reply(reply_to, status.row_of(self._situation(now), broker)))
+                case values.Stamp():
+                    self._stamp(fact, now)
+                case values.Greet(address):
+                    self._actions += self.replication.greet(address, now)
+                case values.Unlink(address):
+                    self._actions += self.replication.unlink(address)
+                case values.StoreAgain(op):
+                    self.stager.store_again(op, now.wall)
+                case values.StoreBlindly(origin, sequences):
+                    self.stager.store_blindly(origin, sequences, now.wall)
+
+    def _stamp(self, fact: values.Stamp, now: Now) -> None:
+        ops = [self.stager.stamp(op, now.wall) for op in fact.ops]
+        if ops:
+            staged = values.Staged(tuple(op.id for op in ops), {ops[-1].origin: ops[-1].sequence})
+            self.receipts.wait_for_disk(fact.reply_to, staged, count=fact.count, until=fact.until, broker=fact.broker)
+
+    def _why_not(self) -> str:
+        """Why clients are not served here now, in a sentence; "" when they are."""
+        if not self.begun:
+            return "this broker is starting: try again in a moment, or use another one"
+        return self.membership.why_not() or self.replication.why_not()
+
+    def _serves_streams(self, now: Now) -> bool:
+        """Say whether streams may be served: by who serves, and gets all news that there are."""
+        return self.serves and (self.writable or not status.why_behind(self._situation(now)))
+
+    def _situation(self, now: Now) -> status.Situation:
+        sources = self.replication.sources
+        return status.Situation(
+            identity=self.identity,
+            state=self.state,
+            now=now,
+            peers=[peer for peer in self.replication.facts(now) if not self.membership.only_asks(peer.address, sources)],
+            why_not=self._why_not(),
+            belongs=self.membership.belongs,
+            writable=self.writable,
+            most_copies=1 + self.replication.count_writable(),
+            damage=self._silent_damage,
+            wall_jump=self.clocks.wall_jump,
+            retention_behind=self.clocks.retention_behind,
+        )

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from newswire.core import limits
+from newswire.core.broker.events import Now
+from newswire.core.broker.values import Identity
 from newswire.core.state.fold import State
 
 _APART: Final = int(limits.CLOCK_APART_SECONDS * 1000)
@@ -17,7 +19,6 @@ _STEP: Final = int(limits.CLOCK_STEP_SECONDS * 1000)
 _LIVED: Final = int(limits.CLOCK_TRUST_SECONDS * 1000)
 _BLOCK_ROWS: Final = 1_024
 _STEPS_KEPT: Final = 16  # more in a day are no clock
-_UNITS: Final = (("years", 365 * 86_400), ("days", 86_400), ("hours", 3_600), ("minutes", 60), ("seconds", 1))
 
 
 class WallClock:
@@ -77,6 +78,41 @@ class RetentionClock:
         return self.now
 
 
+class Clocks:
+    """The clocks of one run. Commit thread only."""
+
+    def __init__(self) -> None:
+        self.wall_jump = 0  # ms by which this broker's clock was set within the last hour
+        self.retention_behind = 0  # ms by which retention's clock is behind the wall clock
+
+    def start(self, identity: Identity, state: State, now: Now) -> None:
+        """Begin the run, on the state that it starts on."""
+        lived = lived_until(state)
+        start = now.wall if identity.trust_clock else start_of_clock(state, now.wall, lived)
+        self._wall = WallClock(now.wall, now.clock, newest_stamp(state, identity.id))
+        self._retention = RetentionClock(start, max(lived.values(), default=0), now.wall, now.clock)
+
+    def note(self, now: Now, *, agreed: bool) -> None:
+        """Take the time of day, and whether the other members agree to it."""
+        self._wall.note(now.wall, now.clock)
+        self.wall_jump = self._wall.last_jump(now.clock)
+        self.retention_behind = now.wall - self._retention.advance(now.wall, now.clock, agreed=agreed)
+
+    def shifts(self) -> tuple[int, ...]:
+        """By how much (ms) other times are ahead of the time of day: see `WallClock.shifts`."""
+        return self._wall.shifts()
+
+    @property
+    def retention(self) -> int:
+        """Retention's time, in ms."""
+        return self._retention.now
+
+    @property
+    def latest(self) -> int:
+        """The latest time that it may be, in ms, by what any broker has lived through."""
+        return self._retention.latest
+
+
 def lived_until(state: State) -> dict[str, int]:
     """By broker, the time (ms) that it has lived through: its newest stamp, less steps of its clock that have not lasted."""
     return {broker: _lived_until(state, runs) for broker, runs in _runs_by_broker(state).items()}
@@ -97,13 +133,6 @@ def newest_stamp(state: State, broker: str) -> int:
     """What `broker` stamped last, as far as it is held here, in ms; 0 for nothing."""
     runs = _runs_by_broker(state).get(broker)
     return int(state.log.times[runs[-1][-1]]) if runs else 0
-
-
-def span(milliseconds: int) -> str:
-    """A length of time for people, in one unit."""
-    seconds = abs(milliseconds) // 1000
-    unit, size = next((unit, size) for unit, size in _UNITS if seconds >= 2 * size or size == 1)
-    return f"{seconds // size} {unit}"
 
 
 def _runs_by_broker(state: State) -> dict[str, list[Sequence[int]]]:

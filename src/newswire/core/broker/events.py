@@ -167,6 +167,12 @@ class Unreadable(msgspec.Struct, frozen=True):
     places: Sequence[int]
 
 
+class SilentDamage(msgspec.Struct, frozen=True):
+    """The start found so many damaged places in the ops file that do not tell what was there."""
+
+    places: int
+
+
 class Recalled(msgspec.Struct, frozen=True):
     """The ops that `Recall` asked for, as far as they could be read."""
 
@@ -194,6 +200,7 @@ Event = (
     | Writable
     | AcceptLoss
     | Unreadable
+    | SilentDamage
     | Recalled
 )
 

@@ -5,99 +5,114 @@ An op is told when it is synced here and covered by the last answer of every in-
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+
 import msgspec
 
-from newswire.core.broker import status
-from newswire.core.broker.cluster import Cluster
-from newswire.core.broker.events import Done, Now
-from newswire.core.broker.replication import Peer, holds_all
-from newswire.core.broker.stager import Decided
-from newswire.core.broker.values import BrokerStatus
-from newswire.errors import FewerCopies, NewswireError, Unknown
+from newswire.core.broker.events import Done, Now, Reply
+from newswire.core.broker.values import Staged, TellStatus
+from newswire.core.model.vector import FullVector
+from newswire.errors import FewerCopies, NewswireError, NotEnoughCopies, Unknown
 
 
-class Waiting(msgspec.Struct, frozen=True):
-    """Somebody who waits for a receipt, or (`row_of` a broker) for a membership to be stored. `until` on `Now.clock`."""
+def check_copies(copies: int, most: int) -> None:
+    """Raise NotEnoughCopies if more are asked for than there are brokers in sync with room, this one included."""
+    if copies > most:
+        raise NotEnoughCopies(
+            f"{copies} copies were asked for, and {most} broker{'s are' if most > 1 else ' is'} in sync with room:"
+            " nothing was stored; try again when the others are back, or ask for fewer",
+            copies=most,
+        )
 
-    token: object
-    decided: Decided
+
+class PendingReceipt(msgspec.Struct, frozen=True):
+    """Somebody who waits for a receipt, or for the status of `broker` once it is stored. `until` on `Now.clock`."""
+
+    reply_to: object
+    staged: Staged
     count: int = 1
     copies: int = 1
     until: float = 0.0
-    row_of: str = ""
+    broker: str = ""
 
 
-class Receipts:
+class PendingReceipts:
     """Those who wait. Commit thread only."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
-        self._waiting: list[Waiting] = []
-        self._staged: list[Waiting] = []  # for what is not on disk yet
+    def __init__(self) -> None:
+        self._waiting: list[PendingReceipt] = []
+        self._staged: list[PendingReceipt] = []  # for what is not on disk yet
 
     def __len__(self) -> int:
+        """How many wait for other brokers only: what they wait for is on disk here."""
         return len(self._waiting)
 
-    def wait(self, waiting: Waiting) -> None:
-        """Tell when it is time; what is staged has to be stored first."""
-        (self._staged if self._cluster.intake.staged else self._waiting).append(waiting)
+    def wait_for_disk(
+        self, reply_to: object | None, staged: Staged, *, count: int = 1, copies: int = 1, until: float = 0.0, broker: str = ""
+    ) -> None:
+        """Tell `reply_to` when it is time; it has to be stored here first. None: nobody waits."""
+        if reply_to is not None:
+            pending = PendingReceipt(reply_to=reply_to, staged=staged, count=count, copies=copies, until=until, broker=broker)
+            self._staged.append(pending)
 
-    def stored(self) -> None:
+    def wait_for_peers(self, reply_to: object | None, staged: Staged, *, count: int, copies: int, until: float) -> None:
+        """Tell `reply_to` when it is time; it is stored here already. None: nobody waits."""
+        if reply_to is not None:
+            pending = PendingReceipt(reply_to=reply_to, staged=staged, count=count, copies=copies, until=until)
+            self._waiting.append(pending)
+
+    def store(self) -> None:
         """What was staged is on disk."""
         self._waiting += self._staged
         self._staged = []
 
-    def unstored(self, error: NewswireError) -> None:
+    def fail(self, error: NewswireError) -> list[Reply]:
         """What was staged is not in the log, for this reason."""
-        for waiting in self._staged:
-            self._cluster.reply(waiting.token, error)
+        replies = [Reply(pending.reply_to, error) for pending in self._staged]
         self._staged = []
+        return replies
 
-    def settle(self, now: Now) -> None:
-        """Answer those whose ops every in-sync member has synced, and those who have waited too long."""
-        peers = list(self._cluster.in_sync().values())
-        left = []
-        for waiting in self._waiting:
-            if all(holds_all(peer.proved, waiting.decided.need) for peer in peers):
-                self._cluster.reply(waiting.token, self._result(waiting, 1 + len(peers), now))
-            elif waiting.until and now.clock >= waiting.until:
-                self._cluster.reply(waiting.token, _late())
-            else:
-                left.append(waiting)
-                self._ask_for_proof(peers, waiting, now)
-        self._waiting = left
+    def settle(self, proofs: Sequence[FullVector], now: Now) -> list[Reply | TellStatus]:
+        """Answer those whose ops every in-sync member has synced, and those who have waited too long.
 
-    def _ask_for_proof(self, peers: list[Peer], waiting: Waiting, now: Now) -> None:
-        """Push now, even nothing: a peer from which an op came has it, but has yet to say so in an answer.
-
-        Once: a push that went out when the op was synced here has asked already.
+        `proofs`: what each in-sync member has surely synced.
         """
-        need, lineage = waiting.decided.need, self._cluster.state.lineage
-        for peer in peers:
-            if not peer.in_flight and not holds_all(peer.proved, need) and not lineage.covers_all(peer.sent, need):
-                peer.next_at = now.clock
+        answers: list[Reply | TellStatus] = []
+        left = []
+        for pending in self._waiting:
+            if all(proof.holds(pending.staged.required) for proof in proofs):
+                answers.append(_answer(pending, 1 + len(proofs)))
+            elif pending.until and now.clock >= pending.until:
+                late = Unknown("stored here, but another broker has not confirmed it in time: retry with the same key")
+                answers.append(Reply(pending.reply_to, late))
+            else:
+                left.append(pending)
+        self._waiting = left
+        return answers
 
-    def _result(self, waiting: Waiting, copies: int, now: Now) -> Done | BrokerStatus | NewswireError:
-        decided = waiting.decided
-        if waiting.row_of:
-            return status.row_of(self._cluster, waiting.row_of, now)
-        if copies < waiting.copies:
-            return _fewer(waiting, copies)
-        ids = decided.ids or ("",)
-        repeats = waiting.count - decided.stored
-        return Done(ids[0], ids[-1], decided.stored, copies, repeats, decided.ids, decided.repeated)
+    def required(self) -> Iterator[Mapping[str, int]]:
+        """What other brokers have to prove, for each who waits."""
+        return (pending.staged.required for pending in self._waiting)
 
 
-def _fewer(waiting: Waiting, copies: int) -> FewerCopies:
+def _answer(pending: PendingReceipt, copies: int) -> Reply | TellStatus:
+    staged = pending.staged
+    if pending.broker:
+        return TellStatus(pending.reply_to, pending.broker)
+    if copies < pending.copies:
+        return Reply(pending.reply_to, _fewer(pending, copies))
+    ids = staged.ids or ("",)
+    repeats = pending.count - staged.stored
+    done = Done(ids[0], ids[-1], staged.stored, copies, repeats, staged.ids, staged.repeated)
+    return Reply(pending.reply_to, done)
+
+
+def _fewer(pending: PendingReceipt, copies: int) -> FewerCopies:
     """What was asked for on more brokers: lost on the way, or, where nothing is stored anew, not there yet."""
-    decided = waiting.decided
-    on = f"on {copies} of the {waiting.copies} brokers asked for"
-    told = f"stored {on}, the others were lost on the way" if decided.stored else f"stored before with this key, and now {on}"
-    error = FewerCopies(f"{told}: retrying with the same key is safe", id=decided.ids[-1], copies=copies, ids=decided.ids)
-    if not decided.stored and waiting.count == 1:
+    ids, stores = pending.staged.ids, pending.staged.stored
+    on = f"on {copies} of the {pending.copies} brokers asked for"
+    outcome = f"stored {on}, the others were lost on the way" if stores else f"stored before with this key, and now {on}"
+    error = FewerCopies(f"{outcome}: retrying with the same key is safe", id=ids[-1], copies=copies, ids=ids)
+    if not stores and pending.count == 1:
         error.extra["duplicate"] = True
     return error
-
-
-def _late() -> Unknown:
-    return Unknown("stored here, but another broker has not confirmed it in time: retry with the same key")

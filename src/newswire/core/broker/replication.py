@@ -1,239 +1,328 @@
-"""What each peer has, what to push to it, and whether it is in sync (docs/rules.md, PUSH and HAVE).
+"""What brokers say to each other: whom to push what and when, whose copies count (docs/rules.md, PUSH, HAVE, RECEIPT).
 
-One push is in flight a link, the first one empty. What a peer holds is what this run of it has said, in short vectors; of
-another run nothing is kept: a disk that went back must show (docs/hazards.md, H26). Where a vector names origins that are not
-known here, it is a lower bound until the peer has told what those began with. In sync is a peer whose last answer covered
-what was synced here when the push was sent, and it stays so while each answer covers what its push brought, when there is
-more than one push can carry: receipts wait for it then. A push that is late, failed or refused ends that at once. What a
-peer says in its own pushes tells what to send to it, and is no proof of a copy (H19).
+All that is known of peers is here, and only here it is changed; others get `PeerFacts`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final
+
+import msgspec
 
 from newswire.core import limits
-from newswire.core.broker.events import Header, Now
-from newswire.core.model.vector import FullVector, Lineage, Vector
+from newswire.core.broker.events import Answer, Connect, Disconnect, Header, Now, Send
+from newswire.core.broker.peer import Peer, understand
+from newswire.core.broker.values import Announcement, Identity, PeerFacts
+from newswire.core.model.vector import FullVector, Vector
 from newswire.core.state.fold import State
-from newswire.core.state.holes import Hole
+from newswire.errors import NewswireError, Refused
+
+STATE_OF: Final[Mapping[str, str]] = {
+    # what a refusal (its code) makes of a peer
+    "other-cluster": "other-cluster",
+    "id-in-use": "id-in-use",
+    "unauthenticated": "peer-auth-failed",
+}
+CODE_OF: Final[Mapping[str, str]] = {state: code for code, state in STATE_OF.items()}
+_REACHED: Final = ("up", "catching-up")
 
 
-class Peer:
-    """One link's side of the story. Owned by the broker core."""
+class Replication:
+    """Both ends of every link of this broker. Commit thread only; reads the state, changes nothing of it."""
 
-    def __init__(self, address: str, clock: float, lineage: Lineage) -> None:
-        self.address = address
-        self.id = ""  # "" until it answered or pushed
-        self.origin = ""
-        self.primary = False
-        self.serves = False
-        self.state = "down"
-        self.detail = "not reached yet"
-        self.in_sync = False
-        self.writable = True  # as it last said; else it takes no ops
-        self.counts_us = False  # as it last said: its receipts wait for our copy
-        self.push_bytes = limits.PUSH_BYTES  # of one push: fewer over a line that does not carry so much in time
-        self.vector: Vector | None = None  # as it last said: who holds what this lists holds all that the peer holds
-        self.holds = self._nothing = FullVector(lineage)  # surely, of what is known here, by what this run of it said
-        self.assumed = self._nothing  # that, and what was pushed and answered: not pushed again at once
-        self.understood = False  # it is known what it lacks: all of it, or as well as it can say
-        self.proved = self._nothing  # `holds` at its last answer: synced there
-        self.heard: float | None = None
-        self.down_since: int | None = None  # wall clock: no usable answer since
-        self.ahead = 0  # ms by which its clock was ahead of ours when it was heard; below 0: behind
-        self.turn = 0  # `Cluster.turn` when the push in flight was sent
-        self.agreed_turn = -1  # that of the last push that it answered under the same cluster id
-        self.agreed: tuple[str, ...] = ()  # of whom it had been told then
-        self.number = 0
-        self.in_flight = False
-        self.sent_at = clock
-        self.sent_wall = 0
-        self.known_at: Now | None = None  # when the push was sent that it answered last: its word is as old as that
-        self.next_at = clock  # when to push next, even if there is nothing to push
-        self.sent: Vector = {}  # what was synced here when the push in flight was sent
-        self.brought: Vector = {}  # the ops that it carries: origin -> highest sequence
-        self.barren: tuple[int, int] | None = None  # what was here when nothing of it could be sent
-        self.tell = self.ask = limits.ANCESTRY_FIRST  # origins: how many to tell in the next push, to ask for with it
-        self.asked = 0  # with the push in flight
-        self.target: Vector | None = None  # `vector` when the peer was first met after the start
-        self.caught_up = False  # all of `target` is held here
-        self.holes: tuple[Hole, ...] = ()  # as it last said
-        self.waits: Vector = {}
-        self.to_heal: list[int] = []  # what is held and can be read here of its holes
-        self.heal_at = clock  # not before: a push that was to heal them changed nothing
-        self.joins: list[tuple[object, float]] = []  # operators' `Join`s that wait for the first answer
+    def __init__(self, identity: Identity, state: State) -> None:
+        self._me, self._state = identity, state
+        self._peers: dict[str, Peer] = {}  # by address
+        self._sources: set[str] = set()  # addresses of peers that may know more and have not handed it over
+        self._to_answer: list[tuple[object, Header]] = []
+        self._patient_until = 0.0  # on `Now.clock`
+
+    # -- what others may know -----------------------------------------------------------------------------------
 
     @property
-    def is_untried(self) -> bool:
-        """Whether no push has come to an end yet: nothing is known of it, not even that it is down."""
-        return self.number == int(self.in_flight)
-
-    def is_due(self, state: State, clock: float) -> bool:
-        """Say whether a push should go out: there is something to push, or it is time to be heard."""
-        if self.in_flight:
-            return False
-        if clock >= self.next_at:
-            return True
-        lacks = self.lacks_any(state) and self.barren != _size(state)
-        return self.takes_ops and (lacks or (bool(self.to_heal) and clock >= self.heal_at))
+    def links(self) -> Collection[str]:
+        """The addresses to which there are links."""
+        return self._peers.keys()
 
     @property
-    def takes_ops(self) -> bool:
-        """Whether a push may carry ops: it is known what the peer holds, and it has room."""
-        return self.state in ("up", "catching-up") and self.understood and self.writable
+    def sources(self) -> Collection[str]:
+        """The addresses from which this broker fetches before it serves."""
+        return self._sources
 
-    def lacks_any(self, state: State) -> bool:
-        """Say whether there is an op here that the peer neither holds nor has answered for."""
-        return not holds_all(self.assumed, state.vector)
+    def facts(self, now: Now) -> tuple[PeerFacts, ...]:
+        """What is known of each peer."""
+        counting, heartbeat = self._in_sync(), self._me.heartbeat
+        return tuple(peer.facts(self._state, now, heartbeat, counts=peer in counting) for peer in self._peers.values())
 
-    def rows(self, state: State) -> list[int]:
-        """Offsets of the ops to push. None before it is known what the peer holds: the first push is empty.
+    def ids(self) -> dict[str, str]:
+        """The id of each peer by address, "" while it is unknown."""
+        return {address: peer.id for address, peer in self._peers.items()}
 
-        All again, at the pace of heartbeats, where the peer answered for everything and yet does not say that it holds it.
+    def in_sync(self) -> list[str]:
+        """The ids of those whose copies count: members (all, while nobody is one) that are in sync."""
+        return [peer.id for peer in self._in_sync()]
+
+    def proofs(self) -> list[FullVector]:
+        """What each broker whose copies count has surely synced."""
+        return [peer.proof for peer in self._in_sync()]
+
+    def count_writable(self) -> int:
+        """How many of those have room."""
+        return sum(peer.writable for peer in self._in_sync())
+
+    def _in_sync(self) -> Iterable[Peer]:
+        members = self._state.members
+        anybody = members.anybody()
+        return {
+            peer.id: peer
+            for peer in self._peers.values()
+            if peer.in_sync and peer.id != self._me.id and (not anybody or peer.id in members)
+        }.values()
+
+    def is_held_elsewhere(self) -> bool:
+        """Say whether a broker whose copies count holds all that is held here, and lacks nothing that can be read here."""
+        vector = self._state.vector
+        return any(peer.proof.holds(vector) and not peer.can_be_healed(self._state) for peer in self._in_sync())
+
+    def has_met_anybody(self) -> bool:
+        """Say whether a peer is in sync and has handed over all that it holds."""
+        return any(peer.in_sync and not peer.has_more(self._state) for peer in self._peers.values())
+
+    def why_not(self) -> str:
+        """Why this broker serves nobody yet, in a sentence; "" where it may: nobody has its id, and all was fetched."""
+        for peer in self._peers.values():
+            if peer.state == "id-in-use" and not peer.caught_up:
+                return peer.detail
+        if self._sources:
+            return f"this broker is catching up with {', '.join(sorted(self._sources))}: use that one for now"
+        return ""
+
+    def has_clocks_apart(self) -> bool:
+        """Say whether the clock of any peer is far from ours."""
+        apart = limits.CLOCK_APART_SECONDS * 1000
+        return any(abs(peer.ahead) >= apart for peer in self._peers.values())
+
+    def most_ahead(self) -> int:
+        """By how many ms the clock of a peer is ahead of ours at most; 0 for none."""
+        return max([0, *(peer.ahead for peer in self._peers.values())])
+
+    def agreements(self, turn: int) -> dict[str, tuple[str, ...]]:
+        """Who has answered under the cluster id of that turn: address -> of whom that one was told."""
+        return {address: peer.agreed for address, peer in self._peers.items() if peer.agreed_turn == turn}
+
+    # -- links --------------------------------------------------------------------------------------------------
+
+    def start(self, addresses: Iterable[str], now: Now) -> list[Connect]:
+        """Fetch from all these first, at a start."""
+        self._patient_until = now.clock + limits.CATCH_UP_PATIENCE_SECONDS
+        self._sources.update(addresses)
+        return [self._connect(address, now) for address in addresses]
+
+    def greet(self, address: str, now: Now) -> list[Connect]:
+        """Push to `address` at once, over a new link if there is none."""
+        if address not in self._peers:
+            return [self._connect(address, now)]
+        self._peers[address].next_at = now.clock
+        return []
+
+    def greet_all(self, now: Now) -> None:
+        """Push to all at once: there is something that they should hear."""
+        for peer in self._peers.values():
+            peer.next_at = now.clock
+
+    def fetch_from(self, address: str, now: Now) -> list[Connect]:
+        """This broker holds nothing and has found a cluster that does: it serves when that at `address` has handed it over."""
+        connects = []
+        if address not in self._peers:
+            if len(self._peers) >= limits.PEERS_COUNT:
+                return []  # somebody names one cluster after another: no more threads for that
+            connects.append(self._connect(address, now))
+        self._sources.add(address)
+        return connects
+
+    def unlink(self, address: str) -> list[Disconnect]:
+        """Close the link to `address`, if there is one."""
+        self._sources.discard(address)
+        return [Disconnect(address)] if self._peers.pop(address, None) is not None else []
+
+    def _connect(self, address: str, now: Now) -> Connect:
+        self._peers[address] = Peer(address, now.clock, self._state.lineage)
+        return Connect(address)
+
+    # -- as the receiver of a push ------------------------------------------------------------------------------
+
+    @property
+    def owes_answers(self) -> bool:
+        """Whether a push waits for its answer."""
+        return bool(self._to_answer)
+
+    def check_id(self, header: Header, now: Now) -> None:
+        """Raise Refused (`id-in-use`) if another living process has the sender's broker id (H3)."""
+        namesake = self._me.address if header.broker == self._me.id and header.origin != self._me.origin else ""
+        silence = self._me.heartbeat + limits.HEARTBEAT_GRACE_SECONDS
+        for peer in self._peers.values() if not namesake else ():
+            alive = peer.heard is not None and now.clock - peer.heard < silence
+            if alive and peer.id == header.broker and peer.address != header.address and peer.origin != header.origin:
+                namesake = peer.address
+                break
+        if namesake:
+            detail = f"broker id {header.broker} is in use at {namesake}: start the other one with another --id"
+            raise Refused(detail, code="id-in-use")
+
+    def hear(self, token: object, header: Header, now: Now) -> None:
+        """Take what a push says, whose ops are staged; it is answered when they are stored (`answer`)."""
+        self._to_answer.append((token, header))
+        peer = self._peers.get(header.address)
+        if peer is None:
+            return
+        restarted = peer.origin != header.origin
+        peer.hear(header, self._state, now)
+        if restarted or peer.state not in _REACHED:
+            peer.next_at = now.clock  # it lives: say hello now, not at the next heartbeat
+
+    def answer(self, said: Announcement) -> list[Answer]:
+        """After the sync: the vector, and ops that the pusher lacks and our own link to it cannot bring."""
+        answers = []
+        for token, header in self._to_answer:
+            holds, ask = understand(self._state.lineage, header)
+            answer = self._header(said, header.number, header.address, tell=header.ask, ask=ask)
+            answers.append(Answer(token, answer, () if ask else self._rows_for(header, holds)))
+        self._to_answer = []
+        return answers
+
+    def refuse(self, token: object, header: Header, error: NewswireError, said: Announcement) -> Answer:
+        """The answer to a push whose ops are not taken."""
+        answer = self._header(said, header.number, header.address)
+        return Answer(token, msgspec.structs.replace(answer, code=error.code, detail=error.detail), ())
+
+    def fail_answers(self, error: NewswireError, said: Announcement) -> list[Answer]:
+        """What was pushed could not be stored, for this reason."""
+        answers = [self.refuse(token, header, error, said) for token, header in self._to_answer]
+        self._to_answer = []
+        return answers
+
+    def _rows_for(self, header: Header, holds: FullVector) -> Sequence[int]:
+        peer = self._peers.get(header.address)
+        if not header.want or (peer is not None and peer.in_sync):
+            return ()
+        most = min(header.want, limits.PUSH_OPS)
+        rows = self._state.log.lacking(holds, most, limits.PUSH_BYTES)
+        return rows if peer is None else peer.with_healing(self._state, rows, most, limits.PUSH_BYTES)
+
+    # -- as the pusher ------------------------------------------------------------------------------------------
+
+    def is_due(self, now: Now) -> bool:
+        """Say whether a push should go out."""
+        return any(peer.is_due(self._state, now.clock) for peer in self._peers.values())
+
+    def push(self, said: Announcement, now: Now) -> list[Send]:
+        """Send what peers lack, and heartbeats."""
+        sends = []
+        for peer in self._peers.values():
+            if peer.is_due(self._state, now.clock):
+                rows = peer.rows(self._state)
+                peer.turn = said.turn
+                number = peer.note_push(self._state, rows, now, self._me.heartbeat)
+                want = limits.PUSH_OPS if said.writable else 0
+                header = self._header(said, number, peer.address, tell=peer.tell, ask=peer.ask, want=want)
+                sends.append(Send(peer.address, header, rows))
+        return sends
+
+    def awaits(self, address: str, number: int) -> bool:
+        """Say whether push `number` to `address` is in flight."""
+        peer = self._peers.get(address)
+        return peer is not None and peer.in_flight and peer.number == number
+
+    def agree(self, address: str, header: Header, said: tuple[str, int]) -> None:
+        """Note that the push in flight was answered under the cluster id that it named; `said`: id and turn of ours now."""
+        peer = self._peers[address]
+        if (header.cluster, peer.turn) == said:
+            peer.agreed_turn, peer.agreed = peer.turn, header.told
+
+    def take_answer(self, address: str, header: Header, now: Now, *, progress: bool) -> None:
+        """Take the answer to the push in flight: the proof of a copy, and perhaps of `progress`, ops."""
+        peer = self._peers[address]
+        peer.take_answer(header, self._state, now)
+        if not peer.caught_up and peer.target is None:
+            peer.target = peer.vector
+        behind = peer.has_more(self._state)
+        if progress and behind:
+            peer.next_at = now.clock  # fetch the rest with the next answers
+        elif address in self._sources and behind:
+            peer.next_at = min(peer.next_at, now.clock + limits.CATCH_UP_SECONDS)
+
+    def fail(self, address: str, state: str, detail: str, now: Now) -> None:
+        """The push in flight to `address` got no usable answer."""
+        self._peers[address].fail(state, detail, now.clock, self._me.heartbeat)
+        if state != "id-in-use":
+            self._sources.discard(address)
+
+    def hang_up(self, address: str, now: Now) -> None:
+        """The peer closed its connection: say hello now, to find out at once whether it is dead."""
+        peer = self._peers.get(address)
+        if peer is not None and not peer.in_flight:
+            peer.next_at = now.clock
+
+    def ask_again(self, now: Now) -> None:
+        """Less follows from vectors than was thought here: ask all what they hold."""
+        for peer in self._peers.values():
+            peer.ask_again(now.clock)
+
+    def ask_for_proof(self, required: Vector, now: Now) -> None:
+        """Push now, even nothing, to each whose copy of that counts: one from which an op came has yet to say that it has it.
+
+        Once: a push that went out when the op was synced here has asked already.
         """
-        if not self.takes_ops:
-            return []
-        if not self.lacks_any(state):
-            self.assumed = self.holds
-        rows = state.log.lacking(self.assumed, limits.PUSH_OPS, self.push_bytes)
-        return self.with_healing(state, rows, limits.PUSH_OPS, self.push_bytes)
+        for peer in self._in_sync():
+            asks = not peer.in_flight and not peer.proof.holds(required)
+            if asks and not self._state.lineage.covers_all(peer.sent, required):
+                peer.next_at = now.clock
 
-    def can_be_healed(self, state: State) -> bool:
-        """Say whether something of the peer's holes can be read here."""
-        return any(row not in state.log.unreadable for row in self.to_heal)
+    def look_around(self, now: Now) -> None:
+        """Note who is late and counts no more, and who has handed over what it held when first met after the start.
 
-    def with_healing(self, state: State, rows: list[int], most_ops: int, most_bytes: int) -> list[int]:
-        """These rows, and what heals the peer's holes, up to the bounds."""
-        healing = [row for row in self.to_heal if row not in state.log.unreadable]
-        return state.log.cut(sorted({*rows, *healing})[:most_ops], most_bytes) if healing else rows
-
-    def sending(self, state: State, rows: Sequence[int], now: Now, heartbeat: float) -> int:
-        """Note that a push with the ops at `rows` goes out; return its number."""
-        self.number += 1
-        clock = now.clock
-        self.in_flight, self.sent_at, self.sent_wall, self.sent = True, clock, now.wall, dict(state.vector)
-        log = state.log
-        self.brought = {log.names[log.origins[row]]: log.sequences[row] for row in rows}
-        self.asked = self.ask
-        self.barren = _size(state) if self.takes_ops and not rows and self.lacks_any(state) else None
-        if self.to_heal:
-            self.heal_at = clock + limits.PUSH_AGAIN_SECONDS
-        self.next_at = clock + heartbeat
-        return self.number
-
-    def is_late(self, clock: float) -> bool:
-        """Say whether the push in flight has gone without an answer for too long to count as in sync."""
-        return self.in_flight and clock - self.sent_at > limits.PUSH_TIMEOUT_SECONDS
-
-    def is_fresh(self, now: Now, heartbeat: float) -> bool:
-        """Say whether its last answer is no older than heartbeats let it become: else this process, or its host, stood still.
-
-        The clock that only runs may stand still with the host; the time of day does not.
+        Both count each other's copies before this broker serves: so the first publish has two, whichever of them takes it.
         """
-        if self.known_at is None:
-            return False
-        age = max(now.clock - self.known_at.clock, (now.wall - self.known_at.wall) / 1000)
-        return age <= heartbeat + limits.PUSH_TIMEOUT_SECONDS + limits.PUSH_PACE_SECONDS
+        for peer in self._peers.values():
+            if peer.is_late(now.clock):
+                peer.in_sync = False
+            if peer.in_sync and not peer.is_recent(now, self._me.heartbeat):
+                peer.next_at = min(peer.next_at, now.clock)
+            if peer.state in _REACHED:
+                peer.down_since = None
+            elif peer.down_since is None and not peer.is_untried:
+                peer.down_since = now.wall
+            if peer.target is not None and self._state.log.holds(peer.target):
+                peer.caught_up, peer.target = True, None
+            if peer.caught_up and peer.in_sync and (peer.counts_us or now.clock >= self._patient_until):
+                self._sources.discard(peer.address)
 
-    def met(self, header: Header, state: State, clock: float) -> None:
-        """Take what the peer says of itself, in a push or an answer."""
-        if self.origin and self.origin != header.origin:
-            self._forget()
-        self.id, self.origin = header.broker, header.origin
-        self.primary, self.serves = header.primary, header.serves
-        self.writable, self.counts_us = header.writable, header.counts
-        self.holes, self.waits = header.holes, header.waits
-        self.to_heal = [row for hole in self.holes for row in state.log.rows(hole.origin, hole.first, hole.last)]
-        self.heard = clock
-        holds, self.ask = understand(state.lineage, header)
-        self.vector, self.holds = header.vector, holds.join(self.holds)  # a run never holds less than before
-        self.assumed = self.holds.join(self.assumed)
-        self.understood = self.understood or not self.ask
-        self.tell = max(self.tell, header.ask)
+    # -- both ---------------------------------------------------------------------------------------------------
 
-    def misread(self, clock: float) -> None:
-        """What follows from its vectors is less than was thought here: ask again what it holds."""
-        self._forget()
-        self.ask, self.next_at = limits.ANCESTRY_FIRST, clock
-
-    def _forget(self) -> None:
-        """It is another run, perhaps on another disk: what the former one held may be nowhere any more."""
-        self.in_sync = self.understood = False
-        self.holds = self.assumed = self.proved = self._nothing
-        self.target = self.barren = None
-        self.tell = limits.ANCESTRY_FIRST
-
-    def answered(self, header: Header, state: State, clock: float) -> None:
-        """Take the answer to the push in flight."""
-        counted = self.in_sync
-        self.in_flight, self.tell = False, 0
-        self.met(header, state, clock)
-        self.proved, self.known_at = self.holds, Now(self.sent_at, self.sent_wall)
-        partly = self.in_sync and self.writable  # what it lacks yet is on its way; a full disk takes nothing
-        self.in_sync = holds_all(self.proved, self.brought if partly else self.sent)
-        self.assumed = self.assumed.raise_to(self.brought)
-        self.state = "up" if self.in_sync and self.serves else "catching-up"
-        self.detail = "" if self.writable else "its disk is full"
-        self.push_bytes = min(limits.PUSH_BYTES, self.push_bytes * 2)
-        if self.ask > self.asked or self.tell or self.in_sync > counted:
-            self.next_at = clock  # ask, tell, or say that its copies count from now on
-
-    def failed(self, state: str, detail: str, clock: float, heartbeat: float) -> None:
-        """The push in flight got no usable answer: not in sync from now on; it is tried again soon."""
-        self.in_flight = self.in_sync = False
-        if self.brought and clock - self.sent_at > limits.PUSH_TIMEOUT_SECONDS:
-            self.push_bytes = max(limits.PUSH_LEAST_BYTES, self.push_bytes // 2)
-        self.state, self.detail = state, detail
-        self.assumed, self.barren = self.holds, None
-        self.tell, self.ask = limits.ANCESTRY_FIRST, max(self.ask, limits.ANCESTRY_FIRST)
-        self.next_at = clock + min(heartbeat, limits.PUSH_AGAIN_SECONDS)
-
-
-def _size(state: State) -> tuple[int, int]:
-    """What changes when there is more to push."""
-    return len(state.log), len(state.log.unreadable)
-
-
-def understand(lineage: Lineage, header: Header) -> tuple[FullVector, int]:
-    """What the sender surely holds of what is known here, and of how many origins to ask what they began with.
-
-    0: what is known is all that it holds, or all that it can say.
-    """
-    known: dict[str, int] = {}
-    for vector in (header.vector, dict.fromkeys(header.began, 1), *header.began.values()):
-        for origin, sequence in vector.items():
-            if origin in lineage and known.get(origin, 0) < sequence:
-                known[origin] = sequence
-    if not header.more or _is_told(lineage, header):
-        return lineage.expand(known), 0
-    return lineage.expand(known), min(limits.ANCESTRY_MOST, 4 * max(len(header.began), limits.ANCESTRY_FIRST))
-
-
-def _is_told(lineage: Lineage, header: Header) -> bool:
-    """Say whether what follows from each listed origin is known here, or was told."""
-    seen: set[str] = set()
-    todo: list[Mapping[str, int]] = [header.vector]
-    while todo:
-        for origin in todo.pop():
-            if origin not in lineage and origin not in seen:
-                if origin not in header.began:
-                    return False
-                seen.add(origin)
-                todo.append(header.began[origin])
-    return True
-
-
-def holds_all(full: Vector, vector: Vector) -> bool:
-    """Say whether a broker that holds `full` (in full) holds all that `vector` lists, and so all that it implies."""
-    return all(full.get(origin, 0) >= sequence for origin, sequence in vector.items())
-
-
-def holds_all_of(state: State, vector: Vector) -> bool:
-    """Say whether all that a vector lists is held here, and so all that it implies."""
-    return all(state.log.held(origin) >= sequence for origin, sequence in vector.items())
-
-
-def knows_all_of(state: State, peer: Peer) -> bool:
-    """Say whether this broker holds all that the peer holds, by what it last said."""
-    return peer.vector is not None and holds_all_of(state, peer.vector)
+    def _header(self, said: Announcement, number: int, address: str, *, tell: int = 0, ask: int = 0, want: int = 0) -> Header:
+        tell = min(tell, limits.ANCESTRY_MOST)
+        state, peer = self._state, self._peers.get(address)
+        began: Mapping[str, Mapping[str, int]] = state.lineage.tell(tell, limits.VECTOR_ENTRIES) if tell else {}
+        return Header(
+            broker=self._me.id,
+            address=self._me.address,
+            origin=self._me.origin,
+            cluster=said.cluster,
+            settled=said.settled,
+            has_ops=not state.log.holds_nothing,
+            told=said.told,
+            primary=self._me.primary,
+            serves=said.serves,
+            number=number,
+            vector=dict(state.vector),
+            began=began,
+            more=tell <= len(began) < min(len(state.lineage), limits.ANCESTRY_MOST),
+            ask=ask,
+            writable=said.writable,
+            counts=peer is not None and peer.in_sync,
+            want=want,
+            holes=state.holes[: limits.HOLES_COUNT],
+            waits=state.waits,
+            wall=max(0, min(said.wall, limits.TIME_MILLISECONDS)),
+        )

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 from newswire.core import limits
+from newswire.core.broker.events import Now
+from newswire.core.broker.values import Identity, Stamp
+from newswire.core.model.ops import Dropped
 from newswire.core.model.vector import Vector
 from newswire.core.read.selection import Reach
 from newswire.core.state.fold import State
@@ -127,6 +130,32 @@ class Sweep:
                 found.append((state.messages.names[number], vector))
         self.is_busy = bool(self._topics)
         return found
+
+
+class Retention:
+    """When a run of this broker looks for what is to be dropped, and what it drops then. Commit thread only."""
+
+    def __init__(self, identity: Identity, state: State) -> None:
+        self._me, self._state = identity, state
+        self._sweep = Sweep()
+        self._due_at = 0.0  # on `Now.clock`: when the next sweep begins
+
+    def is_due(self, now: Now) -> bool:
+        """Say whether there is something to look at."""
+        return self._sweep.is_busy or now.clock >= self._due_at
+
+    def drop(self, time: int, latest: int, now: Now) -> Stamp:
+        """Look at one piece. `time`: retention's, in ms; `latest`: the latest that it may be anywhere."""
+        if not self._sweep.is_busy:
+            self._due_at = now.clock + limits.RETENTION_EVERY_SECONDS
+            old, until = time - int(self._me.retention_seconds * 1000), latest + limits.CLOCK_FUTURE_MILLISECONDS
+            self._sweep.begin(old, until, self._me.retention_bytes)
+        drops = self._sweep.look(self._state, self._me.retention_messages)
+        return Stamp([Dropped("", 0, 0, topic, vector) for topic, vector in drops])
+
+    def forget(self) -> None:
+        """Look at everything again, from the next sweep on: what was to be dropped was not stored."""
+        self._sweep.forget()
 
 
 def _sizes(state: State, start: int, stop: int) -> list[int]:

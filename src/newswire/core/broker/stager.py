@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from newswire.core import limits
+from newswire.core.broker.values import Staged
 from newswire.core.model import ops
 from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe, Unsubscribe
 from newswire.core.model.coverage import read
@@ -26,19 +27,6 @@ from newswire.errors import BadRequest, KeyReused, NotFound, Refused
 _NOT_KEPT: Final = "a value is out of its bounds, or is no text that can be kept: nothing was stored"
 
 
-class Decided(msgspec.Struct, frozen=True):
-    """What became of a submit: the ids of its ops, and what must be stored before it may be answered.
-
-    `stored`: how many of its requests are stored by it; the others (`repeated`: their indexes) are publishes of what was
-    stored, or staged, before.
-    """
-
-    ids: tuple[OpId, ...]
-    need: dict[str, int]
-    stored: int = 1
-    repeated: tuple[int, ...] = ()
-
-
 class _Key(NamedTuple):
     """A publisher's key: what stands for it and for the content, and the message that it names; "" for none yet."""
 
@@ -47,7 +35,7 @@ class _Key(NamedTuple):
     first: OpId
 
 
-class Intake:
+class Stager:
     """The ops of the batch that gathers. Commit thread only."""
 
     def __init__(self, state: State, origin: str, subscriptions_per_user: int) -> None:
@@ -75,9 +63,20 @@ class Intake:
     def unstored(self) -> None:
         """Nothing of the batch is on disk: begin the next one, under the origin that was begun last."""
         self.clear()
+        self.again.clear()
         if len(self._own) > 1 and not self.state.log.held(self.origin):
             del self._own[self.origin]
             self.origin = next(reversed(self._own))
+
+    def pop_owed(self) -> list[Lost]:
+        """The `lost` ops that were not taken since the last time, because of what of their ranges is held here."""
+        owed_ops, self.owed = self.owed, []
+        return owed_ops
+
+    def pop_raws(self) -> tuple[Sequence[Op], Sequence[bytes]]:
+        """What was staged since the last time, and its bytes: to be appended now."""
+        raws, self.raws = self.raws, []
+        return self.staged[len(self.staged) - len(raws) :], raws
 
     def take_stored(self, count: int) -> list[Op]:
         """The next `count` ops of the batch, which are about to be applied; they are staged no more."""
@@ -105,6 +104,14 @@ class Intake:
             return False
         self._stage(op, raw)
         return True
+
+    def take_all(self, raws: Sequence[bytes], name: str) -> None:
+        """TAKE a peer's ops, which came with an answer or a push (`name`). Raises BadRequest."""
+        try:
+            for raw in raws:
+                self.take(raw)
+        except ops.NotAnOp:
+            raise BadRequest(f"the {name} holds something that is no operation", code="bad-body") from None
 
     def _has_room(self, op: Began) -> bool:
         """Say whether one more origin may begin: so many in one batch, and so many that no other origin implies.
@@ -169,12 +176,12 @@ class Intake:
         except KeyReused:
             return True
 
-    def decide(self, requests: Sequence[Request], wall: int) -> Decided:
+    def decide(self, requests: Sequence[Request], wall: int) -> Staged:
         """Stage what the requests mean, all or none. Raises BadRequest, Refused or NotFound and stages nothing."""
         named = self._look_up(requests, wall)
         drafts = [self._draft(request, wall) for request in requests]
         ids: list[OpId] = []
-        need: dict[str, int] = {}
+        required: dict[str, int] = {}
         repeated: list[int] = []
         before = len(self.staged)
         try:
@@ -184,12 +191,12 @@ class Intake:
                     repeated.append(at)
                 for name in (first,) if first else self._enter(request, draft, key, wall):
                     origin, sequence = ops.split_op_id(name)
-                    need[origin] = max(need.get(origin, 0), sequence)
+                    required[origin] = max(required.get(origin, 0), sequence)
                     ids.append(name)
         except BadRequest:
             self._unstage(before)
             raise
-        return Decided(tuple(ids), need, len(requests) - len(repeated), tuple(repeated))
+        return Staged(tuple(ids), required, len(requests) - len(repeated), tuple(repeated))
 
     def _draft(self, request: Request, wall: int) -> list[Op]:
         match request:

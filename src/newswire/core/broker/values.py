@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import msgspec
 
 from newswire.core import limits
+from newswire.core.model.ops import Op, OpId
+from newswire.core.model.vector import FullVector
+from newswire.core.state.holes import Hole
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -70,3 +75,103 @@ class ClusterStatus(msgspec.Struct, frozen=True):
     disk_free_bytes: int | None = None
     holes: tuple[HoleRow, ...] = ()
     away: tuple[str, ...] = ()
+
+
+# -- what one part of the broker knows and others read ----------------------------------------------------------
+
+
+class Staged(msgspec.Struct, frozen=True):
+    """What became of requests: the ids of their ops, and what must be stored before they may be answered (`required`).
+
+    `stored`: how many of the requests are stored by it; the others (`repeated`: their indexes) are publishes of what was
+    stored, or staged, before.
+    """
+
+    ids: tuple[OpId, ...]
+    required: Mapping[str, int]
+    stored: int = 1
+    repeated: tuple[int, ...] = ()
+
+
+class PeerFacts(msgspec.Struct, frozen=True):
+    """What `replication` knows of one peer at a moment."""
+
+    address: str
+    id: str  # "" until it answered or pushed
+    state: str  # up | catching-up | down, or what its refusal means
+    detail: str
+    in_sync: bool
+    counts: bool  # in sync, and a member, or nobody is one: receipts wait for it
+    current: bool  # in sync, and its last answer is no older than heartbeats let it become
+    has_more: bool  # it may hold what is not held here, by what it last said
+    caught_up: bool  # it has handed over what it held when it was first met after the start
+    untried: bool  # no push to it has come to an end yet
+    serves: bool
+    primary: bool
+    writable: bool
+    holds: FullVector
+    holes: tuple[Hole, ...]
+    waits: Mapping[str, int]
+    ahead: int  # ms by which its clock is ahead of ours; below 0: behind
+    heard: float | None  # on `Now.clock`
+    down_since: int | None  # ms since 1970
+
+
+class Announcement(msgspec.Struct, frozen=True):
+    """What every header says of this broker, beside what it holds. `turn`: how often it has taken another's cluster id."""
+
+    cluster: str
+    settled: bool
+    turn: int
+    told: tuple[str, ...]
+    serves: bool
+    writable: bool
+    wall: int
+
+
+# -- what a part has the broker do ------------------------------------------------------------------------------
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """Stage `ops` as this broker's own. Who waits under `reply_to` is told when all in sync hold them: of `broker`, if named.
+
+    `count`: what they stand for, where that is not one request.
+    """
+
+    ops: Sequence[Op]
+    reply_to: object | None = None
+    until: float = 0.0
+    broker: str = ""
+    count: int = 1
+
+
+class TellStatus(msgspec.Struct, frozen=True):
+    """Tell whoever waits under `reply_to` the status of `broker`."""
+
+    reply_to: object
+    broker: str
+
+
+class Greet(msgspec.Struct, frozen=True):
+    """Push to `address` at once, over a new link if there is none."""
+
+    address: str
+
+
+class Unlink(msgspec.Struct, frozen=True):
+    """Close the link to `address`."""
+
+    address: str
+
+
+class StoreAgain(msgspec.Struct, frozen=True):
+    """Stage anew what `op`, which was given up and is held here, means."""
+
+    op: Op
+
+
+class StoreBlindly(msgspec.Struct, frozen=True):
+    """Stage anew what the ops `sequences` of `origin` did here, whose records cannot be read."""
+
+    origin: str
+    sequences: Sequence[int]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from functools import lru_cache
+from typing import Final
+
+_UNITS: Final = (("years", 365 * 86_400), ("days", 86_400), ("hours", 3_600), ("minutes", 60), ("seconds", 1))
 
 
 def rfc3339(milliseconds: int) -> str:
@@ -19,3 +22,10 @@ def _second(seconds: int) -> str:
     except (OverflowError, ValueError, OSError):  # a foreign stamp may be anything; showing it must not fail
         when = datetime.fromtimestamp(0, timezone.utc)
     return f"{when:%Y-%m-%dT%H:%M:%S}"
+
+
+def span(milliseconds: int) -> str:
+    """A length of time for people, in one unit."""
+    seconds = abs(milliseconds) // 1000
+    unit, size = next((unit, size) for unit, size in _UNITS if seconds >= 2 * size or size == 1)
+    return f"{seconds // size} {unit}"

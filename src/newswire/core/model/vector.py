@@ -42,6 +42,10 @@ class FullVector(Vector):
             return self._others.get(origin, default)
         return self._tree.get(number) or default
 
+    def holds(self, vector: Vector) -> bool:
+        """Say whether who holds this holds all that `vector` lists, and so all that it implies."""
+        return all(self.get(origin) >= sequence for origin, sequence in vector.items())
+
     def join(self, other: FullVector) -> FullVector:
         """What either covers."""
         return FullVector(self._lineage, self._tree.join(other._tree))

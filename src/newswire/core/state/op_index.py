@@ -61,6 +61,15 @@ class OpIndex:
         return 0 if number is None else len(self.offsets_of[number])
 
     @property
+    def holds_nothing(self) -> bool:
+        """Whether there are no ops here but `began`."""
+        return len(self.places) == len(self.names)
+
+    def holds(self, vector: Vector) -> bool:
+        """Say whether all that `vector` lists is in the log, and so all that it implies."""
+        return all(self.held(origin) >= sequence for origin, sequence in vector.items())
+
+    @property
     def full(self) -> FullVector:
         """Every origin with its highest sequence."""
         if self._grown is None:

@@ -34,6 +34,7 @@ from newswire.core.broker.events import (
     Received,
     Reply,
     Send,
+    SilentDamage,
     Submitted,
     Unreadable,
     Wake,
@@ -121,11 +122,12 @@ class EmbeddedEngine(StateQueries):
             trust_clock=settings.trust_clock,
         )
         broker = Broker(identity, self._state, cluster or secrets.token_hex(16), settled=settled)
-        broker.cluster.damage = self._silent_damage
         self._passport = Passport(settings.secrets, identity)
         self._shell = Shell(broker, self._opsfile, self._execute, _now)
         self._commit = CommitThread(self._shell, self._opsfile.free_bytes, self._on_fatal)
         self._shell.begin()
+        if self._silent_damage:
+            self._shell.run([SilentDamage(self._silent_damage)])
         self._commit.start()
 
     def _recover(self, progress: Progress | None) -> Restored:

@@ -1,0 +1,116 @@
+"""Which cluster a broker is of: how one id is found among brokers that start for the first time (docs/rules.md, CLUSTER ID)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from newswire.core import limits
+from newswire.core.broker.events import FixClusterId, Header, Now
+from newswire.core.broker.values import Announcement, Identity
+from newswire.errors import Refused
+
+
+class ClusterId:
+    """The id of the cluster, and whether it is fixed for good, and on disk (`settled`). Commit thread only.
+
+    `told`, here: the others of whom this broker was told, by configuration or by an op: address -> id; the address again
+    while the id is unknown.
+    """
+
+    def __init__(self, identity: Identity, id: str, *, settled: bool) -> None:
+        self._me, self.id, self.settled = identity, id, settled
+        self.turn = 0  # how often this run has taken another's id
+        self._settling = False  # the id goes to the disk with the batch that gathers
+        self._minted = not settled  # by this run: the id is nobody else's
+        self._heard_settled = False  # another broker has settled on this id
+        self._settle_at = 0.0  # not before: there was no room
+
+    def names(self, told: Mapping[str, str]) -> tuple[str, ...]:
+        """Of whom this broker was told, as its headers say it. Of nobody any more when the id is settled."""
+        if self.settled:
+            return ()
+        if len(names := set(told.values())) > limits.TOLD_COUNT:
+            return ("...",)  # nobody has that name, so nobody founds a cluster on this
+        return tuple(sorted(names))
+
+    def announce(self, told: Mapping[str, str], *, serves: bool, writable: bool, wall: int) -> Announcement:
+        """What headers say now."""
+        return Announcement(
+            cluster=self.id,
+            settled=self.settled,
+            turn=self.turn,
+            told=self.names(told),
+            serves=serves,
+            writable=writable,
+            wall=wall,
+        )
+
+    def take(self, header: Header, told: Mapping[str, str], *, has_ops: bool) -> bool:
+        """Take what another broker says; True if its id was taken for our own. `has_ops`: this one holds more than `began`.
+
+        Raises Refused (`other-cluster`): no ops are exchanged with that one.
+        """
+        if header.cluster == self.id:
+            self._heard_settled |= header.settled
+        elif self._yields_to(header, told, has_ops=has_ops):
+            self.id, self._heard_settled, self._minted = header.cluster, header.settled, False
+            self.turn += 1
+            return True
+        elif header.settled:
+            raise Refused(
+                f"this broker belongs to another cluster ({self.id[:8]}, not {header.cluster[:8]}):"
+                " to join it, start the other broker with an empty ops directory",
+                code="other-cluster",
+            )
+        return False  # of this cluster, or it adopts our id from the answer
+
+    def _yields_to(self, header: Header, told: Mapping[str, str], *, has_ops: bool) -> bool:
+        """Say whether this broker takes the id of the sender, which has another one, for its own.
+
+        One that holds nothing takes anybody's. One that had to serve before ids were settled, an empty disk beside peers that
+        were down, takes that of those it was told of: what it acknowledged meanwhile joins the rest.
+        """
+        knows = header.address in told or header.broker in self.names(told)
+        if self.settled or self._settling or not (knows or not has_ops):
+            return False
+        if header.settled or header.has_ops != has_ops:
+            return header.settled or header.has_ops
+        known = not {self._me.id, self._me.address}.isdisjoint(header.told)
+        return header.cluster < self.id if knows == known else knows  # where one knows of the other, that one yields
+
+    def settle(self, told: Mapping[str, str], agreed: Mapping[str, tuple[str, ...]], now: Now) -> list[FixClusterId]:
+        """Have the id fixed with the batch that gathers, if it may be.
+
+        `agreed`: who has answered under it since it was taken: address -> of whom that one was told.
+        """
+        if not self._may_settle(told, agreed) or now.clock < self._settle_at:
+            return []
+        self._settling = True
+        return [FixClusterId(self.id)]
+
+    def _may_settle(self, told: Mapping[str, str], agreed: Mapping[str, tuple[str, ...]]) -> bool:
+        """Say whether another has settled on this id, or nobody can be about to settle on another one.
+
+        That is when all of whom this broker was told have answered under it since it was taken, and were told of this broker,
+        and of nobody of whom this one was not.
+        """
+        if self.settled or self._settling:
+            return False
+        if self._heard_settled or not told:
+            return self._heard_settled or self._minted
+        names, me = {*self.names(told), self._me.id}, self._me.id
+        others = [agreed[address] for address in told if address in agreed]
+        return len(others) == len(told) and all(me in known and names.issuperset(known) for known in others)
+
+    def store(self) -> bool:
+        """The batch is on disk; True if the id is settled by that."""
+        settles, self._settling = self._settling, False
+        self.settled |= settles
+        return settles
+
+    def fail(self, now: Now, *, named: bool) -> bool:
+        """The batch is not on disk; True if the segment that names the id is all the same (`named`)."""
+        self._settle_at = now.clock + limits.PUSH_AGAIN_SECONDS
+        settles, self._settling = self._settling and named, False
+        self.settled |= settles
+        return settles
