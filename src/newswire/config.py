@@ -1,4 +1,7 @@
-"""Frozen settings of a broker. Flags beat the environment, the environment beats the file; `cli` reads all three."""
+"""Frozen settings of a broker. Flags beat the environment, the environment beats the file; `cli` reads all three.
+
+Each room takes its part of them as a type of its own: the engine sees no limits of clients, the web no secrets.
+"""
 
 from __future__ import annotations
 
@@ -9,37 +12,56 @@ from newswire.core import limits
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What one broker process is told. Durations in seconds, sizes in bytes."""
+class EngineSettings:
+    """What an engine is told. Durations in seconds, sizes in bytes."""
 
     id: str = "1001"
-    host: str = "127.0.0.1"
-    port: int = 5053
-    advertise: str = ""  # HOST:PORT for peers and clients; "" means host:port as bound
     primary: bool = False
     peers: tuple[str, ...] = ()
     ops_dir: Path = field(default_factory=lambda: Path("ops_logs"))
     heartbeat: float = limits.HEARTBEAT_SECONDS
-    allowed_hosts: tuple[str, ...] = ()  # further names that clients may ask for, `*` for any
-    trusted_proxies: tuple[str, ...] = ()  # addresses and networks whose X-Forwarded-* headers count
-    auth: str = "none"
-    insecure: bool = False
     secrets: tuple[bytes, ...] = ()  # first signs, all verify (two during rotation); () leaves peers unsigned
-    min_copies: int = 1
-    threads: int = limits.LARGE_THREADS
     retention_seconds: float = limits.RETENTION_SECONDS
     retention_messages: int = limits.RETENTION_MESSAGES
     retention_bytes: int = 0  # of all messages together; 0: any number
     trust_clock: bool = False  # retention begins at the clock as it is, whatever the stamps say
-    streams_per_user: int = limits.STREAMS_PER_USER
-    streams: int = limits.STREAMS_COUNT
     subscriptions_per_user: int = limits.SUBSCRIPTIONS_PER_USER
-    connections: int = limits.CONNECTIONS_COUNT
+
+    @property
+    def directory(self) -> Path:
+        """Where this broker's ops file lies."""
+        return self.ops_dir / self.id
+
+
+@dataclass(frozen=True)
+class ServiceSettings:
+    """What `web` and `streams` are told: how this broker is called, and how much clients may have. Durations in seconds."""
+
+    id: str = "1001"
+    host: str = "127.0.0.1"
+    advertise: str = ""  # HOST:PORT for peers and clients; "" means host:port as bound
+    allowed_hosts: tuple[str, ...] = ()  # further names that clients may ask for, `*` for any
+    auth: str = "none"
+    min_copies: int = 1
+    subscriptions_per_user: int = limits.SUBSCRIPTIONS_PER_USER
+    streams: int = limits.STREAMS_COUNT
+    streams_per_user: int = limits.STREAMS_PER_USER
     # of one address; one that is not set (None) has a default, and does not count for this machine's own address
     streams_per_address: int | None = None
-    connections_per_address: int | None = None
-    requests_per_address: float | None = None  # a second; 0: any number
     requests_per_user: float = limits.REQUESTS_PER_USER  # a second, of what reads; 0: any number
+
+
+@dataclass(frozen=True)
+class Settings(EngineSettings, ServiceSettings):
+    """All that one broker process is told: its parts, and what the listener and the composition root need."""
+
+    port: int = 5053
+    insecure: bool = False
+    threads: int = limits.LARGE_THREADS
+    trusted_proxies: tuple[str, ...] = ()  # addresses and networks whose X-Forwarded-* headers count
+    connections: int = limits.CONNECTIONS_COUNT
+    connections_per_address: int | None = None  # as streams_per_address
+    requests_per_address: float | None = None  # a second; 0: any number; else as streams_per_address
 
     @property
     def address(self) -> str:
@@ -48,8 +70,3 @@ class Settings:
             return self.advertise
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
-
-    @property
-    def directory(self) -> Path:
-        """Where this broker's ops file lies."""
-        return self.ops_dir / self.id

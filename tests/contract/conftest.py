@@ -14,7 +14,7 @@ from newswire.config import Settings
 from newswire.core.model.event_ids import EventId
 from newswire.engine.lock import StateLock
 from newswire.engine.memory import MemoryEngine, MemoryNetwork
-from newswire.engine.seam import Cluster, Engine, Entry, GapEntry
+from newswire.engine.seam import ClusterAdmin, Engine, Entry, GapEntry
 from newswire.server import Server
 
 
@@ -41,7 +41,7 @@ class Pair(Protocol):
 
     one: Engine
     other: Engine
-    admin: Cluster  # of the first
+    admin: ClusterAdmin  # of the first
 
     def part(self) -> None:
         """Take the second broker away from the first."""

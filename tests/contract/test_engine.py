@@ -9,7 +9,7 @@ import pytest
 from newswire.core import limits
 from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe, Unsubscribe
 from newswire.core.model.event_ids import EventId, parse
-from newswire.engine.seam import BrokerStatus, Engine, Entry, Receipt, TopicRow, Woken
+from newswire.engine.seam import BrokerStatus, Engine, Entry, Receipt, TopicRow, Wake
 from newswire.errors import FewerCopies, KeyReused, NewswireError, NotEnoughCopies, NotFound, NotStored, TooLarge
 from newswire.threads import MustNotWait, never_waits
 from tests.contract.conftest import Pair, read, texts, wait_until
@@ -200,7 +200,7 @@ def test_when_the_other_is_lost(pair: Pair) -> None:
 
 
 def test_the_wake_says_what_changed(pair: Pair) -> None:
-    woken: list[Woken] = []
+    woken: list[Wake] = []
     pair.one.on_wake(woken.append)
     pair.one.submit([Subscribe("Alice", "news")])
     pair.one.submit([Publish("tech", "x")])

@@ -24,7 +24,7 @@ from newswire.core.read.start import to_acknowledge
 from newswire.core.state.fold import Changes, State
 from newswire.engine.memory import MemoryEngine
 from newswire.engine.queries import StateQueries
-from newswire.engine.seam import ClusterStatus, Page, Receipt, Start, Wake, Woken
+from newswire.engine.seam import ClusterStatus, Page, Receipt, Start, Wake
 from newswire.stream_order import StreamOrder
 from newswire.streams import Hub
 from newswire.streams.stream import Stream
@@ -50,7 +50,7 @@ class Desk(StateQueries):
         self.state = State()
         self.texts: list[Op] = []
         self.lock = threading.RLock()
-        self.woken: Wake = lambda woken: None
+        self.wake: Callable[[Wake], None] = lambda wake: None
         self.rows: tuple[BrokerStatus, ...] = ()
         self.takes = True
         self.queries = 0
@@ -99,8 +99,8 @@ class Desk(StateQueries):
         self.before_page(at)
         return super().next_page(at, limit)
 
-    def on_wake(self, wake: Wake) -> None:
-        self.woken = wake
+    def on_wake(self, wake: Callable[[Wake], None]) -> None:
+        self.wake = wake
 
     def describe(self) -> ClusterStatus:
         self.described += 1
@@ -122,7 +122,7 @@ class Desk(StateQueries):
             for op in ops:
                 self.state.apply(op, len(self.texts), 1, changes)
                 self.texts.append(op)
-            self.woken(Woken(frozenset(changes.topics), frozenset(changes.users)))
+            self.wake(Wake(frozenset(changes.topics), frozenset(changes.users)))
 
     def publish(self, topic: str, *texts: str) -> None:
         with self.lock:
@@ -296,7 +296,7 @@ class Newsroom:
     def pass_time(self, clock: Clock, seconds: float) -> None:
         """Let it be later, and wait until the hub has done what that asks for."""
         clock.now += seconds
-        self.hub.wake(Woken(frozenset(), frozenset()))
+        self.hub.wake(Wake(frozenset(), frozenset()))
         wait_for(lambda: not self.hub.count or self.hub._schedule.next_due > clock.now, "time passed")
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from newswire.core import limits
 from newswire.core.broker.values import BrokerStatus
 from newswire.core.model.event_ids import parse
 from newswire.core.model.results import Position
-from newswire.engine.seam import Woken
+from newswire.engine.seam import Wake
 from tests.kit.stream_fakes import Clock, Newsroom, patterns_at, wait_for
 
 
@@ -221,7 +221,7 @@ def test_streams_leave_a_broker_whose_disk_hangs_although_nobody_tells_the_hub(
 
 
 def test_a_hub_without_streams_asks_nobody(room: Newsroom) -> None:
-    room.hub.wake(Woken(frozenset({"news"}), frozenset()))
+    room.hub.wake(Wake(frozenset({"news"}), frozenset()))
     room.desk.subscribe("Alice", "news")
     assert room.desk.described == 0
 
@@ -230,13 +230,13 @@ def test_a_broker_that_leaves_sends_its_streams_to_the_primary(room: Newsroom) -
     room.desk.subscribe("Alice", "news")
     room.desk.rows = (row("1001", self_=True), row("1002"), row("1003", primary=True))
     client = room.open()
-    room.hub.wake(Woken(frozenset(), frozenset(), serves=False))
+    room.hub.wake(Wake(frozenset(), frozenset(), serves=False))
     (event,) = client.end()
     assert (event.name, json.loads(event.data)) == ("moved", {"to": "127.0.0.1:1003"})
     late = room.connect()
     assert [event.name for event in late.end()] == ["moved"]
     assert room.hub.count == 0
-    room.hub.wake(Woken(frozenset(), frozenset(), serves=True))
+    room.hub.wake(Wake(frozenset(), frozenset(), serves=True))
     room.open()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 import socket
 
-from newswire.engine.seam import Woken
+from newswire.engine.seam import Wake
 from newswire.stream_order import StreamOrder
 from newswire.streams.inbox import Arrival, Inbox
 
@@ -20,14 +20,14 @@ def arrival() -> Arrival:
 
 def test_what_commits_changed_is_merged_and_wakes_once() -> None:
     inbox = Inbox(lambda: 0.0)
-    inbox.put_woken(Woken(frozenset({"a"}), frozenset({"Alice"})))
-    inbox.put_woken(Woken(frozenset({"b"}), frozenset({"Bob"}), serves=False))
+    inbox.put_wake(Wake(frozenset({"a"}), frozenset({"Alice"})))
+    inbox.put_wake(Wake(frozenset({"b"}), frozenset({"Bob"}), serves=False))
     assert is_awake(inbox)
     assert inbox.has_change_of("Alice")
-    assert inbox.take() == ([], Woken(frozenset("ab"), frozenset({"Alice", "Bob"}), serves=False))
+    assert inbox.take() == ([], Wake(frozenset("ab"), frozenset({"Alice", "Bob"}), serves=False))
     assert not is_awake(inbox)
     assert not inbox.has_change_of("Alice")
-    assert inbox.take() == ([], Woken(frozenset(), frozenset(), serves=False))
+    assert inbox.take() == ([], Wake(frozenset(), frozenset(), serves=False))
     inbox.close()
 
 
@@ -46,12 +46,12 @@ def test_sockets_come_in_order() -> None:
 def test_the_age_is_that_of_the_oldest_message() -> None:
     now = 10.0
     inbox = Inbox(lambda: now)
-    inbox.put_woken(Woken(frozenset(), frozenset({"Alice"})))
+    inbox.put_wake(Wake(frozenset(), frozenset({"Alice"})))
     now = 11.0
     assert inbox.age() == 0.0
-    inbox.put_woken(Woken(frozenset("a"), frozenset()))
+    inbox.put_wake(Wake(frozenset("a"), frozenset()))
     now = 12.0
-    inbox.put_woken(Woken(frozenset("b"), frozenset()))
+    inbox.put_wake(Wake(frozenset("b"), frozenset()))
     now = 13.0
     assert inbox.age() == 2.0
     inbox.take()
@@ -65,7 +65,7 @@ def test_a_closed_inbox_takes_nothing_and_gives_back_what_nobody_took() -> None:
     inbox.put_arrival(early)
     assert inbox.close() == [early]
     assert not inbox.put_arrival(late)
-    inbox.put_woken(Woken(frozenset("a"), frozenset()))
+    inbox.put_wake(Wake(frozenset("a"), frozenset()))
     inbox.wake()
     for one in (early, late):
         one.sock.close()

@@ -10,7 +10,7 @@ from newswire.core import limits
 from newswire.core.model.commands import Publish, Subscribe
 from newswire.core.model.results import Position
 from newswire.engine.memory import MemoryEngine
-from newswire.engine.seam import Woken
+from newswire.engine.seam import Wake
 from tests.kit.stream_fakes import Newsroom, wait_for
 
 
@@ -129,7 +129,7 @@ def test_an_engine_wakes_before_what_it_tells_of_can_be_read() -> None:
     engine = MemoryEngine()
     early: list[bool] = []
 
-    def wake(woken: Woken) -> None:
+    def wake(woken: Wake) -> None:
         done = threading.Event()
         readers.append(threading.Thread(target=look, args=(done,)))
         readers[-1].start()

@@ -44,7 +44,7 @@ from newswire.core.read.scan import Due
 from newswire.core.state.fold import State
 from newswire.engine.group_commit import Outward
 from newswire.engine.queries import StateQueries, read_texts
-from newswire.engine.seam import EngineNumbers, PushAnswer, Receipt, Woken, receipt_of
+from newswire.engine.seam import EngineNumbers, PushAnswer, Receipt, receipt_of
 from newswire.engine.shell import Shell
 from newswire.engine.waiting import wait_for
 from newswire.errors import BadRequest, NewswireError, NotStored, Unknown
@@ -118,7 +118,7 @@ class MemoryLog:
 
 
 class MemoryEngine(StateQueries):
-    """`seam.Engine` and `seam.Cluster` without threads or disk."""
+    """`seam.Engine` and `seam.ClusterAdmin` without threads or disk."""
 
     _runs = itertools.count(1)
 
@@ -142,7 +142,7 @@ class MemoryEngine(StateQueries):
         self.network = network or MemoryNetwork()
         self.log = log or MemoryLog()
         self.address = address or f"127.0.0.1:{5052 + len(self.network.engines) + 1}"
-        self._wake: Callable[[Woken], None] = lambda woken: None
+        self._wake: Callable[[Wake], None] = lambda wake: None
         state = State()
         state.replay([(ops.decode(raw), place, len(raw)) for place, raw in enumerate(self.log.raws)])
         origin = f"{broker_id}-m{next(self._runs):05}"  # of one length, so that answers of two engines have one, too
@@ -193,7 +193,7 @@ class MemoryEngine(StateQueries):
     def _texts(self, dues: Sequence[Due]) -> Sequence[Published | None]:
         return read_texts(dues, self.shell.messages, self.log.fetch)
 
-    def on_wake(self, wake: Callable[[Woken], None]) -> None:
+    def on_wake(self, wake: Callable[[Wake], None]) -> None:
         """See `seam.Engine`."""
         self._wake = wake
 
@@ -210,14 +210,14 @@ class MemoryEngine(StateQueries):
         self.network.engines.pop(self.address, None)
         self.closed = True
 
-    # -- seam.Cluster -------------------------------------------------------------------------------------------
+    # -- seam.ClusterAdmin -------------------------------------------------------------------------------------------
 
     def join_later(self, address: str, then: Callable[[BrokerStatus | NewswireError], None], timeout: float = 10.0) -> None:
-        """See `seam.Cluster`."""
+        """See `seam.ClusterAdmin`."""
         self.network.put(self, Join(then, address, self.shell.clock().clock + timeout))
 
     def leave_later(self, broker: str, then: Callable[[BrokerStatus | NewswireError], None]) -> None:
-        """See `seam.Cluster`."""
+        """See `seam.ClusterAdmin`."""
         self.network.put(self, Leave(then, broker))
 
     def accept_loss_later(
@@ -230,7 +230,7 @@ class MemoryEngine(StateQueries):
         even_if_away: bool = False,
         timeout: float = 10.0,
     ) -> None:
-        """See `seam.Cluster`."""
+        """See `seam.ClusterAdmin`."""
         until = self.shell.clock().clock + timeout
         self.network.put(self, AcceptLoss(partial(_tell_receipt, then), origin, first, last, even_if_away, until))
 
@@ -280,8 +280,8 @@ class MemoryEngine(StateQueries):
                     token(action)
             case Reply(token=token, result=result):
                 self._tell(token, result)
-            case Wake(topics, users, serves):
-                self._wake(Woken(topics, users, serves))
+            case Wake():
+                self._wake(action)
             case Recall(lost, rows):
                 read = self.log.fetch([(int(self.shell.broker.state.log.places[row]), 0) for row in rows])
                 self.network.put(self, Recalled(lost, [ops.decode(raw) for raw in read]))

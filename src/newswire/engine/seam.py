@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from newswire.core.broker.events import Done
+from newswire.core.broker.events import Done, Wake
 from newswire.core.broker.values import BrokerStatus, ClusterStatus, HoleRow
 from newswire.core.model.commands import Request
 from newswire.core.model.event_ids import EventId
@@ -22,7 +22,7 @@ from newswire.metrics import Distribution
 
 __all__ = [
     "BrokerStatus",
-    "Cluster",
+    "ClusterAdmin",
     "ClusterStatus",
     "Engine",
     "EngineNumbers",
@@ -37,7 +37,6 @@ __all__ = [
     "SubscriptionRow",
     "TopicRow",
     "Wake",
-    "Woken",
 ]
 
 
@@ -68,20 +67,6 @@ def receipt_of(done: Done) -> Receipt:
         ids=done.ids,
         repeated=done.repeated,
     )
-
-
-class Woken(msgspec.Struct, frozen=True):
-    """What a commit changed for streams: topics that grew, users whose awake subscriptions may have changed.
-
-    `serves`: whether this broker still serves streams.
-    """
-
-    topics: frozenset[str]
-    users: frozenset[str]
-    serves: bool = True
-
-
-Wake = Callable[[Woken], None]
 
 
 class EngineNumbers(msgspec.Struct, frozen=True):
@@ -187,7 +172,7 @@ class Engine(Protocol):
         """
         ...
 
-    def on_wake(self, wake: Wake) -> None:
+    def on_wake(self, wake: Callable[[Wake], None]) -> None:
         """Once, before start. `wake` runs in the engine's thread under the state lock: it returns at once, calls nothing here.
 
         So nothing can be read of a commit before `wake` told of it (docs/rules.md, REOPEN).
@@ -207,8 +192,11 @@ class Engine(Protocol):
         ...
 
 
-class Cluster(Protocol):
-    """What the embedded engine has beside it. `web.routes.peers` is mounted only where it exists."""
+class ClusterAdmin(Protocol):
+    """What an engine with peers has beside `Engine`: who belongs to the cluster, pushes of peers, what no broker can bring.
+
+    An engine without peers has none of it, and the routes of it are not there.
+    """
 
     def join_later(self, address: str, then: Callable[[BrokerStatus | NewswireError], None], timeout: float = 10.0) -> None:
         """Make the broker at `address` a member and tell all. `then` gets BadRequest, LinkRefused, Refused (`unreachable`).

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from newswire.config import Settings
+from newswire.config import ServiceSettings
 from newswire.core import limits
 from newswire.quotas.networks import is_counted
 from newswire.stream_order import StreamOrder
@@ -128,7 +128,7 @@ class Group:
 class Admission:
     """Counts the streams that are served, and decides on each that comes. Hub thread only, but `count` and `refusal`."""
 
-    def __init__(self, settings: Settings, ask: Callable[[Stream], None]) -> None:
+    def __init__(self, settings: ServiceSettings, ask: Callable[[Stream], None]) -> None:
         """`ask` finds out what a stream's client has confirmed, and notes it in the stream."""
         self._ask = ask
         self._per_user = settings.streams_per_user

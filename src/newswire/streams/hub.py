@@ -28,9 +28,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from newswire.config import Settings
+from newswire.config import ServiceSettings
 from newswire.core import limits
-from newswire.engine.seam import Engine, Start, Woken
+from newswire.engine.seam import Engine, Start, Wake
 from newswire.stream_order import StreamOrder
 from newswire.streams import notices
 from newswire.streams.admission import NO_ROOM, Admission, Eviction, NotNow
@@ -53,7 +53,7 @@ class Hub:
     def __init__(
         self,
         engine: Engine,
-        settings: Settings,
+        settings: ServiceSettings,
         *,
         clock: Callable[[], float] = time.monotonic,
         on_fatal: OnFatal = lambda error: None,
@@ -106,9 +106,9 @@ class Hub:
         """Why no stream is opened for `order` now, "" if perhaps one is. Asked before a socket is handed over."""
         return self._admission.refusal(order, self._clock())
 
-    def wake(self, woken: Woken) -> None:
+    def wake(self, wake: Wake) -> None:
         """Take note of what a commit changed."""
-        self._inbox.put_woken(woken)
+        self._inbox.put_wake(wake)
 
     def stop(self, timeout: float = 5.0) -> None:
         """End every stream in order, hand over the last cursors, close all. Returns when done, `timeout` at the latest."""
@@ -193,21 +193,21 @@ class Hub:
 
     def _take_inbox(self) -> bool:
         """Note what came; whether anything did."""
-        arrivals, woken = self._inbox.take()
-        if woken.serves != self._serves:
-            self._serves = woken.serves
-            if not woken.serves:
+        arrivals, wake = self._inbox.take()
+        if wake.serves != self._serves:
+            self._serves = wake.serves
+            if not wake.serves:
                 self._end_all(self._moved())
-        self._changed_users.update(dict.fromkeys(woken.users))
+        self._changed_users.update(dict.fromkeys(wake.users))
         self._arrivals.extend(arrivals)
-        for conn in self._audience.waiting(woken.topics):
+        for conn in self._audience.waiting(wake.topics):
             conn.stream.is_behind = True
             if conn.stream.wants_page:
                 self._rounds.put_live(conn)
         if self._stop_at is not None and not self._is_stopping:
             self._is_stopping = True
             self._end_all(b"")
-        return bool(arrivals or woken.topics or woken.users)
+        return bool(arrivals or wake.topics or wake.users)
 
     def _open_some(self) -> None:
         """REOPEN and OPEN, bounded like a round: what they cost grows with a user's subscriptions, and others wait."""

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
-from newswire.engine.seam import Woken
+from newswire.engine.seam import Wake
 from newswire.stream_order import StreamOrder
 
 
@@ -50,15 +50,15 @@ class Inbox:
             self._wake()
             return True
 
-    def put_woken(self, woken: Woken) -> None:
+    def put_wake(self, wake: Wake) -> None:
         """Leave what a commit changed, merged with what waits."""
         with self._lock:
             if self.is_closed:
                 return
-            self._topics |= woken.topics
-            self._users |= woken.users
-            self._serves = woken.serves
-            if woken.topics and self._since is None:
+            self._topics |= wake.topics
+            self._users |= wake.users
+            self._serves = wake.serves
+            if wake.topics and self._since is None:
                 self._since = self._clock()
             self._wake()
 
@@ -82,16 +82,16 @@ class Inbox:
         since = self._since
         return 0.0 if since is None else self._clock() - since
 
-    def take(self) -> tuple[list[Arrival], Woken]:
+    def take(self) -> tuple[list[Arrival], Wake]:
         """Take everything. Hub thread."""
         with self._lock:
             if self._is_awake:
                 self._reader.recv(64)
                 self._is_awake = False
             arrivals, self._arrivals = self._arrivals, []
-            woken = Woken(frozenset(self._topics), frozenset(self._users), self._serves)
+            wake = Wake(frozenset(self._topics), frozenset(self._users), self._serves)
             self._topics, self._users, self._since = set(), set(), None
-            return arrivals, woken
+            return arrivals, wake
 
     def close(self) -> list[Arrival]:
         """Take no more; what nobody took."""

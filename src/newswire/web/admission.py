@@ -12,9 +12,9 @@ from flask import Flask
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
 
-from newswire.config import Settings
+from newswire.config import ServiceSettings
 from newswire.core import limits
-from newswire.engine.seam import Cluster, Engine
+from newswire.engine.seam import ClusterAdmin, Engine
 from newswire.errors import NewswireError, Refused, TooLarge
 from newswire.web import request_fields
 from newswire.web.origins import check_page, host_check
@@ -26,7 +26,7 @@ PEER_ENDPOINT = "peers."
 
 
 def create_admission(
-    app: Flask, engine: Engine, settings: Settings, cluster: Cluster | None = None
+    app: Flask, engine: Engine, settings: ServiceSettings, cluster: ClusterAdmin | None = None
 ) -> Callable[[Mapping[str, str]], NewswireError | None]:
     """A function of a request's head (an environ without its body) that says why it is refused, None: it is not."""
     check_host = host_check(settings)

@@ -13,9 +13,9 @@ from typing import Any
 from flask import Response
 from werkzeug.routing import Rule
 
-from newswire.config import Settings
+from newswire.config import ServiceSettings
 from newswire.core.model.times import rfc3339
-from newswire.engine.seam import Cluster, Engine
+from newswire.engine.seam import ClusterAdmin, Engine
 from newswire.stream_order import StreamOrder
 from newswire.web import origins, responses
 from newswire.web.pace import Pace
@@ -41,9 +41,9 @@ class _App(PlainFlask):
 
 def create_app(
     engine: Engine,
-    settings: Settings,
+    settings: ServiceSettings,
     *,
-    cluster: Cluster | None = None,
+    cluster: ClusterAdmin | None = None,
     hand_over: HandOver | None = None,
     streams_open: Callable[[], int] = lambda: 0,
     no_room: Callable[[StreamOrder], str] = lambda order: "",

@@ -13,7 +13,7 @@ from typing import Final
 
 from flask import Flask, Response, request
 
-from newswire.config import Settings
+from newswire.config import ServiceSettings
 from newswire.core import limits
 from newswire.engine.seam import Engine
 from newswire.errors import Refused
@@ -37,7 +37,7 @@ _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _HEADERS: Final = "Content-Type, Idempotency-Key, Last-Event-ID"
 
 
-def install(app: Flask, engine: Engine, settings: Settings) -> None:
+def install(app: Flask, engine: Engine, settings: ServiceSettings) -> None:
     """Check each request's name and origin before it is served, and tell the browser afterwards who may see the answer."""
     check_host = host_check(settings)
 
@@ -62,7 +62,7 @@ def install(app: Flask, engine: Engine, settings: Settings) -> None:
         return response
 
 
-def host_check(settings: Settings) -> Callable[[Environ], None]:
+def host_check(settings: ServiceSettings) -> Callable[[Environ], None]:
     """A check whether a request names this broker. It raises `misdirected`."""
     hosts = Hosts(settings.host, settings.advertise, settings.allowed_hosts)
 

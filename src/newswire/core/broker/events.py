@@ -261,11 +261,14 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Wake(msgspec.Struct, frozen=True):
-    """Topics grew, users' awake subscriptions changed, or the broker stopped or began to serve streams."""
+    """What streams are told of a commit: topics that grew, and users whose awake subscriptions may have changed.
+
+    `serves`: whether this broker serves streams from now on.
+    """
 
     topics: frozenset[str]
     users: frozenset[str]
-    serves: bool
+    serves: bool = True
 
 
 class Connect(msgspec.Struct, frozen=True):

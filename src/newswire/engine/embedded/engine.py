@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from newswire.config import Settings
+from newswire.config import EngineSettings
 from newswire.core import limits
 from newswire.core.broker.broker import Broker
 from newswire.core.broker.events import (
@@ -56,7 +56,7 @@ from newswire.engine.peers import push_codec
 from newswire.engine.peers.auth import Passport
 from newswire.engine.peers.link import Link, status_of
 from newswire.engine.queries import StateQueries, read_texts
-from newswire.engine.seam import EngineNumbers, PushAnswer, Receipt, Woken, receipt_of
+from newswire.engine.seam import EngineNumbers, PushAnswer, Receipt, receipt_of
 from newswire.engine.shell import Shell
 from newswire.engine.waiting import wait_for
 from newswire.errors import Damaged, NewswireError, NotStored, Unknown
@@ -78,11 +78,11 @@ class Restored(msgspec.Struct, frozen=True):
 
 
 class EmbeddedEngine(StateQueries):
-    """`seam.Engine` and `seam.Cluster`. Any thread may call; `start` and `close`: the composition root."""
+    """`seam.Engine` and `seam.ClusterAdmin`. Any thread may call; `start` and `close`: the composition root."""
 
     def __init__(
         self,
-        settings: Settings,
+        settings: EngineSettings,
         *,
         progress: Progress | None = None,
         on_fatal: Callable[[BaseException], None],
@@ -94,7 +94,7 @@ class EmbeddedEngine(StateQueries):
         """
         self.settings = settings
         self._on_fatal, self._on_exit = on_fatal, on_exit
-        self._wake: Callable[[Woken], None] = lambda woken: None
+        self._wake: Callable[[Wake], None] = lambda wake: None
         self._links: dict[str, Link] = {}
         self._left = self._closed = False
         self._waiting: set[Tell] = set()  # who is to be told; who takes it out tells it, so that nobody is told twice
@@ -178,7 +178,7 @@ class EmbeddedEngine(StateQueries):
     def _texts(self, dues: Sequence[Due]) -> Sequence[Published | None]:
         return read_texts(dues, self._shell.messages, self._read_each)
 
-    def on_wake(self, wake: Callable[[Woken], None]) -> None:
+    def on_wake(self, wake: Callable[[Wake], None]) -> None:
         """See `seam.Engine`."""
         self._wake = wake
 
@@ -203,20 +203,20 @@ class EmbeddedEngine(StateQueries):
             link.join(timeout)  # a push in flight reads the ops file
         self._opsfile.close()
 
-    # -- seam.Cluster -------------------------------------------------------------------------------------------
+    # -- seam.ClusterAdmin -------------------------------------------------------------------------------------------
 
     def join_later(self, address: str, then: Callable[[BrokerStatus | NewswireError], None], timeout: float = 10.0) -> None:
-        """See `seam.Cluster`."""
+        """See `seam.ClusterAdmin`."""
         tell = partial(then)  # one of its own, whoever `then` is
         self._put(tell, Join(tell, check_address(address), time.monotonic() + timeout))
 
     def leave_later(self, broker: str, then: Callable[[BrokerStatus | NewswireError], None]) -> None:
-        """See `seam.Cluster`."""
+        """See `seam.ClusterAdmin`."""
         tell = partial(then)
         self._put(tell, Leave(tell, broker))
 
     def check_head(self, path: str, headers: Mapping[str, str]) -> None:
-        """See `seam.Cluster`."""
+        """See `seam.ClusterAdmin`."""
         self._passport.check_head(path, headers)
 
     def accept_loss_later(
@@ -229,14 +229,14 @@ class EmbeddedEngine(StateQueries):
         even_if_away: bool = False,
         timeout: float = limits.RECEIPT_SECONDS,
     ) -> None:
-        """See `seam.Cluster`."""
+        """See `seam.ClusterAdmin`."""
         tell = partial(_tell_receipt, then)
         self._put(tell, AcceptLoss(tell, origin, first, last, even_if_away, time.monotonic() + timeout))
 
     def receive_later(
         self, path: str, headers: Mapping[str, str], body: bytes, then: Callable[[PushAnswer | NewswireError], None]
     ) -> None:
-        """See `seam.Cluster`."""
+        """See `seam.ClusterAdmin`."""
         nonce, header, raws = self._passport.open_push(path, headers, body)
 
         def tell(result: Answer | NewswireError) -> None:
@@ -259,8 +259,8 @@ class EmbeddedEngine(StateQueries):
         match action:
             case Reply(token=token) | Answer(token=token) if callable(token):
                 self._tell(token, action.result if isinstance(action, Reply) else action)
-            case Wake(topics, users, serves):
-                self._wake(Woken(topics, users, serves))
+            case Wake():
+                self._wake(action)
             case Send():
                 self._links[action.address].send(action)
             case Connect(address):

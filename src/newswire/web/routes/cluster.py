@@ -11,14 +11,14 @@ from flask import Blueprint, Response, request
 from newswire.core import limits
 from newswire.core.model.names import check_address, check_broker_id
 from newswire.core.model.times import rfc3339
-from newswire.engine.seam import BrokerStatus, Cluster, Engine
+from newswire.engine.seam import BrokerStatus, ClusterAdmin, Engine
 from newswire.errors import NewswireError, Unknown
 from newswire.web import request_fields
 from newswire.web.deferred import DeferredResponse
 from newswire.web.responses import answer
 
 
-def routes(engine: Engine, cluster: Cluster | None) -> Blueprint:
+def routes(engine: Engine, cluster: ClusterAdmin | None) -> Blueprint:
     """The routes of the cluster; those that change it only where there is one."""
     blueprint = Blueprint("cluster", __name__)
 
@@ -51,7 +51,7 @@ def shown(row: BrokerStatus) -> dict[str, Any]:
     return fields
 
 
-def _add_changes(blueprint: Blueprint, cluster: Cluster) -> None:
+def _add_changes(blueprint: Blueprint, cluster: ClusterAdmin) -> None:
     @blueprint.post("/add_replica")
     def add_replica() -> Response:
         return _changed("Added", partial(cluster.join_later, check_address(_broker()), timeout=limits.RECEIPT_SECONDS))

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 
 from newswire.core import limits
 from newswire.core.model.ops import SEQUENCE_MOST
-from newswire.engine.seam import Cluster, HoleRow, Receipt
+from newswire.engine.seam import ClusterAdmin, HoleRow, Receipt
 from newswire.errors import BadRequest, Unknown
 from newswire.web import message_fields, request_fields
 from newswire.web.deferred import DeferredResponse
@@ -19,7 +19,7 @@ _WHOLE: Final = re.compile(r"[0-9]{1,16}")
 _ORIGIN: Final = re.compile(r"[A-Za-z0-9]{1,16}-[a-z0-9]{1,16}")
 
 
-def routes(cluster: Cluster) -> Blueprint:
+def routes(cluster: ClusterAdmin) -> Blueprint:
     """The routes of losses."""
     blueprint = Blueprint("losses", __name__)
 

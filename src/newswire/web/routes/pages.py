@@ -21,7 +21,7 @@ from typing import Final
 
 from flask import Blueprint, Response, render_template, request, send_from_directory
 
-from newswire.config import Settings
+from newswire.config import ServiceSettings
 from newswire.core import limits
 from newswire.core.model.names import check_address, check_username
 from newswire.engine.seam import BrokerStatus, ClusterStatus, Engine
@@ -32,7 +32,7 @@ _STATIC: Final = Path(__file__).parent.parent / "static"
 _VERSION: Final = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(_STATIC.iterdir()))).hexdigest()[:12]
 
 
-def routes(engine: Engine, settings: Settings) -> Blueprint:
+def routes(engine: Engine, settings: ServiceSettings) -> Blueprint:
     """The routes of pages."""
     blueprint = Blueprint("pages", __name__)
 
@@ -48,7 +48,7 @@ def routes(engine: Engine, settings: Settings) -> Blueprint:
     return blueprint
 
 
-def feed(engine: Engine, settings: Settings, username: str) -> Response:
+def feed(engine: Engine, settings: ServiceSettings, username: str) -> Response:
     """The page with the news of `username`; without one, or with one that cannot be, it asks for it."""
     view = engine.describe()
     notice = _notice(username)

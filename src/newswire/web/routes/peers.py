@@ -8,7 +8,7 @@ from functools import partial
 from flask import Blueprint, Response, request
 
 from newswire.core import limits
-from newswire.engine.seam import Cluster
+from newswire.engine.seam import ClusterAdmin
 from newswire.errors import Unavailable
 from newswire.web import request_fields
 from newswire.web.deferred import DeferredResponse
@@ -34,7 +34,7 @@ class Headers(Mapping[str, str]):
         return sum(1 for _ in self)
 
 
-def routes(cluster: Cluster) -> Blueprint:
+def routes(cluster: ClusterAdmin) -> Blueprint:
     """The routes of peers. Their bodies may be far larger than any client's (docs/hazards.md, H15)."""
     blueprint = Blueprint("peers", __name__)
 

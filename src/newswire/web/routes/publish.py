@@ -9,7 +9,7 @@ from typing import Final
 
 from flask import Blueprint, Response, request
 
-from newswire.config import Settings
+from newswire.config import ServiceSettings
 from newswire.core import limits
 from newswire.core.model.commands import Publish
 from newswire.engine.seam import Engine, Receipt
@@ -26,7 +26,7 @@ _MOST_COPIES: Final = limits.PEERS_COUNT
 _KEY_HEADER: Final = "HTTP_IDEMPOTENCY_KEY"
 
 
-def routes(engine: Engine, settings: Settings, give_way: Callable[[], None]) -> Blueprint:
+def routes(engine: Engine, settings: ServiceSettings, give_way: Callable[[], None]) -> Blueprint:
     """The route that publishes. `give_way` is called by a batch between its steps, so that one message goes first."""
     blueprint = Blueprint("publish", __name__)
     blueprint.before_request(serving(engine))

@@ -18,7 +18,7 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from newswire import sse
-from newswire.config import Settings
+from newswire.config import ServiceSettings
 from newswire.core import limits
 from newswire.core.model import event_ids
 from newswire.core.model.event_ids import EventId
@@ -45,7 +45,7 @@ _EVENT_STREAM: Final = "text/event-stream"
 
 
 def routes(
-    engine: Engine, settings: Settings, hand_over: HandOver | None, no_room: Callable[[StreamOrder], str], pace: Pace
+    engine: Engine, settings: ServiceSettings, hand_over: HandOver | None, no_room: Callable[[StreamOrder], str], pace: Pace
 ) -> Blueprint:
     """The route of the stream; a browser that navigates to it gets the page that shows it.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from flask import Blueprint, Response, request
 
-from newswire.config import Settings
+from newswire.config import ServiceSettings
 from newswire.core.model import event_ids
 from newswire.core.model.commands import Acknowledge, Subscribe, Unsubscribe
 from newswire.core.model.event_ids import EventId
@@ -22,7 +22,7 @@ from newswire.web.pace import Pace
 from newswire.web.responses import answer
 
 
-def routes(engine: Engine, settings: Settings, clock: Callable[[], float], pace: Pace) -> Blueprint:
+def routes(engine: Engine, settings: ServiceSettings, clock: Callable[[], float], pace: Pace) -> Blueprint:
     """The routes of subscriptions and cursors."""
     blueprint = Blueprint("subscriptions", __name__)
     blueprint.before_request(serving(engine))
