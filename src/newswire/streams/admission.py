@@ -50,27 +50,44 @@ class Eviction(NamedTuple):
     retry_seconds: float = 0.0
 
 
-class Group:
-    """The streams that share one limit. `whose`: in words; `share`: by what they are told apart, to see who has most.
+class StreamLimit(NamedTuple):
+    """How many streams there may be. `whose`: in words; `share`: by what they are told apart, to see who has most.
 
-    Without `share` it is the group of all, where only those make room whose clients have gone.
+    Without `share` it is the limit of all, where only those make room whose clients have gone.
     """
 
-    def __init__(self, limit: int, whose: str = "", share: Callable[[StreamOrder], str] | None = None) -> None:
+    most: int
+    whose: str = ""
+    share: Callable[[StreamOrder], str] | None = None
+
+    @property
+    def sentence(self) -> str:
+        """That it is reached."""
+        count = f"{self.most} streams {self.whose} are" if self.most > 1 else f"1 stream {self.whose} is"
+        return f"{count} open, which is the limit"
+
+
+class Group:
+    """The streams that share one limit."""
+
+    __slots__ = ("_patient_until", "limit", "next_look", "patience_seconds", "streams")
+
+    def __init__(self, limit: StreamLimit) -> None:
         self.limit = limit
         self.streams: dict[Stream, None] = {}
         self.next_look = 0.0
         self.patience_seconds = PATIENCE_SECONDS
-        self._all_of_them = f"{limit} streams {whose} are open" if limit > 1 else f"1 stream {whose} is open"
-        self._share = share
         self._patient_until = 0.0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether one more is too many."""
+        return len(self.streams) >= self.limit.most
 
     @property
     def reason(self) -> str:
         """Why there is no room in it."""
-        if self._share is None:
-            return NO_ROOM
-        return f"{self._all_of_them}, which is the limit, and none has been idle for long; close one"
+        return NO_ROOM if self.limit.share is None else f"{self.limit.sentence}, and none has been idle for long; close one"
 
     def choose(self, order: StreamOrder, now: float, ask: Callable[[Stream], None]) -> list[Eviction]:
         """Who makes room for `order`: of those whose clients have gone up to an eighth of the limit, else one.
@@ -83,15 +100,15 @@ class Group:
             ask(stream)
         silent = [stream for stream in self.streams if stream.unconfirmed_seconds(now) >= SILENT_SECONDS]
         if silent:
-            most = min(max(1, self.limit // 8), GONE_COUNT)
+            most = min(max(1, self.limit.most // 8), GONE_COUNT)
             longest = heapq.nlargest(most, silent, key=lambda stream: stream.unconfirmed_seconds(now))
             return [Eviction(stream) for stream in longest]
-        if self._share is None:
+        if self.limit.share is None:
             self.next_look = now + LOOK_SECONDS
             return []
         if len(self.streams) > LOOK_STREAMS:
             self.next_look = now + LOOK_SECONDS
-        return [] if order.ack == "none" else self._choose_idle(order, self._share, now)
+        return [] if order.ack == "none" else self._choose_idle(order, self.limit.share, now)
 
     def note_eviction(self, now: float) -> None:
         """Be twice as patient for a while: who was evicted will come again."""
@@ -119,7 +136,7 @@ class Group:
             Eviction(
                 longest,
                 f"another stream takes the place of this one, which has brought nothing for {longest.idle_seconds(now):.0f} s:"
-                f" {self._all_of_them}, which is the limit; come again in {retry:.0f} s",
+                f" {self.limit.sentence}; come again in {retry:.0f} s",
                 retry,
             )
         ]
@@ -131,11 +148,12 @@ class Admission:
     def __init__(self, settings: ServiceSettings, ask: Callable[[Stream], None]) -> None:
         """`ask` finds out what a stream's client has confirmed, and notes it in the stream."""
         self._ask = ask
-        self._per_user = settings.streams_per_user
         per_caller = limits.STREAMS_PER_CALLER if settings.streams_per_address is None else settings.streams_per_address
-        self._per_caller = min(per_caller, max(1, settings.streams // 2))
+        per_caller = min(per_caller, max(1, settings.streams // 2))
+        self._per_user = StreamLimit(settings.streams_per_user, "of this user", lambda order: order.caller)
+        self._per_caller = StreamLimit(per_caller, "from this address", lambda order: order.user)
         self._counts_own = settings.streams_per_address is not None
-        self._all = Group(settings.streams)
+        self._all = Group(StreamLimit(settings.streams))
         self._of_user: dict[str, Group] = {}
         self._of_caller: dict[str, Group] = {}
 
@@ -147,9 +165,9 @@ class Admission:
     def refusal(self, order: StreamOrder, now: float) -> str:
         """Why `order` certainly gets no stream now; "" if it perhaps gets one."""
         mine = self._of_user.get(order.user)
-        if order.ack == "none" and (len(mine.streams) if mine else 0) >= self._per_user // 2:
+        if order.ack == "none" and (len(mine.streams) if mine else 0) >= self._per_user.most // 2:
             return _FOR_THE_READER
-        return next((g.reason for g in self._groups(order) if len(g.streams) >= g.limit and now < g.next_look), "")
+        return next((g.reason for g in self._groups(order) if g.is_full and now < g.next_look), "")
 
     def admit(self, stream: Stream, now: float) -> list[Eviction]:
         """Count `stream` in; returns who makes room for it. Raises NotNow, and nobody does."""
@@ -160,7 +178,7 @@ class Admission:
         evictions: dict[Stream, Eviction] = {}
         evicting: list[Group] = []
         for group in groups:
-            if len(group.streams) - sum(leaver in group.streams for leaver in evictions) >= group.limit:
+            if len(group.streams) - sum(leaver in group.streams for leaver in evictions) >= group.limit.most:
                 choice = group.choose(order, now, self._ask)
                 if not choice:
                     raise NotNow(group.reason)
@@ -188,8 +206,8 @@ class Admission:
 
     def _groups(self, order: StreamOrder) -> list[Group]:
         """The groups that `order` would count in, those of its user first; one that is empty is made, and not stored."""
-        of_user = self._of_user.get(order.user) or Group(self._per_user, "of this user", lambda order: order.caller)
+        of_user = self._of_user.get(order.user) or Group(self._per_user)
         if not is_counted(order.caller, own=self._counts_own):
             return [of_user, self._all]
-        of_caller = self._of_caller.get(order.caller) or Group(self._per_caller, "from this address", lambda order: order.user)
+        of_caller = self._of_caller.get(order.caller) or Group(self._per_caller)
         return [of_user, of_caller, self._all]

@@ -7,6 +7,7 @@ next one is at another place.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Final, NamedTuple
 
 import msgspec
@@ -24,6 +25,12 @@ class Encoding(NamedTuple):
 
     as_json: bool
     chunked: bool
+
+
+@cache
+def encoding_of(as_json: bool, chunked: bool) -> Encoding:
+    """The encoding, one object for all streams."""
+    return Encoding(as_json, chunked)
 
 
 class EncodedPage(msgspec.Struct, frozen=True):
@@ -105,7 +112,7 @@ class SharedPages:
     def get(self, position: Position, encoding: Encoding, limit: int) -> EncodedPage:
         """What is due at `position`; read with `limit` if nobody has read it yet. Raises what the engine raises."""
         last = self._last
-        if last is not None and last[0] is position and last[1] == encoding:
+        if last is not None and last[0] is position and last[1] is encoding:
             return last[2]  # most streams stand where the one before them stood
         page = self._encoded.get((position, encoding))
         if page is None:

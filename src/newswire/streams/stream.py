@@ -17,8 +17,6 @@ the stream has not been reopened for: its ids would speak for a subscription tha
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import deque
-from collections.abc import Iterator
 from typing import Final
 
 from newswire import sse
@@ -26,7 +24,7 @@ from newswire.core import limits
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.results import Position
 from newswire.stream_order import StreamOrder
-from newswire.streams.pages import EncodedPage, Encoding
+from newswire.streams.pages import EncodedPage, encoding_of
 
 KEEPALIVE: Final = sse.comment(sse.KEEPALIVE)
 _KEEPALIVE_CHUNK: Final = sse.chunk(KEEPALIVE)
@@ -55,7 +53,7 @@ class Stream:
     def __init__(self, order: StreamOrder, chunked: bool, now: float) -> None:
         self.order = order
         self._acks = order.ack == "auto"
-        self.encoding = Encoding(order.format == "json", chunked)
+        self.encoding = encoding_of(order.format == "json", chunked)
         self.position = Position()
         self.is_behind = False  # something may be due at `position`
         self.is_ending = False
@@ -64,10 +62,10 @@ class Stream:
         self.confirmed_bytes = 0
         self.page_limit = limits.STREAM_PAGE_MESSAGES
         self._last_id = order.event_id
-        self._queue: deque[bytes] = deque()
+        self._queue: list[bytes] = []  # a list, as most are empty: an empty deque takes 600 bytes
         self._head_sent = 0  # bytes of the queue's first part that are sent
         self._is_full = False
-        self._ack_points: deque[AckPoint] = deque()
+        self._ack_points: list[AckPoint] = []
         self._last_ack_id: EventId | None = None
         self._quiet_since = now
         self._event_at = now  # of the last event, or the opening
@@ -155,8 +153,12 @@ class Stream:
             return b""
         head = self._queue[0]
         if len(self._queue) > 1 and len(head) - self._head_sent < limits.SOCKET_BUFFER_BYTES:
-            head = b"".join(self._few_parts())
-            self._queue.appendleft(head)
+            count, size = 0, 0
+            while count < len(self._queue) and size < limits.SOCKET_BUFFER_BYTES:
+                size += len(self._queue[count])
+                count += 1
+            head = b"".join(self._queue[:count])
+            self._queue[:count] = [head]
         return memoryview(head)[self._head_sent :] if self._head_sent else head
 
     def note_sent(self, count: int, now: float) -> None:
@@ -170,7 +172,7 @@ class Stream:
             return
         self._head_sent += count
         while self._head_sent >= len(self._queue[0]):
-            self._head_sent -= len(self._queue.popleft())
+            self._head_sent -= len(self._queue.pop(0))
 
     def note_confirmed(self, total: int, now: float) -> EventId | None:
         """Note that the other end has `total` bytes of this stream; what to acknowledge now, if it is a new id."""
@@ -179,10 +181,14 @@ class Stream:
             return None
         self.confirmed_bytes, self._waiting_since = total, now
         ack_id: EventId | None = None
-        while self._ack_points and self._ack_points[0].end <= total:
-            ack_id = self._ack_points.popleft().ack_id or ack_id
-        if self._ack_points:
-            ack_id = self._ack_points[0].ack_id_at(total) or ack_id
+        count = 0
+        for point in self._ack_points:
+            if point.end > total:
+                ack_id = point.ack_id_at(total) or ack_id
+                break
+            ack_id = point.ack_id or ack_id
+            count += 1
+        del self._ack_points[:count]
         if ack_id is None or ack_id is self._last_ack_id:
             return None
         self._last_ack_id = ack_id
@@ -218,14 +224,6 @@ class Stream:
         self._quiet_since = now
         if self.written_bytes - self.sent_bytes > limits.SEND_BUFFER_BYTES:
             self._is_full = True
-
-    def _few_parts(self) -> Iterator[bytes]:
-        """Take parts from the front of the queue until they are more than a socket takes at once."""
-        size = 0
-        while self._queue and size < limits.SOCKET_BUFFER_BYTES:
-            part = self._queue.popleft()
-            size += len(part)
-            yield part
 
     def _fit(self, events: int, more: bool) -> None:
         """Ask for about as many messages as fit a round: large ones would be read again and again to be cut off."""
