@@ -12,6 +12,7 @@ import sys
 import threading
 from contextlib import closing, suppress
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from newswire import __version__
@@ -20,9 +21,8 @@ from newswire.core import limits
 from newswire.engine.embedded.engine import EmbeddedEngine, Restored
 from newswire.engine.embedded.ops_file import Progress
 from newswire.errors import NewswireError
-from newswire.listener import Adopter, Bounds, Listener, Threads
+from newswire.listener import Bounds, Listener, Threads
 from newswire.quotas.descriptors import share
-from newswire.stream_order import StreamOrder
 from newswire.streams.hub import Hub
 from newswire.web import SlimApp, create_admission, create_app, light_routes
 
@@ -76,7 +76,7 @@ class Server:
             engine,
             settings,
             cluster=engine,
-            hand_over=lambda order: _adopter(hub, order),
+            hand_over=lambda order: partial(hub.adopt, order),
             streams_open=lambda: hub.count,
             messages_delivered=lambda: hub.message_count,
             streams_configured=streams_configured,
@@ -104,7 +104,8 @@ class Server:
             on_fatal=_die,
         )
         self._parts += [hub, listener]
-        self.address = settings.advertise or _address(listener.host, listener.port)
+        host, port = listener.host, listener.port
+        self.address = settings.advertise or (f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
         engine.on_wake(hub.wake)
         engine.start(self.address)
         hub.start()
@@ -175,14 +176,6 @@ def _fit(settings: Settings, descriptors: int) -> Settings:
             descriptors, fitting.streams, settings.streams, fitting.connections, settings.connections,
         )  # fmt: skip
     return replace(settings, streams=fitting.streams, connections=fitting.connections)
-
-
-def _adopter(hub: Hub, order: StreamOrder) -> Adopter:
-    return lambda sock, chunked: hub.adopt(order, sock, chunked)
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _map_large_blocks() -> None:

@@ -87,18 +87,19 @@ def _unreached(brokers: Sequence[Examined]) -> Iterator[Finding]:
         seen_up = [seer for seer, row in rows if row.state == "up"]
         if seen_up:
             yield Finding(
-                "unreached-here",
-                "wrong",
-                f"{name} cannot be reached from here ({broker.refusal}), though broker {', '.join(seen_up)} reaches it",
-                "clients as far away as this machine cannot use it either: open its port in the firewall, or set --advertise to"
+                code="unreached-here",
+                severity="wrong",
+                text=f"{name} cannot be reached from here ({broker.refusal}), though broker {', '.join(seen_up)} reaches it",
+                advice="clients as far away as this machine cannot use it either: open its port in the firewall,"
+                " or set --advertise to"
                 " an address that clients can reach",
             )
         else:
             yield Finding(
-                "unreached",
-                "wrong",
-                f"{name} cannot be reached ({broker.refusal})",
-                "start it, or look at its log; one that is gone for good should be removed: POST /remove_replica",
+                code="unreached",
+                severity="wrong",
+                text=f"{name} cannot be reached ({broker.refusal})",
+                advice="start it, or look at its log; one that is gone for good should be removed: POST /remove_replica",
             )
 
 
@@ -106,10 +107,10 @@ def _not_ready(brokers: Sequence[Examined]) -> Iterator[Finding]:
     for broker in _answering(brokers):
         if not broker.condition.get("ready", True):
             yield Finding(
-                "not-ready",
-                "wrong",
-                f"{broker.name} serves no clients: {broker.condition.get('detail', 'it does not say why')}",
-                "clients use another broker meanwhile; if it stays so for minutes, its log says what it waits for",
+                code="not-ready",
+                severity="wrong",
+                text=f"{broker.name} serves no clients: {broker.condition.get('detail', 'it does not say why')}",
+                advice="clients use another broker meanwhile; if it stays so for minutes, its log says what it waits for",
             )
 
 
@@ -128,7 +129,10 @@ def _links(brokers: Sequence[Examined]) -> Iterator[Finding]:
             why = f" ({row.detail})" if row.detail else ""
             code = row.state if row.state in _PEER_STATES else "peer-unreached"
             yield Finding(
-                code, "wrong", f"{broker.name} says that {row.ip} is {row.state}{why}, though both answer here", advice
+                code=code,
+                severity="wrong",
+                text=f"{broker.name} says that {row.ip} is {row.state}{why}, though both answer here",
+                advice=advice,
             )
 
 
@@ -137,10 +141,11 @@ def _holes(brokers: Sequence[Examined]) -> Iterator[Finding]:
     for hole in {_hole(hole) for broker in _answering(brokers) for hole in broker.condition.get("holes", ())}:
         broker, origin, first, last, waiting = hole
         yield Finding(
-            "hole",
-            "wrong",
-            f"broker {broker} lacks operations {first} to {last} of {origin}, and {waiting} more wait behind them",
-            "a broker that has them brings them by itself once it is reached; if none has, `newswire accept-loss` shows what"
+            code="hole",
+            severity="wrong",
+            text=f"broker {broker} lacks operations {first} to {last} of {origin}, and {waiting} more wait behind them",
+            advice="a broker that has them brings them by itself once it is reached; if none has, `newswire"
+            " accept-loss` shows what"
             " would be given up",
         )
 
@@ -156,11 +161,11 @@ def _disks(brokers: Sequence[Examined]) -> Iterator[Finding]:
             continue
         full, reserve = free < limits.DISK_RESERVE_BYTES, limits.DISK_RESERVE_BYTES // 2**20
         yield Finding(
-            "disk-full" if full else "disk-low",
-            "wrong",
-            f"the disk of {broker.name} has {free // 2**20} MiB left"
+            code="disk-full" if full else "disk-low",
+            severity="wrong",
+            text=f"the disk of {broker.name} has {free // 2**20} MiB left"
             + (": publishing is refused there" if full else f"; below {reserve} MiB it refuses publishes"),
-            "make room on it, or move --ops-dir to a larger disk while the broker is stopped",
+            advice="make room on it, or move --ops-dir to a larger disk while the broker is stopped",
         )
 
 
@@ -172,18 +177,18 @@ def _clocks(brokers: Sequence[Examined]) -> Iterator[Finding]:
     low, high = min(ahead, key=lambda one: one[1]), max(ahead, key=lambda one: one[1])
     if high[1] - low[1] > limits.CLOCK_NOTE_SECONDS:
         yield Finding(
-            "clocks-apart",
-            "wrong",
-            f"the clock of {high[0].name} is {high[1] - low[1]:.0f} s ahead of that of {low[0].name}",
-            "run NTP (chrony or systemd-timesyncd) on both: times of messages and their age are told by these clocks",
+            code="clocks-apart",
+            severity="wrong",
+            text=f"the clock of {high[0].name} is {high[1] - low[1]:.0f} s ahead of that of {low[0].name}",
+            advice="run NTP (chrony or systemd-timesyncd) on both: times of messages and their age are told by these clocks",
         )
     elif min(abs(low[1]), abs(high[1])) > limits.CLOCK_NOTE_SECONDS:
         way = "behind" if low[1] > 0 else "ahead of"
         yield Finding(
-            "clock-here",
-            "note",
-            f"the clock of this machine is {abs(low[1]):.0f} s {way} those of the brokers",
-            "run NTP here, too: `--from 10m` and the like are told by the brokers' clocks",
+            code="clock-here",
+            severity="note",
+            text=f"the clock of this machine is {abs(low[1]):.0f} s {way} those of the brokers",
+            advice="run NTP here, too: `--from 10m` and the like are told by the brokers' clocks",
         )
 
 
@@ -192,7 +197,10 @@ def _versions(brokers: Sequence[Examined]) -> Iterator[Finding]:
     if len(set(versions.values())) > 1:
         each = ", ".join(f"broker {name} {version}" for name, version in sorted(versions.items()))
         yield Finding(
-            "versions-differ", "note", f"the brokers run different versions: {each}", "fine during an upgrade: finish it soon"
+            code="versions-differ",
+            severity="note",
+            text=f"the brokers run different versions: {each}",
+            advice="fine during an upgrade: finish it soon",
         )
 
 
@@ -202,17 +210,17 @@ def _streams(brokers: Sequence[Examined]) -> Iterator[Finding]:
         limit = broker.condition.get("streams_configured", 0)
         if most and count >= _STREAMS_FULL * most:
             yield Finding(
-                "streams-full",
-                "wrong",
-                f"{broker.name} has {count:,} open streams of at most {most:,}",
-                "raise --streams and the descriptor limit (LimitNOFILE, ulimit -n), or add a broker",
+                code="streams-full",
+                severity="wrong",
+                text=f"{broker.name} has {count:,} open streams of at most {most:,}",
+                advice="raise --streams and the descriptor limit (LimitNOFILE, ulimit -n), or add a broker",
             )
         if limit > most > 0:
             yield Finding(
-                "descriptors",
-                "wrong",
-                f"{broker.name} may have {most:,} streams, not {limit:,} as configured: too few descriptors are allowed",
-                "raise LimitNOFILE in its unit (or ulimit -n), or lower --streams",
+                code="descriptors",
+                severity="wrong",
+                text=f"{broker.name} may have {most:,} streams, not {limit:,} as configured: too few descriptors are allowed",
+                advice="raise LimitNOFILE in its unit (or ulimit -n), or lower --streams",
             )
 
 
@@ -220,18 +228,19 @@ def _stream_of_user(brokers: Sequence[Examined]) -> Iterator[Finding]:
     for broker in _answering(brokers):
         if broker.stream == "held back":
             yield Finding(
-                "proxy-buffers",
-                "wrong",
-                f"a stream of {broker.name} opens, but nothing of it arrives here",
-                "something between here and the broker collects answers before it passes them on: switch buffering off for"
+                code="proxy-buffers",
+                severity="wrong",
+                text=f"a stream of {broker.name} opens, but nothing of it arrives here",
+                advice="something between here and the broker collects answers before it passes them on: switch"
+                " buffering off for"
                 " /stream (nginx: proxy_buffering off; deploy/nginx.conf has it)",
             )
         elif broker.stream not in ("", "opened"):
             yield Finding(
-                "stream-refused",
-                "wrong",
-                f"{broker.name} opens no stream for this user: {broker.stream}",
-                "name a user who is registered for a topic: whether a proxy holds streams back could not be looked at",
+                code="stream-refused",
+                severity="wrong",
+                text=f"{broker.name} opens no stream for this user: {broker.stream}",
+                advice="name a user who is registered for a topic: whether a proxy holds streams back could not be looked at",
             )
 
 
@@ -240,10 +249,10 @@ def _open(brokers: Sequence[Examined]) -> Iterator[Finding]:
     for broker in _answering(brokers):
         if not _is_loopback(broker.address):
             yield Finding(
-                "open-broker",
-                "note",
-                f"{broker.name} lets anybody who reaches it publish and read",
-                "keep its port inside a network that you trust, or put a proxy that authenticates before it",
+                code="open-broker",
+                severity="note",
+                text=f"{broker.name} lets anybody who reaches it publish and read",
+                advice="keep its port inside a network that you trust, or put a proxy that authenticates before it",
             )
 
 
@@ -258,10 +267,10 @@ def _is_loopback(address: str) -> bool:
 def _alone(brokers: Sequence[Examined]) -> Iterator[Finding]:
     if len(brokers) == 1:
         yield Finding(
-            "alone",
-            "note",
-            "there is one broker: while it is down nothing is delivered, and what its disk loses is lost",
-            "start a second one on another machine with --peer and the address of this one",
+            code="alone",
+            severity="note",
+            text="there is one broker: while it is down nothing is delivered, and what its disk loses is lost",
+            advice="start a second one on another machine with --peer and the address of this one",
         )
 
 
@@ -274,7 +283,10 @@ def _others(brokers: Sequence[Examined]) -> Iterator[Finding]:
         for reason in broker.condition.get("degraded", ()):
             if not any(words in reason for words in _SAID_BETTER):
                 yield Finding(
-                    "degraded", "wrong", f"{broker.name}: {reason}", "docs/operate.md, Health, explains each sentence"
+                    code="degraded",
+                    severity="wrong",
+                    text=f"{broker.name}: {reason}",
+                    advice="docs/operate.md, Health, explains each sentence",
                 )
 
 

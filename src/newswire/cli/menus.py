@@ -254,10 +254,6 @@ def _yes(line: str) -> bool:
     raise BadRequest("answer y or n")
 
 
-def _perhaps(take: Callable[[str], str]) -> Callable[[str], str]:
-    return lambda line: take(line) if line.strip() else ""
-
-
 _TOPIC = _name(names.check_topic)
 _PATTERN = _name(names.check_pattern)
 _USERNAME = _name(names.check_username)
@@ -300,7 +296,10 @@ BROKERS = Menu(
                 Question("Enter broker id, for example 1001: ", _ID),
                 Question("Enter port, for example 5053: ", _port),
                 Question("Is it the primary? (y/n): ", _yes),
-                Question("Enter address of another broker (HOST:PORT, empty for none): ", _perhaps(_address)),
+                Question(
+                    "Enter address of another broker (HOST:PORT, empty for none): ",
+                    lambda line: _address(line) if line.strip() else "",
+                ),
             ),
         ),
         *_REPLICAS,

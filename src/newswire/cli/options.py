@@ -53,7 +53,9 @@ class Setting(click.Option):
         """Read the environment; the other side of a pair says the contrary."""
         value = super().resolve_envvar_value(ctx)
         if value and str(self.envvar).endswith("_PORT") and _SERVICE_LINK.fullmatch(value):
-            _ignore(ctx, f"{self.envvar}={value} is no port: it is what Kubernetes sets for a service named newswire. Ignored.")
+            notes = ctx.meta.setdefault(_IGNORED, [])
+            note = f"{self.envvar}={value} is no port: it is what Kubernetes sets for a service named newswire. Ignored."
+            notes += [] if note in notes else [note]
             return None
         if value is None and self.opposite:
             value = _opposite(variable(self.opposite), ctx)
@@ -149,12 +151,6 @@ def ignored() -> list[str]:
     """What the environment held that was not meant for newswire, a sentence each: for the log."""
     context = click.get_current_context(silent=True)
     return list(context.meta.get(_IGNORED, [])) if context else []
-
-
-def _ignore(ctx: click.Context, sentence: str) -> None:
-    notes = ctx.meta.setdefault(_IGNORED, [])
-    if sentence not in notes:
-        notes.append(sentence)
 
 
 def _opposite(name: str, ctx: click.Context) -> str | None:
@@ -368,7 +364,8 @@ def _understand(path: Path, word: str, value: Any, settings: Mapping[str, Settin
     if not setting and isinstance(secret := settings.get(word.removesuffix("-file")), Secret):
         return secret, read_secret(Path(str(value)), secret.word)
     if not setting:
-        raise click.UsageError(f"{path}: there is no option `{word}`{_nearest(word, settings)}")
+        near = difflib.get_close_matches(word, list(settings), 1)
+        raise click.UsageError(f"{path}: there is no option `{word}`{f', did you mean `{near[0]}`?' if near else '.'}")
     return setting, _typed(path, word, value, setting)
 
 
@@ -385,11 +382,6 @@ def _typed(path: Path, word: str, value: Any, setting: Setting) -> Any:
             f"{path}: `{word}`: {error.message if isinstance(error, click.BadParameter) else error}"
         ) from None
     return converted if setting.multiple else converted[0]
-
-
-def _nearest(word: str, settings: Mapping[str, Setting]) -> str:
-    near = difflib.get_close_matches(word, list(settings), 1)
-    return f", did you mean `{near[0]}`?" if near else "."
 
 
 def _word(flags: Sequence[str]) -> str:

@@ -71,7 +71,7 @@ def failure() -> OSError | None:
         sys.stdout.flush()
     except OSError as error:  # not one of ours: a test's, or of a program that calls `run`
         return error
-    return getattr(_raw(sys.stdout), "failed", None)
+    return getattr(getattr(getattr(sys.stdout, "buffer", None), "raw", None), "failed", None)
 
 
 def is_quiet(error: OSError) -> bool:
@@ -110,7 +110,3 @@ def _file(descriptor: int, *, for_good: bool, closed: bool) -> io.TextIOWrapper:
         line_buffering=descriptor == 2 or raw.isatty(),
         write_through=bool(os.environ.get("PYTHONUNBUFFERED")),
     )
-
-
-def _raw(file: object) -> object:
-    return getattr(getattr(file, "buffer", None), "raw", None)

@@ -143,7 +143,9 @@ class Brokers:
         """Say whether somebody should be asked for the rows again, by a client that is served by `current`."""
         if self._looked is None:
             return True
-        every = limits.CLIENT_LOOK_HOME_SECONDS if self._settled(current) else limits.CLIENT_LOOK_AWAY_SECONDS
+        first, here = self.row(self.configured[0]), self.row(current)
+        is_home = first is not None and first.state == "up" and here is not None and here.is_primary
+        every = limits.CLIENT_LOOK_HOME_SECONDS if is_home else limits.CLIENT_LOOK_AWAY_SECONDS
         return now - self._looked >= every * (1 + chance)
 
     # -- what is known
@@ -172,12 +174,7 @@ class Brokers:
         first = self.row(self.configured[0])
         gone = self._rests(self.ours(self.configured[0]), now) or (first is not None and first.state == "down")
         primary = nodes[0] if nodes else (self.choose(now) or self.configured[0])
-        return ClusterSnapshot(nodes, primary, gone, self.rows)
-
-    def _settled(self, current: str) -> bool:
-        """All is as the settings want it: the first broker is up, and who serves us is the primary."""
-        first, here = self.row(self.configured[0]), self.row(current)
-        return first is not None and first.state == "up" and here is not None and here.is_primary
+        return ClusterSnapshot(nodes=nodes, primary=primary, moved=gone, rows=self.rows)
 
     def _rests(self, address: str, now: float) -> bool:
         return now < self._rest.get(address, now)

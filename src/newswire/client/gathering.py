@@ -61,8 +61,10 @@ def _call(posts: list[Post]) -> Call:
     copies = posts[0].group
     ask: dict[str, str | int] = {"copies": copies} if isinstance(copies, int) else {}
     if len(posts) == 1:
-        return Call("POST", "/publish", ask, posts[0].body)
-    return Call("POST", "/publish", {**ask, "ids": 1}, b"\n".join(post.body for post in posts), "application/x-ndjson")
+        return Call("POST", "/publish", params=ask, body=posts[0].body)
+    return Call(
+        "POST", "/publish", params={**ask, "ids": 1}, body=b"\n".join(post.body for post in posts), type="application/x-ndjson"
+    )
 
 
 def _receipts(posts: list[Post], answer: BrokerAnswer) -> list[MessageReceipt]:
@@ -70,18 +72,24 @@ def _receipts(posts: list[Post], answer: BrokerAnswer) -> list[MessageReceipt]:
     if len(posts) == 1:
         one: _Stored = answer.read(_Stored)
         return [
-            MessageReceipt(one.id, one.copies, one.message, answer.broker, one.duplicate and not _is_doubtful(posts[0], answer))
+            MessageReceipt(
+                id=one.id,
+                copies=one.copies,
+                message=one.message,
+                broker=answer.broker,
+                duplicate=one.duplicate and not _is_doubtful(posts[0], answer),
+            )
         ]
     all_: _StoredBatch = answer.read(_StoredBatch)
     if len(all_.ids) != len(posts):
         raise _Unnamed("the broker's answer does not name every message")
     return [
         MessageReceipt(
-            id,
-            all_.copies,
-            f"Published topic {post.topic} data {post.text}",
-            answer.broker,
-            number in all_.duplicate_lines and not _is_doubtful(post, answer),
+            id=id,
+            copies=all_.copies,
+            message=f"Published topic {post.topic} data {post.text}",
+            broker=answer.broker,
+            duplicate=number in all_.duplicate_lines and not _is_doubtful(post, answer),
         )
         for number, (post, id) in enumerate(zip(posts, all_.ids, strict=True), 1)
     ]

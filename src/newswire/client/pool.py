@@ -110,7 +110,11 @@ class BrokerPool:
                 raise tries.gave_up()
             else:
                 longest = try_seconds * 2**tries.silent  # all may be slow, instead of one dead: then hurry makes it worse
-                answer = self._try(address, tries, min(longest, self._share(tries, tries.end - now)))
+                untried = len([a for a in self.brokers.addresses() if a not in tries.reasons])
+                share = (tries.end - now) / (
+                    1 if untried <= 1 else 2
+                )  # half, while a broker is there that was not tried at all
+                answer = self._try(address, tries, min(longest, max(share, limits.BACKOFF_FIRST_SECONDS)))
                 if answer is not None:
                     return answer
 
@@ -153,11 +157,6 @@ class BrokerPool:
     def close(self) -> None:
         """Close idle connections."""
         self.transport.close()
-
-    def _share(self, tries: Tries, seconds: float) -> float:
-        """The seconds of those left that one try may use: half, while a broker is left that was not tried at all."""
-        others = len([a for a in self.brokers.addresses() if a not in tries.reasons])
-        return max(seconds if others <= 1 else seconds / 2, limits.BACKOFF_FIRST_SECONDS)
 
     def _try(self, address: str, tries: Tries, seconds: float) -> BrokerAnswer | None:
         tries.is_sent = True

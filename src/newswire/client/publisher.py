@@ -124,7 +124,7 @@ class Publisher:
         if isinstance(messages, str | bytes | Mapping | Message) or not isinstance(messages, Iterable):
             raise TypeError(f"`messages` must be a list of messages, not {type(messages).__name__}: put it into a list")
         checks.called("progress", progress)
-        total = BatchReceipt(0, 0, "", "", "Published 0 messages", 0)
+        total = BatchReceipt(count=0, copies=0, first="", last="", message="Published 0 messages", duplicates=0)
         count = 0  # messages that are stored
         try:
             for lines in batches(self._line(number, message) for number, message in enumerate(messages, 1)):
@@ -177,11 +177,6 @@ class Publisher:
     def _copies_of(self, copies: int | None) -> int | None:
         return self._copies if copies is None else checks.whole("copies", copies)
 
-    def _find_broker(self) -> None:
-        """Ask who is there, if nobody has answered yet: a broker that hangs costs a small question, not a whole body."""
-        if not self.pool.current:
-            self.pool.look()
-
     def _line(self, number: int, message: Mapping[str, Any] | Message) -> bytes:
         if isinstance(message, Message):
             message = {name: getattr(message, name) for name in RULES}
@@ -197,10 +192,10 @@ class Publisher:
             raise
 
     def _publish_lines(self, lines: list[bytes], copies: int | None, before: int) -> BatchReceipt:
-        if not before:
-            self._find_broker()
+        if not before and not self.pool.current:  # a broker that hangs costs a small question, not a whole body
+            self.pool.look()
         ask: dict[str, str | int] = {} if copies is None else {"copies": copies}
-        call = Call("POST", "/publish", ask, b"".join(lines), "application/x-ndjson")
+        call = Call("POST", "/publish", params=ask, body=b"".join(lines), type="application/x-ndjson")
         try:
             answer = self.pool.request(call, seconds=2 * self.pool.timeout, try_seconds=limits.CLIENT_BATCH_TRY_SECONDS)
             receipt: BatchReceipt = answer.read(BatchReceipt)
@@ -265,7 +260,14 @@ def _sum(total: BatchReceipt, receipt: BatchReceipt) -> BatchReceipt:
     message = f"Published {count} message{'' if count == 1 else 's'}"
     if duplicates:
         message += f", {duplicates} {'was' if duplicates == 1 else 'were'} published before"
-    return BatchReceipt(count, copies, total.first or receipt.first, receipt.last or total.last, message, duplicates)
+    return BatchReceipt(
+        count=count,
+        copies=copies,
+        first=total.first or receipt.first,
+        last=receipt.last or total.last,
+        message=message,
+        duplicates=duplicates,
+    )
 
 
 def _renumbered(error: NewswireError, before: int) -> NewswireError:

@@ -160,15 +160,12 @@ class MessageStream(Iterator[Item]):
             if isinstance(got, Moved):
                 self._move(got)
             elif isinstance(got, Opened):
-                self._live()
+                broker = self._at()
+                self._brokers.answered(broker)
+                self._tell("live", broker, f"live at {self._name(broker)}")
             elif got is not None:
                 return got
         return None
-
-    def _live(self) -> None:
-        broker = self._at()
-        self._brokers.answered(broker)
-        self._tell("live", broker, f"live at {self._name(broker)}")
 
     def _move(self, moved: Moved) -> None:
         self._drop(limits.RETRY_MILLISECONDS / 1000)
@@ -284,7 +281,9 @@ class MessageStream(Iterator[Item]):
     def _send_ack(self, event_id: str, broker: str) -> bool:
         body, kind = form({"username": self._username, "id": event_id})
         try:
-            answer = self._pool.transport.send(broker, Call("POST", "/ack", {}, body, kind), limits.CLIENT_SIDE_SECONDS)
+            answer = self._pool.transport.send(
+                broker, Call("POST", "/ack", params={}, body=body, type=kind), limits.CLIENT_SIDE_SECONDS
+            )
         except Unreached:
             self._delivery.not_acked(self._pool.clock())
             return False
@@ -322,7 +321,9 @@ class MessageStream(Iterator[Item]):
     def _tell(self, kind: str, broker: str, detail: str) -> None:
         if self._on_state is not None:
             since = self._heard if kind == "silent" else self._pool.clock()
-            self._on_state(ConnectionState(kind, broker, self._brokers.id_of(broker), detail, since))
+            self._on_state(
+                ConnectionState(kind=kind, broker=broker, broker_id=self._brokers.id_of(broker), detail=detail, since=since)
+            )
 
 
 def _opened(response: Incoming | BrokerAnswer) -> Incoming:

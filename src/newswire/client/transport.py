@@ -205,12 +205,6 @@ class Transport:
             session.mount(prefix, HTTPAdapter(pool_connections=limits.CLIENT_BROKERS_COUNT, max_retries=0))
         return session
 
-    def _own_session(self) -> requests.Session:
-        if self._process != os.getpid():
-            self._foreign.append(self._session)
-            self._session = self._new_session()
-        return self._session
-
     def url(self, address: str, path: str, params: Mapping[str, str | int] | None = None) -> str:
         """The URL of `path` at a broker."""
         base = address if "://" in address else f"{self._scheme}://{address}"
@@ -238,8 +232,11 @@ class Transport:
         headers = dict(call.headers)
         if call.body is not None:
             headers["Content-Type"] = call.type
+        if self._process != os.getpid():
+            self._foreign.append(self._session)
+            self._session = self._new_session()
         try:
-            return self._own_session().request(
+            return self._session.request(
                 call.method,
                 self.url(address, call.path, call.params),
                 data=call.body,
@@ -262,8 +259,15 @@ class Transport:
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise Unreached(f"the answer broke off ({type(error).__name__})") from None
         headers = response.headers
-        retry_after = _seconds(headers.get("Retry-After", ""))
-        return BrokerAnswer(address, response.status_code, bytes(body), retry_after, headers.get("Location", ""))
+        text = headers.get("Retry-After", "")  # whole seconds, as brokers send; a date, which proxies may send, counts as none
+        retry_after = float(text) if text.isascii() and text.isdigit() and len(text) < 6 else None
+        return BrokerAnswer(
+            broker=address,
+            status=response.status_code,
+            body=bytes(body),
+            retry_after=retry_after,
+            location=headers.get("Location", ""),
+        )
 
 
 class _Outside(logging.Filter):
@@ -283,11 +287,6 @@ def _quiet_log() -> Iterator[None]:
         yield
     finally:
         _within.reset(token)
-
-
-def _seconds(retry_after: str) -> float | None:
-    """Read a Retry-After of the form that brokers send, whole seconds; a date, which proxies may send, counts as none."""
-    return float(retry_after) if retry_after.isascii() and retry_after.isdigit() and len(retry_after) < 6 else None
 
 
 def _unreached(error: Exception) -> Unreached:

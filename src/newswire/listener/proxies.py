@@ -44,7 +44,8 @@ class Proxies:
         if not self.trusts(address):
             return address
         for part in reversed(headers.get("X_FORWARDED_FOR", "").split(",")):
-            ip = _parse(_without_port(part.strip()))
+            match = _PORT.fullmatch(part.strip())
+            ip = _parse((match[1] or match[2] or "") if match else part.strip())
             if ip is None:
                 break
             address = str(ip)
@@ -69,8 +70,3 @@ def _parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     except ValueError:
         return None
     return getattr(ip, "ipv4_mapped", None) or ip
-
-
-def _without_port(text: str) -> str:
-    match = _PORT.fullmatch(text)
-    return (match[1] or match[2] or "") if match else text

@@ -25,7 +25,8 @@ class Hosts:
     def __init__(self, host: str, advertise: str, allowed: Iterable[str]) -> None:
         names = [name for name in (host, _without_port(advertise), *map(_without_port, allowed)) if name]
         self._names = {"localhost", *map(_plain, names)}
-        self._everywhere = _is_unspecified(host)
+        address = _address(host)
+        self._everywhere = not host or (address is not None and address.is_unspecified)
         self._any = ANY in self._names
         self._cache: Callable[[str], bool] = lru_cache(_CACHE_COUNT)(self._is_own)
 
@@ -65,8 +66,3 @@ def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     except ValueError:
         return None
     return getattr(ip, "ipv4_mapped", None) or ip
-
-
-def _is_unspecified(host: str) -> bool:
-    address = _address(host)
-    return not host or (address is not None and address.is_unspecified)

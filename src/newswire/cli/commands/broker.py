@@ -112,7 +112,8 @@ def _run(settings: Settings, log: logs.LogOptions, menu: bool) -> int:
         broker = server.Server(settings, progress=restoring)
         try:
             broker.start()
-            _settle_memory()
+            gc.collect()
+            gc.freeze()  # what the start made stays, and to look through it takes 0.1 s each time
             restoring.close()
             say_started(broker, settings, path)
             if menu:
@@ -121,13 +122,9 @@ def _run(settings: Settings, log: logs.LogOptions, menu: bool) -> int:
         except (NewswireError, server.StartFailed) as error:
             raise click.ClickException(exits.sentence_of(str(error))) from None
         finally:
-            _stop(broker)
-
-
-def _settle_memory() -> None:
-    """Take what the start made out of the garbage collector's sight: it stays, and to look through it takes 0.1 s each time."""
-    gc.collect()
-    gc.freeze()
+            for number in (signal.SIGTERM, signal.SIGINT):  # from here on a second signal ends the process at once
+                signal.signal(number, signal.SIG_DFL)
+            broker.stop()
 
 
 def say_started(broker: Server, settings: Settings, log: Path | None) -> None:
@@ -222,10 +219,3 @@ def _stopped_by_signals() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _stop(broker: Server) -> None:
-    """Stop in order. From here on a second signal ends the process at once."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
-    broker.stop()

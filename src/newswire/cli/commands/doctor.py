@@ -117,7 +117,12 @@ def check_files(directory: Path) -> Iterator[Finding]:
     for folder in ops_file.folders(directory):
         report = ops_file.look(folder)
         if not report.whole:
-            yield Finding("ops-file", "wrong", f"{folder}: {report.verdict}", f"see `newswire opsfile check {folder}`")
+            yield Finding(
+                code="ops-file",
+                severity="wrong",
+                text=f"{folder}: {report.verdict}",
+                advice=f"see `newswire opsfile check {folder}`",
+            )
 
 
 def describe(examined: Sequence[Examined], findings: Sequence[Finding], *, looked_at_streams: bool) -> Iterator[str]:

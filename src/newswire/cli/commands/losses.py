@@ -125,7 +125,7 @@ def _give_up(pool: BrokerPool, hole: MissingRange, *, even_if_away: bool) -> int
     rows = sorted(pool.nodes(), key=lambda row: row.id != hole.broker)
     refusal = ""
     for row in rows:
-        call = Call("POST", "/accept_loss", {}, body, kind)
+        call = Call("POST", "/accept_loss", params={}, body=body, type=kind)
         try:
             answer = pool.transport.send(pool.brokers.ours(row.ip), call, limits.CLI_CALL_SECONDS)
             if answer.status == 200:

@@ -17,7 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -122,7 +122,7 @@ def _origin(name: str, runs: list[tuple[int, int]], highest: int, given_up: list
             last = max(last, end)
     if highest > reached:
         gaps.append((reached + 1, highest))
-    return Origin(name, operations, last, tuple(gaps))
+    return Origin(origin=name, operations=operations, last=last, gaps=tuple(gaps))
 
 
 @dataclass(frozen=True)
@@ -300,18 +300,13 @@ def show(directory: Path, kind: str | None) -> int:
             unread += len(places) - len(raws)
             write(raws)
             if failure := output.failure():
-                return _cut_short(failure)
+                if output.is_quiet(failure):
+                    return exits.FAILED  # what is printed is all that the command is for
+                raise click.ClickException(f"the output could not be written ({failure.strerror}): it is not complete.")
     bad = len(scan.damage) + unread
     if bad:
         click.echo(f"newswire: {_count(bad, 'place')} could not be read: run `newswire opsfile check {folder}`.", err=True)
     return exits.FAILED if bad else exits.DONE
-
-
-def _cut_short(failure: OSError) -> int:
-    """Fail where the output does: what is printed is all that the command is for."""
-    if output.is_quiet(failure):
-        return exits.FAILED
-    raise click.ClickException(f"the output could not be written ({failure.strerror}): it is not complete.")
 
 
 def _batches(scan: Scan) -> Iterator[list[tuple[Op, int, int]]]:
@@ -326,14 +321,11 @@ def _read(reader: Reader, places: Sequence[tuple[int, int]]) -> list[bytes]:
     try:
         return reader.read_lines(places)
     except Damaged:
-        return [raw for place in places for raw in _read_one(reader, place)]
-
-
-def _read_one(reader: Reader, place: tuple[int, int]) -> list[bytes]:
-    try:
-        return [reader.read(*place)]
-    except Damaged:
-        return []
+        raws = []
+        for place in places:
+            with suppress(Damaged):
+                raws.append(reader.read(*place))
+        return raws
 
 
 def _writer() -> Callable[[list[bytes]], None]:

@@ -183,7 +183,11 @@ def as_tables(status: Status) -> list[tables.Table]:
         )
         for at, one in enumerate(status.brokers)
     ]
-    promise = "no broker would take" if not status.copies else f"{_brokers(status.copies)} would hold"
+    promise = (
+        "no broker would take"
+        if not status.copies
+        else f"{status.copies} {'broker' if status.copies == 1 else 'brokers'} would hold"
+    )
     sections = [
         (str(t.get("topic", "")), f"{t.get('messages', 0):,}", str(t.get("last") or "")) for t in status.topics[:_TOPICS_SHOWN]
     ]
@@ -225,10 +229,6 @@ def _size(count: int) -> str:
             return f"{count} {unit}"
         count //= 1000
     return f"{count:,} TB"
-
-
-def _brokers(count: int) -> str:
-    return "1 broker" if count == 1 else f"{count} brokers"
 
 
 def _watch(brokers: Sequence[str]) -> None:

@@ -24,7 +24,7 @@ from flask import Blueprint, Response, render_template, request, send_from_direc
 from newswire.config import ServiceSettings
 from newswire.core import limits
 from newswire.core.model.names import check_address, check_username
-from newswire.engine.seam import BrokerStatus, ClusterStatus, Engine
+from newswire.engine.seam import ClusterStatus, Engine
 from newswire.errors import BadRequest
 from newswire.web import request_fields
 
@@ -60,7 +60,7 @@ def feed(engine: Engine, settings: ServiceSettings, username: str) -> Response:
         notice=notice,
         broker=settings.id,
         address=next((row.ip for row in view.rows if row.self), ""),
-        brokers=[row.ip for row in sorted(view.rows, key=_primary_first) if _is_address(row.ip)],
+        brokers=[row.ip for row in sorted(view.rows, key=lambda row: (not row.is_primary, row.id)) if _is_address(row.ip)],
     )
     headers = {
         "Content-Security-Policy": policy(view),
@@ -94,7 +94,3 @@ def _notice(username: str) -> str:
         return "" if not username else check_username(username) and ""
     except BadRequest as error:
         return error.detail
-
-
-def _primary_first(row: BrokerStatus) -> tuple[bool, str]:
-    return (not row.is_primary, row.id)

@@ -41,7 +41,7 @@ def routes(engine: Engine, settings: ServiceSettings, give_way: Callable[[], Non
         if request_fields.content_type(environ) == request_fields.NDJSON:
             fields = message_fields.from_text(request_fields.query(environ))
             copies = _copies(fields, settings.min_copies)
-            with_ids = _with_ids(fields)
+            with_ids = "ids" in fields and message_fields.whole("ids", fields.pop("ids"), 0, 1) == 1
             with parsing:
                 messages = batch(environ, fields, give_way)
             if not _is_long(messages):
@@ -135,11 +135,6 @@ def _publish_batch(engine: Engine, messages: dict[int, Publish], copies: int, *,
         return error
 
     return stored(engine, list(messages.values()), published, copies=copies, amend=amend)
-
-
-def _with_ids(fields: Fields) -> bool:
-    """Take `ids` out of `fields`: whether the answer names every message."""
-    return message_fields.whole("ids", fields.pop("ids"), 0, 1) == 1 if "ids" in fields else False
 
 
 def _copies(fields: Fields, least: int) -> int:

@@ -24,7 +24,7 @@ from newswire.core.model import event_ids
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.names import check_username
 from newswire.engine.seam import Engine
-from newswire.errors import BadRequest, NewswireError, NotRegistered, Refused
+from newswire.errors import BadRequest, NotRegistered, Refused
 from newswire.quotas.networks import network_of
 from newswire.stream_order import StreamOrder
 from newswire.threads import NeedsThread, must_not_wait
@@ -138,9 +138,5 @@ def _events(blocks: list[bytes]) -> Response:
 def _one_of(fields: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
     value = fields.get(name, choices[0])
     if value not in choices:
-        raise _not_one_of(name, choices)
+        raise BadRequest(f"`{name}` must be {' or '.join(choices)}", code="bad-field")
     return value
-
-
-def _not_one_of(name: str, choices: tuple[str, ...]) -> NewswireError:
-    return BadRequest(f"`{name}` must be {' or '.join(choices)}", code="bad-field")
