@@ -290,7 +290,7 @@ def test_a_bad_header_hides_nothing_that_is_vouched_for() -> None:
 def test_headers() -> None:
     data = segment.header_line(NUMBER, "cluster", ORIGIN, {5: 100, 6: 0})
     header, length = segment.read_header(data + b"rest", NUMBER)
-    assert header == segment.Header(segment.VERSION, NUMBER, "cluster", ORIGIN, {5: 100, 6: 0})
+    assert header == segment.SegmentHeader(segment.VERSION, NUMBER, "cluster", ORIGIN, {5: 100, 6: 0})
     assert length == len(data)
     assert segment.read_header(data, NUMBER + 1) == (None, 0)
     assert segment.read_header(data[:-1], NUMBER) == (None, 0)

@@ -10,7 +10,7 @@ from http.client import HTTPException
 
 import pytest
 
-from newswire.engine.peers.connection import Reply, Wire, head_of
+from newswire.engine.peers.connection import PeerReply, Wire, head_of
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: 2\r\n\r\nok"
 CLOSE, WAIT = b"", b"..."
@@ -67,7 +67,7 @@ def connect(peers: list[Peer], *answers: bytes, timeout: float = 5.0) -> tuple[P
 def test_pushes_share_a_connection(peers: list[Peer]) -> None:
     peer, wire = connect(peers, OK, OK)
     with closing(wire):
-        assert wire.post("/replicate", {"X": "1"}, b"body") == Reply(200, "application/octet-stream", b"ok")
+        assert wire.post("/replicate", {"X": "1"}, b"body") == PeerReply(200, "application/octet-stream", b"ok")
         assert wire.post("/replicate", {}, b"more").body == b"ok"
     assert peer.connections == 1
     head, _, body = peer.heard[0].partition(b"\r\n\r\n")
@@ -111,7 +111,7 @@ def test_a_problem_is_an_answer(peers: list[Peer]) -> None:
         peers, b"HTTP/1.1 401 Unauthorized\r\nContent-Type: application/problem+json\r\nContent-Length: 2\r\n\r\n{}"
     )
     with closing(wire):
-        assert wire.post("/", {}, b"") == Reply(401, "application/problem+json", b"{}")
+        assert wire.post("/", {}, b"") == PeerReply(401, "application/problem+json", b"{}")
 
 
 def test_nobody_there() -> None:

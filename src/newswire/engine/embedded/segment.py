@@ -65,7 +65,7 @@ _CHUNK_BYTES: Final = 256 * 1024  # looked at in one go: fits the processor's ca
 Found = tuple[Op, int, int]  # an op, its place, the length of its line
 
 
-class Header(msgspec.Struct, frozen=True, tag_field="op", tag="segment"):
+class SegmentHeader(msgspec.Struct, frozen=True, tag_field="op", tag="segment"):
     """The first line. `kept`: the lengths of earlier segments that no earlier header names."""
 
     version: int = field(name="v")
@@ -100,7 +100,7 @@ _encode: Final = msgspec.json.Encoder().encode
 _decode_any: Final = msgspec.json.Decoder(ops.KnownOp | Mark).decode
 _decode_mark: Final = msgspec.json.Decoder(Mark).decode
 _decode_version: Final = msgspec.json.Decoder(_Version).decode
-_decode_header: Final = msgspec.json.Decoder(Header).decode
+_decode_header: Final = msgspec.json.Decoder(SegmentHeader).decode
 _MARK: Final = re.compile(rb'([0-9a-f]{8}) (\{"op":"mark","segment":(\d{1,20}),"synced":(\d{1,20}),"batch":(\d{1,20})\})')
 _NAME: Final = re.compile(rb'"o":"([A-Za-z0-9]{1,16}-[a-z0-9]{1,16})","s":([1-9][0-9]{0,9})[,}]')
 _MARK_START: Final = b'{"op":"mark","segment":'
@@ -134,7 +134,7 @@ def body(one: bytes) -> bytes | None:
 
 def header_line(number: int, cluster: str, origin: str, kept: dict[int, int]) -> bytes:
     """The first line of segment `number`."""
-    return line(_encode(Header(VERSION, number, cluster, origin, kept)))
+    return line(_encode(SegmentHeader(VERSION, number, cluster, origin, kept)))
 
 
 def batch(number: int, offset: int, synced: int, raws: Sequence[bytes]) -> tuple[bytes, list[tuple[int, int]]]:
@@ -172,7 +172,7 @@ class OtherVersion(ValueError):
     """A segment of a format that this version can't read."""
 
 
-def read_header(data: Bytes, number: int) -> tuple[Header | None, int]:
+def read_header(data: Bytes, number: int) -> tuple[SegmentHeader | None, int]:
     """The header and its length, (None, 0) if it is bad. Raises OtherVersion."""
     end = data.find(b"\n", 0, limits.SEGMENT_HEADER_BYTES) + 1
     raw = body(data[: end - 1]) if end else None

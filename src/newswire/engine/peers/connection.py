@@ -16,7 +16,7 @@ from typing import NamedTuple
 from newswire.core import limits
 
 
-class Reply(NamedTuple):
+class PeerReply(NamedTuple):
     """What a peer answered."""
 
     status: int
@@ -41,7 +41,7 @@ class Wire:
         self._socket: socket.socket | None = None
         self.is_cut = False
 
-    def post(self, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
+    def post(self, path: str, headers: Mapping[str, str], body: bytes) -> PeerReply:
         """Post, once more if the kept connection turned out to be closed: the peer may have evicted it.
 
         So a push may arrive twice. Raises OSError (TimeoutError: no answer in time), http.client.HTTPException.
@@ -86,13 +86,15 @@ class Wire:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return sock
 
-    def _exchange(self, sock: socket.socket, data: bytes) -> Reply:
+    def _exchange(self, sock: socket.socket, data: bytes) -> PeerReply:
         keep = False
         try:
             sock.sendall(data)
             with closing(HTTPResponse(sock, method="POST")) as response:
                 response.begin()
-                reply = Reply(response.status, response.headers.get("Content-Type", ""), response.read(limits.PEER_BODY_BYTES))
+                reply = PeerReply(
+                    response.status, response.headers.get("Content-Type", ""), response.read(limits.PEER_BODY_BYTES)
+                )
                 keep = response.isclosed() and not response.will_close
             return reply
         finally:

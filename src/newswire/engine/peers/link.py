@@ -21,7 +21,7 @@ from newswire.core.broker.events import Answered, Event, Failed, HungUp, Send
 from newswire.core.model.bad_json import BAD_JSON
 from newswire.engine.peers import push_codec
 from newswire.engine.peers.auth import Passport
-from newswire.engine.peers.connection import Reply, Wire
+from newswire.engine.peers.connection import PeerReply, Wire
 from newswire.errors import LinkRefused
 from newswire.threads import OnFatal, supervise
 
@@ -112,7 +112,7 @@ class Link:
             log.exception("push to %s", self.address)
             return Failed(self.address, number, detail=f"the push failed here: {type(error).__name__}")
 
-    def _understand(self, number: int, nonce: str, reply: Reply) -> Event:
+    def _understand(self, number: int, nonce: str, reply: PeerReply) -> Event:
         """What the answer to push `number` says. Raises LinkRefused: it is not signed as it should be."""
         if reply.content_type.startswith(push_codec.CONTENT_TYPE):
             try:
@@ -135,7 +135,7 @@ def _reason(error: OSError | HTTPException | ValueError) -> str:
     return f"the request failed: {type(error).__name__}"
 
 
-def _detail(reply: Reply) -> str:
+def _detail(reply: PeerReply) -> str:
     """The sentence of a problem+json answer."""
     try:
         return push_codec.words(str(msgspec.json.decode(reply.body)["detail"]))
