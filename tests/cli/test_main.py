@@ -236,7 +236,8 @@ def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str])
 def test_every_error_class_has_an_exit_code() -> None:
     for code, (_, title) in errors.TABLE.items():
         error = errors.from_problem({"code": code, "detail": "why"}, 400)
-        assert exits.exit_code(error) in (exits.FAILED, exits.NO_BROKER, exits.FEWER_COPIES, exits.UNKNOWN), title
+        assert exits.exit_code(error) in (exits.FAILED, exits.NO_BROKER, exits.FEWER_COPIES, exits.UNKNOWN, exits.USAGE), title
+    assert exits.exit_code(errors.BadRequest("when?", code="bad-time")) == exits.USAGE
     assert exits.exit_code(errors.NoBroker("none")) == exits.NO_BROKER
     assert exits.exit_code(errors.Unknown("perhaps")) == exits.UNKNOWN
 

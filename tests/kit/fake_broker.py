@@ -41,7 +41,7 @@ class Fake:
         self.address = f"127.0.0.1:{self.server.server_address[1]}"
         self.answers["/list_replicas"] = (200, [self.row()])
         self.answers["/ack"] = (200, {"message": "ok"})
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True)
         self.thread.start()
 
     def row(self, **more: Any) -> dict[str, Any]:

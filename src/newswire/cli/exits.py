@@ -34,6 +34,8 @@ _COMMANDS: Final = (  # what brokers advise whoever speaks HTTP
 
 def exit_code(error: NewswireError) -> int:
     """The exit code of an error. A broker that does not serve yet is as good as none: both say try again."""
+    if error.code == "bad-time":  # only an option can be one
+        return USAGE
     if isinstance(error, FewerCopies):
         return FEWER_COPIES
     if isinstance(error, Unknown):

@@ -6,22 +6,24 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TextIO
 
 import click
 
 from newswire import escape
 from newswire.cli import exits, output, tables
 from newswire.core import limits
-from newswire.errors import NewswireError
+from newswire.errors import NewswireError, NoBroker, Refused
 
 if TYPE_CHECKING:
     from rich.console import Group
 
     from newswire.client import ClusterSnapshot, Row
-    from newswire.client.pool import BrokerPool
+    from newswire.client.transport import Transport
 
 _TOPICS_SHOWN: Final = 20  # newest first; --json has all
 
@@ -51,18 +53,24 @@ class BrokerSummary:
 
 @dataclass(frozen=True)
 class Status:
-    """The cluster at one moment. `copies`: brokers that would hold a message published now."""
+    """The cluster at one moment. `copies`: brokers that would hold a message published now.
+
+    `refusal`: why the broker that told all this is none of the cluster any more, "" if it is.
+    """
 
     brokers: tuple[BrokerSummary, ...]
     copies: int
     topics: tuple[Mapping[str, Any], ...]
+    refusal: str = ""
 
 
 def run(*, brokers: tuple[str, ...], as_json: bool, watch: bool) -> int:
-    """Print the status, again and again with `watch`. Raises NoBroker."""
+    """Print the status, again and again with `watch`. Raises NoBroker; Refused where no member of a cluster was asked."""
     if not watch:
         status = gather(brokers)
         click.echo(as_text(status)) if as_json else show(status)
+        if status.refusal:
+            raise Refused(status.refusal)
         return exits.DONE
     try:
         _watch_json(brokers) if as_json else _watch(brokers)
@@ -83,23 +91,79 @@ def look(brokers: Sequence[str], absent: float = limits.CLI_ABSENT_SECONDS) -> C
 
 
 def gather(brokers: Sequence[str], absent: float = limits.CLI_ABSENT_SECONDS) -> Status:
-    """Ask a broker for the rows and the topics, and each broker how it is. Raises NoBroker."""
-    from newswire.client.pool import BrokerPool
+    """Ask all brokers at once for the rows, and then each for how it is, and one for the topics. Raises NoBroker.
 
-    pool = BrokerPool(brokers, timeout=limits.CLI_CALL_SECONDS, absent=absent)
+    Each question may take `CLIENT_SIDE_SECONDS`, however many brokers hang. While nobody is there at all it is asked again, for
+    `absent` seconds.
+    """
+    from newswire.client.failover import split
+
+    until = time.monotonic() + absent
+    with ThreadPoolExecutor(limits.CLIENT_BROKERS_COUNT, thread_name_prefix="ask") as threads:
+        while True:
+            answers = list(threads.map(_ask_rows, dict.fromkeys(split(brokers))))
+            speakers = [one for one in answers if one.rows]
+            if speakers:
+                break
+            if any(one.is_there for one in answers) or time.monotonic() >= until:
+                raise _nobody(answers)
+            time.sleep(limits.BACKOFF_FIRST_SECONDS)
+        best = min(speakers, key=lambda one: one.own is None or (one.own.state == "down", not one.own.is_primary))
+        ours = {one.own.ip: one.address for one in speakers if one.own}
+        topics = threads.submit(_ask, best.address, "/topics")
+        addresses = [row.ip for row in best.rows]
+        ready = dict(zip(addresses, threads.map(_ask_condition, [ours.get(ip, ip) for ip in addresses]), strict=True))
+        listed = topics.result()
+    status = combine(best.rows, ready, listed if isinstance(listed, list) else [])
+    if best.own is None or best.own.state != "down":
+        return status
+    condition = ready.get(best.own.ip) or {}
+    return replace(status, refusal=f"{best.address}: {condition.get('detail', 'this broker is no member any more')}")
+
+
+class _Rows(NamedTuple):
+    """What a broker told of all; `refusal`: why it told nothing; `is_there`: whether somebody may be there."""
+
+    address: str
+    rows: tuple[Row, ...] = ()
+    refusal: str = ""
+    is_there: bool = True
+
+    @property
+    def own(self) -> Row | None:
+        """What it says of itself."""
+        return next((row for row in self.rows if row.itself), None)
+
+
+def _ask_rows(address: str) -> _Rows:
+    from newswire.client import Row
+    from newswire.client.transport import Call, Unreached
+
     try:
-        rows = pool.look().rows
-        topics = _ask(pool, pool.current, "/topics")
-        ready = {row.ip: _ask_condition(pool, pool.brokers.ours(row.ip)) for row in rows}
-    finally:
-        pool.close()
-    return combine(rows, ready, topics if isinstance(topics, list) else [])
+        with _transport(address) as transport:
+            answer = transport.send(address, Call("GET", "/list_replicas"), limits.CLIENT_SIDE_SECONDS)
+        if strange := answer.why_strange():
+            return _Rows(address, refusal=strange)
+        if answer.status != 200:
+            return _Rows(address, refusal=answer.error().detail)
+        return _Rows(address, answer.read(tuple[Row, ...]))
+    except Unreached as error:
+        return _Rows(address, refusal=error.reason, is_there=error.perhaps)
+    except NewswireError as error:
+        return _Rows(address, refusal=error.detail)
 
 
-def _ask_condition(pool: BrokerPool, address: str) -> Mapping[str, Any] | None:
+def _nobody(answers: Sequence[_Rows]) -> NoBroker:
+    reasons = "; ".join(f"{one.address}: {one.refusal}" for one in answers)
+    if any(one.is_there for one in answers):
+        return NoBroker(f"no broker could serve this ({reasons}): try again")
+    return NoBroker(f"no broker is there ({reasons}): check that one runs there and try again")
+
+
+def _ask_condition(address: str) -> Mapping[str, Any] | None:
     """What a broker says of itself, and by how much its clock is ahead of the one here. None: no answer."""
     before = time.time()
-    ready = _ask(pool, address, "/readyz")
+    ready = _ask(address, "/readyz")
     if not isinstance(ready, dict):
         return None
     return {**ready, "clock_seconds": clock_ahead(ready.get("time"), before, time.time())}
@@ -114,14 +178,21 @@ def clock_ahead(stamp: object, before: float, after: float) -> float | None:
     return round(max(0.0, moment - after) - max(0.0, before - moment), 3)
 
 
-def _ask(pool: BrokerPool, address: str, path: str) -> Any:
+def _ask(address: str, path: str) -> Any:
     """Ask one broker, once; what it says of itself counts whatever its status. None: no answer."""
     from newswire.client.transport import Call, Unreached
 
     try:
-        return pool.transport.send(address, Call("GET", path), limits.CLIENT_SIDE_SECONDS).json()
+        with _transport(address) as transport:
+            return transport.send(address, Call("GET", path), limits.CLIENT_SIDE_SECONDS).json()
     except (Unreached, NewswireError):
         return None
+
+
+def _transport(address: str) -> AbstractContextManager[Transport]:
+    from newswire.client.transport import Transport
+
+    return closing(Transport(scheme="https" if address.startswith("https://") else "http"))
 
 
 def combine(rows: Sequence[Row], ready: Mapping[str, Mapping[str, Any] | None], topics: Sequence[Mapping[str, Any]]) -> Status:
