@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from newswire.threads import Stumbles, ThreadEnded, supervise
+from newswire.threads import MustNotWait, Stumbles, ThreadEnded, check_may_wait, must_not_wait, never_waits, supervise
 
 
 def died(main: object, *, may_end: bool) -> list[BaseException]:
@@ -51,3 +51,22 @@ def test_stumbles_in_a_row_end_a_loop() -> None:
     with pytest.raises(ValueError):
         stumbles.failed(error)
     assert stumbles.count == 13
+
+
+def test_a_thread_that_never_waits_may_not_wait_and_others_may() -> None:
+    raised: list[str] = []
+
+    def main() -> None:
+        check_may_wait("before it said so")
+        never_waits()
+        assert must_not_wait()
+        try:
+            check_may_wait("a disk")
+        except MustNotWait as error:
+            raised.append(str(error))
+
+    thread = threading.Thread(target=main, name="loop")
+    thread.start()
+    thread.join()
+    assert raised == ["the thread loop serves everybody and may not wait for a disk"]
+    assert not must_not_wait()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from newswire.engine.lock import StateLock
+from newswire.threads import NeedsThread, never_waits
 
 
 def test_the_commit_thread_goes_before_the_readers_that_wait() -> None:
@@ -37,3 +38,29 @@ def test_the_commit_thread_goes_before_the_readers_that_wait() -> None:
     for thread in [holder, *threads]:
         thread.join()
     assert order == ["commit"] + ["reader"] * 5
+
+
+def test_a_thread_that_never_waits_gets_it_at_once_or_not_at_all() -> None:
+    lock = StateLock()
+    outcome: list[str] = []
+
+    def read() -> None:
+        never_waits()
+        try:
+            with lock:
+                outcome.append("read")
+        except NeedsThread:
+            outcome.append("needs a thread")
+
+    def run() -> None:
+        thread = threading.Thread(target=read)
+        thread.start()
+        thread.join()
+
+    run()
+    with lock:
+        run()
+    with lock.first():
+        run()
+    run()
+    assert outcome == ["read", "needs a thread", "needs a thread", "read"]

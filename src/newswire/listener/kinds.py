@@ -1,9 +1,8 @@
-"""Kinds of requests: each has threads of its own, so that none waits behind another. Pure.
+"""Kinds of requests: each has threads of its own for what is not light, so that none waits behind another. Pure.
 
-Two brokers whose threads all wait for each other's receipt would starve, so peers are apart; a probe says whether the broker
-lives, not whether it is busy; reading is work for the processor and publishing is waiting for a disk, so publishers do not wait
-behind readers, nor who opens a stream; what is large takes long to parse, whatever it is; who adds a broker waits for that
-broker, whoever it is, and subscribers do not.
+Peers are apart, as receipts of other brokers wait for them; a probe says whether the broker lives, not whether it is busy; reading
+is work for the processor, so nobody waits behind readers, nor who asks for a page; what is large takes long to parse, whatever it
+is, and a long batch waits for its turn; who adds a broker waits for that broker, whoever it is, and subscribers do not.
 """
 
 from __future__ import annotations
