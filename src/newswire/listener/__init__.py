@@ -19,15 +19,16 @@ before the application sees them.
   read for each chunk.
 - `AppTask`, `ProblemTask` for theirs: hand-over; answers that come later; errors as problem+json.
 
-**What is light runs in the loop** (`light`): publishes, changes, small pushes, probes, opening streams. Its view never waits; a
-call that would raises, and a view that finds that it needs a thread (`NeedsThread`) is run again in one of its kind. What it asks of
-the engine comes later: the application gives the answer to what stands at `OFFER` in the environ and starts no response. When the
-engine has told, in a thread of its own, the answer is appended to `settled` and the `bell` rung, once for all of a round; the loop
-writes it. An answer that must read ops is written by a worker. One that does not come in time is given up like a slow client; one whose
-client has left is dropped; one that comes after the end rings nobody.
+**What is light runs in the loop** (`light`): publishes, changes, small pushes, probes, opening streams. Its view never waits;
+a call that would raises, and a view that finds that it needs a thread (`NeedsThread`) is run again in one of its kind. What
+it asks of the engine comes later: the application gives the answer to what stands at `OFFER` in the environ and starts no
+response. When the engine has told, in a thread of its own, the answer is appended to `settled` and the `bell` rung, once for
+all of a round; the loop writes it. An answer that must read ops is written by a worker. One that does not come in time is
+given up like a slow client; one whose client has left is dropped; one that comes after the end rings nobody.
 
-**How the loop stays fair.** Peers and probes run as soon as they are parsed, and some of their sockets are served first in each turn;
-so many requests of clients are in flight, so many milliseconds of their views make a turn, so many connections are accepted in one.
+**How the loop stays fair.** Peers and probes run as soon as they are parsed, and some of their sockets are served first in
+each turn; so many requests of clients are in flight, so many milliseconds of their views make a turn, so many connections are
+accepted in one.
 
 **How the loop stays O(1).** What a channel waits for changes only by its own event or by its worker. After an event the
 loop refreshes that channel; a worker names its channel in `changed` before it pulls the trigger. Nobody asks the others.
@@ -44,8 +45,9 @@ writes the header, no last chunk, and asks for a close as after any answer witho
 the flushed channel, it takes the socket out of waitress instead and gives it to the adopter. A client that left earlier failed
 the flush and is closed as usual; one that leaves later is the adopter's.
 
-**What a worker never does**, nor the loop: wait for a client. Whatever the application answers is buffered (answers are finite, streams have
-left), and the next pipelined request is not begun before it is sent: at most one unsent answer a connection.
+**What a worker never does**, nor the loop: wait for a client. Whatever the application answers is buffered (answers are
+finite, streams have left), and the next pipelined request is not begun before it is sent: at most one unsent answer a
+connection.
 
 **Threads.** Each class says which thread calls which method. Only the loop thread opens, closes, registers or detaches
 sockets, moves a channel between phases, or counts.

@@ -1,8 +1,9 @@
 """Kinds of requests: each has threads of its own for what is not light, so that none waits behind another. Pure.
 
-Peers are apart, as receipts of other brokers wait for them; a probe says whether the broker lives, not whether it is busy; reading
-is work for the processor, so nobody waits behind readers, nor who asks for a page; what is large takes long to parse, whatever it
-is, and a long batch waits for its turn; who adds a broker waits for that broker, whoever it is, and subscribers do not.
+Peers are apart, as receipts of other brokers wait for them; a probe says whether the broker lives, not whether it is busy;
+reading is work for the processor, so nobody waits behind readers, nor who asks for a page; what is large takes long to parse,
+whatever it is, and a long batch waits for its turn; who adds a broker waits for that broker, whoever it is, and subscribers
+do not.
 """
 
 from __future__ import annotations
