@@ -284,8 +284,8 @@ class Channel(HTTPChannel):
                 self._work(task, task.answer)
             else:
                 request = cast(Any, self.requests[0])  # the stubs say that tasks take something else
-                begun = ProblemTask(self, request) if request.error else AppTask(self, request)
-                self._work(begun, begun.service)
+                start = ProblemTask(self, request) if request.error else AppTask(self, request)
+                self._work(start, start.service)
         except BaseException as error:
             self.will_close = True
             self.server.pull_trigger()
@@ -362,12 +362,12 @@ class Channel(HTTPChannel):
         if type(data) is not bytes or self.total_outbufs_len:
             return int(super().write_soon(data))
         try:
-            sent = self.send(data, do_close=False)
+            size = self.send(data, do_close=False)
         except OSError:
             self.will_close = True
             raise ClientDisconnected from None
-        if sent < len(data):
-            super().write_soon(data[sent:])
+        if size < len(data):
+            super().write_soon(data[size:])
         return len(data)
 
     def _flush_outbufs_below_high_watermark(self) -> None:

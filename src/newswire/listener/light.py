@@ -78,10 +78,10 @@ class LightWork:
         self._in_flight.discard(channel)
 
     def _run(self, channel: Channel) -> None:
-        began = time.perf_counter()
+        start = time.perf_counter()
         path = cast("HttpRequest", channel.requests[0]).path if channel.requests else ""
         channel.service()
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - start
         if seconds > limits.LIGHT_RUN_SECONDS:
             self.long_runs += 1
             _log.warning("%s took %.0f ms of the loop that serves everybody", escape.line(path), seconds * 1000)

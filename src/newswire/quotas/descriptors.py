@@ -23,6 +23,6 @@ def share(descriptors: int, streams: int, connections: int) -> Share:
     free = descriptors - limits.OWN_DESCRIPTORS_COUNT - limits.PEERS_COUNT - limits.ENDING_STREAMS_COUNT - segments
     if streams + connections <= free:
         return Share(streams, connections)
-    kept = min(connections, max(limits.CONNECTIONS_LEAST, free // 4))
-    fitting = max(1, min(streams, free - kept))
-    return Share(fitting, min(connections, max(kept, free - fitting)))
+    spare = min(connections, max(limits.CONNECTIONS_LEAST, free // 4))
+    fitting = max(1, min(streams, free - spare))
+    return Share(fitting, min(connections, max(spare, free - fitting)))

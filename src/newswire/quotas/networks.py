@@ -14,14 +14,14 @@ _OF_THIS_MACHINE: Final = frozenset({"127.0.0.1", "::1", _UNKNOWN})
 def network_of(address: str) -> str:
     """The address, or of IPv6 the /64 that one caller has all of."""
     try:
-        found = ipaddress.ip_address(address.partition("%")[0])
+        ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return address
-    if isinstance(found, ipaddress.IPv4Address):
-        return str(found)
-    if found.ipv4_mapped:
-        return str(found.ipv4_mapped)
-    return "::1" if found.is_loopback else str(ipaddress.ip_network((found, 64), strict=False))
+    if isinstance(ip, ipaddress.IPv4Address):
+        return str(ip)
+    if ip.ipv4_mapped:
+        return str(ip.ipv4_mapped)
+    return "::1" if ip.is_loopback else str(ipaddress.ip_network((ip, 64), strict=False))
 
 
 def is_counted(caller: str, *, own: bool) -> bool:

@@ -31,7 +31,7 @@ class Room(Generic[T]):
     def choose(self, seconds: Callable[[T], float | None]) -> list[T]:
         """Who makes room. `seconds`: for how long a holder has held, None for one that may not be touched."""
         heaviest = [
-            (size * (1.0 + held), size, holder) for holder, size in self._of.items() if (held := seconds(holder)) is not None
+            (size * (1.0 + age), size, holder) for holder, size in self._of.items() if (age := seconds(holder)) is not None
         ]
         heaviest.sort(key=lambda row: row[0])
         chosen: list[T] = []

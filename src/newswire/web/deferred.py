@@ -59,11 +59,11 @@ class DeferredResponse(Response, Generic[T]):
         self._tell_status: Callable[[int], object] | None = None
         begin(self.settle)
 
-    def settle(self, told: T | NewswireError) -> None:
+    def settle(self, outcome: T | NewswireError) -> None:
         """Take what was told; the first word counts. Any thread; returns at once."""
         if self._told is None:
-            self._told = told
-            self.needs_thread = bool(getattr(told, "reads", False))
+            self._told = outcome
+            self.needs_thread = bool(getattr(outcome, "reads", False))
             if self._ring is not None:
                 self._ring()
 
@@ -91,13 +91,13 @@ class DeferredResponse(Response, Generic[T]):
         return response.status, headers, response.get_data()
 
     def _finished(self) -> Response:
-        told = self._told
+        outcome = self._told
         try:
-            if isinstance(told, NewswireError):
-                raise self._amend(told)
-            if told is None:
+            if isinstance(outcome, NewswireError):
+                raise self._amend(outcome)
+            if outcome is None:
                 raise ValueError("nothing was told yet")
-            return self._answer(told)
+            return self._answer(outcome)
         except NewswireError as error:
             return responses.refused(error, self._method, self._path)
         except Exception as error:
@@ -106,9 +106,9 @@ class DeferredResponse(Response, Generic[T]):
     def wait(self) -> None:
         """Wait until it is settled. Threads that may wait."""
         check_may_wait("what the engine tells")
-        settled = threading.Event()
-        self.when_settled(settled.set)
-        if not settled.wait(self.seconds):
+        event = threading.Event()
+        self.when_settled(event.set)
+        if not event.wait(self.seconds):
             self.give_up()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -41,11 +41,11 @@ class WallClock:
 
     def shifts(self) -> tuple[int, ...]:
         """By how much (ms) other times are ahead of the time of day: those that it would be, had the clock not been set."""
-        found, shift = [0], 0
+        sums, shift = [0], 0
         for _, step in reversed(self._steps):
             shift -= step
-            found.append(shift)
-        return tuple(found)
+            sums.append(shift)
+        return tuple(sums)
 
     def last_jump(self, clock: float) -> int:
         """By how much (ms) the clock was set last, if that was within `limits.CLOCK_JUMP_SHOWN_SECONDS`, else 0."""

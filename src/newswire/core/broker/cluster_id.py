@@ -75,8 +75,8 @@ class ClusterId:
             return False
         if header.settled or header.has_ops != has_ops:
             return header.settled or header.has_ops
-        known = not {self._me.id, self._me.address}.isdisjoint(header.told)
-        return header.cluster < self.id if knows == known else knows  # where one knows of the other, that one yields
+        knows_us = not {self._me.id, self._me.address}.isdisjoint(header.told)
+        return header.cluster < self.id if knows == knows_us else knows  # where one knows of the other, that one yields
 
     def settle(self, told: Mapping[str, str], agreed: Mapping[str, tuple[str, ...]], now: Now) -> list[FixClusterId]:
         """Have the id fixed with the batch that gathers, if it may be.
@@ -100,7 +100,7 @@ class ClusterId:
             return self._heard_settled or self._minted
         names, me = {*self.names(told), self._me.id}, self._me.id
         others = [agreed[address] for address in told if address in agreed]
-        return len(others) == len(told) and all(me in known and names.issuperset(known) for known in others)
+        return len(others) == len(told) and all(me in ids and names.issuperset(ids) for ids in others)
 
     def store(self) -> bool:
         """The batch is on disk; True if the id is settled by that."""

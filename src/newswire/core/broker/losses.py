@@ -70,11 +70,11 @@ class Losses:
         """
         holes = self._to_give_up(event, peers, away, origin)
         facts: list[Fact] = []
-        done = {source: set(sequences) for source, sequences in again.items()}
+        again_of = {source: set(sequences) for source, sequences in again.items()}
         for hole in holes:
-            rest = owed(self._state, Lost("", 1, 0, hole.origin, hole.first, hole.last), done)
+            rest = owed(self._state, Lost("", 1, 0, hole.origin, hole.first, hole.last), again_of)
             if rest.blind:
-                done.setdefault(hole.origin, set()).update(rest.blind)
+                again_of.setdefault(hole.origin, set()).update(rest.blind)
                 facts.append(StoreBlindly(hole.origin, rest.blind))
         ops = [
             Lost("", 1, 0, hole.origin, first, min(hole.last, first + limits.LOST_OPS - 1))

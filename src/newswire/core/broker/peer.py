@@ -213,7 +213,7 @@ class Peer:
 
     def take_answer(self, header: Header, state: State, now: Now) -> None:
         """Take the answer to the push in flight."""
-        counted = self.in_sync
+        was_in_sync = self.in_sync
         self.in_flight, self.tell = False, 0
         self.hear(header, state, now)
         self.proof, self.said_at = self.holds, Now(self.sent_at, self.sent_wall)
@@ -223,7 +223,7 @@ class Peer:
         self.state = "up" if self.in_sync and self.serves else "catching-up"
         self.detail = "" if self.writable else "its disk is full"
         self.push_bytes = min(limits.PUSH_BYTES, self.push_bytes * 2)
-        if self.ask > self.asked or self.tell or self.in_sync > counted:
+        if self.ask > self.asked or self.tell or self.in_sync > was_in_sync:
             self.next_at = now.clock  # ask, tell, or say that its copies count from now on
 
     def fail(self, state: str, detail: str, clock: float, heartbeat: float) -> None:

@@ -78,7 +78,7 @@ class PendingReceipts:
         `proofs`: what each in-sync member has surely synced.
         """
         answers: list[Reply | TellStatus] = []
-        left = []
+        rest = []
         for pending in self._waiting:
             if all(proof.holds(pending.staged.required) for proof in proofs):
                 answers.append(_answer(pending, 1 + len(proofs)))
@@ -86,8 +86,8 @@ class PendingReceipts:
                 late = Unknown("stored here, but another broker has not confirmed it in time: retry with the same key")
                 answers.append(Reply(pending.reply_to, late))
             else:
-                left.append(pending)
-        self._waiting = left
+                rest.append(pending)
+        self._waiting = rest
         return answers
 
     def required(self) -> Iterator[Mapping[str, int]]:

@@ -20,11 +20,11 @@ def to_drop(
     state: State, before: int, most: int, until: int = limits.TIME_MILLISECONDS, size: int = 0
 ) -> list[tuple[str, Vector]]:
     """All that one sweep finds."""
-    sweep, found = Sweep(), list[tuple[str, Vector]]()
+    sweep, vectors = Sweep(), list[tuple[str, Vector]]()
     sweep.begin(before, until, size)
     while sweep.is_busy:
-        found += sweep.look(state, most)
-    return found
+        vectors += sweep.look(state, most)
+    return vectors
 
 
 class Sweep:
@@ -121,15 +121,15 @@ class Sweep:
             self._topics.pop(number, None)
 
     def _look_at_topics(self, state: State, most: int) -> list[tuple[str, Vector]]:
-        found, looked_at, reach = [], 0, Reach(state.lineage)
+        vectors, looked_at, reach = [], 0, Reach(state.lineage)
         while self._topics and looked_at < limits.PIECE_TOPICS:
             number, _ = self._topics.popitem()
             looked_at += 1 + len(state.messages.sequences[number]) + len(state.messages.twins.in_topic(number)) // 4
             vector = _look_at_topic(state, reach, number, self._old, most)
             if vector:
-                found.append((state.messages.names[number], vector))
+                vectors.append((state.messages.names[number], vector))
         self.is_busy = bool(self._topics)
-        return found
+        return vectors
 
 
 class Retention:
@@ -198,8 +198,8 @@ def _cut_by_count(columns: Sequence[_Column], by_twin: Sequence[int], end: int, 
 
     def count(cut: int) -> int:
         pairs = zip(columns, dropped, strict=True)
-        kept = sum(max(0, _count_before(column[1], column[2], cut) - gone) for column, gone in pairs)
-        return kept - bisect_left(by_twin, cut)
+        rest = sum(max(0, _count_before(column[1], column[2], cut) - gone) for column, gone in pairs)
+        return rest - bisect_left(by_twin, cut)
 
     return bisect_left(range(end), excess, key=count)
 

@@ -178,14 +178,14 @@ class Stager:
 
     def decide(self, requests: Sequence[Request], wall: int) -> Staged:
         """Stage what the requests mean, all or none. Raises BadRequest, Refused or NotFound and stages nothing."""
-        named = self._look_up(requests, wall)
+        keys = self._look_up(requests, wall)
         drafts = [self._draft(request, wall) for request in requests]
         ids: list[OpId] = []
         required: dict[str, int] = {}
         repeated: list[int] = []
         before = len(self.staged)
         try:
-            for at, (request, draft, key) in enumerate(zip(requests, drafts, named, strict=True)):
+            for at, (request, draft, key) in enumerate(zip(requests, drafts, keys, strict=True)):
                 first = (key.first or self._staged_under(key)) if key else ""
                 if first:
                     repeated.append(at)
@@ -233,34 +233,34 @@ class Stager:
 
     def _look_up(self, requests: Sequence[Request], wall: int) -> list[_Key | None]:
         """The key of each request that gives one. Raises KeyReused, with the index, if one names another content."""
-        found: list[_Key | None] = []
-        given: dict[int, int] = {}
+        keys: list[_Key | None] = []
+        contents: dict[int, int] = {}
         for at, request in enumerate(requests):
             if not (isinstance(request, Publish) and request.key):
-                found.append(None)
+                keys.append(None)
                 continue
-            mark, said = _mark(request), content(request)
+            mark, content_hash = _mark(request), content(request)
             try:
-                found.append(_Key(mark, said, self._first(request, mark, said, wall)))
+                keys.append(_Key(mark, content_hash, self._first(request, mark, content_hash, wall)))
             except KeyReused as error:
                 error.extra["index"] = at
                 raise
-            if given.setdefault(mark, said) != said:
+            if contents.setdefault(mark, content_hash) != content_hash:
                 raise KeyReused(_reused(request, "in the same batch"), index=at)
-        return found
+        return keys
 
-    def _first(self, request: Publish, mark: int, said: int, wall: int) -> OpId:
+    def _first(self, request: Publish, mark: int, content_hash: int, wall: int) -> OpId:
         """PUBLISH, KEY: the message that `request` publishes again; "" for none. Raises KeyReused."""
         messages = self.state.messages
         others: list[OpId] = []
         for use in messages.keys.uses(mark):
             if any(messages.is_same_day(use.offset, wall + shift) for shift in self.shifts):
-                if use.content == said:
+                if use.content == content_hash:
                     return messages.name(use.offset)
                 others.append(messages.name(use.offset))
         staged = self._keys.get(mark)
         if staged is not None:
-            if staged[0] == said:
+            if staged[0] == content_hash:
                 return staged[1]
             others.append(staged[1])
         if others:
@@ -329,7 +329,7 @@ class Stager:
         if gone:
             del self.staged[length:], self.raws[-len(gone) :]
             self._held[self.origin] = self._next() - 1 - len(gone)
-            self._keys = {mark: named for mark, named in self._keys.items() if named[1] not in gone}
+            self._keys = {mark: use for mark, use in self._keys.items() if use[1] not in gone}
 
 
 def _encode(op: Op) -> bytes:

@@ -154,31 +154,31 @@ class Automaton(Generic[Member]):
         """Where `level` leads from `at`. What no pattern goes on from leads nowhere else: kept, it would be a circle."""
         if not at.nodes:
             return at
-        named = level in at.next if at.lists_names else any(level in node.children for node in at.nodes)
-        if not named and at.unnamed is not None:
+        has_name = level in at.next if at.lists_names else any(level in node.children for node in at.nodes)
+        if not has_name and at.unnamed is not None:
             return at.unnamed
         nodes: list[_Node[Member]] = []
         for node in at.nodes:
-            if named and level in node.children:
+            if has_name and level in node.children:
                 nodes.append(node.children[level])
             if node.star is not None:
                 nodes.append(node.star)
         key = (tuple(nodes), at.above.union(node for node in at.nodes if node.rest))
-        found = self._kept.get(key)
-        if found is None:
-            found = Match(*key)
-            self._size += found.size
+        match = self._kept.get(key)
+        if match is None:
+            match = Match(*key)
+            self._size += match.size
             if self._size > _STATE_ENTRIES:
                 self._begin()
-            found = self._kept.setdefault(key, found)
+            match = self._kept.setdefault(key, match)
         self.steps += 1
         self._size += 1
-        if named:
-            at.next[level] = found
+        if has_name:
+            at.next[level] = match
         else:
-            at.unnamed = found
-            at.other = found if at.lists_names else None
-        return found
+            at.unnamed = match
+            at.other = match if at.lists_names else None
+        return match
 
 
 class PatternSet:
@@ -207,12 +207,12 @@ class PatternSet:
         """Which patterns match `topic`."""
         if topic not in self._indices:
             return self._automaton.match(topic) if self.is_wild else _NO_MATCH
-        found = self._named.get(topic)
-        if found is None:
-            found = Match((), frozenset())
-            found.sources = [*self._automaton.match(topic).sources, self._indices[topic]]
-            found = self._named.setdefault(topic, found)
-        return found
+        match = self._named.get(topic)
+        if match is None:
+            match = Match((), frozenset())
+            match.sources = [*self._automaton.match(topic).sources, self._indices[topic]]
+            match = self._named.setdefault(topic, match)
+        return match
 
 
 _NO_MATCH: Final[Match[int]] = Match((), frozenset())
@@ -221,7 +221,7 @@ _in_use: Final[WeakValueDictionary[tuple[str, ...], PatternSet]] = WeakValueDict
 
 def pattern_set(patterns: tuple[str, ...]) -> PatternSet:
     """The set of these patterns, one object for all that have it in use: a user's streams, whatever else changes."""
-    found = _in_use.get(patterns)
-    if found is None:
-        found = _in_use[patterns] = PatternSet(patterns)
-    return found
+    patterns_of = _in_use.get(patterns)
+    if patterns_of is None:
+        patterns_of = _in_use[patterns] = PatternSet(patterns)
+    return patterns_of

@@ -160,8 +160,8 @@ SHOWN_FIELDS: Final = ("id", "event_id", "topic", "data", "time", *_MORE)
 
 def shown_object(message: MessageFields, *, id: str, event_id: str, time: str) -> dict[str, Any]:
     """A message as JSON shows it (docs/http.md, Stream): absent fields left out. `time` is RFC 3339 text."""
-    shown = {"id": id, "event_id": event_id, "topic": message.topic, "data": message.data, "time": time}
+    fields = {"id": id, "event_id": event_id, "topic": message.topic, "data": message.data, "time": time}
     for name, value in zip(_MORE, _values_of_more(message)):  # noqa: B905  # of one length; each message of a page comes by
         if value:
-            shown[name] = value
-    return shown
+            fields[name] = value
+    return fields

@@ -117,8 +117,8 @@ def check_broker(text: str) -> str:
 
     Raises BadRequest (`bad-address`).
     """
-    scheme, found, rest = text.rpartition("://")
-    if not found:
+    scheme, separator, rest = text.rpartition("://")
+    if not separator:
         return check_address(text)
     if scheme not in ("http", "https"):
         raise BadRequest("a broker's URL begins with http:// or https://", code="bad-address")
@@ -137,13 +137,13 @@ def matches(pattern: str, topic: str) -> bool:
         return True
     if not is_pattern(pattern):
         return False
-    wanted, levels = pattern.split("."), topic.split(".")
-    if wanted[-1] == ">":
-        wanted.pop()
-        if len(levels) <= len(wanted):
+    parts, levels = pattern.split("."), topic.split(".")
+    if parts[-1] == ">":
+        parts.pop()
+        if len(levels) <= len(parts):
             return False
-        levels = levels[: len(wanted)]
-    return len(wanted) == len(levels) and all(w in ("*", level) for w, level in zip(wanted, levels, strict=True))
+        levels = levels[: len(parts)]
+    return len(parts) == len(levels) and all(w in ("*", level) for w, level in zip(parts, levels, strict=True))
 
 
 def _check_free(name: str, code: str) -> None:

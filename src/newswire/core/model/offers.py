@@ -57,8 +57,8 @@ def address_like(text: str, port: int) -> str:
 
 def _levels(text: str, *, wild: bool) -> list[str]:
     levels = [level for level in _SEPARATOR.split(_ascii(text)) if level.strip()]
-    named = [_level(level.strip(), wild=wild) for level in levels]
-    return [level for level in named if level]
+    names = [_level(level.strip(), wild=wild) for level in levels]
+    return [level for level in names if level]
 
 
 def _level(level: str, *, wild: bool) -> str:

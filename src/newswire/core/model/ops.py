@@ -187,9 +187,9 @@ def decode(raw: bytes | memoryview) -> Op:
     return BareOp(envelope.origin, envelope.sequence, envelope.time)
 
 
-def are_named_well(found: Collection[Op]) -> bool:
+def are_named_well(ops: Collection[Op]) -> bool:
     """Say whether the origins and topics of these have their forms, which decoding by type alone leaves open."""
-    origins, names = {op.origin for op in found}, {op.topic for op in found if type(op) in _WITH_TOPIC}  # type: ignore[union-attr]
+    origins, names = {op.origin for op in ops}, {op.topic for op in ops if type(op) in _WITH_TOPIC}  # type: ignore[union-attr]
     return all(map(_origins.has, origins)) and all(map(_topics.has, names))
 
 

@@ -61,10 +61,10 @@ class FullVector(Vector):
         return FullVector(self._lineage, self._tree.put(sorted(entries)), self._others)
 
     def __getitem__(self, origin: str) -> int:
-        found = self.get(origin)
-        if not found:
+        sequence = self.get(origin)
+        if not sequence:
             raise KeyError(origin)
-        return found
+        return sequence
 
     def __iter__(self) -> Iterator[str]:
         names = self._lineage.names
@@ -105,10 +105,10 @@ class Lineage:
         number = self.numbers[origin] = len(self.names)
         self.names.append(origin)
         steps = 0
-        for named, sequence in self._descending(vector):
-            self._named.append(named)
+        for other, sequence in self._descending(vector):
+            self._named.append(other)
             self._upto.append(sequence)
-            steps = max(steps, self._steps[named] + 1)
+            steps = max(steps, self._steps[other] + 1)
         self._starts.append(len(self._named))
         self._steps.append(steps)
         if steps >= _STEPS:
@@ -129,9 +129,9 @@ class Lineage:
         for later in range(number + 1, len(self._starts)):
             self._starts[later] -= end - start
         self._recent.clear()
-        for kept in sorted(self._kept):
-            del self._kept[kept]
-            self._kept[kept] = self._close(kept)
+        for at in sorted(self._kept):
+            del self._kept[at]
+            self._kept[at] = self._close(at)
         self._recent.clear()
         self.forgotten += 1
 
@@ -155,8 +155,8 @@ class Lineage:
         What `began` implies beyond what it names was implied by another entry before, so it is not in the vector.
         """
         number = self.number(origin)
-        for named, sequence in self.named(number):
-            name = self.names[named]
+        for other, sequence in self.named(number):
+            name = self.names[other]
             if vector.get(name, sequence + 1) <= sequence:
                 del vector[name]
         vector[origin] = 1
@@ -226,14 +226,14 @@ class Lineage:
 
         As many as name `most_entries` origins together.
         """
-        told: dict[str, dict[str, int]] = {}
+        vectors: dict[str, dict[str, int]] = {}
         entries = 0
         for number in self._looking_back(count):
-            told[self.names[number]] = {self.names[named]: sequence for named, sequence in self.named(number)}
-            entries += 1 + len(told[self.names[number]])
+            vectors[self.names[number]] = {self.names[other]: sequence for other, sequence in self.named(number)}
+            entries += 1 + len(vectors[self.names[number]])
             if entries > most_entries:
                 break
-        return told
+        return vectors
 
     def _looking_back(self, count: int) -> Iterator[int]:
         newest = len(self.names) - 1
@@ -253,25 +253,25 @@ class Lineage:
 
     def _closure(self, number: int) -> Tree:
         """What listing an origin implies: the join of its `began` vector and of all that follows from that."""
-        found = self._kept.get(number)
-        if found is not None:
-            return found
-        found = self._recent.get(number)
-        if found is not None:
+        closure = self._kept.get(number)
+        if closure is not None:
+            return closure
+        closure = self._recent.get(number)
+        if closure is not None:
             self._recent.move_to_end(number)
-            return found
-        found = self._recent[number] = self._close(number)
+            return closure
+        closure = self._recent[number] = self._close(number)
         if len(self._recent) > _RECENT:
             self._recent.popitem(last=False)
-        return found
+        return closure
 
     def _close(self, number: int) -> Tree:
         """Work out a closure from those of the origins that are named, each of which may need those of others."""
         closure, beyond = EMPTY, list[tuple[int, int]]()
-        for named, sequence in self.named(number):
-            reached = closure.get(named)
+        for other, sequence in self.named(number):
+            reached = closure.get(other)
             if not reached:
-                closure = closure.join(self._closure(named))
+                closure = closure.join(self._closure(other))
             if reached < sequence:
-                beyond.append((named, sequence))
+                beyond.append((other, sequence))
         return closure.put(beyond)

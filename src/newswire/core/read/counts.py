@@ -105,20 +105,20 @@ class _Counting:
 
     def place(self) -> Pieces[None]:
         """Number the vectors: many are one object."""
-        kept: dict[int, int] = {}  # by identity, which `ends` keeps
+        places: dict[int, int] = {}  # by identity, which `ends` keeps
         for index, (sub, ends) in enumerate(zip(self.subs, self.ends, strict=True)):
             for vector in ends:
-                if id(vector) not in kept:
-                    kept[id(vector)] = len(self.vectors)
+                if id(vector) not in places:
+                    places[id(vector)] = len(self.vectors)
                     self.vectors.append((vector, self.reach.implied(vector)))
-            self.places.append((kept[id(ends[0])], kept[id(ends[1])]))
+            self.places.append((places[id(ends[0])], places[id(ends[1])]))
             self.of_pattern.setdefault(sub.pattern, []).append(index)
             if index % limits.PIECE_SUBSCRIPTIONS == limits.PIECE_SUBSCRIPTIONS - 1:
                 yield None
 
     def groups(self) -> dict[Match[int], list[int]]:
         """The topics that match, by what they match. Needs no lock."""
-        found: dict[Match[int], list[int]] = {}
+        members: dict[Match[int], list[int]] = {}
         patterns = tuple(sorted(self.of_pattern))
         self.patterns = pattern_set(patterns)
         for number in (
@@ -126,8 +126,8 @@ class _Counting:
         ):
             match = self.patterns.match(self.names[number])
             if match.hits:
-                found.setdefault(match, []).append(number)
-        return found
+                members.setdefault(match, []).append(number)
+        return members
 
     def count(self, groups: Mapping[Match[int], Sequence[int]]) -> Pieces[None]:
         """Count the messages of each group of topics for all that it concerns."""
@@ -220,23 +220,23 @@ class _Tally:
         """Count the messages of a topic, of which those up to `dropped` are dropped."""
         levels = self._levels
         end = bisect_right(sequences, self._head)
-        kept = bisect_right(sequences, dropped, 0, end)
+        rest = bisect_right(sequences, dropped, 0, end)
         if end <= len(levels):  # each message once: levels from `at` on cover it, those before do not
             for position in range(end):
                 at = bisect_left(levels, sequences[position])
                 self._covered_from[at] += 1
-                if position >= kept:
+                if position >= rest:
                     self._left_until[at] += 1
             return
         for at, level in enumerate(levels):
-            done = bisect_right(sequences, level, 0, end)
-            self._covered[at] += done
-            self._left[at] += end - max(done, kept)
+            at_level = bisect_right(sequences, level, 0, end)
+            self._covered[at] += at_level
+            self._left[at] += end - max(at_level, rest)
 
     def sums(self) -> list[tuple[int, int]]:
         """For each reach how many messages it covers, and how many that are not dropped it does not."""
         covered = [sum(both) for both in zip(self._covered, accumulate(self._covered_from), strict=False)]
         behind = list(accumulate(reversed(self._left_until)))[::-1][1:]  # of level `at` those that end behind it
-        left = [sum(both) for both in zip(self._left, behind, strict=True)]
+        both_sums = [sum(both) for both in zip(self._left, behind, strict=True)]
         index = {level: at for at, level in enumerate(self._levels)}
-        return [(covered[index[reach]], left[index[reach]]) for reach in self._reaches]
+        return [(covered[index[reach]], both_sums[index[reach]]) for reach in self._reaches]

@@ -66,10 +66,10 @@ _in_use: Final[WeakValueDictionary[tuple[str, ...], Wanted]] = WeakValueDictiona
 
 def all_of(patterns: tuple[str, ...]) -> Wanted:
     """All that these match, one object for all that have it in use."""
-    found = _in_use.get(patterns)
-    if found is None:
-        found = _in_use[patterns] = Wanted(patterns)
-    return found
+    wanted_of = _in_use.get(patterns)
+    if wanted_of is None:
+        wanted_of = _in_use[patterns] = Wanted(patterns)
+    return wanted_of
 
 
 def as_items(vector: Vector) -> tuple[tuple[str, int], ...]:

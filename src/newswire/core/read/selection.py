@@ -39,10 +39,10 @@ class Reach:
     def implied(self, vector: Vector) -> FullVector:
         """What follows from the origins that `vector` lists."""
         listed = frozenset(vector)
-        found = self._implied.get(listed)
-        if found is None:
-            found = self._implied[listed] = self._lineage.expand(dict.fromkeys(listed, 0))
-        return found
+        full = self._implied.get(listed)
+        if full is None:
+            full = self._implied[listed] = self._lineage.expand(dict.fromkeys(listed, 0))
+        return full
 
     def covers(self, vector: Vector, other: Vector) -> bool:
         """Say whether `vector` covers all that `other` lists."""
@@ -103,7 +103,7 @@ class Selection:
 
     def due_rows(self, rows: Stretch, most: int) -> list[int]:
         """The first `most` rows, as offsets, that match and are not known."""
-        found: list[int] = []
+        due: list[int] = []
         matches: dict[int, Match[int] | None] = {0: None, GIVEN_UP: None}
         for block in range(0, len(rows.topics), limits.CHECKPOINT_ROWS):
             topics = rows.topics[block : block + limits.CHECKPOINT_ROWS]
@@ -118,10 +118,10 @@ class Selection:
             for index, topic in enumerate(topics, block):
                 hit = matches[topic]
                 if topic == GIVEN_UP or (hit is not None and self._is_due(rows, index, hit)):
-                    found.append(rows.start + index)
-                    if len(found) >= most:
-                        return found
-        return found
+                    due.append(rows.start + index)
+                    if len(due) >= most:
+                        return due
+        return due
 
     def _is_due(self, rows: Stretch, index: int, match: Match[int]) -> bool:
         return not self._known or rows.sequences[index] > self.least(match, rows.origin_names[rows.origins[index]])
@@ -130,14 +130,14 @@ class Selection:
         """Up to which sequence of `origin` everything that matches so is known to every pattern that it matches."""
         if not self._known:
             return 0
-        found = self._least.get((match, origin))
-        if found is None:
+        sequence = self._least.get((match, origin))
+        if sequence is None:
             if len(self._least) >= _LEASTS_KEPT:
                 self._least = {}
-            known = (self._known[number] for number in {self._which[hit] for hit in match.hits})
-            found = min(max(vector.get(origin, 0), implied.get(origin, 0)) for vector, implied in known)
-            self._least[match, origin] = found
-        return found
+            vectors = (self._known[number] for number in {self._which[hit] for hit in match.hits})
+            sequence = min(max(vector.get(origin, 0), implied.get(origin, 0)) for vector, implied in vectors)
+            self._least[match, origin] = sequence
+        return sequence
 
     def each_known(self) -> Iterator[tuple[str, Callable[[str], int]]]:
         """Each pattern, with how far each origin is known to its subscription."""
@@ -149,23 +149,23 @@ class Selection:
         """Whether each pattern that matches so knows a message under the id of one of its twins."""
         if not self._known:
             return False
-        known = [self._known[number] for number in {self._which[hit] for hit in match.hits}]
+        vectors = [self._known[number] for number in {self._which[hit] for hit in match.hits}]
         return all(
             any(max(vector.get(t.origin, 0), implied.get(t.origin, 0)) >= t.sequence for t in twins)
-            for vector, implied in known
+            for vector, implied in vectors
         )
 
     def active(
         self, names: Sequence[str], numbers: Iterable[int], newest: array[int], start: int
     ) -> list[tuple[int, Match[int]]]:
         """Of the topics `numbers` those that match and have something at offset `start` or later."""
-        found = []
+        pairs = []
         for number in numbers:
             if newest[number] >= start:
                 match = self.patterns.match(names[number])
                 if match.hits:
-                    found.append((number, match))
-        return found
+                    pairs.append((number, match))
+        return pairs
 
     # -- under it -----------------------------------------------------------------------------------------------
 
@@ -180,14 +180,14 @@ class Selection:
         """The columns of all topics that match, if patterns are topics and there are few; else None."""
         if self.patterns.is_wild or len(self.patterns.patterns) > limits.PIECE_TOPICS:
             return None
-        found: list[Column] = []
+        result: list[Column] = []
         for number in self.topics(state):
             by_origin = state.messages.sequences[number]
-            if len(found) + len(by_origin) > limits.PIECE_TOPICS:
+            if len(result) + len(by_origin) > limits.PIECE_TOPICS:
                 return None
             match = self.patterns.match(state.messages.names[number])
-            found += [(match, origin, sequences) for origin, sequences in by_origin.items()]
-        return found
+            result += [(match, origin, sequences) for origin, sequences in by_origin.items()]
+        return result
 
     def rows_by_topic(self, state: State, columns: Iterable[Column], start: int, most: int) -> list[int]:
         """The first `most` rows of these columns, as offsets, that stand at `start` or later and are not known."""

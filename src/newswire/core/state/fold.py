@@ -72,15 +72,15 @@ class State:
         at = 0
         while at < len(batch):
             op, place, length = batch[at]
-            held = self.log.held(op.origin)
-            run = self._run(batch, at, held) if held else 0
+            highest = self.log.held(op.origin)
+            run = self._run(batch, at, highest) if highest else 0
             if run:
                 self._apply_run(op.origin, batch[at : at + run], None)
             elif self.takes(op, {}):
                 self.apply(op, place, length, None)
                 if self.waiting:
                     self.revive(None)
-            elif op.sequence > held and not self.voids.has(op.origin, op.sequence):
+            elif op.sequence > highest and not self.voids.has(op.origin, op.sequence):
                 self.waiting.setdefault(op.origin, {})[op.sequence] = batch[at]
                 self._holes = None
             at += run or 1
@@ -100,8 +100,8 @@ class State:
             self.suspects = {origin: last for origin, last in self.suspects.items() if self.log.held(origin) < last}
             self._holes = holes.find(self)
             self._waits = {origin: max(ops) for origin, ops in self.waiting.items()}
-            kept = (op for ops in self.waiting.values() for op, _, _ in ops.values())
-            self._waiting_topics = Counter(op.topic for op in kept if isinstance(op, Published))
+            ops_apart = (op for ops in self.waiting.values() for op, _, _ in ops.values())
+            self._waiting_topics = Counter(op.topic for op in ops_apart if isinstance(op, Published))
         return self._holes
 
     @property
@@ -116,8 +116,8 @@ class State:
 
     def losses_waiting(self) -> list[Lost]:
         """The `lost` ops that wait behind damage themselves, of ranges that are not held. Two may wait for each other."""
-        kept = (op for ops in self.waiting.values() for op, _, _ in ops.values())
-        return [op for op in kept if isinstance(op, Lost) and op.is_valid and self.log.held(op.source) < op.first]
+        ops_apart = (op for ops in self.waiting.values() for op, _, _ in ops.values())
+        return [op for op in ops_apart if isinstance(op, Lost) and op.is_valid and self.log.held(op.source) < op.first]
 
     def suspect(self, names: Iterable[tuple[str, int]]) -> None:
         """Note that damage has hit ops so named: those of known origins that are not held are missing.
@@ -125,8 +125,8 @@ class State:
         What damaged bytes say may be wrong, so far beyond what is held it is not believed.
         """
         for origin, sequence in names:
-            known = max([self.log.held(origin), *self.waiting.get(origin, ())])
-            if known < sequence <= known + limits.SUSPECT_OPS and (origin in self.log.numbers or origin in self.waiting):
+            highest = max([self.log.held(origin), *self.waiting.get(origin, ())])
+            if highest < sequence <= highest + limits.SUSPECT_OPS and (origin in self.log.numbers or origin in self.waiting):
                 self.suspects[origin] = max(sequence, self.suspects.get(origin, 0))
         self._holes = None
 
@@ -153,23 +153,23 @@ class State:
 
     def _revive(self, origin: str, changes: Changes | None) -> None:
         ops, before = self.waiting.get(origin, {}), self.log.held(origin)
-        while (found := ops.get(self.log.held(origin) + 1)) and self.takes(found[0], {}):
-            self.apply(*found, changes)
-        held = self.log.held(origin)
-        if held > before:
+        while (item := ops.get(self.log.held(origin) + 1)) and self.takes(item[0], {}):
+            self.apply(*item, changes)
+        highest = self.log.held(origin)
+        if highest > before:
             self._holes = None
-            left = {sequence: kept for sequence, kept in ops.items() if sequence > held}
+            rest = {sequence: entry for sequence, entry in ops.items() if sequence > highest}
             self.waiting.pop(origin, None)
-            if left:
-                self.waiting[origin] = left
+            if rest:
+                self.waiting[origin] = rest
 
-    def _run(self, batch: Sequence[tuple[Op, int, int]], start: int, held: int) -> int:
+    def _run(self, batch: Sequence[tuple[Op, int, int]], start: int, highest: int) -> int:
         """How many from `start` on are messages of one origin, each the next."""
         origin, at = batch[start][0].origin, start
         for at in range(start, len(batch)):
             op = batch[at][0]
-            held += 1
-            if type(op) is not Published or op.sequence != held or op.origin != origin or op.again:
+            highest += 1
+            if type(op) is not Published or op.sequence != highest or op.origin != origin or op.again:
                 return at - start
         return at + 1 - start
 
@@ -199,11 +199,11 @@ class State:
         at = 0
         while at < len(batch):
             op, place, length = batch[at]
-            held = self.log.held(op.origin)
-            run = self._run(batch, at, held) if held else 0
+            highest = self.log.held(op.origin)
+            run = self._run(batch, at, highest) if highest else 0
             if run > 1:
                 self._apply_run(op.origin, batch[at : at + run], changes)
-            elif op.sequence <= held:
+            elif op.sequence <= highest:
                 self.heal(op, place, length, changes)
             else:
                 self.apply(op, place, length, changes)
@@ -224,8 +224,8 @@ class State:
 
     def reach(self, origin: str, staged: Mapping[str, int]) -> int:
         """How far `origin` will be held when what is staged is applied."""
-        held = staged.get(origin) or self.log.held(origin)
-        return self.voids.reach(origin, held) if origin in self.voids else held
+        highest = staged.get(origin) or self.log.held(origin)
+        return self.voids.reach(origin, highest) if origin in self.voids else highest
 
     def apply(self, op: Op, place: int, length: int, changes: Changes | None) -> None:
         """Fold in one op that `takes` accepted; its record lies at `place`."""

@@ -77,12 +77,12 @@ class Voids:
         """What of `origin` was given up: ranges, ascending, which may overlap."""
         return self._of.get(origin, [])
 
-    def reach(self, origin: str, held: int) -> int:
-        """How far `origin` reaches without a gap when its ops up to `held` are there."""
+    def reach(self, origin: str, highest: int) -> int:
+        """How far `origin` reaches without a gap when its ops up to `highest` are there."""
         for first, last in self._of.get(origin, ()):
-            if first <= held + 1:
-                held = max(held, last)
-        return held
+            if first <= highest + 1:
+                highest = max(highest, last)
+        return highest
 
     def has(self, origin: str, sequence: int) -> bool:
         """Say whether an op is given up."""
@@ -91,14 +91,14 @@ class Voids:
 
 def find(state: State) -> tuple[Hole, ...]:
     """All holes, in order: what lacks before something that waits or at a damaged end, and what cannot be read."""
-    known = dict(state.suspects)
+    suspects = dict(state.suspects)
     for origin, ops in state.waiting.items():
-        known[origin] = max(known.get(origin, 0), max(ops))
+        suspects[origin] = max(suspects.get(origin, 0), max(ops))
         for name, sequence in _began(ops).items():
-            known[name] = max(known.get(name, 0), sequence)
-    found = [
+            suspects[name] = max(suspects.get(name, 0), sequence)
+    ranges = [
         Hole(origin, first, end, _behind(state, origin, end))
-        for origin, last in known.items()
+        for origin, last in suspects.items()
         for first, end in _gaps(state, origin, last)
     ]
     unread: dict[str, list[int]] = {}
@@ -107,8 +107,8 @@ def find(state: State) -> tuple[Hole, ...]:
         if not state.voids.has(origin, sequence):
             unread.setdefault(origin, []).append(sequence)
     for origin, sequences in unread.items():
-        found += [Hole(origin, first, last, unreadable=True) for first, last in _ranges(sorted(sequences))]
-    return tuple(sorted(found))
+        ranges += [Hole(origin, first, last, unreadable=True) for first, last in _ranges(sorted(sequences))]
+    return tuple(sorted(ranges))
 
 
 def _began(ops: Mapping[int, tuple[Op, int, int]]) -> Vector:
@@ -163,13 +163,13 @@ class Owed(msgspec.Struct, frozen=True):
         return bool(self.rows or self.waiting or self.blind)
 
 
-def owed(state: State, op: Lost, done: Mapping[str, set[int]]) -> Owed:
-    """What of the range is held here and was not stored again yet. `done`: by origin, the sequences that were."""
+def owed(state: State, op: Lost, finished_here: Mapping[str, set[int]]) -> Owed:
+    """What of the range is held here and was not stored again yet. `finished_here`: by origin, the sequences that were."""
     if not op.is_valid:
         return Owed()
-    log, finished = state.log, done.get(op.source, frozenset[int]())
-    held = range(op.first, min(op.last, log.held(op.source)) + 1)
-    rows = [row for s in held if s not in finished and (row := log.row(op.source, s)) is not None]
+    log, finished = state.log, finished_here.get(op.source, frozenset[int]())
+    sequences = range(op.first, min(op.last, log.held(op.source)) + 1)
+    rows = [row for s in sequences if s not in finished and (row := log.row(op.source, s)) is not None]
     ops = sorted(state.waiting.get(op.source, {}).items())
     return Owed(
         tuple(row for row in rows if row not in log.unreadable),
@@ -212,17 +212,17 @@ def again(state: State, op: Op) -> list[Op]:
                 return []  # a twin is shown instead
             return [msgspec.structs.replace(op, origin="", sequence=1, time=0, again=op.again or op.id)]
         case Subscribed():
-            ended: list[Op] = [Unsubscribed("", 1, 0, op.replaces)] if op.replaces else []
+            ends: list[Op] = [Unsubscribed("", 1, 0, op.replaces)] if op.replaces else []
             if op.id in state.subscriptions.removed:
-                return [*ended, Unsubscribed("", 1, 0, (op.id,))]
+                return [*ends, Unsubscribed("", 1, 0, (op.id,))]
             sub = state.subscriptions.alive.get(op.id)
             since = state.subscriptions.cursor(sub) if sub is not None else op.since
-            return [*ended, Subscribed("", 1, 0, op.user, op.pattern, dict(since), op.follows, (op.id,))]
+            return [*ends, Subscribed("", 1, 0, op.user, op.pattern, dict(since), op.follows, (op.id,))]
         case Joined():
-            left: list[Op] = [Left("", 1, 0, op.broker, op.seen)] if op.seen else []
+            leaves: list[Op] = [Left("", 1, 0, op.broker, op.seen)] if op.seen else []
             if op.id in state.members.of.get(op.broker, ()):
-                return [*left, Joined("", 1, 0, op.broker, op.address, (op.id,))]
-            return [*left, Left("", 1, 0, op.broker, (op.id,))]
+                return [*leaves, Joined("", 1, 0, op.broker, op.address, (op.id,))]
+            return [*leaves, Left("", 1, 0, op.broker, (op.id,))]
         case Unsubscribed() | Acknowledged() | Dropped() | Left() | Lost():
             return [msgspec.structs.replace(op, origin="", sequence=1, time=0)]
         case _:

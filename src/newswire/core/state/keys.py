@@ -42,14 +42,14 @@ class Keys:
 
     def uses(self, mark: int) -> list[Use]:
         """What the key that `mark` stands for names, the oldest first."""
-        found: list[Use] = []
+        result: list[Use] = []
         entry, at = self._get(mark), 0
         while entry is not None:
             if entry != _GONE:
-                found.append(Use(entry >> _OFFSET_BITS, entry & 0xFFFFFFFF))
+                result.append(Use(entry >> _OFFSET_BITS, entry & 0xFFFFFFFF))
             at += 1
             entry = self._get(mark + at * _NEXT_USE)
-        return found
+        return result
 
     def move(self, offset: int, to: int | None) -> None:
         """Have what names the message at `offset` name that at `to`, which says the same; None: nothing any more."""
@@ -74,7 +74,7 @@ class Keys:
         """
         newest = self._generations[0]
         count = len(newest) + len(marks)
-        if count > _GENERATION_KEYS or not all(held.keys().isdisjoint(marks) for held in self._generations):
+        if count > _GENERATION_KEYS or not all(generation.keys().isdisjoint(marks) for generation in self._generations):
             return False
         for at, (mark, content) in enumerate(zip(marks, contents, strict=True), offset):
             newest[mark] = content << _OFFSET_BITS | at
@@ -108,16 +108,16 @@ _expires: Final = attrgetter("expires")
 
 def content(message: Published | Publish) -> int:
     """The 64 bits that stand in this process for what a publisher says, `expires` as a number of ms from the start."""
-    said = hash(_fields(message))
+    content_hash = hash(_fields(message))
     lives = _lives_milliseconds(message) if message.expires else 0
-    return (hash((said, lives)) if lives else said) & _CONTENT_MASK
+    return (hash((content_hash, lives)) if lives else content_hash) & _CONTENT_MASK
 
 
 def contents(messages: Sequence[Published]) -> list[int]:
     """`content` of many."""
     if any(map(_expires, messages)):
         return [content(message) for message in messages]
-    return [said & _CONTENT_MASK for said in map(hash, map(_fields, messages))]
+    return [content_hash & _CONTENT_MASK for content_hash in map(hash, map(_fields, messages))]
 
 
 def _lives_milliseconds(message: Published | Publish) -> int:

@@ -49,7 +49,7 @@ class Members:
 
     def _end(self, broker: str, seen: tuple[OpId, ...]) -> None:
         self.ended.update(seen)
-        held = self.of.get(broker)
-        if held:
+        joins = self.of.get(broker)
+        if joins:
             for name in seen:
-                held.pop(name, None)
+                joins.pop(name, None)

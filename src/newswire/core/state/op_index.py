@@ -160,8 +160,8 @@ class OpIndex:
         if number is None:
             return []
         offsets = self.offsets_of[number][first - 1 : min(last, first - 1 + limits.PUSH_OPS)]
-        found = (row for sequence, row in enumerate(offsets, first) if self._is_at(row, number, sequence))
-        return [row for row in found if row not in self.unreadable]
+        rows_there = (row for sequence, row in enumerate(offsets, first) if self._is_at(row, number, sequence))
+        return [row for row in rows_there if row not in self.unreadable]
 
     def _is_at(self, row: int, number: int, sequence: int) -> bool:
         """Say whether an op stands at the offset that its origin has for it: a void one does not."""
@@ -201,9 +201,9 @@ class OpIndex:
         start, vector = self._looked_up
         if not mark * _CHECKPOINT <= start <= offset:
             start, vector = mark * _CHECKPOINT, self._checkpoints[mark]
-        found = self.advance(dict(vector), start, offset)
-        self._looked_up = (offset, dict(found))
-        return found
+        result = self.advance(dict(vector), start, offset)
+        self._looked_up = (offset, dict(result))
+        return result
 
     def advance(self, vector: dict[str, int], start: int, stop: int) -> dict[str, int]:
         """The vector at `stop`, given (and perhaps changing) the one at `start`."""
@@ -258,8 +258,8 @@ class OpIndex:
             if holds.get(self.names[number]) < sequence:
                 ends[number] = min(sequence - 1, ends.get(number, sequence))
         for number, has in self.full.beyond(holds) if ends else ():
-            named = () if has else self.lineage.named(number)
-            if any(ends.get(one, last) < last and holds.get(self.names[one]) < last for one, last in named):
+            pairs = () if has else self.lineage.named(number)
+            if any(ends.get(one, last) < last and holds.get(self.names[one]) < last for one, last in pairs):
                 ends[number] = 0  # its `began` would not be taken
         return ends
 

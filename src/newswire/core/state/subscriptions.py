@@ -67,10 +67,10 @@ class Subscriptions:
         """APPLY sub; return the users whose subscriptions may have changed."""
         changed = self._remove(op.replaces)
         if op.id not in self.removed:
-            made = Subscription(op.id, op.origin, op.sequence, op.user, op.pattern, op.since, op.follows, op.time)
-            self.alive[op.id] = made
+            sub = Subscription(op.id, op.origin, op.sequence, op.user, op.pattern, op.since, op.follows, op.time)
+            self.alive[op.id] = sub
             mine = self._of_user.setdefault(op.user, _OneUser())
-            mine.put(op.pattern, (*mine.by_pattern.get(op.pattern, ()), made))
+            mine.put(op.pattern, (*mine.by_pattern.get(op.pattern, ()), sub))
             early = self.cursors.get(op.id)
             if early is not None:
                 self.cursors[op.id] = self.lineage.join(op.since, early)
@@ -91,11 +91,11 @@ class Subscriptions:
                 continue
             sub = self.alive.get(name)
             before = self.cursors.get(name) or (sub.since if sub else {})
-            known = joined.get(id(before))
-            if known is None:
+            pair = joined.get(id(before))
+            if pair is None:
                 covered = all(full.get(origin) >= sequence for origin, sequence in before.items())
-                known = joined[id(before)] = (before, whole if covered else self.lineage.join(before, whole))
-            self.cursors[name] = known[1]
+                pair = joined[id(before)] = (before, whole if covered else self.lineage.join(before, whole))
+            self.cursors[name] = pair[1]
 
     def alive_of(self, user: str) -> Sequence[Subscription]:
         """alive(u): held and not removed, in the order of their ids."""

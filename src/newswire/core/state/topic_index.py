@@ -49,12 +49,12 @@ class TopicIndex:
 
     def names_in_order(self) -> list[str]:
         """All topics by name. Any thread, without the state lock; sorted anew only as far as topics are new."""
-        kept = self._in_order
-        fresh = self.names[len(kept) + 1 :]
-        if fresh:
-            fresh.sort()
-            kept = self._in_order = sorted(kept + fresh)  # two runs: they are merged
-        return kept
+        names = self._in_order
+        newcomers = self.names[len(names) + 1 :]
+        if newcomers:
+            newcomers.sort()
+            names = self._in_order = sorted(names + newcomers)  # two runs: they are merged
+        return names
 
     def take(self, op: Published, offset: int) -> int:
         """APPLY msg, at `offset`: the number of its topic, 0 for a twin of a message in this log, which stays hidden."""
@@ -63,14 +63,14 @@ class TopicIndex:
             self._add_twin(number, self._again[op.again], op, offset)
             return 0
         if op.key:
-            mark, said = fingerprint(op.publisher, op.topic, op.key), content(op)
+            mark, content_hash = fingerprint(op.publisher, op.topic, op.key), content(op)
             for use in self.keys.uses(mark):
-                if use.content == said and self.is_same_day(use.offset, op.time):
+                if use.content == content_hash and self.is_same_day(use.offset, op.time):
                     self._add_twin(number, use.offset, op, offset)
                     if op.again:
                         self._again[op.again] = use.offset
                     return 0
-            self.keys.note(mark, said, offset)
+            self.keys.note(mark, content_hash, offset)
         if op.again:
             self._again[op.again] = offset
         self._add(number, op)
@@ -85,8 +85,8 @@ class TopicIndex:
         keys, topics = [op.key for op in ops], [op.topic for op in ops]
         if any(keys):
             publishers = [op.publisher for op in ops]
-            named = [name for name in zip(publishers, topics, keys, strict=True) if name[2]]
-            if len(set(named)) < len(named):
+            keyed = [name for name in zip(publishers, topics, keys, strict=True) if name[2]]
+            if len(set(keyed)) < len(keyed):
                 return None
             if not all(keys) or not self.keys.note_run(fingerprints(publishers, topics, keys), contents(ops), offset):
                 return [self.take(op, at) for at, op in enumerate(ops, offset)]
@@ -106,15 +106,15 @@ class TopicIndex:
         if topic in (0, GIVEN_UP):
             return
         origin, sequence = log.names[log.origins[row]], log.sequences[row]
-        left = array("I", (one for one in self.sequences[topic][origin] if one != sequence))
-        self.sequences[topic][origin] = left  # made anew: queries may look at the old one
-        if not left:
+        rest = array("I", (one for one in self.sequences[topic][origin] if one != sequence))
+        self.sequences[topic][origin] = rest  # made anew: queries may look at the old one
+        if not rest:
             del self.sequences[topic][origin]
         log.topics[row] = 0
         if heir is not None:
             log.topics[heir.row] = topic
-            shown = [*self.sequences[topic].get(heir.origin, ()), heir.sequence]
-            self.sequences[topic][heir.origin] = array("I", sorted(shown))
+            column = [*self.sequences[topic].get(heir.origin, ()), heir.sequence]
+            self.sequences[topic][heir.origin] = array("I", sorted(column))
             self.newest[topic] = max(self.newest[topic], heir.row)
         self.keys.move(row, heir.row if heir is not None else None)
         for name in [name for name, shown_at in self._again.items() if shown_at == row]:
@@ -125,8 +125,8 @@ class TopicIndex:
 
     def name(self, row: int) -> OpId:
         """The id of the message that is shown at `row`."""
-        named = self.name_row(row)
-        return op_id(self.log.names[self.log.origins[named]], self.log.sequences[named])
+        at = self.name_row(row)
+        return op_id(self.log.names[self.log.origins[at]], self.log.sequences[at])
 
     def name_row(self, row: int) -> int:
         """The row whose op names the message that is shown at `row`: the smallest of its twins."""
@@ -172,17 +172,17 @@ class TopicIndex:
         horizon, groups = self.horizons.get(self.names[number]), self.twins.in_topic(number)
         if horizon is None or not groups:
             return ()
-        kept = self._by_twin.get(number)
-        if kept is None or kept[0] is not horizon or kept[1] != self.twins.changes:
+        entry = self._by_twin.get(number)
+        if entry is None or entry[0] is not horizon or entry[1] != self.twins.changes:
             full = self.lineage.expand(horizon)
             rows = [
-                shown.row
-                for shown, *twins in groups
-                if full.get(shown.origin, 0) < shown.sequence
+                first.row
+                for first, *twins in groups
+                if full.get(first.origin, 0) < first.sequence
                 and any(full.get(twin.origin, 0) >= twin.sequence for twin in twins)
             ]
-            kept = self._by_twin[number] = (horizon, self.twins.changes, sorted(rows))
-        return kept[2]
+            entry = self._by_twin[number] = (horizon, self.twins.changes, sorted(rows))
+        return entry[2]
 
     def work_out(self, number: int) -> bool:
         """Put right what `totals` says of a topic; False where it was right."""
@@ -205,9 +205,9 @@ class TopicIndex:
     def count(self, number: int) -> int:
         """How many messages of a topic retention has left."""
         columns = self.sequences[number]
-        held, horizon = sum(map(len, columns.values())), self.horizons.get(self.names[number])
+        total, horizon = sum(map(len, columns.values())), self.horizons.get(self.names[number])
         if horizon is None:
-            return held
+            return total
         full = self.lineage.expand(horizon)
         dropped = sum(bisect_right(sequences, full.get(origin, 0)) for origin, sequences in columns.items())
-        return held - dropped - len(self.dropped_by_twin(number))
+        return total - dropped - len(self.dropped_by_twin(number))

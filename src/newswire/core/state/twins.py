@@ -28,14 +28,14 @@ class Twins:
         self._topics: dict[int, int] = {}  # by the row of any twin: its topic
         self.changes = 0  # how often something was added or removed
 
-    def add(self, number: int, shown: Twin, twin: Twin) -> None:
-        """Note that `twin` published the message of topic `number` that is shown at the row of `shown`."""
+    def add(self, number: int, first: Twin, twin: Twin) -> None:
+        """Note that `twin` published the message of topic `number` that is shown at the row of `first`."""
         self.changes += 1
-        twins = self._by_row.get(shown.row)
+        twins = self._by_row.get(first.row)
         if twins is None:
-            twins = self._by_row[shown.row] = [shown]
+            twins = self._by_row[first.row] = [first]
             self._by_topic.setdefault(number, []).append(twins)
-            self._topics[shown.row] = number
+            self._topics[first.row] = number
         twins.append(twin)
         self._topics[twin.row] = number
 
@@ -47,15 +47,15 @@ class Twins:
         self.changes += 1
         messages = self._by_topic[number]
         twins = self._by_row.get(row) or next(twins for twins in messages if any(twin.row == row for twin in twins))
-        left = [twin for twin in twins if twin.row != row]
+        rest = [twin for twin in twins if twin.row != row]
         others = [other for other in messages if other is not twins]
         del self._by_row[twins[0].row]
-        self._by_topic[number] = [*others, left] if len(left) > 1 else others
-        if len(left) > 1:
-            self._by_row[left[0].row] = left
+        self._by_topic[number] = [*others, rest] if len(rest) > 1 else others
+        if len(rest) > 1:
+            self._by_row[rest[0].row] = rest
         else:
-            del self._topics[left[0].row]
-        return left[0] if left[0] is not twins[0] else None
+            del self._topics[rest[0].row]
+        return rest[0] if rest[0] is not twins[0] else None
 
     def of(self, row: int) -> Sequence[Twin]:
         """The ops that published the message that is shown at `row`; () where there is but one."""
