@@ -148,6 +148,18 @@ def test_who_fills_a_users_streams_from_elsewhere_evicts_only_his_own() -> None:
     assert door.leavers == [away[0]], "who comes home takes from who has most"
 
 
+def test_a_device_that_sleeps_does_not_make_room_for_who_fills_a_users_streams_from_elsewhere() -> None:
+    door = Door(streams_per_user=4)
+    phone = door.open()
+    away = [door.open(caller=AWAY) for _ in range(3)]
+    door.send(phone)
+    door.now += 2 * SILENT_SECONDS
+    door.open(caller=AWAY)
+    assert door.leavers == [away[0]]
+    door.open(caller=HOME)
+    assert phone not in door.leavers, "at home, too, who has most gives"
+
+
 def test_who_is_not_certainly_the_reader_makes_room_first_and_nobody_for_it() -> None:
     door = Door(streams_per_user=4)
     door.open()
@@ -279,6 +291,19 @@ def test_no_stream_makes_room_for_a_stranger() -> None:
     door.now += 100_000
     with pytest.raises(NotNow, match="as many streams as it may"):
         door.open("Eve", "192.0.2.3")
+
+
+def test_strangers_who_find_no_room_do_not_keep_a_user_from_trading_an_idle_stream_for_a_new_one() -> None:
+    door = Door(streams=2, streams_per_user=1)
+    mine = door.open("Ann", HOME)
+    door.open("Bob", AWAY)
+    door.now += 100
+    with pytest.raises(NotNow, match="as many streams as it may"):
+        door.open("Eve", "192.0.2.3")
+    assert door.admission.refusal(StreamOrder("Eve", caller="192.0.2.3"), door.now)
+    assert door.admission.refusal(StreamOrder("Ann", caller=HOME), door.now) == ""
+    door.open("Ann", HOME)
+    assert door.leavers == [mine]
 
 
 def test_clients_that_have_gone_make_room_for_anybody_up_to_an_eighth_at_once() -> None:

@@ -96,50 +96,46 @@ class Group:
         """
         if now >= self._patient_until:
             self.patience_seconds = PATIENCE_SECONDS
-        for stream in [stream for stream in self.streams if stream.unconfirmed_seconds(now) >= SILENT_SECONDS]:
+        candidates = self._candidates(order)
+        for stream in [stream for stream in candidates if stream.unconfirmed_seconds(now) >= SILENT_SECONDS]:
             ask(stream)
-        silent = [stream for stream in self.streams if stream.unconfirmed_seconds(now) >= SILENT_SECONDS]
+        silent = [stream for stream in candidates if stream.unconfirmed_seconds(now) >= SILENT_SECONDS]
         if silent:
             most = min(max(1, self.limit.most // 8), GONE_COUNT)
             longest = heapq.nlargest(most, silent, key=lambda stream: stream.unconfirmed_seconds(now))
             return [Eviction(stream) for stream in longest]
-        if self.limit.share is None:
+        if self.limit.share is None or len(self.streams) > LOOK_STREAMS:
             self.next_look = now + LOOK_SECONDS
-            return []
-        if len(self.streams) > LOOK_STREAMS:
-            self.next_look = now + LOOK_SECONDS
-        return [] if order.ack == "none" else self._choose_idle(order, self.limit.share, now)
+        return [] if self.limit.share is None or order.ack == "none" else self._choose_idle(candidates, now)
 
     def note_eviction(self, now: float) -> None:
         """Be twice as patient for a while: who was evicted will come again."""
         self.patience_seconds = min(2 * self.patience_seconds, PATIENCE_MOST_SECONDS)
         self._patient_until = now + CALM_SECONDS
 
-    def _choose_idle(self, order: StreamOrder, share: Callable[[StreamOrder], str], now: float) -> list[Eviction]:
-        """The longest idle of who has most, the newcomer counted in; before it those of who is not certainly the reader."""
-        idle = [stream for stream in self.streams if stream.idle_seconds(now) >= self.patience_seconds]
-        if not idle:
-            lack = self.patience_seconds - max(stream.idle_seconds(now) for stream in self.streams)
-            self.next_look = max(self.next_look, now + min(lack, LOOK_SECONDS))  # whoever comes until then
-            return []
+    def _candidates(self, order: StreamOrder) -> list[Stream]:
+        """Those of who has most, the newcomer counted in, and those of who is not certainly the reader."""
+        share = self.limit.share
+        if share is None:
+            return list(self.streams)
         counts = Counter([share(order), *(share(stream.order) for stream in self.streams)])
         most = max(counts.values())
-        longest = max(
-            (stream for stream in idle if stream.order.ack == "none" or counts[share(stream.order)] == most),
-            key=lambda stream: (stream.order.ack == "none", stream.idle_seconds(now)),
-            default=None,
-        )
-        if longest is None:
+        return [stream for stream in self.streams if stream.order.ack == "none" or counts[share(stream.order)] == most]
+
+    def _choose_idle(self, candidates: list[Stream], now: float) -> list[Eviction]:
+        """The one that has been idle longest, if for long enough; before it those of who is not certainly the reader."""
+        idle = [stream for stream in candidates if stream.idle_seconds(now) >= self.patience_seconds]
+        if not idle:
+            lack = self.patience_seconds - max(stream.idle_seconds(now) for stream in self.streams)
+            self.next_look = max(self.next_look, now + min(lack, LOOK_SECONDS))  # until then nobody is, whoever comes
             return []
+        longest = max(idle, key=lambda stream: (stream.order.ack == "none", stream.idle_seconds(now)))
         retry = min(2 * self.patience_seconds, RETRY_MOST_SECONDS)
-        return [
-            Eviction(
-                longest,
-                f"another stream takes the place of this one, which has brought nothing for {longest.idle_seconds(now):.0f} s:"
-                f" {self.limit.sentence}; come again in {retry:.0f} s",
-                retry,
-            )
-        ]
+        reason = (
+            f"another stream takes the place of this one, which has brought nothing for {longest.idle_seconds(now):.0f} s:"
+            f" {self.limit.sentence}; come again in {retry:.0f} s"
+        )
+        return [Eviction(longest, reason, retry)]
 
 
 class Admission:
@@ -167,7 +163,8 @@ class Admission:
         mine = self._of_user.get(order.user)
         if order.ack == "none" and (len(mine.streams) if mine else 0) >= self._per_user.most // 2:
             return _FOR_THE_READER
-        return next((g.reason for g in self._groups(order) if g.is_full and now < g.next_look), "")
+        first = next((group for group in self._groups(order) if group.is_full), None)  # who leaves it leaves the others, too
+        return first.reason if first is not None and now < first.next_look else ""
 
     def admit(self, stream: Stream, now: float) -> list[Eviction]:
         """Count `stream` in; returns who makes room for it. Raises NotNow, and nobody does."""
