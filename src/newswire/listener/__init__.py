@@ -22,7 +22,7 @@ before the application sees them.
 **What is light runs in the loop** (`light`): publishes, changes, small pushes, probes, opening streams. Its view never waits;
 a call that would raises, and a view that finds that it needs a thread (`NeedsThread`) is run again in one of its kind. What
 it asks of the engine comes later: the application gives the answer to what stands at `OFFER` in the environ and starts no
-response. When the engine has told, in a thread of its own, the answer is appended to `settled` and the `bell` rung, once for
+response. When the engine has told, in a thread of its own, the answer is appended to `answers` and the `bell` rung, once for
 all of a round; the loop writes it. An answer that must read ops is written by a worker. One that does not come in time is
 given up like a slow client; one whose client has left is dropped; one that comes after the end rings nobody.
 

@@ -68,8 +68,8 @@ class Channel(HTTPChannel):
     asked = False  # a request has come since it was idle
     serves_peer = False  # a push was taken from it
     adopter: Adopter | None = None  # set by the worker before it asks for the close
-    deferred: AppTask | None = None  # its answer comes later; no thread has it
-    settled: AppTask | None = None  # its answer has come, and waits for a thread
+    later_task: AppTask | None = None  # its answer comes later; no thread has it
+    answer_task: AppTask | None = None  # its answer has come, and waits for a thread
     give_up_at = 0.0  # clock: for how long it is waited for
     probes = False  # its last request was a probe
     chunked = False
@@ -234,8 +234,8 @@ class Channel(HTTPChannel):
 
         Who waits for an answer that comes later gets that which says that it did not come.
         """
-        if self.deferred is not None and self.deferred.later is not None:
-            self.deferred.later.give_up()
+        if self.later_task is not None and self.later_task.later is not None:
+            self.later_task.later.give_up()
             return
         if self.phase in (Phase.HEAD, Phase.BODY):
             with suppress(OSError):
@@ -267,7 +267,7 @@ class Channel(HTTPChannel):
                 return max(self.since, self.progress) + deadlines.stall
             case Phase.LINGERING:
                 return self.since + deadlines.linger
-            case Phase.WORKING if self.deferred is not None:
+            case Phase.WORKING if self.later_task is not None:
                 return self.give_up_at
         return float("inf")
 
@@ -278,7 +278,7 @@ class Channel(HTTPChannel):
         self.server.serving.channel = self
         with self.requests_lock:
             self.queued = None
-            task, self.settled = self.settled, None
+            task, self.answer_task = self.answer_task, None
         try:
             if task is not None:
                 self._work(task, task.answer)
@@ -333,7 +333,7 @@ class Channel(HTTPChannel):
     def _wait_for(self, task: AppTask, later: Later) -> None:
         """Have the loop hear when the answer is there."""
         self.give_up_at = self.server.clock() + later.seconds
-        self.deferred = task
+        self.later_task = task
         later.when_settled(partial(self.server.settle, self, task))
 
     def _end_request(self, task: AppTask | ProblemTask) -> None:

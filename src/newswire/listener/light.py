@@ -68,7 +68,7 @@ class LightWork:
         while self.is_ready:
             channel = self._waiting.popleft()
             self._run(channel)
-            if channel.deferred is not None:
+            if channel.later_task is not None:
                 self._in_flight.add(channel)
             if time.perf_counter() >= until:
                 break

@@ -83,7 +83,7 @@ class Loop(TcpWSGIServer):
         )
         self.rate = Rate(bounds.requests_per_caller, bounds.requests_per_caller * limits.RATE_BURST_SECONDS)
         self.changed: deque[Channel] = deque()  # to be refreshed; appended to by workers
-        self.settled: deque[tuple[Channel, AppTask]] = deque()  # answers that have come later; appended to by the engine
+        self.answers: deque[tuple[Channel, AppTask]] = deque()  # answers that have come later; appended to by the engine
         self.bell = Bell()
         self.escaping: EscapingLog = EscapingLog(_log)
         self.serving = threading.local()  # .channel: whose request this worker runs
@@ -123,7 +123,7 @@ class Loop(TcpWSGIServer):
 
     def settle(self, channel: Channel, task: AppTask) -> None:
         """The answer of `task` has come: the loop writes it."""
-        self.settled.append((channel, task))
+        self.answers.append((channel, task))
         self._ring()
 
     def _ring(self) -> None:
@@ -161,7 +161,7 @@ class Loop(TcpWSGIServer):
 
     def _turn(self) -> None:
         wait = self.deadlines.check if self.stop_at is None else self.stop_at - time.monotonic()
-        busy = self.ready or self.changed or self.settled or self.light.is_ready
+        busy = self.ready or self.changed or self.answers or self.light.is_ready
         came = self.interest.select(0.0 if busy else max(0.0, min(wait, self.deadlines.check)))
         self.bell.heard()
         first = limits.FIRST_A_TURN
@@ -173,26 +173,26 @@ class Loop(TcpWSGIServer):
                 self._serve(key.data, events)
             else:
                 self._queue(key.data, events)
-        self._answer_settled()
+        self._write_answers()
         for _ in range(min(len(self.ready), max(limits.TURN_CHANNELS, len(self.ready) // limits.TURNS_OF_ALL))):
             channel = self.ready.popleft()
             events, channel.pending = channel.pending, 0
             self._serve(channel, events)
         self.light.run_some()
-        self._answer_settled()
+        self._write_answers()
         for _ in range(len(self.changed)):
             self.refresh(self.changed.popleft())
         if (now := self.clock()) >= self.next_check:
             self.next_check = now + self.deadlines.check
             self.maintenance(now)
 
-    def _answer_settled(self) -> None:
+    def _write_answers(self) -> None:
         """Write the answers that have come; those that read ops are for a thread."""
-        for _ in range(len(self.settled)):
-            channel, task = self.settled.popleft()
-            if channel.deferred is not task:
+        for _ in range(len(self.answers)):
+            channel, task = self.answers.popleft()
+            if channel.later_task is not task:
                 continue  # told twice, or its client has left
-            channel.deferred, channel.settled = None, task
+            channel.later_task, channel.answer_task = None, task
             self.light.release(channel)
             if cast(Later, task.later).needs_thread:
                 self.give_to_thread(channel)
@@ -301,7 +301,7 @@ class Loop(TcpWSGIServer):
         """Drop what is kept about something whose descriptor leaves."""
         self.interest.forget(item._fileno)
         if isinstance(item, Channel):
-            item.deferred = None
+            item.later_task = None
             self.light.release(item)
             self.lines[item.phase].pop(item, None)
             self.peers.discard(item)

@@ -52,7 +52,7 @@ class DeferredResponse(Response, Generic[T]):
         super().__init__(headers=responses.ReadyHeaders(responses.JSON))  # what nearly all are: hooks need not add it
         self._answer, self._amend, self._late = answer, amend, late
         self._method, self._path = request.method, request.path
-        self._told: T | NewswireError | None = None
+        self._result: T | NewswireError | None = None
         self._ring: Callable[[], object] | None = None
         self.seconds = seconds
         self.needs_thread = False  # `finish` is not for a loop
@@ -61,8 +61,8 @@ class DeferredResponse(Response, Generic[T]):
 
     def settle(self, outcome: T | NewswireError) -> None:
         """Take what was told; the first word counts. Any thread; returns at once."""
-        if self._told is None:
-            self._told = outcome
+        if self._result is None:
+            self._result = outcome
             self.needs_thread = bool(getattr(outcome, "reads", False))
             if self._ring is not None:
                 self._ring()
@@ -70,7 +70,7 @@ class DeferredResponse(Response, Generic[T]):
     def when_settled(self, ring: Callable[[], object]) -> None:
         """Have `ring` called when it is settled, perhaps at once, perhaps twice, by any thread. It returns at once."""
         self._ring = ring
-        if self._told is not None:
+        if self._result is not None:
             ring()
 
     def when_finished(self, tell: Callable[[int], object]) -> None:
@@ -91,7 +91,7 @@ class DeferredResponse(Response, Generic[T]):
         return response.status, headers, response.get_data()
 
     def _finished(self) -> Response:
-        outcome = self._told
+        outcome = self._result
         try:
             if isinstance(outcome, NewswireError):
                 raise self._amend(outcome)
@@ -117,7 +117,7 @@ class DeferredResponse(Response, Generic[T]):
         if offer is not None and self._ring is None:
             offer(self)
             return ()
-        if self._told is None:
+        if self._result is None:
             self.wait()
         status, headers, body = self.finish()
         start_response(status, headers)
