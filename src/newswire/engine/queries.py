@@ -62,8 +62,8 @@ class StateQueries(ABC):
 
     def open_page(self, user: str, topic: str | None, since: EventId | int | None, now: int) -> Start | None:
         """See `seam.Engine`."""
-        known = read(since) if isinstance(since, EventId) else since
-        return _start(self._query(lambda state: page_opening(state, user, topic, known, now)))
+        coverage = read(since) if isinstance(since, EventId) else since
+        return _start(self._query(lambda state: page_opening(state, user, topic, coverage, now)))
 
     def next_page(self, at: Position, limit: int) -> Page:
         """See `seam.Engine`.

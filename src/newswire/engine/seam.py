@@ -56,16 +56,16 @@ class Receipt(msgspec.Struct, frozen=True):
     repeated: tuple[int, ...] = ()
 
 
-def receipt_of(done: Done) -> Receipt:
+def receipt_of(outcome: Done) -> Receipt:
     """The receipt for what the core says of a submit."""
     return Receipt(
-        first=done.first,
-        last=done.last,
-        count=done.count,
-        copies=done.copies,
-        duplicates=done.duplicates,
-        ids=done.ids,
-        repeated=done.repeated,
+        first=outcome.first,
+        last=outcome.last,
+        count=outcome.count,
+        copies=outcome.copies,
+        duplicates=outcome.duplicates,
+        ids=outcome.ids,
+        repeated=outcome.repeated,
     )
 
 

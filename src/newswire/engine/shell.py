@@ -162,11 +162,11 @@ class Shell:
         """Return `tell`, which then also counts publishes and the time to their receipt. Any thread; it runs in the rounds'."""
         if not requests or not isinstance(requests[0], Publish):
             return tell
-        began = self.clock().clock
+        start = self.clock().clock
 
         def tell_and_count(result: Done | NewswireError) -> None:
             if isinstance(result, Done):
-                self.publish_seconds.observe(self.clock().clock - began)
+                self.publish_seconds.observe(self.clock().clock - start)
                 self.messages_published += result.count
             tell(result)
 

@@ -314,8 +314,8 @@ class Broker:
         self.replication.look_around(now)
         self._follow(self.membership.give_up(self.replication.sources, now), now)
         if self._may_stamp():
-            met = self.membership.is_stranger and self.replication.has_met_anybody()
-            self._follow(self.membership.introduce(met=met), now)
+            has_met = self.membership.is_stranger and self.replication.has_met_anybody()
+            self._follow(self.membership.introduce(met=has_met), now)
         if len(self.state.vector) > limits.VECTOR_SHORTEN_ENTRIES and self._may_stamp():
             self.stager.renew(self.identity.id, now.wall)  # brokers without a disk were started often
         self._actions += self.losses.recall(self.stager.pop_owed(), self.stager.again)
@@ -323,9 +323,9 @@ class Broker:
         if self.replication.owes_answers and not self.stager.staged:
             self._actions += self.replication.answer(self._announce(now))
         self._settle_receipts(now)
-        if (served := (self.serves, self._serves_streams(now))) != self._served:
-            self._served = served  # streams and peers are told when this broker begins or stops to serve them
-            self._actions.append(Wake(frozenset(), frozenset(), served[1]))
+        if (serving := (self.serves, self._serves_streams(now))) != self._served:
+            self._served = serving  # streams and peers are told when this broker begins or stops to serve them
+            self._actions.append(Wake(frozenset(), frozenset(), serving[1]))
             self.replication.greet_all(now)
         self._push(now)
         waits = self.stager.staged or self.state.waiting  # what waits behind damage is in no vector, and perhaps nowhere else

@@ -25,34 +25,34 @@ class ClusterId:
         self._heard_settled = False  # another broker has settled on this id
         self._settle_at = 0.0  # not before: there was no room
 
-    def names(self, told: Mapping[str, str]) -> tuple[str, ...]:
+    def names(self, peer_ids: Mapping[str, str]) -> tuple[str, ...]:
         """Of whom this broker was told, as its headers say it. Of nobody any more when the id is settled."""
         if self.settled:
             return ()
-        if len(names := set(told.values())) > limits.TOLD_COUNT:
+        if len(names := set(peer_ids.values())) > limits.TOLD_COUNT:
             return ("...",)  # nobody has that name, so nobody founds a cluster on this
         return tuple(sorted(names))
 
-    def announce(self, told: Mapping[str, str], *, serves: bool, writable: bool, wall: int) -> Announcement:
+    def announce(self, peer_ids: Mapping[str, str], *, serves: bool, writable: bool, wall: int) -> Announcement:
         """What headers say now."""
         return Announcement(
             cluster=self.id,
             settled=self.settled,
             turn=self.turn,
-            told=self.names(told),
+            told=self.names(peer_ids),
             serves=serves,
             writable=writable,
             wall=wall,
         )
 
-    def take(self, header: Header, told: Mapping[str, str], *, has_ops: bool) -> bool:
+    def take(self, header: Header, peer_ids: Mapping[str, str], *, has_ops: bool) -> bool:
         """Take what another broker says; True if its id was taken for our own. `has_ops`: this one holds more than `began`.
 
         Raises Refused (`other-cluster`): no ops are exchanged with that one.
         """
         if header.cluster == self.id:
             self._heard_settled |= header.settled
-        elif self._yields_to(header, told, has_ops=has_ops):
+        elif self._yields_to(header, peer_ids, has_ops=has_ops):
             self.id, self._heard_settled, self._minted = header.cluster, header.settled, False
             self.turn += 1
             return True
@@ -64,13 +64,13 @@ class ClusterId:
             )
         return False  # of this cluster, or it adopts our id from the answer
 
-    def _yields_to(self, header: Header, told: Mapping[str, str], *, has_ops: bool) -> bool:
+    def _yields_to(self, header: Header, peer_ids: Mapping[str, str], *, has_ops: bool) -> bool:
         """Say whether this broker takes the id of the sender, which has another one, for its own.
 
         One that holds nothing takes anybody's. One that had to serve before ids were settled, an empty disk beside peers that
         were down, takes that of those it was told of: what it acknowledged meanwhile joins the rest.
         """
-        knows = header.address in told or header.broker in self.names(told)
+        knows = header.address in peer_ids or header.broker in self.names(peer_ids)
         if self.settled or self._settling or not (knows or not has_ops):
             return False
         if header.settled or header.has_ops != has_ops:
@@ -78,17 +78,17 @@ class ClusterId:
         knows_us = not {self._me.id, self._me.address}.isdisjoint(header.told)
         return header.cluster < self.id if knows == knows_us else knows  # where one knows of the other, that one yields
 
-    def settle(self, told: Mapping[str, str], agreed: Mapping[str, tuple[str, ...]], now: Now) -> list[FixClusterId]:
+    def settle(self, peer_ids: Mapping[str, str], agreed: Mapping[str, tuple[str, ...]], now: Now) -> list[FixClusterId]:
         """Have the id fixed with the batch that gathers, if it may be.
 
         `agreed`: who has answered under it since it was taken: address -> of whom that one was told.
         """
-        if not self._may_settle(told, agreed) or now.clock < self._settle_at:
+        if not self._may_settle(peer_ids, agreed) or now.clock < self._settle_at:
             return []
         self._settling = True
         return [FixClusterId(self.id)]
 
-    def _may_settle(self, told: Mapping[str, str], agreed: Mapping[str, tuple[str, ...]]) -> bool:
+    def _may_settle(self, peer_ids: Mapping[str, str], agreed: Mapping[str, tuple[str, ...]]) -> bool:
         """Say whether another has settled on this id, or nobody can be about to settle on another one.
 
         That is when all of whom this broker was told have answered under it since it was taken, and were told of this broker,
@@ -96,11 +96,11 @@ class ClusterId:
         """
         if self.settled or self._settling:
             return False
-        if self._heard_settled or not told:
+        if self._heard_settled or not peer_ids:
             return self._heard_settled or self._minted
-        names, me = {*self.names(told), self._me.id}, self._me.id
-        others = [agreed[address] for address in told if address in agreed]
-        return len(others) == len(told) and all(me in ids and names.issuperset(ids) for ids in others)
+        names, me = {*self.names(peer_ids), self._me.id}, self._me.id
+        others = [agreed[address] for address in peer_ids if address in agreed]
+        return len(others) == len(peer_ids) and all(me in ids and names.issuperset(ids) for ids in others)
 
     def store(self) -> bool:
         """The batch is on disk; True if the id is settled by that."""

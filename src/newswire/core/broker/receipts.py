@@ -103,8 +103,8 @@ def _answer(pending: PendingReceipt, copies: int) -> Reply | TellStatus:
         return Reply(pending.reply_to, _fewer(pending, copies))
     ids = staged.ids or ("",)
     repeats = pending.count - staged.stored
-    done = Done(ids[0], ids[-1], staged.stored, copies, repeats, staged.ids, staged.repeated)
-    return Reply(pending.reply_to, done)
+    outcome = Done(ids[0], ids[-1], staged.stored, copies, repeats, staged.ids, staged.repeated)
+    return Reply(pending.reply_to, outcome)
 
 
 def _fewer(pending: PendingReceipt, copies: int) -> FewerCopies:

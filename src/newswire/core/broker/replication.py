@@ -181,24 +181,24 @@ class Replication:
         if restarted or peer.state not in _REACHED:
             peer.next_at = now.clock  # it lives: say hello now, not at the next heartbeat
 
-    def answer(self, said: Announcement) -> list[Answer]:
+    def answer(self, announcement: Announcement) -> list[Answer]:
         """After the sync: the vector, and ops that the pusher lacks and our own link to it cannot bring."""
         answers = []
         for token, header in self._to_answer:
             holds, ask = understand(self._state.lineage, header)
-            answer = self._header(said, header.number, header.address, tell=header.ask, ask=ask)
+            answer = self._header(announcement, header.number, header.address, tell=header.ask, ask=ask)
             answers.append(Answer(token, answer, () if ask else self._rows_for(header, holds)))
         self._to_answer = []
         return answers
 
-    def refuse(self, token: object, header: Header, error: NewswireError, said: Announcement) -> Answer:
+    def refuse(self, token: object, header: Header, error: NewswireError, announcement: Announcement) -> Answer:
         """The answer to a push whose ops are not taken."""
-        answer = self._header(said, header.number, header.address)
+        answer = self._header(announcement, header.number, header.address)
         return Answer(token, msgspec.structs.replace(answer, code=error.code, detail=error.detail), ())
 
-    def fail_answers(self, error: NewswireError, said: Announcement) -> list[Answer]:
+    def fail_answers(self, error: NewswireError, announcement: Announcement) -> list[Answer]:
         """What was pushed could not be stored, for this reason."""
-        answers = [self.refuse(token, header, error, said) for token, header in self._to_answer]
+        answers = [self.refuse(token, header, error, announcement) for token, header in self._to_answer]
         self._to_answer = []
         return answers
 
@@ -216,16 +216,16 @@ class Replication:
         """Say whether a push should go out."""
         return any(peer.is_due(self._state, now.clock) for peer in self._peers.values())
 
-    def push(self, said: Announcement, now: Now) -> list[Send]:
+    def push(self, announcement: Announcement, now: Now) -> list[Send]:
         """Send what peers lack, and heartbeats."""
         sends = []
         for peer in self._peers.values():
             if peer.is_due(self._state, now.clock):
                 rows = peer.rows(self._state)
-                peer.turn = said.turn
+                peer.turn = announcement.turn
                 number = peer.note_push(self._state, rows, now, self._me.heartbeat)
-                want = limits.PUSH_OPS if said.writable else 0
-                header = self._header(said, number, peer.address, tell=peer.tell, ask=peer.ask, want=want)
+                want = limits.PUSH_OPS if announcement.writable else 0
+                header = self._header(announcement, number, peer.address, tell=peer.tell, ask=peer.ask, want=want)
                 sends.append(Send(peer.address, header, rows))
         return sends
 
@@ -234,10 +234,10 @@ class Replication:
         peer = self._peers.get(address)
         return peer is not None and peer.in_flight and peer.number == number
 
-    def agree(self, address: str, header: Header, said: tuple[str, int]) -> None:
-        """Note that the push in flight was answered under the cluster id that it named; `said`: id and turn of ours now."""
+    def agree(self, address: str, header: Header, pair: tuple[str, int]) -> None:
+        """Note that the push in flight was answered under the cluster id that it named; `pair`: id and turn of ours now."""
         peer = self._peers[address]
-        if (header.cluster, peer.turn) == said:
+        if (header.cluster, peer.turn) == pair:
             peer.agreed_turn, peer.agreed = peer.turn, header.told
 
     def take_answer(self, address: str, header: Header, now: Now, *, progress: bool) -> None:
@@ -300,29 +300,31 @@ class Replication:
 
     # -- both ---------------------------------------------------------------------------------------------------
 
-    def _header(self, said: Announcement, number: int, address: str, *, tell: int = 0, ask: int = 0, want: int = 0) -> Header:
+    def _header(
+        self, announcement: Announcement, number: int, address: str, *, tell: int = 0, ask: int = 0, want: int = 0
+    ) -> Header:
         tell = min(tell, limits.ANCESTRY_MOST)
         state, peer = self._state, self._peers.get(address)
-        began: Mapping[str, Mapping[str, int]] = state.lineage.tell(tell, limits.VECTOR_ENTRIES) if tell else {}
+        lineage: Mapping[str, Mapping[str, int]] = state.lineage.tell(tell, limits.VECTOR_ENTRIES) if tell else {}
         return Header(
             broker=self._me.id,
             address=self._me.address,
             origin=self._me.origin,
-            cluster=said.cluster,
-            settled=said.settled,
+            cluster=announcement.cluster,
+            settled=announcement.settled,
             has_ops=not state.log.holds_nothing,
-            told=said.told,
+            told=announcement.told,
             primary=self._me.primary,
-            serves=said.serves,
+            serves=announcement.serves,
             number=number,
             vector=dict(state.vector),
-            began=began,
-            more=tell <= len(began) < min(len(state.lineage), limits.ANCESTRY_MOST),
+            began=lineage,
+            more=tell <= len(lineage) < min(len(state.lineage), limits.ANCESTRY_MOST),
             ask=ask,
-            writable=said.writable,
+            writable=announcement.writable,
             counts=peer is not None and peer.in_sync,
             want=want,
             holes=state.holes[: limits.HOLES_COUNT],
             waits=state.waits,
-            wall=max(0, min(said.wall, limits.TIME_MILLISECONDS)),
+            wall=max(0, min(announcement.wall, limits.TIME_MILLISECONDS)),
         )

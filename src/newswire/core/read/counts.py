@@ -166,13 +166,13 @@ class _Counting:
         indices, places = self._concerned(match)
         covered, unread = dict.fromkeys(places, 0), dict.fromkeys(places, 0)
         for tally in self.tallies[match].values():
-            for place, (done, left) in zip(places, tally.sums(), strict=True):
-                covered[place] += done
-                unread[place] += left
+            for place, (deliveries, rest) in zip(places, tally.sums(), strict=True):
+                covered[place] += deliveries
+                unread[place] += rest
         for place in places:
-            done, left = self._correct(self.vectors[place], self.twins.get(match, ()))
-            covered[place] += done
-            unread[place] += left
+            deliveries, rest = self._correct(self.vectors[place], self.twins.get(match, ()))
+            covered[place] += deliveries
+            unread[place] += rest
         for index in indices:
             cursor, since = self.places[index]
             self.index[index] += covered[cursor] - covered[since]
@@ -182,13 +182,13 @@ class _Counting:
         """What the counts of one reach lack: a message is counted for the place of the first of its twins alone."""
         covered = unread = 0
         for groups, *horizon in topics:
-            for held in ([t for t in twins if t.sequence <= self.heads.get(t.origin, 0)] for twins in groups):
-                if len(held) > 1:
-                    first = _covers(reach, held[:1])
-                    done = first or _covers(reach, held[1:])
-                    counted = not first and not _covers(horizon, held[:1])
-                    covered += done - first
-                    unread += (not done and not _covers(horizon, held)) - counted
+            for group in ([t for t in twins if t.sequence <= self.heads.get(t.origin, 0)] for twins in groups):
+                if len(group) > 1:
+                    first = _covers(reach, group[:1])
+                    is_delivered = first or _covers(reach, group[1:])
+                    is_unread = not first and not _covers(horizon, group[:1])
+                    covered += is_delivered - first
+                    unread += (not is_delivered and not _covers(horizon, group)) - is_unread
         return covered, unread
 
     def rows(self) -> list[SubscriptionRow]:

@@ -64,11 +64,11 @@ class Plan(msgspec.Struct, frozen=True):
 
         Within the page reading goes on with `wanted`: what is not to be known any more holds only behind all of it.
         """
-        left, entries = iter(texts), list[Entry | GapEntry]()
+        rest, entries = iter(texts), list[Entry | GapEntry]()
         for item in self.items:
             position, pending = ReadPosition(item.position, wanted), bool(item.position.dropped)
             if isinstance(item, Due):
-                entries.append(Entry(next(left), write(item.coverage), position, pending))
+                entries.append(Entry(next(rest), write(item.coverage), position, pending))
             else:
                 event_id = write(item.coverage) if item.coverage is not None else None
                 entries.append(GapEntry(item.topic, item.dropped, event_id, position, reason=item.reason, pending_gap=pending))
@@ -194,9 +194,9 @@ class _Walk:
         """LOST: what was given up, which may have been of any topic: each subscription is told, under its pattern."""
         lost = next(op for at, op in self.state.given_up if at == row)
         patterns: dict[str, int] = {}
-        for pattern, known in self.selection.each_known():
-            if known(lost.origin) < lost.sequence:
-                count = lost.last - max(lost.first - 1, min(lost.last, known(lost.source)))
+        for pattern, reach in self.selection.each_known():
+            if reach(lost.origin) < lost.sequence:
+                count = lost.last - max(lost.first - 1, min(lost.last, reach(lost.source)))
                 patterns[pattern] = max(count, patterns.get(pattern, 0))
         for pattern, count in patterns.items():
             if count:
@@ -215,13 +215,13 @@ class _Walk:
         if name in messages.horizons and messages.is_dropped(topic, row):
             self._count(name, "", 1)
             return True
-        named = messages.name_row(row) if twins else row
-        if named in self.unreadable:
+        name_row = messages.name_row(row) if twins else row
+        if name_row in self.unreadable:
             return False
         self._tell_gaps(row)
         self._roll(row + 1)
-        coverage = Coverage(op_id(log.names[log.origins[named]], log.sequences[named]), dict(self.vector), self.opened)
-        self.items.append(Due(named, log.places[named], log.lengths[named], coverage, self._position(row + 1)))
+        coverage = Coverage(op_id(log.names[log.origins[name_row]], log.sequences[name_row]), dict(self.vector), self.opened)
+        self.items.append(Due(name_row, log.places[name_row], log.lengths[name_row], coverage, self._position(row + 1)))
         return True
 
     def _tell_gaps(self, row: int) -> None:
@@ -229,11 +229,11 @@ class _Walk:
         if not self.dropped:
             return
         self._roll(row)
-        told = sorted(self.dropped.items())
-        while told:
-            (name, reason), count = told.pop(0)
+        counts = sorted(self.dropped.items())
+        while counts:
+            (name, reason), count = counts.pop(0)
             del self.dropped[name, reason]
-            coverage = None if told else Coverage("", dict(self.vector), self.opened)
+            coverage = None if counts else Coverage("", dict(self.vector), self.opened)
             self.items.append(DueGap(name, count, coverage, self._position(row), reason))
 
     def _tell_waiting(self, offset: int, stuck: Sequence[int]) -> None:

@@ -77,14 +77,14 @@ class Selection:
     def of(cls, state: State, wanted: Wanted) -> Pieces[Selection]:
         """The selection that `wanted` is, kept with it as long as no new origin is known of."""
         origins = state.lineage.version
-        kept = wanted.worked_out
-        if kept is not None and kept[0] == origins:
-            found: Selection = kept[1]
-            return found
-        made = cls((yield partial(pattern_set, wanted.patterns)))
-        yield from made._learn(state, wanted)
-        wanted.keep(origins, made)
-        return made
+        memo = wanted.worked_out
+        if memo is not None and memo[0] == origins:
+            selection: Selection = memo[1]
+            return selection
+        result = cls((yield partial(pattern_set, wanted.patterns)))
+        yield from result._learn(state, wanted)
+        wanted.keep(origins, result)
+        return result
 
     def _learn(self, state: State, wanted: Wanted) -> Pieces[None]:
         numbers: dict[tuple[tuple[str, int], ...], int] = {}

@@ -44,18 +44,18 @@ def speaks(known: Vector, sub: Subscription) -> bool:
 def to_acknowledge(state: State, user: str, coverage: Coverage, pattern: str | None) -> tuple[Vector, list[Subscription]]:
     """ACK(u, id, p?): how far cursors move, and which: decided now, never when folded."""
     subscriptions, reach = state.subscriptions, Reach(state.lineage)
-    known, moved_to = knew(state, coverage), acknowledged_by(state, coverage.after)
+    cover, moved_to = knew(state, coverage), acknowledged_by(state, coverage.after)
     behind: dict[int, bool] = {}  # by cursor, many of which are one object
-    found = []
+    subs = []
     for sub in subscriptions.alive_of(user) if pattern is None else subscriptions.with_pattern(user, pattern):
-        if not speaks(known, sub):
+        if not speaks(cover, sub):
             continue
         cursor = subscriptions.cursor(sub)
         if id(cursor) not in behind:
             behind[id(cursor)] = cursor is not moved_to and not reach.covers(cursor, moved_to)
         if behind[id(cursor)]:
-            found.append(sub)
-    return moved_to, found
+            subs.append(sub)
+    return moved_to, subs
 
 
 def acknowledged_by(state: State, after: Vector) -> Vector:

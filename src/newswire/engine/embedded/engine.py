@@ -131,7 +131,7 @@ class EmbeddedEngine(StateQueries):
         self._commit.start()
 
     def _recover(self, progress: Progress | None) -> Restored:
-        began = time.monotonic()
+        start = time.monotonic()
         for batch in self._opsfile.scan(progress):
             self._state.replay(batch)
         self._state.revive(None)
@@ -140,7 +140,7 @@ class EmbeddedEngine(StateQueries):
         for place in self._opsfile.damage:
             log.error("the ops file is damaged, the rest of it is kept: %s", place)
         messages = sum(row.messages for row in topics(self._state))
-        return Restored(messages, len(self._state.subscriptions.alive), time.monotonic() - began)
+        return Restored(messages, len(self._state.subscriptions.alive), time.monotonic() - start)
 
     # -- seam.Engine --------------------------------------------------------------------------------------------
 
@@ -283,9 +283,9 @@ class EmbeddedEngine(StateQueries):
         if not rows:
             return []
         with self._shell.lock:
-            kept = self._shell.records.get(rows)
-            if kept is not None:
-                return kept
+            cache = self._shell.records.get(rows)
+            if cache is not None:
+                return cache
             places, lengths = self._state.log.places, self._state.log.lengths
             where = [(places[row], lengths[row]) for row in rows]
         raws = [raw for raw in self._read_each(where) if raw is not None]

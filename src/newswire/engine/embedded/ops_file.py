@@ -239,9 +239,9 @@ class OpsFile:
 
     def _see_that_it_is_there(self) -> None:
         """A sync says nothing of a segment that was removed or cut: what is written to it is gone with the process."""
-        found = os.fstat(self._fd)
-        if not found.st_nlink or found.st_size < self._length:
-            gone = "it was removed" if not found.st_nlink else f"{self._length - found.st_size} bytes of it were cut off"
+        status = os.fstat(self._fd)
+        if not status.st_nlink or status.st_size < self._length:
+            gone = "it was removed" if not status.st_nlink else f"{self._length - status.st_size} bytes of it were cut off"
             self._fail(
                 f"keep segment {path_of(self.directory, self._number).name}", OSError(errno.EIO, f"{gone} while the broker ran")
             )

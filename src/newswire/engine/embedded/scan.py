@@ -50,28 +50,28 @@ class Scan:
         self._miss(numbers)
         for number in numbers:
             self.kept[number] = self._kept_length(number)
-        done, total = 0, sum(path_of(self.directory, number).stat().st_size for number in numbers)
+        read_bytes, total = 0, sum(path_of(self.directory, number).stat().st_size for number in numbers)
         for number in numbers:
             with path_of(self.directory, number).open("rb", buffering=0) as file:
                 window = _Window(file.fileno())
-                for found in self._records(window, number):
-                    yield found
-                    if progress is not None and found:
-                        progress(done + (found[-1][1] & 0xFFFFFFFF) + found[-1][2], total)
-            done += len(window)
+                for rows in self._records(window, number):
+                    yield rows
+                    if progress is not None and rows:
+                        progress(read_bytes + (rows[-1][1] & 0xFFFFFFFF) + rows[-1][2], total)
+            read_bytes += len(window)
             if progress is not None:
-                progress(done, total)
+                progress(read_bytes, total)
 
     def names_in_damage(self) -> tuple[list[tuple[str, int]], int]:
         """Origin and sequence of ops that damage has hit, as far as its bytes tell; and how many places tell nothing."""
-        found: list[tuple[str, int]] = []
+        result: list[tuple[str, int]] = []
         silent = 0
         for one in self.damage:
             names = self.names_in(one)
             if names is not None:
-                found += names
+                result += names
                 silent += not names
-        return found, silent
+        return result, silent
 
     def names_in(self, damage: Damage) -> list[tuple[str, int]] | None:
         """Origin and sequence of the ops that one place held, as far as its bytes tell; None: it was but a mark."""
@@ -116,9 +116,9 @@ class Scan:
 
     def _records(self, window: _Window, number: int) -> Iterator[list[Found]]:
         kept = self.kept[number]
-        known = len(self.damage)
+        before = len(self.damage)
         yield from segment.records(window, number, kept, self.damage)
-        for one in self.damage[known:]:
+        for one in self.damage[before:]:
             _log.error("%s: %d bytes at %d are damaged (%s)", name_of(number), one.length, one.offset, one.reason)
 
 
@@ -142,17 +142,17 @@ class _Window:
         while start < end:
             stop = min(start + limits.SCAN_BYTES, end)
             at = self._look(start, stop)
-            found = self._data.find(what, at, at + stop - start)
-            if found >= 0:
-                return found + self._base
+            index = self._data.find(what, at, at + stop - start)
+            if index >= 0:
+                return index + self._base
             start = stop
         return -1
 
     def rfind(self, what: bytes, start: int, end: int) -> int:
         """As of `bytes`."""
         at = self._look(start, end)
-        found = self._data.rfind(what, at, at + end - start)
-        return found + self._base if found >= 0 else -1
+        index = self._data.rfind(what, at, at + end - start)
+        return index + self._base if index >= 0 else -1
 
     def _look(self, start: int, stop: int) -> int:
         """Have these bytes in memory; where they start there."""

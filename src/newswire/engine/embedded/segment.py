@@ -263,8 +263,8 @@ def records(data: Bytes, number: int, kept: int, damage: list[Damage]) -> Iterat
     while at < end:
         stop = data.rfind(b"\n", at, min(at + _CHUNK_BYTES, end)) + 1 or data.find(b"\n", at, end) + 1 or end
         chunk = data[at:stop]
-        found = _read_good(chunk, place(number, at))
-        yield found if found is not None else _read_any(chunk, number, at, damage)
+        rows = _read_good(chunk, place(number, at))
+        yield rows if rows is not None else _read_any(chunk, number, at, damage)
         at = stop
     if kept > len(data):
         _note(damage, number, len(data), kept, "missing")
@@ -281,13 +281,13 @@ def _read_good(chunk: bytes, base: int) -> list[Found] | None:
     except BAD_JSON:
         return None
     lengths = [len(one) + 1 for one in lines]
-    found = [row for row in zip(decoded, accumulate(lengths, initial=base), lengths, strict=False) if type(row[0]) is not Mark]
-    return found if ops.are_named_well([row[0] for row in found]) else None
+    rows = [row for row in zip(decoded, accumulate(lengths, initial=base), lengths, strict=False) if type(row[0]) is not Mark]
+    return rows if ops.are_named_well([row[0] for row in rows]) else None
 
 
 def _read_any(chunk: bytes, number: int, base: int, damage: list[Damage]) -> list[Found]:
     """The good ops of any chunk, whatever it holds."""
-    found: list[Found] = []
+    rows: list[Found] = []
     for start, end, raw in _pieces(chunk):
         if raw is None:
             _note(damage, number, base + start, base + end, "checksum")
@@ -297,8 +297,8 @@ def _read_any(chunk: bytes, number: int, base: int, damage: list[Damage]) -> lis
             except ops.NotAnOp:
                 _note(damage, number, base + start, base + end, "not an operation")
                 continue
-            found.append((op, place(number, base + start), end - start))
-    return found
+            rows.append((op, place(number, base + start), end - start))
+    return rows
 
 
 def _pieces(chunk: bytes) -> Iterator[tuple[int, int, bytes | None]]:

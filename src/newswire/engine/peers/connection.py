@@ -75,10 +75,10 @@ class Wire:
     def cut(self) -> None:
         """End the exchange under way, and any later one: whoever drips an answer would keep it up for ever. Any thread."""
         self.is_cut = True
-        held = self._socket
-        if held is not None:
+        sock = self._socket
+        if sock is not None:
             with suppress(OSError):  # it is closed already
-                held.shutdown(socket.SHUT_RDWR)
+                sock.shutdown(socket.SHUT_RDWR)
 
     def _connect(self) -> socket.socket:
         host, _, port = self.address.rpartition(":")

@@ -56,11 +56,11 @@ def sign(secrets: Sequence[bytes], method: str, path: str, body: bytes, signed: 
     if not secrets:
         return {}
     digest = _digest(body)
-    said = ";".join(("v2", f"from={signed.sender}", f"to={signed.receiver}", f"cluster={signed.cluster}",
+    text = ";".join(("v2", f"from={signed.sender}", f"to={signed.receiver}", f"cluster={signed.cluster}",
                      f"time={signed.time}", f"nonce={signed.nonce}", f"body={digest}"))  # fmt: skip
-    value = f"{said};mac={_mac(secrets[0], _push(method, path, digest, signed))}"
+    value = f"{text};mac={_mac(secrets[0], _push(method, path, digest, signed))}"
     if not _FORM.fullmatch(value):
-        raise ValueError(f"a name in {said!r} can't be signed")
+        raise ValueError(f"a name in {text!r} can't be signed")
     return {HEADER: value}
 
 
@@ -80,10 +80,10 @@ class Verifier:
         `own`: the name that this broker signs with; `names`: what others may call it as a receiver (id, origin,
         addresses); `now` in ms, wall clock. The cluster id is proved here, and compared by the caller.
         """
-        found = self._check(method, path, value, own, names, now)
-        if found is None:
+        result = self._check(method, path, value, own, names, now)
+        if result is None:
             return None
-        signed, digest = found
+        signed, digest = result
         if digest != _digest(body):
             raise _refused("its body is not what was signed")
         with self._lock:
@@ -92,11 +92,11 @@ class Verifier:
 
     def check_head(self, method: str, path: str, value: str | None, *, own: str, names: Collection[str], now: int) -> None:
         """Check all of a push but its body; nothing is remembered. Raises LinkRefused (`unauthenticated`)."""
-        found = self._check(method, path, value, own, names, now)
-        if found is None:
+        result = self._check(method, path, value, own, names, now)
+        if result is None:
             return
         with self._lock:
-            is_new = self._is_new(found[0], now)
+            is_new = self._is_new(result[0], now)
         if not is_new:
             raise _refused("it was received before")
 
@@ -203,8 +203,8 @@ def _mac(secret: bytes, text: bytes) -> str:
 
 def _fits(secrets: Sequence[bytes], text: bytes, mac: str) -> bool:
     """Compare with every secret in constant time."""
-    given = mac.encode("latin-1")
-    fits = [hmac.compare_digest(_mac(secret, text).encode(), given) for secret in secrets]  # all are tried
+    digest = mac.encode("latin-1")
+    fits = [hmac.compare_digest(_mac(secret, text).encode(), digest) for secret in secrets]  # all are tried
     return any(fits)
 
 
