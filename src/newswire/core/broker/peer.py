@@ -66,7 +66,6 @@ class Peer:
         self.to_heal: list[int] = []  # what is held and can be read here of its holes
         self.heal_at = clock  # not before: a push that was to heal them changed nothing
         self._listed: Vector = {}  # of the vector understood last: all known here, and with what follows from it in `holds`
-        self._version = -1  # of the lineage then
 
     @property
     def is_untried(self) -> bool:
@@ -178,19 +177,22 @@ class Peer:
         self.holes, self.waits = header.holes, header.waits
         self.to_heal = [row for hole in self.holes for row in state.log.rows(hole.origin, hole.first, hole.last)]
         self.heard, self.ahead = now.clock, header.wall - now.wall if header.wall else 0
-        if not self._goes_on(header, state.lineage):
+        if not self._goes_on(header):
             holds, self.ask = understand(state.lineage, header)
             self.holds = holds.join(self.holds)  # a run never holds less than before
             self.assumed = self.holds.join(self.assumed)
             knows_all = all(origin in state.lineage for origin in header.vector)
-            self._listed, self._version = (header.vector, state.lineage.version) if knows_all else ({}, -1)
+            self._listed = header.vector if knows_all else {}
         self.vector = header.vector
         self.understood = self.understood or not self.ask
         self.tell = max(self.tell, header.ask)
 
-    def _goes_on(self, header: Header, lineage: Lineage) -> bool:
-        """Take the vector of one that has only gone on with the origins that it listed: nothing new follows from that."""
-        if header.began or self._version != lineage.version or self._listed.keys() != header.vector.keys():
+    def _goes_on(self, header: Header) -> bool:
+        """Take the vector of one that has only gone on with the origins that it listed: nothing new follows from that.
+
+        Less may follow from it when a `began` is given up: then `ask_again` has it forgotten.
+        """
+        if header.began or not self._listed or self._listed.keys() != header.vector.keys():
             return False
         more = {origin: sequence for origin, sequence in header.vector.items() if sequence > self._listed[origin]}
         if more:
@@ -206,7 +208,7 @@ class Peer:
     def _forget(self) -> None:
         """It is another run, perhaps on another disk: what the former one held may be nowhere any more."""
         self.in_sync = self.understood = False
-        self._listed, self._version = {}, -1
+        self._listed = {}
         self.holds = self.assumed = self.proof = self._nothing
         self.target = self.barren = None
         self.tell = limits.ANCESTRY_FIRST
