@@ -1,0 +1,98 @@
+"""One struct of a message's fields: what is derived of it, and the bytes on disk and on the wire, which are older than it."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+
+from newswire.cli.main import newswire
+from newswire.client.answers import read_message
+from newswire.core import limits
+from newswire.core.model import ops
+from newswire.core.model.commands import RULES, Publish
+from newswire.core.model.event_ids import EventId
+from newswire.core.model.message import SHOWN_FIELDS, Message, MessageFields, without_bounds
+from newswire.core.model.ops import Published
+from newswire.core.state import keys
+from newswire.errors import BadRequest
+from newswire.sse import message_event, message_object
+from newswire.web import message_fields
+
+# A record of every field, as the first version wrote it
+RECORD = (
+    b'{"op":"msg","o":"1001-a","s":7,"t":1764021252345,"topic":"news.a","data":"two\\nlines","key":"k 1","publisher":"Ann",'
+    b'"title":"T","priority":3,"tags":["a","b"],"click":"https://example.org/","expires":1764021312345,"again":"1002-b.9"}'
+)
+OP = Published(
+    "1001-a", 7, 1764021252345, topic="news.a", data="two\nlines", key="k 1", publisher="Ann", title="T", priority=3,
+    tags=("a", "b"), click="https://example.org/", expires=1764021312345, again="1002-b.9",
+)  # fmt: skip
+SHOWN = (
+    '{"id":"1001-a.7","event_id":"e","topic":"news.a","data":"two\\nlines","time":"2025-11-24T21:54:12.345Z","title":"T",'
+    '"priority":3,"tags":["a","b"],"click":"https://example.org/","publisher":"Ann"}'
+)
+
+
+def test_a_record_of_the_first_version_is_read_and_written_to_the_byte() -> None:
+    assert ops.decode(RECORD) == OP
+    assert ops.encode(OP) == RECORD
+    bare = b'{"op":"msg","o":"1001-a","s":7,"t":1,"topic":"news","data":"x"}'
+    assert ops.encode(Published("1001-a", 7, 1, topic="news", data="x")) == bare
+
+
+def test_what_readers_are_shown_is_the_same_to_the_byte() -> None:
+    event_id = EventId("e")
+    assert msgspec.json.encode(message_object(OP, "e")).decode() == SHOWN
+    assert message_event(OP, event_id, as_json=True) == f"id: e\ndata: {SHOWN}\n\n".encode()
+    bare = Published("1001-a", 7, 0, topic="news", data="x", key="k", expires=5)
+    assert list(message_object(bare, "e")) == ["id", "event_id", "topic", "data", "time"]
+
+
+def test_a_reader_has_each_field_that_is_shown() -> None:
+    assert tuple(json.loads(SHOWN)) == SHOWN_FIELDS
+    message = read_message(SHOWN)
+    assert all(getattr(message, name) for name in SHOWN_FIELDS)
+    assert {name for name in Message.__struct_fields__ if not getattr(message, name)} == {"key", "expires", "again"}
+
+
+def test_what_a_later_broker_allows_is_read() -> None:
+    """A wider bound there must not end a reader's stream; a value of another type is no message."""
+    for field, value in (("title", "t" * 1_000), ("data", "x" * 100_000), ("priority", 9), ("tags", ["a" * 100] * 20)):
+        message = read_message(json.dumps({"id": "a", "event_id": "e", "topic": "t", field: value, "later": 1}))
+        assert type(message) is Message
+        assert getattr(message, field) == (tuple(value) if isinstance(value, list) else value)
+    with pytest.raises(msgspec.DecodeError):
+        read_message('{"id": "a", "event_id": "e", "topic": 5}')
+    assert without_bounds(Message).__struct_fields__ == Message.__struct_fields__
+
+
+def test_each_field_that_a_client_may_give_is_checked_with_its_rule() -> None:
+    assert message_fields.FIELDS == set(RULES) == set(MessageFields.__struct_fields__) - {"publisher", "again"}
+    bad = {"title": "", "priority": 6, "tags": [""], "click": "ftp://x", "key": "\n", "expires": 0}
+    assert bad.keys() == RULES.keys() - {"topic", "data"}, "a new field: give a value here that it refuses"
+    for name, value in bad.items():
+        with pytest.raises(BadRequest) as caught:
+            message_fields.publish({"topic": "t", "data": "x", name: value})
+        assert caught.value.detail == f"`{name}` must be {RULES[name].words}"
+        assert caught.value.code == "bad-field"
+
+
+def test_each_field_with_help_is_an_option() -> None:
+    options = {param.name: param for param in newswire.commands["publish"].params}
+    assert {name for name, rule in RULES.items() if rule.help} == {"key", "title", "priority", "tags", "click"}
+    for name, rule in RULES.items():
+        if rule.help:
+            assert getattr(options[name], "help", "") == rule.help
+    assert (RULES["priority"].least, RULES["priority"].most) == (1, 5)
+    assert RULES["expires"].most == limits.EXPIRES_SECONDS
+
+
+def test_each_field_that_says_something_counts_as_content_of_a_key() -> None:
+    """Two messages under one key are one only if they say the same."""
+    plain = Publish("t", "x")
+    others = {"title": "T", "priority": 1, "tags": ("a",), "click": "https://example.org", "expires": 60, "data": "y"}
+    assert others.keys() == RULES.keys() - {"topic", "key"}
+    for name, value in others.items():
+        assert keys.content(msgspec.structs.replace(plain, **{name: value})) != keys.content(plain), name
