@@ -108,9 +108,14 @@ def test_what_needs_no_disk_is_told_without_a_sync(commit: GroupCommit, effects:
     assert effects.outside() == ["Reply TooLarge"]
 
 
-def test_what_has_to_wait_for_the_state_comes_with_a_sync_of_its_own(commit: GroupCommit, effects: Notes) -> None:
+def test_what_has_to_wait_for_the_state_is_stored_with_what_comes_next(commit: GroupCommit, effects: Notes) -> None:
     list(commit.run([Submitted(str(number), [Subscribe("Alice", "news")], 1, 100.0) for number in range(2)]))
-    assert effects.outside() == ["append 1", "sync", "apply 1", "Wake", "Reply Done"] * 2
+    assert effects.outside() == ["append 1", "sync", "apply 1", "Wake", "Reply Done"]
+    assert commit.has_more
+    effects.notes.clear()
+    list(commit.run([publish("c")]))
+    assert effects.outside() == ["append 2", "sync", "apply 2", "Wake", "Reply Done", "Reply Done"]
+    assert not commit.has_more
 
 
 @pytest.mark.parametrize("full_at", ["append 1", "sync"])
@@ -124,10 +129,25 @@ def test_a_round_without_room_applies_nothing(commit: GroupCommit, effects: Note
     assert effects.notes[-1] == "Reply Done"
 
 
-def test_a_large_batch_is_applied_in_pieces_with_room_for_readers_between(commit: GroupCommit, effects: Notes) -> None:
-    list(commit.run([publish("a", 2 * limits.PIECE_OPS + 3)]))
+def test_a_large_round_is_applied_in_pieces_with_room_for_readers_between(commit: GroupCommit, effects: Notes) -> None:
+    list(commit.run([publish("a"), publish("b", 2 * limits.PIECE_OPS - 1), publish("c", 3)]))
     piece = f"apply {limits.PIECE_OPS}"
-    assert effects.outside()[2:] == [piece, "make way", piece, "make way", "apply 3", "Wake", "Reply Done"]
+    assert effects.outside()[2:] == [piece, "make way", piece, "make way", "apply 3", "Wake", *["Reply Done"] * 3]
+
+
+def test_a_long_batch_is_a_piece_a_round_and_shows_when_its_last_op_is_stored(
+    commit: GroupCommit, effects: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "BATCH_PIECE_OPS", 2)
+    list(commit.run([publish("a", 4)]))
+    assert effects.outside() == ["append 3", "sync", "apply 3"]
+    assert len(commit.broker.state.log) == 1
+    for _ in range(2):
+        assert commit.has_more
+        effects.notes.clear()
+        list(commit.run([]))
+    assert effects.outside() == ["append 1", "sync", "apply 1", "make way", "apply 0", "Wake", "Reply Done"]
+    assert len(commit.broker.state.log) == 6, "with the two `began`"
 
 
 def test_what_was_applied_is_told_under_the_lock_and_all_else_after_it(commit: GroupCommit, effects: Notes) -> None:

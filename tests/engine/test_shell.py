@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -47,6 +47,9 @@ def test_two_subscribes_of_one_user_see_each_other(parts: Parts) -> None:
     """The second has to know of the first, so it is decided after that was applied: two syncs."""
     shell, disk, told, _ = parts
     shell.run([Submitted(str(number), (Subscribe("Alice", "news"),), 1, 100.0) for number in range(2)])
+    assert shell.has_more
+    shell.run([])
+    assert not shell.has_more
     assert disk.syncs == 2
     assert len(told.replies()) == 2
     assert len(shell.broker.state.subscriptions.awake_of("Alice")) == 1
@@ -174,7 +177,7 @@ def test_a_segment_that_names_the_cluster_settles_its_id_though_the_ops_found_no
         assert named.count("c") == 1
 
 
-def test_a_large_batch_is_applied_in_pieces_and_told_once(parts: Parts) -> None:
+def test_a_large_round_is_applied_in_pieces_and_told_once(parts: Parts) -> None:
     shell, disk, told, _ = parts
     grown: list[int] = []
 
@@ -188,11 +191,49 @@ def test_a_large_batch_is_applied_in_pieces_and_told_once(parts: Parts) -> None:
 
     shell.lock = Counting()
     count = 3 * limits.PIECE_OPS + 5
-    shell.run([Submitted("a", [Publish("news", str(number)) for number in range(count)], 1, 100.0)])
+    shell.run([publish(str(number)) for number in range(count)])
     assert sum(grown) == count
     assert max(grown) == limits.PIECE_OPS
     assert disk.syncs == 1
     assert [set(action.topics) for action in told.actions if isinstance(action, Wake)] == [{"news"}]
+
+
+def test_a_long_batch_is_stored_in_pieces_between_others_and_applied_in_pieces_at_once(parts: Parts) -> None:
+    """At most so many ops a sync and so many a lock; what is published meanwhile is stored and told with the next piece."""
+    shell, disk, told, _ = parts
+    locked: list[int] = []
+    written: list[int] = []
+    append = disk.append
+
+    class Counting(StateLock):
+        @contextmanager
+        def first(self) -> Iterator[None]:
+            before = len(shell.broker.state.log)
+            with super().first():
+                yield
+            locked.append(len(shell.broker.state.log) - before)
+
+    def count(raws: Sequence[bytes]) -> list[tuple[int, int]]:
+        written.append(len(raws))
+        return append(raws)
+
+    shell.lock = Counting()
+    disk.append = count  # type: ignore[method-assign]
+    size = 2 * limits.BATCH_PIECE_OPS + 5
+    shell.run([Submitted("a", [Publish("news", str(number)) for number in range(size)], 1, 100.0)])
+    rounds = 1
+    while shell.has_more:
+        before = len(told.replies())
+        shell.run([publish(f"other {rounds}")])
+        assert len(told.replies()) > before, "others do not wait for the batch"
+        rounds += 1
+    assert [row.messages for row in topics(shell.broker.state)] == [size + rounds - 1]
+    assert max(locked) <= limits.PIECE_OPS
+    assert max(written) <= limits.BATCH_PIECE_OPS + 2, "with one publish, and the `began` of the batch"
+    assert len(written) == disk.syncs
+    receipts = [reply for reply in told.replies() if isinstance(reply, Done) and reply.count == size]
+    assert len(receipts) == 1
+    assert len(set(receipts[0].ids)) == size
 
 
 def test_who_subscribes_in_a_piece_is_told_with_it(parts: Parts) -> None:
@@ -255,7 +296,7 @@ def test_readers_get_in_between_two_pieces_of_a_batch(parts: Parts, monkeypatch:
     reader = threading.Thread(target=read)
     reader.start()
     before = len(shell.broker.state.log)
-    shell.run([Submitted("a", [Publish("news", "x") for _ in range(4 * limits.PIECE_OPS)], 1, 100.0)])
+    shell.run([publish(str(number)) for number in range(4 * limits.PIECE_OPS)])
     done.set()
     reader.join()
     assert {before + limits.PIECE_OPS * pieces for pieces in (1, 2, 3)} <= set(seen)

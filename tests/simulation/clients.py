@@ -121,7 +121,7 @@ class Publisher(Client):
         elif (
             isinstance(result, NotStored)
             and self.tries == 1
-            and any(self.ledger.texts[one.data].ids for one in self.now if one not in self.said)
+            and any(self.ledger.is_stored(one.data) for one in self.now if one not in self.said)
         ):
             raise Violation(f"{machine.id} says that {self.now[0].data} is not stored ({result.code}), and it is")
         elif isinstance(result, KeyReused):

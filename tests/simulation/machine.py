@@ -269,7 +269,7 @@ class Machine:
 
     def mints(self, origin: str) -> bool:
         """Whether this run stamps ops of that origin: its own, and those that it goes on under."""
-        return origin == self.origin or origin.startswith(f"{self.origin}v")
+        return origin == self.origin or origin.startswith((f"{self.origin}v", f"{self.origin}b"))
 
     def crash(self, keep: float) -> None:
         """The process dies and `keep` (0..1) of what was not synced stays."""
@@ -356,7 +356,7 @@ class Machine:
             if self.exited:
                 self.world.after(0, self._exit, self.run)
                 return
-            if not self._inbox:
+            if not (self._inbox or self._commit.has_more):
                 self.busy = False
                 return
             gathered, self._inbox = self._inbox, []
@@ -467,9 +467,11 @@ class Machine:
         push = Push(self, action.address, action.header.number)
         self._in_flight[action.address] = action.header.number
         raws = self._read(action.rows)
-        if raws is None:
+        parts = self._read_parts([place for place, _ in action.parts])
+        if raws is None or parts is None:
             self.world.after(0.001, self._fail, push, "the disk does not give back what is to be pushed")
             return
+        raws += parts
         if self.world.tracing:
             self.world.say(self.id, f"pushes {len(raws)} ops to {action.address} #{push.number} {_shown(action.header)}")
         self.world.after(FAR, self._fail, push, "no answer within 2 s")
@@ -510,13 +512,16 @@ class Machine:
     def _read(self, rows: Sequence[int]) -> list[bytes] | None:
         """Records by row; None if some cannot be read, of which the core hears."""
         assert self.broker is not None
-        places, found = self.broker.state.log.places, []
-        bad = [places[row] for row in rows if places[row] in self.disk.rotten]
+        places = self.broker.state.log.places
+        return self._read_parts([places[row] for row in rows])
+
+    def _read_parts(self, places: Sequence[int]) -> list[bytes] | None:
+        found = []
+        bad = [place for place in places if place in self.disk.rotten]
         if bad:
             self.cannot_read(bad)
             return None
-        for row in rows:
-            place = places[row]
+        for place in places:
             if place >= self.disk.synced:
                 raise Violation(f"{self.id} sends a record that is not synced")
             found.append(self.disk.records[place][0])

@@ -16,7 +16,7 @@ import msgspec
 from newswire.core.broker import clock, losses, peer, replication, stager, status
 from newswire.core.broker.broker import Broker
 from newswire.core.broker.clock import RetentionClock
-from newswire.core.broker.events import Answer, Now, Received, Stored, Wake
+from newswire.core.broker.events import Answer, Done, Now, Received, Reply, Stored, Submitted, Wake
 from newswire.core.broker.peer import Peer
 from newswire.core.broker.receipts import PendingReceipts
 from newswire.core.broker.replication import Replication
@@ -459,6 +459,37 @@ def began_stays_known() -> list[Patch]:
     return [(OpIndex, "forget_began", lambda log, origin: None)]
 
 
+def batch_shows_half() -> list[Patch]:
+    """What is of a long batch has an effect as soon as it is stored."""
+    return [(State, "_set_aside", lambda state, op, place, length: False)]
+
+
+def unfinished_batch_counts() -> list[Patch]:
+    """What is left of a batch whose broker died before it was whole counts from the next start on."""
+
+    def release(state: State) -> None:
+        for origin, ops in list(state.open.items()):
+            state._whole.add(origin)
+            del state.open[origin]
+            state._released += ops
+        state._apply_released(None)
+
+    return [(State, "forget_unfinished", release)]
+
+
+def receipt_before_the_last_piece() -> list[Patch]:
+    """A long batch is answered when its first piece is on its way to the disk."""
+    begin = Broker._begin_batch
+
+    def hasty(broker: Broker, event: Submitted, now: Now) -> None:
+        begin(broker, event, now)
+        if broker.batches.origin:
+            staged = broker.batches._named.staged
+            broker._actions.append(Reply(event.token, Done(staged.ids[0], staged.ids[-1], staged.stored, 1, 0, staged.ids)))
+
+    return [(Broker, "_begin_batch", hasty)]
+
+
 def refused_for_good() -> list[Patch]:
     """Who is not known here is refused for good, though a member is away that may know better."""
     view = Broker.view
@@ -510,6 +541,9 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
         unreadable_untold,
         lost_untold,
         began_stays_known,
+        batch_shows_half,
+        unfinished_batch_counts,
+        receipt_before_the_last_piece,
     )
 }
 
@@ -543,6 +577,8 @@ FOCUS: dict[str, tuple[str, ...]] = {
     "retention-by-newest-stamps": ("wall-all",),
     "exit-too-early": ("leave", "join", "slow-disk"),
     "words-never-age": ("oversleep",),
+    "batch-shows-half": ("crash", "power", "slow-disk"),
+    "unfinished-batch-counts": ("crash", "power", "slow-disk"),
     "refused-for-good": ("partition", "one-way"),
 }
 

@@ -98,6 +98,7 @@ class Ledger:
         self.full: dict[str, dict[str, int]] = {}  # by origin: all that its `began` implies
         self.promised: dict[str, dict[str, int]] = {}  # the same, also where that `began` was given up later
         self.began: dict[str, Vector] = {}
+        self.batches: dict[str, int] = {}  # by origin: of how many ops it is, `began` counted
         self.given_up: set[OpId] = set()
         self.again: dict[OpId, list[OpId]] = {}  # by the first id of a message, those under which it was stored again
         self.messages: dict[str, list[tuple[str, int, str]]] = {}  # by topic: (origin, sequence, text)
@@ -140,7 +141,8 @@ class Ledger:
         reach = machine.disk.reach(op.origin)
         if op.sequence > reach + 1:
             raise Violation(f"{machine.id} appends {name} behind {reach}: a gap hides under a maximum")
-        if op.sequence <= reach and (machine.disk.has(name) or not machine.disk.damaged):
+        forgotten = op.origin in self.batches and not machine.shows(name)  # what is left of a batch is taken anew after a start
+        if op.sequence <= reach and not forgotten and (machine.disk.has(name) or not machine.disk.damaged):
             raise Violation(f"{machine.id} appends {name}, which it has")
         if isinstance(op, Began):
             for origin, sequence in self.expand(op.vector).items():
@@ -165,6 +167,8 @@ class Ledger:
             self.messages.setdefault(op.topic, []).append((op.origin, op.sequence, op.data))
         elif isinstance(op, Began):
             self.began[op.origin] = op.vector
+            if op.batch:
+                self.batches[op.origin] = op.batch
             self.full[op.origin] = self.expand(op.vector)
             self.promised[op.origin] = self._expand(op.vector, self.promised)
         elif isinstance(op, Lost):
@@ -378,6 +382,9 @@ class Ledger:
         op = self.ops.get(name)
         if not isinstance(op, Published) or not machine.disk.has(name):
             raise Violation(f"{machine.id} streams {name}, which is not synced on its disk")
+        is_part = op.origin in self.batches and not machine.disk.damaged
+        if is_part and not self.counts(op.origin, machine.disk.names()):
+            raise Violation(f"{machine.id} streams {name}, and its batch is not whole there")
         if not any(matches(sub.pattern, op.topic) for _, sub in self._applied(machine).alive(user)):
             raise Violation(f"{machine.id} streams {name} ({op.topic}) to {user}, who is not registered for it there")
         twins = [split(twin) for twin in self.twins(machine, name)]
@@ -408,10 +415,9 @@ class Ledger:
 
     def due(self) -> dict[str, set[str]]:
         """By user, the texts that he must have got in the end."""
+        names: set[OpId] = set().union(*(machine.disk.names() for machine in self.machines))
         exist = {
-            op.data: op.topic
-            for name in set().union(*(machine.disk.names() for machine in self.machines))
-            if isinstance(op := self.ops[name], Published)
+            op.data: op.topic for name in names if isinstance(op := self.ops[name], Published) and self.counts(op.origin, names)
         }
         due: dict[str, set[str]] = {user: set() for user in self.taken}
         for registration in self.registrations.values():
@@ -424,11 +430,37 @@ class Ledger:
                     due[registration.user].add(text)
         return due
 
+    def counts(self, origin: str, names: set[OpId]) -> bool:
+        """Whether the ops of an origin have an effect where these are held: those of a long batch only when all are there."""
+        size = self.batches.get(origin, 0)
+        return all((name := f"{origin}.{s}") in names or name in self.given_up for s in range(1, size + 1))
+
+    def is_stored(self, text: str) -> bool:
+        """Whether an op carries this message, and is by itself, or of a long batch whose last op was written, too."""
+        for origin, _ in map(split, self.texts[text].ids):
+            if origin not in self.batches or f"{origin}.{self.batches[origin]}" in self.ops:
+                return True
+        return False
+
+    def check_whole(self) -> None:
+        """Of a long batch a broker shows all or nothing, unless the op was given up that tells how long it is."""
+        for machine in self.machines:
+            for origin, size in self.batches.items():
+                if f"{origin}.1" in self.given_up:
+                    continue
+                shown = [machine.shows(f"{origin}.{s}") for s in range(1, size + 1) if f"{origin}.{s}" not in self.given_up]
+                if any(shown) and not all(shown):
+                    raise Violation(f"{machine.id} shows {sum(shown)} of the {size} ops of the batch {origin}")
+
     def check_lost(self) -> None:
-        """Every op that was answered and is on a disk that was never lost is held by every broker."""
+        """Every op that was answered and is on a disk that was never lost is held by every broker.
+
+        A broker that has but a part of a long batch holds nothing of it.
+        """
+        names: set[OpId] = set().union(*(machine.disk.names() for machine in self.machines))
         for text in self.texts.values():
             for name in text.published:
-                if name in self.gone:
+                if name in self.gone or not self.counts(split(name)[0], names):
                     continue
                 for machine in self.machines:
                     if not machine.disk.has(name) and not (name in self.given_up and self._has_text(machine, text)):
@@ -517,8 +549,10 @@ class Ledger:
 
     def check_exit(self, machine: Machine) -> None:
         """A broker that left ends its process: all that it held is elsewhere."""
-        for name in machine.disk.names():
-            if not any(self._had(machine, other, name) for other in self.machines if other is not machine):
+        names = machine.disk.names()
+        for name in names:
+            elsewhere = any(self._had(machine, other, name) for other in self.machines if other is not machine)
+            if self.counts(split(name)[0], names) and not elsewhere:
                 raise Violation(f"{machine.id} exits, and {name} is nowhere else")
 
     def check_stranger(self, machine: Machine, user: str) -> None:
@@ -544,6 +578,7 @@ class Ledger:
 
         But for one with a hole: what it stored again may wait behind it, and the original, void elsewhere, is in effect there.
         """
+        self.check_whole()
         seen: dict[object, tuple[str, object]] = {}
         for machine in self.machines:
             if machine.broker is None:

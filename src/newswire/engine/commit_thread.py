@@ -51,7 +51,7 @@ class CommitThread:
 
     def _main(self) -> None:
         never_waits()
-        while self._turn():
+        while self._turn() or self.shell.has_more:
             pass
 
     def _turn(self) -> bool:
@@ -76,7 +76,7 @@ class CommitThread:
         events: list[Event] = []
         size = 0
         with contextlib.suppress(queue.Empty):
-            event = self._inbox.get(timeout=_TICK_SECONDS)
+            event = self._inbox.get_nowait() if self.shell.has_more else self._inbox.get(timeout=_TICK_SECONDS)
             while event is not None:
                 events.append(event)
                 size += len(event.requests) if isinstance(event, Submitted) else 1

@@ -81,6 +81,7 @@ class GroupCommit:
 
     def __init__(self, broker: Broker, effects: Effects) -> None:
         self.broker, self._effects = broker, effects
+        self._left: list[Append | FixClusterId] = []  # for the next round
 
     def begin(self) -> Phases:
         """Open the run: `began` is stored when this ends."""
@@ -88,11 +89,18 @@ class GroupCommit:
             actions = self.broker.begin(self._effects.now())
         yield from self._store_all(self._execute(actions))
 
+    @property
+    def has_more(self) -> bool:
+        """Whether another round has something to store, whatever comes: it goes with what has come meanwhile."""
+        return bool(self._left) or self.broker.has_batch
+
     def run(self, events: Iterable[Event]) -> Phases:
-        """One round. Nothing of it is told before it is stored, whoever stops where this stands still."""
-        to_store: list[Append | FixClusterId] = []
+        """One round: one sync at most. Nothing of it is told before it is stored, whoever stops where this stands still."""
+        to_store, self._left = self._left, []
         for event in events:
             to_store += self._execute(self._step(event))
+        if self.broker.stores_batches:
+            to_store += self._execute(self._stage_batch())
         yield from self._store_all(to_store)
 
     def _step(self, event: Event) -> list[Action]:
@@ -103,6 +111,12 @@ class GroupCommit:
                 return self.broker.finish_stage(now)
         with self._effects.locked():
             return self.broker.step(event, now)
+
+    def _stage_batch(self) -> list[Action]:
+        now = self._effects.now()
+        self.broker.stage_batch(now)
+        with self._effects.locked():
+            return self.broker.finish_stage(now)
 
     def _execute(self, actions: Iterable[Action]) -> list[Append | FixClusterId]:
         """Do what is not for the disk; return what is."""
@@ -115,8 +129,8 @@ class GroupCommit:
         return to_store
 
     def _store_all(self, to_store: list[Append | FixClusterId]) -> Phases:
-        while to_store:
-            to_store = self._execute((yield from self._store(to_store)))
+        if to_store:
+            self._left = self._execute((yield from self._store(to_store)))
 
     def _store(self, to_store: Sequence[Append | FixClusterId]) -> Generator[None, None, list[Action]]:
         """Write, sync, apply; return what is to be told."""
@@ -144,7 +158,11 @@ class GroupCommit:
             end = at + limits.PIECE_OPS
             if at:
                 self._effects.make_way()
-            actions += self._apply_piece(Stored(places[at:end], more=end < len(places)), ops[at:end], raws[at:end])
+            more = end < len(places)
+            actions += self._apply_piece(Stored(places[at:end], more=more), ops[at:end], raws[at:end])
+            while self.broker.is_applying:
+                self._effects.make_way()
+                actions += self._apply_piece(Stored((), more=more), (), ())
         return actions
 
     def _apply_piece(self, event: Stored, ops: Sequence[Op], raws: Sequence[bytes]) -> list[Action]:

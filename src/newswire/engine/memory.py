@@ -87,6 +87,8 @@ class MemoryNetwork:
                 while self._events:
                     target, next_event = self._events.popleft()
                     target.shell.run([next_event])
+                    while target.shell.has_more:
+                        target.shell.run([])
             finally:
                 self._pumping = False
 
@@ -153,6 +155,8 @@ class MemoryEngine(StateQueries):
         self.network.engines[self.address] = self
         with self.network.lock:
             self.shell.begin()
+            while self.shell.has_more:
+                self.shell.run([])
 
     # -- seam.Engine --------------------------------------------------------------------------------------------
 
@@ -300,7 +304,7 @@ class MemoryEngine(StateQueries):
         if peer is None:
             self.network.put(self, Failed(action.address, action.header.number, detail="cannot be reached"))
             return
-        places = [(int(self.shell.broker.state.log.places[row]), 0) for row in action.rows]
+        places = [*((int(self.shell.broker.state.log.places[row]), 0) for row in action.rows), *action.parts]
 
         def answered(answer: Answer) -> None:
             raws = peer.log.fetch([(int(peer.shell.broker.state.log.places[row]), 0) for row in answer.rows])

@@ -85,6 +85,11 @@ class Shell:
         """One round."""
         self._finish(self._commit.run(events))
 
+    @property
+    def has_more(self) -> bool:
+        """Whether there is more to store, whatever comes: run another round at once."""
+        return self._commit.has_more
+
     def rest(self) -> None:
         """Once nothing was stored for a second, have the store vouch for its end."""
         now = self.clock().clock

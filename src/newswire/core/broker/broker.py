@@ -25,12 +25,13 @@ from newswire.core.broker import events, losses, membership, status, values
 from newswire.core.broker.clock import Clocks
 from newswire.core.broker.cluster_id import ClusterId
 from newswire.core.broker.events import Action, Answered, Event, Header, Now, Received, Reply, Stored, Submitted, Wake
+from newswire.core.broker.long_batch import LongBatches, is_long
 from newswire.core.broker.receipts import PendingReceipts, check_copies
 from newswire.core.broker.replication import CODE_OF, STATE_OF, Replication
 from newswire.core.broker.retention import Retention
 from newswire.core.broker.stager import Stager
 from newswire.core.model.commands import Acknowledge, Publish
-from newswire.core.model.ops import Began, Lost
+from newswire.core.model.ops import Began, Lost, Op
 from newswire.core.state.fold import Changes, State
 from newswire.errors import NewswireError, Refused, StorageFull, TooLarge, Unavailable
 
@@ -55,11 +56,15 @@ class Broker:
         self.receipts = PendingReceipts()
         self.losses = losses.Losses(identity, state)
         self.retention = Retention(identity, state)
+        self.batches = LongBatches(identity.id, state)
         self.clocks = Clocks()
         self.begun = False  # this run's `began` is on disk
         self.writable = True  # the disk has room
         self._silent_damage = 0  # places in the ops file that were damaged at the start, and do not tell what was there
         self._deferred: list[Submitted] = []
+        self._unapplied: list[tuple[Op, int, int]] = []  # of what is stored, what follows the piece that was applied
+        self._given_up = ""  # the origin of a long batch that is to be forgotten
+        self._shorten_due = False  # a long batch left an origin in the vector
         self._forgotten = state.lineage.forgotten  # origins of which nothing follows any more
         self._changes = Changes()  # by what was applied of the batch that is being applied, and not told yet
         self._served = (False, False)  # clients, streams: as it was told last
@@ -71,6 +76,7 @@ class Broker:
         """START: the first actions of a run. The shell recovered the state, and began a segment for this origin."""
         self.clocks.start(self.identity, self.state, now)
         self._watch_clocks(now)
+        self.state.forget_unfinished()
         self._actions += self.replication.start(self.membership.choose_links(()), now)
         self.stager.stamp(Began("", 0, 0, self.identity.id, dict(self.state.vector)), now.wall)
         for lost in self.state.losses_waiting():
@@ -83,7 +89,12 @@ class Broker:
             self.stage(event, now)
             return self.finish_stage(now)
         self._take(event, now)
-        return self._take_actions() if isinstance(event, Stored) and event.more else self._finish(now)
+        return self._take_actions() if isinstance(event, Stored) and (event.more or self.is_applying) else self._finish(now)
+
+    @property
+    def is_applying(self) -> bool:
+        """Whether something that is stored is to be applied before anything else (see `Stored`)."""
+        return bool(self._unapplied)
 
     def _take(self, event: Event, now: Now) -> None:
         match event:
@@ -121,9 +132,14 @@ class Broker:
 
     def stage(self, event: Submitted, now: Now) -> None:
         """The first half of a step that takes clients' requests; of those that `stages_only` names, beside the state lock."""
-        if self.stager.collides(event.requests):
+        if self.stager.collides(event.requests) or self.stager.names_any(event.requests, self.batches.marks):
             self._deferred.append(event)
-            return
+        elif is_long(event.requests):
+            self.batches.add(event)
+        else:
+            self._decide(event, now)
+
+    def _decide(self, event: Submitted, now: Now) -> None:
         try:
             self._admit(event, now)
             staged = self.stager.decide(event.requests, now.wall)
@@ -135,6 +151,9 @@ class Broker:
 
     def finish_stage(self, now: Now) -> list[Action]:
         """The other half, and the short end of a step: nothing changed but what is staged."""
+        if self._given_up:
+            self._forget_batch()
+            self._resume(now)
         self._append(now)
         if self.receipts and not self.stager.staged:  # a retry of what is known already
             self._settle_receipts(now)
@@ -189,11 +208,13 @@ class Broker:
         """Apply what is on disk now, then tell. Of a piece only changes of subscriptions: `streams.stream` says why."""
         changes = self._changes
         ops = self.stager.take_stored(len(event.places))
-        self.state.apply_all([(op, *where) for op, where in zip(ops, event.places, strict=True)], changes)
+        todo = [*self._unapplied, *((op, *where) for op, where in zip(ops, event.places, strict=True))]
+        rest = self.state.apply_all(todo[: limits.PIECE_OPS], changes)
+        self._unapplied = [*rest, *todo[limits.PIECE_OPS :]]
         if self.state.lineage.forgotten > self._forgotten:
             self._forgotten = self.state.lineage.forgotten
             self.replication.ask_again(now)
-        if event.more:
+        if event.more or self.is_applying:
             if changes.users:
                 self._actions.append(Wake(frozenset(), frozenset(changes.users), self._serves_streams(now)))
                 changes.users.clear()
@@ -201,6 +222,7 @@ class Broker:
         self.stager.clear()
         self._changes = Changes()
         self.state.revive(changes)
+        self._shorten_due |= self.batches.finish()
         self.begun = True
         if self.cluster_id.store():
             self.replication.greet_all(now)  # others may settle on it, too
@@ -220,8 +242,64 @@ class Broker:
             self.replication.greet_all(now)
         self._follow(self.receipts.fail(full), now)
         self._actions += self.replication.fail_answers(full, self._announce(now))
+        self._give_up_batch(full, now)
+        self._forget_batch()
         self.membership.settle()
         self._resume(now)
+
+    # -- long batches -------------------------------------------------------------------------------------------
+
+    @property
+    def stores_batches(self) -> bool:
+        """Whether a long batch is under way, or waits for its turn."""
+        return bool(self.batches or self._given_up)
+
+    @property
+    def has_batch(self) -> bool:
+        """Whether the next piece of a long batch may be staged, whatever comes."""
+        batches = self.batches
+        if not batches.is_under_way:
+            return bool(batches) and self.begun
+        return batches.is_stored and (not batches.lacks_last or self.replication.has_copied(batches.origin, batches.size - 1))
+
+    def stage_batch(self, now: Now) -> None:
+        """BATCH: stage the next piece when the last one is stored; once a round, beside the state lock. Then `finish_stage`."""
+        while self.begun and (event := self.batches.pop_next()) is not None:
+            self._begin_batch(event, now)
+        if self.batches.is_late(now):
+            late = Unavailable("too much is stored at this broker: the batch was not stored, send it again")
+            self._give_up_batch(late, now)
+        elif self.batches.is_under_way and self.has_batch:
+            try:
+                pending = self.batches.note(self.stager.stage_piece(self.batches.origin, *self.batches.next_piece(), now.wall))
+            except NewswireError as error:
+                self._give_up_batch(error, now)
+                return
+            if pending is not None:
+                event, named = pending
+                count, copies = len(event.requests), event.copies
+                self.receipts.wait_for_disk(event.token, named.staged, count=count, copies=copies, until=event.until)
+
+    def _begin_batch(self, event: Submitted, now: Now) -> None:
+        """Its keys and copies are checked for all of it first."""
+        try:
+            self._admit(event, now)
+            named = self.stager.name_batch(event.requests, now.wall)
+        except NewswireError as error:
+            self._follow([Reply(event.token, error)], now)
+            return
+        if len(named.messages) > 1:
+            self.batches.begin(event, named)
+        else:
+            self._decide(event, now)
+
+    def _give_up_batch(self, error: NewswireError, now: Now) -> None:
+        self._given_up = self.batches.origin
+        self._follow(self.batches.give_up(error), now)
+
+    def _forget_batch(self) -> None:
+        self.state.open.pop(self._given_up, None)
+        self._given_up = ""
 
     # -- peers --------------------------------------------------------------------------------------------------
 
@@ -274,8 +352,8 @@ class Broker:
 
     def _push(self, now: Now) -> None:
         """Send what peers lack; not while something is staged: it can go along in a moment."""
-        if self.begun and not self.stager.staged and self.replication.is_due(now):
-            self._actions += self.replication.push(self._announce(now), now)
+        if self.begun and not self.stager.staged and self.replication.is_due(now, self.batches.origin):
+            self._actions += self.replication.push(self._announce(now), now, self.batches.origin)
 
     def _announce(self, now: Now) -> values.Announcement:
         return self.cluster_id.announce(self._others(), serves=self.serves, writable=self.writable, wall=now.wall)
@@ -316,7 +394,8 @@ class Broker:
         if self._may_stamp():
             has_met = self.membership.is_stranger and self.replication.has_met_anybody()
             self._follow(self.membership.introduce(met=has_met), now)
-        if len(self.state.vector) > limits.VECTOR_SHORTEN_ENTRIES and self._may_stamp():
+        if (self._shorten_due or len(self.state.vector) > limits.VECTOR_SHORTEN_ENTRIES) and self._may_stamp():
+            self._shorten_due = False
             self.stager.renew(self.identity.id, now.wall)  # brokers without a disk were started often
         self._actions += self.losses.recall(self.stager.pop_owed(), self.stager.again)
         self._append(now)
@@ -328,7 +407,8 @@ class Broker:
             self._actions.append(Wake(frozenset(), frozenset(), serving[1]))
             self.replication.greet_all(now)
         self._push(now)
-        waits = self.stager.staged or self.state.waiting  # what waits behind damage is in no vector, and perhaps nowhere else
+        # what waits behind damage is in no vector, and perhaps nowhere else; nor is a long batch that is under way
+        waits = self.stager.staged or self.batches.is_under_way or self.state.waiting
         if self.membership.has_left and not waits and self.replication.is_held_elsewhere():
             self._actions.append(events.Exit("this broker left the cluster; all that it held is at the others"))
         return self._take_actions()

@@ -65,6 +65,7 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     has_ops: bool = False  # the sender holds more than `began` ops
     told: Annotated[tuple[_Name, ...], Meta(max_length=limits.TOLD_COUNT)] = ()
     # ^ while its cluster id is not fixed: of whom the sender was told, by its configuration or by an op (ids, else addresses)
+    parts: VectorField = {}  # origin -> how far the sender has a long batch that is not whole there: stored, in no vector
     wall: Annotated[int, Meta(ge=0, le=limits.TIME_MILLISECONDS)] = 0  # the sender's time of day, ms; 0: it does not say
 
 
@@ -115,6 +116,7 @@ class Stored(msgspec.Struct, frozen=True):
     """What was appended since the last `Stored` is on disk and synced: (place, length) of each op, in order.
 
     `more`: only of the first ops; the others are handed in next, before anything else. So a large batch is applied in pieces.
+    While the core says that more is to be applied (`Broker.is_applying`), another `Stored` without places is handed in first.
     The actions of the step begin with the `Wake` of what it applied: nothing of that may be read before.
     """
 
@@ -222,11 +224,15 @@ class FixClusterId(msgspec.Struct, frozen=True):
 
 
 class Send(msgspec.Struct, frozen=True):
-    """Push `header` and the ops at `rows` of the log to `address`; report `Answered` or `Failed`. One in flight a link."""
+    """Push `header` and the ops at `rows` of the log to `address`; report `Answered` or `Failed`. One in flight a link.
+
+    `parts`: place and length of ops of a long batch, which stand in no log yet: pushed behind the others.
+    """
 
     address: str
     header: Header
     rows: Sequence[int]
+    parts: Sequence[tuple[int, int]] = ()
 
 
 class Answer(msgspec.Struct, frozen=True):

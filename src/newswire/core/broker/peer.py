@@ -37,6 +37,8 @@ class Peer:
         self.writable = True  # as it last said; else it takes no ops
         self.counts_us = False  # as it last said: its receipts wait for our copy
         self.push_bytes = limits.PUSH_BYTES  # of one push: fewer over a line that does not carry so much in time
+        self.parts: Vector = {}  # as it last said: how far it has long batches that are not whole there
+        self.tried: tuple[str, int] = ("", 0)  # the long batch of which a piece was pushed last, and how far it had it then
         self.vector: Vector | None = None  # as it last said: who holds what this lists holds all that the peer holds
         self.holds = self._nothing = FullVector(lineage)  # surely, of what is known here, by what this run of it said
         self.assumed = self._nothing  # that, and what was pushed and answered: not pushed again at once
@@ -116,7 +118,28 @@ class Peer:
 
     def lacks_any(self, state: State) -> bool:
         """Say whether there is an op here that the peer neither holds nor has answered for."""
-        return not self.assumed.holds(state.vector)
+        return not self.assumed.holds(state.vector) and not self._by_last_word().holds(state.vector)
+
+    def _by_last_word(self) -> FullVector:
+        """What is assumed, and what it listed last of origins that became known here since: a long batch, for one."""
+        return self.assumed.raise_to(self.parts).raise_to(self.vector or {})
+
+    def parts_to_push(self, state: State, origin: str) -> list[tuple[int, int]]:
+        """Place and length of the next ops of the long batch `origin` that it lacks, if its copies count (BATCH).
+
+        None while one is on its way, nor at once again what it did not take.
+        """
+        has = self.parts.get(origin, 0)
+        if not origin or self.in_flight or not (self.in_sync and self.takes_ops) or self.tried == (origin, has):
+            return []
+        piece: list[tuple[int, int]] = []
+        size = 0
+        for _, place, length in state.open.get(origin, ())[has : has + limits.BATCH_PIECE_OPS]:
+            size += length
+            if piece and size > limits.BATCH_PIECE_BYTES:
+                break
+            piece.append((place, length))
+        return piece
 
     def rows(self, state: State) -> list[int]:
         """Offsets of the ops to push. None before it is known what the peer holds: the first push is empty.
@@ -127,7 +150,7 @@ class Peer:
             return []
         if not self.lacks_any(state):
             self.assumed = self.holds
-        rows = state.log.lacking(self.assumed, limits.PUSH_OPS, self.push_bytes)
+        rows = state.log.lacking(self._by_last_word(), limits.PUSH_OPS, self.push_bytes)
         return self.with_healing(state, rows, limits.PUSH_OPS, self.push_bytes)
 
     def can_be_healed(self, state: State) -> bool:
@@ -174,7 +197,7 @@ class Peer:
         self.id, self.origin = header.broker, header.origin
         self.primary, self.serves = header.primary, header.serves
         self.writable, self.counts_us = header.writable, header.counts
-        self.holes, self.waits = header.holes, header.waits
+        self.holes, self.waits, self.parts = header.holes, header.waits, header.parts
         self.to_heal = [row for hole in self.holes for row in state.log.rows(hole.origin, hole.first, hole.last)]
         self.heard, self.ahead = now.clock, header.wall - now.wall if header.wall else 0
         if not self._goes_on(header):
@@ -220,7 +243,7 @@ class Peer:
         self.hear(header, state, now)
         self.proof, self.said_at = self.holds, Now(self.sent_at, self.sent_wall)
         partly = self.in_sync and self.writable  # what it lacks yet is on its way; a full disk takes nothing
-        self.in_sync = self.proof.holds(self.cargo if partly else self.sent)
+        self.in_sync = self.proof.raise_to(self.parts).holds(self.cargo if partly else self.sent)
         self.assumed = self.assumed.raise_to(self.cargo)
         self.state = "up" if self.in_sync and self.serves else "catching-up"
         self.detail = "" if self.writable else "its disk is full"

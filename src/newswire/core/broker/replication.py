@@ -187,7 +187,7 @@ class Replication:
         for token, header in self._to_answer:
             holds, ask = understand(self._state.lineage, header)
             answer = self._header(announcement, header.number, header.address, tell=header.ask, ask=ask)
-            answers.append(Answer(token, answer, () if ask else self._rows_for(header, holds)))
+            answers.append(Answer(token, answer, () if ask else self._rows_for(header, holds.raise_to(header.parts))))
         self._to_answer = []
         return answers
 
@@ -212,21 +212,30 @@ class Replication:
 
     # -- as the pusher ------------------------------------------------------------------------------------------
 
-    def is_due(self, now: Now) -> bool:
-        """Say whether a push should go out."""
-        return any(peer.is_due(self._state, now.clock) for peer in self._peers.values())
+    def is_due(self, now: Now, batch: str) -> bool:
+        """Say whether a push should go out. `batch`: the origin of the long batch that is under way here, "" for none."""
+        return any(
+            peer.is_due(self._state, now.clock) or peer.parts_to_push(self._state, batch) for peer in self._peers.values()
+        )
 
-    def push(self, announcement: Announcement, now: Now) -> list[Send]:
-        """Send what peers lack, and heartbeats."""
+    def has_copied(self, batch: str, upto: int) -> bool:
+        """Say whether every peer whose copies count has the ops of a long batch up to there."""
+        peers = (peer for peer in self._in_sync() if peer.writable)
+        return all(max(peer.parts.get(batch, 0), peer.holds.get(batch)) >= upto for peer in peers)
+
+    def push(self, announcement: Announcement, now: Now, batch: str) -> list[Send]:
+        """Send what peers lack, the next piece of the long batch `batch`, and heartbeats."""
         sends = []
         for peer in self._peers.values():
-            if peer.is_due(self._state, now.clock):
+            parts = peer.parts_to_push(self._state, batch)
+            if parts or peer.is_due(self._state, now.clock):
+                peer.tried = (batch, peer.parts.get(batch, 0)) if parts else ("", 0)  # what was not taken goes once more later
                 rows = peer.rows(self._state)
                 peer.turn = announcement.turn
                 number = peer.note_push(self._state, rows, now, self._me.heartbeat)
                 want = limits.PUSH_OPS if announcement.writable else 0
                 header = self._header(announcement, number, peer.address, tell=peer.tell, ask=peer.ask, want=want)
-                sends.append(Send(peer.address, header, rows))
+                sends.append(Send(peer.address, header, rows, parts))
         return sends
 
     def awaits(self, address: str, number: int) -> bool:
@@ -326,5 +335,6 @@ class Replication:
             want=want,
             holes=state.holes[: limits.HOLES_COUNT],
             waits=state.waits,
+            parts=state.parts,
             wall=max(0, min(announcement.wall, limits.TIME_MILLISECONDS)),
         )

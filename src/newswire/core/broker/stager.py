@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from newswire.core import limits
-from newswire.core.broker.values import Staged
+from newswire.core.broker.values import NamedBatch, Staged
 from newswire.core.model import ops
 from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe, Unsubscribe
 from newswire.core.model.coverage import read
@@ -50,6 +50,7 @@ class Stager:
         self._held: dict[str, int] = {}
         self._keys: dict[int, tuple[int, OpId]] = {}  # of what is staged: the content that a key names, and its id
         self._touched: set[str] = set()
+        self._batches: set[str] = set()  # origins of this run's long batches
         self.shifts: tuple[int, ...] = (0,)  # see `clock.WallClock.shifts`: a retry is known across a clock that is set
         self._begun = 0  # origins that begin in this batch
 
@@ -92,7 +93,7 @@ class Stager:
                 self.staged.append(op)
                 self.raws.append(raw)
             return True
-        if op.origin in self._own or not self.state.takes(op, self._held):
+        if op.origin in self._own or op.origin in self._batches or not self.state.takes(op, self._held):
             return False
         if op.sequence in self.state.waiting.get(op.origin, ()):
             self._held[op.origin] = op.sequence  # on disk already: applied when what is staged before it is
@@ -143,13 +144,14 @@ class Stager:
         self._own[self.origin] = None
         self.stamp(Began("", 0, 0, broker, dict(self.state.vector)), wall)
 
-    def stamp(self, draft: Op, wall: int) -> Op:
-        """Stage one of our own: the next sequence of this origin, the time as the clock says it now.
+    def stamp(self, draft: Op, wall: int, origin: str = "") -> Op:
+        """Stage one of our own: the next sequence of this origin (or of another of ours), the time as the clock says it now.
 
         What is staged is what its bytes say, so that a later start reads the state that is there now. Raises BadRequest
         for a value that no reader would take.
         """
-        return self._stamp(ops.with_place(draft, self.origin, self._next(), max(0, min(wall, limits.TIME_MILLISECONDS))))
+        origin = origin or self.origin
+        return self._stamp(ops.with_place(draft, origin, self._next(origin), max(0, min(wall, limits.TIME_MILLISECONDS))))
 
     def _stamp(self, draft: Op) -> Op:
         """Stage what the bytes of `draft`, which has its coordinates, say."""
@@ -198,6 +200,62 @@ class Stager:
             raise
         return Staged(tuple(ids), required, len(requests) - len(repeated), tuple(repeated))
 
+    def name_batch(self, requests: Sequence[Request], wall: int) -> NamedBatch:
+        """Give a long batch an origin. Raises KeyReused.
+
+        All its keys are looked up here, so that nothing of it is staged before it is known that all of it may be.
+        """
+        origin = f"{next(iter(self._own))}b{len(self._batches) + 1}"
+        ids: list[OpId] = []
+        required: dict[str, int] = {}
+        repeated: list[int] = []
+        messages: list[Publish] = []
+        mine: dict[int, OpId] = {}
+        for at, (request, key) in enumerate(zip(requests, self._look_up(requests, wall), strict=True)):
+            name = (key.first or self._staged_under(key) or mine.get(key.mark, "")) if key else ""
+            if name:
+                repeated.append(at)
+            elif isinstance(request, Publish):
+                messages.append(request)
+                name = op_id(origin, len(messages) + 1)  # behind its `began`
+                if key:
+                    mine[key.mark] = name
+            source, sequence = ops.split_op_id(name)
+            required[source] = max(required.get(source, 0), sequence)
+            ids.append(name)
+        if messages:
+            self._batches.add(origin)
+        return NamedBatch(
+            origin=origin,
+            messages=messages,
+            marks=frozenset(mine),
+            required=required,
+            ids=tuple(ids),
+            repeated=tuple(repeated),
+        )
+
+    def stage_piece(self, origin: str, began: Began | None, messages: Sequence[Publish], wall: int) -> int:
+        """Stage what comes next of a long batch; return how many ops. Raises BadRequest, having staged nothing."""
+        before, held = len(self.staged), self._held.get(origin)
+        try:
+            if began:
+                self.stamp(began, wall, origin)
+            for message in messages:
+                self._stamp(self._published(message, wall, origin))
+        except BadRequest:
+            gone = len(self.staged) - before
+            if gone:
+                del self.staged[before:], self.raws[-gone:]
+            self._held.pop(origin, None)
+            if held:
+                self._held[origin] = held
+            raise
+        return len(self.staged) - before
+
+    def names_any(self, requests: Sequence[Request], marks: frozenset[int]) -> bool:
+        """Say whether one of these publishes under one of these keys."""
+        return bool(marks) and any(isinstance(one, Publish) and one.key and _mark(one) in marks for one in requests)
+
     def _draft(self, request: Request, wall: int) -> list[Op]:
         match request:
             case Publish():
@@ -211,7 +269,7 @@ class Stager:
 
     def _enter(self, request: Request, draft: list[Op], key: _Key | None, wall: int) -> list[OpId]:
         if isinstance(request, Publish):
-            name = self._stamp(self._published(request, wall)).id
+            name = self._stamp(self._published(request, wall, self.origin)).id
             if key:
                 self._keys[key.mark] = key.said, name
             return [name]
@@ -220,12 +278,12 @@ class Stager:
             self._touched.add(request.user)
         return names
 
-    def _published(self, request: Publish, wall: int) -> Published:
+    def _published(self, request: Publish, wall: int, origin: str) -> Published:
         fields = msgspec.structs.asdict(request)
         if request.expires:
             fields["expires"] = wall + request.expires * 1000
         time = 0 if wall < 0 else min(wall, limits.TIME_MILLISECONDS)
-        return Published(self.origin, self.state.reach(self.origin, self._held) + 1, time, **fields)
+        return Published(origin, self._next(origin), time, **fields)
 
     def _staged_under(self, key: _Key) -> OpId:
         staged = self._keys.get(key.mark)
@@ -315,8 +373,8 @@ class Stager:
         step = limits.ACK_SUBSCRIPTIONS
         return [Acknowledged("", 0, 0, tuple(ids[at : at + step]), vector) for at in range(0, len(ids), step)]
 
-    def _next(self) -> int:
-        return self.state.reach(self.origin, self._held) + 1
+    def _next(self, origin: str) -> int:
+        return self.state.reach(origin, self._held) + 1
 
     def _stage(self, op: Op, raw: bytes) -> None:
         self.staged.append(op)
@@ -328,7 +386,7 @@ class Stager:
         gone = {op.id for op in self.staged[length:]}
         if gone:
             del self.staged[length:], self.raws[-len(gone) :]
-            self._held[self.origin] = self._next() - 1 - len(gone)
+            self._held[self.origin] = self._next(self.origin) - 1 - len(gone)
             self._keys = {mark: use for mark, use in self._keys.items() if use[1] not in gone}
 
 

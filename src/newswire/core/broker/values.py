@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from newswire.core import limits
+from newswire.core.model.commands import Publish
 from newswire.core.model.ops import Op, OpId
 from newswire.core.model.vector import FullVector
 from newswire.core.state.holes import Hole
@@ -78,6 +79,22 @@ class ClusterStatus(msgspec.Struct, frozen=True):
 
 
 # -- what one part of the broker knows and others read ----------------------------------------------------------
+
+
+class NamedBatch(msgspec.Struct, frozen=True):
+    """A long batch that has an origin: what of it is stored anew, what stands for its keys, and what becomes of it."""
+
+    origin: str
+    messages: Sequence[Publish]
+    marks: frozenset[int]
+    required: Mapping[str, int]
+    ids: tuple[OpId, ...] = ()
+    repeated: tuple[int, ...] = ()
+
+    @property
+    def staged(self) -> Staged:
+        """What its receipt says."""
+        return Staged(self.ids, self.required, len(self.messages), self.repeated)
 
 
 class Staged(msgspec.Struct, frozen=True):

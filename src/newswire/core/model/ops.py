@@ -62,10 +62,14 @@ class BareOp(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag_fiel
 
 
 class Began(BareOp, frozen=True, omit_defaults=True, gc=False, tag="began"):
-    """The first op of an origin: a run of `broker` started on a file that held `vector`."""
+    """The first op of an origin: a run of `broker` started on a file that held `vector`.
+
+    `batch`, if not 0: the origin is one long batch of so many ops, this one counted; none has an effect before all are there.
+    """
 
     broker: BrokerId
     vector: VectorField = {}
+    batch: Annotated[int, Meta(ge=0, le=limits.BATCH_MESSAGES + 1)] = 0
 
 
 class Published(MessageFields, frozen=True, omit_defaults=True, gc=False, tag_field="op", tag="msg"):

@@ -52,6 +52,9 @@ class State:
         self.subscriptions = Subscriptions(self.lineage)
         self.members = Members()
         self.waiting: dict[str, dict[int, tuple[Op, int, int]]] = {}  # origin -> sequence -> what damage keeps apart
+        self.open: dict[str, list[tuple[Op, int, int]]] = {}  # long batches of which not all is here: of no effect (BATCH)
+        self._whole: set[str] = set()  # their origins, from the moment when all is here until that is applied
+        self._released: list[tuple[Op, int, int]] = []  # what is to be applied for it
         self.suspects: dict[str, int] = {}  # origin -> a sequence that damage at its end may have held
         self.voids = Voids()
         self.given_up: list[tuple[int, Lost]] = []  # the rows of `lost` ops, ascending
@@ -79,25 +82,50 @@ class State:
             elif self.takes(op, {}):
                 self.apply(op, place, length, None)
                 if self.waiting:
-                    self.revive(None)
-            elif op.sequence > highest and not self.voids.has(op.origin, op.sequence):
+                    self._revive_all(None)
+            elif op.sequence > self.extent(op.origin) and not self.voids.has(op.origin, op.sequence):
                 self.waiting.setdefault(op.origin, {})[op.sequence] = batch[at]
                 self._holes = None
+            if self._released:
+                self._apply_released(None)
             at += run or 1
 
     def revive(self, changes: Changes | None) -> None:
         """Apply what waited behind damage and can be taken now: a peer filled the hole, or a later record did."""
+        self._revive_all(changes)
+        self._apply_released(changes)
+
+    def _revive_all(self, changes: Changes | None) -> None:
         before = -1
         while self.waiting and before != len(self.log):
             before = len(self.log)
             for origin in list(self.waiting):
                 self._revive(origin, changes)
 
+    def _apply_released(self, changes: Changes | None) -> None:
+        batch, self._released = self._released, []
+        while batch:
+            batch = self.apply_all(batch, changes)
+
+    def extent(self, origin: str) -> int:
+        """How far `origin` is here: in the log, or in a long batch that is not whole."""
+        ops = self.open.get(origin)
+        return ops[-1][0].sequence if ops else self.log.held(origin)
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """How far long batches are here that are not whole, by origin; of many those that began last."""
+        return {origin: self.extent(origin) for origin in list(self.open)[-limits.OPEN_BATCHES_COUNT :]}
+
+    def forget_unfinished(self) -> None:
+        """START: what is left of a batch whose broker did not finish it is nothing, unless damage hides the rest of it."""
+        self.open = {origin: ops for origin, ops in self.open.items() if origin in self.waiting}
+
     @property
     def holes(self) -> tuple[Hole, ...]:
         """What is known to be missing here, in order."""
-        if self._holes is None or any(self.log.held(hole.origin) >= hole.first for hole in self._holes if not hole.unreadable):
-            self.suspects = {origin: last for origin, last in self.suspects.items() if self.log.held(origin) < last}
+        if self._holes is None or any(self.extent(hole.origin) >= hole.first for hole in self._holes if not hole.unreadable):
+            self.suspects = {origin: last for origin, last in self.suspects.items() if self.extent(origin) < last}
             self._holes = holes.find(self)
             self._waits = {origin: max(ops) for origin, ops in self.waiting.items()}
             ops_apart = (op for ops in self.waiting.values() for op, _, _ in ops.values())
@@ -125,8 +153,9 @@ class State:
         What damaged bytes say may be wrong, so far beyond what is held it is not believed.
         """
         for origin, sequence in names:
-            highest = max([self.log.held(origin), *self.waiting.get(origin, ())])
-            if highest < sequence <= highest + limits.SUSPECT_OPS and (origin in self.log.numbers or origin in self.waiting):
+            highest = max([self.extent(origin), *self.waiting.get(origin, ())])
+            is_here = origin in self.log.numbers or origin in self.waiting or origin in self.open
+            if is_here and highest < sequence <= highest + limits.SUSPECT_OPS:
                 self.suspects[origin] = max(sequence, self.suspects.get(origin, 0))
         self._holes = None
 
@@ -152,10 +181,12 @@ class State:
         return row is not None and row in self.log.unreadable and not self.voids.has(op.origin, op.sequence)
 
     def _revive(self, origin: str, changes: Changes | None) -> None:
-        ops, before = self.waiting.get(origin, {}), self.log.held(origin)
-        while (item := ops.get(self.log.held(origin) + 1)) and self.takes(item[0], {}):
+        ops, before = self.waiting.get(origin, {}), self.extent(origin)
+        last = before
+        while not self._released and (item := ops.get(self.reach(origin, {}) + 1)) and self.takes(item[0], {}):
             self.apply(*item, changes)
-        highest = self.log.held(origin)
+            last = item[0].sequence
+        highest = max(last, self.extent(origin))
         if highest > before:
             self._holes = None
             rest = {sequence: entry for sequence, entry in ops.items() if sequence > highest}
@@ -180,7 +211,7 @@ class State:
             for op, place, length in run:
                 self.apply(op, place, length, changes)
             if self.waiting:
-                self.revive(changes)
+                self._revive_all(changes)
             return
         times, places = [op.time for op in messages], [place for _, place, _ in run]
         self.log.add_run(origin, times, topics, places, [length for _, _, length in run])
@@ -189,12 +220,13 @@ class State:
         if origin in self.voids:
             self._fill(origin)
         if self.waiting:
-            self.revive(changes)
+            self._revive_all(changes)
 
-    def apply_all(self, batch: Sequence[tuple[Op, int, int]], changes: Changes) -> None:
+    def apply_all(self, batch: Sequence[tuple[Op, int, int]], changes: Changes | None) -> list[tuple[Op, int, int]]:
         """Fold in (op, place, length) that `takes` accepted, in order; a run of messages goes in by the column.
 
-        An op that is held already is a good copy of a record that could not be read.
+        An op that is held already is a good copy of a record that could not be read. Returns what is to be applied next, before
+        anything else: a long batch that became whole, and what stands behind its last op.
         """
         at = 0
         while at < len(batch):
@@ -208,8 +240,12 @@ class State:
             else:
                 self.apply(op, place, length, changes)
                 if self.waiting:
-                    self.revive(changes)
+                    self._revive_all(changes)
             at += max(run, 1)
+            if self._released:
+                released, self._released = self._released, []
+                return [*released, *batch[at:]]
+        return []
 
     def takes(self, op: Op, staged: Mapping[str, int]) -> bool:
         """TAKE: only the next of its origin; a `began` first, and only when all that it names is held.
@@ -224,12 +260,14 @@ class State:
 
     def reach(self, origin: str, staged: Mapping[str, int]) -> int:
         """How far `origin` will be held when what is staged is applied."""
-        highest = staged.get(origin) or self.log.held(origin)
-        return self.voids.reach(origin, highest) if origin in self.voids else highest
+        held = staged.get(origin) or self.extent(origin)
+        return self.voids.reach(origin, held) if origin in self.voids else held
 
     def apply(self, op: Op, place: int, length: int, changes: Changes | None) -> None:
         """Fold in one op that `takes` accepted; its record lies at `place`."""
         kind = type(op)
+        if (op.origin in self.open or kind is Began) and self._set_aside(op, place, length):
+            return
         topic = 0
         if kind is Published:
             topic = self._message(cast(Published, op))
@@ -249,6 +287,20 @@ class State:
         if kind is Lost and changes is not None:
             changes.topics.update(self.messages.names[1:])  # whoever reads anything is told
 
+    def _set_aside(self, op: Op, place: int, length: int) -> bool:
+        """BATCH: what is of a long batch has no effect before all of it is here; then all is released. False: it is none."""
+        ops = self.open.get(op.origin)
+        if ops is None:
+            if not isinstance(op, Began) or op.batch < 2 or op.origin in self._whole:
+                self._whole.discard(op.origin)
+                return False
+            ops = self.open[op.origin] = []
+        ops.append((op, place, length))
+        if self.reach(op.origin, {}) >= cast(Began, ops[0][0]).batch:
+            self._whole.add(op.origin)
+            self._released += self.open.pop(op.origin)
+        return True
+
     def _message(self, op: Published) -> int:
         """APPLY msg: one that was stored again takes the place of its first id."""
         if op.again:
@@ -265,7 +317,8 @@ class State:
             row = self.log.row(op.source, sequence)
             if row is not None:
                 self.messages.hide(row)
-        waiting = self.waiting.get(op.source, {})
+        waiting = self.waiting.setdefault(op.source, {})
+        waiting.update({one[0].sequence: one for one in self.open.pop(op.source, ())})  # a batch: it is whole without these
         for sequence in [s for s in waiting if op.first <= s <= op.last]:
             del waiting[sequence]
         if not waiting:

@@ -119,7 +119,7 @@ def _began(ops: Mapping[int, tuple[Op, int, int]]) -> Vector:
 
 def _gaps(state: State, origin: str, last: int) -> Iterator[tuple[int, int]]:
     """The ranges up to `last` that are not held, do not wait and were not given up."""
-    at = state.log.held(origin) + 1
+    at = state.extent(origin) + 1
     there = [(sequence, sequence) for sequence in state.waiting.get(origin, ())]
     for first, end in sorted([*there, *state.voids.ranges(origin)]):
         if first > last:

@@ -264,7 +264,7 @@ class EmbeddedEngine(StateQueries):
             case Send():
                 self._links[action.address].send(action)
             case Connect(address):
-                self._links[address] = Link(address, self._fetch, self._passport, self._commit_put, self._on_fatal)
+                self._links[address] = Link(address, self._fetch_push, self._passport, self._commit_put, self._on_fatal)
             case Disconnect(address):
                 self._links.pop(address).cut()
             case Recall():
@@ -292,6 +292,13 @@ class EmbeddedEngine(StateQueries):
         if len(raws) < len(rows):
             raise Damaged(f"{len(rows) - len(raws)} records cannot be read: a peer is asked for them")
         return raws
+
+    def _fetch_push(self, push: Send) -> list[bytes]:
+        """What a push carries. Raises Damaged."""
+        parts = [raw for raw in self._read_each(push.parts) if raw is not None] if push.parts else []
+        if len(parts) < len(push.parts):
+            raise Damaged("a part of a batch cannot be read")
+        return [*self._fetch(push.rows), *parts]
 
     def _read_each(self, places: Sequence[tuple[int, int]]) -> list[bytes | None]:
         """Read records, None for those that are damaged, of which the core is told. Any thread."""

@@ -27,7 +27,7 @@ from newswire.threads import OnFatal, supervise
 
 log = logging.getLogger("newswire.links")
 
-Fetch = Callable[[Sequence[int]], Sequence[bytes]]  # records by offset
+Fetch = Callable[[Send], Sequence[bytes]]  # the records that a push carries
 
 
 class Link:
@@ -98,7 +98,7 @@ class Link:
     def _carry(self, wire: Wire, push: Send) -> Event:
         number = push.header.number
         try:
-            raws = self._fetch(push.rows)
+            raws = self._fetch(push)
             body = push_codec.write(push.header, raws)
             path = push_codec.path_of(raws)
             nonce, signature = self._passport.sign(path, body, self.address, push.header.cluster)

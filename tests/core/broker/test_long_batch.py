@@ -1,0 +1,209 @@
+"""Long batches: stored and pushed in pieces between what others publish, and in effect when all is there (rules, BATCH)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from newswire.core import limits
+from newswire.core.broker.events import Done, Event, Received, Submitted
+from newswire.core.model import ops
+from newswire.core.model.commands import Publish
+from newswire.core.model.ops import Published
+from newswire.core.read.counts import topics
+from newswire.core.state.fold import State
+from newswire.engine.memory import MemoryEngine, MemoryLog, MemoryNetwork
+from newswire.errors import BadRequest, KeyReused, StorageFull
+
+ONE, TWO = "127.0.0.1:1", "127.0.0.1:2"
+PIECE = 4
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "BATCH_PIECE_OPS", PIECE)
+    monkeypatch.setattr(limits, "PIECE_OPS", 3)
+
+
+class Network(MemoryNetwork):
+    """One that notes what is pushed, and lets a test do something when that holds ops of a batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pushed: list[int] = []
+        self.at_piece: Callable[[], None] = lambda: None
+
+    def put(self, engine: MemoryEngine, event: Event) -> None:
+        super().put(engine, event)
+        if isinstance(event, Received) and event.raws:
+            self.pushed.append(len(event.raws))
+            if any(b'b1","s":' in raw for raw in event.raws):
+                at_piece, self.at_piece = self.at_piece, lambda: None
+                at_piece()
+
+
+def pair(log: MemoryLog | None = None) -> tuple[Network, MemoryEngine, MemoryEngine]:
+    network = Network()
+    one = MemoryEngine("1001", address=ONE, peers=(TWO,), network=network, log=log, primary=True)
+    other = MemoryEngine("1002", address=TWO, peers=(ONE,), network=network)
+    for _ in range(4):
+        one.tick()
+        other.tick()
+    assert one.submit([Publish("news", "first")]).copies == 2
+    network.pushed.clear()
+    return network, one, other
+
+
+def batch(count: int = 15, *, keyed: bool = False) -> list[Publish]:
+    return [Publish("news", str(number), key=f"k{number}" if keyed else "") for number in range(count)]
+
+
+def shown(state: State) -> int:
+    return sum(row.messages for row in topics(state))
+
+
+def test_a_batch_is_answered_when_its_last_op_is_on_every_disk() -> None:
+    network, one, other = pair()
+    receipt = one.submit(batch())
+    assert (receipt.count, receipt.copies, len(set(receipt.ids))) == (15, 2, 15)
+    for engine in (one, other):
+        assert shown(engine.shell.broker.state) == 16
+        assert not engine.shell.broker.state.open
+        assert {op.id for raw in engine.log.raws if isinstance(op := ops.decode(raw), Published)} >= set(receipt.ids)
+    assert len(network.pushed) >= 15 // PIECE
+    assert max(network.pushed) <= PIECE + 2
+    one.tick()
+    assert len(one.shell.broker.state.vector) == 1, "the run goes on under another origin, which names the batch"
+
+
+def test_all_of_it_comes_at_one_place_in_every_log() -> None:
+    network, one, other = pair()
+    network.at_piece = lambda: one.submit_later([Publish("news", "beside")], lambda result: None)
+    ids = one.submit(batch()).ids
+    logs = [
+        [f"{log.names[o]}.{s}" for o, s in zip(log.origins, log.sequences, strict=True)]
+        for log in (one.shell.broker.state.log, other.shell.broker.state.log)
+    ]
+    for log in logs:
+        at = log.index(ids[0])
+        assert tuple(log[at : at + 15]) == ids
+    mine = [[name for name in log if name.startswith(one.shell.broker.identity.origin)] for log in logs]
+    assert mine[0] == mine[1], "what one run took comes in one order everywhere"
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+def test_a_file_that_ends_anywhere_holds_all_of_a_batch_or_nothing(*, keyed: bool) -> None:
+    _, one, other = pair()
+    one.submit(batch(keyed=keyed))
+    for raws in (one.log.raws, other.log.raws):
+        counts = set()
+        for end in range(len(raws) + 1):
+            state = State()
+            state.replay([(ops.decode(raw), place, len(raw)) for place, raw in enumerate(raws[:end])])
+            state.forget_unfinished()
+            assert not state.holes
+            counts.add(shown(state))
+        assert counts == {0, 1, 16}
+
+
+def test_it_comes_to_the_same_in_any_order_and_over_damage() -> None:
+    _, one, _ = pair()
+    one.submit(batch())
+    records = [(ops.decode(raw), place, len(raw)) for place, raw in enumerate(one.log.raws)]
+    bad = next(at for at, (op, _, _) in enumerate(records) if op.origin.endswith("b1") and op.sequence == 7)
+    state = State()
+    state.replay([*records[:bad], *records[bad + 1 :]])
+    state.forget_unfinished()
+    assert shown(state) == 1
+    assert [(hole.origin, hole.first, hole.last) for hole in state.holes] == [(records[bad][0].origin, 7, 7)]
+    state.replay([records[bad]])
+    assert (shown(state), state.holes) == (16, ())
+
+
+def test_what_is_left_of_a_batch_is_nothing_after_a_start() -> None:
+    _, one, _ = pair()
+    one.submit(batch())
+    last = max(at for at, raw in enumerate(one.log.raws) if b'b1","s":' in raw)
+    log = MemoryLog()
+    log.raws = one.log.raws[:last]
+    again = MemoryEngine("1001", address=ONE, log=log)
+    assert shown(again.shell.broker.state) == 1
+    assert not again.shell.broker.state.open
+    assert again.submit(batch()).count == 15
+    assert shown(again.shell.broker.state) == 16
+
+
+def test_others_are_pushed_with_the_next_piece() -> None:
+    network, one, other = pair()
+    told: list[str] = []
+    network.at_piece = lambda: one.submit_later(
+        [Publish("news", "beside")], lambda result: told.append(f"beside {result.copies}")
+    )  # type: ignore[union-attr]
+    one.submit_later(batch(40), lambda result: told.append(f"batch {result.copies}"))  # type: ignore[union-attr]
+    assert told == ["beside 2", "batch 2"]
+    assert shown(other.shell.broker.state) == 42
+
+
+def test_a_key_of_a_batch_that_is_under_way_waits_for_it() -> None:
+    network, one, _ = pair()
+    told: list[object] = []
+
+    def publish_with_its_keys() -> None:
+        one.network.put(one, Submitted(told.append, [Publish("news", "3", key="k3")], 1, 10.0))
+        one.network.put(one, Submitted(told.append, [Publish("news", "other", key="k4")], 1, 10.0))
+        one.network.put(one, Submitted(told.append, batch(keyed=True), 1, 10.0))
+
+    network.at_piece = publish_with_its_keys
+    ids = one.submit(batch(keyed=True)).ids
+    reused, same, again = told
+    assert isinstance(same, Done)
+    assert (same.duplicates, same.ids) == (1, (ids[3],))
+    assert isinstance(reused, KeyReused)
+    assert reused.extra["id"] == ids[4]
+    assert isinstance(again, Done)
+    assert (again.count, again.duplicates, again.ids) == (0, 15, ids)
+
+
+def test_a_key_twice_in_a_batch_is_one_message_and_another_content_refuses_all() -> None:
+    _, one, _ = pair()
+    receipt = one.submit([*batch(keyed=True), Publish("news", "3", key="k3")])
+    assert (receipt.count, receipt.duplicates, receipt.ids[-1]) == (15, 1, receipt.ids[3])
+    with pytest.raises(KeyReused):
+        one.submit(
+            [Publish("news", f"more {number}", key=f"more{number}") for number in range(9)] + [Publish("news", "x", key="k1")]
+        )
+    assert shown(one.shell.broker.state) == 16
+
+
+def test_a_disk_that_is_full_at_a_later_piece_has_stored_nothing() -> None:
+    class Filling(MemoryLog):
+        left = 10**6
+
+        def append(self, raws: Sequence[bytes]) -> list[tuple[int, int]]:
+            if len(raws) > self.left:
+                raise StorageFull("no room")
+            self.left -= len(raws)
+            return super().append(raws)
+
+    log = Filling()
+    _, one, other = pair(log)
+    for room in (1, PIECE + 1, 2 * PIECE + 2, 15):
+        log.left = room
+        with pytest.raises(StorageFull):
+            one.submit(batch())
+        log.left = 10**6
+        assert shown(one.shell.broker.state) == shown(other.shell.broker.state) == 1
+        assert not one.shell.broker.state.open
+        one.submit([Publish("other", "x")])
+        one.shell.broker.state.messages.drop("other", dict(one.shell.broker.state.vector))
+        other.shell.broker.state.messages.drop("other", dict(one.shell.broker.state.vector))
+    assert one.submit(batch()).copies == 2
+
+
+def test_a_value_that_cannot_be_kept_refuses_all() -> None:
+    _, one, other = pair()
+    with pytest.raises(BadRequest):
+        one.submit([*batch(), Publish("news", "\ud800")])
+    assert shown(one.shell.broker.state) == shown(other.shell.broker.state) == 1
+    assert one.submit(batch()).copies == 2
