@@ -176,7 +176,8 @@ def step(menu: Menu, state: MenuState, line: str) -> Step:
     except NewswireError as error:
         if not line.strip():
             return Step(replace(START, kept=state.kept), NOTHING_ENTERED)
-        return Step(state, f"{_sentence(error.detail)} {BACK}")
+        end = "" if error.detail.endswith(".") else "."
+        return Step(state, f"{error.detail[:1].upper()}{error.detail[1:]}{end} {BACK}")
     return _advance(choice, replace(state, answers=(*state.answers, answer), lines=(*state.lines, line)))
 
 
@@ -210,10 +211,6 @@ def _advance(choice: Choice, state: MenuState) -> Step:
     if len(state.answers) < len(choice.questions):
         return Step(state)
     return Step(START, action=choice.make(*state.answers))
-
-
-def _sentence(detail: str) -> str:
-    return f"{detail[:1].upper()}{detail[1:]}" + ("" if detail.endswith(".") else ".")
 
 
 def _name(check: Callable[[str], str]) -> Callable[[str], str]:

@@ -168,13 +168,18 @@ def variable(word: str) -> str:
     return f"NEWSWIRE_{word.upper().replace('-', '_')}"
 
 
+def _in_words(bounds: WholeNumber | Number) -> str:
+    if bounds.max is None:
+        return f"above {bounds.min:g}" if bounds.min_open else f"{bounds.min:g} or more"
+    return f"{bounds.min:g} to {bounds.max:g}"
+
+
 class WholeNumber(click.IntRange):
     """A whole number between bounds, in the words of one who does not program."""
 
     name = "whole number"
 
-    def _describe_range(self) -> str:
-        return _in_words(self)
+    _describe_range = _in_words
 
 
 class Number(click.FloatRange):
@@ -182,14 +187,7 @@ class Number(click.FloatRange):
 
     name = "number"
 
-    def _describe_range(self) -> str:
-        return _in_words(self)
-
-
-def _in_words(bounds: WholeNumber | Number) -> str:
-    if bounds.max is None:
-        return f"above {bounds.min:g}" if bounds.min_open else f"{bounds.min:g} or more"
-    return f"{bounds.min:g} to {bounds.max:g}"
+    _describe_range = _in_words
 
 
 def option(*flags: str, **attrs: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -19,7 +19,7 @@ from newswire.errors import BadRequest, NewswireError, TooLarge
 from newswire.web import request_fields
 from newswire.web.request_fields import Fields
 
-_WHOLE: Final = re.compile(r"[0-9]{1,12}")
+_WHOLE: Final = re.compile(r"[0-9]{1,16}")
 _FIELD_OF: Final = re.compile(r"`\$\.(\w+)")  # in what msgspec says of a value that is out of its bounds
 _SURELY_SHORT: Final = limits.MESSAGE_BYTES // 4  # characters: UTF-8 needs at most 4 bytes for one
 # `publisher` is not among them: who publishes is a matter of authentication, never of what the client says
@@ -65,6 +65,11 @@ def from_text(texts: Mapping[str, str]) -> Fields:
         if name in typed and len(typed[name]) <= limits.LIST_BYTES:
             typed[name] = [word.strip() for word in typed[name].split(",") if word.strip()]
     return typed
+
+
+def whole_of_text(name: str, value: Any, least: int, most: int) -> int:
+    """`whole`, of a number that may be text."""
+    return whole(name, int(value) if isinstance(value, str) and _WHOLE.fullmatch(value) else value, least, most)
 
 
 def whole(name: str, value: Any, least: int, most: int) -> int:

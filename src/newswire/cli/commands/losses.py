@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -49,14 +50,12 @@ def run(*, brokers: tuple[str, ...], yes: bool, even_if_away: bool) -> int:
     """Show, ask, give up, until nothing is missing. Raises NoBroker, Refused."""
     from newswire.client.pool import BrokerPool
 
-    pool = BrokerPool(brokers, timeout=limits.CLI_CALL_SECONDS, absent=limits.CLI_ABSENT_SECONDS)
-    try:
-        return _run(pool, yes=yes, even_if_away=even_if_away)
-    finally:
-        pool.close()
+    with closing(BrokerPool(brokers, timeout=limits.CLI_CALL_SECONDS, absent=limits.CLI_ABSENT_SECONDS)) as pool:
+        return give_up_all(pool, yes=yes, even_if_away=even_if_away)
 
 
-def _run(pool: BrokerPool, *, yes: bool, even_if_away: bool) -> int:
+def give_up_all(pool: BrokerPool, *, yes: bool, even_if_away: bool) -> int:
+    """Show what is missing, ask, give it up, and look again, until nothing is. Returns the exit code. Raises Refused."""
     given_up = 0
     for _ in range(_ROUNDS):
         holes, away = look(pool)

@@ -15,7 +15,6 @@ from newswire.web import message_fields, request_fields
 from newswire.web.deferred import DeferredResponse
 from newswire.web.responses import answer
 
-_WHOLE: Final = re.compile(r"[0-9]{1,16}")
 _ORIGIN: Final = re.compile(r"[A-Za-z0-9]{1,16}-[a-z0-9]{1,16}")
 
 
@@ -30,7 +29,10 @@ def routes(cluster: ClusterAdmin) -> Blueprint:
         origin = fields.get("origin", "")
         if origin and not (isinstance(origin, str) and _ORIGIN.fullmatch(origin)):
             raise BadRequest("`origin` is one of those that GET /readyz lists", code="bad-field")
-        first, last = (_sequence(name, fields[name]) if name in fields else 0 for name in ("first", "last"))
+        first, last = (
+            message_fields.whole_of_text(name, fields[name], 1, SEQUENCE_MOST) if name in fields else 0
+            for name in ("first", "last")
+        )
         if (first or last) and not origin:
             raise BadRequest("`first` and `last` are of an `origin`: name it too", code="missing-field")
         even_if_away = _flag(fields.get("even_if_away", "0"))
@@ -63,12 +65,6 @@ def shown(hole: HoleRow) -> dict[str, Any]:
         "waiting": hole.waiting,
         "unreadable": hole.unreadable,
     }
-
-
-def _sequence(name: str, value: Any) -> int:
-    return message_fields.whole(
-        name, int(value) if isinstance(value, str) and _WHOLE.fullmatch(value) else value, 1, SEQUENCE_MOST
-    )
 
 
 def _flag(value: Any) -> bool:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 from flask import Blueprint, Response, request
@@ -21,8 +20,6 @@ from newswire.web import message_fields, request_fields, times
 from newswire.web.availability import reading, unknown_user
 from newswire.web.pace import Pace
 from newswire.web.responses import Rows
-
-_WHOLE: Final = re.compile(r"[0-9]{1,9}")
 
 
 class ShownTopic(msgspec.Struct, frozen=True, gc=False):
@@ -41,7 +38,9 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Cal
     @blueprint.get("/messages")
     def messages() -> Response:
         fields = request_fields.text(request_fields.query(request.environ), "username", optional=("topic", "since", "limit"))
-        user, limit = check_username(fields["username"]), _limit(fields)
+        user = check_username(fields["username"])
+        most = fields.get("limit", limits.PAGE_DEFAULT_MESSAGES)
+        limit = message_fields.whole_of_text("limit", most, 1, limits.PAGE_MESSAGES)
         pace.check(user)
         topic = check_pattern(fields["topic"]) if "topic" in fields else None
         since = _since(fields["since"], clock()) if "since" in fields else None
@@ -52,7 +51,8 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Cal
         rows = Rows()
         for at in range(0, len(entries), limits.STEP_MESSAGES):
             give_way()
-            rows.add([_shown(entry) for entry in entries[at : at + limits.STEP_MESSAGES]])
+            part = entries[at : at + limits.STEP_MESSAGES]
+            rows.add([message_object(entry.message, str(entry.event_id.for_page())) for entry in part])
         extra = {"gaps": [_told(gap) for gap in gaps]} if gaps else {}
         return rows.answer("messages", {"more": more, **extra})
 
@@ -111,17 +111,6 @@ def _since(text: str, now: float) -> EventId | int:
     if at is None:
         raise BadRequest(f"`since` must be an event id, {times.FORMS}", code="bad-time")
     return at
-
-
-def _limit(fields: Mapping[str, str]) -> int:
-    text = fields.get("limit")
-    if text is None:
-        return limits.PAGE_DEFAULT_MESSAGES
-    return message_fields.whole("limit", int(text) if _WHOLE.fullmatch(text) else text, 1, limits.PAGE_MESSAGES)
-
-
-def _shown(entry: Entry) -> dict[str, Any]:
-    return message_object(entry.message, str(entry.event_id.for_page()))
 
 
 def _nothing_there(engine: Engine, user: str, topic: str | None) -> NewswireError:

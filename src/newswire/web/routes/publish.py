@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Final
 
@@ -44,7 +44,8 @@ def routes(engine: Engine, settings: ServiceSettings, give_way: Callable[[], Non
             with_ids = "ids" in fields and message_fields.whole("ids", fields.pop("ids"), 0, 1) == 1
             with parsing:
                 messages = batch(environ, fields, give_way)
-            if not _is_long(messages):
+            characters = sum(len(message.data) for message in messages.values())
+            if len(messages) <= limits.STEP_LINES and characters <= limits.STEP_BYTES:  # quickly stored and copied
                 storing.note_other()
                 return _publish_batch(engine, messages, copies, with_ids=with_ids)
             with storing.take():
@@ -58,11 +59,6 @@ def routes(engine: Engine, settings: ServiceSettings, give_way: Callable[[], Non
         return _publish_one(engine, single(environ, fields), copies)
 
     return blueprint
-
-
-def _is_long(messages: Mapping[int, Publish]) -> bool:
-    """Say whether a batch takes so long to store and copy that several at once would hold everybody up."""
-    return len(messages) > limits.STEP_LINES or sum(len(message.data) for message in messages.values()) > limits.STEP_BYTES
 
 
 def single(environ: Environ, fields: Fields) -> Publish:
