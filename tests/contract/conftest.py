@@ -11,9 +11,11 @@ import pytest
 
 from brokers import free_ports, until
 from newswire.config import Settings
+from newswire.core.broker.events import Now
 from newswire.core.model.event_ids import EventId
 from newswire.engine.lock import StateLock
-from newswire.engine.memory import MemoryEngine, MemoryNetwork
+from newswire.engine.lone import LoneEngine
+from newswire.engine.memory import MemoryEngine, MemoryLog, MemoryNetwork
 from newswire.engine.seam import ClusterAdmin, Engine, Entry, GapEntry
 from newswire.server import Server
 
@@ -37,8 +39,9 @@ class CountedLock(StateLock):
 
 
 class Pair(Protocol):
-    """Brokers 1001 (primary) and 1002."""
+    """Brokers 1001 (primary) and 1002; of an engine without peers both are the same one. `copies`: of what is stored now."""
 
+    copies: int
     one: Engine
     other: Engine
     admin: ClusterAdmin  # of the first
@@ -56,7 +59,39 @@ class Pair(Protocol):
         """Stop the first."""
 
 
+class Lone:
+    """An engine without peers."""
+
+    copies = 1
+
+    def __init__(self) -> None:
+        self._log, self._runs = MemoryLog(), 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._runs += 1
+        self.one = self.other = LoneEngine(self._log, lambda: Now(0.0, 1_700_000_000_000), run=f"r{self._runs}")
+
+    def restart(self) -> None:
+        self.one.close()
+        self._begin()
+
+    def counted(self) -> CountedLock:
+        lock = self.one.shell.lock = CountedLock()
+        return lock
+
+    def part(self) -> None:
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        self.one.close()
+
+    close = stop
+
+
 class MemoryPair:
+    copies = 2
+
     def __init__(self) -> None:
         self.network = MemoryNetwork()
         self.one = self.admin = self._broker("1001", "127.0.0.1:1", "127.0.0.1:2")
@@ -88,6 +123,8 @@ class MemoryPair:
 
 
 class EmbeddedPair:
+    copies = 2
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._ports = dict(zip(("1001", "1002"), free_ports(2), strict=True))
@@ -137,12 +174,20 @@ def wait_until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
 
 def wait_until_in_sync(pair: Pair) -> None:
     """Wait until both serve, and each counts the other."""
-    wait_until(lambda: all(view.serves and view.most_copies == 2 for view in (pair.one.describe(), pair.other.describe())))
+    wait_until(
+        lambda: all(view.serves and view.most_copies == pair.copies for view in (pair.one.describe(), pair.other.describe()))
+    )
 
 
 @pytest.fixture(params=["memory", "embedded"])
 def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
-    made = MemoryPair() if request.param == "memory" else EmbeddedPair(tmp_path)
+    """Engines with peers."""
+    yield from begun(request.param, tmp_path)
+
+
+def begun(engine: str, folder: Path) -> Iterator[Pair]:
+    """Brokers of that engine, in sync."""
+    made = Lone() if engine == "lone" else MemoryPair() if engine == "memory" else EmbeddedPair(folder)
     wait_until_in_sync(made)
     yield made
     made.close()

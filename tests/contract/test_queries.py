@@ -6,7 +6,8 @@ and what another stores between two of them is stored before the query ends.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,11 +17,17 @@ from newswire.core import limits
 from newswire.core.model.commands import Acknowledge, Publish, Subscribe
 from newswire.core.model.event_ids import EventId, parse
 from newswire.engine.seam import Engine, Entry, Page, Position, Start, SubscriptionRow, TopicRow
-from tests.contract.conftest import Pair, read, texts, wait_until_in_sync
+from tests.contract.conftest import Pair, begun, read, texts, wait_until_in_sync
 
 NOW = 1_795_514_400_000  # ms since 1970; no broker here has lived later
 PIECE, PIECES = 8, 5
 NAMES = [f"news.{number:02}" for number in range(PIECE * PIECES)]
+
+
+@pytest.fixture(params=["memory", "embedded", "lone"])
+def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
+    """Every engine: what is asked of one broker needs no peer."""
+    yield from begun(request.param, tmp_path)
 
 
 @pytest.fixture

@@ -91,7 +91,7 @@ def test_a_run_begins_when_its_first_op_is_stored(effects: Notes) -> None:
 def test_the_order_of_a_round(commit: GroupCommit, effects: Notes) -> None:
     list(commit.run([publish("a"), publish("b")]))
     stage = ["[", "]"]
-    assert effects.notes == [*stage, *stage, "append 2", "sync", "[", "apply 2", "Wake", "]", "Reply Done", "Reply Done"]
+    assert effects.notes == [*stage, *stage, "append 2", "sync", "[", "apply 2", "Wake", "]", "Reply Receipt", "Reply Receipt"]
 
 
 def test_nothing_of_a_round_is_told_where_it_ends_before_the_sync(commit: GroupCommit, effects: Notes) -> None:
@@ -110,11 +110,11 @@ def test_what_needs_no_disk_is_told_without_a_sync(commit: GroupCommit, effects:
 
 def test_what_has_to_wait_for_the_state_is_stored_with_what_comes_next(commit: GroupCommit, effects: Notes) -> None:
     list(commit.run([Submitted(str(number), [Subscribe("Alice", "news")], 1, 100.0) for number in range(2)]))
-    assert effects.outside() == ["append 1", "sync", "apply 1", "Wake", "Reply Done"]
+    assert effects.outside() == ["append 1", "sync", "apply 1", "Wake", "Reply Receipt"]
     assert commit.has_more
     effects.notes.clear()
     list(commit.run([publish("c")]))
-    assert effects.outside() == ["append 2", "sync", "apply 2", "Wake", "Reply Done", "Reply Done"]
+    assert effects.outside() == ["append 2", "sync", "apply 2", "Wake", "Reply Receipt", "Reply Receipt"]
     assert not commit.has_more
 
 
@@ -126,13 +126,13 @@ def test_a_round_without_room_applies_nothing(commit: GroupCommit, effects: Note
     assert effects.notes[-1] == "Reply StorageFull"
     effects.full_at = ""
     list(commit.run([publish("b")]))
-    assert effects.notes[-1] == "Reply Done"
+    assert effects.notes[-1] == "Reply Receipt"
 
 
 def test_a_large_round_is_applied_in_pieces_with_room_for_readers_between(commit: GroupCommit, effects: Notes) -> None:
     list(commit.run([publish("a"), publish("b", 2 * limits.PIECE_OPS - 1), publish("c", 3)]))
     piece = f"apply {limits.PIECE_OPS}"
-    assert effects.outside()[2:] == [piece, "make way", piece, "make way", "apply 3", "Wake", *["Reply Done"] * 3]
+    assert effects.outside()[2:] == [piece, "make way", piece, "make way", "apply 3", "Wake", *["Reply Receipt"] * 3]
 
 
 def test_a_long_batch_is_a_piece_a_round_and_shows_when_its_last_op_is_stored(
@@ -146,7 +146,7 @@ def test_a_long_batch_is_a_piece_a_round_and_shows_when_its_last_op_is_stored(
         assert commit.has_more
         effects.notes.clear()
         list(commit.run([]))
-    assert effects.outside() == ["append 1", "sync", "apply 1", "make way", "apply 0", "Wake", "Reply Done"]
+    assert effects.outside() == ["append 1", "sync", "apply 1", "make way", "apply 0", "Wake", "Reply Receipt"]
     assert len(commit.broker.state.log) == 6, "with the two `began`"
 
 

@@ -10,9 +10,10 @@ import pytest
 
 from newswire.core import limits
 from newswire.core.broker.broker import Broker
-from newswire.core.broker.events import Done, Now, Submitted, Tick, Wake
+from newswire.core.broker.events import Now, Submitted, Tick, Wake
 from newswire.core.broker.values import Identity
 from newswire.core.model.commands import Publish, Subscribe
+from newswire.core.model.results import Receipt
 from newswire.core.read.counts import topics
 from newswire.core.read.pieces import Pieces
 from newswire.core.state.fold import State
@@ -31,7 +32,7 @@ def test_a_round_has_one_sync_and_then_all_its_receipts(parts: Parts) -> None:
     shell, disk, told, _ = parts
     shell.run([publish(str(number)) for number in range(50)])
     assert disk.syncs == 1
-    assert [result.copies for result in told.replies() if isinstance(result, Done)] == [1] * 50
+    assert [result.copies for result in told.replies() if isinstance(result, Receipt)] == [1] * 50
 
 
 def test_nothing_shows_or_is_told_before_the_sync(parts: Parts) -> None:
@@ -63,7 +64,7 @@ def test_a_full_disk_refuses_what_was_staged_and_recovers(parts: Parts) -> None:
     assert topics(shell.broker.state) == []
     disk.full = False
     shell.run([publish("b")])
-    assert isinstance(told.replies()[-1], Done)
+    assert isinstance(told.replies()[-1], Receipt)
     assert [row.messages for row in topics(shell.broker.state)] == [1]
 
 
@@ -231,7 +232,7 @@ def test_a_long_batch_is_stored_in_pieces_between_others_and_applied_in_pieces_a
     assert max(locked) <= limits.PIECE_OPS
     assert max(written) <= limits.BATCH_PIECE_OPS + 2, "with one publish, and the `began` of the batch"
     assert len(written) == disk.syncs
-    receipts = [reply for reply in told.replies() if isinstance(reply, Done) and reply.count == size]
+    receipts = [reply for reply in told.replies() if isinstance(reply, Receipt) and reply.count == size]
     assert len(receipts) == 1
     assert len(set(receipts[0].ids)) == size
 

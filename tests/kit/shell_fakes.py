@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from newswire.core.broker.broker import Broker
-from newswire.core.broker.events import Done, Now, Reply, Submitted
+from newswire.core.broker.events import Now, Reply, Submitted
 from newswire.core.broker.values import BrokerStatus, Identity
 from newswire.core.model.commands import Publish
+from newswire.core.model.results import Receipt
 from newswire.core.state.fold import State
 from newswire.engine.group_commit import Outward
 from newswire.engine.memory import MemoryLog
@@ -50,7 +51,7 @@ class Told:
     def execute(self, action: Outward) -> None:
         self.actions.append(action)
 
-    def replies(self) -> list[Done | BrokerStatus | NewswireError]:
+    def replies(self) -> list[Receipt | BrokerStatus | NewswireError]:
         return [action.result for action in self.actions if isinstance(action, Reply)]
 
 

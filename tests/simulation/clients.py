@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from newswire.core.broker.events import Done
 from newswire.core.broker.values import BrokerStatus
 from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe, Unsubscribe
 from newswire.core.model.event_ids import parse
 from newswire.core.model.ops import Published
+from newswire.core.model.results import Receipt
 from newswire.core.read.scan import DueGap
 from newswire.errors import FewerCopies, KeyReused, NewswireError, NotFound, NotStored, Unknown
 from tests.simulation.machine import Call, Machine, Outlet
@@ -25,7 +25,7 @@ from tests.simulation.world import Violation, World
 if TYPE_CHECKING:
     from tests.simulation.schedule import Cluster
 
-Result = Done | BrokerStatus | NewswireError | None  # None: refused by the host, nothing came of it
+Result = Receipt | BrokerStatus | NewswireError | None  # None: refused by the host, nothing came of it
 TOPICS = ("a.x", "a.y", "b")
 PATTERNS = ("a.x", "a.y", "b", "a.*", ">")
 
@@ -114,7 +114,7 @@ class Publisher(Client):
         self.ask(self.now, self._answered, copies)
 
     def _answered(self, machine: Machine, result: Result) -> None:
-        if isinstance(result, Done):
+        if isinstance(result, Receipt):
             if result.copies < self.copies and self.tries < 6:
                 raise Violation(f"{machine.id} answers {result} where {self.copies} copies were asked for")
             self._published(result)
@@ -139,7 +139,7 @@ class Publisher(Client):
         else:
             self.world.after(self.world.between(0.2, 1.8) * self.pace, self.next)
 
-    def _published(self, done: Done) -> None:
+    def _published(self, done: Receipt) -> None:
         self.cluster.copies = done.copies
         if done.count + done.duplicates != len(self.now) or (
             self.tries == 1 and self.cluster.fault_free and done.duplicates > 1
@@ -239,7 +239,7 @@ class _Desk:
 
     def _answered(self, machine: Machine, result: Result) -> None:
         user = self.user
-        if isinstance(result, Done):
+        if isinstance(result, Receipt):
             if self.wanted == "sub":
                 self.registration.answered.append((user.world.now, result.first))
             self.wanted = ""

@@ -17,7 +17,6 @@ from newswire.core.broker import events
 from newswire.core.broker.broker import Broker
 from newswire.core.broker.events import (
     Answered,
-    Done,
     Event,
     Failed,
     Header,
@@ -33,6 +32,7 @@ from newswire.core.model.coverage import Coverage, read, write
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.names import matches
 from newswire.core.model.ops import Lost, Op, OpId, Published, decode, split_op_id
+from newswire.core.model.results import Receipt
 from newswire.core.read.scan import Due, DueGap, plan
 from newswire.core.read.start import open_stream
 from newswire.core.state.fold import State
@@ -157,7 +157,7 @@ class Disk:
 class Call:
     """A request on its way, and who waits for the answer."""
 
-    def __init__(self, tell: Callable[[Done | BrokerStatus | NewswireError | None], None]) -> None:
+    def __init__(self, tell: Callable[[Receipt | BrokerStatus | NewswireError | None], None]) -> None:
         self.tell = tell
         self.waiting = True  # at the client
         self.open = True  # something may still come of it at the broker
@@ -588,11 +588,11 @@ class Machine:
         self.calls.discard(call)
         if self.world.tracing:
             self.world.say(self.id, f"replies {action.result!r}")
-        if isinstance(action.result, Done):
+        if isinstance(action.result, Receipt):
             self.ledger.replied(self, action.result)
         self._resolve(call, action.result)
 
-    def _resolve(self, call: Call, result: Done | BrokerStatus | NewswireError | None) -> None:
+    def _resolve(self, call: Call, result: Receipt | BrokerStatus | NewswireError | None) -> None:
         call.open = False
         self.world.travel(self.id, "client", _tell, call, result)
 
@@ -742,7 +742,7 @@ class Outlet:
             self.machine.world.after(self.machine.world.between(0.3, 1.0), self._loop)
 
 
-def _tell(call: Call, result: Done | BrokerStatus | NewswireError | None) -> None:
+def _tell(call: Call, result: Receipt | BrokerStatus | NewswireError | None) -> None:
     if call.waiting:
         call.waiting = False
         call.tell(result)

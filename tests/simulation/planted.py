@@ -16,7 +16,7 @@ import msgspec
 from newswire.core.broker import clock, losses, peer, replication, stager, status
 from newswire.core.broker.broker import Broker
 from newswire.core.broker.clock import RetentionClock
-from newswire.core.broker.events import Answer, Done, Now, Received, Reply, Stored, Submitted, Wake
+from newswire.core.broker.events import Answer, Now, Received, Reply, Stored, Submitted, Wake
 from newswire.core.broker.peer import Peer
 from newswire.core.broker.receipts import PendingReceipts
 from newswire.core.broker.replication import Replication
@@ -25,6 +25,7 @@ from newswire.core.broker.values import Staged
 from newswire.core.model.commands import Acknowledge, Request, Subscribe
 from newswire.core.model.coverage import Coverage, read, write
 from newswire.core.model.ops import Acknowledged, Began, Op, Published, Subscribed, Unsubscribed
+from newswire.core.model.results import Receipt
 from newswire.core.model.vector import FullVector, Lineage
 from newswire.core.read import scan, start
 from newswire.core.read.selection import Selection
@@ -485,7 +486,7 @@ def receipt_before_the_last_piece() -> list[Patch]:
         begin(broker, event, now)
         if broker.batches.origin:
             staged = broker.batches._named.staged
-            broker._actions.append(Reply(event.token, Done(staged.ids[0], staged.ids[-1], staged.stored, 1, 0, staged.ids)))
+            broker._actions.append(Reply(event.token, Receipt(staged.ids[0], staged.ids[-1], staged.stored, 1, 0, staged.ids)))
 
     return [(Broker, "_begin_batch", hasty)]
 

@@ -15,9 +15,9 @@ import msgspec
 
 from newswire.core import limits
 from newswire.core.broker import events
-from newswire.core.broker.events import Done
 from newswire.core.broker.values import BrokerStatus
 from newswire.core.model.ops import OpId
+from newswire.core.model.results import Receipt
 from tests.simulation.clients import PATTERNS, TOPICS, Publisher, Reader, Result, User
 from tests.simulation.machine import Call, Machine
 from tests.simulation.truth import Ledger
@@ -284,7 +284,7 @@ class Cluster:
                 self.down(machine, 1.0)
 
     def _gave_up(self, result: Result) -> None:
-        if isinstance(result, Done):
+        if isinstance(result, Receipt):
             self.world.faults["loss accepted"] += 1
 
     def _join_of(self, machine: Machine, by: Machine) -> Callable[[Call], events.Event]:
@@ -583,7 +583,7 @@ def _leave(cluster: Cluster) -> None:
 
 
 def _left(cluster: Cluster, machine: Machine, result: Result) -> None:
-    if isinstance(result, (Done, BrokerStatus)):
+    if isinstance(result, (Receipt, BrokerStatus)):
         cluster.count("broker removed")
         world = cluster.world
         world.after(world.between(0.5, 3.0), machine.restart)
@@ -598,7 +598,7 @@ def _join(cluster: Cluster, machine: Machine | None = None) -> None:
 
 
 def _joined(cluster: Cluster, result: Result) -> None:
-    if isinstance(result, (Done, BrokerStatus)):
+    if isinstance(result, (Receipt, BrokerStatus)):
         cluster.count("broker added")
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from newswire.core.broker.events import Done
 from newswire.core.model.coverage import Coverage
 from newswire.core.model.names import matches
 from newswire.core.model.ops import (
@@ -30,6 +29,7 @@ from newswire.core.model.ops import (
     Unsubscribed,
 )
 from newswire.core.model.ops import split_op_id as split
+from newswire.core.model.results import Receipt
 from newswire.core.model.vector import Vector
 from tests.simulation.world import Violation, World
 
@@ -291,7 +291,7 @@ class Ledger:
 
     # -- what brokers tell
 
-    def replied(self, machine: Machine, done: Done) -> None:
+    def replied(self, machine: Machine, done: Receipt) -> None:
         """A broker answers a client: the copies that it names must have been there."""
         if not done.first:
             return
@@ -361,14 +361,14 @@ class Ledger:
         """The user's registration for a pattern."""
         return self.registrations.setdefault((user, pattern), Registration(user, pattern))
 
-    def unsubscribed(self, machine: Machine, user: str, pattern: str, done: Done) -> None:
+    def unsubscribed(self, machine: Machine, user: str, pattern: str, done: Receipt) -> None:
         """An unsubscribe is answered: nothing that its broker held before it may still be alive there."""
         index = machine.disk.held[done.first]
         for name, op in machine.disk.fold.alive(user):
             if op.pattern == pattern and machine.disk.held[name] < index:
                 raise Violation(f"{machine.id} answers an unsubscribe of {user} {pattern}, and {name} is still alive")
 
-    def subscribed(self, machine: Machine, user: str, pattern: str, done: Done) -> None:
+    def subscribed(self, machine: Machine, user: str, pattern: str, done: Receipt) -> None:
         """A subscribe is answered: its op must be the user's."""
         op = self.ops[done.first]
         if not isinstance(op, Subscribed) or (op.user, op.pattern) != (user, pattern):

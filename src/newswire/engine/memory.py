@@ -11,7 +11,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any, Final, TypeVar
 
 from newswire.core.broker.broker import Broker
@@ -19,7 +18,6 @@ from newswire.core.broker.events import (
     AcceptLoss,
     Answer,
     Answered,
-    Done,
     Event,
     Exit,
     Failed,
@@ -44,7 +42,7 @@ from newswire.core.read.scan import Due
 from newswire.core.state.fold import State
 from newswire.engine.group_commit import Outward
 from newswire.engine.queries import StateQueries, read_texts
-from newswire.engine.seam import EngineNumbers, PushAnswer, Receipt, receipt_of
+from newswire.engine.seam import EngineNumbers, PushAnswer, Receipt
 from newswire.engine.shell import Shell
 from newswire.engine.waiting import wait_for
 from newswire.errors import BadRequest, NewswireError, NotStored, Unknown
@@ -171,7 +169,7 @@ class MemoryEngine(StateQueries):
         """See `seam.Engine`."""
         if self.closed:
             raise NotStored("this broker has stopped")
-        tell = self.shell.timed(requests, partial(_tell_receipt, then))
+        tell = self.shell.timed(requests, then)
         self.network.put(self, Submitted(tell, requests, copies, self.shell.clock().clock + timeout))
 
     def submit(self, requests: Sequence[Request], *, copies: int = 1, timeout: float = 10.0) -> Receipt:
@@ -236,7 +234,7 @@ class MemoryEngine(StateQueries):
     ) -> None:
         """See `seam.ClusterAdmin`."""
         until = self.shell.clock().clock + timeout
-        self.network.put(self, AcceptLoss(partial(_tell_receipt, then), origin, first, last, even_if_away, until))
+        self.network.put(self, AcceptLoss(then, origin, first, last, even_if_away, until))
 
     def receive_later(
         self, path: str, headers: Mapping[str, str], body: bytes, then: Callable[[PushAnswer | NewswireError], None]
@@ -311,7 +309,3 @@ class MemoryEngine(StateQueries):
             self.network.put(self, Answered(action.address, answer.header, raws))
 
         self.network.put(peer, Received(answered, action.header, self.log.fetch(places)))
-
-
-def _tell_receipt(then: Callable[[Receipt | NewswireError], None], result: Done | NewswireError) -> None:
-    then(receipt_of(result) if isinstance(result, Done) else result)

@@ -1,7 +1,7 @@
 """The seam: all that is known of an engine above it (docs/architecture.md, Rooms).
 
-Two engines stand below it, `embedded` (ops file, links) and `memory`; one contract suite (`tests/contract`) runs over
-both. What is asked has a name, and what is answered is a plain value: nothing of an engine's state is seen above it.
+Three engines stand below it, `embedded` (ops file, links), `memory` and `lone`; one contract suite (`tests/contract`) runs over
+all. What is asked has a name, and what is answered is a plain value: nothing of an engine's state is seen above it.
 `lag`, `unread` and `index` are counts that the engine or the fold gives.
 """
 
@@ -12,11 +12,11 @@ from typing import Protocol
 
 import msgspec
 
-from newswire.core.broker.events import Done, Wake
+from newswire.core.broker.events import Wake
 from newswire.core.broker.values import BrokerStatus, ClusterStatus, HoleRow
 from newswire.core.model.commands import Request
 from newswire.core.model.event_ids import EventId
-from newswire.core.model.results import Entry, GapEntry, Page, Position, Start, SubscriptionRow, TopicRow
+from newswire.core.model.results import Entry, GapEntry, Page, Position, Receipt, Start, SubscriptionRow, TopicRow
 from newswire.errors import NewswireError
 from newswire.metrics import Distribution
 
@@ -38,35 +38,6 @@ __all__ = [
     "TopicRow",
     "Wake",
 ]
-
-
-class Receipt(msgspec.Struct, frozen=True):
-    """The proof of a submit: stored, applied, readable here, synced on `copies` brokers, this one included.
-
-    `first` and `last` are op ids (of a Publish: message ids), `ids` all of them in order. `count` is how many requests it
-    stored, `duplicates` how many publish what was stored before: their ids name that, `repeated` has their indexes.
-    """
-
-    first: str
-    last: str
-    count: int
-    copies: int
-    duplicates: int = 0
-    ids: tuple[str, ...] = ()
-    repeated: tuple[int, ...] = ()
-
-
-def receipt_of(outcome: Done) -> Receipt:
-    """The receipt for what the core says of a submit."""
-    return Receipt(
-        first=outcome.first,
-        last=outcome.last,
-        count=outcome.count,
-        copies=outcome.copies,
-        duplicates=outcome.duplicates,
-        ids=outcome.ids,
-        repeated=outcome.repeated,
-    )
 
 
 class EngineNumbers(msgspec.Struct, frozen=True):

@@ -16,10 +16,11 @@ import msgspec
 
 from newswire.core import limits
 from newswire.core.broker.broker import Broker
-from newswire.core.broker.events import Done, Event, Now
+from newswire.core.broker.events import Event, Now
 from newswire.core.broker.values import ClusterStatus
 from newswire.core.model.commands import Publish, Request
 from newswire.core.model.ops import Op
+from newswire.core.model.results import Receipt
 from newswire.core.read.pieces import Pieces
 from newswire.core.state.fold import State
 from newswire.engine.caches import MessageCache, RecordCache
@@ -163,14 +164,14 @@ class Shell:
             ops_file_bytes=ops_file_bytes,
         )
 
-    def timed(self, requests: Sequence[Request], tell: Callable[[Done | NewswireError], None]) -> Callable[[Any], None]:
+    def timed(self, requests: Sequence[Request], tell: Callable[[Receipt | NewswireError], None]) -> Callable[[Any], None]:
         """Return `tell`, which then also counts publishes and the time to their receipt. Any thread; it runs in the rounds'."""
         if not requests or not isinstance(requests[0], Publish):
             return tell
         start = self.clock().clock
 
-        def tell_and_count(result: Done | NewswireError) -> None:
-            if isinstance(result, Done):
+        def tell_and_count(result: Receipt | NewswireError) -> None:
+            if isinstance(result, Receipt):
                 self.publish_seconds.observe(self.clock().clock - start)
                 self.messages_published += result.count
             tell(result)

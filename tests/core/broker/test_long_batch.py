@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from newswire.core import limits
-from newswire.core.broker.events import Done, Event, Received, Submitted
+from newswire.core.broker.events import Event, Received, Submitted
 from newswire.core.model import ops
 from newswire.core.model.commands import Publish
 from newswire.core.model.ops import Published
+from newswire.core.model.results import Receipt
 from newswire.core.read.counts import topics
 from newswire.core.state.fold import State
 from newswire.engine.memory import MemoryEngine, MemoryLog, MemoryNetwork
@@ -157,11 +158,11 @@ def test_a_key_of_a_batch_that_is_under_way_waits_for_it() -> None:
     network.at_piece = publish_with_its_keys
     ids = one.submit(batch(keyed=True)).ids
     reused, same, again = told
-    assert isinstance(same, Done)
+    assert isinstance(same, Receipt)
     assert (same.duplicates, same.ids) == (1, (ids[3],))
     assert isinstance(reused, KeyReused)
     assert reused.extra["id"] == ids[4]
-    assert isinstance(again, Done)
+    assert isinstance(again, Receipt)
     assert (again.count, again.duplicates, again.ids) == (0, 15, ids)
 
 

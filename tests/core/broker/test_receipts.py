@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from newswire.core.broker.events import Done, Now, Reply
+from newswire.core.broker.events import Now, Reply
 from newswire.core.broker.receipts import PendingReceipts, check_copies
 from newswire.core.broker.values import Staged, TellStatus
+from newswire.core.model.results import Receipt
 from newswire.core.model.vector import FullVector, Lineage
 from newswire.errors import FewerCopies, NotEnoughCopies, StorageFull, Unknown
 
@@ -35,7 +36,7 @@ def test_nobody_is_told_before_it_is_on_disk_here() -> None:
     assert (len(receipts), receipts.settle([], NOW)) == (0, [])
     receipts.store()
     assert len(receipts) == 1
-    assert receipts.settle([], NOW) == [Reply("who", Done(*FIVE.ids, 2, 1, ids=FIVE.ids))]
+    assert receipts.settle([], NOW) == [Reply("who", Receipt(*FIVE.ids, 2, 1, ids=FIVE.ids))]
     receipts.store()
     assert (len(receipts), receipts.settle([], NOW)) == (0, []), "once"
 
@@ -44,7 +45,7 @@ def test_nobody_is_told_before_it_is_on_disk_here() -> None:
 def test_each_broker_in_sync_that_proves_it_is_a_copy(held: tuple[int, ...], copies: int) -> None:
     (reply,) = waiting().settle([proof(sequence) for sequence in held], NOW)
     assert isinstance(reply, Reply)
-    assert isinstance(reply.result, Done)
+    assert isinstance(reply.result, Receipt)
     assert reply.result.copies == copies
 
 
@@ -75,7 +76,7 @@ def test_fewer_copies_than_were_asked_for_are_said_with_the_ids() -> None:
 def test_a_repetition_is_counted_and_named() -> None:
     receipts = PendingReceipts()
     receipts.wait_for_peers("who", Staged((f"{ORIGIN}.2",), {ORIGIN: 2}, 0, (0,)), count=1, copies=1, until=0.0)
-    assert receipts.settle([], NOW) == [Reply("who", Done(f"{ORIGIN}.2", f"{ORIGIN}.2", 0, 1, 1, (f"{ORIGIN}.2",), (0,)))]
+    assert receipts.settle([], NOW) == [Reply("who", Receipt(f"{ORIGIN}.2", f"{ORIGIN}.2", 0, 1, 1, (f"{ORIGIN}.2",), (0,)))]
 
 
 def test_who_waits_for_a_membership_is_told_a_status() -> None:

@@ -22,6 +22,7 @@ from typing import Final, TypeGuard
 
 from newswire.core import limits
 from newswire.core.broker import events, losses, membership, status, values
+from newswire.core.broker.alone import NoMembership, NoReplication
 from newswire.core.broker.clock import Clocks
 from newswire.core.broker.cluster_id import ClusterId
 from newswire.core.broker.events import Action, Answered, Event, Header, Now, Received, Reply, Stored, Submitted, Wake
@@ -46,12 +47,15 @@ def stages_only(event: Event) -> TypeGuard[Submitted]:
 class Broker:
     """One broker: fed events, it says what to do."""
 
-    def __init__(self, identity: values.Identity, state: State, cluster: str, *, settled: bool) -> None:
-        """`cluster`: the id that the ops file names (`settled`), else one minted for the case that no peer has another."""
+    def __init__(self, identity: values.Identity, state: State, cluster: str, *, settled: bool, alone: bool = False) -> None:
+        """`cluster`: the id that the ops file names (`settled`), else one minted for the case that no peer has another.
+
+        `alone`: for an engine without peers, which hands in no event of one (`core.broker.alone`).
+        """
         self.identity, self.state = identity, state
         self.stager = Stager(state, identity.origin, identity.subscriptions_per_user)
-        self.replication = Replication(identity, state)
-        self.membership = membership.Membership(identity, state.members)
+        self.replication = NoReplication() if alone else Replication(identity, state)
+        self.membership = NoMembership() if alone else membership.Membership(identity, state.members)
         self.cluster_id = ClusterId(identity, cluster, settled=settled)
         self.receipts = PendingReceipts()
         self.losses = losses.Losses(identity, state)

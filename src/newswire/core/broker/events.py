@@ -17,6 +17,7 @@ from newswire.core import limits
 from newswire.core.broker.values import BrokerStatus
 from newswire.core.model.commands import Request
 from newswire.core.model.ops import Address, BrokerId, Lost, Op, Origin, VectorField
+from newswire.core.model.results import Receipt
 from newswire.core.state.holes import Hole
 from newswire.errors import NewswireError
 
@@ -243,27 +244,11 @@ class Answer(msgspec.Struct, frozen=True):
     rows: Sequence[int]
 
 
-class Done(msgspec.Struct, frozen=True):
-    """What is stored of a submit: first and last op id, how many requests it stored, on how many brokers all is synced.
-
-    `duplicates`: publishes of a message that was stored before, which their ids name; `repeated`: their indexes among the
-    requests. `ids`: all of them, in order.
-    """
-
-    first: str
-    last: str
-    count: int
-    copies: int
-    duplicates: int = 0
-    ids: tuple[str, ...] = ()
-    repeated: tuple[int, ...] = ()
-
-
 class Reply(msgspec.Struct, frozen=True):
     """Tell whoever waits under `token`: what was done, a row (Join, Leave), or why not."""
 
     token: object
-    result: Done | BrokerStatus | NewswireError
+    result: Receipt | BrokerStatus | NewswireError
 
 
 class Wake(msgspec.Struct, frozen=True):

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from newswire.core.broker.events import Done, Now, Reply
+from newswire.core.broker.events import Now, Reply
 from newswire.core.broker.values import Staged, TellStatus
+from newswire.core.model.results import Receipt
 from newswire.core.model.vector import FullVector
 from newswire.errors import FewerCopies, NewswireError, NotEnoughCopies, Unknown
 
@@ -103,7 +104,7 @@ def _answer(pending: PendingReceipt, copies: int) -> Reply | TellStatus:
         return Reply(pending.reply_to, _fewer(pending, copies))
     ids = staged.ids or ("",)
     repeats = pending.count - staged.stored
-    outcome = Done(ids[0], ids[-1], staged.stored, copies, repeats, staged.ids, staged.repeated)
+    outcome = Receipt(ids[0], ids[-1], staged.stored, copies, repeats, staged.ids, staged.repeated)
     return Reply(pending.reply_to, outcome)
 
 

@@ -1,4 +1,4 @@
-"""What queries give: plain values, the same above the seam and below it. Data only; `core.read` works them out."""
+"""What requests and queries give: plain values, the same above the seam and below it. Data only."""
 
 from __future__ import annotations
 
@@ -6,6 +6,22 @@ import msgspec
 
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.ops import Published
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """The proof of a submit: stored, applied, readable here, synced on `copies` brokers, this one included.
+
+    `first` and `last` are op ids (of a Publish: message ids), `ids` all of them in order. `count` is how many requests it
+    stored, `duplicates` how many publish what was stored before: their ids name that, `repeated` has their indexes.
+    """
+
+    first: str
+    last: str
+    count: int
+    copies: int
+    duplicates: int = 0
+    ids: tuple[str, ...] = ()
+    repeated: tuple[int, ...] = ()
 
 
 class Position(msgspec.Struct, frozen=True):

@@ -23,7 +23,6 @@ from newswire.core.broker.events import (
     Answer,
     Connect,
     Disconnect,
-    Done,
     Event,
     Exit,
     Join,
@@ -56,7 +55,7 @@ from newswire.engine.peers import push_codec
 from newswire.engine.peers.auth import Passport
 from newswire.engine.peers.link import Link, status_of
 from newswire.engine.queries import StateQueries, read_texts
-from newswire.engine.seam import EngineNumbers, PushAnswer, Receipt, receipt_of
+from newswire.engine.seam import EngineNumbers, PushAnswer, Receipt
 from newswire.engine.shell import Shell
 from newswire.engine.waiting import wait_for
 from newswire.errors import Damaged, NewswireError, NotStored, Unknown
@@ -153,7 +152,7 @@ class EmbeddedEngine(StateQueries):
         timeout: float = limits.RECEIPT_SECONDS,
     ) -> None:
         """See `seam.Engine`."""
-        tell = self._shell.timed(requests, partial(_tell_receipt, then))
+        tell = self._shell.timed(requests, then)
         self._put(tell, Submitted(tell, requests, copies, time.monotonic() + timeout))
 
     def submit(self, requests: Sequence[Request], *, copies: int = 1, timeout: float = limits.RECEIPT_SECONDS) -> Receipt:
@@ -230,7 +229,7 @@ class EmbeddedEngine(StateQueries):
         timeout: float = limits.RECEIPT_SECONDS,
     ) -> None:
         """See `seam.ClusterAdmin`."""
-        tell = partial(_tell_receipt, then)
+        tell = then
         self._put(tell, AcceptLoss(tell, origin, first, last, even_if_away, time.monotonic() + timeout))
 
     def receive_later(
@@ -332,10 +331,6 @@ class EmbeddedEngine(StateQueries):
             tell(result)
         except Exception:
             log.exception("what became of a request could not be told")
-
-
-def _tell_receipt(then: Callable[[Receipt | NewswireError], None], result: Done | NewswireError) -> None:
-    then(receipt_of(result) if isinstance(result, Done) else result)
 
 
 def _now() -> Now:
