@@ -19,3 +19,15 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every option is also NEWSWIRE_<OPTION>: none of the caller's may reach a test."""
     for name in [name for name in os.environ if name.startswith("NEWSWIRE_")]:
         monkeypatch.delenv(name)
+
+
+# Real processes start, fail over, hang and time out: they get more than a unit test does, unless a test says otherwise.
+SECONDS = {"tests/e2e/": 150, "tests/scenarios/": 150, "tests/browser/": 120}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each test the time of its room."""
+    for item in items:
+        for room, seconds in SECONDS.items():
+            if room in item.path.as_posix() and item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(seconds))

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.windows import Desk, Hand
-from tests.e2e.harness import Pair
+from tests.kit.processes import Pair, lend
+from tests.kit.windows import Desk, Hand
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = ["--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-component-update"]
@@ -91,17 +91,5 @@ def together(browser: "Browser") -> Iterator["BrowserContext"]:  # noqa: F821, U
 @pytest.fixture
 def pair(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Pair]:
     """Both brokers, ready; with the options that a test asks for by `parametrize(..., indirect=True)`."""
-    made = Pair(tmp_path, *getattr(request, "param", ()))
-    try:
-        yield made.start()
-    finally:
-        made.end()
-        for broker in made.brokers:
-            print(f"-- log of broker {broker.id}\n{broker.last_words(40)}")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A browser and two brokers start for each of these."""
-    for item in items:
-        if "tests/browser/" in item.path.as_posix() and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(120))
+    with lend(Pair(tmp_path, *getattr(request, "param", ()))) as pair:
+        yield pair.start()

@@ -10,8 +10,8 @@ import pytest
 
 from brokers import ask, post, until
 from newswire import web
-from tests.browser.windows import SECONDS, Hand, Window
-from tests.e2e.harness import Pair
+from tests.kit.processes import Pair
+from tests.kit.windows import SECONDS, Hand, Window
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")

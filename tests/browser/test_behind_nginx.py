@@ -9,9 +9,10 @@ import pytest
 
 from brokers import get, until
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
-from tests.browser.windows import SECONDS, Hand, Window
-from tests.e2e.harness import Pair, delivered
-from tests.e2e.nginx import NAME, Nginx, needs_nginx
+from tests.kit.asking import delivered
+from tests.kit.nginx import NAME, Nginx, needs_nginx
+from tests.kit.processes import Pair
+from tests.kit.windows import SECONDS, Hand, Window
 
 pytestmark = needs_nginx
 

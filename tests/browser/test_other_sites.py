@@ -11,8 +11,9 @@ import pytest
 
 from brokers import Stream, get, until
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
-from tests.browser.windows import SECONDS, Hand
-from tests.e2e.harness import Pair, delivered
+from tests.kit.asking import delivered
+from tests.kit.processes import Pair
+from tests.kit.windows import SECONDS, Hand
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 

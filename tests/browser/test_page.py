@@ -8,8 +8,9 @@ import re
 import pytest
 
 from brokers import ask, get, post, rows, until, wait_in_sync
-from tests.browser.windows import SECONDS, Desk, Hand, Window
-from tests.e2e.harness import Pair, delivered, pause, resume
+from tests.kit.asking import delivered
+from tests.kit.processes import Pair, pause, resume
+from tests.kit.windows import SECONDS, Desk, Hand, Window
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 Browser, BrowserContext, expect = sync_api.Browser, sync_api.BrowserContext, sync_api.expect

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from brokers import get, until
-from tests.browser.windows import SECONDS, Hand, Window
-from tests.e2e.harness import Pair, delivered
+from tests.kit.asking import delivered
+from tests.kit.processes import Pair
+from tests.kit.windows import SECONDS, Hand, Window
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 Browser, BrowserContext, expect = sync_api.Browser, sync_api.BrowserContext, sync_api.expect

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from brokers import ask, get, until
-from tests.browser.windows import SECONDS, Desk, Hand, Window
-from tests.e2e.harness import Pair
+from tests.kit.processes import Pair
+from tests.kit.windows import SECONDS, Desk, Hand, Window
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 Browser, BrowserContext, expect = sync_api.Browser, sync_api.BrowserContext, sync_api.expect

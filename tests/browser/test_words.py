@@ -8,8 +8,9 @@ import re
 import pytest
 
 from brokers import get, until
-from tests.browser.windows import SECONDS, Desk, Hand
-from tests.e2e.harness import Pair, delivered
+from tests.kit.asking import delivered
+from tests.kit.processes import Pair
+from tests.kit.windows import SECONDS, Desk, Hand
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 Browser, Route, expect = sync_api.Browser, sync_api.Route, sync_api.expect

@@ -25,7 +25,8 @@ from newswire.cli.children import Children
 from newswire.cli.terminal import Lines, Terminal
 from newswire.core import limits
 from newswire.errors import NotRegistered, Refused, Unknown
-from tests.kit.fake_broker import DOWN, PUBLISHED, Fake, message, until
+from tests.kit.fake_broker import DOWN, PUBLISHED, Fake, message
+from tests.kit.waiting import wait_until
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ def test_the_subscriber_menu_reads_to_the_letter(fake: Fake, tmp_path: Path) -> 
         "Opening window for streaming Alice's messages..\n"
         f"{menu}3\n"
     )
-    until(opened.exists)
+    wait_until(opened.exists)
     assert opened.read_text() == f"http://{fake.address}/stream?username=Alice\n"
 
 
@@ -231,7 +232,7 @@ class Pty:
 
     def expect(self, text: str, after: str = "") -> None:
         """Read until `text` has come (after `after`, if given)."""
-        until(lambda: self._has(text, after))
+        wait_until(lambda: self._has(text, after))
 
     def _has(self, text: str, after: str) -> bool:
         if select.select([self.master], [], [], 0.05)[0]:

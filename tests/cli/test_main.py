@@ -21,7 +21,8 @@ from newswire.cli import exits, main, tables
 from newswire.cli.commands import publish, status, stream
 from newswire.client import Message, Row, publisher
 from newswire.core import limits
-from tests.kit.fake_broker import DOWN, PUBLISHED, Fake, message, until
+from tests.kit.fake_broker import DOWN, PUBLISHED, Fake, message
+from tests.kit.waiting import wait_until
 
 
 @pytest.fixture
@@ -379,7 +380,7 @@ def test_an_interrupted_stream_ends_well(fake: Fake) -> None:
     child = subprocess.Popen([sys.executable, "-m", "newswire", "stream", "Alice"], stdout=subprocess.PIPE)
     assert child.stdout is not None
     assert child.stdout.readline() == b"Hello Google\n"
-    until(lambda: bool(fake.sent("/ack")))
+    wait_until(lambda: bool(fake.sent("/ack")))
     child.send_signal(signal.SIGTERM)
     assert child.wait(10) == 0
     child.stdout.close()

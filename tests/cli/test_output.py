@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from newswire.cli import exits
-from tests.kit.fake_broker import DOWN, PUBLISHED, Fake, message, until
+from tests.kit.fake_broker import DOWN, PUBLISHED, Fake, message
+from tests.kit.waiting import wait_until
 
 NEWSWIRE = f'"{sys.executable}" -m newswire'
 # how a shell leads standard output astray
@@ -185,7 +186,7 @@ def test_a_broker_serves_without_a_log(tmp_path: Path, astray: str, monkeypatch:
             except OSError:
                 return False
 
-        until(ready)
+        wait_until(ready)
         for descriptor in ("1", "2"):
             for seen in _descriptors(process.pid, descriptor):
                 assert "socket" not in seen
@@ -215,7 +216,7 @@ def test_a_pipe_that_somebody_made_non_blocking_gets_all_the_same(fake: Fake) ->
         [sys.executable, "-m", "newswire", "stream", "Alice", "--count", "5"], stdout=writer, stderr=subprocess.PIPE, text=True
     )
     os.close(writer)
-    until(lambda: bool(fake.sent("/stream")))
+    wait_until(lambda: bool(fake.sent("/stream")))
     with os.fdopen(reader) as pipe:
         assert pipe.read() == ("x" * 60_000 + "\n") * 5
     _, said = child.communicate(timeout=30)

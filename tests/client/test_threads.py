@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -30,6 +29,7 @@ from newswire.errors import (
     Unknown,
 )
 from tests.kit.client_fakes import LIMIT_SECONDS, Asked, FakeBroker, FakeTime, Reply, problem
+from tests.kit.waiting import wait_until
 
 
 class Desk:
@@ -92,13 +92,6 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    end, pause = time.monotonic() + LIMIT_SECONDS, threading.Event()
-    while not condition():
-        assert time.monotonic() < end
-        pause.wait(0.001)
-
-
 def waiting(publisher: Publisher) -> int:
     """How many calls wait for the one that is in flight."""
     return len(publisher._outbox()._waiting)
@@ -107,11 +100,11 @@ def waiting(publisher: Publisher) -> int:
 def gather(pool: ThreadPoolExecutor, desk: Desk, publisher: Publisher, *calls: dict[str, Any]) -> list[Future[MessageReceipt]]:
     """One call of its own that is held in flight, and `calls`, in this order, which wait for it; then all go on."""
     first = pool.submit(publisher.publish, "t", "first")
-    wait_for(lambda: len(desk.bodies) == 1)
+    wait_until(lambda: len(desk.bodies) == 1)
     futures = []
     for number, call in enumerate(calls, 1):
         futures.append(pool.submit(publisher.publish, **{"topic": "t", **call}))
-        wait_for(lambda number=number: waiting(publisher) == number)  # type: ignore[misc]
+        wait_until(lambda number=number: waiting(publisher) == number)  # type: ignore[misc]
     desk.go.set()
     first.result(LIMIT_SECONDS)
     return futures
@@ -198,13 +191,13 @@ def test_batches_and_questions_take_turns_with_messages(pool: ThreadPoolExecutor
 
     publisher = Publisher(a.address)
     first = pool.submit(publisher.publish, "t", "first")
-    wait_for(lambda: len(desk.bodies) == 1)
+    wait_until(lambda: len(desk.bodies) == 1)
     many = pool.submit(publisher.publish_batch, [{"topic": "t", "data": "1"}, {"topic": "t", "data": "2"}])
-    wait_for(lambda: waiting(publisher) == 1)
+    wait_until(lambda: waiting(publisher) == 1)
     nodes = pool.submit(publisher.nodes)
-    wait_for(lambda: waiting(publisher) == 2)
+    wait_until(lambda: waiting(publisher) == 2)
     rest = [pool.submit(publisher.publish, "t", word) for word in ("x", "y")]
-    wait_for(lambda: waiting(publisher) == 4)
+    wait_until(lambda: waiting(publisher) == 4)
     assert len(a.asked) == 1
     desk.go.set()
     assert many.result(LIMIT_SECONDS).count == 2
@@ -417,7 +410,7 @@ def test_a_call_ends_when_its_time_is_over(pool: ThreadPoolExecutor, desk: Desk,
     """One that waits was not sent; one that is in flight may be stored."""
     publisher = Publisher(a.address)
     first = pool.submit(publisher.publish, "t", "first")
-    wait_for(lambda: len(desk.bodies) == 1)
+    wait_until(lambda: len(desk.bodies) == 1)
     release = threading.Event()
 
     def hold(lines: list[dict[str, Any]]) -> None:
@@ -432,12 +425,12 @@ def test_a_call_ends_when_its_time_is_over(pool: ThreadPoolExecutor, desk: Desk,
         return short.outcome or late(short)
 
     call = pool.submit(deliver)
-    wait_for(lambda: waiting(publisher) == 1)
+    wait_until(lambda: waiting(publisher) == 1)
     if in_flight:
         long = pool.submit(publisher.publish, "t", "long")
-        wait_for(lambda: waiting(publisher) == 2)
+        wait_until(lambda: waiting(publisher) == 2)
         desk.go.set()
-        wait_for(lambda: len(desk.bodies) == 2)
+        wait_until(lambda: len(desk.bodies) == 2)
     error = call.result(LIMIT_SECONDS)
     release.set()
     desk.go.set()
@@ -496,9 +489,9 @@ def test_a_caller_that_is_interrupted_while_it_waits_takes_its_message_out(
 
     monkeypatch.setattr(Post, "wait", interrupted)
     first = pool.submit(publisher.publish, "t", "first")
-    wait_for(lambda: len(desk.bodies) == 1)
+    wait_until(lambda: len(desk.bodies) == 1)
     calls = [pool.submit(publisher.publish, "t", word) for word in ("a", "b", "c")]
-    wait_for(lambda: waiting(publisher) == 3)
+    wait_until(lambda: waiting(publisher) == 3)
     stop.set()
     assert isinstance(calls[1].exception(LIMIT_SECONDS), KeyboardInterrupt)
     desk.go.set()
@@ -534,14 +527,14 @@ def test_closing_waits_for_nobody_and_cuts_nobody_off(
     close = publisher.pool.close
     monkeypatch.setattr(publisher.pool, "close", lambda: (closed.append(len(desk.bodies)), close()))
     first = pool.submit(publisher.publish, "t", "first")
-    wait_for(lambda: len(desk.bodies) == 1)
+    wait_until(lambda: len(desk.bodies) == 1)
     calls = [pool.submit(publisher.publish, "t", word) for word in ("a", "b")]
-    wait_for(lambda: waiting(publisher) == 2)
+    wait_until(lambda: waiting(publisher) == 2)
     publisher.close()
     assert closed == []
     desk.go.set()
     assert sorted(receipt.id for receipt in receipts([first, *calls])) == ["id of a", "id of b", "id of first"]
-    wait_for(lambda: closed == [2])
+    wait_until(lambda: closed == [2])
     assert publisher.publish("t", "later").id == "id of later"
     publisher.close()
     assert closed == [2, 3]
@@ -595,9 +588,9 @@ def test_records_that_threads_publish_are_published_once(pool: ThreadPoolExecuto
 def test_a_child_does_not_wait_for_threads_of_its_parent(pool: ThreadPoolExecutor, desk: Desk, a: FakeBroker) -> None:
     publisher = Publisher(a.address, timeout=LIMIT_SECONDS)
     first = pool.submit(publisher.publish, "t", "first")
-    wait_for(lambda: len(desk.bodies) == 1)
+    wait_until(lambda: len(desk.bodies) == 1)
     call = pool.submit(publisher.publish, "t", "parent")
-    wait_for(lambda: waiting(publisher) == 1)
+    wait_until(lambda: waiting(publisher) == 1)
     pid = os.fork()
     if pid == 0:
         try:
@@ -615,5 +608,5 @@ def test_an_outbox_whose_calls_have_ended_holds_nothing(pool: ThreadPoolExecutor
     publisher = Publisher(a.address)
     results(gather(pool, desk, publisher, *data("a", "b", "c")))
     outbox: Outbox = publisher._outbox()
-    wait_for(lambda: not outbox._within)
+    wait_until(lambda: not outbox._within)
     assert (outbox._waiting, outbox._leader) == ([], None)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import pytest
 
-from brokers import free_ports, until
+from brokers import free_ports
 from newswire.config import Settings
 from newswire.core.broker.events import Now
 from newswire.core.model.event_ids import EventId
@@ -18,6 +18,7 @@ from newswire.engine.lone import LoneEngine
 from newswire.engine.memory import MemoryEngine, MemoryLog, MemoryNetwork
 from newswire.engine.seam import ClusterAdmin, Engine, Entry, GapEntry
 from newswire.server import Server
+from tests.kit.waiting import wait_until
 
 
 class CountedLock(StateLock):
@@ -165,11 +166,6 @@ class EmbeddedPair:
     def close(self) -> None:
         for server in self.servers:
             server.stop()
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
-    """Wait for a condition, with a limit."""
-    until("the condition holds", condition, seconds)
 
 
 def wait_until_in_sync(pair: Pair) -> None:

@@ -12,7 +12,8 @@ from newswire.core.model.event_ids import EventId, parse
 from newswire.engine.seam import BrokerStatus, Engine, Entry, Receipt, TopicRow, Wake
 from newswire.errors import FewerCopies, KeyReused, NewswireError, NotEnoughCopies, NotFound, NotStored, TooLarge
 from newswire.threads import MustNotWait, never_waits
-from tests.contract.conftest import Pair, read, texts, wait_until
+from tests.contract.conftest import Pair, read, texts
+from tests.kit.waiting import wait_until
 
 NOW = 1_795_514_400_000  # ms since 1970; no broker here has lived later
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from brokers import Broker, get, rows, until, wait_in_sync
-from tests.e2e.harness import Hand, OverHttp, OverMenus, Pair, delivered, topics
+from tests.kit.asking import delivered, topics
+from tests.kit.hands import Hand, OverHttp, OverMenus
+from tests.kit.processes import Pair
 
 
 @pytest.mark.parametrize("hands", [OverHttp, OverMenus])

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from brokers import Broker, clean_environment, free_ports, get, newswire, post, until, wait_in_sync
-from tests.e2e.harness import Pair, delivered
+from tests.kit.asking import delivered
+from tests.kit.processes import Pair
 
 
 def run(pair_or_addresses: Pair | list[str], *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:

@@ -14,7 +14,8 @@ import pytest
 
 from brokers import UNREACHABLE, Answer, Broker, Failed, Stream, ask, free_ports, get, post, rows, until, wait_in_sync
 from newswire.core import limits
-from tests.e2e.harness import Traced, WiredPair, held
+from tests.kit.asking import texts_at
+from tests.kit.processes import Traced, WiredPair
 
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 
@@ -61,7 +62,7 @@ def test_a_cut_wire(wired: WiredPair, how: str) -> None:
         here.wait_texts("at the second")
         there.wait_texts("at the first", "after Carlos")
     for broker in wired.brokers:
-        assert sorted(held(broker, "Auditor")) == ["after Carlos", "at the first", "at the second", "before"]
+        assert sorted(texts_at(broker, "Auditor")) == ["after Carlos", "at the first", "at the second", "before"]
     with Stream("Carlos", [first.address]) as carlos:
         carlos.wait_texts("after Carlos")
     assert publish(first, "after") == publish(second, "after all") == 2
@@ -79,7 +80,7 @@ def test_a_wire_that_is_cut_one_way(wired: WiredPair, deaf: str) -> None:
             assert publish(broker, f"{broker.id}-{n}") in (1, 2)
     expected = {f"{broker.id}-{n}" for broker in wired.brokers for n in range(5)}
     for broker in wired.brokers:
-        until(f"{broker.id} has all", lambda b=broker: set(held(b, "Auditor")) == expected, 40)  # type: ignore[misc]
+        until(f"{broker.id} has all", lambda b=broker: set(texts_at(b, "Auditor")) == expected, 40)  # type: ignore[misc]
     wire.mend()
     wait_in_sync(wired.brokers, 60)
     assert publish(wired.first, "after") == 2
@@ -92,7 +93,7 @@ def test_two_copies_asked_for_and_one_to_be_had(wired: WiredPair) -> None:
     until("the primary knows it", lambda: rows(wired.first.address)["1002"]["state"] == "down")
     answer = ask(wired.first.address, "POST", "/publish?copies=2", {"topic": "news", "data": "both or none"})
     assert (answer.status, answer.json()["code"]) == (503, "not-enough-copies")
-    assert held(wired.first, "Auditor") == []
+    assert texts_at(wired.first, "Auditor") == []
     wired.second.start()
     wait_in_sync(wired.brokers, 60)
     answer = ask(wired.first.address, "POST", "/publish?copies=2", {"topic": "news", "data": "both"})
@@ -123,7 +124,7 @@ def test_killed_at_each_sync(tmp_path: Path, one_port: int) -> None:
             broker.wait()
             broker.inject = ""
             broker.start()
-            texts = held(broker, "Auditor")
+            texts = texts_at(broker, "Auditor")
             assert set(answered) <= set(texts)
             assert len(texts) == len(set(texts))
             broker.kill9()
@@ -147,7 +148,7 @@ def test_a_disk_that_fails_ends_the_broker(tmp_path: Path, one_port: int) -> Non
         assert answered
         broker.inject = ""
         broker.start()
-        assert set(answered) <= set(held(broker, "Auditor"))
+        assert set(answered) <= set(texts_at(broker, "Auditor"))
     finally:
         broker.kill9()
 
@@ -230,8 +231,8 @@ def test_damage_in_what_was_synced_is_never_served_as_whole(tmp_path: Path) -> N
         first.launch()
         until("it is ready, or has refused to start", lambda: first.is_ready() or ended(first))
         if not ended(first):
-            until("the hole is filled, or said", lambda: "message 7" in held(first, "Auditor") or degraded(first), 40)
-        assert "message 7" in held(second, "Auditor")
+            until("the hole is filled, or said", lambda: "message 7" in texts_at(first, "Auditor") or degraded(first), 40)
+        assert "message 7" in texts_at(second, "Auditor")
     finally:
         first.kill9()
         second.kill9()

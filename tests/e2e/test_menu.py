@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from brokers import Stream, free_ports, rows, until
-from tests.e2e.harness import Terminal
+from tests.kit.terminal import Terminal
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from brokers import Stream, ask, get, newswire, post, rows, until, wait_in_sync
-from tests.e2e.harness import Pair, delivered
-from tests.e2e.nginx import NAME, Nginx, needs_nginx
+from tests.kit.asking import delivered
+from tests.kit.nginx import NAME, Nginx, needs_nginx
+from tests.kit.processes import Pair
 
 pytestmark = needs_nginx
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from brokers import UNREACHABLE, Answer, Broker, Stream, ask, post, until, wait_in_sync
-from tests.e2e.harness import Pair, held, pause, resume
+from tests.kit.asking import texts_at
+from tests.kit.processes import Pair, pause, resume
 
 MESSAGES = 2_000
 THREADS = 8
@@ -72,7 +73,7 @@ def check_all(pair: Pair, publishers: list[Publishers], streams: list[Stream]) -
     assert [p.given_up for p in publishers] == [[] for _ in publishers]
     wait_in_sync(pair.brokers, 60)
     for broker in pair.brokers:
-        texts = held(broker, "Auditor")
+        texts = texts_at(broker, "Auditor")
         assert answered - set(texts) == set(), f"answered and missing at {broker.id}"
         assert len(texts) == len(set(texts)), f"a key is shown twice at {broker.id}"
     for stream in streams:
@@ -139,7 +140,7 @@ def test_each_restores_itself_alone(pair: Pair) -> None:
         broker.kill9()
     for broker in pair.brokers:
         broker.start()
-        assert set(held(broker, "Auditor")) == set(publishers.answered)
+        assert set(texts_at(broker, "Auditor")) == set(publishers.answered)
         broker.kill9()
 
 

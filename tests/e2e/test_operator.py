@@ -10,7 +10,7 @@ from typing import Any
 
 from brokers import Broker, ask, free_ports, get, newswire, post, rows, until, wait_in_sync
 from newswire import __version__
-from tests.e2e.harness import Pair
+from tests.kit.processes import Pair
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d (INFO|WARNING) newswire\.(\w+) (.*)")
 

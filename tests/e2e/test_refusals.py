@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from brokers import Broker, clean_environment, free_ports, newswire, post
-from tests.e2e.harness import topics
+from tests.kit.asking import topics
 
 
 def refusal(*arguments: str, cwd: Path) -> tuple[int, str]:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from brokers import post, wait_in_sync
 from newswire.client import MessageReceipt, Publisher, Subscriber
 from newswire.errors import BadRequest, KeyReused, NewswireError, Unknown
-from tests.e2e.harness import Pair
+from tests.kit.processes import Pair
 
 THREADS = 32
 EACH = 40

@@ -12,7 +12,7 @@ import pytest
 
 from brokers import UNREACHABLE, Broker, ask, free_ports, post, until, wait_in_sync
 from newswire.core import limits
-from tests.e2e.harness import Pair
+from tests.kit.processes import Pair
 
 FATAL_STATUS = 70
 
@@ -27,7 +27,7 @@ class Dying(Broker):
         words = super().command()
         return [
             sys.executable,
-            str(Path(__file__).with_name("dying.py")),
+            str(Path(__file__).parents[1] / "kit" / "dying.py"),
             self.thread,
             self.exception,
             *words[words.index("broker") :],
@@ -125,9 +125,9 @@ def test_the_menu_s_end_is_the_broker_s(tmp_path: Path) -> None:
     """A menu that fails leaves no broker behind that nobody sees."""
     (port,) = free_ports(1)
     code = (
-        "import sys; from newswire.cli import shell, main\n"
+        "import sys; from newswire.cli import actions, main\n"
         "def run(*_): raise ZeroDivisionError\n"
-        "shell.run = run\n"
+        "actions.run = run\n"
         f"sys.argv = ['newswire', 'broker', '--menu', '--port', '{port}', '--ops-dir', {str(tmp_path)!r}]\n"
         "main.main()"
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from brokers import Broker, Stream, free_ports, post, wait_in_sync
-from tests.e2e.harness import Traced
+from tests.kit.processes import Traced
 
 UNIT = Path(__file__).resolve().parent.parent.parent / "deploy" / "newswire.service"
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
-from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -95,11 +93,3 @@ def _fields(query: str, kind: str, body: bytes) -> dict[str, Any]:
 def message(number: int, data: str = "Hello Google", **more: Any) -> bytes:
     told = {"id": f"a-{number}", "event_id": f"e{number}", "topic": "Google", "data": data, "time": "2026-11-24T21:54:12.345Z"}
     return f"id: e{number}\ndata: {json.dumps(told | more)}\n\n".encode()
-
-
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Wait until `condition` holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to that"
-        threading.Event().wait(0.01)

@@ -7,23 +7,12 @@ import json
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from newswire.listener import Threads
-
-PATIENCE_SECONDS = 20.0  # how long a test waits for what must come; nothing is asserted about how long it took
-
-
-def eventually(condition: Callable[[], Any], what: str = "the condition") -> None:
-    """Wait until it holds."""
-    end, never = time.monotonic() + PATIENCE_SECONDS, threading.Event()
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError(f"{what} never came")
-        never.wait(0.002)
+from tests.kit.waiting import PATIENCE_SECONDS
 
 
 def threads_of(clients: int = 4, control: int = 2) -> Threads:

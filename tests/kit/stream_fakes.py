@@ -28,19 +28,10 @@ from newswire.engine.seam import ClusterStatus, Page, Receipt, Start, Wake
 from newswire.stream_order import StreamOrder
 from newswire.streams import Hub
 from newswire.streams.stream import Stream
+from tests.kit.waiting import PATIENCE_SECONDS, wait_until
 
 T = TypeVar("T")
 ORIGIN = "1001-abc"
-WAIT_SECONDS = 20.0
-
-
-def wait_for(condition: Callable[[], object], what: str = "") -> None:
-    """Wait until `condition` holds."""
-    until = time.monotonic() + WAIT_SECONDS
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < until, f"waited in vain for {what or condition}"
-        pause.wait(0.002)
 
 
 class Desk(StateQueries):
@@ -186,7 +177,7 @@ class Client:
 
     def __init__(self, sock: socket.socket, chunked: bool) -> None:
         self.sock = sock
-        self.sock.settimeout(WAIT_SECONDS)
+        self.sock.settimeout(PATIENCE_SECONDS)
         self.reader = sse.EventReader()
         self.dechunker = Dechunker() if chunked else None
         self.events: list[sse.Event] = []
@@ -291,13 +282,13 @@ class Newsroom:
     def settle(self) -> None:
         """Wait until every stream has read all there is. Nobody is woken for a cursor."""
         end = max(n for n, op in enumerate(self.desk.texts, 1) if not isinstance(op, Acknowledged))
-        wait_for(lambda: all(offset_of(stream) >= end and not stream.unsent_bytes for stream in self.streams), "settled")
+        wait_until(lambda: all(offset_of(stream) >= end and not stream.unsent_bytes for stream in self.streams), "settled")
 
     def pass_time(self, clock: Clock, seconds: float) -> None:
         """Let it be later, and wait until the hub has done what that asks for."""
         clock.now += seconds
         self.hub.wake(Wake(frozenset(), frozenset()))
-        wait_for(lambda: not self.hub.count or self.hub._schedule.next_due > clock.now, "time passed")
+        wait_until(lambda: not self.hub.count or self.hub._schedule.next_due > clock.now, "time passed")
 
     def close(self) -> None:
         for client in self.clients:

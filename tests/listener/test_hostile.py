@@ -25,7 +25,8 @@ from newswire.listener.connection import Channel
 from newswire.listener.kinds import Kind
 from newswire.listener.phases import Phase
 from newswire.listener.request import HttpRequest
-from tests.kit.listener_fakes import App, Client, Clock, eventually, threads_of
+from tests.kit.listener_fakes import App, Client, Clock, threads_of
+from tests.kit.waiting import wait_until
 
 Serve = Callable[..., Listener]
 
@@ -256,7 +257,7 @@ def test_a_head_that_drips_is_cut_off(serve: Serve, clock: Clock) -> None:
     listener = serve()
     with Client(listener.port) as client:
         client.send(b"GET / HTTP/1.1\r\n")
-        eventually(lambda: phases(listener, "HEAD") == 1)
+        wait_until(lambda: phases(listener, "HEAD") == 1)
         clock.advance(limits.HEAD_SECONDS - 1)
         client.send(b"X: 1\r\n")
         clock.advance(1)
@@ -268,7 +269,7 @@ def test_a_body_that_drips_is_cut_off(serve: Serve, clock: Clock) -> None:
     listener = serve()
     with Client(listener.port) as client:
         client.send(b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\n")
-        eventually(lambda: phases(listener, "BODY") == 1)
+        wait_until(lambda: phases(listener, "BODY") == 1)
         for _ in range(3):
             clock.advance(limits.BODY_SECONDS / 3 - 0.1)
             client.send(b"x")
@@ -281,10 +282,10 @@ def test_the_time_of_a_head_counts_for_its_body(serve: Serve, clock: Clock) -> N
     listener = serve()
     with Client(listener.port) as client:
         client.send(b"POST / HTTP/1.1\r\n")
-        eventually(lambda: phases(listener, "HEAD") == 1)
+        wait_until(lambda: phases(listener, "HEAD") == 1)
         clock.advance(limits.HEAD_SECONDS - 1)
         client.send(b"Host: here\r\nContent-Length: 100\r\n\r\n")
-        eventually(lambda: phases(listener, "BODY") == 1)
+        wait_until(lambda: phases(listener, "BODY") == 1)
         clock.advance(limits.BODY_SECONDS - limits.HEAD_SECONDS + 1)
         assert timed_out(client)
 
@@ -294,15 +295,15 @@ def test_a_client_that_does_not_read_is_cut_off(serve: Serve, clock: Clock, path
     listener = serve()
     with Client(listener.port, receive_bytes=4096) as client:
         client.get(path)
-        eventually(lambda: phases(listener, "SENDING") == 1)
-        eventually(lambda: listener._server.pools[Kind.OPEN].active_count == 0, "a free thread")
+        wait_until(lambda: phases(listener, "SENDING") == 1)
+        wait_until(lambda: listener._server.pools[Kind.OPEN].active_count == 0, "a free thread")
         clock.advance(limits.READ_STALL_SECONDS - 1)
         client.exactly(300_000)  # some progress, and time begins anew
         channel = next(iter(listener._server.channels.values()))
-        eventually(lambda: channel.progress == clock.now)
+        wait_until(lambda: channel.progress == clock.now)
         clock.advance(limits.READ_STALL_SECONDS - 1)
         client.exactly(300_000)
-        eventually(lambda: channel.progress == clock.now)
+        wait_until(lambda: channel.progress == clock.now)
         assert listener.timed_out == 0
         while listener.connections:  # until the kernel, too, has taken its last bytes
             clock.advance(1)
@@ -325,10 +326,10 @@ def test_a_slow_reader_gets_all_of_it(serve: Serve) -> None:
 def test_an_idle_connection_is_closed(serve: Serve, clock: Clock) -> None:
     listener = serve()
     with Client(listener.port) as silent, Client(listener.port) as kept:
-        eventually(lambda: listener.connections == 2)
+        wait_until(lambda: listener.connections == 2)
         clock.advance(limits.IDLE_SECONDS - 1)
         kept.get("/").reply()
-        eventually(lambda: phases(listener, "IDLE") == 2)
+        wait_until(lambda: phases(listener, "IDLE") == 2)
         clock.advance(1)
         assert silent.closed()
         clock.advance(limits.IDLE_SECONDS - 2)
@@ -350,13 +351,13 @@ def test_who_is_refused_and_goes_on_sending_is_closed(serve: Serve, clock: Clock
     listener = serve()
     with Client(listener.port) as client:
         assert client.send(b"GET / HTTP/1.1\r\n\r\n").reply().status == 400
-        eventually(lambda: phases(listener, "LINGERING") == 1)
+        wait_until(lambda: phases(listener, "LINGERING") == 1)
         (channel,) = listener._server.channels.values()
         for _ in range(10):
             client.send(bytes(100_000))
             assert channel.unparsed == b""  # dropped, not kept
         clock.advance(limits.LINGER_SECONDS)
-        eventually(lambda: listener.connections == 0, "the close")
+        wait_until(lambda: listener.connections == 0, "the close")
 
 
 def test_only_the_loop_closes_connections(serve: Serve, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -373,7 +374,7 @@ def test_only_the_loop_closes_connections(serve: Serve, app: App, monkeypatch: p
         app.blocked(1)
         client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a close is a reset
     app.go.set()
-    eventually(lambda: listener.connections == 0)
+    wait_until(lambda: listener.connections == 0)
     assert threads == {"listener"}
 
 
@@ -388,12 +389,12 @@ def test_slow_and_deaf_clients_hold_up_nobody(serve: Serve, crowd: Callable[...,
     deaf = crowd(listener.port, 20, 4096)
     for client in deaf:
         client.get("/big").get("/big")
-    eventually(lambda: phases(listener, "SENDING") == len(deaf), "deaf clients")
+    wait_until(lambda: phases(listener, "SENDING") == len(deaf), "deaf clients")
     with Client(listener.port) as client:
         assert client.get("/topics").reply().status == 200
         assert client.post("/publish", b"news").reply().body == b"4"
         clock.advance(limits.HEAD_SECONDS)
-        eventually(lambda: listener.connections == 1, "the end of the others")
+        wait_until(lambda: listener.connections == 1, "the end of the others")
         assert client.get("/topics").reply().status == 200
     assert listener.timed_out == len(slow) + len(deaf)
     assert all(client.reply().status == 408 for client in slow)
@@ -402,7 +403,7 @@ def test_slow_and_deaf_clients_hold_up_nobody(serve: Serve, crowd: Callable[...,
 def test_descriptors_beyond_1024_are_served(serve: Serve, crowd: Callable[..., list[Client]]) -> None:
     listener = serve()
     idle = crowd(listener.port, 1500)
-    eventually(lambda: listener.connections == len(idle))
+    wait_until(lambda: listener.connections == len(idle))
     with Client(listener.port) as client:
         assert client.post("/publish", b"news").reply().body == b"4"
         assert max(listener._server.channels) > 1024
@@ -415,7 +416,7 @@ def test_at_the_limit_the_longest_idle_goes(serve: Serve) -> None:
     clients = [Client(listener.port) for _ in range(3)]
     for client in (*clients, clients[0]):  # the second is the longest idle in the end
         assert client.get("/").reply().status == 200
-        eventually(lambda: all(c.phase is Phase.IDLE and not c.asked for c in listener._server.channels.values()))
+        wait_until(lambda: all(c.phase is Phase.IDLE and not c.asked for c in listener._server.channels.values()))
     with Client(listener.port) as peer:
         assert peer.get("/livez").reply().status == 200
         assert clients[1].closed()
@@ -432,7 +433,7 @@ def test_at_the_limit_half_requests_go_before_what_runs(serve: Serve, app: App) 
     with Client(listener.port).get("/block") as running, Client(listener.port) as half:
         app.blocked(1)
         half.send(b"GET / HT")
-        eventually(lambda: phases(listener, "HEAD") == 1)
+        wait_until(lambda: phases(listener, "HEAD") == 1)
         with Client(listener.port) as peer:
             assert peer.get("/livez").reply().status == 200
             assert half.closed()
@@ -445,7 +446,7 @@ def test_when_all_run_new_ones_wait_in_the_kernel(serve: Serve, app: App) -> Non
     running = [Client(listener.port).get("/block") for _ in range(2)]
     app.blocked(2)
     with Client(listener.port).get("/topics") as waiting:
-        eventually(lambda: listener._server.full, "the limit")
+        wait_until(lambda: listener._server.full, "the limit")
         assert listener.connections == 2
         running[0].close()
         app.go.set()
@@ -458,7 +459,7 @@ def test_without_descriptors_the_longest_idle_goes(serve: Serve, monkeypatch: py
     listener = serve()
     with Client(listener.port) as idle:
         idle.get("/").reply()
-        eventually(lambda: phases(listener, "IDLE") == 1)
+        wait_until(lambda: phases(listener, "IDLE") == 1)
         accept, failures = listener._server.accept, [2]
 
         def full() -> Any:
@@ -469,7 +470,7 @@ def test_without_descriptors_the_longest_idle_goes(serve: Serve, monkeypatch: py
 
         monkeypatch.setattr(listener._server, "accept", full)
         with Client(listener.port) as client:  # the first failure evicts; the second finds nobody and waits for the next look
-            eventually(lambda: not failures[0], "both failures")
+            wait_until(lambda: not failures[0], "both failures")
             listener._server.clock.advance(1)  # type: ignore[attr-defined]
             assert client.get("/").reply().status == 200
         assert idle.closed()
@@ -488,7 +489,7 @@ def test_a_bug_while_accepting_does_not_deafen(serve: Serve, clock: Clock, monke
 
     monkeypatch.setattr(listener._server, "accept", broken)
     with Client(listener.port) as client:
-        eventually(lambda: not failures[0])
+        wait_until(lambda: not failures[0])
         clock.advance(1)
         assert client.get("/").reply().status == 200
 
@@ -501,7 +502,7 @@ def test_a_pipelined_request_is_not_begun_before_the_answer_before_it_is_sent(se
     with Client(listener.port, receive_bytes=4096) as deaf:
         one = b" HTTP/1.1\r\nHost: here\r\n\r\n"
         deaf.send(b"GET /big", one, b"GET /one", one, b"GET /two", one)
-        eventually(lambda: phases(listener, "SENDING") == 1)
+        wait_until(lambda: phases(listener, "SENDING") == 1)
         with Client(listener.port) as client:  # the only thread is free
             assert client.get("/other").reply().status == 200
         assert app.seen == ["/big", "/other"]
@@ -524,7 +525,7 @@ def test_requests_of_one_connection_take_turns_with_others(serve: Serve, app: Ap
         many.send(b"GET /block", one, *(b"GET /many/%d%b" % (n, one) for n in range(5)))
         app.blocked(1)
         single.get("/single")
-        eventually(lambda: len(listener._server.pools[Kind.OPEN].queue) == 1, "the single request")
+        wait_until(lambda: len(listener._server.pools[Kind.OPEN].queue) == 1, "the single request")
         app.go.set()
         assert single.reply().status == 200
         assert [many.reply().status for _ in range(6)] == 6 * [200]
@@ -567,9 +568,9 @@ def test_a_caller_with_many_connections_waits_as_long_as_one_with_one(serve: Ser
     with Client(listener.port).get("/block") as first:
         app.blocked(1)
         crowd = [Client(listener.port, source=OTHER).get(f"/crowd/{n}") for n in range(20)]
-        eventually(lambda: len(listener._server.pools[Kind.OPEN].queue) == len(crowd))
+        wait_until(lambda: len(listener._server.pools[Kind.OPEN].queue) == len(crowd))
         with Client(listener.port).get("/single") as single:
-            eventually(lambda: len(listener._server.pools[Kind.OPEN].queue) == len(crowd) + 1)
+            wait_until(lambda: len(listener._server.pools[Kind.OPEN].queue) == len(crowd) + 1)
             app.go.set()
             assert single.reply().status == first.reply().status == 200
             assert all(client.reply().status == 200 for client in crowd)
@@ -629,16 +630,16 @@ def test_half_received_bodies_have_one_bound_and_the_largest_for_longest_goes(
     halves: list[Client] = []
     for _ in range(3):
         halves.append(half(Client(listener.port), "/publish", 300_000))
-        eventually(lambda: bodies.held_bytes == len(halves) * 300_000)
+        wait_until(lambda: bodies.held_bytes == len(halves) * 300_000)
         clock.advance(1)
     push = half(Client(listener.port), "/replicate", 900_000)  # peers have room of their own
-    eventually(lambda: pushes.held_bytes == 900_000)
+    wait_until(lambda: pushes.held_bytes == 900_000)
     with Client(listener.port) as client:
         assert client.post("/publish", bytes(200_000)).reply().body == b"200000"
     reply = halves[0].reply()  # the first of them made room
     assert (reply.status, reply.problem["code"], reply.headers["retry-after"]) == (503, "unavailable", "1")
     assert listener.crowded_out == 1
-    eventually(lambda: bodies.held_bytes == 600_000)
+    wait_until(lambda: bodies.held_bytes == 600_000)
     assert phases(listener, "BODY") == 3
     halves[1].send(bytes(300_000))
     assert halves[1].reply().body == b"600000"
@@ -646,7 +647,7 @@ def test_half_received_bodies_have_one_bound_and_the_largest_for_longest_goes(
     assert push.reply().body == b"1800000"
     for client in [*halves, push]:
         client.close()
-    eventually(lambda: bodies.held_bytes == pushes.held_bytes == 0)
+    wait_until(lambda: bodies.held_bytes == pushes.held_bytes == 0)
 
 
 def test_requests_that_wait_for_a_thread_make_room_too(
@@ -662,13 +663,13 @@ def test_requests_that_wait_for_a_thread_make_room_too(
     waiting = []
     for _ in range(2):
         waiting.append(Client(listener.port).post("/publish", bytes(400_000)))
-        eventually(lambda: bodies.held_bytes == 100_000 + len(waiting) * 400_000)
+        wait_until(lambda: bodies.held_bytes == 100_000 + len(waiting) * 400_000)
         clock.advance(1)
     small = half(Client(listener.port), "/subscribe", 10)
-    eventually(lambda: phases(listener, "BODY") == 1)
+    wait_until(lambda: phases(listener, "BODY") == 1)
     waiting.append(Client(listener.port).post("/publish", bytes(400_000)))
-    eventually(lambda: listener.crowded_out == 1)
-    eventually(lambda: bodies.held_bytes == 100_000 + 2 * 400_000 + 10)
+    wait_until(lambda: listener.crowded_out == 1)
+    wait_until(lambda: bodies.held_bytes == 100_000 + 2 * 400_000 + 10)
     assert small.send(bytes(10)).reply().body == b"20"
     app.go.set()
     assert running.reply().body == b"went"
@@ -677,7 +678,7 @@ def test_requests_that_wait_for_a_thread_make_room_too(
     assert [client.reply().body for client in waiting[1:]] == [b"went", b"went"]
     for client in (running, small, *waiting):
         client.close()
-    eventually(lambda: bodies.held_bytes == 0)
+    wait_until(lambda: bodies.held_bytes == 0)
 
 
 def test_a_connection_whose_reading_waits_for_a_thread_makes_room_too(serve: Serve, app: App, clock: Clock) -> None:
@@ -687,7 +688,7 @@ def test_a_connection_whose_reading_waits_for_a_thread_makes_room_too(serve: Ser
     asking = []
     for number in range(3):
         asking.append(Client(listener.port).get("/topics"))
-        eventually(lambda count=number + 1: phases(listener, "WORKING") == count)
+        wait_until(lambda count=number + 1: phases(listener, "WORKING") == count)
         clock.advance(1)
     app.blocked(1)
     with Client(listener.port) as probe:
@@ -712,7 +713,7 @@ def test_what_came_behind_a_request_that_waits_makes_room_too(
     running = Client(listener.port).get("/block")
     app.blocked(1)
     waiting = [Client(listener.port).send(b"GET /x", one, 2_000 * (b"GET /y" + one)) for _ in range(6)]
-    eventually(lambda: listener.crowded_out >= 1)
+    wait_until(lambda: listener.crowded_out >= 1)
     small = half(Client(listener.port), "/subscribe", 10)
     assert small.send(bytes(10)).reply().body == b"20"
     assert bodies.held_bytes <= 200_000
@@ -731,8 +732,8 @@ def test_unsent_answers_have_one_bound(serve: Serve, monkeypatch: pytest.MonkeyP
     deaf = []
     for _ in range(4):
         deaf.append(Client(listener.port, 4096).get("/big"))
-        eventually(lambda: listener.crowded_out or phases(listener, "SENDING") == len(deaf))
-    eventually(lambda: listener.crowded_out >= 1)
+        wait_until(lambda: listener.crowded_out or phases(listener, "SENDING") == len(deaf))
+    wait_until(lambda: listener.crowded_out >= 1)
     assert listener._server.rooms[2].held_bytes <= 2 * BIG_BYTES
     with Client(listener.port) as client:
         assert client.get("/").reply().status == 200
@@ -767,7 +768,7 @@ def test_a_fast_reader_of_much_takes_turns(serve: Serve, monkeypatch: pytest.Mon
     monkeypatch.setattr(connection.Channel, "handle_write", counted)
     with Client(serve().port) as client:
         client.get("/big")
-        eventually(lambda: sum(taken) > BIG_BYTES, "all of it")
+        wait_until(lambda: sum(taken) > BIG_BYTES, "all of it")
         assert max(taken) <= limits.SENDS_A_TURN * 2 * limits.SOCKET_BUFFER_BYTES
         assert len(taken) >= BIG_BYTES // max(taken)
 
@@ -784,7 +785,7 @@ def test_a_caller_has_so_many_connections_and_its_idle_ones_make_room(serve: Ser
     assert idle.get("/").reply().status == 200
     running.get("/block")
     app.blocked(1)
-    eventually(lambda: (phases(listener, "IDLE"), phases(listener, "WORKING")) == (1, 1))
+    wait_until(lambda: (phases(listener, "IDLE"), phases(listener, "WORKING")) == (1, 1))
     third = Client(listener.port, source=OTHER)
     assert idle.closed()
     third.get("/block")
@@ -802,7 +803,7 @@ def test_a_caller_has_so_many_connections_and_its_idle_ones_make_room(serve: Ser
     assert running.reply().body == third.reply().body == b"went"
     for client in (idle, running, third, *clients):
         client.close()
-    eventually(lambda: not listener._server.of_network)
+    wait_until(lambda: not listener._server.of_network)
 
 
 def test_a_caller_has_so_many_requests_a_second(serve: Serve, app: App, clock: Clock) -> None:
@@ -830,7 +831,7 @@ def test_limits_that_are_set_count_for_this_machines_own_address_too(serve: Serv
     listener = serve(connections_per_caller=2, counts_own_connections=True)
     with Client(listener.port) as first, Client(listener.port) as second:
         assert [client.get("/block").sock.fileno() > 0 for client in (first, second)] == [True, True]
-        eventually(lambda: phases(listener, "WORKING") == 2)
+        wait_until(lambda: phases(listener, "WORKING") == 2)
         with Client(listener.port) as third:
             assert third.reply().status == 429
     listener = serve(requests_per_caller=0.1, counts_own_requests=True)
@@ -851,14 +852,14 @@ def test_a_peer_makes_room_for_nobody(serve: Serve) -> None:
     listener = serve(connections=3)
     with Client(listener.port) as peer:
         assert peer.post("/replicate", b"x").reply().status == 200
-        eventually(lambda: len(listener._server.peers) == 1)
+        wait_until(lambda: len(listener._server.peers) == 1)
         clients = []
         for _ in range(10):
             clients.append(Client(listener.port).get("/livez"))
             assert clients[-1].reply().status == 200
         assert listener.evicted == 8
         assert peer.post("/replicate", b"x").reply().status == 200
-    eventually(lambda: not listener._server.peers)
+    wait_until(lambda: not listener._server.peers)
     for client in clients:
         client.close()
 
@@ -930,7 +931,7 @@ def test_damaged_sessions_leave_nothing_behind(serve: Serve, clock: Clock, seed:
         clock.advance(limits.BODY_SECONDS)  # again and again: when the last of it was read is not known
         return listener.connections == 0
 
-    eventually(all_gone, "the end of all connections")
+    wait_until(all_gone, "the end of all connections")
     assert caplog.text == ""
     for client in clients:
         client.close()

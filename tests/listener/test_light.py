@@ -15,7 +15,8 @@ from newswire.listener import Deadlines, Listener
 from newswire.listener.kinds import Kind
 from newswire.listener.tasks import HAND_OVER, OFFER
 from newswire.threads import NeedsThread, check_may_wait, must_not_wait
-from tests.kit.listener_fakes import PATIENCE_SECONDS, App, Client, Clock, descriptors, eventually, threads_of
+from tests.kit.listener_fakes import PATIENCE_SECONDS, App, Client, Clock, descriptors, threads_of
+from tests.kit.waiting import wait_until
 
 Serve = Callable[..., Listener]
 
@@ -81,7 +82,7 @@ class LaterApp(App):
 
     def come(self, count: int) -> list[Later]:
         """Wait for so many answers that come later."""
-        eventually(lambda: len(self.later) >= count, f"{count} answers")
+        wait_until(lambda: len(self.later) >= count, f"{count} answers")
         return self.later
 
 
@@ -180,7 +181,7 @@ def test_a_view_that_takes_long_is_logged_and_counted(
         monkeypatch.setattr(limits, "LIGHT_RUN_SECONDS", 0.0)
         with caplog.at_level(logging.WARNING):
             assert client.get("/where").reply().status == 200
-            eventually(lambda: "/where took" in caplog.text)
+            wait_until(lambda: "/where took" in caplog.text)
     assert listener.long_runs >= 1
 
 
@@ -207,7 +208,7 @@ def test_a_stream_is_handed_over_by_the_loop(serve: Serve, app: LaterApp) -> Non
     listener = serve()
     with Client(listener.port) as client:
         assert client.get("/stream").head().status == 200
-        eventually(lambda: streams, "the hand-over")
+        wait_until(lambda: streams, "the hand-over")
         assert app.threads["/stream"] == "listener"
         streams[0].sendall(b"raw")
         assert client.exactly(3) == b"raw"
@@ -278,7 +279,7 @@ def test_an_answer_that_does_not_come_in_time_is_given_up_and_what_comes_then_is
     with Client(listener.port) as client:
         client.post("/publish", b"x")
         (later,) = app.come(1)
-        eventually(lambda: listener._server.light.is_publishing)
+        wait_until(lambda: listener._server.light.is_publishing)
         clock.advance(9.0)
         assert client.sock.getblocking()
         clock.advance(2.0)
@@ -308,10 +309,10 @@ def test_clients_that_leave_while_they_wait_leave_nothing_behind(serve: Serve, a
         later = app.come(number + 1)[number]
         client.close()
         later.settle()
-    eventually(lambda: not listener._server.light.is_publishing)
+    wait_until(lambda: not listener._server.light.is_publishing)
     with Client(listener.port) as client:
         assert client.get("/where").reply().body == b"listener"
-    eventually(lambda: descriptors() <= open_before, "the last close")
+    wait_until(lambda: descriptors() <= open_before, "the last close")
 
 
 def test_a_client_that_sends_more_while_it_waits_does_not_turn_the_loop(serve: Serve, app: LaterApp) -> None:
@@ -376,7 +377,7 @@ def test_so_many_requests_of_clients_are_in_flight_and_peers_and_probes_pass(
     listener = serve()
     crowd = [Client(listener.port, source=OTHER).post("/publish", b"crowd") for _ in range(6)]
     app.come(2)
-    eventually(lambda: len(listener._server.light._waiting) == 4)
+    wait_until(lambda: len(listener._server.light._waiting) == 4)
     with Client(listener.port) as probe, Client(listener.port) as peer, Client(listener.port) as single:
         assert probe.get("/livez").reply().status == 200
         peer.post("/replicate", b"op")
@@ -385,7 +386,7 @@ def test_so_many_requests_of_clients_are_in_flight_and_peers_and_probes_pass(
         push.settle()
         assert peer.reply().body == b"op"
         single.post("/publish", b"single")
-        eventually(lambda: len(listener._server.light._waiting) == 5)
+        wait_until(lambda: len(listener._server.light._waiting) == 5)
         app.later[0].settle()
         app.later[1].settle()
         assert b"single" in [later.body for later in app.come(5)[3:5]], "callers take turns"
@@ -432,7 +433,7 @@ def test_sockets_of_peers_and_probes_are_served_first(serve: Serve, app: LaterAp
         assert other.get("/where").reply().status == 200
         first = {channel.addr[1]: channel.goes_first for channel in listener._server.channels.values()}
         ports = [client.sock.getsockname()[1] for client in (probe, peer, other)]
-        eventually(lambda: len(listener._server.peers) == 1)
+        wait_until(lambda: len(listener._server.peers) == 1)
         assert [first[port] for port in ports] == [True, True, False]
         assert probe.get("/where").reply().status == 200
         assert not any(c.probes for c in listener._server.channels.values()), "whoever asks for more is a client again"

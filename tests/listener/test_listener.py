@@ -19,7 +19,8 @@ from newswire.listener import HAND_OVER, POSSIBLE, Listener, Threads
 from newswire.listener import listener as listener_module
 from newswire.listener.http_head import PEER_PATHS, PROBE_PATHS
 from newswire.listener.kinds import Kind
-from tests.kit.listener_fakes import PATIENCE_SECONDS, App, Client, descriptors, eventually, threads_of
+from tests.kit.listener_fakes import PATIENCE_SECONDS, App, Client, descriptors, threads_of
+from tests.kit.waiting import wait_until
 
 Serve = Callable[..., Listener]
 
@@ -249,7 +250,7 @@ def test_what_computes_gives_way_to_what_publishes_for_a_moment(
 
     listener = serve()
     monkeypatch.setattr(listener_module, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
-    eventually(lambda: not listener._server.pools[Kind.PUBLISH].active_count, "threads that wait")
+    wait_until(lambda: not listener._server.pools[Kind.PUBLISH].active_count, "threads that wait")
     listener.give_way()
     assert slept == []
     app.routes["/publish"] = app.block
@@ -276,7 +277,7 @@ def test_a_stream_is_handed_over_after_its_header(serve: Serve, adopted: Adopted
     assert head.status == 200
     assert "content-length" not in head.headers
     assert head.headers.get("transfer-encoding") == ("chunked" if version == "1.1" else None)
-    eventually(lambda: adopted.streams, "the hand-over")
+    wait_until(lambda: adopted.streams, "the hand-over")
     ((sock, chunked),) = adopted.streams
     assert chunked is (version == "1.1")
     assert sock.getblocking() is False
@@ -296,7 +297,7 @@ def test_requests_behind_a_stream_are_dropped(serve: Serve, app: App, adopted: A
         client.send(b"GET /before", one, b"GET /stream", one, b"GET /after", one, b"GET /half")
         assert client.reply().body == b"0"
         client.head()
-        eventually(lambda: adopted.streams, "the hand-over")
+        wait_until(lambda: adopted.streams, "the hand-over")
         assert client.left == b""
     assert app.seen == ["/before", "/stream"]
 
@@ -358,7 +359,7 @@ def test_an_adopter_that_raises_leaks_nothing(serve: Serve, app: App) -> None:
     with Client(listener.port) as client:
         client.get("/stream").head()
         assert client.closed()
-    eventually(lambda: descriptors() <= open_before, "the close")
+    wait_until(lambda: descriptors() <= open_before, "the close")
     with Client(listener.port) as client:
         assert client.get("/").reply().status == 200
 
@@ -377,13 +378,13 @@ def test_clients_that_vanish_around_the_hand_over_leak_nothing(serve: Serve, ado
         client.close()
     with Client(listener.port) as last:  # accepted after all others
         last.get("/").reply()
-    eventually(lambda: listener.connections == 0, "the end of all connections")
-    eventually(lambda: listener._server.pools[Kind.OPEN].active_count == 0, "idle threads")
+    wait_until(lambda: listener.connections == 0, "the end of all connections")
+    wait_until(lambda: listener._server.pools[Kind.OPEN].active_count == 0, "idle threads")
     assert listener.handed_over == len(adopted.streams) > 0
     assert len(listener._server.interest) == 2  # the listening socket and the trigger
     assert all(not line for line in listener._server.lines.values())
     adopted.close()
-    eventually(lambda: descriptors() <= open_before, "the last close")
+    wait_until(lambda: descriptors() <= open_before, "the last close")
 
 
 def test_a_flask_view_hands_over(serve: Serve, adopted: Adopted) -> None:
@@ -397,7 +398,7 @@ def test_a_flask_view_hands_over(serve: Serve, adopted: Adopted) -> None:
     with Client(serve(flask).port) as client:
         head = client.get("/stream").head()
         assert head.headers["content-type"].startswith("text/event-stream")
-        eventually(lambda: adopted.streams, "the hand-over")
+        wait_until(lambda: adopted.streams, "the hand-over")
         assert client.left == b""
 
 
@@ -419,7 +420,7 @@ def test_a_stop_lets_a_running_request_end(serve: Serve, app: App) -> None:
     running.get("/block")
     app.blocked(1)
     waiting.get("/block")
-    eventually(lambda: listener.connections == 4 and listener._server.pools[Kind.OPEN].queue, "the second request")
+    wait_until(lambda: listener.connections == 4 and listener._server.pools[Kind.OPEN].queue, "the second request")
     stopping = stop_in_thread(listener, 3600.0)
     assert idle.closed()
     assert half.closed()
@@ -444,7 +445,7 @@ def test_a_stop_does_not_wait_longer_than_told(serve: Serve, app: App) -> None:
         listener.stop(0.0)
         assert client.closed()
     app.go.set()  # the worker that is left may still wake the loop: the descriptor of the trigger must still be the trigger's
-    eventually(lambda: not listener._server.pools[Kind.OPEN].threads, "the end of the worker")
+    wait_until(lambda: not listener._server.pools[Kind.OPEN].threads, "the end of the worker")
     assert listener._server.trigger._fds  # type: ignore[attr-defined]
     listener.stop(0.0)  # again: nothing is left to wait for
     assert not listener._server.trigger._fds  # type: ignore[attr-defined]
@@ -459,7 +460,7 @@ def test_a_stop_leaves_no_thread_and_no_descriptor(app: App) -> None:
     with Client(listener.port) as client:
         client.get("/").reply()
         listener.stop(5.0)
-    eventually(lambda: not any(thread.is_alive() for thread in mine), "the end of the threads")
+    wait_until(lambda: not any(thread.is_alive() for thread in mine), "the end of the threads")
     assert descriptors() <= open_before
 
 

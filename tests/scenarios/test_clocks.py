@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from brokers import get, post, until, wait_in_sync
-from tests.scenarios.harness import AUDITOR, SYNC_SECONDS, Cluster, Node, held
+from tests.kit.ledger import SYNC_SECONDS, messages_at
+from tests.kit.processes import AUDITOR, Cluster, Node
 
 TEN_YEARS = 10 * 365 * 86_400
 
@@ -76,14 +77,14 @@ def test_a_cluster_that_starts_ten_years_ahead_drops_nothing_and_comes_back(clus
         restart(cluster)
         first.wait_degraded("--trust-clock")
         post(second.address, "/publish", topic="news", data=f"ahead {start}")
-        assert len(held(first)) == len(held(second)) == 4 + start
+        assert len(messages_at(first)) == len(messages_at(second)) == 4 + start
     for clock in clocks:
         clock.set(0)
     first.wait_degraded("the clock of this broker was set", "years back")
     post(first.address, "/publish", topic="news", data="after")
     ahead = [year > now + 8 for year in years(first)]
     assert ahead == [False] * 3 + [True] * 2 + [False]
-    assert len(held(second)) == 6
+    assert len(messages_at(second)) == 6
     page = get(first.address, "/messages", username=AUDITOR, since="1m")
     assert page["messages"][-1]["data"] == "after"
 

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 from brokers import Stream, ask, post, until, wait_in_sync
-from tests.scenarios.harness import AUDITOR, Cluster, Ledger, Node, flip, held, in_record, segments, wipe
+from tests.kit.damage import flip, in_record, segments, wipe
+from tests.kit.ledger import Ledger, messages_at
+from tests.kit.processes import AUDITOR, Cluster, Node
 
 
 def test_a_damaged_record_comes_back_from_the_peer_with_all_that_stood_behind_it(pair: Cluster, ledger: Ledger) -> None:
@@ -21,7 +23,7 @@ def test_a_damaged_record_comes_back_from_the_peer_with_all_that_stood_behind_it
 
     first.start()
     first.wait_degraded("the ops file is damaged")
-    shown = set(held(first).values())
+    shown = set(messages_at(first).values())
     assert ledger.entries[3].text in shown
     assert ledger.entries[4].text not in shown
     second.start()
@@ -112,7 +114,7 @@ def test_a_hole_that_no_broker_fills_is_told_everywhere_and_closed_on_an_operato
     wait_in_sync(pair.nodes)
     assert "accept-loss" in first.wait_degraded("the ops file is damaged", lost.id, "wait behind it")
     assert "accept-loss" in second.wait_degraded("broker 1001: its ops file is damaged", lost.id)
-    assert set(held(first).values()) == {entry.text for entry in ledger.entries[:3]}
+    assert set(messages_at(first).values()) == {entry.text for entry in ledger.entries[:3]}
     for node in pair.nodes:  # he is known behind the hole: not now is no refusal for good
         answer = ask(node.address, "GET", "/stream?username=Behind")
         assert (answer.status, b"retry: 5000" in answer.body) == (200, True), answer.body
@@ -153,13 +155,13 @@ def test_what_was_given_up_and_turns_up_again_is_stored_again(pair: Cluster, led
     assert (refused.returncode, named, "--even-if-away" in refused.stderr) == (1, True, True), refused
     done = command("accept-loss", first, "--yes", "--even-if-away")
     assert done.returncode == 0, done
-    assert set(held(first).values()) == ledger.texts() - {ledger.entries[4].text}
+    assert set(messages_at(first).values()) == ledger.texts() - {ledger.entries[4].text}
     second.start()
     for node in pair.nodes:
         node.wait_whole()
     wait_in_sync(pair.nodes)
-    until("both show it", lambda: all(set(held(node).values()) == ledger.texts() for node in pair.nodes))
-    assert held(first) == held(second), "under one id"
+    until("both show it", lambda: all(set(messages_at(node).values()) == ledger.texts() for node in pair.nodes))
+    assert messages_at(first) == messages_at(second), "under one id"
 
 
 def test_damage_to_the_last_that_a_quiet_broker_stored_is_no_torn_write(tmp_path: Path, ledger: Ledger) -> None:
@@ -178,7 +180,7 @@ def test_damage_to_the_last_that_a_quiet_broker_stored_is_no_torn_write(tmp_path
         node.kill9()
         node.start()
         node.wait_whole()
-        assert set(held(node).values()) == ledger.texts()
+        assert set(messages_at(node).values()) == ledger.texts()
     finally:
         cluster.end()
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenarios.harness import Cluster, Ledger, Node, copy_folder, on_disk
+from tests.kit.damage import copy_folder
+from tests.kit.ledger import Ledger, on_disk
+from tests.kit.processes import Cluster, Node
 
 
 def lost(node: Node, other: Node, older: Path) -> None:

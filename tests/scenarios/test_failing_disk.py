@@ -7,7 +7,9 @@ import subprocess
 import pytest
 
 from brokers import Stream, post, until
-from tests.scenarios.harness import Cluster, Ledger, Node, lacks, strace
+from tests.kit.ledger import Ledger
+from tests.kit.machine import lacks, strace
+from tests.kit.processes import Cluster, Node
 
 WHY_NOT = lacks("strace")
 pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)

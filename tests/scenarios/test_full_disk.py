@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from brokers import Stream, ask, get, post, until
-from tests.scenarios.conftest import ended
-from tests.scenarios.harness import Cluster, Ledger, Node, lacks, system
+from tests.kit.ledger import Ledger
+from tests.kit.machine import lacks, system
+from tests.kit.processes import Cluster, Node, lend
 
 WHY_NOT = lacks("mount", "umount", root=True)
 pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
@@ -51,7 +52,7 @@ def small(tmp_path: Path) -> Iterator[tuple[Cluster, SmallDisk]]:
     cluster = Cluster(tmp_path)
     disk = SmallDisk(cluster.nodes[0])
     try:
-        for lent in ended(cluster):
+        with lend(cluster) as lent:
             yield lent.start(), disk
     finally:
         disk.unmount()

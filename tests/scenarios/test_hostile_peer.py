@@ -12,7 +12,8 @@ import msgspec
 
 from brokers import get, until
 from newswire.core import limits
-from tests.scenarios.harness import Cluster, Ledger, Node
+from tests.kit.ledger import Ledger
+from tests.kit.processes import Cluster, Node
 
 LINES = "127.0.0.2:1\r\nX-Evil: yes\x1b[2J"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from brokers import Stream, ask, free_ports, get, post, until, wait_in_sync
-from tests.scenarios.harness import Cluster, Ledger, Node, audit, hang, on_disk
+from tests.kit.ledger import Ledger, on_disk
+from tests.kit.processes import Cluster, Node, audit, hang
 
 
 def test_fresh_brokers_find_each_other_while_clients_already_publish(tmp_path: Path) -> None:

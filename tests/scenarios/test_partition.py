@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from brokers import Failed, Stream, post, until, wait_in_sync
-from tests.scenarios.conftest import ended
-from tests.scenarios.harness import HEARTBEAT, Cluster, Ledger, Node, audit, held, lacks, system
+from tests.kit.ledger import Ledger, messages_at
+from tests.kit.machine import lacks, system
+from tests.kit.processes import HEARTBEAT, Cluster, Node, audit, lend
 
 WHY_NOT = lacks("ip", "nft", root=True)
 pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
@@ -146,7 +147,7 @@ def machines_apart(home: Path) -> Iterator[tuple[Apart, Machines]]:
     """Two machines and their brokers, not started; all is taken away at the end."""
     machines = Machines()
     try:
-        for cluster in ended(Apart(home, machines)):
+        with lend(Apart(home, machines)) as cluster:
             yield cluster, machines
     finally:
         machines.remove()
@@ -247,4 +248,4 @@ def test_two_fresh_brokers_that_begin_apart_become_one_cluster(tmp_path: Path, l
 
 def has_all(node: Node, ledger: Ledger) -> bool:
     """Whether a broker shows all that was acknowledged."""
-    return ledger.texts() <= set(held(node).values())
+    return ledger.texts() <= set(messages_at(node).values())

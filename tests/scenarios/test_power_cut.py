@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenarios.conftest import ended
-from tests.scenarios.harness import Cluster, Ledger, Node, lacks, system
+from tests.kit.ledger import Ledger
+from tests.kit.machine import lacks, system
+from tests.kit.processes import Cluster, Node, lend
 
 WHY_NOT = lacks("mount", "umount", "mkfs.ext4", root=True) or ("" if Path("/dev/loop-control").exists() else "no loop devices")
 pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
@@ -58,7 +59,7 @@ def machines(tmp_path: Path) -> Iterator[tuple[Cluster, list[Disk]]]:
     try:
         for node in cluster.nodes:
             disks.append(Disk(node))
-        for lent in ended(cluster):
+        with lend(cluster) as lent:
             yield lent.start(), disks
     finally:
         for disk in disks:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from brokers import get, until, wait_in_sync
-from tests.scenarios.harness import Cluster, Ledger, Node, audit
+from tests.kit.ledger import Ledger
+from tests.kit.processes import Cluster, Node, audit
 
 ONE = "one-secret-of-more-than-thirty-two-bytes"
 TWO = "two-secrets-of-more-than-thirty-two-bytes"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from brokers import UNREACHABLE, ask, until, wait_in_sync
 from newswire.client import Publisher
-from tests.e2e.harness import resume
-from tests.scenarios.harness import Cluster, Ledger, Node, Reader, hang, held
+from tests.kit.ledger import Ledger, Reader, messages_at
+from tests.kit.processes import Cluster, Node, hang, resume
 
 
 def test_a_hung_broker_costs_the_other_one_time_out(pair: Cluster, ledger: Ledger) -> None:
@@ -70,7 +70,7 @@ def test_two_copies_or_an_error_that_says_how_many_there_are(pair: Cluster) -> N
     for node in reversed(pair.nodes):
         again = ask(node.address, "POST", "/publish?copies=2", sent)
         assert (again.status, again.json()["id"], again.json()["copies"]) == (200, lost.json()["id"], 2)
-    assert list(held(first).values()) == list(held(second).values()) == ["important"]
+    assert list(messages_at(first).values()) == list(messages_at(second).values()) == ["important"]
 
 
 def answers(node: Node) -> bool:

@@ -9,8 +9,8 @@ from contextlib import ExitStack
 import pytest
 
 from brokers import Stream, post
-from tests.e2e.harness import resume
-from tests.scenarios.harness import Cluster, Ledger, Node, Reader, hang
+from tests.kit.ledger import Ledger, Reader
+from tests.kit.processes import Cluster, Node, hang, resume
 
 OPERATIONS = 9
 BETWEEN = 15  # messages between two operations, if anybody serves

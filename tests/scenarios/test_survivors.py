@@ -7,7 +7,9 @@ import threading
 from collections import Counter
 
 from brokers import UNREACHABLE, Failed, Stream, ask, post, until, wait_in_sync
-from tests.scenarios.harness import Cluster, Ledger, Node, Reader, held, segments
+from tests.kit.damage import segments
+from tests.kit.ledger import Ledger, Reader, messages_at
+from tests.kit.processes import Cluster, Node
 
 
 def test_a_stale_survivor(pair: Cluster, ledger: Ledger) -> None:
@@ -25,7 +27,7 @@ def test_a_stale_survivor(pair: Cluster, ledger: Ledger) -> None:
         second.wait_degraded("may be stale", first.address)
         ledger.many(10, second, copies=1)
         alice.check(ledger)
-        assert not late <= set(held(second).values())
+        assert not late <= set(messages_at(second).values())
 
         first.start()
         second.wait_whole()
@@ -129,7 +131,7 @@ def test_a_batch_is_there_whole_or_not_at_all(pair: Cluster) -> None:
             first.start()
     wait_in_sync(pair.nodes)
     for node in pair.nodes:
-        found = Counter(text.partition(":")[0] + ":" for text in held(node).values())
+        found = Counter(text.partition(":")[0] + ":" for text in messages_at(node).values())
         assert set(found.values()) <= {BATCH}
         assert {ledger.prefix for ledger in batches if ledger.entries} <= set(found)
 

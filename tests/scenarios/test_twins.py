@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from brokers import ask, get, post, wait_in_sync
-from tests.scenarios.harness import SYNC_SECONDS, Cluster, Node
+from tests.kit.ledger import SYNC_SECONDS
+from tests.kit.processes import Cluster, Node
 
 FIELDS = {"topic": "orders", "data": "Order 17", "key": "order-17"}
 

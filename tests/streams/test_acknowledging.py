@@ -13,7 +13,8 @@ import pytest
 from newswire.core import limits
 from newswire.core.model.commands import Request
 from newswire.core.model.event_ids import parse
-from tests.kit.stream_fakes import Newsroom, wait_for
+from tests.kit.stream_fakes import Newsroom
+from tests.kit.waiting import wait_until
 
 
 def test_what_a_client_received_is_acknowledged_without_a_word_from_it(room: Newsroom) -> None:
@@ -21,7 +22,7 @@ def test_what_a_client_received_is_acknowledged_without_a_word_from_it(room: New
     client = room.open()
     room.desk.publish("news", "one", "two")
     client.data(2)
-    wait_for(lambda: room.desk.unread("Alice") == 0)
+    wait_until(lambda: room.desk.unread("Alice") == 0)
 
 
 def test_what_a_client_received_before_it_left_is_acknowledged_at_once(room: Newsroom, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,7 +33,7 @@ def test_what_a_client_received_before_it_left_is_acknowledged_at_once(room: New
     room.desk.publish("news", "one", "two")
     client.data(2)
     client.sock.close()
-    wait_for(lambda: room.desk.unread("Alice") == 0)
+    wait_until(lambda: room.desk.unread("Alice") == 0)
 
 
 def test_a_client_that_acknowledges_itself_is_left_alone(room: Newsroom) -> None:
@@ -58,8 +59,8 @@ def test_only_what_the_other_kernel_confirmed_is_acknowledged(room: Newsroom) ->
     client = room.open(receive_buffer=4096)
     texts = [f"{number} " + "x" * 2000 for number in range(500)]
     room.desk.publish("news", *texts)
-    wait_for(lambda: room.desk.posts, "a cursor")
-    wait_for(lambda: any(stream.unsent_bytes and not stream.wants_page for stream in room.streams), "the queue is full")
+    wait_until(lambda: room.desk.posts, "a cursor")
+    wait_until(lambda: any(stream.unsent_bytes and not stream.wants_page for stream in room.streams), "the queue is full")
     acknowledged = 500 - room.desk.unread("Alice")
     (in_kernel,) = struct.unpack("i", fcntl.ioctl(client.sock.fileno(), termios.FIONREAD, bytes(4)))
     held = b""
@@ -68,7 +69,7 @@ def test_only_what_the_other_kernel_confirmed_is_acknowledged(room: Newsroom) ->
     whole = held.count(b"x\n\n")  # messages, whatever their chunks
     assert 0 < acknowledged <= whole < 500
     client.reset()
-    wait_for(lambda: room.hub.count == 0)
+    wait_until(lambda: room.hub.count == 0)
     room.hub.stop(5.0)
     assert room.desk.unread("Alice") > 0
 
@@ -79,7 +80,7 @@ def test_an_idle_stream_posts_nothing(room: Newsroom) -> None:
     room.desk.publish("other", "one", "two")
     room.desk.publish("news", "three")
     client.data(1)
-    wait_for(lambda: room.desk.unread("Alice") == 0)
+    wait_until(lambda: room.desk.unread("Alice") == 0)
     posts = len(room.desk.posts)
     room.desk.publish("other", "four")
     room.hub.stop(5.0)
@@ -101,5 +102,5 @@ def test_cursors_that_are_not_taken_are_offered_again(room: Newsroom) -> None:
     room.hub._acks._post = refuse_once
     room.desk.publish("news", "one")
     client.data(1)
-    wait_for(lambda: room.desk.unread("Alice") == 0)
+    wait_until(lambda: room.desk.unread("Alice") == 0)
     assert refused.is_set()

@@ -27,7 +27,8 @@ from newswire.streams.admission import (
 )
 from newswire.streams.stream import Stream
 from tests.kit.page_fakes import encoded, entry
-from tests.kit.stream_fakes import Clock, Newsroom, wait_for
+from tests.kit.stream_fakes import Clock, Newsroom
+from tests.kit.waiting import wait_until
 
 HOME, AWAY = "192.0.2.1", "192.0.2.2"
 
@@ -359,7 +360,7 @@ def test_a_stream_over_a_limit_is_told_to_come_back_later(make: Callable[..., Ne
     assert refused.plain.startswith(b"retry: 5000\n: ")
     assert (room.hub.count, room.hub.refusal_count) == (2, 1)
     first.sock.close()
-    wait_for(lambda: room.hub.count == 1)
+    wait_until(lambda: room.hub.count == 1)
     room.open()
 
 
@@ -385,9 +386,9 @@ def test_what_was_sent_to_who_makes_room_is_acknowledged_and_does_not_come_again
     first = room.open()
     room.desk.publish("news", "one", "two")
     assert first.data(2) == ["one", "two"]
-    wait_for(lambda: room.hub._acks, "what to acknowledge")
+    wait_until(lambda: room.hub._acks, "what to acknowledge")
     room.pass_time(clock, 30)
-    wait_for(lambda: room.desk.unread("Alice") == 0)
+    wait_until(lambda: room.desk.unread("Alice") == 0)
     second = room.open()
     first.last_words()
     room.desk.publish("news", "three")
@@ -401,7 +402,7 @@ def test_who_has_gone_makes_room_for_a_stranger(make: Callable[..., Newsroom]) -
         room.desk.subscribe(user, "news")
     gone = room.open("Alice", receive_buffer=4096)
     room.desk.publish("news", *["x" * 10_000] * 100)
-    wait_for(lambda: any(stream.unsent_bytes for stream in room.streams), "its socket is full")
+    wait_until(lambda: any(stream.unsent_bytes for stream in room.streams), "its socket is full")
     assert "as many streams as it may" in room.connect("Bob").last_words()
     room.pass_time(clock, SILENT_SECONDS)
     room.open("Bob")
@@ -430,7 +431,7 @@ def test_one_address_has_not_all_streams(make: Callable[..., Newsroom], settings
     assert room.hub.refusal(StreamOrder("Bob", caller=AWAY)) == ""
     room.open(caller=AWAY)
     first.sock.close()
-    wait_for(lambda: room.hub.count == 2)
+    wait_until(lambda: room.hub.count == 2)
     assert room.hub.refusal(StreamOrder("Bob", caller=HOME)) == ""
     room.open(caller=HOME)
 

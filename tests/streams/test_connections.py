@@ -13,7 +13,8 @@ from newswire.core.model.results import Position
 from newswire.stream_order import StreamOrder
 from newswire.streams.connections import Connection, Connections
 from newswire.streams.stream import Stream
-from tests.kit.stream_fakes import Clock, Newsroom, wait_for
+from tests.kit.stream_fakes import Clock, Newsroom
+from tests.kit.waiting import wait_until
 
 
 class Switchboard:
@@ -119,7 +120,7 @@ def test_a_client_that_went_away_is_noticed(room: Newsroom, how: str) -> None:
         client.sock.shutdown(socket.SHUT_WR)
     else:
         client.sock.close()
-    wait_for(lambda: room.hub.count == 1)
+    wait_until(lambda: room.hub.count == 1)
     room.desk.publish("news", "one")
     assert other.data(1) == ["one"]
     assert (room.hub.opening_count, room.hub.count) == (2, 1)
@@ -132,7 +133,7 @@ def test_a_client_that_keeps_talking_is_closed(room: Newsroom) -> None:
     room.desk.publish("news", "one")
     assert client.data(1) == ["one"]
     client.sock.sendall(b"x" * limits.STREAM_INPUT_BYTES)
-    wait_for(lambda: room.hub.count == 0)
+    wait_until(lambda: room.hub.count == 0)
 
 
 @pytest.mark.parametrize("chunked", [True, False])
@@ -166,18 +167,18 @@ def test_streams_that_take_nothing_make_room_when_all_together_hold_too_much(
     for number in range(12):
         room.desk.publish("news", f"{number} {'x' * 60_000}")
     assert len(reader.data(12)) == 12
-    wait_for(lambda: room.hub._connections.unsent_bytes > limits.STREAMS_BYTES, "too much")
+    wait_until(lambda: room.hub._connections.unsent_bytes > limits.STREAMS_BYTES, "too much")
     assert (room.hub.eviction_count, room.hub.count) == (0, 5)  # nobody has had time to take it yet
     room.pass_time(clock, limits.READ_STALL_SECONDS + 1)
-    wait_for(lambda: room.hub._connections.unsent_bytes <= limits.STREAMS_BYTES, "room")
+    wait_until(lambda: room.hub._connections.unsent_bytes <= limits.STREAMS_BYTES, "room")
     assert room.hub.eviction_count >= 1
     assert room.hub.count == 5 - room.hub.eviction_count
     room.desk.publish("news", "last")
     assert reader.data(1) == ["last"]
     for client in deaf:
         client.sock.close()
-    wait_for(lambda: room.hub.count == 1)
-    wait_for(lambda: room.hub._connections.unsent_bytes == 0)
+    wait_until(lambda: room.hub.count == 1)
+    wait_until(lambda: room.hub._connections.unsent_bytes == 0)
 
 
 def test_silence_is_broken_every_five_seconds(make: Callable[..., Newsroom]) -> None:
@@ -199,7 +200,7 @@ def test_a_client_that_never_reads_is_closed_after_a_minute(make: Callable[..., 
     room.desk.subscribe("Alice", "news")
     room.connect(receive_buffer=4096)
     room.desk.publish("news", *["x" * 10_000] * 100)
-    wait_for(lambda: any(stream.unsent_bytes and not stream.wants_page for stream in room.streams), "the queue is full")
+    wait_until(lambda: any(stream.unsent_bytes and not stream.wants_page for stream in room.streams), "the queue is full")
     while room.hub.count:
         room.pass_time(clock, limits.KEEPALIVE_SECONDS)
         assert clock.now < 1000.0 + 3 * limits.STREAM_STALL_SECONDS
@@ -219,7 +220,7 @@ def test_a_slow_reader_gets_a_long_history_in_order_from_a_bounded_queue(room: N
 
     room.desk.before_page = look
     client = room.open(receive_buffer=4096)
-    wait_for(lambda: any(stream.unsent_bytes and not stream.wants_page for stream in room.streams), "the queue is full")
+    wait_until(lambda: any(stream.unsent_bytes and not stream.wants_page for stream in room.streams), "the queue is full")
     assert client.data(10_000) == texts
     assert 0 < most <= limits.SEND_BUFFER_BYTES + limits.STREAM_ROUND_BYTES
 

@@ -17,7 +17,8 @@ from newswire.core.broker.values import BrokerStatus
 from newswire.core.model.event_ids import parse
 from newswire.core.model.results import Position
 from newswire.engine.seam import Wake
-from tests.kit.stream_fakes import Clock, Newsroom, patterns_at, wait_for
+from tests.kit.stream_fakes import Clock, Newsroom, patterns_at
+from tests.kit.waiting import wait_until
 
 
 def test_the_greeting_comes_first_with_a_retry_in_the_same_block(room: Newsroom) -> None:
@@ -52,14 +53,14 @@ def test_a_returning_client_goes_on_behind_its_id_and_acknowledges_with_it(room:
     first = room.open(ack="client").take(2)
     again = room.open(ack="client", event_id=parse(first[1].id))
     assert again.data(1) == ["three"]
-    wait_for(lambda: room.desk.unread("Alice") == 1)
+    wait_until(lambda: room.desk.unread("Alice") == 1)
 
 
 def test_a_client_whose_id_lies_behind_the_cursor_is_sent_again_what_it_never_saw(room: Newsroom) -> None:
     room.desk.subscribe("Alice", "news")
     room.desk.publish("news", "one", "two", "three")
     first = room.open().take(3)
-    wait_for(lambda: room.desk.unread("Alice") == 0)
+    wait_until(lambda: room.desk.unread("Alice") == 0)
     assert room.open(event_id=parse(first[0].id)).data(2) == ["two", "three"]
 
 
@@ -113,7 +114,7 @@ def test_a_gap_is_told_and_then_acknowledged(room: Newsroom) -> None:
     gap, event = room.open().take(2)
     assert (gap.name, json.loads(gap.data)) == ("gap", {"topic": "news", "dropped": 2})
     assert event.data == "three"
-    wait_for(lambda: room.desk.unread("Alice") == 0)
+    wait_until(lambda: room.desk.unread("Alice") == 0)
 
 
 def test_five_hundred_streams_share_what_is_encoded(make: Callable[..., Newsroom]) -> None:
@@ -141,7 +142,7 @@ def test_two_thousand_streams_and_no_thread_more(make: Callable[..., Newsroom]) 
         room.desk.subscribe("Alice", "news")
         threads = threading.active_count()
         clients = [room.connect() for _ in range(2000)]
-        wait_for(lambda: room.hub.count == 2000)
+        wait_until(lambda: room.hub.count == 2000)
         room.desk.publish("news", "one")
         assert all(client.data(2) == [sse.GREETING, "one"] for client in clients)
         assert threading.active_count() == threads
@@ -195,7 +196,7 @@ def test_one_failing_stream_ends_alone_with_a_line_in_the_log(room: Newsroom, ca
     room.desk.before_page = fail
     with caplog.at_level(logging.ERROR):
         room.desk.publish("bad", "one")
-        wait_for(lambda: room.hub.count == 1)
+        wait_until(lambda: room.hub.count == 1)
     room.desk.publish("good", "two")
     assert bob.data(1) == ["two"]
     assert "Alice" in caplog.text
@@ -258,7 +259,7 @@ def test_stop_does_not_wait_for_who_does_not_read(room: Newsroom) -> None:
     room.desk.subscribe("Alice", "news")
     room.connect(receive_buffer=4096)
     room.desk.publish("news", *["x" * 10_000] * 100)
-    wait_for(lambda: any(stream.unsent_bytes and not stream.wants_page for stream in room.streams), "the queue is full")
+    wait_until(lambda: any(stream.unsent_bytes and not stream.wants_page for stream in room.streams), "the queue is full")
     room.hub.stop(0.2)
     assert not room.hub._thread.is_alive()
     assert room.streams == []

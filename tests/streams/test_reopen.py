@@ -11,7 +11,8 @@ from newswire.core.model.commands import Publish, Subscribe
 from newswire.core.model.results import Position
 from newswire.engine.memory import MemoryEngine
 from newswire.engine.seam import Wake
-from tests.kit.stream_fakes import Newsroom, wait_for
+from tests.kit.stream_fakes import Newsroom
+from tests.kit.waiting import wait_until
 
 
 def test_a_new_subscription_joins_the_open_stream_with_its_history(room: Newsroom) -> None:
@@ -65,12 +66,12 @@ def test_streams_of_a_user_are_looked_for_once_and_nothing_is_left_of_those_that
     clients = [room.open() for _ in range(3)]
     assert len(room.hub._audience) == 1
     clients.pop().sock.close()
-    wait_for(lambda: room.hub.count == 2, "one has left")
+    wait_until(lambda: room.hub.count == 2, "one has left")
     room.desk.publish("news.a", "one")
     assert [client.data(1) for client in clients] == [["one"]] * 2
     for client in clients:
         client.sock.close()
-    wait_for(lambda: room.hub.count == 0, "all have left")
+    wait_until(lambda: room.hub.count == 0, "all have left")
     assert len(room.hub._audience) == 0
 
 

@@ -10,7 +10,7 @@ import pytest
 from brokers import free_ports
 from newswire.config import Settings
 from newswire.server import Server
-from tests.contract.conftest import wait_until
+from tests.kit.waiting import wait_until
 
 GOOD, OTHER = b"g" * 32, b"o" * 32
 

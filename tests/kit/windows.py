@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from brokers import until
-from tests.e2e.harness import OverHttp
+from tests.kit.hands import OverHttp
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

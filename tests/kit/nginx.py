@@ -10,7 +10,7 @@ from typing import Final, Self
 import pytest
 
 from brokers import free_ports, is_free, until
-from tests.e2e.harness import Pair
+from tests.kit.processes import Pair
 
 DEPLOYED: Final = Path(__file__).resolve().parents[2] / "deploy" / "nginx.conf"
 NAME: Final = "news.example.org"

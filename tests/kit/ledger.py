@@ -1,147 +1,36 @@
-"""What scenarios do things with: real brokers under faults, and a ledger of what was acknowledged.
+"""What was acknowledged, and whether brokers, disks and readers have it.
 
-A `Node` is a broker process that can also be run under strace, in a network namespace, or with a secret. The `Ledger`
-publishes numbered messages, each with a key, and remembers every answer; `check` compares it with what brokers hold.
+The `Ledger` publishes numbered messages, each with a key, and remembers every answer; `check` compares it with what brokers
+hold.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-import os
-import shutil
-import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from brokers import UNREACHABLE, Answer, Broker, Failed, ask, free_ports, get, post, until, wait_in_sync
+from brokers import (
+    UNREACHABLE,
+    Answer,
+    Failed,
+    ask,
+    until,
+    wait_in_sync,
+)
 from newswire.client import Gap, Subscriber
-from tests.e2e.harness import pause
+from tests.kit.asking import pages
+from tests.kit.damage import segments
+from tests.kit.processes import AUDITOR, Node
 
-HEARTBEAT: Final = ("--heartbeat", "0.5")
-AUDITOR: Final = "Auditor"  # subscribed to everything from the earliest on: sees what a broker holds
 TRY_SECONDS: Final = 5.0  # of one publish: more than the 2 s that a hung peer may cost
 TRIES: Final = 400
 SYNC_SECONDS: Final = 60.0
 IDLE_SECONDS: Final = 0.01  # between two messages of one publisher under load, and between two tries
-
-
-class Node(Broker):
-    """A broker with more ways to start and to end. `before`: words before its command (strace, env, ip netns exec)."""
-
-    def __init__(self, id: str, port: int, home: Path, *, host: str = "127.0.0.1", **more: Any) -> None:
-        super().__init__(id, port, home, **more)
-        self.address = f"{host}:{port}"
-        self.before: list[str] = []
-
-    @property
-    def folder(self) -> Path:
-        """Where its ops file lies."""
-        return self.ops_dir / self.id
-
-    def command(self) -> list[str]:
-        """What starts it."""
-        return [*self.before, *super().command()]
-
-    def start(self, *, own_session: bool = False) -> Node:
-        """Start and wait until it is ready."""
-        super().start(own_session=own_session)
-        return self
-
-    def end_code(self, seconds: float = 20.0) -> int:
-        """Wait until it has ended by itself; its exit code, negative for a signal."""
-        assert self.process is not None
-        try:
-            code = self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            raise Failed(f"broker {self.id} did not end within {seconds:g} seconds: {self.last_words()}") from None
-        self.process = None
-        return code
-
-    @property
-    def ended(self) -> bool:
-        """Whether the process that was started is gone."""
-        return self.process is None or self.process.poll() is not None
-
-    def readiness(self) -> tuple[int, dict[str, Any]]:
-        """Status and body of /readyz; (0, {}) while nobody answers."""
-        try:
-            answer = ask(self.address, "GET", "/readyz", timeout=5.0)
-        except UNREACHABLE:
-            return 0, {}
-        return answer.status, answer.json()
-
-    def degraded(self) -> str:
-        """Why readiness says that it is degraded, in one text."""
-        return "; ".join(self.readiness()[1].get("degraded", ()))
-
-    def wait_degraded(self, *words: str, seconds: float = 20.0) -> str:
-        """Wait until it is ready, and degraded for a reason in which all of `words` stand."""
-
-        def found() -> str:
-            status, told = self.readiness()
-            text = "; ".join(told.get("degraded", ()))
-            return text if status == 200 and all(word in text for word in words) else ""
-
-        try:
-            return until("", found, seconds)
-        except Failed:
-            raise Failed(f"{self.id} does not say {words} but {self.readiness()}") from None
-
-    def wait_whole(self, seconds: float = 20.0) -> None:
-        """Wait until it is ready and nothing is degraded."""
-        try:
-            until("", lambda: self.readiness()[0] == 200 and not self.degraded(), seconds)
-        except Failed:
-            raise Failed(f"{self.id} stays degraded: {self.readiness()}") from None
-
-    def row(self, id: str) -> dict[str, Any]:
-        """How it sees the broker `id`; {} when it lists none."""
-        return next((row for row in get(self.address, "/list_replicas") if row["id"] == id), {})
-
-
-class Cluster:
-    """Brokers 1001 (primary), 1002, ... that know each other; `spare` makes one more, which knows nobody."""
-
-    def __init__(self, home: Path, *options: str, count: int = 2) -> None:
-        ports = free_ports(count) if count else []
-        self.home = home
-        self.options = [*HEARTBEAT, *options]
-        self.nodes = [
-            Node(str(1001 + i), port, home, peers=[p for p in ports if p != port], primary=i == 0, options=self.options)
-            for i, port in enumerate(ports)
-        ]
-        self.made = list(self.nodes)
-
-    def spare(self, id: str, *peers: Node, home: Path | None = None) -> Node:
-        """Make one more broker, not started."""
-        node = Node(id, free_ports(1)[0], home or self.home, peers=[p.address for p in peers], options=self.options)
-        self.made.append(node)
-        return node
-
-    def start(self) -> Cluster:
-        """Start all at once; wait until they are in sync and the auditor is registered."""
-        for node in self.nodes:
-            node.launch()
-        for node in self.nodes:
-            node.wait_ready()
-        wait_in_sync(self.nodes)
-        audit(self.nodes[0])
-        return self
-
-    def end(self) -> None:
-        """Kill what runs."""
-        for node in self.made:
-            node.kill9()
-
-
-def audit(node: Node) -> None:
-    """Register the auditor."""
-    post(node.address, "/subscribe", username=AUDITOR, topic=">", **{"from": "earliest"})
 
 
 @dataclass(frozen=True)
@@ -243,7 +132,7 @@ class Ledger:
         A retry across a crash makes two of one: all show the one with the smaller id.
         """
         wait_in_sync(nodes, SYNC_SECONDS)
-        all_held = [held(node) for node in nodes]
+        all_held = [messages_at(node) for node in nodes]
         for node, found in zip(nodes, all_held, strict=True):
             self._check_held(node.id, found, copies)
             assert found == all_held[0], f"{node.id} and {nodes[0].id} differ"
@@ -265,18 +154,13 @@ class Ledger:
             assert not missing, f"acknowledged with {len(nodes)} copies, and not on the disk of {node.id}: {sorted(missing)}"
 
 
-def held(node: Node) -> dict[str, str]:
+def messages_at(node: Node) -> dict[str, str]:
     """Everything that a broker shows the auditor: message id -> text. Raises Failed for an id shown twice."""
-    found: dict[str, str] = {}
-    since = "earliest"
-    while True:
-        page = get(node.address, "/messages", username=AUDITOR, since=since, limit="1000")
-        for message in page["messages"]:
-            if found.setdefault(message["id"], message["data"]) != message["data"]:
-                raise Failed(f"{message['id']} has two values at {node.id}")
-        if not page["more"]:
-            return found
-        since = page["messages"][-1]["event_id"]
+    messages: dict[str, str] = {}
+    for message in pages(node.address, AUDITOR):
+        if messages.setdefault(message["id"], message["data"]) != message["data"]:
+            raise Failed(f"{message['id']} has two values at {node.id}")
+    return messages
 
 
 def on_disk(node: Node) -> dict[str, str]:
@@ -298,89 +182,6 @@ def read_record(line: bytes) -> tuple[str, str] | None:
     except ValueError:
         return None
     return (f"{op['o']}.{op['s']}", op["data"]) if isinstance(op, dict) and "data" in op else None
-
-
-def segments(folder: Path) -> list[Path]:
-    """The segments of an ops file, oldest first."""
-    return sorted(folder.glob("*.ops"))
-
-
-# -- damage -----------------------------------------------------------------------------------------------------
-
-
-def flip(node: Node, *, after: str) -> None:
-    """Flip a bit behind the first place where `after` stands in a broker's files."""
-    for path in segments(node.folder):
-        data = bytearray(path.read_bytes())
-        at = data.find(after.encode())
-        if at >= 0:
-            data[at + len(after) + 1] ^= 0x04
-            path.write_bytes(data)
-            return
-    raise Failed(f"{after!r} is not in the files of {node.id}")
-
-
-def in_record(text: str) -> str:
-    """What stands near the end of the record of a message: a bit behind it is in the record."""
-    return f'"data":"{text}"'
-
-
-def wipe(path: Path, begin: int, length: int) -> None:
-    """Replace bytes by zeros, as a lost block reads."""
-    with path.open("r+b") as file:
-        file.seek(begin)
-        file.write(bytes(min(length, path.stat().st_size - begin)))
-
-
-def copy_folder(source: Path, target: Path) -> None:
-    """Put a copy of a broker's folder in place of another."""
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(source, target)
-
-
-# -- hangs ------------------------------------------------------------------------------------------------------
-
-
-def hang(node: Node) -> None:
-    """Stop a broker (SIGSTOP) and wait until none of its threads runs any more."""
-    pause(node)
-    until(f"{node.id} hangs", lambda: all(state == "T" for state in _states(node)))
-
-
-def _states(node: Node) -> list[str]:
-    assert node.process is not None
-    tasks = Path(f"/proc/{node.process.pid}/task")
-    return [(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks.iterdir()]
-
-
-# -- what the machine must offer --------------------------------------------------------------------------------
-
-
-def lacks(*programs: str, root: bool = False) -> str:
-    """Why a test that needs these cannot run here; "" when it can."""
-    if root and os.geteuid() != 0:
-        return "needs root"
-    missing = [program for program in programs if shutil.which(program) is None]
-    return f"{', '.join(missing)} is not installed" if missing else ""
-
-
-def system(*words: str | Path) -> None:
-    """Run a command of the system. Raises Failed with what it said."""
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise Failed(f"{' '.join(map(str, words))}: {done.stderr.strip()}")
-
-
-def strace(call: str, effect: str, *, follow: int = 0) -> list[str]:
-    """The words that make `call` fail as `effect` says: before a command, whose process stays our child, or for a process.
-
-    Without `--seccomp-bpf`, which would be faster: with it strace 6.1 delivers no signals.
-    """
-    whom = ["-p", str(follow)] if follow else ["-D"]
-    return ["strace", *whom, "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e", f"inject={call}:{effect}"]
-
-
-# -- subscribers ------------------------------------------------------------------------------------------------
 
 
 class Reader(threading.Thread):
