@@ -119,28 +119,28 @@ def test_a_configured_peer_that_is_this_broker_gets_no_link_any_more() -> None:
 def test_another_is_removed_by_id_or_address(name: str) -> None:
     held = both()
     part = Membership(ME, held)
-    fact = part.leave(Leave("who", name), in_sync=False, waiting=True)
+    fact = part.leave(Leave("who", name), (), ["1003-c"])
     assert fact == Stamp([Left("", 0, 0, "1002", held.ids("1002"))], "who", broker="1002")
     assert not part.leaving
 
 
-@pytest.mark.parametrize(("in_sync", "waiting"), [(False, False), (True, True)])
-def test_this_broker_does_not_leave_with_what_may_be_nowhere_else(in_sync: bool, waiting: bool) -> None:
+@pytest.mark.parametrize(("in_sync", "waiting"), [((), ()), (("1002",), ("1003-c",))])
+def test_this_broker_does_not_leave_with_what_may_be_nowhere_else(in_sync: tuple[str, ...], waiting: tuple[str, ...]) -> None:
     part = Membership(ME, both())
-    assert error_of(part.leave(Leave("who", "1001"), in_sync=in_sync, waiting=waiting)).code == "last-broker"
+    assert error_of(part.leave(Leave("who", "1001"), in_sync, waiting)).code == "last-broker"
     assert part.belongs
 
 
 def test_this_broker_leaves_when_that_is_stored_and_stays_where_it_is_not() -> None:
     held = both()
     part = Membership(ME, held)
-    fact = part.leave(Leave("who", ONE), in_sync=True, waiting=False)
+    fact = part.leave(Leave("who", ONE), ["1002"], ())
     assert isinstance(fact, Stamp)
     assert (part.leaving, part.has_left) == (True, False)
     assert "leaving" in part.why_not()
     part.settle()
     assert (part.leaving, part.why_not()) == (False, ""), "there was no room for it"
-    part.leave(Leave("who", ONE), in_sync=True, waiting=False)
+    part.leave(Leave("who", ONE), ["1002"], ())
     held.left(Left("1001-a", 9, 0, "1001", held.ids("1001")))
     part.settle()
     assert part.has_left
@@ -148,7 +148,7 @@ def test_this_broker_leaves_when_that_is_stored_and_stays_where_it_is_not() -> N
 
 
 def test_nobody_of_that_name_leaves() -> None:
-    assert isinstance(error_of(Membership(ME, both()).leave(Leave("who", "1009"), in_sync=True, waiting=False)), NotFound)
+    assert isinstance(error_of(Membership(ME, both()).leave(Leave("who", "1009"), ["1002"], ())), NotFound)
 
 
 def test_a_broker_that_others_removed_serves_nobody() -> None:

@@ -211,6 +211,16 @@ def test_a_loss_is_refused_where_nothing_is_missing_and_while_a_member_is_away()
     assert kept.count == 1
 
 
+def test_what_is_given_up_is_counted() -> None:
+    log, network = MemoryLog(), MemoryNetwork()
+    first = MemoryEngine("1001", network=network, log=log)
+    first.submit([Publish("news", name) for name in ("one", "two", "three")])
+    log.raws = [raw for raw in log.raws if b'"one"' not in raw and b'"two"' not in raw]
+    first = MemoryEngine("1001", network=network, log=log)
+    receipt = first.accept_loss()
+    assert (receipt.count, receipt.duplicates) == (2, 0)
+
+
 def test_find_is_quick_where_much_waits() -> None:
     """A hole costs what waits, not what the sequences span."""
     state = fold(began(), Published(A, 2**31, 0, topic="news", data="far"))

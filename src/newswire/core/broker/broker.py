@@ -110,9 +110,8 @@ class Broker:
                 self._receive(event, now)
             case Answered():
                 self._take_answer(event, now)
-            case events.Failed(address, number, state, detail):
-                if self.replication.awaits(address, number):
-                    self._fail_push(address, state, CODE_OF.get(state, "unreachable"), detail, now)
+            case events.Failed(address, number, state, detail) if self.replication.awaits(address, number):
+                self._fail_push(address, state, CODE_OF.get(state, "unreachable"), detail, now)
             case events.HungUp(address):
                 self.replication.hang_up(address, now)
             case events.Unstored(named):
@@ -131,8 +130,7 @@ class Broker:
             case events.Join():
                 self._follow(self.membership.join(event, self.replication.links, self.replication.sources), now)
             case events.Leave():
-                in_sync, waiting = bool(self.replication.in_sync()), bool(self.state.waiting)
-                self._follow([self.membership.leave(event, in_sync=in_sync, waiting=waiting)], now)
+                self._follow([self.membership.leave(event, self.replication.in_sync(), self.state.waiting)], now)
 
     def stage(self, event: Submitted, now: Now) -> None:
         """The first half of a step that takes clients' requests; of those that `stages_only` names, beside the state lock."""
@@ -386,8 +384,8 @@ class Broker:
             self._follow([self.retention.drop(self.clocks.retention, latest, now)], now)
 
     def _watch_clocks(self, now: Now) -> None:
-        agreed = not (self.replication.has_clocks_apart() and status.clocks_apart(self._situation(now)))
-        self.clocks.note(now, agreed=agreed)
+        apart = self.replication.has_clocks_apart() and status.clocks_apart(self._situation(now))
+        self.clocks.note(now, agreed=not apart)
         self.stager.shifts = self.clocks.shifts()
 
     # -- what every step ends with ------------------------------------------------------------------------------
@@ -455,7 +453,7 @@ class Broker:
     def _stamp(self, fact: values.Stamp, now: Now) -> None:
         ops = [self.stager.stamp(op, now.wall) for op in fact.ops]
         if ops:
-            staged = values.Staged(tuple(op.id for op in ops), {ops[-1].origin: ops[-1].sequence})
+            staged = values.Staged(tuple(op.id for op in ops), {ops[-1].origin: ops[-1].sequence}, stored=fact.count)
             self.receipts.wait_for_disk(fact.reply_to, staged, count=fact.count, until=fact.until, broker=fact.broker)
 
     def _why_not(self) -> str:

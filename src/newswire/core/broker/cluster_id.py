@@ -13,7 +13,7 @@ from newswire.errors import Refused
 class ClusterId:
     """The id of the cluster, and whether it is fixed for good, and on disk (`settled`). Commit thread only.
 
-    `told`, here: the others of whom this broker was told, by configuration or by an op: address -> id; the address again
+    `peer_ids`, here: the others of whom this broker was told, by configuration or by an op: address -> id; the address again
     while the id is unknown.
     """
 

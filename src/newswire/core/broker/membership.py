@@ -83,10 +83,10 @@ class Membership:
             return Reply(event.token, self._is_own_address())
         return Stamp([self._joined_op(self._me.id, self._me.address)], event.token, event.until, self._me.id)
 
-    def leave(self, event: Leave, *, in_sync: bool, waiting: bool) -> Fact:
+    def leave(self, event: Leave, in_sync: Collection[str], waiting: Collection[str]) -> Fact:
         """REMOVE, or LEAVE where it is this broker.
 
-        `in_sync`: another one's copies count; `waiting`: something waits here behind damage.
+        `in_sync`: the others whose copies count; `waiting`: the origins of which something waits here behind damage.
         """
         broker = self._resolve(event.broker)
         if broker is None:
