@@ -51,7 +51,7 @@ def linked(held: State | None = None) -> tuple[Replication, State]:
 
 
 def push(part: Replication, now: Now, **said: Any) -> Send:
-    (send,) = part.push(msgspec.structs.replace(SAID, **said), now)
+    (send,) = part.push(msgspec.structs.replace(SAID, **said), now, "")
     return send
 
 
@@ -83,8 +83,8 @@ def test_the_first_push_is_empty_and_the_next_brings_what_is_lacking() -> None:
 def test_one_push_is_in_flight_a_link() -> None:
     part, _ = linked()
     push(part, at(0))
-    assert part.push(SAID, at(100)) == []
-    assert not part.is_due(at(100))
+    assert part.push(SAID, at(100), "") == []
+    assert not part.is_due(at(100), "")
     assert part.awaits(TWO, 1)
     assert not part.awaits(TWO, 2)
     assert not part.awaits(THREE, 1)
@@ -93,8 +93,8 @@ def test_one_push_is_in_flight_a_link() -> None:
 def test_there_is_nothing_to_say_between_heartbeats() -> None:
     part, _ = in_sync()
     answer(part, at(0), vector=ALL)  # its copies count from now on: that is said once
-    assert not part.is_due(at(4.9))
-    assert part.is_due(at(5.0))
+    assert not part.is_due(at(4.9), "")
+    assert part.is_due(at(5.0), "")
 
 
 def test_in_sync_is_who_proved_what_was_held_when_the_push_went_out() -> None:
@@ -111,7 +111,7 @@ def test_what_a_peer_says_in_its_own_pushes_is_no_proof() -> None:
     answer(part, at(0), vector={})
     part.hear("push", header(vector=ALL), at(0))
     assert (part.in_sync(), part.proofs()) == ([], [])
-    assert not part.is_due(at(1)), "but it is not pushed again"
+    assert not part.is_due(at(1), ""), "but it is not pushed again"
 
 
 def test_what_was_pushed_and_answered_for_is_no_proof() -> None:
@@ -155,7 +155,7 @@ def test_who_hangs_up_is_greeted_at_once_unless_a_push_says_what_became_of_it() 
     answer(part, at(0), vector=ALL)
     part.hang_up(TWO, at(1))
     part.hang_up(THREE, at(1))
-    assert part.is_due(at(1))
+    assert part.is_due(at(1), "")
 
 
 def test_a_push_is_answered_after_the_sync_and_once() -> None:
@@ -250,12 +250,12 @@ def test_a_proof_is_asked_for_once() -> None:
     answer(part, at(0), vector=ALL)
     held.apply(Began("1003-c", 1, 0, "1003"), 2, 10, None)
     part.hear("push", header(vector={"1001-a": 2, "1003-c": 1}), at(1))
-    assert not part.is_due(at(1)), "it holds the op: nothing has to be pushed"
+    assert not part.is_due(at(1), ""), "it holds the op: nothing has to be pushed"
     part.ask_for_proof({"1003-c": 1}, at(1))
-    assert part.is_due(at(1))
+    assert part.is_due(at(1), "")
     answer(part, at(1), vector=ALL)
     part.ask_for_proof({"1003-c": 1}, at(1))
-    assert not part.is_due(at(1)), "it was asked, and has answered"
+    assert not part.is_due(at(1), ""), "it was asked, and has answered"
     assert part.proofs()[0].holds({"1003-c": 1})
 
 
@@ -282,10 +282,10 @@ def test_another_run_of_a_peer_holds_nothing_until_it_says_so() -> None:
     part, _ = in_sync()
     answer(part, at(0), vector=ALL)
     part.hear("push", header(vector=ALL), at(1))
-    assert not part.is_due(at(1))
+    assert not part.is_due(at(1), "")
     part.hear("push", header(origin="1002-c", vector=ALL), at(1))
     assert part.in_sync() == []
-    assert part.is_due(at(1)), "it lives: hello at once"
+    assert part.is_due(at(1), ""), "it lives: hello at once"
 
 
 def test_clocks_are_compared_with_what_peers_say() -> None:

@@ -155,7 +155,7 @@ class NoMembership:
     def join(self, event: Join, links: Collection[str], sources: Collection[str]) -> list[Reply]:
         return [Reply(event.token, Refused("this broker has no peers, and takes none", code="too-many"))]
 
-    def leave(self, event: Leave, *, in_sync: bool, waiting: bool) -> Reply:
+    def leave(self, event: Leave, in_sync: Collection[str], waiting: Collection[str]) -> Reply:
         return Reply(event.token, Refused("this broker is the only one", code="last-broker"))
 
     def meet(self, address: str, broker: str) -> list[Reply]:
