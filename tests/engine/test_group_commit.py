@@ -78,8 +78,8 @@ def commit(effects: Notes) -> GroupCommit:
     return commit
 
 
-def publish(token: str, count: int = 1) -> Submitted:
-    return Submitted(token, [Publish("news", str(number)) for number in range(count)], 1, 100.0)
+def publish(reply_to: str, count: int = 1) -> Submitted:
+    return Submitted(reply_to, [Publish("news", str(number)) for number in range(count)], 1, 100.0)
 
 
 def test_a_run_begins_when_its_first_op_is_stored(effects: Notes) -> None:

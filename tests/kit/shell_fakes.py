@@ -76,5 +76,5 @@ def begun() -> Parts:
     return shell, disk, told, clock
 
 
-def publish(token: str, data: str = "x") -> Submitted:
-    return Submitted(token, (Publish("news", data),), 1, 100.0)
+def publish(reply_to: str, data: str = "x") -> Submitted:
+    return Submitted(reply_to, (Publish("news", data),), 1, 100.0)

@@ -489,7 +489,7 @@ class Machine:
             self.hand_in(Received(push, header, raws))
 
     def _answer(self, action: events.Answer) -> None:
-        push = action.token
+        push = action.reply_to
         assert isinstance(push, Push)
         raws = self._read(action.rows)
         if raws is None:
@@ -583,7 +583,7 @@ class Machine:
         self.hand_in(make(call))
 
     def _reply(self, action: Reply) -> None:
-        call = action.token
+        call = action.reply_to
         assert isinstance(call, Call)
         self.calls.discard(call)
         if self.world.tracing:

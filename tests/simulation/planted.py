@@ -64,7 +64,7 @@ def answer_before_sync() -> list[Patch]:
         receive(broker, event, now)
         for answer in broker.replication.answer(broker._announce(now)):
             answer.header.vector.update(broker.stager._held)  # type: ignore[attr-defined]
-            broker._actions.append(Answer(answer.token, answer.header, []))
+            broker._actions.append(Answer(answer.reply_to, answer.header, []))
 
     return [(Broker, "_receive", hasty)]
 
@@ -486,7 +486,9 @@ def receipt_before_the_last_piece() -> list[Patch]:
         begin(broker, event, now)
         if broker.batches.origin:
             staged = broker.batches._named.staged
-            broker._actions.append(Reply(event.token, Receipt(staged.ids[0], staged.ids[-1], staged.stored, 1, 0, staged.ids)))
+            broker._actions.append(
+                Reply(event.reply_to, Receipt(staged.ids[0], staged.ids[-1], staged.stored, 1, 0, staged.ids))
+            )
 
     return [(Broker, "_begin_batch", hasty)]
 

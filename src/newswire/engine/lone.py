@@ -122,9 +122,9 @@ class LoneEngine(StateQueries):
 
     def _execute(self, action: Outward) -> None:
         match action:
-            case Reply(token, result) if callable(token):
+            case Reply(reply_to, result) if reply_to is not None:
                 with suppress(Exception):  # a fault of who is told is no fault of the engine
-                    token(result)
+                    reply_to(result)
             case Wake():
                 self._wake(action)
             case Recall(lost, rows):

@@ -32,4 +32,4 @@ def test_who_asks_for_a_peer_is_refused() -> None:
     broker.begin(now)
     for event, code in ((Join("me", "b:2"), "too-many"), (Leave("me", "1001"), "last-broker")):
         replies = [action for action in broker.step(event, now) if isinstance(action, Reply)]
-        assert [(reply.token, reply.result.code) for reply in replies] == [("me", code)]  # type: ignore[union-attr]
+        assert [(reply.reply_to, reply.result.code) for reply in replies] == [("me", code)]  # type: ignore[union-attr]

@@ -77,10 +77,10 @@ class Node:
                     raws = [self.raws[broker.state.log.places[row]] for row in action.rows]
                     self.world.flights.append(Flight(self, action.address, action.header, raws))
                 elif isinstance(action, Answer):
-                    assert isinstance(action.token, Flight)
+                    assert isinstance(action.reply_to, Flight)
                     raws = [self.raws[broker.state.log.places[row]] for row in action.rows]
-                    action.token.answer = (action.header, raws)
-                    self.world.flights.append(action.token)
+                    action.reply_to.answer = (action.header, raws)
+                    self.world.flights.append(action.reply_to)
             places = [(place, len(self.raws[place])) for place in range(first, len(self.raws))]
             todo = broker.step(Stored(places), self.world.now()) if stores else []
 

@@ -193,4 +193,4 @@ def test_a_join_that_is_refused_tells_all_who_wait() -> None:
     for name in ("one", "other"):
         part.join(Join(name, THREE), [THREE], ())
     facts = part.refuse(THREE, Refused("no", code="unreachable"), ())
-    assert [fact.token for fact in facts if isinstance(fact, Reply)] == ["one", "other"]
+    assert [fact.reply_to for fact in facts if isinstance(fact, Reply)] == ["one", "other"]

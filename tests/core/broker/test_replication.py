@@ -166,7 +166,7 @@ def test_a_push_is_answered_after_the_sync_and_once() -> None:
     held.apply(Published("1001-a", 3, 0, topic="news", data="y"), 2, 10, None)
     (reply,) = part.answer(SAID)
     assert isinstance(reply, Answer)
-    assert (reply.token, reply.header.number, reply.header.vector) == ("push", 7, {"1001-a": 3})
+    assert (reply.reply_to, reply.header.number, reply.header.vector) == ("push", 7, {"1001-a": 3})
     assert list(reply.rows) == [0, 1, 2], "what the pusher lacks and asked for"
     assert (part.answer(SAID), part.owes_answers) == ([], False)
 
@@ -175,7 +175,7 @@ def test_a_push_that_found_no_room_is_refused_with_the_reason() -> None:
     part, _ = linked()
     part.hear("push", header(7), at(0))
     (reply,) = part.fail_answers(StorageFull("full"), SAID)
-    assert (reply.token, reply.header.code, reply.header.detail, reply.rows) == ("push", "storage-full", "full", ())
+    assert (reply.reply_to, reply.header.code, reply.header.detail, reply.rows) == ("push", "storage-full", "full", ())
     assert part.answer(SAID) == []
 
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import NoReturn
 
 from newswire.core.broker.events import Answer, Connect, Disconnect, Header, Join, Leave, Now, Reply, Send
-from newswire.core.broker.values import Announcement, PeerFacts
+from newswire.core.broker.values import Announcement, PeerFacts, ReplyTo
 from newswire.core.model.vector import FullVector, Vector
 from newswire.errors import NewswireError, Refused
 
@@ -104,10 +104,10 @@ class NoReplication:
     def check_id(self, header: Header, now: Now) -> None:
         raise Refused("this broker has no peers")
 
-    def refuse(self, token: object, header: Header, error: NewswireError, announcement: Announcement) -> NoReturn:
+    def refuse(self, reply_to: ReplyTo, header: Header, error: NewswireError, announcement: Announcement) -> NoReturn:
         raise error
 
-    def hear(self, token: object, header: Header, now: Now) -> NoReturn:
+    def hear(self, reply_to: ReplyTo, header: Header, now: Now) -> NoReturn:
         raise NotImplementedError
 
     def agree(self, address: str, header: Header, pair: tuple[str, int]) -> NoReturn:
@@ -153,10 +153,10 @@ class NoMembership:
         return []
 
     def join(self, event: Join, links: Collection[str], sources: Collection[str]) -> list[Reply]:
-        return [Reply(event.token, Refused("this broker has no peers, and takes none", code="too-many"))]
+        return [Reply(event.reply_to, Refused("this broker has no peers, and takes none", code="too-many"))]
 
     def leave(self, event: Leave, in_sync: Collection[str], waiting: Collection[str]) -> Reply:
-        return Reply(event.token, Refused("this broker is the only one", code="last-broker"))
+        return Reply(event.reply_to, Refused("this broker is the only one", code="last-broker"))
 
     def meet(self, address: str, broker: str) -> list[Reply]:
         return []

@@ -146,10 +146,10 @@ class Broker:
             self._admit(event, now)
             staged = self.stager.decide(event.requests, now.wall)
         except NewswireError as error:
-            self._follow([Reply(event.token, error)], now)
+            self._follow([Reply(event.reply_to, error)], now)
             return
         wait = self.receipts.wait_for_disk if self.stager.staged else self.receipts.wait_for_peers
-        wait(event.token, staged, count=len(event.requests), copies=event.copies, until=event.until)
+        wait(event.reply_to, staged, count=len(event.requests), copies=event.copies, until=event.until)
 
     def finish_stage(self, now: Now) -> list[Action]:
         """The other half, and the short end of a step: nothing changed but what is staged."""
@@ -280,7 +280,7 @@ class Broker:
             if pending is not None:
                 event, named = pending
                 count, copies = len(event.requests), event.copies
-                self.receipts.wait_for_disk(event.token, named.staged, count=count, copies=copies, until=event.until)
+                self.receipts.wait_for_disk(event.reply_to, named.staged, count=count, copies=copies, until=event.until)
 
     def _begin_batch(self, event: Submitted, now: Now) -> None:
         """Its keys and copies are checked for all of it first."""
@@ -288,7 +288,7 @@ class Broker:
             self._admit(event, now)
             named = self.stager.name_batch(event.requests, now.wall)
         except NewswireError as error:
-            self._follow([Reply(event.token, error)], now)
+            self._follow([Reply(event.reply_to, error)], now)
             return
         if len(named.messages) > 1:
             self.batches.begin(event, named)
@@ -313,9 +313,9 @@ class Broker:
                 raise StorageFull("the disk of this broker is full")
             self.stager.take_all(event.raws if event.header.cluster == self.cluster_id.id else (), "push")
         except NewswireError as error:
-            self._actions.append(self.replication.refuse(event.token, event.header, error, self._announce(now)))
+            self._actions.append(self.replication.refuse(event.reply_to, event.header, error, self._announce(now)))
         else:
-            self.replication.hear(event.token, event.header, now)
+            self.replication.hear(event.reply_to, event.header, now)
 
     def _take_answer(self, event: Answered, now: Now) -> None:
         """The answer to the push in flight: the proof of a copy, and perhaps ops."""
@@ -371,7 +371,7 @@ class Broker:
                 raise Refused(why_not, code="not-ready")
             self._follow(self.losses.accept(event, self.stager.again, peers, away, self.stager.origin), now)
         except NewswireError as error:
-            self._follow([Reply(event.token, error)], now)
+            self._follow([Reply(event.reply_to, error)], now)
 
     # -- time ---------------------------------------------------------------------------------------------------
 
@@ -435,8 +435,8 @@ class Broker:
         """Pass on what a part said, in order."""
         for fact in facts:
             match fact:
-                case Reply(token):
-                    self._actions += [fact] if token is not None else []
+                case Reply(reply_to):
+                    self._actions += [fact] if reply_to is not None else []
                 case values.TellStatus(reply_to, broker):
                     self._actions.append(Reply(reply_to, status.row_of(self._situation(now), broker)))
                 case values.Stamp():

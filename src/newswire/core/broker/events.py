@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from newswire.core import limits
-from newswire.core.broker.values import BrokerStatus
+from newswire.core.broker.values import BrokerStatus, ReplyTo
 from newswire.core.model.commands import Request
 from newswire.core.model.ops import Address, BrokerId, Lost, Op, Origin, VectorField
 from newswire.core.model.results import Receipt
@@ -74,9 +74,9 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Submitted(msgspec.Struct, frozen=True):
-    """Clients' requests to be stored as one. `token` names who waits (None: nobody); `until` on `Now.clock`."""
+    """Clients' requests to be stored as one. `reply_to` names who waits (None: nobody); `until` on `Now.clock`."""
 
-    token: object | None
+    reply_to: ReplyTo | None
     requests: Sequence[Request]
     copies: int = 1
     until: float = 0.0
@@ -85,7 +85,7 @@ class Submitted(msgspec.Struct, frozen=True):
 class Received(msgspec.Struct, frozen=True):
     """A peer's push arrived: answer it (`Answer`) after the sync."""
 
-    token: object
+    reply_to: ReplyTo
     header: Header
     raws: Sequence[bytes]
 
@@ -141,7 +141,7 @@ class Tick(msgspec.Struct, frozen=True):
 class Join(msgspec.Struct, frozen=True):
     """An operator adds the broker at `address`."""
 
-    token: object
+    reply_to: ReplyTo
     address: str
     until: float = 0.0
 
@@ -149,14 +149,14 @@ class Join(msgspec.Struct, frozen=True):
 class Leave(msgspec.Struct, frozen=True):
     """An operator removes `broker` (an id or an address)."""
 
-    token: object
+    reply_to: ReplyTo
     broker: str
 
 
 class AcceptLoss(msgspec.Struct, frozen=True):
     """An operator gives up what no broker can bring: all holes, or those of `origin` from `first` to `last` (0: no bound)."""
 
-    token: object
+    reply_to: ReplyTo
     origin: str = ""
     first: int = 0
     last: int = 0
@@ -237,17 +237,17 @@ class Send(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """Answer the push that came with `token`: `header` and the ops at `rows` of the log."""
+    """Answer the push that came with `reply_to`: `header` and the ops at `rows` of the log."""
 
-    token: object
+    reply_to: ReplyTo
     header: Header
     rows: Sequence[int]
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """Tell whoever waits under `token`: what was done, a row (Join, Leave), or why not."""
+    """Tell `reply_to` what was stored, the row of a broker (Join, Leave), or why not. A shell is given none without one."""
 
-    token: object
+    reply_to: ReplyTo | None
     result: Receipt | BrokerStatus | NewswireError
 
 

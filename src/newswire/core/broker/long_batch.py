@@ -115,7 +115,7 @@ class LongBatches:
         event, self._event = self._event, None
         if event is None or self._staged == self.size:
             return []  # its receipt waits for what could not be stored
-        return [Reply(event.token, error)]
+        return [Reply(event.reply_to, error)]
 
     @staticmethod
     def _cut(messages: Sequence[Publish]) -> Sequence[Publish]:

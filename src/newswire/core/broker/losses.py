@@ -82,7 +82,7 @@ class Losses:
             for first in range(hole.first, hole.last + 1, limits.LOST_OPS)
         ]
         count = sum(hole.last - hole.first + 1 for hole in holes)
-        return [*facts, Stamp(ops, event.token, event.until, count=count)]
+        return [*facts, Stamp(ops, event.reply_to, event.until, count=count)]
 
     def _to_give_up(self, event: AcceptLoss, peers: Sequence[PeerFacts], away: Sequence[PeerFacts], origin: str) -> list[Hole]:
         """The holes, cut to what is asked for. Raises NotFound, Refused."""

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from newswire.core import limits
 from newswire.core.broker.events import Join, Leave, Now, Reply
-from newswire.core.broker.values import Greet, Identity, Stamp, TellStatus, Unlink
+from newswire.core.broker.values import Greet, Identity, ReplyTo, Stamp, TellStatus, Unlink
 from newswire.core.model.ops import Joined, Left
 from newswire.core.state.members import Members
 from newswire.errors import TABLE, BadRequest, NewswireError, NotFound, Refused
@@ -23,7 +23,7 @@ class Membership:
     def __init__(self, identity: Identity, members: Members) -> None:
         self._me, self._members = identity, members
         self._own_addresses = {identity.address}
-        self._joins: dict[str, list[tuple[object, float]]] = {}  # by address: operators' `Join`s that wait for an answer
+        self._joins: dict[str, list[tuple[ReplyTo, float]]] = {}  # by address: operators' `Join`s that wait for an answer
         self.leaving = False  # an operator asked this broker to leave
 
     @property
@@ -73,15 +73,17 @@ class Membership:
         if event.address in self._own_addresses:
             return [self._join_again(event)]
         if event.address not in links and len(self._needed_links(sources)) >= limits.PEERS_COUNT:
-            return [Reply(event.token, Refused(f"{limits.PEERS_COUNT} peers are the most: remove one first", code="too-many"))]
-        self._joins.setdefault(event.address, []).append((event.token, event.until))
+            return [
+                Reply(event.reply_to, Refused(f"{limits.PEERS_COUNT} peers are the most: remove one first", code="too-many"))
+            ]
+        self._joins.setdefault(event.address, []).append((event.reply_to, event.until))
         return [Greet(event.address)]
 
     def _join_again(self, event: Join) -> Fact:
         """This very broker is to be added: back, if it was removed."""
         if self._me.id in self._members or not self._members.anybody():
-            return Reply(event.token, self._is_own_address())
-        return Stamp([self._joined_op(self._me.id, self._me.address)], event.token, event.until, self._me.id)
+            return Reply(event.reply_to, self._is_own_address())
+        return Stamp([self._joined_op(self._me.id, self._me.address)], event.reply_to, event.until, self._me.id)
 
     def leave(self, event: Leave, in_sync: Collection[str], waiting: Collection[str]) -> Fact:
         """REMOVE, or LEAVE where it is this broker.
@@ -91,16 +93,16 @@ class Membership:
         broker = self._resolve(event.broker)
         if broker is None:
             detail = f"{event.broker} is no broker of this cluster: GET /list_replicas lists them, with their addresses"
-            return Reply(event.token, NotFound(detail, code="no-broker"))
+            return Reply(event.reply_to, NotFound(detail, code="no-broker"))
         if broker == self._me.id:
             if not in_sync:
                 detail = "no other broker is in sync, so this one may not leave: its messages would be nowhere else"
-                return Reply(event.token, Refused(detail, code="last-broker"))
+                return Reply(event.reply_to, Refused(detail, code="last-broker"))
             if waiting:
                 detail = "what waits behind damage here may be nowhere else, so this broker may not leave: close its hole first"
-                return Reply(event.token, Refused(detail, code="last-broker"))
+                return Reply(event.reply_to, Refused(detail, code="last-broker"))
             self.leaving = True
-        return Stamp([Left("", 0, 0, broker, self._members.ids(broker))], event.token, broker=broker)
+        return Stamp([Left("", 0, 0, broker, self._members.ids(broker))], event.reply_to, broker=broker)
 
     def _resolve(self, name: str) -> str | None:
         """The broker id of the member called `name`, an id or an address; None for no member."""
@@ -124,7 +126,7 @@ class Membership:
             facts += self._add(address, broker, reply_to, until)
         return facts
 
-    def _add(self, address: str, broker: str, reply_to: object, until: float) -> list[Fact]:
+    def _add(self, address: str, broker: str, reply_to: ReplyTo, until: float) -> list[Fact]:
         me, members = self._me, self._members
         if broker in members and members.addresses[broker] == address and me.id in members:
             return [TellStatus(reply_to, broker)]

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from newswire.core.broker.events import Now, Reply
-from newswire.core.broker.values import Staged, TellStatus
+from newswire.core.broker.values import ReplyTo, Staged, TellStatus
 from newswire.core.model.results import Receipt
 from newswire.core.model.vector import FullVector
 from newswire.errors import FewerCopies, NewswireError, NotEnoughCopies, Unknown
@@ -29,7 +29,7 @@ def check_copies(copies: int, most: int) -> None:
 class PendingReceipt(msgspec.Struct, frozen=True):
     """Somebody who waits for a receipt, or for the status of `broker` once it is stored. `until` on `Now.clock`."""
 
-    reply_to: object
+    reply_to: ReplyTo
     staged: Staged
     count: int = 1
     copies: int = 1
@@ -49,14 +49,14 @@ class PendingReceipts:
         return len(self._waiting)
 
     def wait_for_disk(
-        self, reply_to: object | None, staged: Staged, *, count: int = 1, copies: int = 1, until: float = 0.0, broker: str = ""
+        self, reply_to: ReplyTo | None, staged: Staged, *, count: int = 1, copies: int = 1, until: float = 0.0, broker: str = ""
     ) -> None:
         """Tell `reply_to` when it is time; it has to be stored here first. None: nobody waits."""
         if reply_to is not None:
             pending = PendingReceipt(reply_to=reply_to, staged=staged, count=count, copies=copies, until=until, broker=broker)
             self._staged.append(pending)
 
-    def wait_for_peers(self, reply_to: object | None, staged: Staged, *, count: int, copies: int, until: float) -> None:
+    def wait_for_peers(self, reply_to: ReplyTo | None, staged: Staged, *, count: int, copies: int, until: float) -> None:
         """Tell `reply_to` when it is time; it is stored here already. None: nobody waits."""
         if reply_to is not None:
             pending = PendingReceipt(reply_to=reply_to, staged=staged, count=count, copies=copies, until=until)

@@ -13,7 +13,7 @@ import msgspec
 from newswire.core import limits
 from newswire.core.broker.events import Answer, Connect, Disconnect, Header, Now, Send
 from newswire.core.broker.peer import Peer, understand
-from newswire.core.broker.values import Announcement, Identity, PeerFacts
+from newswire.core.broker.values import Announcement, Identity, PeerFacts, ReplyTo
 from newswire.core.model.vector import FullVector, Vector
 from newswire.core.state.fold import State
 from newswire.errors import NewswireError, Refused
@@ -35,7 +35,7 @@ class Replication:
         self._me, self._state = identity, state
         self._peers: dict[str, Peer] = {}  # by address
         self._sources: set[str] = set()  # addresses of peers that may know more and have not handed it over
-        self._to_answer: list[tuple[object, Header]] = []
+        self._to_answer: list[tuple[ReplyTo, Header]] = []
         self._patient_until = 0.0  # on `Now.clock`
 
     # -- what others may know -----------------------------------------------------------------------------------
@@ -170,9 +170,9 @@ class Replication:
             detail = f"broker id {header.broker} is in use at {namesake}: start the other one with another --id"
             raise Refused(detail, code="id-in-use")
 
-    def hear(self, token: object, header: Header, now: Now) -> None:
+    def hear(self, reply_to: ReplyTo, header: Header, now: Now) -> None:
         """Take what a push says, whose ops are staged; it is answered when they are stored (`answer`)."""
-        self._to_answer.append((token, header))
+        self._to_answer.append((reply_to, header))
         peer = self._peers.get(header.address)
         if peer is None:
             return
@@ -184,21 +184,21 @@ class Replication:
     def answer(self, announcement: Announcement) -> list[Answer]:
         """After the sync: the vector, and ops that the pusher lacks and our own link to it cannot bring."""
         answers = []
-        for token, header in self._to_answer:
+        for reply_to, header in self._to_answer:
             holds, ask = understand(self._state.lineage, header)
             answer = self._header(announcement, header.number, header.address, tell=header.ask, ask=ask)
-            answers.append(Answer(token, answer, () if ask else self._rows_for(header, holds.raise_to(header.parts))))
+            answers.append(Answer(reply_to, answer, () if ask else self._rows_for(header, holds.raise_to(header.parts))))
         self._to_answer = []
         return answers
 
-    def refuse(self, token: object, header: Header, error: NewswireError, announcement: Announcement) -> Answer:
+    def refuse(self, reply_to: ReplyTo, header: Header, error: NewswireError, announcement: Announcement) -> Answer:
         """The answer to a push whose ops are not taken."""
         answer = self._header(announcement, header.number, header.address)
-        return Answer(token, msgspec.structs.replace(answer, code=error.code, detail=error.detail), ())
+        return Answer(reply_to, msgspec.structs.replace(answer, code=error.code, detail=error.detail), ())
 
     def fail_answers(self, error: NewswireError, announcement: Announcement) -> list[Answer]:
         """What was pushed could not be stored, for this reason."""
-        answers = [self.refuse(token, header, error, announcement) for token, header in self._to_answer]
+        answers = [self.refuse(reply_to, header, error, announcement) for reply_to, header in self._to_answer]
         self._to_answer = []
         return answers
 

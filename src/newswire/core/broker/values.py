@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -11,6 +12,9 @@ from newswire.core.model.commands import Publish
 from newswire.core.model.ops import Op, OpId
 from newswire.core.model.vector import FullVector
 from newswire.core.state.holes import Hole
+
+# Who is told what becomes of a request or a push, as it came in with it. The core keeps and returns it, and never calls it.
+ReplyTo: TypeAlias = Callable[[Any], object]
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -156,7 +160,7 @@ class Stamp(msgspec.Struct, frozen=True):
     """
 
     ops: Sequence[Op]
-    reply_to: object | None = None
+    reply_to: ReplyTo | None = None
     until: float = 0.0
     broker: str = ""
     count: int = 1
@@ -165,7 +169,7 @@ class Stamp(msgspec.Struct, frozen=True):
 class TellStatus(msgspec.Struct, frozen=True):
     """Tell whoever waits under `reply_to` the status of `broker`."""
 
-    reply_to: object
+    reply_to: ReplyTo
     broker: str
 
 

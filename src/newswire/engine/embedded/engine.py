@@ -63,7 +63,7 @@ from newswire.errors import Damaged, NewswireError, NotStored, Unknown
 log = logging.getLogger("newswire.engine")
 
 T = TypeVar("T")
-Tell = Callable[[Any], None]  # what became of an event; the commit thread calls it
+Tell = Callable[[Any], object]  # what became of an event; the commit thread calls it
 
 _ORIGIN_CHARS = "abcdefghijkmnpqrstuvwxyz23456789"  # none that is taken for another
 
@@ -256,8 +256,8 @@ class EmbeddedEngine(StateQueries):
     def _execute(self, action: Outward) -> None:
         """See `group_commit.Effects`. The commit thread only."""
         match action:
-            case Reply(token=token) | Answer(token=token) if callable(token):
-                self._tell(token, action.result if isinstance(action, Reply) else action)
+            case Reply(reply_to=reply_to) | Answer(reply_to=reply_to) if reply_to is not None:
+                self._tell(reply_to, action.result if isinstance(action, Reply) else action)
             case Wake():
                 self._wake(action)
             case Send():
