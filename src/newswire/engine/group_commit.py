@@ -11,11 +11,14 @@ from contextlib import AbstractContextManager, suppress
 from itertools import takewhile
 from typing import Protocol, TypeAlias
 
+import msgspec
+
 from newswire.core import limits
 from newswire.core.broker.broker import Broker, stages_only
 from newswire.core.broker.events import (
     Action,
     Answer,
+    Answered,
     Append,
     Connect,
     Disconnect,
@@ -24,6 +27,7 @@ from newswire.core.broker.events import (
     FixClusterId,
     Now,
     Recall,
+    Received,
     Reply,
     Send,
     Stored,
@@ -109,8 +113,21 @@ class GroupCommit:
             self.broker.stage(event, now)
             with self._effects.locked():
                 return self.broker.finish_stage(now)
+        if isinstance(event, (Received, Answered)):
+            event = self._take_ahead(event, now)
         with self._effects.locked():
             return self.broker.step(event, now)
+
+    def _take_ahead(self, event: Received | Answered, now: Now) -> Received | Answered:
+        """Take all but the last piece of what a large push or answer brings: readers get in between two. Returns the rest."""
+        at = 0
+        while len(event.raws) - at > limits.PIECE_OPS:
+            with self._effects.locked():
+                if not self.broker.take_piece(event, event.raws[at : at + limits.PIECE_OPS], now):
+                    break
+            at += limits.PIECE_OPS
+            self._effects.make_way()
+        return msgspec.structs.replace(event, raws=event.raws[at:]) if at else event
 
     def _stage_batch(self) -> list[Action]:
         now = self._effects.now()

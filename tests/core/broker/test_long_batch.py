@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 
 from newswire.core import limits
-from newswire.core.broker.events import Event, Received, Submitted
+from newswire.core.broker.events import Event, Now, Received, Submitted
 from newswire.core.model import ops
 from newswire.core.model.commands import Publish
 from newswire.core.model.ops import Published
 from newswire.core.model.results import Receipt
 from newswire.core.read.counts import topics
 from newswire.core.state.fold import State
+from newswire.engine.lock import StateLock
 from newswire.engine.memory import MemoryEngine, MemoryLog, MemoryNetwork
 from newswire.errors import BadRequest, KeyReused, StorageFull
 
@@ -208,3 +210,36 @@ def test_a_value_that_cannot_be_kept_refuses_all() -> None:
         one.submit([*batch(), Publish("news", "\ud800")])
     assert shown(one.shell.broker.state) == shown(other.shell.broker.state) == 1
     assert one.submit(batch()).copies == 2
+
+
+def test_what_a_large_push_brings_is_taken_a_piece_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many ops under the state lock, then readers have their turn."""
+    network, one, other = pair()
+    network.cut(ONE, TWO)
+    for number in range(20):
+        one.submit([Publish("news", f"missed {number}")])
+    held: list[int] = []
+    take = other.shell.broker.stager.take
+
+    class Counting(StateLock):
+        @contextmanager
+        def first(self) -> Iterator[None]:
+            held.append(0)
+            with super().first():
+                yield
+            held.append(0)
+
+    def count(raw: bytes) -> bool:
+        held[-1] += 1
+        return take(raw)
+
+    other.shell.lock = Counting()
+    monkeypatch.setattr(other.shell.broker.stager, "take", count)
+    network.mend(ONE, TWO)
+    one.shell.clock = other.shell.clock = lambda: Now(10.0, 1_700_000_010_000)
+    for _ in range(3):
+        one.tick()
+        other.tick()
+    assert shown(other.shell.broker.state) == 21
+    assert max(network.pushed) >= 20
+    assert max(held) <= limits.PIECE_OPS

@@ -17,7 +17,7 @@ All methods: the commit thread. `state` may be read by others under the state lo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, TypeGuard
 
 from newswire.core import limits
@@ -316,6 +316,25 @@ class Broker:
             self._actions.append(self.replication.refuse(event.reply_to, event.header, error, self._announce(now)))
         else:
             self.replication.hear(event.reply_to, event.header, now)
+
+    def take_piece(self, event: Received | Answered, raws: Sequence[bytes], now: Now) -> bool:
+        """Take some of the ops that `event` brings, before the step that takes the rest, and answers for all.
+
+        False: that step is to take all that is left, or to say why nothing is taken.
+        """
+        header = event.header
+        if isinstance(event, Answered):
+            mine = (header.broker, header.origin) == (self.identity.id, self.identity.origin)
+            if header.code or mine or not self.replication.awaits(event.address, header.number):
+                return False
+        elif not self.writable:
+            return False
+        try:
+            self._check(header, now)
+            self.stager.take_all(raws if header.cluster == self.cluster_id.id else (), "push")
+        except NewswireError:
+            return False
+        return True
 
     def _take_answer(self, event: Answered, now: Now) -> None:
         """The answer to the push in flight: the proof of a copy, and perhaps ops."""
