@@ -486,16 +486,16 @@ class Broker:
         return self.serves and (self.writable or not status.why_behind(self._situation(now)))
 
     def _situation(self, now: Now) -> status.Situation:
-        sources = self.replication.sources
+        facts, sources = self.replication.facts(now), self.replication.sources
         return status.Situation(
             identity=self.identity,
             state=self.state,
             now=now,
-            peers=[peer for peer in self.replication.facts(now) if not self.membership.only_asks(peer.address, sources)],
+            peers=[peer for peer in facts if not self.membership.only_asks(peer.address, sources)],
             why_not=self._why_not(),
             belongs=self.membership.belongs,
             writable=self.writable,
-            most_copies=1 + self.replication.count_writable(),
+            most_copies=1 + sum(peer.counts and peer.writable for peer in facts),
             damage=self._silent_damage,
             wall_jump=self.clocks.wall_jump,
             retention_behind=self.clocks.retention_behind,
