@@ -14,6 +14,7 @@ import click
 
 from newswire import __version__
 from newswire.cli import exits, logs, output
+from newswire.cli.command import CommandGroup, MessageCommand
 from newswire.cli.options import (
     ADDRESS,
     BROKER_ID,
@@ -34,46 +35,8 @@ _DAY_SECONDS = 86_400
 _json = option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-class _Command(click.Command):
-    """A command whose help ends with the exit codes, the same for all."""
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the command's own last words, then the table of exit codes."""
-        super().format_epilog(ctx, formatter)
-        with formatter.section("Exit codes"):
-            formatter.write_dl([(str(code), meaning) for code, meaning in exits.MEANINGS.items()])
-
-
-class _MessageCommand(_Command):
-    """A command with an option for each field of a message, before `--copies`: made when they are asked for."""
-
-    def __init__(self, *args: Any, **attrs: Any) -> None:
-        self._declared: list[click.Parameter] = []
-        super().__init__(*args, **attrs)
-
-    @property
-    def params(self) -> list[click.Parameter]:
-        """The parameters."""
-        names = [param.name for param in self._declared]
-        if "title" not in names:
-            from newswire.cli.message_options import message_options
-
-            at = names.index("copies")
-            self._declared[at:at] = message_options()
-        return self._declared
-
-    @params.setter
-    def params(self, declared: list[click.Parameter]) -> None:
-        self._declared = declared
-
-
-class _Group(_Command, click.Group):
-    command_class = _Command
-    group_class = type
-
-
 @click.group(
-    cls=_Group,
+    cls=CommandGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     invoke_without_command=True,
     epilog="Every option is also an environment variable, NEWSWIRE_<OPTION>, and a name in a TOML file (--config)."
@@ -212,7 +175,7 @@ def menu(brokers: tuple[str, ...], ops_dir: Path) -> int:
     return actions.run(menus.EVERYTHING, brokers, ops_dir)
 
 
-@newswire.command(cls=_MessageCommand, short_help="Publish a message, or a batch.")
+@newswire.command(cls=MessageCommand, short_help="Publish a message, or a batch.")
 @config_option
 @brokers_option
 @click.argument("topic", required=False)
