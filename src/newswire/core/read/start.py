@@ -44,7 +44,7 @@ def speaks(known: Vector, sub: Subscription) -> bool:
 def to_acknowledge(state: State, user: str, coverage: Coverage, pattern: str | None) -> tuple[Vector, list[Subscription]]:
     """ACK(u, id, p?): how far cursors move, and which: decided now, never when folded."""
     subscriptions, reach = state.subscriptions, Reach(state.lineage)
-    cover, moved_to = knew(state, coverage), acknowledged_by(state, coverage.after)
+    cover, target = knew(state, coverage), acknowledged_by(state, coverage.after)
     behind: dict[int, bool] = {}  # by cursor, many of which are one object
     subs = []
     for sub in subscriptions.alive_of(user) if pattern is None else subscriptions.with_pattern(user, pattern):
@@ -52,10 +52,10 @@ def to_acknowledge(state: State, user: str, coverage: Coverage, pattern: str | N
             continue
         cursor = subscriptions.cursor(sub)
         if id(cursor) not in behind:
-            behind[id(cursor)] = cursor is not moved_to and not reach.covers(cursor, moved_to)
+            behind[id(cursor)] = cursor is not target and not reach.covers(cursor, target)
         if behind[id(cursor)]:
             subs.append(sub)
-    return moved_to, subs
+    return target, subs
 
 
 def acknowledged_by(state: State, after: Vector) -> Vector:
