@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,20 +23,6 @@ from newswire.errors import (
     Unknown,
 )
 from tests.kit.client_fakes import LIMIT_SECONDS, Asked, FakeBroker, FakeTime, Reply, problem, row
-
-
-@pytest.fixture
-def a() -> Iterator[FakeBroker]:
-    broker = FakeBroker("1001")
-    yield broker
-    broker.down()
-
-
-@pytest.fixture
-def b() -> Iterator[FakeBroker]:
-    broker = FakeBroker("1002")
-    yield broker
-    broker.down()
 
 
 def publisher(time: FakeTime, *brokers: FakeBroker, **more: Any) -> Publisher:

@@ -20,13 +20,6 @@ from tests.kit.client_fakes import Asked, FakeBroker, Reply, Wire
 ROUNDS = 40
 
 
-@pytest.fixture
-def a() -> Iterator[FakeBroker]:
-    broker = FakeBroker("1001")
-    yield broker
-    broker.down()
-
-
 def echo(asked: Asked) -> Reply:
     """A receipt that names what was published."""
     return Reply({"message": asked.json["data"], "id": asked.json["data"], "copies": 1})

@@ -4,7 +4,7 @@ import gc
 import json
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,20 +15,6 @@ from newswire.core import limits
 from newswire.errors import BadRequest, NotRegistered, Refused
 from newswire.sse import Event
 from tests.kit.client_fakes import LIMIT_SECONDS, FakeBroker, FakeTime, Reply, Wire, problem, row
-
-
-@pytest.fixture
-def a() -> Iterator[FakeBroker]:
-    broker = FakeBroker("1001")
-    yield broker
-    broker.down()
-
-
-@pytest.fixture
-def b() -> Iterator[FakeBroker]:
-    broker = FakeBroker("1002")
-    yield broker
-    broker.down()
 
 
 class Alice:

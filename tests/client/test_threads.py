@@ -68,20 +68,6 @@ class Desk:
 
 
 @pytest.fixture
-def a() -> Iterator[FakeBroker]:
-    broker = FakeBroker("1001")
-    yield broker
-    broker.down()
-
-
-@pytest.fixture
-def b() -> Iterator[FakeBroker]:
-    broker = FakeBroker("1002")
-    yield broker
-    broker.down()
-
-
-@pytest.fixture
 def desk(a: FakeBroker) -> Desk:
     return Desk(a)
 
