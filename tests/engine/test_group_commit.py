@@ -138,6 +138,7 @@ def test_a_large_round_is_applied_in_pieces_with_room_for_readers_between(commit
 def test_a_long_batch_is_a_piece_a_round_and_shows_when_its_last_op_is_stored(
     commit: GroupCommit, effects: Notes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(limits, "BATCH_LONG_OPS", 2)
     monkeypatch.setattr(limits, "BATCH_PIECE_OPS", 2)
     list(commit.run([publish("a", 4)]))
     assert effects.outside() == ["append 3", "sync", "apply 3"]

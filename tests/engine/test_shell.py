@@ -220,7 +220,7 @@ def test_a_long_batch_is_stored_in_pieces_between_others_and_applied_in_pieces_a
 
     shell.lock = Counting()
     disk.append = count  # type: ignore[method-assign]
-    size = 2 * limits.BATCH_PIECE_OPS + 5
+    size = limits.BATCH_LONG_OPS + 5
     shell.run([Submitted("a", [Publish("news", str(number)) for number in range(size)], 1, 100.0)])
     rounds = 1
     while shell.has_more:

@@ -86,7 +86,9 @@ class Cluster:
             self.limits["VECTOR_SHORTEN_ENTRIES"] = rng.randint(3, 5)  # no fewer than brokers: each has an entry
         if rng.random() < 0.2:
             self.limits["PUSH_ORIGINS"] = rng.randint(1, 3)
-        self.limits["BATCH_PIECE_OPS"] = rng.choice((1, 1, 2, 512))  # most batches are long ones
+        self.limits["BATCH_PIECE_OPS"] = self.limits["BATCH_LONG_OPS"] = rng.choice(
+            (1, 1, 2, 512)
+        )  # most batches are long ones
         self.by_address = {machine.address: machine for machine in self.machines}
         for machine in self.machines:
             machine.by_address = self.by_address

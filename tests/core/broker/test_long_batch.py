@@ -25,6 +25,7 @@ PIECE = 4
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "BATCH_LONG_OPS", PIECE)
     monkeypatch.setattr(limits, "BATCH_PIECE_OPS", PIECE)
     monkeypatch.setattr(limits, "PIECE_OPS", 3)
 

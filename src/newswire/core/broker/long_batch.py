@@ -21,7 +21,7 @@ from newswire.errors import NewswireError
 
 def is_long(requests: Sequence[Request]) -> bool:
     """Say whether these are publishes that together take longer to store than others should wait for."""
-    if len(requests) <= limits.BATCH_PIECE_OPS and sum(map(_size, requests)) <= limits.BATCH_PIECE_BYTES:
+    if len(requests) <= limits.BATCH_LONG_OPS and sum(map(_size, requests)) <= limits.BATCH_LONG_BYTES:
         return False
     return len(requests) > 1 and all(isinstance(request, Publish) for request in requests)
 
