@@ -1,4 +1,7 @@
-"""The listening socket, and the loop over it and all connections. One thread."""
+"""The listening socket, and the loop over it and all connections. One thread.
+
+Longer than other rooms, and one all the same: what accepts, places, accounts and evicts shares the same tables of connections.
+"""
 
 from __future__ import annotations
 
