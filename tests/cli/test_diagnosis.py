@@ -66,7 +66,7 @@ def test_each_is_told_once_with_what_to_do(code: str, first: dict[str, Any], sec
     assert finding.code == code
     assert finding.text
     assert finding.advice
-    assert finding.severity == ("note" if code in ("clock-here", "versions-differ") else "wrong")
+    assert finding.severity == ("note" if code in ("clock-here", "versions-differ", "descriptors") else "wrong")
 
 
 def test_what_is_said_better_is_not_said_twice() -> None:

@@ -218,7 +218,7 @@ def _streams(brokers: Sequence[Examined]) -> Iterator[Finding]:
         if limit > most > 0:
             yield Finding(
                 code="descriptors",
-                severity="wrong",
+                severity="note",
                 text=f"{broker.name} may have {most:,} streams, not {limit:,} as configured: too few descriptors are allowed",
                 advice="raise LimitNOFILE in its unit (or ulimit -n), or lower --streams",
             )
