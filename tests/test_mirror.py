@@ -1,0 +1,112 @@
+"""Tests mirror the modules: what tests `core/read/pages.py` is in `tests/core/read/test_pages.py`, and nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+SOURCE: Final = ROOT / "src" / "newswire"
+MODULES: Final = sorted(file.relative_to(SOURCE) for file in SOURCE.rglob("*.py") if not file.name.startswith("__"))
+FILES: Final = sorted(file.relative_to(ROOT / "tests") for file in (ROOT / "tests").rglob("test_*.py"))
+ROOMS: Final = {module.parent for module in MODULES} - {Path()}
+
+# Modules without a file of their own, and why. A row goes when its module gets one.
+DECLARES: Final = "declares values and decides nothing"
+WITHOUT: Final = {
+    "core/broker/events.py": DECLARES,
+    "core/broker/values.py": DECLARES,
+    "core/limits.py": DECLARES,
+    "core/model/bad_json.py": "one tuple of errors: tests/core/model/test_ops.py meets each",
+    "core/model/commands.py": DECLARES,
+    "engine/embedded/engine.py": "tests/contract tests all engines by what they promise",
+    "engine/seam.py": "the promise of all engines: tests/contract is its test",
+    "stream_order.py": DECLARES,
+    # not split from the tests of their neighbours yet
+    "cli/children.py": "tests/e2e/test_demo.py: its brokers are children",
+    "cli/command.py": "tests/cli/test_options.py",
+    "cli/commands/losses.py": "tests/e2e/test_operator.py",
+    "cli/commands/publish.py": "tests/cli/test_actions.py",
+    "cli/commands/stream.py": "tests/cli/test_actions.py",
+    "cli/commands/subscribe.py": "tests/cli/test_actions.py",
+    "cli/exits.py": "tests/cli/test_main.py",
+    "cli/message_options.py": "tests/cli/test_options.py",
+    "cli/terminal.py": "tests/cli/test_menus.py",
+    "cli/viewing.py": "tests/cli/test_menus.py",
+    "cli/window.py": "tests/cli/test_menus.py",
+    "client/answers.py": "tests/client/test_client.py",
+    "client/delivery.py": "tests/client/test_threads.py",
+    "client/gathering.py": "tests/client/test_threads.py",
+    "client/outbox.py": "tests/client/test_threads.py",
+    "client/pool.py": "tests/client/test_client.py",
+    "client/publisher.py": "tests/client/test_client.py",
+    "client/subscriber.py": "tests/client/test_client.py",
+    "client/transport.py": "tests/client/test_client.py",
+    "config.py": "tests/cli/test_options.py",
+    "core/broker/losses.py": "tests/core/broker/test_broker.py",
+    "core/model/offers.py": "tests/core/state/test_holes.py",
+    "core/model/results.py": "tests/core/broker/test_stager.py",
+    "core/read/pages.py": "tests/core/read/test_scan.py",
+    "core/read/selection.py": "tests/core/read/test_scan.py",
+    "core/state/members.py": "tests/core/broker/test_membership.py",
+    "core/state/topic_index.py": "tests/core/state/test_op_index.py",
+    "engine/embedded/scan.py": "tests/engine/embedded/test_ops_file.py",
+    "engine/lone.py": "tests/contract/test_alone.py",
+    "engine/operator_log.py": "tests/engine/test_shell.py",
+    "engine/peers/auth.py": "tests/engine/peers/test_signing.py",
+    "engine/peers/link.py": "tests/scenarios/test_partition.py",
+    "engine/queries.py": "tests/contract/test_queries.py",
+    "errors.py": "tests/web/test_responses.py",
+    "listener/bind.py": "tests/listener/test_listener.py",
+    "listener/connection.py": "tests/listener/test_hostile.py",
+    "listener/loop.py": "tests/listener/test_hostile.py",
+    "listener/phases.py": "tests/listener/test_hostile.py",
+    "listener/pools.py": "tests/listener/test_listener.py",
+    "listener/problems.py": "tests/listener/test_hostile.py",
+    "listener/request.py": "tests/listener/test_hostile.py",
+    "listener/tasks.py": "tests/listener/test_listener.py",
+    "server.py": "tests/cli/commands/test_broker.py",
+    "web/availability.py": "tests/web/routes/test_pages.py",
+    "web/message_fields.py": "tests/web/routes/test_publish.py",
+    "web/routes/health.py": "tests/web/test_app.py",
+    "web/routes/peers.py": "tests/engine/peers/test_connection.py",
+}  # fmt: skip
+# Files in a room that are named for no module of it, and what they are about.
+WIDER: Final = {
+    "client/test_client.py": "publishers and subscribers over their pool",
+    "client/test_processes.py": "the client in programs that fork and end",
+    "client/test_threads.py": "one publisher in many threads",
+    "core/model/test_ancestry.py": "vectors, ops and names against a model of all histories",
+    "engine/embedded/test_secret.py": "the file of the cluster's secret",
+    "listener/test_hostile.py": "clients that mean harm, through all of the listener",
+    "streams/test_acknowledging.py": "streams and confirmations together",
+    "streams/test_reopen.py": "streams, pages and the hub over a change below them",
+}
+
+
+def place_of(module: Path) -> Path:
+    """Where the test of a module is, below tests/."""
+    return module.with_name(f"test_{module.name}")
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_each_module_has_its_file_or_a_reason(module: Path) -> None:
+    file, reason = place_of(module), WITHOUT.get(module.as_posix())
+    if reason is None:
+        assert file in FILES, f"write tests/{file}, or the reason why not"
+    else:
+        assert file not in FILES, f"tests/{file} is there: its reason goes"
+
+
+def test_no_reason_outlives_its_module() -> None:
+    assert [name for name in WITHOUT if Path(name) not in MODULES] == []
+    named = {word.rstrip(",.:") for reason in WITHOUT.values() for word in reason.split() if word.startswith("tests/")}
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_a_file_in_a_room_is_named_for_a_module_of_it_or_says_what_it_is_about() -> None:
+    mirrored = {place_of(module) for module in MODULES}
+    wide = {file.as_posix() for file in FILES if file.parent in ROOMS and file not in mirrored}
+    assert wide == WIDER.keys()
