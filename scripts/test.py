@@ -38,7 +38,7 @@ WAITING: Final = {  # what starts processes, and mostly waits for them: in lanes
 }
 LONG: Final = {  # of the others, what takes seconds: schedules, terminals, disks and clients that wait
     "tests/core/model/test_ancestry.py",
-    "tests/client/test_threads.py",
+    "tests/client/test_gathering.py",
     "tests/core/broker/test_cluster_id.py",
     "tests/streams/test_hub.py",
     "tests/listener/test_listener.py",

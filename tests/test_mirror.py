@@ -36,14 +36,6 @@ WITHOUT: Final = {
     "cli/terminal.py": "tests/cli/test_menus.py",
     "cli/viewing.py": "tests/cli/test_menus.py",
     "cli/window.py": "tests/cli/test_menus.py",
-    "client/answers.py": "tests/client/test_client.py",
-    "client/delivery.py": "tests/client/test_threads.py",
-    "client/gathering.py": "tests/client/test_threads.py",
-    "client/outbox.py": "tests/client/test_threads.py",
-    "client/pool.py": "tests/client/test_client.py",
-    "client/publisher.py": "tests/client/test_client.py",
-    "client/subscriber.py": "tests/client/test_client.py",
-    "client/transport.py": "tests/client/test_client.py",
     "config.py": "tests/cli/test_options.py",
     "core/broker/losses.py": "tests/core/broker/test_broker.py",
     "core/model/offers.py": "tests/core/state/test_holes.py",
@@ -75,9 +67,7 @@ WITHOUT: Final = {
 }  # fmt: skip
 # Files in a room that are named for no module of it, and what they are about.
 WIDER: Final = {
-    "client/test_client.py": "publishers and subscribers over their pool",
     "client/test_processes.py": "the client in programs that fork and end",
-    "client/test_threads.py": "one publisher in many threads",
     "core/model/test_ancestry.py": "vectors, ops and names against a model of all histories",
     "engine/embedded/test_secret.py": "the file of the cluster's secret",
     "listener/test_hostile.py": "clients that mean harm, through all of the listener",

@@ -1,12 +1,14 @@
-"""Two brokers that answer as a test says."""
+"""Two brokers that answer as a test says, and threads that call one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.kit.client_fakes import FakeBroker
+from tests.kit.desk import Desk
 
 
 @pytest.fixture
@@ -23,3 +25,14 @@ def b() -> Iterator[FakeBroker]:
     broker = FakeBroker("1002")
     yield broker
     broker.down()
+
+
+@pytest.fixture
+def desk(a: FakeBroker) -> Desk:
+    return Desk(a)
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(80) as pool:
+        yield pool

@@ -14,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from newswire.client import Publisher, Subscriber
+
 LIMIT_SECONDS = 10.0  # of every wait: only a failing test takes that long
 
 
@@ -238,3 +240,20 @@ class FakeBroker:
 
 def row(broker: FakeBroker, **fields: Any) -> dict[str, Any]:
     return {"id": broker.id, "ip": broker.address, "is_primary": False, "state": "up", "lag": 0, **fields}
+
+
+def publisher(time: FakeTime, *brokers: FakeBroker, **more: Any) -> Publisher:
+    return Publisher([x.address for x in brokers], clock=time.clock, sleep=time.sleep, chance=lambda: 0.0, **more)
+
+
+def subscriber(time: FakeTime, *brokers: FakeBroker, **more: Any) -> Subscriber:
+    return Subscriber([x.address for x in brokers], "Alice", clock=time.clock, sleep=time.sleep, chance=lambda: 0.0, **more)
+
+
+def stored(id: str = "1001-a.1", copies: int = 2) -> Reply:
+    return Reply({"message": "Published topic Google data Hello Google", "id": id, "copies": copies})
+
+
+def taking_batches(asked: Asked) -> Reply:
+    count = len(asked.body.splitlines())
+    return Reply({"message": f"Published {count} messages", "count": count, "first": "x.1", "last": f"x.{count}", "copies": 2})

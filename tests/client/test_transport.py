@@ -1,0 +1,179 @@
+"""One request to one address: what an answer tells, and why there was none of a broker."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from newswire.client.transport import BrokerAnswer, Call, Incoming, Transport, Unreached, form
+from newswire.core import limits
+from newswire.errors import NewswireError, NotFound
+from tests.kit.client_fakes import LIMIT_SECONDS, FakeBroker, FakeTime, Reply, Wire, problem, publisher
+
+ASK = Call("GET", "/topics")
+
+
+@pytest.fixture
+def transport() -> Transport:
+    return Transport()
+
+
+def answering(data: bytes) -> tuple[str, Callable[[], None]]:
+    """The address of something that answers one request with these bytes, and what waits for its end."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with listening, listening.accept()[0] as sock:
+            sock.settimeout(LIMIT_SECONDS)
+            sock.recv(65536)
+            sock.sendall(data)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    return f"127.0.0.1:{listening.getsockname()[1]}", lambda: thread.join(LIMIT_SECONDS)
+
+
+# -- what an answer tells
+
+
+@pytest.mark.parametrize(
+    "body", [b"<html>It works!</html>", b'{"id": ' * 100_000, b'{"id": "\xff"}'], ids=["html", "deep", "no UTF-8"]
+)
+def test_an_answer_that_is_no_brokers(a: FakeBroker, body: bytes) -> None:
+    a.on("POST", "/publish", lambda asked: Reply(body))
+    with pytest.raises(NewswireError, match="no newswire broker"):
+        publisher(FakeTime(), a).publish("Google", "Hello")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "why"),
+    [
+        (200, b"{}", ""),
+        (200, b" []", ""),
+        (200, b"<html>", "no newswire broker"),
+        (404, b'{"code": "no-subscription"}', ""),
+        (404, b"<html>Not Found</html>", "HTTP 404"),
+        (400, b"The plain HTTP request was sent to HTTPS port", "write https://"),
+        (413, b"<html>", ""),  # these two a proxy may say for a broker
+        (429, b"<html>", ""),
+        (302, b"", "name that one"),
+        (502, b"<html>", ""),
+    ],
+)
+def test_what_can_be_no_brokers_answer_is_told_why(status: int, body: bytes, why: str) -> None:
+    told = BrokerAnswer("a:1", status, body).why_strange()
+    assert why in told if why else told == ""
+
+
+def test_a_refusal_is_raised_as_what_its_code_says() -> None:
+    error = BrokerAnswer("a:1", 404, b'{"code": "no-broker", "detail": "no broker 1003", "id": "1003"}').error()
+    assert (type(error), error.code, error.detail, error.extra) == (NotFound, "no-broker", "no broker 1003", {"id": "1003"})
+    assert BrokerAnswer("a:1", 500, b'["not an object"]').code == ""
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("3", 3.0), ("", None), ("Fri, 27 Nov 2026 19:00:00 GMT", None), ("123456", None), ("-1", None)]
+)
+def test_a_pause_is_whole_seconds_of_few_digits(
+    transport: Transport, a: FakeBroker, header: str, seconds: float | None
+) -> None:
+    a.on("GET", "/topics", lambda asked: problem(429, "too-many", headers={"Retry-After": header}))
+    assert transport.send(a.address, ASK, LIMIT_SECONDS).retry_after == seconds
+
+
+def test_a_form_leaves_out_what_is_none() -> None:
+    assert form({"username": "Alice", "topic": None, "id": "e 1"}) == (
+        b"username=Alice&id=e+1",
+        "application/x-www-form-urlencoded",
+    )
+
+
+# -- where it goes
+
+
+def test_https_is_kept_for_learned_brokers() -> None:
+    kept = Transport(scheme="https")
+    assert kept.url("10.0.0.2:5054", "/stream") == "https://10.0.0.2:5054/stream"
+    assert kept.url("http://10.0.0.2:5054", "/messages", {"topic": "a b"}) == "http://10.0.0.2:5054/messages?topic=a+b"
+
+
+# -- why nobody was reached
+
+
+def test_nobody_listens_and_certainly_nothing_was_done(transport: Transport, a: FakeBroker) -> None:
+    a.down()
+    with pytest.raises(Unreached, match="nobody listens there") as raised:
+        transport.send(a.address, ASK, LIMIT_SECONDS)
+    assert (raised.value.perhaps, raised.value.silent) == (False, False)
+
+
+@pytest.mark.parametrize("address", ["no.such.host.invalid:5053", "http://[:5053", "a" * 70 + ".example:1"])
+def test_a_name_that_leads_nowhere(transport: Transport, address: str) -> None:
+    with pytest.raises(Unreached) as raised:
+        transport.send(address, ASK, LIMIT_SECONDS)
+    assert not raised.value.perhaps
+
+
+def test_one_that_keeps_silent_may_have_done_it(transport: Transport) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening, pytest.raises(Unreached, match="no answer in time") as raised:
+        transport.send(f"127.0.0.1:{listening.getsockname()[1]}", ASK, 0.05)
+    assert (raised.value.perhaps, raised.value.silent) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("data", "why", "perhaps"),
+    [
+        (b"", "closed the connection without an answer", True),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "does not speak HTTP", False),
+        (b"\x15\x03\x01\x00\x02\x02\x46", "it speaks TLS", False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", "broke off", True),
+    ],
+)
+def test_what_answers_is_no_broker_or_broke(transport: Transport, data: bytes, why: str, perhaps: bool) -> None:
+    address, join = answering(data)
+    with pytest.raises(Unreached, match=why) as raised:
+        transport.send(address, ASK, LIMIT_SECONDS)
+    join()
+    assert raised.value.perhaps is perhaps
+
+
+def test_https_to_plain_http_says_what_to_write(transport: Transport) -> None:
+    address, join = answering(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+    with pytest.raises(Unreached, match="write http:// in place of https://"):
+        transport.send(f"https://{address}", ASK, LIMIT_SECONDS)
+    join()
+
+
+def test_an_answer_without_end_is_cut_off(transport: Transport, a: FakeBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CLIENT_ANSWER_BYTES", 1000)
+    a.on("GET", "/topics", lambda asked: Reply(b"[" + b" " * 998 + b"]"))
+    assert len(transport.send(a.address, ASK, LIMIT_SECONDS).body) == 1000
+    a.on("GET", "/topics", lambda asked: Reply(b"[" + b" " * 999 + b"]"))
+    with pytest.raises(Unreached, match="more than any newswire broker"):
+        transport.send(a.address, ASK, LIMIT_SECONDS)
+
+
+# -- streams
+
+
+def test_a_stream_is_read_until_it_is_interrupted(transport: Transport, a: FakeBroker) -> None:
+    a.stream(lambda wire: (wire.open(), wire.message("1"), Wire.stay(wire)))  # type: ignore[func-returns-value]
+    incoming = transport.open(a.address, Call("GET", "/stream"), LIMIT_SECONDS)
+    assert isinstance(incoming, Incoming)
+    seen: list[str] = []
+    while "message" not in seen:
+        seen += [event.name for event in incoming.read() or ()]
+    incoming.interrupt()
+    with pytest.raises(Unreached, match="the connection broke"):  # and not the silence that would end it much later
+        incoming.read()
+    incoming.close()
+
+
+def test_a_refused_stream_is_an_answer(transport: Transport, a: FakeBroker) -> None:
+    a.on("GET", "/stream", lambda asked: problem(403, "not-registered"))
+    answer = transport.open(a.address, Call("GET", "/stream"), LIMIT_SECONDS)
+    assert isinstance(answer, BrokerAnswer)
+    assert (answer.status, answer.code) == (403, "not-registered")
