@@ -23,6 +23,7 @@ from newswire.engine.embedded.ops_file import Progress
 from newswire.errors import NewswireError
 from newswire.listener import Bounds, Listener, Threads
 from newswire.quotas.descriptors import share
+from newswire.streams.downloads import Downloads
 from newswire.streams.hub import Hub
 from newswire.web import SlimApp, create_admission, create_app, light_routes
 
@@ -49,7 +50,7 @@ class Server:
         self._started = False
         self.restored = Restored(0, 0, 0.0)
         self.engine: EmbeddedEngine
-        self._parts: list[EmbeddedEngine | Listener | Hub] = []
+        self._parts: list[EmbeddedEngine | Listener | Hub | Downloads] = []
 
     def start(self) -> None:
         """Recover, bind, serve. Raises NewswireError or StartFailed with a sentence."""
@@ -71,7 +72,7 @@ class Server:
         engine = EmbeddedEngine(settings, progress=self._progress, on_fatal=_die, on_exit=self._left)
         self.engine, self.restored = engine, engine.restored
         self._parts.append(engine)
-        hub = Hub(engine, settings, on_fatal=_die)
+        hub, downloads = Hub(engine, settings, on_fatal=_die), Downloads(_die)
         app = create_app(
             engine,
             settings,
@@ -80,6 +81,8 @@ class Server:
             streams_open=lambda: hub.count,
             messages_delivered=lambda: hub.message_count,
             streams_configured=streams_configured,
+            download=lambda parts: partial(downloads.adopt, parts),
+            is_downloading=lambda: downloads.is_busy,
             no_room=hub.refusal,
             give_way=lambda: listener.give_way(),
             version=__version__,
@@ -103,7 +106,7 @@ class Server:
             trusted_proxies=settings.trusted_proxies,
             on_fatal=_die,
         )
-        self._parts += [hub, listener]
+        self._parts += [downloads, hub, listener]
         host, port = listener.host, listener.port
         self.address = settings.advertise or (f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
         engine.on_wake(hub.wake)

@@ -342,3 +342,15 @@ def test_a_thread_that_never_waits_does_not_wait_for_a_receipt(pair: Pair) -> No
     thread.start()
     thread.join()
     assert [type(error) for error in raised] == [MustNotWait, MustNotWait]
+
+
+def test_a_backup_is_bytes_with_a_name_and_holds_what_was_acknowledged(pair: Pair) -> None:
+    pair.one.submit([Publish("news", "kept")])
+    small = sum(map(len, pair.one.backup().parts))
+    pair.one.submit([Publish("news", f"text {number}") for number in range(200)])
+    backup = pair.one.backup()
+    pair.one.submit([Publish("news", f"later {number}") for number in range(200)])
+    size = sum(map(len, backup.parts))
+    assert backup.name
+    assert size > small > 0
+    assert sum(map(len, pair.one.backup().parts)) > size, "what is later is not in it"

@@ -134,6 +134,7 @@ class Web:
         self.callers: list[str] = []
         self.no_room = ""
         self.gave_way = 0
+        self.is_downloading = False
         app = create_app(
             self.engine,
             settings or Settings(),
@@ -143,6 +144,7 @@ class Web:
             give_way=self._give_way,
             clock=lambda: self.engine.now,
             version="0.1",
+            is_downloading=lambda: self.is_downloading,
         )
         self.app = app
         self.admission = create_admission(app, self.engine, settings or Settings(), self.cluster if cluster else None)

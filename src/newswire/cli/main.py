@@ -312,6 +312,41 @@ def accept_loss(**options: Any) -> int:
     return losses.run(**options)
 
 
+_backup_file = click.argument("file", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
+
+
+@newswire.command(short_help="Copy a running broker into a file.")
+@config_option
+@brokers_option
+@_backup_file
+def backup(file: Path, brokers: tuple[str, ...]) -> int:
+    """Write a copy of all that a running broker holds to FILE (a compressed tar), checked while it comes; - is standard output.
+
+    The first of --brokers that answers is asked. FILE is there when the copy is whole, and else is as it was.
+    """
+    from newswire.cli.commands import backup as body
+
+    return body.back_up(file, brokers)
+
+
+@newswire.command(short_help="Make an ops directory of a backup.")
+@config_option
+@_backup_file
+@option(
+    "--ops-dir", type=click.Path(path_type=Path, file_okay=False), default="ops_logs", help="Home of the ops files of brokers."
+)
+@option("--id", "broker_id", type=BROKER_ID, help="The broker that will run on it  [default: the one that was copied]")
+@option("--new-cluster", is_flag=True, help="Begin a cluster of its own, which never joins the one that was copied.")
+def restore(file: Path, ops_dir: Path, broker_id: str | None, new_cluster: bool) -> int:
+    """Make an ops directory of the backup FILE (- is standard input): all of it is checked, or nothing is made.
+
+    The broker may start on it then. It must not be running, and no other may have its id.
+    """
+    from newswire.cli.commands import backup as body
+
+    return body.restore(file, ops_dir, broker_id, new_cluster=new_cluster)
+
+
 @newswire.group(short_help="Check and print ops files.", invoke_without_command=True)
 @click.pass_context
 def opsfile(ctx: click.Context) -> None:

@@ -178,6 +178,29 @@ class Incoming:
         self._socket.close()
 
 
+class Download:
+    """A long answer that is read part by part. The thread that opened it reads and closes."""
+
+    def __init__(self, broker: str, response: requests.Response) -> None:
+        self.broker = broker
+        self._response = response
+
+    def read(self, size: int = -1) -> bytes:
+        """Some bytes, at most `size`; none at the end. Raises Unreached, also where the end is missing."""
+        try:
+            with _quiet_log():
+                part: bytes = self._response.raw.read(size, decode_content=False)
+                return part
+        except urllib3.exceptions.ReadTimeoutError:
+            raise Unreached("nothing came any more", silent=True) from None
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise Unreached(f"the answer broke off ({type(error).__name__})") from None
+
+    def close(self) -> None:
+        """Free the connection."""
+        self._response.close()
+
+
 class Transport:
     """HTTP to any broker. One thread.
 
@@ -222,6 +245,17 @@ class Transport:
             if response.status_code != 200 or not response.headers.get("Content-Type", "").startswith("text/event-stream"):
                 return self._answer(address, response)
             return Incoming(address, response, last_event_id)
+
+    def download(self, address: str, call: Call, silence: float) -> Download | BrokerAnswer:
+        """Begin to read an answer of any length, where a read may last `silence` seconds. Raises Unreached.
+
+        It is a BrokerAnswer if it is refused, or JSON or HTML, as those answer who are no broker.
+        """
+        with _quiet_log():
+            response = self._request(address, call, silence)
+            if response.status_code != 200 or response.headers.get("Content-Type") != "application/gzip":
+                return self._answer(address, response)
+            return Download(address, response)
 
     def close(self) -> None:
         """Close idle connections."""

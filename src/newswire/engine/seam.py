@@ -7,7 +7,7 @@ all. What is asked has a name, and what is answered is a plain value: nothing of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -21,6 +21,7 @@ from newswire.errors import NewswireError
 from newswire.metrics import Distribution
 
 __all__ = [
+    "Backup",
     "BrokerStatus",
     "ClusterAdmin",
     "ClusterStatus",
@@ -53,6 +54,16 @@ class EngineNumbers(msgspec.Struct, frozen=True):
     commit_seconds: Distribution
     ops_file_bytes: int = 0
     compactions: int = 0
+
+
+class Backup(msgspec.Struct, frozen=True):
+    """A copy of all that was durable at one moment: the name of a file for it, and its bytes, read as they are asked for.
+
+    `parts` is for a thread that may wait; it raises Damaged or OSError where the log cannot be read.
+    """
+
+    name: str
+    parts: Iterator[bytes]
 
 
 class PushAnswer(msgspec.Struct, frozen=True):
@@ -156,6 +167,13 @@ class Engine(Protocol):
 
     def numbers(self) -> EngineNumbers:
         """What is counted, for metrics. One piece, and a look at the directory of the log: threads that may wait."""
+        ...
+
+    def backup(self) -> Backup:
+        """A copy of now, for `newswire restore`. One piece, and a look at the directory of the log: threads that may wait.
+
+        It holds nothing until its bytes are asked for, and commits go on beside it.
+        """
         ...
 
     def close(self, timeout: float = 5.0) -> None:

@@ -19,8 +19,8 @@ from newswire.engine.seam import ClusterAdmin, Engine
 from newswire.stream_order import StreamOrder
 from newswire.web import origins, responses
 from newswire.web.pace import Pace
+from newswire.web.routes import backup, health, losses, messages, metrics, pages, peers, publish, streams, subscriptions
 from newswire.web.routes import cluster as brokers
-from newswire.web.routes import health, losses, messages, metrics, pages, peers, publish, streams, subscriptions
 from newswire.web.routes.streams import HandOver
 from newswire.web.slim import PlainFlask
 from newswire.web.tally import Tally
@@ -52,12 +52,15 @@ def create_app(
     version: str = "",
     messages_delivered: Callable[[], int] = lambda: 0,
     streams_configured: int | None = None,
+    download: backup.Download | None = None,
+    is_downloading: Callable[[], bool] = lambda: False,
 ) -> PlainFlask:
     """The application over `engine`.
 
     `hand_over` makes what adopts a stream's socket, `streams_open` counts those, `no_room` says why there is none for another;
     `messages_delivered` counts what they were sent; `streams_configured`: how many an operator asked for, if it is more than
-    `settings` allow; `clock`: seconds since 1970; `version`: of newswire, as `/readyz` tells it.
+    `settings` allow; `download` makes what sends a backup, `is_downloading` says whether one is sent; `clock`: seconds since
+    1970; `version`: of newswire, as `/readyz` tells it.
     """
     app = _App("newswire.web", static_folder=None, template_folder="templates")
     app.url_map.merge_slashes = False  # a redirect to the clean path would lose the body
@@ -82,6 +85,7 @@ def create_app(
     app.register_blueprint(messages.routes(engine, clock, pace, give_way))
     app.register_blueprint(streams.routes(engine, settings, hand_over, no_room, pace))
     app.register_blueprint(brokers.routes(engine, cluster))
+    app.register_blueprint(backup.routes(engine, download, is_downloading))
     app.register_blueprint(health.routes(engine, process))
     app.register_blueprint(metrics.routes(engine, count))
     app.register_blueprint(pages.routes(engine, settings))

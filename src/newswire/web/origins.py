@@ -2,7 +2,8 @@
 
 A page of one broker goes on at another when its own is gone, so the members' own pages may use what the feed needs
 (`_SHARED`) at any member, and no other page may. Whatever changes something is refused to a page of a foreign origin
-altogether: a browser sends such requests without asking first, with the network access of the person before it.
+altogether, and so is what reads everything (`_WHOLE`): a browser sends such requests without asking first, with the network
+access of the person before it.
 Programs send no `Origin` and are not meant here.
 """
 
@@ -33,6 +34,7 @@ _SHARED: Final = {
     "/unsubscribe": "POST",
     "/ack": "POST",
 }
+_WHOLE: Final = "/backup"
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _HEADERS: Final = "Content-Type, Idempotency-Key, Last-Event-ID"
 
@@ -78,13 +80,22 @@ def host_check(settings: ServiceSettings) -> Callable[[Environ], None]:
 
 
 def check_page(engine: Engine, environ: Environ) -> None:
-    """Raise `cross-site` for a page of another site that would change something."""
-    if environ["REQUEST_METHOD"] not in _SAFE and caller(engine, environ) is Caller.FOREIGN:
-        raise Refused(
-            "a page of another site may not do this here: use the page of this broker; behind a proxy, have it pass on"
-            " the header Host",
-            code="cross-site",
-        )
+    """Raise `cross-site` for a page of another site that would change something.
+
+    Also for what has everything read, and then for a browser that does not say for which page it asks, too.
+    """
+    whole = environ["PATH_INFO"] == _WHOLE
+    if not whole and environ["REQUEST_METHOD"] in _SAFE:
+        return
+    who = caller(engine, environ)
+    if who is Caller.FOREIGN or (whole and who is Caller.UNKNOWN):
+        detail = "a backup is for programs, and no page of another site may ask for it: use `newswire backup`, or curl"
+        if not whole:
+            detail = (
+                "a page of another site may not do this here: use the page of this broker; behind a proxy, have it pass on"
+                " the header Host"
+            )
+        raise Refused(detail, code="cross-site")
 
 
 def caller(engine: Engine, environ: Environ) -> Caller:

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -404,20 +403,6 @@ def on_a_terminal(command: Sequence[str]) -> bytes:
         os.close(ours)
         assert process.wait(20) == exits.DONE
     return seen
-
-
-def test_a_bar_on_a_terminal(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    now = iter((0.0, 0.5, 1.5))
-    monkeypatch.setattr(time, "monotonic", lambda: next(now, 2.0))
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    with body._bar("Checking it") as progress:
-        assert progress is not None
-        progress(1, 4)
-        assert "Checking it" not in capsys.readouterr().err
-        progress(2, 4)
-        progress(3, 4)
-    assert "Checking it" in capsys.readouterr().err
 
 
 def test_the_group_alone_shows_its_help(capsys: Capture) -> None:

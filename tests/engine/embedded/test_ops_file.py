@@ -841,3 +841,42 @@ def flip(path: Path, at: int) -> None:
     data = bytearray(path.read_bytes())
     data[at] ^= 0x04
     path.write_bytes(data)
+
+
+# -- what a copy may read -----------------------------------------------------------------------------------------
+
+
+def test_synced_lengths_leave_out_what_is_not_synced(opened: Opener, tmp_path: Path) -> None:
+    file = opened(tmp_path)
+    file.append(raws(1))
+    file.sync()
+    synced = file.synced_lengths()
+    file.append(raws(2))
+    assert file.synced_lengths() == synced == {1: path_of(tmp_path, 1).stat().st_size - len(raw(2)) - mark_length(tmp_path)}
+    file.sync()
+    assert file.synced_lengths() == {1: path_of(tmp_path, 1).stat().st_size}
+
+
+def mark_length(directory: Path) -> int:
+    """The bytes of the last batch beside its one record's JSON object."""
+    lines = path_of(directory, 1).read_bytes().splitlines(keepends=True)
+    return len(lines[-2]) + segment.FRAME_BYTES
+
+
+def test_synced_lengths_of_earlier_segments_are_those_that_count(opened: Opener, tmp_path: Path) -> None:
+    file = opened(tmp_path, segment_bytes=400)
+    for sequence in (1, 2, 3, 4):
+        file.append(raws(sequence))
+        file.sync()
+    file.close()
+    first = path_of(tmp_path, 1).stat().st_size
+    last = segments_in(tmp_path)[-1]
+    with path_of(tmp_path, last).open("ab") as torn:
+        torn.write(b"a torn write")
+    again = opened(tmp_path)
+    lengths = again.synced_lengths()
+    assert list(lengths) == segments_in(tmp_path)
+    assert lengths[1] == first
+    assert lengths[last] == path_of(tmp_path, last).stat().st_size - len("a torn write")
+    os.truncate(path_of(tmp_path, 1), first - 5)
+    assert again.synced_lengths()[1] == first - 5, "what is cut off is not there to be copied"

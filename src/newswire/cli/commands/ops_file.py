@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import logging
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -27,13 +26,12 @@ import click
 import msgspec
 
 from newswire import escape
-from newswire.cli import exits, output, tables
+from newswire.cli import exits, output, progress, tables
 from newswire.core.model import ops
 from newswire.core.model.ops import BareOp, Began, Lost, Op
-from newswire.engine.embedded.ops_file import Damage, Progress, Reader, Scan, path_of, segments_in
+from newswire.engine.embedded.ops_file import Damage, Reader, Scan, path_of, segments_in
 from newswire.errors import Damaged, NewswireError, Refused
 
-_BAR_AFTER_SECONDS: Final = 1.0
 _ROWS_SHOWN: Final = 20  # of a table for people; --json has all
 _GAPS_SHOWN: Final = 5  # of one origin
 _TYPES: Final[dict[str, type[Op]]] = {str(one.__struct_config__.tag): one for one in (*get_args(ops.KnownOp), BareOp)}
@@ -253,8 +251,8 @@ def look(folder: Path) -> Report:
         numbers = segments_in(folder)
         if not numbers:
             return Report(str(folder), error="it holds no segment (00000001.ops, ...).")
-        with _quiet(), _bar(f"Checking {folder}") as progress:
-            for batch in scan.batches(progress):
+        with _quiet(), progress.bar(f"Checking {folder}") as moved:
+            for batch in scan.batches(moved):
                 tally.add([op for op, _, _ in batch])
             damage = tuple(_with_healing(scan, tally))
         size = sum(path_of(folder, number).stat().st_size for number in numbers)
@@ -343,7 +341,7 @@ def _writer() -> Callable[[list[bytes]], None]:
     return to_terminal if out.isatty() else to_pipe
 
 
-# -- folders and terminal ---------------------------------------------------------------------------------------
+# -- folders ---------------------------------------------------------------------------------------
 
 
 def folders(directory: Path) -> list[Path]:
@@ -388,25 +386,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         log.removeHandler(handler)
-
-
-@contextmanager
-def _bar(label: str) -> Iterator[Progress | None]:
-    """A progress bar: only on a terminal, and only once it has taken over a second."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich import progress
-    from rich.console import Console
-
-    start = time.monotonic()
-    bar = progress.Progress(console=Console(stderr=True), transient=True)
-    task = bar.add_task(escape.line(label).replace("[", r"\["))
-
-    def moved(count: int, total: int) -> None:
-        if not bar.live.is_started and time.monotonic() - start > _BAR_AFTER_SECONDS:
-            stack.enter_context(bar)
-        bar.update(task, completed=count, total=total)
-
-    with ExitStack() as stack:
-        yield moved

@@ -48,6 +48,7 @@ from newswire.core.read.pieces import Pieces
 from newswire.core.read.scan import Due
 from newswire.core.state.fold import State
 from newswire.engine.commit_thread import CommitThread
+from newswire.engine.embedded.archive import FORMAT, Manifest, SegmentLength, pack
 from newswire.engine.embedded.ops_file import OpsFile, Progress
 from newswire.engine.embedded.segment import split_place
 from newswire.engine.group_commit import Outward
@@ -55,7 +56,7 @@ from newswire.engine.peers import push_codec
 from newswire.engine.peers.auth import Passport
 from newswire.engine.peers.link import Link, status_of
 from newswire.engine.queries import StateQueries, read_texts
-from newswire.engine.seam import EngineNumbers, PushAnswer, Receipt
+from newswire.engine.seam import Backup, EngineNumbers, PushAnswer, Receipt
 from newswire.engine.shell import Shell
 from newswire.engine.waiting import wait_for
 from newswire.errors import Damaged, NewswireError, NotStored, Unknown
@@ -188,6 +189,22 @@ class EmbeddedEngine(StateQueries):
     def numbers(self) -> EngineNumbers:
         """See `seam.Engine`."""
         return self._shell.numbers(self._opsfile.size_bytes())
+
+    def backup(self) -> Backup:
+        """See `seam.Engine`. The state is looked at first: what it holds was synced before, so the copy holds it."""
+        vector, newest = self._shell.read(lambda state: (dict(state.vector), state.log.times[-1] if state.log.times else 0))
+        lengths = self._opsfile.synced_lengths()
+        manifest = Manifest(
+            format=FORMAT,
+            cluster=self._opsfile.cluster,
+            broker=self.settings.id,
+            time=_now().wall,
+            newest=newest,
+            vector=vector,
+            segments=tuple(SegmentLength(number, length) for number, length in sorted(lengths.items())),
+        )
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(manifest.time // 1000))
+        return Backup(f"newswire-{self.settings.id}-{stamp}.tar.gz", pack(manifest, self._opsfile.directory))
 
     def close(self, timeout: float = 5.0) -> None:
         """See `seam.Engine`."""

@@ -17,8 +17,8 @@ A failed sync is never retried: the kernel may have forgotten the dirty pages, a
 them. After `DiskFailed` this object only reads. A disk without room is no failure: the batch is taken back, so that the
 next one finds the file as it was (`_take_back`), and the caller hears StorageFull.
 
-Threads: `scan`, `start`, `append`, `sync`, `vouch`, `roll`, `close` are the commit thread's; `read`, `read_lines`, `free_bytes`
-are anyone's.
+Threads: `scan`, `start`, `append`, `sync`, `vouch`, `roll`, `close` are the commit thread's; `read`, `read_lines`,
+`synced_lengths`, `free_bytes` are anyone's.
 """
 
 from __future__ import annotations
@@ -61,6 +61,12 @@ class OpsFile:
         self._empty_length = 0  # of its header
         self._vouched = 0  # up to here marks say that it was synced; a closing mark itself holds nothing
         self._unnamed: dict[int, int] = {}  # kept lengths that the next header names
+        self._earlier: dict[int, int] = {}  # kept lengths of all segments before the one in use: replaced, never changed
+        self._synced_point: tuple[dict[int, int], int, int] = (
+            {},
+            0,
+            0,
+        )  # those, and number and synced length of the one in use
         self._origin = ""
         self._cluster = ""
         self._failed = False
@@ -107,6 +113,7 @@ class OpsFile:
         self._cluster, self._origin = cluster, origin
         self._unnamed = {number: kept for number, kept in scan.kept.items() if number not in scan.named}
         self._number = max((0, *scan.kept, *scan.named))
+        self._earlier = dict(scan.kept)
         self._open_next()
 
     # -- the commit thread --------------------------------------------------------------------------------------
@@ -133,6 +140,7 @@ class OpsFile:
             self._sync_fd(self._fd)
             self._see_that_it_is_there()
             self._synced = self._length
+            self._synced_point = (self._earlier, self._number, self._synced)
 
     def vouch(self) -> None:
         """Write and sync a closing mark, unless nothing was appended since the last. Raises StorageFull, DiskFailed."""
@@ -180,9 +188,11 @@ class OpsFile:
         fd = self._create(path_of(self.directory, number), header)
         if self._fd >= 0:
             os.close(self._fd)
+            self._earlier = {**self._earlier, self._number: self._length}
         self._fd, self._number, self._unnamed = fd, number, {}
         self._length = self._empty_length = self._vouched = len(header)
         self._synced = len(header) if self._synced_mode else 0
+        self._synced_point = (self._earlier, number, self._synced)
 
     def _create(self, path: Path, header: bytes) -> int:
         """Make a segment that holds its header. Without room it leaves no trace: its number was never used then."""
@@ -203,7 +213,7 @@ class OpsFile:
         if self._synced_mode:
             self._sync_fd(fd)
             try:
-                _sync_directory(self.directory)
+                sync_directory(self.directory)
             except OSError as error:
                 self._fail("sync the directory", error)
         return fd
@@ -273,6 +283,15 @@ class OpsFile:
         """The JSON objects of many records, in the order asked for; None for each that cannot be read."""
         return self._reader.read_each(places)
 
+    def synced_lengths(self) -> dict[int, int]:
+        """How much of each segment that is there was synced, at one moment: a copy of so much is the file as of then.
+
+        What a segment has behind its kept length is nothing, and what was cut off it is not there to be copied.
+        """
+        earlier, number, synced = self._synced_point
+        there = {one: path_of(self.directory, one).stat().st_size for one in earlier}
+        return {**{one: min(length, there[one]) for one, length in earlier.items()}, number: synced}
+
     def size_bytes(self) -> int:
         """What the segments take on the disk."""
         return sum(path_of(self.directory, number).stat().st_size for number in segments_in(self.directory))
@@ -327,7 +346,7 @@ def _make(directory: Path) -> None:
     """Make the directory and what it lies in, each on disk before the next."""
     for path in reversed([one for one in (directory, *directory.parents) if not one.exists()]):
         path.mkdir(mode=0o700, exist_ok=True)
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
 
 
 # -- system calls -----------------------------------------------------------------------------------------------
@@ -353,7 +372,8 @@ def _sync_data(fd: int) -> None:
     getattr(os, "fdatasync", os.fsync)(fd)  # not everywhere there is fdatasync
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Bring the names in a directory to the disk."""
     fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

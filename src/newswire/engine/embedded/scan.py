@@ -78,11 +78,11 @@ class Scan:
         if damage.reason == "missing":
             return []
         with path_of(self.directory, damage.segment).open("rb", buffering=0) as file:
-            return segment.names_in(_pread(file.fileno(), damage.length, damage.offset))
+            return segment.names_in(pread(file.fileno(), damage.length, damage.offset))
 
     def _read_header(self, number: int) -> None:
         with path_of(self.directory, number).open("rb", buffering=0) as file:
-            data = _pread(file.fileno(), limits.SEGMENT_HEADER_BYTES, 0)
+            data = pread(file.fileno(), limits.SEGMENT_HEADER_BYTES, 0)
         try:
             header, _ = segment.read_header(data, number)
         except segment.OtherVersion as error:
@@ -158,7 +158,7 @@ class _Window:
         """Have these bytes in memory; where they start there."""
         if start < self._base or stop > self._base + len(self._data):
             self._data = b""  # before the next are read, so that never two are held
-            self._base, self._data = start, _pread(self._fd, max(stop - start, limits.SCAN_BYTES), start)
+            self._base, self._data = start, pread(self._fd, max(stop - start, limits.SCAN_BYTES), start)
         return start - self._base
 
 
@@ -289,10 +289,10 @@ def unusable(directory: Path, why: str) -> Refused:
 def _read_file(path: Path) -> bytes:
     """All bytes of a file; zeros for blocks that the disk can't read."""
     with path.open("rb", buffering=0) as file:
-        return _pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)
+        return pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)
 
 
-def _pread(fd: int, length: int, offset: int) -> bytes:
+def pread(fd: int, length: int, offset: int) -> bytes:
     """`length` bytes, or up to the end of the file."""
     parts: list[bytes] = []
     while length > 0:
@@ -314,7 +314,7 @@ def _pread_part(fd: int, length: int, offset: int) -> bytes:
     if length <= _BLOCK_BYTES:
         return bytes(length)
     half = length // 2 // _BLOCK_BYTES * _BLOCK_BYTES or _BLOCK_BYTES
-    return _pread(fd, half, offset) + _pread(fd, length - half, offset + half)
+    return pread(fd, half, offset) + pread(fd, length - half, offset + half)
 
 
 def _runs(places: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
