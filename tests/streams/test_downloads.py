@@ -10,7 +10,7 @@ import pytest
 
 from newswire.errors import Damaged
 from newswire.streams.downloads import Downloads
-from tests.kit.fake_broker import until
+from tests.kit.waiting import wait_until
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_all_parts_are_sent(downloads: Downloads, chunked: bool, told: bytes) ->
     ours, theirs = pair()
     downloads.adopt(iter([b"one", b"two"]), ours, chunked)
     assert rest(theirs) == told
-    until(lambda: not downloads.is_busy)
+    wait_until(lambda: not downloads.is_busy)
 
 
 def test_more_than_a_socket_holds_waits_for_the_client(downloads: Downloads) -> None:
@@ -59,14 +59,14 @@ def test_what_cannot_be_read_breaks_it_off_without_an_end(downloads: Downloads, 
     ours, theirs = pair()
     downloads.adopt(parts(), ours, True)
     assert rest(theirs) == b"3\r\none\r\n"
-    until(lambda: not downloads.is_busy)
+    wait_until(lambda: not downloads.is_busy)
 
 
 def test_a_client_that_leaves_gives_the_place_back(downloads: Downloads) -> None:
     ours, theirs = pair()
     theirs.close()
     downloads.adopt(iter([b"x" * 1_000_000] * 5), ours, False)
-    until(lambda: not downloads.is_busy)
+    wait_until(lambda: not downloads.is_busy)
 
 
 def test_a_second_one_is_closed_and_the_first_goes_on(downloads: Downloads) -> None:

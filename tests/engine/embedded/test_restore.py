@@ -9,6 +9,7 @@ import pytest
 
 from newswire.core.model import ops
 from newswire.core.model.ops import Began, Joined, Left, Op, Published, Subscribed
+from newswire.core.state.members import Members
 from newswire.engine.embedded.archive import FORMAT, Archive, Manifest, SegmentLength, pack
 from newswire.engine.embedded.ops_file import OpsFile, Scan, path_of, segments_in
 from newswire.engine.embedded.restore import restore
@@ -105,17 +106,21 @@ def test_damage_that_was_there_is_restored_and_told(source: Path, tmp_path: Path
     assert path_of(made.directory, 2).read_bytes() == path.read_bytes()
 
 
-def test_a_new_cluster_has_an_id_of_its_own_and_no_members(source: Path, tmp_path: Path) -> None:
+def test_a_new_cluster_has_an_id_of_its_own_and_one_member(source: Path, tmp_path: Path) -> None:
     made = restore(archive(source), tmp_path / "ops", "1001", new_cluster=True)
     cluster, held = look(made.directory)
     assert cluster == made.cluster != CLUSTER
     assert len(cluster) == len(CLUSTER)
     assert held[: len(OPS)] == OPS
-    began, *left = held[len(OPS) :]
+    began = held[len(OPS)]
     assert isinstance(began, Began)
     assert (began.vector, began.origin != ORIGIN) == ({ORIGIN: 24}, True)
-    assert {(op.broker, op.seen) for op in left if isinstance(op, Left)} == {
-        ("1001", (f"{ORIGIN}.2",)),
-        ("1002", (f"{ORIGIN}.3",)),
-    }
+    members = Members()
+    for op in held:
+        if isinstance(op, Joined):
+            members.joined(op)
+        elif isinstance(op, Left):
+            members.left(op)
+    assert ("1001" in members, "1002" in members) == (True, False)
+    assert set(members.addresses.values()) == {"restored.invalid:1"}, "nobody of the former cluster is pushed to"
     assert restore(archive(source), tmp_path / "more", new_cluster=True).cluster not in (cluster, CLUSTER)

@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from newswire.core.model import ops
-from newswire.core.model.ops import Began, Left
+from newswire.core.model.ops import BareOp, Began, Joined, Left
 from newswire.core.read.counts import topics
 from newswire.core.state.fold import State
 from newswire.engine.embedded import segment
@@ -26,6 +26,7 @@ from newswire.engine.embedded.ops_file import OpsFile, sync_directory
 from newswire.engine.embedded.scan import path_of, unusable
 from newswire.errors import Refused
 
+_NOWHERE: Final = "restored.invalid:1"  # a name that is nobody's (RFC 2606)
 _ORIGIN_CHARS: Final = "abcdefghijkmnpqrstuvwxyz23456789"
 
 Progress = Callable[[int, int], None]  # bytes restored, bytes in all
@@ -135,11 +136,19 @@ def _look(directory: Path, broker: str, cluster: str) -> OpsDirectory:
 
 
 def _begin_cluster(opsfile: OpsFile, state: State, broker: str, cluster: str) -> None:
-    """Store what a broker of the new cluster begins with: a segment that names it, and that nobody is a member."""
+    """Store what a broker of the new cluster begins with: a segment that names it, and that only this broker is a member.
+
+    All who ever joined have moved to where nobody is: brokers push to removed ones too, and must not to the living cluster.
+    This broker tells its own address when it starts.
+    """
     origin = f"{broker}-{''.join(secrets.choice(_ORIGIN_CHARS) for _ in range(8))}"
     now = time.time_ns() // 1_000_000
-    members = [one for one in state.members.of if one in state.members]
-    ends = [Left(origin, at, now, one, state.members.ids(one)) for at, one in enumerate(members, 2)]
+    stamped: list[BareOp] = [Began(origin, 1, now, broker, dict(state.vector))]
+    for one in dict.fromkeys((broker, *state.members.addresses)):
+        joined = Joined(origin, len(stamped) + 1, now, one, _NOWHERE, state.members.ids(one))
+        stamped.append(joined)
+        if one != broker:
+            stamped.append(Left(origin, len(stamped) + 1, now, one, (joined.id,)))
     opsfile.start(cluster, origin)
-    opsfile.append([ops.encode(op) for op in (Began(origin, 1, now, broker, dict(state.vector)), *ends)])
+    opsfile.append([ops.encode(op) for op in stamped])
     opsfile.sync()
