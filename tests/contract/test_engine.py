@@ -354,3 +354,13 @@ def test_a_backup_is_bytes_with_a_name_and_holds_what_was_acknowledged(pair: Pai
     assert backup.name
     assert size > small > 0
     assert sum(map(len, pair.one.backup().parts)) > size, "what is later is not in it"
+
+
+def test_a_long_batch_is_read_as_it_was_published_also_by_a_peer(pair: Pair) -> None:
+    """Its pieces are stored before they have rows: what was stored last is not taken for what stands there then."""
+    pair.one.submit([Subscribe("Alice", "news", since=0)])
+    sent = [f"text {number}" for number in range(3 * limits.BATCH_PIECE_OPS)]
+    pair.one.submit([Publish("news", text) for text in sent], copies=2)
+    pair.one.submit([Publish("news", "behind it")], copies=2)
+    for engine in (pair.one, pair.other):
+        assert texts(read(engine, "Alice", limit=1000)) == [*sent, "behind it"]

@@ -155,7 +155,7 @@ def up(node: Node) -> bool:
 
 
 def test_a_new_cluster_never_merges_with_the_living_one(pair: Cluster, ledger: Ledger, tmp_path: Path) -> None:
-    """(c) It has all that the backup has, no members, and an id of its own; adding it to the living one is refused."""
+    """(c) It has all that the backup has, itself as member, and an id of its own; adding it to the living one is refused."""
     first, second = pair.nodes
     ledger.many(10, first, second, copies=2)
     cluster = cluster_of(back_up(first, tmp_path / "x.tar.gz"))
@@ -170,7 +170,7 @@ def test_a_new_cluster_never_merges_with_the_living_one(pair: Cluster, ledger: L
     refused = ask(first.address, "POST", "/add_replica", {"broker_ip": copy.address})
     assert refused.json()["code"] in ("other-cluster", "id-in-use")
 
-    third = pair.spare("1002", copy, home=tmp_path / "third")
+    third = pair.spare("1005", copy, home=tmp_path / "third")
     third.start()  # an empty one joins the new cluster
     wait_in_sync([copy, third])
     assert texts(third) == texts(copy)

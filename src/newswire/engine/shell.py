@@ -19,7 +19,7 @@ from newswire.core.broker.broker import Broker
 from newswire.core.broker.events import Event, Now
 from newswire.core.broker.values import ClusterStatus
 from newswire.core.model.commands import Publish, Request
-from newswire.core.model.ops import Op
+from newswire.core.model.ops import Began, Op
 from newswire.core.model.results import Receipt
 from newswire.core.read.pieces import Pieces
 from newswire.core.state.fold import State
@@ -221,9 +221,12 @@ class Shell:
         self._vouch_at = now + limits.QUIET_SECONDS
 
     def before_apply(self, places: Sequence[tuple[int, int]], ops: Sequence[Op], raws: Sequence[bytes]) -> None:
-        """See `group_commit.Effects`. Where rows are healed, or come from behind damage, those few are read from disk."""
+        """See `group_commit.Effects`. What does not get the next rows, in this order, is read from disk.
+
+        That is where rows are healed, or come from behind damage, and while a long batch is not whole.
+        """
         state = self.broker.state
-        if not state.holes:
+        if not (state.holes or state.open or any(type(op) is Began and op.batch > 1 for op in ops)):
             self.messages.add(len(state.log), ops)
             self.records.add(len(state.log), raws)
 
