@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from newswire.client.transport import BrokerAnswer, Call, Incoming, Transport, Unreached, form
+from newswire.client.transport import BrokerAnswer, Call, Download, Incoming, Transport, Unreached, form
 from newswire.core import limits
 from newswire.errors import NewswireError, NotFound
 from tests.kit.client_fakes import LIMIT_SECONDS, FakeBroker, FakeTime, Reply, Wire, problem, publisher
@@ -177,3 +177,38 @@ def test_a_refused_stream_is_an_answer(transport: Transport, a: FakeBroker) -> N
     answer = transport.open(a.address, Call("GET", "/stream"), LIMIT_SECONDS)
     assert isinstance(answer, BrokerAnswer)
     assert (answer.status, answer.code) == (403, "not-registered")
+
+
+# -- long answers
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def test_a_long_answer_is_read_in_parts(transport: Transport) -> None:
+    address, end = answering(HEAD + b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
+    download = transport.download(address, ASK, LIMIT_SECONDS)
+    assert isinstance(download, Download)
+    assert [download.read(4), download.read(4), download.read(4)] == [b"onet", b"wo", b""]
+    download.close()
+    end()
+
+
+@pytest.mark.parametrize("part", [b"", b"3\r\none\r\n", b"9\r\none"])
+def test_a_long_answer_without_its_end_is_none(transport: Transport, part: bytes) -> None:
+    address, end = answering(HEAD + part)
+    download = transport.download(address, ASK, LIMIT_SECONDS)
+    assert isinstance(download, Download)
+    with pytest.raises(Unreached, match="broke off"):
+        while download.read(100):
+            pass
+    end()
+
+
+def test_what_is_no_long_answer_is_an_answer(transport: Transport) -> None:
+    page = b"<html>It works!</html>"
+    address, end = answering(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n%b" % (len(page), page))
+    answer = transport.download(address, ASK, LIMIT_SECONDS)
+    assert isinstance(answer, BrokerAnswer)
+    assert "no newswire broker" in answer.why_strange()
+    end()

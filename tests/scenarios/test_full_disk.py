@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import uuid
 from collections.abc import Iterator
@@ -77,6 +78,8 @@ def test_a_full_disk(small: tuple[Cluster, SmallDisk], ledger: Ledger, free: int
         ledger.many(10, second)  # the other one goes on, and soon doesn't count on this one
         assert ledger.publish(second).copies == 1
         alice.wait_texts(*(entry.text for entry in ledger.entries[:10]))  # what is here is streamed
+        copied = gzip.decompress(ask(first.address, "GET", "/backup").body)  # and copied: that needs no room
+        assert all(entry.text.encode() in copied for entry in ledger.entries[:10])
         if free:
             post(first.address, "/ack", username="Alice", id=alice.last_event_id)
             unread = get(first.address, "/subscriptions", username="Alice")[0]["unread"]
