@@ -453,9 +453,16 @@ class Machine:
         self.disk.sync()
         self.syncs.append((self.world.now, self.disk.synced))
 
-    def before_apply(self, places: Sequence[tuple[int, int]], ops: Sequence[Op], raws: Sequence[bytes]) -> None:
+    def before_apply(self, places: Sequence[tuple[int, int]]) -> None:
         """Fold what is applied next here, too."""
         self.disk.fold_in(places)
+
+    def after_apply(self, first: int, ops: Sequence[Op], raws: Sequence[bytes]) -> None:
+        """See that the log has what it is said to have: streams and peers are given these for what stands there."""
+        assert self.broker is not None
+        for row, op in enumerate(ops, first):
+            if self.broker.state.log.row(op.origin, op.sequence) != row:
+                raise Violation(f"{self.id} takes {op.id} for what stands at {row}")
 
     def execute(self, action: Outward) -> None:
         """Do it."""

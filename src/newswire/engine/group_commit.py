@@ -68,8 +68,15 @@ class Effects(Protocol):
         """Make all that was appended durable. StorageFull: none of it is in the log."""
         ...
 
-    def before_apply(self, places: Sequence[tuple[int, int]], ops: Sequence[Op], raws: Sequence[bytes]) -> None:
-        """Note what is applied next; all of it is stored. Under the state lock."""
+    def before_apply(self, places: Sequence[tuple[int, int]]) -> None:
+        """Note that what lies at `places` is applied next; all of it is stored. Under the state lock."""
+        ...
+
+    def after_apply(self, first: int, ops: Sequence[Op], raws: Sequence[bytes]) -> None:
+        """Note that the log has just these from offset `first` on, in order. Under the state lock.
+
+        Not called where something was healed, kept apart or released: then the disk alone knows what stands where.
+        """
         ...
 
     def execute(self, action: Outward) -> None:
@@ -187,9 +194,13 @@ class GroupCommit:
 
         An id read beyond a new subscription would speak for it (docs/rules.md, REOPEN).
         """
+        log, is_whole = self.broker.state.log, not self.broker.state.holes
         with self._effects.locked():
-            self._effects.before_apply(event.places, ops, raws)
+            self._effects.before_apply(event.places)
+            first = len(log)
             actions = self.broker.step(event, self._effects.now())
+            if is_whole and len(log) == first + len(ops):
+                self._effects.after_apply(first, ops, raws)
             wakes = list(takewhile(lambda action: isinstance(action, Wake), actions))
             self._execute(wakes)
         return actions[len(wakes) :]

@@ -19,7 +19,7 @@ from newswire.core.broker.broker import Broker
 from newswire.core.broker.events import Event, Now
 from newswire.core.broker.values import ClusterStatus
 from newswire.core.model.commands import Publish, Request
-from newswire.core.model.ops import Began, Op
+from newswire.core.model.ops import Op
 from newswire.core.model.results import Receipt
 from newswire.core.read.pieces import Pieces
 from newswire.core.state.fold import State
@@ -220,15 +220,13 @@ class Shell:
         self.commit_seconds.observe(now - self._append_at)
         self._vouch_at = now + limits.QUIET_SECONDS
 
-    def before_apply(self, places: Sequence[tuple[int, int]], ops: Sequence[Op], raws: Sequence[bytes]) -> None:
-        """See `group_commit.Effects`. What does not get the next rows, in this order, is read from disk.
+    def before_apply(self, places: Sequence[tuple[int, int]]) -> None:
+        """See `group_commit.Effects`."""
 
-        That is where rows are healed, or come from behind damage, and while a long batch is not whole.
-        """
-        state = self.broker.state
-        if not (state.holes or state.open or any(type(op) is Began and op.batch > 1 for op in ops)):
-            self.messages.add(len(state.log), ops)
-            self.records.add(len(state.log), raws)
+    def after_apply(self, first: int, ops: Sequence[Op], raws: Sequence[bytes]) -> None:
+        """See `group_commit.Effects`. What is not noted here is read from disk."""
+        self.messages.add(first, ops)
+        self.records.add(first, raws)
 
     @contextmanager
     def _on_disk(self) -> Iterator[None]:
