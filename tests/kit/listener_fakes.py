@@ -11,8 +11,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from newswire.listener import Threads
+from newswire.listener import Listener, Threads
 from tests.kit.waiting import PATIENCE_SECONDS
+
+Serve = Callable[..., Listener]
+OTHER = "127.0.0.2"  # an address that limits of one caller count for
+BIG_BYTES = 8 * 1024 * 1024  # more than both ends' kernel buffers hold
 
 
 def threads_of(clients: int = 4, control: int = 2) -> Threads:
@@ -24,6 +28,16 @@ def descriptors() -> int:
     """How many descriptors this process has open, beside those of forgotten objects."""
     gc.collect()
     return len(os.listdir("/proc/self/fd"))
+
+
+def phases(listener: Listener, name: str) -> int:
+    """How many connections are in this phase."""
+    return sum(channel.phase.name == name for channel in list(listener._server.channels.values()))
+
+
+def chunked(path: str) -> bytes:
+    """The head of a request whose body comes in chunks."""
+    return f"POST {path} HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
 
 
 class Clock:
