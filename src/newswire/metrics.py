@@ -41,4 +41,4 @@ class Histogram:
     def read(self) -> Distribution:
         """Return what was observed up to now."""
         *counts, count = accumulate(self._counts)
-        return Distribution(self._bounds, tuple(counts), count, self._total)
+        return Distribution(bounds=self._bounds, counts=tuple(counts), count=count, total=self._total)

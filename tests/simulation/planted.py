@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import msgspec
 
-from newswire.core.broker import clock, losses, peer, replication, stager, status
+from newswire.core.broker import clock, drafts, losses, peer, replication, stager, status
 from newswire.core.broker.broker import Broker
 from newswire.core.broker.clock import RetentionClock
 from newswire.core.broker.events import Answer, Now, Received, Reply, Stored, Submitted, Wake
@@ -159,14 +159,14 @@ def ack_decided_when_folded() -> list[Patch]:
 
 def cursor_to_all_held() -> list[Patch]:
     """An acknowledgement moves the cursor to all that the broker holds."""
-    decide = Stager._acknowledged
+    decide = drafts.acknowledge
 
-    def widen(own: Stager, request: Acknowledge) -> list[Op]:
+    def widen(state: State, request: Acknowledge) -> list[Op]:
         shown = read(request.event_id)
-        everything = write(Coverage(shown.message, dict(own.state.vector), shown.opened))
-        return decide(own, Acknowledge(request.user, everything, request.pattern))
+        everything = write(Coverage(shown.message, dict(state.vector), shown.opened))
+        return decide(state, Acknowledge(request.user, everything, request.pattern))
 
-    return [(Stager, "_acknowledged", widen)]
+    return [(drafts, "acknowledge", widen)]
 
 
 def cursor_on_send() -> list[Patch]:

@@ -225,7 +225,8 @@ class MenuActions:
         pool = BrokerPool(self._brokers, timeout=limits.CLI_CALL_SECONDS, absent=0)
         try:
             primary = self._look(pool).primary
-            call = Call("POST", path, {}, *form({"broker_ip": address}))
+            body, kind = form({"broker_ip": address})
+            call = Call("POST", path, params={}, body=body, type=kind)
             answer = pool.transport.send(pool.brokers.ours(primary), call, limits.MENU_CHANGE_SECONDS)
         except Unreached as error:
             raise NoBroker(f"{primary} gave no answer ({error.reason}): list the replicas to see what came of it") from None

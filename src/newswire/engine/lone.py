@@ -60,7 +60,14 @@ class LoneEngine(StateQueries):
         """See `seam.Engine`."""
         if self._closed:
             raise NotStored("this broker has stopped")
-        self._put(Submitted(self.shell.timed(requests, then), requests, copies, self.shell.clock().clock + timeout))
+        self._put(
+            Submitted(
+                reply_to=self.shell.timed(requests, then),
+                requests=requests,
+                copies=copies,
+                until=self.shell.clock().clock + timeout,
+            )
+        )
 
     def submit(self, requests: Sequence[Request], *, copies: int = 1, timeout: float = 10.0) -> Receipt:
         """See `seam.Engine`."""

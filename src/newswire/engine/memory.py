@@ -170,7 +170,9 @@ class MemoryEngine(StateQueries):
         if self.closed:
             raise NotStored("this broker has stopped")
         tell = self.shell.timed(requests, then)
-        self.network.put(self, Submitted(tell, requests, copies, self.shell.clock().clock + timeout))
+        self.network.put(
+            self, Submitted(reply_to=tell, requests=requests, copies=copies, until=self.shell.clock().clock + timeout)
+        )
 
     def submit(self, requests: Sequence[Request], *, copies: int = 1, timeout: float = 10.0) -> Receipt:
         """See `seam.Engine`. All that can happen has happened when `submit_later` returns: there is nothing to wait for."""
@@ -238,7 +240,9 @@ class MemoryEngine(StateQueries):
     ) -> None:
         """See `seam.ClusterAdmin`."""
         until = self.shell.clock().clock + timeout
-        self.network.put(self, AcceptLoss(then, origin, first, last, even_if_away, until))
+        self.network.put(
+            self, AcceptLoss(reply_to=then, origin=origin, first=first, last=last, even_if_away=even_if_away, until=until)
+        )
 
     def receive_later(
         self, path: str, headers: Mapping[str, str], body: bytes, then: Callable[[PushAnswer | NewswireError], None]

@@ -136,7 +136,7 @@ def test_a_subscription_and_a_membership_that_were_stored_again_replace_themselv
     assert isinstance(joined, Joined)
     assert joined.seen == (f"{A}.3",)
     state.apply(Unsubscribed(A, 5, 0, (f"{A}.2",)), 9, 10, None)
-    assert again(state, Subscribed(A, 2, 0, "Ann", "news", {A: 1})) == [Unsubscribed("", 1, 0, (f"{A}.2",))]
+    assert again(state, Subscribed(A, 2, 0, "Ann", "news", {A: 1})) == [Unsubscribed("", 0, 0, (f"{A}.2",))]
 
 
 def test_a_stream_tells_what_waits_once_and_what_was_given_up_once() -> None:

@@ -9,7 +9,7 @@ What a shell must do is in `core.broker.events`. What is promised here:
 
 The broker mediates. Each part owns what it alone changes and does not know the others: `stager` what is staged, `replication`
 what is known of peers, `membership` who belongs, `receipts` who waits, and so on. A part takes an event or a value and
-returns what follows; this file passes it on (`_follow`).
+returns what follows; `parts` passes it on (`_follow`), and answers what takes several of them. Here is what happens, in order.
 
 All methods: the commit thread. `state` may be read by others under the state lock, which the shell holds around each
 `step`, but not around a `stage` that `stages_only` names.
@@ -17,22 +17,18 @@ All methods: the commit thread. `state` may be read by others under the state lo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, TypeGuard
 
 from newswire.core import limits
-from newswire.core.broker import events, losses, membership, status, values
-from newswire.core.broker.alone import NoMembership, NoReplication
-from newswire.core.broker.clock import Clocks
-from newswire.core.broker.cluster_id import ClusterId
+from newswire.core.broker import events, status, values
 from newswire.core.broker.events import Action, Answered, Event, Header, Now, Received, Reply, Stored, Submitted, Wake
-from newswire.core.broker.long_batch import LongBatches, is_long
-from newswire.core.broker.receipts import PendingReceipts, check_copies
-from newswire.core.broker.replication import CODE_OF, STATE_OF, Replication
-from newswire.core.broker.retention import Retention
-from newswire.core.broker.stager import Stager
+from newswire.core.broker.long_batch import is_long
+from newswire.core.broker.parts import Parts
+from newswire.core.broker.receipts import check_copies
+from newswire.core.broker.replication import CODE_OF, STATE_OF
 from newswire.core.model.commands import Acknowledge, Publish
-from newswire.core.model.ops import Began, Lost, Op
+from newswire.core.model.ops import NO_PLACE, Began, Lost, Op
 from newswire.core.state.fold import Changes, State
 from newswire.errors import NewswireError, Refused, StorageFull, TooLarge, Unavailable
 
@@ -44,27 +40,12 @@ def stages_only(event: Event) -> TypeGuard[Submitted]:
     return isinstance(event, Submitted) and all(isinstance(request, Publish) for request in event.requests)
 
 
-class Broker:
+class Broker(Parts):
     """One broker: fed events, it says what to do."""
 
     def __init__(self, identity: values.Identity, state: State, cluster: str, *, settled: bool, alone: bool = False) -> None:
-        """`cluster`: the id that the ops file names (`settled`), else one minted for the case that no peer has another.
-
-        `alone`: for an engine without peers, which hands in no event of one (`core.broker.alone`).
-        """
-        self.identity, self.state = identity, state
-        self.stager = Stager(state, identity.origin, identity.subscriptions_per_user)
-        self.replication = NoReplication() if alone else Replication(identity, state)
-        self.membership = NoMembership() if alone else membership.Membership(identity, state.members)
-        self.cluster_id = ClusterId(identity, cluster, settled=settled)
-        self.receipts = PendingReceipts()
-        self.losses = losses.Losses(identity, state)
-        self.retention = Retention(identity, state)
-        self.batches = LongBatches(identity.id, state)
-        self.clocks = Clocks()
-        self.begun = False  # this run's `began` is on disk
-        self.writable = True  # the disk has room
-        self._silent_damage = 0  # places in the ops file that were damaged at the start, and do not tell what was there
+        """As `Parts`."""
+        super().__init__(identity, state, cluster, settled=settled, alone=alone)
         self._deferred: list[Submitted] = []
         self._unapplied: list[tuple[Op, int, int]] = []  # of what is stored, what follows the piece that was applied
         self._given_up = ""  # the origin of a long batch that is to be forgotten
@@ -72,7 +53,6 @@ class Broker:
         self._forgotten = state.lineage.forgotten  # origins of which nothing follows any more
         self._changes = Changes()  # by what was applied of the batch that is being applied, and not told yet
         self._served = (False, False)  # clients, streams: as it was told last
-        self._actions: list[Action] = []
 
     # -- the shell's side ---------------------------------------------------------------------------------------
 
@@ -82,9 +62,9 @@ class Broker:
         self._watch_clocks(now)
         self.state.forget_unfinished()
         self._actions += self.replication.start(self.membership.choose_links(()), now)
-        self.stager.stamp(Began("", 0, 0, self.identity.id, dict(self.state.vector)), now.wall)
+        self.stager.stamp(Began(**NO_PLACE, broker=self.identity.id, vector=dict(self.state.vector)), now.wall)
         for lost in self.state.losses_waiting():
-            self.stager.stamp(Lost("", 1, 0, lost.source, lost.first, lost.last), now.wall)
+            self.stager.stamp(Lost(**NO_PLACE, source=lost.source, first=lost.first, last=lost.last), now.wall)
         return self._finish(now)
 
     def step(self, event: Event, now: Now) -> list[Action]:
@@ -161,19 +141,6 @@ class Broker:
             self._settle_receipts(now)
             self._push(now)
         return self._take_actions()
-
-    @property
-    def serves(self) -> bool:
-        """Whether clients may be served."""
-        return not self._why_not()
-
-    def outline(self, now: Now) -> tuple[object, ...]:
-        """What of the view has to be told at once (`core.broker.status`)."""
-        return status.outline(self._situation(now))
-
-    def view(self, now: Now) -> values.ClusterStatus:
-        """A snapshot for people, health checks and the decision to serve."""
-        return status.view(self._situation(now))
 
     # -- clients ------------------------------------------------------------------------------------------------
 
@@ -371,18 +338,6 @@ class Broker:
             if header.settled or (self.state.log.holds_nothing and header.has_ops):
                 self._actions += self.replication.fetch_from(header.address, now)
 
-    def _push(self, now: Now) -> None:
-        """Send what peers lack; not while something is staged: it can go along in a moment."""
-        if self.begun and not self.stager.staged and self.replication.is_due(now, self.batches.origin):
-            self._actions += self.replication.push(self._announce(now), now, self.batches.origin)
-
-    def _announce(self, now: Now) -> values.Announcement:
-        return self.cluster_id.announce(self._others(), serves=self.serves, writable=self.writable, wall=now.wall)
-
-    def _others(self) -> dict[str, str]:
-        """The others of whom this broker was told, while its cluster id is open: address -> id, else the address."""
-        return {} if self.cluster_id.settled else self.membership.name_others(self.replication.ids())
-
     def _accept_loss(self, event: events.AcceptLoss, now: Now) -> None:
         peers, away = self.replication.facts(now), status.away(self._situation(now))
         try:
@@ -437,66 +392,3 @@ class Broker:
     def _may_stamp(self) -> bool:
         """Say whether this broker may stage something by itself: it is at work, and nothing else is staged."""
         return self.begun and self.writable and not (self.membership.leaving or self.replication.sources or self.stager.staged)
-
-    def _settle_receipts(self, now: Now) -> None:
-        if self.receipts:
-            self._follow(self.receipts.settle(self.replication.proofs(), now), now)
-            for required in self.receipts.required():
-                self.replication.ask_for_proof(required, now)
-
-    def _take_actions(self) -> list[Action]:
-        actions, self._actions = self._actions, []
-        return actions
-
-    # -- what the parts say of each other -----------------------------------------------------------------------
-
-    def _follow(self, facts: Iterable[Reply | membership.Fact | losses.Fact], now: Now) -> None:
-        """Pass on what a part said, in order."""
-        for fact in facts:
-            match fact:
-                case Reply(reply_to):
-                    self._actions += [fact] if reply_to is not None else []
-                case values.TellStatus(reply_to, broker):
-                    self._actions.append(Reply(reply_to, status.row_of(self._situation(now), broker)))
-                case values.Stamp():
-                    self._stamp(fact, now)
-                case values.Greet(address):
-                    self._actions += self.replication.greet(address, now)
-                case values.Unlink(address):
-                    self._actions += self.replication.unlink(address)
-                case values.StoreAgain(op):
-                    self.stager.store_again(op, now.wall)
-                case values.StoreBlindly(origin, sequences):
-                    self.stager.store_blindly(origin, sequences, now.wall)
-
-    def _stamp(self, fact: values.Stamp, now: Now) -> None:
-        ops = [self.stager.stamp(op, now.wall) for op in fact.ops]
-        if ops:
-            staged = values.Staged(tuple(op.id for op in ops), {ops[-1].origin: ops[-1].sequence}, stored=fact.count)
-            self.receipts.wait_for_disk(fact.reply_to, staged, count=fact.count, until=fact.until, broker=fact.broker)
-
-    def _why_not(self) -> str:
-        """Why clients are not served here now, in a sentence; "" when they are."""
-        if not self.begun:
-            return "this broker is starting: try again in a moment, or use another one"
-        return self.membership.why_not() or self.replication.why_not()
-
-    def _serves_streams(self, now: Now) -> bool:
-        """Say whether streams may be served: by who serves, and gets all news that there are."""
-        return self.serves and (self.writable or not status.why_behind(self._situation(now)))
-
-    def _situation(self, now: Now) -> status.Situation:
-        facts, sources = self.replication.facts(now), self.replication.sources
-        return status.Situation(
-            identity=self.identity,
-            state=self.state,
-            now=now,
-            peers=[peer for peer in facts if not self.membership.only_asks(peer.address, sources)],
-            why_not=self._why_not(),
-            belongs=self.membership.belongs,
-            writable=self.writable,
-            most_copies=1 + sum(peer.counts and peer.writable for peer in facts),
-            damage=self._silent_damage,
-            wall_jump=self.clocks.wall_jump,
-            retention_behind=self.clocks.retention_behind,
-        )

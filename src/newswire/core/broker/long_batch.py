@@ -14,7 +14,7 @@ from newswire.core import limits
 from newswire.core.broker.events import Now, Reply, Submitted
 from newswire.core.broker.values import NamedBatch
 from newswire.core.model.commands import Publish, Request
-from newswire.core.model.ops import Began
+from newswire.core.model.ops import NO_PLACE, Began
 from newswire.core.state.fold import State
 from newswire.errors import NewswireError
 
@@ -33,7 +33,7 @@ class LongBatches:
         self._broker, self._state = broker, state
         self._line: deque[Submitted] = deque()
         self._event: Submitted | None = None  # of the one that is under way
-        self._named = NamedBatch("", (), frozenset(), {})
+        self._named = NamedBatch(origin="", messages=(), marks=frozenset(), required={})
         self._staged = 0  # ops of it, its `began` among them
 
     def __bool__(self) -> bool:
@@ -91,7 +91,7 @@ class LongBatches:
         """What is to be staged next: `began` first, then messages up to the last, which comes alone."""
         messages = self._named.messages
         if not self._staged:
-            began = Began("", 1, 0, self._broker, dict(self._state.vector), self.size)
+            began = Began(**NO_PLACE, broker=self._broker, vector=dict(self._state.vector), batch=self.size)
             return began, self._cut(messages[: min(limits.BATCH_PIECE_OPS, len(messages) - 1)])
         at = self._staged - 1
         if self.lacks_last:

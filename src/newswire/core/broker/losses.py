@@ -12,7 +12,7 @@ import msgspec
 from newswire.core import limits
 from newswire.core.broker.events import AcceptLoss, Recall, Recalled, Unreadable
 from newswire.core.broker.values import Identity, PeerFacts, Stamp, StoreAgain, StoreBlindly
-from newswire.core.model.ops import Lost
+from newswire.core.model.ops import NO_PLACE, Lost
 from newswire.core.model.vector import Vector
 from newswire.core.state.fold import State
 from newswire.core.state.holes import Hole, owed
@@ -72,12 +72,12 @@ class Losses:
         facts: list[Fact] = []
         again_of = {source: set(sequences) for source, sequences in again.items()}
         for hole in holes:
-            rest = owed(self._state, Lost("", 1, 0, hole.origin, hole.first, hole.last), again_of)
+            rest = owed(self._state, Lost(**NO_PLACE, source=hole.origin, first=hole.first, last=hole.last), again_of)
             if rest.blind:
                 again_of.setdefault(hole.origin, set()).update(rest.blind)
                 facts.append(StoreBlindly(hole.origin, rest.blind))
         ops = [
-            Lost("", 1, 0, hole.origin, first, min(hole.last, first + limits.LOST_OPS - 1))
+            Lost(**NO_PLACE, source=hole.origin, first=first, last=min(hole.last, first + limits.LOST_OPS - 1))
             for hole in holes
             for first in range(hole.first, hole.last + 1, limits.LOST_OPS)
         ]

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from newswire.core import limits
 from newswire.core.broker.events import Join, Leave, Now, Reply
 from newswire.core.broker.values import Greet, Identity, ReplyTo, Stamp, TellStatus, Unlink
-from newswire.core.model.ops import Joined, Left
+from newswire.core.model.ops import NO_PLACE, Joined, Left
 from newswire.core.state.members import Members
 from newswire.errors import TABLE, BadRequest, NewswireError, NotFound, Refused
 
@@ -83,7 +83,9 @@ class Membership:
         """This very broker is to be added: back, if it was removed."""
         if self._me.id in self._members or not self._members.anybody():
             return Reply(event.reply_to, self._is_own_address())
-        return Stamp([self._joined_op(self._me.id, self._me.address)], event.reply_to, event.until, self._me.id)
+        return Stamp(
+            ops=[self._joined_op(self._me.id, self._me.address)], reply_to=event.reply_to, until=event.until, broker=self._me.id
+        )
 
     def leave(self, event: Leave, in_sync: Collection[str], waiting: Collection[str]) -> Fact:
         """REMOVE, or LEAVE where it is this broker.
@@ -102,7 +104,7 @@ class Membership:
                 detail = "what waits behind damage here may be nowhere else, so this broker may not leave: close its hole first"
                 return Reply(event.reply_to, Refused(detail, code="last-broker"))
             self.leaving = True
-        return Stamp([Left("", 0, 0, broker, self._members.ids(broker))], event.reply_to, broker=broker)
+        return Stamp([Left(**NO_PLACE, broker=broker, seen=self._members.ids(broker))], event.reply_to, broker=broker)
 
     def _resolve(self, name: str) -> str | None:
         """The broker id of the member called `name`, an id or an address; None for no member."""
@@ -133,7 +135,7 @@ class Membership:
         facts: list[Fact] = []
         if not members.ever(me.id) or not members.anybody():  # while nobody is a member all serve; who is asked stays
             facts.append(Stamp([self._joined_op(me.id, me.address)]))
-        return [*facts, Stamp([self._joined_op(broker, address)], reply_to, until, broker)]
+        return [*facts, Stamp(ops=[self._joined_op(broker, address)], reply_to=reply_to, until=until, broker=broker)]
 
     def refuse(self, address: str, error: NewswireError, sources: Collection[str]) -> list[Fact]:
         """The broker at `address` cannot join, for this reason; a link that only this needed is closed."""
@@ -203,7 +205,7 @@ class Membership:
     # -- words --------------------------------------------------------------------------------------------------
 
     def _joined_op(self, broker: str, address: str) -> Joined:
-        return Joined("", 0, 0, broker, address, self._members.ids(broker))
+        return Joined(**NO_PLACE, broker=broker, address=address, seen=self._members.ids(broker))
 
     @staticmethod
     def _is_own_address() -> BadRequest:

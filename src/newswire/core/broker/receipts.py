@@ -104,7 +104,15 @@ def _answer(pending: PendingReceipt, copies: int) -> Reply | TellStatus:
         return Reply(pending.reply_to, _fewer(pending, copies))
     ids = staged.ids or ("",)
     repeats = pending.count - staged.stored
-    outcome = Receipt(ids[0], ids[-1], staged.stored, copies, repeats, staged.ids, staged.repeated)
+    outcome = Receipt(
+        first=ids[0],
+        last=ids[-1],
+        count=staged.stored,
+        copies=copies,
+        duplicates=repeats,
+        ids=staged.ids,
+        repeated=staged.repeated,
+    )
     return Reply(pending.reply_to, outcome)
 
 

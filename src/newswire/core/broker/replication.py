@@ -235,7 +235,7 @@ class Replication:
                 number = peer.note_push(self._state, rows, now, self._me.heartbeat)
                 want = limits.PUSH_OPS if announcement.writable else 0
                 header = self._header(announcement, number, peer.address, tell=peer.tell, ask=peer.ask, want=want)
-                sends.append(Send(peer.address, header, rows, parts))
+                sends.append(Send(address=peer.address, header=header, rows=rows, parts=parts))
         return sends
 
     def awaits(self, address: str, number: int) -> bool:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from newswire.core import limits
 from newswire.core.broker.events import Now
 from newswire.core.broker.values import Identity, Stamp
-from newswire.core.model.ops import Dropped
+from newswire.core.model.ops import NO_PLACE, Dropped
 from newswire.core.model.vector import Vector
 from newswire.core.read.selection import Reach
 from newswire.core.state.fold import State
@@ -151,7 +151,7 @@ class Retention:
             old, until = time - int(self._me.retention_seconds * 1000), latest + limits.CLOCK_FUTURE_MILLISECONDS
             self._sweep.begin(old, until, self._me.retention_bytes)
         drops = self._sweep.look(self._state, self._me.retention_messages)
-        return Stamp([Dropped("", 0, 0, topic, vector) for topic, vector in drops])
+        return Stamp([Dropped(**NO_PLACE, topic=topic, vector=vector) for topic, vector in drops])
 
     def forget(self) -> None:
         """Look at everything again, from the next sweep on: what was to be dropped was not stored."""

@@ -1,4 +1,4 @@
-"""From requests and pushes to staged ops: what SUBSCRIBE, UNSUBSCRIBE, PUBLISH and ACK mean (docs/rules.md).
+"""From requests and pushes to staged ops: PUBLISH, KEY and TAKE (docs/rules.md); `drafts` says what other requests mean.
 
 What is decided here is staged until it is stored; only then is it applied. Decisions read the synced state, and of what
 is staged only the publishers' keys. A request that reads what a staged one will change (the same user's subscriptions)
@@ -13,16 +13,15 @@ from typing import Final, NamedTuple
 import msgspec
 
 from newswire.core import limits
+from newswire.core.broker.drafts import draft_ops
 from newswire.core.broker.values import NamedBatch, Staged
 from newswire.core.model import ops
-from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe, Unsubscribe
-from newswire.core.model.coverage import read
-from newswire.core.model.ops import Acknowledged, Began, Lost, Op, OpId, Published, Subscribed, Unsubscribed, op_id
-from newswire.core.read.start import to_acknowledge
+from newswire.core.model.commands import Acknowledge, Publish, Request
+from newswire.core.model.ops import NO_PLACE, Began, Lost, Op, OpId, Published, op_id
 from newswire.core.state.fold import State
 from newswire.core.state.holes import again, blindly, owed
 from newswire.core.state.keys import content, fingerprint
-from newswire.errors import BadRequest, KeyReused, NotFound, Refused
+from newswire.errors import BadRequest, KeyReused
 
 _NOT_KEPT: Final = "a value is out of its bounds, or is no text that can be kept: nothing was stored"
 
@@ -142,7 +141,7 @@ class Stager:
         """Go on under another origin, whose `began` names all that is held: the vector becomes one entry."""
         self.origin = f"{next(iter(self._own))}v{len(self._own)}"
         self._own[self.origin] = None
-        self.stamp(Began("", 0, 0, broker, dict(self.state.vector)), wall)
+        self.stamp(Began(**NO_PLACE, broker=broker, vector=dict(self.state.vector)), wall)
 
     def stamp(self, draft: Op, wall: int, origin: str = "") -> Op:
         """Stage one of our own: the next sequence of this origin (or of another of ours), the time as the clock says it now.
@@ -181,7 +180,7 @@ class Stager:
     def decide(self, requests: Sequence[Request], wall: int) -> Staged:
         """Stage what the requests mean, all or none. Raises BadRequest, Refused or NotFound and stages nothing."""
         keys = self._look_up(requests, wall)
-        drafts = [self._draft(request, wall) for request in requests]
+        drafts = [draft_ops(self.state, request, wall, self.subscriptions_per_user) for request in requests]
         ids: list[OpId] = []
         required: dict[str, int] = {}
         repeated: list[int] = []
@@ -198,7 +197,7 @@ class Stager:
         except BadRequest:
             self._unstage(before)
             raise
-        return Staged(tuple(ids), required, len(requests) - len(repeated), tuple(repeated))
+        return Staged(ids=tuple(ids), required=required, stored=len(requests) - len(repeated), repeated=tuple(repeated))
 
     def name_batch(self, requests: Sequence[Request], wall: int) -> NamedBatch:
         """Give a long batch an origin. Raises KeyReused.
@@ -255,17 +254,6 @@ class Stager:
     def names_any(self, requests: Sequence[Request], marks: frozenset[int]) -> bool:
         """Say whether one of these publishes under one of these keys."""
         return bool(marks) and any(isinstance(one, Publish) and one.key and _mark(one) in marks for one in requests)
-
-    def _draft(self, request: Request, wall: int) -> list[Op]:
-        match request:
-            case Publish():
-                return []  # made when it is stamped
-            case Subscribe():
-                return [self._subscribed(request, wall)]
-            case Unsubscribe():
-                return [self._unsubscribed(request)]
-            case Acknowledge():
-                return self._acknowledged(request)
 
     def _enter(self, request: Request, draft: list[Op], key: _Key | None, wall: int) -> list[OpId]:
         if isinstance(request, Publish):
@@ -325,53 +313,6 @@ class Stager:
             name = min(others, key=ops.split_op_id)
             raise KeyReused(_reused(request, f"for the message {name}"), id=name)
         return ""
-
-    def _subscribed(self, request: Subscribe, wall: int) -> Subscribed:
-        """SUBSCRIBE: always an op, so that an unsubscribe taken elsewhere meanwhile does not win over this one.
-
-        It replaces a sleeping one only where that owes nothing that the new one takes for delivered: an id made where
-        the awake one had ended already moved the cursor of that one alone.
-        """
-        subscriptions, covers = self.state.subscriptions, self.state.lineage.covers_all
-        same = subscriptions.with_pattern(request.user, request.pattern)
-        awake = [sub for sub in same if subscriptions.is_awake(sub)]
-        if awake:
-            since = subscriptions.cursor(awake[0])
-            return Subscribed(
-                "", 0, 0, request.user, request.pattern, since,
-                follows=tuple(sub.id for sub in awake),
-                replaces=tuple(sub.id for sub in same if sub not in awake and covers(subscriptions.cursor(sub), since)),
-            )  # fmt: skip
-        if subscriptions.count_patterns(request.user) >= self.subscriptions_per_user:
-            raise Refused(
-                f"{request.user} has {self.subscriptions_per_user} subscriptions, the most allowed:"
-                " unsubscribe from some, or use a pattern",
-                code="too-many",
-            )
-        return Subscribed("", 0, 0, request.user, request.pattern, self._since(request.since, wall))
-
-    def _since(self, since: int | None, wall: int) -> dict[str, int]:
-        if since is None:
-            return dict(self.state.vector)
-        return self.state.log.before(since, wall + limits.CLOCK_SKEW_SECONDS * 1000)
-
-    def _unsubscribed(self, request: Unsubscribe) -> Unsubscribed:
-        """UNSUBSCRIBE: all alive ones seen here, by id; one made meanwhile elsewhere stays."""
-        ids = tuple(sub.id for sub in self.state.subscriptions.with_pattern(request.user, request.pattern))
-        if not ids:
-            raise NotFound(
-                f"{request.user} has no subscription to {request.pattern}: GET /subscriptions?username={request.user}"
-                " lists what there is",
-                code="no-subscription",
-            )
-        return Unsubscribed("", 0, 0, ids)
-
-    def _acknowledged(self, request: Acknowledge) -> list[Op]:
-        """ACK: decided here, never when folded."""
-        vector, subs = to_acknowledge(self.state, request.user, read(request.event_id), request.pattern)
-        ids = [sub.id for sub in subs]
-        step = limits.ACK_SUBSCRIPTIONS
-        return [Acknowledged("", 0, 0, tuple(ids[at : at + step]), vector) for at in range(0, len(ids), step)]
 
     def _next(self, origin: str) -> int:
         return self.state.reach(origin, self._held) + 1

@@ -58,7 +58,14 @@ def view(situation: Situation) -> ClusterStatus:
         all_in_sync=not absent and not any(holes for _, holes in holes_of(situation)),
         degraded=_degraded(situation),
         holes=tuple(
-            HoleRow(broker, hole.origin, hole.first, hole.last, hole.waiting, hole.unreadable)
+            HoleRow(
+                broker=broker,
+                origin=hole.origin,
+                first=hole.first,
+                last=hole.last,
+                waiting=hole.waiting,
+                unreadable=hole.unreadable,
+            )
             for broker, holes in holes_of(situation)
             for hole in holes[: limits.HOLES_COUNT]
         ),
@@ -106,7 +113,9 @@ def is_primary(situation: Situation) -> bool:
 def row_of(situation: Situation, broker: str) -> BrokerStatus:
     """The row of one broker, also of one that is no member any more."""
     row = next((row for row in _rows(situation) if row.id == broker), None)
-    return row or BrokerStatus(broker, situation.state.members.addresses.get(broker, ""), False, "down", 0)
+    return row or BrokerStatus(
+        id=broker, ip=situation.state.members.addresses.get(broker, ""), is_primary=False, state="down", lag=0
+    )
 
 
 def _others(situation: Situation) -> list[PeerFacts]:
@@ -125,7 +134,7 @@ def _rows(situation: Situation) -> tuple[BrokerStatus, ...]:
     behind = situation.why_not or why_behind(situation)
     mine = "up" if not behind else "catching-up" if situation.belongs else "down"
     starters = {me.id} if me.primary else set()
-    rows = [BrokerStatus(me.id, me.address, False, mine, 0, self=True)]
+    rows = [BrokerStatus(id=me.id, ip=me.address, is_primary=False, state=mine, lag=0, self=True)]
     for peer in _others(situation):
         if peer.primary:
             starters.add(peer.id)
@@ -144,7 +153,14 @@ def _row(situation: Situation, peer: PeerFacts) -> BrokerStatus:
     seconds = None if peer.heard is None else round(situation.now.clock - peer.heard, 1)
     broker = peer.id or situation.state.members.whose(peer.address)
     return BrokerStatus(
-        broker, peer.address, False, state, lag, detail=peer.detail, seconds=seconds, down_since=peer.down_since
+        id=broker,
+        ip=peer.address,
+        is_primary=False,
+        state=state,
+        lag=lag,
+        detail=peer.detail,
+        seconds=seconds,
+        down_since=peer.down_since,
     )
 
 

@@ -98,7 +98,7 @@ class NamedBatch(msgspec.Struct, frozen=True):
     @property
     def staged(self) -> Staged:
         """What its receipt says."""
-        return Staged(self.ids, self.required, len(self.messages), self.repeated)
+        return Staged(ids=self.ids, required=self.required, stored=len(self.messages), repeated=self.repeated)
 
 
 class Staged(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from typing import Annotated, Final
+from typing import Annotated, Final, TypedDict
 
 import msgspec
 from msgspec import Meta, field
@@ -219,6 +219,15 @@ class _Remembered:
 _origins: Final = _Remembered(names.ORIGIN_FORM)
 _topics: Final = _Remembered(names.TOPIC_FORM)
 _WITH_TOPIC: Final = frozenset((Published, Dropped))
+
+
+class _Place(TypedDict):
+    origin: str
+    sequence: int
+    time: int
+
+
+NO_PLACE: Final[_Place] = {"origin": "", "sequence": 0, "time": 0}  # of a draft: an op that has yet to be stamped
 
 
 def with_place(op: Op, origin: str, sequence: int, time: int) -> Op:

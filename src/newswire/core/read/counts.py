@@ -198,7 +198,9 @@ class _Counting:
         rows: dict[str, SubscriptionRow] = {}
         for index, sub in enumerate(self.subs):
             if sub.pattern not in rows or rows[sub.pattern].unread < self.unread[index]:
-                rows[sub.pattern] = SubscriptionRow(sub.pattern, sub.time, self.index[index], self.unread[index])
+                rows[sub.pattern] = SubscriptionRow(
+                    topic=sub.pattern, since=sub.time, index=self.index[index], unread=self.unread[index]
+                )
         return [rows[pattern] for pattern in self.patterns.patterns]
 
 

@@ -68,10 +68,19 @@ class Plan(msgspec.Struct, frozen=True):
         for item in self.items:
             position, pending = ReadPosition(item.position, wanted), bool(item.position.dropped)
             if isinstance(item, Due):
-                entries.append(Entry(next(rest), write(item.coverage), position, pending))
+                entries.append(Entry(message=next(rest), event_id=write(item.coverage), position=position, pending_gap=pending))
             else:
                 event_id = write(item.coverage) if item.coverage is not None else None
-                entries.append(GapEntry(item.topic, item.dropped, event_id, position, reason=item.reason, pending_gap=pending))
+                entries.append(
+                    GapEntry(
+                        topic=item.topic,
+                        dropped=item.dropped,
+                        event_id=event_id,
+                        position=position,
+                        reason=item.reason,
+                        pending_gap=pending,
+                    )
+                )
         return Page(
             tuple(entries),
             ReadPosition(self.position, self.wanted),
@@ -221,7 +230,15 @@ class _Walk:
         self._tell_gaps(row)
         self._roll(row + 1)
         coverage = Coverage(op_id(log.names[log.origins[name_row]], log.sequences[name_row]), dict(self.vector), self.opened)
-        self.items.append(Due(name_row, log.places[name_row], log.lengths[name_row], coverage, self._position(row + 1)))
+        self.items.append(
+            Due(
+                row=name_row,
+                place=log.places[name_row],
+                length=log.lengths[name_row],
+                coverage=coverage,
+                position=self._position(row + 1),
+            )
+        )
         return True
 
     def _tell_gaps(self, row: int) -> None:
@@ -234,7 +251,7 @@ class _Walk:
             (name, reason), count = counts.pop(0)
             del self.dropped[name, reason]
             coverage = None if counts else Coverage("", dict(self.vector), self.opened)
-            self.items.append(DueGap(name, count, coverage, self._position(row), reason))
+            self.items.append(DueGap(topic=name, dropped=count, coverage=coverage, position=self._position(row), reason=reason))
 
     def _tell_waiting(self, offset: int, stuck: Sequence[int]) -> None:
         """HOLE: `gap` for what waits behind damage, once; no id covers it, so it is delivered when the hole is filled."""
@@ -261,7 +278,7 @@ class _Walk:
 
     def _position(self, offset: int) -> LogPosition:
         dropped = sorted((topic, reason, count) for (topic, reason), count in self.dropped.items())
-        return LogPosition(offset, tuple(self.opened.items()), tuple(dropped), self.waiting)
+        return LogPosition(offset=offset, opened=tuple(self.opened.items()), dropped=tuple(dropped), waiting=self.waiting)
 
     def _plan(self, offset: int, *, more: bool) -> Plan:
         self._roll(offset)
@@ -269,4 +286,4 @@ class _Walk:
         if wanted.known and self.state.lineage.covers_all(self.vector, self.selection.all_known):
             wanted = all_of(tuple(sorted(set(wanted.patterns))))
         coverage = Coverage("", dict(self.vector), self.opened)
-        return Plan(tuple(self.items), self._position(offset), coverage, wanted, more)
+        return Plan(items=tuple(self.items), position=self._position(offset), coverage=coverage, wanted=wanted, more=more)

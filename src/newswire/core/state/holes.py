@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from newswire.core import limits
 from newswire.core.model.ops import (
+    NO_PLACE,
     SEQUENCE_MOST,
     Acknowledged,
     Began,
@@ -97,7 +98,7 @@ def find(state: State) -> tuple[Hole, ...]:
         for name, sequence in _began(ops).items():
             suspects[name] = max(suspects.get(name, 0), sequence)
     ranges = [
-        Hole(origin, first, end, _behind(state, origin, end))
+        Hole(origin=origin, first=first, last=end, waiting=_behind(state, origin, end))
         for origin, last in suspects.items()
         for first, end in _gaps(state, origin, last)
     ]
@@ -187,14 +188,18 @@ def blindly(state: State, names: Iterable[OpId]) -> list[Op]:
         sub = subscriptions.alive.get(name)
         if sub is not None:
             since = dict(subscriptions.cursor(sub))
-            drafts.append(Subscribed("", 1, 0, sub.user, sub.pattern, since, sub.follows, (name,)))
+            drafts.append(
+                Subscribed(**NO_PLACE, user=sub.user, pattern=sub.pattern, since=since, follows=sub.follows, replaces=(name,))
+            )
         for broker, joined in members.of.items():
             if name in joined:
-                drafts.append(Joined("", 1, 0, broker, joined[name].address, (name,)))
-    drafts += [Unsubscribed("", 1, 0, ids) for ids in _parts(sorted(subscriptions.removed))]
-    drafts += [Acknowledged("", 1, 0, (name,), dict(vector)) for name, vector in subscriptions.cursors.items()]
-    drafts += [Dropped("", 1, 0, topic, dict(horizon)) for topic, horizon in state.messages.horizons.items()]
-    drafts += [Left("", 1, 0, broker, ids) for broker in members.addresses for ids in _parts(sorted(members.ended))]
+                drafts.append(Joined(**NO_PLACE, broker=broker, address=joined[name].address, seen=(name,)))
+    drafts += [Unsubscribed(**NO_PLACE, ids=ids) for ids in _parts(sorted(subscriptions.removed))]
+    drafts += [Acknowledged(**NO_PLACE, ids=(name,), vector=dict(vector)) for name, vector in subscriptions.cursors.items()]
+    drafts += [Dropped(**NO_PLACE, topic=topic, vector=dict(horizon)) for topic, horizon in state.messages.horizons.items()]
+    drafts += [
+        Left(**NO_PLACE, broker=broker, seen=ids) for broker in members.addresses for ids in _parts(sorted(members.ended))
+    ]
     return drafts
 
 
@@ -210,20 +215,25 @@ def again(state: State, op: Op) -> list[Op]:
             row = state.log.row(op.origin, op.sequence)
             if row is not None and not state.log.topics[row]:
                 return []  # a twin is shown instead
-            return [msgspec.structs.replace(op, origin="", sequence=1, time=0, again=op.again or op.id)]
+            return [msgspec.structs.replace(op, **NO_PLACE, again=op.again or op.id)]
         case Subscribed():
-            ends: list[Op] = [Unsubscribed("", 1, 0, op.replaces)] if op.replaces else []
+            ends: list[Op] = [Unsubscribed(**NO_PLACE, ids=op.replaces)] if op.replaces else []
             if op.id in state.subscriptions.removed:
-                return [*ends, Unsubscribed("", 1, 0, (op.id,))]
+                return [*ends, Unsubscribed(**NO_PLACE, ids=(op.id,))]
             sub = state.subscriptions.alive.get(op.id)
             since = state.subscriptions.cursor(sub) if sub is not None else op.since
-            return [*ends, Subscribed("", 1, 0, op.user, op.pattern, dict(since), op.follows, (op.id,))]
+            return [
+                *ends,
+                Subscribed(
+                    **NO_PLACE, user=op.user, pattern=op.pattern, since=dict(since), follows=op.follows, replaces=(op.id,)
+                ),
+            ]
         case Joined():
-            leaves: list[Op] = [Left("", 1, 0, op.broker, op.seen)] if op.seen else []
+            leaves: list[Op] = [Left(**NO_PLACE, broker=op.broker, seen=op.seen)] if op.seen else []
             if op.id in state.members.of.get(op.broker, ()):
-                return [*leaves, Joined("", 1, 0, op.broker, op.address, (op.id,))]
-            return [*leaves, Left("", 1, 0, op.broker, (op.id,))]
+                return [*leaves, Joined(**NO_PLACE, broker=op.broker, address=op.address, seen=(op.id,))]
+            return [*leaves, Left(**NO_PLACE, broker=op.broker, seen=(op.id,))]
         case Unsubscribed() | Acknowledged() | Dropped() | Left() | Lost():
-            return [msgspec.structs.replace(op, origin="", sequence=1, time=0)]
+            return [msgspec.structs.replace(op, **NO_PLACE)]
         case _:
             return []  # a `began` void: nothing follows from that origin any more

@@ -67,7 +67,16 @@ class Subscriptions:
         """APPLY sub; return the users whose subscriptions may have changed."""
         changed = self._remove(op.replaces)
         if op.id not in self.removed:
-            sub = Subscription(op.id, op.origin, op.sequence, op.user, op.pattern, op.since, op.follows, op.time)
+            sub = Subscription(
+                id=op.id,
+                origin=op.origin,
+                sequence=op.sequence,
+                user=op.user,
+                pattern=op.pattern,
+                since=op.since,
+                follows=op.follows,
+                time=op.time,
+            )
             self.alive[op.id] = sub
             mine = self._of_user.setdefault(op.user, _OneUser())
             mine.put(op.pattern, (*mine.by_pattern.get(op.pattern, ()), sub))

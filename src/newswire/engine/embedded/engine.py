@@ -154,7 +154,7 @@ class EmbeddedEngine(StateQueries):
     ) -> None:
         """See `seam.Engine`."""
         tell = self._shell.timed(requests, then)
-        self._put(tell, Submitted(tell, requests, copies, time.monotonic() + timeout))
+        self._put(tell, Submitted(reply_to=tell, requests=requests, copies=copies, until=time.monotonic() + timeout))
 
     def submit(self, requests: Sequence[Request], *, copies: int = 1, timeout: float = limits.RECEIPT_SECONDS) -> Receipt:
         """See `seam.Engine`."""
@@ -247,7 +247,17 @@ class EmbeddedEngine(StateQueries):
     ) -> None:
         """See `seam.ClusterAdmin`."""
         tell = then
-        self._put(tell, AcceptLoss(tell, origin, first, last, even_if_away, time.monotonic() + timeout))
+        self._put(
+            tell,
+            AcceptLoss(
+                reply_to=tell,
+                origin=origin,
+                first=first,
+                last=last,
+                even_if_away=even_if_away,
+                until=time.monotonic() + timeout,
+            ),
+        )
 
     def receive_later(
         self, path: str, headers: Mapping[str, str], body: bytes, then: Callable[[PushAnswer | NewswireError], None]

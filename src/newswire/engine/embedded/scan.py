@@ -98,7 +98,7 @@ class Scan:
         """Note segments that a later header names and that are not there."""
         for number in sorted(self.named.keys() - set(numbers)):
             if self.named[number]:
-                self.damage.append(Damage(number, 0, self.named[number], "missing"))
+                self.damage.append(Damage(segment=number, offset=0, length=self.named[number], reason="missing"))
 
     def _kept_length(self, number: int) -> int:
         """What counts of a segment. One that no header names is looked at as a whole, now, while memory is still empty."""

@@ -134,7 +134,7 @@ def body(one: bytes) -> bytes | None:
 
 def header_line(number: int, cluster: str, origin: str, kept: dict[int, int]) -> bytes:
     """The first line of segment `number`."""
-    return line(_encode(SegmentHeader(VERSION, number, cluster, origin, kept)))
+    return line(_encode(SegmentHeader(version=VERSION, segment=number, cluster=cluster, origin=origin, kept=kept)))
 
 
 def batch(number: int, offset: int, synced: int, raws: Sequence[bytes]) -> tuple[bytes, list[tuple[int, int]]]:
@@ -339,6 +339,6 @@ def _note(damage: list[Damage], number: int, start: int, end: int, reason: str) 
     """Add a stretch, or lengthen the last one."""
     last = damage[-1] if damage else None
     if last is not None and (last.segment, last.offset + last.length, last.reason) == (number, start, reason):
-        damage[-1] = Damage(number, last.offset, end - last.offset, reason)
+        damage[-1] = Damage(segment=number, offset=last.offset, length=end - last.offset, reason=reason)
     else:
-        damage.append(Damage(number, start, end - start, reason))
+        damage.append(Damage(segment=number, offset=start, length=end - start, reason=reason))

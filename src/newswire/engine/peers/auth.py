@@ -26,7 +26,7 @@ class Passport:
     def sign(self, path: str, body: bytes, receiver: str, cluster: str) -> tuple[str, Mapping[str, str]]:
         """The nonce and the headers of a push to the peer at address `receiver`."""
         nonce = secrets.token_hex(16)
-        signed = signing.Signed(self._origin, receiver, cluster, _now_ms(), nonce)
+        signed = signing.Signed(sender=self._origin, receiver=receiver, cluster=cluster, time=_now_ms(), nonce=nonce)
         return nonce, signing.sign(self._shared, "POST", path, body, signed)
 
     def check_head(self, path: str, headers: Mapping[str, str]) -> None:

@@ -105,7 +105,7 @@ class Link:
             reply = wire.post(path, {"Content-Type": push_codec.CONTENT_TYPE, **signature}, body)
             return self._understand(number, nonce, reply)
         except LinkRefused as error:
-            return Failed(self.address, number, "peer-auth-failed", error.detail)
+            return Failed(address=self.address, number=number, state="peer-auth-failed", detail=error.detail)
         except (OSError, HTTPException, ValueError) as error:  # ValueError: a host name that is none
             return Failed(self.address, number, detail=_reason(error))
         except Exception as error:  # whatever it is, the core must hear that this push is over
@@ -121,7 +121,7 @@ class Link:
             except msgspec.DecodeError:
                 return Failed(self.address, number, detail="its answer cannot be read: is that a newswire broker?")
         if reply.status == 401:
-            return Failed(self.address, number, "peer-auth-failed", _detail(reply))
+            return Failed(address=self.address, number=number, state="peer-auth-failed", detail=_detail(reply))
         return Failed(self.address, number, detail=f"it answered with status {reply.status}: {_detail(reply)}")
 
 

@@ -119,7 +119,7 @@ class Verifier:
         match = _FORM.fullmatch(value or "")
         if match is None:
             raise _refused("it is not signed: give every broker the same cluster secret, and the same version")
-        signed = Signed(match[1], match[2], match[3], int(match[4]), match[5])
+        signed = Signed(sender=match[1], receiver=match[2], cluster=match[3], time=int(match[4]), nonce=match[5])
         if not _fits(self._secrets, _push(method, path, match[6], signed), match[7]):
             raise _refused("its signature is wrong: give every broker the same cluster secret")
         return signed, match[6]

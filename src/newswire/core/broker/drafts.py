@@ -1,0 +1,73 @@
+"""What SUBSCRIBE, UNSUBSCRIBE and ACK mean as ops (docs/rules.md): decided by the synced state, before anything is staged.
+
+Pure functions: they change nothing. An op that they return has no place yet; the stager stamps it.
+"""
+
+from __future__ import annotations
+
+from newswire.core import limits
+from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe, Unsubscribe
+from newswire.core.model.coverage import read
+from newswire.core.model.ops import NO_PLACE, Acknowledged, Op, Subscribed, Unsubscribed
+from newswire.core.read.start import to_acknowledge
+from newswire.core.state.fold import State
+from newswire.errors import NotFound, Refused
+
+
+def draft_ops(state: State, request: Request, wall: int, most: int) -> list[Op]:
+    """The ops of a request; none of a publish, whose op is made when it is stamped. `most`: subscriptions of one user.
+
+    Raises Refused, NotFound or BadRequest.
+    """
+    match request:
+        case Publish():
+            return []
+        case Subscribe():
+            return [subscribe(state, request, wall, most)]
+        case Unsubscribe():
+            return [unsubscribe(state, request)]
+        case Acknowledge():
+            return acknowledge(state, request)
+
+
+def subscribe(state: State, request: Subscribe, wall: int, most: int) -> Subscribed:
+    """SUBSCRIBE: always an op, so that an unsubscribe taken elsewhere meanwhile does not win over this one.
+
+    It replaces a sleeping one only where that owes nothing that the new one takes for delivered: an id made where
+    the awake one had ended already moved the cursor of that one alone.
+    """
+    subscriptions, covers, user, pattern = state.subscriptions, state.lineage.covers_all, request.user, request.pattern
+    same = subscriptions.with_pattern(user, pattern)
+    awake = [sub for sub in same if subscriptions.is_awake(sub)]
+    if awake:
+        since = subscriptions.cursor(awake[0])
+        follows = tuple(sub.id for sub in awake)
+        replaces = tuple(sub.id for sub in same if sub not in awake and covers(subscriptions.cursor(sub), since))
+        return Subscribed(**NO_PLACE, user=user, pattern=pattern, since=since, follows=follows, replaces=replaces)
+    if subscriptions.count_patterns(user) >= most:
+        raise Refused(
+            f"{user} has {most} subscriptions, the most allowed: unsubscribe from some, or use a pattern", code="too-many"
+        )
+    at = request.since
+    begin = dict(state.vector) if at is None else state.log.before(at, wall + limits.CLOCK_SKEW_SECONDS * 1000)
+    return Subscribed(**NO_PLACE, user=user, pattern=pattern, since=begin)
+
+
+def unsubscribe(state: State, request: Unsubscribe) -> Unsubscribed:
+    """UNSUBSCRIBE: all alive ones seen here, by id; one made meanwhile elsewhere stays."""
+    ids = tuple(sub.id for sub in state.subscriptions.with_pattern(request.user, request.pattern))
+    if not ids:
+        raise NotFound(
+            f"{request.user} has no subscription to {request.pattern}: GET /subscriptions?username={request.user}"
+            " lists what there is",
+            code="no-subscription",
+        )
+    return Unsubscribed(**NO_PLACE, ids=ids)
+
+
+def acknowledge(state: State, request: Acknowledge) -> list[Op]:
+    """ACK: decided here, never when folded."""
+    vector, subs = to_acknowledge(state, request.user, read(request.event_id), request.pattern)
+    ids = [sub.id for sub in subs]
+    pieces = (ids[at : at + limits.ACK_SUBSCRIPTIONS] for at in range(0, len(ids), limits.ACK_SUBSCRIPTIONS))
+    return [Acknowledged(**NO_PLACE, ids=tuple(piece), vector=vector) for piece in pieces]
