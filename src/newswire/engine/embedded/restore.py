@@ -143,12 +143,13 @@ def _begin_cluster(opsfile: OpsFile, state: State, broker: str, cluster: str) ->
     """
     origin = f"{broker}-{''.join(secrets.choice(_ORIGIN_CHARS) for _ in range(8))}"
     now = time.time_ns() // 1_000_000
-    stamped: list[BareOp] = [Began(origin, 1, now, broker, dict(state.vector))]
+    stamped: list[BareOp] = [Began(origin=origin, sequence=1, time=now, broker=broker, vector=dict(state.vector))]
     for one in dict.fromkeys((broker, *state.members.addresses)):
-        joined = Joined(origin, len(stamped) + 1, now, one, _NOWHERE, state.members.ids(one))
+        at, seen = len(stamped) + 1, state.members.ids(one)
+        joined = Joined(origin=origin, sequence=at, time=now, broker=one, address=_NOWHERE, seen=seen)
         stamped.append(joined)
         if one != broker:
-            stamped.append(Left(origin, len(stamped) + 1, now, one, (joined.id,)))
+            stamped.append(Left(origin=origin, sequence=at + 1, time=now, broker=one, seen=(joined.id,)))
     opsfile.start(cluster, origin)
     opsfile.append([ops.encode(op) for op in stamped])
     opsfile.sync()
