@@ -9,7 +9,6 @@ import pytest
 from newswire.core.broker.events import Now, Unreadable
 from newswire.core.broker.replication import Peer
 from newswire.core.model import ops
-from newswire.core.model.commands import Publish, Subscribe
 from newswire.core.model.ops import Began, Joined, Lost, Op, Published, Subscribed, Unsubscribed
 from newswire.core.read.scan import DueGap, plan
 from newswire.core.read.start import open_stream
@@ -186,41 +185,6 @@ def test_what_cannot_be_read_and_what_began_behind_it_is_not_pushed() -> None:
     assert state.log.lacking(nobody, 100, 10_000) == [0, 1, 5]
 
 
-def test_a_loss_is_refused_where_nothing_is_missing_and_while_a_member_is_away() -> None:
-    network = MemoryNetwork()
-    first = MemoryEngine("1001", network=network, peers=("127.0.0.1:5054",))
-    second = MemoryEngine("1002", network=network, peers=("127.0.0.1:5053",))
-    for engine in (first, second):
-        engine.tick()
-    first.submit([Subscribe("Ann", ">")])
-    kept = first.submit([Publish("news", "kept")])
-    network.cut("127.0.0.1:5053", "127.0.0.1:5054")
-    first.submit([Publish("news", "one"), Publish("news", "two")])
-    first.close()
-    damaged = MemoryLog()
-    damaged.raws = [raw for raw in first.log.raws if b'"one"' not in raw]
-    first = MemoryEngine("1001", address="127.0.0.1:5053", network=network, peers=("127.0.0.1:5054",), log=damaged)
-    (hole,) = first.describe().holes
-    assert (hole.waiting, first.describe().all_in_sync) == (1, False)
-    for asked, code in ((("1002-x", 1, 1), "no-hole"), (("", 0, 0), "may-be-elsewhere")):
-        with pytest.raises(Refused) as refused:
-            first.accept_loss(*asked)
-        assert refused.value.code == code
-    assert first.accept_loss(even_if_away=True).count == 1
-    assert first.describe().holes == ()
-    assert kept.count == 1
-
-
-def test_what_is_given_up_is_counted() -> None:
-    log, network = MemoryLog(), MemoryNetwork()
-    first = MemoryEngine("1001", network=network, log=log)
-    first.submit([Publish("news", name) for name in ("one", "two", "three")])
-    log.raws = [raw for raw in log.raws if b'"one"' not in raw and b'"two"' not in raw]
-    first = MemoryEngine("1001", network=network, log=log)
-    receipt = first.accept_loss()
-    assert (receipt.count, receipt.duplicates) == (2, 0)
-
-
 def test_find_is_quick_where_much_waits() -> None:
     """A hole costs what waits, not what the sequences span."""
     state = fold(began(), Published(A, 2**31, 0, topic="news", data="far"))
@@ -286,34 +250,6 @@ def test_a_broker_that_leaves_first_hands_over_what_another_cannot_read() -> Non
         engine.tick()
     assert stayer.describe().holes == ()
     assert leaver.exited
-
-
-def test_a_run_that_began_on_a_hole_does_not_give_it_up_and_one_that_did_not_does() -> None:
-    """1001 began on A.3, and its disk lost it since: who lacks A.3 cannot take what 1001 says in this run."""
-    one, other = "127.0.0.1:5053", "127.0.0.1:5054"
-    network, log, known = MemoryNetwork(), MemoryLog(), MemoryLog()
-    log.raws = [ops.encode(op) for op in (began(), message(2), message(3), message(4))]
-    known.raws = [log.raws[0], log.raws[1], log.raws[3]]
-    first = MemoryEngine("1001", address=one, network=network, peers=(other,), log=log)
-    first.network.put(first, Unreadable((2,)))
-    second = MemoryEngine("1002", address=other, network=network, peers=(one,), log=known)
-    for engine in (first, second, first, second):
-        engine.tick()
-    with pytest.raises(Refused) as refused:
-        first.accept_loss(A, 3, 3)
-    assert refused.value.code == "restart-first"
-    first.close()
-    log.raws = [raw for raw in log.raws if raw != ops.encode(message(3))]
-    first = MemoryEngine("1001", address=one, network=network, peers=(other,), log=log)
-    for engine in (first, second, first, second):
-        engine.tick()
-    assert first.accept_loss(A, 3, 3).count == 1
-    for engine in (first, second, first, second):
-        engine.tick()
-    vectors = [engine.shell.read(lambda state: dict(state.log.full.items())) for engine in (first, second)]
-    assert vectors[0] == vectors[1]
-    assert first.describe().holes == second.describe().holes == ()
-    assert first.describe().most_copies == 2
 
 
 def test_what_cannot_be_pushed_is_not_tried_without_end() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from newswire.engine.seam import HoleRow
 from tests.kit.web_fakes import Web
 
 
@@ -36,10 +35,3 @@ def test_all_holes_or_a_range_of_one_origin_are_given_up(web: Web) -> None:
 def test_what_cannot_be_meant_gives_up_nothing(web: Web, query: str, code: str) -> None:
     web.post(f"/accept_loss?{query}", code)
     assert web.cluster.given_up == []
-
-
-def test_readiness_lists_the_holes_of_all_brokers_and_who_is_away(web: Web) -> None:
-    web.engine.change_view(holes=(HoleRow("1002", "1002-b", 5, 7, waiting=12),), away=("1003",))
-    told = web.get("/readyz")
-    hole = {"broker": "1002", "origin": "1002-b", "first": 5, "last": 7, "waiting": 12, "unreadable": False}
-    assert (told["holes"], told["away"]) == ([hole], ["1003"])

@@ -1,0 +1,88 @@
+"""The fields of a message that a client publishes: each is checked, and refused with its rule."""
+
+from __future__ import annotations
+
+import pytest
+
+from newswire.core import limits
+from newswire.core.model.commands import RULES
+from newswire.core.model.message import MessageFields
+from newswire.errors import BadRequest, NewswireError, TooLarge
+from newswire.web import message_fields
+
+
+def test_each_field_that_a_client_may_give_is_checked_with_its_rule() -> None:
+    assert message_fields.FIELDS == set(RULES) == set(MessageFields.__struct_fields__) - {"publisher", "again"}
+    bad = {"title": "", "priority": 6, "tags": [""], "click": "ftp://x", "key": "\n", "expires": 0}
+    assert bad.keys() == RULES.keys() - {"topic", "data"}, "a new field: give a value here that it refuses"
+    for name, value in bad.items():
+        with pytest.raises(BadRequest) as caught:
+            message_fields.publish({"topic": "t", "data": "x", name: value})
+        assert caught.value.detail == f"`{name}` must be {RULES[name].words}"
+        assert caught.value.code == "bad-field"
+
+
+def refusal(**fields: object) -> NewswireError:
+    with pytest.raises(NewswireError) as caught:
+        message_fields.publish(fields)
+    return caught.value
+
+
+def test_text_is_read_as_json_would_have_it() -> None:
+    texts = {"topic": "t", "data": "42", "priority": "5", "tags": " a, b,,", "expires": "60", "copies": "2"}
+    assert message_fields.from_text(texts) == {
+        "topic": "t", "data": "42", "priority": 5, "tags": ["a", "b"], "expires": 60, "copies": 2
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("number", ["five", "5.0", "-1", "", "٥", "1" * 17])
+def test_what_is_no_number_stays_text_and_is_refused(number: str) -> None:
+    typed = message_fields.from_text({"topic": "t", "data": "x", "priority": number})
+    assert typed["priority"] == number
+    assert refusal(**typed).detail == f"`priority` must be {RULES['priority'].words}"
+
+
+def test_a_list_that_is_too_long_is_not_taken_apart() -> None:
+    text = "," * (limits.LIST_BYTES + 1)
+    assert message_fields.from_text({"tags": text}) == {"tags": text}
+
+
+@pytest.mark.parametrize(
+    "click",
+    [
+        "http:///path",
+        "https://user@example.org/",
+        "http://[::1",
+        "http://a:0/",
+        "http://a:99999/",
+        "http://a b/",
+        "http://a/\u2028",
+    ],
+)
+def test_an_address_that_opens_nothing_or_hides_where_is_refused(click: str) -> None:
+    assert refusal(topic="t", data="x", click=click).detail == f"`click` must be {RULES['click'].words}"
+    assert message_fields.publish({"topic": "t", "data": "x", "click": "https://example.org:8443/a?b#c"}).click
+
+
+def test_data_may_be_empty_beside_a_title_only() -> None:
+    assert message_fields.publish({"topic": "t", "title": "T"}).data == ""
+    assert refusal(topic="t", data="").code == "bad-field"
+    assert refusal(topic="t").code == "missing-field"
+    assert refusal(data="x").code == "missing-field"
+    assert "quotes" in refusal(topic="t", data=42).detail
+    assert refusal(topic="t", data="x", publisher="Ann").code == "unknown-field"
+
+
+def test_data_is_measured_in_bytes() -> None:
+    text = "€" * (limits.MESSAGE_BYTES // 3)
+    assert message_fields.publish({"topic": "t", "data": text}).data == text
+    assert isinstance(refusal(topic="t", data=text + "€"), TooLarge)
+
+
+@pytest.mark.parametrize(("value", "whole"), [(3, 3), ("3", 3), (0, None), ("6", None), (True, None), (2.0, None), ("x", None)])
+def test_a_number_that_may_be_text_has_bounds(value: object, whole: int | None) -> None:
+    if whole is not None:
+        assert message_fields.whole_of_text("copies", value, 1, 5) == whole
+        return
+    with pytest.raises(BadRequest, match="`copies` must be a whole number from 1 to 5"):
+        message_fields.whole_of_text("copies", value, 1, 5)
