@@ -1,0 +1,84 @@
+"""What SUBSCRIBE, UNSUBSCRIBE and ACK mean as ops (docs/rules.md), by what is returned."""
+
+from __future__ import annotations
+
+from unittest.mock import patch
+
+import pytest
+
+from newswire.core import limits
+from newswire.core.broker.drafts import draft_ops
+from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe, Unsubscribe
+from newswire.core.model.coverage import Coverage, write
+from newswire.core.model.ops import NO_PLACE, Acknowledged, Began, Op, Published, Subscribed, Unsubscribed
+from newswire.core.state.fold import State
+from newswire.errors import NotFound, Refused
+
+A = "1001-a"
+
+
+def state_of(*ops: Op) -> State:
+    state = State()
+    for op in (Began(A, 1, 0, "1001", {}), *ops):
+        state.apply(op, 0, 0, None)
+    return state
+
+
+def draft(state: State, request: Request, most: int = 10) -> list[Op]:
+    return draft_ops(state, request, 5_000, most)
+
+
+def subscribed(sequence: int, pattern: str = "news", *, held: int = 1, follows: tuple[str, ...] = ()) -> Subscribed:
+    return Subscribed(A, sequence, 0, "Ann", pattern, {A: held}, follows)
+
+
+def test_a_publish_is_made_when_it_is_stamped() -> None:
+    assert draft(state_of(), Publish("news", "x")) == []
+
+
+def test_a_subscription_begins_where_the_broker_is_or_at_a_time() -> None:
+    state = state_of(Published(A, 2, 1_000, topic="news", data="x"), Published(A, 3, 2_000, topic="news", data="y"))
+    assert draft(state, Subscribe("Ann", "news")) == [Subscribed(**NO_PLACE, user="Ann", pattern="news", since={A: 3})]
+    assert draft(state, Subscribe("Ann", "news", 1_500)) == [Subscribed(**NO_PLACE, user="Ann", pattern="news", since={A: 2})]
+
+
+def test_one_that_is_there_is_said_again_where_its_cursor_stands() -> None:
+    """So an unsubscribe that another broker takes meanwhile does not win over it."""
+    state = state_of(subscribed(2), subscribed(3, follows=(f"{A}.2",)))
+    (op,) = draft(state, Subscribe("Ann", "news", 0))
+    assert op == Subscribed(**NO_PLACE, user="Ann", pattern="news", since={A: 1}, follows=(f"{A}.2",), replaces=(f"{A}.3",))
+
+
+def test_a_sleeping_one_that_owes_what_the_new_one_does_not_is_not_replaced() -> None:
+    state = state_of(subscribed(2, held=2), subscribed(3, held=1, follows=(f"{A}.2",)))
+    (op,) = draft(state, Subscribe("Ann", "news"))
+    assert isinstance(op, Subscribed)
+    assert (op.since, op.replaces) == ({A: 2}, ())
+
+
+def test_one_pattern_too_many_is_refused_and_one_that_is_there_is_not() -> None:
+    state = state_of(subscribed(2), subscribed(3, "tech"))
+    with pytest.raises(Refused) as refused:
+        draft(state, Subscribe("Ann", "art"), most=2)
+    assert refused.value.code == "too-many"
+    assert draft(state, Subscribe("Ann", "tech"), most=2)
+    assert draft(state, Subscribe("Bob", "art"), most=2)
+
+
+def test_an_unsubscribe_names_all_that_are_seen() -> None:
+    state = state_of(subscribed(2), subscribed(3, follows=(f"{A}.2",)), subscribed(4, "tech"))
+    (op,) = draft(state, Unsubscribe("Ann", "news"))
+    assert isinstance(op, Unsubscribed)
+    assert sorted(op.ids) == [f"{A}.2", f"{A}.3"]
+    with pytest.raises(NotFound) as missing:
+        draft(state, Unsubscribe("Ann", "art"))
+    assert missing.value.code == "no-subscription"
+
+
+def test_an_acknowledgement_of_many_subscriptions_is_several_ops() -> None:
+    state = state_of(*(subscribed(n, f"news.{n}") for n in (2, 3, 4)), Published(A, 5, 0, topic="news.2", data="x"))
+    event_id = write(Coverage(f"{A}.5", {A: 5}, {}))
+    with patch.object(limits, "ACK_SUBSCRIPTIONS", 2):
+        ops = draft(state, Acknowledge("Ann", event_id))
+    assert [len(op.ids) for op in ops if isinstance(op, Acknowledged)] == [2, 1]
+    assert {op.vector[A] for op in ops if isinstance(op, Acknowledged)} == {5}
