@@ -20,6 +20,9 @@ from newswire.engine.seam import ClusterAdmin, Engine, Entry, GapEntry
 from newswire.server import Server
 from tests.kit.waiting import wait_until
 
+WITH_PEERS = ("memory", "embedded")  # engines: a new one has its name in one of the two, and its `Pair` in `begun`
+ALONE = ("lone",)
+
 
 class CountedLock(StateLock):
     """Counts the turns of the thread that made it; once, between two of them, it lets others have one."""
@@ -175,7 +178,7 @@ def wait_until_in_sync(pair: Pair) -> None:
     )
 
 
-@pytest.fixture(params=["memory", "embedded"])
+@pytest.fixture(params=WITH_PEERS)
 def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
     """Engines with peers."""
     yield from begun(request.param, tmp_path)

@@ -6,6 +6,7 @@ and what another stores between two of them is stored before the query ends.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,15 @@ import pytest
 from newswire.core import limits
 from newswire.core.model.commands import Acknowledge, Publish, Subscribe
 from newswire.core.model.event_ids import EventId, parse
-from newswire.engine.seam import Engine, Entry, Page, Position, Start, SubscriptionRow, TopicRow
-from tests.contract.conftest import Pair, begun, read, texts, wait_until_in_sync
+from newswire.engine.seam import ClusterAdmin, Engine, Entry, Page, Position, Start, SubscriptionRow, TopicRow
+from tests.contract.conftest import ALONE, WITH_PEERS, Pair, begun, read, texts, wait_until_in_sync
 
 NOW = 1_795_514_400_000  # ms since 1970; no broker here has lived later
 PIECE, PIECES = 8, 5
 NAMES = [f"news.{number:02}" for number in range(PIECE * PIECES)]
 
 
-@pytest.fixture(params=["memory", "embedded", "lone"])
+@pytest.fixture(params=(*WITH_PEERS, *ALONE))
 def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
     """Every engine: what is asked of one broker needs no peer."""
     yield from begun(request.param, tmp_path)
@@ -40,6 +41,27 @@ def first_page(engine: Engine, user: str, limit: int = 1_000) -> Page:
     start = engine.open_stream(user, None)
     assert start is not None
     return engine.next_page(start.position, limit)
+
+
+def calls(protocol: type) -> dict[str, inspect.Signature]:
+    """What this part of the seam names, with its parameters."""
+    return {name: inspect.signature(call) for name, call in vars(protocol).items() if name[0] != "_" and callable(call)}
+
+
+def test_an_engine_has_each_call_of_the_seam_with_its_parameters(pair: Pair) -> None:
+    """The type checker looks at an engine only where a typed room is given one."""
+    asked = calls(Engine) | (calls(ClusterAdmin) if hasattr(pair.one, "join_later") else {})
+    assert "submit_later" in asked
+    for name, signature in asked.items():
+        there = inspect.signature(getattr(type(pair.one), name, lambda: None))
+        assert there.parameters.keys() == signature.parameters.keys(), name
+
+
+def test_a_backup_has_a_name_and_holds_what_was_stored(pair: Pair) -> None:
+    pair.one.submit([Publish("news", "x")])
+    backup = pair.one.backup()
+    assert backup.name
+    assert any(backup.parts)
 
 
 def topics(engine: Engine) -> list[TopicRow]:

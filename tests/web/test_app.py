@@ -14,7 +14,7 @@ from tests.kit.web_fakes import Web
 POSTS = tuple(
     "/publish /subscribe /unsubscribe /ack /add_replica /remove_replica /accept_loss /replicate /heartbeat/receive".split()
 )
-GETS = ("/subscriptions", "/messages", "/topics", "/list_replicas", "/stream", "/metrics")
+GETS = ("/subscriptions", "/messages", "/topics", "/list_replicas", "/stream", "/metrics", "/backup")
 HEADS = ("/", "/livez", "/readyz", "/static/<name>", "/static/<version>/<name>")
 
 

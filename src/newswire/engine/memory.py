@@ -244,6 +244,9 @@ class MemoryEngine(StateQueries):
             self, AcceptLoss(reply_to=then, origin=origin, first=first, last=last, even_if_away=even_if_away, until=until)
         )
 
+    def check_head(self, path: str, headers: Mapping[str, str]) -> None:
+        """See `seam.ClusterAdmin`. Nothing is signed here."""
+
     def receive_later(
         self, path: str, headers: Mapping[str, str], body: bytes, then: Callable[[PushAnswer | NewswireError], None]
     ) -> None:

@@ -1,7 +1,8 @@
 """What is refused by its head: before a large body, or a peer's, is taken. (docs/rules.md, HEAD FIRST)
 
 Each check is one that the request would meet anyway, where it is served; here it comes before the body. The listener asks in
-its loop, so nothing here waits.
+its loop, so nothing here waits. A small body is taken unseen, and a head does not say who the caller is: what one
+may do is decided in `web.origins`.
 """
 
 from __future__ import annotations

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 
 import msgspec
 
 from newswire.cli.main import newswire
+from newswire.client import Publisher
 from newswire.client.answers import read_message
 from newswire.core import limits
 from newswire.core.model import ops
@@ -70,6 +72,11 @@ def test_each_field_with_help_is_an_option() -> None:
             assert getattr(options[name], "help", "") == rule.help
     assert (RULES["priority"].least, RULES["priority"].most) == (1, 5)
     assert RULES["expires"].most == limits.EXPIRES_SECONDS
+
+
+def test_the_library_takes_each_field_that_a_client_may_give() -> None:
+    """`newswire publish` hands the values of its options to it by name."""
+    assert RULES.keys() <= inspect.signature(Publisher.publish).parameters.keys()
 
 
 def test_each_field_that_says_something_counts_as_content_of_a_key() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -30,6 +30,7 @@ from newswire.core.model.ops import (
     Unsubscribed,
 )
 from newswire.core.state.fold import State
+from newswire.core.state.holes import again
 from newswire.engine.peers import push_codec
 from newswire.errors import BadRequest
 from newswire.web import message_fields
@@ -38,7 +39,7 @@ HERE = "1001-a"
 LINES = "two\r\nlines"
 FIELDS: dict[str, dict[str, Any]] = {
     # of each type every field, the widest that a client or broker makes
-    "began": {"broker": "A" * 16, "vector": {"1001-a": 2**53}},
+    "began": {"broker": "A" * 16, "vector": {"1001-a": 2**53}, "batch": limits.BATCH_MESSAGES + 1},
     "msg": {
         "topic": "t" * 128, "data": "d" * limits.MESSAGE_BYTES, "key": "k" * 64, "publisher": "p" * 64, "title": "\u00e9" * 256,
         "priority": 5, "tags": ["tag"] * 16, "click": "HTTPS://x/" + "c" * 2038, "expires": limits.TIME_MILLISECONDS,
@@ -72,6 +73,7 @@ BAD: dict[str, list[Any]] = {
     "last": SEQUENCES,
     "again": ["1001-a", LINES, 7],
     "broker": [*NAMES, "10-01", "A" * 17],
+    "batch": [-1, limits.BATCH_MESSAGES + 2, "2"],
     "vector": VECTORS,
     "since": VECTORS,
     "topic": [*NAMES, "news.*", ".news", "a..b"],
@@ -95,6 +97,19 @@ BAD: dict[str, list[Any]] = {
 
 def record(kind: str, **changed: Any) -> bytes:
     return msgspec.json.encode({"op": kind, "o": "1002-b", "s": 2, "t": 5, **FIELDS[kind], **changed})
+
+
+def test_each_type_of_op_and_each_field_of_it_has_values_here() -> None:
+    kinds = {str(kind.__struct_config__.tag): kind for kind in get_args(ops.KnownOp)}
+    assert kinds == TYPES, "a new type: add it to FIELDS, TYPES and DRAFTS"
+    for name, kind in kinds.items():
+        assert set(FIELDS[name]) == set(kind.__struct_fields__) - {"origin", "sequence", "time"}, name
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FIELDS if kind != "began"])
+def test_each_type_of_op_but_the_first_can_be_stored_again_when_it_is_given_up(kind: str) -> None:
+    """docs/rules.md, LOST."""
+    assert again(State(), ops.decode(record(kind)))
 
 
 @pytest.mark.parametrize("kind", FIELDS)

@@ -3,7 +3,8 @@
 Whatever carries a message is one: the command (`core.model.commands.Publish`), the op (`core.model.ops.Published`), and what a
 reader gets (`Message`, in the client library too). What follows from the struct is derived and written down nowhere else: which
 fields a request may have, how each is checked, what stands for its content, what JSON shows, and the options of
-`newswire publish`. To add a field is to add it here, and to whatever is to show it.
+`newswire publish`. To add a field is to add it here, to `client.publisher.Publisher.publish`, which the command calls, and to
+whatever is to show it.
 
 Of a field's `Meta`, `description` is its rule as it follows "must be"; a field that has none is set by brokers only. `title` is
 the help of its option on the command line; a field that has none has no option. Pure.

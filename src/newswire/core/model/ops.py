@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from typing import Annotated, Final, TypedDict
+from typing import Annotated, Final, TypedDict, get_args
 
 import msgspec
 from msgspec import Meta, field
@@ -218,7 +218,7 @@ class _Remembered:
 
 _origins: Final = _Remembered(names.ORIGIN_FORM)
 _topics: Final = _Remembered(names.TOPIC_FORM)
-_WITH_TOPIC: Final = frozenset((Published, Dropped))
+_WITH_TOPIC: Final = frozenset(kind for kind in get_args(KnownOp) if "topic" in kind.__struct_fields__)
 
 
 class _Place(TypedDict):
