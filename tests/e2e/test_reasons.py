@@ -71,7 +71,7 @@ def test_over_the_limit_of_streams(broker: Broker) -> None:
     with streaming(broker.address, "ann") as first:
         until("the first is open", lambda: get(broker.address, "/readyz").get("streams") == 1)
         with streaming(broker.address, "ann") as second:
-            second.expect(f"newswire: 1001 ({broker.address}): 1 streams of this user are open, which is the limit")
+            second.expect(f"newswire: 1001 ({broker.address}): 1 stream of this user is open, which is the limit")
             second.expect("newswire: trying again.\n")
             first.end()  # makes room
             second.expect(f"newswire: live at 1001 ({broker.address}).\n")
