@@ -76,10 +76,10 @@ def test_streams_fit_into_the_open_files() -> None:
 
 
 def test_a_wrong_setting_is_not_tried_again() -> None:
-    from newswire.cli import exits
+    from newswire.cli import output
 
     service = unit()["Service"]
-    assert (service["Restart"], service["RestartPreventExitStatus"]) == ("always", str(exits.USAGE))
+    assert (service["Restart"], service["RestartPreventExitStatus"]) == ("always", str(output.USAGE))
 
 
 def test_the_settings_of_two_brokers_fit_together() -> None:

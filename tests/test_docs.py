@@ -235,11 +235,11 @@ def test_commands_on_the_pages_exist() -> None:
 
 
 def test_the_exit_codes_are_those_of_the_program() -> None:
-    from newswire.cli import exits
+    from newswire.cli import output
 
     text = (ROOT / "docs" / "command-line.md").read_text()
     rows = {int(code): meaning for code, meaning in re.findall(r"^\| (\d+) \| ([^|]*) \|", text, re.MULTILINE)}
-    assert rows == exits.MEANINGS
+    assert rows == output.MEANINGS
 
 
 def test_every_variable_is_on_the_page_and_no_other() -> None:

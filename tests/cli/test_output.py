@@ -5,15 +5,21 @@ Each command runs in a process of its own, with descriptors closed, full, or led
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import rich.progress  # noqa: F401  # before a test holds the clock, which its modules look at
+from rich.console import Console
 
-from newswire.cli import exits
+from newswire import errors
+from newswire.cli import output
+from newswire.cli.output import Table, print_tables, rendered
 from tests.kit.fake_broker import DOWN, PUBLISHED, Fake, message
 from tests.kit.waiting import wait_until
 
@@ -64,7 +70,7 @@ def run(line: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_what_is_done_is_done(fake: Fake, command: str, astray: str) -> None:
     done = run(f"{NEWSWIRE} {command} {ASTRAY[astray]}")
-    assert done.returncode == exits.DONE, done.stderr
+    assert done.returncode == output.DONE, done.stderr
     assert "Traceback" not in done.stderr
     if astray == "full":
         assert done.stderr.startswith("newswire: the output could not be written (No space left on device)")
@@ -79,13 +85,13 @@ def test_what_is_done_is_done(fake: Fake, command: str, astray: str) -> None:
 @pytest.mark.parametrize(
     ("command", "code"),
     [
-        ("publish Google Hi", exits.DONE),
-        ("publish 'no topic' Hi", exits.FAILED),
-        ("publish --no-such-option", exits.USAGE),
-        (f"publish Google Hi --brokers {DOWN} --timeout 0.1", exits.NO_BROKER),
-        ("unsubscribe Alice Nothing", exits.FAILED),
-        ("nonsense", exits.USAGE),
-        ("", exits.USAGE),
+        ("publish Google Hi", output.DONE),
+        ("publish 'no topic' Hi", output.FAILED),
+        ("publish --no-such-option", output.USAGE),
+        (f"publish Google Hi --brokers {DOWN} --timeout 0.1", output.NO_BROKER),
+        ("unsubscribe Alice Nothing", output.FAILED),
+        ("nonsense", output.USAGE),
+        ("", output.USAGE),
     ],
 )
 def test_an_error_that_cannot_be_told_keeps_its_code(fake: Fake, command: str, code: int, astray: str) -> None:
@@ -96,7 +102,7 @@ def test_an_error_that_cannot_be_told_keeps_its_code(fake: Fake, command: str, c
 def test_closed_standard_input_is_no_empty_text(fake: Fake) -> None:
     for command in ("publish Google", "publish Google -", "publish --ndjson -"):
         done = run(f"{NEWSWIRE} {command} <&-")
-        assert (done.returncode, done.stdout) == (exits.USAGE, "")
+        assert (done.returncode, done.stdout) == (output.USAGE, "")
         assert done.stderr.startswith("newswire: Standard input is closed")
     assert not fake.sent("/publish")
 
@@ -128,7 +134,7 @@ def test_a_quiet_stream_whose_reader_leaves_ends_too(fake: Fake) -> None:
 def test_what_cannot_be_printed_is_not_acknowledged(fake: Fake, astray: str) -> None:
     fake.events = [message(1)]
     done = run(f"{NEWSWIRE} stream Alice {astray}")
-    assert done.returncode == exits.FAILED
+    assert done.returncode == output.FAILED
     assert "message a-1 stays unacknowledged and comes again: the output cannot be written (" in done.stderr
     assert not fake.sent("/ack")
 
@@ -161,7 +167,7 @@ def test_a_question_without_input_is_no_fault(fake: Fake) -> None:
     hole = {"broker": "1001", "origin": "1001-a", "first": 1, "last": 2}
     fake.answers["/readyz"] = (200, {"ready": True, "degraded": [], "holes": [hole]})
     done = run(f"{NEWSWIRE} accept-loss <&-")
-    assert (done.returncode, "Traceback" in done.stderr) == (exits.FAILED, False)
+    assert (done.returncode, "Traceback" in done.stderr) == (output.FAILED, False)
 
 
 def test_a_menu_without_input_leaves(fake: Fake) -> None:
@@ -221,3 +227,138 @@ def test_a_pipe_that_somebody_made_non_blocking_gets_all_the_same(fake: Fake) ->
         assert pipe.read() == ("x" * 60_000 + "\n") * 5
     _, said = child.communicate(timeout=30)
     assert (child.returncode, said) == (0, "")
+
+
+# -- exit codes, sentences, tables, the bar --------------------------------------------------------------------------
+def test_every_error_class_has_an_exit_code() -> None:
+    for code, (_, title) in errors.TABLE.items():
+        error = errors.from_problem({"code": code, "detail": "why"}, 400)
+        assert output.exit_code(error) in (
+            output.FAILED,
+            output.NO_BROKER,
+            output.FEWER_COPIES,
+            output.UNKNOWN,
+            output.USAGE,
+        ), title
+    assert output.exit_code(errors.BadRequest("when?", code="bad-time")) == output.USAGE
+    assert output.exit_code(errors.NoBroker("none")) == output.NO_BROKER
+    assert output.exit_code(errors.Unknown("perhaps")) == output.UNKNOWN
+
+
+def test_a_sentence_is_safe_and_ends() -> None:
+    assert output.sentence(errors.BadRequest("a\x1b[2Jb\nc")) == "a\\x1b[2Jb\\x0ac."
+    assert output.sentence(errors.BadRequest("Done.")) == "Done."
+    assert output.sentence(errors.BadRequest("")) == "The request cannot be read."
+
+
+def test_the_command_line_advises_commands() -> None:
+    gita = errors.NotRegistered(
+        "Gita is not registered for any topic: subscribe first, POST /subscribe?username=Gita&topic=..."
+    )
+    assert output.sentence(gita) == "Gita is not registered for any topic: subscribe first, newswire subscribe Gita TOPIC."
+    ann = errors.NotFound("ann has no subscription to x: GET /subscriptions?username=ann lists what there is")
+    assert output.sentence(ann) == "ann has no subscription to x: newswire subscriptions ann lists what there is."
+
+
+def test_tables_take_cells_as_they_are() -> None:
+    out = io.StringIO()
+    output.print_tables([output.Table(("A", "[b]"), [("[red]x[/red]", "\x1b[2J")], note="[bold]n")], out)
+    assert out.getvalue() == "A             [b]    \n[red]x[/red]  \\x1b[2J\n[bold]n\n"
+
+
+@pytest.mark.parametrize("columns", [30, 40, 60, 80, 400])
+def test_a_narrow_terminal_gets_whole_words(columns: int) -> None:
+    rows = [("1001", "127.0.0.1:5053", "up", "peer down"), ("1002", "b:1", "down", "")]
+    made = output.Table(("Broker", "Address", "State", ""), rows)
+    console = Console(file=io.StringIO(), width=columns)
+    console.print(output.rendered([made], columns))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "127.0.0.1:5053" in shown
+    assert "peer down" in " ".join(shown.split())
+    if columns < 40:
+        assert shown.splitlines()[:5] == ["Broker: 1001", "Address: 127.0.0.1:5053", "State: up", "peer down", ""]
+    else:
+        assert shown.splitlines()[0].split() == ["Broker", "Address", "State"]
+
+
+ROWS = [("1001", "127.0.0.1:5053", "12"), ("1002", "127.0.0.1:5054", "3")]
+
+
+def shown(*tables: Table, columns: int = 80) -> list[str]:
+    """The lines on a terminal so wide."""
+    console = Console(file=io.StringIO(), width=columns, highlight=False)
+    console.print(rendered(tables, columns))
+    assert isinstance(console.file, io.StringIO)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+def test_columns_stand_side_by_side_and_numbers_to_the_right() -> None:
+    assert shown(Table(("Broker", "Address", "Lag"), ROWS, "2 brokers")) == [
+        "Broker  Address         Lag",
+        "  1001  127.0.0.1:5053   12",
+        "  1002  127.0.0.1:5054    3",
+        "2 brokers",
+    ]
+
+
+def test_a_last_column_without_a_word_is_left_out() -> None:
+    assert shown(Table(("Broker", ""), [("one", ""), ("two", "")])) == ["Broker", "one", "two"]
+    assert shown(Table(("Broker", ""), [("one", ""), ("two", "down")])) == ["Broker", "one", "two     down"]
+
+
+def test_on_a_narrow_terminal_each_cell_has_its_line() -> None:
+    assert shown(Table(("Broker", "Address", ""), [(*ROWS[0][:2], "down"), (*ROWS[1][:2], "")]), columns=24) == [
+        "Broker: 1001", "Address: 127.0.0.1:5053", "down", "", "Broker: 1002", "Address: 127.0.0.1:5054",
+    ]  # fmt: skip
+
+
+def test_cells_are_no_markup_and_move_no_terminal() -> None:
+    assert shown(Table(("Topic",), [("[red]x[/red]",), ("\x1b[2J",)], "\x07")) == ["Topic", "[red]x[/red]", r"\x1b[2J", r"\x07"]
+
+
+def test_a_pipe_has_no_edge() -> None:
+    file = io.StringIO()
+    print_tables([Table(("Topic", "Last"), [("t" * 128, "now")])], file)
+    assert file.getvalue().splitlines()[1].rstrip() == f"{'t' * 128}  now"
+
+
+def test_the_bar_waits_a_second_and_for_a_terminal() -> None:
+    hidden = output.Bar("Restoring", is_visible=False)
+    hidden(1, 10)
+    early = output.Bar("Restoring", is_visible=True)
+    early(1, 10)
+    late = output.Bar("Restoring", is_visible=True)
+    late._start -= 2
+    late(5, 10)
+    assert (hidden._bar, early._bar) == (None, None)
+    assert late._bar is not None
+    assert late._bar.tasks[0].completed == 5
+    late.close()
+    late(6, 10)
+    assert late._bar is None
+
+
+def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    now = iter((0.0, 0.5, 1.5))
+    monkeypatch.setattr(time, "monotonic", lambda: next(now, 2.0))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with output.Bar("Checking [it]\x1b") as bar:
+        bar(1, 4)
+        assert "Checking" not in capsys.readouterr().err
+        bar(2, 4)
+        bar(3, 4)
+    assert "Checking [it]\\x1b" in capsys.readouterr().err
+
+
+def test_no_bar_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+    with output.Bar("Checking", after_seconds=0) as bar:
+        bar(1, 4)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_bar_may_be_there_at_once_without_an_end(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with output.Bar("Publishing", after_seconds=0, is_visible=True) as bar:
+        bar(0, None)
+    assert "Publishing" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from newswire import escape
-from newswire.cli import exits, menus, terminal, window
+from newswire.cli import menus, output, terminal, window
 from newswire.cli.children import Children
 from newswire.cli.menus import Action, Menu
 from newswire.cli.terminal import Terminal
@@ -44,7 +44,7 @@ def run(menu: Menu, brokers: Sequence[str], ops_dir: Path = Path("ops_logs")) ->
     except KeyboardInterrupt:
         here.say("")
     actions.leave()
-    return exits.DONE
+    return output.DONE
 
 
 def loop(menu: Menu, here: Terminal, perform: Perform) -> None:
@@ -82,7 +82,7 @@ def _comes_to_nothing(action: Action, here: Terminal, perform: Perform) -> bool:
         here.tell(sentence(error))
         return isinstance(error, NoBroker | NotStored | Unknown) or isinstance(action, menus.StartBroker)
     except OSError as error:
-        here.tell(exits.sentence_of(f"this machine refuses it: {error}"))
+        here.tell(output.sentence_of(f"this machine refuses it: {error}"))
     except KeyboardInterrupt:
         here.say("\nInterrupted: perhaps it was done.")
         return True
@@ -93,10 +93,10 @@ def sentence(error: NewswireError) -> str:
     """What a menu says of an error: it has no flags and no addresses to post to."""
     if isinstance(error, Unknown):
         why = error.detail.partition(": perhaps")[0]
-        return exits.sentence_of(f"{why}: perhaps it was done. Do it again: it will not be done twice")
+        return output.sentence_of(f"{why}: perhaps it was done. Do it again: it will not be done twice")
     if isinstance(error, NotRegistered):
-        return exits.sentence_of(_SUBSCRIBE_FIRST.sub(": choose Subscribe User first", error.detail))
-    return exits.sentence_of(without_flags(error.detail.strip() or error.title))
+        return output.sentence_of(_SUBSCRIBE_FIRST.sub(": choose Subscribe User first", error.detail))
+    return output.sentence_of(without_flags(error.detail.strip() or error.title))
 
 
 def without_flags(text: str) -> str:
@@ -237,18 +237,18 @@ class MenuActions:
         self._here.say(menus.answer_line(str(answer.json().get("message", ""))))
 
     def _list(self) -> None:
-        from newswire.cli.commands import status
+        from newswire.cli import summary
 
         with self._patience():
-            snapshot = status.look(self._brokers, absent=0)
-        self._say([menus.nodes_line(snapshot.nodes), *(status.row_line(row) for row in snapshot.rows)])
+            snapshot = summary.look(self._brokers, absent=0)
+        self._say([menus.nodes_line(snapshot.nodes), *(summary.row_line(row) for row in snapshot.rows)])
 
     def _status(self) -> None:
-        from newswire.cli.commands import status
+        from newswire.cli import summary
 
         with self._patience():
-            summary = status.gather(self._brokers, absent=0)
-        status.show(summary, self._here.out if self._here.out is not sys.stdout else None)
+            cluster = summary.gather(self._brokers, absent=0)
+        output.print_tables(summary.as_tables(cluster), self._here.out if self._here.out is not sys.stdout else None)
 
     def _say(self, lines: Sequence[str]) -> None:
         for line in lines:

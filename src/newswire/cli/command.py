@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from newswire.cli import exits
+from newswire.cli import output
 
 
 class Command(click.Command):
@@ -16,7 +16,7 @@ class Command(click.Command):
         """Write the command's own last words, then the table of exit codes."""
         super().format_epilog(ctx, formatter)
         with formatter.section("Exit codes"):
-            formatter.write_dl([(str(code), meaning) for code, meaning in exits.MEANINGS.items()])
+            formatter.write_dl([(str(code), meaning) for code, meaning in output.MEANINGS.items()])
 
 
 class MessageCommand(Command):
@@ -46,4 +46,10 @@ class CommandGroup(Command, click.Group):
     """A group of such commands."""
 
     command_class = Command
-    group_class = type
+
+
+def show_help(ctx: click.Context) -> None:
+    """End a group that is called without a command: with its help, as not understood."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+        ctx.exit(output.USAGE)

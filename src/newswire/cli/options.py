@@ -231,6 +231,11 @@ def timeout_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--json`."""
+    return option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+
+
 class Times(TypedDict):
     """The seconds that a client takes at most, and while nobody listens anywhere."""
 

@@ -1,6 +1,7 @@
-"""Standard output and standard error that may fail without anything else failing (docs/rules.md, OUTPUT).
+"""The one place that prints: exit codes and sentences, JSON, tables, the progress bar, and output that may fail.
 
-What a command did stays done when its output cannot be written: a full disk, a reader that has left, a stream that is
+Foreign text is escaped here. Standard output and standard error may fail without anything else failing (docs/rules.md, OUTPUT):
+what a command did stays done when its output cannot be written: a full disk, a reader that has left, a stream that is
 closed. `install` puts files in place of `sys.stdout` and `sys.stderr` that drop what cannot be written and remember why, so
 that nothing which prints (click, rich, logging, a traceback) has to know. `failure` tells those whose work the output is.
 
@@ -12,17 +13,198 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import os
+import re
 import select
 import sys
 import threading
-from collections.abc import Callable
-from typing import Final
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
 
-_FAILED: Final = "_newswire_failed"  # the attribute of a stream's raw file
+import click
+
+from newswire import escape
+from newswire.errors import FewerCopies, NewswireError, NoBroker, Unavailable, Unknown
+
+if TYPE_CHECKING:
+    from rich.console import Group, RenderableType
+    from rich.progress import Progress
+
+DONE: Final = 0  # also when only the output could not be written
+FAILED: Final = 1  # refused or failed
+USAGE: Final = 2
+NO_BROKER: Final = 4  # none reachable: try again
+FEWER_COPIES: Final = 5  # stored on fewer copies than asked
+UNKNOWN: Final = 6  # perhaps done: nobody answered in time
+INTERRUPTED: Final = 130  # as shells say for SIGINT
+
+MEANINGS: Final = {
+    DONE: "done, also when only the output could not be written",
+    FAILED: "refused or failed",
+    USAGE: "not understood: a wrong option, argument, variable or file",
+    NO_BROKER: "no broker could be reached, nothing is done: try again",
+    FEWER_COPIES: "stored on fewer copies than asked",
+    UNKNOWN: "perhaps done: the key to repeat it with is printed",
+    INTERRUPTED: "interrupted (Ctrl-C)",
+}
+_COMMANDS: Final = (  # what brokers advise whoever speaks HTTP
+    (re.compile(r"POST /subscribe\?username=(\S+)&topic=\S+"), r"newswire subscribe \1 TOPIC"),
+    (re.compile(r"GET /subscriptions\?username=(\S+)"), r"newswire subscriptions \1"),
+)
+
+_BETWEEN: Final = "  "  # two columns
+_LEAST_WIDTH: Final = 20  # columns, of folded text that can still be read
+_WIDE: Final = 400  # columns: a pipe has no edge; the longest topic and user fit
+BAR_AFTER_SECONDS: Final = 1.0  # a shorter wait needs no bar
 _QUIET: Final = (errno.EPIPE, errno.EBADF)  # the reader left, or nobody ever wanted it
 
 
+def exit_code(error: NewswireError) -> int:
+    """The exit code of an error. A broker that does not serve yet is as good as none: both say try again."""
+    if error.code == "bad-time":  # only an option can be one
+        return USAGE
+    if isinstance(error, FewerCopies):
+        return FEWER_COPIES
+    if isinstance(error, Unknown):
+        return UNKNOWN
+    return NO_BROKER if isinstance(error, (NoBroker, Unavailable)) else FAILED
+
+
+def sentence(error: NewswireError) -> str:
+    """What people at a command line are told: the detail, as a sentence, with commands in place of requests."""
+    text = error.detail.strip() or error.title
+    for request, command in _COMMANDS:
+        text = request.sub(command, text)
+    return sentence_of(text)
+
+
+def sentence_of(text: str) -> str:
+    """One line that is safe to print and ends like a sentence."""
+    line = escape.line(text.strip())
+    return line if line.endswith((".", "!", "?")) else f"{line}."
+
+
+# -- lines -------------------------------------------------------------------------------------------------------------
+def print_json(value: object) -> None:
+    """Print a value as JSON on one line: as it is, but to a terminal nothing that could do anything to it."""
+    text = json.dumps(value, ensure_ascii=False)
+    click.echo(escape.json(text) if sys.stdout.isatty() else text)
+
+
+def warn(text: str) -> None:
+    """Print a sentence on standard error, as the program's; what came from strangers in it must have been escaped."""
+    click.echo(f"newswire: {text}", err=True)
+
+
+# -- tables: cells are plain text, nothing in them is markup ---------------------------------------------------------------
+class Table(NamedTuple):
+    """Headings, rows of cells, and a line that stands below."""
+
+    headings: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    note: str = ""
+
+
+def rendered(tables: Sequence[Table], columns: int) -> Group:
+    """Make them printable on lines of `columns` characters, an empty line between two."""
+    from rich.console import Group
+    from rich.text import Text
+
+    parts: list[RenderableType] = []
+    for table in map(_without_empty_end, tables):
+        parts += [Text()] if parts else []
+        parts += [_rows(table) if _fits(table, columns) else _records(table)] if table.rows else []
+        parts += [Text(escape.line(table.note))] if table.note else []
+    return Group(*parts)
+
+
+def print_tables(tables: Sequence[Table], file: TextIO | None = None) -> None:
+    """Print them. Lines are not cut where the output is no terminal."""
+    from rich.console import Console
+
+    console = Console(file=file, highlight=False)
+    if not console.is_terminal:
+        console = Console(file=file, highlight=False, width=_WIDE)
+    console.print(rendered(tables, console.width))
+
+
+def _without_empty_end(table: Table) -> Table:
+    """Leave out a last column that says nothing: the rest then fits a terminal of 80 columns."""
+    if not table.headings or table.headings[-1] or any(row[-1] for row in table.rows):
+        return table
+    return Table(table.headings[:-1], [row[:-1] for row in table.rows], table.note)
+
+
+def _fits(table: Table, columns: int) -> bool:
+    """Whether all columns but the last, which may be folded, stand side by side, with some room for that."""
+    widths = [max(len(escape.line(row[at])) for row in (table.headings, *table.rows)) for at in range(len(table.headings))]
+    return sum(width + len(_BETWEEN) for width in widths[:-1]) + min(widths[-1], _LEAST_WIDTH) <= columns
+
+
+def _records(table: Table) -> RenderableType:
+    """A line a cell, with its heading before it, an empty line between two rows: for narrow terminals."""
+    from rich.text import Text
+
+    names = [f"{heading}: " if heading else "" for heading in table.headings]
+    cells = [[f"{name}{escape.line(cell)}" for name, cell in zip(names, row, strict=True)] for row in table.rows]
+    return Text("\n\n".join("\n".join(line for line in lines if line) for lines in cells))
+
+
+def _rows(table: Table) -> RenderableType:
+    """A column that holds numbers alone stands to the right."""
+    import rich.table
+    from rich.text import Text
+
+    grid = rich.table.Table(box=None, pad_edge=False, header_style="bold")
+    for at, heading in enumerate(table.headings):
+        numbers = all(row[at].replace(",", "").isdigit() for row in table.rows)
+        grid.add_column(Text(heading), justify="right" if numbers else "left", overflow="fold")
+    for row in table.rows:
+        grid.add_row(*(Text(escape.line(cell)) for cell in row))
+    return grid
+
+
+# -- the bar -----------------------------------------------------------------------------------------------------------
+class Bar:
+    """A progress bar on standard error: only on a terminal, and only once the work has taken `after_seconds`. One thread."""
+
+    def __init__(self, label: str, *, after_seconds: float = BAR_AFTER_SECONDS, is_visible: bool | None = None) -> None:
+        self.is_visible = sys.stderr.isatty() if is_visible is None else is_visible
+        self._label = label
+        self._start = time.monotonic() + after_seconds
+        self._bar: Progress | None = None
+
+    def __call__(self, count: int, total: int | None) -> None:
+        """Take note that `count` of `total` are done; None: nobody knows how many there are."""
+        if not self.is_visible or (self._bar is None and time.monotonic() < self._start):
+            return
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import Progress
+
+            self._bar = Progress(console=Console(stderr=True), transient=True)
+            self._bar.add_task(escape.line(self._label).replace("[", r"\["), total=total)
+            self._bar.start()
+        self._bar.update(self._bar.task_ids[0], completed=count, total=total)
+
+    def close(self) -> None:
+        """Take the bar away, for good."""
+        self.is_visible = False
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+# -- output that may fail ------------------------------------------------------------------------------------------------
 class _Tolerant(io.FileIO):
     """Takes all that is written. `failed` is why something of it was dropped."""
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from newswire.cli import exits, main
+from newswire.cli import main, output
 from newswire.core.model import ops
 from newswire.core.model.ops import Began, Published
 from newswire.engine.embedded.archive import FORMAT, Manifest, SegmentLength, pack
@@ -102,20 +102,20 @@ def here() -> list[str]:
 
 
 def test_a_backup_is_written_and_restored(broker: Source, capsys: Capture, folder: Path) -> None:
-    assert main.run(["backup", "x.tar.gz"]) == exits.DONE
+    assert main.run(["backup", "x.tar.gz"]) == output.DONE
     told = capsys.readouterr().out
     assert told == ("Wrote x.tar.gz: broker 1001, cluster 01234567, as of 2026-11-24T10:00:00.000Z, 54 records, all checked.\n")
     assert here() == ["x.tar.gz"]
     assert Path("x.tar.gz").read_bytes() == broker.data
     assert Path("x.tar.gz").stat().st_mode & 0o777 == 0o600
-    assert main.run(["restore", "x.tar.gz", "--ops-dir", "ops"]) == exits.DONE
+    assert main.run(["restore", "x.tar.gz", "--ops-dir", "ops"]) == output.DONE
     told = capsys.readouterr().out
     assert "broker 1001 of cluster 01234567 as of 2026-11-24T10:00:00.000Z: 50 messages" in told
     assert "What is newer" in told
     assert path_of(Path("ops/1001"), 1).read_bytes() == path_of(folder, 1).read_bytes()
-    assert main.run(["restore", "x.tar.gz", "--ops-dir", "ops"]) == exits.FAILED
+    assert main.run(["restore", "x.tar.gz", "--ops-dir", "ops"]) == output.FAILED
     assert "not empty" in capsys.readouterr().err
-    assert main.run(["restore", "x.tar.gz", "--ops-dir", "ops", "--id", "1003", "--new-cluster"]) == exits.DONE
+    assert main.run(["restore", "x.tar.gz", "--ops-dir", "ops", "--id", "1003", "--new-cluster"]) == output.DONE
     told = capsys.readouterr().out
     assert "broker 1003 of new cluster" in told
     assert "01234567" not in told
@@ -123,18 +123,18 @@ def test_a_backup_is_written_and_restored(broker: Source, capsys: Capture, folde
 
 
 def test_standard_output_and_input(broker: Source, capfdbinary: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert main.run(["backup", "-"]) == exits.DONE
+    assert main.run(["backup", "-"]) == output.DONE
     out, err = capfdbinary.readouterr()
     assert out == broker.data
     assert b"Wrote standard output" in err
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(out)))
-    assert main.run(["restore", "-"]) == exits.DONE
+    assert main.run(["restore", "-"]) == output.DONE
     assert here() == ["ops_logs"]
 
 
 def test_a_terminal_gets_no_backup(broker: Source, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    assert main.run(["backup", "-"]) == exits.USAGE
+    assert main.run(["backup", "-"]) == output.USAGE
     assert "name a file" in capsys.readouterr().err
 
 
@@ -142,7 +142,7 @@ def test_a_terminal_gets_no_backup(broker: Source, monkeypatch: pytest.MonkeyPat
 def test_what_breaks_off_leaves_what_was_there(broker: Source, cut: int, capsys: Capture) -> None:
     Path("x.tar.gz").write_bytes(b"yesterday's")
     broker.data, broker.ends = broker.data[:cut], False
-    assert main.run(["backup", "x.tar.gz"]) == exits.NO_BROKER
+    assert main.run(["backup", "x.tar.gz"]) == output.NO_BROKER
     assert "broke off" in capsys.readouterr().err
     assert (here(), Path("x.tar.gz").read_bytes()) == (["x.tar.gz"], b"yesterday's")
 
@@ -152,10 +152,10 @@ def test_what_is_not_whole_leaves_nothing_behind(broker: Source, capsys: Capture
     for at in (300, len(whole) - 6):
         whole[at] ^= 1
         broker.data = bytes(whole)
-        assert main.run(["backup", "x.tar.gz"]) == exits.FAILED
+        assert main.run(["backup", "x.tar.gz"]) == output.FAILED
         assert "no whole backup" in capsys.readouterr().err
         Path("bad").write_bytes(whole)
-        assert main.run(["restore", "bad"]) == exits.FAILED
+        assert main.run(["restore", "bad"]) == output.FAILED
         assert "no whole backup" in capsys.readouterr().err
         Path("bad").unlink()
         assert [name for name in here() if name != "ops_logs"] == []
@@ -165,28 +165,28 @@ def test_damage_at_the_broker_is_copied_and_told(broker: Source, folder: Path, c
     path = path_of(folder, 1)
     path.write_bytes(path.read_bytes().replace(b'"s":7', b'"s":8', 1))
     broker.data = packed(folder)
-    assert main.run(["backup", "x.tar.gz"]) == exits.DONE
+    assert main.run(["backup", "x.tar.gz"]) == output.DONE
     assert "1 record is damaged at the broker already" in capsys.readouterr().err
-    assert main.run(["restore", "x.tar.gz", "--ops-dir", "ops"]) == exits.DONE
+    assert main.run(["restore", "x.tar.gz", "--ops-dir", "ops"]) == output.DONE
     assert "bytes were damaged at the broker already" in capsys.readouterr().err
 
 
 def test_who_refuses_is_heard_and_who_is_not_there_passed_over(broker: Source, capsys: Capture) -> None:
     busy = Fake()
     busy.answers["/backup"] = (409, {"code": "backup-running", "status": 409, "detail": "another backup is under way"})
-    assert main.run(["backup", "x.tar.gz", "--brokers", f"{DOWN},{busy.address},{broker.address}"]) == exits.FAILED
+    assert main.run(["backup", "x.tar.gz", "--brokers", f"{DOWN},{busy.address},{broker.address}"]) == output.FAILED
     assert "another backup is under way." in capsys.readouterr().err
     busy.close()
-    assert main.run(["backup", "x.tar.gz", "--brokers", f"{DOWN},{broker.address}"]) == exits.DONE
-    assert main.run(["backup", "y.tar.gz", "--brokers", DOWN]) == exits.NO_BROKER
+    assert main.run(["backup", "x.tar.gz", "--brokers", f"{DOWN},{broker.address}"]) == output.DONE
+    assert main.run(["backup", "y.tar.gz", "--brokers", DOWN]) == output.NO_BROKER
     assert here() == ["x.tar.gz"]
 
 
 def test_files_that_cannot_be_written_or_read(broker: Source, capsys: Capture) -> None:
-    assert main.run(["backup", "nowhere/x.tar.gz"]) == exits.FAILED
+    assert main.run(["backup", "nowhere/x.tar.gz"]) == output.FAILED
     assert "nowhere/x.tar.gz could not be written" in capsys.readouterr().err
-    assert main.run(["restore", "nowhere/x.tar.gz"]) == exits.FAILED
+    assert main.run(["restore", "nowhere/x.tar.gz"]) == output.FAILED
     assert "No such file" in capsys.readouterr().err
     Path("text").write_text("no backup")
-    assert main.run(["restore", "text"]) == exits.FAILED
+    assert main.run(["restore", "text"]) == output.FAILED
     assert "no whole backup" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from newswire import errors
-from newswire.cli import children, exits, logs, main, menus
+from newswire.cli import logs, main, output
 from newswire.cli.commands import broker
 from newswire.config import Settings
 from newswire.core.broker.values import BrokerStatus
@@ -83,7 +83,7 @@ def test_a_broker_that_cannot_start_says_why(
     server: SimpleNamespace, capsys: pytest.CaptureFixture[str], failure: Exception
 ) -> None:
     server.failure = failure
-    assert main.run(["broker"]) == exits.FAILED
+    assert main.run(["broker"]) == output.FAILED
     assert capsys.readouterr().err == "newswire: port 5053 is in use.\n"
 
 
@@ -118,59 +118,3 @@ def test_a_log_is_as_asked_for(
     monkeypatch.setattr(logs, "start", lambda log, path: seen.append((log.format, log.level)))
     assert main.run(["broker", *options]) == 0
     assert seen == [told]
-
-
-def test_the_bar_waits_a_second_and_for_a_terminal() -> None:
-    hidden = broker.Restoring(visible=False)
-    hidden(1, 10)
-    early = broker.Restoring(visible=True)
-    early(1, 10)
-    late = broker.Restoring(visible=True)
-    late._begun -= 2
-    late(5, 10)
-    assert (hidden._bar, early._bar) == (None, None)
-    assert late._bar is not None
-    assert late._bar.tasks[0].completed == 5
-    late.close()
-    late(6, 10)
-    assert late._bar is None
-
-
-# -- brokers that a menu starts --------------------------------------------------------------------------------------
-def program(text: str) -> Callable[[menus.StartBroker, Path], list[str]]:
-    return lambda wanted, ops_dir: [sys.executable, "-c", text]
-
-
-WANTED = menus.StartBroker("1001", 5053, primary=True, peer="")
-RUNS = "import time; print('Broker 1001 at http://127.0.0.1:5053'); print('Ops file: here', flush=True); time.sleep(60)"
-
-
-def test_a_child_is_started_and_stopped(tmp_path: Path) -> None:
-    held = children.Children(tmp_path / "ops", program(RUNS))
-    said = held.start(WANTED)
-    try:
-        assert said[:2] == ["Broker 1001 at http://127.0.0.1:5053", "Ops file: here"]
-        assert said[2] == f"Log: {tmp_path / 'ops' / '1001.log'}"
-        assert list(held.running()) == ["1001"]
-        with pytest.raises(errors.Refused, match="running already"):
-            held.start(WANTED)
-    finally:
-        held.stop("1001")
-    assert not held.running()
-    with pytest.raises(errors.NotFound):
-        held.stop("1001")
-
-
-def test_a_child_that_cannot_start_says_why(tmp_path: Path) -> None:
-    held = children.Children(tmp_path, program("import sys; sys.exit('newswire: port 5053 is in use.')"))
-    with pytest.raises(errors.Refused, match=r"^port 5053 is in use\.$"):
-        held.start(WANTED)
-    assert not held.running()
-
-
-def test_the_command_of_a_child(tmp_path: Path) -> None:
-    made = children.command(menus.StartBroker("1002", 5054, primary=False, peer="127.0.0.1:5053"), tmp_path)
-    assert made[1:] == [
-        *("-m", "newswire", "broker", "--id", "1002", "--port", "5054", "--secondary"),
-        *("--peer", "127.0.0.1:5053", "--ops-dir", str(tmp_path)),
-    ]

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from newswire.cli import exits, main
-from newswire.cli.commands import doctor
+from newswire.cli import examination, main, output
 from tests.kit.fake_broker import DOWN, Fake
 
 WELL = {"message": "ready", "ready": True, "degraded": [], "version": "1.0", "disk_free_bytes": 10**12, "streams": 0}
@@ -34,7 +33,7 @@ def pair(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[Fake
 
 
 def test_all_is_well(pair: tuple[Fake, Fake], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.run(["doctor"]) == exits.DONE
+    assert main.run(["doctor"]) == output.DONE
     assert capsys.readouterr().out.splitlines() == [
         "2 of 2 brokers answered; nothing is wrong.",
         "Whether a proxy holds streams back was not looked at: name a registered user with --user.",
@@ -45,12 +44,12 @@ def test_all_is_well(pair: tuple[Fake, Fake], capsys: pytest.CaptureFixture[str]
 
 def test_what_is_wrong_ends_with_1_and_says_what_to_do(pair: tuple[Fake, Fake], capsys: pytest.CaptureFixture[str]) -> None:
     pair[1].answers["/readyz"] = (503, WELL | {"code": "not-ready", "ready": False, "detail": "starting\x1b[2J"})
-    assert main.run(["doctor"]) == exits.FAILED
+    assert main.run(["doctor"]) == output.FAILED
     out = capsys.readouterr().out
     assert "WRONG  broker 1002, " in out
     assert "serves no clients: starting\\x1b[2J" in out
     assert "1 thing is wrong." in out
-    assert main.run(["doctor", "--json"]) == exits.FAILED
+    assert main.run(["doctor", "--json"]) == output.FAILED
     told = json.loads(capsys.readouterr().out)
     assert told["brokers"] == [pair[0].address, pair[1].address]
     (finding,) = told["findings"]
@@ -63,7 +62,7 @@ def test_a_broker_that_does_not_answer_is_found_by_what_the_other_says(
 ) -> None:
     rows = [pair[0].row(), pair[0].row() | {"id": "1002", "ip": DOWN, "state": "down", "self": False}]
     pair[0].answers["/list_replicas"] = (200, rows)
-    assert main.run(["doctor"]) == exits.FAILED
+    assert main.run(["doctor"]) == output.FAILED
     out = capsys.readouterr().out
     assert f"broker 1002, {DOWN}, cannot be reached (no connection (nobody listens there))" in out
     assert "1 of 2 brokers answered" in out
@@ -72,19 +71,19 @@ def test_a_broker_that_does_not_answer_is_found_by_what_the_other_says(
 def test_nobody_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NEWSWIRE_BROKERS", DOWN)
-    assert main.run(["doctor"]) == exits.NO_BROKER
+    assert main.run(["doctor"]) == output.NO_BROKER
     assert "nobody listens there" in capsys.readouterr().err
 
 
 def test_one_under_two_addresses_is_one(pair: tuple[Fake, Fake], capsys: pytest.CaptureFixture[str]) -> None:
     """A public name in --brokers, the advertised address in the rows."""
     named = pair[0].address.replace("127.0.0.1", "localhost")
-    assert main.run(["doctor", "--brokers", named]) == exits.DONE
+    assert main.run(["doctor", "--brokers", named]) == output.DONE
     assert "2 of 2 brokers answered" in capsys.readouterr().out
 
 
 def test_a_stream_that_arrives(pair: tuple[Fake, Fake], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.run(["doctor", "--user", "ann"]) == exits.DONE
+    assert main.run(["doctor", "--user", "ann"]) == output.DONE
     assert "was not looked at" not in capsys.readouterr().out
     for fake in pair:
         assert fake.sent("/stream") == [{"username": "ann", "ack": "client"}]
@@ -93,15 +92,15 @@ def test_a_stream_that_arrives(pair: tuple[Fake, Fake], capsys: pytest.CaptureFi
 def test_a_stream_of_which_nothing_arrives(
     pair: tuple[Fake, Fake], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "_STREAM_SECONDS", 0.2)
+    monkeypatch.setattr(examination, "_STREAM_SECONDS", 0.2)
     monkeypatch.setattr(pair[0], "_stream", lambda request: pair[0].done.wait(20))
-    assert main.run(["doctor", "--user", "ann"]) == exits.FAILED
+    assert main.run(["doctor", "--user", "ann"]) == output.FAILED
     assert "collects answers before it passes them on" in capsys.readouterr().out
 
 
 def test_a_user_who_is_not_registered_is_told_so(pair: tuple[Fake, Fake], capsys: pytest.CaptureFixture[str]) -> None:
     pair[0].answers["/stream"] = (403, {"code": "not-registered", "detail": "ann is not registered", "title": "T"})
-    assert main.run(["doctor", "--user", "ann"]) == exits.FAILED
+    assert main.run(["doctor", "--user", "ann"]) == output.FAILED
     assert "opens no stream for this user: ann is not registered" in capsys.readouterr().out
 
 
@@ -109,7 +108,7 @@ def test_ops_files_are_looked_at(pair: tuple[Fake, Fake], tmp_path: Path, capsys
     folder = tmp_path / "ops_logs" / "1001"
     folder.mkdir(parents=True)
     (folder / "LOCK").touch()  # a broker ran on it, and its segments are gone
-    assert main.run(["doctor", "--ops-dir", "ops_logs"]) == exits.FAILED
+    assert main.run(["doctor", "--ops-dir", "ops_logs"]) == output.FAILED
     out = capsys.readouterr().out
     assert "WRONG  ops_logs/1001: " in out
     assert "newswire opsfile check ops_logs/1001" in out

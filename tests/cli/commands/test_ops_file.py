@@ -14,16 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from newswire.cli import exits, main
-from newswire.cli.commands import ops_file as body
-from newswire.cli.commands.ops_file import OpTally, Origin, Report
+from newswire.cli import main, output
 from newswire.core.model import ops
 from newswire.core.model.ops import Began, Lost, Op, Published, Subscribed
 from newswire.engine.embedded import segment
-from newswire.engine.embedded.ops_file import Damage, OpsFile, Scan, path_of
+from newswire.engine.embedded.ops_file import OpsFile, Scan, path_of
 
 ORIGIN = "1001-k3f9x2qa"
 Capture = pytest.CaptureFixture[str]
@@ -99,7 +95,7 @@ def picture(directory: Path) -> dict[str, tuple[int, int, bytes]]:
 def test_a_whole_folder(folder: Path, capsys: Capture) -> None:
     before = picture(folder)
     code, report = checked(capsys, folder)
-    assert code == exits.DONE
+    assert code == output.DONE
     assert report["verdict"] == "Whole: 10 operations, each as it was written, and none is missing."
     assert (report["whole"], report["error"], report["missing"], report["damage"], report["torn_bytes"]) == (True, "", 0, [], 0)
     assert (report["segments"], report["cluster"]) == (3, "cluster")
@@ -110,7 +106,7 @@ def test_a_whole_folder(folder: Path, capsys: Capture) -> None:
 
 
 def test_a_report_for_people(folder: Path, capsys: Capture) -> None:
-    assert main.run(["opsfile", "check", str(folder)]) == exits.DONE
+    assert main.run(["opsfile", "check", str(folder)]) == output.DONE
     out = capsys.readouterr().out
     rows = [line.split() for line in out.splitlines()]
     assert [str(folder)] in rows
@@ -129,21 +125,21 @@ def test_a_torn_end_is_no_damage(folder: Path, opened: Opener, capsys: Capture, 
     shutil.copytree(folder, copy)
     os.truncate(path_of(copy, 4), path_of(copy, 4).stat().st_size - 30)
     code, report = checked(capsys, copy)
-    assert (code, report["whole"], report["origins"][0]["last"]) == (exits.DONE, True, 11)
+    assert (code, report["whole"], report["origins"][0]["last"]) == (output.DONE, True, 11)
     assert report["torn_bytes"] == path_of(copy, 4).stat().st_size - whole > 0
-    assert main.run(["opsfile", "check", str(copy)]) == exits.DONE
+    assert main.run(["opsfile", "check", str(copy)]) == output.DONE
     assert "nobody was told of it" in capsys.readouterr().out
 
 
 def test_a_flipped_bit_in_synced_history(folder: Path, capsys: Capture) -> None:
     at = flip(path_of(folder, 1), b"text 3")
     code, report = checked(capsys, folder)
-    assert (code, report["whole"], report["missing"]) == (exits.FAILED, False, 1)
+    assert (code, report["whole"], report["missing"]) == (output.FAILED, False, 1)
     (damage,) = report["damage"]
     assert (damage["segment"], damage["offset"], damage["reason"]) == ("00000001.ops", at, "checksum")
     assert report["origins"] == [{"origin": ORIGIN, "operations": 9, "last": 10, "gaps": [[3, 3]]}]
     assert report["verdict"].startswith(f"Damaged: {damage['length']} bytes in 1 place, and 1 operation missing.")
-    assert main.run(["opsfile", "check", str(folder)]) == exits.FAILED
+    assert main.run(["opsfile", "check", str(folder)]) == output.FAILED
     out, err = capsys.readouterr()
     rows = [line.split() for line in out.splitlines()]
     assert ["00000001.ops", str(at), str(damage["length"]), "checksum"] in rows
@@ -155,7 +151,7 @@ def test_nothing_of_it_is_logged(folder: Path) -> None:
     """What a broker's start logs would stand beside the report: only a process of its own has no handler."""
     flip(path_of(folder, 1), b"text 3")
     done = subprocess.run([sys.executable, "-m", "newswire", "opsfile", "check", folder], capture_output=True, check=False)
-    assert (done.returncode, done.stderr) == (exits.FAILED, b"")
+    assert (done.returncode, done.stderr) == (output.FAILED, b"")
 
 
 def test_damage_that_a_peer_has_made_good(folder: Path, opened: Opener, capsys: Capture) -> None:
@@ -164,7 +160,7 @@ def test_damage_that_a_peer_has_made_good(folder: Path, opened: Opener, capsys: 
     store(file, message(3, "text 3"))
     file.close()
     code, report = checked(capsys, folder)
-    assert (code, report["missing"]) == (exits.FAILED, 0)
+    assert (code, report["missing"]) == (output.FAILED, 0)
     assert [damage["reason"] for damage in report["damage"]] == ["checksum, healed"]
     assert "no operation is missing" in report["verdict"]
     assert "empty folder" in report["verdict"]
@@ -187,7 +183,7 @@ def test_a_missing_segment(folder: Path, capsys: Capture) -> None:
     length = path_of(folder, 2).stat().st_size
     path_of(folder, 2).unlink()
     code, report = checked(capsys, folder)
-    assert code == exits.FAILED
+    assert code == output.FAILED
     assert report["damage"] == [{"segment": "00000002.ops", "offset": 0, "length": length, "reason": "missing"}]
     assert report["origins"][0]["gaps"] == [[6, 8]]
 
@@ -197,7 +193,7 @@ def test_a_segment_that_was_cut(folder: Path, capsys: Capture) -> None:
     at = path.stat().st_size - 40
     os.truncate(path, at)
     code, report = checked(capsys, folder)
-    assert code == exits.FAILED
+    assert code == output.FAILED
     assert report["damage"][-1]["reason"] == "missing"
     assert report["damage"][-1]["offset"] + report["damage"][-1]["length"] == at + 40
 
@@ -206,12 +202,12 @@ def test_a_foreign_version(folder: Path, capsys: Capture) -> None:
     raw = segment.header_line(3, "cluster", ORIGIN, {})[9:-1].replace(b'"v":1', b'"v":7')
     path_of(folder, 3).write_bytes(segment.line(raw))
     code, report = checked(capsys, folder)
-    assert (code, report["whole"]) == (exits.FAILED, False)
+    assert (code, report["whole"]) == (output.FAILED, False)
     assert report["verdict"].startswith("Unreadable: ")
     assert "version 7" in report["error"]
-    assert main.run(["opsfile", "check", str(folder)]) == exits.FAILED
+    assert main.run(["opsfile", "check", str(folder)]) == output.FAILED
     assert "version 7" in capsys.readouterr().out
-    assert main.run(["opsfile", "show", str(folder)]) == exits.FAILED
+    assert main.run(["opsfile", "show", str(folder)]) == output.FAILED
     assert "version 7" in capsys.readouterr().err
 
 
@@ -219,7 +215,7 @@ def test_no_ops_directory(tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "file").touch()
     for command in ("check", "show"):
         for path, why in ((tmp_path, "is no ops directory"), (tmp_path / "none", "No such file"), (tmp_path / "file", "Not a")):
-            assert main.run(["opsfile", command, str(path)]) == exits.FAILED
+            assert main.run(["opsfile", command, str(path)]) == output.FAILED
             assert why in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
 
@@ -228,7 +224,7 @@ def test_a_folder_that_lost_all_its_segments(folder: Path, capsys: Capture) -> N
     for path in folder.glob("*.ops"):
         path.unlink()
     code, report = checked(capsys, folder.parent)
-    assert (code, report["directory"]) == (exits.FAILED, str(folder))
+    assert (code, report["directory"]) == (output.FAILED, str(folder))
     assert "no segment" in report["error"]
 
 
@@ -236,8 +232,8 @@ def test_a_segment_that_cannot_be_read(folder: Path, capsys: Capture) -> None:
     path_of(folder, 2).unlink()
     path_of(folder, 2).mkdir()
     code, report = checked(capsys, folder)
-    assert (code, report["whole"], report["error"]) == (exits.FAILED, False, f"Is a directory ({path_of(folder, 2)}).")
-    assert main.run(["opsfile", "show", str(folder)]) == exits.FAILED
+    assert (code, report["whole"], report["error"]) == (output.FAILED, False, f"Is a directory ({path_of(folder, 2)}).")
+    assert main.run(["opsfile", "show", str(folder)]) == output.FAILED
     assert "Is a directory" in capsys.readouterr().err
 
 
@@ -247,10 +243,10 @@ def test_the_parent_of_several_folders(folder: Path, opened: Opener, capsys: Cap
     (folder.parent / "1001.log").touch()
     (folder.parent / "notes").mkdir()
     flip(path_of(folder, 1), b"text 3")
-    assert main.run(["opsfile", "check", str(folder.parent), "--json"]) == exits.FAILED
+    assert main.run(["opsfile", "check", str(folder.parent), "--json"]) == output.FAILED
     reports = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(one["directory"], one["whole"]) for one in reports] == [(str(folder), False), (str(other), True)]
-    assert main.run(["opsfile", "show", str(folder.parent)]) == exits.FAILED
+    assert main.run(["opsfile", "show", str(folder.parent)]) == output.FAILED
     assert "2 brokers" in capsys.readouterr().err
 
 
@@ -276,7 +272,7 @@ def test_while_a_broker_runs(tmp_path: Path, opened: Opener, capsys: Capture) ->
         last = 0
         for _ in range(15):
             code, report = checked(capsys, tmp_path / "1001")
-            assert (code, report["whole"], report["error"]) == (exits.DONE, True, "")
+            assert (code, report["whole"], report["error"]) == (output.DONE, True, "")
             assert report["origins"][0]["last"] >= last
             last = report["origins"][0]["last"]
     finally:
@@ -314,24 +310,24 @@ def test_show_prints_what_is_stored(tmp_path: Path, opened: Opener, capsysbinary
     file.append(raws[2:])
     file.sync()
     for more, wanted in (([], raws), (["--op", "msg"], raws[1:2]), (["--op", "unknown"], raws[2:3]), (["--op", "ack"], [])):
-        assert main.run(["opsfile", "show", str(tmp_path), *more]) == exits.DONE
+        assert main.run(["opsfile", "show", str(tmp_path), *more]) == output.DONE
         out, err = capsysbinary.readouterr()
         assert (out.splitlines(), err) == (wanted, b"")
 
 
 def test_show_the_only_folder_of_a_parent(folder: Path, capsys: Capture) -> None:
-    assert main.run(["opsfile", "show", str(folder.parent)]) == exits.DONE
+    assert main.run(["opsfile", "show", str(folder.parent)]) == output.DONE
     assert [json.loads(line)["s"] for line in capsys.readouterr().out.splitlines()] == list(range(1, 11))
 
 
 def test_show_knows_its_kinds(folder: Path, capsys: Capture) -> None:
-    assert main.run(["opsfile", "show", str(folder), "--op", "nope"]) == exits.USAGE
+    assert main.run(["opsfile", "show", str(folder), "--op", "nope"]) == output.USAGE
     assert "began, msg, sub, unsub" in capsys.readouterr().err
 
 
 def test_show_says_what_it_could_not(folder: Path, capsys: Capture) -> None:
     flip(path_of(folder, 1), b"text 3")
-    assert main.run(["opsfile", "show", str(folder)]) == exits.FAILED
+    assert main.run(["opsfile", "show", str(folder)]) == output.FAILED
     out, err = capsys.readouterr()
     assert [json.loads(line)["s"] for line in out.splitlines()] == [1, 2, *range(4, 11)]
     assert "1 place could not be read" in err
@@ -348,7 +344,7 @@ def test_show_reads_around_a_block_that_the_disk_cannot_read(folder: Path, capsy
         return real(fd, length, at)
 
     monkeypatch.setattr(os, "pread", pread)
-    assert main.run(["opsfile", "show", str(folder)]) == exits.FAILED
+    assert main.run(["opsfile", "show", str(folder)]) == output.FAILED
     out, err = capsys.readouterr()
     assert [json.loads(line)["s"] for line in out.splitlines()] == [1, 2, *range(4, 11)]
     assert "1 place could not be read" in err
@@ -365,14 +361,14 @@ def test_a_reader_that_leaves_early(tmp_path: Path, opened: Opener) -> None:
         assert shown.stdout.readline().startswith(b'{"op":"msg"')
         shown.stdout.close()
         assert shown.stderr.read() == b""
-        assert shown.wait(20) == exits.FAILED
+        assert shown.wait(20) == output.FAILED
 
 
 def test_a_copy_that_is_not_complete_is_no_success(folder: Path) -> None:
     with open("/dev/full", "wb") as full:
         command = [sys.executable, "-m", "newswire", "opsfile", "show", folder]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert done.returncode == exits.FAILED
+    assert done.returncode == output.FAILED
     assert done.stderr == "newswire: the output could not be written (No space left on device): it is not complete.\n"
 
 
@@ -401,59 +397,10 @@ def on_a_terminal(command: Sequence[str]) -> bytes:
         except OSError:  # how Linux says that the other side is closed
             pass
         os.close(ours)
-        assert process.wait(20) == exits.DONE
+        assert process.wait(20) == output.DONE
     return seen
 
 
 def test_the_group_alone_shows_its_help(capsys: Capture) -> None:
-    assert main.run(["opsfile"]) == exits.USAGE
+    assert main.run(["opsfile"]) == output.USAGE
     assert "check" in capsys.readouterr().err
-
-
-# -- counting -------------------------------------------------------------------------------------------------------
-@given(st.lists(st.integers(1, 30), max_size=40), st.integers(0, 35), st.integers(1, 7))
-def test_gaps_are_the_sequences_that_are_not_there(sequences: list[int], named: int, size: int) -> None:
-    tally = OpTally()
-    for at in range(0, len(sequences), size):
-        tally.add([message(sequence) for sequence in sequences[at : at + size]])
-    if named:
-        tally.add([began("1001-later", k3f9x2qa=named)])
-    found = next((one for one in tally.origins if one.origin == ORIGIN), Origin(ORIGIN, 0, 0, ()))
-    missing = set(range(1, max([named, *sequences]) + 1)) - set(sequences)
-    assert {s for first, last in found.gaps for s in range(first, last + 1)} == missing
-    assert all(first <= last for first, last in found.gaps)
-    assert all(before[1] + 1 < after[0] for before, after in zip(found.gaps, found.gaps[1:], strict=False))
-    assert (found.operations, found.last, found.missing) == (len(set(sequences)), max(sequences, default=0), len(missing))
-
-
-def test_a_began_tells_what_was_held() -> None:
-    """The end of an origin may be missing, or all of it: a later run names it."""
-    tally = OpTally()
-    tally.add([began("1001-a"), message(2, origin="1001-a"), began("1001-c", a=4, b=2)])
-    assert tally.origins == (
-        Origin("1001-a", 2, 2, ((3, 4),)),
-        Origin("1001-b", 0, 0, ((1, 2),)),
-        Origin("1001-c", 1, 1, ()),
-    )
-
-
-def test_gaps_without_damage_are_not_whole() -> None:
-    report = Report("d", origins=(Origin(ORIGIN, 1, 3, ((1, 2),)),))
-    assert not report.whole
-    assert report.verdict.startswith("Not whole: 2 operations missing.")
-
-
-def test_long_tables_are_cut_for_people_alone() -> None:
-    origins = tuple(Origin(f"1001-{i:04}", 1, 100, ((2, 2),) * 30 if i == 77 else ()) for i in range(100))
-    report = Report("d", origins=origins, damage=tuple(Damage(1, i * 100, 5, "checksum") for i in range(50)))
-    _, shown, damaged, verdict = body.as_tables(report)
-    assert shown.rows[0] == ("1001-0077", "1", "100", "2, 2, 2, 2, 2, 25 more stretches")
-    assert (len(shown.rows), shown.note) == (20, "and 80 more origins: --json has all")
-    assert (len(damaged.rows), damaged.note) == (20, "and 30 more places: --json has all")
-    assert verdict.note == report.verdict
-    told = json.loads(body.as_json(report))
-    assert (len(told["origins"]), len(told["damage"])) == (100, 50)
-
-
-def test_every_kind_of_operation_has_a_name() -> None:
-    assert {"began", "msg", "sub", "unsub", "ack", "drop", "join", "left", "unknown"} <= set(body._TYPES)

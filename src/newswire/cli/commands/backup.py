@@ -13,16 +13,16 @@ from typing import IO, TYPE_CHECKING, Final, Protocol
 import click
 
 from newswire import escape
-from newswire.cli import exits, output, progress
+from newswire.cli import output
+from newswire.cli.command import Command
+from newswire.cli.options import BROKER_ID, brokers_option, config_option, option
 from newswire.core import limits
-from newswire.core.model.times import rfc3339
-from newswire.engine.embedded.archive import Archive, LineTally, Manifest, Source
-from newswire.engine.embedded.restore import OpsDirectory
-from newswire.engine.embedded.restore import restore as make_directory
 from newswire.errors import NoBroker, Refused
 
 if TYPE_CHECKING:
     from newswire.client.transport import Download
+    from newswire.engine.embedded.archive import Archive, Manifest, Source
+    from newswire.engine.embedded.restore import OpsDirectory
 
 _STANDARD: Final = Path("-")
 _ID_SHOWN: Final = 8  # characters of a cluster id
@@ -34,14 +34,24 @@ class Sink(Protocol):
     def write(self, data: bytes, /) -> object: ...
 
 
+_file = click.argument("file", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
+
+
 # -- backup -------------------------------------------------------------------------------------------------------
 
 
-def back_up(file: Path, brokers: tuple[str, ...]) -> int:
-    """Write a copy of the first broker that answers to `file`, once it is whole and checked; `-`: standard output.
+@click.command(cls=Command, short_help="Copy a running broker into a file.")
+@config_option
+@brokers_option
+@_file
+def backup(file: Path, brokers: tuple[str, ...]) -> int:
+    """Write a copy of all that a running broker holds to FILE (a compressed tar), checked while it comes; - is standard output.
 
-    Raises NoBroker, Refused.
+    The first of --brokers that answers is asked. FILE is there when the copy is whole, and else is as it was.
     """
+    from newswire.client.transport import Unreached
+    from newswire.engine.embedded.archive import Archive
+
     if file == _STANDARD and sys.stdout.isatty():
         raise click.UsageError("A backup is no text: name a file, or lead standard output into one.")
     with ExitStack() as ending:
@@ -49,16 +59,10 @@ def back_up(file: Path, brokers: tuple[str, ...]) -> int:
         sink = ending.enter_context(_standard_output() if file == _STANDARD else _whole_file(file))
         try:
             manifest, records, bad = _check(Archive(_Tee(download, sink)))
-        except _broken_off() as error:
+        except Unreached as error:
             raise NoBroker(f"the backup broke off: {error}. Nothing is written: try again") from None
     _tell_backup(file, manifest, records, bad)
-    return exits.DONE
-
-
-def _broken_off() -> type[Exception]:
-    from newswire.client.transport import Unreached
-
-    return Unreached
+    return output.DONE
 
 
 def _begin(brokers: tuple[str, ...], ending: ExitStack) -> Download:
@@ -98,15 +102,16 @@ class _Tee:
 
 def _check(archive: Archive) -> tuple[Manifest, int, int]:
     """Read to the end: the manifest, how many records are in it, and how many are none. Raises Refused."""
+    from newswire.engine.embedded.archive import LineTally
+
     records = bad = done = 0
-    with progress.bar("Copying") as moved:
+    with output.Bar("Copying") as bar:
         for _, parts in archive.segments():
             tally = LineTally()
             for part in parts:
                 tally.add(part)
                 done += len(part)
-                if moved is not None:
-                    moved(done, archive.manifest.length)
+                bar(done, archive.manifest.length)
             tally.end()
             records, bad = records + tally.records, bad + tally.bad
     return archive.manifest, records, bad
@@ -149,14 +154,15 @@ def _standard_output() -> Iterator[IO[bytes]]:
 
 
 def _tell_backup(file: Path, manifest: Manifest, records: int, bad: int) -> None:
+    from newswire.core.model.times import rfc3339
+
     of = f"broker {manifest.broker}, cluster {_cluster(manifest.cluster)}, as of {rfc3339(manifest.time)}"
     where = "standard output" if file == _STANDARD else str(file)
     click.echo(escape.line(f"Wrote {where}: {of}, {records:,} records, all checked."), err=file == _STANDARD)
     if bad:
-        click.echo(
-            f"newswire: {bad:,} {'record is' if bad == 1 else 'records are'} damaged at the broker already, and copied as they"
-            " are: run `newswire opsfile check` there, and back up another broker, too.",
-            err=True,
+        output.warn(
+            f"{bad:,} {'record is' if bad == 1 else 'records are'} damaged at the broker already, and copied as they"
+            " are: run `newswire opsfile check` there, and back up another broker, too."
         )
 
 
@@ -167,23 +173,39 @@ def _cluster(id: str) -> str:
 # -- restore ------------------------------------------------------------------------------------------------------
 
 
-def restore(file: Path, ops_dir: Path, broker_id: str | None, *, new_cluster: bool) -> int:
-    """Make the ops directory of a broker in `ops_dir` from the backup `file` (`-`: standard input). Raises Refused."""
+@click.command(cls=Command, short_help="Make an ops directory of a backup.")
+@config_option
+@_file
+@option(
+    "--ops-dir", type=click.Path(path_type=Path, file_okay=False), default="ops_logs", help="Home of the ops files of brokers."
+)
+@option("--id", "broker_id", type=BROKER_ID, help="The broker that will run on it  [default: the one that was copied]")
+@option("--new-cluster", is_flag=True, help="Begin a cluster of its own, which never joins the one that was copied.")
+def restore(file: Path, ops_dir: Path, broker_id: str | None, new_cluster: bool) -> int:
+    """Make an ops directory of the backup FILE (- is standard input): all of it is checked, or nothing is made.
+
+    The broker may start on it then. It must not be running, and no other may have its id.
+    """
+    from newswire.engine.embedded.archive import Archive
+    from newswire.engine.embedded.restore import restore as make_directory
+
     with ExitStack() as ending:
         try:
             source: Source = sys.stdin.buffer if file == _STANDARD else ending.enter_context(file.open("rb"))
             archive = Archive(source)
-            moved = ending.enter_context(progress.bar("Restoring"))
-            made = make_directory(archive, ops_dir, broker_id or "", new_cluster=new_cluster, progress=moved)
+            bar = ending.enter_context(output.Bar("Restoring"))
+            made = make_directory(archive, ops_dir, broker_id or "", new_cluster=new_cluster, progress=bar)
         except OSError as error:
             raise Refused(
                 f"{error.filename or file}: {error.strerror or error}. Nothing is restored", code="ops-dir"
             ) from error
     _tell_restore(made, new_cluster=new_cluster)
-    return exits.DONE
+    return output.DONE
 
 
 def _tell_restore(made: OpsDirectory, *, new_cluster: bool) -> None:
+    from newswire.core.model.times import rfc3339
+
     kind = "new cluster" if new_cluster else "cluster"
     click.echo(
         escape.line(
@@ -194,8 +216,7 @@ def _tell_restore(made: OpsDirectory, *, new_cluster: bool) -> None:
     if not new_cluster:
         click.echo("What is newer comes from another broker of the cluster, if one has it; else it is gone.")
     if made.damaged_bytes:
-        click.echo(
-            f"newswire: {made.damaged_bytes:,} bytes were damaged at the broker already: run `newswire opsfile check"
-            f" {escape.line(str(made.directory))}`.",
-            err=True,
+        output.warn(
+            f"{made.damaged_bytes:,} bytes were damaged at the broker already: run `newswire opsfile check"
+            f" {escape.line(str(made.directory))}`."
         )

@@ -7,38 +7,139 @@ import ipaddress
 import logging
 import os
 import signal
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from newswire.cli import exits, logs
-from newswire.cli.options import as_secrets, ignored, named
-from newswire.config import Settings
+from newswire.cli import logs, output
+from newswire.cli.command import Command
+from newswire.cli.options import (
+    ADDRESS,
+    BROKER_ID,
+    HOST_NAME,
+    NETWORK,
+    Number,
+    Secret,
+    WholeNumber,
+    as_secrets,
+    config_option,
+    ignored,
+    named,
+    option,
+)
+from newswire.core import limits
 from newswire.errors import NewswireError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
+    from newswire.config import Settings
     from newswire.engine.seam import BrokerStatus
     from newswire.server import Server
 
-_BAR_AFTER_SECONDS: Final = 1.0
 _DAY_SECONDS: Final = 86_400
 _EVERYWHERE: Final = ("", "0.0.0.0", "::", "[::]")
+
+
+@click.command(
+    cls=Command,
+    epilog="The secret that brokers sign with comes from NEWSWIRE_CLUSTER_SECRET, from the file named by"
+    " NEWSWIRE_CLUSTER_SECRET_FILE, or from `cluster-secret` or `cluster-secret-file` in the TOML file; never from a flag.",
+)
+@config_option
+@option("--id", "broker_id", type=BROKER_ID, default="1001", help="This broker's id, another one for every broker.")
+@option("--host", default="127.0.0.1", help="Address to listen on.")
+@option("--port", type=WholeNumber(0, 65535), default=5053, help="Port to listen on; 0 takes a free one.")
+@option("--advertise", type=ADDRESS, help="How peers and clients reach this broker  [default: host:port]")
+@option("--primary/--secondary", default=False, help="Whether clients try this broker first.")
+@option("--peer", "peers", type=ADDRESS, multiple=True, help="Another broker; repeatable (environment: commas between).")
+@option("--ops-dir", type=click.Path(path_type=Path, file_okay=False), default="ops_logs", help="Home of the ops files.")
+@option(
+    "--heartbeat",
+    type=Number(limits.HEARTBEAT_LEAST_SECONDS, limits.HEARTBEAT_MOST_SECONDS),
+    default=limits.HEARTBEAT_SECONDS,
+    help="Seconds between heartbeats.",
+)
+@option(
+    "--allow-host",
+    "allowed_hosts",
+    type=HOST_NAME,
+    multiple=True,
+    help="A name under which clients reach this broker, beside --host, --advertise and localhost; * for any; repeatable.",
+)
+@option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    type=NETWORK,
+    multiple=True,
+    help="Address or network of a proxy whose X-Forwarded-For, -Host and -Proto count; repeatable.",
+)
+@option("--auth", type=click.Choice(["none", "required"]), default="none", help="Whether clients must say who they are.")
+@option("--insecure", is_flag=True, help="Serve addresses other than this machine's own without access control.")
+@option("--min-copies", type=WholeNumber(1), default=1, help="Refuse a publish that fewer brokers would hold.")
+@option(
+    "--threads",
+    type=WholeNumber(1, limits.LARGE_THREADS_MOST),
+    default=limits.LARGE_THREADS,
+    help="Threads for large bodies and batches; what is small needs none.",
+)
+@option(
+    "--retention-days",
+    type=Number(0, min_open=True),
+    default=limits.RETENTION_SECONDS / _DAY_SECONDS,
+    help="Days that messages are kept.",
+)
+@option("--trust-clock", is_flag=True, help="The clock is right, though it jumped: drop what is old by it from this start on.")
+@option("--retention-messages", type=WholeNumber(1), default=limits.RETENTION_MESSAGES, help="Messages kept of a topic.")
+@option("--retention-bytes", type=WholeNumber(0), default=0, help="Bytes of all messages that are kept; 0: any number.")
+@option("--streams-per-user", type=WholeNumber(1), default=limits.STREAMS_PER_USER, help="Open streams of one user.")
+@option("--streams", type=WholeNumber(1), default=limits.STREAMS_COUNT, help="Open streams of this broker.")
+@option(
+    "--subscriptions-per-user", type=WholeNumber(1), default=limits.SUBSCRIPTIONS_PER_USER, help="Subscriptions of one user."
+)
+@option("--connections", type=WholeNumber(16), default=limits.CONNECTIONS_COUNT, help="Open connections other than streams.")
+@option(
+    "--connections-per-address",
+    type=WholeNumber(1),
+    show_default=f"{limits.CONNECTIONS_PER_CALLER}, but not of this machine's own address",
+    help="Open connections from one address (of IPv6: one /64).",
+)
+@option(
+    "--streams-per-address",
+    type=WholeNumber(1),
+    show_default=f"{limits.STREAMS_PER_CALLER}, but not of this machine's own address",
+    help="Open streams to one address.",
+)
+@option(
+    "--requests-per-address",
+    type=Number(0),
+    show_default=f"{limits.REQUESTS_PER_CALLER:.0f}, but not of this machine's own address",
+    help="Requests a second from one address, on average of ten seconds; 0: any number.",
+)
+@option(
+    "--requests-per-user",
+    type=Number(0),
+    default=limits.REQUESTS_PER_USER,
+    help="Requests a second that read for one user, on average of ten seconds; 0: any number.",
+)
+@option("--cluster-secret", cls=Secret)
+@option("--log-format", type=click.Choice(logs.FORMATS), default="text", help="A log line for people, or a JSON object a line.")
+@option("--log-level", type=click.Choice(logs.LEVELS), default="info", help="The least of what is logged.")
+@option("--menu", is_flag=True, help="Run the broker menu in this terminal.")
+def broker(menu: bool, log_format: Any, log_level: Any, **options: Any) -> int:
+    """Run a broker in the foreground."""
+    return run(settings_of(**options), logs.LogOptions(log_format, log_level), menu=menu)
 
 
 def settings_of(
     *, broker_id: str, retention_days: float, cluster_secret: str | None, advertise: str | None, **same: Any
 ) -> Settings:
     """Make settings of the options; what may not stand together is refused. Raises click.UsageError."""
+    from newswire.config import Settings
+
     settings = Settings(
         id=broker_id,
         advertise=advertise or "",
@@ -98,7 +199,7 @@ def run(settings: Settings, log: logs.LogOptions, *, menu: bool) -> int:
         try:
             return _run(settings, log, menu)
         except KeyboardInterrupt:  # while it started; later the server takes signals itself
-            return exits.DONE
+            return output.DONE
 
 
 def _run(settings: Settings, log: logs.LogOptions, menu: bool) -> int:
@@ -108,19 +209,19 @@ def _run(settings: Settings, log: logs.LogOptions, menu: bool) -> int:
     logs.start(log, path)
     for sentence in ignored():
         logging.getLogger("newswire").warning("%s", sentence)
-    with Restoring() as restoring:
-        broker = server.Server(settings, progress=restoring)
+    with output.Bar("Restoring from the ops file") as bar:
+        broker = server.Server(settings, progress=bar)
         try:
             broker.start()
             gc.collect()
             gc.freeze()  # what the start made stays, and to look through it takes 0.1 s each time
-            restoring.close()
+            bar.close()
             say_started(broker, settings, path)
             if menu:
                 _run_menu(broker.address)
             return broker.wait()
         except (NewswireError, server.StartFailed) as error:
-            raise click.ClickException(exits.sentence_of(str(error))) from None
+            raise click.ClickException(output.sentence_of(str(error))) from None
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):  # from here on a second signal ends the process at once
                 signal.signal(number, signal.SIG_DFL)
@@ -158,44 +259,6 @@ def peer_states(configured: tuple[str, ...], rows: list[BrokerStatus]) -> list[s
     """Each peer and its state; one that nobody has heard of yet is being looked for."""
     states = {row.ip: row.state for row in rows}
     return [f"{address} {states.get(address, 'not heard yet')}" for address in dict.fromkeys((*configured, *states))]
-
-
-class Restoring:
-    """A progress bar of the restore: only on a terminal, and only once it has taken over a second."""
-
-    def __init__(self, *, visible: bool | None = None) -> None:
-        self._visible = sys.stderr.isatty() if visible is None else visible
-        self._begun = time.monotonic()
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
-
-    def __call__(self, count: int, total: int) -> None:
-        """Take note that `count` of `total` bytes are read."""
-        if self._bar is None and self._visible and time.monotonic() - self._begun > _BAR_AFTER_SECONDS:
-            self._open(total)
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=count, total=total)
-
-    def _open(self, total: int) -> None:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        self._bar = Progress(console=Console(stderr=True), transient=True)
-        self._bar.start()
-        self._task = self._bar.add_task("Restoring from the ops file", total=total)
-
-    def close(self) -> None:
-        """Take the bar away, for good."""
-        self._visible = False
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
-
-    def __enter__(self) -> Restoring:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
 
 def _run_menu(address: str) -> None:

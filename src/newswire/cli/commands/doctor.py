@@ -1,119 +1,59 @@
-"""`newswire doctor`: asks every broker, and looks at ops files that lie here, for what usually goes wrong."""
+"""`newswire doctor`: what usually goes wrong, with what to do about it, in brokers and in ops files that lie here."""
 
 from __future__ import annotations
 
-import json
-import sys
-import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from newswire import escape
-from newswire.cli import exits
-from newswire.cli.commands import ops_file, status
-from newswire.cli.diagnosis import Examined, Finding, diagnose
-from newswire.client.answers import Row
-from newswire.client.transport import BrokerAnswer, Call, Transport, Unreached
-from newswire.core import limits
-from newswire.errors import NewswireError, NoBroker
+from newswire.cli import output
+from newswire.cli.command import Command
+from newswire.cli.commands import ops_file
+from newswire.cli.options import brokers_option, config_option, json_option, option
+from newswire.errors import NoBroker
 
-_BROKERS_MOST: Final = limits.CLIENT_BROKERS_COUNT
-_STREAM_SECONDS: Final = 3.0  # in which the greeting of a stream arrives on any line that is worth using
+if TYPE_CHECKING:
+    from newswire.cli.diagnosis import Examined, Finding
 
 
-def run(*, brokers: tuple[str, ...], as_json: bool, user: str | None, ops_dir: Path | None) -> int:
-    """Look, print what was found, return 0 or, if something is wrong, 1. Raises NoBroker if no broker answers at all."""
+@click.command(cls=Command, short_help="Look for what usually goes wrong.")
+@config_option
+@brokers_option
+@json_option
+@option("--user", help="A registered user: whether a proxy holds his stream back is looked at; nothing is acknowledged.")
+@option("--ops-dir", type=click.Path(path_type=Path, file_okay=False), help="Check the ops files there, too.")
+def doctor(brokers: tuple[str, ...], as_json: bool, user: str | None, ops_dir: Path | None) -> int:
+    """Look for what usually goes wrong, and say what to do about it.
+
+    Brokers that cannot be reached, from here or from each other; clocks, versions and secrets that differ; full disks, holes,
+    a proxy that holds streams back. Ends with 1 if something is wrong.
+    """
+    import msgspec
+
+    from newswire.cli.diagnosis import diagnose
+    from newswire.cli.examination import examine
+
     examined = list(examine(brokers, user))
     if all(one.refusal for one in examined):
         raise NoBroker("; ".join(f"{one.address}: {one.refusal}" for one in examined))
     findings = [*diagnose(examined), *(check_files(ops_dir) if ops_dir else ())]
     if as_json:
-        text = json.dumps(
-            {"brokers": [one.address for one in examined], "findings": [msgspec.to_builtins(one) for one in findings]},
-            ensure_ascii=False,
+        output.print_json(
+            {"brokers": [one.address for one in examined], "findings": [msgspec.to_builtins(one) for one in findings]}
         )
-        click.echo(escape.json(text) if sys.stdout.isatty() else text)
     else:
         for line in describe(examined, findings, looked_at_streams=user is not None):
             click.echo(line)
-    return exits.FAILED if any(one.severity == "wrong" for one in findings) else exits.DONE
-
-
-def examine(brokers: Sequence[str], user: str | None) -> Iterator[Examined]:
-    """Ask the brokers named, and then those that they name, each once and all at the same time."""
-    visits: set[str] = set()
-    addresses = list(dict.fromkeys(brokers))
-    with ThreadPoolExecutor(_BROKERS_MOST, thread_name_prefix="ask") as pool:
-        while addresses:
-            visits.update(addresses)
-            answers = list(pool.map(lambda address: examine_one(address, user), addresses))
-            visits.update(one.itself for one in answers if one.itself)
-            yield from (one.examined for one in answers)
-            rows = [row.ip for one in answers for row in one.examined.rows]
-            addresses = [address for address in dict.fromkeys(rows) if address not in visits][: _BROKERS_MOST - len(visits)]
-
-
-class _Visit(msgspec.Struct, frozen=True):
-    """A broker, and the address that it calls its own, which may be another than the one it was asked at."""
-
-    examined: Examined
-    itself: str = ""
-
-
-def examine_one(address: str, user: str | None) -> _Visit:
-    """Ask one broker. Any thread."""
-    transport = Transport(scheme="https" if address.startswith("https://") else "http")
-    try:
-        before = time.time()
-        condition = transport.send(address, Call("GET", "/readyz"), limits.CLIENT_SIDE_SECONDS).json()
-        after = time.time()
-        rows = transport.send(address, Call("GET", "/list_replicas"), limits.CLIENT_SIDE_SECONDS).read(tuple[Row, ...])
-        own = next((row for row in rows if row.itself), None)
-        return _Visit(
-            Examined(
-                address=address,
-                id=own.id if own else "",
-                condition=condition,
-                rows=rows,
-                clock_seconds=status.clock_ahead(condition.get("time"), before, after),
-                stream=try_stream(transport, address, user) if user and condition.get("ready") else "",
-            ),
-            own.ip if own else "",
-        )
-    except Unreached as error:
-        return _Visit(Examined(address=address, refusal=error.reason))
-    except NewswireError as error:
-        return _Visit(Examined(address=address, refusal=error.detail))
-    finally:
-        transport.close()
-
-
-def try_stream(transport: Transport, address: str, user: str) -> str:
-    """Open a stream that acknowledges nothing; `opened` if its greeting arrives, else `held back`, or why it is refused."""
-    call = Call("GET", "/stream", {"username": user, "ack": "client"})
-    try:
-        stream = transport.open(address, call, _STREAM_SECONDS)
-    except Unreached as error:
-        if error.silent:  # a proxy that waits for the end holds back the head, too
-            return "held back"
-        return error.reason
-    if isinstance(stream, BrokerAnswer):
-        return stream.error().detail
-    try:
-        return "opened" if stream.read() is not None else "held back"
-    except Unreached:
-        return "held back"
-    finally:
-        stream.close()
+    return output.FAILED if any(one.severity == "wrong" for one in findings) else output.DONE
 
 
 def check_files(directory: Path) -> Iterator[Finding]:
     """Check the ops files below `directory`. Raises Refused if none lie there."""
+    from newswire.cli.diagnosis import Finding
+
     for folder in ops_file.folders(directory):
         report = ops_file.look(folder)
         if not report.whole:

@@ -6,13 +6,15 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import click
-import msgspec
 
 from newswire import escape
-from newswire.cli import exits
+from newswire.cli import output
+from newswire.cli.command import Command
+from newswire.cli.options import brokers_option, config_option, option
 from newswire.core import limits
 from newswire.errors import NewswireError, Refused
 
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 _ROUNDS: Final = 20  # what is given up may show what else is missing behind it
 
 
-class MissingRange(msgspec.Struct, frozen=True, order=True):
+@dataclass(frozen=True, order=True)
+class MissingRange:
     """What `GET /readyz` lists. `origin`: one run of one broker."""
 
     broker: str
@@ -41,13 +44,22 @@ class MissingRange(msgspec.Struct, frozen=True, order=True):
         return f"{what}, {lack} broker {self.broker}{behind}"
 
 
-class _Condition(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class _Condition:
     holes: tuple[MissingRange, ...] = ()
     away: tuple[str, ...] = ()
 
 
-def run(*, brokers: tuple[str, ...], yes: bool, even_if_away: bool) -> int:
-    """Show, ask, give up, until nothing is missing. Raises NoBroker, Refused."""
+@click.command("accept-loss", cls=Command, short_help="Give up what no broker can bring.")
+@config_option
+@brokers_option
+@option("--yes", is_flag=True, help="Give it up without asking.")
+@option("--even-if-away", is_flag=True, help="Also while a broker is away that may hold it: its disk is gone for good.")
+def accept_loss(brokers: tuple[str, ...], yes: bool, even_if_away: bool) -> int:
+    """Close the holes that damage has left and no broker can fill: show what would be given up, ask, deliver what waits behind.
+
+    Exit code 0: nothing is missing any more.
+    """
     from newswire.client.pool import BrokerPool
 
     with closing(BrokerPool(brokers, timeout=limits.CLI_CALL_SECONDS, absent=limits.CLI_ABSENT_SECONDS)) as pool:
@@ -61,7 +73,7 @@ def give_up_all(pool: BrokerPool, *, yes: bool, even_if_away: bool) -> int:
         holes, away = look(pool)
         if not holes:
             click.echo("Nothing is missing." if not given_up else "Nothing is missing any more.")
-            return exits.DONE
+            return output.DONE
         _show(holes, away)
         if away and not even_if_away:
             raise Refused(
@@ -71,17 +83,19 @@ def give_up_all(pool: BrokerPool, *, yes: bool, even_if_away: bool) -> int:
             )
         if not yes and not _confirmed():
             click.echo("Nothing was given up.")
-            return exits.FAILED
+            return output.FAILED
         count = sum(_give_up(pool, hole, even_if_away=even_if_away) for hole in dict.fromkeys(holes))
         given_up += count
         if not count:
-            return exits.FAILED
+            return output.FAILED
         time.sleep(limits.LOSS_SETTLE_SECONDS)
-    return exits.FAILED
+    return output.FAILED
 
 
 def look(pool: BrokerPool) -> tuple[list[MissingRange], list[str]]:
     """All holes that any broker knows of, and the brokers that are away. Raises NoBroker."""
+    import msgspec
+
     from newswire.client.transport import Call, Unreached
 
     ranges: dict[MissingRange, None] = {}
@@ -136,8 +150,8 @@ def _give_up(pool: BrokerPool, hole: MissingRange, *, even_if_away: bool) -> int
         except NewswireError as error:
             if error.code == "no-hole":
                 return 0  # closed meanwhile
-            refusal = refusal or exits.sentence(error)
+            refusal = refusal or output.sentence(error)
             if error.code != "restart-first":
                 break
-    click.echo(f"newswire: {exits.sentence_of(refusal)}", err=True)
+    output.warn(output.sentence_of(refusal))
     return 0

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 import click
 
 from newswire import escape
-from newswire.cli import exits, output
-from newswire.cli.message_options import fields_of
-from newswire.cli.options import times
+from newswire.cli import output
+from newswire.cli.command import MessageCommand
+from newswire.cli.options import WholeNumber, brokers_option, config_option, json_option, option, timeout_option, times
 from newswire.core import limits
 from newswire.core.model import names
 from newswire.errors import BadRequest, FewerCopies, NewswireError, NoBroker, TooLarge, Unknown
@@ -30,6 +30,38 @@ if TYPE_CHECKING:
     from newswire.client import BatchReceipt, Publisher
 
 _NUMBER_CHARS: Final = 10  # a hyphen and the number of a line behind a batch's key
+
+
+@click.command(cls=MessageCommand, short_help="Publish a message, or a batch.")
+@config_option
+@brokers_option
+@click.argument("topic", required=False)
+@click.argument("data", required=False)
+@option(
+    "--ndjson",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    help="Publish a batch: one JSON object a line.",
+)
+@option(
+    "--copies",
+    type=WholeNumber(1),
+    help="Brokers that must hold it: refused if fewer are in sync, exit code 5 if one is lost on the way.",
+)
+@timeout_option
+@json_option
+def publish(topic: str | None, data: str | None, ndjson: Path | None, **options: Any) -> int:
+    """Publish DATA to TOPIC; without DATA, or with -, what standard input holds (less one line end).
+
+    With --ndjson each line names its own topic, or takes TOPIC. DATA that begins with - goes behind --, as in
+    `newswire publish TOPIC -- '-5 degrees'`.
+    """
+    if ndjson:
+        if data is not None:
+            raise click.UsageError("DATA and --ndjson exclude each other.")
+        return publish_file(ndjson, topic, **options)
+    if topic is None:
+        raise click.UsageError("Missing argument 'TOPIC'.")
+    return publish_one(topic, data, **options)
 
 
 def publish_one(
@@ -44,6 +76,7 @@ def publish_one(
     **options: Any,
 ) -> int:
     """Publish one message and say its id and copies. Raises NewswireError."""
+    from newswire.cli.message_options import fields_of
     from newswire.client import Publisher
 
     names.check_topic(topic)  # before standard input is waited for
@@ -53,11 +86,11 @@ def publish_one(
         receipt = publisher.publish(topic, text, **fields_of(options), key=key, copies=copies)
     repeat = {"duplicate": True} if receipt.duplicate else {}
     if as_json:
-        _print_json({"message": receipt.message, "id": receipt.id, "copies": receipt.copies, **repeat})
+        output.print_json({"message": receipt.message, "id": receipt.id, "copies": receipt.copies, **repeat})
     else:
         before = ", published before with this key" if repeat else ""
         click.echo(f"{escape.line(receipt.message)} (id {receipt.id}, copies {receipt.copies}{before})")
-    return exits.DONE
+    return output.DONE
 
 
 def publish_file(
@@ -72,6 +105,7 @@ def publish_file(
     **options: Any,
 ) -> int:
     """Publish a file of JSON objects, one a line, in order. Raises NewswireError."""
+    from newswire.cli.message_options import fields_of
     from newswire.client import Publisher
 
     most = limits.KEY_BYTES - _NUMBER_CHARS
@@ -85,11 +119,11 @@ def publish_file(
         receipt = _with_bar(publisher, messages_in(lines, common, key), path, copies, key)
     if as_json:
         fields = {name: getattr(receipt, name) for name in ("message", "count", "first", "last", "copies")}
-        _print_json(fields | ({"duplicates": receipt.duplicates} if receipt.duplicates else {}))
+        output.print_json(fields | ({"duplicates": receipt.duplicates} if receipt.duplicates else {}))
     else:
         total = receipt.count or receipt.duplicates
         click.echo(f"{receipt.message} (copies {receipt.copies})" if total else receipt.message)
-    return exits.DONE
+    return output.DONE
 
 
 @contextmanager
@@ -107,7 +141,7 @@ def _key_told(key: str) -> Iterator[None]:
         raise
     except KeyboardInterrupt:
         sentence = f"interrupted, perhaps it is stored; to repeat it is safe if you add --key {key} to the command."
-        click.echo(f"newswire: {sentence}", err=True)
+        output.warn(sentence)
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -185,14 +219,10 @@ def _with_bar(
 ) -> BatchReceipt:
     """Publish, with a progress bar on a terminal; an error says how many messages were stored before it."""
     try:
-        if not sys.stderr.isatty():
-            return publisher.publish_batch(messages, copies=copies)
-        from rich.console import Console
-        from rich.progress import Progress
-
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("Publishing", total=_count_lines(path))
-            return publisher.publish_batch(messages, copies=copies, progress=lambda count: bar.update(task, completed=count))
+        with output.Bar("Publishing", after_seconds=0) as bar:
+            total = _count_lines(path) if bar.is_visible else None
+            bar(0, total)
+            return publisher.publish_batch(messages, copies=copies, progress=lambda count: bar(count, total))
     except NewswireError as error:
         raise _of_a_part(error, key) from None
 
@@ -214,8 +244,3 @@ def _count_lines(path: Path) -> int | None:
         return None
     with path.open("rb") as lines:
         return sum(1 for line in lines if line.strip())
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    text = json.dumps(value, ensure_ascii=False)
-    click.echo(escape.json(text) if sys.stdout.isatty() else text)

@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import stat
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -18,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from newswire import escape
-from newswire.cli import exits, output
+from newswire.cli import output
+from newswire.cli.command import Command
+from newswire.cli.options import WholeNumber, brokers_option, config_option, json_option, option
 from newswire.core import limits
-from newswire.core.model.message import SHOWN_FIELDS, shown_object
 
 if TYPE_CHECKING:
     from newswire.client import ConnectionState, Gap, Message, Subscriber
@@ -34,8 +34,20 @@ class OutputFailed(Exception):
     """A message could not be printed."""
 
 
-def run(*, brokers: tuple[str, ...], user: str, as_json: bool, count: int | None, command: str | None) -> int:
-    """Stream until interrupted, or `count` messages. Raises NewswireError."""
+@click.command(cls=Command, short_help="Print messages as they come.")
+@config_option
+@brokers_option
+@click.argument("user")
+@json_option
+@option("--count", type=WholeNumber(1), help="Stop after so many messages.")
+@option("--exec", "command", help="Run a shell command for each message; it counts as delivered when the command exits 0.")
+def stream(brokers: tuple[str, ...], user: str, as_json: bool, count: int | None, command: str | None) -> int:
+    """Print the messages of USER as they come, across broker failures, until interrupted.
+
+    The command of --exec finds the message as JSON on its standard input and its fields in NEWSWIRE_MESSAGE_ID, _EVENT_ID,
+    _TOPIC, _DATA, _TIME, _TITLE, _PRIORITY, _TAGS, _CLICK and _PUBLISHER (each with NEWSWIRE_MESSAGE before it). They set no
+    option: to forward a title, say --title "$NEWSWIRE_MESSAGE_TITLE".
+    """
     from newswire.client import Subscriber
 
     take = command_taker(command) if command else printer(as_json, terminal=sys.stdout.isatty())
@@ -48,7 +60,7 @@ def run(*, brokers: tuple[str, ...], user: str, as_json: bool, count: int | None
             subscriber.pool.look()  # with no broker at all a script wants to know; later failures are waited out
             return _take_all(subscriber, take, count, stop)
     except KeyboardInterrupt:
-        return exits.DONE
+        return output.DONE
     except OutputFailed as failed:
         return _ended_unprinted(failed)
     except CommandFailed as error:
@@ -67,7 +79,7 @@ def _ended_unprinted(failed: OutputFailed) -> int:
     """Say what became of the message that could not be printed; nothing where a pipe's reader has left."""
     why = failed.__cause__
     if isinstance(why, BrokenPipeError):
-        return exits.DONE
+        return output.DONE
     reason = why.strerror if isinstance(why, OSError) else why
     raise click.ClickException(f"{failed}: the output cannot be written ({reason}).")
 
@@ -90,7 +102,7 @@ def _take_all(subscriber: Subscriber, take: Callable[[Message], None], count: in
         except (KeyboardInterrupt, CommandFailed, OutputFailed):
             stream.close()  # what was taken before is acknowledged
             raise
-    return exits.DONE
+    return output.DONE
 
 
 def printer(as_json: bool, *, terminal: bool) -> Callable[[Message], None]:
@@ -98,8 +110,7 @@ def printer(as_json: bool, *, terminal: bool) -> Callable[[Message], None]:
 
     def take(message: Message) -> None:
         if as_json:
-            text = json.dumps(as_object(message), ensure_ascii=False)
-            click.echo(escape.json(text) if terminal else text)
+            output.print_json(as_object(message))
         else:
             click.echo(terminal_text(message) if terminal else plain_text(message))
         if failure := output.failure():
@@ -110,6 +121,8 @@ def printer(as_json: bool, *, terminal: bool) -> Callable[[Message], None]:
 
 def as_object(message: Message) -> dict[str, Any]:
     """The message as the stream's JSON has it: absent fields left out."""
+    from newswire.core.model.message import shown_object
+
     return shown_object(message, id=message.id, event_id=message.event_id, time=message.time)
 
 
@@ -137,6 +150,7 @@ def gap_text(gap: Gap) -> str:
 
 def command_taker(command: str) -> Callable[[Message], None]:
     """Run `command` for a message. Raises CommandFailed."""
+    import subprocess
 
     def take(message: Message) -> None:
         sys.stdout.flush()
@@ -157,6 +171,8 @@ def environment(message: Message, base: Mapping[str, str]) -> dict[str, str]:
 
     No name is that of an option (`NEWSWIRE_TITLE` is one): a `newswire publish` in the command is not told what to say.
     """
+    from newswire.core.model.message import SHOWN_FIELDS
+
     fields = as_object(message) | {"tags": ",".join(message.tags)}
     names = {name: f"NEWSWIRE_MESSAGE_{name.upper()}" for name in SHOWN_FIELDS}
     variables = {name: value for name, value in base.items() if name not in names.values()}
@@ -174,12 +190,12 @@ class _Teller:
         text = "trying again" if state.kind == "waiting" else state.detail
         if state.kind == "live":
             if self._said:
-                _say(exits.sentence_of(text))
+                _say(output.sentence_of(text))
             self._said.clear()
         elif text not in self._said:
             self._said.add(text)
-            _say(exits.sentence_of(text))
+            _say(output.sentence_of(text))
 
 
 def _say(text: str) -> None:
-    click.echo(f"newswire: {escape.line(text)}", err=True)
+    output.warn(escape.line(text))

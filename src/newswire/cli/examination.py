@@ -1,0 +1,88 @@
+"""Asks every broker, and those that brokers name, for what `cli/diagnosis.py` judges. It changes and acknowledges nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import msgspec
+
+from newswire.cli.diagnosis import Examined
+from newswire.cli.summary import clock_ahead
+from newswire.client.answers import Row
+from newswire.client.transport import BrokerAnswer, Call, Transport, Unreached
+from newswire.core import limits
+from newswire.errors import NewswireError
+
+_BROKERS_MOST: Final = limits.CLIENT_BROKERS_COUNT
+_STREAM_SECONDS: Final = 3.0  # in which the greeting of a stream arrives on any line that is worth using
+
+
+def examine(brokers: Sequence[str], user: str | None) -> Iterator[Examined]:
+    """Ask the brokers named, and then those that they name, each once and all at the same time."""
+    visits: set[str] = set()
+    addresses = list(dict.fromkeys(brokers))
+    with ThreadPoolExecutor(_BROKERS_MOST, thread_name_prefix="ask") as pool:
+        while addresses:
+            visits.update(addresses)
+            answers = list(pool.map(lambda address: examine_one(address, user), addresses))
+            visits.update(one.itself for one in answers if one.itself)
+            yield from (one.examined for one in answers)
+            rows = [row.ip for one in answers for row in one.examined.rows]
+            addresses = [address for address in dict.fromkeys(rows) if address not in visits][: _BROKERS_MOST - len(visits)]
+
+
+class _Visit(msgspec.Struct, frozen=True):
+    """A broker, and the address that it calls its own, which may be another than the one it was asked at."""
+
+    examined: Examined
+    itself: str = ""
+
+
+def examine_one(address: str, user: str | None) -> _Visit:
+    """Ask one broker. Any thread."""
+    transport = Transport(scheme="https" if address.startswith("https://") else "http")
+    try:
+        before = time.time()
+        condition = transport.send(address, Call("GET", "/readyz"), limits.CLIENT_SIDE_SECONDS).json()
+        after = time.time()
+        rows = transport.send(address, Call("GET", "/list_replicas"), limits.CLIENT_SIDE_SECONDS).read(tuple[Row, ...])
+        own = next((row for row in rows if row.itself), None)
+        return _Visit(
+            Examined(
+                address=address,
+                id=own.id if own else "",
+                condition=condition,
+                rows=rows,
+                clock_seconds=clock_ahead(condition.get("time"), before, after),
+                stream=try_stream(transport, address, user) if user and condition.get("ready") else "",
+            ),
+            own.ip if own else "",
+        )
+    except Unreached as error:
+        return _Visit(Examined(address=address, refusal=error.reason))
+    except NewswireError as error:
+        return _Visit(Examined(address=address, refusal=error.detail))
+    finally:
+        transport.close()
+
+
+def try_stream(transport: Transport, address: str, user: str) -> str:
+    """Open a stream that acknowledges nothing; `opened` if its greeting arrives, else `held back`, or why it is refused."""
+    call = Call("GET", "/stream", {"username": user, "ack": "client"})
+    try:
+        stream = transport.open(address, call, _STREAM_SECONDS)
+    except Unreached as error:
+        if error.silent:  # a proxy that waits for the end holds back the head, too
+            return "held back"
+        return error.reason
+    if isinstance(stream, BrokerAnswer):
+        return stream.error().detail
+    try:
+        return "opened" if stream.read() is not None else "held back"
+    except Unreached:
+        return "held back"
+    finally:
+        stream.close()

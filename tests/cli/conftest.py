@@ -1,0 +1,42 @@
+"""What the tests of the command line share: a scripted broker that commands find, and how soon they give up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from newswire.core import limits
+from tests.kit.fake_broker import Fake
+from tests.kit.menu_programs import Pty
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Fake]:
+    made = Fake()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NEWSWIRE_BROKERS", made.address)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give up soon: for commands that find nobody who serves."""
+    monkeypatch.setattr(limits, "CLI_CALL_SECONDS", 1.0)
+
+
+@pytest.fixture
+def terminal() -> Iterator[Callable[[str], Pty]]:
+    opened: list[Pty] = []
+
+    def make(command: str) -> Pty:
+        opened.append(Pty(command))
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        if one.child.poll() is None:
+            one.child.kill()
+            one.child.wait()
