@@ -31,15 +31,6 @@ WITHOUT: Final = {
     "cli/commands/menus.py": "tests/cli/test_actions.py: each menu as a program",
     "cli/examination.py": "tests/cli/commands/test_doctor.py",
     "cli/message_options.py": "tests/cli/test_options.py",
-    "config.py": "tests/cli/test_options.py",
-    "engine/embedded/scan.py": "tests/engine/embedded/test_ops_file.py",
-    "engine/lone.py": "tests/contract/test_alone.py",
-    "engine/operator_log.py": "tests/engine/test_shell.py",
-    "engine/peers/auth.py": "tests/engine/peers/test_signing.py",
-    "engine/peers/link.py": "tests/scenarios/test_partition.py",
-    "engine/queries.py": "tests/contract/test_queries.py",
-    "errors.py": "tests/web/test_responses.py",
-    "server.py": "tests/cli/commands/test_broker.py",
 }  # fmt: skip
 # Files in a room that are named for no module of it, and what they are about.
 WIDER: Final = {

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 
 import msgspec
-import pytest
 
-from newswire.core import limits
 from newswire.core.broker.journal import INFO, WARNING, Fact, tell_changes
 from newswire.core.broker.values import BrokerStatus, ClusterStatus
-from newswire.engine.operator_log import OperatorLog
 
 ME = BrokerStatus("1001", "a:1", True, "up", 0, self=True)
+
+
 PEER = BrokerStatus("1002", "b:2", False, "up", 0)
 
 
@@ -74,25 +73,3 @@ def test_who_serves() -> None:
     assert told(leaving, view(serves=False, why_not="removed")) == [(INFO, "serves no clients: removed")]
     assert Fact(INFO, "x").level == logging.INFO
     assert logging.WARNING == WARNING
-
-
-def test_a_start_is_waited_out(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    log = OperatorLog()
-    down = changed(PEER, state="down")
-    log.see(view(down, serves=False, why_not="catching up", degraded=("1002 is down",)), 100.0)
-    assert caplog.messages == []
-    log.see(view(PEER), 100.2)
-    assert caplog.messages == ["serves clients", "up: broker 1002, b:2"]
-    log.see(view(down, degraded=("1002 is down",)), 101.0)
-    log.see(view(down, degraded=("1002 is down",)), 102.0)
-    assert caplog.messages[2:] == ["1002 is down"]
-
-
-def test_but_not_for_ever(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    log = OperatorLog()
-    refused = view(serves=False, why_not="the id is in use", degraded=("id-in-use",))
-    log.see(refused, 100.0)
-    log.see(view(serves=False, why_not="the id is in use", degraded=("id-in-use",)), 100.0 + limits.CATCH_UP_PATIENCE_SECONDS)
-    assert caplog.messages == ["serves no clients: the id is in use", "id-in-use"]

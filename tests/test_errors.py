@@ -1,0 +1,80 @@
+"""The table of codes, and that an error comes out of its answer as it went in."""
+
+from __future__ import annotations
+
+import pytest
+
+from newswire import errors
+from newswire.errors import (
+    TABLE,
+    BadRequest,
+    LinkRefused,
+    NewswireError,
+    NotFound,
+    NotStored,
+    Refused,
+    TooLarge,
+    Unavailable,
+    Unknown,
+    from_problem,
+)
+
+KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, NewswireError)]
+
+
+@pytest.mark.parametrize("code", sorted(TABLE))
+def test_each_code_is_a_word_with_a_status_of_an_error_and_a_title(code: str) -> None:
+    status, title = TABLE[code]
+    assert 400 <= status < 600
+    assert title
+    assert code == code.lower().strip("-")
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_each_class_has_a_code_of_the_table(kind: type[NewswireError]) -> None:
+    assert kind("why").status == TABLE[kind.code][0]
+
+
+def test_an_unknown_code_is_a_fault_of_ours() -> None:
+    with pytest.raises(ValueError, match="TABLE"):
+        NewswireError("why", code="of-nobody")
+
+
+def test_a_problem_has_what_the_rfc_names_and_its_extras() -> None:
+    assert NotFound("no broker 1003", code="no-broker", id="1003").problem() == {
+        "title": "No such broker", "status": 404, "detail": "no broker 1003", "code": "no-broker", "id": "1003"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("code", sorted(TABLE))
+def test_what_a_broker_answered_is_the_same_error_again(code: str) -> None:
+    problem = NewswireError("do this", code=code, line=3).problem()
+    error = from_problem({**problem, "type": "about:blank", "instance": "/x"}, problem["status"])
+    assert error.problem() == problem
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("missing-field", BadRequest),
+        ("forbidden", Refused),
+        ("no-subscription", NotFound),
+        ("not-ready", Unavailable),
+        ("unavailable", NotStored),
+        ("too-large", TooLarge),
+        ("unknown-outcome", Unknown),
+        ("id-in-use", LinkRefused),
+        ("internal", Refused),
+    ],
+)
+def test_its_class_says_what_to_do(code: str, kind: type[NewswireError]) -> None:
+    assert type(from_problem({"code": code}, TABLE[code][0])) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(400, BadRequest), (404, Refused), (413, TooLarge), (500, Unknown), (502, Unknown), (504, Unknown)]
+)
+def test_a_code_of_a_later_version_is_what_its_status_suggests(status: int, kind: type[NewswireError]) -> None:
+    error = from_problem({"code": "of-later", "title": "Later"}, status)
+    assert (type(error), error.detail) == (kind, "Later")
+    assert str(status) in from_problem({}, status).detail
