@@ -7,7 +7,7 @@ import queue
 import pytest
 
 from newswire.core import limits
-from newswire.core.broker.events import Submitted
+from newswire.core.broker.events import Submitted, Tick
 from newswire.core.model.commands import Publish
 from newswire.engine.commit_thread import CommitThread
 from tests.kit.shell_fakes import Parts, begun, publish
@@ -47,3 +47,49 @@ def test_the_garbage_collector_does_not_look_through_what_stays(parts: Parts, mo
     assert len(frozen) == 4
     thread._turn()
     assert len(frozen) == 4, "not while nothing grows"
+
+
+def test_so_many_requests_wait_and_what_peers_and_disks_say_waits_all_the_same(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "INBOX_EVENTS", 2)
+    thread = CommitThread(parts[0], lambda: 10**12, lambda error: None)
+    assert [thread.put(publish(name)) for name in ("a", "b", "c")] == [True, True, False]
+    assert thread.put(Tick())
+
+
+def test_a_round_takes_so_many_and_the_rest_is_the_next_ones(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "COMMIT_OPS", 2)
+    shell, disk, told, _ = parts
+    thread = CommitThread(shell, lambda: 10**12, lambda error: None)
+    for name in ("a", "b", "c"):
+        thread.put(publish(name))
+    thread._turn()
+    assert (disk.syncs, len(told.replies())) == (1, 2)
+    thread._turn()
+    assert (disk.syncs, len(told.replies())) == (2, 3)
+
+
+def test_what_waits_at_a_stop_is_done_first(parts: Parts) -> None:
+    shell, _, told, _ = parts
+    deaths: list[BaseException] = []
+    thread = CommitThread(shell, lambda: 10**12, deaths.append)
+    for name in ("a", "b"):
+        thread.put(publish(name))
+    thread.start()
+    thread.stop(10)
+    assert len(told.replies()) == 2
+    assert deaths == []
+
+
+def test_a_disk_without_room_is_seen_before_a_write_fails_and_so_is_its_room(parts: Parts) -> None:
+    shell, disk, _, clock = parts
+    free = [limits.DISK_RESERVE_BYTES]
+    thread = CommitThread(shell, lambda: free[-1], lambda error: None)
+    for now, seen in ((0.0, False), (1000.0, True)):
+        clock.seconds = now
+        thread.put(Tick())
+        thread._turn()
+        assert shell.broker.writable is seen
+        free.append(limits.DISK_RESERVE_BYTES + 1)
+    assert disk.syncs == 0
