@@ -95,3 +95,18 @@ def test_what_has_many_fields_is_built_by_keyword() -> None:
                 if name in names:
                     bad.append(f"{path.relative_to(SOURCE)}:{node.lineno} {name}")
     assert not bad
+
+
+ONCE_MOST = 0.15  # of all functions: those of nine other packages are 1 to 13 %
+
+
+def test_a_private_function_earns_its_call() -> None:
+    """What is called once, and whose name says no more than its lines, stands where it is called."""
+    count, once = 0, list[str]()
+    for path in SOURCE.rglob("*.py"):
+        text = path.read_text()
+        functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+        count += len(functions)
+        names = [node.name for node in functions if node.name.startswith("_") and not node.name.startswith("__")]
+        once += [f"{path.relative_to(SOURCE)} {name}" for name in names if len(re.findall(rf"\b{name}\b", text)) == 2]
+    assert len(once) <= ONCE_MOST * count, f"{len(once)} of {count}: {sorted(once)}"

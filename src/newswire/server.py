@@ -54,7 +54,10 @@ class Server:
 
     def start(self) -> None:
         """Recover, bind, serve. Raises NewswireError or StartFailed with a sentence."""
-        _map_large_blocks()
+        # Have glibc map every large block by itself: the columns of the log grow for ever, and left 30 MB of holes behind
+        # them. By its own rule it stops doing so after the first large block is freed. Other C libraries have nothing to set.
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, limits.MAPPED_BLOCK_BYTES)
         sys.setswitchinterval(limits.SWITCH_SECONDS)
         _check_port(self.settings.host, self.settings.port)
         try:
@@ -179,15 +182,6 @@ def _fit(settings: Settings, descriptors: int) -> Settings:
             descriptors, fitting.streams, settings.streams, fitting.connections, settings.connections,
         )  # fmt: skip
     return replace(settings, streams=fitting.streams, connections=fitting.connections)
-
-
-def _map_large_blocks() -> None:
-    """Have glibc map every large block by itself: the columns of the log grow for ever, and left 30 MB of holes behind them.
-
-    By its own rule it stops doing so after the first large block is freed. Other C libraries have nothing to set.
-    """
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, limits.MAPPED_BLOCK_BYTES)
 
 
 def _check_port(host: str, port: int) -> None:

@@ -109,7 +109,10 @@ class Delivery:
             gap = _gap.decode(event.data)
             return self._give(msgspec.structs.replace(gap, event_id=event.id))
         if event.name == "moved":
-            return Moved(_where(event.data))
+            if not event.data.startswith("{"):  # the bare address
+                return Moved(event.data.strip().strip('"'))
+            target = _target.decode(event.data)
+            return Moved(target.to or target.ip or target.address or target.broker)
         return Opened() if event.name == "open" else None
 
     def _message(self, message: Message) -> Item | None:
@@ -130,11 +133,3 @@ class Delivery:
     def _take(self, event_id: str) -> None:
         if event_id and self.ack is not False:
             self._resume = self._unsaid = event_id
-
-
-def _where(data: str) -> str:
-    """The address in a `moved` event: an object that names it, or the bare address."""
-    if not data.startswith("{"):
-        return data.strip().strip('"')
-    target = _target.decode(data)
-    return target.to or target.ip or target.address or target.broker

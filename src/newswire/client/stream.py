@@ -61,7 +61,10 @@ class MessageStream(Iterator[Item]):
             raise TypeError(f"`stop` must be a threading.Event, not {type(stop).__name__}")
         self._pool, self._brokers = pool, pool.brokers
         self._username = username
-        self._delivery = Delivery(_checked(checks.text_or_none("last_event_id", last_event_id) or ""), ack)
+        event_id = checks.text_or_none("last_event_id", last_event_id) or ""  # can it travel at all? The broker reads it
+        if len(event_id) > limits.EVENT_ID_CHARS or not event_id.isascii() or not event_id.isprintable():
+            raise BadRequest("an event id is what a stream gave as `event_id`", code="bad-event-id")
+        self._delivery = Delivery(event_id, ack)
         self._on_state = checks.called("on_state", on_state)
         self._silence = silence
         self._given_pause = pause
@@ -335,13 +338,6 @@ def _opened(response: Incoming | BrokerAnswer) -> Incoming:
     if response.status in _FINAL:
         raise response.error()
     raise Unreached(response.error().detail, perhaps=False)
-
-
-def _checked(last_event_id: str) -> str:
-    """Return an event id if it can travel in a header at all; whether it can be read is the broker's affair."""
-    if len(last_event_id) > limits.EVENT_ID_CHARS or not last_event_id.isascii() or not last_event_id.isprintable():
-        raise BadRequest("an event id is what a stream gave as `event_id`", code="bad-event-id")
-    return last_event_id
 
 
 def _watch(stop: threading.Event, of: weakref.ref[MessageStream]) -> None:

@@ -52,18 +52,14 @@ class RecordCache:
         if not self._batches or rows[0] < self._batches[0][0]:
             return None
         records: list[bytes] = []
-        for first, raws in self._since(rows[0]):
+        batches: list[tuple[int, Sequence[bytes]]] = []
+        for first, raws, _ in reversed(self._batches):  # from the end, where most are that are asked for
+            batches.append((first, raws))
+            if first <= rows[0]:
+                break
+        for first, raws in reversed(batches):
             while len(records) < len(rows) and rows[len(records)] < first + len(raws):
                 if rows[len(records)] < first:
                     return None  # what waited behind damage has come between two batches
                 records.append(raws[rows[len(records)] - first])
         return records if len(records) == len(rows) else None
-
-    def _since(self, row: int) -> list[tuple[int, Sequence[bytes]]]:
-        """The batches from that with `row` on: looked for from the end, where most are that are asked for."""
-        batches = []
-        for first, raws, _ in reversed(self._batches):
-            batches.append((first, raws))
-            if first <= row:
-                break
-        return batches[::-1]

@@ -60,16 +60,12 @@ class CommitThread:
         self.shell.run([*events, Tick()])
         self._log.see(self.shell.view, self.shell.clock().clock)
         self.shell.rest()
-        self._freeze()
-        return go_on
-
-    def _freeze(self) -> None:
-        """Take what has grown out of the garbage collector's sight: it stays, and looking through it stops every thread."""
         state = self.shell.broker.state
         size = len(state.messages.names) + len(state.subscriptions.alive)
         if size - self._frozen >= limits.FREEZE_OBJECTS:
             self._frozen = size
-            gc.freeze()
+            gc.freeze()  # what has grown stays: the garbage collector need not look through it, which stops every thread
+        return go_on
 
     def _gather(self) -> tuple[list[Event], bool]:
         """All that waits, up to the bound of one commit; (events, whether to go on after them)."""

@@ -111,7 +111,11 @@ class GroupCommit:
         for event in events:
             to_store += self._execute(self._step(event))
         if self.broker.stores_batches:
-            to_store += self._execute(self._stage_batch())
+            now = self._effects.now()
+            self.broker.stage_batch(now)
+            with self._effects.locked():
+                actions = self.broker.finish_stage(now)
+            to_store += self._execute(actions)
         yield from self._store_all(to_store)
 
     def _step(self, event: Event) -> list[Action]:
@@ -135,12 +139,6 @@ class GroupCommit:
             at += limits.PIECE_OPS
             self._effects.make_way()
         return msgspec.structs.replace(event, raws=event.raws[at:]) if at else event
-
-    def _stage_batch(self) -> list[Action]:
-        now = self._effects.now()
-        self.broker.stage_batch(now)
-        with self._effects.locked():
-            return self.broker.finish_stage(now)
 
     def _execute(self, actions: Iterable[Action]) -> list[Append | FixClusterId]:
         """Do what is not for the disk; return what is."""

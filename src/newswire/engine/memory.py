@@ -33,7 +33,7 @@ from newswire.core.broker.events import (
     Tick,
     Wake,
 )
-from newswire.core.broker.values import BrokerStatus, ClusterStatus, Identity, ReplyTo
+from newswire.core.broker.values import BrokerStatus, ClusterStatus, Identity
 from newswire.core.model import ops
 from newswire.core.model.commands import Request
 from newswire.core.model.ops import Published
@@ -291,7 +291,8 @@ class MemoryEngine(StateQueries):
             case Answer(reply_to=reply_to):
                 reply_to(action)
             case Reply(reply_to, result) if reply_to is not None:
-                self._tell(reply_to, result)
+                with suppress(Exception):  # a fault of who is told is no fault of the engine
+                    reply_to(result)
             case Wake():
                 self._wake(action)
             case Recall(lost, rows):
@@ -301,10 +302,6 @@ class MemoryEngine(StateQueries):
                 self.exited = True
             case _:
                 pass  # links need no opening here
-
-    def _tell(self, reply_to: ReplyTo, result: object) -> None:
-        with suppress(Exception):  # a fault of who is told is no fault of the engine
-            reply_to(result)
 
     def _send(self, action: Send) -> None:
         peer = self.network.reached(self.address, action.address)

@@ -21,7 +21,7 @@ from newswire.listener.kinds import Kind
 from newswire.listener.phases import Deadlines, Phase
 from newswire.listener.problems import LATE, raw_answer
 from newswire.listener.request import HttpRequest
-from newswire.listener.tasks import Adopter, AppTask, Later, ProblemTask
+from newswire.listener.tasks import Adopter, AppTask, ProblemTask
 from newswire.quotas.networks import network_of
 from newswire.threads import NeedsThread
 
@@ -172,15 +172,12 @@ class Channel(HTTPChannel):
         if self.will_close:
             self.handle_close()
         elif self.connected and self.close_when_flushed and not self.total_outbufs_len:
-            self._end()
-
-    def _end(self) -> None:
-        if self.adopter:
-            self._hand_over(self.adopter)
-        elif self.lingers:
-            self._linger()
-        else:
-            self.handle_close()
+            if self.adopter:
+                self._hand_over(self.adopter)
+            elif self.lingers:
+                self._linger()
+            else:
+                self.handle_close()
 
     def _linger(self) -> None:
         """Close our half; drop what still comes, until the client closes his."""
@@ -312,7 +309,9 @@ class Channel(HTTPChannel):
             self.logger.exception(f"Exception while serving {cast(HttpRequest, task.request).path}")
             task = self._failed(task)
         if isinstance(task, AppTask) and task.later is not None and not task.complete:
-            self._wait_for(task, task.later)
+            self.give_up_at = self.server.clock() + task.later.seconds
+            self.later_task = task
+            task.later.when_settled(partial(self.server.settle, self, task))
         else:
             self._end_request(task)
 
@@ -329,12 +328,6 @@ class Channel(HTTPChannel):
         except ClientDisconnected:
             problem.close_on_finish = True
         return problem
-
-    def _wait_for(self, task: AppTask, later: Later) -> None:
-        """Have the loop hear when the answer is there."""
-        self.give_up_at = self.server.clock() + later.seconds
-        self.later_task = task
-        later.when_settled(partial(self.server.settle, self, task))
 
     def _end_request(self, task: AppTask | ProblemTask) -> None:
         """After an answer is written: drop the request, or all of them where the connection ends with it."""

@@ -85,14 +85,8 @@ def _fields(lines: list[str]) -> dict[str, str] | None:
     fields: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.partition(":")
-        key = _KEYS.get(name) or _key_of(name)
-        if not colon or not key or key in fields:
+        key = _KEYS.get(name) or (name.upper().replace("-", "_") if _NAME.fullmatch(name) else "")
+        if not colon or not key or key in _RARE_KEYS or key in fields:
             return None
         fields[key] = value.strip(" ")
     return fields
-
-
-def _key_of(name: str) -> str:
-    """The name that WSGI gives to a field; "" where the careful path has to look at it."""
-    key = name.upper().replace("-", "_") if _NAME.fullmatch(name) else ""
-    return "" if key in _RARE_KEYS else key

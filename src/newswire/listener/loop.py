@@ -150,7 +150,7 @@ class Loop(TcpWSGIServer):
         never_waits()
         self.refresh(self)
         self.refresh(cast(wasyncore.dispatcher, self.trigger))
-        while not self._finished():
+        while self.stop_at is None or (self.channels and time.monotonic() < self.stop_at):
             try:
                 self._turn()
                 self.stumbles.went_well()
@@ -216,16 +216,13 @@ class Loop(TcpWSGIServer):
         elif events & selectors.EVENT_READ:
             wasyncore.read(item)  # what it raises is logged and closes it
         elif events & _PARSE:
-            self._parse(item)
+            try:
+                item.parse()
+            except Exception:
+                item.handle_error()
         if events & selectors.EVENT_WRITE and item._fileno is not None:
             wasyncore.write(item)
         self.refresh(item)
-
-    def _parse(self, channel: Channel) -> None:
-        try:
-            channel.parse()
-        except Exception:
-            channel.handle_error()
 
     def refresh(self, item: Any) -> None:
         """Tell the selector what this channel (or the server, or the trigger) waits for now."""
@@ -418,6 +415,3 @@ class Loop(TcpWSGIServer):
         for channel in list(self.channels.values()):
             if channel.phase not in (Phase.WORKING, Phase.SENDING):
                 channel.handle_close()
-
-    def _finished(self) -> bool:
-        return self.stop_at is not None and (not self.channels or time.monotonic() >= self.stop_at)

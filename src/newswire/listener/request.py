@@ -83,7 +83,8 @@ class HttpRequest(HTTPRequestParser):
         if self.error is None and self._needed_bytes() > self.body_limit_bytes:
             detail = f"the body is larger than {self.body_limit_bytes} bytes: send less, or several requests"
             self.error, self.completed = utilities.RequestEntityTooLarge(detail), True
-        if self.error is None and self._line_bytes() > limits.HEAD_BYTES:
+        unfinished = len(self.body_rcv.line) if isinstance(self.body_rcv, Chunks) else 0  # of a chunk's line, or a trailer
+        if self.error is None and unfinished > limits.HEAD_BYTES:
             self.error, self.completed = utilities.RequestHeaderFieldsTooLarge(""), True
         if self.completed:
             self.expect_continue = False  # else waitress says "100 Continue" to what is refused, and waits for ever
@@ -141,10 +142,6 @@ class HttpRequest(HTTPRequestParser):
         """What the body is known to need: as announced, or, chunked, what came and what the chunk that has begun adds."""
         body = self.body_rcv
         return len(body) + body.remaining_bytes if isinstance(body, Chunks) else self.content_length
-
-    def _line_bytes(self) -> int:
-        """Bytes of an unfinished chunk line or trailer."""
-        return len(self.body_rcv.line) if isinstance(self.body_rcv, Chunks) else 0
 
     def parse_header(self, header_plus: bytes) -> None:
         """Read the head; raises ParsingError, which waitress answers with 400 and a close."""

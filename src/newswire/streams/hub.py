@@ -66,7 +66,9 @@ class Hub:
         self._stumbles = Stumbles(limits.FAILED_TURNS_COUNT)
         self._inbox = Inbox(clock)
         self._connections = Connections(self._inbox.reader)
-        self._admission = Admission(settings, self._ask)
+        self._admission = Admission(
+            settings, lambda stream: self._confirmations.check_one(self._connections.of(stream), self._clock())
+        )
         self._audience: Audience[Connection] = Audience()
         self.pages = SharedPages(engine.next_page)
         self._acks = PendingAcks(engine.post)
@@ -259,10 +261,6 @@ class Hub:
             self._acks.hurry((conn, "opening"), now)
         stream.write(notices.greeting(self._settings.id, as_json=stream.encoding.as_json), now)
         self._send(conn, now)
-
-    def _ask(self, stream: Stream) -> None:
-        """Find out what its client has confirmed."""
-        self._confirmations.check_one(self._connections.of(stream), self._clock())
 
     def _evict(self, conn: Connection, eviction: Eviction) -> None:
         self.eviction_count += 1

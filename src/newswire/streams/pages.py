@@ -15,7 +15,7 @@ import msgspec
 from newswire import sse
 from newswire.core import limits
 from newswire.core.model.event_ids import EventId
-from newswire.core.model.results import Entry, GapEntry, Page, Position
+from newswire.core.model.results import GapEntry, Page, Position
 
 NextPage = Callable[[Position, int], Page]
 
@@ -59,7 +59,10 @@ def encode_page(page: Page, encoding: Encoding, most: int = limits.STREAM_ROUND_
     ack_ids: list[EventId | None] = []
     size = 0
     for entry in page.entries:
-        blocks.append(_encode(entry, encoding.as_json))
+        if isinstance(entry, GapEntry):
+            blocks.append(sse.gap_event(entry.topic, entry.dropped, entry.event_id, entry.reason))
+        else:
+            blocks.append(sse.message_event(entry.message, entry.event_id, as_json=encoding.as_json))
         size += len(blocks[-1])
         ends.append(size)
         ack_ids.append(entry.event_id if not entry.pending_gap else ack_ids[-1] if ack_ids else None)
@@ -82,12 +85,6 @@ def encode_page(page: Page, encoding: Encoding, most: int = limits.STREAM_ROUND_
         position=end.position,
         more=cut is not None or page.more,
     )
-
-
-def _encode(entry: Entry | GapEntry, as_json: bool) -> bytes:
-    if isinstance(entry, GapEntry):
-        return sse.gap_event(entry.topic, entry.dropped, entry.event_id, entry.reason)
-    return sse.message_event(entry.message, entry.event_id, as_json=as_json)
 
 
 class SharedPages:
@@ -116,18 +113,15 @@ class SharedPages:
             return last[2]  # most streams stand where the one before them stood
         page = self._encoded.get((position, encoding))
         if page is None:
-            page = encode_page(self._read(position, limit), encoding)
+            whole = self._pages.get(position)
+            if whole is None:
+                whole = self._pages[position] = self._next_page(position, limit)
+                self.read_count += 1
+            page = encode_page(whole, encoding)
             self.encoding_count += 1
             if self._size > limits.ROUND_CACHE_BYTES:
                 self.start_round()
             self._encoded[position, encoding] = page
             self._size += len(page.body)
         self._last = (position, encoding, page)
-        return page
-
-    def _read(self, position: Position, limit: int) -> Page:
-        page = self._pages.get(position)
-        if page is None:
-            page = self._pages[position] = self._next_page(position, limit)
-            self.read_count += 1
         return page

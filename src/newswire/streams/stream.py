@@ -122,7 +122,10 @@ class Stream:
         """Take what is due at `position`."""
         self.position, self.is_behind = page.position, page.more
         if page.more or self.page_limit < limits.STREAM_PAGE_MESSAGES:
-            self._fit(len(page.ends), page.more)
+            # about as many as fit a round: large ones would be read again and again to be cut off
+            count = len(page.ends)
+            wide = count >= self.page_limit or not page.more or not count
+            self.page_limit = min(self.page_limit * 2 if wide else count * 2, limits.STREAM_PAGE_MESSAGES)
         if page.body:
             self._last_id, self._event_at = page.last_id, now
             if self._acks:
@@ -224,8 +227,3 @@ class Stream:
         self._quiet_since = now
         if self.written_bytes - self.sent_bytes > limits.SEND_BUFFER_BYTES:
             self._is_full = True
-
-    def _fit(self, events: int, more: bool) -> None:
-        """Ask for about as many messages as fit a round: large ones would be read again and again to be cut off."""
-        wide = events >= self.page_limit or not more or not events
-        self.page_limit = min(self.page_limit * 2 if wide else events * 2, limits.STREAM_PAGE_MESSAGES)

@@ -48,7 +48,12 @@ def who_asks(environ: Environ, is_ours: IsOurs) -> Caller:
         return Caller.OURS if site in _NO_PAGE else Caller.FOREIGN
     referer = environ.get("HTTP_REFERER")
     if referer:
-        return Caller.OURS if is_ours(_origin_of(referer)) else Caller.FOREIGN
+        try:
+            parts = urlsplit(referer)
+            page = f"{parts.scheme}://{parts.netloc}"
+        except ValueError:
+            page = ""
+        return Caller.OURS if is_ours(page) else Caller.FOREIGN
     return Caller.UNKNOWN if environ.get("HTTP_USER_AGENT", "").startswith(_BROWSER) else Caller.OURS
 
 
@@ -67,11 +72,3 @@ def is_in_background(environ: Environ) -> bool:
     if mode is not None:
         return mode != "navigate" or environ.get("HTTP_SEC_FETCH_DEST") != "document"
     return "text/html" not in environ.get("HTTP_ACCEPT", "").lower()
-
-
-def _origin_of(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return ""
-    return f"{parts.scheme}://{parts.netloc}"

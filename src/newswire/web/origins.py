@@ -48,8 +48,10 @@ def install(app: Flask, engine: Engine, settings: ServiceSettings) -> None:
         environ = request.environ
         check_host(environ)
         origin = environ.get("HTTP_ORIGIN")
-        if origin is not None and _is_preflight(environ):
-            return _preflight() if is_member(engine, origin) else None  # None: 405, which no browser takes for a yes
+        if origin is not None and environ["REQUEST_METHOD"] == "OPTIONS":
+            method = environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD", "")
+            if _SHARED.get(environ["PATH_INFO"]) == method:
+                return _preflight() if is_member(engine, origin) else None  # None: 405, which no browser takes for a yes
         check_page(engine, environ)
         return None
 
@@ -119,11 +121,6 @@ def _plain(address: str, scheme: str) -> str:
     """`localhost` is what people type for 127.0.0.1; the port that the scheme implies need not be written."""
     address = address.lower().removesuffix(":443" if scheme == "https" else ":80")
     return "127.0.0.1" + address[9:] if address.startswith("localhost") and address[9:10] in ("", ":") else address
-
-
-def _is_preflight(environ: Environ) -> bool:
-    method = environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD")
-    return environ["REQUEST_METHOD"] == "OPTIONS" and method is not None and _SHARED.get(environ["PATH_INFO"]) == method
 
 
 def _preflight() -> Response:

@@ -106,10 +106,10 @@ class _Unused:
     def __init__(self, name: str) -> None:
         self.__dict__["_name"] = name
 
-    def _raise(self, name: str, *value: object) -> NoReturn:
+    def __getattr__(self, name: str, *value: object) -> NoReturn:
         raise RuntimeError(f"{self.__dict__['_name']}.{name} is not there on the slim path (web/slim.py)")
 
-    __getattr__ = __setattr__ = __delattr__ = _raise
+    __setattr__ = __delattr__ = __getattr__
 
 
 class _SlimAppContext:

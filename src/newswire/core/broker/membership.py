@@ -71,21 +71,16 @@ class Membership:
     def join(self, event: Join, links: Collection[str], sources: Collection[str]) -> list[Fact]:
         """ADD: say hello to the broker first; what it answers decides (`meet`, `refuse`)."""
         if event.address in self._own_addresses:
-            return [self._join_again(event)]
+            if self._me.id in self._members or not self._members.anybody():
+                return [Reply(event.reply_to, self._is_own_address())]
+            back = self._joined_op(self._me.id, self._me.address)  # it was removed
+            return [Stamp(ops=[back], reply_to=event.reply_to, until=event.until, broker=self._me.id)]
         if event.address not in links and len(self._needed_links(sources)) >= limits.PEERS_COUNT:
             return [
                 Reply(event.reply_to, Refused(f"{limits.PEERS_COUNT} peers are the most: remove one first", code="too-many"))
             ]
         self._joins.setdefault(event.address, []).append((event.reply_to, event.until))
         return [Greet(event.address)]
-
-    def _join_again(self, event: Join) -> Fact:
-        """This very broker is to be added: back, if it was removed."""
-        if self._me.id in self._members or not self._members.anybody():
-            return Reply(event.reply_to, self._is_own_address())
-        return Stamp(
-            ops=[self._joined_op(self._me.id, self._me.address)], reply_to=event.reply_to, until=event.until, broker=self._me.id
-        )
 
     def leave(self, event: Leave, in_sync: Collection[str], waiting: Collection[str]) -> Fact:
         """REMOVE, or LEAVE where it is this broker.
@@ -123,19 +118,16 @@ class Membership:
 
     def meet(self, address: str, broker: str) -> list[Fact]:
         """The broker at `address` answered: whoever waits for it to join gets it."""
+        me, members = self._me, self._members
         facts: list[Fact] = []
         for reply_to, until in self._joins.pop(address, ()):
-            facts += self._add(address, broker, reply_to, until)
+            if broker in members and members.addresses[broker] == address and me.id in members:
+                facts.append(TellStatus(reply_to, broker))
+                continue
+            if not members.ever(me.id) or not members.anybody():  # while nobody is a member all serve; who is asked stays
+                facts.append(Stamp([self._joined_op(me.id, me.address)]))
+            facts.append(Stamp(ops=[self._joined_op(broker, address)], reply_to=reply_to, until=until, broker=broker))
         return facts
-
-    def _add(self, address: str, broker: str, reply_to: ReplyTo, until: float) -> list[Fact]:
-        me, members = self._me, self._members
-        if broker in members and members.addresses[broker] == address and me.id in members:
-            return [TellStatus(reply_to, broker)]
-        facts: list[Fact] = []
-        if not members.ever(me.id) or not members.anybody():  # while nobody is a member all serve; who is asked stays
-            facts.append(Stamp([self._joined_op(me.id, me.address)]))
-        return [*facts, Stamp(ops=[self._joined_op(broker, address)], reply_to=reply_to, until=until, broker=broker)]
 
     def refuse(self, address: str, error: NewswireError, sources: Collection[str]) -> list[Fact]:
         """The broker at `address` cannot join, for this reason; a link that only this needed is closed."""

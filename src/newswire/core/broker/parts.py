@@ -105,7 +105,12 @@ class Parts:
                 case values.TellStatus(reply_to, broker):
                     self._actions.append(Reply(reply_to, status.row_of(self._situation(now), broker)))
                 case values.Stamp():
-                    self._stamp(fact, now)
+                    if ops := [self.stager.stamp(op, now.wall) for op in fact.ops]:
+                        staged = values.Staged(
+                            tuple(op.id for op in ops), {ops[-1].origin: ops[-1].sequence}, stored=fact.count
+                        )
+                        wait = self.receipts.wait_for_disk
+                        wait(fact.reply_to, staged, count=fact.count, until=fact.until, broker=fact.broker)
                 case values.Greet(address):
                     self._actions += self.replication.greet(address, now)
                 case values.Unlink(address):
@@ -114,12 +119,6 @@ class Parts:
                     self.stager.store_again(op, now.wall)
                 case values.StoreBlindly(origin, sequences):
                     self.stager.store_blindly(origin, sequences, now.wall)
-
-    def _stamp(self, fact: values.Stamp, now: Now) -> None:
-        ops = [self.stager.stamp(op, now.wall) for op in fact.ops]
-        if ops:
-            staged = values.Staged(tuple(op.id for op in ops), {ops[-1].origin: ops[-1].sequence}, stored=fact.count)
-            self.receipts.wait_for_disk(fact.reply_to, staged, count=fact.count, until=fact.until, broker=fact.broker)
 
     def _push(self, now: Now) -> None:
         """Send what peers lack; not while something is staged: it can go along in a moment."""

@@ -68,7 +68,12 @@ class Sweep:
 
     def look(self, state: State, most: int) -> list[tuple[str, Vector]]:
         """Do one piece; return what it found is to be dropped, a vector a topic, so that `most` messages a topic are left."""
-        if self._weigh(state) or self._pass_old(state) or self._pass_new(state):
+        if self._weigh(state) or self._pass_old(state):
+            return []
+        topics = state.log.topics[self._seen : self._seen + limits.SCAN_ROWS]
+        self._note(topics)  # of records that are new
+        self._seen += len(topics)
+        if len(topics) == limits.SCAN_ROWS:
             return []
         return self._look_at_topics(state, most)
 
@@ -79,7 +84,8 @@ class Sweep:
         if self._weighed is None:
             self._weighed, self._weight = len(state.log), 0
         start = max(self._cut, self._weighed - limits.SCAN_ROWS)
-        sizes = _sizes(state, start, self._weighed)
+        topics, lengths = state.log.topics[start : self._weighed], state.log.lengths[start : self._weighed]
+        sizes = [0 if topic in (0, GIVEN_UP) else length for topic, length in zip(topics, lengths, strict=True)]
         while sizes and self._weight + sizes[-1] <= self._size:
             self._weight += sizes.pop()
         self._weighed = start + len(sizes)
@@ -107,13 +113,6 @@ class Sweep:
             self._cut = self._ahead + old
         self._ahead += stop
         return stop == limits.SCAN_ROWS
-
-    def _pass_new(self, state: State) -> bool:
-        """Pass some records that are new; say whether there may be more."""
-        topics = state.log.topics[self._seen : self._seen + limits.SCAN_ROWS]
-        self._note(topics)
-        self._seen += len(topics)
-        return len(topics) == limits.SCAN_ROWS
 
     def _note(self, topics: Iterable[int]) -> None:
         self._topics.update(dict.fromkeys(topics))
@@ -156,13 +155,6 @@ class Retention:
     def forget(self) -> None:
         """Look at everything again, from the next sweep on: what was to be dropped was not stored."""
         self._sweep.forget()
-
-
-def _sizes(state: State, start: int, stop: int) -> list[int]:
-    """The bytes of each record from offset `start` to `stop`, 0 for what is no message that is shown."""
-    log = state.log
-    rows = zip(log.topics[start:stop], log.lengths[start:stop], strict=True)
-    return [length if topic not in (0, GIVEN_UP) else 0 for topic, length in rows]
 
 
 def _look_at_topic(state: State, reach: Reach, number: int, old: int, most: int) -> Vector:

@@ -154,7 +154,10 @@ class Stager:
 
     def _stamp(self, draft: Op) -> Op:
         """Stage what the bytes of `draft`, which has its coordinates, say."""
-        raw = _encode(draft)
+        try:
+            raw = ops.encode(draft)
+        except (UnicodeEncodeError, TypeError) as error:
+            raise BadRequest(_NOT_KEPT, code="bad-field") from error
         op = ops.decode(raw)
         if type(op) is not type(draft):
             raise BadRequest(_NOT_KEPT, code="bad-field")
@@ -329,13 +332,6 @@ class Stager:
             del self.staged[length:], self.raws[-len(gone) :]
             self._held[self.origin] = self._next(self.origin) - 1 - len(gone)
             self._keys = {mark: use for mark, use in self._keys.items() if use[1] not in gone}
-
-
-def _encode(op: Op) -> bytes:
-    try:
-        return ops.encode(op)
-    except (UnicodeEncodeError, TypeError) as error:
-        raise BadRequest(_NOT_KEPT, code="bad-field") from error
 
 
 def _mark(request: Publish) -> int:

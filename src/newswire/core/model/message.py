@@ -131,10 +131,6 @@ def _rule(hint: Any) -> Rule | None:
     return Rule(kind=get_origin(hint.__origin__) or hint.__origin__, words=words, help=title, least=bounds[0], most=bounds[1])
 
 
-def _is_shown(hint: Any) -> bool:
-    return all((meta.extra or {}).get("shown", True) for meta in hint.__metadata__)
-
-
 def without_bounds(struct: type[MessageFields]) -> type[msgspec.Struct]:
     """A struct of the fields of `struct`, all named, that takes any value of their types."""
     kinds = get_type_hints(struct)
@@ -151,7 +147,11 @@ def without_bounds(struct: type[MessageFields]) -> type[msgspec.Struct]:
 # beside topic and data: what a publisher may give first, then what a broker adds
 _MORE: Final = tuple(
     sorted(
-        [name for name, hint in _hints(MessageFields).items() if _is_shown(hint) and name not in ("topic", "data")],
+        [
+            name
+            for name, hint in _hints(MessageFields).items()
+            if name not in ("topic", "data") and all((meta.extra or {}).get("shown", True) for meta in hint.__metadata__)
+        ],
         key=lambda name: name not in rules_of(MessageFields),
     )
 )

@@ -117,14 +117,14 @@ class Selection:
                 continue
             for index, topic in enumerate(topics, block):
                 hit = matches[topic]
-                if topic == GIVEN_UP or (hit is not None and self._is_due(rows, index, hit)):
+                is_due = hit is not None and (
+                    not self._known or rows.sequences[index] > self.least(hit, rows.origin_names[rows.origins[index]])
+                )
+                if is_due or topic == GIVEN_UP:
                     due.append(rows.start + index)
                     if len(due) >= most:
                         return due
         return due
-
-    def _is_due(self, rows: Stretch, index: int, match: Match[int]) -> bool:
-        return not self._known or rows.sequences[index] > self.least(match, rows.origin_names[rows.origins[index]])
 
     def least(self, match: Match[int], origin: str) -> int:
         """Up to which sequence of `origin` everything that matches so is known to every pattern that it matches."""

@@ -115,27 +115,20 @@ def page_opening(state: State, user: str, topic: str | None, since: Coverage | i
     `since`: an event id, a time in ms (0: the earliest), None: the cursors; `now`: the time of day, ms. None: not subscribed
     to that.
     """
-    start, opened = _start(state, since, now), dict(state.vector)
+    opened = dict(state.vector)
+    start: Vector | None = since.after if isinstance(since, Coverage) else None
+    if isinstance(since, int):
+        start = state.log.before(since, now + limits.CLOCK_SKEW_SECONDS * 1000) if since else {}
     wanted: list[tuple[str, Vector]] = []
     for count, sub in enumerate(state.subscriptions.awake_of(user), 1):
-        pattern = _narrow(sub.pattern, topic)
-        if pattern is not None:
+        pattern = sub.pattern
+        if topic is not None and topic != pattern:
+            pattern = topic if matches(pattern, topic) else ""
+        if pattern:
             wanted.append((pattern, state.subscriptions.cursor(sub) if start is None else start))
         if count % limits.PIECE_SUBSCRIPTIONS == 0:
             yield None
     return (yield from _open(state, wanted, opened)) if wanted else None
-
-
-def _narrow(pattern: str, topic: str | None) -> str | None:
-    if topic is None or topic == pattern:
-        return pattern
-    return topic if matches(pattern, topic) else None
-
-
-def _start(state: State, since: Coverage | int | None, now: int) -> Vector | None:
-    if isinstance(since, int):
-        return state.log.before(since, now + limits.CLOCK_SKEW_SECONDS * 1000) if since else {}
-    return since.after if since is not None else None
 
 
 def _open(state: State, known: Sequence[tuple[str, Vector]], opened: Vector) -> Pieces[Opening]:

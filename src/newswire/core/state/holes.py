@@ -97,11 +97,12 @@ def find(state: State) -> tuple[Hole, ...]:
         suspects[origin] = max(suspects.get(origin, 0), max(ops))
         for name, sequence in _began(ops).items():
             suspects[name] = max(suspects.get(name, 0), sequence)
-    ranges = [
-        Hole(origin=origin, first=first, last=end, waiting=_behind(state, origin, end))
-        for origin, last in suspects.items()
-        for first, end in _gaps(state, origin, last)
-    ]
+    ranges: list[Hole] = []
+    for origin, last in suspects.items():
+        for first, end in _gaps(state, origin, last):
+            own = sum(sequence > end for sequence in state.waiting.get(origin, ()))
+            behind = own or sum(len(ops) for ops in state.waiting.values() if origin in _began(ops))
+            ranges.append(Hole(origin=origin, first=first, last=end, waiting=behind))
     unread: dict[str, list[int]] = {}
     for row in state.log.unreadable:
         origin, sequence = state.log.names[state.log.origins[row]], state.log.sequences[row]
@@ -130,12 +131,6 @@ def _gaps(state: State, origin: str, last: int) -> Iterator[tuple[int, int]]:
         at = max(at, end + 1)
     if at <= last:
         yield at, last
-
-
-def _behind(state: State, origin: str, last: int) -> int:
-    """What waits for a hole: of its own origin, or, where nothing of that does, of those that began behind it."""
-    own = sum(sequence > last for sequence in state.waiting.get(origin, ()))
-    return own or sum(len(ops) for ops in state.waiting.values() if origin in _began(ops))
 
 
 def _ranges(sequences: Iterable[int]) -> Iterator[tuple[int, int]]:

@@ -109,7 +109,9 @@ _expires: Final = attrgetter("expires")
 def content(message: Published | Publish) -> int:
     """The 64 bits that stand in this process for what a publisher says, `expires` as a number of ms from the start."""
     content_hash = hash(_fields(message))
-    lives = _lives_milliseconds(message) if message.expires else 0
+    lives = message.expires
+    if lives:
+        lives = lives * 1000 if isinstance(message, Publish) else lives - message.time
     return (hash((content_hash, lives)) if lives else content_hash) & _CONTENT_MASK
 
 
@@ -118,7 +120,3 @@ def contents(messages: Sequence[Published]) -> list[int]:
     if any(map(_expires, messages)):
         return [content(message) for message in messages]
     return [content_hash & _CONTENT_MASK for content_hash in map(hash, map(_fields, messages))]
-
-
-def _lives_milliseconds(message: Published | Publish) -> int:
-    return message.expires * 1000 if isinstance(message, Publish) else message.expires - message.time

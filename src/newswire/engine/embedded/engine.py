@@ -290,19 +290,18 @@ class EmbeddedEngine(StateQueries):
             case Send():
                 self._links[action.address].send(action)
             case Connect(address):
-                self._links[address] = Link(address, self._fetch_push, self._passport, self._commit_put, self._on_fatal)
+                self._links[address] = Link(address, self._fetch_push, self._passport, self._commit.put, self._on_fatal)
             case Disconnect(address):
                 self._links.pop(address).cut()
-            case Recall():
-                self._recall(action)
+            case Recall(lost, rows):  # few records, once in the life of a hole
+                log = self._state.log
+                raws = self._read_each([(log.places[row], log.lengths[row]) for row in rows])
+                self._commit.put(Recalled(lost, [ops.decode(raw) for raw in raws if raw is not None]))
             case Exit(why) if not self._left:
                 self._left = True
                 self._on_exit(why)
             case _:
                 pass
-
-    def _commit_put(self, event: Event) -> object:
-        return self._commit.put(event)
 
     def _fetch(self, rows: Sequence[int]) -> list[bytes]:
         """The records at these offsets. Raises Damaged, after telling the core of those that cannot be read."""
@@ -334,12 +333,6 @@ class EmbeddedEngine(StateQueries):
             log.error("%d records cannot be read any more, the first at %s", len(bad), split_place(bad[0]))
             self._commit.put(Unreadable(tuple(bad)))
         return raws
-
-    def _recall(self, action: Recall) -> None:
-        """Read what is to be stored again: few records, once in the life of a hole."""
-        log = self._state.log
-        raws = self._read_each([(log.places[row], log.lengths[row]) for row in action.rows])
-        self._commit.put(Recalled(action.lost, [ops.decode(raw) for raw in raws if raw is not None]))
 
     def _put(self, tell: Tell, event: Event) -> None:
         """Hand in an event whose outcome `tell` is told. Raises NotStored."""

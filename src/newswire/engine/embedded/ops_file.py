@@ -81,7 +81,10 @@ class OpsFile:
         try:
             if self._synced_mode:
                 for number in segments_in(self.directory):
-                    _settle(path_of(self.directory, number))
+                    with path_of(self.directory, number).open("rb", buffering=0) as file:
+                        _sync_data(file.fileno())  # what is read next is what the disk holds, not the page cache
+                        if hasattr(os, "posix_fadvise"):
+                            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             yield from self._scan.batches(progress)
         except OSError as error:
             self._fail("read", error)
@@ -121,12 +124,16 @@ class OpsFile:
     def append(self, raws: Sequence[bytes]) -> list[tuple[int, int]]:
         """Write JSON objects of ops as one batch; (place, length) of each. Durable only after `sync`.
 
-        Raises StorageFull, TooLarge: nothing is stored. DiskFailed.
+        Raises StorageFull, TooLarge: nothing is stored. DiskFailed. ValueError for what no line can hold.
         """
         self._writable()
         if not raws:
             return []
-        size = _size(raws)
+        if max(map(len, raws)) > limits.RECORD_BYTES:
+            raise TooLarge(f"an operation may have {limits.RECORD_BYTES} bytes at most")
+        if any(b"\n" in raw for raw in raws):
+            raise ValueError("an operation's JSON has a line break")
+        size = sum(map(len, raws)) + segment.FRAME_BYTES * len(raws) + segment.MARK_BYTES  # at most
         if self._length + size > self._segment_bytes and self._length > self._empty_length:
             self._open_next()
         data, places = segment.batch(self._number, self._length, self._synced, raws)
@@ -164,19 +171,16 @@ class OpsFile:
         """Write a closing mark if all is synced, and let go of the directory. Once more does nothing."""
         if self._fd >= 0:
             if not self._failed:
-                self._close_with_mark()
+                try:
+                    self.vouch()
+                except (DiskFailed, StorageFull) as error:
+                    _log.warning("no closing mark: %s", error.detail)
             os.close(self._fd)
             self._fd = -1
         self._reader.close()
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
-
-    def _close_with_mark(self) -> None:
-        try:
-            self.vouch()
-        except (DiskFailed, StorageFull) as error:
-            _log.warning("no closing mark: %s", error.detail)
 
     def _open_next(self) -> None:
         """Make the next segment the one in use, once its header and its name are on disk."""
@@ -308,7 +312,9 @@ class OpsFile:
 def _take(directory: Path) -> int:
     """Make and lock the directory, sweep unfinished files; the lock's descriptor."""
     try:
-        _make(directory)
+        for path in reversed([one for one in (directory, *directory.parents) if not one.exists()]):
+            path.mkdir(mode=0o700, exist_ok=True)
+            sync_directory(path.parent)  # each is on disk before the next
         fd = os.open(directory / "LOCK", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise unusable(directory, f"{error.strerror or error}") from error
@@ -342,23 +348,7 @@ def _leave_name(fd: int) -> None:
         _log.info("LOCK could not be written: %s", error)
 
 
-def _make(directory: Path) -> None:
-    """Make the directory and what it lies in, each on disk before the next."""
-    for path in reversed([one for one in (directory, *directory.parents) if not one.exists()]):
-        path.mkdir(mode=0o700, exist_ok=True)
-        sync_directory(path.parent)
-
-
 # -- system calls -----------------------------------------------------------------------------------------------
-
-
-def _size(raws: Sequence[bytes]) -> int:
-    """What a batch takes at most. Raises TooLarge, or ValueError for what no line can hold."""
-    if max(map(len, raws)) > limits.RECORD_BYTES:
-        raise TooLarge(f"an operation may have {limits.RECORD_BYTES} bytes at most")
-    if any(b"\n" in raw for raw in raws):
-        raise ValueError("an operation's JSON has a line break")
-    return sum(map(len, raws)) + segment.FRAME_BYTES * len(raws) + segment.MARK_BYTES
 
 
 def _write_all(fd: int, data: bytes) -> None:
@@ -383,11 +373,3 @@ def sync_directory(directory: Path) -> None:
 
 def _full(error: OSError) -> StorageFull:
     return StorageFull(f"nothing was stored: {error.strerror or error}. Make room on the broker's disk; it goes on by itself")
-
-
-def _settle(path: Path) -> None:
-    """Make what is read next what the disk holds: sync the file, then drop it from the page cache."""
-    with path.open("rb", buffering=0) as file:
-        _sync_data(file.fileno())
-        if hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

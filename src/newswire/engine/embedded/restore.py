@@ -84,7 +84,7 @@ def _check_empty(target: Path) -> None:
 def _unpack(archive: Archive, directory: Path, cluster: str, progress: Progress | None) -> None:
     done = 0
     for one, parts in archive.segments():
-        with open(path_of(directory, one.segment), "xb", opener=_private) as file:
+        with open(path_of(directory, one.segment), "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
             for part in _under(cluster, one.segment, parts) if cluster else parts:
                 file.write(part)
                 done += len(part)
@@ -92,10 +92,6 @@ def _unpack(archive: Archive, directory: Path, cluster: str, progress: Progress 
                     progress(done, archive.manifest.length)
             file.flush()
             os.fsync(file.fileno())
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _under(cluster: str, number: int, parts: Iterator[bytes]) -> Iterator[bytes]:

@@ -47,7 +47,9 @@ class Scan:
         numbers = segments_in(self.directory)
         for number in numbers:
             self._read_header(number)
-        self._miss(numbers)
+        for number in sorted(self.named.keys() - set(numbers)):  # a later header names it, and it is not there
+            if self.named[number]:
+                self.damage.append(Damage(segment=number, offset=0, length=self.named[number], reason="missing"))
         for number in numbers:
             self.kept[number] = self._kept_length(number)
         read_bytes, total = 0, sum(path_of(self.directory, number).stat().st_size for number in numbers)
@@ -94,19 +96,14 @@ class Scan:
             raise unusable(self.directory, f"it holds segments of two clusters, {self.cluster} and {header.cluster}")
         self.cluster = header.cluster or self.cluster
 
-    def _miss(self, numbers: list[int]) -> None:
-        """Note segments that a later header names and that are not there."""
-        for number in sorted(self.named.keys() - set(numbers)):
-            if self.named[number]:
-                self.damage.append(Damage(segment=number, offset=0, length=self.named[number], reason="missing"))
-
     def _kept_length(self, number: int) -> int:
         """What counts of a segment. One that no header names is looked at as a whole, now, while memory is still empty."""
         path = path_of(self.directory, number)
         if number in self.named:
             kept, length = self.named[number], path.stat().st_size
         else:
-            data = _read_file(path)
+            with path.open("rb", buffering=0) as file:
+                data = pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)  # zeros for blocks that the disk can't read
             unnamed = self.kept.keys() - self.named.keys()
             kept, length = segment.kept_length(data, number, segment.longest_header(number, unnamed)), len(data)
             if kept < length:
@@ -239,21 +236,18 @@ class _Handles:
         with self._lock:
             handle = self._open.get(number)
             if handle is None:
-                handle = self._open[number] = self._make(number)
+                try:
+                    handle = _Handle(path_of(self._directory, number))
+                except OSError as error:
+                    if error.errno != errno.EMFILE or not self._open:
+                        raise
+                    self._open.popitem(last=False)  # descriptors are short: the one that was read longest ago goes for it
+                    handle = _Handle(path_of(self._directory, number))
+                self._open[number] = handle
                 if len(self._open) > limits.OPEN_SEGMENTS:
                     self._open.popitem(last=False)
             self._open.move_to_end(number)
             return handle
-
-    def _make(self, number: int) -> _Handle:
-        """Open a segment; where descriptors are short, the one that was read longest ago goes for it."""
-        try:
-            return _Handle(path_of(self._directory, number))
-        except OSError as error:
-            if error.errno != errno.EMFILE or not self._open:
-                raise
-            self._open.popitem(last=False)
-            return _Handle(path_of(self._directory, number))
 
     def close(self) -> None:
         with self._lock:
@@ -284,12 +278,6 @@ def unusable(directory: Path, why: str) -> Refused:
 
 
 # -- system calls ---------------------------------------------------------------------------------------------
-
-
-def _read_file(path: Path) -> bytes:
-    """All bytes of a file; zeros for blocks that the disk can't read."""
-    with path.open("rb", buffering=0) as file:
-        return pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)
 
 
 def pread(fd: int, length: int, offset: int) -> bytes:

@@ -52,7 +52,9 @@ class Wire:
                 return self._exchange(self._socket, data)
             except ConnectionError:
                 self.close()
-        self._socket = self._connect()
+        host, _, port = self.address.rpartition(":")
+        self._socket = socket.create_connection((host.strip("[]"), int(port)), self._timeout)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.is_cut:
             self.close()
             raise ConnectionAbortedError("nobody waits for the answer any more")
@@ -79,12 +81,6 @@ class Wire:
         if sock is not None:
             with suppress(OSError):  # it is closed already
                 sock.shutdown(socket.SHUT_RDWR)
-
-    def _connect(self) -> socket.socket:
-        host, _, port = self.address.rpartition(":")
-        sock = socket.create_connection((host.strip("[]"), int(port)), self._timeout)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return sock
 
     def _exchange(self, sock: socket.socket, data: bytes) -> PeerReply:
         keep = False

@@ -69,21 +69,18 @@ class Link:
         """Serve; after a fault, which a peer may have brought about, again: it must not end the broker, nor the link unseen."""
         while True:
             try:
-                self._serve()
+                with closing(self._wire) as wire:
+                    while (push := self._next(wire)) is not None:
+                        self._number = push.header.number
+                        event = self._carry(wire, push)
+                        if not wire.is_cut:  # else it would be taken for a word of the next link to this address
+                            self._tell(event)
                 return
             except Exception:
                 self.restarts += 1
                 log.exception("the link to %s failed and begins again (%d times so far)", self.address, self.restarts)
                 self._tell(Failed(self.address, self._number, detail="the link failed here, the log says how"))
                 time.sleep(limits.PUSH_AGAIN_SECONDS)
-
-    def _serve(self) -> None:
-        with closing(self._wire) as wire:
-            while (push := self._next(wire)) is not None:
-                self._number = push.header.number
-                event = self._carry(wire, push)
-                if not wire.is_cut:  # else it would be taken for a word of the next link to this address
-                    self._tell(event)
 
     def _next(self, wire: Wire) -> Send | None:
         """The next push, None at the end; while there is none, tell when the peer hangs up."""

@@ -87,7 +87,10 @@ class Verifier:
         if digest != _digest(body):
             raise _refused("its body is not what was signed")
         with self._lock:
-            self._once(signed, now)
+            if len(self._seen) > limits.PEERS_COUNT:  # of a silent one nothing can be replayed: each run of a broker is new
+                self._seen = {sender: nonces for sender, nonces in self._seen.items() if nonces.newest >= now - _SKEW_MS}
+            if not self._seen.setdefault(signed.sender, _Nonces()).take(signed.time, signed.nonce, now):
+                raise _refused("it was received before")
         return signed
 
     def check_head(self, method: str, path: str, value: str | None, *, own: str, names: Collection[str], now: int) -> None:
@@ -95,8 +98,10 @@ class Verifier:
         result = self._check(method, path, value, own, names, now)
         if result is None:
             return
+        signed = result[0]
         with self._lock:
-            is_new = self._is_new(result[0], now)
+            nonces = self._seen.get(signed.sender)
+            is_new = nonces is None or nonces.is_new(signed.time, signed.nonce, now)
         if not is_new:
             raise _refused("it was received before")
 
@@ -106,7 +111,13 @@ class Verifier:
         """What is signed, and the digest of its body; None without a secret."""
         if not self._secrets:
             return None
-        signed, digest = self._authentic(method, path, value)
+        match = _FORM.fullmatch(value or "")
+        if match is None:
+            raise _refused("it is not signed: give every broker the same cluster secret, and the same version")
+        digest, signature = match[6], match[7]
+        signed = Signed(sender=match[1], receiver=match[2], cluster=match[3], time=int(match[4]), nonce=match[5])
+        if not _fits(self._secrets, _push(method, path, digest, signed), signature):
+            raise _refused("its signature is wrong: give every broker the same cluster secret")
         if signed.sender == own:
             raise _refused("it is this broker's own push, thrown back")
         if signed.receiver not in names:
@@ -114,29 +125,6 @@ class Verifier:
         if abs(now - signed.time) > _SKEW_MS:
             raise _refused(f"the clocks differ by {abs(now - signed.time) // 1000} s: set them (NTP)")
         return signed, digest
-
-    def _authentic(self, method: str, path: str, value: str | None) -> tuple[Signed, str]:
-        match = _FORM.fullmatch(value or "")
-        if match is None:
-            raise _refused("it is not signed: give every broker the same cluster secret, and the same version")
-        signed = Signed(sender=match[1], receiver=match[2], cluster=match[3], time=int(match[4]), nonce=match[5])
-        if not _fits(self._secrets, _push(method, path, match[6], signed), match[7]):
-            raise _refused("its signature is wrong: give every broker the same cluster secret")
-        return signed, match[6]
-
-    def _is_new(self, signed: Signed, now: int) -> bool:
-        nonces = self._seen.get(signed.sender)
-        return nonces is None or nonces.is_new(signed.time, signed.nonce, now)
-
-    def _once(self, signed: Signed, now: int) -> None:
-        self._forget_silent(now)
-        if not self._seen.setdefault(signed.sender, _Nonces()).take(signed.time, signed.nonce, now):
-            raise _refused("it was received before")
-
-    def _forget_silent(self, now: int) -> None:
-        """Drop senders of which nothing can be replayed any more: each run of a broker is a new one."""
-        if len(self._seen) > limits.PEERS_COUNT:
-            self._seen = {sender: nonces for sender, nonces in self._seen.items() if nonces.newest >= now - _SKEW_MS}
 
 
 class _Nonces:

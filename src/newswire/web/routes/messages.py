@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 from flask import Blueprint, Response, request
@@ -53,8 +52,10 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Cal
             give_way()
             part = entries[at : at + limits.STEP_MESSAGES]
             rows.add([message_object(entry.message, str(entry.event_id.for_page())) for entry in part])
-        extra = {"gaps": [_told(gap) for gap in gaps]} if gaps else {}
-        return rows.answer("messages", {"more": more, **extra})
+        tellings = [
+            {"topic": gap.topic, "dropped": gap.dropped, **({"reason": gap.reason} if gap.reason else {})} for gap in gaps
+        ]
+        return rows.answer("messages", {"more": more, **({"gaps": tellings} if gaps else {})})
 
     @blueprint.get("/topics")
     def topics() -> Response:
@@ -95,10 +96,6 @@ def read_page(
         if not page.more:
             return entries, gaps, False
         at = page.position
-
-
-def _told(gap: GapEntry) -> dict[str, Any]:
-    return {"topic": gap.topic, "dropped": gap.dropped} | ({"reason": gap.reason} if gap.reason else {})
 
 
 def _since(text: str, now: float) -> EventId | int:

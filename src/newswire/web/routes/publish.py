@@ -78,19 +78,15 @@ def batch(environ: Environ, fields: Fields, give_way: Callable[[], None] = lambd
     for number, line in request_fields.json_lines(body):
         if number % limits.STEP_LINES == 1:
             give_way()
-        messages[number] = _of_line(number, line, fields)
+        try:
+            more = request_fields.json_object(line)
+            messages[number] = message_fields.publish(request_fields.merged(fields, more) if fields else more)
+        except NewswireError as error:
+            code = "bad-line" if error.code == "bad-body" else error.code
+            raise type(error)(f"line {number}: {error.detail}", code=code, line=number) from None
     if not messages:
         raise BadRequest("the batch holds no message: send one JSON object a line", code="bad-body")
     return messages
-
-
-def _of_line(number: int, line: bytes, fields: Fields) -> Publish:
-    try:
-        more = request_fields.json_object(line)
-        return message_fields.publish(request_fields.merged(fields, more) if fields else more)
-    except NewswireError as error:
-        code = "bad-line" if error.code == "bad-body" else error.code
-        raise type(error)(f"line {number}: {error.detail}", code=code, line=number) from None
 
 
 def _publish_one(engine: Engine, message: Publish, copies: int) -> DeferredResponse[Receipt]:

@@ -33,7 +33,10 @@ def routes(engine: Engine, settings: ServiceSettings, clock: Callable[[], float]
         fields = request_fields.text(request_fields.fields(request.environ), "username", "topic", optional=("from",))
         user, pattern = check_username(fields["username"]), check_pattern(fields["topic"])
         since = starting(fields.get("from", "now"), clock())
-        _check_room(engine, user, pattern, settings.subscriptions_per_user)
+        patterns, most = engine.patterns_of(user), settings.subscriptions_per_user
+        if len(patterns) >= most and pattern not in patterns:  # the engine checks it again where it is stored
+            detail = f"{user} has {most} subscriptions, the most there may be: unsubscribe from one, or use a pattern"
+            raise Refused(detail, code="too-many")
         text = f"Successfully subscribed {user} to topic {pattern}"
         return stored(engine, (Subscribe(user, pattern, since),), lambda receipt: answer({"message": text}))
 
@@ -93,14 +96,6 @@ def shown_by_stream(text: str) -> EventId:
             code="bad-event-id",
         )
     raise BadRequest("not an event id: give the `id:` of the last event of the stream as it was, whole", code="bad-event-id")
-
-
-def _check_room(engine: Engine, user: str, pattern: str, most: int) -> None:
-    """Raise `too-many` when one more pattern would be over the limit; the engine checks it again where it is stored."""
-    patterns = engine.patterns_of(user)
-    if len(patterns) >= most and pattern not in patterns:
-        detail = f"{user} has {most} subscriptions, the most there may be: unsubscribe from one, or use a pattern"
-        raise Refused(detail, code="too-many")
 
 
 def _check_registered(engine: Engine, user: str, pattern: str | None) -> None:
