@@ -230,15 +230,8 @@ class _Walk:
         self._tell_gaps(row)
         self._roll(row + 1)
         coverage = Coverage(op_id(log.names[log.origins[name_row]], log.sequences[name_row]), dict(self.vector), self.opened)
-        self.items.append(
-            Due(
-                row=name_row,
-                place=log.places[name_row],
-                length=log.lengths[name_row],
-                coverage=coverage,
-                position=self._position(row + 1),
-            )
-        )
+        place, length, position = log.places[name_row], log.lengths[name_row], self._position(row + 1)
+        self.items.append(Due(row=name_row, place=place, length=length, coverage=coverage, position=position))
         return True
 
     def _tell_gaps(self, row: int) -> None:

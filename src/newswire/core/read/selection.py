@@ -117,10 +117,9 @@ class Selection:
                 continue
             for index, topic in enumerate(topics, block):
                 hit = matches[topic]
-                is_due = hit is not None and (
-                    not self._known or rows.sequences[index] > self.least(hit, rows.origin_names[rows.origins[index]])
-                )
-                if is_due or topic == GIVEN_UP:
+                if hit and self._known and rows.sequences[index] <= self.least(hit, rows.origin_names[rows.origins[index]]):
+                    continue
+                if hit is not None or topic == GIVEN_UP:
                     due.append(rows.start + index)
                     if len(due) >= most:
                         return due
