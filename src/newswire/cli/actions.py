@@ -128,6 +128,8 @@ class MenuActions:
 
     def perform(self, action: Action) -> None:
         """Do what a menu asked for. Raises NewswireError."""
+        from newswire.cli import summary
+
         match action:
             case menus.PublishTopic():
                 self._publish(action)
@@ -145,9 +147,13 @@ class MenuActions:
             case menus.RemoveReplica(address):
                 self._change("/remove_replica", address)
             case menus.ListReplicas():
-                self._list()
+                with self._patience():
+                    snapshot = summary.look(self._brokers, absent=0)
+                self._say([menus.nodes_line(snapshot.nodes), *(summary.row_line(row) for row in snapshot.rows)])
             case menus.ShowStatus():
-                self._status()
+                with self._patience():
+                    cluster = summary.gather(self._brokers, absent=0)
+                output.print_tables(summary.as_tables(cluster), self._here.out if self._here.out is not sys.stdout else None)
 
     def leave(self) -> None:
         """Say what goes on without the menu."""
@@ -235,20 +241,6 @@ class MenuActions:
         if answer.status >= 300:
             raise answer.error()
         self._here.say(menus.answer_line(str(answer.json().get("message", ""))))
-
-    def _list(self) -> None:
-        from newswire.cli import summary
-
-        with self._patience():
-            snapshot = summary.look(self._brokers, absent=0)
-        self._say([menus.nodes_line(snapshot.nodes), *(summary.row_line(row) for row in snapshot.rows)])
-
-    def _status(self) -> None:
-        from newswire.cli import summary
-
-        with self._patience():
-            cluster = summary.gather(self._brokers, absent=0)
-        output.print_tables(summary.as_tables(cluster), self._here.out if self._here.out is not sys.stdout else None)
 
     def _say(self, lines: Sequence[str]) -> None:
         for line in lines:

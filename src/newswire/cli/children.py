@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from newswire.cli.menus import StartBroker
 from newswire.core import limits
@@ -49,7 +49,11 @@ class Children:
         _check_port(action.port)
         self.ops_dir.mkdir(parents=True, exist_ok=True)
         path = self.log(action.id)
-        with _opened(path) as log:
+        try:
+            log = path.open("ab")
+        except OSError:  # a broker does not need one
+            log = open(os.devnull, "ab")  # noqa: SIM115  # closed below
+        with log:
             offset = log.tell()
             child = subprocess.Popen(
                 self._make(action, self.ops_dir), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -93,14 +97,6 @@ class Children:
                 return [f"Broker {action.id} at http://127.0.0.1:{action.port}", "It serves, but its log cannot be written."]
             time.sleep(_LOOK_EVERY_SECONDS)
         return [f"It is still starting after {limits.START_SECONDS:.0f} s."]
-
-
-def _opened(path: Path) -> BinaryIO:
-    """The log, to append to; nothing where that cannot be: a broker does not need one."""
-    try:
-        return path.open("ab")
-    except OSError:
-        return open(os.devnull, "ab")
 
 
 def _serves(port: int) -> bool:

@@ -14,6 +14,7 @@ from typing import Final, Literal
 import click
 
 from newswire import escape
+from newswire.cli import output
 
 FORMATS: Final = ("text", "json")
 LEVELS: Final = ("debug", "info", "warning", "error")
@@ -98,5 +99,5 @@ def _open_file(path: Path) -> logging.Handler:
     try:
         return _LogFile(path, encoding="utf-8")
     except OSError as error:
-        click.echo(f"newswire: cannot write the log {path} ({error.strerror}): the broker runs without one.", err=True)
+        output.warn(f"cannot write the log {path} ({error.strerror}): the broker runs without one.")
         return logging.NullHandler()

@@ -258,7 +258,13 @@ def find_file(choice: Path | None, places: Sequence[Path] = PLACES) -> Path | No
 def read_file(path: Path, settings: Mapping[str, Setting]) -> dict[str, Any]:
     """Read a TOML file into values by parameter name. Raises click.UsageError with a sentence."""
     values: dict[str, Any] = {}
-    for name, value in _parse(path).items():
+    try:
+        table = tomllib.loads(decode(path.read_bytes()))
+    except OSError as error:
+        raise click.UsageError(f"cannot read {path}: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"{path} is not a TOML file: {error}.") from None
+    for name, value in table.items():
         setting, fixed = _understand(path, name.replace("_", "-"), value, settings)
         if setting.name in values:
             raise click.UsageError(f"{path}: `{setting.word}` is given twice.")
@@ -346,15 +352,6 @@ def _no_flag(ctx: click.Context, param: click.Parameter, value: str | None) -> s
             ctx,
         )
     return value
-
-
-def _parse(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(decode(path.read_bytes()))
-    except OSError as error:
-        raise click.UsageError(f"cannot read {path}: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"{path} is not a TOML file: {error}.") from None
 
 
 def _understand(path: Path, word: str, value: Any, settings: Mapping[str, Setting]) -> tuple[Setting, Any]:

@@ -116,7 +116,11 @@ def rendered(tables: Sequence[Table], columns: int) -> Group:
     parts: list[RenderableType] = []
     for table in map(_without_empty_end, tables):
         parts += [Text()] if parts else []
-        parts += [_rows(table) if _fits(table, columns) else _records(table)] if table.rows else []
+        if table.rows:  # all columns but the last, which may be folded, stand side by side, with some room for that
+            cells = zip(table.headings, *table.rows, strict=True)
+            *widths, last = (max(len(escape.line(cell)) for cell in column) for column in cells)
+            least = sum(width + len(_BETWEEN) for width in widths) + min(last, _LEAST_WIDTH)
+            parts.append(_rows(table) if least <= columns else _records(table))
         parts += [Text(escape.line(table.note))] if table.note else []
     return Group(*parts)
 
@@ -136,12 +140,6 @@ def _without_empty_end(table: Table) -> Table:
     if not table.headings or table.headings[-1] or any(row[-1] for row in table.rows):
         return table
     return Table(table.headings[:-1], [row[:-1] for row in table.rows], table.note)
-
-
-def _fits(table: Table, columns: int) -> bool:
-    """Whether all columns but the last, which may be folded, stand side by side, with some room for that."""
-    widths = [max(len(escape.line(row[at])) for row in (table.headings, *table.rows)) for at in range(len(table.headings))]
-    return sum(width + len(_BETWEEN) for width in widths[:-1]) + min(widths[-1], _LEAST_WIDTH) <= columns
 
 
 def _records(table: Table) -> RenderableType:

@@ -85,7 +85,10 @@ def gather(brokers: Sequence[str], absent: float = limits.CLI_ABSENT_SECONDS) ->
             if speakers:
                 break
             if any(one.is_there for one in answers) or time.monotonic() >= until:
-                raise _nobody(answers)
+                reasons = "; ".join(f"{one.address}: {one.refusal}" for one in answers)
+                if any(one.is_there for one in answers):
+                    raise NoBroker(f"no broker could serve this ({reasons}): try again")
+                raise NoBroker(f"no broker is there ({reasons}): check that one runs there and try again")
             time.sleep(limits.BACKOFF_FIRST_SECONDS)
         best = min(speakers, key=lambda one: one.own is None or (one.own.state == "down", not one.own.is_primary))
         ours = {one.own.ip: one.address for one in speakers if one.own}
@@ -130,13 +133,6 @@ def _ask_rows(address: str) -> _Rows:
         return _Rows(address, refusal=error.reason, is_there=error.perhaps)
     except NewswireError as error:
         return _Rows(address, refusal=error.detail)
-
-
-def _nobody(answers: Sequence[_Rows]) -> NoBroker:
-    reasons = "; ".join(f"{one.address}: {one.refusal}" for one in answers)
-    if any(one.is_there for one in answers):
-        return NoBroker(f"no broker could serve this ({reasons}): try again")
-    return NoBroker(f"no broker is there ({reasons}): check that one runs there and try again")
 
 
 def _ask_condition(address: str) -> Mapping[str, Any] | None:

@@ -22,7 +22,6 @@ from newswire.errors import NoBroker, Refused
 if TYPE_CHECKING:
     from newswire.client.transport import Download
     from newswire.engine.embedded.archive import Archive, Manifest, Source
-    from newswire.engine.embedded.restore import OpsDirectory
 
 _STANDARD: Final = Path("-")
 _ID_SHOWN: Final = 8  # characters of a cluster id
@@ -186,6 +185,7 @@ def restore(file: Path, ops_dir: Path, broker_id: str | None, new_cluster: bool)
 
     The broker may start on it then. It must not be running, and no other may have its id.
     """
+    from newswire.core.model.times import rfc3339
     from newswire.engine.embedded.archive import Archive
     from newswire.engine.embedded.restore import restore as make_directory
 
@@ -199,13 +199,6 @@ def restore(file: Path, ops_dir: Path, broker_id: str | None, new_cluster: bool)
             raise Refused(
                 f"{error.filename or file}: {error.strerror or error}. Nothing is restored", code="ops-dir"
             ) from error
-    _tell_restore(made, new_cluster=new_cluster)
-    return output.DONE
-
-
-def _tell_restore(made: OpsDirectory, *, new_cluster: bool) -> None:
-    from newswire.core.model.times import rfc3339
-
     kind = "new cluster" if new_cluster else "cluster"
     click.echo(
         escape.line(
@@ -220,3 +213,4 @@ def _tell_restore(made: OpsDirectory, *, new_cluster: bool) -> None:
             f"{made.damaged_bytes:,} bytes were damaged at the broker already: run `newswire opsfile check"
             f" {escape.line(str(made.directory))}`."
         )
+    return output.DONE

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -74,14 +73,18 @@ def give_up_all(pool: BrokerPool, *, yes: bool, even_if_away: bool) -> int:
         if not holes:
             click.echo("Nothing is missing." if not given_up else "Nothing is missing any more.")
             return output.DONE
-        _show(holes, away)
+        unless = ", unless a broker that is away has it" if away else ""
+        click.echo("\n".join([f"This would be given up for good{unless}:", *(escape.line(f"  {hole}") for hole in holes)]))
+        click.echo("What waits behind is delivered then. Readers are told how many messages may be missing.")
         if away and not even_if_away:
             raise Refused(
                 f"Nothing was given up: broker {', '.join(away)} may hold it and cannot be reached. Bring it back, or remove it"
                 " with Remove Replica; if its disk is gone for good, say --even-if-away",
                 code="may-be-elsewhere",
             )
-        if not yes and not _confirmed():
+        if not yes and not sys.stdin.isatty():
+            raise Refused("Nothing was given up: say --yes, or answer at a terminal", code="not-lost")
+        if not yes and not click.confirm("Give it up?"):
             click.echo("Nothing was given up.")
             return output.FAILED
         count = sum(_give_up(pool, hole, even_if_away=even_if_away) for hole in dict.fromkeys(holes))
@@ -110,21 +113,6 @@ def look(pool: BrokerPool) -> tuple[list[MissingRange], list[str]]:
         ranges |= dict.fromkeys(ready.holes)
         away |= dict.fromkeys(ready.away)
     return sorted(ranges), sorted(away)
-
-
-def _show(holes: Sequence[MissingRange], away: Sequence[str]) -> None:
-    click.echo(
-        "This would be given up for good, unless a broker that is away has it:" if away else "This would be given up for good:"
-    )
-    for hole in holes:
-        click.echo(escape.line(f"  {hole}"))
-    click.echo("What waits behind is delivered then. Readers are told how many messages may be missing.")
-
-
-def _confirmed() -> bool:
-    if not sys.stdin.isatty():
-        raise Refused("Nothing was given up: say --yes, or answer at a terminal", code="not-lost")
-    return click.confirm("Give it up?")
 
 
 def _give_up(pool: BrokerPool, hole: MissingRange, *, even_if_away: bool) -> int:

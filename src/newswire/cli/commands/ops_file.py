@@ -121,7 +121,10 @@ def show(directory: Path, kind: str | None) -> int:
             places = [(place, length) for op, place, length in batch if kind is None or type(op) is OP_TYPES[kind]]
             raws = _read(reader, places)
             unread += len(places) - len(raws)
-            _write(raws)
+            if sys.stdout.isatty():
+                sys.stdout.writelines(escape.json(raw.decode("utf-8", "backslashreplace")) + "\n" for raw in raws)
+            else:
+                sys.stdout.buffer.writelines(raw + b"\n" for raw in raws)
             if failure := output.failure():
                 if output.is_quiet(failure):
                     return output.FAILED  # what is printed is all that the command is for
@@ -149,15 +152,6 @@ def _read(reader: Reader, places: Sequence[tuple[int, int]]) -> list[bytes]:
             with suppress(Damaged):
                 raws.append(reader.read(*place))
         return raws
-
-
-def _write(raws: Sequence[bytes]) -> None:
-    """Write lines to standard output: to a pipe the stored bytes, to a terminal what can't do anything to it."""
-    if sys.stdout.isatty():
-        sys.stdout.writelines(escape.json(raw.decode("utf-8", "backslashreplace")) + "\n" for raw in raws)
-    else:
-        sys.stdout.buffer.writelines(raw + b"\n" for raw in raws)
-    sys.stdout.flush()
 
 
 def folders(directory: Path) -> list[Path]:

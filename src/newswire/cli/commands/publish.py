@@ -80,10 +80,15 @@ def publish_one(
     from newswire.client import Publisher
 
     names.check_topic(topic)  # before standard input is waited for
-    text = _read_standard_input() if data in (None, "-") else str(data)
+    if data is None or data == "-":
+        if output.is_input_closed():
+            raise click.UsageError("Standard input is closed: give the text as DATA.")
+        if sys.stdin.isatty():
+            click.echo("Type the text, then Ctrl-D on a line of its own.", err=True)
+        data = read_data(sys.stdin.buffer)
     key = key or str(uuid.uuid4())
     with Publisher(brokers, **times(timeout)) as publisher, _key_told(key):
-        receipt = publisher.publish(topic, text, **fields_of(options), key=key, copies=copies)
+        receipt = publisher.publish(topic, data, **fields_of(options), key=key, copies=copies)
     repeat = {"duplicate": True} if receipt.duplicate else {}
     if as_json:
         output.print_json({"message": receipt.message, "id": receipt.id, "copies": receipt.copies, **repeat})
@@ -145,14 +150,6 @@ def _key_told(key: str) -> Iterator[None]:
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _read_standard_input() -> str:
-    if output.is_input_closed():
-        raise click.UsageError("Standard input is closed: give the text as DATA.")
-    if sys.stdin.isatty():
-        click.echo("Type the text, then Ctrl-D on a line of its own.", err=True)
-    return read_data(sys.stdin.buffer)
 
 
 def read_data(stream: BinaryIO) -> str:
@@ -220,7 +217,10 @@ def _with_bar(
     """Publish, with a progress bar on a terminal; an error says how many messages were stored before it."""
     try:
         with output.Bar("Publishing", after_seconds=0) as bar:
-            total = _count_lines(path) if bar.is_visible else None
+            total = None  # of a pipe nobody knows it
+            if bar.is_visible and path.is_file():
+                with path.open("rb") as lines:
+                    total = sum(1 for line in lines if line.strip())
             bar(0, total)
             return publisher.publish_batch(messages, copies=copies, progress=lambda count: bar(count, total))
     except NewswireError as error:
@@ -236,11 +236,3 @@ def _of_a_part(error: NewswireError, key: str) -> NewswireError:
     whole.detail += f" (the {stored} messages before are stored"
     whole.detail += ")" if isinstance(whole, Unknown) else f"; to go on add --key {key} to the command)"
     return whole
-
-
-def _count_lines(path: Path) -> int | None:
-    """How many messages to expect; unknown for a pipe."""
-    if not path.is_file():
-        return None
-    with path.open("rb") as lines:
-        return sum(1 for line in lines if line.strip())

@@ -62,7 +62,11 @@ def stream(brokers: tuple[str, ...], user: str, as_json: bool, count: int | None
     except KeyboardInterrupt:
         return output.DONE
     except OutputFailed as failed:
-        return _ended_unprinted(failed)
+        why = failed.__cause__
+        if isinstance(why, BrokenPipeError):  # a pipe's reader has left
+            return output.DONE
+        reason = why.strerror if isinstance(why, OSError) else why
+        raise click.ClickException(f"{failed}: the output cannot be written ({reason}).") from None
     except CommandFailed as error:
         raise click.ClickException(str(error)) from None
     finally:
@@ -73,15 +77,6 @@ def is_pipe(descriptor: int) -> bool:
     """Say whether `descriptor` leads to a reader that may leave."""
     mode = os.fstat(descriptor).st_mode
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
-
-
-def _ended_unprinted(failed: OutputFailed) -> int:
-    """Say what became of the message that could not be printed; nothing where a pipe's reader has left."""
-    why = failed.__cause__
-    if isinstance(why, BrokenPipeError):
-        return output.DONE
-    reason = why.strerror if isinstance(why, OSError) else why
-    raise click.ClickException(f"{failed}: the output cannot be written ({reason}).")
 
 
 def _take_all(subscriber: Subscriber, take: Callable[[Message], None], count: int | None, stop: threading.Event) -> int:
