@@ -31,9 +31,9 @@ from newswire.core.read import scan, start
 from newswire.core.read.selection import Selection
 from newswire.core.state import topic_index
 from newswire.core.state.fold import State
-from newswire.core.state.holes import Owed
 from newswire.core.state.keys import Keys, fingerprint
 from newswire.core.state.op_index import OpIndex
+from newswire.core.state.salvage import Owed
 from newswire.core.state.subscriptions import Subscription, Subscriptions
 from newswire.core.state.topic_index import TopicIndex
 from newswire.core.state.twins import Twin

@@ -30,7 +30,7 @@ from newswire.core.model.ops import (
     Unsubscribed,
 )
 from newswire.core.state.fold import State
-from newswire.core.state.holes import again
+from newswire.core.state.salvage import again
 from newswire.engine.peers import push_codec
 from newswire.errors import BadRequest
 from newswire.web import message_fields

@@ -15,7 +15,8 @@ from newswire.core.broker.values import Identity, PeerFacts, Stamp, StoreAgain, 
 from newswire.core.model.ops import NO_PLACE, Lost
 from newswire.core.model.vector import Vector
 from newswire.core.state.fold import State
-from newswire.core.state.holes import Hole, owed
+from newswire.core.state.holes import Hole
+from newswire.core.state.salvage import owed
 from newswire.errors import NotFound, Refused
 
 Again = Mapping[str, set[int]]

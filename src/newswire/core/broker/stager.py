@@ -19,8 +19,8 @@ from newswire.core.model import ops
 from newswire.core.model.commands import Acknowledge, Publish, Request
 from newswire.core.model.ops import NO_PLACE, Began, Lost, Op, OpId, Published, op_id
 from newswire.core.state.fold import State
-from newswire.core.state.holes import again, blindly, owed
 from newswire.core.state.keys import content, fingerprint
+from newswire.core.state.salvage import again, blindly, owed
 from newswire.errors import BadRequest, KeyReused
 
 _NOT_KEPT: Final = "a value is out of its bounds, or is no text that can be kept: nothing was stored"

@@ -310,7 +310,7 @@ class State:
         return self.messages.take(op, len(self.log))
 
     def _lost(self, op: Lost) -> None:
-        """LOST: the range is void: what of it is shown here was stored again before, by this broker (`holes.owed`)."""
+        """LOST: the range is void: what of it is shown here was stored again before, by this broker (`salvage.owed`)."""
         self.given_up.append((len(self.log) - 1, op))
         self.voids.add(op.source, op.first, op.last)
         for sequence in range(op.first, min(op.last, self.log.held(op.source)) + 1):

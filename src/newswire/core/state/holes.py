@@ -1,42 +1,21 @@
-"""Holes: ops that a broker knows to exist and cannot read, and what an operator makes of them (docs/rules.md, HOLE and LOST).
+"""Holes: ops that a broker knows to exist and cannot read, and ranges that were given up (docs/rules.md, HOLE).
 
 A disk forgets. What stands behind a damaged record waits until another broker has brought that record; where none can,
-an operator gives it up, and a `lost` op makes the range void everywhere: held, and of no effect. Whoever holds ops of such
-a range after all stores what they mean again, under new ids, before it takes the `lost`: so equal vectors show the same,
-and nothing is lost that a disk still has. Pure over the state.
+an operator gives it up (`salvage`).
 """
 
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Protocol
 
 import msgspec
 from msgspec import Meta
 
-from newswire.core import limits
-from newswire.core.model.ops import (
-    NO_PLACE,
-    SEQUENCE_MOST,
-    Acknowledged,
-    Began,
-    Dropped,
-    Joined,
-    Left,
-    Lost,
-    Op,
-    OpId,
-    Origin,
-    Published,
-    Subscribed,
-    Unsubscribed,
-)
+from newswire.core.model.ops import SEQUENCE_MOST, Began, Op, Origin
 from newswire.core.model.vector import Vector
-
-if TYPE_CHECKING:
-    from newswire.core.state.fold import State
-
+from newswire.core.state.op_index import OpIndex
 
 _Sequence = Annotated[int, Meta(ge=1, le=SEQUENCE_MOST)]
 _Count = Annotated[int, Meta(ge=0, le=SEQUENCE_MOST)]
@@ -90,7 +69,20 @@ class Voids:
         return any(first <= sequence <= last for first, last in self._of.get(origin, ()))
 
 
-def find(state: State) -> tuple[Hole, ...]:
+class _Holder(Protocol):
+    """What is looked at to find holes: the state, as far as it holds ops and knows of others."""
+
+    log: OpIndex
+    waiting: dict[str, dict[int, tuple[Op, int, int]]]
+    suspects: dict[str, int]
+    voids: Voids
+
+    def extent(self, origin: str) -> int:
+        """How far `origin` is here."""
+        ...
+
+
+def find(state: _Holder) -> tuple[Hole, ...]:
     """All holes, in order: what lacks before something that waits or at a damaged end, and what cannot be read."""
     suspects = dict(state.suspects)
     for origin, ops in state.waiting.items():
@@ -119,7 +111,7 @@ def _began(ops: Mapping[int, tuple[Op, int, int]]) -> Vector:
     return first[0].vector if first is not None and isinstance(first[0], Began) else {}
 
 
-def _gaps(state: State, origin: str, last: int) -> Iterator[tuple[int, int]]:
+def _gaps(state: _Holder, origin: str, last: int) -> Iterator[tuple[int, int]]:
     """The ranges up to `last` that are not held, do not wait and were not given up."""
     at = state.extent(origin) + 1
     there = [(sequence, sequence) for sequence in state.waiting.get(origin, ())]
@@ -145,90 +137,3 @@ def _ranges(sequences: Iterable[int]) -> Iterator[tuple[int, int]]:
         first = last = sequence
     if first:
         yield first, last
-
-
-class Owed(msgspec.Struct, frozen=True):
-    """What of a range that others gave up is held here: offsets of records that can be read, ops that wait behind damage of our
-    own, and sequences of ops that are no messages, whose records cannot be read, so that only their effect is left."""
-
-    rows: tuple[int, ...] = ()
-    waiting: tuple[Op, ...] = ()
-    blind: tuple[int, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.rows or self.waiting or self.blind)
-
-
-def owed(state: State, op: Lost, finished_here: Mapping[str, set[int]]) -> Owed:
-    """What of the range is held here and was not stored again yet. `finished_here`: by origin, the sequences that were."""
-    if not op.is_valid:
-        return Owed()
-    log, finished = state.log, finished_here.get(op.source, frozenset[int]())
-    sequences = range(op.first, min(op.last, log.held(op.source)) + 1)
-    rows = [row for s in sequences if s not in finished and (row := log.row(op.source, s)) is not None]
-    ops = sorted(state.waiting.get(op.source, {}).items())
-    return Owed(
-        tuple(row for row in rows if row not in log.unreadable),
-        tuple(kept for s, (kept, _, _) in ops if op.first <= s <= op.last and s not in finished),
-        tuple(log.sequences[row] for row in rows if row in log.unreadable and not log.topics[row]),
-    )
-
-
-def blindly(state: State, names: Iterable[OpId]) -> list[Op]:
-    """Drafts that mean what these ops, whose records cannot be read, have left in the state: what they made, and all that any
-    op has ended, moved or dropped here, theirs among it."""
-    drafts: list[Op] = []
-    subscriptions, members = state.subscriptions, state.members
-    for name in names:
-        sub = subscriptions.alive.get(name)
-        if sub is not None:
-            since = dict(subscriptions.cursor(sub))
-            drafts.append(
-                Subscribed(**NO_PLACE, user=sub.user, pattern=sub.pattern, since=since, follows=sub.follows, replaces=(name,))
-            )
-        for broker, joined in members.of.items():
-            if name in joined:
-                drafts.append(Joined(**NO_PLACE, broker=broker, address=joined[name].address, seen=(name,)))
-    drafts += [Unsubscribed(**NO_PLACE, ids=ids) for ids in _parts(sorted(subscriptions.removed))]
-    drafts += [Acknowledged(**NO_PLACE, ids=(name,), vector=dict(vector)) for name, vector in subscriptions.cursors.items()]
-    drafts += [Dropped(**NO_PLACE, topic=topic, vector=dict(horizon)) for topic, horizon in state.messages.horizons.items()]
-    drafts += [
-        Left(**NO_PLACE, broker=broker, seen=ids) for broker in members.addresses for ids in _parts(sorted(members.ended))
-    ]
-    return drafts
-
-
-def _parts(ids: Sequence[OpId]) -> list[tuple[OpId, ...]]:
-    step = limits.ACK_SUBSCRIPTIONS
-    return [tuple(ids[at : at + step]) for at in range(0, len(ids), step)]
-
-
-def again(state: State, op: Op) -> list[Op]:
-    """Drafts that mean what `op` means here, under new ids: where it is void they have its effect, else they change nothing."""
-    match op:
-        case Published():
-            row = state.log.row(op.origin, op.sequence)
-            if row is not None and not state.log.topics[row]:
-                return []  # a twin is shown instead
-            return [msgspec.structs.replace(op, **NO_PLACE, again=op.again or op.id)]
-        case Subscribed():
-            ends: list[Op] = [Unsubscribed(**NO_PLACE, ids=op.replaces)] if op.replaces else []
-            if op.id in state.subscriptions.removed:
-                return [*ends, Unsubscribed(**NO_PLACE, ids=(op.id,))]
-            sub = state.subscriptions.alive.get(op.id)
-            since = state.subscriptions.cursor(sub) if sub is not None else op.since
-            return [
-                *ends,
-                Subscribed(
-                    **NO_PLACE, user=op.user, pattern=op.pattern, since=dict(since), follows=op.follows, replaces=(op.id,)
-                ),
-            ]
-        case Joined():
-            leaves: list[Op] = [Left(**NO_PLACE, broker=op.broker, seen=op.seen)] if op.seen else []
-            if op.id in state.members.of.get(op.broker, ()):
-                return [*leaves, Joined(**NO_PLACE, broker=op.broker, address=op.address, seen=(op.id,))]
-            return [*leaves, Left(**NO_PLACE, broker=op.broker, seen=(op.id,))]
-        case Unsubscribed() | Acknowledged() | Dropped() | Left() | Lost():
-            return [msgspec.structs.replace(op, **NO_PLACE)]
-        case _:
-            return []  # a `began` void: nothing follows from that origin any more
