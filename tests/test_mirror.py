@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -66,3 +67,10 @@ def test_a_file_in_a_room_is_named_for_a_module_of_it_or_says_what_it_is_about()
     mirrored = {place_of(module) for module in MODULES}
     wide = {file.as_posix() for file in FILES if file.parent in ROOMS and file not in mirrored}
     assert wide == WIDER.keys()
+
+
+def test_lanes_name_files_that_are_there() -> None:
+    """A file that moved would run in another lane, and `--quick` would take longer."""
+    named = re.findall(r'"(tests/[\w/.]+)"', (ROOT / "scripts" / "test.py").read_text())
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
