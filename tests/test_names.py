@@ -110,3 +110,11 @@ def test_a_private_function_earns_its_call() -> None:
         names = [node.name for node in functions if node.name.startswith("_") and not node.name.startswith("__")]
         once += [f"{path.relative_to(SOURCE)} {name}" for name in names if len(re.findall(rf"\b{name}\b", text)) == 2]
     assert len(once) <= ONCE_MOST * count, f"{len(once)} of {count}: {sorted(once)}"
+
+
+def test_a_long_room_says_why_it_is_one() -> None:
+    """Over 400 lines: is it two? One that is not says so in its first words."""
+    reason = "Longer than other rooms"
+    texts = {path: path.read_text() for path in SOURCE.rglob("*.py")}
+    long = [path for path, text in texts.items() if text.count("\n") > 400]
+    assert not [path for path in long if reason not in (ast.get_docstring(ast.parse(texts[path])) or "")]
