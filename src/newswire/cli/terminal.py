@@ -68,7 +68,10 @@ class Terminal:
 
     def tell(self, sentence: str) -> None:
         """Print a sentence; a terminal's lines end between its words."""
-        width = _columns(self.out)
+        try:
+            width = os.get_terminal_size(self.out.fileno()).columns  # 0 where it is not known
+        except OSError:  # io.UnsupportedOperation is one, too: it is no terminal
+            width = 0
         self.say(textwrap.fill(sentence, width, break_on_hyphens=False, break_long_words=False) if width > 0 else sentence)
 
     def ask(self, prompt: str) -> str | None:
@@ -82,14 +85,6 @@ class Terminal:
 
             self.say(escape.line(line))
         return line
-
-
-def _columns(out: TextIO) -> int:
-    """How many characters a line of a terminal has; 0 where that is not known, or `out` is none."""
-    try:
-        return os.get_terminal_size(out.fileno()).columns
-    except OSError:  # io.UnsupportedOperation is one, too
-        return 0
 
 
 def standard() -> Terminal:

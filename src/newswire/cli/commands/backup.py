@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -119,6 +118,8 @@ def _check(archive: Archive) -> tuple[Manifest, int, int]:
 @contextmanager
 def _whole_file(path: Path) -> Iterator[IO[bytes]]:
     """A file that is there when the block ends well, synced, and else is as it was. Raises click.ClickException."""
+    import tempfile
+
     name = ""
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)  # mode 0600
