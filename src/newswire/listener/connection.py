@@ -5,42 +5,59 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 from waitress import utilities
 from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.parser import HTTPRequestParser
 
-from newswire import escape
 from newswire.core import limits
 from newswire.errors import NewswireError
 from newswire.listener.kinds import Kind
 from newswire.listener.phases import Deadlines, Phase
-from newswire.listener.problems import LATE, raw_answer
+from newswire.listener.problems import LATE, EscapingLog, raw_answer
+from newswire.listener.proxies import Proxies
 from newswire.listener.request import HttpRequest
 from newswire.listener.tasks import Adopter, AppTask, ProblemTask
 from newswire.quotas.networks import network_of
 from newswire.threads import NeedsThread
 
-if TYPE_CHECKING:
-    from newswire.listener.loop import Loop
-
 _log: Final = logging.getLogger("newswire.listener")
 
 
-class EscapingLog(logging.LoggerAdapter[logging.Logger]):
-    """waitress's words, with what strangers put into them made harmless."""
+class ChannelOwner(Protocol):
+    """What a connection needs of the loop that it belongs to. The loop's thread, but for what says otherwise."""
 
-    def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
-        """Escape; waitress formats before it logs."""
-        return escape.line(str(msg)), kwargs
+    changed: deque[Channel]  # to be looked at again; any thread appends
+    peers: set[Channel]
+    proxies: Proxies
+    escaping: EscapingLog
+    serving: threading.local  # `.channel`: whose request this thread runs
+    loop_ident: int
+    handed_over: int
+    clock: Callable[[], float]
 
-    def isEnabledFor(self, level: int) -> bool:
-        """Say whether it is worth a line: that a client left is not, as anybody may leave any number of times."""
-        return level > logging.INFO and super().isEnabledFor(level)
+    def add_task(self, task: Any) -> None:
+        """Have a request served whose turn it is."""
+
+    def give_to_thread(self, channel: Channel) -> None:
+        """Have the request of `channel` served by a thread."""
+
+    def pull_trigger(self) -> None:
+        """Wake the loop: the connection that this thread serves has changed. Any thread."""
+
+    def settle(self, channel: Channel, task: AppTask) -> None:
+        """An answer that comes later has come. Any thread."""
+
+    def refusal(self, request: HttpRequest) -> NewswireError | None:
+        """Why this request is not taken, None if it is."""
+
+    def forget(self, channel: Channel) -> None:
+        """The connection has ended."""
 
 
 class Channel(HTTPChannel):
@@ -50,7 +67,7 @@ class Channel(HTTPChannel):
     error_task_class = ProblemTask
     parser_class = HttpRequest
 
-    server: Loop
+    server: ChannelOwner  # type: ignore[assignment]  # of waitress's server this is what is used
     requests_lock: threading.Lock
     logger: EscapingLog  # type: ignore[assignment]
     requests: list[HTTPRequestParser]

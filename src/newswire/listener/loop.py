@@ -24,13 +24,13 @@ from newswire.core import limits
 from newswire.errors import NewswireError
 from newswire.listener.bell import Bell
 from newswire.listener.bind import adjustments
-from newswire.listener.connection import Channel, EscapingLog
+from newswire.listener.connection import Channel
 from newswire.listener.interest import Interest
 from newswire.listener.kinds import Kind
 from newswire.listener.light import LightWork
 from newswire.listener.phases import EVICTED, Bounds, Deadlines, Phase
 from newswire.listener.pools import Pool
-from newswire.listener.problems import NO_ROOM, TOO_MANY_CONNECTIONS, TOO_MANY_REQUESTS, raw_answer
+from newswire.listener.problems import NO_ROOM, TOO_MANY_CONNECTIONS, TOO_MANY_REQUESTS, EscapingLog, raw_answer
 from newswire.listener.proxies import Proxies
 from newswire.listener.request import Admit, HttpRequest
 from newswire.listener.tasks import AppTask, Later

@@ -1,13 +1,15 @@
-"""Errors as answers (RFC 9457): what waitress refuses, and what no worker can answer."""
+"""Errors as answers (RFC 9457): what waitress refuses, and what no worker can answer; and its words in the log."""
 
 from __future__ import annotations
 
+import logging
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from waitress import utilities
 
+from newswire import escape
 from newswire.core import limits
 from newswire.errors import NewswireError
 
@@ -58,3 +60,15 @@ def raw_answer(error: NewswireError) -> bytes:
     status, headers, body = answer(error)
     headers += [("Content-Length", str(len(body))), ("Connection", "close")]
     return (f"HTTP/1.1 {status}\r\n" + "".join(f"{k}: {v}\r\n" for k, v in headers) + "\r\n").encode() + body
+
+
+class EscapingLog(logging.LoggerAdapter[logging.Logger]):
+    """waitress's words, with what strangers put into them made harmless."""
+
+    def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
+        """Escape; waitress formats before it logs."""
+        return escape.line(str(msg)), kwargs
+
+    def isEnabledFor(self, level: int) -> bool:
+        """Say whether it is worth a line: that a client left is not, as anybody may leave any number of times."""
+        return level > logging.INFO and super().isEnabledFor(level)

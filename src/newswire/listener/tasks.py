@@ -17,8 +17,6 @@ from newswire.listener.request import HttpRequest
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-    from newswire.listener.connection import Channel
-
 HAND_OVER: Final = "newswire.hand_over"  # in the environ: the view's adopter
 POSSIBLE: Final = "newswire.listener"  # in the environ: True, hand-over is possible
 
@@ -44,10 +42,24 @@ class Later(Protocol):
         """Status, headers and body, once it is settled."""
 
 
+class TaskChannel(Protocol):
+    """What a run needs of the connection that it answers on."""
+
+    adopter: Adopter | None
+    chunked: bool
+    lingers: bool
+
+    def write_soon(self, data: bytes) -> object:
+        """Have these bytes sent; waits while too many are unsent."""
+
+    def has_served(self, request: HttpRequest) -> None:
+        """Note that `request` was answered well."""
+
+
 class AppTask(WSGITask):
     """One run of the application. Worker thread."""
 
-    channel: Channel
+    channel: TaskChannel  # type: ignore[assignment]  # of waitress's channel this is what is used
     later: Later | None = None  # the answer, if it comes later: the application has given it instead of one
 
     def service(self) -> None:
@@ -127,7 +139,7 @@ class AppTask(WSGITask):
 class ProblemTask(ErrorTask):
     """Answers what waitress refuses, and what the application raised. Worker thread."""
 
-    channel: Channel
+    channel: TaskChannel  # type: ignore[assignment]  # of waitress's channel this is what is used
 
     def execute(self) -> None:
         """Write the error as problem+json and close, but not before the client could read it."""
