@@ -180,6 +180,42 @@ def test_a_key_twice_in_a_batch_is_one_message_and_another_content_refuses_all()
     assert shown(one.shell.broker.state) == 16
 
 
+def test_a_batch_that_is_sent_again_looks_each_key_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, one, _ = pair()
+    ids = one.submit(batch(keyed=True)).ids
+    looked_up: list[int] = []
+    keys = one.shell.broker.state.messages.keys
+    uses = keys.uses
+    monkeypatch.setattr(keys, "uses", lambda mark: looked_up.append(mark) or uses(mark))
+    receipt = one.submit(batch(keyed=True))
+    assert (receipt.count, receipt.duplicates, receipt.ids, receipt.copies) == (0, 15, ids, 2)
+    assert len(looked_up) == 15, "10,000 at once hold up what others publish"
+    looked_up.clear()
+    with pytest.raises(KeyReused):
+        one.submit([*batch(keyed=True), Publish("news", "other", key="k0")])
+    assert len(looked_up) == 16
+
+
+def test_a_batch_that_is_sent_again_is_answered_by_a_full_disk_and_a_new_one_is_not() -> None:
+    class Full(MemoryLog):
+        full = False
+
+        def append(self, raws: Sequence[bytes]) -> list[tuple[int, int]]:
+            if self.full:
+                raise StorageFull("no room")
+            return super().append(raws)
+
+    log = Full()
+    _, one, _ = pair(log)
+    ids = one.submit(batch(keyed=True)).ids
+    log.full = True
+    for _ in range(2):
+        with pytest.raises(StorageFull):
+            one.submit(batch())
+        assert one.submit(batch(keyed=True)).ids == ids
+    log.full = False
+
+
 def test_a_disk_that_is_full_at_a_later_piece_has_stored_nothing() -> None:
     class Filling(MemoryLog):
         left = 10**6

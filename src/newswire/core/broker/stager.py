@@ -225,8 +225,6 @@ class Stager:
             source, sequence = ops.split_op_id(name)
             required[source] = max(required.get(source, 0), sequence)
             ids.append(name)
-        if messages:
-            self._batches.add(origin)
         return NamedBatch(
             origin=origin,
             messages=messages,
@@ -235,6 +233,10 @@ class Stager:
             ids=tuple(ids),
             repeated=tuple(repeated),
         )
+
+    def take_name(self, origin: str) -> None:
+        """No other batch of this run gets this origin: what `name_batch` named is stored."""
+        self._batches.add(origin)
 
     def stage_piece(self, origin: str, began: Began | None, messages: Sequence[Publish], wall: int) -> int:
         """Stage what comes next of a long batch; return how many ops. Raises BadRequest, having staged nothing."""
