@@ -176,15 +176,6 @@ class Broker(Parts):
 
     # -- disk ---------------------------------------------------------------------------------------------------
 
-    def _append(self, now: Now) -> None:
-        """Hand what was staged since the last time to the disk; with it goes the cluster id, if that may be fixed now."""
-        has_ops = not self.state.log.holds_nothing or any(not isinstance(op, Began) for op in self.stager.staged)
-        if has_ops and not self.cluster_id.settled and self.writable:
-            agreed = self.replication.agreements(self.cluster_id.turn)
-            self._actions += self.cluster_id.settle(self._others(), agreed, now)
-        if self.stager.raws:
-            self._actions.append(events.Append(*self.stager.pop_raws()))
-
     def _apply(self, event: Stored, now: Now) -> None:
         """Apply what is on disk now, then tell. Of a piece only changes of subscriptions: `streams.stream` says why."""
         changes = self._changes
@@ -375,11 +366,6 @@ class Broker(Parts):
             latest = max(self.clocks.latest, now.wall + self.replication.most_ahead())
             self._follow([self.retention.drop(self.clocks.retention, latest, now)], now)
 
-    def _watch_clocks(self, now: Now) -> None:
-        apart = self.replication.has_clocks_apart() and status.clocks_apart(self._situation(now))
-        self.clocks.note(now, agreed=not apart)
-        self.stager.shifts = self.clocks.shifts()
-
     # -- what every step ends with ------------------------------------------------------------------------------
 
     def _finish(self, now: Now) -> list[Action]:
@@ -406,7 +392,3 @@ class Broker(Parts):
         if self.membership.has_left and not waits and self.replication.is_held_elsewhere():
             self._actions.append(events.Exit("this broker left the cluster; all that it held is at the others"))
         return self._take_actions()
-
-    def _may_stamp(self) -> bool:
-        """Say whether this broker may stage something by itself: it is at work, and nothing else is staged."""
-        return self.begun and self.writable and not (self.membership.leaving or self.replication.sources or self.stager.staged)

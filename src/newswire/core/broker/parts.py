@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from newswire.core.broker import losses, membership, status, values
+from newswire.core.broker import events, losses, membership, status, values
 from newswire.core.broker.alone import NoMembership, NoReplication
 from newswire.core.broker.clock import Clocks
 from newswire.core.broker.cluster_id import ClusterId
@@ -20,6 +20,7 @@ from newswire.core.broker.receipts import PendingReceipts
 from newswire.core.broker.replication import Replication
 from newswire.core.broker.retention import Retention
 from newswire.core.broker.stager import Stager
+from newswire.core.model.ops import Began
 from newswire.core.state.fold import State
 
 
@@ -119,6 +120,24 @@ class Parts:
                     self.stager.store_again(op, now.wall)
                 case values.StoreBlindly(origin, sequences):
                     self.stager.store_blindly(origin, sequences, now.wall)
+
+    def _watch_clocks(self, now: Now) -> None:
+        apart = self.replication.has_clocks_apart() and status.clocks_apart(self._situation(now))
+        self.clocks.note(now, agreed=not apart)
+        self.stager.shifts = self.clocks.shifts()
+
+    def _may_stamp(self) -> bool:
+        """Say whether this broker may stage something by itself: it is at work, and nothing else is staged."""
+        return self.begun and self.writable and not (self.membership.leaving or self.replication.sources or self.stager.staged)
+
+    def _append(self, now: Now) -> None:
+        """Hand what was staged since the last time to the disk; with it goes the cluster id, if that may be fixed now."""
+        has_ops = not self.state.log.holds_nothing or any(not isinstance(op, Began) for op in self.stager.staged)
+        if has_ops and not self.cluster_id.settled and self.writable:
+            agreed = self.replication.agreements(self.cluster_id.turn)
+            self._actions += self.cluster_id.settle(self._others(), agreed, now)
+        if self.stager.raws:
+            self._actions.append(events.Append(*self.stager.pop_raws()))
 
     def _push(self, now: Now) -> None:
         """Send what peers lack; not while something is staged: it can go along in a moment."""
