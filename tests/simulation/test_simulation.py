@@ -45,6 +45,12 @@ def test_a_planted_bug_is_found(bug: str) -> None:
     assert found is not None, f"{MOST_SEEDS} schedules with the bug {bug} went right: {BUGS[bug].__doc__}"
 
 
+@pytest.mark.parametrize("seed", [1722, 1752, 2613, 2955])
+def test_a_seed_that_once_went_wrong_does_not_any_more(seed: int) -> None:
+    """Damage to a long batch at both brokers; a part of one given up; one given up of which a disk still had some."""
+    assert not run(seed).violation
+
+
 def test_a_seed_gives_the_same_trace_twice() -> None:
     for seed in (3, 4):
         once, again = run(seed, tracing=True), run(seed, tracing=True)

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from newswire.core import limits
 from newswire.core.broker.events import Header, Now
 from newswire.core.broker.values import PeerFacts
+from newswire.core.model.ops import Op
 from newswire.core.model.vector import FullVector, Lineage, Vector
 from newswire.core.state.fold import State
 from newswire.core.state.holes import Hole
@@ -124,17 +125,30 @@ class Peer:
         """What is assumed, and what it listed last of origins that became known here since: a long batch, for one."""
         return self.assumed.raise_to(self.parts).raise_to(self.vector or {})
 
-    def parts_to_push(self, state: State, origin: str) -> list[tuple[int, int]]:
+    def parts_to_push(self, state: State, origin: str, clock: float) -> list[tuple[int, int]]:
         """Place and length of the next ops of the long batch `origin` that it lacks, if its copies count (BATCH).
 
-        None while one is on its way, nor at once again what it did not take.
+        None while one is on its way, nor at once again what it did not take. Else, of batches that damage keeps from being
+        whole at either of the two, what it lacks of theirs.
         """
         has = self.parts.get(origin, 0)
-        if not origin or self.in_flight or not (self.in_sync and self.takes_ops) or self.tried == (origin, has):
+        if self.in_flight or not self.takes_ops:
             return []
+        if origin and self.in_sync and self.tried != (origin, has):
+            return self._cut_piece(state.open.get(origin, ())[has : has + limits.BATCH_PIECE_OPS])
+        return self._cut_piece(self._parts_that_heal(state)) if clock >= self.heal_at else []
+
+    def _parts_that_heal(self, state: State) -> list[tuple[Op, int, int]]:
+        lacks = [hole for hole in self.holes if hole.origin in state.open]
+        return [part for hole in lacks for part in state.open[hole.origin] if hole.first <= part[0].sequence <= hole.last][
+            : limits.BATCH_PIECE_OPS
+        ]
+
+    @staticmethod
+    def _cut_piece(parts: Sequence[tuple[Op, int, int]]) -> list[tuple[int, int]]:
         piece: list[tuple[int, int]] = []
         size = 0
-        for _, place, length in state.open.get(origin, ())[has : has + limits.BATCH_PIECE_OPS]:
+        for _, place, length in parts:
             size += length
             if piece and size > limits.BATCH_PIECE_BYTES:
                 break
@@ -171,7 +185,7 @@ class Peer:
         self.cargo = {log.names[log.origins[row]]: log.sequences[row] for row in rows}
         self.asked = self.ask
         self.barren = _size(state) if self.takes_ops and not rows and self.lacks_any(state) else None
-        if self.to_heal:
+        if self.to_heal or self._parts_that_heal(state):
             self.heal_at = clock + limits.PUSH_AGAIN_SECONDS
         self.next_at = clock + heartbeat
         return self.number

@@ -215,7 +215,8 @@ class Replication:
     def is_due(self, now: Now, batch: str) -> bool:
         """Say whether a push should go out. `batch`: the origin of the long batch that is under way here, "" for none."""
         return any(
-            peer.is_due(self._state, now.clock) or peer.parts_to_push(self._state, batch) for peer in self._peers.values()
+            peer.is_due(self._state, now.clock) or peer.parts_to_push(self._state, batch, now.clock)
+            for peer in self._peers.values()
         )
 
     def has_copied(self, batch: str, upto: int) -> bool:
@@ -227,7 +228,7 @@ class Replication:
         """Send what peers lack, the next piece of the long batch `batch`, and heartbeats."""
         sends = []
         for peer in self._peers.values():
-            parts = peer.parts_to_push(self._state, batch)
+            parts = peer.parts_to_push(self._state, batch, now.clock)
             if parts or peer.is_due(self._state, now.clock):
                 peer.tried = (batch, peer.parts.get(batch, 0)) if parts else ("", 0)  # what was not taken goes once more later
                 rows = peer.rows(self._state)

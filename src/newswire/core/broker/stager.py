@@ -92,7 +92,7 @@ class Stager:
                 self.staged.append(op)
                 self.raws.append(raw)
             return True
-        if op.origin in self._own or op.origin in self._batches or not self.state.takes(op, self._held):
+        if op.origin in self._own or self._is_under_way(op.origin) or not self.state.takes(op, self._held):
             return False
         if op.sequence in self.state.waiting.get(op.origin, ()):
             self._held[op.origin] = op.sequence  # on disk already: applied when what is staged before it is
@@ -104,6 +104,10 @@ class Stager:
             return False
         self._stage(op, raw)
         return True
+
+    def _is_under_way(self, origin: str) -> bool:
+        """Whether it is of a long batch of ours that goes on; of one that was given up others may have to bring the rest."""
+        return origin in self._batches and origin in self.state.open
 
     def take_all(self, raws: Sequence[bytes], name: str) -> None:
         """TAKE a peer's ops, which came with an answer or a push (`name`). Raises BadRequest."""

@@ -119,7 +119,8 @@ class State:
 
     def forget_unfinished(self) -> None:
         """START: what is left of a batch whose broker did not finish it is nothing, unless damage hides the rest of it."""
-        self.open = {origin: ops for origin, ops in self.open.items() if origin in self.waiting}
+        damaged = {hole.origin for hole in self.holes}
+        self.open = {origin: ops for origin, ops in self.open.items() if origin in self.waiting or origin in damaged}
 
     @property
     def holes(self) -> tuple[Hole, ...]:
