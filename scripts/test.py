@@ -33,8 +33,8 @@ CHECKS: Final = {
     "imports": ["lint-imports"],
 }
 WAITING: Final = {  # what starts processes, and mostly waits for them: in lanes that take about as long
-    "cases": ["tests/e2e", "tests/test_docs.py", "tests/test_scripts.py"],
-    "faults": ["tests/scenarios", "tests/browser"],
+    "cases": ["tests/e2e", "tests/browser", "tests/test_docs.py", "tests/test_scripts.py"],
+    "faults": ["tests/scenarios"],
 }
 LONG: Final = {  # of the others, what takes seconds: schedules, terminals, disks and clients that wait
     "tests/core/model/test_ancestry.py",
