@@ -1,4 +1,4 @@
-"""All checks and all tests: style, types, import layers, then pytest, in three lanes at once.
+"""All checks and all tests: style, types, import layers, then pytest, in four lanes at once.
 
 scripts/test             everything; ends with one line such as `412 passed, 0 failed, 3 skipped: no chromium here (3)`
 scripts/test --quick     the checks, and the tests that neither start processes nor play long schedules: within a minute
@@ -33,8 +33,9 @@ CHECKS: Final = {
     "imports": ["lint-imports"],
 }
 WAITING: Final = {  # what starts processes, and mostly waits for them: in lanes that take about as long
-    "cases": ["tests/e2e", "tests/browser", "tests/test_docs.py", "tests/test_scripts.py"],
+    "cases": ["tests/e2e", "tests/test_docs.py", "tests/test_scripts.py"],
     "faults": ["tests/scenarios"],
+    "pages": ["tests/browser"],
 }
 LONG: Final = {  # of the others, what takes seconds: schedules, terminals, disks and clients that wait
     "tests/core/model/test_ancestry.py",

@@ -137,7 +137,11 @@ class Ledger:
             self._check_held(node.id, found, copies)
             assert found == all_held[0], f"{node.id} and {nodes[0].id} differ"
         whole = on_disk(nodes[0])
-        assert all(on_disk(node) == whole for node in nodes), "the files do not hold the same messages"
+        for node in nodes:
+            there = on_disk(node)
+            assert there == whole, (
+                f"the files of {node.id} and {nodes[0].id} differ: {sorted(set(there.items()) ^ set(whole.items()))[:6]}"
+            )
 
     def _check_held(self, name: str, found: Mapping[str, str], copies: int) -> None:
         missing = self.texts(copies) - set(found.values())

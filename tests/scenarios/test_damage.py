@@ -85,8 +85,8 @@ def test_a_record_that_rots_under_a_running_broker_comes_back_from_the_peer_with
     """Who needs it waits for it where he is."""
     first, second = pair.nodes
     ledger.many(5, first, copies=2)
-    for _ in range(3):
-        ledger.batch(5_000, first)  # more than is kept in memory
+    for _ in range(15):
+        ledger.batch(1_000, first)  # more than is kept in memory, where no long batch is
     flip(first, after=in_record(ledger.entries[2].text))
     post(first.address, "/subscribe", username="Late", topic=">", **{"from": "earliest"})
     with Stream("Late", [first.address]) as late:
