@@ -68,6 +68,7 @@ PROGRAMS: Final = {  # what tests use beyond Python: program, Debian's package
 def main(arguments: list[str]) -> int:
     """Run it all; the exit status."""
     os.chdir(ROOT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever starts this in the background ignores it for all below
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     quick = arguments == ["--quick"]
     if arguments and not quick:
