@@ -76,6 +76,18 @@ def test_what_is_said_better_is_not_said_twice() -> None:
     assert codes(alone, other(refusal="no connection")) == ["unreached"]
 
 
+@pytest.mark.parametrize("name", ["1002", "news-2"])
+def test_clocks_that_differ_are_told_once_whatever_the_ids(name: str) -> None:
+    said = f"the clock of {name} is 2 min ahead of this broker's: use NTP"
+    assert codes(broker(condition={"degraded": [said]}), other(clock_seconds=120.0)) == ["clocks-apart"]
+
+
+def test_a_clock_that_was_set_is_told() -> None:
+    """No other check sees it."""
+    said = "the clock of this broker was set 2 min ahead within the last hour: see that it is right"
+    assert codes(broker(condition={"degraded": [said]}), other()) == ["degraded"]
+
+
 def test_one_broker_is_no_second() -> None:
     assert codes(Examined(address=A, id="1001", rows=(Row("1001", A, itself=True),))) == ["alone"]
 

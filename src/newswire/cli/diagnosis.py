@@ -90,9 +90,8 @@ def _unreached(brokers: Sequence[Examined]) -> Iterator[Finding]:
                 code="unreached-here",
                 severity="wrong",
                 text=f"{name} cannot be reached from here ({broker.refusal}), though broker {', '.join(seen_up)} reaches it",
-                advice="clients as far away as this machine cannot use it either: open its port in the firewall,"
-                " or set --advertise to"
-                " an address that clients can reach",
+                advice="clients as far away as this machine cannot use it either: open its port in the firewall, or"
+                " set --advertise to an address that clients can reach",
             )
         else:
             yield Finding(
@@ -144,9 +143,8 @@ def _holes(brokers: Sequence[Examined]) -> Iterator[Finding]:
             code="hole",
             severity="wrong",
             text=f"broker {broker} lacks operations {first} to {last} of {origin}, and {waiting} more wait behind them",
-            advice="a broker that has them brings them by itself once it is reached; if none has, `newswire"
-            " accept-loss` shows what"
-            " would be given up",
+            advice="a broker that has them brings them by itself once it is reached; if none has,"
+            " `newswire accept-loss` shows what would be given up",
         )
 
 
@@ -231,9 +229,8 @@ def _stream_of_user(brokers: Sequence[Examined]) -> Iterator[Finding]:
                 code="proxy-buffers",
                 severity="wrong",
                 text=f"a stream of {broker.name} opens, but nothing of it arrives here",
-                advice="something between here and the broker collects answers before it passes them on: switch"
-                " buffering off for"
-                " /stream (nginx: proxy_buffering off; deploy/nginx.conf has it)",
+                advice="something between here and the broker collects answers before it passes them on: switch buffering off"
+                " for /stream (nginx: proxy_buffering off; deploy/nginx.conf has it)",
             )
         elif broker.stream not in ("", "opened"):
             yield Finding(
@@ -274,7 +271,8 @@ def _alone(brokers: Sequence[Examined]) -> Iterator[Finding]:
         )
 
 
-_SAID_BETTER: Final = ("is down since", "is damaged", "the clock of 1", "the disk is full", "the disk of")
+# Sentences of brokers, known by these words, of which another finding says more.
+_SAID_BETTER: Final = ("is down since", "is damaged", ": use NTP", "the disk is full", "the disk of")
 
 
 def _others(brokers: Sequence[Examined]) -> Iterator[Finding]:
@@ -286,7 +284,7 @@ def _others(brokers: Sequence[Examined]) -> Iterator[Finding]:
                     code="degraded",
                     severity="wrong",
                     text=f"{broker.name}: {reason}",
-                    advice="docs/operate.md, Health, explains each sentence",
+                    advice="docs/operate.md, Look, says what to do",
                 )
 
 

@@ -48,6 +48,8 @@ def examine_one(address: str, user: str | None) -> _Visit:
         before = time.time()
         condition = transport.send(address, Call("GET", "/readyz"), limits.CLIENT_SIDE_SECONDS).json()
         after = time.time()
+        if not isinstance(condition, dict):
+            return _Visit(Examined(address=address, refusal="what answers there is no newswire broker"))
         rows = transport.send(address, Call("GET", "/list_replicas"), limits.CLIENT_SIDE_SECONDS).read(tuple[Row, ...])
         own = next((row for row in rows if row.itself), None)
         return _Visit(

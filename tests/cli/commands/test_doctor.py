@@ -68,6 +68,12 @@ def test_a_broker_that_does_not_answer_is_found_by_what_the_other_says(
     assert "1 of 2 brokers answered" in out
 
 
+def test_what_answers_may_be_no_broker(pair: tuple[Fake, Fake], capsys: pytest.CaptureFixture[str]) -> None:
+    pair[1].answers["/readyz"] = (200, ["something else"])
+    assert main.run(["doctor"]) == output.FAILED
+    assert f"broker 1002, {pair[1].address}, cannot be reached from here (what answers there" in capsys.readouterr().out
+
+
 def test_nobody_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NEWSWIRE_BROKERS", DOWN)
