@@ -192,12 +192,12 @@ class GroupCommit:
 
         An id read beyond a new subscription would speak for it (docs/rules.md, REOPEN).
         """
-        log, is_whole = self.broker.state.log, not self.broker.state.holes
+        state = self.broker.state
         with self._effects.locked():
             self._effects.before_apply(event.places)
-            first = len(log)
+            first, is_whole = len(state.log), not state.holes
             actions = self.broker.step(event, self._effects.now())
-            if is_whole and len(log) == first + len(ops):
+            if is_whole and len(state.log) == first + len(ops):
                 self._effects.after_apply(first, ops, raws)
             wakes = list(takewhile(lambda action: isinstance(action, Wake), actions))
             self._execute(wakes)
