@@ -6,12 +6,14 @@ Such an engine hands in no event of a peer. Whatever the broker asks of these tw
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from newswire.core.broker.events import Answer, Connect, Disconnect, Header, Join, Leave, Now, Reply, Send
 from newswire.core.broker.values import Announcement, PeerFacts, ReplyTo
 from newswire.core.model.vector import FullVector, Vector
 from newswire.errors import NewswireError, Refused
+
+_NO_PEERS: Final = "this broker has no peers: its engine hands in no event of one"
 
 
 class NoReplication:
@@ -102,22 +104,22 @@ class NoReplication:
     # -- of pushes and answers, which nobody hands in
 
     def check_id(self, header: Header, now: Now) -> None:
-        raise Refused("this broker has no peers")
+        raise Refused(_NO_PEERS)
 
     def refuse(self, reply_to: ReplyTo, header: Header, error: NewswireError, announcement: Announcement) -> NoReturn:
         raise error
 
     def hear(self, reply_to: ReplyTo, header: Header, now: Now) -> NoReturn:
-        raise NotImplementedError
+        raise RuntimeError(_NO_PEERS)
 
     def agree(self, address: str, header: Header, pair: tuple[str, int]) -> NoReturn:
-        raise NotImplementedError
+        raise RuntimeError(_NO_PEERS)
 
     def take_answer(self, address: str, header: Header, now: Now, *, progress: bool) -> NoReturn:
-        raise NotImplementedError
+        raise RuntimeError(_NO_PEERS)
 
     def fail(self, address: str, state: str, detail: str, now: Now) -> NoReturn:
-        raise NotImplementedError
+        raise RuntimeError(_NO_PEERS)
 
 
 class NoMembership:

@@ -259,7 +259,7 @@ class Broker(Parts):
             named = self.stager.name_batch(event.requests, now.wall)
             if named.messages:
                 self._check_room(event)
-                self.stager.take_name(named.origin)
+                self.stager.take_name()
         except NewswireError as error:
             self._follow([Reply(event.reply_to, error)], now)
             return

@@ -49,7 +49,7 @@ class Stager:
         self._held: dict[str, int] = {}
         self._keys: dict[int, tuple[int, OpId]] = {}  # of what is staged: the content that a key names, and its id
         self._touched: set[str] = set()
-        self._batches: set[str] = set()  # origins of this run's long batches
+        self._batches = 0  # long batches of this run so far
         self.shifts: tuple[int, ...] = (0,)  # see `clock.WallClock.shifts`: a retry is known across a clock that is set
         self._begun = 0  # origins that begin in this batch
 
@@ -106,8 +106,11 @@ class Stager:
         return True
 
     def _is_under_way(self, origin: str) -> bool:
-        """Whether it is of a long batch of ours that goes on; of one that was given up others may have to bring the rest."""
-        return origin in self._batches and origin in self.state.open
+        """Whether it is of our long batch that goes on; of one that was given up others may have to bring the rest."""
+        return origin in self.state.open and origin == self._batch_origin(self._batches)
+
+    def _batch_origin(self, number: int) -> str:
+        return f"{next(iter(self._own))}b{number}"
 
     def take_all(self, raws: Sequence[bytes], name: str) -> None:
         """TAKE a peer's ops, which came with an answer or a push (`name`). Raises BadRequest."""
@@ -211,7 +214,7 @@ class Stager:
 
         All its keys are looked up here, so that nothing of it is staged before it is known that all of it may be.
         """
-        origin = f"{next(iter(self._own))}b{len(self._batches) + 1}"
+        origin = self._batch_origin(self._batches + 1)
         ids: list[OpId] = []
         required: dict[str, int] = {}
         repeated: list[int] = []
@@ -238,9 +241,9 @@ class Stager:
             repeated=tuple(repeated),
         )
 
-    def take_name(self, origin: str) -> None:
-        """No other batch of this run gets this origin: what `name_batch` named is stored."""
-        self._batches.add(origin)
+    def take_name(self) -> None:
+        """No other batch of this run gets the origin that `name_batch` gave last: it is stored."""
+        self._batches += 1
 
     def stage_piece(self, origin: str, began: Began | None, messages: Sequence[Publish], wall: int) -> int:
         """Stage what comes next of a long batch; return how many ops. Raises BadRequest, having staged nothing."""
