@@ -88,6 +88,7 @@ def test_both_brokers_die_and_return(desk: Desk, pair: Pair, hand: Hand) -> None
     alice.says("live at broker 1001")
     hand.publish("news", "before")
     alice.shows("before")
+    expect(alice.page.get_by_label("Topic", exact=True)).to_have_value("news")  # her subscriptions are there
     for broker in pair.brokers:
         broker.kill9()
     expect(alice.page.locator("#state")).to_have_text(re.compile(r"^silent since \d\d:\d\d, trying again$"), timeout=30_000)
