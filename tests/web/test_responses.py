@@ -9,7 +9,7 @@ from typing import Any
 from werkzeug.exceptions import MethodNotAllowed
 
 from newswire.errors import NewswireError, Unavailable
-from newswire.web.responses import Rows, as_ours, problem, shown
+from newswire.web.responses import Rows, answer, as_ours, problem, shown
 
 
 def test_a_long_list_is_the_json_of_all_its_rows_however_it_was_cut() -> None:
@@ -27,6 +27,13 @@ def test_a_long_list_stands_in_an_object_with_what_is_beside_it() -> None:
     assert json.loads(rows.answer("messages").get_data()) == {"messages": []}
     rows.add([{"a": 1}])
     assert json.loads(rows.answer("messages", {"more": True}).get_data()) == {"messages": [{"a": 1}], "more": True}
+
+
+def test_each_answer_ends_its_line_so_that_two_of_them_in_a_terminal_do_not_run_together() -> None:
+    rows = Rows()
+    rows.add([1])
+    answers = [answer({}), problem(Unavailable("")), rows.answer(), rows.answer("a"), rows.answer("a", {"b": 1})]
+    assert [response.get_data()[-2:] for response in answers] == [b"}\n", b"}\n", b"]\n", b"}\n", b"}\n"]
 
 
 def test_a_long_list_is_never_made_one() -> None:

@@ -52,7 +52,7 @@ def answer(error: NewswireError) -> tuple[str, list[tuple[str, str]], bytes]:
     ]
     if seconds := _RETRY_AFTER.get(error.status):
         headers.append(("Retry-After", str(seconds)))
-    return f"{error.status} {HTTPStatus(error.status).phrase}", headers, msgspec.json.encode(error.problem())
+    return f"{error.status} {HTTPStatus(error.status).phrase}", headers, msgspec.json.encode(error.problem()) + b"\n"
 
 
 def raw_answer(error: NewswireError) -> bytes:

@@ -41,8 +41,8 @@ class ReadyHeaders(Headers):
 
 
 def answer(value: object, status: int = 200) -> Response:
-    """Answer `value` as JSON."""
-    return Response(_encode(value), status, ReadyHeaders(JSON))
+    """Answer `value` as JSON, on a line of its own."""
+    return Response(_encode(value) + b"\n", status, ReadyHeaders(JSON))
 
 
 class Rows:
@@ -58,9 +58,9 @@ class Rows:
 
     def answer(self, name: str = "", beside: Mapping[str, object] | None = None) -> Response:
         """Answer with the list; or with an object that has it as `name`, and `beside` after it."""
-        before, after = b"[", b"]"
+        before, after = b"[", b"]\n"
         if name:
-            before, after = b"{" + _encode(name) + b":[", b"]," + _encode(beside)[1:] if beside else b"]}"
+            before, after = b"{" + _encode(name) + b":[", b"]," + _encode(beside)[1:] + b"\n" if beside else b"]}\n"
         parts = [before, *self._parts, after]
         response = Response(parts, 200, JSON)
         response.content_length = sum(map(len, parts))
@@ -69,7 +69,7 @@ class Rows:
 
 def problem(error: NewswireError) -> Response:
     """Answer `error`; where trying again is right, say when."""
-    response = Response(_encode(error.problem()), error.status, ReadyHeaders(_PROBLEM))
+    response = Response(_encode(error.problem()) + b"\n", error.status, ReadyHeaders(_PROBLEM))
     seconds = _RETRY_AFTER.get(error.status)
     if seconds is not None:
         response.headers["Retry-After"] = str(seconds)
