@@ -91,6 +91,7 @@ MAY_IMPORT = {
     ),
     "newswire.client": (
         "newswire.client",
+        "newswire.text",
         "newswire.sse",
         "newswire.core.model.names",
         "newswire.core.limits",

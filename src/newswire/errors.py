@@ -104,6 +104,18 @@ class Refused(NewswireError):
     code = "forbidden"
 
 
+class Unauthenticated(Refused):
+    """Who asks is not known here: no credential, or none that counts (`extra["sent"]`: what was sent, on the client's side)."""
+
+    code = "unauthenticated"
+
+
+class Forbidden(Refused):
+    """Who asks is known, and may not: somebody has to grant it."""
+
+    code = "forbidden"
+
+
 class NotRegistered(Refused):
     """A user without any subscription asked for a stream."""
 
@@ -189,6 +201,8 @@ class LinkRefused(NewswireError):
 
 
 _CLASS_OF: Final[Mapping[str, type[NewswireError]]] = {
+    "unauthenticated": Unauthenticated,
+    "forbidden": Forbidden,
     "not-registered": NotRegistered,
     "not-found": NotFound,
     "no-subscription": NotFound,

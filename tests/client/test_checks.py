@@ -144,6 +144,10 @@ CASES: list[tuple[Callable[[str], Any], str]] = [
     (lambda at: Publisher(at, timeout=timedelta(1)), r"timeout\.total_seconds\(\)"),  # type: ignore[arg-type]
     (lambda at: Publisher(at, copies=True), "`copies` must be an int, not bool"),
     (lambda at: Publisher(at, token=b"x"), "`token` must be a str, not bytes"),  # type: ignore[arg-type]
+    (lambda at: Publisher(at, password=b"x"), "`password` must be a str, not bytes"),  # type: ignore[arg-type]
+    (lambda at: Publisher(at, password="x"), "without `user`"),
+    (lambda at: Publisher(at, user="ann"), "without `password`"),
+    (lambda at: Publisher(at, token="x", user="ann", password="y"), "one is enough"),
     (lambda at: Publisher({at}), "not a set: the first is the one to try first"),  # type: ignore[arg-type]
     (lambda at: Publisher(at, verify=None), "`verify` must be True, False or the path"),  # type: ignore[arg-type]
     (lambda at: Publisher(at, new_key="k"), "`new_key` must be a function, not str"),  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from newswire.client.transport import BrokerAnswer, Call, Unreached
 from newswire.core import limits
 from newswire.errors import (
     BadRequest,
+    Forbidden,
     NewswireError,
     NoBroker,
     NotEnoughCopies,
@@ -127,8 +128,7 @@ def test_learned_brokers_stand_in_for_the_configured_one(a: FakeBroker, b: FakeB
     ("status", "code", "kind"),
     [
         (400, "bad-field", BadRequest),
-        (401, "unauthenticated", Refused),
-        (403, "forbidden", Refused),
+        (403, "forbidden", Forbidden),
         (409, "other-cluster", NewswireError),
         (413, "too-large", TooLarge),
         (405, "wrong-method", Refused),

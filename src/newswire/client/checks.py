@@ -36,6 +36,13 @@ def text_or_none(name: str, value: object) -> str | None:
     return None if value is None else text(name, value)
 
 
+def secret_or_none(name: str, value: object) -> str | None:
+    """Return `value` if it is a str or None. Raises TypeError that shows nothing of it."""
+    if value is None or isinstance(value, str):
+        return value
+    raise TypeError(f"`{name}` must be a str, not {_kind(value)}")
+
+
 def whole(name: str, value: Any) -> int:
     """Return `value` as an int if it is a whole number; a bool is none."""
     if isinstance(value, bool):

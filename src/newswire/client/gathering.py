@@ -18,7 +18,7 @@ from newswire.client.transport import BrokerAnswer, Call
 from newswire.core import limits
 from newswire.errors import BadRequest, FewerCopies, NewswireError, NoBroker, NotStored, Refused, TooLarge, Unknown
 
-_LATER: Final = frozenset({"too-many", "unreachable"})  # refusals that are not of what the request says
+_LATER: Final = frozenset({"too-many", "unreachable", "unauthenticated"})  # refusals that are not of what the request says
 
 
 def send_posts(pool: BrokerPool, posts: list[Post], until: float) -> None:

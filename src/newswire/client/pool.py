@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +11,7 @@ from dataclasses import replace
 
 from newswire.client import checks
 from newswire.client.answers import ClusterSnapshot, Row
+from newswire.client.credential import chosen
 from newswire.client.failover import Brokers, Verdict, perhaps_done, verdict
 from newswire.client.transport import BrokerAnswer, Call, Transport, Unreached
 from newswire.core import limits
@@ -23,8 +25,9 @@ class BrokerPool:
 
     `brokers`: HOST:PORT (or a URL without path), the one to try first first; others are learned from whoever answers.
     `timeout`: seconds for all tries of a call; `absent`: seconds after which a call ends while nobody is there at all (no
-    broker listens at any address); None: `timeout`. `verify`: as in requests, for https. `clock` is monotonic seconds, `sleep`
-    waits, `chance` gives 0 to 1.
+    broker listens at any address); None: `timeout`. `token`, or `user` and `password`: who asks; without them the token in
+    NEWSWIRE_TOKEN, or in the file that NEWSWIRE_TOKEN_FILE names. `verify`: as in requests, for https. `clock` is monotonic
+    seconds, `sleep` waits, `chance` gives 0 to 1.
     """
 
     def __init__(
@@ -34,6 +37,8 @@ class BrokerPool:
         timeout: float = limits.CLIENT_DEADLINE_SECONDS,
         absent: float | None = None,
         token: str | None = None,
+        user: str | None = None,
+        password: str | None = None,
         verify: bool | str = True,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -42,14 +47,15 @@ class BrokerPool:
         self.brokers = Brokers(checks.addresses(brokers))
         self.timeout = checks.seconds("timeout", timeout)
         self._absent = self.timeout if absent is None else absent
-        checks.text_or_none("token", token)
+        credential = chosen(token, user, password, os.environ)
+        self.is_anonymous = credential is None
         for name, value in (("clock", clock), ("sleep", sleep), ("chance", chance)):
             checks.called(name, value)
         verify = checks.trust("verify", verify)
         self.clock, self.sleep, self.chance = clock, sleep, chance
         self.current = ""  # who answered last
         scheme = "https" if self.brokers.configured[0].startswith("https://") else "http"
-        self.transport = Transport(token=token, verify=verify, scheme=scheme)
+        self.transport = Transport(credential=credential, verify=verify, scheme=scheme)
 
     # -- what menus show
 

@@ -38,7 +38,8 @@ class Publisher:
     What threads publish while a request is in flight goes together in the next one; each call has its own receipt or error.
 
     `copies`: the brokers that must hold a message on disk, unless a call says otherwise; None: as many as are in sync.
-    `timeout`: seconds for all tries of a call (twice that for each body of a batch); `absent`: as in BrokerPool.
+    `timeout`: seconds for all tries of a call (twice that for each body of a batch); `absent`, `token`, `user` and `password`:
+    as in BrokerPool.
     `new_key` makes the keys by which brokers know a retry.
     """
 
@@ -50,6 +51,8 @@ class Publisher:
         absent: float | None = None,
         copies: int | None = None,
         token: str | None = None,
+        user: str | None = None,
+        password: str | None = None,
         verify: bool | str = True,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -58,7 +61,16 @@ class Publisher:
     ) -> None:
         self._copies = checks.whole_or_none("copies", copies)
         self.pool = BrokerPool(
-            brokers, timeout=timeout, absent=absent, token=token, verify=verify, clock=clock, sleep=sleep, chance=chance
+            brokers,
+            timeout=timeout,
+            absent=absent,
+            token=token,
+            user=user,
+            password=password,
+            verify=verify,
+            clock=clock,
+            sleep=sleep,
+            chance=chance,
         )
         checks.called("new_key", new_key)
         self._new_key = new_key

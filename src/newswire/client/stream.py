@@ -46,7 +46,7 @@ class MessageStream(Iterator[Item]):
     def __init__(
         self,
         pool: BrokerPool,
-        username: str,
+        username: str | None,
         *,
         ack: Acks = True,
         last_event_id: str | None = None,
@@ -216,7 +216,8 @@ class MessageStream(Iterator[Item]):
         other brokers are known by the time this one fails.
         """
         self._pool.ask_rows(broker)
-        params = {"username": self._username, "format": "json", "ack": "client"}
+        who = {} if self._username is None else {"username": self._username}
+        params = {**who, "format": "json", "ack": "client"}
         resume = self._delivery.resume
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity", "Cache-Control": "no-cache"}
         if resume:

@@ -25,6 +25,8 @@ Since = str | datetime | timedelta | None
 class Subscriber:
     """One user's subscriptions and streams, at whichever broker serves, the primary first. One thread.
 
+    `username` left out is whoever the credential says: `token`, or `user` (`username` without it) and `password`, as in
+    BrokerPool.
     `timeout`: seconds for all tries of a call; `absent`: as in BrokerPool. `silence`: seconds without a byte after
     which a stream is dead.
     """
@@ -32,23 +34,36 @@ class Subscriber:
     def __init__(
         self,
         brokers: str | Sequence[str],
-        username: str,
+        username: str | None = None,
         *,
         timeout: float = limits.CLIENT_DEADLINE_SECONDS,
         absent: float | None = None,
         silence: float = limits.CLIENT_SILENCE_SECONDS,
         token: str | None = None,
+        user: str | None = None,
+        password: str | None = None,
         verify: bool | str = True,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self.username = names.check_username(checks.text("username", username))
+        self.username = None if username is None else names.check_username(checks.text("username", username))
         self._silence = checks.seconds("silence", silence)
         wait = sleep or time.sleep
         self.pool = BrokerPool(
-            brokers, timeout=timeout, absent=absent, token=token, verify=verify, clock=clock, sleep=wait, chance=chance
+            brokers,
+            timeout=timeout,
+            absent=absent,
+            token=token,
+            user=username if user is None and password is not None else user,
+            password=password,
+            verify=verify,
+            clock=clock,
+            sleep=wait,
+            chance=chance,
         )
+        if username is None and self.pool.is_anonymous:
+            raise TypeError("`username` is None: give a str, or a token that says who it is")
         self._pause = sleep
         self._stream: MessageStream | None = None
 
@@ -62,7 +77,7 @@ class Subscriber:
     def unsubscribe(self, topic: str) -> str:
         """End the subscription to exactly `topic`. Returns the broker's sentence. Raises NotFound when there is none."""
         # a first try of unknown outcome may have done it: then the second finds nothing, as if there had never been any
-        sentence = f"{self.username} is not subscribed to topic {topic} (any more)"
+        sentence = f"{f'{self.username} is' if self.username else 'You are'} not subscribed to topic {topic} (any more)"
         return self._post("/unsubscribe", {"topic": _pattern(topic)}, after_doubt=("no-subscription", sentence))
 
     def subscriptions(self) -> list[UserSubscription]:
@@ -140,8 +155,8 @@ class Subscriber:
         return str(reply.get("message", "")) if answer.status < 300 and isinstance(reply, dict) else after_doubt[1]
 
     def _get(self, path: str, params: dict[str, str | int | None]) -> BrokerAnswer:
-        query = {k: v for k, v in params.items() if v is not None}
-        return self.pool.request(Call("GET", path, {"username": self.username, **query}))
+        query = {k: v for k, v in {"username": self.username, **params}.items() if v is not None}
+        return self.pool.request(Call("GET", path, query))
 
 
 def _pattern(topic: str) -> str:

@@ -37,9 +37,10 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from newswire import sse
+from newswire.client.credential import NO_ONE, Credential, refusal
 from newswire.core import limits
 from newswire.core.model.bad_json import BAD_JSON
-from newswire.errors import NewswireError, from_problem
+from newswire.errors import NewswireError, Unauthenticated, from_problem
 
 _LOGGERS: Final = (  # that a request may log to; `warnings` go to the last, where they are captured
     "urllib3", "urllib3.connection", "urllib3.connectionpool", "urllib3.poolmanager", "urllib3.response", "urllib3.util.retry",
@@ -84,6 +85,7 @@ class BrokerAnswer:
     retry_after: float | None = None  # seconds
     location: str = ""  # of a redirect
     after_doubt: bool = False  # an earlier try of the same call may have been carried out
+    sent: str = NO_ONE  # the kind of credential that the request had
 
     def json(self) -> Any:
         """The body's JSON. Raises NewswireError when it is none: something that is no broker answered."""
@@ -105,8 +107,11 @@ class BrokerAnswer:
         return str(self._problem().get("code", ""))
 
     def error(self) -> NewswireError:
-        """The error that a refusal tells."""
-        return from_problem(self._problem(), self.status)
+        """The error that a refusal tells; of a credential, what to do about the one that was sent."""
+        error = from_problem(self._problem(), self.status)
+        if isinstance(error, Unauthenticated):
+            return Unauthenticated(refusal(self.sent), **error.extra, sent=self.sent)
+        return error
 
     def why_strange(self) -> str:
         """Why this can be no broker's answer, "" if it can: one answers JSON, and refuses with a code."""
@@ -208,9 +213,9 @@ class Transport:
     address inside an organisation, and neither news nor tokens may take a way that was meant for the web.
     """
 
-    def __init__(self, *, token: str | None = None, verify: bool | str = True, scheme: str = "http") -> None:
+    def __init__(self, *, credential: Credential | None = None, verify: bool | str = True, scheme: str = "http") -> None:
         self._scheme = scheme
-        self._token, self._verify = token, verify
+        self._credential, self._verify = credential, verify
         self._foreign: list[requests.Session] = []  # kept: their ends would wait for locks that a thread held at the fork
         self._session = self._new_session()
         for name in _LOGGERS:
@@ -222,8 +227,8 @@ class Transport:
         session.trust_env = False
         session.verify = self._verify
         session.headers.update({"Accept": "application/json", "User-Agent": "newswire"})
-        if self._token:
-            session.headers["Authorization"] = f"Bearer {self._token}"
+        if self._credential:
+            session.headers["Authorization"] = self._credential.header()
         for prefix in ("http://", "https://"):
             session.mount(prefix, HTTPAdapter(pool_connections=limits.CLIENT_BROKERS_COUNT, max_retries=0))
         return session
@@ -301,6 +306,7 @@ class Transport:
             body=bytes(body),
             retry_after=retry_after,
             location=headers.get("Location", ""),
+            sent=self._credential.kind if self._credential else NO_ONE,
         )
 
 
