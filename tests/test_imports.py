@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "newswire": ("newswire.client",),  # exports the client library, on first use
     "newswire.__main__": ("newswire.cli",),
     "newswire.errors": (),
+    "newswire.hkdf": (),
     "newswire.escape": (),
     "newswire.text": (),
     "newswire.threads": (),
@@ -111,6 +112,7 @@ MAY_IMPORT = {
         "newswire.config",
         "newswire.errors",
         "newswire.escape",
+        "newswire.hkdf",
         "newswire.stream_order",
         "newswire.text",
     ),

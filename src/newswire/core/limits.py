@@ -52,6 +52,25 @@ RETRY_AFTER_LIMIT_SECONDS: Final = 10  # told with a 429 or 507: somebody must a
 STATIC_CACHE_SECONDS: Final = 300  # of the pages' scripts and styles: an upgrade shows within minutes
 PREFLIGHT_CACHE_SECONDS: Final = 600  # how long a browser remembers that a page of one broker may ask another
 
+# -- who asks ---------------------------------------------------------------------------------------------------
+FAILED_SIGN_INS_COUNT: Final = 10  # in FAILED_SIGN_INS_SECONDS, for a name or an address: who forgot tries a few
+FAILED_SIGN_INS_SECONDS: Final = 60.0
+PASSWORD_BYTES: Final = 1_024  # as UTF-8: a sentence of 150 words; hashing takes as long for any
+PASSWORD_CHECKS_COUNT: Final = 2  # hashed at once: each takes 20 MB and a processor for some 30 ms
+PASSWORD_WAIT_SECONDS: Final = 5.0  # that somebody waits for his turn to be hashed: a crowd that signs in after a restart
+PASSWORD_CACHE_SECONDS: Final = 300.0  # that a verified password is not hashed again: programs that send it with each request
+CALLERS_CACHE_COUNT: Final = 20_000  # credentials whose caller is remembered, until a right changes: 300 bytes each
+CALLERS_CACHE_SECONDS: Final = 60.0  # at most: what is bound to time is looked at again
+SESSION_SECONDS: Final = 14 * 86_400  # after which one signs in again: over a holiday, not for ever
+TICKET_SECONDS: Final = 30.0  # from asking for a ticket to its use: a browser starts within them
+TICKETS_COUNT: Final = 10_000  # not used yet; beyond it the oldest goes
+TOKEN_BYTES: Final = 20  # of chance in a token: 160 bits
+LABEL_CHARS: Final = 64  # of a token: what it is for
+AUDIT_ROWS: Final = 1_000  # of one `GET /audit`
+AUDIT_DEFAULT_ROWS: Final = 100
+AUDITED_FAILURES_PER_SECOND: Final = 1.0  # failed sign-ins that are written down, on average: guessing must not fill the disk
+AUDITED_FAILURES_BURST: Final = 100.0
+
 # -- subscriptions and cursors ----------------------------------------------------------------------------------
 SUBSCRIPTIONS_PER_USER: Final = 1_000  # an acknowledgement may name all of them: 30 KB
 ACK_SUBSCRIPTIONS: Final = 1_000  # cursors moved by one op: keeps a record under 64 KiB

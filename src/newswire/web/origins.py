@@ -18,7 +18,7 @@ from newswire.config import ServiceSettings
 from newswire.core import limits
 from newswire.engine.seam import Engine
 from newswire.errors import Refused
-from newswire.web.callers import Caller, who_asks
+from newswire.web.askers import Asker, who_asks
 from newswire.web.hosts import Hosts
 from newswire.web.request_fields import Environ
 from newswire.web.responses import shown
@@ -89,8 +89,8 @@ def check_page(engine: Engine, environ: Environ) -> None:
     whole = environ["PATH_INFO"] == _WHOLE
     if not whole and environ["REQUEST_METHOD"] in _SAFE:
         return
-    who = caller(engine, environ)
-    if who is Caller.FOREIGN or (whole and who is Caller.UNKNOWN):
+    who = asker(engine, environ)
+    if who is Asker.FOREIGN or (whole and who is Asker.UNKNOWN):
         detail = "a backup is for programs, and no page of another site may ask for it: use `newswire backup`, or curl"
         if not whole:
             detail = (
@@ -100,7 +100,7 @@ def check_page(engine: Engine, environ: Environ) -> None:
         raise Refused(detail, code="cross-site")
 
 
-def caller(engine: Engine, environ: Environ) -> Caller:
+def asker(engine: Engine, environ: Environ) -> Asker:
     """Say whose word a request is."""
     return who_asks(environ, lambda origin: _is_own(environ, origin) or is_member(engine, origin))
 

@@ -29,8 +29,8 @@ from newswire.quotas.networks import network_of
 from newswire.stream_order import StreamOrder
 from newswire.threads import NeedsThread, must_not_wait
 from newswire.web import origins, request_fields
+from newswire.web.askers import Asker, is_in_background, is_reader
 from newswire.web.availability import may_be_known, not_registered, why_not
-from newswire.web.callers import Caller, is_in_background, is_reader
 from newswire.web.light import light
 from newswire.web.pace import Pace
 from newswire.web.request_fields import Environ
@@ -88,12 +88,12 @@ def order(environ: Environ, fields: Mapping[str, str]) -> StreamOrder:
 
 def _on_its_word(engine: Engine, environ: Environ, stream_order: StreamOrder) -> StreamOrder:
     """The order as far as the word of who asks for it goes. Raises Refused (`cross-site`)."""
-    caller = origins.caller(engine, environ)
-    if caller is Caller.FOREIGN and is_in_background(environ):
+    asker = origins.asker(engine, environ)
+    if asker is Asker.FOREIGN and is_in_background(environ):
         raise Refused(
             "a page of another site may not open this stream: use the page of this broker, or a program", code="cross-site"
         )
-    if caller is Caller.OURS and is_reader(environ):
+    if asker is Asker.OURS and is_reader(environ):
         return stream_order
     return msgspec.structs.replace(stream_order, ack="none")
 

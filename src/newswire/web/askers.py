@@ -17,7 +17,7 @@ Environ = dict[str, Any]
 IsOurs = Callable[[str], bool]
 
 
-class Caller(Enum):
+class Asker(Enum):
     """Who asks."""
 
     OURS = auto()  # a program, a page of this cluster, or a person who typed the address
@@ -37,15 +37,15 @@ _PREVIEW: Final = re.compile(  # what fetches an address because somebody wrote 
 )
 
 
-def who_asks(environ: Environ, is_ours: IsOurs) -> Caller:
+def who_asks(environ: Environ, is_ours: IsOurs) -> Asker:
     """Say whose word this request is. `is_ours`: whether an origin is this broker's or another member's."""
     origin, site = environ.get("HTTP_ORIGIN"), environ.get("HTTP_SEC_FETCH_SITE")
     if site == "same-origin":  # also behind a proxy that names this broker by another name
-        return Caller.OURS
+        return Asker.OURS
     if origin is not None:
-        return Caller.OURS if is_ours(origin) else Caller.FOREIGN
+        return Asker.OURS if is_ours(origin) else Asker.FOREIGN
     if site is not None:
-        return Caller.OURS if site in _NO_PAGE else Caller.FOREIGN
+        return Asker.OURS if site in _NO_PAGE else Asker.FOREIGN
     referer = environ.get("HTTP_REFERER")
     if referer:
         try:
@@ -53,8 +53,8 @@ def who_asks(environ: Environ, is_ours: IsOurs) -> Caller:
             page = f"{parts.scheme}://{parts.netloc}"
         except ValueError:
             page = ""
-        return Caller.OURS if is_ours(page) else Caller.FOREIGN
-    return Caller.UNKNOWN if environ.get("HTTP_USER_AGENT", "").startswith(_BROWSER) else Caller.OURS
+        return Asker.OURS if is_ours(page) else Asker.FOREIGN
+    return Asker.UNKNOWN if environ.get("HTTP_USER_AGENT", "").startswith(_BROWSER) else Asker.OURS
 
 
 def is_reader(environ: Environ) -> bool:

@@ -6,7 +6,7 @@ import pytest
 
 from newswire.core.model.coverage import Coverage, write
 from newswire.stream_order import StreamOrder
-from newswire.web.callers import Caller, is_in_background, is_reader, who_asks
+from newswire.web.askers import Asker, is_in_background, is_reader, who_asks
 from tests.kit.web_fakes import OWN, Web
 
 PLACE = write(Coverage("1001-a.7", {"1001-a": 7}))
@@ -100,8 +100,8 @@ def test_a_preview_of_the_page_is_the_page(web: Web) -> None:
 
 
 def test_it_is_all_read_from_the_headers() -> None:
-    assert who_asks({}, lambda origin: False) is Caller.OURS
-    assert who_asks({"HTTP_REFERER": "http://[evil"}, lambda origin: origin == "") is Caller.OURS
-    assert who_asks({"HTTP_REFERER": "http://a.example/b"}, lambda origin: origin == "http://a.example") is Caller.OURS
+    assert who_asks({}, lambda origin: False) is Asker.OURS
+    assert who_asks({"HTTP_REFERER": "http://[evil"}, lambda origin: origin == "") is Asker.OURS
+    assert who_asks({"HTTP_REFERER": "http://a.example/b"}, lambda origin: origin == "http://a.example") is Asker.OURS
     assert is_reader({"HTTP_SEC_PURPOSE": ""})
     assert is_in_background({"HTTP_SEC_FETCH_MODE": "navigate", "HTTP_SEC_FETCH_DEST": "frame"})

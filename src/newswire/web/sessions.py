@@ -1,0 +1,77 @@
+"""Sessions of browsers: a signed cookie that says who signed in, and how. Nothing of it is kept here.
+
+It is signed with a key that all brokers of the cluster have, so a session goes on at another one and over a restart. It says
+no more than what the state of any broker can confirm: this user, with this password (or this token), until then; and an id,
+by which it can be ended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from itsdangerous import BadSignature, URLSafeSerializer
+
+from newswire.core import limits
+
+COOKIE: Final = "newswire_session"
+_PURPOSE: Final = "newswire session"
+_COOKIE_CHARS: Final = 1_024  # of one that is ours: two names, two ids, a digest, a signature
+
+
+class Session(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a cookie says. `until`: seconds since 1970; `password`, `token`: the id or digest of what the user showed, or ""."""
+
+    id: str
+    username: str
+    incarnation: str
+    until: int
+    password: str = ""
+    token: str = ""
+
+
+class Cookies:
+    """Writes and reads cookies. Any thread."""
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        """`keys`: the first signs, all verify."""
+        self._serializer = URLSafeSerializer(
+            list(reversed(keys)), salt=_PURPOSE, signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256}
+        )
+
+    def write(self, session: Session) -> str:
+        """The value of the cookie for `session`."""
+        value = self._serializer.dumps(msgspec.to_builtins(session))
+        return value if isinstance(value, str) else value.decode()
+
+    def read(self, value: str) -> Session | None:
+        """What the cookie says; None if it was not signed with one of the keys."""
+        if len(value) > _COOKIE_CHARS:
+            return None
+        try:
+            return msgspec.convert(self._serializer.loads(value), Session)
+        except (BadSignature, msgspec.ValidationError):
+            return None
+
+
+def new_id() -> str:
+    """An id for a session."""
+    return secrets.token_urlsafe(12)
+
+
+def cookie_of(environ: Mapping[str, Any]) -> str:
+    """The value of the session's cookie, "" if the request has none."""
+    for part in environ.get("HTTP_COOKIE", "").split(";"):
+        name, _, value = part.strip().partition("=")
+        if name == COOKIE:
+            return str(value)
+    return ""
+
+
+def set_cookie(value: str, *, secure: bool) -> tuple[str, str]:
+    """The header that has a browser keep the cookie; with "", forget it. `secure`: send it over TLS only."""
+    age = limits.SESSION_SECONDS if value else 0
+    return "Set-Cookie", f"{COOKIE}={value}; Max-Age={age}; Path=/; HttpOnly; SameSite=Lax" + ("; Secure" if secure else "")
