@@ -19,3 +19,8 @@ class StreamOrder(msgspec.Struct, frozen=True):
     format: str = "text"
     ack: str = "auto"
     caller: str = ""
+
+    @property
+    def users(self) -> tuple[str, ...]:
+        """On whose subscriptions and rights the stream depends; the first is whose it is."""
+        return (self.user,)

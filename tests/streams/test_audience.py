@@ -33,25 +33,38 @@ def test_who_left_or_changed_is_not_woken_any_more() -> None:
     assert len(index) == 1
 
 
-def test_all_streams_of_a_user_are_woken_by_what_one_waits_for() -> None:
+def test_each_stream_is_woken_by_what_it_waits_for() -> None:
     audience: Audience[str] = Audience()
-    audience.put("Alice", "a1", ("news",))
-    audience.put("Alice", "a2", ("news", "sport.*"))
-    audience.put("Bob", "b1", ("other",))
+    audience.put(("Alice",), "a1", ("news",))
+    audience.put(("Alice",), "a2", ("news", "sport.*"))
+    audience.put(("Alice",), "a3", ("news",))
+    audience.put(("Bob",), "b1", ("other",))
+    assert sorted(audience.waiting(["sport.x"])) == ["a2"]
+    assert sorted(audience.waiting(["news", "other"])) == ["a1", "a2", "a3", "b1"]
+    assert (audience.of_user("Alice"), audience.of_user("Eve")) == (["a1", "a2", "a3"], [])
+    assert (sorted(audience), sorted(audience.users())) == (["a1", "a2", "a3", "b1"], ["Alice", "Bob"])
+    audience.put(("Alice",), "a1", ("sport.*",))
+    assert sorted(audience.waiting(["news"])) == ["a2", "a3"]
     assert sorted(audience.waiting(["sport.x"])) == ["a1", "a2"]
-    assert sorted(audience.waiting(["news", "other"])) == ["a1", "a2", "b1"]
-    assert (audience.of_user("Alice"), audience.of_user("Eve"), sorted(audience)) == (["a1", "a2"], [], ["a1", "a2", "b1"])
+
+
+def test_a_stream_that_somebody_opened_for_another_depends_on_both() -> None:
+    audience: Audience[str] = Audience()
+    audience.put(("Alice", "admin"), "s", ("news",))
+    assert audience.of_user("Alice") == audience.of_user("admin") == ["s"]
+    audience.remove(("Alice", "admin"), "s")
+    assert (audience.of_user("Alice"), audience.of_user("admin"), audience.users()) == ([], [], [])
 
 
 def test_a_user_goes_with_the_last_stream() -> None:
     audience: Audience[str] = Audience()
     for stream in ("a1", "a2"):
-        audience.put("Alice", stream, ("news",))
-    audience.remove("Alice", "a1")
+        audience.put(("Alice",), stream, ("news",))
+    audience.remove(("Alice",), "a1")
     assert list(audience.waiting(["news"])) == ["a2"]
-    audience.remove("Alice", "a2")
-    audience.remove("Alice", "a2")
-    assert (list(audience.waiting(["news"])), len(audience)) == ([], 0)
+    audience.remove(("Alice",), "a2")
+    audience.remove(("Alice",), "a2")
+    assert (list(audience.waiting(["news"])), len(audience), audience.users()) == ([], 0, [])
 
 
 LEVEL = st.sampled_from(["a", "b", "*"])

@@ -64,7 +64,7 @@ def test_many_who_subscribe_do_not_hold_up_the_streams_of_others(room: Newsroom,
 def test_streams_of_a_user_are_looked_for_once_and_nothing_is_left_of_those_that_ended(room: Newsroom) -> None:
     room.desk.subscribe("Alice", "news.*")
     clients = [room.open() for _ in range(3)]
-    assert len(room.hub._audience) == 1
+    assert len(room.hub._audience.users()) == 1
     clients.pop().sock.close()
     wait_until(lambda: room.hub.count == 2, "one has left")
     room.desk.publish("news.a", "one")
@@ -72,7 +72,7 @@ def test_streams_of_a_user_are_looked_for_once_and_nothing_is_left_of_those_that
     for client in clients:
         client.sock.close()
     wait_until(lambda: room.hub.count == 0, "all have left")
-    assert len(room.hub._audience) == 0
+    assert len(room.hub._audience.users()) == 0
 
 
 def test_an_ended_subscription_leaves_the_open_stream(room: Newsroom) -> None:

@@ -1,6 +1,7 @@
-"""Who is woken by what: which users wait for a topic, and which streams each has. Pure; hub thread only.
+"""Who is woken by what: which streams wait for a topic, and which depend on what a user may do. Pure; hub thread only.
 
-All streams of a user want the same, so a topic is matched against users.
+Streams of a user mostly want the same (tokens may be narrower than their user), so a topic is matched against groups of those
+that do.
 """
 
 from __future__ import annotations
@@ -63,39 +64,72 @@ class PatternIndex(Generic[T]):
             del self._by_topic[pattern]
 
 
+_Group = tuple[str, tuple[str, ...]]  # a user, and what some of the user's streams wait for
+
+
 class Audience(Generic[T]):
-    """The streams that are served, by user. A user is there for as long as one of its streams is."""
+    """The streams that are served. A user is there for as long as one of its streams is."""
 
     def __init__(self) -> None:
-        self._streams_of: dict[str, dict[T, None]] = {}
-        self._index: PatternIndex[str] = PatternIndex()
+        self._group_of: dict[T, _Group] = {}
+        self._streams_of: dict[_Group, dict[T, None]] = {}
+        self._index: PatternIndex[_Group] = PatternIndex()
+        self._depending: dict[str, dict[T, None]] = {}  # by user
 
     def __len__(self) -> int:
-        """How many users there are."""
-        return len(self._streams_of)
+        """How many streams there are."""
+        return len(self._group_of)
 
     def __iter__(self) -> Iterator[T]:
-        for streams in self._streams_of.values():
-            yield from streams
+        return iter(self._group_of)
 
-    def put(self, user: str, stream: T, patterns: Iterable[str]) -> None:
-        """Have `stream`, and all others of `user`, woken by what matches `patterns`."""
-        self._streams_of.setdefault(user, {})[stream] = None
-        self._index.put(user, patterns)
+    def put(self, users: tuple[str, ...], stream: T, patterns: tuple[str, ...]) -> None:
+        """Have `stream` woken by what matches `patterns`, and by nothing else.
 
-    def remove(self, user: str, stream: T) -> None:
-        """Have `stream` woken no more; nothing happens if it was not there."""
-        streams = self._streams_of.get(user, {})
-        streams.pop(stream, None)
-        if not streams:
-            self._streams_of.pop(user, None)
-            self._index.remove(user)
+        `users`: on whose subscriptions and rights it depends; the first is whose stream it is.
+        """
+        group = (users[0], patterns)
+        before = self._group_of.get(stream)
+        if before == group:
+            return
+        if before is not None:
+            self._leave(stream, before)
+        self._group_of[stream] = group
+        if group not in self._streams_of:
+            self._streams_of[group] = {}
+            self._index.put(group, patterns)
+        self._streams_of[group][stream] = None
+        for user in users:
+            self._depending.setdefault(user, {})[stream] = None
+
+    def remove(self, users: tuple[str, ...], stream: T) -> None:
+        """Have `stream`, which was put with `users`, woken no more; nothing happens if it was not there."""
+        group = self._group_of.pop(stream, None)
+        if group is None:
+            return
+        self._leave(stream, group)
+        for user in users:
+            streams = self._depending.get(user, {})
+            streams.pop(stream, None)
+            if not streams:
+                self._depending.pop(user, None)
 
     def of_user(self, user: str) -> list[T]:
-        """The streams of `user`."""
-        return list(self._streams_of.get(user, ()))
+        """The streams that depend on `user`."""
+        return list(self._depending.get(user, ()))
+
+    def users(self) -> list[str]:
+        """All users on whom a stream depends."""
+        return list(self._depending)
 
     def waiting(self, topics: Iterable[str]) -> Iterator[T]:
-        """The streams of everybody who waits for one of `topics`."""
-        for user in self._index.matching(topics):
-            yield from self._streams_of.get(user, ())
+        """The streams that wait for one of `topics`."""
+        for group in self._index.matching(topics):
+            yield from self._streams_of[group]
+
+    def _leave(self, stream: T, group: _Group) -> None:
+        streams = self._streams_of[group]
+        del streams[stream]
+        if not streams:
+            del self._streams_of[group]
+            self._index.remove(group)

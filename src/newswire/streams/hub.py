@@ -137,7 +137,7 @@ class Hub:
                 log.exception("the hub's turn failed; going on")
                 self._stumbles.failed(error)
                 # what the inbox held nobody tells again: every stream is reopened, and reads on from where it is
-                self._changed_users.update((conn.stream.order.user, None) for conn in self._audience)
+                self._changed_users.update(dict.fromkeys(self._audience.users()))
                 time.sleep(limits.REST_SECONDS)
         self._leave()
 
@@ -288,7 +288,7 @@ class Hub:
 
     def _read_from(self, conn: Connection, start: Start) -> None:
         conn.stream.open(start.position)
-        self._audience.put(conn.stream.order.user, conn, start.patterns)
+        self._audience.put(conn.stream.order.users, conn, start.patterns)
         self._rounds.put_catching_up(conn)
 
     # -- hub thread: reading on
@@ -343,7 +343,7 @@ class Hub:
     def _forget(self, conn: Connection) -> None:
         """Take the stream out of everything but its socket: it reads no more."""
         self._rounds.remove(conn)
-        self._audience.remove(conn.stream.order.user, conn)
+        self._audience.remove(conn.stream.order.users, conn)
         self._admission.remove(conn.stream)
 
     def _close(self, conn: Connection) -> None:

@@ -1,0 +1,76 @@
+"""What a request shows in its Authorization header to say who asks: a token, a user and a password, or a user and a token."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+import secrets
+from typing import Final
+
+import msgspec
+
+from newswire.core import limits
+
+TOKEN_PREFIX: Final = "nw_"  # by which scanners of code find one that was published by mistake
+_TOKEN: Final = re.compile(r"nw_[A-Za-z0-9_-]{22,128}")
+
+
+class TokenShown(msgspec.Struct, frozen=True):
+    """A token; of `username`, where that is said beside it."""
+
+    digest: str
+    username: str = ""
+
+
+class PasswordShown(msgspec.Struct, frozen=True):
+    """A user and a password. `__repr__` and so every log goes without the password."""
+
+    username: str
+    password: str
+
+    def __repr__(self) -> str:
+        return f"PasswordShown({self.username!r})"
+
+
+def read(header: str) -> TokenShown | PasswordShown | None:
+    """What an Authorization header (RFC 9110, 11.6.2) shows; None where that is nothing of ours.
+
+    The token of Basic stands as the password (RFC 7617), beside its user's name.
+    """
+    scheme, _, value = header.partition(" ")
+    value = value.strip()
+    match scheme.lower():
+        case "bearer":
+            return TokenShown(digest_of(value)) if is_token(value) else None
+        case "basic":
+            username, colon, password = _decode(value).partition(":")
+            if not colon:
+                return None
+            return TokenShown(digest_of(password), username) if is_token(password) else PasswordShown(username, password)
+        case _:
+            return None
+
+
+def is_token(text: str) -> bool:
+    """Say whether `text` has the form of a token."""
+    return _TOKEN.fullmatch(text) is not None
+
+
+def new_token() -> str:
+    """A token: the one time that it is there in clear."""
+    return TOKEN_PREFIX + secrets.token_urlsafe(limits.TOKEN_BYTES)
+
+
+def digest_of(token: str) -> str:
+    """Its SHA-256: what is stored and looked up. It is all chance, so neither a salt nor a slow hash is needed."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _decode(value: str) -> str:
+    """Basic's user and password; "" where they cannot be read. The header is latin-1 to WSGI, its content UTF-8."""
+    try:
+        return base64.b64decode(value.encode("latin-1"), validate=True).decode()
+    except (binascii.Error, UnicodeError, ValueError):
+        return ""
