@@ -1,6 +1,6 @@
 """The secret of brokers that were told none, in the home of their ops files: made by the first that needs it, read by all.
 
-So a broker alone, and brokers that share a folder on one machine, need nothing to be set up. Brokers elsewhere need a copy of it.
+So a broker alone, and brokers that share a folder on one machine, need nothing to be set up. Others need a copy of it.
 """
 
 from __future__ import annotations
