@@ -47,8 +47,8 @@ class Notes:
     def sync(self) -> None:
         self._note("sync")
 
-    def after_apply(self, first: int, ops: Sequence[Op], raws: Sequence[bytes]) -> None:
-        assert len(ops) == len(raws)
+    def after_apply(self, places: Sequence[tuple[int, int]], ops: Sequence[Op], raws: Sequence[bytes]) -> None:
+        assert len(places) == len(ops) == len(raws)
 
     def before_apply(self, places: Sequence[tuple[int, int]]) -> None:
         self.notes.append(f"apply {len(places)}")

@@ -28,7 +28,7 @@ def due(row: int) -> Due:
 
 def test_what_is_in_memory_is_not_fetched_and_the_rest_in_one_go() -> None:
     cache, fetched = MessageCache(), []
-    cache.add(2, [message(2)])
+    cache.add([(200, 10)], [message(2)])
 
     def fetch(places: object) -> list[bytes | None]:
         fetched.append(places)

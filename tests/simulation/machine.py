@@ -457,12 +457,11 @@ class Machine:
         """Fold what is applied next here, too."""
         self.disk.fold_in(places)
 
-    def after_apply(self, first: int, ops: Sequence[Op], raws: Sequence[bytes]) -> None:
-        """See that the log has what it is said to have: streams and peers are given these for what stands there."""
-        assert self.broker is not None
-        for row, op in enumerate(ops, first):
-            if self.broker.state.log.row(op.origin, op.sequence) != row:
-                raise Violation(f"{self.id} takes {op.id} for what stands at {row}")
+    def after_apply(self, places: Sequence[tuple[int, int]], ops: Sequence[Op], raws: Sequence[bytes]) -> None:
+        """See that the records are what they are said to be: streams and peers are given these for what lies there."""
+        for (place, _), op in zip(places, ops, strict=True):
+            if self.disk.records[place][1] is not op and self.disk.records[place][1].id != op.id:
+                raise Violation(f"{self.id} takes {op.id} for what lies at {place}")
 
     def execute(self, action: Outward) -> None:
         """Do it."""
@@ -473,8 +472,8 @@ class Machine:
             raise Violation(f"{self.id} has two pushes in flight to {action.address}")
         push = Push(self, action.address, action.header.number)
         self._in_flight[action.address] = action.header.number
-        raws = self._read(action.rows)
-        parts = self._read_parts([place for place, _ in action.parts])
+        raws = self._read(action.places)
+        parts = self._read(action.parts)
         if raws is None or parts is None:
             self.world.after(0.001, self._fail, push, "the disk does not give back what is to be pushed")
             return
@@ -498,7 +497,7 @@ class Machine:
     def _answer(self, action: events.Answer) -> None:
         push = action.reply_to
         assert isinstance(push, Push)
-        raws = self._read(action.rows)
+        raws = self._read(action.places)
         if raws is None:
             return
         if self.world.tracing:
@@ -516,19 +515,14 @@ class Machine:
             self._in_flight[push.address] = 0
             self.hand_in(Failed(push.address, push.number, "down", detail))
 
-    def _read(self, rows: Sequence[int]) -> list[bytes] | None:
-        """Records by row; None if some cannot be read, of which the core hears."""
-        assert self.broker is not None
-        places = self.broker.state.log.places
-        return self._read_parts([places[row] for row in rows])
-
-    def _read_parts(self, places: Sequence[int]) -> list[bytes] | None:
+    def _read(self, where: Sequence[tuple[int, int]]) -> list[bytes] | None:
+        """Records; None if some cannot be read, of which the core hears."""
         found = []
-        bad = [place for place in places if place in self.disk.rotten]
+        bad = [place for place, _ in where if place in self.disk.rotten]
         if bad:
             self.cannot_read(bad)
             return None
-        for place in places:
+        for place, _ in where:
             if place >= self.disk.synced:
                 raise Violation(f"{self.id} sends a record that is not synced")
             found.append(self.disk.records[place][0])
@@ -552,12 +546,10 @@ class Machine:
             self.hand_in(event)
 
     def _recall(self, action: events.Recall) -> None:
-        assert self.broker is not None
-        places = self.broker.state.log.places
-        bad = [row for row in action.rows if places[row] in self.disk.rotten]
+        bad = [place for place, _ in action.places if place in self.disk.rotten]
         if bad:
-            self.cannot_read([places[row] for row in bad])
-        ops = [self.disk.records[places[row]][1] for row in action.rows if row not in bad]
+            self.cannot_read(bad)
+        ops = [self.disk.records[place][1] for place, _ in action.places if place not in bad]
         self.world.after(0, self._hand_in_later, self.run, events.Recalled(action.lost, ops))
 
     def _disconnect(self, action: events.Disconnect) -> None:

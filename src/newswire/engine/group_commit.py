@@ -72,11 +72,8 @@ class Effects(Protocol):
         """Note that what lies at `places` is applied next; all of it is stored. Under the state lock."""
         ...
 
-    def after_apply(self, first: int, ops: Sequence[Op], raws: Sequence[bytes]) -> None:
-        """Note that the log has just these from offset `first` on, in order. Under the state lock.
-
-        Not called where something was healed, kept apart or released: then the disk alone knows what stands where.
-        """
+    def after_apply(self, places: Sequence[tuple[int, int]], ops: Sequence[Op], raws: Sequence[bytes]) -> None:
+        """Note that these were applied, or kept apart, and lie at `places`. Under the state lock."""
         ...
 
     def execute(self, action: Outward) -> None:
@@ -192,13 +189,10 @@ class GroupCommit:
 
         An id read beyond a new subscription would speak for it (docs/rules.md, REOPEN).
         """
-        state = self.broker.state
         with self._effects.locked():
             self._effects.before_apply(event.places)
-            first, is_whole = len(state.log), not state.holes
             actions = self.broker.step(event, self._effects.now())
-            if is_whole and len(state.log) == first + len(ops):
-                self._effects.after_apply(first, ops, raws)
+            self._effects.after_apply(event.places, ops, raws)
             wakes = list(takewhile(lambda action: isinstance(action, Wake), actions))
             self._execute(wakes)
         return actions[len(wakes) :]

@@ -138,8 +138,7 @@ class LoneEngine(StateQueries):
                     reply_to(result)
             case Wake():
                 self._wake(action)
-            case Recall(lost, rows):
-                places = self.shell.broker.state.log.places
-                self._put(Recalled(lost, [ops.decode(raw) for raw in self.log.fetch([(int(places[row]), 0) for row in rows])]))
+            case Recall(lost, places):
+                self._put(Recalled(lost, [ops.decode(raw) for raw in self.log.fetch(places)]))
             case _:
                 raise NotImplementedError(f"{type(action).__name__}: this broker has no peers")

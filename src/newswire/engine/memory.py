@@ -295,9 +295,8 @@ class MemoryEngine(StateQueries):
                     reply_to(result)
             case Wake():
                 self._wake(action)
-            case Recall(lost, rows):
-                read = self.log.fetch([(int(self.shell.broker.state.log.places[row]), 0) for row in rows])
-                self.network.put(self, Recalled(lost, [ops.decode(raw) for raw in read]))
+            case Recall(lost, places):
+                self.network.put(self, Recalled(lost, [ops.decode(raw) for raw in self.log.fetch(places)]))
             case Exit():
                 self.exited = True
             case _:
@@ -308,10 +307,8 @@ class MemoryEngine(StateQueries):
         if peer is None:
             self.network.put(self, Failed(action.address, action.header.number, detail="cannot be reached"))
             return
-        places = [*((int(self.shell.broker.state.log.places[row]), 0) for row in action.rows), *action.parts]
 
         def answered(answer: Answer) -> None:
-            raws = peer.log.fetch([(int(peer.shell.broker.state.log.places[row]), 0) for row in answer.rows])
-            self.network.put(self, Answered(action.address, answer.header, raws))
+            self.network.put(self, Answered(action.address, answer.header, peer.log.fetch(answer.places)))
 
-        self.network.put(peer, Received(answered, action.header, self.log.fetch(places)))
+        self.network.put(peer, Received(answered, action.header, self.log.fetch([*action.places, *action.parts])))

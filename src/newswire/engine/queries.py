@@ -89,7 +89,7 @@ def _start(opening: Opening | None) -> Start | None:
 
 def read_texts(dues: Sequence[Due], cache: MessageCache, fetch: Fetch) -> list[Published | None]:
     """The message of each, from `frames` or else by `fetch`, which gives None for a record that it cannot read."""
-    texts = {due.row: cache.get(due.row) for due in dues}
+    texts = {due.row: cache.get(due.place) for due in dues}
     missing = [due for due in dues if texts[due.row] is None]
     for due, raw in zip(missing, fetch([(due.place, due.length) for due in missing]) if missing else (), strict=True):
         op = ops.decode(raw) if raw is not None else None

@@ -223,10 +223,10 @@ class Shell:
     def before_apply(self, places: Sequence[tuple[int, int]]) -> None:
         """See `group_commit.Effects`."""
 
-    def after_apply(self, first: int, ops: Sequence[Op], raws: Sequence[bytes]) -> None:
+    def after_apply(self, places: Sequence[tuple[int, int]], ops: Sequence[Op], raws: Sequence[bytes]) -> None:
         """See `group_commit.Effects`. What is not noted here is read from disk."""
-        self.messages.add(first, ops)
-        self.records.add(first, raws)
+        self.messages.add(places, ops)
+        self.records.add(places, raws)
 
     @contextmanager
     def _on_disk(self) -> Iterator[None]:

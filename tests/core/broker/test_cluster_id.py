@@ -74,11 +74,11 @@ class Node:
                     self.raws += action.raws
                     stores = True
                 elif isinstance(action, Send):
-                    raws = [self.raws[broker.state.log.places[row]] for row in action.rows]
+                    raws = [self.raws[place] for place, _ in action.places]
                     self.world.flights.append(Flight(self, action.address, action.header, raws))
                 elif isinstance(action, Answer):
                     assert isinstance(action.reply_to, Flight)
-                    raws = [self.raws[broker.state.log.places[row]] for row in action.rows]
+                    raws = [self.raws[place] for place, _ in action.places]
                     action.reply_to.answer = (action.header, raws)
                     self.world.flights.append(action.reply_to)
             places = [(place, len(self.raws[place])) for place in range(first, len(self.raws))]

@@ -121,14 +121,14 @@ def test_nothing_of_what_is_stamped_is_taken_where_a_hole_below_it_is_not_filled
 
 def test_one_recall_is_under_way_at_a_time_and_a_full_disk_stores_nothing_again() -> None:
     state = State()
-    for op in (began(), message(2), began(B), message(2, origin=B)):
-        state.apply(op, 0, 0, None)
+    for place, op in enumerate((began(), message(2), began(B), message(2, origin=B))):
+        state.apply(op, place, 9, None)
     losses, lost = Losses(Identity("1001", "10.0.0.1:1", A), state), Lost(B, 3, 0, A, 2, 2)
     assert losses.recall([], {}) == []
     (recall,) = losses.recall([lost], {})
-    assert (recall.lost, list(recall.rows)) == (lost, [1])
+    assert (recall.lost, recall.places) == (lost, [(1, 9)])
     assert losses.recall([lost], {}) == []
     assert losses.take(Recalled(lost, [message(2)]), {}, writable=False) == []
     assert len(losses.recall([lost], {})) == 1, "it is asked for again"
     assert losses.take(Recalled(lost, [message(2)]), {}, writable=True)[0] == StoreAgain(message(2))
-    assert losses.recall([lost], {A: {2}})[0].rows in ([], ()), "what was stored again is not read again"
+    assert losses.recall([lost], {A: {2}})[0].places == [], "what was stored again is not read again"

@@ -72,11 +72,11 @@ def in_sync() -> tuple[Replication, State]:
 
 
 def test_the_first_push_is_empty_and_the_next_brings_what_is_lacking() -> None:
-    part, _ = linked()
+    part, held = linked()
     first = answer(part, at(0), vector={})
-    assert (first.address, list(first.rows), first.header.number) == (TWO, [], 1)
+    assert (first.address, list(first.places), first.header.number) == (TWO, [], 1)
     second = push(part, at(0))
-    assert (list(second.rows), second.header.number) == ([0, 1], 2)
+    assert (second.places, second.header.number) == (held.log.where([0, 1]), 2)
     assert second.header.vector == ALL
 
 
@@ -167,7 +167,7 @@ def test_a_push_is_answered_after_the_sync_and_once() -> None:
     (reply,) = part.answer(SAID)
     assert isinstance(reply, Answer)
     assert (reply.reply_to, reply.header.number, reply.header.vector) == ("push", 7, {"1001-a": 3})
-    assert list(reply.rows) == [0, 1, 2], "what the pusher lacks and asked for"
+    assert reply.places == held.log.where([0, 1, 2]), "what the pusher lacks and asked for"
     assert (part.answer(SAID), part.owes_answers) == ([], False)
 
 
@@ -175,7 +175,7 @@ def test_a_push_that_found_no_room_is_refused_with_the_reason() -> None:
     part, _ = linked()
     part.hear("push", header(7), at(0))
     (reply,) = part.fail_answers(StorageFull("full"), SAID)
-    assert (reply.reply_to, reply.header.code, reply.header.detail, reply.rows) == ("push", "storage-full", "full", ())
+    assert (reply.reply_to, reply.header.code, reply.header.detail, reply.places) == ("push", "storage-full", "full", ())
     assert part.answer(SAID) == []
 
 

@@ -61,8 +61,8 @@ class Carrier:
         self.link = Link(PEER, fetch, passport, self.events.put, self.deaths.append)
         self.wire: ScriptedWire = self.link._wire  # type: ignore[assignment]
 
-    def carry(self, number: int = 7, rows: tuple[int, ...] = (1,)) -> Event:
-        self.link.send(Send(PEER, header(number), rows))
+    def carry(self, number: int = 7, places: tuple[tuple[int, int], ...] = ((1, 9),)) -> Event:
+        self.link.send(Send(PEER, header(number), places))
         return self.events.get(timeout=PATIENCE_SECONDS)
 
 
@@ -71,7 +71,7 @@ def carrier(monkeypatch: pytest.MonkeyPatch) -> Iterator[Carrier]:
     monkeypatch.setattr(link, "Wire", ScriptedWire)
     monkeypatch.setattr(limits, "HANG_UP_SECONDS", 0.01)
     monkeypatch.setattr(limits, "PUSH_AGAIN_SECONDS", 0.0)
-    made = Carrier(lambda push: RAWS if push.rows else [])
+    made = Carrier(lambda push: RAWS if push.places else [])
     yield made
     made.link.close()
     made.link.join(PATIENCE_SECONDS)

@@ -225,23 +225,23 @@ class FixClusterId(msgspec.Struct, frozen=True):
 
 
 class Send(msgspec.Struct, frozen=True):
-    """Push `header` and the ops at `rows` of the log to `address`; report `Answered` or `Failed`. One in flight a link.
+    """Push `header` and the ops at `places` to `address`; report `Answered` or `Failed`. One in flight a link.
 
-    `parts`: place and length of ops of a long batch, which stand in no log yet: pushed behind the others.
+    `places`: (place, length) of their records. `parts`: those of a long batch, which stand in no log yet: they come last.
     """
 
     address: str
     header: Header
-    rows: Sequence[int]
+    places: Sequence[tuple[int, int]]
     parts: Sequence[tuple[int, int]] = ()
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """Answer the push that came with `reply_to`: `header` and the ops at `rows` of the log."""
+    """Answer the push that came with `reply_to`: `header` and the ops whose records lie at `places`."""
 
     reply_to: ReplyTo
     header: Header
-    rows: Sequence[int]
+    places: Sequence[tuple[int, int]]
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -275,10 +275,10 @@ class Disconnect(msgspec.Struct, frozen=True):
 
 
 class Recall(msgspec.Struct, frozen=True):
-    """Read the ops at these rows of the log and hand them in as `Recalled`."""
+    """Read the ops whose records lie at `places` and hand them in as `Recalled`."""
 
     lost: Lost
-    rows: Sequence[int]
+    places: Sequence[tuple[int, int]]
 
 
 class Exit(msgspec.Struct, frozen=True):

@@ -47,7 +47,7 @@ class Losses:
             return []
         self._recalling = True
         rows = owed(self._state, debts[0], again).rows
-        return [Recall(debts[0], rows[: limits.RECALL_OPS])]
+        return [Recall(debts[0], self._state.log.where(rows[: limits.RECALL_OPS]))]
 
     def take(self, event: Recalled, again: Again, *, writable: bool) -> list[Fact]:
         """Store again what was read, and what waits behind damage of our own."""

@@ -187,7 +187,8 @@ class Replication:
         for reply_to, header in self._to_answer:
             holds, ask = understand(self._state.lineage, header)
             answer = self._header(announcement, header.number, header.address, tell=header.ask, ask=ask)
-            answers.append(Answer(reply_to, answer, () if ask else self._rows_for(header, holds.raise_to(header.parts))))
+            rows = () if ask else self._rows_for(header, holds.raise_to(header.parts))
+            answers.append(Answer(reply_to, answer, self._state.log.where(rows)))
         self._to_answer = []
         return answers
 
@@ -236,7 +237,7 @@ class Replication:
                 number = peer.note_push(self._state, rows, now, self._me.heartbeat)
                 want = limits.PUSH_OPS if announcement.writable else 0
                 header = self._header(announcement, number, peer.address, tell=peer.tell, ask=peer.ask, want=want)
-                sends.append(Send(address=peer.address, header=header, rows=rows, parts=parts))
+                sends.append(Send(address=peer.address, header=header, places=self._state.log.where(rows), parts=parts))
         return sends
 
     def awaits(self, address: str, number: int) -> bool:

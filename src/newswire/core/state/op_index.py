@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise, takewhile
 from typing import Final
 
@@ -162,6 +162,11 @@ class OpIndex:
         offsets = self.offsets_of[number][first - 1 : min(last, first - 1 + limits.PUSH_OPS)]
         rows_there = (row for sequence, row in enumerate(offsets, first) if self._is_at(row, number, sequence))
         return [row for row in rows_there if row not in self.unreadable]
+
+    def where(self, rows: Iterable[int]) -> list[tuple[int, int]]:
+        """Place and length of the records at these offsets."""
+        places, lengths = self.places, self.lengths
+        return [(places[row], lengths[row]) for row in rows]
 
     def _is_at(self, row: int, number: int, sequence: int) -> bool:
         """Say whether an op stands at the offset that its origin has for it: a void one does not."""

@@ -274,9 +274,9 @@ class EmbeddedEngine(StateQueries):
         status = status_of(answer.header.code)
 
         def write() -> bytes:
-            return self._passport.seal(nonce, status, push_codec.write(answer.header, self._fetch(answer.rows)))
+            return self._passport.seal(nonce, status, push_codec.write(answer.header, self._fetch(answer.places)))
 
-        return PushAnswer(status, bool(answer.rows), write)
+        return PushAnswer(status, bool(answer.places), write)
 
     # -- what a round wants done ------------------------------------------------------------------------------------
 
@@ -293,9 +293,8 @@ class EmbeddedEngine(StateQueries):
                 self._links[address] = Link(address, self._fetch_push, self._passport, self._commit.put, self._on_fatal)
             case Disconnect(address):
                 self._links.pop(address).cut()
-            case Recall(lost, rows):  # few records, once in the life of a hole
-                log = self._state.log
-                raws = self._read_each([(log.places[row], log.lengths[row]) for row in rows])
+            case Recall(lost, places):  # few records, once in the life of a hole
+                raws = self._read_each(places)
                 self._commit.put(Recalled(lost, [ops.decode(raw) for raw in raws if raw is not None]))
             case Exit(why) if not self._left:
                 self._left = True
@@ -303,19 +302,16 @@ class EmbeddedEngine(StateQueries):
             case _:
                 pass
 
-    def _fetch(self, rows: Sequence[int]) -> list[bytes]:
-        """The records at these offsets. Raises Damaged, after telling the core of those that cannot be read."""
-        if not rows:
+    def _fetch(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
+        """The records there. Raises Damaged, after telling the core of those that cannot be read."""
+        if not places:
             return []
-        with self._shell.lock:
-            cache = self._shell.records.get(rows)
-            if cache is not None:
-                return cache
-            places, lengths = self._state.log.places, self._state.log.lengths
-            where = [(places[row], lengths[row]) for row in rows]
-        raws = [raw for raw in self._read_each(where) if raw is not None]
-        if len(raws) < len(rows):
-            raise Damaged(f"{len(rows) - len(raws)} records cannot be read: a peer is asked for them")
+        cache = self._shell.records.get(places)
+        if cache is not None:
+            return cache
+        raws = [raw for raw in self._read_each(places) if raw is not None]
+        if len(raws) < len(places):
+            raise Damaged(f"{len(places) - len(raws)} records cannot be read: a peer is asked for them")
         return raws
 
     def _fetch_push(self, push: Send) -> list[bytes]:
@@ -323,7 +319,7 @@ class EmbeddedEngine(StateQueries):
         parts = [raw for raw in self._read_each(push.parts) if raw is not None] if push.parts else []
         if len(parts) < len(push.parts):
             raise Damaged("a part of a batch cannot be read")
-        return [*self._fetch(push.rows), *parts]
+        return [*self._fetch(push.places), *parts]
 
     def _read_each(self, places: Sequence[tuple[int, int]]) -> list[bytes | None]:
         """Read records, None for those that are damaged, of which the core is told. Any thread."""
