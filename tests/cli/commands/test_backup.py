@@ -15,7 +15,8 @@ import pytest
 from newswire.cli import main, output
 from newswire.core.model import ops
 from newswire.core.model.ops import Began, Published
-from newswire.engine.embedded.archive import FORMAT, Manifest, SegmentLength, pack
+from newswire.engine.embedded.archive import FORMAT, Manifest, pack
+from newswire.engine.embedded.layout import SegmentLength
 from newswire.engine.embedded.ops_file import OpsFile, Scan, path_of
 from tests.kit.fake_broker import DOWN, Fake
 

@@ -12,7 +12,8 @@ import pytest
 
 from newswire.core import limits
 from newswire.engine.embedded import archive, segment
-from newswire.engine.embedded.archive import Archive, LineTally, Manifest, SegmentLength, pack
+from newswire.engine.embedded.archive import Archive, LineTally, Manifest, pack
+from newswire.engine.embedded.layout import SegmentLength
 from newswire.engine.embedded.scan import path_of
 from newswire.errors import Damaged, Refused
 
@@ -87,7 +88,8 @@ def test_a_flipped_bit_changes_nothing_that_is_taken(packed: bytes) -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"format": 2}, "format 2"),
+        ({"format": 3}, "format 3"),
+        ({"format": 2}, "cannot be"),
         ({"broker": "../x"}, "broker"),
         ({"segments": [{"segment": 3, "length": 1}, {"segment": 1, "length": 1}]}, "segments"),
         ({"segments": [{"segment": 1, "length": 18}]}, "more than its manifest"),

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from newswire.core import limits
-from newswire.engine.embedded import ops_file, segment
+from newswire.engine.embedded import disk, segment
 from newswire.engine.embedded.ops_file import Damage, OpsFile, Scan, path_of, segments_in
 from newswire.errors import DiskFailed, NewswireError, StorageFull, TooLarge
 from tests.kit.ops_files import ORIGIN, Opener, crash, flip, held, raw, raws
@@ -486,7 +486,7 @@ def test_a_failed_sync_is_never_tried_again(tmp_path: Path, opened: Opener, monk
 
 def test_a_failed_sync_at_the_start_is_a_failed_disk(tmp_path: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     opened(tmp_path).close()
-    monkeypatch.setattr(ops_file, "_sync_data", fail_with_eio)
+    monkeypatch.setattr(disk, "sync_data", fail_with_eio)
     with pytest.raises(DiskFailed):
         opened(tmp_path)
 
@@ -662,11 +662,11 @@ def test_synced_lengths_leave_out_what_is_not_synced(opened: Opener, tmp_path: P
     file = opened(tmp_path)
     file.append(raws(1))
     file.sync()
-    synced = file.synced_lengths()
+    synced = file.pin().lengths
     file.append(raws(2))
-    assert file.synced_lengths() == synced == {1: path_of(tmp_path, 1).stat().st_size - len(raw(2)) - mark_length(tmp_path)}
+    assert file.pin().lengths == synced == {1: path_of(tmp_path, 1).stat().st_size - len(raw(2)) - mark_length(tmp_path)}
     file.sync()
-    assert file.synced_lengths() == {1: path_of(tmp_path, 1).stat().st_size}
+    assert file.pin().lengths == {1: path_of(tmp_path, 1).stat().st_size}
 
 
 def mark_length(directory: Path) -> int:
@@ -686,9 +686,9 @@ def test_synced_lengths_of_earlier_segments_are_those_that_count(opened: Opener,
     with path_of(tmp_path, last).open("ab") as torn:
         torn.write(b"a torn write")
     again = opened(tmp_path)
-    lengths = again.synced_lengths()
+    lengths = again.pin().lengths
     assert list(lengths) == segments_in(tmp_path)
     assert lengths[1] == first
     assert lengths[last] == path_of(tmp_path, last).stat().st_size - len("a torn write")
     os.truncate(path_of(tmp_path, 1), first - 5)
-    assert again.synced_lengths()[1] == first - 5, "what is cut off is not there to be copied"
+    assert again.pin().lengths[1] == first - 5, "what is cut off is not there to be copied"

@@ -10,7 +10,8 @@ import pytest
 from newswire.core.model import ops
 from newswire.core.model.ops import Began, Joined, Left, Op, Published, Subscribed
 from newswire.core.state.members import Members
-from newswire.engine.embedded.archive import FORMAT, Archive, Manifest, SegmentLength, pack
+from newswire.engine.embedded.archive import FORMAT, Archive, Manifest, pack
+from newswire.engine.embedded.layout import SegmentLength
 from newswire.engine.embedded.ops_file import OpsFile, Scan, path_of, segments_in
 from newswire.engine.embedded.restore import restore
 from newswire.errors import Refused

@@ -2,8 +2,8 @@
 
 The manifest comes first, so that whoever reads knows what is to come: a segment more, less, longer or shorter, a bit that
 gzip's checksum does not bear, or an end that is missing, and the backup is refused (`bad-backup`). What is in a segment
-stands in `segment.py`; damage that was there when the copy was taken is copied as it is. A later kind of segment only adds
-names to the manifest, and raises its format.
+stands in `segment.py`; damage that was there when the copy was taken is copied as it is. The copy of a log that was compacted
+has what its MANIFEST says in the backup's manifest, whose format is 2 then.
 
 gzip and tar, since every machine can open them without newswire; at its fastest level, since the copy is taken beside a broker
 that serves. Both ways need little memory, whatever the size.
@@ -25,27 +25,22 @@ from newswire.core import limits
 from newswire.core.model.bad_json import BAD_JSON
 from newswire.core.model.names import check_broker_id
 from newswire.engine.embedded import segment
-from newswire.engine.embedded.scan import name_of, path_of, pread
+from newswire.engine.embedded.layout import Layout, SegmentLength, name_of
+from newswire.engine.embedded.scan import path_of, pread
 from newswire.errors import BadRequest, Damaged, Refused
 
 FORMAT: Final = 1
+COMPACTED_FORMAT: Final = 2  # has a `layout`: who reads format 1 only would restore a part of it
 _MANIFEST: Final = "manifest.json"
 _LEVEL: Final = 1
 _GZIP: Final = 16 + zlib.MAX_WBITS  # zlib: with gzip's head and checksum
-
-
-class SegmentLength(msgspec.Struct, frozen=True):
-    """How many bytes of a segment are in the backup."""
-
-    segment: int
-    length: int
 
 
 class Manifest(msgspec.Struct, frozen=True):
     """What is in a backup. `time`: when it was begun, ms since 1970, by the clock of `broker`.
 
     `cluster`: its id, "" while it is not settled. `vector`: what it holds at least. `newest`: the stamp of the operation that
-    was stored last (ms), 0 for none.
+    was stored last (ms), 0 for none. `layout`: which of the segments make up the log, None if it was never compacted.
     """
 
     format: int
@@ -55,6 +50,7 @@ class Manifest(msgspec.Struct, frozen=True):
     newest: int
     vector: dict[str, int]
     segments: tuple[SegmentLength, ...]
+    layout: Layout | None = None
 
     @property
     def length(self) -> int:
@@ -75,10 +71,11 @@ class Source(Protocol):
 # -- writing ------------------------------------------------------------------------------------------------------
 
 
-def pack(manifest: Manifest, directory: Path) -> Iterator[bytes]:
+def pack(manifest: Manifest, directory: Path, pin: object = None) -> Iterator[bytes]:
     """The bytes of the backup that `manifest` describes. Reads the segments as it goes: for a thread that may wait.
 
-    Raises Damaged where a segment is shorter by now, OSError where one cannot be read. Blocks that the disk lost are zeros.
+    `pin` has the segments stay, and is let go of with the iterator. Raises Damaged where a segment is shorter by now, OSError
+    where one cannot be read. Blocks that the disk lost are zeros.
     """
     compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
     for part in _members(manifest, directory):
@@ -156,13 +153,22 @@ class Archive:
         content = b"".join(self._read(member))
         try:
             number = msgspec.json.decode(content, type=_Format).format
-            if number != FORMAT:
-                raise _bad(f"it has format {number}, and this newswire reads format {FORMAT}: use the version that wrote it")
+            if not FORMAT <= number <= COMPACTED_FORMAT:
+                raise _bad(
+                    f"it has format {number}, and this newswire reads formats {FORMAT} and {COMPACTED_FORMAT}: "
+                    "use the version that wrote it"
+                )
             manifest = msgspec.json.decode(content, type=Manifest)
         except BAD_JSON as error:
             raise _bad(f"its manifest cannot be read ({error})") from None
         numbers = [one.segment for one in manifest.segments]
-        if sorted({*numbers}) != numbers or any(one.segment < 1 or one.length < 0 for one in manifest.segments):
+        layout = manifest.layout
+        if (
+            sorted({*numbers}) != numbers
+            or any(one.segment < 1 or one.length < 0 for one in manifest.segments)
+            or (layout is not None) != (manifest.format == COMPACTED_FORMAT)
+            or (layout is not None and not layout.lengths.keys() <= {*numbers})
+        ):
             raise _bad("its manifest names segments that cannot be")
         try:
             check_broker_id(manifest.broker)

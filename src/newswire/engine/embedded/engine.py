@@ -48,7 +48,8 @@ from newswire.core.read.pieces import Pieces
 from newswire.core.read.scan import Due
 from newswire.core.state.fold import State
 from newswire.engine.commit_thread import CommitThread
-from newswire.engine.embedded.archive import FORMAT, Manifest, SegmentLength, pack
+from newswire.engine.embedded.archive import COMPACTED_FORMAT, FORMAT, Manifest, pack
+from newswire.engine.embedded.layout import SegmentLength
 from newswire.engine.embedded.ops_file import OpsFile, Progress
 from newswire.engine.embedded.segment import split_place
 from newswire.engine.group_commit import Outward
@@ -193,18 +194,19 @@ class EmbeddedEngine(StateQueries):
     def backup(self) -> Backup:
         """See `seam.Engine`. The state is looked at first: what it holds was synced before, so the copy holds it."""
         vector, newest = self._shell.read(lambda state: (dict(state.vector), state.log.times[-1] if state.log.times else 0))
-        lengths = self._opsfile.synced_lengths()
+        pin = self._opsfile.pin()
         manifest = Manifest(
-            format=FORMAT,
+            format=FORMAT if pin.layout is None else COMPACTED_FORMAT,
             cluster=self._opsfile.cluster,
             broker=self.settings.id,
             time=_now().wall,
             newest=newest,
             vector=vector,
-            segments=tuple(SegmentLength(number, length) for number, length in sorted(lengths.items())),
+            segments=tuple(SegmentLength(number, length) for number, length in sorted(pin.lengths.items())),
+            layout=pin.layout,
         )
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(manifest.time // 1000))
-        return Backup(f"newswire-{self.settings.id}-{stamp}.tar.gz", pack(manifest, self._opsfile.directory))
+        return Backup(f"newswire-{self.settings.id}-{stamp}.tar.gz", pack(manifest, self._opsfile.directory, pin))
 
     def close(self, timeout: float = 5.0) -> None:
         """See `seam.Engine`."""

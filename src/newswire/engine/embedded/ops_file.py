@@ -1,9 +1,9 @@
-"""The ops file of one broker: numbered segments in a directory. The only write and sync calls of the package.
+"""The ops file of one broker: numbered segments in a directory. Beside `base.py` the only one that writes to it.
 
 Promised: what was appended when `sync` returned is yielded by every later `scan`, whatever ends the process and
 whatever is appended after it. What was not synced may be kept or gone, a batch whole or not at all. What happens to a
 file, and how a torn write is told from damage, stands in `segment.py`; this file adds the order in which things reach
-the disk (`opsreader.py` reads):
+the disk (`scan.py` reads):
 
     start   lock; each segment: fdatasync, drop from the page cache, read (so what is read is what the disk holds, also
             after a crash that left it in the cache alone, or a sync that failed and left the cache clean and wrong);
@@ -13,12 +13,19 @@ the disk (`opsreader.py` reads):
     quiet   a closing mark, so that damage to the last batch is told from a torn write; synced
     close   the same
 
+A compaction replaces what lies before the segment in use, while that goes on (`layout.py`, `base.py`):
+
+    begin_base   roll, the new segment of the later version; then what stays is written beside, by a thread of its own
+    commit_base  the MANIFEST names the new files: that thread
+    switch       from now on this object, too, has the new files, as the index of the state has
+    remove       what is replaced goes, once no backup reads it: that thread
+
 A failed sync is never retried: the kernel may have forgotten the dirty pages, and then the second sync succeeds without
 them. After `DiskFailed` this object only reads. A disk without room is no failure: the batch is taken back, so that the
 next one finds the file as it was (`_take_back`), and the caller hears StorageFull.
 
-Threads: `scan`, `start`, `append`, `sync`, `vouch`, `roll`, `close` are the commit thread's; `read`, `read_lines`,
-`synced_lengths`, `free_bytes` are anyone's.
+Threads: `scan`, `start`, `append`, `sync`, `vouch`, `roll`, `begin_base`, `switch`, `close` are the commit thread's;
+`commit_base`, `remove_replaced` the rewriting one's; `read`, `read_lines`, `pin`, `free_bytes` are anyone's.
 """
 
 from __future__ import annotations
@@ -27,20 +34,31 @@ import errno
 import fcntl
 import logging
 import os
+import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
 from newswire.core import limits
-from newswire.engine.embedded import segment
-from newswire.engine.embedded.scan import Progress, Reader, Scan, path_of, segments_in, unusable
+from newswire.engine.embedded import disk, layout, segment
+from newswire.engine.embedded.base import BaseWriter, remove, store_layout
+from newswire.engine.embedded.layout import BASE, Layout, SegmentLength
+from newswire.engine.embedded.scan import Progress, Reader, Scan, path_of, read_layout, segments_in, unusable
 from newswire.engine.embedded.segment import Damage, Found
-from newswire.errors import DiskFailed, StorageFull, TooLarge
+from newswire.errors import DiskFailed, Refused, StorageFull, TooLarge
 
 __all__ = ["Damage", "Found", "OpsFile", "Progress", "Reader", "Scan", "path_of", "segments_in"]
 
 _log = logging.getLogger(__name__)
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # EFBIG: a limit on file size (ulimit -f)
+
+
+class Pin:
+    """What was synced at one moment: a copy of so much is the log as of then. As long as it lives, its files stay."""
+
+    def __init__(self, its_layout: Layout | None, lengths: dict[int, int]) -> None:
+        self.layout, self.lengths = its_layout, lengths
 
 
 class OpsFile:
@@ -53,6 +71,11 @@ class OpsFile:
         self._segment_bytes = segment_bytes
         self._reader = Reader(directory)
         self._lock = _take(directory)
+        try:
+            self._layout = self._settle_layout()
+        except Refused:
+            os.close(self._lock)
+            raise
         self._scan = Scan(directory)
         self._fd = -1  # of the segment in use
         self._number = 0  # and its number
@@ -62,11 +85,17 @@ class OpsFile:
         self._vouched = 0  # up to here marks say that it was synced; a closing mark itself holds nothing
         self._unnamed: dict[int, int] = {}  # kept lengths that the next header names
         self._earlier: dict[int, int] = {}  # kept lengths of all segments before the one in use: replaced, never changed
-        self._synced_point: tuple[dict[int, int], int, int] = (
+        self._synced_point: tuple[Layout | None, dict[int, int], int, int] = (
+            None,
             {},
             0,
             0,
-        )  # those, and number and synced length of the one in use
+        )  # layout, those, and number and synced length of the one in use
+        self._next_base = 0  # the number of the next base file
+        self._replaced: list[int] = []  # files that are no part of the log any more, and not removed yet
+        self._pins: weakref.WeakSet[Pin] = weakref.WeakSet()
+        self._pins_lock = threading.Lock()
+        self._version = segment.VERSION if self._layout is None else segment.COMPACTED_VERSION
         self._origin = ""
         self._cluster = ""
         self._failed = False
@@ -82,7 +111,7 @@ class OpsFile:
             if self._synced_mode:
                 for number in segments_in(self.directory):
                     with path_of(self.directory, number).open("rb", buffering=0) as file:
-                        _sync_data(file.fileno())  # what is read next is what the disk holds, not the page cache
+                        disk.sync_data(file.fileno())  # what is read next is what the disk holds, not the page cache
                         if hasattr(os, "posix_fadvise"):
                             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             yield from self._scan.batches(progress)
@@ -111,11 +140,13 @@ class OpsFile:
     def start(self, cluster: str, origin: str) -> None:
         """Open a new segment for this run; `cluster` may still be "". Raises DiskFailed, StorageFull."""
         scan = self._scan
-        if scan.kept.keys() != set(segments_in(self.directory)):
+        if list(scan.kept) != segments_in(self.directory):
             raise RuntimeError("scan to the end before start")
         self._cluster, self._origin = cluster, origin
         self._unnamed = {number: kept for number, kept in scan.kept.items() if number not in scan.named}
-        self._number = max((0, *scan.kept, *scan.named))
+        used = {*scan.kept, *scan.named}
+        self._number = max((self._layout.replaces if self._layout is not None else 0, *(n for n in used if n < BASE)))
+        self._next_base = max((BASE, *used)) + 1
         self._earlier = dict(scan.kept)
         self._open_next()
 
@@ -147,7 +178,7 @@ class OpsFile:
             self._sync_fd(self._fd)
             self._see_that_it_is_there()
             self._synced = self._length
-            self._synced_point = (self._earlier, self._number, self._synced)
+            self._synced_point = (self._layout, self._earlier, self._number, self._synced)
 
     def vouch(self) -> None:
         """Write and sync a closing mark, unless nothing was appended since the last. Raises StorageFull, DiskFailed."""
@@ -166,6 +197,68 @@ class OpsFile:
         except StorageFull:
             self._cluster = before
             raise
+
+    # -- compaction ---------------------------------------------------------------------------------------------
+
+    def begin_base(self) -> tuple[int, BaseWriter]:
+        """Go on in a new segment; the last of those that a base can replace now, and who writes it.
+
+        The commit thread. Raises StorageFull (still in the old segment), DiskFailed.
+        """
+        self._writable()
+        before, self._version = self._version, segment.COMPACTED_VERSION
+        try:
+            self._open_next()
+        except StorageFull:
+            self._version = before
+            raise
+        writer = BaseWriter(self.directory, self._next_base, self._cluster, self._origin, self._segment_bytes)
+        return self._number - 1, writer
+
+    def commit_base(self, files: Sequence[SegmentLength], replaces: int) -> Layout:
+        """Make `files`, finished and in the order of the log, the log up to segment `replaces`: of all starts from now on.
+
+        The rewriting thread; `switch` must follow. Raises DiskFailed: nobody knows which it is.
+        """
+        self._next_base = max([self._next_base - 1, *(one.segment for one in files)]) + 1
+        generation = self._layout.generation + 1 if self._layout is not None else 1
+        result = Layout(version=layout.VERSION, generation=generation, files=tuple(files), replaces=replaces)
+        try:
+            store_layout(self.directory, result)
+        except OSError as error:
+            self._fail("name the files of a compaction", error)
+        return result
+
+    def switch(self, its_layout: Layout) -> None:
+        """Have the files of `its_layout`, which was committed, in place of those that it replaces. The commit thread."""
+        behind = {number: length for number, length in self._earlier.items() if its_layout.replaces < number < BASE}
+        self._replaced += sorted(self._earlier.keys() - behind.keys() - its_layout.lengths.keys())
+        self._layout, self._earlier = its_layout, its_layout.lengths | behind
+        self._synced_point = (self._layout, self._earlier, self._number, self._synced)
+
+    def remove_replaced(self) -> bool:
+        """Remove the files that were replaced; False: a backup still reads some. The rewriting thread. Raises OSError."""
+        with self._pins_lock:
+            pins = list(self._pins)
+        if any(number in pin.lengths for pin in pins for number in self._replaced):
+            return False
+        numbers, self._replaced = self._replaced, []
+        self._reader.forget(numbers)  # an open file keeps its room
+        remove(self.directory, numbers)
+        return True
+
+    def _settle_layout(self) -> Layout | None:
+        """Have both copies of the MANIFEST say the same, on disk, then remove what a crash left of a compaction."""
+        its_layout = read_layout(self.directory)
+        try:
+            if its_layout is not None:
+                store_layout(self.directory, its_layout)
+                disk.sync_directory(self.directory)  # also of a rename that a crash left in the cache alone
+            if numbers := layout.left_over(os.listdir(self.directory), its_layout):
+                remove(self.directory, numbers)
+        except (OSError, layout.Unknown) as error:
+            raise unusable(self.directory, f"what a compaction left there cannot be removed: {error}") from error
+        return its_layout
 
     def close(self) -> None:
         """Write a closing mark if all is synced, and let go of the directory. Once more does nothing."""
@@ -188,7 +281,7 @@ class OpsFile:
             self.sync()
         number = self._number + 1
         kept = {**self._unnamed, **({self._number: self._length} if self._fd >= 0 else {})} if self._synced_mode else {}
-        header = segment.header_line(number, self._cluster, self._origin, kept)
+        header = segment.header_line(number, self._cluster, self._origin, kept, self._version)
         fd = self._create(path_of(self.directory, number), header)
         if self._fd >= 0:
             os.close(self._fd)
@@ -196,14 +289,14 @@ class OpsFile:
         self._fd, self._number, self._unnamed = fd, number, {}
         self._length = self._empty_length = self._vouched = len(header)
         self._synced = len(header) if self._synced_mode else 0
-        self._synced_point = (self._earlier, number, self._synced)
+        self._synced_point = (self._layout, self._earlier, number, self._synced)
 
     def _create(self, path: Path, header: bytes) -> int:
         """Make a segment that holds its header. Without room it leaves no trace: its number was never used then."""
         fd = -1
         try:
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            _write_all(fd, header)
+            fd = disk.create(path)
+            disk.write_all(fd, header)
         except OSError as error:
             if error.errno not in _NO_ROOM:
                 self._fail("create a segment", error)
@@ -217,14 +310,14 @@ class OpsFile:
         if self._synced_mode:
             self._sync_fd(fd)
             try:
-                sync_directory(self.directory)
+                disk.sync_directory(self.directory)
             except OSError as error:
                 self._fail("sync the directory", error)
         return fd
 
     def _write(self, data: bytes) -> None:
         try:
-            _write_all(self._fd, data)
+            disk.write_all(self._fd, data)
         except OSError as error:
             if error.errno not in _NO_ROOM:
                 self._fail("write", error)
@@ -247,7 +340,7 @@ class OpsFile:
 
     def _sync_fd(self, fd: int) -> None:
         try:
-            _sync_data(fd)
+            disk.sync_data(fd)
         except OSError as error:
             self._fail("sync", error)
 
@@ -287,18 +380,26 @@ class OpsFile:
         """The JSON objects of many records, in the order asked for; None for each that cannot be read."""
         return self._reader.read_each(places)
 
-    def synced_lengths(self) -> dict[int, int]:
-        """How much of each segment that is there was synced, at one moment: a copy of so much is the file as of then.
+    def pin(self) -> Pin:
+        """How much of each file of the log was synced, at one moment. Its files are not removed while anybody has it.
 
         What a segment has behind its kept length is nothing, and what was cut off it is not there to be copied.
         """
-        earlier, number, synced = self._synced_point
+        while True:
+            point = its_layout, earlier, number, synced = self._synced_point
+            pin = Pin(its_layout, {**earlier, number: synced})
+            with self._pins_lock:
+                self._pins.add(pin)
+            if point is self._synced_point:  # else they may have been replaced, and removed, before it was there
+                break
         there = {one: path_of(self.directory, one).stat().st_size for one in earlier}
-        return {**{one: min(length, there[one]) for one, length in earlier.items()}, number: synced}
+        pin.lengths.update({one: min(length, there[one]) for one, length in earlier.items()})
+        return pin
 
     def size_bytes(self) -> int:
-        """What the segments take on the disk."""
-        return sum(path_of(self.directory, number).stat().st_size for number in segments_in(self.directory))
+        """What the files of the log take on the disk, with those that a compaction writes and those that it has replaced."""
+        with os.scandir(self.directory) as entries:
+            return sum(_size(entry) for entry in entries if layout.number_of(entry.name.removesuffix(".tmp")) is not None)
 
     def free_bytes(self) -> int:
         """What this process may still write on the disk."""
@@ -314,7 +415,7 @@ def _take(directory: Path) -> int:
     try:
         for path in reversed([one for one in (directory, *directory.parents) if not one.exists()]):
             path.mkdir(mode=0o700, exist_ok=True)
-            sync_directory(path.parent)  # each is on disk before the next
+            disk.sync_directory(path.parent)  # each is on disk before the next
         fd = os.open(directory / "LOCK", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise unusable(directory, f"{error.strerror or error}") from error
@@ -348,27 +449,11 @@ def _leave_name(fd: int) -> None:
         _log.info("LOCK could not be written: %s", error)
 
 
-# -- system calls -----------------------------------------------------------------------------------------------
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    """Write all of it: a write may take a part only (a signal, a disk that just became full)."""
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(fd, rest) :]
-
-
-def _sync_data(fd: int) -> None:
-    getattr(os, "fdatasync", os.fsync)(fd)  # not everywhere there is fdatasync
-
-
-def sync_directory(directory: Path) -> None:
-    """Bring the names in a directory to the disk."""
-    fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+def _size(entry: os.DirEntry[str]) -> int:
     try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        return entry.stat().st_size
+    except FileNotFoundError:  # it was removed a moment ago
+        return 0
 
 
 def _full(error: OSError) -> StorageFull:

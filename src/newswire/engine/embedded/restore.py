@@ -22,7 +22,9 @@ from newswire.core.read.counts import topics
 from newswire.core.state.fold import State
 from newswire.engine.embedded import segment
 from newswire.engine.embedded.archive import Archive
-from newswire.engine.embedded.ops_file import OpsFile, sync_directory
+from newswire.engine.embedded.base import store_layout
+from newswire.engine.embedded.disk import sync_directory
+from newswire.engine.embedded.ops_file import OpsFile
 from newswire.engine.embedded.scan import path_of, unusable
 from newswire.errors import Refused
 
@@ -92,6 +94,9 @@ def _unpack(archive: Archive, directory: Path, cluster: str, progress: Progress 
                     progress(done, archive.manifest.length)
             file.flush()
             os.fsync(file.fileno())
+    if archive.manifest.layout is not None:
+        sync_directory(directory)
+        store_layout(directory, archive.manifest.layout)
 
 
 def _under(cluster: str, number: int, parts: Iterator[bytes]) -> Iterator[bytes]:
@@ -99,7 +104,7 @@ def _under(cluster: str, number: int, parts: Iterator[bytes]) -> Iterator[bytes]
     first = next(parts, b"")
     header, end = segment.read_header(first, number)
     if header is not None and header.cluster:
-        line = segment.header_line(number, cluster, header.origin, header.kept)
+        line = segment.header_line(number, cluster, header.origin, header.kept, header.version)
         if len(line) != end:
             raise Refused(
                 f"the cluster id {header.cluster!r} has another length: restore without --new-cluster", code="bad-backup"

@@ -1,7 +1,7 @@
-"""Looks at the segments of a directory: all of it in order (`Scan`), records by their place (`Reader`). Writes nothing.
+"""Looks at the files of a log: all of it in order (`Scan`), records by their place (`Reader`). Writes nothing.
 
 A broker recovers with the one and serves older messages with the other; `opsfile check` and `show` use both, also while
-a broker runs. What of a segment counts stands in `segment.py`.
+a broker runs. What of a segment counts stands in `segment.py`, which files count in `layout.py`.
 """
 
 from __future__ import annotations
@@ -9,22 +9,21 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from newswire.core import limits
-from newswire.engine.embedded import segment
+from newswire.engine.embedded import layout, segment
+from newswire.engine.embedded.layout import BASE, Layout, name_of
 from newswire.engine.embedded.segment import Damage, Found, split_place
 from newswire.errors import Damaged, Refused
 
 Progress = Callable[[int, int], None]  # bytes read, bytes in all
 
 _log = logging.getLogger(__name__)
-_NAME: Final = re.compile(r"[0-9]{8,12}\.ops")
 _BLOCK_BYTES: Final = 4096  # what a disk loses at once; read alone where it can't be read
 
 
@@ -33,21 +32,28 @@ class Scan:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.layout: Layout | None = None  # None: never compacted
         self.cluster = ""  # named by the headers, "" if none names one
-        self.named: dict[int, int] = {}  # kept lengths that headers name
-        self.kept: dict[int, int] = {}  # kept lengths of the segments that were read
+        self.named: dict[int, int] = {}  # kept lengths that headers or the MANIFEST name
+        self.kept: dict[int, int] = {}  # kept lengths of the files that were read, in the order of the log
         self.damage: list[Damage] = []
         self.torn_bytes = 0
 
     def batches(self, progress: Progress | None = None) -> Iterator[list[Found]]:
         """All good ops in file order, in lists of up to some thousand.
 
-        Raises Refused before the first list if the segments are of another version or of two clusters.
+        Raises Refused before the first list if the segments are of another version or of two clusters, or the MANIFEST is
+        damaged.
         """
-        numbers = segments_in(self.directory)
+        self.layout = read_layout(self.directory)
+        numbers = _files_in(self.directory, self.layout)
         for number in numbers:
             self._read_header(number)
-        for number in sorted(self.named.keys() - set(numbers)):  # a later header names it, and it is not there
+        if self.layout is not None:
+            replaces = self.layout.replaces
+            self.named = {number: kept for number, kept in self.named.items() if replaces < number < BASE}
+            self.named |= self.layout.lengths
+        for number in sorted(self.named.keys() - set(numbers)):  # a later header or the MANIFEST names it, and it is not there
             if self.named[number]:
                 self.damage.append(Damage(segment=number, offset=0, length=self.named[number], reason="missing"))
         for number in numbers:
@@ -204,6 +210,10 @@ class Reader:
             raise Damaged(f"{name_of(number)} is damaged at {places[bad][0] & 0xFFFFFFFF}: run `newswire opsfile check`")
         return raws
 
+    def forget(self, numbers: Iterable[int]) -> None:
+        """Let go of these segments: they are removed. A read in another thread ends as if nothing had happened."""
+        self._handles.forget(numbers)
+
     def close(self) -> None:
         """Let go of the segments; a read in another thread ends as if nothing had happened."""
         self._handles.close()
@@ -249,6 +259,11 @@ class _Handles:
             self._open.move_to_end(number)
             return handle
 
+    def forget(self, numbers: Iterable[int]) -> None:
+        with self._lock:
+            for number in numbers:
+                self._open.pop(number, None)
+
     def close(self) -> None:
         with self._lock:
             self._open.clear()
@@ -263,13 +278,36 @@ def path_of(directory: Path, number: int) -> Path:
 
 
 def segments_in(directory: Path) -> list[int]:
-    """The numbers of the segments there are, ascending."""
-    return sorted(int(path.stem) for path in directory.iterdir() if _NAME.fullmatch(path.name))
+    """The numbers of the files that make up the log, in its order. Raises Refused."""
+    return _files_in(directory, read_layout(directory))
 
 
-def name_of(number: int) -> str:
-    """The file name of a segment."""
-    return f"{number:08d}.ops"
+def read_layout(directory: Path) -> Layout | None:
+    """What the MANIFEST says; None where nothing was ever compacted. Raises Refused."""
+    try:
+        return layout.newest(layout_copies(directory))
+    except layout.Unknown as error:
+        raise unusable(directory, str(error)) from None
+
+
+def layout_copies(directory: Path) -> list[bytes | None]:
+    """The bytes of each copy of the MANIFEST, None for one that is not there."""
+    return [_read_file(directory / name) for name in layout.COPIES]
+
+
+def _read_file(path: Path) -> bytes | None:
+    try:
+        with path.open("rb", buffering=0) as file:
+            return pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)
+    except FileNotFoundError:
+        return None
+
+
+def _files_in(directory: Path, its_layout: Layout | None) -> list[int]:
+    try:
+        return layout.log_files(os.listdir(directory), its_layout)
+    except layout.Unknown as error:
+        raise unusable(directory, str(error)) from None
 
 
 def unusable(directory: Path, why: str) -> Refused:

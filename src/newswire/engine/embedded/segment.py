@@ -56,7 +56,8 @@ from newswire.core.model import ops
 from newswire.core.model.bad_json import BAD_JSON
 from newswire.core.model.ops import Op
 
-VERSION: Final = 1
+VERSION: Final = 1  # of a log that was never compacted
+COMPACTED_VERSION: Final = 2  # of all segments of one that was: who reads version 1 only would take a part of it for all
 FRAME_BYTES: Final = 10  # of a line beside its JSON object: eight digits, a space, a newline
 MARK_BYTES: Final = 128  # a mark is never longer: three numbers of at most 20 digits
 _BLOCK_BYTES: Final = 4096  # a file system may show a whole block where less was written
@@ -132,9 +133,9 @@ def body(one: bytes) -> bytes | None:
     return raws[0] if raws else None
 
 
-def header_line(number: int, cluster: str, origin: str, kept: dict[int, int]) -> bytes:
+def header_line(number: int, cluster: str, origin: str, kept: dict[int, int], version: int = VERSION) -> bytes:
     """The first line of segment `number`."""
-    return line(_encode(SegmentHeader(version=VERSION, segment=number, cluster=cluster, origin=origin, kept=kept)))
+    return line(_encode(SegmentHeader(version=version, segment=number, cluster=cluster, origin=origin, kept=kept)))
 
 
 def batch(number: int, offset: int, synced: int, raws: Sequence[bytes]) -> tuple[bytes, list[tuple[int, int]]]:
@@ -182,8 +183,10 @@ def read_header(data: Bytes, number: int) -> tuple[SegmentHeader | None, int]:
         version = _decode_version(raw).version
     except BAD_JSON:
         return None, 0
-    if version != VERSION:
-        raise OtherVersion(f"segment {number} has format version {version}; this newswire reads version {VERSION}")
+    if not VERSION <= version <= COMPACTED_VERSION:
+        raise OtherVersion(
+            f"segment {number} has format version {version}; this newswire reads versions {VERSION} and {COMPACTED_VERSION}"
+        )
     try:
         header = _decode_header(raw)
     except BAD_JSON:
