@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from newswire.engine.embedded import layout, segment
-from newswire.engine.embedded.layout import BASE, Layout, SegmentLength, Unknown
+from newswire.engine.embedded.layout import BASE, Layout, SegmentLength, UnknownLayout
 
 NAMES = ["00000001.ops", "00000002.ops", "00000003.ops", "LOCK", "notes.ops", "00000004.ops.tmp"]
 
@@ -47,7 +47,7 @@ def test_a_good_line_that_is_no_manifest() -> None:
 
 
 def test_a_later_version_is_refused() -> None:
-    with pytest.raises(Unknown, match="version 2"):
+    with pytest.raises(UnknownLayout, match="version 2"):
         layout.decode(segment.line(b'{"op":"manifest","v":2}'))
 
 
@@ -59,9 +59,9 @@ def test_the_later_of_two_copies_counts_and_one_is_enough() -> None:
 
 
 def test_where_no_copy_can_be_read_nothing_is_guessed() -> None:
-    with pytest.raises(Unknown, match="damaged"):
+    with pytest.raises(UnknownLayout, match="damaged"):
         layout.newest([b"", None])
-    with pytest.raises(Unknown, match="damaged"):
+    with pytest.raises(UnknownLayout, match="damaged"):
         layout.newest([layout.encode(compacted(1))[:-1], b"x"])
 
 
@@ -95,7 +95,7 @@ def test_a_file_that_is_named_and_not_there_is_left_out() -> None:
 
 @pytest.mark.parametrize("names", [["base-00000001.ops"], ["base-00000001.ops", "00000002.ops", "00000003.ops"]])
 def test_without_the_manifest_of_a_compacted_log_nothing_is_guessed(names: list[str]) -> None:
-    with pytest.raises(Unknown, match="is not there"):
+    with pytest.raises(UnknownLayout, match="is not there"):
         layout.log_files(names, None)
-    with pytest.raises(Unknown, match="is not there"):
+    with pytest.raises(UnknownLayout, match="is not there"):
         layout.left_over(names, None)

@@ -81,7 +81,7 @@ def test_a_stranger_is_refused_before_the_body_of_his_push_is_taken(tmp_path: Pa
             if not expect:
                 stranger.sendall(bytes(500_000))
             answer = b""
-            while not answer.endswith(b"}"):
+            while not answer.endswith(b"}\n"):
                 answer += stranger.recv(65_536) or pytest.fail("closed")
         assert answer.startswith(b"HTTP/1.1 401 ")
         assert b"the same cluster secret" in answer

@@ -59,7 +59,7 @@ class _Version(msgspec.Struct, frozen=True, tag_field="op", tag="manifest"):
     version: int = field(name="v")
 
 
-class Unknown(ValueError):
+class UnknownLayout(ValueError):
     """What makes up the log cannot be told."""
 
 
@@ -89,25 +89,27 @@ def encode(layout: Layout) -> bytes:
 
 
 def decode(data: bytes) -> Layout | None:
-    """What these bytes of a MANIFEST say; None if they are damaged. Raises Unknown for another version."""
+    """What these bytes of a MANIFEST say; None if they are damaged. Raises UnknownLayout for another version."""
     raw = segment.body(data[:-1]) if data.endswith(b"\n") else None
     if raw is None:
         return None
     try:
         version = msgspec.json.decode(raw, type=_Version).version
         if version != VERSION:
-            raise Unknown(f"its {MANIFEST} has version {version}, and this newswire reads version {VERSION}")
+            raise UnknownLayout(f"its {MANIFEST} has version {version}, and this newswire reads version {VERSION}")
         return msgspec.json.decode(raw, type=Layout)
     except BAD_JSON:
         return None
 
 
 def newest(copies: Sequence[bytes | None]) -> Layout | None:
-    """What the copies (None: not there) say together: the later one counts. None: never compacted. Raises Unknown."""
+    """What the copies (None: not there) say together: the later one counts. None: never compacted. Raises UnknownLayout."""
     contents = [data for data in copies if data is not None]
     layouts = [layout for layout in map(decode, contents) if layout is not None]
     if contents and not layouts:
-        raise Unknown(f"its {MANIFEST} is damaged, so which files count is not known. Restore it, or the folder, from a backup")
+        raise UnknownLayout(
+            f"its {MANIFEST} is damaged, so which files count is not known. Restore it, or the folder, from a backup"
+        )
     return max(layouts, key=lambda one: one.generation, default=None)
 
 
@@ -115,19 +117,19 @@ def newest(copies: Sequence[bytes | None]) -> Layout | None:
 
 
 def log_files(names: Iterable[str], layout: Layout | None) -> list[int]:
-    """The numbers of the files that make up the log and are there, in its order. Raises Unknown."""
+    """The numbers of the files that make up the log and are there, in its order. Raises UnknownLayout."""
     numbers = {number for number in map(number_of, names) if number is not None}
     segments = sorted(number for number in numbers if not number & BASE)
     if layout is None:
         if len(segments) < len(numbers) and 1 not in segments:
-            raise Unknown(f"its {MANIFEST} is not there, and it was compacted. Restore it, or the folder, from a backup")
+            raise UnknownLayout(f"its {MANIFEST} is not there, and it was compacted. Restore it, or the folder, from a backup")
         return segments
     named = [one.segment for one in layout.files]
     return [number for number in named if number in numbers] + [number for number in segments if number > layout.replaces]
 
 
 def left_over(names: Iterable[str], layout: Layout | None) -> list[int]:
-    """The numbers of the files that make up nothing: what a crash left of a compaction. Raises Unknown."""
+    """The numbers of the files that make up nothing: what a crash left of a compaction. Raises UnknownLayout."""
     names = list(names)
     count = set(log_files(names, layout))
     return sorted(number for number in map(number_of, names) if number is not None and number not in count)

@@ -31,7 +31,6 @@ Threads: `scan`, `start`, `append`, `sync`, `vouch`, `roll`, `begin_base`, `swit
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 import os
 import threading
@@ -43,10 +42,11 @@ from typing import Final, NoReturn
 from newswire.core import limits
 from newswire.engine.embedded import disk, layout, segment
 from newswire.engine.embedded.base import BaseWriter, remove, store_layout
+from newswire.engine.embedded.directory import take
 from newswire.engine.embedded.layout import BASE, Layout, SegmentLength
-from newswire.engine.embedded.scan import Progress, Reader, Scan, path_of, read_layout, segments_in, unusable
+from newswire.engine.embedded.scan import Progress, Reader, Scan, path_of, segments_in
 from newswire.engine.embedded.segment import Damage, Found
-from newswire.errors import DiskFailed, Refused, StorageFull, TooLarge
+from newswire.errors import DiskFailed, StorageFull, TooLarge
 
 __all__ = ["Damage", "Found", "OpsFile", "Progress", "Reader", "Scan", "path_of", "segments_in"]
 
@@ -70,12 +70,7 @@ class OpsFile:
         self._synced_mode = synced
         self._segment_bytes = segment_bytes
         self._reader = Reader(directory)
-        self._lock = _take(directory)
-        try:
-            self._layout = self._settle_layout()
-        except Refused:
-            os.close(self._lock)
-            raise
+        self._lock, self._layout = take(directory)
         self._scan = Scan(directory)
         self._fd = -1  # of the segment in use
         self._number = 0  # and its number
@@ -247,19 +242,6 @@ class OpsFile:
         remove(self.directory, numbers)
         return True
 
-    def _settle_layout(self) -> Layout | None:
-        """Have both copies of the MANIFEST say the same, on disk, then remove what a crash left of a compaction."""
-        its_layout = read_layout(self.directory)
-        try:
-            if its_layout is not None:
-                store_layout(self.directory, its_layout)
-                disk.sync_directory(self.directory)  # also of a rename that a crash left in the cache alone
-            if numbers := layout.left_over(os.listdir(self.directory), its_layout):
-                remove(self.directory, numbers)
-        except (OSError, layout.Unknown) as error:
-            raise unusable(self.directory, f"what a compaction left there cannot be removed: {error}") from error
-        return its_layout
-
     def close(self) -> None:
         """Write a closing mark if all is synced, and let go of the directory. Once more does nothing."""
         if self._fd >= 0:
@@ -407,46 +389,7 @@ class OpsFile:
         return stat.f_bavail * stat.f_frsize
 
 
-# -- names and directories --------------------------------------------------------------------------------------
-
-
-def _take(directory: Path) -> int:
-    """Make and lock the directory, sweep unfinished files; the lock's descriptor."""
-    try:
-        for path in reversed([one for one in (directory, *directory.parents) if not one.exists()]):
-            path.mkdir(mode=0o700, exist_ok=True)
-            disk.sync_directory(path.parent)  # each is on disk before the next
-        fd = os.open(directory / "LOCK", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise unusable(directory, f"{error.strerror or error}") from error
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        owner = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
-        os.close(fd)
-        who = f"another broker (process {owner})" if owner.isdigit() else "another broker"
-        raise unusable(directory, f"{who} runs on it. Stop that one, or give this one another --id or --ops-dir") from error
-    _leave_name(fd)
-    _sweep(directory)
-    return fd
-
-
-def _sweep(directory: Path) -> None:
-    """Remove files that were never finished; no matter if it fails."""
-    for path in directory.glob("*.tmp"):
-        try:
-            path.unlink()
-        except OSError as error:
-            _log.warning("%s could not be removed: %s", path, error)
-
-
-def _leave_name(fd: int) -> None:
-    """Write the process id into the lock file, for whoever finds it taken; no matter if it fails."""
-    try:
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
-    except OSError as error:
-        _log.info("LOCK could not be written: %s", error)
+# -- helpers ---------------------------------------------------------------------------------------------------
 
 
 def _size(entry: os.DirEntry[str]) -> int:

@@ -286,7 +286,7 @@ def read_layout(directory: Path) -> Layout | None:
     """What the MANIFEST says; None where nothing was ever compacted. Raises Refused."""
     try:
         return layout.newest(layout_copies(directory))
-    except layout.Unknown as error:
+    except layout.UnknownLayout as error:
         raise unusable(directory, str(error)) from None
 
 
@@ -306,7 +306,7 @@ def _read_file(path: Path) -> bytes | None:
 def _files_in(directory: Path, its_layout: Layout | None) -> list[int]:
     try:
         return layout.log_files(os.listdir(directory), its_layout)
-    except layout.Unknown as error:
+    except layout.UnknownLayout as error:
         raise unusable(directory, str(error)) from None
 
 

@@ -1,0 +1,82 @@
+"""Takes the directory of a log for one process: made, locked, and swept of what a crash left."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from pathlib import Path
+from typing import Final
+
+from newswire.engine.embedded import disk, layout
+from newswire.engine.embedded.base import remove, store_layout
+from newswire.engine.embedded.layout import Layout
+from newswire.engine.embedded.scan import read_layout, unusable
+from newswire.errors import Refused
+
+_log: Final = logging.getLogger(__name__)
+
+
+def take(directory: Path) -> tuple[int, Layout | None]:
+    """Make and lock the directory, sweep what a crash left; the lock's descriptor, and the layout of the log.
+
+    Raises Refused with a sentence.
+    """
+    fd = _lock(directory)
+    try:
+        _sweep(directory)
+        return fd, _settle(directory)
+    except Refused:
+        os.close(fd)
+        raise
+
+
+def _lock(directory: Path) -> int:
+    try:
+        for path in reversed([one for one in (directory, *directory.parents) if not one.exists()]):
+            path.mkdir(mode=0o700, exist_ok=True)
+            disk.sync_directory(path.parent)  # each is on disk before the next
+        fd = os.open(directory / "LOCK", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise unusable(directory, f"{error.strerror or error}") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        owner = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
+        os.close(fd)
+        who = f"another broker (process {owner})" if owner.isdigit() else "another broker"
+        raise unusable(directory, f"{who} runs on it. Stop that one, or give this one another --id or --ops-dir") from error
+    _leave_name(fd)
+    return fd
+
+
+def _sweep(directory: Path) -> None:
+    """Remove files that were never finished; no matter if it fails."""
+    for path in directory.glob("*.tmp"):
+        try:
+            path.unlink()
+        except OSError as error:
+            _log.warning("%s could not be removed: %s", path, error)
+
+
+def _leave_name(fd: int) -> None:
+    """Write the process id into the lock file, for whoever finds it taken; no matter if it fails."""
+    try:
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+    except OSError as error:
+        _log.info("LOCK could not be written: %s", error)
+
+
+def _settle(directory: Path) -> Layout | None:
+    """Have both copies of the MANIFEST say the same, on disk, then remove what a crash left of a compaction."""
+    its_layout = read_layout(directory)
+    try:
+        if its_layout is not None:
+            store_layout(directory, its_layout)
+            disk.sync_directory(directory)  # also of a rename that a crash left in the cache alone
+        if numbers := layout.left_over(os.listdir(directory), its_layout):
+            remove(directory, numbers)
+    except (OSError, layout.UnknownLayout) as error:
+        raise unusable(directory, f"what a compaction left there cannot be removed: {error}") from error
+    return its_layout
