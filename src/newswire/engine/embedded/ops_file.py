@@ -54,6 +54,9 @@ _log = logging.getLogger(__name__)
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # EFBIG: a limit on file size (ulimit -f)
 
 
+_SyncedPoint = tuple[Layout | None, dict[int, int], int, int]  # layout, earlier lengths, number and length of the one in use
+
+
 class Pin:
     """What was synced at one moment: a copy of so much is the log as of then. As long as it lives, its files stay."""
 
@@ -80,12 +83,7 @@ class OpsFile:
         self._vouched = 0  # up to here marks say that it was synced; a closing mark itself holds nothing
         self._unnamed: dict[int, int] = {}  # kept lengths that the next header names
         self._earlier: dict[int, int] = {}  # kept lengths of all segments before the one in use: replaced, never changed
-        self._synced_point: tuple[Layout | None, dict[int, int], int, int] = (
-            None,
-            {},
-            0,
-            0,
-        )  # layout, those, and number and synced length of the one in use
+        self._synced_point: _SyncedPoint = (None, {}, 0, 0)
         self._next_base = 0  # the number of the next base file
         self._replaced: list[int] = []  # files that are no part of the log any more, and not removed yet
         self._pins: weakref.WeakSet[Pin] = weakref.WeakSet()
@@ -387,9 +385,6 @@ class OpsFile:
         """What this process may still write on the disk."""
         stat = os.statvfs(self.directory)
         return stat.f_bavail * stat.f_frsize
-
-
-# -- helpers ---------------------------------------------------------------------------------------------------
 
 
 def _size(entry: os.DirEntry[str]) -> int:
