@@ -154,7 +154,7 @@ def test_a_vector_never_outgrows_what_a_began_can_carry() -> None:
 
 def test_brokers_that_always_lose_their_disk_leave_a_short_vector() -> None:
     """Each start of a container without a volume names nothing, so its origin is implied by no other of its kind."""
-    wire, one, other = meet(COMMON_RAWS, [])
+    wire, one, other = meet(COMMON_RAWS[:100], [])
     for _ in range(200):
         other = MemoryEngine("1002", address=TWO, peers=(ONE,), network=wire)
         for engine in (other, one, other, one):
