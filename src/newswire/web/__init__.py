@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from newswire.web.admission import create_admission
 from newswire.web.app import create_app
-from newswire.web.light import light_routes
+from newswire.web.route import light_routes
 from newswire.web.slim import SlimApp
 
 __all__ = ["SlimApp", "create_admission", "create_app", "light_routes"]

@@ -18,7 +18,7 @@ from newswire.core import limits
 from newswire.engine.seam import ClusterAdmin, Engine
 from newswire.errors import NewswireError, Refused, TooLarge
 from newswire.web import request_fields
-from newswire.web.origins import check_page, host_check
+from newswire.web.origins import host_check, page_check
 from newswire.web.request_fields import Environ
 from newswire.web.responses import as_ours
 from newswire.web.routes.peers import Headers
@@ -30,12 +30,12 @@ def create_admission(
     app: Flask, engine: Engine, settings: ServiceSettings, cluster: ClusterAdmin | None = None
 ) -> Callable[[Mapping[str, str]], NewswireError | None]:
     """A function of a request's head (an environ without its body) that says why it is refused, None: it is not."""
-    check_host = host_check(settings)
+    check_host, check_page = host_check(settings), page_check(app, engine)
     routes = app.url_map.bind("")
 
     def check(environ: Environ) -> None:
         check_host(environ)
-        check_page(engine, environ)
+        check_page(environ)
         endpoint, _ = routes.match(environ["PATH_INFO"], method=environ["REQUEST_METHOD"])
         if not endpoint.startswith(PEER_ENDPOINT):
             _check_type(environ)

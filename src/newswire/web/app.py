@@ -7,7 +7,7 @@ request (61-80 µs against 42-49). What is answered to HEAD and OPTIONS is said 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
 from flask import Response
@@ -19,6 +19,7 @@ from newswire.engine.seam import ClusterAdmin, Engine
 from newswire.stream_order import StreamOrder
 from newswire.web import origins, responses
 from newswire.web.pace import Pace
+from newswire.web.route import DeclaredRule
 from newswire.web.routes import backup, health, losses, messages, metrics, pages, peers, publish, streams, subscriptions
 from newswire.web.routes import cluster as brokers
 from newswire.web.routes.streams import HandOver
@@ -26,17 +27,8 @@ from newswire.web.slim import PlainFlask
 from newswire.web.tally import Tally
 
 
-class _ExactRule(Rule):
-    """A route that takes the methods it names and no others: HEAD on a stream would have to open one."""
-
-    def __init__(self, string: str, *, methods: Collection[str] | None = None, **options: Any) -> None:
-        super().__init__(string, methods=methods, **options)
-        if methods is not None:
-            self.methods = {method.upper() for method in methods} - {"OPTIONS"}
-
-
 class _App(PlainFlask):
-    url_rule_class: type[Rule] = _ExactRule
+    url_rule_class: type[Rule] = DeclaredRule
 
 
 def create_app(
@@ -64,11 +56,7 @@ def create_app(
     """
     app = _App("newswire.web", static_folder=None, template_folder="templates")
     app.url_map.merge_slashes = False  # a redirect to the clean path would lose the body
-    origins.install(app, engine, settings)
-    responses.install(app)
-    app.after_request(_protect)
     tally = Tally()
-    app.after_request(tally.count)
     pace = Pace(settings.requests_per_user, clock)
 
     def process() -> dict[str, Any]:
@@ -92,6 +80,10 @@ def create_app(
     if cluster is not None:
         app.register_blueprint(peers.routes(cluster))
         app.register_blueprint(losses.routes(cluster))
+    origins.install(app, engine, settings)
+    responses.install(app)
+    app.after_request(_protect)
+    app.after_request(tally.count)
     return app
 
 

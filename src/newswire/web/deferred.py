@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 OFFER: Final = "newswire.defer"  # in the environ: takes an answer that comes later, and is called once
+STORE_CODES: Final = ("not-ready", "unavailable", "unknown-outcome", "storage-full", "disk-failed")  # of what is stored
 _OF_THE_BODY: Final = frozenset({"content-type", "content-length", "retry-after"})  # headers that come with status and body
 
 

@@ -1,9 +1,9 @@
 """Which pages may do what here: names of this broker, CSRF and CORS in one place (docs/rules.md, WHO MAY ACT).
 
 A page of one broker goes on at another when its own is gone, so the members' own pages may use what the feed needs
-(`_SHARED`) at any member, and no other page may. Whatever changes something is refused to a page of a foreign origin
-altogether, and so is what reads everything (`_WHOLE`): a browser sends such requests without asking first, with the network
-access of the person before it.
+(`Route.is_shared`) at any member, and no other page may. Whatever changes something is refused to a page of a foreign origin
+altogether, and so is what reads everything (`Route.reads_all`): a browser sends such requests without asking first, with the
+network access of the person before it.
 Programs send no `Origin` and are not meant here.
 """
 
@@ -22,26 +22,16 @@ from newswire.web.askers import Asker, who_asks
 from newswire.web.hosts import Hosts
 from newswire.web.request_fields import Environ
 from newswire.web.responses import shown
+from newswire.web.route import routes_of
 
-_SHARED: Final = {
-    "/stream": "GET",
-    "/subscriptions": "GET",
-    "/messages": "GET",
-    "/topics": "GET",
-    "/list_replicas": "GET",
-    "/publish": "POST",
-    "/subscribe": "POST",
-    "/unsubscribe": "POST",
-    "/ack": "POST",
-}
-_WHOLE: Final = "/backup"
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _HEADERS: Final = "Content-Type, Idempotency-Key, Last-Event-ID"
 
 
 def install(app: Flask, engine: Engine, settings: ServiceSettings) -> None:
     """Check each request's name and origin before it is served, and tell the browser afterwards who may see the answer."""
-    check_host = host_check(settings)
+    check_host, check_page = host_check(settings), page_check(app, engine)
+    shared = {route.path: route.method for route in routes_of(app) if route.is_shared}
 
     @app.before_request
     def check() -> Response | None:
@@ -50,15 +40,15 @@ def install(app: Flask, engine: Engine, settings: ServiceSettings) -> None:
         origin = environ.get("HTTP_ORIGIN")
         if origin is not None and environ["REQUEST_METHOD"] == "OPTIONS":
             method = environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD", "")
-            if _SHARED.get(environ["PATH_INFO"]) == method:
-                return _preflight() if is_member(engine, origin) else None  # None: 405, which no browser takes for a yes
-        check_page(engine, environ)
+            if shared.get(environ["PATH_INFO"]) == method:
+                return _preflight(method) if is_member(engine, origin) else None  # None: 405, which no browser takes for a yes
+        check_page(environ)
         return None
 
     @app.after_request
     def tell(response: Response) -> Response:
         environ = request.environ
-        if environ["PATH_INFO"] in _SHARED:
+        if environ["PATH_INFO"] in shared:
             origin = environ.get("HTTP_ORIGIN")
             response.headers.add("Vary", "Origin")
             if origin is not None and is_member(engine, origin):
@@ -81,23 +71,28 @@ def host_check(settings: ServiceSettings) -> Callable[[Environ], None]:
     return check
 
 
-def check_page(engine: Engine, environ: Environ) -> None:
-    """Raise `cross-site` for a page of another site that would change something.
+def page_check(app: Flask, engine: Engine) -> Callable[[Environ], None]:
+    """A check whether a page of another site would change something. It raises `cross-site`.
 
     Also for what has everything read, and then for a browser that does not say for which page it asks, too.
     """
-    whole = environ["PATH_INFO"] == _WHOLE
-    if not whole and environ["REQUEST_METHOD"] in _SAFE:
-        return
-    who = asker(engine, environ)
-    if who is Asker.FOREIGN or (whole and who is Asker.UNKNOWN):
-        detail = "a backup is for programs, and no page of another site may ask for it: use `newswire backup`, or curl"
-        if not whole:
-            detail = (
-                "a page of another site may not do this here: use the page of this broker; behind a proxy, have it pass on"
-                " the header Host"
-            )
-        raise Refused(detail, code="cross-site")
+    whole = frozenset(route.path for route in routes_of(app) if route.reads_all)
+
+    def check(environ: Environ) -> None:
+        reads_all = environ["PATH_INFO"] in whole
+        if not reads_all and environ["REQUEST_METHOD"] in _SAFE:
+            return
+        who = asker(engine, environ)
+        if who is Asker.FOREIGN or (reads_all and who is Asker.UNKNOWN):
+            detail = "a backup is for programs, and no page of another site may ask for it: use `newswire backup`, or curl"
+            if not reads_all:
+                detail = (
+                    "a page of another site may not do this here: use the page of this broker; behind a proxy, have it pass on"
+                    " the header Host"
+                )
+            raise Refused(detail, code="cross-site")
+
+    return check
 
 
 def asker(engine: Engine, environ: Environ) -> Asker:
@@ -123,9 +118,9 @@ def _plain(address: str, scheme: str) -> str:
     return "127.0.0.1" + address[9:] if address.startswith("localhost") and address[9:10] in ("", ":") else address
 
 
-def _preflight() -> Response:
+def _preflight(method: str) -> Response:
     headers = {
-        "Access-Control-Allow-Methods": _SHARED[request.path],
+        "Access-Control-Allow-Methods": method,
         "Access-Control-Allow-Headers": _HEADERS,
         "Access-Control-Max-Age": str(limits.PREFLIGHT_CACHE_SECONDS),
     }

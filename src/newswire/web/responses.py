@@ -40,6 +40,12 @@ class ReadyHeaders(Headers):
         self._list = list(lines)
 
 
+class Confirmation(msgspec.Struct, frozen=True):
+    """That it was done."""
+
+    message: str
+
+
 def answer(value: object, status: int = 200) -> Response:
     """Answer `value` as JSON, on a line of its own."""
     return Response(_encode(value) + b"\n", status, ReadyHeaders(JSON))

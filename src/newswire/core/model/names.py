@@ -16,7 +16,8 @@ from newswire.errors import BadRequest
 ROUTES: Final = frozenset(
     # first words of routes: a topic named like one could not have an address of its own later
     """publish subscribe unsubscribe subscriptions stream ack messages topics list_replicas add_replica remove_replica
-    heartbeat replicate login logout cluster livez readyz metrics openapi.json openapi
+    heartbeat replicate login logout cluster livez readyz metrics openapi.json openapi accept_loss backup compact receipts
+    confirm me users tokens grants tickets audit admin
     v1 docs static file app account settings signup""".split()
 )
 
@@ -52,12 +53,17 @@ def check_topic(topic: str) -> str:
             + _why(topic, limits.TOPIC_CHARS, "" if hint else offers.topic_like(topic), _TOPIC),
             code="bad-topic",
         )
-    _check_free(topic, "bad-topic")
+    if topic in ROUTES:
+        raise BadRequest(
+            f"a topic may not be named `{topic}`: that word is kept for the service; `{topic}-news` may", code="bad-topic"
+        )
     return topic
 
 
 def check_pattern(pattern: str) -> str:
     """Return `pattern` if it may be subscribed to: a topic, with `*` for one level and a final `>` for the rest.
+
+    It may be a word of `ROUTES`: a topic that was published to before that word was kept stays readable.
 
     Raises BadRequest (`bad-pattern`).
     """
@@ -72,7 +78,6 @@ def check_pattern(pattern: str) -> str:
             + _why(pattern, limits.TOPIC_CHARS, offers.pattern_like(pattern), _PATTERN),
             code="bad-pattern",
         )
-    _check_free(pattern, "bad-pattern")
     return pattern
 
 
@@ -144,11 +149,6 @@ def matches(pattern: str, topic: str) -> bool:
             return False
         levels = levels[: len(parts)]
     return len(parts) == len(levels) and all(w in ("*", level) for w, level in zip(parts, levels, strict=True))
-
-
-def _check_free(name: str, code: str) -> None:
-    if name in ROUTES:
-        raise BadRequest(f"a topic may not be named `{name}`: that word is kept for the service; `{name}-news` may", code=code)
 
 
 def _why(text: str, most: int, offer: str, rule: re.Pattern[str]) -> str:

@@ -6,15 +6,26 @@ It reads everything, so a page of another site is refused as it is where somethi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from flask import Blueprint, Response, request
 
 from newswire.engine.seam import Engine
 from newswire.errors import Refused
-from newswire.web import request_fields
+from newswire.web.route import ADMIN, Route, Success
 from newswire.web.routes.streams import ENVIRON_KEY, Adopter
 
 Download = Callable[[Iterator[bytes]], Adopter]
+
+BACKUP: Final = Route(
+    method="GET",
+    path="/backup",
+    words="A copy of all that the broker holds.",
+    rights=(ADMIN,),
+    answers=(Success(media="application/gzip"),),
+    codes=("backup-running",),
+    reads_all=True,
+)
 
 
 def routes(engine: Engine, download: Download | None, is_busy: Callable[[], bool]) -> Blueprint:
@@ -24,10 +35,10 @@ def routes(engine: Engine, download: Download | None, is_busy: Callable[[], bool
     """
     blueprint = Blueprint("backup", __name__)
 
-    @blueprint.get("/backup")
+    @BACKUP.on(blueprint)
     def backup() -> Response:
         environ = request.environ
-        request_fields.only(request_fields.query(environ), ())
+        BACKUP.read(environ)
         if is_busy():
             raise Refused(
                 "another backup is under way at this broker: try again later, or ask another one", code="backup-running"

@@ -3,17 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
+import msgspec
 from flask import Blueprint, Response
 
-from newswire.engine.seam import ClusterStatus, Engine
+from newswire.engine.seam import ClusterStatus, Engine, HoleRow
 from newswire.errors import NewswireError, StorageFull, Unavailable
 from newswire.web.availability import why_not
-from newswire.web.light import light
-from newswire.web.responses import answer, problem
-from newswire.web.routes.cluster import shown
-from newswire.web.routes.losses import shown as hole_shown
+from newswire.web.responses import Confirmation, answer, problem
+from newswire.web.route import PUBLIC, Route, Success
+from newswire.web.routes.cluster import ShownBroker, shown
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """What `/readyz` says of a broker; a problem has the same beside its own members."""
+
+    message: str
+    ready: bool
+    degraded: list[str]
+    holes: tuple[HoleRow, ...]
+    away: list[str]
+    copies: int
+    peers: list[ShownBroker]
+    streams: int
+    streams_limit: int
+    streams_configured: int
+    time: str
+    version: str
+    disk_free_bytes: int | msgspec.UnsetType = msgspec.UNSET
+
+
+LIVEZ: Final = Route(
+    method="GET",
+    path="/livez",
+    words="Is the process alive?",
+    rights=(PUBLIC,),
+    answers=(Success(Confirmation),),
+    takes_head=True,
+    is_light=True,
+    is_lenient=True,
+)
+READYZ: Final = Route(
+    method="GET",
+    path="/readyz",
+    words="Should clients be sent to this broker?",
+    rights=(PUBLIC,),
+    answers=(Success(Readiness),),
+    codes=("not-ready",),
+    takes_head=True,
+    is_light=True,
+    is_lenient=True,
+)
 
 
 def routes(engine: Engine, process: Callable[[], Mapping[str, Any]]) -> Blueprint:
@@ -23,13 +64,11 @@ def routes(engine: Engine, process: Callable[[], Mapping[str, Any]]) -> Blueprin
     """
     blueprint = Blueprint("health", __name__)
 
-    @blueprint.route("/livez", methods=["GET", "HEAD"])
-    @light
+    @LIVEZ.on(blueprint)
     def livez() -> Response:
-        return answer({"message": "alive"})
+        return answer(Confirmation("alive"))
 
-    @blueprint.route("/readyz", methods=["GET", "HEAD"])
-    @light
+    @READYZ.on(blueprint)
     def readyz() -> Response:
         view = engine.describe()
         facts = {**condition(view), **process()}
@@ -43,7 +82,7 @@ def condition(view: ClusterStatus) -> dict[str, Any]:
     """What an operator asks first. `copies`: of a publish taken now; `peers`: their rows."""
     facts: dict[str, Any] = {
         "degraded": list(view.degraded),
-        "holes": [hole_shown(hole) for hole in view.holes],
+        "holes": view.holes,
         "away": list(view.away),
         "copies": view.most_copies if view.serves and view.writable else 0,
         "peers": [shown(row) for row in view.rows if not row.self],

@@ -3,39 +3,77 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
+import msgspec
 from flask import Blueprint, Response, request
 
 from newswire.core import limits
+from newswire.core.model import names
 from newswire.core.model.ops import SEQUENCE_MOST
-from newswire.engine.seam import ClusterAdmin, HoleRow, Receipt
+from newswire.engine.seam import ClusterAdmin, Receipt
 from newswire.errors import BadRequest, Unknown
-from newswire.web import message_fields, request_fields
-from newswire.web.deferred import DeferredResponse
+from newswire.web.deferred import STORE_CODES, DeferredResponse
 from newswire.web.responses import answer
+from newswire.web.route import ADMIN, Field, Route, Success
+from newswire.web.usual_fields import whole_field
 
-_ORIGIN: Final = re.compile(r"[A-Za-z0-9]{1,16}-[a-z0-9]{1,16}")
+_is_origin: Final = re.compile(names.ORIGIN_FORM).fullmatch
+
+
+class LossAnswer(msgspec.Struct, frozen=True):
+    """How much was given up."""
+
+    message: str
+    count: int
+    copies: int
+
+
+def _origin(value: Any) -> str:
+    if value != "" and not (isinstance(value, str) and _is_origin(value)):
+        raise BadRequest("`origin` is one of those that GET /readyz lists", code="bad-field")
+    return str(value)
+
+
+def _flag(value: Any) -> bool:
+    if value in ("0", "1", True, False):
+        return value in ("1", True)
+    raise BadRequest("`even_if_away` is 1 or 0", code="bad-field")
+
+
+ORIGIN: Final = Field(
+    name="origin",
+    read=_origin,
+    type=Annotated[str, msgspec.Meta(pattern=f"^(?:{names.ORIGIN_FORM})?$", examples=["1001-k3b9"])],
+    words="Of the hole, as `/readyz` lists it; without one all holes.",
+)
+FIRST: Final = whole_field("first", 1, SEQUENCE_MOST, "The first operation that is missing.")
+LAST: Final = whole_field("last", 1, SEQUENCE_MOST, "The last operation that is missing.")
+EVEN_IF_AWAY: Final = Field(
+    name="even_if_away", read=_flag, type=bool | Literal[0, 1], words="`1`: though a broker is away that may have it."
+)
+ACCEPT_LOSS: Final = Route(
+    method="POST",
+    path="/accept_loss",
+    words="Gives up what damage destroyed and no broker can bring.",
+    rights=(ADMIN,),
+    fields=(ORIGIN, FIRST, LAST, EVEN_IF_AWAY),
+    answers=(Success(LossAnswer),),
+    codes=("missing-field", "no-hole", "not-lost", "may-be-elsewhere", "restart-first", *STORE_CODES),
+)
 
 
 def routes(cluster: ClusterAdmin) -> Blueprint:
     """The routes of losses."""
     blueprint = Blueprint("losses", __name__)
 
-    @blueprint.post("/accept_loss")
+    @ACCEPT_LOSS.on(blueprint)
     def accept() -> Response:
-        fields = dict(request_fields.fields(request.environ))
-        request_fields.only(fields, ("origin", "first", "last", "even_if_away"))
-        origin = fields.get("origin", "")
-        if origin and not (isinstance(origin, str) and _ORIGIN.fullmatch(origin)):
-            raise BadRequest("`origin` is one of those that GET /readyz lists", code="bad-field")
-        first, last = (
-            message_fields.whole_of_text(name, fields[name], 1, SEQUENCE_MOST) if name in fields else 0
-            for name in ("first", "last")
-        )
+        fields = ACCEPT_LOSS.read(request.environ)
+        origin, first, last = fields.get(ORIGIN, ""), fields.get(FIRST, 0), fields.get(LAST, 0)
         if (first or last) and not origin:
             raise BadRequest("`first` and `last` are of an `origin`: name it too", code="missing-field")
-        even_if_away = _flag(fields.get("even_if_away", "0"))
+        even_if_away = fields.get(EVEN_IF_AWAY, False)
         return DeferredResponse(
             lambda then: cluster.accept_loss_later(
                 then, origin, first, last, even_if_away=even_if_away, timeout=limits.RECEIPT_SECONDS
@@ -50,24 +88,4 @@ def routes(cluster: ClusterAdmin) -> Blueprint:
 
 def _gave_up(receipt: Receipt) -> Response:
     count = f"{receipt.count} operation{'' if receipt.count == 1 else 's'}"
-    return answer(
-        {"message": f"Gave up {count}; what waited behind is there now", "count": receipt.count, "copies": receipt.copies}
-    )
-
-
-def shown(hole: HoleRow) -> dict[str, Any]:
-    """A hole as docs/http.md, Health, shows it."""
-    return {
-        "broker": hole.broker,
-        "origin": hole.origin,
-        "first": hole.first,
-        "last": hole.last,
-        "waiting": hole.waiting,
-        "unreadable": hole.unreadable,
-    }
-
-
-def _flag(value: Any) -> bool:
-    if value in ("0", "1", True, False):
-        return value in ("1", True)
-    raise BadRequest("`even_if_away` is 1 or 0", code="bad-field")
+    return answer(LossAnswer(f"Gave up {count}; what waited behind is there now", receipt.count, receipt.copies))

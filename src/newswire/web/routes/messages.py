@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated, Final
 
 import msgspec
 from flask import Blueprint, Response, request
@@ -10,15 +11,17 @@ from flask import Blueprint, Response, request
 from newswire.core import limits
 from newswire.core.model import event_ids
 from newswire.core.model.event_ids import EventId
-from newswire.core.model.names import check_pattern, check_username
+from newswire.core.model.message import Message
 from newswire.core.model.times import rfc3339
 from newswire.engine.seam import Engine, Entry, GapEntry, Position, TopicRow
 from newswire.errors import BadRequest, NewswireError, NotFound
 from newswire.sse import message_object
-from newswire.web import message_fields, request_fields, times
+from newswire.web import times
 from newswire.web.availability import reading, unknown_user
 from newswire.web.pace import Pace
 from newswire.web.responses import Rows
+from newswire.web.route import SELF_OR_ADMIN, SIGNED_IN, Route, Success, text_field
+from newswire.web.usual_fields import PATTERN_IF_ONE, USERNAME, whole_field
 
 
 class ShownTopic(msgspec.Struct, frozen=True, gc=False):
@@ -29,20 +32,62 @@ class ShownTopic(msgspec.Struct, frozen=True, gc=False):
     last: str | None
 
 
+class ShownGap(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Messages that are not there, as JSON."""
+
+    topic: str
+    dropped: int
+    reason: str = ""
+
+
+class MessagesPage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What `/messages` answers; it is written in parts (`Rows`)."""
+
+    messages: tuple[Message, ...]
+    more: bool
+    gaps: tuple[ShownGap, ...] = ()
+
+
+SINCE: Final = text_field(
+    "since",
+    str,
+    Annotated[str, msgspec.Meta(max_length=limits.EVENT_ID_CHARS, examples=["1h", "earliest", "2026-11-24T09:41:00Z"])],
+    "Only what follows: an event id of a stream or page, or a time; else the cursor.",
+    codes=("bad-event-id", "bad-time"),
+)
+LIMIT: Final = whole_field("limit", 1, limits.PAGE_MESSAGES, f"At most so many messages, else {limits.PAGE_DEFAULT_MESSAGES}.")
+MESSAGES: Final = Route(
+    method="GET",
+    path="/messages",
+    words="A page of what a user is subscribed to.",
+    rights=(SELF_OR_ADMIN,),
+    fields=(USERNAME, PATTERN_IF_ONE, SINCE, LIMIT),
+    answers=(Success(MessagesPage),),
+    codes=("not-ready", "unavailable", "too-many", "not-registered", "no-subscription", "damaged"),
+    is_shared=True,
+)
+TOPICS: Final = Route(
+    method="GET",
+    path="/topics",
+    words="All topics.",
+    rights=(SIGNED_IN,),
+    answers=(Success(list[ShownTopic]),),
+    codes=("not-ready",),
+    is_shared=True,
+)
+
+
 def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Callable[[], None]) -> Blueprint:
     """The routes that read. `give_way` is called between two steps of work."""
     blueprint = Blueprint("messages", __name__)
     blueprint.before_request(reading(engine))
 
-    @blueprint.get("/messages")
+    @MESSAGES.on(blueprint)
     def messages() -> Response:
-        fields = request_fields.text(request_fields.query(request.environ), "username", optional=("topic", "since", "limit"))
-        user = check_username(fields["username"])
-        most = fields.get("limit", limits.PAGE_DEFAULT_MESSAGES)
-        limit = message_fields.whole_of_text("limit", most, 1, limits.PAGE_MESSAGES)
+        fields = MESSAGES.read(request.environ)
+        user, topic, limit = fields[USERNAME], fields.get(PATTERN_IF_ONE, None), fields.get(LIMIT, limits.PAGE_DEFAULT_MESSAGES)
         pace.check(user)
-        topic = check_pattern(fields["topic"]) if "topic" in fields else None
-        since = _since(fields["since"], clock()) if "since" in fields else None
+        since = _since(fields[SINCE], clock()) if SINCE in fields else None
         start = engine.open_page(user, topic, since, int(clock() * 1000))
         if start is None:
             raise _nothing_there(engine, user, topic)
@@ -52,14 +97,12 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Cal
             give_way()
             part = entries[at : at + limits.STEP_MESSAGES]
             rows.add([message_object(entry.message, str(entry.event_id.for_page())) for entry in part])
-        tellings = [
-            {"topic": gap.topic, "dropped": gap.dropped, **({"reason": gap.reason} if gap.reason else {})} for gap in gaps
-        ]
+        tellings = [ShownGap(gap.topic, gap.dropped, gap.reason) for gap in gaps]
         return rows.answer("messages", {"more": more, **({"gaps": tellings} if gaps else {})})
 
-    @blueprint.get("/topics")
+    @TOPICS.on(blueprint)
     def topics() -> Response:
-        request_fields.only(request_fields.query(request.environ), ())
+        TOPICS.read(request.environ)
         rows = Rows()
 
         def take(part: list[TopicRow]) -> None:

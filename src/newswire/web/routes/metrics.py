@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from newswire.engine.seam import BrokerStatus, ClusterStatus, Engine, EngineNumbers
 from newswire.metrics import Distribution
+from newswire.web.route import SIGNED_IN, Route, Success
+
+METRICS: Final = Route(
+    method="GET",
+    path="/metrics",
+    words="The numbers of this broker, for Prometheus.",
+    rights=(SIGNED_IN,),
+    answers=(Success(media="text/plain"),),
+)
 
 
 def routes(engine: Engine, process: Callable[[], Mapping[str, Any]]) -> Blueprint:
     """The route of metrics. `process`: what is told of this process beside the engine: its streams and answers."""
     blueprint = Blueprint("metrics", __name__)
 
-    @blueprint.get("/metrics")
+    @METRICS.on(blueprint)
     def metrics() -> Response:
+        METRICS.read(request.environ)
         from prometheus_client import generate_latest  # on first use: half of a broker's start otherwise
         from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 

@@ -16,32 +16,61 @@ Scripts and styles come from `/static/` only: the policy forbids inline ones and
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 from flask import Blueprint, Response, render_template, request, send_from_directory
+from msgspec import Meta
 
 from newswire.config import ServiceSettings
 from newswire.core import limits
 from newswire.core.model.names import check_address, check_username
 from newswire.engine.seam import ClusterStatus, Engine
 from newswire.errors import BadRequest
-from newswire.web import request_fields
+from newswire.web.route import PUBLIC, SIGNED_IN, Field, Route, Success, text_field
 
 _STATIC: Final = Path(__file__).parent.parent / "static"
 _VERSION: Final = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(_STATIC.iterdir()))).hexdigest()[:12]
+
+# whatever was typed: the page says what is wrong with it
+READER: Final = text_field("username", str, str, "Whose feed; without one the page asks for it.")
+HOME: Final = Route(
+    method="GET",
+    path="/",
+    words="The feed page.",
+    rights=(SIGNED_IN,),
+    fields=(READER,),
+    answers=(Success(media="text/html"),),
+    takes_head=True,
+    is_lenient=True,
+)
+NAME: Final = Field(name="name", read=str, type=Annotated[str, Meta(examples=["feed.js"])], words="The file.", place="path")
+VERSION: Final = Field(name="version", read=str, type=str, words="Of the page's files.", place="path")
+STATIC: Final = Route(
+    method="GET",
+    path="/static/<version>/<name>",
+    words="A file of the page.",
+    rights=(PUBLIC,),
+    fields=(VERSION, NAME),
+    answers=(Success(media="*/*"), Success(media="*/*", status=206), Success(media="", status=304)),
+    codes=("not-found",),
+    takes_head=True,
+    is_lenient=True,
+)
+STATIC_ANY: Final = replace(STATIC, path="/static/<name>", words="A file of the page, of any version.", fields=(NAME,))
 
 
 def routes(engine: Engine, settings: ServiceSettings) -> Blueprint:
     """The routes of pages."""
     blueprint = Blueprint("pages", __name__)
 
-    @blueprint.route("/", methods=["GET", "HEAD"])
+    @HOME.on(blueprint)
     def home() -> Response:
-        return feed(engine, settings, request_fields.query(request.environ).get("username", ""))
+        return feed(engine, settings, HOME.read(request.environ).get(READER, ""))
 
-    @blueprint.route("/static/<name>", methods=["GET", "HEAD"])
-    @blueprint.route("/static/<version>/<name>", methods=["GET", "HEAD"])
+    @STATIC_ANY.on(blueprint)
+    @STATIC.on(blueprint)
     def static(name: str, version: str = "") -> Response:
         return send_from_directory(_STATIC, name, max_age=limits.STATIC_CACHE_SECONDS)
 

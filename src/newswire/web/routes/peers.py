@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
+from typing import Final
 
 from flask import Blueprint, Response, request
 
@@ -12,8 +14,19 @@ from newswire.engine.seam import ClusterAdmin
 from newswire.errors import Unavailable
 from newswire.web import request_fields
 from newswire.web.deferred import DeferredResponse
-from newswire.web.light import light
 from newswire.web.request_fields import Environ
+from newswire.web.route import PEER, Route, Success
+
+REPLICATE: Final = Route(
+    method="POST",
+    path="/replicate",
+    words="Between brokers: takes operations.",
+    rights=(PEER,),
+    answers=(Success(media="application/octet-stream"),),
+    codes=("bad-request", "other-cluster", "id-in-use", "not-ready", "unavailable", "unauthenticated"),
+    is_light=True,
+)
+HEARTBEAT: Final = replace(REPLICATE, path="/heartbeat/receive", words="Between brokers: a push without operations.")
 
 
 class Headers(Mapping[str, str]):
@@ -38,9 +51,8 @@ def routes(cluster: ClusterAdmin) -> Blueprint:
     """The routes of peers. Their bodies may be far larger than any client's (docs/hazards.md, H15)."""
     blueprint = Blueprint("peers", __name__)
 
-    @blueprint.post("/replicate")
-    @blueprint.post("/heartbeat/receive")
-    @light
+    @REPLICATE.on(blueprint)
+    @HEARTBEAT.on(blueprint)
     def receive() -> Response:
         environ = request.environ
         body = request_fields.read(environ, limits.PEER_BODY_BYTES)

@@ -5,25 +5,89 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Final
+from typing import Annotated, Any, Final, Literal, get_type_hints
 
+import msgspec
 from flask import Blueprint, Response, request
 
 from newswire.config import ServiceSettings
 from newswire.core import limits
-from newswire.core.model.commands import Publish
+from newswire.core.model.commands import RULES, Publish
 from newswire.engine.seam import Engine, Receipt
 from newswire.errors import BadRequest, FewerCopies, KeyReused, NewswireError
 from newswire.web import message_fields, request_fields
 from newswire.web.availability import serving
-from newswire.web.deferred import DeferredResponse, stored
-from newswire.web.light import light
+from newswire.web.deferred import STORE_CODES, DeferredResponse, stored
 from newswire.web.request_fields import Environ, Fields
 from newswire.web.responses import answer
+from newswire.web.route import MAY_PUBLISH, Field, Route, Success
 from newswire.web.turn import Turn
 
 _MOST_COPIES: Final = limits.PEERS_COUNT
 _KEY_HEADER: Final = "HTTP_IDEMPOTENCY_KEY"
+
+
+class PublishAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one message is answered with; `duplicate`: its key was used for the same before."""
+
+    message: str
+    id: str
+    copies: int
+    duplicate: bool = False
+
+
+class BatchAnswer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What a batch is answered with. `ids`, `duplicate_lines`: where it asked for them."""
+
+    message: str
+    count: int
+    first: str
+    last: str
+    copies: int
+    duplicates: int = 0
+    ids: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    duplicate_lines: tuple[int, ...] = ()
+
+
+def _message_field(name: str) -> Field[Any]:
+    """A field of a message, declared as `message_fields.publish` reads it."""
+    return Field(
+        name=name,
+        read=lambda value: value,
+        type=get_type_hints(Publish, include_extras=True)[name],
+        words=RULES[name].words,
+        is_required=name == "topic",
+        codes={"topic": ("bad-topic",), "data": ("missing-field", "too-large")}.get(name, ()),
+    )
+
+
+COPIES: Final = Field(
+    name="copies",
+    read=lambda value: message_fields.whole("copies", value, 1, _MOST_COPIES),
+    type=Annotated[int, msgspec.Meta(ge=1, le=_MOST_COPIES)],
+    words="On how many brokers it must be stored.",
+)
+IDS: Final = Field(
+    name="ids",
+    read=lambda value: message_fields.whole("ids", value, 0, 1) == 1,
+    type=Literal[0, 1],
+    words="Of a batch, `1`: the answer names every message.",
+)
+KEY_HEADER: Final = Field(
+    name="Idempotency-Key", read=str, type=str, words="Is the `key` of a publish.", place="header", codes=("double-field",)
+)
+PUBLISH: Final = Route(
+    method="POST",
+    path="/publish",
+    words="Publishes one message or a batch.",
+    rights=(MAY_PUBLISH,),
+    fields=(*map(_message_field, RULES), COPIES, IDS, KEY_HEADER),
+    answers=(Success(PublishAnswer | BatchAnswer),),
+    codes=("bad-line", "too-many", "key-reused", "not-enough-copies", "fewer-copies-than-asked", *STORE_CODES),
+    takes_lines=True,
+    is_light=True,
+    is_shared=True,
+)
 
 
 def routes(engine: Engine, settings: ServiceSettings, give_way: Callable[[], None]) -> Blueprint:
@@ -34,14 +98,13 @@ def routes(engine: Engine, settings: ServiceSettings, give_way: Callable[[], Non
     # and stored so while others publish: one message waits for one batch, not for eight
     storing = Turn(limits.RECEIPT_SECONDS, limits.BATCH_REST_SECONDS, limits.BATCH_QUIET_SECONDS)
 
-    @blueprint.post("/publish")
-    @light
+    @PUBLISH.on(blueprint)
     def publish() -> Response:
         environ = request.environ
         if request_fields.content_type(environ) == request_fields.NDJSON:
             fields = message_fields.from_text(request_fields.query(environ))
             copies = _copies(fields, settings.min_copies)
-            with_ids = "ids" in fields and message_fields.whole("ids", fields.pop("ids"), 0, 1) == 1
+            with_ids = "ids" in fields and IDS.read(fields.pop("ids"))
             with parsing:
                 messages = batch(environ, fields, give_way)
             characters = sum(len(message.data) for message in messages.values())
@@ -92,8 +155,7 @@ def batch(environ: Environ, fields: Fields, give_way: Callable[[], None] = lambd
 def _publish_one(engine: Engine, message: Publish, copies: int) -> DeferredResponse[Receipt]:
     def published(receipt: Receipt) -> Response:
         text = f"Published topic {message.topic} data {message.data or message.title}"
-        repeat = {"duplicate": True} if receipt.duplicates else {}
-        return answer({"message": text, "id": receipt.first, "copies": receipt.copies, **repeat})
+        return answer(PublishAnswer(message=text, id=receipt.first, copies=receipt.copies, duplicate=receipt.duplicates > 0))
 
     def amend(error: NewswireError) -> NewswireError:
         for name in ("index", "ids"):  # of a batch
@@ -106,17 +168,21 @@ def _publish_one(engine: Engine, message: Publish, copies: int) -> DeferredRespo
 def _publish_batch(engine: Engine, messages: dict[int, Publish], copies: int, *, with_ids: bool) -> DeferredResponse[Receipt]:
     def published(receipt: Receipt) -> Response:
         text = f"Published {receipt.count} message{'' if receipt.count == 1 else 's'}"
-        more: dict[str, object] = {}
         if receipt.duplicates:
             text += f", {receipt.duplicates} {'was' if receipt.duplicates == 1 else 'were'} published before"
-            more = {"duplicates": receipt.duplicates}
-        if with_ids:
-            more["ids"] = receipt.ids
-            if receipt.repeated:
-                lines = list(messages)
-                more["duplicate_lines"] = [lines[at] for at in receipt.repeated]
-        numbers = {"count": receipt.count, "first": receipt.first, "last": receipt.last, "copies": receipt.copies}
-        return answer({"message": text, **numbers, **more})
+        lines = list(messages) if with_ids and receipt.repeated else []
+        return answer(
+            BatchAnswer(
+                message=text,
+                count=receipt.count,
+                first=receipt.first,
+                last=receipt.last,
+                copies=receipt.copies,
+                duplicates=receipt.duplicates,
+                ids=receipt.ids if with_ids else msgspec.UNSET,
+                duplicate_lines=tuple(lines[at] for at in receipt.repeated) if lines else (),
+            )
+        )
 
     def amend(error: NewswireError) -> NewswireError:
         if isinstance(error, KeyReused):
@@ -131,4 +197,4 @@ def _publish_batch(engine: Engine, messages: dict[int, Publish], copies: int, *,
 
 def _copies(fields: Fields, least: int) -> int:
     """Take `copies` out of `fields`: never fewer than the broker was told to ask for."""
-    return max(least, message_fields.whole("copies", fields.pop("copies"), 1, _MOST_COPIES)) if "copies" in fields else least
+    return max(least, COPIES.read(fields.pop("copies"))) if "copies" in fields else least

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 from flask import Blueprint, Response, request
@@ -22,7 +22,6 @@ from newswire.config import ServiceSettings
 from newswire.core import limits
 from newswire.core.model import event_ids
 from newswire.core.model.event_ids import EventId
-from newswire.core.model.names import check_username
 from newswire.engine.seam import Engine
 from newswire.errors import BadRequest, NotRegistered, Refused
 from newswire.quotas.networks import network_of
@@ -31,10 +30,11 @@ from newswire.threads import NeedsThread, must_not_wait
 from newswire.web import origins, request_fields
 from newswire.web.askers import Asker, is_in_background, is_reader
 from newswire.web.availability import may_be_known, not_registered, why_not
-from newswire.web.light import light
 from newswire.web.pace import Pace
 from newswire.web.request_fields import Environ
+from newswire.web.route import SELF_OR_ADMIN, Field, Route, Success, Values, text_field
 from newswire.web.routes import pages
+from newswire.web.usual_fields import USERNAME
 
 Adopter = Callable[[socket.socket, bool], None]
 HandOver = Callable[[StreamOrder], Adopter]
@@ -42,6 +42,50 @@ HandOver = Callable[[StreamOrder], Adopter]
 ENVIRON_KEY: Final = "newswire.hand_over"
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Vary": "Accept"}
 _EVENT_STREAM: Final = "text/event-stream"
+
+
+def _choice(name: str, type: Any, words: str) -> Field[str]:
+    """A field that has one of the values of the literal `type`."""
+    choices = get_args(type)
+
+    def check(value: str) -> str:
+        if value not in choices:
+            raise BadRequest(f"`{name}` must be {' or '.join(choices)}", code="bad-field")
+        return value
+
+    return text_field(name, check, type, words)
+
+
+_Place = Annotated[str, msgspec.Meta(max_length=limits.EVENT_ID_CHARS)]
+FORMAT: Final = _choice(
+    "format",
+    Literal["text", "json"],
+    "`text` (default): `data:` is the text, with the title on a line before it; `json`: an object.",
+)
+ACK: Final = _choice(
+    "ack",
+    Literal["auto", "client"],
+    "`auto` (default): what the other end's kernel confirmed is acknowledged; `client`: only `POST /ack` and `Last-Event-ID`"
+    " count.",
+)
+LAST_EVENT_ID: Final = text_field("last_event_id", str, _Place, "Where to go on: the id of the last event.")
+LAST_EVENT_ID_TOO: Final = text_field("lastEventId", str, _Place, "The same, as EventSource polyfills call it.")
+LAST_EVENT_ID_HEADER: Final = Field(
+    name="Last-Event-ID", read=str, type=_Place, words="The same, and wins: browsers send it.", place="header"
+)
+RAW: Final = text_field("raw", str, str, "`1`: the stream, also for a browser that would get the page.")
+STREAM: Final = Route(
+    method="GET",
+    path="/stream",
+    words="A user's stream, as Server-Sent Events; for a browser's navigation the feed page.",
+    rights=(SELF_OR_ADMIN,),
+    fields=(USERNAME, FORMAT, ACK, LAST_EVENT_ID, LAST_EVENT_ID_TOO, RAW, LAST_EVENT_ID_HEADER),
+    answers=(Success(media=_EVENT_STREAM), Success(media="text/html")),
+    codes=("not-registered", "cross-site"),
+    is_light=True,
+    is_shared=True,
+    is_lenient=True,
+)
 
 
 def routes(
@@ -54,8 +98,7 @@ def routes(
     """
     blueprint = Blueprint("streams", __name__)
 
-    @blueprint.get("/stream")
-    @light
+    @STREAM.on(blueprint)
     def stream() -> Response:
         environ = request.environ
         fields = request_fields.query(environ)
@@ -63,7 +106,7 @@ def routes(
             if must_not_wait():
                 raise NeedsThread  # a page is read and written
             return pages.feed(engine, settings, fields.get("username", ""))
-        stream_order = _on_its_word(engine, environ, order(environ, fields))
+        stream_order = _on_its_word(engine, environ, order(environ, STREAM.values(fields)))
         later = pace.refusal(stream_order.user) or _why_not_now(engine, stream_order.user) or no_room(stream_order)
         if later:
             return _events([sse.comment(later, retry=limits.RETRY_LATER_MILLISECONDS)])
@@ -74,14 +117,13 @@ def routes(
     return blueprint
 
 
-def order(environ: Environ, fields: Mapping[str, str]) -> StreamOrder:
-    """What the request asks for. Raises BadRequest. Fields that nobody knows are let pass: trackers add them to links."""
-    user = check_username(request_fields.text(dict(fields), "username", strict=False)["username"])
+def order(environ: Environ, fields: Values) -> StreamOrder:
+    """What the request asks for."""
     return StreamOrder(
-        user,
+        fields[USERNAME],
         last_event_id(environ, fields),
-        format=_one_of(fields, "format", ("text", "json")),
-        ack=_one_of(fields, "ack", ("auto", "client")),
+        format=fields.get(FORMAT, "text"),
+        ack=fields.get(ACK, "auto"),
         caller=network_of(environ.get("REMOTE_ADDR", "")),
     )
 
@@ -98,13 +140,13 @@ def _on_its_word(engine: Engine, environ: Environ, stream_order: StreamOrder) ->
     return msgspec.structs.replace(stream_order, ack="none")
 
 
-def last_event_id(environ: Environ, fields: Mapping[str, str]) -> EventId | None:
+def last_event_id(environ: Environ, fields: Values) -> EventId | None:
     """Where the client says it was: the header beats the query, which a page sets once and a reconnect repeats.
 
     Unreadable, or of a page of `/messages`: None, so what is undelivered is sent again (docs/hazards.md, H13 and H28).
     """
-    text = environ.get("HTTP_LAST_EVENT_ID") or fields.get("lastEventId") or fields.get("last_event_id") or ""
-    event_id = event_ids.parse(text)
+    place = environ.get("HTTP_LAST_EVENT_ID") or fields.get(LAST_EVENT_ID_TOO, "") or fields.get(LAST_EVENT_ID, "")
+    event_id = event_ids.parse(place)
     return None if event_id is None or event_id.of_page else event_id
 
 
@@ -133,10 +175,3 @@ def _why_not_now(engine: Engine, user: str) -> str:
 def _events(blocks: list[bytes]) -> Response:
     # an iterator, not a list: the length of a stream is not known, so none may be sent
     return Response(iter(blocks), 200, _HEADERS, content_type=_EVENT_STREAM)
-
-
-def _one_of(fields: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
-    value = fields.get(name, choices[0])
-    if value not in choices:
-        raise BadRequest(f"`{name}` must be {' or '.join(choices)}", code="bad-field")
-    return value

@@ -3,82 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated, Final
 
+import msgspec
 from flask import Blueprint, Response, request
 
 from newswire.config import ServiceSettings
 from newswire.core.model import event_ids
 from newswire.core.model.commands import Acknowledge, Subscribe, Unsubscribe
 from newswire.core.model.event_ids import EventId
-from newswire.core.model.names import check_pattern, check_username
 from newswire.core.model.times import rfc3339
 from newswire.engine.seam import Engine, Receipt
 from newswire.errors import BadRequest, NotFound, Refused
-from newswire.web import request_fields, times
+from newswire.web import times
 from newswire.web.availability import serving, unknown_user
-from newswire.web.deferred import stored
-from newswire.web.light import light
+from newswire.web.deferred import STORE_CODES, stored
 from newswire.web.pace import Pace
-from newswire.web.responses import answer
+from newswire.web.responses import Confirmation, answer
+from newswire.web.route import MAY_SUBSCRIBE, SELF_OR_ADMIN, Route, Success, text_field
+from newswire.web.usual_fields import PATTERN, PATTERN_IF_ONE, USERNAME, EventIdText
 
 
-def routes(engine: Engine, settings: ServiceSettings, clock: Callable[[], float], pace: Pace) -> Blueprint:
-    """The routes of subscriptions and cursors."""
-    blueprint = Blueprint("subscriptions", __name__)
-    blueprint.before_request(serving(engine))
+class ShownSubscription(msgspec.Struct, frozen=True):
+    """A subscription as JSON: `index` messages of it are delivered, `unread` not yet."""
 
-    @blueprint.post("/subscribe")
-    @light
-    def subscribe() -> Response:
-        fields = request_fields.text(request_fields.fields(request.environ), "username", "topic", optional=("from",))
-        user, pattern = check_username(fields["username"]), check_pattern(fields["topic"])
-        since = starting(fields.get("from", "now"), clock())
-        patterns, most = engine.patterns_of(user), settings.subscriptions_per_user
-        if len(patterns) >= most and pattern not in patterns:  # the engine checks it again where it is stored
-            detail = f"{user} has {most} subscriptions, the most there may be: unsubscribe from one, or use a pattern"
-            raise Refused(detail, code="too-many")
-        text = f"Successfully subscribed {user} to topic {pattern}"
-        return stored(engine, (Subscribe(user, pattern, since),), lambda receipt: answer({"message": text}))
-
-    @blueprint.post("/unsubscribe")
-    @light
-    def unsubscribe() -> Response:
-        fields = request_fields.text(request_fields.fields(request.environ), "username", "topic")
-        user, pattern = check_username(fields["username"]), check_pattern(fields["topic"])
-        text = f"Successfully unsubscribed {user} from topic {pattern}"
-        return stored(engine, (Unsubscribe(user, pattern),), lambda receipt: answer({"message": text}))
-
-    @blueprint.get("/subscriptions")
-    def subscriptions() -> Response:
-        user = check_username(request_fields.text(request_fields.query(request.environ), "username")["username"])
-        pace.check(user)
-        rows = engine.subscriptions_of(user)
-        return answer([{"topic": r.topic, "since": rfc3339(r.since), "index": r.index, "unread": r.unread} for r in rows])
-
-    @blueprint.post("/ack")
-    @light
-    def ack() -> Response:
-        fields = request_fields.text(request_fields.fields(request.environ), "username", "id", optional=("topic",))
-        user, place = check_username(fields["username"]), shown_by_stream(fields["id"])
-        pattern = check_pattern(fields["topic"]) if "topic" in fields else None
-        _check_registered(engine, user, pattern)
-
-        def acknowledged(receipt: Receipt) -> Response:
-            return answer({"message": f"Acknowledged for {user}", "moved": receipt.first != ""})
-
-        return stored(engine, (Acknowledge(user, place, pattern),), acknowledged)
-
-    return blueprint
+    topic: str
+    since: str
+    index: int
+    unread: int
 
 
-def starting(text: str, now: float) -> int | None:
-    """Where a subscription starts: None for now, else ms since 1970. Raises `bad-time`."""
-    if text == "now":
-        return None
-    at = times.moment(text, now)
-    if at is None:
-        raise BadRequest(f"`from` must be `now`, {times.FORMS}", code="bad-time")
-    return at
+class AckAnswer(msgspec.Struct, frozen=True):
+    """What an acknowledgement is answered with; `moved`: whether any cursor did."""
+
+    message: str
+    moved: bool
 
 
 def shown_by_stream(text: str) -> EventId:
@@ -96,6 +55,115 @@ def shown_by_stream(text: str) -> EventId:
             code="bad-event-id",
         )
     raise BadRequest("not an event id: give the `id:` of the last event of the stream as it was, whole", code="bad-event-id")
+
+
+FROM: Final = text_field(
+    "from",
+    str,
+    Annotated[str, msgspec.Meta(max_length=64, examples=["now", "earliest", "90m"])],
+    "Where it begins: `now` (default), or a time.",
+    codes=("bad-time",),
+)
+EVENT_ID: Final = text_field(
+    "id", shown_by_stream, EventIdText, "The event id up to which all was taken.", is_required=True, codes=("bad-event-id",)
+)
+SUBSCRIBE: Final = Route(
+    method="POST",
+    path="/subscribe",
+    words="Begins a subscription.",
+    rights=(SELF_OR_ADMIN, MAY_SUBSCRIBE),
+    fields=(USERNAME, PATTERN, FROM),
+    answers=(Success(Confirmation),),
+    codes=("too-many", *STORE_CODES),
+    is_light=True,
+    is_shared=True,
+)
+UNSUBSCRIBE: Final = Route(
+    method="POST",
+    path="/unsubscribe",
+    words="Ends a subscription.",
+    rights=(SELF_OR_ADMIN,),
+    fields=(USERNAME, PATTERN),
+    answers=(Success(Confirmation),),
+    codes=("no-subscription", *STORE_CODES),
+    is_light=True,
+    is_shared=True,
+)
+SUBSCRIPTIONS: Final = Route(
+    method="GET",
+    path="/subscriptions",
+    words="What a user is subscribed to, and how much of it is delivered.",
+    rights=(SELF_OR_ADMIN,),
+    fields=(USERNAME,),
+    answers=(Success(list[ShownSubscription]),),
+    codes=("not-ready", "too-many"),
+    is_shared=True,
+)
+ACKNOWLEDGE: Final = Route(
+    method="POST",
+    path="/ack",
+    words="Acknowledges what a stream brought.",
+    rights=(SELF_OR_ADMIN,),
+    fields=(USERNAME, EVENT_ID, PATTERN_IF_ONE),
+    answers=(Success(AckAnswer),),
+    codes=("not-registered", "no-subscription", *STORE_CODES),
+    is_light=True,
+    is_shared=True,
+)
+
+
+def routes(engine: Engine, settings: ServiceSettings, clock: Callable[[], float], pace: Pace) -> Blueprint:
+    """The routes of subscriptions and cursors."""
+    blueprint = Blueprint("subscriptions", __name__)
+    blueprint.before_request(serving(engine))
+
+    @SUBSCRIBE.on(blueprint)
+    def subscribe() -> Response:
+        fields = SUBSCRIBE.read(request.environ)
+        user, pattern, since = fields[USERNAME], fields[PATTERN], starting(fields.get(FROM, "now"), clock())
+        patterns, most = engine.patterns_of(user), settings.subscriptions_per_user
+        if len(patterns) >= most and pattern not in patterns:  # the engine checks it again where it is stored
+            detail = f"{user} has {most} subscriptions, the most there may be: unsubscribe from one, or use a pattern"
+            raise Refused(detail, code="too-many")
+        text = f"Successfully subscribed {user} to topic {pattern}"
+        return stored(engine, (Subscribe(user, pattern, since),), lambda receipt: answer(Confirmation(text)))
+
+    @UNSUBSCRIBE.on(blueprint)
+    def unsubscribe() -> Response:
+        fields = UNSUBSCRIBE.read(request.environ)
+        user, pattern = fields[USERNAME], fields[PATTERN]
+        text = f"Successfully unsubscribed {user} from topic {pattern}"
+        return stored(engine, (Unsubscribe(user, pattern),), lambda receipt: answer(Confirmation(text)))
+
+    @SUBSCRIPTIONS.on(blueprint)
+    def subscriptions() -> Response:
+        user = SUBSCRIPTIONS.read(request.environ)[USERNAME]
+        pace.check(user)
+        rows = engine.subscriptions_of(user)
+        return answer([ShownSubscription(topic=r.topic, since=rfc3339(r.since), index=r.index, unread=r.unread) for r in rows])
+
+    @ACKNOWLEDGE.on(blueprint)
+    def ack() -> Response:
+        fields = ACKNOWLEDGE.read(request.environ)
+        user, place, pattern = fields[USERNAME], fields[EVENT_ID], fields.get(PATTERN_IF_ONE, None)
+        _check_registered(engine, user, pattern)
+
+        def acknowledged(receipt: Receipt) -> Response:
+            return answer(AckAnswer(f"Acknowledged for {user}", receipt.first != ""))
+
+        return stored(engine, (Acknowledge(user, place, pattern),), acknowledged)
+
+    return blueprint
+
+
+def starting(text: str, now: float) -> int | None:
+    """Where a subscription starts: None for now, else ms since 1970. Raises `bad-time`."""
+    if text == "now":
+        return None
+    at = times.moment(text, now)
+    if at is None:
+        raise BadRequest(f"`from` must be `now`, {times.FORMS}", code="bad-time")
+    return at
 
 
 def _check_registered(engine: Engine, user: str, pattern: str | None) -> None:

@@ -1,0 +1,53 @@
+"""Fields that several routes have: who it is about, which topic, which broker."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from msgspec import Meta
+
+from newswire.core import limits
+from newswire.core.model import names
+from newswire.core.model.names import check_address, check_broker_id, check_pattern, check_username
+from newswire.web.message_fields import whole_of_text
+from newswire.web.route import Field, text_field
+
+Username = Annotated[
+    str, Meta(min_length=1, max_length=limits.USERNAME_CHARS, pattern=f"^{names.USERNAME_FORM}$", examples=["ann"])
+]
+Topic = Annotated[
+    str, Meta(min_length=1, max_length=limits.TOPIC_CHARS, pattern=f"^{names.TOPIC_FORM}$", examples=["kitchen.dessert"])
+]
+Pattern = Annotated[
+    str, Meta(min_length=1, max_length=limits.TOPIC_CHARS, pattern=f"^(?:{names.PATTERN_FORM})$", examples=["kitchen.>"])
+]
+EventIdText = Annotated[str, Meta(min_length=1, max_length=limits.EVENT_ID_CHARS, examples=["e~1001-k3b9.7"])]
+Address = Annotated[str, Meta(max_length=limits.ADDRESS_CHARS, pattern=f"^{names.ADDRESS_FORM}$", examples=["127.0.0.1:5054"])]
+
+USERNAME: Final = text_field("username", check_username, Username, "Whose.", is_required=True, codes=("bad-username",))
+PATTERN: Final = text_field(
+    "topic", check_pattern, Pattern, "A topic or pattern, as in the subscription.", is_required=True, codes=("bad-pattern",)
+)
+PATTERN_IF_ONE: Final = text_field("topic", check_pattern, Pattern, "Only what is of it.", codes=("bad-pattern",))
+BROKER_ADDRESS: Final = text_field(
+    "broker_ip", check_address, Address, "The address of a broker.", is_required=True, codes=("bad-address",)
+)
+
+
+def _address_or_id(name: str) -> str:
+    return check_address(name) if ":" in name else check_broker_id(name)
+
+
+BROKER: Final = text_field(
+    "broker_ip", _address_or_id, str, "The address or id of a broker.", is_required=True, codes=("bad-address",)
+)
+
+
+def whole_field(name: str, least: int, most: int, words: str) -> Field[int]:
+    """A field that is a whole number."""
+    return Field(
+        name=name,
+        read=lambda value: whole_of_text(name, value, least, most),
+        type=Annotated[int, Meta(ge=least, le=most)],
+        words=words,
+    )

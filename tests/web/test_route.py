@@ -1,0 +1,139 @@
+"""What routes declare is what they do; which views the listener runs in its loop."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Final
+
+import pytest
+from flask import Blueprint
+
+from newswire.core.model import names
+from newswire.errors import NewswireError
+from newswire.threads import NeedsThread, never_waits
+from newswire.web import SlimApp, light_routes
+from newswire.web.responses import Confirmation
+from newswire.web.route import PUBLIC, SELF_OR_ADMIN, Route, Success, routes_of
+from newswire.web.routes.messages import LIMIT
+from newswire.web.routes.pages import NAME
+from newswire.web.routes.streams import LAST_EVENT_ID
+from newswire.web.usual_fields import USERNAME
+from tests.kit.web_fakes import Web
+
+ROUTES: Final = routes_of(Web().app)
+LIGHT_REQUESTS: Final = [
+    ("/publish", "topic=t&data=x", "", True),
+    ("/subscribe", "username=Bob&topic=t", "", True),
+    ("/unsubscribe", "username=Ann&topic=t", "", True),
+    ("/ack", "username=Ann&id=e~~~", "", True),
+    ("/replicate", "", "", True),
+    ("/heartbeat/receive", "", "", True),
+    ("/livez", "", "", True),
+    ("/readyz", "", "", True),
+    ("/stream", "username=Ann", "text/event-stream", True),
+    ("/stream", "username=Ann", "text/html", False),
+]
+
+
+def declare(**changes: Any) -> Route:
+    declaration: dict[str, Any] = {
+        "method": "GET",
+        "path": "/x",
+        "words": "Something.",
+        "rights": (PUBLIC,),
+        "answers": (Success(Confirmation),),
+    }
+    return Route(**declaration | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"path": "/x/<name>"}, "fields of the path"),
+        ({"fields": (NAME,)}, "fields of the path"),
+        ({"rights": (SELF_OR_ADMIN,)}, "username"),
+        ({"rights": ()}, "right"),
+        ({"codes": ("nonsense",)}, "nonsense"),
+    ],
+)
+def test_a_declaration_that_does_not_fit_is_refused(changes: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        declare(**changes)
+
+
+def test_a_route_without_a_declaration_is_refused() -> None:
+    blueprint = Blueprint("more", __name__)
+    blueprint.get("/more")(lambda: "")
+    with pytest.raises(ValueError, match="/more is not declared"):
+        Web().app.register_blueprint(blueprint)
+
+
+def test_a_rule_takes_the_methods_that_are_declared() -> None:
+    web = Web()
+    assert {(rule.rule, *sorted(rule.methods or ())) for rule in web.app.url_map.iter_rules()} == {
+        (route.path, *sorted(route.methods)) for route in ROUTES
+    }
+    assert len(ROUTES) == len(list(web.app.url_map.iter_rules()))
+
+
+def test_what_is_read_is_what_is_declared() -> None:
+    environ = {"QUERY_STRING": "username=Ann&limit=7"}
+    route = declare(fields=(USERNAME, LIMIT))
+    fields = route.read(environ)
+    assert (fields[USERNAME], fields[LIMIT], fields.get(LAST_EVENT_ID, None)) == ("Ann", 7, None)
+    assert LIMIT in fields
+    assert LAST_EVENT_ID not in fields
+    for query, code in (
+        ("limit=7", "missing-field"),
+        ("username=Ann&topic=t", "unknown-field"),
+        ("username=%20", "bad-username"),
+    ):
+        with pytest.raises(NewswireError) as refused:
+            route.read({"QUERY_STRING": query})
+        assert refused.value.code == code
+    lenient = declare(fields=(USERNAME,), is_lenient=True)
+    assert lenient.read({"QUERY_STRING": "username=Ann&utm_source=x"})[USERNAME] == "Ann"
+
+
+def test_the_first_word_of_each_path_is_no_topic() -> None:
+    assert {route.path.split("/")[1] for route in ROUTES} - {""} <= names.ROUTES
+
+
+def test_each_light_route_is_tried() -> None:
+    assert {path for path, *_ in LIGHT_REQUESTS} == {path for _, path in light_routes(Web().app)}
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "accept", "is_light"),
+    LIGHT_REQUESTS,
+)
+def test_they_never_wait(path: str, query: str, accept: str, *, is_light: bool) -> None:
+    """Each is run as the loop does. What needs a thread for a certain request says so, through Flask and all."""
+    web = Web()
+    web.post("/subscribe?username=Ann&topic=t")
+    app = SlimApp(web.app)
+    outcome: list[object] = []
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": "GET" if path in ("/stream", "/livez", "/readyz") else "POST",
+        "PATH_INFO": path,
+        "QUERY_STRING": query,
+        "HTTP_ACCEPT": accept,
+        "SERVER_NAME": "here",
+        "SERVER_PORT": "80",
+        "wsgi.url_scheme": "http",
+        "newswire.defer": outcome.append,
+    }
+
+    def main() -> None:
+        never_waits()
+        try:
+            app(environ, lambda status, headers: outcome.append(status))
+        except NeedsThread:
+            outcome.append("needs a thread")
+
+    thread = threading.Thread(target=main)
+    thread.start()
+    thread.join()
+    assert len(outcome) == 1
+    assert (outcome != ["needs a thread"]) == is_light
+    assert not str(outcome[0]).startswith("5")
