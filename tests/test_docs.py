@@ -244,14 +244,15 @@ def test_the_exit_codes_are_those_of_the_program() -> None:
 
 def test_every_variable_is_on_the_page_and_no_other() -> None:
     from newswire.cli.main import newswire
-    from newswire.cli.options import Setting
+    from newswire.cli.options import known_settings
 
     text = (ROOT / "docs" / "command-line.md").read_text()
     table = "\n".join(line for line in text.splitlines() if line.startswith("| `NEWSWIRE_"))
-    settings = [p for command in newswire.commands.values() for p in command.params if isinstance(p, Setting)]
+    settings = known_settings(newswire).values()
     assert set(re.findall(r"NEWSWIRE_[A-Z_]+", table)) == {str(s.envvar) for s in settings} | {
         "NEWSWIRE_SECONDARY",
         "NEWSWIRE_CLUSTER_SECRET_FILE",
+        "NEWSWIRE_TOKEN_FILE",
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import signal
@@ -13,6 +14,7 @@ import pytest
 
 from newswire.cli import actions, menus
 from newswire.cli.children import Children
+from newswire.cli.credentials import Signature
 from newswire.cli.terminal import Lines, Terminal
 from newswire.core import limits
 from newswire.errors import NotRegistered, Refused, Unknown
@@ -134,7 +136,7 @@ def test_done_again_it_is_the_same_message(fake: Fake, monkeypatch: pytest.Monke
     unknown = (503, {"code": "unknown-outcome", "detail": "no answer in time", "status": 503, "title": "T"})
     fake.answers["/publish"] = unknown
     here = Terminal(Lines(0), io.StringIO())
-    desk = actions.MenuActions(here, [fake.address], Children(Path()))
+    desk = actions.MenuActions(here, [fake.address], Children(Path()), {})
     action = menus.PublishTopic("Google", "Hi")
     with pytest.raises(Unknown):
         desk.perform(action)
@@ -204,3 +206,96 @@ def test_ctrl_c_returns_from_a_stream_and_leaves_a_menu(fake: Fake, terminal: Ca
     menu.expect("Enter your choice: ", after="data: Hello Google")
     os.kill(menu.child.pid, signal.SIGINT)
     assert menu.close() == 0
+
+
+# -- brokers that ask who that is
+
+
+def ask_who(fake: Fake, name: str = "Ann", password: str = "secret") -> None:
+    """Make the fake refuse whoever does not show this name and password."""
+    header = f"Basic {base64.b64encode(f'{name}:{password}'.encode()).decode()}"
+    fake.let_in = lambda path, shown: shown == header
+    fake.answers["/me"] = (200, {"username": name, "admin": False, "auth": "required", "grants": []})
+    fake.answers["/publish"] = (200, PUBLISHED)
+
+
+def test_name_and_password_are_asked_for_once(fake: Fake) -> None:
+    ask_who(fake)
+    shown = piped("publisher", ["1", "Google", "Hello Google", "Ann", "secret", "1", "Google", "Hello Google", "2"])
+    first, _, rest = shown.partition("Enter data: Hello Google\n")
+    assert "sign" not in first
+    asked, _, after = rest.partition("\nEnter your password: \n")
+    assert asked == ("The brokers ask who you are: sign in, or press Enter alone to go back to the menu.\nEnter your name: Ann")
+    assert after.startswith(
+        f"List of available nodes: ['{fake.address}']\nConnecting to the primary broker... {fake.address}\n"
+    )
+    assert shown.count("{'message': 'Published topic Google data Hello Google'}") == 2
+    assert shown.count("Enter your name") == 1
+    assert "secret" not in shown
+
+
+def test_a_wrong_password_is_a_sentence_and_what_was_typed_is_kept(fake: Fake) -> None:
+    ask_who(fake)
+    shown = piped("publisher", ["1", "Google", "Hello Google", "Ann", "wrong", "1", "", "", "Ann", "secret", "2"])
+    assert "\nThe name or the password is wrong.\nWhat you typed is kept" in shown
+    assert "{'message': 'Published topic Google data Hello Google'}" in shown
+    assert "wrong\n" not in shown.replace("password is wrong.\n", "")
+
+
+def test_nothing_entered_goes_back_to_the_menu(fake: Fake) -> None:
+    ask_who(fake)
+    shown = piped("publisher", ["1", "Google", "Hello Google", "", "2"])
+    assert f"\nEnter your name: \n{menus.NOTHING_ENTERED}\n" in shown
+    assert fake.sent("/publish") == []
+
+
+def test_a_password_is_not_shown_on_a_terminal(fake: Fake, terminal: Callable[[str], Pty]) -> None:
+    ask_who(fake)
+    menu = terminal("publisher")
+    for prompt, line in (
+        ("your choice: ", "1"),
+        ("topic: ", "Google"),
+        ("data: ", "Hi"),
+        ("name: ", "Ann"),
+        ("password: ", "secret"),
+    ):
+        menu.expect(prompt)
+        menu.type(f"{line}\n")
+    menu.expect("{'message': 'Published topic Google data Hello Google'}\nMenu:")
+    menu.type("\x04")
+    assert menu.close() == 0
+    assert "secret" not in menu.seen
+
+
+def desk_of(fake: Fake, opened: list[str], who: Signature) -> actions.MenuActions:
+    def open_window(url: str) -> bool:
+        opened.append(url)
+        return True
+
+    here = Terminal(Lines(0), io.StringIO())
+    return actions.MenuActions(here, [fake.address], Children(Path()), who, open_window)
+
+
+def test_a_window_opens_with_a_ticket_that_is_not_shown(fake: Fake) -> None:
+    fake.answers["/tickets"] = (200, {"ticket": "a+b"})
+    opened: list[str] = []
+    desk = desk_of(fake, opened, {"token": "nw_1"})
+    desk.perform(menus.StreamMessages("Ann"))
+    assert opened == [f"http://{fake.address}/stream?username=Ann&ticket=a%2Bb"]
+    assert "ticket" not in desk._here.out.getvalue()  # type: ignore[attr-defined]
+    assert "nw_1" not in opened[0]
+
+
+def test_where_nobody_is_asked_a_window_needs_no_ticket(fake: Fake) -> None:
+    opened: list[str] = []
+    desk_of(fake, opened, {}).perform(menus.StreamMessages("Ann"))
+    assert fake.sent("/tickets") == []
+    fake.answers["/tickets"] = (409, {"code": "auth-is-off", "detail": "nobody is asked"})
+    desk_of(fake, opened, {"token": "nw_1"}).perform(menus.StreamMessages("Ann"))
+    assert opened == [f"http://{fake.address}/stream?username=Ann"] * 2
+
+
+def test_what_may_not_be_done_is_said_as_the_broker_says_it(fake: Fake) -> None:
+    fake.answers["/publish"] = (403, {"code": "forbidden", "detail": "Ann may not publish to Google: an admin can grant it"})
+    shown = piped("publisher", ["1", "Google", "Hi", "2"])
+    assert "\nAnn may not publish to Google: an admin can grant it.\nMenu:" in shown

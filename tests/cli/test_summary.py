@@ -57,7 +57,7 @@ def fake(fake: Fake) -> Fake:
 
 def test_all_are_asked_at_once_and_the_primary_is_believed(pair: tuple[Fake, Fake]) -> None:
     one, other = pair
-    found = summary.gather([other.address, one.address], 0)
+    found = summary.gather([other.address, one.address], 0, who={})
     assert [(broker.id, broker.role, broker.ready) for broker in found.brokers] == [
         ("1001", "primary", True),
         ("1002", "secondary", True),
@@ -69,7 +69,7 @@ def test_all_are_asked_at_once_and_the_primary_is_believed(pair: tuple[Fake, Fak
 
 def test_a_broker_that_is_down_does_not_keep_others_from_being_shown(fake: Fake) -> None:
     fake.answers["/list_replicas"] = (200, [fake.row(), fake.row(id="1002", ip=DOWN, is_primary=False) | {"self": False}])
-    found = summary.gather([DOWN, fake.address], 0)
+    found = summary.gather([DOWN, fake.address], 0, who={})
     assert [(broker.address, broker.ready) for broker in found.brokers] == [(fake.address, True), (DOWN, None)]
 
 
@@ -77,7 +77,7 @@ def test_a_member_is_believed_rather_than_one_that_was_removed(pair: tuple[Fake,
     one, other = pair
     one.answers["/list_replicas"] = (200, [one.row(state="down", is_primary=False)])
     other.answers["/list_replicas"] = (200, [other.row(id="1002")])
-    found = summary.gather([one.address, other.address], 0)
+    found = summary.gather([one.address, other.address], 0, who={})
     assert ([broker.id for broker in found.brokers], found.refusal) == (["1002"], "")
 
 
@@ -86,11 +86,11 @@ def test_brokers_that_hang_are_told_apart_from_none(monkeypatch: pytest.MonkeyPa
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         hung = f"127.0.0.1:{deaf.getsockname()[1]}"
         with pytest.raises(NoBroker) as caught:
-            summary.gather([hung, DOWN], 60)
+            summary.gather([hung, DOWN], 60, who={})
         assert "could serve" in caught.value.detail
         assert hung in caught.value.detail
     with pytest.raises(NoBroker) as caught:
-        summary.gather([DOWN], 0)
+        summary.gather([DOWN], 0, who={})
     assert "is there" in caught.value.detail
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -13,12 +14,18 @@ PUBLISHED = {"message": "Published topic Google data Hello Google", "id": "a-1",
 
 
 class Fake:
-    """Answers from `answers[path]`: (status, JSON), or a list of them used up in turn. `asked`: (path, fields) so far."""
+    """Answers from `answers[path]`: (status, JSON), or a list of them used up in turn. `asked`: (path, fields) so far.
+
+    `answers["DELETE /path"]` answers that method alone. `shown`: what `Authorization` said, for each of `asked`. `let_in` says
+    by the path and that who is let in; the others get 401.
+    """
 
     def __init__(self) -> None:
         self.answers: dict[str, Any] = {}
         self.events: list[bytes] = []
         self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.shown: list[str] = []
+        self.let_in: Callable[[str, str], bool] = lambda path, shown: True
         self.done = threading.Event()
         fake = self
 
@@ -29,6 +36,9 @@ class Fake:
                 fake.answer(self)
 
             def do_POST(self) -> None:
+                fake.answer(self)
+
+            def do_DELETE(self) -> None:
                 fake.answer(self)
 
             def log_message(self, *args: Any) -> None:
@@ -49,11 +59,18 @@ class Fake:
         body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
         url = urlsplit(request.path)
         self.asked.append((url.path, _fields(url.query, request.headers.get("Content-Type", ""), body)))
+        self.shown.append(request.headers.get("Authorization", ""))
+        if not self.let_in(url.path, self.shown[-1]):
+            self._say(request, 401, {"code": "unauthenticated", "detail": "say who you are"})
+            return
         if url.path == "/stream" and "/stream" not in self.answers:
             self._stream(request)
             return
-        told = self.answers.get(url.path, (404, {"code": "not-found", "detail": "nothing here"}))
-        code, content = told.pop(0) if isinstance(told, list) else told
+        nothing = (404, {"code": "not-found", "detail": "nothing here"})
+        told = self.answers.get(f"{request.command} {url.path}") or self.answers.get(url.path, nothing)
+        self._say(request, *(told.pop(0) if isinstance(told, list) else told))
+
+    def _say(self, request: BaseHTTPRequestHandler, code: int, content: Any) -> None:
         encoded = json.dumps(content).encode()
         request.send_response(code)
         request.send_header("Content-Type", "application/json")

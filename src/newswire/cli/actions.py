@@ -10,14 +10,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlencode
 
 from newswire import escape
 from newswire.cli import menus, output, terminal, window
 from newswire.cli.children import Children
+from newswire.cli.credentials import Signature, signature
 from newswire.cli.menus import Action, Menu
 from newswire.cli.terminal import Terminal
 from newswire.core import limits
-from newswire.errors import NewswireError, NoBroker, NotRegistered, NotStored, Unknown
+from newswire.core.model import names
+from newswire.errors import NewswireError, NoBroker, NotRegistered, NotStored, Unauthenticated, Unknown
 
 if TYPE_CHECKING:
     from newswire.client import BrokerPool, ClusterSnapshot
@@ -38,7 +41,7 @@ _FLAGS: Final = (  # what the sentences for a command line say, and what they me
 def run(menu: Menu, brokers: Sequence[str], ops_dir: Path = Path("ops_logs")) -> int:
     """Run a menu in this process's terminal until it is left. Returns the exit code."""
     here = terminal.standard()
-    actions = MenuActions(here, brokers, Children(ops_dir))
+    actions = MenuActions(here, brokers, Children(ops_dir), signature(brokers))
     try:
         loop(menu, here, actions.perform)
     except KeyboardInterrupt:
@@ -80,7 +83,7 @@ def _comes_to_nothing(action: Action, here: Terminal, perform: Perform) -> bool:
         perform(action)
     except NewswireError as error:
         here.tell(sentence(error))
-        return isinstance(error, NoBroker | NotStored | Unknown) or isinstance(action, menus.StartBroker)
+        return isinstance(error, NoBroker | NotStored | Unauthenticated | Unknown) or isinstance(action, menus.StartBroker)
     except OSError as error:
         here.tell(output.sentence_of(f"this machine refuses it: {error}"))
     except KeyboardInterrupt:
@@ -94,6 +97,8 @@ def sentence(error: NewswireError) -> str:
     if isinstance(error, Unknown):
         why = error.detail.partition(": perhaps")[0]
         return output.sentence_of(f"{why}: perhaps it was done. Do it again: it will not be done twice")
+    if isinstance(error, Unauthenticated) and error.extra.get("sent") == "password":
+        return "The name or the password is wrong."
     if isinstance(error, NotRegistered):
         return output.sentence_of(_SUBSCRIBE_FIRST.sub(": choose Subscribe User first", error.detail))
     return output.sentence_of(without_flags(error.detail.strip() or error.title))
@@ -110,6 +115,7 @@ class MenuActions:
     """Performs the actions of all menus. One thread.
 
     Each action has a client of its own: what an earlier one learned of the brokers is old by the time somebody has typed.
+    Where brokers ask who that is, name and password are asked for once, and serve until the menu is left.
     One whose outcome is not known keeps its key: done again it is the same message.
     """
 
@@ -118,16 +124,40 @@ class MenuActions:
         here: Terminal,
         brokers: Sequence[str],
         children: Children,
+        who: Signature,
         open_window: Callable[[str], bool] = window.open_window,
     ) -> None:
         self._here = here
         self._brokers = tuple(brokers)
         self._children = children
+        self._who = who
         self._open_window = open_window
         self._keys: dict[Action, str] = {}
 
     def perform(self, action: Action) -> None:
-        """Do what a menu asked for. Raises NewswireError."""
+        """Do what a menu asked for; ask who that is where brokers want to know it. Raises NewswireError."""
+        try:
+            self._do(action)
+        except Unauthenticated as refused:
+            self._sign_in(refused)
+            self._do(action)
+
+    def _sign_in(self, refused: Unauthenticated) -> None:
+        """Ask for name and password, and try them. Raises Unauthenticated: nothing was entered, or the wrong."""
+        from newswire.client.access import AccessClient
+
+        expired = "Your sign-in counts no more" if refused.extra.get("sent") != "nothing" else "The brokers ask who you are"
+        self._here.tell(f"{expired}: sign in, or press Enter alone to go back to the menu.")
+        name = (self._here.ask("Enter your name: ") or "").strip()
+        password = self._here.ask_secret("Enter your password: ") if name else None
+        if not name or not password:
+            raise Unauthenticated(menus.NOTHING_ENTERED)
+        who: Signature = {"user": names.check_username(name), "password": password}
+        with AccessClient(self._brokers, **who, timeout=limits.CLI_CALL_SECONDS, absent=0) as client:
+            client.me()
+        self._who = who
+
+    def _do(self, action: Action) -> None:
         from newswire.cli import summary
 
         match action:
@@ -148,11 +178,11 @@ class MenuActions:
                 self._change("/remove_replica", address)
             case menus.ListReplicas():
                 with self._patience():
-                    snapshot = summary.look(self._brokers, absent=0)
+                    snapshot = summary.look(self._brokers, absent=0, who=self._who)
                 self._say([menus.nodes_line(snapshot.nodes), *(summary.row_line(row) for row in snapshot.rows)])
             case menus.ShowStatus():
                 with self._patience():
-                    cluster = summary.gather(self._brokers, absent=0)
+                    cluster = summary.gather(self._brokers, absent=0, who=self._who)
                 output.print_tables(summary.as_tables(cluster), self._here.out if self._here.out is not sys.stdout else None)
 
     def leave(self) -> None:
@@ -166,7 +196,7 @@ class MenuActions:
         from newswire.client import Publisher
 
         key = self._keys.setdefault(action, str(uuid.uuid4()))
-        with Publisher(self._brokers, timeout=limits.CLI_CALL_SECONDS, absent=0) as publisher:
+        with Publisher(self._brokers, **self._who, timeout=limits.CLI_CALL_SECONDS, absent=0) as publisher:
             snapshot = self._look(publisher.pool)
             self._say(menus.connecting_lines(snapshot.nodes, snapshot.primary, moved=snapshot.moved, always_list=True))
             try:
@@ -182,7 +212,7 @@ class MenuActions:
     def _subscribe(self, username: str, topic: str) -> None:
         from newswire.client import Subscriber
 
-        with Subscriber(self._brokers, username, timeout=limits.CLI_CALL_SECONDS, absent=0) as subscriber:
+        with Subscriber(self._brokers, username, **self._who, timeout=limits.CLI_CALL_SECONDS, absent=0) as subscriber:
             snapshot = self._look(subscriber.pool)
             self._say(menus.connecting_lines(snapshot.nodes, snapshot.primary, moved=snapshot.moved, always_list=False))
             self._here.say(_url(subscriber.pool, snapshot.primary, "/subscribe", {"username": username, "topic": topic}))
@@ -192,13 +222,14 @@ class MenuActions:
         from newswire.cli import viewing
         from newswire.client import Subscriber
 
-        with Subscriber(self._brokers, username, timeout=limits.CLI_CALL_SECONDS, absent=0) as subscriber:
+        with Subscriber(self._brokers, username, **self._who, timeout=limits.CLI_CALL_SECONDS, absent=0) as subscriber:
             snapshot = self._look(subscriber.pool)
             url = _url(subscriber.pool, snapshot.primary, "/stream", {"username": username})
+            signed = url if subscriber.pool.is_anonymous else _with_ticket(url, subscriber.pool, snapshot.primary)
         self._say(menus.connecting_lines(snapshot.nodes, snapshot.primary, moved=snapshot.moved, always_list=False))
         self._say([url, menus.opening_line(username)])
-        if not self._open_window(url):
-            viewing.stream_here(self._here, self._brokers, username)
+        if not self._open_window(signed):
+            viewing.stream_here(self._here, self._brokers, username, self._who)
 
     def _look(self, pool: BrokerPool) -> ClusterSnapshot:
         """Ask who is there; a second without any answer is told. Raises NoBroker."""
@@ -228,7 +259,7 @@ class MenuActions:
         from newswire.client.pool import BrokerPool
         from newswire.client.transport import Call, Unreached, form
 
-        pool = BrokerPool(self._brokers, timeout=limits.CLI_CALL_SECONDS, absent=0)
+        pool = BrokerPool(self._brokers, **self._who, timeout=limits.CLI_CALL_SECONDS, absent=0)
         try:
             primary = self._look(pool).primary
             body, kind = form({"broker_ip": address})
@@ -245,6 +276,21 @@ class MenuActions:
     def _say(self, lines: Sequence[str]) -> None:
         for line in lines:
             self._here.say(line)
+
+
+def _with_ticket(url: str, pool: BrokerPool, broker: str) -> str:
+    """The address with what signs a browser window in, once and soon. Raises NewswireError."""
+    from newswire.client.transport import Call, Unreached
+
+    try:
+        answer = pool.transport.send(pool.brokers.ours(broker), Call("POST", "/tickets"), limits.CLI_CALL_SECONDS)
+    except Unreached as error:
+        raise NoBroker(f"{broker} gave no answer ({error.reason}): try again") from None
+    if answer.code == "auth-is-off":
+        return url
+    if answer.status >= 300:
+        raise answer.error()
+    return f"{url}&{urlencode({'ticket': str(answer.json().get('ticket', ''))})}"
 
 
 def _url(pool: BrokerPool, broker: str, path: str, params: Mapping[str, str]) -> str:

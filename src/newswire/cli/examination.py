@@ -12,6 +12,7 @@ import msgspec
 from newswire.cli.diagnosis import Examined
 from newswire.cli.summary import clock_ahead
 from newswire.client.answers import Row
+from newswire.client.credential import Credential
 from newswire.client.transport import BrokerAnswer, Call, Transport, Unreached
 from newswire.core import limits
 from newswire.errors import NewswireError
@@ -20,14 +21,14 @@ _BROKERS_MOST: Final = limits.CLIENT_BROKERS_COUNT
 _STREAM_SECONDS: Final = 3.0  # in which the greeting of a stream arrives on any line that is worth using
 
 
-def examine(brokers: Sequence[str], user: str | None) -> Iterator[Examined]:
+def examine(brokers: Sequence[str], user: str | None, signed: Credential | None = None) -> Iterator[Examined]:
     """Ask the brokers named, and then those that they name, each once and all at the same time."""
     visits: set[str] = set()
     addresses = list(dict.fromkeys(brokers))
     with ThreadPoolExecutor(_BROKERS_MOST, thread_name_prefix="ask") as pool:
         while addresses:
             visits.update(addresses)
-            answers = list(pool.map(lambda address: examine_one(address, user), addresses))
+            answers = list(pool.map(lambda address: examine_one(address, user, signed), addresses))
             visits.update(one.itself for one in answers if one.itself)
             yield from (one.examined for one in answers)
             rows = [row.ip for one in answers for row in one.examined.rows]
@@ -41,16 +42,19 @@ class _Visit(msgspec.Struct, frozen=True):
     itself: str = ""
 
 
-def examine_one(address: str, user: str | None) -> _Visit:
+def examine_one(address: str, user: str | None, signed: Credential | None = None) -> _Visit:
     """Ask one broker. Any thread."""
-    transport = Transport(scheme="https" if address.startswith("https://") else "http")
+    transport = Transport(credential=signed, scheme="https" if address.startswith("https://") else "http")
     try:
         before = time.time()
         condition = transport.send(address, Call("GET", "/readyz"), limits.CLIENT_SIDE_SECONDS).json()
         after = time.time()
         if not isinstance(condition, dict):
             return _Visit(Examined(address=address, refusal="what answers there is no newswire broker"))
-        rows = transport.send(address, Call("GET", "/list_replicas"), limits.CLIENT_SIDE_SECONDS).read(tuple[Row, ...])
+        listed = transport.send(address, Call("GET", "/list_replicas"), limits.CLIENT_SIDE_SECONDS)
+        if listed.status != 200:
+            raise listed.error()
+        rows = listed.read(tuple[Row, ...])
         own = next((row for row in rows if row.itself), None)
         return _Visit(
             Examined(

@@ -15,7 +15,22 @@ import click
 from newswire import __version__
 from newswire.cli import output
 from newswire.cli.command import CommandGroup, show_help
-from newswire.cli.commands import backup, broker, doctor, losses, menus, ops_file, publish, status, stream, subscribe
+from newswire.cli.commands import (
+    backup,
+    broker,
+    doctor,
+    grants,
+    login,
+    losses,
+    menus,
+    ops_file,
+    publish,
+    status,
+    stream,
+    subscribe,
+    tokens,
+    users,
+)
 from newswire.errors import NewswireError
 
 
@@ -44,6 +59,15 @@ for command in (
     subscribe.subscriptions,
     stream.stream,
     status.status,
+    login.login,
+    login.logout,
+    login.whoami,
+    users.user,
+    tokens.token,
+    grants.grant,
+    grants.revoke,
+    grants.grants,
+    grants.audit,
     doctor.doctor,
     losses.accept_loss,
     backup.backup,

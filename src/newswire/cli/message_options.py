@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from newswire.cli.options import Setting, WholeNumber
+from newswire.cli.options import Setting
+from newswire.cli.parameters import WholeNumber
 from newswire.core.model.commands import RULES
 
 

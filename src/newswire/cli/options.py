@@ -19,6 +19,7 @@ from typing import Any, Final, TypedDict
 
 import click
 
+from newswire.cli.parameters import Number, WholeNumber
 from newswire.core import limits
 from newswire.core.model import names
 from newswire.errors import BadRequest
@@ -30,6 +31,7 @@ _TRUE: Final = frozenset(("1", "true", "t", "yes", "y", "on"))
 _FALSE: Final = frozenset(("0", "false", "f", "no", "n", "off"))
 _SERVICE_LINK: Final = re.compile(r"(tcp|udp|sctp)://\S+:\d+")
 _IGNORED: Final = "newswire.cli.ignored"  # in a context's meta
+TOKEN_META: Final = "newswire.cli.token"  # there, too
 
 
 class Setting(click.Option):
@@ -72,7 +74,7 @@ class Secret(Setting):
     """A setting that may not be a flag: `NEWSWIRE_<OPTION>` or `..._FILE`, or `<option>` or `<option>-file` in the file."""
 
     def __init__(self, *args: Any, **attrs: Any) -> None:
-        super().__init__(*args, hidden=True, callback=_no_flag, **attrs)
+        super().__init__(*args, hidden=True, **{"callback": _no_flag, **attrs})
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
         """Read the variable, or the file that the `_FILE` variable names."""
@@ -86,6 +88,22 @@ class Secret(Setting):
             blank = name if path is None else f"{name}_FILE"
             raise click.UsageError(f"{blank} is set and blank: {_no_secret(self.word)}, or unset it.", ctx)
         return value
+
+
+class TokenSetting(Secret):
+    """The token that a command shows to brokers; a blank variable is none."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """Read the variable, or the file that the `_FILE` variable names."""
+        name = variable(self.word)
+        if not os.environ.get(name) and not os.environ.get(f"{name}_FILE"):
+            return None
+        from newswire.client.credential import token_of
+
+        try:
+            return token_of(os.environ)
+        except BadRequest as error:
+            raise click.UsageError(f"{error.detail}.", ctx) from None
 
 
 class Checked(click.ParamType):  # type: ignore[type-arg]  # older clicks than 8.4 cannot take one
@@ -107,6 +125,7 @@ class Checked(click.ParamType):  # type: ignore[type-arg]  # older clicks than 8
         return [part for part in rv.split(",") if part.strip()]
 
 
+PATTERN: Final = Checked("PATTERN", names.check_pattern)
 ADDRESS: Final = Checked("HOST:PORT", names.check_address)
 BROKER_ID: Final = Checked("ID", names.check_broker_id)
 _HOST_NAME: Final = re.compile(r"\*|[A-Za-z0-9._-]+(?::[0-9]{1,5})?|\[?[0-9A-Fa-f:.]+\]?(?::[0-9]{1,5})?")
@@ -168,28 +187,6 @@ def variable(word: str) -> str:
     return f"NEWSWIRE_{word.upper().replace('-', '_')}"
 
 
-def _in_words(bounds: WholeNumber | Number) -> str:
-    if bounds.max is None:
-        return f"above {bounds.min:g}" if bounds.min_open else f"{bounds.min:g} or more"
-    return f"{bounds.min:g} to {bounds.max:g}"
-
-
-class WholeNumber(click.IntRange):
-    """A whole number between bounds, in the words of one who does not program."""
-
-    name = "whole number"
-
-    _describe_range = _in_words
-
-
-class Number(click.FloatRange):
-    """A number between bounds, in the same words."""
-
-    name = "number"
-
-    _describe_range = _in_words
-
-
 def option(*flags: str, **attrs: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare an option of a command."""
     if isinstance(attrs.get("type"), WholeNumber | Number):
@@ -212,7 +209,8 @@ def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def brokers_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command `--brokers`."""
+    """Give a command `--brokers`, and the token for them (`cli/credentials.py` finds it)."""
+    command = option("--token", cls=TokenSetting, expose_value=False, callback=_keep_token)(command)
     return option(
         "--brokers",
         type=BrokersParam(),
@@ -325,12 +323,18 @@ def as_secrets(text: str | None, place: str = "the cluster-secret") -> tuple[byt
 
 
 def _no_secret(word: str) -> str:
+    if word != "cluster-secret":
+        return f"put the {word}"
     return f"without a {word} brokers believe whoever reaches them. Put one (`openssl rand -hex 32`)"
 
 
 def known_settings(group: click.Group) -> dict[str, Setting]:
     """Every setting of every command, by its name in the file."""
-    return {p.word: p for command in group.commands.values() for p in command.params if isinstance(p, Setting)}
+    settings: dict[str, Setting] = {}
+    for command in group.commands.values():
+        settings |= known_settings(command) if isinstance(command, click.Group) else {}
+        settings |= {p.word: p for p in command.params if isinstance(p, Setting)}
+    return settings
 
 
 def _load(ctx: click.Context, param: click.Parameter, choice: Path | None) -> None:
@@ -352,6 +356,10 @@ def _no_flag(ctx: click.Context, param: click.Parameter, value: str | None) -> s
             ctx,
         )
     return value
+
+
+def _keep_token(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    ctx.meta[TOKEN_META] = _no_flag(ctx, param, value)
 
 
 def _understand(path: Path, word: str, value: Any, settings: Mapping[str, Setting]) -> tuple[Setting, Any]:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
 import click
 
 from newswire import escape
-from newswire.errors import FewerCopies, NewswireError, NoBroker, Unavailable, Unknown
+from newswire.errors import FewerCopies, NewswireError, NoBroker, Unauthenticated, Unavailable, Unknown
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
@@ -54,6 +54,11 @@ _COMMANDS: Final = (  # what brokers advise whoever speaks HTTP
     (re.compile(r"POST /subscribe\?username=(\S+)&topic=\S+"), r"newswire subscribe \1 TOPIC"),
     (re.compile(r"GET /subscriptions\?username=(\S+)"), r"newswire subscriptions \1"),
 )
+_SIGN_IN: Final = {  # by what was sent with a request that came back with 401
+    "nothing": "the brokers ask who you are: `newswire login` signs you in, NEWSWIRE_TOKEN_FILE a program",
+    "token": "the brokers do not take your token: it has expired, was revoked or is mistyped; `newswire login` makes a new one",
+    "password": "the name or the password is wrong",
+}
 
 _BETWEEN: Final = "  "  # two columns
 _LEAST_WIDTH: Final = 20  # columns, of folded text that can still be read
@@ -75,7 +80,8 @@ def exit_code(error: NewswireError) -> int:
 
 def sentence(error: NewswireError) -> str:
     """What people at a command line are told: the detail, as a sentence, with commands in place of requests."""
-    text = error.detail.strip() or error.title
+    text = _SIGN_IN.get(str(error.extra.get("sent", "")), "") if isinstance(error, Unauthenticated) else ""
+    text = text or error.detail.strip() or error.title
     for request, command in _COMMANDS:
         text = request.sub(command, text)
     return sentence_of(text)

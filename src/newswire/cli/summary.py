@@ -8,15 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from newswire import escape
 from newswire.cli import output
+from newswire.cli.credentials import Signature, credential
 from newswire.core import limits
-from newswire.errors import NewswireError, NoBroker
+from newswire.errors import NewswireError, NoBroker, Unauthenticated
 
 if TYPE_CHECKING:
     from newswire.client import ClusterSnapshot, Row
+    from newswire.client.credential import Credential
     from newswire.client.transport import Transport
 
 _TOPICS_SHOWN: Final = 20  # newest first; --json has all
@@ -58,33 +61,37 @@ class Status:
     refusal: str = ""
 
 
-def look(brokers: Sequence[str], absent: float = limits.CLI_ABSENT_SECONDS) -> ClusterSnapshot:
-    """Ask the first broker that answers who is there; for `absent` seconds if none is. Raises NoBroker."""
+def look(brokers: Sequence[str], absent: float = limits.CLI_ABSENT_SECONDS, *, who: Signature) -> ClusterSnapshot:
+    """Ask the first broker that answers who is there; for `absent` seconds if none is. Raises NoBroker, Unauthenticated."""
     from newswire.client.pool import BrokerPool
 
-    pool = BrokerPool(brokers, timeout=limits.CLI_CALL_SECONDS, absent=absent)
+    pool = BrokerPool(brokers, **who, timeout=limits.CLI_CALL_SECONDS, absent=absent)
     try:
         return pool.look()
     finally:
         pool.close()
 
 
-def gather(brokers: Sequence[str], absent: float = limits.CLI_ABSENT_SECONDS) -> Status:
-    """Ask all brokers at once for the rows, and then each for how it is, and one for the topics. Raises NoBroker.
+def gather(brokers: Sequence[str], absent: float = limits.CLI_ABSENT_SECONDS, *, who: Signature) -> Status:
+    """Ask all brokers at once for the rows, and then each for how it is, and one for the topics.
+
+    Raises NoBroker, and Unauthenticated where all who answer ask who asks.
 
     Each question may take `CLIENT_SIDE_SECONDS`, however many brokers hang. While nobody is there at all it is asked again, for
     `absent` seconds.
     """
     from newswire.client.failover import split
 
-    until = time.monotonic() + absent
+    until, signed = time.monotonic() + absent, credential(who)
     with ThreadPoolExecutor(limits.CLIENT_BROKERS_COUNT, thread_name_prefix="ask") as threads:
         while True:
-            answers = list(threads.map(_ask_rows, dict.fromkeys(split(brokers))))
+            answers = list(threads.map(partial(_ask_rows, signed), dict.fromkeys(split(brokers))))
             speakers = [one for one in answers if one.rows]
             if speakers:
                 break
             if any(one.is_there for one in answers) or time.monotonic() >= until:
+                if stranger := next((one.stranger for one in answers if one.stranger), None):
+                    raise stranger
                 reasons = "; ".join(f"{one.address}: {one.refusal}" for one in answers)
                 if any(one.is_there for one in answers):
                     raise NoBroker(f"no broker could serve this ({reasons}): try again")
@@ -92,9 +99,11 @@ def gather(brokers: Sequence[str], absent: float = limits.CLI_ABSENT_SECONDS) ->
             time.sleep(limits.BACKOFF_FIRST_SECONDS)
         best = min(speakers, key=lambda one: one.own is None or (one.own.state == "down", not one.own.is_primary))
         ours = {one.own.ip: one.address for one in speakers if one.own}
-        topics = threads.submit(_ask, best.address, "/topics")
+        topics = threads.submit(_ask, signed, best.address, "/topics")
         addresses = [row.ip for row in best.rows]
-        ready = dict(zip(addresses, threads.map(_ask_condition, [ours.get(ip, ip) for ip in addresses]), strict=True))
+        ready = dict(
+            zip(addresses, threads.map(partial(_ask_condition, signed), [ours.get(ip, ip) for ip in addresses]), strict=True)
+        )
         listed = topics.result()
     status = combine(best.rows, ready, listed if isinstance(listed, list) else [])
     if best.own is None or best.own.state != "down":
@@ -104,12 +113,16 @@ def gather(brokers: Sequence[str], absent: float = limits.CLI_ABSENT_SECONDS) ->
 
 
 class _Rows(NamedTuple):
-    """What a broker told of all; `refusal`: why it told nothing; `is_there`: whether somebody may be there."""
+    """What a broker told of all; `refusal`: why it told nothing; `is_there`: whether somebody may be there.
+
+    `stranger`: the refusal of a broker that does not know who asks.
+    """
 
     address: str
     rows: tuple[Row, ...] = ()
     refusal: str = ""
     is_there: bool = True
+    stranger: Unauthenticated | None = None
 
     @property
     def own(self) -> Row | None:
@@ -117,17 +130,18 @@ class _Rows(NamedTuple):
         return next((row for row in self.rows if row.itself), None)
 
 
-def _ask_rows(address: str) -> _Rows:
+def _ask_rows(signed: Credential | None, address: str) -> _Rows:
     from newswire.client import Row
     from newswire.client.transport import Call, Unreached
 
     try:
-        with _transport(address) as transport:
+        with _transport(signed, address) as transport:
             answer = transport.send(address, Call("GET", "/list_replicas"), limits.CLIENT_SIDE_SECONDS)
         if strange := answer.why_strange():
             return _Rows(address, refusal=strange)
         if answer.status != 200:
-            return _Rows(address, refusal=answer.error().detail)
+            error = answer.error()
+            return _Rows(address, refusal=error.detail, stranger=error if isinstance(error, Unauthenticated) else None)
         return _Rows(address, answer.read(tuple[Row, ...]))
     except Unreached as error:
         return _Rows(address, refusal=error.reason, is_there=error.perhaps)
@@ -135,10 +149,10 @@ def _ask_rows(address: str) -> _Rows:
         return _Rows(address, refusal=error.detail)
 
 
-def _ask_condition(address: str) -> Mapping[str, Any] | None:
+def _ask_condition(signed: Credential | None, address: str) -> Mapping[str, Any] | None:
     """What a broker says of itself, and by how much its clock is ahead of the one here. None: no answer."""
     before = time.time()
-    ready = _ask(address, "/readyz")
+    ready = _ask(signed, address, "/readyz")
     if not isinstance(ready, dict):
         return None
     return {**ready, "clock_seconds": clock_ahead(ready.get("time"), before, time.time())}
@@ -153,21 +167,21 @@ def clock_ahead(stamp: object, before: float, after: float) -> float | None:
     return round(max(0.0, moment - after) - max(0.0, before - moment), 3)
 
 
-def _ask(address: str, path: str) -> Any:
+def _ask(signed: Credential | None, address: str, path: str) -> Any:
     """Ask one broker, once; what it says of itself counts whatever its status. None: no answer."""
     from newswire.client.transport import Call, Unreached
 
     try:
-        with _transport(address) as transport:
+        with _transport(signed, address) as transport:
             return transport.send(address, Call("GET", path), limits.CLIENT_SIDE_SECONDS).json()
     except (Unreached, NewswireError):
         return None
 
 
-def _transport(address: str) -> AbstractContextManager[Transport]:
+def _transport(signed: Credential | None, address: str) -> AbstractContextManager[Transport]:
     from newswire.client.transport import Transport
 
-    return closing(Transport(scheme="https" if address.startswith("https://") else "http"))
+    return closing(Transport(credential=signed, scheme="https" if address.startswith("https://") else "http"))
 
 
 def combine(rows: Sequence[Row], ready: Mapping[str, Mapping[str, Any] | None], topics: Sequence[Mapping[str, Any]]) -> Status:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import select
 import sys
+import termios
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, TextIO
 
 from newswire.core import limits
@@ -85,6 +88,31 @@ class Terminal:
 
             self.say(escape.line(line))
         return line
+
+    def ask_secret(self, prompt: str) -> str | None:
+        """Show `prompt` and wait for a line that nobody sees; None at the end of input."""
+        print(prompt, end="", file=self.out, flush=True)
+        with silent(self.lines.fd):
+            line = self.lines.next()
+        self.say("")
+        return line
+
+
+@contextmanager
+def silent(fd: int) -> Iterator[None]:
+    """Keep a terminal from showing what is typed; a pipe shows nothing anyway."""
+    try:
+        before = termios.tcgetattr(fd)
+    except termios.error:
+        yield
+        return
+    after = [*before]
+    after[3] &= ~termios.ECHO
+    termios.tcsetattr(fd, termios.TCSADRAIN, after)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)
 
 
 def standard() -> Terminal:

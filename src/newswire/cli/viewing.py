@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from newswire import escape, sse
+from newswire.cli.credentials import Signature
 from newswire.cli.terminal import Terminal
 from newswire.core import limits
 from newswire.errors import NewswireError
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
 _LOOK_EVERY_SECONDS: Final = 0.1
 
 
-def stream_here(here: Terminal, brokers: Sequence[str], username: str) -> None:
+def stream_here(here: Terminal, brokers: Sequence[str], username: str, who: Signature) -> None:
     """Print the messages of `username` until a line is entered. Raises NewswireError when the stream is refused."""
     from newswire.client import Subscriber
 
     here.tell("There is no browser with a window here: streaming in this terminal, press Enter to return to the menu.")
-    viewer = _Viewer(here, Subscriber(brokers, username))
+    viewer = _Viewer(here, Subscriber(brokers, username, **who))
     viewer.start()
     try:
         viewer.wait_for_line()

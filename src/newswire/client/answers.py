@@ -78,6 +78,53 @@ class MessagePage(msgspec.Struct, frozen=True):
     more: bool = False
 
 
+class Myself(msgspec.Struct, frozen=True):
+    """Who the brokers take the caller for, and what he may do. `auth` is `none` where nobody is asked."""
+
+    username: str | None = None
+    admin: bool = False
+    auth: str = "required"
+    grants: tuple[UserGrant, ...] = ()
+
+
+class UserAccount(msgspec.Struct, frozen=True):
+    """A person or program that may sign in."""
+
+    username: str
+    admin: bool = False
+    since: Any = None
+
+
+class NewToken(msgspec.Struct, frozen=True):
+    """A token, the only time that it is shown: nothing that is printed of this object holds it."""
+
+    id: str
+    token: str
+
+    def __repr__(self) -> str:
+        return f"NewToken(id={self.id!r})"
+
+
+class UserToken(msgspec.Struct, frozen=True):
+    """A token without its secret. `publish`, `subscribe`: the patterns that it is good for; None: as its user."""
+
+    id: str
+    username: str = ""
+    label: str | None = None
+    since: Any = None
+    expires: Any = None
+    publish: tuple[str, ...] | None = None
+    subscribe: tuple[str, ...] | None = None
+
+
+class UserGrant(msgspec.Struct, frozen=True):
+    """A right: `who` (`*`: all that are signed in) may `publish` or `subscribe` to what the pattern `topic` covers."""
+
+    verb: str
+    topic: str
+    who: str = ""
+
+
 # What a broker sends is read without bounds: a later version's may be wider than ours
 _AnyMessage: Final[Any] = without_bounds(Message)
 _decode_message: Final = msgspec.json.Decoder(Message).decode

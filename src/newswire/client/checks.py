@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+Moment = str | datetime | timedelta | None
+
 
 def text(name: str, value: object) -> str:
     """Return `value` if it is a str; one of a class of its own (an Enum's) as what it holds."""

@@ -6,7 +6,6 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
 from types import TracebackType
 
 from newswire.client import checks
@@ -18,8 +17,6 @@ from newswire.client.transport import BrokerAnswer, Call, form
 from newswire.core import limits
 from newswire.core.model import names
 from newswire.errors import BadRequest
-
-Since = str | datetime | timedelta | None
 
 
 class Subscriber:
@@ -67,7 +64,7 @@ class Subscriber:
         self._pause = sleep
         self._stream: MessageStream | None = None
 
-    def subscribe(self, topic: str, since: Since = None) -> str:
+    def subscribe(self, topic: str, since: checks.Moment = None) -> str:
         """Subscribe to a topic or pattern, from now on, or from `since`: `earliest`, a duration, a time.
 
         Returns the broker's sentence. Subscribing again changes nothing. Raises TypeError for a datetime without a time zone.
@@ -89,7 +86,9 @@ class Subscriber:
         """Move the cursors (of one subscription, or all) to an event id of a stream. Returns the broker's sentence."""
         return self._post("/ack", {"id": checks.text("event_id", event_id), "topic": checks.text_or_none("topic", topic)})
 
-    def messages(self, topic: str | None = None, since: Since = None, limit: int = limits.PAGE_DEFAULT_MESSAGES) -> MessagePage:
+    def messages(
+        self, topic: str | None = None, since: checks.Moment = None, limit: int = limits.PAGE_DEFAULT_MESSAGES
+    ) -> MessagePage:
         """Get a page of what this user is subscribed to, after `since` (an event id, `earliest`, a duration, a time).
 
         None: what is undelivered. Moves no cursor.

@@ -24,7 +24,7 @@ import logging
 import os
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -136,9 +136,10 @@ class BrokerAnswer:
         return NewswireError(f"what answers at {self.broker} is no newswire broker: check the address", code="unreachable")
 
 
-def form(fields: Mapping[str, str | None]) -> tuple[bytes, str]:
-    """A form body of the fields that are not None, and its content type."""
-    return urlencode({k: v for k, v in fields.items() if v is not None}).encode(), "application/x-www-form-urlencoded"
+def form(fields: Mapping[str, str | Sequence[str] | None]) -> tuple[bytes, str]:
+    """A form body of the fields that are not None, one of several words as often as it has words; and its content type."""
+    pairs = {name: value for name, value in fields.items() if value is not None}
+    return urlencode(pairs, doseq=True).encode(), "application/x-www-form-urlencoded"
 
 
 class Incoming:

@@ -14,7 +14,7 @@ import click
 from newswire import escape
 from newswire.cli import output
 from newswire.cli.command import Command
-from newswire.cli.options import BROKER_ID, brokers_option, config_option, option
+from newswire.cli.options import BROKER_ID, brokers_option, config_option, option, times
 from newswire.core import limits
 from newswire.errors import NoBroker, Refused
 
@@ -64,10 +64,11 @@ def backup(file: Path, brokers: tuple[str, ...]) -> int:
 
 
 def _begin(brokers: tuple[str, ...], ending: ExitStack) -> Download:
+    from newswire.cli.credentials import signature
     from newswire.client.pool import BrokerPool
     from newswire.client.transport import Call, Download, Unreached
 
-    pool = BrokerPool(brokers, timeout=limits.CLI_CALL_SECONDS, absent=limits.CLI_ABSENT_SECONDS)
+    pool = BrokerPool(brokers, **signature(brokers), **times(None))
     ending.callback(pool.close)
     reasons = []
     for address in pool.brokers.configured:

@@ -23,15 +23,14 @@ from newswire.cli.options import (
     BROKER_ID,
     HOST_NAME,
     NETWORK,
-    Number,
     Secret,
-    WholeNumber,
     as_secrets,
     config_option,
     ignored,
     named,
     option,
 )
+from newswire.cli.parameters import Number, WholeNumber
 from newswire.core import limits
 from newswire.errors import NewswireError
 

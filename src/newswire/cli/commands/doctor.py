@@ -33,10 +33,11 @@ def doctor(brokers: tuple[str, ...], as_json: bool, user: str | None, ops_dir: P
     """
     import msgspec
 
+    from newswire.cli.credentials import credential, signature
     from newswire.cli.diagnosis import diagnose
     from newswire.cli.examination import examine
 
-    examined = list(examine(brokers, user))
+    examined = list(examine(brokers, user, credential(signature(brokers))))
     if all(one.refusal for one in examined):
         raise NoBroker("; ".join(f"{one.address}: {one.refusal}" for one in examined))
     findings = [*diagnose(examined), *(check_files(ops_dir) if ops_dir else ())]

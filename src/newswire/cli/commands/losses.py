@@ -13,7 +13,7 @@ import click
 from newswire import escape
 from newswire.cli import output
 from newswire.cli.command import Command
-from newswire.cli.options import brokers_option, config_option, option
+from newswire.cli.options import brokers_option, config_option, option, times
 from newswire.core import limits
 from newswire.errors import NewswireError, Refused
 
@@ -59,9 +59,10 @@ def accept_loss(brokers: tuple[str, ...], yes: bool, even_if_away: bool) -> int:
 
     Exit code 0: nothing is missing any more.
     """
+    from newswire.cli.credentials import signature
     from newswire.client.pool import BrokerPool
 
-    with closing(BrokerPool(brokers, timeout=limits.CLI_CALL_SECONDS, absent=limits.CLI_ABSENT_SECONDS)) as pool:
+    with closing(BrokerPool(brokers, **signature(brokers), **times(None))) as pool:
         return give_up_all(pool, yes=yes, even_if_away=even_if_away)
 
 

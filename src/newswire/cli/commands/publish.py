@@ -20,7 +20,8 @@ import click
 from newswire import escape
 from newswire.cli import output
 from newswire.cli.command import MessageCommand
-from newswire.cli.options import WholeNumber, brokers_option, config_option, json_option, option, timeout_option, times
+from newswire.cli.options import brokers_option, config_option, json_option, option, timeout_option, times
+from newswire.cli.parameters import WholeNumber
 from newswire.core import limits
 from newswire.core.model import names
 from newswire.errors import BadRequest, FewerCopies, NewswireError, NoBroker, TooLarge, Unknown
@@ -76,6 +77,7 @@ def publish_one(
     **options: Any,
 ) -> int:
     """Publish one message and say its id and copies. Raises NewswireError."""
+    from newswire.cli.credentials import signature
     from newswire.cli.message_options import fields_of
     from newswire.client import Publisher
 
@@ -87,7 +89,7 @@ def publish_one(
             click.echo("Type the text, then Ctrl-D on a line of its own.", err=True)
         data = read_data(sys.stdin.buffer)
     key = key or str(uuid.uuid4())
-    with Publisher(brokers, **times(timeout)) as publisher, _key_told(key):
+    with Publisher(brokers, **signature(brokers), **times(timeout)) as publisher, _key_told(key):
         receipt = publisher.publish(topic, data, **fields_of(options), key=key, copies=copies)
     repeat = {"duplicate": True} if receipt.duplicate else {}
     if as_json:
@@ -110,6 +112,7 @@ def publish_file(
     **options: Any,
 ) -> int:
     """Publish a file of JSON objects, one a line, in order. Raises NewswireError."""
+    from newswire.cli.credentials import signature
     from newswire.cli.message_options import fields_of
     from newswire.client import Publisher
 
@@ -120,7 +123,7 @@ def publish_file(
         names.check_topic(topic)
     key = key or str(uuid.uuid4())
     common = fields_of({"topic": topic, **options})
-    with _opened(path) as lines, Publisher(brokers, **times(timeout)) as publisher, _key_told(key):
+    with _opened(path) as lines, Publisher(brokers, **signature(brokers), **times(timeout)) as publisher, _key_told(key):
         receipt = _with_bar(publisher, messages_in(lines, common, key), path, copies, key)
     if as_json:
         fields = {name: getattr(receipt, name) for name in ("message", "count", "first", "last", "copies")}

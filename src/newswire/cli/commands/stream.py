@@ -19,8 +19,8 @@ import click
 from newswire import escape
 from newswire.cli import output
 from newswire.cli.command import Command
-from newswire.cli.options import WholeNumber, brokers_option, config_option, json_option, option
-from newswire.core import limits
+from newswire.cli.options import brokers_option, config_option, json_option, option, times
+from newswire.cli.parameters import WholeNumber
 
 if TYPE_CHECKING:
     from newswire.client import ConnectionState, Gap, Message, Subscriber
@@ -37,26 +37,29 @@ class OutputFailed(Exception):
 @click.command(cls=Command, short_help="Print messages as they come.")
 @config_option
 @brokers_option
-@click.argument("user")
+@click.argument("user", required=False)
 @json_option
 @option("--count", type=WholeNumber(1), help="Stop after so many messages.")
 @option("--exec", "command", help="Run a shell command for each message; it counts as delivered when the command exits 0.")
-def stream(brokers: tuple[str, ...], user: str, as_json: bool, count: int | None, command: str | None) -> int:
-    """Print the messages of USER as they come, across broker failures, until interrupted.
+def stream(brokers: tuple[str, ...], user: str | None, as_json: bool, count: int | None, command: str | None) -> int:
+    """Print the messages of USER, or your own, as they come, across broker failures, until interrupted.
 
     The command of --exec finds the message as JSON on its standard input and its fields in NEWSWIRE_MESSAGE_ID, _EVENT_ID,
     _TOPIC, _DATA, _TIME, _TITLE, _PRIORITY, _TAGS, _CLICK and _PUBLISHER (each with NEWSWIRE_MESSAGE before it). They set no
     option: to forward a title, say --title "$NEWSWIRE_MESSAGE_TITLE".
     """
+    from newswire.cli.credentials import check_named, signature
     from newswire.client import Subscriber
 
+    who = signature(brokers)
+    check_named(user, who)
     take = command_taker(command) if command else printer(as_json, terminal=sys.stdout.isatty())
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     stop = threading.Event()
     if not command and is_pipe(1):
         output.reader_left(1, stop.set)
     try:
-        with Subscriber(brokers, user, timeout=limits.CLI_CALL_SECONDS, absent=limits.CLI_ABSENT_SECONDS) as subscriber:
+        with Subscriber(brokers, user, **who, **times(None)) as subscriber:
             subscriber.pool.look()  # with no broker at all a script wants to know; later failures are waited out
             return _take_all(subscriber, take, count, stop)
     except KeyboardInterrupt:

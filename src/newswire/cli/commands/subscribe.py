@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from newswire import escape
@@ -9,55 +11,76 @@ from newswire.cli import output
 from newswire.cli.command import Command
 from newswire.cli.options import brokers_option, config_option, json_option, option, timeout_option, times
 
+if TYPE_CHECKING:
+    from newswire.cli.credentials import Signature
+
 
 @click.command(cls=Command, short_help="Subscribe a user to a topic.")
 @config_option
 @brokers_option
-@click.argument("user")
-@click.argument("topic")
+@click.argument("user", metavar="[USER]")
+@click.argument("topic", metavar="TOPIC", required=False)
 @option("--from", "since", help="now, earliest, a duration such as 90m or 7d, or an RFC 3339 time  [default: now]")
 @timeout_option
-def subscribe(brokers: tuple[str, ...], user: str, topic: str, since: str | None, timeout: float | None) -> int:
-    """Subscribe USER to TOPIC; `*` stands for one level, a final `>` for the rest."""
+def subscribe(brokers: tuple[str, ...], user: str, topic: str | None, since: str | None, timeout: float | None) -> int:
+    """Subscribe USER, or yourself, to TOPIC; `*` stands for one level, a final `>` for the rest."""
+    from newswire.cli.credentials import signature
     from newswire.client import Subscriber
 
-    with Subscriber(brokers, user, **times(timeout)) as subscriber:
-        click.echo(escape.line(subscriber.subscribe(topic, since)))
+    who = signature(brokers)
+    whom, wish = whose(user, topic, who)
+    with Subscriber(brokers, whom, **who, **times(timeout)) as subscriber:
+        click.echo(escape.line(subscriber.subscribe(wish, since)))
     return output.DONE
 
 
 @click.command(cls=Command, short_help="End a subscription.")
 @config_option
 @brokers_option
-@click.argument("user")
-@click.argument("topic")
+@click.argument("user", metavar="[USER]")
+@click.argument("topic", metavar="TOPIC", required=False)
 @timeout_option
-def unsubscribe(brokers: tuple[str, ...], user: str, topic: str, timeout: float | None) -> int:
-    """End the subscription of USER to exactly TOPIC."""
+def unsubscribe(brokers: tuple[str, ...], user: str, topic: str | None, timeout: float | None) -> int:
+    """End the subscription of USER, or your own, to exactly TOPIC."""
+    from newswire.cli.credentials import signature
     from newswire.client import Subscriber
 
-    with Subscriber(brokers, user, **times(timeout)) as subscriber:
-        click.echo(escape.line(subscriber.unsubscribe(topic)))
+    who = signature(brokers)
+    whom, wish = whose(user, topic, who)
+    with Subscriber(brokers, whom, **who, **times(timeout)) as subscriber:
+        click.echo(escape.line(subscriber.unsubscribe(wish)))
     return output.DONE
 
 
 @click.command(cls=Command, short_help="List the subscriptions of a user.")
 @config_option
 @brokers_option
-@click.argument("user")
+@click.argument("user", required=False)
 @timeout_option
 @json_option
-def subscriptions(brokers: tuple[str, ...], user: str, as_json: bool, timeout: float | None) -> int:
-    """List what USER is subscribed to, and how much of it is unread."""
+def subscriptions(brokers: tuple[str, ...], user: str | None, as_json: bool, timeout: float | None) -> int:
+    """List what USER is subscribed to, or you are, and how much of it is unread."""
+    from newswire.cli.credentials import check_named, signature
     from newswire.client import Subscriber
 
-    with Subscriber(brokers, user, **times(timeout)) as subscriber:
+    who = signature(brokers)
+    check_named(user, who)
+    with Subscriber(brokers, user, **who, **times(timeout)) as subscriber:
         rows = subscriber.subscriptions()
     if as_json:
         output.print_json([{"topic": r.topic, "since": r.since, "index": r.index, "unread": r.unread} for r in rows])
     elif not rows:
-        click.echo(f"{escape.line(user)} is not subscribed to any topic.")
+        click.echo(f"{escape.line(user)} is not subscribed to any topic." if user else "You are not subscribed to any topic.")
     else:
         cells = [(r.topic, str(r.since), f"{r.index:,}", f"{r.unread:,}") for r in rows]
         output.print_tables([output.Table(("Topic", "Since", "Delivered", "Unread"), cells)])
     return output.DONE
+
+
+def whose(user: str, topic: str | None, who: Signature) -> tuple[str | None, str]:
+    """Who and what is meant by `[USER] TOPIC`: one word is a topic of whoever is signed in. Raises click.UsageError."""
+    if topic is not None:
+        return user, topic
+    if not who:
+        raise click.UsageError("Missing argument 'TOPIC'.")
+    return None, user

@@ -1,0 +1,110 @@
+"""`newswire user`: people and programs that may sign in. For admins, but for one's own password."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from newswire import escape
+from newswire.cli import output
+from newswire.cli.command import CommandGroup, show_help
+from newswire.cli.options import brokers_option, config_option, json_option, option, timeout_option, times
+from newswire.cli.passwords import password_option, read_new_password
+from newswire.core.model import names
+
+
+@click.group(cls=CommandGroup, short_help="Add and remove people and programs.", invoke_without_command=True)
+@click.pass_context
+def user(ctx: click.Context) -> None:
+    """Say who may sign in: people by password, programs by token."""
+    show_help(ctx)
+
+
+@user.command(short_help="Add somebody.", epilog="Examples: newswire user add ann --admin; newswire user add backup </dev/null")
+@config_option
+@brokers_option
+@click.argument("name")
+@option("--admin", is_flag=True, help="He may do everything.")
+@password_option
+@timeout_option
+def add(brokers: tuple[str, ...], name: str, admin: bool, password_file: Path | None, timeout: float | None) -> int:
+    """Add NAME. The password is asked for, or is the first line of standard input; an empty one is none: then only tokens
+    sign him in.
+    """
+    from newswire.cli.credentials import signature
+    from newswire.client.access import AccessClient
+
+    names.check_username(name)
+    password = read_new_password(password_file, f"Password of {name} (Enter alone: none, he uses tokens)")
+    with AccessClient(brokers, **signature(brokers), **times(timeout)) as client:
+        click.echo(escape.line(client.add_user(name, password or None, admin=admin)))
+    return output.DONE
+
+
+@user.command(short_help="Remove somebody, and all he has.", epilog="Example: newswire user remove ann")
+@config_option
+@brokers_option
+@click.argument("name")
+@option("--yes", is_flag=True, help="Remove without asking, at a terminal, too.")
+@timeout_option
+def remove(brokers: tuple[str, ...], name: str, yes: bool, timeout: float | None) -> int:
+    """Remove NAME with his tokens, grants, subscriptions and streams. A later user of that name inherits nothing."""
+    from newswire.cli.credentials import signature
+    from newswire.client.access import AccessClient
+
+    names.check_username(name)
+    ask = f"Remove {name}, with all tokens, grants and subscriptions?"
+    if not yes and sys.stdin.isatty() and not click.confirm(ask, err=True):
+        click.echo("Nobody was removed.")
+        return output.FAILED
+    with AccessClient(brokers, **signature(brokers), **times(timeout)) as client:
+        click.echo(escape.line(client.remove_user(name)))
+    return output.DONE
+
+
+@user.command("list", short_help="List all.", epilog="Example: newswire user list --json")
+@config_option
+@brokers_option
+@timeout_option
+@json_option
+def list_users(brokers: tuple[str, ...], timeout: float | None, as_json: bool) -> int:
+    """List who may sign in."""
+    from newswire.cli.credentials import signature
+    from newswire.client.access import AccessClient
+
+    with AccessClient(brokers, **signature(brokers), **times(timeout)) as client:
+        rows = client.users()
+    if as_json:
+        output.print_json([{"username": one.username, "admin": one.admin, "since": one.since} for one in rows])
+    else:
+        cells = [(one.username, "admin" if one.admin else "", str(one.since or "")) for one in rows]
+        output.print_tables([output.Table(("User", "", "Since"), cells)])
+    return output.DONE
+
+
+@user.command(
+    short_help="Set a password.", epilog="Example: newswire user password ann; without a name it is your own that is set"
+)
+@config_option
+@brokers_option
+@click.argument("name", required=False)
+@password_option
+@timeout_option
+def password(brokers: tuple[str, ...], name: str | None, password_file: Path | None, timeout: float | None) -> int:
+    """Give NAME, or yourself, another password, which is asked for, or is the first line of standard input.
+
+    It ends the sign-ins of NAME in browsers; tokens go on.
+    """
+    from newswire.cli.credentials import signature
+    from newswire.client.access import AccessClient
+
+    with AccessClient(brokers, **signature(brokers), **times(timeout)) as client:
+        name = name or client.me().username or ""
+        names.check_username(name)
+        new = read_new_password(password_file, f"New password of {name}")
+        if not new:
+            raise click.UsageError("No password was given: nothing was done.")
+        click.echo(escape.line(client.set_password(name, new)))
+    return output.DONE
