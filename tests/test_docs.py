@@ -265,5 +265,5 @@ def test_routes_on_the_pages_exist() -> None:
     app = create_app(MemoryEngine(), Settings(), cluster=FakeCluster())
     known = {rule.rule for rule in app.url_map.iter_rules()}
     for page in PAGES:
-        for found in re.finditer(r"`(?:GET|POST) (/[\w/<>]*)", page.read_text()):
+        for found in re.finditer(r"`(?:GET|POST|DELETE) (/[\w/<>]*(?:\.json)?)", page.read_text()):
             assert found[1] in known, f"{page.name} speaks of {found[0]}"

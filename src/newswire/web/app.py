@@ -19,8 +19,20 @@ from newswire.engine.seam import ClusterAdmin, Engine
 from newswire.stream_order import StreamOrder
 from newswire.web import origins, responses
 from newswire.web.pace import Pace
-from newswire.web.route import DeclaredRule
-from newswire.web.routes import backup, health, losses, messages, metrics, pages, peers, publish, streams, subscriptions
+from newswire.web.route import DeclaredRule, routes_of
+from newswire.web.routes import (
+    backup,
+    health,
+    losses,
+    messages,
+    metrics,
+    openapi,
+    pages,
+    peers,
+    publish,
+    streams,
+    subscriptions,
+)
 from newswire.web.routes import cluster as brokers
 from newswire.web.routes.streams import HandOver
 from newswire.web.slim import PlainFlask
@@ -77,6 +89,7 @@ def create_app(
     app.register_blueprint(health.routes(engine, process))
     app.register_blueprint(metrics.routes(engine, count))
     app.register_blueprint(pages.routes(engine, settings))
+    app.register_blueprint(openapi.routes(settings, version, lambda: routes_of(app)))
     if cluster is not None:
         app.register_blueprint(peers.routes(cluster))
         app.register_blueprint(losses.routes(cluster))

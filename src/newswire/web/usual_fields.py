@@ -16,12 +16,19 @@ Username = Annotated[
     str, Meta(min_length=1, max_length=limits.USERNAME_CHARS, pattern=f"^{names.USERNAME_FORM}$", examples=["ann"])
 ]
 Topic = Annotated[
-    str, Meta(min_length=1, max_length=limits.TOPIC_CHARS, pattern=f"^{names.TOPIC_FORM}$", examples=["kitchen.dessert"])
+    str,
+    Meta(
+        min_length=1,
+        max_length=limits.TOPIC_CHARS,
+        pattern=f"^{names.TOPIC_FORM}$",
+        examples=["kitchen.dessert"],
+        extra_json_schema={"not": {"enum": sorted(names.ROUTES)}},
+    ),
 ]
 Pattern = Annotated[
     str, Meta(min_length=1, max_length=limits.TOPIC_CHARS, pattern=f"^(?:{names.PATTERN_FORM})$", examples=["kitchen.>"])
 ]
-EventIdText = Annotated[str, Meta(min_length=1, max_length=limits.EVENT_ID_CHARS, examples=["e~1001-k3b9.7"])]
+EventIdText = Annotated[str, Meta(min_length=1, max_length=limits.EVENT_ID_CHARS, examples=["e~1001-k3b9.7~1001-k3b9.7~"])]
 Address = Annotated[str, Meta(max_length=limits.ADDRESS_CHARS, pattern=f"^{names.ADDRESS_FORM}$", examples=["127.0.0.1:5054"])]
 
 USERNAME: Final = text_field("username", check_username, Username, "Whose.", is_required=True, codes=("bad-username",))

@@ -23,7 +23,7 @@ from newswire.core import limits
 from newswire.core.model import names
 
 _ONE_LINE: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*\Z"  # no control, no line end, no half of a character
-_WEB_ADDRESS: Final = r"^(?i:https?)://[^\x00-\x20\x7f-\xa0\u2028\u2029\"<>\\]+\Z"
+_WEB_ADDRESS: Final = r"^[Hh][Tt][Tt][Pp][Ss]?://[^\x00-\x20\x7f-\xa0\u2028\u2029\"<>\\]+\Z"
 _PUBLISHER: Final = rf"^(?:{names.USERNAME_FORM})?\Z"
 _AGAIN: Final = rf"^(?:{names.OP_ID_FORM})?\Z"
 _NOT_SHOWN: Final = Meta(extra={"shown": False})  # to readers

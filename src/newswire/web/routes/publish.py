@@ -22,6 +22,7 @@ from newswire.web.request_fields import Environ, Fields
 from newswire.web.responses import answer
 from newswire.web.route import MAY_PUBLISH, Field, Route, Success
 from newswire.web.turn import Turn
+from newswire.web.usual_fields import Topic
 
 _MOST_COPIES: Final = limits.PEERS_COUNT
 _KEY_HEADER: Final = "HTTP_IDEMPOTENCY_KEY"
@@ -49,13 +50,21 @@ class BatchAnswer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     duplicate_lines: tuple[int, ...] = ()
 
 
+_SAYS_SOMETHING: Final = msgspec.Meta(min_length=1)  # what is left out is not given as ""
+_BOUNDS: Final = {"data": msgspec.Meta(max_length=limits.MESSAGE_BYTES), "title": _SAYS_SOMETHING, "click": _SAYS_SOMETHING}
+
+
 def _message_field(name: str) -> Field[Any]:
     """A field of a message, declared as `message_fields.publish` reads it."""
+    rule = RULES[name]
+    type = Topic if name == "topic" else get_type_hints(Publish, include_extras=True)[name]
+    if rule.least is not None:
+        type = Annotated[int, msgspec.Meta(ge=rule.least, le=rule.most)]
     return Field(
         name=name,
         read=lambda value: value,
-        type=get_type_hints(Publish, include_extras=True)[name],
-        words=RULES[name].words,
+        type=Annotated[type, _BOUNDS[name]] if name in _BOUNDS else type,
+        words=rule.help or f"{rule.words[0].upper()}{rule.words[1:]}.",
         is_required=name == "topic",
         codes={"topic": ("bad-topic",), "data": ("missing-field", "too-large")}.get(name, ()),
     )
@@ -82,7 +91,7 @@ PUBLISH: Final = Route(
     words="Publishes one message or a batch.",
     rights=(MAY_PUBLISH,),
     fields=(*map(_message_field, RULES), COPIES, IDS, KEY_HEADER),
-    answers=(Success(PublishAnswer | BatchAnswer),),
+    answers=(Success(PublishAnswer), Success(BatchAnswer)),
     codes=("bad-line", "too-many", "key-reused", "not-enough-copies", "fewer-copies-than-asked", *STORE_CODES),
     takes_lines=True,
     is_light=True,
