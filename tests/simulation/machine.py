@@ -121,6 +121,14 @@ class Disk:
         """Let a record turn bad."""
         self.rotten.add(index)
         self.damaged = True
+        name = self.records[index][1].id
+        if self.held[name] == index:  # of what was taken anew after a start the former record may be good
+            good = (at for at in range(self.synced) if at not in self.rotten and self.records[at][1].id == name)
+            self.held[name] = next(good, index)
+
+    def is_bad(self, name: OpId) -> bool:
+        """Whether a record of it turned bad: a broker that reads that one stores it again, though another may be good."""
+        return any(self.records[index][1].id == name for index in self.rotten)
 
     def cut(self, length: int) -> int:
         """A crash leaves `length` records; return how many un-synced ones are lost."""

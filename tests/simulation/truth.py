@@ -142,7 +142,8 @@ class Ledger:
         if op.sequence > reach + 1:
             raise Violation(f"{machine.id} appends {name} behind {reach}: a gap hides under a maximum")
         forgotten = op.origin in self.batches and not machine.shows(name)  # what is left of a batch is taken anew after a start
-        if op.sequence <= reach and not forgotten and (machine.disk.has(name) or not machine.disk.damaged):
+        has = machine.disk.has(name) and not machine.disk.is_bad(name)
+        if op.sequence <= reach and not forgotten and (has or not machine.disk.damaged):
             raise Violation(f"{machine.id} appends {name}, which it has")
         if isinstance(op, Began):
             for origin, sequence in self.expand(op.vector).items():

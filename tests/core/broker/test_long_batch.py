@@ -11,7 +11,7 @@ from newswire.core import limits
 from newswire.core.broker.events import Event, Now, Received, Submitted
 from newswire.core.model import ops
 from newswire.core.model.commands import Publish
-from newswire.core.model.ops import Published
+from newswire.core.model.ops import Began, Published
 from newswire.core.model.results import Receipt
 from newswire.core.read.counts import topics
 from newswire.core.state.fold import State
@@ -109,6 +109,21 @@ def test_a_file_that_ends_anywhere_holds_all_of_a_batch_or_nothing(*, keyed: boo
             assert not state.holes
             counts.add(shown(state))
         assert counts == {0, 1, 16}
+
+
+def test_damage_elsewhere_may_hide_the_rest_of_a_batch_so_a_start_forgets_nothing_of_it() -> None:
+    """What is left of it here is perhaps the only copy, and has to be there when the rest is given up."""
+    _, one, _ = pair()
+    one.submit(batch())
+    one.submit([Publish("news", "after it")])
+    records = [(ops.decode(raw), place, len(raw)) for place, raw in enumerate(one.log.raws)]
+    inside = next(at for at, (op, _, _) in enumerate(records) if op.origin.endswith("b1") and op.sequence == 7)
+    behind = next(at for at, (op, _, _) in enumerate(records) if isinstance(op, Began) and at > inside)
+    state = State()
+    state.replay([*records[:inside], *records[behind + 1 :]])
+    assert [hole.origin for hole in state.holes] == [records[behind][0].origin], "it does not name the batch"
+    state.forget_unfinished()
+    assert state.parts == {records[inside][0].origin: 6}
 
 
 def test_it_comes_to_the_same_in_any_order_and_over_damage() -> None:

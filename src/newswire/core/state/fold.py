@@ -118,9 +118,12 @@ class State:
         return {origin: self.extent(origin) for origin in list(self.open)[-limits.OPEN_BATCHES_COUNT :]}
 
     def forget_unfinished(self) -> None:
-        """START: what is left of a batch whose broker did not finish it is nothing, unless damage hides the rest of it."""
-        damaged = {hole.origin for hole in self.holes}
-        self.open = {origin: ops for origin, ops in self.open.items() if origin in self.waiting or origin in damaged}
+        """START: what is left of a batch whose broker did not finish it is nothing, unless damage may hide the rest of it.
+
+        Damage does not say of all that it hit: what is behind a batch may be all that is left to say that it was whole.
+        """
+        if not self.holes:
+            self.open = {}
 
     @property
     def holes(self) -> tuple[Hole, ...]:
