@@ -95,6 +95,7 @@ def survey(seeds: range, processes: int, bug: str | None = None) -> int:
         faults += outcome.faults
         total.update(steps=outcome.steps, receipts=outcome.receipts, copied=outcome.copied, shown=outcome.shown)
         total.update(acks=outcome.acks, texts=outcome.texts, drops=outcome.drops, gaps=outcome.gaps, seconds=int(outcome.at))
+        total.update(withdrawals=outcome.withdrawals)
         if outcome.violation:
             wrong += 1
             print(f"seed {outcome.seed}: {outcome.violation}", flush=True)
@@ -103,7 +104,8 @@ def survey(seeds: range, processes: int, bug: str | None = None) -> int:
         f"{total['steps']} steps (at least {fewest} a schedule), {total['seconds']} s of cluster time"
         f" in {time.perf_counter() - began:.0f} s\n"
         f"{total['texts']} messages, {total['receipts']} receipts ({total['copied']} with copies of 2 or more),"
-        f" {total['shown']} deliveries, {total['acks']} cursor ops, {total['drops']} drops, {total['gaps']} gaps told"
+        f" {total['shown']} deliveries, {total['acks']} cursor ops, {total['drops']} drops,"
+        f" {total['withdrawals']} withdrawals, {total['gaps']} gaps told"
     )
     print("faults: " + ", ".join(f"{kind} {count}" for kind, count in sorted(faults.items())))
     return 1 if wrong else 0

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Result = Receipt | BrokerStatus | NewswireError | None  # None: refused by the host, nothing came of it
 TOPICS = ("a.x", "a.y", "b")
 PATTERNS = ("a.x", "a.y", "b", "a.*", ">")
+LIFETIMES = (1, 3, 8, 86_400)  # seconds until a message that expires does; the last outlasts any schedule
 
 
 class Client:
@@ -85,9 +86,10 @@ class Publisher(Client):
         rng = self.world.rng
         count = min(self.left, 1 if rng.random() < 0.8 else rng.randint(2, 4))
         self.left -= count
+        expires = rng.choice(LIFETIMES) if rng.random() < 0.25 else 0
         keyed = rng.random() < 0.9
         self.copies, self.tries = (2 if rng.random() < 0.15 else 1), 0
-        self.now = [self.write(rng.choice(TOPICS), keyed=keyed) for _ in range(count)]
+        self.now = [self.write(rng.choice(TOPICS), keyed=keyed, expires=expires) for _ in range(count)]
         if self.said and rng.random() < 0.15:
             self._borrow(rng.choice(self.said))
         self._try()
@@ -101,12 +103,12 @@ class Publisher(Client):
             self.ledger.texts[new.data].topic = before.topic
             self.now[-1] = msgspec.structs.replace(new, topic=before.topic, key=before.key)
 
-    def write(self, topic: str, *, keyed: bool = True) -> Publish:
-        """A new text."""
+    def write(self, topic: str, *, keyed: bool = True, expires: int = 0) -> Publish:
+        """A new text; one that expires does so in `expires` seconds."""
         self.number += 1
         name = f"{self.name}.{self.number}"
         self.ledger.texts[name] = Text(name, topic, self.world.now)
-        return Publish(topic, name, key=name if keyed else "", publisher=self.name)
+        return Publish(topic, name, key=name if keyed else "", publisher=self.name, expires=expires)
 
     def _try(self) -> None:
         self.tries += 1

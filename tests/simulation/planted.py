@@ -15,8 +15,9 @@ import msgspec
 
 from newswire.core.broker import clock, drafts, losses, peer, replication, stager, status
 from newswire.core.broker.broker import Broker
-from newswire.core.broker.clock import RetentionClock
+from newswire.core.broker.clock import Clocks, RetentionClock
 from newswire.core.broker.events import Answer, Now, Received, Reply, Stored, Submitted, Wake
+from newswire.core.broker.expiry import Expiry
 from newswire.core.broker.peer import Peer
 from newswire.core.broker.receipts import PendingReceipts
 from newswire.core.broker.replication import Replication
@@ -36,7 +37,7 @@ from newswire.core.state.op_index import OpIndex
 from newswire.core.state.salvage import Owed
 from newswire.core.state.subscriptions import Subscription, Subscriptions
 from newswire.core.state.topic_index import TopicIndex
-from newswire.core.state.twins import Twin
+from newswire.core.state.twins import Twin, Twins
 from tests.simulation.clients import Session
 from tests.simulation.machine import Disk, Machine, Outlet
 from tests.simulation.schedule import CALM
@@ -300,7 +301,7 @@ def twins_move() -> list[Patch]:
 
     def moved(held: TopicIndex, op: Published, offset: int) -> int:
         number, log = take(held, op, offset), held.log
-        twins = next((twins for twins in held.twins._by_row.values() if twins[-1].row == offset), None)
+        twins = next((twins for twins in held.twins._groups.values() if twins[-1].row == offset), None)
         if number or twins is None or twins[-1] != min(twins):
             return number
         topic, shown = held.numbers[op.topic], twins[0]
@@ -309,7 +310,6 @@ def twins_move() -> list[Patch]:
         held.newest[topic] = offset
         log.topics[shown.row] = 0
         twins.insert(0, twins.pop())
-        held.twins._by_row[offset] = held.twins._by_row.pop(shown.row)
         return topic
 
     return [(TopicIndex, "take", moved)]
@@ -408,6 +408,32 @@ def retention_by_wall_clock() -> list[Patch]:
 def retention_by_newest_stamps() -> list[Patch]:
     """Retention begins at what was stamped last, however soon after a step of the clock."""
     return [(clock, "_lived_until", lambda state, runs: state.log.times[runs[-1][-1]])]
+
+
+def expiry_by_wall_clock() -> list[Patch]:
+    """A message's time passes as the time of day does, whoever sets that."""
+    return [(Clocks, "lasted", property(lambda clocks: max(0, clocks._retention._wall)))]
+
+
+def expiry_forgotten_at_a_start() -> list[Patch]:
+    """A broker watches the time of what it took in this run."""
+    learn = Expiry._learn
+
+    def forget(expiry: Expiry, clocks: Clocks, until: int) -> None:
+        lifetimes = expiry._state.messages.lifetimes
+        while lifetimes and lifetimes.peek(1)[0][0] < expiry._found_until:
+            lifetimes.pass_by(1)
+        learn(expiry, clocks, until)
+
+    return [(Expiry, "_learn", forget)]
+
+
+def withdrawn_under_one_id() -> list[Patch]:
+    """Of a message that was taken twice the op that the primary shows is withdrawn, and that of another broker stays."""
+    return [
+        (Twins, "first_row", lambda twins, row: row),
+        (Expiry, "_is_shown", lambda expiry, row: bool(expiry._state.log.topics[row])),
+    ]
 
 
 def exit_too_early() -> list[Patch]:
@@ -533,6 +559,9 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
         each_gap_confirms_all,
         retention_by_wall_clock,
         retention_by_newest_stamps,
+        expiry_by_wall_clock,
+        expiry_forgotten_at_a_start,
+        withdrawn_under_one_id,
         exit_too_early,
         words_never_age,
         refused_for_good,
@@ -578,6 +607,9 @@ FOCUS: dict[str, tuple[str, ...]] = {
     "began-stays-known": ("rot", "give-up", "disk-back", "crash"),
     "retention-by-wall-clock": ("wall", "wall-all"),
     "retention-by-newest-stamps": ("wall-all",),
+    "expiry-by-wall-clock": ("wall", "wall-all"),
+    "expiry-forgotten-at-a-start": ("crash", "power"),
+    "withdrawn-under-one-id": ("partition", "one-way"),
     "exit-too-early": ("leave", "join", "slow-disk"),
     "words-never-age": ("oversleep",),
     "batch-shows-half": ("crash", "power", "slow-disk"),

@@ -47,6 +47,7 @@ class Outcome(msgspec.Struct):
     acks: int
     texts: int
     drops: int
+    withdrawals: int
     gaps: int
     trace: list[str]
     digest: str = ""  # of all actions, if asked for
@@ -319,7 +320,10 @@ class Cluster:
             return f"{', '.join(waiting)} not answered"
         if not self.quiet:
             return "readers move"
-        return "; ".join(self.ledger.undelivered() or self.ledger.untold() or self.ledger.unsaid()) or self._streams()
+        return (
+            "; ".join(self.ledger.undelivered() or self.ledger.untold() or self.ledger.unsaid() or self.ledger.overdue())
+            or self._streams()
+        )
 
     def _streams(self) -> str:
         fold = self.ledger.union()
@@ -655,7 +659,8 @@ def run(seed: int, *, tracing: bool = False, digesting: bool = False, focus: Seq
     return Outcome(
         seed, violation, world.now, world.steps, world.now, world.faults, len(cluster.machines),
         ledger.receipts, ledger.copied, ledger.shown, ledger.acks, len(ledger.texts),
-        ledger.drops, len(ledger.told_gaps), world.lines, world.actions.hexdigest() if world.actions else "",
+        ledger.drops, ledger.withdrawals, len(ledger.told_gaps), world.lines,
+        world.actions.hexdigest() if world.actions else "",
     )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from newswire.core.model.ops import (
     Published,
     Subscribed,
     Unsubscribed,
+    Withdrawn,
 )
 from newswire.core.model.ops import split_op_id as split
 from newswire.core.model.results import Receipt
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from tests.simulation.machine import Machine
 
 LATER = 10**9  # a run that never comes
+ENDLESS = 3_600_000  # ms: a message with a longer time outlasts any schedule
 DAY = 86_400_000  # ms: what brokers take under one key, with stamps further apart than this, is two messages
 NEWS = 3.5  # seconds by which a member in sync has said what it holds: heartbeat, time-out of a push, and some
 
@@ -49,6 +51,7 @@ class Fold:
         self.of_user: dict[str, dict[OpId, Subscribed]] = {}
         self.removed: set[OpId] = set()
         self.dropped: dict[str, dict[str, int]] = {}  # by topic: what retention dropped, as far as it is spelled out
+        self.withdrawn: set[OpId] = set()
 
     def add(self, op: Op) -> None:
         """Fold in an op."""
@@ -62,6 +65,8 @@ class Fold:
         elif isinstance(op, Dropped):
             horizon = self.dropped.setdefault(op.topic, {})
             horizon.update({o: s for o, s in op.vector.items() if horizon.get(o, 0) < s})
+        elif isinstance(op, Withdrawn):
+            self.withdrawn.update(op.ids)
 
     def alive(self, user: str) -> list[tuple[OpId, Subscribed]]:
         """The user's subscriptions that no op removed."""
@@ -75,6 +80,7 @@ class Text:
     def __init__(self, name: str, topic: str, at: float) -> None:
         self.name, self.topic, self.at = name, topic, at
         self.ids: list[OpId] = []  # of every op that carries it: twins of a retry
+        self.taken_at = 0.0  # when the first of them was stamped
         self.published: list[OpId] = []  # those that a broker answered with
 
 
@@ -106,6 +112,7 @@ class Ledger:
         self.registrations: dict[tuple[str, str], Registration] = {}
         self.taken: dict[str, list[set[str]]] = {}  # by user: the sets of texts that each of his readers took
         self.dropped: dict[str, dict[str, int]] = {}  # by topic, in full: what any broker's retention dropped
+        self.withdrawn: set[OpId] = set()
         self.told_gaps: Counter[tuple[str, str]] = Counter()  # by user and topic, how many messages were told as dropped
         self.gone: set[OpId] = set()
         self.made: dict[OpId, float] = {}  # when each subscription was taken
@@ -113,6 +120,7 @@ class Ledger:
         self.ghosts: dict[str, list[tuple[int, set[OpId]]]] = {}  # by machine: what its disk lost, before which run
         self.shaken_at = 0.0  # when a disk last changed under its broker
         self.drops = 0
+        self.withdrawals = 0
         self.receipts = 0
         self.copied = 0  # receipts that named more than one copy
         self.shown = 0
@@ -164,6 +172,7 @@ class Ledger:
             if op.again:
                 self.again.setdefault(op.again, []).append(name)
             text = self.texts[op.data]
+            text.taken_at = text.taken_at or self.world.now
             text.ids.append(name)
             self.messages.setdefault(op.topic, []).append((op.origin, op.sequence, op.data))
         elif isinstance(op, Began):
@@ -184,8 +193,52 @@ class Ledger:
             self._check_drop(machine, op)
             horizon = self.dropped.setdefault(op.topic, {})
             horizon.update({o: s for o, s in self.expand(op.vector).items() if horizon.get(o, 0) < s})
+        elif isinstance(op, Withdrawn):
+            self._check_withdrawn(machine, op)
+            self.withdrawn.update(op.ids)
         elif isinstance(op, Acknowledged):
             self._check_earned(machine, op)
+
+    def _check_withdrawn(self, machine: Machine, op: Withdrawn) -> None:
+        """EXPIRY: a message is withdrawn when its time has passed: since it was published, or by the clock of retention.
+
+        By that it is as old as the newest stamp up to it in this log, but for those from the future.
+        """
+        assert machine.broker is not None
+        log, clocks = machine.broker.state.log, machine.broker.clocks
+        for name in set(op.ids) - self.withdrawn:
+            self.withdrawals += 1
+            message = self.ops[name]
+            assert isinstance(message, Published)
+            row = log.row(*split(name))
+            if not message.expires or row is None:
+                raise Violation(f"{machine.id} withdraws {name}, which {'is not held there' if row is None else 'never ends'}")
+            lifetime = message.expires - message.time
+            stamps = [stamp for stamp in log.times[: row + 1] if stamp <= clocks.latest + DAY]
+            passed = (self.world.now - self.texts[message.data].taken_at) * 1000
+            if passed < lifetime and clocks.retention < max(stamps, default=LATER**2) + lifetime:
+                raise Violation(f"{machine.id} withdraws {name} after {passed:.0f} ms of {lifetime}")
+
+    def is_withdrawn(self, text: str) -> bool:
+        """Whether any broker withdrew this message, or a twin of it."""
+        return not self.withdrawn.isdisjoint(self.texts[text].ids)
+
+    def is_over(self, ends: set[OpId], twins: list[OpId]) -> bool:
+        """Whether one of these, or what was stored again as one, is among `ends`: what a broker has withdrawn."""
+        return any(name in ends or getattr(self.ops[name], "again", "") in ends for name in twins)
+
+    def overdue(self) -> list[str]:
+        """What is shown somewhere and has a time that passes within a schedule."""
+        found = []
+        for machine in self.machines:
+            assert machine.broker is not None
+            messages = machine.broker.state.messages
+            shown = (f"{o}.{s}" for columns in messages.sequences for o, sequences in columns.items() for s in sequences)
+            for op in map(self.ops.__getitem__, shown):
+                assert isinstance(op, Published)
+                if op.expires and op.expires - op.time < ENDLESS:
+                    found.append(f"{machine.id} shows {op.id}, whose time is over or soon will be")
+        return found
 
     def _check_drop(self, machine: Machine, op: Dropped) -> None:
         """Nothing here lives long enough to be dropped for its age, whatever the clocks say: only what is too many goes.
@@ -345,6 +398,7 @@ class Ledger:
                         found.append(f"{text} ({origin}.{sequence})")
         names = {text: text.split()[0] for text in found}
         found = [text for text in found if self.texts[names[text]].at >= made]
+        found = [text for text in found if not self.is_withdrawn(names[text])]
         return [text for text in found if not self._twin_before(names[text], since) and not self.is_dropped(names[text])]
 
     def is_dropped(self, text: str) -> bool:
@@ -392,6 +446,8 @@ class Ledger:
         horizon = self._applied(machine).dropped.get(op.topic, {})
         if any(horizon.get(origin, 0) >= sequence for origin, sequence in twins):
             raise Violation(f"{machine.id} streams {name}, which retention has dropped")
+        if self.withdrawn and self.is_over(self._applied(machine).withdrawn, self.twins(machine, name)):
+            raise Violation(f"{machine.id} streams {name}, which was withdrawn")
         if (op.origin, op.sequence) != min(twins):
             raise Violation(f"{machine.id} streams {name}, and holds its smaller twin {min(twins)}")
         full = self.expand(coverage.after)
@@ -498,7 +554,7 @@ class Ledger:
             f"{user} never got {text} ({', '.join(self.texts[text].ids)}) on {self.texts[text].topic}"
             for user, texts in self.due().items()
             for text in sorted(texts)
-            if not self.has_taken(user, text) and not self.is_dropped(text)
+            if not self.has_taken(user, text) and not self.is_dropped(text) and not self.is_withdrawn(text)
         ]
 
     def untold(self) -> list[str]:
@@ -506,7 +562,8 @@ class Ledger:
         lacking: dict[tuple[str, str], list[str]] = {}
         for user, texts in self.due().items():
             for text in sorted(texts):
-                if not self.has_taken(user, text) and self.is_dropped(text) and len(self.texts[text].ids) == 1:
+                taken = self.has_taken(user, text) or self.is_withdrawn(text)
+                if not taken and self.is_dropped(text) and len(self.texts[text].ids) == 1:
                     lacking.setdefault((user, self.texts[text].topic), []).append(text)
         return [
             f"{user} never got {texts}, which retention dropped, and was told of {self.told_gaps[user, topic]} on {topic}"
@@ -525,7 +582,8 @@ class Ledger:
             for name, text in self.texts.items():
                 lost = bool(text.published) and all(one in self.given_up and one in self.gone for one in text.ids)
                 due = matches(pattern, text.topic) and text.at > kept[0]
-                if lost and due and not self.has_taken(user, name) and not self.is_dropped(name):
+                excused = self.has_taken(user, name) or self.is_dropped(name) or self.is_withdrawn(name)
+                if lost and due and not excused:
                     found.append(f"{user} never got {name}, which was given up, and no gap for {pattern}")
         return found
 
@@ -599,6 +657,7 @@ class Ledger:
         disk = machine.disk
         shown: list[OpId] = []
         log, seen = state.log, set[OpId]()
+        ends = self._applied(machine).withdrawn
         for number, by_origin in enumerate(state.messages.sequences):
             for origin, sequences in by_origin.items():
                 for sequence in sequences:
@@ -609,13 +668,16 @@ class Ledger:
                     if not seen.isdisjoint(twins):
                         raise Violation(f"{machine.id} shows a message and its twin: {twins}")
                     seen.update(twins)
+                    if self.is_over(ends, twins):
+                        raise Violation(f"{machine.id} shows {op.id}, which was withdrawn")
                     name = state.messages.name(log.offsets_of[log.numbers[origin]][sequence - 1])
                     if name != min(twins, key=split):
                         raise Violation(f"{machine.id} names a message {name}, of the twins {twins}")
                     shown.append(name)
         held = {name for name in disk.held if isinstance(self.ops[name], Published) and self._is_live(machine, name)}
-        if held != seen:
-            raise Violation(f"{machine.id} does not show {sorted(held - seen)}")
+        hidden = sorted(name for name in held - seen if not self.is_over(ends, self.twins(machine, name)))
+        if hidden or seen - held:
+            raise Violation(f"{machine.id} does not show {hidden}, or shows {sorted(seen - held)}")
         subscriptions = state.subscriptions
         alive = {
             name: (

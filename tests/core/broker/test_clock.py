@@ -177,3 +177,11 @@ def test_a_clock_behind_what_this_broker_has_stamped_is_told_at_a_start() -> Non
 
 def test_clocks_that_differ_are_told_before_brokers_refuse_each_other() -> None:
     assert limits.CLOCK_APART_SECONDS < limits.CLOCK_SKEW_SECONDS
+
+
+def test_a_clock_that_is_read_often_loses_nothing_to_rounding() -> None:
+    clock = RetentionClock(start=0, latest=0, wall=0, clock=0.0)
+    for tick in range(1, 20_001):
+        at = tick * 0.05037
+        clock.advance(int(at * 1000), at)
+    assert 20_000 * 50.37 - 5 <= clock.lasted == clock.now <= 20_000 * 50.37

@@ -28,6 +28,7 @@ from newswire.core.model.ops import (
     Published,
     Subscribed,
     Unsubscribed,
+    Withdrawn,
 )
 from newswire.core.state.fold import State
 from newswire.core.state.salvage import again
@@ -49,13 +50,14 @@ FIELDS: dict[str, dict[str, Any]] = {
     "unsub": {"ids": ["1001-a.2"]},
     "ack": {"ids": ["1001-a.2"], "vector": {"1001-a": 7}},
     "drop": {"topic": "news", "vector": {"1001-a": 7}},
+    "withdrawn": {"ids": ["1001-a.2"]},
     "join": {"broker": "1002", "address": "[::1]:65535", "seen": ["1001-a.2"]},
     "left": {"broker": "1002", "seen": ["1001-a.2"]},
     "lost": {"source": "1001-a", "first": 2, "last": 2**32 - 1},
 }  # fmt: skip
 TYPES = {
     "began": Began, "msg": Published, "sub": Subscribed, "unsub": Unsubscribed, "ack": Acknowledged, "drop": Dropped,
-    "join": Joined, "left": Left, "lost": Lost,
+    "withdrawn": Withdrawn, "join": Joined, "left": Left, "lost": Lost,
 }  # fmt: skip
 VECTORS = [
     {"x": 1},
@@ -166,6 +168,7 @@ DRAFTS = st.one_of(
     st.builds(Unsubscribed, st.just(""), st.just(0), st.just(0), WILD_IDS),
     st.builds(Acknowledged, st.just(""), st.just(0), st.just(0), WILD_IDS, WILD_VECTORS),
     st.builds(Dropped, st.just(""), st.just(0), st.just(0), TEXTS, WILD_VECTORS),
+    st.builds(Withdrawn, st.just(""), st.just(0), st.just(0), WILD_IDS),
     st.builds(Joined, st.just(""), st.just(0), st.just(0), TEXTS, TEXTS, WILD_IDS),
     st.builds(Left, st.just(""), st.just(0), st.just(0), TEXTS, WILD_IDS),
     st.builds(Lost, st.just(""), st.just(0), st.just(0), ORIGINS, NUMBERS, NUMBERS),

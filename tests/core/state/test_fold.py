@@ -21,10 +21,12 @@ from newswire.core.model.ops import (
     Published,
     Subscribed,
     Unsubscribed,
+    Withdrawn,
 )
 from newswire.core.model.vector import Vector
 from newswire.core.read.counts import subscriptions_of, topics
 from newswire.core.state.fold import State
+from newswire.core.state.op_index import GIVEN_UP
 
 ORIGINS = ("1001-a", "1002-b", "1001-c")
 TOPICS = ("news", "news.local", "tech")
@@ -81,6 +83,7 @@ def draft(state: State, chance: Random) -> Op:
             Unsubscribed("", 0, 0, some),
             Acknowledged("", 0, 0, some, vector),
             Dropped("", 0, 0, topic, vector),
+            Withdrawn("", 0, 0, (f"{chance.choice(ORIGINS)}.{chance.randint(2, 9)}",)),  # held here or not, a message or not
             Joined("", 0, 0, broker, f"127.0.0.1:{broker}", state.members.ids(broker)),
             Left("", 0, 0, broker, state.members.ids(broker)),
         )
@@ -126,6 +129,8 @@ def digest(state: State) -> dict[str, object]:
         "members": {broker: sorted(held) for broker, held in state.members.of.items() if held},
         "addresses": state.members.addresses,
         "horizons": {topic: full(vector) for topic, vector in state.messages.horizons.items()},
+        "withdrawn": sorted(state.messages.withdrawals.names()),
+        "shown": sorted(state.messages.name(row) for row, topic in enumerate(state.log.topics) if topic not in (0, GIVEN_UP)),
     }
 
 

@@ -359,11 +359,16 @@ class Broker(Parts):
     # -- time ---------------------------------------------------------------------------------------------------
 
     def _tick(self, now: Now) -> None:
-        """Take the time of day; drop what is old, a piece at a time, if this broker is the primary."""
+        """Take the time of day; if this is the primary, drop what is old and withdraw what is over, a piece at a time."""
         self._watch_clocks(now)
-        may_look = not self.stager.staged and self.retention.is_due(now) and self.serves
-        if may_look and status.is_primary(self._situation(now)):
-            latest = max(self.clocks.latest, now.wall + self.replication.most_ahead())
+        is_old, is_over = self.retention.is_due(now), self.expiry.is_due(self.clocks, now)
+        if self.stager.staged or not self.serves or not (is_old or is_over):
+            return
+        decides = status.is_primary(self._situation(now))
+        latest = max(self.clocks.latest, now.wall + self.replication.most_ahead())
+        if is_over:
+            self._follow([self.expiry.look(self.clocks, latest, now, decides=decides)], now)
+        if is_old and decides:
             self._follow([self.retention.drop(self.clocks.retention, latest, now)], now)
 
     # -- what every step ends with ------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ _APART: Final = int(limits.CLOCK_APART_SECONDS * 1000)
 _STEP: Final = int(limits.CLOCK_STEP_SECONDS * 1000)
 _LIVED: Final = int(limits.CLOCK_TRUST_SECONDS * 1000)
 _BLOCK_ROWS: Final = 1_024
+_ROUNDING: Final = 2  # ms that two clocks may seem apart since both are read in whole ones
 _STEPS_KEPT: Final = 16  # more in a day are no clock
 
 
@@ -61,17 +62,22 @@ class RetentionClock:
 
     def __init__(self, start: int, latest: int, wall: int, clock: float) -> None:
         self.now, self._wall = start, wall  # ms
+        self.lasted = 0  # ms that have passed since the start, by the smaller of both: it never jumps
         self.latest = max(start, latest)  # ms: the latest time that it may be, by what any broker has lived through
         self._clock = self._steady_since = clock  # seconds
+        self._lead = 0  # ms by which the wall clock went more than the other since they went apart last
 
     def advance(self, wall: int, clock: float, *, agreed: bool = True) -> int:
         """Take the time of day, and whether the other members agree to it; return retention's, in ms."""
         step, passed = wall - self._wall, int((clock - self._clock) * 1000)
-        self._wall, self._clock = wall, clock
+        self._wall, self._clock = wall, self._clock + passed / 1000  # what is left of a ms counts the next time
         if abs(step - passed) > _STEP or not agreed:
             self._steady_since = clock
-        went = max(0, min(step, passed))
-        self.now, self.latest = self.now + went, self.latest + max(0, passed)
+        self._lead += step - passed
+        went = max(0, passed if abs(self._lead) <= _ROUNDING else min(step, passed))
+        if abs(self._lead) > _ROUNDING:
+            self._lead = 0
+        self.now, self.lasted, self.latest = self.now + went, self.lasted + went, self.latest + max(0, passed)
         if clock - self._steady_since >= limits.CLOCK_TRUST_SECONDS:
             self.now = max(self.now, wall)
             self.latest = max(self.now, self.latest)
@@ -106,6 +112,11 @@ class Clocks:
     def retention(self) -> int:
         """Retention's time, in ms."""
         return self._retention.now
+
+    @property
+    def lasted(self) -> int:
+        """How long this run has lasted by retention's clock, in ms; unlike that it never comes to the wall clock at once."""
+        return self._retention.lasted
 
     @property
     def latest(self) -> int:

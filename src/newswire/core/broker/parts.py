@@ -15,6 +15,7 @@ from newswire.core.broker.alone import NoMembership, NoReplication
 from newswire.core.broker.clock import Clocks
 from newswire.core.broker.cluster_id import ClusterId
 from newswire.core.broker.events import Action, Now, Reply
+from newswire.core.broker.expiry import Expiry
 from newswire.core.broker.long_batch import LongBatches
 from newswire.core.broker.receipts import PendingReceipts
 from newswire.core.broker.replication import Replication
@@ -40,6 +41,7 @@ class Parts:
         self.receipts = PendingReceipts()
         self.losses = losses.Losses(identity, state)
         self.retention = Retention(identity, state)
+        self.expiry = Expiry(state)
         self.batches = LongBatches(identity.id, state)
         self.clocks = Clocks()
         self.begun = False  # this run's `began` is on disk

@@ -115,6 +115,12 @@ class Dropped(BareOp, frozen=True, omit_defaults=True, gc=False, tag="drop"):
     vector: VectorField = {}
 
 
+class Withdrawn(BareOp, frozen=True, omit_defaults=True, gc=False, tag="withdrawn"):
+    """The messages that these ops published are shown no more: their time is over."""
+
+    ids: tuple[_OpId, ...] = ()
+
+
 class Joined(BareOp, frozen=True, omit_defaults=True, gc=False, tag="join"):
     """`broker`, reached at `address`, is a member; it replaces the memberships `seen`."""
 
@@ -151,7 +157,7 @@ class _Envelope(msgspec.Struct, frozen=True, gc=False):
     time: _Time = field(name="t")
 
 
-KnownOp = Began | Published | Subscribed | Unsubscribed | Acknowledged | Dropped | Joined | Left | Lost
+KnownOp = Began | Published | Subscribed | Unsubscribed | Acknowledged | Dropped | Withdrawn | Joined | Left | Lost
 Op = BareOp | Published  # any
 
 _encoder: Final = msgspec.json.Encoder()
@@ -231,5 +237,7 @@ NO_PLACE: Final[_Place] = {"origin": "", "sequence": 0, "time": 0}  # of a draft
 
 
 def with_place(op: Op, origin: str, sequence: int, time: int) -> Op:
-    """The same op at other coordinates: how the core stamps a draft."""
+    """The same op at other coordinates: how the core stamps a draft. A message lives as long as before."""
+    if isinstance(op, Published) and op.expires:
+        op = msgspec.structs.replace(op, expires=op.expires - op.time + time)
     return msgspec.structs.replace(op, origin=origin, sequence=sequence, time=time)

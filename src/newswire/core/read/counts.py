@@ -138,8 +138,8 @@ class _Counting:
                 implied = self.reach.implied(horizon) if horizon else {}
                 for origin, column in messages.sequences[number].items():
                     columns.append((match, origin, column, max(horizon.get(origin, 0), implied.get(origin, 0))))
-                if twins := messages.twins.in_topic(number):
-                    self.twins.setdefault(match, []).append((twins[:], horizon, implied))
+                if twins := messages.shown_twins(number):
+                    self.twins.setdefault(match, []).append((twins, horizon, implied))
                 if len(columns) >= limits.PIECE_TOPICS:
                     yield partial(self._tally, columns)
                     columns = []

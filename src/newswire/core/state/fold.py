@@ -24,6 +24,7 @@ from newswire.core.model.ops import (
     Published,
     Subscribed,
     Unsubscribed,
+    Withdrawn,
     split_op_id,
 )
 from newswire.core.model.vector import Lineage, Vector
@@ -355,6 +356,8 @@ class State:
                 self.subscriptions.acknowledged(op)
             case Dropped():
                 self.messages.drop(op.topic, op.vector)
+            case Withdrawn():
+                self.messages.withdraw(op.ids)
             case Joined():
                 self.members.joined(op)
             case Left():

@@ -24,6 +24,8 @@ from newswire.core.model.ops import (
     Published,
     Subscribed,
     Unsubscribed,
+    Withdrawn,
+    with_place,
 )
 from newswire.core.state.fold import State
 
@@ -74,6 +76,7 @@ def blindly(state: State, names: Iterable[OpId]) -> list[Op]:
     drafts += [Unsubscribed(**NO_PLACE, ids=ids) for ids in _parts(sorted(subscriptions.removed))]
     drafts += [Acknowledged(**NO_PLACE, ids=(name,), vector=dict(vector)) for name, vector in subscriptions.cursors.items()]
     drafts += [Dropped(**NO_PLACE, topic=topic, vector=dict(horizon)) for topic, horizon in state.messages.horizons.items()]
+    drafts += [Withdrawn(**NO_PLACE, ids=ids) for ids in _parts(list(state.messages.withdrawals.names()))]
     drafts += [
         Left(**NO_PLACE, broker=broker, seen=ids) for broker in members.addresses for ids in _parts(sorted(members.ended))
     ]
@@ -91,8 +94,8 @@ def again(state: State, op: Op) -> list[Op]:
         case Published():
             row = state.log.row(op.origin, op.sequence)
             if row is not None and not state.log.topics[row]:
-                return []  # a twin is shown instead
-            return [msgspec.structs.replace(op, **NO_PLACE, again=op.again or op.id)]
+                return []  # a twin is shown instead, or it is withdrawn
+            return [msgspec.structs.replace(with_place(op, **NO_PLACE), again=op.again or op.id)]
         case Subscribed():
             ends: list[Op] = [Unsubscribed(**NO_PLACE, ids=op.replaces)] if op.replaces else []
             if op.id in state.subscriptions.removed:
@@ -110,7 +113,7 @@ def again(state: State, op: Op) -> list[Op]:
             if op.id in state.members.of.get(op.broker, ()):
                 return [*leaves, Joined(**NO_PLACE, broker=op.broker, address=op.address, seen=(op.id,))]
             return [*leaves, Left(**NO_PLACE, broker=op.broker, seen=(op.id,))]
-        case Unsubscribed() | Acknowledged() | Dropped() | Left() | Lost():
+        case Unsubscribed() | Acknowledged() | Dropped() | Withdrawn() | Left() | Lost():
             return [msgspec.structs.replace(op, **NO_PLACE)]
         case _:
             return []  # a `began` void: nothing follows from that origin any more

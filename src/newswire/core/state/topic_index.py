@@ -7,8 +7,8 @@ content. The text stays on disk. What retention dropped stays counted, so `index
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
 
 from newswire.core import limits
 from newswire.core.model.ops import OpId, Published, op_id
@@ -17,6 +17,7 @@ from newswire.core.state.keys import Keys, content, contents, fingerprint, finge
 from newswire.core.state.op_index import GIVEN_UP, OpIndex
 from newswire.core.state.totals import Totals
 from newswire.core.state.twins import Twin, Twins
+from newswire.core.state.withdrawals import Lifetimes, Withdrawals
 
 
 class TopicIndex:
@@ -34,7 +35,10 @@ class TopicIndex:
         self.twins = Twins()
         self._by_twin: dict[int, tuple[Vector, int, list[int]]] = {}  # see `dropped_by_twin`, and what it was worked out for
         self._in_order: list[str] = []
+        self.withdrawals = Withdrawals(log)
+        self.lifetimes = Lifetimes()
         self._again: dict[OpId, int] = {}  # by its first id, the row at which a message that was stored again is shown
+        self._copies: dict[OpId, list[int]] = {}  # and the rows of all that stored it again
 
     def number(self, topic: str) -> int:
         """The number of `topic`, given at its first message."""
@@ -57,31 +61,49 @@ class TopicIndex:
         return names
 
     def take(self, op: Published, offset: int) -> int:
-        """APPLY msg, at `offset`: the number of its topic, 0 for a twin of a message in this log, which stays hidden."""
+        """APPLY msg, at `offset`: the number of its topic, 0 for what stays hidden: a twin of one in this log, or withdrawn."""
         number = self.numbers.get(op.topic) or self.number(op.topic)
-        if op.again in self._again:
-            self._add_twin(number, self._again[op.again], op, offset)
+        is_withdrawn = bool(self.withdrawals) and self.withdrawals.meet(op, offset)
+        if op.expires:
+            self.lifetimes.note(op, offset)
+        shown_at = self._note_names(op, offset)
+        if shown_at != offset:
+            self.twins.add(number, self._twin(shown_at), Twin(op.origin, op.sequence, offset))
+            self.totals.forget(number)
+            if is_withdrawn:
+                self._settle(number, shown_at)
             return 0
-        if op.key:
-            mark, content_hash = fingerprint(op.publisher, op.topic, op.key), content(op)
-            for use in self.keys.uses(mark):
-                if use.content == content_hash and self.is_same_day(use.offset, op.time):
-                    self._add_twin(number, use.offset, op, offset)
-                    if op.again:
-                        self._again[op.again] = use.offset
-                    return 0
-            self.keys.note(mark, content_hash, offset)
-        if op.again:
-            self._again[op.again] = offset
+        if is_withdrawn:
+            return 0
         self._add(number, op)
         self.newest[number] = offset
         return number
+
+    def _note_names(self, op: Published, offset: int) -> int:
+        """Note the key of `op` and its first id; return the row at which the message is shown, `offset` for a new one."""
+        if op.again:
+            self._copies.setdefault(op.again, []).append(offset)
+            if op.again in self._again:
+                return self._again[op.again]
+        shown_at = offset
+        if op.key:
+            mark, content_hash = fingerprint(op.publisher, op.topic, op.key), content(op)
+            uses = (use.offset for use in self.keys.uses(mark) if use.content == content_hash)
+            shown_at = next((row for row in uses if self.is_same_day(row, op.time)), offset)
+            if shown_at == offset:
+                self.keys.note(mark, content_hash, offset)
+        if op.again:
+            self._again[op.again] = shown_at
+        return shown_at
 
     def take_run(self, ops: Sequence[Published], offset: int) -> list[int] | None:
         """`take` many of one origin, the first at `offset`: what recovery is made of, so by the column where that can be.
 
         None, and nothing done, where two have one key, since the clock was set between them: one needs the other in the log.
+        Also where some may be withdrawn.
         """
+        if ops and self.withdrawals.is_ahead_of(ops[0].origin):
+            return None
         keys, topics = [op.key for op in ops], [op.topic for op in ops]
         if any(keys):
             publishers = [op.publisher for op in ops]
@@ -94,34 +116,78 @@ class TopicIndex:
         numbers = [self.numbers.get(topic) or self.number(topic) for topic in topics]
         for at, (op, number) in enumerate(zip(ops, numbers, strict=True), offset):
             self._add(number, op)
+            if op.expires:
+                self.lifetimes.note(op, at)
             newest[number] = at
         return numbers
 
     def hide(self, row: int) -> None:
         """Take out what the op at `row` published: it is void. A twin of it is shown from now on, if there is one."""
-        log, topic = self.log, self.log.topics[row]
-        if topic != GIVEN_UP:
-            self.totals.forget(topic or self.twins.topic_of(row))
-        heir = self.twins.remove(row)
-        if topic in (0, GIVEN_UP):
+        log, first = self.log, self.twins.first_row(row)
+        number = log.topics[row] or self.twins.topic_of(row)
+        if number == GIVEN_UP or not (number or self.withdrawals.has_row(row)):
             return
+        rest = [twin.row for twin in self.twins.of(first) if twin.row != row]
+        self._show(number, first, yes=False)
+        self.twins.remove(row)
+        if first == row:
+            heir = rest[0] if rest else None
+            self.keys.move(row, heir)
+            for name in [name for name, shown_at in self._again.items() if shown_at == row]:
+                if heir is not None:
+                    self._again[name] = heir
+                else:
+                    del self._again[name]
+        if rest:
+            self._settle(number, rest[0])
+
+    def withdraw(self, ids: Iterable[OpId]) -> None:
+        """APPLY withdrawn(ids): the messages that these published, or that were stored again for them, are shown no more."""
+        ids, log, gone = list(ids), self.log, dict[tuple[int, int], list[int]]()
+        rows = self.withdrawals.note(ids)
+        for copy in (row for name in ids for row in self._copies.get(name, ())) if self._copies else ():
+            self.withdrawals.mark(copy)
+            rows.append(copy)
+        for first in map(self.twins.first_row, rows):
+            number = log.topics[first]
+            if number not in (0, GIVEN_UP):
+                log.topics[first] = 0
+                gone.setdefault((number, log.origins[first]), []).append(log.sequences[first])
+        for (number, origin), sequences in gone.items():
+            self._take_out(number, log.names[origin], sequences)
+
+    def _settle(self, number: int, row: int) -> None:
+        """Show the message whose first op stands at `row`, or not: it is withdrawn under the id of any of its twins."""
+        rows = [twin.row for twin in self.twins.of(row)] or [row]
+        self._show(number, row, yes=not any(map(self.withdrawals.has_row, rows)))
+
+    def _show(self, number: int, row: int, *, yes: bool) -> None:
+        """Have the op at `row` shown under its topic, or not."""
+        log = self.log
+        if yes == bool(log.topics[row]):
+            return
+        log.topics[row] = number if yes else 0
         origin, sequence = log.names[log.origins[row]], log.sequences[row]
-        rest = array("I", (one for one in self.sequences[topic][origin] if one != sequence))
-        self.sequences[topic][origin] = rest  # made anew: queries may look at the old one
+        if yes:
+            self.twins.changes += 1
+            self.totals.forget(number)
+            self.sequences[number][origin] = array("I", sorted([*self.sequences[number].get(origin, ()), sequence]))
+            self.newest[number] = max(self.newest[number], row)
+        else:
+            self._take_out(number, origin, [sequence])
+
+    def _take_out(self, number: int, origin: str, sequences: Iterable[int]) -> None:
+        """Take these out of a topic's column, which is made anew: queries may look at the old one."""
+        self.twins.changes += 1
+        self.totals.forget(number)
+        column, rest, start = self.sequences[number][origin], array("I"), 0
+        for stop in sorted(bisect_left(column, sequence) for sequence in sequences):
+            rest += column[start:stop]
+            start = stop + 1
+        rest += column[start:]
+        self.sequences[number][origin] = rest
         if not rest:
-            del self.sequences[topic][origin]
-        log.topics[row] = 0
-        if heir is not None:
-            log.topics[heir.row] = topic
-            column = [*self.sequences[topic].get(heir.origin, ()), heir.sequence]
-            self.sequences[topic][heir.origin] = array("I", sorted(column))
-            self.newest[topic] = max(self.newest[topic], heir.row)
-        self.keys.move(row, heir.row if heir is not None else None)
-        for name in [name for name, shown_at in self._again.items() if shown_at == row]:
-            if heir is not None:
-                self._again[name] = heir.row
-            else:
-                del self._again[name]
+            del self.sequences[number][origin]
 
     def name(self, row: int) -> OpId:
         """The id of the message that is shown at `row`."""
@@ -151,10 +217,6 @@ class TopicIndex:
         if horizon is not None and not 0 < horizon.get(op.origin, 0) < op.sequence:
             self.totals.forget(number)  # it may be dropped already
 
-    def _add_twin(self, number: int, shown_at: int, op: Published, offset: int) -> None:
-        self.twins.add(number, self._twin(shown_at), Twin(op.origin, op.sequence, offset))
-        self.totals.forget(number)
-
     def drop(self, topic: str, vector: Vector) -> None:
         """APPLY dropped(topic, V): horizon[topic] := max(horizon, V)."""
         self.horizons[topic] = self.lineage.join(self.horizons.get(topic, {}), vector)
@@ -169,20 +231,24 @@ class TopicIndex:
 
     def dropped_by_twin(self, number: int) -> Sequence[int]:
         """The rows, ascending, of the messages of a topic that retention removed, but not under the id that is shown first."""
-        horizon, groups = self.horizons.get(self.names[number]), self.twins.in_topic(number)
-        if horizon is None or not groups:
+        horizon = self.horizons.get(self.names[number])
+        if horizon is None or not self.twins.in_topic(number):
             return ()
         entry = self._by_twin.get(number)
         if entry is None or entry[0] is not horizon or entry[1] != self.twins.changes:
             full = self.lineage.expand(horizon)
             rows = [
                 first.row
-                for first, *twins in groups
+                for first, *twins in self.shown_twins(number)
                 if full.get(first.origin, 0) < first.sequence
                 and any(full.get(twin.origin, 0) >= twin.sequence for twin in twins)
             ]
             entry = self._by_twin[number] = (horizon, self.twins.changes, sorted(rows))
         return entry[2]
+
+    def shown_twins(self, number: int) -> list[Sequence[Twin]]:
+        """The messages of a topic that are shown and have twins: of each its ops, the one that is shown first."""
+        return [twins for twins in self.twins.in_topic(number) if self.log.topics[twins[0].row]]
 
     def work_out(self, number: int) -> bool:
         """Put right what `totals` says of a topic; False where it was right."""

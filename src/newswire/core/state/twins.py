@@ -23,43 +23,48 @@ class Twins:
     """The messages that are held twice or more. The commit thread writes, under the state lock; lists grow or are made anew."""
 
     def __init__(self) -> None:
-        self._by_row: dict[int, list[Twin]] = {}  # by the row that is shown, whose op is the first of the list
+        self._groups: dict[int, list[Twin]] = {}  # by the row of any twin: all of them, first the one whose row is shown
         self._by_topic: dict[int, list[list[Twin]]] = {}
         self._topics: dict[int, int] = {}  # by the row of any twin: its topic
-        self.changes = 0  # how often something was added or removed
+        self.changes = 0  # how often something was added or removed, or shown or not
 
     def add(self, number: int, first: Twin, twin: Twin) -> None:
         """Note that `twin` published the message of topic `number` that is shown at the row of `first`."""
         self.changes += 1
-        twins = self._by_row.get(first.row)
+        twins = self._groups.get(first.row)
         if twins is None:
-            twins = self._by_row[first.row] = [first]
+            twins = self._groups[first.row] = [first]
             self._by_topic.setdefault(number, []).append(twins)
             self._topics[first.row] = number
         twins.append(twin)
+        self._groups[twin.row] = twins
         self._topics[twin.row] = number
 
-    def remove(self, row: int) -> Twin | None:
-        """Take the op at `row` out of its message, where it has twins: the one to show from now on, if it was the one shown."""
-        number = self._topics.pop(row, 0)
-        if not number:
-            return None
+    def remove(self, row: int) -> None:
+        """Take the op at `row` out of its message, where it has twins."""
+        twins = self._groups.pop(row, None)
+        if twins is None:
+            return
         self.changes += 1
-        messages = self._by_topic[number]
-        twins = self._by_row.get(row) or next(twins for twins in messages if any(twin.row == row for twin in twins))
+        number = self._topics.pop(row)
         rest = [twin for twin in twins if twin.row != row]
-        others = [other for other in messages if other is not twins]
-        del self._by_row[twins[0].row]
+        others = [other for other in self._by_topic[number] if other is not twins]
         self._by_topic[number] = [*others, rest] if len(rest) > 1 else others
-        if len(rest) > 1:
-            self._by_row[rest[0].row] = rest
-        else:
-            del self._topics[rest[0].row]
-        return rest[0] if rest[0] is not twins[0] else None
+        for twin in rest:
+            if len(rest) > 1:
+                self._groups[twin.row] = rest
+            else:
+                del self._groups[twin.row], self._topics[twin.row]
 
     def of(self, row: int) -> Sequence[Twin]:
         """The ops that published the message that is shown at `row`; () where there is but one."""
-        return self._by_row.get(row, ())
+        twins = self._groups.get(row, ())
+        return twins if twins and twins[0].row == row else ()
+
+    def first_row(self, row: int) -> int:
+        """The row at which the message that the op at `row` published is shown."""
+        twins = self._groups.get(row)
+        return twins[0].row if twins else row
 
     def topic_of(self, row: int) -> int:
         """The topic of the message that the op at `row` published, where that has twins; else 0."""
