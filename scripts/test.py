@@ -70,6 +70,7 @@ def main(arguments: list[str]) -> int:
     os.chdir(ROOT)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever starts this in the background ignores it for all below
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # tests start a thousand processes: compiling anew is half of each start
     quick = arguments == ["--quick"]
     if arguments and not quick:
         with tempfile.TemporaryDirectory() as folder:
