@@ -103,7 +103,7 @@ CLOCK_STEP_SECONDS: Final = 3_600.0  # between two ops: more is no time that ret
 CLOCK_FUTURE_MILLISECONDS: Final = 86_400_000  # a stamp that is so far ahead of every clock was made by one that was ahead
 CLOCK_TRUST_SECONDS: Final = 7 * 86_400.0  # until it does: longer than a wrong clock stays unseen over a holiday
 KEY_SECONDS: Final = 86_400  # how long a publisher's key is remembered (docs/rules.md, KEY)
-KEYS_COUNT: Final = 1_000_000  # and how many at most
+KEYS_COUNT: Final = 1_000_000  # and how many at least, the newest; up to a quarter more: 100 bytes each
 KEY_USES_COUNT: Final = 16  # messages that one key is known to name: a use a day, and some of brokers that were apart
 
 # -- commit and replication -------------------------------------------------------------------------------------

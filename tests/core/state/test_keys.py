@@ -36,6 +36,10 @@ def store(state: State, *ops: Op) -> None:
         state.apply(op, len(state.log), 1, None)
 
 
+def message_of(number: int, time: int = 0) -> Published:
+    return Published(HERE, number + 2, time, topic="news", data="x", key=f"k{number}")
+
+
 def broker() -> tuple[State, Stager]:
     state = State()
     store(state, Began(HERE, 1, 0, "1001"))
@@ -90,7 +94,40 @@ def test_the_oldest_keys_are_forgotten_by_count_and_a_key_with_all_its_uses() ->
         for number in range(300, 340):
             held.note(number, number, number)
         assert held.uses(1) == []
-        assert sum(map(len, held._generations)) <= 40
+        assert sum(map(len, held._generations)) <= 50
+
+
+@pytest.mark.parametrize("by_the_column", [False, True], ids=["as they come", "after a start"])
+def test_the_newest_are_known_whatever_their_number_and_older_ones_are_forgotten(by_the_column: bool) -> None:
+    """With 40 in place of a million: at each moment the newest 40, at most a quarter more."""
+    with patch.object(keys, "_GENERATION_KEYS", 10):
+        for count in range(40, 75):
+            ops = [Began(HERE, 1, 0, "1001"), *(message_of(number) for number in range(count))]
+            state = State()
+            if by_the_column:
+                for start in range(0, len(ops), 7):
+                    state.replay([(op, at, 1) for at, op in enumerate(ops[start : start + 7], start)])
+            else:
+                store(state, *ops)
+            intake = Stager(state, HERE, 10)
+            known = [bool(intake.stores_nothing([Publish("news", "x", key=f"k{number}")], 0)) for number in range(count)]
+            assert all(known[-40:]), count
+            assert sum(known) <= 50
+            assert sorted(known) == known, "the oldest are forgotten first"
+
+
+@pytest.mark.parametrize("by_the_column", [False, True], ids=["as they come", "after a start"])
+@pytest.mark.parametrize(("age", "is_known"), [(-DAY - 1, False), (-DAY, True), (0, True), (DAY, True), (DAY + 1, False)])
+def test_a_key_is_known_for_a_day_and_not_a_moment_longer(age: int, is_known: bool, by_the_column: bool) -> None:
+    """Also for one whose stamp is ahead, by a clock that was."""
+    ops, state = [Began(HERE, 1, 0, "1001"), message_of(0, time=2 * DAY)], State()
+    if by_the_column:
+        state.replay([(op, at, 1) for at, op in enumerate(ops)])
+    else:
+        store(state, *ops)
+    intake = Stager(state, "1001-b", 10)
+    assert intake.stores_nothing([Publish("news", "x", key="k0")], 2 * DAY + age) == is_known
+    assert intake.stores_nothing([Publish("news", "y", key="k0")], 2 * DAY + age) == is_known, "refused"
 
 
 def test_of_a_key_that_is_used_again_and_again_the_newest_uses_are_kept() -> None:

@@ -19,8 +19,8 @@ from newswire.core import limits
 from newswire.core.model.commands import RULES, Publish
 from newswire.core.model.ops import Published
 
-_GENERATIONS: Final = 4  # of keys: the oldest quarter is forgotten at a time
-_GENERATION_KEYS: Final = limits.KEYS_COUNT // _GENERATIONS
+_GENERATION_KEYS: Final = limits.KEYS_COUNT // 4  # that are forgotten at a time
+_GENERATIONS: Final = 5  # so that the newest `limits.KEYS_COUNT` are among the others when the last one has just begun
 _OFFSET_BITS: Final = 32
 _CONTENT_MASK: Final = (1 << 64) - 1
 _GONE: Final = -1  # an entry that names nothing any more
@@ -35,7 +35,7 @@ class Use(NamedTuple):
 
 
 class Keys:
-    """The newest keys, at most `limits.KEYS_COUNT`. The commit thread writes, under the state lock."""
+    """The newest `limits.KEYS_COUNT` keys, and up to a quarter more. The commit thread writes, under the state lock."""
 
     def __init__(self) -> None:
         self._generations: list[dict[int, int]] = [{}]
