@@ -19,6 +19,7 @@ from waitress.adjustments import Adjustments
 
 from fuzz_heads import USUAL, CarefulRequest
 from newswire.config import Settings
+from newswire.core.access import Principal
 from newswire.core.model.commands import Publish, Request
 from newswire.engine.memory import MemoryEngine
 from newswire.engine.seam import Receipt
@@ -54,11 +55,12 @@ class QuickEngine(MemoryEngine):
         *,
         copies: int = 1,
         timeout: float = 10.0,
+        by: Principal | None = None,
     ) -> None:
         if hasattr(self, "_receipt"):
             then(self._receipt)
         else:
-            super().submit_later(requests, then, copies=copies, timeout=timeout)
+            super().submit_later(requests, then, copies=copies, timeout=timeout, by=by)
 
 
 def best(rounds: int, runs: Sequence[Callable[[], object]]) -> list[float]:

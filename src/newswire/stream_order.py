@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from newswire.core.access import Principal
 from newswire.core.model.event_ids import EventId
 
 
@@ -11,7 +12,8 @@ class StreamOrder(msgspec.Struct, frozen=True):
     """What `GET /stream` asked for, checked. `format`: text or json; `ack`: auto, client, or none.
 
     `none`: nothing is acknowledged, `event_id` says where to start and no more; for whoever may not be the reader.
-    `caller`: whose it is, as far as limits are concerned (`quotas.networks`).
+    `caller`: whose it is, as far as limits are concerned (`quotas.networks`). `by`: who asks, and `asker`,
+    by name; None where nobody is asked.
     """
 
     user: str
@@ -19,8 +21,10 @@ class StreamOrder(msgspec.Struct, frozen=True):
     format: str = "text"
     ack: str = "auto"
     caller: str = ""
+    by: Principal | None = None
+    asker: str = ""
 
     @property
     def users(self) -> tuple[str, ...]:
         """On whose subscriptions and rights the stream depends; the first is whose it is."""
-        return (self.user,)
+        return (self.user, self.asker) if self.asker not in ("", self.user) else (self.user,)

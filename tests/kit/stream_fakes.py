@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from newswire import sse
 from newswire.config import Settings
+from newswire.core.access import Principal
 from newswire.core.broker.values import BrokerStatus
 from newswire.core.model.commands import Acknowledge, Request
 from newswire.core.model.coverage import read
@@ -53,7 +54,9 @@ class Desk(StateQueries):
 
     # -- the seam
 
-    def submit(self, requests: Sequence[Request], *, copies: int = 1, timeout: float = 10.0) -> Receipt:
+    def submit(
+        self, requests: Sequence[Request], *, copies: int = 1, timeout: float = 10.0, by: Principal | None = None
+    ) -> Receipt:
         raise NotImplementedError
 
     def post(self, requests: Sequence[Request]) -> bool:
@@ -64,7 +67,7 @@ class Desk(StateQueries):
         self.posts.append(acks)
         for ack in acks:
             with self.lock:
-                vector, subs = to_acknowledge(self.state, ack.user, read(ack.event_id), ack.pattern)
+                vector, subs = to_acknowledge(self.state, ack.user, read(ack.event_id), ack.pattern, ack.account)
                 if subs:
                     self.take(Acknowledged(ORIGIN, self.next, 0, ids=tuple(sub.id for sub in subs), vector=vector))
         return True
@@ -82,9 +85,15 @@ class Desk(StateQueries):
             texts = [self.texts[due.place] for due in dues]
         return [text for text in texts if isinstance(text, Published)]
 
-    def open_stream(self, user: str, event_id: EventId | None) -> Start | None:
+    def _records(self, places: Sequence[tuple[int, int]]) -> list[bytes | None]:
+        raise NotImplementedError
+
+    def _wall(self) -> int:
+        return 0
+
+    def open_stream(self, user: str, event_id: EventId | None, by: Principal | None = None) -> Start | None:
         self.queries += 1
-        return super().open_stream(user, event_id)
+        return super().open_stream(user, event_id, by)
 
     def next_page(self, at: Position, limit: int) -> Page:
         self.before_page(at)

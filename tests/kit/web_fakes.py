@@ -9,6 +9,7 @@ import msgspec
 from flask.testing import FlaskClient
 
 from newswire.config import Settings
+from newswire.core.access import Principal
 from newswire.core.broker.events import Now
 from newswire.core.model.commands import Publish, Request
 from newswire.core.model.coverage import Coverage, write
@@ -40,6 +41,7 @@ class SteeredEngine(MemoryEngine):
         *,
         copies: int = 1,
         timeout: float = 10.0,
+        by: Principal | None = None,
     ) -> None:
         if isinstance(self.fails, NewswireError):
             then(self.fails)
@@ -51,7 +53,7 @@ class SteeredEngine(MemoryEngine):
             self.submitted += requests if isinstance(result, Receipt) else ()
             then(result)
 
-        super().submit_later(requests, tell, copies=copies, timeout=timeout)
+        super().submit_later(requests, tell, copies=copies, timeout=timeout, by=by)
 
     def describe(self) -> ClusterStatus:
         return msgspec.structs.replace(super().describe(), **self.changes)

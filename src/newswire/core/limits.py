@@ -75,6 +75,14 @@ AUDITED_FAILURES_BURST: Final = 100.0
 SUBSCRIPTIONS_PER_USER: Final = 1_000  # an acknowledgement may name all of them: 30 KB
 ACK_SUBSCRIPTIONS: Final = 1_000  # cursors moved by one op: keeps a record under 64 KiB
 
+# -- access: who may do what ---------------------------------------------------------------------------------------
+USERS_COUNT: Final = 100_000  # accounts that are not removed: the people and programs of a large organisation, 40 MB
+TOKENS_PER_USER: Final = 100  # the programs and devices of one: a list that a person still reads
+TOKEN_LABEL_CHARS: Final = 128  # what a token is for, in one line
+TOKEN_PATTERNS: Final = 64  # of one token and verb: a program has a few topics; each is met with each grant of its user
+GRANTS_PER_WHO: Final = 256  # of one user, and of everybody, each: a subscription that is only covered in part is met with all
+PASSWORD_HASH_CHARS: Final = 256  # as argon2id writes it: 97 with the usual parameters
+
 # -- pieces of queries: how much is looked at before the state lock is let go (docs/rules.md, QUERIES) ---------------
 PIECE_SUBSCRIPTIONS: Final = 256  # a cursor joined or written down: about 1 us each
 PIECE_TOPICS: Final = 256  # an origin of a topic looked up: 1 to 3 us each

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
+from newswire.core.access import Principal
 from newswire.core.broker.broker import Broker
 from newswire.core.broker.events import Event, Now, Recall, Recalled, Reply, Submitted, Tick, Wake
 from newswire.core.broker.values import ClusterStatus, Identity
@@ -56,6 +57,7 @@ class LoneEngine(StateQueries):
         *,
         copies: int = 1,
         timeout: float = 10.0,
+        by: Principal | None = None,
     ) -> None:
         """See `seam.Engine`."""
         if self._closed:
@@ -66,14 +68,17 @@ class LoneEngine(StateQueries):
                 requests=requests,
                 copies=copies,
                 until=self.shell.clock().clock + timeout,
+                by=by,
             )
         )
 
-    def submit(self, requests: Sequence[Request], *, copies: int = 1, timeout: float = 10.0) -> Receipt:
+    def submit(
+        self, requests: Sequence[Request], *, copies: int = 1, timeout: float = 10.0, by: Principal | None = None
+    ) -> Receipt:
         """See `seam.Engine`."""
 
         def begin(then: Callable[[Receipt | NewswireError], None]) -> None:
-            self.submit_later(requests, then, copies=copies, timeout=timeout)
+            self.submit_later(requests, then, copies=copies, timeout=timeout, by=by)
 
         return wait_for(begin, 0.0, Unknown("no answer yet: retry with the same key"))
 
@@ -116,6 +121,12 @@ class LoneEngine(StateQueries):
 
     def _texts(self, dues: Sequence[Due]) -> Sequence[Published | None]:
         return read_texts(dues, self.shell.messages, self.log.fetch)
+
+    def _records(self, places: Sequence[tuple[int, int]]) -> Sequence[bytes | None]:
+        return self.log.fetch(places)
+
+    def _wall(self) -> int:
+        return self.shell.clock().wall
 
     def _put(self, event: Event) -> None:
         with self._turn:

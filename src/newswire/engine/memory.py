@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
+from newswire.core.access import Principal
 from newswire.core.broker.broker import Broker
 from newswire.core.broker.events import (
     AcceptLoss,
@@ -165,21 +166,24 @@ class MemoryEngine(StateQueries):
         *,
         copies: int = 1,
         timeout: float = 10.0,
+        by: Principal | None = None,
     ) -> None:
         """See `seam.Engine`."""
         if self.closed:
             raise NotStored("this broker has stopped")
         tell = self.shell.timed(requests, then)
         self.network.put(
-            self, Submitted(reply_to=tell, requests=requests, copies=copies, until=self.shell.clock().clock + timeout)
+            self, Submitted(reply_to=tell, requests=requests, copies=copies, until=self.shell.clock().clock + timeout, by=by)
         )
 
-    def submit(self, requests: Sequence[Request], *, copies: int = 1, timeout: float = 10.0) -> Receipt:
+    def submit(
+        self, requests: Sequence[Request], *, copies: int = 1, timeout: float = 10.0, by: Principal | None = None
+    ) -> Receipt:
         """See `seam.Engine`. All that can happen has happened when `submit_later` returns: there is nothing to wait for."""
         late = Unknown("no answer yet: retry with the same key")
 
         def begin(then: Callable[[Receipt | NewswireError], None]) -> None:
-            self.submit_later(requests, then, copies=copies, timeout=timeout)
+            self.submit_later(requests, then, copies=copies, timeout=timeout, by=by)
 
         return wait_for(begin, 0.0, late)
 
@@ -196,6 +200,12 @@ class MemoryEngine(StateQueries):
 
     def _texts(self, dues: Sequence[Due]) -> Sequence[Published | None]:
         return read_texts(dues, self.shell.messages, self.log.fetch)
+
+    def _records(self, places: Sequence[tuple[int, int]]) -> Sequence[bytes | None]:
+        return self.log.fetch(places)
+
+    def _wall(self) -> int:
+        return self.shell.clock().wall
 
     def on_wake(self, wake: Callable[[Wake], None]) -> None:
         """See `seam.Engine`."""

@@ -11,16 +11,29 @@ from functools import partial
 from typing import TypeVar
 
 from newswire.core import limits
+from newswire.core.access import Principal, Rights
 from newswire.core.model import ops
 from newswire.core.model.coverage import read
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.ops import Published
-from newswire.core.model.results import Page, Position, Start, SubscriptionRow, TopicRow
+from newswire.core.model.results import (
+    Account,
+    AuditRow,
+    GrantRow,
+    Page,
+    Position,
+    Start,
+    SubscriptionRow,
+    TokenRow,
+    TopicRow,
+)
+from newswire.core.read.accounts import account_row, account_rows, grant_rows, token_row, token_rows
+from newswire.core.read.audit import audit_places, audit_rows
 from newswire.core.read.counts import subscription_rows, topic_rows
 from newswire.core.read.pages import ReadPosition
 from newswire.core.read.pieces import Pieces
 from newswire.core.read.scan import Due, read_on
-from newswire.core.read.start import Opening, page_opening, stream_opening
+from newswire.core.read.start import Opening, Recipient, find_recipient, page_opening, stream_opening
 from newswire.core.state.fold import State
 from newswire.engine.caches import MessageCache
 
@@ -43,27 +56,107 @@ class StateQueries(ABC):
     def _texts(self, dues: Sequence[Due]) -> Sequence[Published | None]:
         """The message of each, None for one whose record cannot be read."""
 
-    def patterns_of(self, user: str) -> tuple[str, ...]:
-        """See `seam.Engine`."""
-        return self._read(lambda state: state.patterns_of(user))
+    @abstractmethod
+    def _records(self, places: Sequence[tuple[int, int]]) -> Sequence[bytes | None]:
+        """The bytes of each record, None for one that cannot be read."""
 
-    def subscriptions_of(self, user: str) -> list[SubscriptionRow]:
-        """See `seam.Engine`."""
-        return self._query(lambda state: subscription_rows(state, user))
+    @abstractmethod
+    def _wall(self) -> int:
+        """The time of day, ms since 1970."""
 
-    def topics(self, now: int, take: Callable[[list[TopicRow]], object]) -> None:
+    def patterns_of(self, user: str, by: Principal | None = None) -> tuple[str, ...]:
         """See `seam.Engine`."""
-        self._query(lambda state: topic_rows(state, now + limits.CLOCK_SKEW_SECONDS * 1000, take))
+        now = self._wall()
 
-    def open_stream(self, user: str, event_id: EventId | None) -> Start | None:
+        def query(state: State) -> tuple[str, ...]:
+            recipient = find_recipient(state.accounts, user, by, now)
+            if recipient is None:
+                return ()
+            patterns = state.patterns_of(user, recipient.account)
+            return patterns if recipient.rights is None else tuple(one for one in patterns if recipient.parts(one))
+
+        return self._read(query)
+
+    def subscriptions_of(self, user: str, by: Principal | None = None) -> list[SubscriptionRow]:
         """See `seam.Engine`."""
-        coverage = read(event_id) if event_id is not None else None
-        return _start(self._query(lambda state: stream_opening(state, user, coverage)))
+        now = self._wall()
 
-    def open_page(self, user: str, topic: str | None, since: EventId | int | None, now: int) -> Start | None:
+        def query(state: State) -> Pieces[list[SubscriptionRow]]:
+            recipient = find_recipient(state.accounts, user, by, now)
+            return (yield from subscription_rows(state, recipient)) if recipient is not None else []
+
+        return self._query(query)
+
+    def topics(self, now: int, take: Callable[[list[TopicRow]], object], by: Principal | None = None) -> None:
+        """See `seam.Engine`."""
+        latest = now + limits.CLOCK_SKEW_SECONDS * 1000
+        rights = self.rights(by) or Rights() if by is not None else None
+        self._query(lambda state: topic_rows(state, latest, take, rights))
+
+    def open_stream(self, user: str, event_id: EventId | None, by: Principal | None = None) -> Start | None:
+        """See `seam.Engine`."""
+        coverage, now = read(event_id) if event_id is not None else None, self._wall()
+
+        def query(state: State) -> Pieces[Start | None]:
+            recipient = find_recipient(state.accounts, user, by, now)
+            if recipient is None:
+                return None
+            return _start(recipient, (yield from stream_opening(state, recipient, coverage)))
+
+        return self._query(query)
+
+    def open_page(
+        self, user: str, topic: str | None, since: EventId | int | None, now: int, by: Principal | None = None
+    ) -> Start | None:
         """See `seam.Engine`."""
         coverage = read(since) if isinstance(since, EventId) else since
-        return _start(self._query(lambda state: page_opening(state, user, topic, coverage, now)))
+
+        def query(state: State) -> Pieces[Start | None]:
+            recipient = find_recipient(state.accounts, user, by, now)
+            if recipient is None:
+                return None
+            return _start(recipient, (yield from page_opening(state, recipient, topic, coverage, now)))
+
+        return self._query(query)
+
+    # -- access
+
+    def account(self, name: str) -> Account | None:
+        """See `seam.Engine`."""
+        return self._read(lambda state: account_row(state.accounts, name))
+
+    def accounts(self) -> list[Account]:
+        """See `seam.Engine`."""
+        return self._query(account_rows)
+
+    def token(self, digest: str) -> TokenRow | None:
+        """See `seam.Engine`."""
+        return self._read(lambda state: token_row(state.accounts, digest))
+
+    def tokens(self, name: str | None) -> list[TokenRow]:
+        """See `seam.Engine`."""
+        return self._query(lambda state: token_rows(state, name))
+
+    def grants(self, who: str | None) -> list[GrantRow]:
+        """See `seam.Engine`."""
+        return self._query(lambda state: grant_rows(state, who))
+
+    def rights(self, by: Principal) -> Rights | None:
+        """See `seam.Engine`."""
+        now = self._wall()
+        return self._read(lambda state: state.accounts.rights(by, now))
+
+    def session_has_ended(self, session: str) -> bool:
+        """See `seam.Engine`."""
+        return self._read(lambda state: session in state.accounts.ended)
+
+    def audit(self, since: int | None, limit: int) -> list[AuditRow]:
+        """See `seam.Engine`."""
+        places = self._query(lambda state: audit_places(state, since, limit))
+        records = [ops.decode(raw) for raw in self._records(places) if raw is not None] if places else []
+        return self._read(lambda state: audit_rows(state.accounts, records))
+
+    # -- pages
 
     def next_page(self, at: Position, limit: int) -> Page:
         """See `seam.Engine`.
@@ -81,10 +174,10 @@ class StateQueries(ABC):
             unreadable |= bad
 
 
-def _start(opening: Opening | None) -> Start | None:
+def _start(recipient: Recipient, opening: Opening | None) -> Start | None:
     if opening is None:
         return None
-    return Start(ReadPosition(opening.position, opening.wanted), opening.wanted.patterns)
+    return Start(ReadPosition(opening.position, opening.wanted), opening.wanted.patterns, recipient.account)
 
 
 def read_texts(dues: Sequence[Due], cache: MessageCache, fetch: Fetch) -> list[Published | None]:

@@ -12,15 +12,31 @@ from typing import Protocol
 
 import msgspec
 
+from newswire.core.access import Principal, Rights
 from newswire.core.broker.events import Wake
 from newswire.core.broker.values import BrokerStatus, ClusterStatus, HoleRow
 from newswire.core.model.commands import Request
 from newswire.core.model.event_ids import EventId
-from newswire.core.model.results import Entry, GapEntry, Page, Position, Receipt, Start, SubscriptionRow, TopicRow
+from newswire.core.model.results import (
+    Account,
+    AuditRow,
+    Entry,
+    GapEntry,
+    GrantRow,
+    Page,
+    Position,
+    Receipt,
+    Start,
+    SubscriptionRow,
+    TokenRow,
+    TopicRow,
+)
 from newswire.errors import NewswireError
 from newswire.metrics import Distribution
 
 __all__ = [
+    "Account",
+    "AuditRow",
     "Backup",
     "BrokerStatus",
     "ClusterAdmin",
@@ -29,13 +45,17 @@ __all__ = [
     "EngineNumbers",
     "Entry",
     "GapEntry",
+    "GrantRow",
     "HoleRow",
     "Page",
     "Position",
+    "Principal",
     "PushAnswer",
     "Receipt",
+    "Rights",
     "Start",
     "SubscriptionRow",
+    "TokenRow",
     "TopicRow",
     "Wake",
 ]
@@ -93,8 +113,13 @@ class Engine(Protocol):
         *,
         copies: int = 1,
         timeout: float = 10.0,
+        by: Principal | None = None,
     ) -> None:
         """Store requests as one, all or none, in order; tell `then` when they are durable, in the state and readable here.
+
+        `by`: who asks, and is checked where they are decided; None: nobody is asked. `then` gets Refused (`forbidden`;
+        `unauthenticated`: what it was asked with is good no more; `extra["index"]` says which request), for users also
+        `user-exists`, NotFound `no-user`, `no-token`, `no-grant`: nothing was stored.
 
         Never blocks. `then` gets NotEnoughCopies, TooLarge, StorageFull, Unavailable, NotFound (an Unsubscribe that names
         nothing), KeyReused: certainly not stored. FewerCopies: stored (`extra["ids"]`). Unknown, after `timeout` seconds or
@@ -103,7 +128,9 @@ class Engine(Protocol):
         """
         ...
 
-    def submit(self, requests: Sequence[Request], *, copies: int = 1, timeout: float = 10.0) -> Receipt:
+    def submit(
+        self, requests: Sequence[Request], *, copies: int = 1, timeout: float = 10.0, by: Principal | None = None
+    ) -> Receipt:
         """As submit_later, but wait for the receipt, and raise what is an error. Threads that may wait."""
         ...
 
@@ -114,36 +141,85 @@ class Engine(Protocol):
         """
         ...
 
-    def patterns_of(self, user: str) -> tuple[str, ...]:
-        """What `user` is subscribed to, by name; () for one without a subscription. One piece."""
+    def patterns_of(self, user: str, by: Principal | None = None) -> tuple[str, ...]:
+        """What `user` is subscribed to, and may read any of, by name; () for one without a subscription. One piece.
+
+        `by`, here and below: who asks. None: nobody is asked (`--auth none`), and what hangs on no account is meant. Else what
+        hangs on the account of the user: one's own; an admin reads for another what that one may read. Where `by` is good
+        no more, or may not, there is nothing: (), [] or None.
+        """
         ...
 
-    def subscriptions_of(self, user: str) -> list[SubscriptionRow]:
+    def subscriptions_of(self, user: str, by: Principal | None = None) -> list[SubscriptionRow]:
         """The subscriptions of `user` with their counts, by pattern; [] without any. In pieces.
 
-        The counts are of what was held when the query began, for the cursors of that moment.
+        The counts are of what was held when the query began, for the cursors of that moment; of topics that may not be read
+        nothing is counted.
         """
         ...
 
-    def topics(self, now: int, take: Callable[[list[TopicRow]], object]) -> None:
-        """Hand every topic that holds messages to `take`, by name, each as it was when it was looked at. In pieces.
+    def topics(self, now: int, take: Callable[[list[TopicRow]], object], by: Principal | None = None) -> None:
+        """Hand every topic that holds messages, and may be seen, to `take`, by name, each as it was when looked at. In pieces.
 
         `take` gets some at a time, in the caller's thread, and may take its time: it holds up nobody. `now`: the time of day,
-        ms since 1970; stamps from beyond it (and 5 minutes) are not believed.
+        ms since 1970; stamps from beyond it (and 5 minutes) are not believed. A topic that may be published to and not
+        be read has no messages here, and no last one (0).
         """
         ...
 
-    def open_stream(self, user: str, event_id: EventId | None) -> Start | None:
+    def open_stream(self, user: str, event_id: EventId | None, by: Principal | None = None) -> Start | None:
         """Where a stream of `user` begins who shows `event_id`, or nothing. In pieces. None: no subscription to read for.
 
-        Any id is taken: one that this engine never gave brings what it does not cover, never less.
+        Any id is taken: one that this engine never gave brings what it does not cover, never less. Only what `by` may read
+        follows: that is decided here, so a stream is opened again when a `Wake` names its user.
         """
         ...
 
-    def open_page(self, user: str, topic: str | None, since: EventId | int | None, now: int) -> Start | None:
+    def open_page(
+        self, user: str, topic: str | None, since: EventId | int | None, now: int, by: Principal | None = None
+    ) -> Start | None:
         """Where a page begins, of what `user` is subscribed to (as far as it matches `topic`). In pieces. None: to nothing.
 
-        `since`: an event id, a time in ms (0: the earliest), or None for the cursors; `now` as for `topics`.
+        `since`: an event id, a time in ms (0: the earliest), or None for the cursors; `now` as for `topics`. As `open_stream`,
+        what follows was decided here.
+        """
+        ...
+
+    def account(self, name: str) -> Account | None:
+        """The user of this name; None if there is none. One piece, a look-up: also for threads that never wait."""
+        ...
+
+    def accounts(self) -> list[Account]:
+        """All users, by name. In pieces."""
+        ...
+
+    def token(self, digest: str) -> TokenRow | None:
+        """The token whose text has this SHA-256 (hex); None if there is none any more. One piece, a look-up.
+
+        It may have expired: `rights` says so.
+        """
+        ...
+
+    def tokens(self, name: str | None) -> list[TokenRow]:
+        """The tokens of a user, or of all (None), the newest last. In pieces."""
+        ...
+
+    def grants(self, who: str | None) -> list[GrantRow]:
+        """The grants of a user, without those of `*`; those of `*`; or all (None). In pieces."""
+        ...
+
+    def rights(self, by: Principal) -> Rights | None:
+        """What one may do now; None where what it was proved by (token, password, session) is good no more. One piece."""
+        ...
+
+    def session_has_ended(self, session: str) -> bool:
+        """Whether somebody signed out of this session. One piece, a look-up."""
+        ...
+
+    def audit(self, since: int | None, limit: int) -> list[AuditRow]:
+        """What was done, in the order of the log: the first `limit` rows stamped at `since` (ms) or later; None: the last ones.
+
+        In pieces; records are read beside them: threads that may wait.
         """
         ...
 

@@ -70,9 +70,9 @@ class PendingAcks:
         """When to `post` next; NEVER if there is nothing."""
         return self._schedule.next_due
 
-    def offer(self, source: Hashable, user: str, event_id: EventId, now: float) -> None:
+    def offer(self, source: Hashable, user: str, event_id: EventId, now: float, account: str = "") -> None:
         """Have `event_id` acknowledged for `user` within three seconds; it replaces what `source` offered before."""
-        self._acks[source] = Acknowledge(user, event_id)
+        self._acks[source] = Acknowledge(user, event_id, account=account)
         if source not in self._schedule:
             spread = next(self._slots) * _SLOT_SECONDS - limits.ACK_EVERY_SECONDS / 2
             self._schedule.put(source, now + limits.ACK_EVERY_SECONDS + spread)
@@ -155,4 +155,4 @@ class Confirmations:
         total = confirmed_bytes(conn.sock, stream.sent_bytes)
         ack_id = stream.note_confirmed(total, now) if total is not None else None
         if ack_id is not None:
-            self._acks.offer(conn, stream.order.user, ack_id, now)
+            self._acks.offer(conn, stream.order.user, ack_id, now, stream.account)

@@ -30,6 +30,7 @@ from typing import Final
 
 from newswire.config import ServiceSettings
 from newswire.core import limits
+from newswire.core.access import EVERYBODY, Principal
 from newswire.engine.seam import Engine, Start, Wake
 from newswire.stream_order import StreamOrder
 from newswire.streams import notices
@@ -200,7 +201,7 @@ class Hub:
             self._serves = wake.serves
             if not wake.serves:
                 self._end_all(self._moved())
-        self._changed_users.update(dict.fromkeys(wake.users))
+        self._changed_users.update(dict.fromkeys(self._audience.users() if EVERYBODY in wake.users else wake.users))
         self._arrivals.extend(arrivals)
         for conn in self._audience.waiting(wake.topics):
             conn.stream.is_behind = True
@@ -244,7 +245,7 @@ class Hub:
         try:
             if reason := self._admission.refusal(order, now):
                 raise NotNow(reason)
-            start = self._engine.open_stream(order.user, order.event_id)
+            start = self._engine.open_stream(order.user, order.event_id, order.by)
             if start is None:
                 raise NotNow(notices.NOTHING_AWAKE)
             evictions = self._admission.admit(stream, now)
@@ -257,7 +258,7 @@ class Hub:
             self._guard(self._evict, self._connections.of(eviction.stream), eviction)
         self._read_from(conn, start)
         if order.event_id is not None and order.ack != "none":
-            self._acks.offer((conn, "opening"), order.user, order.event_id, now)
+            self._acks.offer((conn, "opening"), order.user, order.event_id, now, start.account)
             self._acks.hurry((conn, "opening"), now)
         stream.write(notices.greeting(self._settings.id, as_json=stream.encoding.as_json), now)
         self._send(conn, now)
@@ -270,14 +271,15 @@ class Hub:
             self._close(conn)
 
     def _reopen_all(self, user: str) -> None:
-        """REOPEN. A user's streams mostly stand at one place, which is looked up once."""
-        starts: dict[str, Start | None] = {}
+        """REOPEN what depends on `user`. Such streams mostly stand at one place, which is looked up once for all alike."""
+        starts: dict[tuple[str, str, Principal | None], Start | None] = {}
 
         def reopen(conn: Connection) -> None:
-            last_id = conn.stream.last_id
-            if str(last_id) not in starts:
-                starts[str(last_id)] = self._engine.open_stream(user, last_id)
-            start = starts[str(last_id)]
+            last_id, order = conn.stream.last_id, conn.stream.order
+            alike = (str(last_id), order.user, order.by)
+            if alike not in starts:
+                starts[alike] = self._engine.open_stream(order.user, last_id, order.by)
+            start = starts[alike]
             if start is not None:
                 self._read_from(conn, start)
             else:
@@ -287,7 +289,7 @@ class Hub:
             self._guard(reopen, conn)
 
     def _read_from(self, conn: Connection, start: Start) -> None:
-        conn.stream.open(start.position)
+        conn.stream.open(start.position, start.account)
         self._audience.put(conn.stream.order.users, conn, start.patterns)
         self._rounds.put_catching_up(conn)
 
@@ -295,10 +297,11 @@ class Hub:
 
     def _read_on(self, conn: Connection) -> None:
         stream, now = conn.stream, self._clock()
-        if not stream.wants_page or stream.order.user in self._changed_users:
+        users = stream.order.users
+        if not stream.wants_page or any(user in self._changed_users for user in users):
             return  # who is reopened reads on then
         page = self.pages.get(stream.position, stream.encoding, stream.page_limit)
-        if self._inbox.has_change_of(stream.order.user):
+        if any(self._inbox.has_change_of(user) for user in users):
             self._rounds.put_catching_up(conn)  # reopened first, with the next turn
             return
         stream.receive(page, now)

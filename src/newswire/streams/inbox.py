@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
+from newswire.core.access import EVERYBODY
 from newswire.engine.seam import Wake
 from newswire.stream_order import StreamOrder
 
@@ -69,8 +70,9 @@ class Inbox:
                 self._wake()
 
     def has_change_of(self, user: str) -> bool:
-        """Whether a change of this user's subscriptions waits. Hub thread; a set is looked up in one step."""
-        return user in self._users
+        """Whether a change of what this user is subscribed to, or may read, waits. Hub thread; a look-up is one step."""
+        users = self._users
+        return user in users or EVERYBODY in users
 
     @property
     def arrivals_count(self) -> int:

@@ -55,6 +55,7 @@ class Stream:
         self._acks = order.ack == "auto"
         self.encoding = encoding_of(order.format == "json", chunked)
         self.position = Position()
+        self.account = ""  # whose the subscriptions are
         self.is_behind = False  # something may be due at `position`
         self.is_ending = False
         self.written_bytes = 0
@@ -114,9 +115,9 @@ class Stream:
 
     # -- what comes in
 
-    def open(self, position: Position) -> None:
-        """Read on from here: at the start, and again when the user's subscriptions changed (REOPEN)."""
-        self.position, self.is_behind = position, True
+    def open(self, position: Position, account: str = "") -> None:
+        """Read on from here, for `account`: at the start, and when the user's subscriptions or rights changed (REOPEN)."""
+        self.position, self.account, self.is_behind = position, account, True
 
     def receive(self, page: EncodedPage, now: float) -> None:
         """Take what is due at `position`."""

@@ -18,26 +18,39 @@ from newswire.core.model.coverage import Coverage, write
 from newswire.core.model.event_ids import parse
 from newswire.core.model.ops import (
     Acknowledged,
+    Audited,
     BareOp,
     Began,
     Dropped,
+    Granted,
+    GrantedRight,
+    GrantsRevoked,
     Joined,
     Left,
     Lost,
     Op,
+    PasswordSet,
     Published,
+    SessionEnded,
     Subscribed,
+    TokenCreated,
+    TokensRevoked,
     Unsubscribed,
+    UserAdded,
+    UsersRemoved,
     Withdrawn,
 )
+from newswire.core.state.accounts import Accounts
 from newswire.core.state.fold import State
 from newswire.core.state.salvage import again
 from newswire.engine.peers import push_codec
 from newswire.errors import BadRequest
 from newswire.web import message_fields
+from tests.kit.accounts import seen
 
 HERE = "1001-a"
 LINES = "two\r\nlines"
+NAMED: dict[str, Any] = {"again": "1001-a.2", "made": limits.TIME_MILLISECONDS, "by": "u" * 64}
 FIELDS: dict[str, dict[str, Any]] = {
     # of each type every field, the widest that a client or broker makes
     "began": {"broker": "A" * 16, "vector": {"1001-a": 2**53}, "batch": limits.BATCH_MESSAGES + 1},
@@ -46,7 +59,8 @@ FIELDS: dict[str, dict[str, Any]] = {
         "priority": 5, "tags": ["tag"] * 16, "click": "HTTPS://x/" + "c" * 2038, "expires": limits.TIME_MILLISECONDS,
         "again": "1001-a.2",
     },
-    "sub": {"user": "a@b.c_d-e", "pattern": "a.*.>", "since": {"1001-a": 1}, "follows": ["1001-a.2"], "replaces": ["1002-b.9"]},
+    "sub": {"user": "a@b.c_d-e", "pattern": "a.*.>", "since": {"1001-a": 1}, "follows": ["1001-a.2"], "replaces": ["1002-b.9"],
+            "account": "1001-a.2"},
     "unsub": {"ids": ["1001-a.2"]},
     "ack": {"ids": ["1001-a.2"], "vector": {"1001-a": 7}},
     "drop": {"topic": "news", "vector": {"1001-a": 7}},
@@ -54,10 +68,26 @@ FIELDS: dict[str, dict[str, Any]] = {
     "join": {"broker": "1002", "address": "[::1]:65535", "seen": ["1001-a.2"]},
     "left": {"broker": "1002", "seen": ["1001-a.2"]},
     "lost": {"source": "1001-a", "first": 2, "last": 2**32 - 1},
+    "user": {"name": "a@b.c_d-e", "admin": True, "first": True, **NAMED},
+    "user_removed": {"accounts": ["1001-a.2"], "by": "u" * 64},
+    "password": {"account": "1001-a.2", "hash": "$" * limits.PASSWORD_HASH_CHARS, **NAMED},
+    "token": {
+        "account": "1001-a.2", "hash": "0f" * 32, "label": "\u00e9" * limits.TOKEN_LABEL_CHARS,
+        "expires": limits.TIME_MILLISECONDS,
+        "publish": ["a.*.>"] * limits.TOKEN_PATTERNS, "subscribe": [], **NAMED,
+    },
+    "token_revoked": {"tokens": ["1001-a.2"], "account": "1001-a.2", "by": "root"},
+    "grant": {"who": "*", "verb": "subscribe", "pattern": "a.*.>", "replaces": ["1001-a.2"], **NAMED},
+    "grant_revoked": {"grants": ["1001-a.2"], "was": {"who": "1001-a.2", "verb": "publish", "pattern": ">"}, "by": "root"},
+    "session_ended": {"session": "s" * 64, "account": "1001-a.2", "by": "root"},
+    "audit": {"what": "a" * 32, "who": "\u00e9" * 64, "at": "a" * limits.ADDRESS_CHARS},
 }  # fmt: skip
 TYPES = {
     "began": Began, "msg": Published, "sub": Subscribed, "unsub": Unsubscribed, "ack": Acknowledged, "drop": Dropped,
-    "withdrawn": Withdrawn, "join": Joined, "left": Left, "lost": Lost,
+    "withdrawn": Withdrawn,
+    "join": Joined, "left": Left, "lost": Lost, "user": UserAdded, "user_removed": UsersRemoved, "password": PasswordSet,
+    "token": TokenCreated, "token_revoked": TokensRevoked, "grant": Granted, "grant_revoked": GrantsRevoked,
+    "session_ended": SessionEnded, "audit": Audited,
 }  # fmt: skip
 VECTORS = [
     {"x": 1},
@@ -94,6 +124,24 @@ BAD: dict[str, list[Any]] = {
     "follows": IDS,
     "replaces": IDS,
     "seen": IDS,
+    "accounts": IDS,
+    "tokens": IDS,
+    "grants": IDS,
+    "account": ["1001-a", LINES, 7],
+    "name": [*NAMES, "a b"],
+    "admin": [1, "true"],
+    "hash": ["x" * 300, LINES, "\u00e9", 7],
+    "label": ["l" * 129, 7],
+    "made": [-1, 2**60],
+    "by": [LINES, "a b", "u" * 65, 7],
+    "publish": ["news", ["a*"], ["news"] * 65, [7]],
+    "subscribe": ["news", ["a*"], ["news"] * 65, [7]],
+    "who": ["w" * 300, 7],
+    "verb": ["read", "", 7],
+    "was": [7, {"who": LINES, "verb": "publish", "pattern": ">"}, {"who": "*", "verb": "read", "pattern": ">"}, {"who": "*"}],
+    "session": [*NAMES, "a b"],
+    "what": [*NAMES, "Signed in"],
+    "at": ["a" * 300, 7],
 }
 
 
@@ -132,6 +180,7 @@ def test_a_value_out_of_its_bounds_makes_an_op_of_no_effect(kind: str, field: st
         assert state.takes(op, {}), "the origin goes on behind it"
         state.apply(op, 0, 0, None)
         assert not state.subscriptions.alive
+        assert seen(state.accounts) == seen(Accounts())
         assert not state.members.addresses
         assert state.messages.names == [""]
 
@@ -158,13 +207,24 @@ NUMBERS = st.one_of(st.integers(), st.sampled_from([2**32, 2**53, 2**53 + 1, 2**
 ORIGINS = st.sampled_from(["1001-a", "1002-b", "x", LINES, "\ud800-a"])
 WILD_VECTORS = st.dictionaries(ORIGINS, NUMBERS, max_size=3)
 WILD_IDS = st.lists(st.sampled_from(["1001-a.2", "1002-b.9999999999999999", "x", LINES]), max_size=3).map(tuple)
+ONE_ID = st.sampled_from(["", "*", "1001-a.2", "1001-a", LINES])
+TEXT_LISTS = st.none() | st.lists(TEXTS, max_size=3).map(tuple)
 DRAFTS = st.one_of(
     st.builds(Began, st.just(""), st.just(0), st.just(0), TEXTS, WILD_VECTORS),
     st.builds(
         Published, st.just(""), st.just(0), st.just(0), topic=TEXTS, data=TEXTS, key=TEXTS, publisher=TEXTS, title=TEXTS,
         priority=NUMBERS, tags=st.lists(TEXTS, max_size=3).map(tuple), click=TEXTS, expires=NUMBERS,
     ),
-    st.builds(Subscribed, st.just(""), st.just(0), st.just(0), TEXTS, TEXTS, WILD_VECTORS, WILD_IDS, WILD_IDS),
+    st.builds(Subscribed, st.just(""), st.just(0), st.just(0), TEXTS, TEXTS, WILD_VECTORS, WILD_IDS, WILD_IDS, ONE_ID),
+    st.builds(UserAdded, st.just(""), st.just(0), st.just(0), name=TEXTS, again=ONE_ID, made=NUMBERS, by=TEXTS),
+    st.builds(UsersRemoved, st.just(""), st.just(0), st.just(0), WILD_IDS, TEXTS),
+    st.builds(PasswordSet, st.just(""), st.just(0), st.just(0), ONE_ID, TEXTS),
+    st.builds(TokenCreated, st.just(""), st.just(0), st.just(0), ONE_ID, TEXTS, TEXTS, NUMBERS, TEXT_LISTS, TEXT_LISTS),
+    st.builds(TokensRevoked, st.just(""), st.just(0), st.just(0), WILD_IDS, ONE_ID),
+    st.builds(Granted, st.just(""), st.just(0), st.just(0), ONE_ID, TEXTS, TEXTS, WILD_IDS),
+    st.builds(GrantsRevoked, st.just(""), st.just(0), st.just(0), WILD_IDS, st.builds(GrantedRight, ONE_ID, TEXTS, TEXTS)),
+    st.builds(SessionEnded, st.just(""), st.just(0), st.just(0), TEXTS, ONE_ID),
+    st.builds(Audited, st.just(""), st.just(0), st.just(0), TEXTS, TEXTS, TEXTS),
     st.builds(Unsubscribed, st.just(""), st.just(0), st.just(0), WILD_IDS),
     st.builds(Acknowledged, st.just(""), st.just(0), st.just(0), WILD_IDS, WILD_VECTORS),
     st.builds(Dropped, st.just(""), st.just(0), st.just(0), TEXTS, WILD_VECTORS),

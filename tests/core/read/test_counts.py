@@ -16,7 +16,7 @@ from newswire.core.model.results import SubscriptionRow, TopicRow
 from newswire.core.read.counts import subscription_rows, subscriptions_of, topic_rows, topics
 from newswire.core.read.pieces import Pieces
 from newswire.core.read.scan import read_on
-from newswire.core.read.start import open_stream, stream_opening
+from newswire.core.read.start import Recipient, open_stream, stream_opening
 from newswire.core.state.fold import State
 from tests.kit.lines import lines_of, longest_piece
 
@@ -112,7 +112,7 @@ def test_counts_are_of_the_moment_when_the_query_began(before: list[Any], meanwh
     expected = taker.expected()
     piece = data.draw(st.integers(1, 5))
     with smaller_pieces(piece):
-        assert with_changes(taker, subscription_rows(taker.state, "Alice"), meanwhile) == expected
+        assert with_changes(taker, subscription_rows(taker.state, Recipient("Alice")), meanwhile) == expected
 
 
 def with_changes(taker: Taker, pieces: Pieces[Any], meanwhile: list[Any]) -> Any:
@@ -225,9 +225,9 @@ def pieces_of(state: State) -> dict[str, Callable[[], Pieces[Any]]]:
     opening = open_stream(state, "Alice", None)
     assert opening is not None
     return {
-        "GET /subscriptions": lambda: subscription_rows(state, "Alice"),
+        "GET /subscriptions": lambda: subscription_rows(state, Recipient("Alice")),
         "GET /topics": lambda: topic_rows(state, limits.TIME_MILLISECONDS, len),
-        "opening a stream": lambda: stream_opening(state, "Alice", None),
+        "opening a stream": lambda: stream_opening(state, Recipient("Alice"), None),
         "a page": lambda: read_on(state, opening.position, opening.wanted, 256),
     }
 

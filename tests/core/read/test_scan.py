@@ -12,7 +12,7 @@ from newswire.core.model.coverage import Coverage
 from newswire.core.model.ops import Acknowledged, Began, Dropped, Published, Subscribed
 from newswire.core.read.pieces import finish
 from newswire.core.read.scan import Due, DueGap, plan, read_on
-from newswire.core.read.start import knew, open_page, open_stream, speaks, stream_opening
+from newswire.core.read.start import Recipient, knew, open_page, open_stream, speaks, stream_opening
 from newswire.core.state.fold import State
 
 
@@ -248,7 +248,7 @@ def test_what_a_stream_held_when_it_opened_does_not_speak_for_what_was_subscribe
     )
     late = Subscribed("1001-a", 4, 0, "Alice", "art", {"1001-a": 1})
     with patch.object(limits, "PIECE_SUBSCRIPTIONS", 1):
-        pieces = stream_opening(state, "Alice", None)
+        pieces = stream_opening(state, Recipient("Alice"), None)
         next(pieces)
         state.apply(late, 0, 0, None)
         opening = finish(pieces)

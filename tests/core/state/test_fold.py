@@ -27,6 +27,7 @@ from newswire.core.model.vector import Vector
 from newswire.core.read.counts import subscriptions_of, topics
 from newswire.core.state.fold import State
 from newswire.core.state.op_index import GIVEN_UP
+from tests.kit.accounts import account_draft, seen
 
 ORIGINS = ("1001-a", "1002-b", "1001-c")
 TOPICS = ("news", "news.local", "tech")
@@ -76,10 +77,13 @@ def draft(state: State, chance: Random) -> Op:
     ids = [*sorted(state.subscriptions.alive), "1009-zz.7"]
     some, more = (tuple(chance.sample(ids, chance.randint(0, min(2, len(ids))))) for _ in range(2))
     vector, topic, broker = dict(state.vector), chance.choice(TOPICS), chance.choice(("1001", "1002"))
+    if chance.random() < 0.4:
+        return account_draft(state.accounts, chance)
+    account = chance.choice(("", *sorted(state.accounts.users), "1009-zz.7"))
     return chance.choice(
         (
             Published("", 0, 0, topic=topic, data=str(chance.random()), key=chance.choice(("", "k1", "k2"))),
-            Subscribed("", 0, 0, "Alice", chance.choice((*TOPICS, "news.*", ">")), vector, some, more),
+            Subscribed("", 0, 0, "Alice", chance.choice((*TOPICS, "news.*", ">")), vector, some, more, account),
             Unsubscribed("", 0, 0, some),
             Acknowledged("", 0, 0, some, vector),
             Dropped("", 0, 0, topic, vector),
@@ -92,7 +96,7 @@ def draft(state: State, chance: Random) -> Op:
 
 def test_each_type_of_op_is_among_the_drafts() -> None:
     """`Began` is made by `world`; `Lost` takes back what others did, and has tests of its own (`test_holes.py`)."""
-    kinds = {type(draft(State(), Random(seed))) for seed in range(200)}
+    kinds = {type(draft(State(), Random(seed))) for seed in range(400)}
     assert kinds == set(get_args(ops.KnownOp)) - {Began, Lost}, "a new type: draft it here, and name what it leaves in `digest`"
 
 
@@ -126,6 +130,7 @@ def digest(state: State) -> dict[str, object]:
             name: (sub.user, sub.pattern, full(subs.cursor(sub)), subs.is_awake(sub)) for name, sub in subs.alive.items()
         },
         "removed": subs.removed,
+        "accounts": seen(state.accounts),
         "members": {broker: sorted(held) for broker, held in state.members.of.items() if held},
         "addresses": state.members.addresses,
         "horizons": {topic: full(vector) for topic, vector in state.messages.horizons.items()},

@@ -126,7 +126,7 @@ class Broker(Parts):
     def _decide(self, event: Submitted, now: Now) -> None:
         try:
             self._admit(event, now)
-            staged = self.stager.decide(event.requests, now.wall)
+            staged = self.stager.decide(event.requests, now.wall, event.by)
         except NewswireError as error:
             self._follow([Reply(event.reply_to, error)], now)
             return
@@ -256,7 +256,7 @@ class Broker(Parts):
         """Its keys and copies are checked for all of it first. Each key is looked up once: 10,000 take as long as 20 pieces."""
         try:
             self._check_serves(event)
-            named = self.stager.name_batch(event.requests, now.wall)
+            named = self.stager.name_batch(event.requests, now.wall, event.by)
             if named.messages:
                 self._check_room(event)
                 self.stager.take_name()

@@ -6,6 +6,8 @@ Pure functions: they change nothing. An op that they return has no place yet; th
 from __future__ import annotations
 
 from newswire.core import limits
+from newswire.core.access import Principal
+from newswire.core.broker.access_drafts import draft_access
 from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe, Unsubscribe
 from newswire.core.model.coverage import read
 from newswire.core.model.ops import NO_PLACE, Acknowledged, Op, Subscribed, Unsubscribed
@@ -14,8 +16,10 @@ from newswire.core.state.fold import State
 from newswire.errors import NotFound, Refused
 
 
-def draft_ops(state: State, request: Request, wall: int, most: int) -> list[Op]:
+def draft_ops(state: State, request: Request, wall: int, most: int, by: Principal | None = None) -> list[Op]:
     """The ops of a request; none of a publish, whose op is made when it is stamped. `most`: subscriptions of one user.
+
+    `by`: who asks, and may (`access_drafts.check`).
 
     Raises Refused, NotFound or BadRequest.
     """
@@ -28,6 +32,8 @@ def draft_ops(state: State, request: Request, wall: int, most: int) -> list[Op]:
             return [unsubscribe(state, request)]
         case Acknowledge():
             return acknowledge(state, request)
+        case _:
+            return draft_access(state.accounts, request, by)
 
 
 def subscribe(state: State, request: Subscribe, wall: int, most: int) -> Subscribed:
@@ -37,25 +43,28 @@ def subscribe(state: State, request: Subscribe, wall: int, most: int) -> Subscri
     the awake one had ended already moved the cursor of that one alone.
     """
     subscriptions, covers, user, pattern = state.subscriptions, state.lineage.covers_all, request.user, request.pattern
-    same = subscriptions.with_pattern(user, pattern)
+    account = request.account
+    same = subscriptions.with_pattern(user, pattern, account)
     awake = [sub for sub in same if subscriptions.is_awake(sub)]
     if awake:
         since = subscriptions.cursor(awake[0])
         follows = tuple(sub.id for sub in awake)
         replaces = tuple(sub.id for sub in same if sub not in awake and covers(subscriptions.cursor(sub), since))
-        return Subscribed(**NO_PLACE, user=user, pattern=pattern, since=since, follows=follows, replaces=replaces)
-    if subscriptions.count_patterns(user) >= most:
+        return Subscribed(
+            **NO_PLACE, user=user, pattern=pattern, since=since, follows=follows, replaces=replaces, account=account
+        )
+    if subscriptions.count_patterns(user, account) >= most:
         raise Refused(
             f"{user} has {most} subscriptions, the most allowed: unsubscribe from some, or use a pattern", code="too-many"
         )
     at = request.since
     begin = dict(state.vector) if at is None else state.log.before(at, wall + limits.CLOCK_SKEW_SECONDS * 1000)
-    return Subscribed(**NO_PLACE, user=user, pattern=pattern, since=begin)
+    return Subscribed(**NO_PLACE, user=user, pattern=pattern, since=begin, account=account)
 
 
 def unsubscribe(state: State, request: Unsubscribe) -> Unsubscribed:
     """UNSUBSCRIBE: all alive ones seen here, by id; one made meanwhile elsewhere stays."""
-    ids = tuple(sub.id for sub in state.subscriptions.with_pattern(request.user, request.pattern))
+    ids = tuple(sub.id for sub in state.subscriptions.with_pattern(request.user, request.pattern, request.account))
     if not ids:
         raise NotFound(
             f"{request.user} has no subscription to {request.pattern}: GET /subscriptions?username={request.user}"
@@ -67,7 +76,7 @@ def unsubscribe(state: State, request: Unsubscribe) -> Unsubscribed:
 
 def acknowledge(state: State, request: Acknowledge) -> list[Op]:
     """ACK: decided here, never when folded."""
-    vector, subs = to_acknowledge(state, request.user, read(request.event_id), request.pattern)
+    vector, subs = to_acknowledge(state, request.user, read(request.event_id), request.pattern, request.account)
     ids = [sub.id for sub in subs]
     pieces = (ids[at : at + limits.ACK_SUBSCRIPTIONS] for at in range(0, len(ids), limits.ACK_SUBSCRIPTIONS))
     return [Acknowledged(**NO_PLACE, ids=tuple(piece), vector=vector) for piece in pieces]

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from newswire.core import limits
+from newswire.core.access import Principal
 from newswire.core.broker.values import BrokerStatus, ReplyTo
 from newswire.core.model.commands import Request
 from newswire.core.model.ops import Address, BrokerId, Lost, Op, Origin, VectorField
@@ -74,12 +75,16 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Submitted(msgspec.Struct, frozen=True):
-    """Clients' requests to be stored as one. `reply_to` names who waits (None: nobody); `until` on `Now.clock`."""
+    """Clients' requests to be stored as one. `reply_to` names who waits (None: nobody); `until` on `Now.clock`.
+
+    `by`: who asks, and is checked when they are decided; None: nobody is asked.
+    """
 
     reply_to: ReplyTo | None
     requests: Sequence[Request]
     copies: int = 1
     until: float = 0.0
+    by: Principal | None = None
 
 
 class Received(msgspec.Struct, frozen=True):
@@ -252,7 +257,9 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Wake(msgspec.Struct, frozen=True):
-    """What streams are told of a commit: topics that grew, and users whose awake subscriptions may have changed.
+    """What streams are told of a commit: topics that grew, and users whose awake subscriptions or rights may have changed.
+
+    A user `*` stands for all.
 
     `serves`: whether this broker serves streams from now on.
     """

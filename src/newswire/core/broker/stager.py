@@ -13,11 +13,13 @@ from typing import Final, NamedTuple
 import msgspec
 
 from newswire.core import limits
+from newswire.core.access import EVERYBODY, Principal
+from newswire.core.broker.access_drafts import check
 from newswire.core.broker.drafts import draft_ops
 from newswire.core.broker.values import NamedBatch, Staged
 from newswire.core.model import ops
-from newswire.core.model.commands import Acknowledge, Publish, Request
-from newswire.core.model.ops import NO_PLACE, Began, Lost, Op, OpId, Published, op_id
+from newswire.core.model.commands import Acknowledge, Audit, Publish, Request, Subscribe, Unsubscribe
+from newswire.core.model.ops import NO_PLACE, Began, Lost, Op, OpId, PasswordSet, Published, op_id
 from newswire.core.state.fold import State
 from newswire.core.state.keys import content, fingerprint
 from newswire.core.state.salvage import again, blindly, owed
@@ -173,9 +175,7 @@ class Stager:
 
     def collides(self, requests: Sequence[Request]) -> bool:
         """Say whether deciding these now would miss what is staged."""
-        return bool(self._touched) and any(
-            not isinstance(request, Publish) and request.user in self._touched for request in requests
-        )
+        return bool(self._touched) and any(not self._touched.isdisjoint(_reads(request)) for request in requests)
 
     def stores_nothing(self, requests: Sequence[Request], wall: int) -> bool:
         """Say whether every one of these publishes what is in the log or staged, or is refused for its key."""
@@ -187,10 +187,11 @@ class Stager:
         except KeyReused:
             return True
 
-    def decide(self, requests: Sequence[Request], wall: int) -> Staged:
-        """Stage what the requests mean, all or none. Raises BadRequest, Refused or NotFound and stages nothing."""
+    def decide(self, requests: Sequence[Request], wall: int, by: Principal | None = None) -> Staged:
+        """Stage what the requests of `by` mean, all or none. Raises BadRequest, Refused or NotFound and stages nothing."""
+        check(self.state.accounts, requests, by, wall)
         keys = self._look_up(requests, wall)
-        drafts = [draft_ops(self.state, request, wall, self.subscriptions_per_user) for request in requests]
+        drafts = [draft_ops(self.state, request, wall, self.subscriptions_per_user, by) for request in requests]
         ids: list[OpId] = []
         required: dict[str, int] = {}
         repeated: list[int] = []
@@ -209,11 +210,12 @@ class Stager:
             raise
         return Staged(ids=tuple(ids), required=required, stored=len(requests) - len(repeated), repeated=tuple(repeated))
 
-    def name_batch(self, requests: Sequence[Request], wall: int) -> NamedBatch:
-        """Give a long batch an origin. Raises KeyReused.
+    def name_batch(self, requests: Sequence[Request], wall: int, by: Principal | None = None) -> NamedBatch:
+        """Give a long batch of `by` an origin. Raises KeyReused, Refused.
 
-        All its keys are looked up here, so that nothing of it is staged before it is known that all of it may be.
+        All its keys and rights are looked up here, so that nothing of it is staged before it is known that all of it may be.
         """
+        check(self.state.accounts, requests, by, wall)
         origin = self._batch_origin(self._batches + 1)
         ids: list[OpId] = []
         required: dict[str, int] = {}
@@ -273,9 +275,11 @@ class Stager:
             if key:
                 self._keys[key.mark] = key.said, name
             return [name]
-        names = [self.stamp(op, wall).id for op in draft]
-        if not isinstance(request, Acknowledge):
-            self._touched.add(request.user)
+        names: list[OpId] = []
+        for op in draft:
+            is_new = isinstance(op, PasswordSet) and not op.account
+            names.append(self.stamp(msgspec.structs.replace(op, account=names[0]) if is_new else op, wall).id)
+        self._touched |= _changes(request)
         return names
 
     def _published(self, request: Publish, wall: int, origin: str) -> Published:
@@ -341,6 +345,22 @@ class Stager:
             del self.staged[length:], self.raws[-len(gone) :]
             self._held[self.origin] = self._next(self.origin) - 1 - len(gone)
             self._keys = {mark: use for mark, use in self._keys.items() if use[1] not in gone}
+
+
+def _reads(request: Request) -> frozenset[str]:
+    """What deciding `request` looks at: a user's subscriptions, by name, and `*` for all that is about users."""
+    if isinstance(request, (Publish, Audit)):
+        return frozenset()  # a publish is checked by what is stored
+    if isinstance(request, (Subscribe, Unsubscribe, Acknowledge)):
+        return frozenset((request.user, EVERYBODY)) if request.account else frozenset((request.user,))
+    return frozenset((EVERYBODY,))
+
+
+def _changes(request: Request) -> frozenset[str]:
+    """What of that its op changes."""
+    if isinstance(request, (Subscribe, Unsubscribe)):
+        return frozenset((request.user,))
+    return frozenset() if isinstance(request, Acknowledge) else _reads(request)
 
 
 def _mark(request: Publish) -> int:

@@ -13,6 +13,7 @@ from msgspec import Meta
 from newswire.core import limits
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.message import MessageFields, rules_of
+from newswire.core.model.ops import OpId, Verb
 
 
 class Publish(MessageFields, frozen=True):
@@ -40,11 +41,15 @@ RULES: Final = rules_of(Publish)
 
 
 class Subscribe(msgspec.Struct, frozen=True):
-    """Subscribe `user` to `pattern`: from now (`since` None), from the earliest (0), or from a time (ms since 1970)."""
+    """Subscribe `user` to `pattern`: from now (`since` None), from the earliest (0), or from a time (ms since 1970).
+
+    `account`, here and below: of that user, "" where nobody is asked who he is.
+    """
 
     user: str
     pattern: str
     since: int | None = None
+    account: OpId = ""
 
 
 class Unsubscribe(msgspec.Struct, frozen=True):
@@ -52,6 +57,7 @@ class Unsubscribe(msgspec.Struct, frozen=True):
 
     user: str
     pattern: str
+    account: OpId = ""
 
 
 class Acknowledge(msgspec.Struct, frozen=True):
@@ -60,6 +66,84 @@ class Acknowledge(msgspec.Struct, frozen=True):
     user: str
     event_id: EventId
     pattern: str | None = None
+    account: OpId = ""
 
 
-Request = Publish | Subscribe | Unsubscribe | Acknowledge
+class AddUser(msgspec.Struct, frozen=True):
+    """Add a user. `password`: its argon2id string, "" for none. Refused with `user-exists`.
+
+    `first`: only while no admin is there; what a broker makes at its start.
+    """
+
+    name: str
+    admin: bool = False
+    password: str = ""
+    first: bool = False
+
+
+class RemoveUser(msgspec.Struct, frozen=True):
+    """Remove a user and all that hangs on the account. Refused with `no-user`."""
+
+    name: str
+
+
+class SetPassword(msgspec.Struct, frozen=True):
+    """Set the password of a user to this argon2id string, "" for none. Refused with `no-user`."""
+
+    name: str
+    password: str
+
+
+class CreateToken(msgspec.Struct, frozen=True):
+    """Give a user a token, whose text has the SHA-256 `digest` (hex); the receipt's `first` is its id. Refused with `no-user`.
+
+    `expires`: ms since 1970, 0 for never. `publish`, `subscribe`: patterns that narrow it; None: as the user.
+    """
+
+    name: str
+    digest: str
+    label: str = ""
+    expires: int = 0
+    publish: tuple[str, ...] | None = None
+    subscribe: tuple[str, ...] | None = None
+
+
+class RevokeToken(msgspec.Struct, frozen=True):
+    """End a token. Refused with `no-token`, also where it is somebody else's."""
+
+    token: OpId
+
+
+class AddGrant(msgspec.Struct, frozen=True):
+    """Let a user, or `*`, publish or subscribe to what `pattern` matches. Refused with `no-user`."""
+
+    who: str
+    verb: Verb
+    pattern: str
+
+
+class RevokeGrant(msgspec.Struct, frozen=True):
+    """End the grants of just that. Refused with `no-grant`."""
+
+    who: str
+    verb: Verb
+    pattern: str
+
+
+class EndSession(msgspec.Struct, frozen=True):
+    """End a session of a user, as its cookie names it."""
+
+    session: str
+    account: OpId
+
+
+class Audit(msgspec.Struct, frozen=True):
+    """Note what is no operation otherwise: `what` happened (`signed-in`), to whom, from which address."""
+
+    what: str
+    who: str
+    at: str = ""
+
+
+AccessRequest = AddUser | RemoveUser | SetPassword | CreateToken | RevokeToken | AddGrant | RevokeGrant | EndSession | Audit
+Request = Publish | Subscribe | Unsubscribe | Acknowledge | AccessRequest

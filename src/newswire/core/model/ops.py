@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from typing import Annotated, Final, TypedDict, get_args
+from typing import Annotated, Final, Literal, TypedDict, get_args
 
 import msgspec
 from msgspec import Meta, field
@@ -27,13 +27,21 @@ _Named = Annotated[int, Meta(ge=1, le=SEQUENCE_MOST)]
 _Time = Annotated[int, Meta(ge=0, le=limits.TIME_MILLISECONDS)]
 _OpId = Annotated[str, Meta(pattern=rf"^{names.OP_ID_FORM}\Z")]
 _Username = Annotated[str, Meta(max_length=limits.USERNAME_CHARS, pattern=rf"^{names.USERNAME_FORM}\Z")]
+_AccountOrNone = Annotated[str, Meta(pattern=rf"^(?:{names.OP_ID_FORM})?\Z")]
 _Pattern = Annotated[str, Meta(max_length=limits.TOPIC_CHARS, pattern=rf"^(?:{names.PATTERN_FORM})\Z")]
+
+_Who = Annotated[str, Meta(pattern=rf"^(?:\*|{names.OP_ID_FORM})\Z")]
+_Hash = Annotated[str, Meta(max_length=limits.PASSWORD_HASH_CHARS, pattern=r"^[\x21-\x7e]*\Z")]
+_Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+_By = Annotated[str, Meta(max_length=limits.USERNAME_CHARS, pattern=rf"^(?:{names.USERNAME_FORM})?\Z")]
+_Patterns = Annotated[tuple[_Pattern, ...], Meta(max_length=limits.TOKEN_PATTERNS)]
 
 Origin = Annotated[str, Meta(pattern=rf"^{names.ORIGIN_FORM}\Z")]
 BrokerId = Annotated[str, Meta(max_length=limits.BROKER_ID_CHARS, pattern=rf"^{names.BROKER_ID_FORM}\Z")]
 Address = Annotated[str, Meta(max_length=limits.ADDRESS_CHARS, pattern=rf"^{names.ADDRESS_FORM}\Z")]
 VectorField = Annotated[Mapping[Origin, _Named], Meta(max_length=limits.VECTOR_ENTRIES)]
 
+Verb = Literal["publish", "subscribe"]  # what a grant is for
 OpId = str  # "<origin>.<sequence>": no separator stands in an origin
 
 
@@ -86,13 +94,17 @@ class Published(MessageFields, frozen=True, omit_defaults=True, gc=False, tag_fi
 
 
 class Subscribed(BareOp, frozen=True, omit_defaults=True, gc=False, tag="sub"):
-    """`user` subscribed to `pattern`; everything after `since` is due. Asleep while any op it `follows` is alive."""
+    """`user` subscribed to `pattern`; everything after `since` is due. Asleep while any op it `follows` is alive.
+
+    `account`: of the user, the op that made it; "" where nobody is asked who he is.
+    """
 
     user: _Username
     pattern: _Pattern
     since: VectorField = {}
     follows: tuple[_OpId, ...] = ()
     replaces: tuple[_OpId, ...] = ()
+    account: _AccountOrNone = ""
 
 
 class Unsubscribed(BareOp, frozen=True, omit_defaults=True, gc=False, tag="unsub"):
@@ -136,6 +148,117 @@ class Left(BareOp, frozen=True, omit_defaults=True, gc=False, tag="left"):
     seen: tuple[_OpId, ...] = ()
 
 
+class NamedOp(BareOp, frozen=True, omit_defaults=True, gc=False, kw_only=True):
+    """What other ops name for ever: one that was given up and stored again (LOST) says under which id, and when it was made."""
+
+    again: _AccountOrNone = ""
+    made: _Time = 0
+    by: _By = ""  # the user who had it stored; "": nobody was asked
+
+    @property
+    def first_id(self) -> OpId:
+        """The id under which other ops name it."""
+        return self.again or self.id
+
+    @property
+    def order(self) -> tuple[int, str, int]:
+        """Where it stands among those of its kind: by the time when it was made, then by id."""
+        return (self.made if self.again else self.time, *split_op_id(self.first_id))
+
+
+class UserAdded(NamedOp, frozen=True, omit_defaults=True, gc=False, tag="user"):
+    """There is a user `name`: this op is its account, on which all that the user has hangs.
+
+    `first`: the admin that a broker made at its start, as there was none; of no effect beside an admin that was made before.
+    """
+
+    name: _Username
+    admin: bool = False
+    first: bool = False
+
+
+class UsersRemoved(BareOp, frozen=True, omit_defaults=True, gc=False, tag="user_removed"):
+    """Exactly these accounts end, with all that hangs on them."""
+
+    accounts: tuple[_OpId, ...] = ()
+    by: _By = ""
+
+
+class PasswordSet(NamedOp, frozen=True, omit_defaults=True, gc=False, tag="password"):
+    """The password of an account, as argon2id has it; "" for none. The newest counts."""
+
+    account: _OpId
+    hash: _Hash = ""
+
+
+class TokenCreated(NamedOp, frozen=True, omit_defaults=True, gc=False, tag="token"):
+    """A token of an account: the SHA-256 of its text, ms since 1970 when it expires (0: never), and what it is for.
+
+    `publish`, `subscribe`: patterns that narrow what the account may do; None: as the account.
+    """
+
+    account: _OpId
+    hash: _Digest
+    label: Annotated[str, Meta(max_length=limits.TOKEN_LABEL_CHARS)] = ""
+    expires: _Time = 0
+    publish: _Patterns | None = None
+    subscribe: _Patterns | None = None
+
+
+class TokensRevoked(BareOp, frozen=True, omit_defaults=True, gc=False, tag="token_revoked"):
+    """Exactly these tokens end. `account`: whose they are, for people who read what was done."""
+
+    tokens: tuple[_OpId, ...] = ()
+    account: _AccountOrNone = ""
+    by: _By = ""
+
+
+class GrantedRight(msgspec.Struct, frozen=True, gc=False):
+    """An account, or `*`, may publish or subscribe to what `pattern` matches."""
+
+    who: _Who
+    verb: Verb
+    pattern: _Pattern
+
+
+class Granted(NamedOp, frozen=True, omit_defaults=True, gc=False, tag="grant"):
+    """An account, or `*`, may publish or subscribe to what `pattern` matches. It takes the place of the grants `replaces`."""
+
+    who: _Who
+    verb: Verb
+    pattern: _Pattern
+    replaces: tuple[_OpId, ...] = ()
+
+
+class GrantsRevoked(BareOp, frozen=True, omit_defaults=True, gc=False, tag="grant_revoked"):
+    """Exactly these grants end (observed-remove). `was`: what they were, for people who read what was done."""
+
+    grants: tuple[_OpId, ...] = ()
+    was: GrantedRight | None = None
+    by: _By = ""
+
+
+class SessionEnded(BareOp, frozen=True, omit_defaults=True, gc=False, tag="session_ended"):
+    """The session of an account, as its cookie names it, is over."""
+
+    session: Annotated[str, Meta(pattern=rf"^{names.SESSION_FORM}\Z")]
+    account: _OpId
+    by: _By = ""
+
+
+class Audited(BareOp, frozen=True, omit_defaults=True, gc=False, tag="audit"):
+    """Something worth knowing that is no op otherwise: a sign-in. `at`: the address that it came from."""
+
+    what: Annotated[str, Meta(pattern=rf"^{names.AUDIT_FORM}\Z")]
+    who: Annotated[str, Meta(max_length=limits.USERNAME_CHARS)] = ""
+    at: Annotated[str, Meta(max_length=limits.ADDRESS_CHARS)] = ""
+
+
+AccountOp = (
+    UserAdded | UsersRemoved | PasswordSet | TokenCreated | TokensRevoked | Granted | GrantsRevoked | SessionEnded | Audited
+)
+
+
 class Lost(BareOp, frozen=True, omit_defaults=True, gc=False, tag="lost"):
     """An operator gave up the ops `first` to `last` of the origin `source`: void from here on, held and of no effect."""
 
@@ -157,7 +280,7 @@ class _Envelope(msgspec.Struct, frozen=True, gc=False):
     time: _Time = field(name="t")
 
 
-KnownOp = Began | Published | Subscribed | Unsubscribed | Acknowledged | Dropped | Withdrawn | Joined | Left | Lost
+KnownOp = Began | Published | Subscribed | Unsubscribed | Acknowledged | Dropped | Withdrawn | Joined | Left | Lost | AccountOp
 Op = BareOp | Published  # any
 
 _encoder: Final = msgspec.json.Encoder()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from newswire.core.model.event_ids import EventId
-from newswire.core.model.ops import Published
+from newswire.core.model.ops import OpId, Published, Verb
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -32,10 +32,14 @@ class Position(msgspec.Struct, frozen=True):
 
 
 class Start(msgspec.Struct, frozen=True):
-    """Where a reader begins. `patterns`: what it is subscribed to, so a commit to another topic brings nothing for it."""
+    """Where a reader begins. `patterns`: what it is subscribed to and may read, so a commit to another topic brings nothing.
+
+    `account`: whose subscriptions these are, "" where nobody is asked.
+    """
 
     position: Position
     patterns: tuple[str, ...]
+    account: OpId = ""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -94,3 +98,54 @@ class TopicRow(msgspec.Struct, frozen=True, gc=False):
     topic: str
     messages: int
     last: int
+
+
+class Account(msgspec.Struct, frozen=True):
+    """A user. `account`: the op that made it, on which all that the user has hangs; `since` in ms since 1970.
+
+    `password`: as argon2id has it, "" for none; `password_id` is another one whenever it is set.
+    """
+
+    username: str
+    account: OpId
+    admin: bool
+    since: int
+    password: str = ""
+    password_id: OpId = ""
+
+
+class TokenRow(msgspec.Struct, frozen=True):
+    """A token. `since`, `expires`: ms since 1970, 0 for never; `publish`, `subscribe`: what narrows it, None for nothing."""
+
+    id: OpId
+    username: str
+    account: OpId
+    label: str
+    since: int
+    expires: int = 0
+    publish: tuple[str, ...] | None = None
+    subscribe: tuple[str, ...] | None = None
+
+
+class GrantRow(msgspec.Struct, frozen=True, order=True):
+    """What a user, or everybody (`*`), may do."""
+
+    who: str
+    verb: Verb
+    topic: str
+
+
+class AuditRow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Something that was done: when (ms since 1970), what (a stable word), and by whom; "": nobody was asked, or a broker.
+
+    `who`: whom or what it is about, a username, `*`, or a broker; `topic`: a topic or pattern; `detail`: the rest, for people.
+    """
+
+    id: OpId
+    time: int
+    what: str
+    by: str = ""
+    who: str = ""
+    verb: str = ""
+    topic: str = ""
+    detail: str = ""

@@ -15,11 +15,13 @@ from itertools import accumulate
 from typing import TypeAlias
 
 from newswire.core import limits
+from newswire.core.access import Rights
 from newswire.core.model.matching import Match, pattern_set
 from newswire.core.model.results import SubscriptionRow, TopicRow
 from newswire.core.model.vector import Vector
 from newswire.core.read.pieces import Pieces, finish
 from newswire.core.read.selection import Reach
+from newswire.core.read.start import Recipient
 from newswire.core.state.fold import State
 from newswire.core.state.subscriptions import Subscription
 from newswire.core.state.twins import Twin
@@ -33,25 +35,31 @@ def topics(state: State, latest: int = limits.TIME_MILLISECONDS) -> list[TopicRo
 
 
 def subscriptions_of(state: State, user: str) -> list[SubscriptionRow]:
-    """`subscription_rows` in one go."""
-    return finish(subscription_rows(state, user))
+    """`subscription_rows` in one go, where nobody is asked."""
+    return finish(subscription_rows(state, Recipient(user)))
 
 
-def topic_rows(state: State, latest: int, take: Callable[[list[TopicRow]], object]) -> Pieces[None]:
+def topic_rows(
+    state: State, latest: int, take: Callable[[list[TopicRow]], object], rights: Rights | None = None
+) -> Pieces[None]:
     """Hand every topic that has messages to `take`, by name, a piece at a time and beside the lock.
 
     Each topic as it was when it was looked at; later ones may be left out. `latest`: time stamps beyond it are not believed
-    (ms).
+    (ms). `rights`: topics that one may neither read nor publish to are left out, and nothing is counted that may not be read.
     """
     messages, totals, looked_at = state.messages, state.messages.totals, 0
     names: list[str] = yield messages.names_in_order
+    if rights is not None:
+        names = yield lambda: [name for name in names if rights.may_see(name)]
     rows: list[TopicRow] = []
     for name in names:
         number = messages.numbers[name]
         looked_at += 1
         if (number in totals.unknown or name in messages.horizons) and messages.work_out(number):
             looked_at += len(messages.sequences[number]) + len(messages.twins.in_topic(number))
-        if totals.counts[number]:
+        if totals.counts[number] and rights is not None and not rights.may("subscribe", name):
+            rows.append(TopicRow(name, 0, 0))
+        elif totals.counts[number]:
             last = totals.lasts[number]
             if last > latest:
                 last = messages.last(number, latest)
@@ -64,13 +72,15 @@ def topic_rows(state: State, latest: int, take: Callable[[list[TopicRow]], objec
     yield partial(take, rows)
 
 
-def subscription_rows(state: State, user: str) -> Pieces[list[SubscriptionRow]]:
+def subscription_rows(state: State, recipient: Recipient) -> Pieces[list[SubscriptionRow]]:
     """A row a pattern. Where brokers took two at once for one pattern, the one that is further behind.
+
+    Of topics that the recipient may not read nothing is counted.
 
     The counts are of what was held when the query began, for the cursors of that moment; what retention drops meanwhile may
     be counted as unread or not.
     """
-    counting = _Counting(state, state.subscriptions.awake_of(user))
+    counting = _Counting(state, state.subscriptions.awake_of(recipient.user, recipient.account), recipient.rights)
     yield from counting.place()
     groups: dict[Match[int], list[int]] = yield counting.groups
     yield from counting.count(groups)
@@ -87,8 +97,8 @@ _Column: TypeAlias = tuple[Match[int], str, "array[int]", int]
 class _Counting:
     """The counts of one user's subscriptions at one moment."""
 
-    def __init__(self, state: State, subs: Sequence[Subscription]) -> None:
-        self.state, self.subs = state, subs
+    def __init__(self, state: State, subs: Sequence[Subscription], rights: Rights | None) -> None:
+        self.state, self.subs, self.rights = state, subs, rights
         self.heads = state.log.full
         self.ends = [(state.subscriptions.cursor(sub), sub.since) for sub in subs]
         self.reach = Reach(state.lineage)
@@ -125,7 +135,7 @@ class _Counting:
             range(1, self.topics) if self.patterns.is_wild else [self.numbers[p] for p in patterns if p in self.numbers]
         ):
             match = self.patterns.match(self.names[number])
-            if match.hits:
+            if match.hits and (self.rights is None or self.rights.may("subscribe", self.names[number])):
                 members.setdefault(match, []).append(number)
         return members
 

@@ -8,12 +8,15 @@ from functools import partial
 import msgspec
 
 from newswire.core import limits
+from newswire.core.access import Principal, Rights
 from newswire.core.model.coverage import Coverage
 from newswire.core.model.names import matches
+from newswire.core.model.ops import OpId
 from newswire.core.model.vector import Vector
 from newswire.core.read.pages import LogPosition, Wanted, as_items
 from newswire.core.read.pieces import Pieces, finish
 from newswire.core.read.selection import Reach
+from newswire.core.state.accounts import Accounts
 from newswire.core.state.fold import State
 from newswire.core.state.subscriptions import Subscription
 
@@ -23,6 +26,34 @@ class Opening(msgspec.Struct, frozen=True):
 
     position: LogPosition
     wanted: Wanted
+
+
+class Recipient(msgspec.Struct, frozen=True):
+    """For whom something is read: a user, by name and account, and what that user, or the token, may read; None: anything."""
+
+    user: str
+    account: OpId = ""
+    rights: Rights | None = None
+
+    def parts(self, pattern: str) -> tuple[str, ...]:
+        """What of a subscription to `pattern` may be read."""
+        return (pattern,) if self.rights is None else self.rights.parts(pattern)
+
+
+def find_recipient(accounts: Accounts, user: str, by: Principal | None, now: int) -> Recipient | None:
+    """For whom `by` reads when asking for what `user` is subscribed to; None if `by` is good no more, or may not.
+
+    An admin reads for another user what that user may read. `now`: ms since 1970.
+    """
+    if by is None:
+        return Recipient(user)
+    rights = accounts.rights(by, now)
+    if rights is not None and accounts.name_of(by.account) == user:
+        return Recipient(user, by.account, rights)
+    account = accounts.account_of(user)
+    if rights is None or not (rights.admin and account):
+        return None
+    return Recipient(user, account, accounts.rights(Principal(account), now))
 
 
 def knew(state: State, coverage: Coverage) -> Vector:
@@ -41,13 +72,15 @@ def speaks(known: Vector, sub: Subscription) -> bool:
     return known.get(sub.origin, 0) >= sub.sequence
 
 
-def to_acknowledge(state: State, user: str, coverage: Coverage, pattern: str | None) -> tuple[Vector, list[Subscription]]:
+def to_acknowledge(
+    state: State, user: str, coverage: Coverage, pattern: str | None, account: OpId = ""
+) -> tuple[Vector, list[Subscription]]:
     """ACK(u, id, p?): how far cursors move, and which: decided now, never when folded."""
     subscriptions, reach = state.subscriptions, Reach(state.lineage)
     cover, target = knew(state, coverage), acknowledged_by(state, coverage.after)
     behind: dict[int, bool] = {}  # by cursor, many of which are one object
     subs = []
-    for sub in subscriptions.alive_of(user) if pattern is None else subscriptions.with_pattern(user, pattern):
+    for sub in subscriptions.alive_of(user, account) if pattern is None else subscriptions.with_pattern(user, pattern, account):
         if not speaks(cover, sub):
             continue
         cursor = subscriptions.cursor(sub)
@@ -75,57 +108,61 @@ def acknowledged_by(state: State, after: Vector) -> Vector:
 
 
 def open_stream(state: State, user: str, coverage: Coverage | None) -> Opening | None:
-    """`stream_opening` in one go."""
-    return finish(stream_opening(state, user, coverage))
+    """`stream_opening` in one go, where nobody is asked."""
+    return finish(stream_opening(state, Recipient(user), coverage))
 
 
 def open_page(
     state: State, user: str, topic: str | None, since: Coverage | int | None, now: int = limits.TIME_MILLISECONDS
 ) -> Opening | None:
-    """`page_opening` in one go."""
-    return finish(page_opening(state, user, topic, since, now))
+    """`page_opening` in one go, where nobody is asked."""
+    return finish(page_opening(state, Recipient(user), topic, since, now))
 
 
-def stream_opening(state: State, user: str, coverage: Coverage | None) -> Pieces[Opening | None]:
+def stream_opening(state: State, recipient: Recipient, coverage: Coverage | None) -> Pieces[Opening | None]:
     """OPEN(u, id): what is known of each awake subscription and the first record that one does not cover.
 
     The client's word beats the cursor: a proxy's kernel may have confirmed what the client never got. None: nothing is
-    awake, refuse. The answer is about the subscriptions that were awake when the query began.
+    awake that may be read, refuse. The answer is about the subscriptions that were awake when the query began.
     """
-    subs, opened = state.subscriptions.awake_of(user), dict(state.vector)
+    subs, opened = state.subscriptions.awake_of(recipient.user, recipient.account), dict(state.vector)
     known = knew(state, coverage) if coverage is not None else {}
     after = state.lineage.shorten(coverage.after) if coverage is not None else {}
     full = state.lineage.expand(after)
     wanted: list[tuple[str, Vector]] = []
     for count, sub in enumerate(subs, 1):
         if not speaks(known, sub):
-            wanted.append((sub.pattern, state.subscriptions.cursor(sub)))
+            begin = state.subscriptions.cursor(sub)
         elif all(full.get(origin, 0) >= sequence for origin, sequence in sub.since.items()):
-            wanted.append((sub.pattern, after))
+            begin = after
         else:
-            wanted.append((sub.pattern, state.lineage.join(sub.since, after)))
+            begin = state.lineage.join(sub.since, after)
+        wanted += [(part, begin) for part in recipient.parts(sub.pattern)]
         if count % limits.PIECE_SUBSCRIPTIONS == 0:
             yield None
     return (yield from _open(state, wanted, opened)) if wanted else None
 
 
-def page_opening(state: State, user: str, topic: str | None, since: Coverage | int | None, now: int) -> Pieces[Opening | None]:
+def page_opening(
+    state: State, recipient: Recipient, topic: str | None, since: Coverage | int | None, now: int
+) -> Pieces[Opening | None]:
     """What `GET /messages` reads: of the user's subscriptions (of those that match `topic`) all after `since`.
 
     `since`: an event id, a time in ms (0: the earliest), None: the cursors; `now`: the time of day, ms. None: not subscribed
-    to that.
+    to that, or may not read it.
     """
     opened = dict(state.vector)
     start: Vector | None = since.after if isinstance(since, Coverage) else None
     if isinstance(since, int):
         start = state.log.before(since, now + limits.CLOCK_SKEW_SECONDS * 1000) if since else {}
     wanted: list[tuple[str, Vector]] = []
-    for count, sub in enumerate(state.subscriptions.awake_of(user), 1):
+    for count, sub in enumerate(state.subscriptions.awake_of(recipient.user, recipient.account), 1):
         pattern = sub.pattern
         if topic is not None and topic != pattern:
             pattern = topic if matches(pattern, topic) else ""
         if pattern:
-            wanted.append((pattern, state.subscriptions.cursor(sub) if start is None else start))
+            begin = state.subscriptions.cursor(sub) if start is None else start
+            wanted += [(part, begin) for part in recipient.parts(pattern)]
         if count % limits.PIECE_SUBSCRIPTIONS == 0:
             yield None
     return (yield from _open(state, wanted, opened)) if wanted else None

@@ -14,6 +14,7 @@ import msgspec
 
 from newswire.core import limits
 from newswire.core.model.ops import (
+    AccountOp,
     Acknowledged,
     Began,
     Dropped,
@@ -24,11 +25,13 @@ from newswire.core.model.ops import (
     Published,
     Subscribed,
     Unsubscribed,
+    UsersRemoved,
     Withdrawn,
     split_op_id,
 )
 from newswire.core.model.vector import Lineage, Vector
 from newswire.core.state import holes
+from newswire.core.state.accounts import Accounts
 from newswire.core.state.holes import Hole, Voids
 from newswire.core.state.members import Members
 from newswire.core.state.op_index import GIVEN_UP, OpIndex
@@ -52,6 +55,8 @@ class State:
         self.messages = TopicIndex(self.log)
         self.subscriptions = Subscriptions(self.lineage)
         self.members = Members()
+        self.accounts = Accounts()
+        self.account_rows: list[int] = []  # of the ops that are about users and members, ascending
         self.waiting: dict[str, dict[int, tuple[Op, int, int]]] = {}  # origin -> sequence -> what damage keeps apart
         self.open: dict[str, list[tuple[Op, int, int]]] = {}  # long batches of which not all is here: of no effect (BATCH)
         self._whole: set[str] = set()  # their origins, from the moment when all is here until that is applied
@@ -341,9 +346,9 @@ class State:
                 self.lineage.began(origin, {})
             self.log.fill(origin, last)
 
-    def patterns_of(self, user: str) -> tuple[str, ...]:
+    def patterns_of(self, user: str, account: str = "") -> tuple[str, ...]:
         """What `user` is registered for; () for nobody known."""
-        return self.subscriptions.patterns_of(user)
+        return self.subscriptions.patterns_of(user, account)
 
     def _other(self, op: Op) -> set[str]:
         """Fold in what is no message; return the users whose subscriptions changed."""
@@ -359,9 +364,21 @@ class State:
             case Withdrawn():
                 self.messages.withdraw(op.ids)
             case Joined():
+                self.account_rows.append(len(self.log) - 1)
                 self.members.joined(op)
             case Left():
+                self.account_rows.append(len(self.log) - 1)
                 self.members.left(op)
             case Lost() if op.is_valid:
                 self._lost(op)
+            case _ if isinstance(op, AccountOp):
+                return self._access(op)
         return set()
+
+    def _access(self, op: AccountOp) -> set[str]:
+        """Fold in what is about users; return those whose rights may have changed."""
+        self.account_rows.append(len(self.log) - 1)
+        users = set(self.accounts.take(op))
+        if isinstance(op, UsersRemoved):
+            users.update(*(self.subscriptions.end_account(account) for account in op.accounts))
+        return users

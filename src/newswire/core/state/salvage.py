@@ -7,13 +7,14 @@ has. Pure over the state.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
 from newswire.core import limits
 from newswire.core.model.ops import (
     NO_PLACE,
+    AccountOp,
     Acknowledged,
     Dropped,
     Joined,
@@ -58,7 +59,7 @@ def owed(state: State, op: Lost, finished_here: Mapping[str, set[int]]) -> Owed:
     )
 
 
-def blindly(state: State, names: Iterable[OpId]) -> list[Op]:
+def blindly(state: State, names: Collection[OpId]) -> list[Op]:
     """Drafts that mean what these ops, whose records cannot be read, have left in the state: what they made, and all that any
     op has ended, moved or dropped here, theirs among it."""
     drafts: list[Op] = []
@@ -68,7 +69,15 @@ def blindly(state: State, names: Iterable[OpId]) -> list[Op]:
         if sub is not None:
             since = dict(subscriptions.cursor(sub))
             drafts.append(
-                Subscribed(**NO_PLACE, user=sub.user, pattern=sub.pattern, since=since, follows=sub.follows, replaces=(name,))
+                Subscribed(
+                    **NO_PLACE,
+                    user=sub.user,
+                    pattern=sub.pattern,
+                    since=since,
+                    follows=sub.follows,
+                    replaces=(name,),
+                    account=sub.account,
+                )
             )
         for broker, joined in members.of.items():
             if name in joined:
@@ -80,7 +89,7 @@ def blindly(state: State, names: Iterable[OpId]) -> list[Op]:
     drafts += [
         Left(**NO_PLACE, broker=broker, seen=ids) for broker in members.addresses for ids in _parts(sorted(members.ended))
     ]
-    return drafts
+    return [*drafts, *state.accounts.blindly(names, _parts)]
 
 
 def _parts(ids: Sequence[OpId]) -> list[tuple[OpId, ...]]:
@@ -105,7 +114,13 @@ def again(state: State, op: Op) -> list[Op]:
             return [
                 *ends,
                 Subscribed(
-                    **NO_PLACE, user=op.user, pattern=op.pattern, since=dict(since), follows=op.follows, replaces=(op.id,)
+                    **NO_PLACE,
+                    user=op.user,
+                    pattern=op.pattern,
+                    since=dict(since),
+                    follows=op.follows,
+                    replaces=(op.id,),
+                    account=op.account,
                 ),
             ]
         case Joined():
@@ -115,5 +130,7 @@ def again(state: State, op: Op) -> list[Op]:
             return [*leaves, Left(**NO_PLACE, broker=op.broker, seen=(op.id,))]
         case Unsubscribed() | Acknowledged() | Dropped() | Withdrawn() | Left() | Lost():
             return [msgspec.structs.replace(op, **NO_PLACE)]
+        case _ if isinstance(op, AccountOp):
+            return [state.accounts.again(op)]
         case _:
             return []  # a `began` void: nothing follows from that origin any more

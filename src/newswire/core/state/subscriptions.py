@@ -27,6 +27,7 @@ class Subscription(msgspec.Struct, frozen=True):
     since: Vector
     follows: tuple[OpId, ...]
     time: int
+    account: OpId
 
 
 class _OneUser:
@@ -61,11 +62,15 @@ class Subscriptions:
         self.alive: dict[OpId, Subscription] = {}
         self.removed: set[OpId] = set()
         self.cursors: dict[OpId, Vector] = {}  # of alive ones, `since` included; and of those whose own op has yet to come
-        self._of_user: dict[str, _OneUser] = {}
+        self._of_user: dict[tuple[str, OpId], _OneUser] = {}  # by name and account
+        self._of_account: dict[OpId, set[str]] = {}  # the names under which it has something: one, unless somebody made that up
+        self._ended: set[OpId] = set()  # accounts that were removed
 
     def subscribed(self, op: Subscribed) -> set[str]:
         """APPLY sub; return the users whose subscriptions may have changed."""
         changed = self._remove(op.replaces)
+        if op.account in self._ended:
+            self._remove((op.id,))
         if op.id not in self.removed:
             sub = Subscription(
                 id=op.id,
@@ -76,9 +81,12 @@ class Subscriptions:
                 since=op.since,
                 follows=op.follows,
                 time=op.time,
+                account=op.account,
             )
             self.alive[op.id] = sub
-            mine = self._of_user.setdefault(op.user, _OneUser())
+            mine = self._of_user.setdefault((op.user, op.account), _OneUser())
+            if op.account:
+                self._of_account.setdefault(op.account, set()).add(op.user)
             mine.put(op.pattern, (*mine.by_pattern.get(op.pattern, ()), sub))
             early = self.cursors.get(op.id)
             if early is not None:
@@ -89,6 +97,12 @@ class Subscriptions:
     def unsubscribed(self, op: Unsubscribed) -> set[str]:
         """APPLY unsub(ids); return the users whose subscriptions changed."""
         return self._remove(op.ids)
+
+    def end_account(self, account: OpId) -> set[str]:
+        """APPLY user_removed: all that hangs on the account ends, also what comes later; return the users of whom it was."""
+        self._ended.add(account)
+        names = self._of_account.pop(account, set())
+        return self._remove(tuple(sub.id for name in names for sub in self.alive_of(name, account)))
 
     def acknowledged(self, op: Acknowledged) -> None:
         """APPLY ack(ids, D): cursor[i] := max(cursor[i], D)."""
@@ -106,9 +120,9 @@ class Subscriptions:
                 pair = joined[id(before)] = (before, whole if covered else self.lineage.join(before, whole))
             self.cursors[name] = pair[1]
 
-    def alive_of(self, user: str) -> Sequence[Subscription]:
+    def alive_of(self, user: str, account: OpId = "") -> Sequence[Subscription]:
         """alive(u): held and not removed, in the order of their ids."""
-        mine = self._of_user.get(user)
+        mine = self._of_user.get((user, account))
         if mine is None:
             return ()
         if mine.alive is None:
@@ -116,32 +130,32 @@ class Subscriptions:
             mine.alive = tuple(sorted(subs, key=lambda sub: sub.id))
         return mine.alive
 
-    def awake_of(self, user: str) -> Sequence[Subscription]:
+    def awake_of(self, user: str, account: OpId = "") -> Sequence[Subscription]:
         """awake(u): alive and following none that is alive, in the order of their ids."""
-        mine = self._of_user.get(user)
+        mine = self._of_user.get((user, account))
         if mine is None:
             return ()
         if mine.awake is None:
-            mine.awake = tuple(sub for sub in self.alive_of(user) if self.is_awake(sub))
+            mine.awake = tuple(sub for sub in self.alive_of(user, account) if self.is_awake(sub))
         return mine.awake
 
-    def patterns_of(self, user: str) -> tuple[str, ...]:
+    def patterns_of(self, user: str, account: OpId = "") -> tuple[str, ...]:
         """What `user` is registered for, in order; () for nobody known."""
-        mine = self._of_user.get(user)
+        mine = self._of_user.get((user, account))
         if mine is None:
             return ()
         if mine.patterns is None:
-            mine.patterns = tuple(sorted({sub.pattern for sub in self.awake_of(user)}))
+            mine.patterns = tuple(sorted({sub.pattern for sub in self.awake_of(user, account)}))
         return mine.patterns
 
-    def count_patterns(self, user: str) -> int:
+    def count_patterns(self, user: str, account: OpId = "") -> int:
         """For how many patterns something is alive of `user`."""
-        mine = self._of_user.get(user)
+        mine = self._of_user.get((user, account))
         return 0 if mine is None else len(mine.by_pattern)
 
-    def with_pattern(self, user: str, pattern: str) -> Sequence[Subscription]:
+    def with_pattern(self, user: str, pattern: str, account: OpId = "") -> Sequence[Subscription]:
         """What is alive of `user` for exactly this pattern, in the order of their ids."""
-        mine = self._of_user.get(user)
+        mine = self._of_user.get((user, account))
         return () if mine is None else sorted(mine.by_pattern.get(pattern, ()), key=lambda sub: sub.id)
 
     def is_awake(self, sub: Subscription) -> bool:
@@ -160,8 +174,8 @@ class Subscriptions:
             gone = self.alive.pop(name, None)
             if gone is not None:
                 changed.add(gone.user)
-                mine = self._of_user[gone.user]
+                mine = self._of_user[gone.user, gone.account]
                 mine.put(gone.pattern, tuple(sub for sub in mine.by_pattern[gone.pattern] if sub.id != name))
                 if not mine.by_pattern:
-                    del self._of_user[gone.user]
+                    del self._of_user[gone.user, gone.account]
         return changed

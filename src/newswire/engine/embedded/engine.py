@@ -17,6 +17,7 @@ import msgspec
 
 from newswire.config import EngineSettings
 from newswire.core import limits
+from newswire.core.access import Principal
 from newswire.core.broker.broker import Broker
 from newswire.core.broker.events import (
     AcceptLoss,
@@ -152,17 +153,25 @@ class EmbeddedEngine(StateQueries):
         *,
         copies: int = 1,
         timeout: float = limits.RECEIPT_SECONDS,
+        by: Principal | None = None,
     ) -> None:
         """See `seam.Engine`."""
         tell = self._shell.timed(requests, then)
-        self._put(tell, Submitted(reply_to=tell, requests=requests, copies=copies, until=time.monotonic() + timeout))
+        self._put(tell, Submitted(reply_to=tell, requests=requests, copies=copies, until=time.monotonic() + timeout, by=by))
 
-    def submit(self, requests: Sequence[Request], *, copies: int = 1, timeout: float = limits.RECEIPT_SECONDS) -> Receipt:
+    def submit(
+        self,
+        requests: Sequence[Request],
+        *,
+        copies: int = 1,
+        timeout: float = limits.RECEIPT_SECONDS,
+        by: Principal | None = None,
+    ) -> Receipt:
         """See `seam.Engine`."""
         late = Unknown("no receipt in time: perhaps stored, retry with the same key")
 
         def begin(then: Callable[[Receipt | NewswireError], None]) -> None:
-            self.submit_later(requests, then, copies=copies, timeout=timeout)
+            self.submit_later(requests, then, copies=copies, timeout=timeout, by=by)
 
         return wait_for(begin, timeout + limits.RECEIPT_GRACE_SECONDS, late)
 
@@ -178,6 +187,12 @@ class EmbeddedEngine(StateQueries):
 
     def _texts(self, dues: Sequence[Due]) -> Sequence[Published | None]:
         return read_texts(dues, self._shell.messages, self._read_each)
+
+    def _records(self, places: Sequence[tuple[int, int]]) -> Sequence[bytes | None]:
+        return self._read_each(places)
+
+    def _wall(self) -> int:
+        return _now().wall
 
     def on_wake(self, wake: Callable[[Wake], None]) -> None:
         """See `seam.Engine`."""

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from newswire.core import limits
+from newswire.core.access import Principal
+from newswire.core.broker.access_drafts import check, draft_access
+from newswire.core.model.commands import (
+    AddGrant,
+    AddUser,
+    CreateToken,
+    EndSession,
+    Publish,
+    RemoveUser,
+    Request,
+    RevokeToken,
+    SetPassword,
+    Subscribe,
+    Unsubscribe,
+)
+from newswire.core.model.ops import Granted, PasswordSet, TokenCreated, UserAdded, UsersRemoved
+from newswire.core.state.accounts import Accounts
+from newswire.errors import NewswireError, NotFound, Refused
+
+DIGEST = "ab" * 32
+ANN, BOB, ROOT = "1001-a.1", "1001-a.2", "1001-a.3"
+FULL, NARROW = "1001-a.6", "1001-a.7"
+
+
+def at(sequence: int) -> dict[str, Any]:
+    return {"origin": "1001-a", "sequence": sequence, "time": sequence}
+
+
+@pytest.fixture
+def accounts() -> Accounts:
+    accounts = Accounts()
+    for op in (
+        UserAdded(**at(1), name="Ann"),
+        UserAdded(**at(2), name="Bob"),
+        UserAdded(**at(3), name="root", admin=True),
+        Granted(**at(4), who=ANN, verb="publish", pattern="news.>"),
+        Granted(**at(5), who=ANN, verb="subscribe", pattern="news.>"),
+        TokenCreated(**at(6), account=ANN, hash=DIGEST),
+        TokenCreated(**at(7), account=ANN, hash=DIGEST, subscribe=()),
+        TokenCreated(**at(8), account=BOB, hash=DIGEST),
+    ):
+        accounts.take(op)
+    return accounts
+
+
+def outcome(accounts: Accounts, by: Principal, *requests: Request) -> str:
+    try:
+        check(accounts, requests, by, 1_000)
+    except NewswireError as error:
+        return error.code
+    return "done"
+
+
+REQUESTS: dict[str, Request] = {
+    "publish": Publish("news.a"),
+    "publish elsewhere": Publish("tech"),
+    "subscribe": Subscribe("Ann", "news.*", account=ANN),
+    "subscribe to more": Subscribe("Ann", "*.a", account=ANN),
+    "unsubscribe": Unsubscribe("Ann", "tech", account=ANN),
+    "own password": SetPassword("Ann", "$"),
+    "own token": CreateToken("Ann", DIGEST),
+    "revoke own token": RevokeToken(NARROW),
+    "end own session": EndSession("s", ANN),
+    "for another": Subscribe("Bob", "news.a", account=BOB),
+    "another's token": RevokeToken("1001-a.8"),
+    "another's password": SetPassword("Bob", "$"),
+    "another's session": EndSession("s", BOB),
+    "user": AddUser("x"),
+    "grant": AddGrant("Ann", "publish", ">"),
+    "remove": RemoveUser("Ann"),
+}
+OWN = {"publish", "subscribe", "unsubscribe", "own password", "own token", "revoke own token", "end own session"}
+
+
+@pytest.mark.parametrize("what", REQUESTS)
+def test_who_may_what(accounts: Accounts, what: str) -> None:
+    request = REQUESTS[what]
+    assert outcome(accounts, Principal(ANN), request) == ("done" if what in OWN else "forbidden")
+    assert outcome(accounts, Principal(ANN, token=FULL), request) == ("done" if what in OWN else "forbidden")
+    narrow = what in ("publish", "end own session")
+    assert outcome(accounts, Principal(ANN, token=NARROW), request) == ("done" if narrow else "forbidden")
+    needs_grant = what in ("for another", "subscribe to more")  # of who gets the subscription, whoever asks
+    assert outcome(accounts, Principal(ROOT), request) == ("forbidden" if needs_grant else "done")
+    assert outcome(accounts, Principal("1001-x.1"), request) == "unauthenticated"
+    check(accounts, [request], None, 1_000)
+
+
+def test_which_of_several_was_refused_is_said(accounts: Accounts) -> None:
+    with pytest.raises(Refused) as raised:
+        check(accounts, [Publish("news.a"), Publish("tech")], Principal(ANN), 1_000)
+    assert raised.value.extra == {"index": 1}
+
+
+def test_an_admin_cannot_act_for_an_account_that_is_gone(accounts: Accounts) -> None:
+    assert outcome(accounts, Principal(ROOT), Subscribe("Ann", "news.a", account="1001-x.1")) == "no-user"
+
+
+def test_a_password_that_comes_with_a_user_names_nobody_yet(accounts: Accounts) -> None:
+    user, password = draft_access(accounts, AddUser("Cy", password="$1"), Principal(ROOT))
+    assert isinstance(user, UserAdded)
+    assert (user.name, user.by) == ("Cy", "root")
+    assert isinstance(password, PasswordSet)
+    assert (password.account, password.hash) == ("", "$1")
+
+
+def test_a_user_who_is_removed_takes_all_accounts_of_the_name_along(accounts: Accounts) -> None:
+    accounts.take(UserAdded("1002-b", 1, 99, name="Ann"))
+    (op,) = draft_access(accounts, RemoveUser("Ann"), None)
+    assert isinstance(op, UsersRemoved)
+    assert op.accounts == (ANN, "1002-b.1")
+
+
+def test_a_user_added_under_the_name_of_a_first_admin_of_no_effect_ends_that_one(accounts: Accounts) -> None:
+    accounts.take(UserAdded("1002-b", 1, 99, name="admin", admin=True, first=True))
+    ops = draft_access(accounts, AddUser("admin"), None)
+    assert [op.accounts for op in ops if isinstance(op, UsersRemoved)] == [("1002-b.1",)]
+
+
+def test_a_grant_takes_the_place_of_the_same_one(accounts: Accounts) -> None:
+    (op,) = draft_access(accounts, AddGrant("Ann", "publish", "news.>"), None)
+    assert isinstance(op, Granted)
+    assert (op.who, op.replaces) == (ANN, ("1001-a.4",))
+
+
+def test_there_are_limits(accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "USERS_COUNT", 3)
+    monkeypatch.setattr(limits, "TOKENS_PER_USER", 2)
+    monkeypatch.setattr(limits, "GRANTS_PER_WHO", 2)
+    for request in (AddUser("x"), CreateToken("Ann", DIGEST), AddGrant("Ann", "publish", "x")):
+        with pytest.raises(Refused) as raised:
+            draft_access(accounts, request, None)
+        assert raised.value.code == "too-many"
+    draft_access(accounts, AddGrant("Ann", "publish", "news.>"), None)
+    with pytest.raises(NotFound):
+        draft_access(accounts, AddGrant("x", "publish", "news.>"), None)
