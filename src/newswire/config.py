@@ -20,6 +20,7 @@ class EngineSettings:
     peers: tuple[str, ...] = ()
     ops_dir: Path = field(default_factory=lambda: Path("ops_logs"))
     heartbeat: float = limits.HEARTBEAT_SECONDS
+    ca_file: str = ""  # of those who sign certificates of https peers; "": those that this machine trusts
     secrets: tuple[bytes, ...] = ()  # first signs, all verify (two during rotation); () leaves peers unsigned
     retention_seconds: float = limits.RETENTION_SECONDS
     retention_messages: int = limits.RETENTION_MESSAGES
@@ -39,7 +40,7 @@ class ServiceSettings:
 
     id: str = "1001"
     host: str = "127.0.0.1"
-    advertise: str = ""  # HOST:PORT for peers and clients; "" means host:port as bound
+    advertise: str = ""  # an address (core.model.addresses) for peers and clients; "" means host:port as bound
     allowed_hosts: tuple[str, ...] = ()  # further names that clients may ask for, `*` for any
     auth: str = "none"
     min_copies: int = 1

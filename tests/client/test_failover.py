@@ -66,6 +66,17 @@ def test_pause_grows_to_its_most_and_no_further(failures: int, chance: float) ->
     assert pause(failures, chance) >= limits.BACKOFF_FIRST_SECONDS / 2
 
 
+def test_who_names_brokers_by_https_goes_to_no_other() -> None:
+    secure = Brokers("https://a.example")
+    told = [Row("1001", "a:1", True, itself=True), Row("1002", "b:2"), Row("1003", "https://c.example")]
+    secure.learn("https://a.example", told, 0.0)
+    assert secure.addresses() == ["https://a.example", "https://c.example"]
+    assert secure.look(0.0).nodes == ("a:1", "b:2", "https://c.example")
+    mixed = Brokers("https://a.example,b:2")
+    mixed.learn("https://a.example", told, 0.0)
+    assert mixed.addresses() == ["https://a.example", "b:2", "https://c.example"]
+
+
 def test_the_first_named_is_tried_first_and_the_next_after_it_failed() -> None:
     brokers = Brokers([A, B])
     assert brokers.choose(0) == A

@@ -248,7 +248,7 @@ def test_look_with_nobody(a: FakeBroker) -> None:
         pool(FakeTime(), a).look()
 
 
-def test_https_of_the_configured_one_is_kept_for_learned_brokers() -> None:
+def test_a_url_is_that_of_the_broker_s_own_scheme() -> None:
     c = BrokerPool(["https://news.example.org", "10.0.0.2:5054"])
     assert c.url_for("/stream") == "https://news.example.org/stream"
-    assert c.transport.url("10.0.0.2:5054", "/stream") == "https://10.0.0.2:5054/stream"
+    assert c.transport.url("10.0.0.2:5054", "/stream") == "http://10.0.0.2:5054/stream"

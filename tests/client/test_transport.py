@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
+from newswire.client.credential import bearer
 from newswire.client.transport import BrokerAnswer, Call, Download, Incoming, Transport, Unreached, form
 from newswire.core import limits
-from newswire.errors import NewswireError, NotFound
+from newswire.errors import BadRequest, NewswireError, NotFound
+from tests.kit.authority import Authority, server_side
 from tests.kit.client_fakes import LIMIT_SECONDS, FakeBroker, FakeTime, Reply, Wire, problem, publisher
 
 ASK = Call("GET", "/topics")
@@ -94,10 +99,49 @@ def test_a_form_leaves_out_what_is_none() -> None:
 # -- where it goes
 
 
-def test_https_is_kept_for_learned_brokers() -> None:
-    kept = Transport(scheme="https")
-    assert kept.url("10.0.0.2:5054", "/stream") == "https://10.0.0.2:5054/stream"
-    assert kept.url("http://10.0.0.2:5054", "/messages", {"topic": "a b"}) == "http://10.0.0.2:5054/messages?topic=a+b"
+def test_an_address_says_its_scheme() -> None:
+    to = Transport()
+    assert to.url("10.0.0.2:5054", "/messages", {"topic": "a b"}) == "http://10.0.0.2:5054/messages?topic=a+b"
+    assert to.url("https://news1.example.org", "/stream") == "https://news1.example.org/stream"
+
+
+def test_nothing_is_sent_in_the_clear_by_who_asks_in_tls(a: FakeBroker) -> None:
+    with pytest.raises(Unreached, match="plain HTTP") as raised:
+        Transport(credential=bearer("secret"), tls_only=True).send(a.address, ASK, LIMIT_SECONDS)
+    assert not raised.value.perhaps
+    assert a.asked == []
+
+
+def test_what_cannot_be_trusted_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BadRequest, match=r"absent.pem.*No such file"):
+        Transport(verify=str(tmp_path / "absent.pem"))
+    monkeypatch.setenv("NEWSWIRE_CA_FILE", "nowhere.pem")
+    with pytest.raises(BadRequest, match=r"nowhere.pem"):
+        Transport()
+    Transport(verify=False)
+
+
+def test_who_is_not_trusted_certainly_did_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = Authority(tmp_path / "own")
+    for days, trust, why in (
+        (1, Authority(tmp_path / "other").file, "name its CA with --ca-file"),
+        (-1, authority.file, "expired"),
+    ):
+        monkeypatch.setenv("NEWSWIRE_CA_FILE", trust)
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            secure = server_side(authority.issue("127.0.0.1", days=days))
+            thread = threading.Thread(target=refused_by_its_client, args=(listening, secure))
+            thread.start()
+            with pytest.raises(Unreached, match=why) as raised:
+                Transport().send(f"https://127.0.0.1:{listening.getsockname()[1]}", ASK, LIMIT_SECONDS)
+            thread.join()
+            assert not raised.value.perhaps
+
+
+def refused_by_its_client(listening: socket.socket, secure: ssl.SSLContext) -> None:
+    sock, _ = listening.accept()
+    with sock, suppress(ssl.SSLError):
+        secure.wrap_socket(sock, server_side=True).close()
 
 
 # -- why nobody was reached
@@ -142,7 +186,7 @@ def test_what_answers_is_no_broker_or_broke(transport: Transport, data: bytes, w
 
 def test_https_to_plain_http_says_what_to_write(transport: Transport) -> None:
     address, join = answering(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
-    with pytest.raises(Unreached, match="write http:// in place of https://"):
+    with pytest.raises(Unreached, match="write its address without https://"):
         transport.send(f"https://{address}", ASK, LIMIT_SECONDS)
     join()
 

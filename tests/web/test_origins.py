@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from newswire.config import Settings
@@ -42,6 +43,39 @@ def test_a_foreign_page_changes_nothing_and_sees_nothing(web: Web, origin: str) 
     assert (web.engine.submitted, web.cluster.left) == ([], [])
     for path in ("/topics", "/list_replicas", "/subscriptions?username=Alice", "/stream?username=Alice"):
         assert "Access-Control-Allow-Origin" not in web.client.get(path, headers={"Origin": origin}).headers
+
+
+def secure(web: Web, address: str) -> None:
+    """Let the other member be at this address."""
+    rows = web.engine.describe().rows
+    web.engine.change_view(rows=tuple(row if row.self else msgspec.structs.replace(row, ip=address) for row in rows))
+
+
+def test_a_page_of_a_member_in_tls_is_one_and_no_page_in_plain_http_under_its_name(web: Web) -> None:
+    for address, origin in (
+        ("https://news2.example.org", "https://news2.example.org"),
+        ("https://news2.example.org:8443", "https://news2.example.org:8443"),
+    ):
+        secure(web, address)
+        response = web.client.post("/publish?topic=t&data=x", headers={"Origin": origin})
+        assert (response.status_code, response.headers["Access-Control-Allow-Origin"]) == (200, origin)
+        for other in (
+            origin.replace("https:", "http:"), MEMBER, f"{origin}.evil.example", "https://news2.example.org:9", "https://",
+        ):  # fmt: skip
+            web.post("/publish?topic=t&data=x", "cross-site", headers={"Origin": other})
+
+
+def test_a_page_that_came_in_plain_http_is_not_of_a_host_that_is_asked_in_tls(web: Web) -> None:
+    """A trusted proxy says by which scheme it was asked; where none says so, either may be meant."""
+    for scheme, origin, code in (
+        ("https", "https://news.example.org", ""),
+        ("https", "http://news.example.org", "cross-site"),
+        ("http", "https://news.example.org", ""),
+        ("http", "http://news.example.org", ""),
+    ):
+        headers = {"Origin": origin, "Host": "news.example.org"}
+        told = web.client.post("/publish?topic=t&data=x", headers=headers, environ_overrides={"wsgi.url_scheme": scheme})
+        assert told.json.get("code", "") == code, (scheme, origin)
 
 
 @pytest.mark.parametrize("origin", [MEMBER, "http://127.0.0.1:5053", "http://localhost:5053"])

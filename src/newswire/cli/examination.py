@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -15,6 +16,7 @@ from newswire.client.answers import Row
 from newswire.client.credential import Credential
 from newswire.client.transport import BrokerAnswer, Call, Transport, Unreached
 from newswire.core import limits
+from newswire.core.model.addresses import is_tls
 from newswire.errors import NewswireError
 
 _BROKERS_MOST: Final = limits.CLIENT_BROKERS_COUNT
@@ -25,10 +27,11 @@ def examine(brokers: Sequence[str], user: str | None, signed: Credential | None 
     """Ask the brokers named, and then those that they name, each once and all at the same time."""
     visits: set[str] = set()
     addresses = list(dict.fromkeys(brokers))
+    new_transport = partial(Transport, credential=signed, tls_only=all(map(is_tls, brokers)))
     with ThreadPoolExecutor(_BROKERS_MOST, thread_name_prefix="ask") as pool:
         while addresses:
             visits.update(addresses)
-            answers = list(pool.map(lambda address: examine_one(address, user, signed), addresses))
+            answers = list(pool.map(lambda address: examine_one(address, user, new_transport), addresses))
             visits.update(one.itself for one in answers if one.itself)
             yield from (one.examined for one in answers)
             rows = [row.ip for one in answers for row in one.examined.rows]
@@ -42,9 +45,9 @@ class _Visit(msgspec.Struct, frozen=True):
     itself: str = ""
 
 
-def examine_one(address: str, user: str | None, signed: Credential | None = None) -> _Visit:
+def examine_one(address: str, user: str | None, new_transport: Callable[[], Transport]) -> _Visit:
     """Ask one broker. Any thread."""
-    transport = Transport(credential=signed, scheme="https" if address.startswith("https://") else "http")
+    transport = new_transport()
     try:
         before = time.time()
         condition = transport.send(address, Call("GET", "/readyz"), limits.CLIENT_SIDE_SECONDS).json()

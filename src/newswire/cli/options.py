@@ -11,7 +11,6 @@ import difflib
 import ipaddress
 import os
 import re
-import stat
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +18,9 @@ from typing import Any, Final, TypedDict
 
 import click
 
+from newswire import tls
 from newswire.cli.parameters import Number, WholeNumber
+from newswire.cli.secret_files import check_private, no_secret, read_secret
 from newswire.core import limits
 from newswire.core.model import names
 from newswire.errors import BadRequest
@@ -86,7 +87,7 @@ class Secret(Setting):
             return read_secret(Path(path), self.word)
         if (value, path) != (None, None) and not without_mark_char(value or "").strip():
             blank = name if path is None else f"{name}_FILE"
-            raise click.UsageError(f"{blank} is set and blank: {_no_secret(self.word)}, or unset it.", ctx)
+            raise click.UsageError(f"{blank} is set and blank: {no_secret(self.word)}, or unset it.", ctx)
         return value
 
 
@@ -209,14 +210,41 @@ def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def brokers_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command `--brokers`, and the token for them (`cli/credentials.py` finds it)."""
+    """Give a command `--brokers`, the token for them (`cli/credentials.py` finds it), and `--ca-file` for https."""
     command = option("--token", cls=TokenSetting, expose_value=False, callback=_keep_token)(command)
     return option(
         "--brokers",
         type=BrokersParam(),
         default=",".join(DEFAULT_BROKERS),
-        help="Brokers to try; the first is the primary to try first.",
+        help="Brokers to try, each HOST:PORT or https://HOST; the first is the primary to try first.",
+    )(ca_file_option(command))
+
+
+def ca_file_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--ca-file`: all that this process asks trusts it, and so do brokers that it starts."""
+    return option(
+        "--ca-file",
+        type=click.Path(dir_okay=False),
+        default="",
+        callback=_trust,
+        expose_value=False,
+        help="Certificates (PEM) of who may sign those of https brokers  [default: public CAs]",
+        show_default=False,
     )(command)
+
+
+def ca_file() -> str:
+    """The file of `--ca-file`, "" without it. Within a command."""
+    return os.environ.get(variable("ca-file"), "")
+
+
+def _trust(ctx: click.Context, param: click.Parameter, path: str) -> None:
+    if path:
+        try:
+            tls.context(path)
+        except tls.NoTrust as error:
+            raise click.UsageError(f"{error}.", ctx) from None
+        os.environ[variable("ca-file")] = path
 
 
 def timeout_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -270,26 +298,6 @@ def read_file(path: Path, settings: Mapping[str, Setting]) -> dict[str, Any]:
     return values
 
 
-def read_secret(path: Path, word: str) -> str:
-    """Read a file that holds a secret and that others may not read."""
-    try:
-        check_private(path, word)
-        secret = decode(path.read_bytes()).strip()
-    except UnicodeDecodeError:
-        raise click.UsageError(f"{path}: the {word} is not UTF-8 text; for example: openssl rand -hex 32 > {path}") from None
-    except OSError as error:
-        raise click.UsageError(f"cannot read the {word} from {path}: {error.strerror}.") from None
-    if not secret:
-        raise click.UsageError(f"{path} is blank: {_no_secret(word)} into it.")
-    return secret
-
-
-def check_private(path: Path, word: str) -> None:
-    """Raise click.UsageError if other users may read or write `path`."""
-    if stat.S_IMODE(path.stat().st_mode) & (stat.S_IROTH | stat.S_IWOTH):
-        raise click.UsageError(f"{path} holds the {word} and every user can read or write it: chmod 600 {path}")
-
-
 def named(word: str, name: str) -> str:
     """What the value of an option came from, as its reader knows it: the flag, the variable, or the name in the file.
 
@@ -300,32 +308,6 @@ def named(word: str, name: str) -> str:
     if source is click.core.ParameterSource.ENVIRONMENT:
         return variable(word) if os.environ.get(variable(word)) else f"{variable(word)}_FILE"
     return f"`{word}`" if source is click.core.ParameterSource.DEFAULT_MAP else f"--{word}"
-
-
-def as_secrets(text: str | None, place: str = "the cluster-secret") -> tuple[bytes, ...]:
-    """The secrets in `text`, one a line: the first signs, all verify; None: there is none. `place` is where it came from.
-
-    Raises click.UsageError for one that is too short, and for a text without one: signing is never off by an accident.
-    """
-    if text is None:
-        return ()
-    secrets = [line.strip() for line in without_mark_char(text).splitlines() if line.strip()]
-    if not secrets:
-        raise click.UsageError(f"{place} is blank: {_no_secret('cluster-secret')}.")
-    if any(not secret.isprintable() for secret in secrets):
-        raise click.UsageError(f"{place} holds characters that nobody sees: {_no_secret('cluster-secret')}.")
-    if any(len(secret.encode()) < limits.SECRET_BYTES for secret in secrets):
-        raise click.UsageError(
-            f"{place} is shorter than {limits.SECRET_BYTES} bytes: make one with `openssl rand -hex 32`,"
-            " the same for every broker."
-        )
-    return tuple(secret.encode() for secret in secrets)
-
-
-def _no_secret(word: str) -> str:
-    if word != "cluster-secret":
-        return f"put the {word}"
-    return f"without a {word} brokers believe whoever reaches them. Put one (`openssl rand -hex 32`)"
 
 
 def known_settings(group: click.Group) -> dict[str, Setting]:

@@ -14,7 +14,8 @@ from typing import Any
 import click
 
 from newswire.cli import output
-from newswire.cli.options import option, read_secret
+from newswire.cli.options import option
+from newswire.cli.secret_files import read_secret
 from newswire.core import limits
 from newswire.text import decode
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -15,11 +15,11 @@ from newswire import escape
 from newswire.cli import output
 from newswire.cli.credentials import Signature, credential
 from newswire.core import limits
+from newswire.core.model.addresses import is_tls
 from newswire.errors import NewswireError, NoBroker, Unauthenticated
 
 if TYPE_CHECKING:
     from newswire.client import ClusterSnapshot, Row
-    from newswire.client.credential import Credential
     from newswire.client.transport import Transport
 
 _TOPICS_SHOWN: Final = 20  # newest first; --json has all
@@ -81,11 +81,13 @@ def gather(brokers: Sequence[str], absent: float = limits.CLI_ABSENT_SECONDS, *,
     `absent` seconds.
     """
     from newswire.client.failover import split
+    from newswire.client.transport import Transport
 
-    until, signed = time.monotonic() + absent, credential(who)
+    until, named = time.monotonic() + absent, split(brokers)
+    new_transport = partial(Transport, credential=credential(who), tls_only=all(map(is_tls, named)))
     with ThreadPoolExecutor(limits.CLIENT_BROKERS_COUNT, thread_name_prefix="ask") as threads:
         while True:
-            answers = list(threads.map(partial(_ask_rows, signed), dict.fromkeys(split(brokers))))
+            answers = list(threads.map(partial(_ask_rows, new_transport), named))
             speakers = [one for one in answers if one.rows]
             if speakers:
                 break
@@ -99,11 +101,10 @@ def gather(brokers: Sequence[str], absent: float = limits.CLI_ABSENT_SECONDS, *,
             time.sleep(limits.BACKOFF_FIRST_SECONDS)
         best = min(speakers, key=lambda one: one.own is None or (one.own.state == "down", not one.own.is_primary))
         ours = {one.own.ip: one.address for one in speakers if one.own}
-        topics = threads.submit(_ask, signed, best.address, "/topics")
+        topics = threads.submit(_ask, new_transport, best.address, "/topics")
         addresses = [row.ip for row in best.rows]
-        ready = dict(
-            zip(addresses, threads.map(partial(_ask_condition, signed), [ours.get(ip, ip) for ip in addresses]), strict=True)
-        )
+        conditions = threads.map(partial(_ask_condition, new_transport), [ours.get(ip, ip) for ip in addresses])
+        ready = dict(zip(addresses, conditions, strict=True))
         listed = topics.result()
     status = combine(best.rows, ready, listed if isinstance(listed, list) else [])
     if best.own is None or best.own.state != "down":
@@ -130,12 +131,12 @@ class _Rows(NamedTuple):
         return next((row for row in self.rows if row.itself), None)
 
 
-def _ask_rows(signed: Credential | None, address: str) -> _Rows:
+def _ask_rows(new_transport: Callable[[], Transport], address: str) -> _Rows:
     from newswire.client import Row
     from newswire.client.transport import Call, Unreached
 
     try:
-        with _transport(signed, address) as transport:
+        with closing(new_transport()) as transport:
             answer = transport.send(address, Call("GET", "/list_replicas"), limits.CLIENT_SIDE_SECONDS)
         if strange := answer.why_strange():
             return _Rows(address, refusal=strange)
@@ -149,10 +150,10 @@ def _ask_rows(signed: Credential | None, address: str) -> _Rows:
         return _Rows(address, refusal=error.detail)
 
 
-def _ask_condition(signed: Credential | None, address: str) -> Mapping[str, Any] | None:
+def _ask_condition(new_transport: Callable[[], Transport], address: str) -> Mapping[str, Any] | None:
     """What a broker says of itself, and by how much its clock is ahead of the one here. None: no answer."""
     before = time.time()
-    ready = _ask(signed, address, "/readyz")
+    ready = _ask(new_transport, address, "/readyz")
     if not isinstance(ready, dict):
         return None
     return {**ready, "clock_seconds": clock_ahead(ready.get("time"), before, time.time())}
@@ -167,21 +168,15 @@ def clock_ahead(stamp: object, before: float, after: float) -> float | None:
     return round(max(0.0, moment - after) - max(0.0, before - moment), 3)
 
 
-def _ask(signed: Credential | None, address: str, path: str) -> Any:
+def _ask(new_transport: Callable[[], Transport], address: str, path: str) -> Any:
     """Ask one broker, once; what it says of itself counts whatever its status. None: no answer."""
     from newswire.client.transport import Call, Unreached
 
     try:
-        with _transport(signed, address) as transport:
+        with closing(new_transport()) as transport:
             return transport.send(address, Call("GET", path), limits.CLIENT_SIDE_SECONDS).json()
     except (Unreached, NewswireError):
         return None
-
-
-def _transport(signed: Credential | None, address: str) -> AbstractContextManager[Transport]:
-    from newswire.client.transport import Transport
-
-    return closing(Transport(credential=signed, scheme="https" if address.startswith("https://") else "http"))
 
 
 def combine(rows: Sequence[Row], ready: Mapping[str, Mapping[str, Any] | None], topics: Sequence[Mapping[str, Any]]) -> Status:

@@ -14,6 +14,9 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from newswire import tls
+from newswire.errors import BadRequest
+
 Moment = str | datetime | timedelta | None
 
 
@@ -104,12 +107,23 @@ def called(name: str, value: Any) -> Callable[..., Any] | None:
 
 
 def trust(name: str, value: object) -> bool | str:
-    """Return what certificates are checked with: True, False, or the path of a file of them."""
+    """Return what certificates are checked with: True, False, or the path of a file of them, for True that of NEWSWIRE_CA_FILE.
+
+    Raises BadRequest for a file that holds none.
+    """
+    if value is True:
+        value = os.environ.get("NEWSWIRE_CA_FILE") or True
     if isinstance(value, bool):
         return value
-    if isinstance(value, str | os.PathLike):
-        return os.fsdecode(value)
-    raise TypeError(f"`{name}` must be True, False or the path of a file with certificates, not {_kind(value)}")
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"`{name}` must be True, False or the path of a file with certificates, not {_kind(value)}")
+    path = os.fsdecode(value)
+    if not os.path.isdir(path):
+        try:
+            tls.context(path)
+        except tls.NoTrust as error:
+            raise BadRequest(str(error), code="bad-field") from None
+    return path
 
 
 def addresses(value: object) -> str | list[str]:

@@ -9,6 +9,9 @@ do not come back in the same millisecond. No address is ever dropped for good wh
 
 A broker may be known under two names (`localhost:5053` in the settings, `10.0.0.7:5053` in the rows). The row marked
 `self` in an answer tells that they are one; ours is kept, because we know that it is reachable from here.
+
+Who names brokers by https alone is served in TLS alone: what other brokers say of one that speaks plain HTTP is shown, and
+nobody goes there with news and credentials.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from typing import Final
 
 from newswire.client.answers import ClusterSnapshot, Row
 from newswire.core import limits
+from newswire.core.model.addresses import is_tls
 from newswire.core.model.names import check_broker
 from newswire.errors import BadRequest
 
@@ -77,6 +81,7 @@ class Brokers:
 
     def __init__(self, configured: str | Sequence[str]) -> None:
         self.configured = split(configured)
+        self.tls_only = all(map(is_tls, self.configured))
         self.rows: tuple[Row, ...] = ()
         self._looked: float | None = None  # when the rows were told; None: never, or since then a broker failed
         self._named: dict[str, str] = {}  # address in the rows -> address that we use
@@ -152,7 +157,12 @@ class Brokers:
 
     def addresses(self) -> list[str]:
         """Every address known, in the order in which they were named, each broker once."""
-        return list(dict.fromkeys([*map(self.ours, self.configured), *(self.ours(row.ip) for row in self.rows)]))
+        learned = (self.ours(row.ip) for row in self.rows)
+        return list(dict.fromkeys([*map(self.ours, self.configured), *filter(self.may_ask, learned)]))
+
+    def may_ask(self, address: str) -> bool:
+        """Say whether anything may be sent to the broker at `address`."""
+        return not self.tls_only or is_tls(address)
 
     def ours(self, address: str) -> str:
         """The address that we use for the broker that calls itself `address`."""

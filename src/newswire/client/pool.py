@@ -26,8 +26,8 @@ class BrokerPool:
     `brokers`: HOST:PORT (or a URL without path), the one to try first first; others are learned from whoever answers.
     `timeout`: seconds for all tries of a call; `absent`: seconds after which a call ends while nobody is there at all (no
     broker listens at any address); None: `timeout`. `token`, or `user` and `password`: who asks; without them the token in
-    NEWSWIRE_TOKEN, or in the file that NEWSWIRE_TOKEN_FILE names. `verify`: as in requests, for https. `clock` is monotonic
-    seconds, `sleep` waits, `chance` gives 0 to 1.
+    NEWSWIRE_TOKEN, or in the file that NEWSWIRE_TOKEN_FILE names. `verify`: as of Transport, for https; brokers that were
+    named by https alone are spoken to in no other way. `clock` is monotonic seconds, `sleep` waits, `chance` gives 0 to 1.
     """
 
     def __init__(
@@ -51,11 +51,9 @@ class BrokerPool:
         self.is_anonymous = credential is None
         for name, value in (("clock", clock), ("sleep", sleep), ("chance", chance)):
             checks.called(name, value)
-        verify = checks.trust("verify", verify)
         self.clock, self.sleep, self.chance = clock, sleep, chance
         self.current = ""  # who answered last
-        scheme = "https" if self.brokers.configured[0].startswith("https://") else "http"
-        self.transport = Transport(credential=credential, verify=verify, scheme=scheme)
+        self.transport = Transport(credential=credential, verify=verify, tls_only=self.brokers.tls_only)
 
     # -- what menus show
 
@@ -64,7 +62,7 @@ class BrokerPool:
         self._learn(self.request(_ROWS, try_seconds=try_seconds, refresh=False))
         for _ in self.brokers.addresses():
             primary = self.brokers.ours(self.brokers.look(self.clock()).primary)
-            if primary == self.current:
+            if primary == self.current or not self.brokers.may_ask(primary):
                 break
             # another broker's word: its peers take some seconds to see that it is gone
             with suppress(Unreached):

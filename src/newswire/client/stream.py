@@ -173,9 +173,10 @@ class MessageStream(Iterator[Item]):
     def _move(self, moved: Moved) -> None:
         self._drop(limits.RETRY_MILLISECONDS / 1000)
         try:
-            self._aim = names.check_address(moved.to)
+            to = names.check_address(moved.to)
         except BadRequest:  # it named nobody, or nothing that can be connected to
-            self._aim = ""
+            to = ""
+        self._aim = to if self._brokers.may_ask(to) else ""
         to = self._name(self._aim) if self._aim else "another broker"
         self._tell("moving", self._aim, f"the broker sends its readers to another one, moving to {to}")
 

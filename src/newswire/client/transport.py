@@ -36,9 +36,11 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from newswire import sse
+from newswire import sse, tls
+from newswire.client import checks
 from newswire.client.credential import NO_ONE, Credential, refusal
 from newswire.core import limits
+from newswire.core.model.addresses import is_tls, url_of
 from newswire.core.model.bad_json import BAD_JSON
 from newswire.errors import NewswireError, Unauthenticated, from_problem
 
@@ -46,9 +48,7 @@ _LOGGERS: Final = (  # that a request may log to; `warnings` go to the last, whe
     "urllib3", "urllib3.connection", "urllib3.connectionpool", "urllib3.poolmanager", "urllib3.response", "urllib3.util.retry",
     "requests", "py.warnings",
 )  # fmt: skip
-_NO_TLS: Final = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG")
 _PART_BYTES: Final = 64 * 1024
-_TLS_WORDS: Final = (b"HTTPS port", b"HTTPS server", b"SSL-enabled server")  # as nginx, Go and Apache answer plain HTTP
 _TLS_ALERT: Final = "\x15\x03"  # how a TLS server answers what is not TLS
 _within: Final[ContextVar[bool]] = ContextVar("newswire-call", default=False)
 
@@ -118,8 +118,8 @@ class BrokerAnswer:
         if 300 <= self.status < 400:
             return f"it redirects (HTTP {self.status}) to {self.location[:200] or 'another address'}: name that one"
         if 400 <= self.status < 500 and self.status not in (413, 429) and not self.code:  # those two a proxy may say for one
-            if any(word in self.body for word in _TLS_WORDS):
-                return "it speaks TLS: write https:// before the address"
+            if tls.is_tls_port(self.body):
+                return tls.SPEAKS_TLS
             return f"what answers there is no newswire broker (it says HTTP {self.status})"
         if 200 <= self.status < 300 and self.body.lstrip()[:1] not in (b"{", b"["):
             return "what answers there is no newswire broker"
@@ -210,13 +210,14 @@ class Download:
 class Transport:
     """HTTP to any broker. One thread.
 
-    `scheme` is for addresses without one. The environment's proxies and netrc are left alone: brokers are named by
-    address inside an organisation, and neither news nor tokens may take a way that was meant for the web.
+    The environment's proxies and netrc are left alone: brokers are named by address inside an organisation, and neither news
+    nor tokens may take a way that was meant for the web. `verify`: as in requests; True: the file of NEWSWIRE_CA_FILE, if it is
+    set. `tls_only`: nothing is sent in plain HTTP, whoever names such an address.
     """
 
-    def __init__(self, *, credential: Credential | None = None, verify: bool | str = True, scheme: str = "http") -> None:
-        self._scheme = scheme
-        self._credential, self._verify = credential, verify
+    def __init__(self, *, credential: Credential | None = None, verify: bool | str = True, tls_only: bool = False) -> None:
+        self._tls_only = tls_only
+        self._credential, self._verify = credential, checks.trust("verify", verify)
         self._foreign: list[requests.Session] = []  # kept: their ends would wait for locks that a thread held at the fork
         self._session = self._new_session()
         for name in _LOGGERS:
@@ -236,8 +237,7 @@ class Transport:
 
     def url(self, address: str, path: str, params: Mapping[str, str | int] | None = None) -> str:
         """The URL of `path` at a broker."""
-        base = address if "://" in address else f"{self._scheme}://{address}"
-        return f"{base}{path}" + (f"?{urlencode(params)}" if params else "")
+        return f"{url_of(address)}{path}" + (f"?{urlencode(params)}" if params else "")
 
     def send(self, address: str, call: Call, seconds: float) -> BrokerAnswer:
         """Send one request, once. Raises Unreached."""
@@ -269,6 +269,8 @@ class Transport:
             self._session.close()
 
     def _request(self, address: str, call: Call, seconds: float) -> requests.Response:
+        if self._tls_only and not is_tls(address):
+            raise Unreached("it speaks plain HTTP, and you named brokers by https:// alone", perhaps=False)
         headers = dict(call.headers)
         if call.body is not None:
             headers["Content-Type"] = call.type
@@ -351,17 +353,14 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _no_tls(error: BaseException) -> Unreached:
-    if any(word in str(error).upper().replace(" ", "_") for word in _NO_TLS):
-        return Unreached("it speaks plain HTTP: write http:// in place of https://", perhaps=False)
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return Unreached(f"its certificate is not trusted here ({error.verify_message})", perhaps=False)
-    return Unreached(f"no secure connection ({getattr(error, 'reason', None) or type(error).__name__})")
+    why = tls.reason(error)
+    return Unreached(why, perhaps=why != tls.SPEAKS_HTTP and not isinstance(error, ssl.SSLCertVerificationError))
 
 
 def _no_http(error: BaseException) -> Unreached:
     line = str(error.args[0] if error.args else error)
     if line.strip("'\"").startswith((_TLS_ALERT, repr(_TLS_ALERT)[1:-1])):
-        return Unreached("it speaks TLS: write https:// before the address", perhaps=False)
+        return Unreached(tls.SPEAKS_TLS, perhaps=False)
     return Unreached("what answers there does not speak HTTP: is that the port of a newswire broker?", perhaps=False)
 
 

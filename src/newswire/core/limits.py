@@ -13,7 +13,7 @@ TITLE_CHARS: Final = 256  # one line on a page
 TAGS_COUNT: Final = 16  # shown as chips beside a message
 TAG_CHARS: Final = 64
 URL_CHARS: Final = 2048  # what browsers and proxies take
-ADDRESS_CHARS: Final = 260  # a host name of 253 characters, a colon, a port
+ADDRESS_CHARS: Final = 268  # https://, a host name of 253 characters, a colon, a port
 
 # -- messages and requests --------------------------------------------------------------------------------------
 MESSAGE_BYTES: Final = 64 * 1024  # `data` as UTF-8: news is text; what is larger is published as a link

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final
 
+from newswire.core.model.addresses import HTTPS
+
 _CACHE_COUNT: Final = 64  # headers: a broker is asked for by a few names, and reading an address takes 3 µs
 _CACHE_CHARS: Final = 100  # of a header; longer ones are no name that anybody has
 
@@ -23,7 +25,7 @@ class Hosts:
     """The names that are a broker's own. `host`, `advertise`: as it was told; `allowed`: further names, or `*` for all."""
 
     def __init__(self, host: str, advertise: str, allowed: Iterable[str]) -> None:
-        names = [name for name in (host, _without_port(advertise), *map(_without_port, allowed)) if name]
+        names = [name for name in (host, _without_port(advertise.removeprefix(HTTPS)), *map(_without_port, allowed)) if name]
         self._names = {"localhost", *map(_plain, names)}
         address = _address(host)
         self._everywhere = not host or (address is not None and address.is_unspecified)

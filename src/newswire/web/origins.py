@@ -16,6 +16,7 @@ from flask import Flask, Response, request
 
 from newswire.config import ServiceSettings
 from newswire.core import limits
+from newswire.core.model.addresses import url_of
 from newswire.engine.seam import Engine
 from newswire.errors import Refused
 from newswire.web.askers import Asker, who_asks
@@ -102,14 +103,24 @@ def asker(engine: Engine, environ: Environ) -> Asker:
 
 def is_member(engine: Engine, origin: str) -> bool:
     """Say whether `origin` is the address of a broker of this cluster."""
-    scheme, _, address = origin.partition("://")
-    return scheme == "http" and _plain(address, "http") in {_plain(row.ip, "http") for row in engine.describe().rows}
+    page = _split(origin)
+    return any(page == _split(url_of(row.ip)) for row in engine.describe().rows)
 
 
 def _is_own(environ: Environ, origin: str) -> bool:
-    """Say whether the page came from this very host, under whatever name and scheme (a proxy may end TLS)."""
+    """Say whether the page came from this very host, under whatever name.
+
+    A proxy may end TLS and not say so; where one says so, what came in plain HTTP is another's.
+    """
+    scheme, address = _split(origin)
+    if environ.get("wsgi.url_scheme") == "https" and scheme != "https":
+        return False
+    return bool(address) and address == _plain(environ.get("HTTP_HOST", ""), scheme)
+
+
+def _split(origin: str) -> tuple[str, str]:
     scheme, _, address = origin.partition("://")
-    return bool(address) and _plain(address, scheme) == _plain(environ.get("HTTP_HOST", ""), scheme)
+    return scheme, _plain(address, scheme)
 
 
 def _plain(address: str, scheme: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from newswire.core import limits
-from newswire.core.model import names
+from newswire.core.model import addresses, names
 from newswire.core.model.names import check_address, check_broker_id, check_pattern, check_username
 from newswire.web.message_fields import whole_of_text
 from newswire.web.route import Field, text_field
@@ -29,7 +29,7 @@ Pattern = Annotated[
     str, Meta(min_length=1, max_length=limits.TOPIC_CHARS, pattern=f"^(?:{names.PATTERN_FORM})$", examples=["kitchen.>"])
 ]
 EventIdText = Annotated[str, Meta(min_length=1, max_length=limits.EVENT_ID_CHARS, examples=["e~1001-k3b9.7~1001-k3b9.7~"])]
-Address = Annotated[str, Meta(max_length=limits.ADDRESS_CHARS, pattern=f"^{names.ADDRESS_FORM}$", examples=["127.0.0.1:5054"])]
+Address = Annotated[str, Meta(max_length=limits.ADDRESS_CHARS, pattern=f"^{addresses.FORM}$", examples=["127.0.0.1:5054"])]
 
 USERNAME: Final = text_field("username", check_username, Username, "Whose.", is_required=True, codes=("bad-username",))
 PATTERN: Final = text_field(

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from http.client import HTTPException
+from pathlib import Path
 
 import pytest
 
 from newswire.engine.peers.connection import PeerReply, Wire, head_of
+from newswire.tls import NoTrust
+from tests.kit.authority import Authority, server_side
+from tests.kit.waiting import wait_until
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: 2\r\n\r\nok"
 CLOSE, WAIT = b"", b"..."
@@ -19,9 +24,10 @@ CLOSE, WAIT = b"", b"..."
 class Peer:
     """Answers each request with the next of `answers`; at CLOSE it closes the connection, at WAIT it lets the other side."""
 
-    def __init__(self, answers: list[bytes]) -> None:
+    def __init__(self, answers: list[bytes], context: ssl.SSLContext | None = None) -> None:
         self.listening = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self.listening.getsockname()[1]}"
+        self.address = f"{'https://' if context else ''}127.0.0.1:{self.listening.getsockname()[1]}"
+        self._context = context
         self.heard: list[bytes] = []
         self.connections = 0
         self._answers = answers
@@ -33,8 +39,13 @@ class Peer:
             while self._answers:
                 sock, _ = self.listening.accept()
                 self.connections += 1
-                with sock:
-                    self._talk(sock)
+                try:
+                    secure = self._context.wrap_socket(sock, server_side=True) if self._context else sock
+                except ssl.SSLError:  # the other side does not trust it, or speaks no TLS
+                    sock.close()
+                    continue
+                with secure:
+                    self._talk(secure)
 
     def _talk(self, sock: socket.socket) -> None:
         while self._answers:
@@ -160,3 +171,70 @@ def test_an_answer_that_drips_is_cut_off() -> None:
     assert ended
     with closing(listening), pytest.raises(OSError, match="nobody waits"):
         wire.post("/", {}, b"")
+
+
+def connect_in_tls(peers: list[Peer], authority: Authority, *answers: bytes) -> tuple[Peer, Wire]:
+    peers.append(Peer(list(answers), server_side(authority.issue("127.0.0.1"))))
+    return peers[-1], Wire(peers[-1].address, 5.0, authority.file)
+
+
+def test_tls_shares_a_connection_and_sees_its_end(peers: list[Peer], tmp_path: Path) -> None:
+    """Session tickets come on a connection that is idle: they are neither an end nor an answer."""
+    peer, wire = connect_in_tls(peers, Authority(tmp_path), OK, OK, CLOSE, OK)
+    with closing(wire):
+        assert wire.post("/replicate", {}, b"body") == PeerReply(200, "application/octet-stream", b"ok")
+        assert not wire.hung_up()
+        assert wire.post("/replicate", {}, b"more").body == b"ok"
+        assert peer.connections == 1
+        wait_until(wire.hung_up)
+        assert wire.post("/replicate", {}, b"again").body == b"ok"
+    assert peer.connections == 2
+    assert b"\r\nHost: " + peer.address.removeprefix("https://").encode() + b"\r\n" in peer.heard[0]
+
+
+def test_a_ticket_that_comes_late_is_no_end(peers: list[Peer], tmp_path: Path) -> None:
+    peer, wire = connect_in_tls(peers, Authority(tmp_path), OK, WAIT)
+    with closing(wire):
+        wire.post("/", {}, b"")
+        for _ in range(3):
+            assert not wire.hung_up()
+    assert peer.connections == 1
+
+
+def test_nobody_is_spoken_to_who_is_not_trusted(peers: list[Peer], tmp_path: Path) -> None:
+    peer, wire = connect_in_tls(peers, Authority(tmp_path / "one"), OK)
+    for trust, kind in (
+        (Authority(tmp_path / "other").file, ssl.SSLCertVerificationError),
+        ("", ssl.SSLCertVerificationError),
+        (str(tmp_path / "absent"), NoTrust),
+    ):
+        with closing(Wire(peer.address, 5.0, trust)) as other, pytest.raises(kind):
+            other.post("/", {}, b"secret")
+    with closing(wire):
+        assert wire.post("/", {}, b"").body == b"ok"
+    assert len(peer.heard) == 1
+
+
+def test_plain_http_at_the_port_is_seen(peers: list[Peer], tmp_path: Path) -> None:
+    peer, _ = connect(peers, b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    with closing(Wire(f"https://{peer.address}", 5.0, Authority(tmp_path).file)) as wire, pytest.raises(ssl.SSLError):
+        wire.post("/", {}, b"")
+
+
+def test_a_handshake_can_be_cut() -> None:
+    """A peer that takes the connection and says nothing."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        wire = Wire(f"https://127.0.0.1:{listening.getsockname()[1]}", 60.0)
+
+        def post() -> None:
+            with suppress(OSError):
+                wire.post("/", {}, b"")
+
+        thread = threading.Thread(target=post)
+        thread.start()
+        sock, _ = listening.accept()
+        with sock:
+            assert sock.recv(1)  # its hello: it waits for ours
+            wire.cut()
+            thread.join(5.0)
+            assert not thread.is_alive()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
@@ -16,6 +17,7 @@ from newswire.engine.peers.auth import Passport
 from newswire.engine.peers.connection import PeerReply
 from newswire.engine.peers.link import Link, status_of
 from newswire.errors import LinkRefused
+from newswire.tls import NoTrust
 from tests.core.model.test_ops import HEADER
 from tests.kit.waiting import PATIENCE_SECONDS
 
@@ -30,7 +32,7 @@ def header(number: int = 7) -> Header:
 class ScriptedWire:
     """Answers each push with what the test says, or raises it."""
 
-    def __init__(self, address: str, timeout: float) -> None:
+    def __init__(self, address: str, timeout: float, ca_file: str) -> None:
         self.posted: list[tuple[str, bytes]] = []
         self.is_cut = self.is_hung_up = False
         self.closed = 0
@@ -99,6 +101,10 @@ def raising(error: Exception) -> Callable[[], PeerReply]:
         (raising(TimeoutError()), "down", "no answer within"),
         (raising(ConnectionRefusedError()), "down", "cannot be reached"),
         (raising(UnicodeError()), "down", "cannot be reached"),
+        (raising(ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER]")), "down", "it speaks plain HTTP"),
+        (raising(ssl.SSLEOFError()), "down", "the connection broke"),
+        (raising(NoTrust("cannot use ca.pem (--ca-file)")), "down", "cannot use ca.pem"),
+        (lambda: PeerReply(400, "text/html", b"request was sent to HTTPS port"), "down", "write https:// before the address"),
         (raising(ValueError()), "down", "the request failed"),
         (raising(LinkRefused("another secret")), "peer-auth-failed", "another secret"),
         (raising(LookupError()), "down", "the push failed here: LookupError"),

@@ -68,6 +68,15 @@ def test_what_the_page_may_load(web: Web) -> None:
     assert headers["X-Content-Type-Options"] == "nosniff"
 
 
+def test_a_member_in_tls_is_named_as_one(web: Web) -> None:
+    rows = web.engine.describe().rows
+    at = "https://news2.example.org"
+    web.engine.change_view(rows=tuple(row if row.self else msgspec.structs.replace(row, ip=at) for row in rows))
+    response = web.client.get("/?username=Alice")
+    assert f"connect-src 'self' {at};" in response.headers["Content-Security-Policy"]
+    assert f'"{at}"' in response.get_data(as_text=True)
+
+
 @pytest.mark.parametrize(
     "ip", ["x:1; script-src *", "x:1\r\nSet-Cookie: a=b", "x:1 http://evil.example", "'unsafe-inline'", ""]
 )

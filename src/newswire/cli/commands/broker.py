@@ -24,14 +24,17 @@ from newswire.cli.options import (
     HOST_NAME,
     NETWORK,
     Secret,
-    as_secrets,
+    ca_file,
+    ca_file_option,
     config_option,
     ignored,
     named,
     option,
 )
 from newswire.cli.parameters import Number, WholeNumber
+from newswire.cli.secret_files import as_secrets
 from newswire.core import limits
+from newswire.core.model.addresses import place_of, url_of
 from newswire.errors import NewswireError
 
 if TYPE_CHECKING:
@@ -52,9 +55,14 @@ _EVERYWHERE: Final = ("", "0.0.0.0", "::", "[::]")
 @option("--id", "broker_id", type=BROKER_ID, default="1001", help="This broker's id, another one for every broker.")
 @option("--host", default="127.0.0.1", help="Address to listen on.")
 @option("--port", type=WholeNumber(0, 65535), default=5053, help="Port to listen on; 0 takes a free one.")
-@option("--advertise", type=ADDRESS, help="How peers and clients reach this broker  [default: host:port]")
+@option(
+    "--advertise",
+    type=ADDRESS,
+    help="How peers and clients reach this broker: HOST:PORT, or https://HOST where a proxy ends TLS  [default: host:port]",
+)
 @option("--primary/--secondary", default=False, help="Whether clients try this broker first.")
 @option("--peer", "peers", type=ADDRESS, multiple=True, help="Another broker; repeatable (environment: commas between).")
+@ca_file_option
 @option("--ops-dir", type=click.Path(path_type=Path, file_okay=False), default="ops_logs", help="Home of the ops files.")
 @option(
     "--heartbeat",
@@ -142,6 +150,7 @@ def settings_of(
     settings = Settings(
         id=broker_id,
         advertise=advertise or "",
+        ca_file=ca_file(),
         retention_seconds=retention_days * _DAY_SECONDS,
         secrets=as_secrets(cluster_secret, f"the cluster-secret ({named('cluster-secret', 'cluster_secret')})"),
         **{
@@ -163,14 +172,13 @@ def check(settings: Settings) -> None:
             " Until then listen on 127.0.0.1 behind a proxy that authenticates, or trust the network and use --insecure."
         )
     host = named("host", "host")
+    if not settings.secrets and (place := _other_machine(settings)):
+        raise click.UsageError(
+            f"{place} is not this machine alone, and there is no secret that brokers sign with, so whoever reaches this broker"
+            " could pass for another one: put one into a file (umask 077; openssl rand -hex 32 > cluster-secret), the same for"
+            " every broker, and name the file in NEWSWIRE_CLUSTER_SECRET_FILE."
+        )
     if not is_loopback(settings.host) and not settings.insecure:
-        if not settings.secrets:
-            raise click.UsageError(
-                f"{host} {settings.host} can be reached from other machines and there is no secret that brokers sign with: put"
-                " one into a file (`openssl rand -hex 32`), the same for every broker, and name the file in"
-                " NEWSWIRE_CLUSTER_SECRET_FILE. --insecure goes without, and lets anybody publish and read: add it if you trust"
-                " everybody in that network."
-            )
         raise click.UsageError(
             f"{host} {settings.host} can be reached from other machines and --auth none lets anybody publish and read."
             " Listen on 127.0.0.1 behind a proxy that authenticates, or add --insecure if you trust everybody in that network."
@@ -178,8 +186,16 @@ def check(settings: Settings) -> None:
     if settings.host in _EVERYWHERE and not settings.advertise:
         raise click.UsageError(
             f"--host {settings.host or '(empty)'} means every address of this machine, which others cannot connect to:"
-            " say with --advertise HOST:PORT how they reach it."
+            " say with --advertise how they reach it (HOST:PORT, or https://HOST behind a proxy)."
         )
+
+
+def _other_machine(settings: Settings) -> str:
+    """The setting by which brokers are spoken with beyond this machine, "" for none."""
+    places = [("host", "host", settings.host, settings.host)]
+    places += [("advertise", "advertise", settings.advertise, place_of(settings.advertise).host)] if settings.advertise else []
+    places += [("peer", "peers", peer, place_of(peer).host) for peer in settings.peers]
+    return next((f"{named(word, name)} {text}" for word, name, text, host in places if not is_loopback(host)), "")
 
 
 def is_loopback(host: str) -> bool:
@@ -246,7 +262,7 @@ def started_lines(
 ) -> list[str]:
     """The five lines: address, role, what was restored, peers, where the files lie."""
     return [
-        f"Broker {settings.id} at http://{address}",
+        f"Broker {settings.id} at {url_of(address)}",
         f"Role: {'primary' if settings.primary else 'secondary'}",
         f"Restored: {messages:,} messages, {subscriptions:,} subscriptions in {seconds:.1f} s",
         f"Peers: {', '.join(peers) or 'none'}",

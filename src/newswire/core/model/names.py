@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 from newswire.core import limits
-from newswire.core.model import offers
+from newswire.core.model import addresses, offers
 from newswire.errors import BadRequest
 
 ROUTES: Final = frozenset(
@@ -30,15 +30,12 @@ ORIGIN_FORM: Final = r"[A-Za-z0-9]{1,16}-[a-z0-9]{1,16}"
 SESSION_FORM: Final = r"[A-Za-z0-9_-]{1,64}"
 AUDIT_FORM: Final = r"[a-z-]{1,32}"
 OP_ID_FORM: Final = rf"{ORIGIN_FORM}\.[1-9][0-9]{{0,15}}"
-_PORT = r"0*(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
-ADDRESS_FORM: Final = rf"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]):{_PORT}"
 
 _TOPIC = re.compile(TOPIC_FORM)
 _PATTERN = re.compile(PATTERN_FORM)
 _USERNAME = re.compile(USERNAME_FORM)
 _BROKER_ID = re.compile(BROKER_ID_FORM)
 _USUAL_PORT: Final = 5053  # of a broker that is told no other
-_ADDRESS = re.compile(ADDRESS_FORM)
 
 
 def check_topic(topic: str) -> str:
@@ -108,29 +105,28 @@ def check_broker_id(broker: str) -> str:
 
 
 def check_address(address: str) -> str:
-    """Return `address` if it is `host:port` (an IPv6 host in brackets).
+    """Return how `address` is spelt if it is `host:port` (an IPv6 host in brackets), or `https://host` with or without a port.
 
     Raises BadRequest (`bad-address`).
     """
-    if len(address) > limits.ADDRESS_CHARS or not _ADDRESS.fullmatch(address):
+    if len(address) > limits.ADDRESS_CHARS or not addresses.is_address(address):
         near = offers.address_like(address[: limits.ADDRESS_CHARS], _USUAL_PORT)
-        offer = f"; perhaps `{near}`" if near != address and _ADDRESS.fullmatch(near) else ""
-        raise BadRequest(f"a broker address is HOST:PORT, for example 127.0.0.1:5054{offer}", code="bad-address")
-    return address
+        offer = f"; perhaps `{near}`" if near != address and addresses.is_address(near) else ""
+        raise BadRequest(
+            f"a broker address is HOST:PORT, for example 127.0.0.1:5054, or in TLS https://HOST{offer}", code="bad-address"
+        )
+    return addresses.spell(address)
 
 
 def check_broker(text: str) -> str:
-    """Return `text` if a client can reach a broker by it: HOST:PORT, or a URL without a path.
+    """Return the address of a broker, of which the URL without a path may be given, too.
 
     Raises BadRequest (`bad-address`).
     """
-    scheme, separator, rest = text.rpartition("://")
-    if not separator:
-        return check_address(text)
-    if scheme not in ("http", "https"):
+    scheme, separator, _ = text.rpartition("://")
+    if separator and scheme not in ("http", "https"):
         raise BadRequest("a broker's URL begins with http:// or https://", code="bad-address")
-    check_address(rest if ":" in rest else f"{rest}:443")
-    return text
+    return check_address(addresses.spell(text))
 
 
 def is_pattern(name: str) -> bool:

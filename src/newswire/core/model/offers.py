@@ -47,9 +47,11 @@ def username_like(text: str) -> str:
 
 
 def address_like(text: str, port: int) -> str:
-    """The address nearest to `text`: without scheme and path, and with `port` where there is none."""
-    bare = re.sub(r"^[a-z]+:/*", "", text.strip(), count=1) if "://" in text else text.strip()
-    bare = bare.partition("/")[0]
+    """The address nearest to `text`: without path; with `port` where there is none, unless it is TLS."""
+    scheme, _, rest = text.strip().rpartition("://")
+    bare = rest.lstrip("/").partition("/")[0]
+    if scheme.lower() == "https":
+        return f"https://{bare.rstrip(':').lower()}"
     if re.fullmatch(r":?[0-9]{1,5}", bare):
         return f"127.0.0.1:{bare.lstrip(':')}"
     return bare if re.search(r":[0-9]{1,5}$", bare) else f"{bare.rstrip(':')}:{port}"

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta, field
 
 from newswire.core import limits
-from newswire.core.model import names
+from newswire.core.model import addresses, names
 from newswire.core.model.bad_json import BAD_JSON
 from newswire.core.model.message import MessageFields, TopicName
 
@@ -38,7 +38,7 @@ _Patterns = Annotated[tuple[_Pattern, ...], Meta(max_length=limits.TOKEN_PATTERN
 
 Origin = Annotated[str, Meta(pattern=rf"^{names.ORIGIN_FORM}\Z")]
 BrokerId = Annotated[str, Meta(max_length=limits.BROKER_ID_CHARS, pattern=rf"^{names.BROKER_ID_FORM}\Z")]
-Address = Annotated[str, Meta(max_length=limits.ADDRESS_CHARS, pattern=rf"^{names.ADDRESS_FORM}\Z")]
+Address = Annotated[str, Meta(max_length=limits.ADDRESS_CHARS, pattern=rf"^{addresses.FORM}\Z")]
 VectorField = Annotated[Mapping[Origin, _Named], Meta(max_length=limits.VECTOR_ENTRIES)]
 
 Verb = Literal["publish", "subscribe"]  # what a grant is for

@@ -307,7 +307,9 @@ class EmbeddedEngine(StateQueries):
             case Send():
                 self._links[action.address].send(action)
             case Connect(address):
-                self._links[address] = Link(address, self._fetch_push, self._passport, self._commit.put, self._on_fatal)
+                self._links[address] = Link(
+                    address, self._fetch_push, self._passport, self._commit.put, self._on_fatal, self.settings.ca_file
+                )
             case Disconnect(address):
                 self._links.pop(address).cut()
             case Recall(lost, places):  # few records, once in the life of a hole

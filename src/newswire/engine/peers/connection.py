@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from http.client import HTTPResponse
 from typing import NamedTuple
 
+from newswire import tls
 from newswire.core import limits
+from newswire.core.model.addresses import HTTPS, place_of
 
 
 class PeerReply(NamedTuple):
@@ -35,30 +38,28 @@ def head_of(path: str, headers: Mapping[str, str]) -> bytes:
 class Wire:
     """The connection to `address`, opened when it is needed. One thread, but for `cut`."""
 
-    def __init__(self, address: str, timeout: float) -> None:
-        """`timeout`: seconds for each step on the way: connecting, sending, each part of the answer."""
-        self.address, self._timeout = address, timeout
+    def __init__(self, address: str, timeout: float, ca_file: str = "") -> None:
+        """`timeout`: seconds for each step on the way: connecting, sending, each part of the answer.
+
+        `ca_file`: see `newswire.tls`. It is read at each connection, so that another CA takes no restart.
+        """
+        self.address, self._timeout, self._ca_file = address, timeout, ca_file
         self._socket: socket.socket | None = None
         self.is_cut = False
 
     def post(self, path: str, headers: Mapping[str, str], body: bytes) -> PeerReply:
         """Post, once more if the kept connection turned out to be closed: the peer may have evicted it.
 
-        So a push may arrive twice. Raises OSError (TimeoutError: no answer in time), http.client.HTTPException.
+        So a push may arrive twice. Raises OSError (TimeoutError: no answer in time; ssl.SSLError), http.client.HTTPException.
         """
-        data = head_of(path, {"Host": self.address, "Content-Length": str(len(body)), **headers}) + body
+        host = self.address.removeprefix(HTTPS)
+        data = head_of(path, {"Host": host, "Content-Length": str(len(body)), **headers}) + body
         if self._socket is not None:
             try:
                 return self._exchange(self._socket, data)
-            except ConnectionError:
+            except (ConnectionError, ssl.SSLError):
                 self.close()
-        host, _, port = self.address.rpartition(":")
-        self._socket = socket.create_connection((host.strip("[]"), int(port)), self._timeout)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self.is_cut:
-            self.close()
-            raise ConnectionAbortedError("nobody waits for the answer any more")
-        return self._exchange(self._socket, data)
+        return self._exchange(self._connect(), data)
 
     def hung_up(self) -> bool:
         """Say whether the peer has closed the idle connection (or sent what nobody asked for)."""
@@ -66,7 +67,9 @@ class Wire:
             return False
         poll = select.poll()  # not select(), which fails beyond descriptor 1023
         poll.register(self._socket, select.POLLIN)
-        return bool(poll.poll(0))
+        if not poll.poll(0):
+            return False
+        return not (isinstance(self._socket, ssl.SSLSocket) and _is_about_tls(self._socket, self._timeout))
 
     def close(self) -> None:
         """Let go of the connection; the next `post` opens another."""
@@ -80,7 +83,27 @@ class Wire:
         sock = self._socket
         if sock is not None:
             with suppress(OSError):  # it is closed already
-                sock.shutdown(socket.SHUT_RDWR)
+                socket.socket.shutdown(
+                    sock, socket.SHUT_RDWR
+                )  # that of TLS forgets the keys, which another thread may be using
+
+    def _connect(self) -> socket.socket:
+        """Open the connection. What is waited for can be cut at any time."""
+        host, port, is_tls = place_of(self.address)
+        sock = self._socket = socket.create_connection((host, port), self._timeout)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if is_tls:
+                trust = tls.context(self._ca_file)
+                sock = self._socket = trust.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+            if self.is_cut:
+                raise ConnectionAbortedError("nobody waits for the answer any more")
+            if isinstance(sock, ssl.SSLSocket):
+                sock.do_handshake()
+        except BaseException:
+            self.close()
+            raise
+        return sock
 
     def _exchange(self, sock: socket.socket, data: bytes) -> PeerReply:
         keep = False
@@ -96,3 +119,17 @@ class Wire:
         finally:
             if not keep:
                 self.close()
+
+
+def _is_about_tls(sock: ssl.SSLSocket, timeout: float) -> bool:
+    """Take what has come on an idle connection; say whether it is of TLS itself (a session ticket): no end, no answer."""
+    sock.settimeout(0)
+    try:
+        sock.recv(1)
+    except ssl.SSLWantReadError:
+        return True
+    except OSError:
+        return False
+    finally:
+        sock.settimeout(timeout)
+    return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import ssl
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -15,7 +16,7 @@ from http.client import HTTPException
 
 import msgspec
 
-from newswire import errors
+from newswire import errors, tls
 from newswire.core import limits
 from newswire.core.broker.events import Answered, Event, Failed, HungUp, Send
 from newswire.core.model.bad_json import BAD_JSON
@@ -34,15 +35,21 @@ class Link:
     """The thread of one peer. `send`, `close`, `cut`: the commit thread; it never waits for the link."""
 
     def __init__(
-        self, address: str, fetch: Fetch, passport: Passport, tell: Callable[[Event], object], on_fatal: OnFatal
+        self,
+        address: str,
+        fetch: Fetch,
+        passport: Passport,
+        tell: Callable[[Event], object],
+        on_fatal: OnFatal,
+        ca_file: str = "",
     ) -> None:
-        """`tell` brings events to the core. `on_fatal` must end the process: the thread died."""
+        """`tell` brings events to the core. `on_fatal` must end the process: the thread died. `ca_file`: as of `Wire`."""
         self.address = address
         self._fetch, self._passport, self._tell = fetch, passport, tell
         self._sends: queue.SimpleQueue[Send | None] = queue.SimpleQueue()
         self._number = 0  # of the push that is carried, or was last
         self._closing = False
-        self._wire = Wire(address, limits.PUSH_TIMEOUT_SECONDS)
+        self._wire = Wire(address, limits.PUSH_TIMEOUT_SECONDS, ca_file)
         self.restarts = 0  # after a fault that nobody foresaw
         self._thread = supervise(self._main, f"link-{address}", on_fatal, may_end=lambda: self._closing)
         self._thread.start()
@@ -119,6 +126,8 @@ class Link:
                 return Failed(self.address, number, detail="its answer cannot be read: is that a newswire broker?")
         if reply.status == 401:
             return Failed(address=self.address, number=number, state="peer-auth-failed", detail=_detail(reply))
+        if tls.is_tls_port(reply.body):
+            return Failed(self.address, number, detail=tls.SPEAKS_TLS)
         return Failed(self.address, number, detail=f"it answered with status {reply.status}: {_detail(reply)}")
 
 
@@ -127,6 +136,12 @@ def _reason(error: OSError | HTTPException | ValueError) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer within {limits.PUSH_TIMEOUT_SECONDS:g} s"
     log.debug("%r", error)
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return "the connection broke"
+    if isinstance(error, ssl.SSLError):
+        return tls.reason(error)
+    if isinstance(error, tls.NoTrust):
+        return str(error)
     if isinstance(error, (OSError, UnicodeError)):
         return "cannot be reached"
     return f"the request failed: {type(error).__name__}"

@@ -31,7 +31,7 @@ from newswire.errors import LinkRefused
 
 HEADER: Final = "Newswire-Signature"
 _SKEW_MS: Final = limits.CLOCK_SKEW_SECONDS * 1000
-_NAME: Final = r"[A-Za-z0-9._:\[\]%-]"
+_NAME: Final = r"[A-Za-z0-9._:/\[\]%-]"
 _FORM: Final = re.compile(
     rf"v2;from=({_NAME}{{1,{limits.ADDRESS_CHARS}}});to=({_NAME}{{1,{limits.ADDRESS_CHARS}}});cluster=({_NAME}{{0,64}});"
     r"time=([0-9]{1,16});nonce=([A-Za-z0-9_-]{16,64});body=([0-9a-f]{64});mac=([0-9a-f]{64})"

@@ -6,8 +6,8 @@
   `typed`     what was typed there, where it is no name;
   `notice`    a sentence to show first, "" for none (the name in the address is not one);
   `broker`    the id of the broker that answered;
-  `address`   HOST:PORT of the broker that answered, as the cluster knows it ("" while unknown);
-  `brokers`   HOST:PORT of every broker of the cluster, primary first, the answering one included: where to go on when this one
+  `address`   the address (`core.model.addresses`) of the broker that answered, as the cluster knows it ("" while unknown);
+  `brokers`   that of every broker of the cluster, primary first, the answering one included: where to go on when this one
               is gone. `origins.py` lets a page of one broker ask the others, and the policy below lets it connect there.
 Scripts and styles come from `/static/` only: the policy forbids inline ones and `style` attributes. Data goes to the script as
 `<script type="application/json">{{ ... | tojson }}</script>` (never run, so allowed) or as data attributes.
@@ -25,7 +25,8 @@ from msgspec import Meta
 
 from newswire.config import ServiceSettings
 from newswire.core import limits
-from newswire.core.model.names import check_address, check_username
+from newswire.core.model.addresses import is_address, url_of
+from newswire.core.model.names import check_username
 from newswire.engine.seam import ClusterStatus, Engine
 from newswire.errors import BadRequest
 from newswire.web.route import PUBLIC, SIGNED_IN, Field, Route, Success, text_field
@@ -89,7 +90,7 @@ def feed(engine: Engine, settings: ServiceSettings, username: str) -> Response:
         notice=notice,
         broker=settings.id,
         address=next((row.ip for row in view.rows if row.self), ""),
-        brokers=[row.ip for row in sorted(view.rows, key=lambda row: (not row.is_primary, row.id)) if _is_address(row.ip)],
+        brokers=[row.ip for row in sorted(view.rows, key=lambda row: (not row.is_primary, row.id)) if is_address(row.ip)],
     )
     headers = {
         "Content-Security-Policy": policy(view),
@@ -101,21 +102,16 @@ def feed(engine: Engine, settings: ServiceSettings, username: str) -> Response:
 
 
 def policy(view: ClusterStatus) -> str:
-    """What the page may load: its own files, and connections to the brokers it may have to move to."""
-    reachable = " ".join(["'self'", *(f"http://{row.ip}" for row in view.rows if not row.self and _is_address(row.ip))])
+    """What the page may load: its own files, and connections to the brokers it may have to move to.
+
+    Brokers tell each other their addresses: what is none (a `;` in it) would say more here.
+    """
+    reachable = " ".join(["'self'", *(url_of(row.ip) for row in view.rows if not row.self and is_address(row.ip))])
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
         f"connect-src {reachable}; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
-
-
-def _is_address(text: str) -> bool:
-    """Say whether it may stand in a policy: brokers tell each other their addresses, and a `;` or a line end would be more."""
-    try:
-        return bool(check_address(text))
-    except BadRequest:
-        return False
 
 
 def _notice(username: str) -> str:

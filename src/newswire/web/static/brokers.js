@@ -5,13 +5,18 @@ const ASK_LAST_MS = 8_000;       // and where there is none left
 
 export const page = JSON.parse(document.getElementById("page").textContent);
 export const user = page.username;
-export const home = location.host;
-export const brokers = [home, ...page.brokers.filter((address) => address !== page.address && address !== home)];
+// An address is HOST:PORT, or https://HOST as an origin is written. What came in TLS goes nowhere else: no browser lets it.
+const isSecure = location.protocol === "https:";
+export const home = isSecure ? location.origin : location.host;
+export const brokers = [home, ...page.brokers.filter((address) => address !== page.address && address !== home && mayAsk(address))];
 
 /** Where the stream is open ("" for nowhere), in this tab or in the one that reads it for all; and which is tried first. */
 export const at = { serving: "", preferred: home };
 
-export const url = (address, path, fields = {}) => `${location.protocol}//${address}${path}?${new URLSearchParams(fields)}`;
+export const url = (address, path, fields = {}) =>
+  `${address.includes("://") ? address : `http://${address}`}${path}?${new URLSearchParams(fields)}`;
+
+function mayAsk(address) { return !isSecure || address.startsWith("https://"); }
 
 /**
  * Ask one broker. Throws an Error with a sentence for people and the broker's `code` and `status`;
@@ -47,7 +52,7 @@ export async function askAny(path, fields, method) {
 
 function unreachable(late) {
   if (navigator.onLine === false) return "This device is offline.";
-  if (late) return `No broker answers. If other pages of ${home} are open in this browser, close some: it makes six connections at most.`;
+  if (late) return `No broker answers. If other pages of ${location.host} are open in this browser, close some: it makes six connections at most.`;
   return "No broker can be reached.";
 }
 
@@ -59,7 +64,7 @@ export async function isUp(address) {
 
 /** The broker whose own page serves where this one may not any more; "" while this one may. */
 export async function findWelcomingBroker(named) {
-  if (named && !brokers.includes(named) && named !== page.address && /^[\w.:[\]-]+$/.test(named)) return named;   // joined since
+  if (named && !brokers.includes(named) && named !== page.address && mayAsk(named) && /^(https:\/\/)?[\w.:[\]-]+$/.test(named)) return named;   // joined since
   for (const address of brokers.filter((other) => other !== home)) {
     try {
       await ask(address, "/list_replicas", {});
