@@ -99,7 +99,7 @@ def test_the_settings_are_accepted() -> None:
         given = {
             name: value for name, value in context.params.items() if name not in ("menu", "config", "log_format", "log_level")
         }
-        assert settings_of(**given).id == id
+        assert settings_of(**given | {"cluster_secret": "0123456789abcdef" * 2}).id == id
 
 
 def test_the_readme_names_files_that_exist() -> None:

@@ -64,7 +64,7 @@ def test_the_port_is_taken(tmp_path: Path) -> None:
 def test_a_public_address_without_access_control(tmp_path: Path) -> None:
     status, line = refusal("--host", "0.0.0.0", "--port", "0", "--ops-dir", str(tmp_path / "ops"), cwd=tmp_path)
     assert status in (1, 2)
-    assert "--insecure" in line
+    assert "NEWSWIRE_CLUSTER_SECRET_FILE" in line
 
 
 @pytest.mark.parametrize(

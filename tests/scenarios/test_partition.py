@@ -129,7 +129,7 @@ class Apart(Cluster):
                 primary=number == 0,
                 options=[*HEARTBEAT, "--host", "0.0.0.0", "--advertise", at, "--insecure"],
             )
-            node.before = ["ip", "netns", "exec", machine.name]
+            node.before = ["ip", "netns", "exec", machine.name, "env", f"NEWSWIRE_CLUSTER_SECRET={'s' * 32}"]
             self.nodes.append(node)
         self.made = self.nodes
 
