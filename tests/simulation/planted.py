@@ -494,7 +494,7 @@ def batch_shows_half() -> list[Patch]:
 def unfinished_batch_counts() -> list[Patch]:
     """What is left of a batch whose broker died before it was whole counts from the next start on."""
 
-    def release(state: State) -> None:
+    def release(state: State, broker: str) -> None:
         for origin, ops in list(state.open.items()):
             state._whole.add(origin)
             del state.open[origin]

@@ -105,25 +105,33 @@ def test_a_file_that_ends_anywhere_holds_all_of_a_batch_or_nothing(*, keyed: boo
         for end in range(len(raws) + 1):
             state = State()
             state.replay([(ops.decode(raw), place, len(raw)) for place, raw in enumerate(raws[:end])])
-            state.forget_unfinished()
+            state.forget_unfinished("1001")
             assert not state.holes
             counts.add(shown(state))
         assert counts == {0, 1, 16}
 
 
-def test_damage_elsewhere_may_hide_the_rest_of_a_batch_so_a_start_forgets_nothing_of_it() -> None:
-    """What is left of it here is perhaps the only copy, and has to be there when the rest is given up."""
+def test_what_is_left_of_a_batch_goes_when_its_broker_went_on_without_it() -> None:
+    """Until then it may be the only copy, which has to be there when the rest is given up. Of its own a broker knows at once."""
     _, one, _ = pair()
     one.submit(batch())
     one.submit([Publish("news", "after it")])
     records = [(ops.decode(raw), place, len(raw)) for place, raw in enumerate(one.log.raws)]
     inside = next(at for at, (op, _, _) in enumerate(records) if op.origin.endswith("b1") and op.sequence == 7)
     behind = next(at for at, (op, _, _) in enumerate(records) if isinstance(op, Began) and at > inside)
-    state = State()
-    state.replay([*records[:inside], *records[behind + 1 :]])
-    assert [hole.origin for hole in state.holes] == [records[behind][0].origin], "it does not name the batch"
-    state.forget_unfinished()
-    assert state.parts == {records[inside][0].origin: 6}
+    origin = records[inside][0].origin
+
+    def parts(broker: str, *more: Began, rest: int = len(records)) -> dict[str, int]:
+        state = State()
+        state.replay([*records[:inside], *records[rest:], *[(op, 100 + at, 1) for at, op in enumerate(more)]])
+        state.forget_unfinished(broker)
+        return state.parts
+
+    assert parts("1002") == {origin: 6}
+    assert parts("1001") == {}
+    assert parts("1001", rest=behind + 1) == {origin: 6}, "a record that does not name the batch is missing"
+    assert parts("1002", Began("1002-r2", 1, 0, "1002", {})) == {origin: 6}
+    assert parts("1002", Began("1001-r2", 1, 0, "1001", {})) == {}
 
 
 def test_it_comes_to_the_same_in_any_order_and_over_damage() -> None:
@@ -133,7 +141,7 @@ def test_it_comes_to_the_same_in_any_order_and_over_damage() -> None:
     bad = next(at for at, (op, _, _) in enumerate(records) if op.origin.endswith("b1") and op.sequence == 7)
     state = State()
     state.replay([*records[:bad], *records[bad + 1 :]])
-    state.forget_unfinished()
+    state.forget_unfinished("1001")
     assert shown(state) == 1
     assert [(hole.origin, hole.first, hole.last) for hole in state.holes] == [(records[bad][0].origin, 7, 7)]
     state.replay([records[bad]])

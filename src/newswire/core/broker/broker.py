@@ -62,7 +62,7 @@ class Broker(Parts):
         """START: the first actions of a run. The shell recovered the state, and began a segment for this origin."""
         self.clocks.start(self.identity, self.state, now)
         self._watch_clocks(now)
-        self.state.forget_unfinished()
+        self.state.forget_unfinished(self.identity.id)
         self._actions += self.replication.start(self.membership.choose_links(()), now)
         self.stager.stamp(Began(**NO_PLACE, broker=self.identity.id, vector=dict(self.state.vector)), now.wall)
         for lost in self.state.losses_waiting():

@@ -123,13 +123,20 @@ class State:
         """How far long batches are here that are not whole, by origin; of many those that began last."""
         return {origin: self.extent(origin) for origin in list(self.open)[-limits.OPEN_BATCHES_COUNT :]}
 
-    def forget_unfinished(self) -> None:
-        """START: what is left of a batch whose broker did not finish it is nothing, unless damage may hide the rest of it.
+    def forget_unfinished(self, broker: str) -> None:
+        """START of `broker`: what is left of a batch is nothing when its own broker did not finish it.
 
-        Damage does not say of all that it hit: what is behind a batch may be all that is left to say that it was whole.
+        That is so when that broker went on without it: another origin of it is held that began later, and so does not name it.
+        A broker knows that of its own as soon as it starts, unless damage may hide the rest. Of all others
+        what is here may be the only copy.
         """
-        if not self.holes:
-            self.open = {}
+        for origin, batch in list(self.open.items()):
+            began = cast(Began, batch[0][0])
+            later = (name for name in self.log.names if name.partition("-")[0] == began.broker)
+            if (began.broker == broker and not self.holes) or any(
+                not self.lineage.covers(began.vector, name, 1) for name in later
+            ):
+                del self.open[origin]
 
     @property
     def holes(self) -> tuple[Hole, ...]:
