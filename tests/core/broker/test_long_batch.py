@@ -112,7 +112,7 @@ def test_a_file_that_ends_anywhere_holds_all_of_a_batch_or_nothing(*, keyed: boo
 
 
 def test_what_is_left_of_a_batch_goes_when_its_broker_went_on_without_it() -> None:
-    """Until then it may be the only copy, which has to be there when the rest is given up. Of its own a broker knows at once."""
+    """Until then it may be the only copy, to be there when the rest is given up. Of its own a broker knows at once."""
     _, one, _ = pair()
     one.submit(batch())
     one.submit([Publish("news", "after it")])
