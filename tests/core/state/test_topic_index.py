@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from newswire.core import limits
 from newswire.core.model.ops import Began, Dropped, Published
 from newswire.core.state.fold import State
+from newswire.core.state.topic_index import _SHORT_RUN
 
 A, B = "1001-a", "1002-b"
 
@@ -102,3 +103,24 @@ def test_many_at_once_are_as_one_after_the_other(taken: list[tuple[str, str]]) -
         return
     assert numbers == [single.take(op, at) for at, op in enumerate(ops, 2)]
     assert (many.names, many.sequences, many.newest) == (single.names, single.sequences, single.newest)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["news", "tech"]), st.integers(0, 5)), min_size=_SHORT_RUN, max_size=_SHORT_RUN + 9),
+    st.sampled_from([{}, {A: 40}, {A: 300}, {B: 3}]),
+    st.booleans(),
+)
+def test_a_long_run_is_as_its_messages_one_after_the_other(
+    taken: list[tuple[str, int]], horizon: dict[str, int], is_second: bool
+) -> None:
+    ops = [message(sequence, topic, time=time) for sequence, (topic, time) in enumerate(taken, 2)]
+    single, many = state_of().messages, state_of().messages
+    for index in (single, many):
+        if is_second:
+            index.take(message(2, origin=B, time=3), 1)
+        index.drop("news", horizon)
+    assert many.take_run(ops, 2) == [single.take(op, at) for at, op in enumerate(ops, 2)]
+    assert (many.names, many.sequences, many.newest) == (single.names, single.sequences, single.newest)
+    assert (many.totals.counts, many.totals.unknown) == (single.totals.counts, single.totals.unknown)
+    trusted = set(range(1, len(many.names))) - many.totals.unknown
+    assert [many.totals.lasts[one] for one in trusted] == [single.totals.lasts[one] for one in trusted]

@@ -38,3 +38,14 @@ def test_what_was_dropped_counts_for_one_version_of_what_follows_from_vectors() 
     assert not totals.is_known(1, {"1001-a": 1}, 5)
     totals.forget(1)
     assert not totals.is_known(1, {"1001-a": 1}, 4)
+
+
+def test_many_count_as_one_after_the_other() -> None:
+    totals = one_topic()
+    totals.add_run(1, [5, 9, 7], is_first_origin=True)
+    assert (totals.counts[1], totals.lasts[1]) == (3, 7)
+    totals.add_run(1, [7, 8], is_first_origin=False)
+    assert (totals.counts[1], totals.lasts[1]) == (5, 8)
+    assert totals.is_known(1, None, 0)
+    totals.add_run(1, [9, 8], is_first_origin=False)
+    assert not totals.is_known(1, None, 0)

@@ -275,6 +275,13 @@ def test_a_known_op_without_valid_coordinates_is_no_op(change: tuple[bytes, byte
     assert [one.reason for one in damage] == ["not an operation"]
 
 
+@pytest.mark.parametrize("change", [(b'"Google"', b'"no topic"'), (b'"data":"x"', b'"data":"x","publisher":"a b"')])
+def test_a_message_with_a_name_of_another_form_is_an_op_of_no_effect(change: tuple[bytes, bytes]) -> None:
+    written = Written([[raw(1), raw(2).replace(*change), raw(3)]])
+    rows = [row for rows in segment.records(written.data, NUMBER, len(written.data), []) for row in rows]
+    assert [type(op) for op, _, _ in rows] == [Published, ops.BareOp, Published]
+
+
 def test_long_batches_and_long_lines_cross_the_chunks() -> None:
     written = Written([[raw(i, "y" * (i % 7) * 1000) for i in range(1, 400)], [raw(400, "z" * 600_000), raw(401)], [raw(402)]])
     assert read(written.data) == (written.records, [], len(written.data))

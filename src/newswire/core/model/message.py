@@ -24,7 +24,6 @@ from newswire.core.model import names
 
 _ONE_LINE: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*\Z"  # no control, no line end, no half of a character
 _WEB_ADDRESS: Final = r"^[Hh][Tt][Tt][Pp][Ss]?://[^\x00-\x20\x7f-\xa0\u2028\u2029\"<>\\]+\Z"
-_PUBLISHER: Final = rf"^(?:{names.USERNAME_FORM})?\Z"
 _AGAIN: Final = rf"^(?:{names.OP_ID_FORM})?\Z"
 _NOT_SHOWN: Final = Meta(extra={"shown": False})  # to readers
 
@@ -42,7 +41,7 @@ class MessageFields(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, k
     topic: Annotated[TopicName, Meta(description="a topic")]
     data: Annotated[str, Meta(max_length=limits.MESSAGE_BYTES, description="text")] = ""
     key: Annotated[str, Meta(max_length=limits.KEY_BYTES), _NOT_SHOWN] = ""
-    publisher: Annotated[str, Meta(max_length=limits.USERNAME_CHARS, pattern=_PUBLISHER)] = ""
+    publisher: Annotated[str, Meta(max_length=limits.USERNAME_CHARS)] = ""  # the form: as of a topic's name
     title: Annotated[
         str,
         Meta(

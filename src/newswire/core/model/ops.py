@@ -311,7 +311,7 @@ def decode(raw: bytes | memoryview) -> Op:
         op: Op | None = _decode_known(raw)
     except BAD_JSON:
         op = None
-    if op is not None and _origins.has(op.origin) and (type(op) not in _WITH_TOPIC or _topics.has(op.topic)):  # type: ignore[union-attr]
+    if op is not None and _is_named_well(op):
         return op
     try:
         envelope = _decode_envelope(raw)
@@ -320,10 +320,24 @@ def decode(raw: bytes | memoryview) -> Op:
     return BareOp(envelope.origin, envelope.sequence, envelope.time)
 
 
+def _is_named_well(op: Op) -> bool:
+    kind = type(op)
+    return (
+        _origins.has(op.origin)
+        and (kind not in _WITH_TOPIC or _topics.has(op.topic))  # type: ignore[union-attr]
+        and (kind is not Published or _publishers.has(op.publisher))  # type: ignore[union-attr]
+    )
+
+
 def are_named_well(ops: Collection[Op]) -> bool:
-    """Say whether the origins and topics of these have their forms, which decoding by type alone leaves open."""
-    origins, names = {op.origin for op in ops}, {op.topic for op in ops if type(op) in _WITH_TOPIC}  # type: ignore[union-attr]
-    return all(map(_origins.has, origins)) and all(map(_topics.has, names))
+    """Say whether origins, topics and publishers of these have their forms, which decoding by type alone leaves open."""
+    topics = {op.topic for op in ops if type(op) in _WITH_TOPIC}  # type: ignore[union-attr]
+    publishers = {op.publisher for op in ops if type(op) is Published}
+    return (
+        all(map(_origins.has, {op.origin for op in ops}))
+        and all(map(_topics.has, topics))
+        and all(map(_publishers.has, publishers))
+    )
 
 
 class _Remembered:
@@ -348,6 +362,7 @@ class _Remembered:
 _origins: Final = _Remembered(names.ORIGIN_FORM)
 _topics: Final = _Remembered(names.TOPIC_FORM)
 _WITH_TOPIC: Final = frozenset(kind for kind in get_args(KnownOp) if "topic" in kind.__struct_fields__)
+_publishers: Final = _Remembered(f"(?:{names.USERNAME_FORM})?")
 
 
 class _Place(TypedDict):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from newswire.core import limits
 from newswire.core.model.ops import OpId, Published, op_id
@@ -18,6 +19,8 @@ from newswire.core.state.op_index import GIVEN_UP, OpIndex
 from newswire.core.state.totals import Totals
 from newswire.core.state.twins import Twin, Twins
 from newswire.core.state.withdrawals import Lifetimes, Withdrawals
+
+_SHORT_RUN: Final = 256  # messages: they go in one by one, as a column has its price, too
 
 
 class TopicIndex:
@@ -106,19 +109,30 @@ class TopicIndex:
             return None
         keys, topics = [op.key for op in ops], [op.topic for op in ops]
         if any(keys):
-            publishers = [op.publisher for op in ops]
-            keyed = [name for name in zip(publishers, topics, keys, strict=True) if name[2]]
+            marks = fingerprints([op.publisher for op in ops], topics, keys)
+            keyed = marks if all(keys) else [mark for mark, key in zip(marks, keys, strict=True) if key]
             if len(set(keyed)) < len(keyed):
                 return None
-            if not all(keys) or not self.keys.note_run(fingerprints(publishers, topics, keys), contents(ops), offset):
+            if len(keyed) < len(marks) or not self.keys.note_run(marks, contents(ops), offset):
                 return [self.take(op, at) for at, op in enumerate(ops, offset)]
-        newest = self.newest
         numbers = [self.numbers.get(topic) or self.number(topic) for topic in topics]
-        for at, (op, number) in enumerate(zip(ops, numbers, strict=True), offset):
-            self._add(number, op)
+        for at, op in enumerate(ops, offset):
             if op.expires:
                 self.lifetimes.note(op, at)
-            newest[number] = at
+        if len(ops) < _SHORT_RUN:
+            for at, (op, number) in enumerate(zip(ops, numbers, strict=True), offset):
+                self._add(number, op)
+                self.newest[number] = at
+            return numbers
+        places: dict[int, list[int]] = {}  # by topic: where in the run its messages stand
+        for at, number in enumerate(numbers):
+            if number in places:
+                places[number].append(at)
+            else:
+                places[number] = [at]
+        for number, ats in places.items():
+            self._add_run(number, [ops[at] for at in ats])
+            self.newest[number] = offset + ats[-1]
         return numbers
 
     def hide(self, row: int) -> None:
@@ -213,6 +227,19 @@ class TopicIndex:
         else:
             by_origin[op.origin] = array("I", (op.sequence,))
         self.totals.add(number, op.time, is_first_origin=len(by_origin) == 1)
+        self._see_horizon(number, op)
+
+    def _add_run(self, number: int, ops: Sequence[Published]) -> None:
+        """Add messages of one topic and origin, in the order of their sequences."""
+        by_origin, first = self.sequences[number], ops[0]
+        column = by_origin.get(first.origin)
+        if column is None:
+            column = by_origin[first.origin] = array("I")
+        column.extend([op.sequence for op in ops])
+        self.totals.add_run(number, [op.time for op in ops], is_first_origin=len(by_origin) == 1)
+        self._see_horizon(number, first)
+
+    def _see_horizon(self, number: int, op: Published) -> None:
         horizon = self.horizons.get(op.topic)
         if horizon is not None and not 0 < horizon.get(op.origin, 0) < op.sequence:
             self.totals.forget(number)  # it may be dropped already

@@ -7,6 +7,8 @@ forgotten here, and worked out again where it is asked for. The commit thread wr
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
+from operator import le
 
 from newswire.core.model.vector import Vector
 
@@ -32,6 +34,14 @@ class Totals:
             self.lasts[number] = time
         else:
             self.unknown.add(number)  # the origin's last one may have been the newest
+
+    def add_run(self, number: int, times: Sequence[int], *, is_first_origin: bool) -> None:
+        """`add` many, in their order."""
+        self.counts[number] += len(times)
+        if is_first_origin or (times[0] >= self.lasts[number] and all(map(le, times, times[1:]))):
+            self.lasts[number] = times[-1]
+        else:
+            self.unknown.add(number)
 
     def forget(self, number: int) -> None:
         """Have the topic worked out again."""
