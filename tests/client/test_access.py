@@ -54,7 +54,7 @@ def test_tokens(fake: Fake, client: AccessClient) -> None:
     fake.answers["/tokens/1001-a.7"] = (200, {"message": "Revoked token 1001-a.7"})
     assert client.revoke_token("1001-a.7") == "Revoked token 1001-a.7"
     first, second, third = fake.sent("/tokens")
-    assert first == {"username": "bot", "label": "backup", "expires": "60", "publish": "a"}
+    assert first == {"username": "bot", "label": "backup", "expires": "60", "publish": "a", "subscribe": ","}
     assert (second, third) == ({}, {"username": "bot"})
 
 

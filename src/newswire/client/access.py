@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from newswire.client import checks
@@ -15,6 +15,8 @@ from newswire.client.pool import BrokerPool
 from newswire.client.transport import BrokerAnswer, Call, form
 from newswire.core import limits
 from newswire.core.model import names
+
+_NOTHING: Final = ","  # as a form says a list without words: one that is left out is no limit
 
 
 class AccessClient:
@@ -98,8 +100,8 @@ class AccessClient:
             "username": checks.text_or_none("username", username),
             "label": checks.text_or_none("label", label),
             "expires": None if expires is None else str(checks.whole("expires", expires)),
-            "publish": None if publish is None else checks.words("publish", publish),
-            "subscribe": None if subscribe is None else checks.words("subscribe", subscribe),
+            "publish": None if publish is None else checks.words("publish", publish) or _NOTHING,
+            "subscribe": None if subscribe is None else checks.words("subscribe", subscribe) or _NOTHING,
         }
         made: NewToken = self._send("POST", "/tokens", fields).read(NewToken)
         return made

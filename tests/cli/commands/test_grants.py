@@ -38,9 +38,9 @@ def test_audit_escapes_what_strangers_typed(fake: Fake, capsys: pytest.CaptureFi
     assert capsys.readouterr().out == "Nothing happened.\n"
     fake.answers["/audit"] = (
         200,
-        [{"time": "2026", "what": "signed-in", "who": "ann\x1b[31m", "at": "10.0.0.7", "user": None}],
+        [{"id": "a.1", "time": "2026", "what": "granted", "by": "ann", "who": "bob\x1b[31m", "verb": "publish", "topic": "t"}],
     )
     assert main.run(["audit"]) == 0
-    assert capsys.readouterr().out.split() == r"Time Who What 2026 ann\x1b[31m signed-in at 10.0.0.7".split()
+    assert capsys.readouterr().out.split() == r"Time By What 2026 ann granted bob\x1b[31m publish t".split()
     assert main.run(["audit", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)[0]["who"] == "ann\x1b[31m"
+    assert json.loads(capsys.readouterr().out)[0]["who"] == "bob\x1b[31m"

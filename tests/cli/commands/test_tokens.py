@@ -21,7 +21,7 @@ def test_a_token_is_shown_once_alone_and_the_rest_said_beside_it(fake: Fake, cap
     assert main.run(["token", "create", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"id": "1001-a.7", "token": "nw_2"}
     assert fake.sent("/tokens") == [
-        {"username": "bot", "label": "backup", "expires": str(36 * 3_600), "publish": "a.>"},
+        {"username": "bot", "label": "backup", "expires": str(36 * 3_600), "publish": "a.>", "subscribe": ","},
         {},
     ]
     assert main.run(["token", "create", "--expires", "soon"]) == output.USAGE

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
 from jinja2 import DictLoader
 
 from newswire import web as package
+from newswire.config import Settings
+from newswire.web.routes import pages
 from tests.kit.web_fakes import OTHER, OWN, Web
 
 NAVIGATION = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
@@ -133,3 +136,78 @@ def test_a_page_is_made_of_one_version() -> None:
     assert served == web.client.get("/static/feed.js").get_data(as_text=True)
     for file in (Path(package.__file__).parent / "static").glob("*.js"):
         assert all(found.startswith("./") for found in re.findall(r'^import .* from "(.*)";$', file.read_text(), re.M)), file
+
+
+# -- signing in, and the pages of whoever is signed in
+
+
+class Somebody(NamedTuple):
+    username: str
+    admin: bool
+
+
+def signed_in(username: str, *, admin: bool = False) -> dict[str, Any]:
+    return {"environ_overrides": {"newswire.caller": Somebody(username, admin)}, "headers": NAVIGATION}
+
+
+@pytest.fixture
+def asking() -> Web:
+    """An application that asks who one is."""
+    return Web(Settings(auth="required"))
+
+
+def test_where_nobody_is_asked_there_is_nothing_to_sign_in_to(web: Web) -> None:
+    response = web.client.get("/login")
+    assert (response.status_code, response.headers["Location"]) == (303, "/")
+    for path in ("/account", "/admin"):
+        response = Web().client.get(path, headers=NAVIGATION)
+        assert response.status_code == 409
+        assert "everybody may do everything" in response.get_data(as_text=True)
+
+
+def test_the_page_where_one_signs_in_works_without_a_script(asking: Web) -> None:
+    response = asking.client.get("/login?next=/stream?username%3DAnn%26topic%3Da", headers=NAVIGATION)
+    html = response.get_data(as_text=True)
+    assert response.status_code == 200
+    assert response.headers["Cache-Control"] == "no-store"
+    assert '<form class="enter" action="/login" method="post">' in html
+    assert 'name="next" value="/stream?username=Ann&amp;topic=a"' in html
+    assert "<script" not in html
+
+
+def test_what_went_wrong_there_is_one_sentence_and_what_was_typed_stays_but_the_password(asking: Web) -> None:
+    with asking.app.test_request_context("/login"):
+        response = pages.sign_in(asking.engine, "/", typed='"><b>Ann', notice="wrong user or password", status=401)
+    html = response.get_data(as_text=True)
+    assert response.status_code == 401
+    assert "Wrong user or password.</p>" in html
+    assert 'value="&#34;&gt;&lt;b&gt;Ann"' in html
+    assert "<b>Ann" not in html
+
+
+def test_an_account_and_the_page_of_admins(asking: Web) -> None:
+    account = asking.client.get("/account", **signed_in("Ann"))
+    assert account.status_code == 200
+    assert "/account.js" in account.get_data(as_text=True)
+    assert "/admin" not in account.get_data(as_text=True)
+    refused = asking.client.get("/admin", **signed_in("Ann"))
+    assert refused.status_code == 403
+    assert "This page is for admins" in refused.get_data(as_text=True)
+    assert "admin.js" not in refused.get_data(as_text=True)
+    admin = asking.client.get("/admin", **signed_in("boss", admin=True))
+    assert admin.status_code == 200
+    assert "/admin.js" in admin.get_data(as_text=True)
+    for response in (account, refused, admin):
+        assert "'unsafe-inline'" not in response.headers["Content-Security-Policy"]
+        assert response.headers["Cache-Control"] == "no-store"
+        assert not re.search(r"<script(?![^>]*(?:src=|application/json))|style=|\son[a-z]+=", response.get_data(as_text=True))
+
+
+def test_the_feed_is_that_of_whoever_is_signed_in_and_says_who_that_is(asking: Web) -> None:
+    html = asking.client.get("/", **signed_in("Ann")).get_data(as_text=True)
+    assert '"username": "Ann"' in html
+    assert '<a href="/account" title="Your account">Ann</a>' in html
+    assert 'action="/logout"' in html
+    html = asking.client.get("/?username=Bob", **signed_in("boss", admin=True)).get_data(as_text=True)
+    assert "boss</a> <span>reads the news of Bob</span>" in html
+    assert "/logout" not in Web().client.get("/?username=Bob", headers=NAVIGATION).get_data(as_text=True)

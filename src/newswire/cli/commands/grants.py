@@ -14,7 +14,7 @@ from newswire.cli.options import PATTERN, brokers_option, config_option, json_op
 from newswire.cli.parameters import WholeNumber
 
 _VERB: Final = click.Choice(("publish", "subscribe"))
-_LEAD: Final = ("time", "who", "what")  # the columns of an audit row that each has; what else it says stands behind them
+_LEAD: Final = ("time", "by", "what")  # the columns of an audit row; what else it says stands behind them
 
 
 @click.command(
@@ -97,12 +97,11 @@ def audit(brokers: tuple[str, ...], since: str | None, limit: int | None, timeou
     elif not rows:
         click.echo("Nothing happened.")
     else:
-        output.print_tables([output.Table(("Time", "Who", "What", ""), [audit_cells(row) for row in rows])])
+        output.print_tables([output.Table(("Time", "By", "What", ""), [audit_cells(row) for row in rows])])
     return output.DONE
 
 
 def audit_cells(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    """A row of the audit trail: when, who, what, and all else that it says."""
-    rest = [f"{name} {value}" for name, value in row.items() if name not in _LEAD and value not in (None, "")]
-    time, who, what = (str(row.get(name) or "") for name in _LEAD)
-    return time, who, what, ", ".join(rest)
+    """A row of the audit trail: when, who did it, what, and all else that it says."""
+    time, by, what = (str(row.get(name) or "") for name in _LEAD)
+    return time, by, what, " ".join(str(value) for name, value in row.items() if name not in (*_LEAD, "id") and value)

@@ -1,4 +1,5 @@
-"""The pages for people: the feed at `/` (and at `/stream`, for a browser that navigates there), and their static files.
+"""The pages for people: the feed at `/` (and at `/stream`, for a browser that navigates there), signing in, the account of
+whoever is signed in, the admins' page, and their static files.
 
 `templates/feed.html` gets
   `static`    where the page's files are: the address names what they hold, so that a page is never made of two versions;
@@ -8,7 +9,10 @@
   `broker`    the id of the broker that answered;
   `address`   the address (`core.model.addresses`) of the broker that answered, as the cluster knows it ("" while unknown);
   `brokers`   that of every broker of the cluster, primary first, the answering one included: where to go on when this one
-              is gone. `origins.py` lets a page of one broker ask the others, and the policy below lets it connect there.
+              is gone. `origins.py` lets a page of one broker ask the others, and the policy below lets it connect there;
+  `auth`      `required` where people sign in, else `none`; `caller` and `admin`: who is signed in, and whether he is one.
+The other pages hold nothing but who is signed in: what they show comes from the routes that any program uses.
+
 Scripts and styles come from `/static/` only: the policy forbids inline ones and `style` attributes. Data goes to the script as
 `<script type="application/json">{{ ... | tojson }}</script>` (never run, so allowed) or as data attributes.
 """
@@ -18,7 +22,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 from flask import Blueprint, Response, render_template, request, send_from_directory
 from msgspec import Meta
@@ -62,6 +66,35 @@ STATIC: Final = Route(
 STATIC_ANY: Final = replace(STATIC, path="/static/<name>", words="A file of the page, of any version.", fields=(NAME,))
 
 
+NEXT: Final = text_field("next", str, str, "Where to go on after signing in: a path of this broker.")
+LOGIN: Final = Route(
+    method="GET",
+    path="/login",
+    words="The page where one signs in.",
+    rights=(PUBLIC,),
+    fields=(NEXT,),
+    answers=(Success(media="text/html"), Success(media="text/html", status=303)),
+    takes_head=True,
+    is_lenient=True,
+)
+ACCOUNT: Final = Route(
+    method="GET",
+    path="/account",
+    words="The page with one's own password, tokens and rights.",
+    rights=(SIGNED_IN,),
+    answers=(Success(media="text/html"),),
+    codes=("auth-is-off",),
+    takes_head=True,
+    is_lenient=True,
+)
+ADMIN: Final = replace(
+    ACCOUNT, path="/admin", words="The page where admins add users, grants and tokens.", codes=("auth-is-off", "forbidden")
+)
+_NOBODY_IS_ASKED: Final = (
+    "This broker asks nobody who he is, so there is nobody to sign in and no right to give: everybody may do everything."
+)
+
+
 def routes(engine: Engine, settings: ServiceSettings) -> Blueprint:
     """The routes of pages."""
     blueprint = Blueprint("pages", __name__)
@@ -75,30 +108,84 @@ def routes(engine: Engine, settings: ServiceSettings) -> Blueprint:
     def static(name: str, version: str = "") -> Response:
         return send_from_directory(_STATIC, name, max_age=limits.STATIC_CACHE_SECONDS)
 
+    @LOGIN.on(blueprint)
+    def login() -> Response:
+        place = LOGIN.read(request.environ).get(NEXT, "/")
+        if settings.auth == "none":
+            return Response(b"", 303, {"Location": "/", "Cache-Control": "no-store"})
+        return sign_in(engine, place)
+
+    @ACCOUNT.on(blueprint)
+    def account() -> Response:
+        return _own_page(engine, settings, "account")
+
+    @ADMIN.on(blueprint)
+    def admin() -> Response:
+        return _own_page(engine, settings, "admin")
+
     return blueprint
 
 
+class _Somebody(NamedTuple):
+    username: str = ""
+    admin: bool = True
+
+
+def caller_now() -> _Somebody:
+    """Who asks, where somebody is asked."""
+    caller: _Somebody = request.environ.get("newswire.caller", _Somebody())
+    return caller
+
+
 def feed(engine: Engine, settings: ServiceSettings, username: str) -> Response:
-    """The page with the news of `username`; without one, or with one that cannot be, it asks for it."""
-    view = engine.describe()
+    """The page with the news of `username`; without one, or with one that cannot be, it asks for it.
+
+    Where people sign in, the news is that of whoever is signed in, unless another name is given.
+    """
+    view, caller = engine.describe(), caller_now()
     notice = _notice(username)
-    html = render_template(
+    return _page(
+        view,
         "feed.html",
-        static=f"/static/{_VERSION}",
-        username="" if notice else username,
+        username="" if notice else username or caller.username,
         typed=username if notice else "",
         notice=notice,
         broker=settings.id,
         address=next((row.ip for row in view.rows if row.self), ""),
         brokers=[row.ip for row in sorted(view.rows, key=lambda row: (not row.is_primary, row.id)) if is_address(row.ip)],
+        auth=settings.auth,
+        caller=caller.username,
+        admin=caller.admin,
     )
+
+
+def sign_in(engine: Engine, place: str, *, typed: str = "", notice: str = "", status: int = 200) -> Response:
+    """The page where one signs in, and goes on to `place`; `notice` says why that did not go well for the name `typed`."""
+    notice = notice and f"{notice[:1].upper()}{notice[1:].rstrip('.')}."
+    return _page(engine.describe(), "login.html", status, title="Sign in", next=place, typed=typed, notice=notice)
+
+
+def _own_page(engine: Engine, settings: ServiceSettings, here: str) -> Response:
+    """A page for whoever is signed in. What it shows comes from routes that check who asks; the page itself holds nothing."""
+    view, caller = engine.describe(), caller_now()
+    if settings.auth == "none":
+        return _page(view, "words.html", 409, title="Nobody is asked who he is", words=_NOBODY_IS_ASKED)
+    signed_in: dict[str, Any] = {"username": caller.username, "admin": caller.admin}
+    if here == "admin" and not caller.admin:
+        words = f"You are signed in as {caller.username}, who is none. Ask an admin for what you need."
+        return _page(view, "words.html", 403, title="This page is for admins", words=words, **signed_in)
+    return _page(view, f"{here}.html", title={"account": caller.username, "admin": "Users"}[here], here=here, **signed_in)
+
+
+def _page(view: ClusterStatus, template: str, status: int = 200, **values: Any) -> Response:
+    html = render_template(template, static=f"/static/{_VERSION}", **values)
     headers = {
         "Content-Security-Policy": policy(view),
         "Referrer-Policy": "same-origin",  # the address holds the username; `no-referrer` would make forms' Origin null
-        "Vary": "Accept",
-        "Cache-Control": "no-cache",
+        "Vary": "Accept, Cookie",
+        "Cache-Control": "no-cache" if template == "feed.html" else "no-store",
     }
-    return Response(html, 200, headers, content_type="text/html; charset=utf-8")
+    return Response(html, status, headers, content_type="text/html; charset=utf-8")
 
 
 def policy(view: ClusterStatus) -> str:

@@ -13,6 +13,9 @@ export const brokers = [home, ...page.brokers.filter((address) => address !== pa
 /** Where the stream is open ("" for nowhere), in this tab or in the one that reads it for all; and which is tried first. */
 export const at = { serving: "", preferred: home };
 
+/** Where people sign in, what a page asks other brokers has to have its cookie, too. */
+export const credentials = page.auth === "required" ? "include" : "same-origin";
+
 export const url = (address, path, fields = {}) =>
   `${address.includes("://") ? address : `http://${address}`}${path}?${new URLSearchParams(fields)}`;
 
@@ -24,11 +27,13 @@ function mayAsk(address) { return !isSecure || address.startsWith("https://"); }
  */
 async function ask(address, path, fields, method = "GET", ms = ASK_MS) {
   const post = method === "POST";
-  const options = { method, body: post ? new URLSearchParams(fields) : undefined, signal: AbortSignal.timeout(ms) };
+  const options = { method, credentials, body: post ? new URLSearchParams(fields) : undefined, signal: AbortSignal.timeout(ms) };
   const answer = await fetch(url(address, path, post ? {} : fields), options);
   const said = await answer.json();
   if (answer.ok) return said;
-  throw Object.assign(new Error(said.detail ?? `status ${answer.status}`), {
+  const isSignedOut = answer.status === 401;
+  if (isSignedOut) document.dispatchEvent(new Event("signedout"));
+  throw Object.assign(new Error(isSignedOut ? "You are signed out." : said.detail ?? `status ${answer.status}`), {
     final: answer.status < 500 && answer.status !== 429, code: said.code ?? "", status: answer.status,
   });
 }

@@ -8,12 +8,12 @@
 import { Acknowledger } from "./acks.js";
 import { announce, renameDays } from "./article.js";
 import { askAny, at, home, url, user } from "./brokers.js";
-import { $, narrow, visible } from "./dom.js";
+import { $, element, narrow, visible } from "./dom.js";
 import { loadHistory } from "./history.js";
 import { locksOf } from "./locks.js";
 import { isPattern, patternFault } from "./names.js";
 import { PublishForm } from "./publish.js";
-import { showAllowed, showForbidden, showState, tell } from "./status.js";
+import { showAllowed, showForbidden, showSignedIn, showSignedOut, showState, tell } from "./status.js";
 import { Store } from "./store.js";
 import { Stream } from "./stream.js";
 import { Tabs } from "./tabs.js";
@@ -56,6 +56,7 @@ const stream = new Stream({
   changed: (state) => { showState(state); tabs.tellState(); },
   alive: () => tabs.tellState(false),
   opened: () => {
+    showSignedIn();
     topics.registered ??= true;
     topics.loadSoon();
     // a stream that begins at the user's place leaves out what another browser has confirmed since this page loaded its history
@@ -234,6 +235,25 @@ function leave(to) {
   else tell(`${home} has left. When the message field is empty, this page goes on at ${to}.`, true);
 }
 
+// -- signing in again: what was typed waits in this tab ---------------------------------------------------------------------
+
+const DRAFT = `newswire draft of ${user}`;
+
+function askToSignIn() {
+  if (!$("notice").querySelector("a")) {
+    const link = element("a", "", "Sign in");
+    link.href = `/login?${new URLSearchParams({ next: `${location.pathname}${location.search}` })}`;
+    link.addEventListener("click", () => { if (!form.isEmpty) sessionStorage.setItem(DRAFT, JSON.stringify(form.draft)); });
+    showSignedOut(link);
+  }
+}
+
+function restoreDraft() {
+  const draft = sessionStorage.getItem(DRAFT);
+  sessionStorage.removeItem(DRAFT);
+  if (draft) form.restore(JSON.parse(draft));
+}
+
 // -- start ---------------------------------------------------------------------------------------------------------------
 
 function listen() {
@@ -241,6 +261,7 @@ function listen() {
   $("follow").addEventListener("click", () => topics.subscribe(view.chosen));
   window.addEventListener("popstate", () => choose(topicInAddress(), { remember: false }));
   window.addEventListener("online", tryNow);
+  document.addEventListener("signedout", askToSignIn);
   window.addEventListener("offline", () => { if (tabs.leads) stream.cut(); });
   window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
   document.addEventListener("visibilitychange", seenOrNot);
@@ -281,6 +302,7 @@ async function start() {
     if (topics.registered && store.undelivered < UNDELIVERED_MOST) addHistory(await loadHistory());
   } catch { /* the stream brings what is undelivered anyway */ }
   choose(view.chosen, { remember: false });
+  restoreDraft();
   topics.load().then(() => topics.showChosen()).catch(() => {});
   setInterval(everyWhile, TOPICS_MS);
   tabs.run();

@@ -43,6 +43,16 @@ export class PublishForm {
     if (!this.#topic.value && document.activeElement !== this.#topic) this.prefill(topic);
   }
 
+  /** What is being written, to go on with after signing in. */
+  get draft() { return { topic: this.#topic.value, data: this.#data.value, ...this.#draft }; }
+
+  restore({ topic, data, text, key }) {
+    this.prefill(topic);
+    this.#data.value = data;
+    this.#draft = { text, key };
+    this.#data.focus();
+  }
+
   focus() { (this.#topic.value ? this.#data : this.#topic).focus(); }
 
   async #publish() {

@@ -4,6 +4,7 @@ import { $ } from "./dom.js";
 
 let connection = { kind: "", text: "connecting", detail: "", reason: "", serving: "" };
 let forbidden = "";              // why a broker refuses what this page asks for, "" while it does not
+let signedOut = false;
 let reasonTold = "";
 
 /** How the connection stands. */
@@ -22,6 +23,19 @@ export function showForbidden(why) {
   $("notice").textContent = `This page may only show news: the broker does not take note of what you read here, and takes nothing to publish. It says: ${why}.`;
   $("notice").hidden = false;
   show();
+}
+
+/** Nobody is signed in here any more: `link` leads to where one signs in. */
+export function showSignedOut(link) {
+  signedOut = true;
+  $("notice").replaceChildren("You are signed out. ", link, " and this page goes on; what you have typed stays.");
+  $("notice").hidden = false;
+}
+
+/** And now somebody is. */
+export function showSignedIn() {
+  if (signedOut) $("notice").hidden = true;
+  signedOut = false;
 }
 
 /** And now a broker takes it. */

@@ -3,7 +3,7 @@
 // Pages of one host share six connections (HTTP/1.1), and a stream keeps one. Pages of other users in this browser have
 // streams of their own, so there are four places for streams; where more are wanted, they take turns.
 
-import { at, brokers, findWelcomingBroker, home, isUp, url, user } from "./brokers.js";
+import { at, brokers, credentials, findWelcomingBroker, home, isUp, url, user } from "./brokers.js";
 import { EventReader } from "./sse.js";
 import { isForbidden } from "./status.js";
 import { hurry, pause } from "./waiting.js";
@@ -83,6 +83,7 @@ export class Stream {
     this.#due.set(address, Date.now() + Math.max(backOff, end.retry ?? 0));
     if (brokers.includes(end.to)) at.preferred = end.to;
     if (address === home) this.#notAllowed = end.notThisPage;
+    if (end.signedOut) return this.#saySignedOut();           // no other broker knows this page either
     if (this.#notAllowed) return this.#sayNotAllowed(end);    // and other brokers know even less of this page
     if (!end.opened || end.to) this.moveOn(end.to);
     this.sayLost(end.silent && end.opened ? new Date(this.#lastByte) : new Date(), end);
@@ -102,7 +103,7 @@ export class Stream {
 
   /** One connection to one broker, and how it ended. Never throws. */
   async #read(address, signal) {
-    const end = { opened: false, silent: false, refused: false, notThisPage: false, yielded: false, to: "", retry: null, why: "", address };
+    const end = { opened: false, silent: false, refused: false, notThisPage: false, signedOut: false, yielded: false, to: "", retry: null, why: "", address };
     const fields = { username: user, format: "json", ack: "client" };
     if (this.#on.place()) fields.last_event_id = this.#on.place();
     const silence = new AbortController();
@@ -110,12 +111,13 @@ export class Stream {
     let watchdog = watch(CONNECT_MS);
     try {
       const until = AbortSignal.any([signal, silence.signal]);
-      const answer = await fetch(url(address, "/stream", fields), { headers: { Accept: "text/event-stream" }, cache: "no-store", signal: until });
+      const answer = await fetch(url(address, "/stream", fields), { headers: { Accept: "text/event-stream" }, cache: "no-store", credentials, signal: until });
       if (!answer.ok) {
         const said = await answer.json().catch(() => ({}));
         end.refused = said.code === "not-registered";
         end.notThisPage = isForbidden(said);
-        end.why = said.detail ?? "";
+        end.signedOut = answer.status === 401;
+        end.why = end.signedOut ? "" : said.detail ?? "";
         return end;
       }
       const reader = new EventReader(), incoming = answer.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -225,6 +227,13 @@ export class Stream {
     this.#lostSince = null;
     if (notThisPage) this.#reason = why;
     this.#say("silent", "not allowed at this address");
+  }
+
+  #saySignedOut() {
+    this.#lostSince = null;
+    this.#reason = "";
+    document.dispatchEvent(new Event("signedout"));
+    this.#say("silent", "signed out");
   }
 
   sayLost(since, { why = "", silent = false, opened = false, address = home } = {}) {

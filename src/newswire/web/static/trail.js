@@ -1,0 +1,27 @@
+// A line of what happened, in words. Pure.
+
+const WORDS = {
+  "signed-in": ({ who, detail }) => `${who} signed in${detail ? ` from ${detail}` : ""}`,
+  "sign-in-failed": ({ who, detail }) => `somebody${detail ? ` at ${detail}` : ""} failed to sign in as ${who}`,
+  "signed-out": ({ who }) => `${who} signed out`,
+  published: ({ by, topic }) => `${by || "somebody"} published to ${topic}`,
+  "added-user": ({ by, who, detail }) => `${by || "a broker"} added ${who}${detail ? ` (${detail})` : ""}`,
+  "removed-user": ({ by, who }) => `${by} removed ${who}`,
+  "set-password": ({ by, who }) => (!by || by === who ? `${who} changed the password` : `${by} set the password of ${who}`),
+  "created-token": ({ by, who, detail }) => `${by} made a token${by === who ? "" : ` for ${who}`}${detail ? `: ${detail}` : ""}`,
+  "revoked-token": ({ by, who, detail }) => `${by} revoked a token${!who || by === who ? "" : ` of ${who}`}${detail ? `: ${detail}` : ""}`,
+  granted: ({ by, who, verb, topic }) => `${by} let ${everybody(who)} ${may(verb)} ${topic}`,
+  "revoked-grant": ({ by, who, verb, topic }) => `${by} took away from ${everybody(who)}: ${may(verb)} ${topic}`,
+  "added-broker": ({ by, who, detail }) => `${by ? `${by} added broker` : "broker"} ${who}${by ? "" : " joined"}${detail ? ` at ${detail}` : ""}`,
+  "removed-broker": ({ by, who }) => `${by ? `${by} removed broker ${who}` : `broker ${who} left`}`,
+};
+
+const everybody = (who) => (who === "*" ? "everybody" : who);
+const may = (verb) => (verb === "subscribe" ? "read" : "publish to");
+
+/** What a row of `GET /audit` says; of a kind that a later broker knows, its words as they are. */
+export function trailLine(row) {
+  const known = Object.hasOwn(WORDS, row.what) ? WORDS[row.what] : null;
+  if (known) return known(row);
+  return [row.by, row.what, row.who, row.verb, row.topic, row.detail].filter(Boolean).join(" ");
+}
