@@ -252,6 +252,7 @@ def test_every_variable_is_on_the_page_and_no_other() -> None:
     assert set(re.findall(r"NEWSWIRE_[A-Z_]+", table)) == {str(s.envvar) for s in settings} | {
         "NEWSWIRE_SECONDARY",
         "NEWSWIRE_CLUSTER_SECRET_FILE",
+        "NEWSWIRE_ADMIN_PASSWORD_FILE",
         "NEWSWIRE_TOKEN_FILE",
     }
 

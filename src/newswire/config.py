@@ -58,6 +58,7 @@ class Settings(EngineSettings, ServiceSettings):
 
     port: int = 5053
     insecure: bool = False
+    admin_password: str = field(default="", repr=False)  # of the user `admin` that is made while there is no admin
     threads: int = limits.LARGE_THREADS
     trusted_proxies: tuple[str, ...] = ()  # addresses and networks whose X-Forwarded-* headers count
     connections: int = limits.CONNECTIONS_COUNT

@@ -15,17 +15,20 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from newswire import __version__
+from newswire import __version__, own_secret
 from newswire.config import Settings
 from newswire.core import limits
 from newswire.engine.embedded.engine import EmbeddedEngine, Restored
 from newswire.engine.embedded.ops_file import Progress
+from newswire.engine.seam import Wake
 from newswire.errors import NewswireError
+from newswire.first_admin import FirstAdmin
+from newswire.hkdf import derive
 from newswire.listener import Bounds, Listener, Threads
 from newswire.quotas.descriptors import share
 from newswire.streams.downloads import Downloads
 from newswire.streams.hub import Hub
-from newswire.web import SlimApp, create_admission, create_app, light_routes
+from newswire.web import Authenticator, SlimApp, create_admission, create_app, light_routes
 
 T = TypeVar("T")
 
@@ -71,14 +74,18 @@ class Server:
 
     def _start(self) -> None:
         streams_configured = self.settings.streams
-        settings = self.settings = _fit(self.settings, _raise_descriptor_limit())
+        settings = self.settings = _with_secret(_fit(self.settings, _raise_descriptor_limit()))
         engine = EmbeddedEngine(settings, progress=self._progress, on_fatal=_die, on_exit=self._left)
         self.engine, self.restored = engine, engine.restored
         self._parts.append(engine)
         hub, downloads = Hub(engine, settings, on_fatal=_die), Downloads(_die)
+        auth = None
+        if settings.auth == "required":
+            auth = Authenticator(engine, [derive(secret, "session") for secret in settings.secrets])
         app = create_app(
             engine,
             settings,
+            auth=auth,
             cluster=engine,
             hand_over=lambda order: partial(hub.adopt, order),
             streams_open=lambda: hub.count,
@@ -105,17 +112,20 @@ class Server:
                 counts_own_requests=settings.requests_per_address is not None,
             ),
             light=light_routes(app),
-            admit=create_admission(app, engine, settings, engine),
+            admit=create_admission(app, engine, settings, engine, auth),
             trusted_proxies=settings.trusted_proxies,
             on_fatal=_die,
         )
         self._parts += [downloads, hub, listener]
         host, port = listener.host, listener.port
         self.address = settings.advertise or (f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
-        engine.on_wake(hub.wake)
+        engine.on_wake(hub.wake if auth is None else partial(_wake, auth, hub))
         engine.start(self.address)
         hub.start()
         listener.start()
+        if auth is not None:
+            self._first_admin = FirstAdmin(engine, auth, settings.admin_password, self._stopped, _die)
+            self._first_admin.start()
         self._say_started()
 
     def _say_started(self) -> None:
@@ -156,6 +166,21 @@ class Server:
     def _left(self, why: str) -> None:
         log.info("%s", why)
         self._stopped.set()
+
+
+def _wake(auth: Authenticator, hub: Hub, wake: Wake) -> None:
+    """Have what is known of callers forgotten first: a stream that is opened anew asks the engine."""
+    if wake.users:
+        auth.wake()
+    hub.wake(wake)
+
+
+def _with_secret(settings: Settings) -> Settings:
+    """Where people are asked who they are, brokers are, too: a broker that was told no secret has one of its own."""
+    if settings.auth == "none" or settings.secrets:
+        return settings
+    log.info("brokers sign with the secret in %s", settings.ops_dir / own_secret.NAME)
+    return replace(settings, secrets=(own_secret.own_secret(settings.ops_dir),))
 
 
 def _or_default(setting: T | None, default: T) -> T:

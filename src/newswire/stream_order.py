@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from newswire.core.access import Principal
@@ -13,7 +15,7 @@ class StreamOrder(msgspec.Struct, frozen=True):
 
     `none`: nothing is acknowledged, `event_id` says where to start and no more; for whoever may not be the reader.
     `caller`: whose it is, as far as limits are concerned (`quotas.networks`). `by`: who asks, and `asker`,
-    by name; None where nobody is asked.
+    by name; None where nobody is asked. `until`: when that expires, seconds since 1970.
     """
 
     user: str
@@ -23,6 +25,7 @@ class StreamOrder(msgspec.Struct, frozen=True):
     caller: str = ""
     by: Principal | None = None
     asker: str = ""
+    until: float = math.inf
 
     @property
     def users(self) -> tuple[str, ...]:

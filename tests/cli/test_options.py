@@ -294,9 +294,24 @@ def test_one_list_of_all_brokers_may_serve_each(settings: Callable[..., Settings
     assert settings("--advertise", "a:1", PEER="a:1,b:2", CLUSTER_SECRET=SECRET).peers == ("b:2",)
 
 
-def test_access_control_is_honest_about_itself(settings: Callable[..., Settings]) -> None:
-    with pytest.raises(click.UsageError, match="not available in this version"):
-        settings("--auth", "required")
+def test_who_asks_everybody_who_he_is_may_be_reached_from_elsewhere(settings: Callable[..., Settings]) -> None:
+    told = settings("--auth", "required", "--host", "10.0.0.11", CLUSTER_SECRET=SECRET)
+    assert (told.auth, told.insecure) == ("required", False)
+
+
+def test_the_first_admins_password_is_no_flag_and_in_no_repr(settings: Callable[..., Settings], tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("correct horse\n")
+    file.chmod(0o600)
+    assert settings().admin_password == ""
+    assert settings(ADMIN_PASSWORD_FILE=str(file)).admin_password == "correct horse"
+    told = settings(ADMIN_PASSWORD_FILE="", ADMIN_PASSWORD="correct horse")
+    assert told.admin_password == "correct horse"
+    assert "horse" not in repr(told)
+    with pytest.raises(click.UsageError, match="can be read by every user"):
+        settings("--admin-password", "correct horse")
+    with pytest.raises(click.UsageError, match="is set and blank"):
+        settings(ADMIN_PASSWORD=" ")
 
 
 def test_every_option_of_every_command_is_a_variable_and_known_to_the_file() -> None:

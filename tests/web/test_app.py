@@ -14,8 +14,18 @@ from newswire.web.route import routes_of
 from tests.kit.web_fakes import Web
 
 ROUTES: Final = routes_of(Web().app)
-POSTS: Final = [route.path for route in ROUTES if route.methods == ("POST",)]
-GETS: Final = [route.path for route in ROUTES if route.methods == ("GET",)]
+
+
+def methods_of(path: str) -> set[str]:
+    """What an address takes."""
+    return {method for route in ROUTES if route.path == path for method in route.methods}
+
+
+METHODS: Final = {
+    path: {m for route in ROUTES if route.path == path for m in route.methods} for path in (r.path for r in ROUTES)
+}
+POSTS: Final = [path for path, methods in METHODS.items() if methods == {"POST"}]
+GETS: Final = [path for path, methods in METHODS.items() if methods == {"GET"}]
 
 
 @pytest.fixture

@@ -81,7 +81,8 @@ def test_nor_does_it_change_anything() -> None:
 
 def test_whoever_must_say_who_he_is_may_ask_for_any_name() -> None:
     web = Web(Settings(auth="required"))
-    web.get("/topics", headers={"Host": "evil.example"})
+    web.get("/livez", headers={"Host": "evil.example"})
+    web.get("/topics", "unauthenticated", headers={"Host": "evil.example"})
 
 
 def test_what_is_remembered_of_headers_is_bounded_and_changes_no_answer() -> None:

@@ -17,7 +17,7 @@ from newswire.web.route import PUBLIC, SELF_OR_ADMIN, Route, Success, routes_of
 from newswire.web.routes.messages import LIMIT
 from newswire.web.routes.pages import NAME
 from newswire.web.routes.streams import LAST_EVENT_ID
-from newswire.web.usual_fields import USERNAME
+from newswire.web.usual_fields import USERNAME, required
 from tests.kit.web_fakes import Web
 
 ROUTES: Final = routes_of(Web().app)
@@ -79,7 +79,7 @@ def test_a_rule_takes_the_methods_that_are_declared() -> None:
 
 def test_what_is_read_is_what_is_declared() -> None:
     environ = {"QUERY_STRING": "username=Ann&limit=7"}
-    route = declare(fields=(USERNAME, LIMIT))
+    route = declare(fields=(required(USERNAME), LIMIT))
     fields = route.read(environ)
     assert (fields[USERNAME], fields[LIMIT], fields.get(LAST_EVENT_ID, None)) == ("Ann", 7, None)
     assert LIMIT in fields

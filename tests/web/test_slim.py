@@ -20,7 +20,11 @@ from newswire.web.slim import PlainFlask, SlimApp, UsesMore
 from tests.kit.web_fakes import Web
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
-SAMPLES = {"<name>": ("feed.js", "feed.css", "nothing.js", "..%2Fapp.py"), "<version>": ("0123456789ab",)}
+SAMPLES = {
+    "<name>": ("feed.js", "feed.css", "nothing.js", "..%2Fapp.py"),
+    "<version>": ("0123456789ab",),
+    "<id>": ("1001-a.7", "x"),
+}
 JSON, FORM, LINES = "application/json", "application/x-www-form-urlencoded", "application/x-ndjson"
 REQUESTS: dict[str, dict[str, Any]] = {
     "nothing": {},

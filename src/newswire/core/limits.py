@@ -65,7 +65,6 @@ SESSION_SECONDS: Final = 14 * 86_400  # after which one signs in again: over a h
 TICKET_SECONDS: Final = 30.0  # from asking for a ticket to its use: a browser starts within them
 TICKETS_COUNT: Final = 10_000  # not used yet; beyond it the oldest goes
 TOKEN_BYTES: Final = 20  # of chance in a token: 160 bits
-LABEL_CHARS: Final = 64  # of a token: what it is for
 AUDIT_ROWS: Final = 1_000  # of one `GET /audit`
 AUDIT_DEFAULT_ROWS: Final = 100
 AUDITED_FAILURES_PER_SECOND: Final = 1.0  # failed sign-ins that are written down, on average: guessing must not fill the disk

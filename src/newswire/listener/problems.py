@@ -50,6 +50,8 @@ def answer(error: NewswireError) -> tuple[str, list[tuple[str, str]], bytes]:
         ("Cache-Control", "no-store"),
         ("X-Content-Type-Options", "nosniff"),
     ]
+    if error.status == 401:
+        headers.append(("WWW-Authenticate", 'Bearer, Basic realm="newswire"'))
     if seconds := _RETRY_AFTER.get(error.status):
         headers.append(("Retry-After", str(seconds)))
     return f"{error.status} {HTTPStatus(error.status).phrase}", headers, msgspec.json.encode(error.problem()) + b"\n"

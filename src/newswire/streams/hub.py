@@ -57,12 +57,13 @@ class Hub:
         settings: ServiceSettings,
         *,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
         on_fatal: OnFatal = lambda error: None,
     ) -> None:
-        """`on_fatal` must end the process: the thread died."""
+        """`clock`, `wall`: seconds, the latter since 1970. `on_fatal` must end the process: the thread died."""
         self._engine = engine
         self._settings = settings
-        self._clock = clock
+        self._clock, self._wall = clock, wall
         self._thread = supervise(self._run, "hub", on_fatal, may_end=lambda: self._stop_at is not None)
         self._stumbles = Stumbles(limits.FAILED_TURNS_COUNT)
         self._inbox = Inbox(clock)
@@ -389,6 +390,9 @@ class Hub:
 
     def _tick(self, conn: Connection, now: float) -> None:
         self._confirmations.check_one(conn, now)
+        if self._wall() >= conn.stream.order.until and not conn.stream.is_ending:
+            self._end(conn, notices.not_now(notices.EXPIRED))
+            return
         if not conn.stream.tick(now):
             self._close(conn)
             return

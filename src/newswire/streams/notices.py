@@ -11,6 +11,7 @@ from newswire.core import limits
 from newswire.engine.seam import BrokerStatus
 
 NOTHING_AWAKE: Final = "not registered for any topic; subscribe first, then connect again"
+EXPIRED: Final = "what this stream was opened with has expired: sign in again, or take another token"
 
 
 def greeting(broker: str, *, as_json: bool) -> bytes:

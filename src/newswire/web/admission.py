@@ -1,8 +1,8 @@
 """What is refused by its head: before a large body, or a peer's, is taken. (docs/rules.md, HEAD FIRST)
 
 Each check is one that the request would meet anyway, where it is served; here it comes before the body. The listener asks in
-its loop, so nothing here waits. A small body is taken unseen, and a head does not say who the caller is: what one
-may do is decided in `web.origins`.
+its loop, so nothing here waits. A small body is taken unseen: who asks is looked at where it is served (`web.entrance`), and
+here where a look at the head is enough to know.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from newswire.core import limits
 from newswire.engine.seam import ClusterAdmin, Engine
 from newswire.errors import NewswireError, Refused, TooLarge
 from newswire.web import request_fields
+from newswire.web.auth import Authenticator
+from newswire.web.entrance import caller_check
 from newswire.web.origins import host_check, page_check
 from newswire.web.request_fields import Environ
 from newswire.web.responses import as_ours
@@ -27,10 +29,14 @@ PEER_ENDPOINT = "peers."
 
 
 def create_admission(
-    app: Flask, engine: Engine, settings: ServiceSettings, cluster: ClusterAdmin | None = None
+    app: Flask,
+    engine: Engine,
+    settings: ServiceSettings,
+    cluster: ClusterAdmin | None = None,
+    auth: Authenticator | None = None,
 ) -> Callable[[Mapping[str, str]], NewswireError | None]:
     """A function of a request's head (an environ without its body) that says why it is refused, None: it is not."""
-    check_host, check_page = host_check(settings), page_check(app, engine)
+    check_host, check_page, check_caller = host_check(settings), page_check(app, engine), caller_check(app, auth)
     routes = app.url_map.bind("")
 
     def check(environ: Environ) -> None:
@@ -38,6 +44,7 @@ def create_admission(
         check_page(environ)
         endpoint, _ = routes.match(environ["PATH_INFO"], method=environ["REQUEST_METHOD"])
         if not endpoint.startswith(PEER_ENDPOINT):
+            check_caller(environ, endpoint)
             _check_type(environ)
         elif cluster is not None:
             cluster.check_head(environ["PATH_INFO"], Headers(environ))

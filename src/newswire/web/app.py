@@ -17,11 +17,14 @@ from newswire.config import ServiceSettings
 from newswire.core.model.times import rfc3339
 from newswire.engine.seam import ClusterAdmin, Engine
 from newswire.stream_order import StreamOrder
-from newswire.web import origins, responses
+from newswire.web import entrance, origins, responses
+from newswire.web.auth import Authenticator
 from newswire.web.pace import Pace
 from newswire.web.route import DeclaredRule, routes_of
 from newswire.web.routes import (
+    audit,
     backup,
+    grants,
     health,
     losses,
     messages,
@@ -30,8 +33,11 @@ from newswire.web.routes import (
     pages,
     peers,
     publish,
+    sign_in,
     streams,
     subscriptions,
+    tokens,
+    users,
 )
 from newswire.web.routes import cluster as brokers
 from newswire.web.routes.streams import HandOver
@@ -47,6 +53,7 @@ def create_app(
     engine: Engine,
     settings: ServiceSettings,
     *,
+    auth: Authenticator | None = None,
     cluster: ClusterAdmin | None = None,
     hand_over: HandOver | None = None,
     streams_open: Callable[[], int] = lambda: 0,
@@ -61,10 +68,10 @@ def create_app(
 ) -> PlainFlask:
     """The application over `engine`.
 
-    `hand_over` makes what adopts a stream's socket, `streams_open` counts those, `no_room` says why there is none for another;
-    `messages_delivered` counts what they were sent; `streams_configured`: how many an operator asked for, if it is more than
-    `settings` allow; `download` makes what sends a backup, `is_downloading` says whether one is sent; `clock`: seconds since
-    1970; `version`: of newswire, as `/readyz` tells it.
+    `auth` finds out who asks, None: nobody is asked. `hand_over` makes what adopts a stream's socket, `streams_open` counts
+    those, `no_room` says why there is none for another; `messages_delivered` counts what they were sent; `streams_configured`:
+    how many an operator asked for, if it is more than `settings` allow; `download` makes what sends a backup, `is_downloading`
+    says whether one is sent; `clock`: seconds since 1970; `version`: of newswire, as `/readyz` tells it.
     """
     app = _App("newswire.web", static_folder=None, template_folder="templates")
     app.url_map.merge_slashes = False  # a redirect to the clean path would lose the body
@@ -86,6 +93,11 @@ def create_app(
     app.register_blueprint(streams.routes(engine, settings, hand_over, no_room, pace))
     app.register_blueprint(brokers.routes(engine, cluster))
     app.register_blueprint(backup.routes(engine, download, is_downloading))
+    app.register_blueprint(sign_in.routes(engine, settings, auth))
+    app.register_blueprint(users.routes(engine, auth))
+    app.register_blueprint(tokens.routes(engine, auth, clock))
+    app.register_blueprint(grants.routes(engine, auth))
+    app.register_blueprint(audit.routes(engine, auth, clock))
     app.register_blueprint(health.routes(engine, process))
     app.register_blueprint(metrics.routes(engine, count))
     app.register_blueprint(pages.routes(engine, settings))
@@ -94,6 +106,7 @@ def create_app(
         app.register_blueprint(peers.routes(cluster))
         app.register_blueprint(losses.routes(cluster))
     origins.install(app, engine, settings)
+    entrance.install(app, engine, auth)
     responses.install(app)
     app.after_request(_protect)
     app.after_request(tally.count)

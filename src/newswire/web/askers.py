@@ -66,6 +66,17 @@ def is_reader(environ: Environ) -> bool:
     )
 
 
+def is_navigation(environ: Environ) -> bool:
+    """Say whether a browser's user went to this address, rather than a program or a page's EventSource."""
+    return environ["REQUEST_METHOD"] == "GET" and accepts_page(environ)
+
+
+def accepts_page(environ: Environ) -> bool:
+    """Say whether a page is an answer to this request, as it is for a browser that goes there or sends a form."""
+    accept = environ.get("HTTP_ACCEPT", "").lower()
+    return "text/html" in accept and "text/event-stream" not in accept
+
+
 def is_in_background(environ: Environ) -> bool:
     """Say whether a page asks by itself, rather than by a person who followed a link to here."""
     mode = environ.get("HTTP_SEC_FETCH_MODE")

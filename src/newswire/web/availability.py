@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from newswire.engine.seam import ClusterStatus, Engine
-from newswire.errors import NewswireError, NotRegistered, NotStored, Unavailable
+from newswire.engine.seam import ClusterStatus, Engine, Principal
+from newswire.errors import NewswireError, NotRegistered, NotStored, Refused, Unavailable
+from newswire.threads import NeedsThread, must_not_wait
 
 
 def serving(engine: Engine) -> Callable[[], None]:
@@ -35,10 +36,24 @@ def why_not(view: ClusterStatus) -> str:
     return view.why_not or "this broker does not serve now: try another one, or again in a moment"
 
 
-def unknown_user(engine: Engine, user: str) -> NewswireError:
-    """What to raise for a user without a subscription: final only while every member is in sync (docs/hazards.md, H27)."""
+def nothing_to_read(engine: Engine, user: str, by: Principal | None) -> NewswireError:
+    """What to raise for a user without a subscription, or without the right to read what any of them brings.
+
+    Final only while every member is in sync (docs/hazards.md, H27).
+    """
     view = engine.describe()
-    return NotRegistered(not_registered(user)) if view.all_in_sync else NotStored(may_be_known(user, view))
+    if not view.all_in_sync:
+        return NotStored(may_be_known(user, view))
+    return why_nothing_to_read(engine, user, by)
+
+
+def why_nothing_to_read(engine: Engine, user: str, by: Principal | None) -> NewswireError:
+    """The same where every member is in sync."""
+    if by is not None and must_not_wait():
+        raise NeedsThread  # counts take long
+    if by is not None and engine.subscriptions_of(user, by):
+        return Refused(f"{user} may not read any of the topics of {user}'s subscriptions: an admin can grant it")
+    return NotRegistered(not_registered(user))
 
 
 def not_registered(user: str) -> str:

@@ -16,7 +16,7 @@ from flask import Response, request
 
 from newswire.core import limits
 from newswire.core.model.commands import Request
-from newswire.engine.seam import Engine, Receipt
+from newswire.engine.seam import Engine, Principal, Receipt
 from newswire.errors import NewswireError, Unknown
 from newswire.threads import check_may_wait
 from newswire.web import responses
@@ -125,17 +125,24 @@ class DeferredResponse(Response, Generic[T]):
         return [body]
 
 
+def without_index(error: NewswireError) -> NewswireError:
+    """`error`, of a request that is one command: which of several it is about need not be said."""
+    error.extra.pop("index", None)
+    return error
+
+
 def stored(
     engine: Engine,
     requests: tuple[Request, ...] | list[Request],
     answer: Callable[[Receipt], Response],
     *,
     copies: int = 1,
-    amend: Callable[[NewswireError], NewswireError] = lambda error: error,
+    amend: Callable[[NewswireError], NewswireError] = without_index,
+    by: Principal | None = None,
 ) -> DeferredResponse[Receipt]:
-    """Store `requests`; `answer` is what the receipt is answered with, `amend` what is made of an error."""
+    """Store `requests`; `answer` is what the receipt is answered with, `amend` what is made of an error. `by`: who asks."""
     return DeferredResponse(
-        partial(engine.submit_later, requests, copies=copies, timeout=limits.RECEIPT_SECONDS),
+        partial(engine.submit_later, requests, copies=copies, timeout=limits.RECEIPT_SECONDS, by=by),
         answer,
         seconds=limits.RECEIPT_SECONDS + limits.RECEIPT_GRACE_SECONDS,
         late=Unknown("no receipt in time: perhaps stored, retry with the same key"),

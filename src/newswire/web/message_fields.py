@@ -29,8 +29,8 @@ _LISTS: Final = tuple(name for name, rule in RULES.items() if rule.kind is tuple
 _EMPTY: Final = frozenset(("data", *_LISTS))  # may be given, and be empty
 
 
-def publish(fields: Fields) -> Publish:
-    """The message that `fields` describes. What a type or a bound refuses is told with the rule of that field in words.
+def publish(fields: Fields, publisher: str = "") -> Publish:
+    """The message of `publisher` that `fields` describes. What a type or bound refuses is told with that field's rule in words.
 
     Raises BadRequest, and TooLarge for over 64 KiB of `data`.
     """
@@ -41,9 +41,9 @@ def publish(fields: Fields) -> Publish:
     check_topic(request_fields.as_text("topic", topic))
     data = _data(fields)
     if len(fields) == 2 and "data" in fields:
-        return Publish(topic, data)
+        return Publish(topic=topic, data=data, publisher=publisher)
     try:
-        message = msgspec.convert(fields, Publish)
+        message = msgspec.convert({**fields, "publisher": publisher} if publisher else fields, Publish)
     except msgspec.ValidationError as error:
         field = _FIELD_OF.search(str(error))
         raise _broken(field[1] if field else "data") from None

@@ -26,7 +26,7 @@ from newswire.web.responses import shown
 from newswire.web.route import routes_of
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_HEADERS: Final = "Content-Type, Idempotency-Key, Last-Event-ID"
+_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID"
 
 
 def install(app: Flask, engine: Engine, settings: ServiceSettings) -> None:
@@ -54,6 +54,7 @@ def install(app: Flask, engine: Engine, settings: ServiceSettings) -> None:
             response.headers.add("Vary", "Origin")
             if origin is not None and is_member(engine, origin):
                 response.headers["Access-Control-Allow-Origin"] = origin
+                response.headers["Access-Control-Allow-Credentials"] = "true"
         return response
 
 
@@ -133,6 +134,7 @@ def _preflight(method: str) -> Response:
     headers = {
         "Access-Control-Allow-Methods": method,
         "Access-Control-Allow-Headers": _HEADERS,
+        "Access-Control-Allow-Credentials": "true",
         "Access-Control-Max-Age": str(limits.PREFLIGHT_CACHE_SECONDS),
     }
     return Response(b"", 204, headers)

@@ -42,9 +42,14 @@ ACCEPTED: Final = (
 
 
 # -- the request --------------------------------------------------------------------------------------------------
-def fields(environ: Environ, typed: Callable[[dict[str, str]], Fields] = dict) -> Fields:
-    """All fields of a request: its query, and its form or JSON object. `typed` gives text of the former JSON's types."""
-    in_query = query(environ)
+def fields(
+    environ: Environ, typed: Callable[[dict[str, str]], Fields] = dict, repeatable: frozenset[str] = frozenset()
+) -> Fields:
+    """All fields of a request: its query, and its form or JSON object. `typed` gives text of the former JSON's types.
+
+    `repeatable`: names that may stand in a query or form several times, where JSON has a list; commas go between.
+    """
+    in_query = query(environ, repeatable)
     values = typed(in_query) if in_query else {}
     body = read(environ, limits.FORM_BYTES)
     if not body:
@@ -53,16 +58,16 @@ def fields(environ: Environ, typed: Callable[[dict[str, str]], Fields] = dict) -
     if kind == JSON:
         more = json_object(body)
     elif kind == FORM and not _is_like_json(body):
-        more = typed(pairs(_utf8(without_mark(body))))
+        more = typed(pairs(_utf8(without_mark(body)), repeatable))
     else:
         raise Refused(_hint_at_json(body) or ACCEPTED, code="wrong-type")
     return merged(values, more) if values else more
 
 
-def query(environ: Environ) -> dict[str, str]:
-    """The fields of the query."""
+def query(environ: Environ, repeatable: frozenset[str] = frozenset()) -> dict[str, str]:
+    """The fields of the query; `repeatable` as for `fields`."""
     raw = environ.get("QUERY_STRING", "")
-    return pairs(_utf8(raw.encode("latin-1"))) if raw else {}
+    return pairs(_utf8(raw.encode("latin-1")), repeatable) if raw else {}
 
 
 def read(environ: Environ, most: int) -> bytes:
@@ -177,15 +182,15 @@ def merged(values: Fields, more: Fields) -> Fields:
     return {**values, **more}
 
 
-def pairs(encoded: str) -> dict[str, str]:
-    """The fields of a query or form."""
+def pairs(encoded: str, repeatable: frozenset[str] = frozenset()) -> dict[str, str]:
+    """The fields of a query or form; `repeatable` as for `fields`."""
     _check_count(encoded.count("&") + 1)
     values: dict[str, str] = {}
     try:
         for name, value in parse_qsl(encoded, keep_blank_values=True, errors="strict"):
-            if name in values:
+            if name in values and name not in repeatable:
                 raise _twice(name, "in the query or form")
-            values[name] = value
+            values[name] = f"{values[name]},{value}" if name in values else value
     except UnicodeDecodeError:
         raise _not_utf8() from None
     return values

@@ -51,6 +51,11 @@ def answer(value: object, status: int = 200) -> Response:
     return Response(_encode(value) + b"\n", status, ReadyHeaders(JSON))
 
 
+def see_other(place: str) -> Response:
+    """Send a browser on to `place`, a path of our own, with GET."""
+    return Response(b"", 303, {"Location": place, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"})
+
+
 class Rows:
     """A long JSON list that is written and sent in parts: made one, 8 MB would hold up every thread for 40 ms."""
 
@@ -76,7 +81,7 @@ class Rows:
 def problem(error: NewswireError) -> Response:
     """Answer `error`; where trying again is right, say when."""
     response = Response(_encode(error.problem()) + b"\n", error.status, ReadyHeaders(_PROBLEM))
-    seconds = _RETRY_AFTER.get(error.status)
+    seconds = error.extra.get("retry_after", _RETRY_AFTER.get(error.status))
     if seconds is not None:
         response.headers["Retry-After"] = str(seconds)
     return response

@@ -51,7 +51,8 @@ class Field(Generic[T]):
     """A field of a request. `read` makes the value of what JSON, a form or a query has, and raises NewswireError.
 
     `type` is the type of its value in JSON with its bounds, as msgspec declares them; in a query it is the text of that.
-    `codes`: what `read` raises beside `bad-field`.
+    `codes`: what `read` raises beside `bad-field`. `is_repeatable`: a list, whose items may stand in a query or form each by
+    itself, or with commas between.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Field(Generic[T]):
     type: Any
     words: str
     is_required: bool = False
+    is_repeatable: bool = False
     place: Literal["field", "header", "path"] = "field"
     codes: tuple[str, ...] = ()
 
@@ -161,6 +163,10 @@ class Route:
         """The names of the fields that may stand in a query or body."""
         return frozenset(field.name for field in self.fields if field.place == "field")
 
+    @cached_property
+    def _repeatable(self) -> frozenset[str]:
+        return frozenset(field.name for field in self.fields if field.is_repeatable)
+
     def on(self, blueprint: Blueprint) -> Callable[[View], View]:
         """Make a view the one that answers it."""
         return blueprint.route(self.path, methods=list(self.methods), declared=self)
@@ -170,7 +176,9 @@ class Route:
 
         Raises `unknown-field`, `missing-field`, and what the fields raise.
         """
-        return self.values(request_fields.fields(environ) if self.method == "POST" else request_fields.query(environ))
+        if self.method == "POST":
+            return self.values(request_fields.fields(environ, repeatable=self._repeatable))
+        return self.values(request_fields.query(environ))
 
     def values(self, raw: Mapping[str, Any]) -> Values:
         """The values of its fields among those of a query or body. Raises as `read` does."""

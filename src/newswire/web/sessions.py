@@ -27,7 +27,7 @@ class Session(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     id: str
     username: str
-    incarnation: str
+    account: str
     until: int
     password: str = ""
     token: str = ""

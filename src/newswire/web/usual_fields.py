@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from dataclasses import replace
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from msgspec import Meta
 
 from newswire.core import limits
 from newswire.core.model import addresses, names
 from newswire.core.model.names import check_address, check_broker_id, check_pattern, check_username
+from newswire.errors import BadRequest
 from newswire.web.message_fields import whole_of_text
 from newswire.web.route import Field, text_field
+
+T = TypeVar("T")
 
 Username = Annotated[
     str, Meta(min_length=1, max_length=limits.USERNAME_CHARS, pattern=f"^{names.USERNAME_FORM}$", examples=["ann"])
@@ -31,7 +35,13 @@ Pattern = Annotated[
 EventIdText = Annotated[str, Meta(min_length=1, max_length=limits.EVENT_ID_CHARS, examples=["e~1001-k3b9.7~1001-k3b9.7~"])]
 Address = Annotated[str, Meta(max_length=limits.ADDRESS_CHARS, pattern=f"^{addresses.FORM}$", examples=["127.0.0.1:5054"])]
 
-USERNAME: Final = text_field("username", check_username, Username, "Whose.", is_required=True, codes=("bad-username",))
+USERNAME: Final = text_field(
+    "username",
+    check_username,
+    Username,
+    "Whose. Left out: the caller; another one's is for admins. Where nobody is asked who he is it has to be there.",
+    codes=("bad-username", "missing-field"),
+)
 PATTERN: Final = text_field(
     "topic", check_pattern, Pattern, "A topic or pattern, as in the subscription.", is_required=True, codes=("bad-pattern",)
 )
@@ -48,6 +58,29 @@ def _address_or_id(name: str) -> str:
 BROKER: Final = text_field(
     "broker_ip", _address_or_id, str, "The address or id of a broker.", is_required=True, codes=("bad-address",)
 )
+
+
+def required(field: Field[T]) -> Field[T]:
+    """The same field where it may not be left out."""
+    return replace(field, is_required=True)
+
+
+def optional(field: Field[T]) -> Field[T]:
+    """The same field where it may be left out."""
+    return replace(field, is_required=False)
+
+
+def flag_field(name: str, words: str) -> Field[bool]:
+    """A field that is true or false; as text 1 or 0."""
+
+    def read(value: Any) -> bool:
+        if isinstance(value, bool):
+            return value
+        if str(value).lower() in ("1", "true", "0", "false"):
+            return str(value).lower() in ("1", "true")
+        raise BadRequest(f"`{name}` is 1 or 0", code="bad-field")
+
+    return Field(name=name, read=read, type=bool | Literal[0, 1], words=words)
 
 
 def whole_field(name: str, least: int, most: int, words: str) -> Field[int]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from newswire.config import Settings
 from newswire.web import openapi
+from tests.kit.access import GuardedWeb, basic
 from tests.kit.web_fakes import Web
 
 
@@ -23,7 +23,7 @@ def test_it_describes_the_routes_that_are_there(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_it_says_who_may_where_callers_are_asked_who_they_are() -> None:
-    description: Any = Web(Settings(auth="required")).get("/openapi.json")
+    description: Any = GuardedWeb().get("/openapi.json", headers=basic("ann"))
     publish = description["paths"]["/publish"]["post"]
     assert {name for way in publish["security"] for name in way} == {"token", "password", "session"}
     assert publish["description"] == "For who may publish to what `topic` names."

@@ -49,7 +49,9 @@ _EVERYWHERE: Final = ("", "0.0.0.0", "::", "[::]")
 @click.command(
     cls=Command,
     epilog="The secret that brokers sign with comes from NEWSWIRE_CLUSTER_SECRET, from the file named by"
-    " NEWSWIRE_CLUSTER_SECRET_FILE, or from `cluster-secret` or `cluster-secret-file` in the TOML file; never from a flag.",
+    " NEWSWIRE_CLUSTER_SECRET_FILE, or from `cluster-secret` or `cluster-secret-file` in the TOML file; never from a flag."
+    " With --auth required and no secret, one is made in --ops-dir. The first admin's password comes from"
+    " NEWSWIRE_ADMIN_PASSWORD or the file named by NEWSWIRE_ADMIN_PASSWORD_FILE.",
 )
 @config_option
 @option("--id", "broker_id", type=BROKER_ID, default="1001", help="This broker's id, another one for every broker.")
@@ -133,6 +135,7 @@ _EVERYWHERE: Final = ("", "0.0.0.0", "::", "[::]")
     help="Requests a second that read for one user, on average of ten seconds; 0: any number.",
 )
 @option("--cluster-secret", cls=Secret)
+@option("--admin-password", cls=Secret)
 @option("--log-format", type=click.Choice(logs.FORMATS), default="text", help="A log line for people, or a JSON object a line.")
 @option("--log-level", type=click.Choice(logs.LEVELS), default="info", help="The least of what is logged.")
 @option("--menu", is_flag=True, help="Run the broker menu in this terminal.")
@@ -142,7 +145,13 @@ def broker(menu: bool, log_format: Any, log_level: Any, **options: Any) -> int:
 
 
 def settings_of(
-    *, broker_id: str, retention_days: float, cluster_secret: str | None, advertise: str | None, **same: Any
+    *,
+    broker_id: str,
+    retention_days: float,
+    cluster_secret: str | None,
+    admin_password: str | None,
+    advertise: str | None,
+    **same: Any,
 ) -> Settings:
     """Make settings of the options; what may not stand together is refused. Raises click.UsageError."""
     from newswire.config import Settings
@@ -152,6 +161,7 @@ def settings_of(
         advertise=advertise or "",
         ca_file=ca_file(),
         retention_seconds=retention_days * _DAY_SECONDS,
+        admin_password=(admin_password or "").strip("\r\n"),
         secrets=as_secrets(cluster_secret, f"the cluster-secret ({named('cluster-secret', 'cluster_secret')})"),
         **{
             **same,
@@ -166,11 +176,6 @@ def settings_of(
 
 def check(settings: Settings) -> None:
     """Refuse settings that would leave the service open or unreachable. Raises click.UsageError."""
-    if settings.auth == "required":
-        raise click.UsageError(
-            f"{named('auth', 'auth')} required is not available in this version: access control comes with a later one."
-            " Until then listen on 127.0.0.1 behind a proxy that authenticates, or trust the network and use --insecure."
-        )
     host = named("host", "host")
     if not settings.secrets and (place := _other_machine(settings)):
         raise click.UsageError(
@@ -178,10 +183,10 @@ def check(settings: Settings) -> None:
             " could pass for another one: put one into a file (umask 077; openssl rand -hex 32 > cluster-secret), the same for"
             " every broker, and name the file in NEWSWIRE_CLUSTER_SECRET_FILE."
         )
-    if not is_loopback(settings.host) and not settings.insecure:
+    if settings.auth == "none" and not is_loopback(settings.host) and not settings.insecure:
         raise click.UsageError(
             f"{host} {settings.host} can be reached from other machines and --auth none lets anybody publish and read."
-            " Listen on 127.0.0.1 behind a proxy that authenticates, or add --insecure if you trust everybody in that network."
+            " Use --auth required, or add --insecure if you trust everybody in that network."
         )
     if settings.host in _EVERYWHERE and not settings.advertise:
         raise click.UsageError(
@@ -251,7 +256,7 @@ def say_started(broker: Server, settings: Settings, log: Path | None) -> None:
         broker.address, settings, summary.messages, summary.subscriptions, summary.seconds, peer_states(settings.peers, rows)
     )
     click.echo("\n".join(lines) + (f"\nLog: {log.resolve()}" if log else ""))
-    if settings.insecure and not is_loopback(settings.host):
+    if settings.auth == "none" and settings.insecure and not is_loopback(settings.host):
         logging.getLogger("newswire").warning(
             "open to everybody who reaches %s; brokers %s", broker.address, "sign" if settings.secrets else "do not sign"
         )

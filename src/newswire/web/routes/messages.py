@@ -13,11 +13,12 @@ from newswire.core.model import event_ids
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.message import Message
 from newswire.core.model.times import rfc3339
-from newswire.engine.seam import Engine, Entry, GapEntry, Position, TopicRow
+from newswire.engine.seam import Engine, Entry, GapEntry, Position, Principal, TopicRow
 from newswire.errors import BadRequest, NewswireError, NotFound
 from newswire.sse import message_object
 from newswire.web import times
-from newswire.web.availability import reading, unknown_user
+from newswire.web.auth import caller_of, subject_of
+from newswire.web.availability import nothing_to_read, reading
 from newswire.web.pace import Pace
 from newswire.web.responses import Rows
 from newswire.web.route import SELF_OR_ADMIN, SIGNED_IN, Route, Success, text_field
@@ -85,12 +86,14 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Cal
     @MESSAGES.on(blueprint)
     def messages() -> Response:
         fields = MESSAGES.read(request.environ)
-        user, topic, limit = fields[USERNAME], fields.get(PATTERN_IF_ONE, None), fields.get(LIMIT, limits.PAGE_DEFAULT_MESSAGES)
+        caller, topic = caller_of(request.environ), fields.get(PATTERN_IF_ONE, None)
+        limit = fields.get(LIMIT, limits.PAGE_DEFAULT_MESSAGES)
+        user = subject_of(engine, caller, fields.get(USERNAME, None)).username
         pace.check(user)
         since = _since(fields[SINCE], clock()) if SINCE in fields else None
-        start = engine.open_page(user, topic, since, int(clock() * 1000))
+        start = engine.open_page(user, topic, since, int(clock() * 1000), caller.principal)
         if start is None:
-            raise _nothing_there(engine, user, topic)
+            raise _nothing_there(engine, user, topic, caller.principal)
         entries, gaps, more = read_page(engine, start.position, limit, give_way)
         rows = Rows()
         for at in range(0, len(entries), limits.STEP_MESSAGES):
@@ -109,7 +112,7 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Cal
             rows.add([ShownTopic(row.topic, row.messages, rfc3339(row.last) if row.last else None) for row in part])
             give_way()
 
-        engine.topics(int(clock() * 1000), take)
+        engine.topics(int(clock() * 1000), take, caller_of(request.environ).principal)
         return rows.answer()
 
     return blueprint
@@ -153,9 +156,9 @@ def _since(text: str, now: float) -> EventId | int:
     return at
 
 
-def _nothing_there(engine: Engine, user: str, topic: str | None) -> NewswireError:
-    if not engine.patterns_of(user):
-        return unknown_user(engine, user)
+def _nothing_there(engine: Engine, user: str, topic: str | None, by: Principal | None) -> NewswireError:
+    if not engine.patterns_of(user, by):
+        return nothing_to_read(engine, user, by)
     return NotFound(
         f"{user} is not subscribed to {topic}: GET /subscriptions?username={user} says to what", code="no-subscription"
     )

@@ -13,9 +13,10 @@ from flask import Blueprint, Response, request
 from newswire.config import ServiceSettings
 from newswire.core import limits
 from newswire.core.model.commands import RULES, Publish
-from newswire.engine.seam import Engine, Receipt
-from newswire.errors import BadRequest, FewerCopies, KeyReused, NewswireError
+from newswire.engine.seam import Engine, Principal, Receipt
+from newswire.errors import BadRequest, FewerCopies, NewswireError
 from newswire.web import message_fields, request_fields
+from newswire.web.auth import caller_of
 from newswire.web.availability import serving
 from newswire.web.deferred import STORE_CODES, DeferredResponse, stored
 from newswire.web.request_fields import Environ, Fields
@@ -110,38 +111,40 @@ def routes(engine: Engine, settings: ServiceSettings, give_way: Callable[[], Non
     @PUBLISH.on(blueprint)
     def publish() -> Response:
         environ = request.environ
+        caller = caller_of(environ)
+        by = caller.principal
         if request_fields.content_type(environ) == request_fields.NDJSON:
             fields = message_fields.from_text(request_fields.query(environ))
             copies = _copies(fields, settings.min_copies)
             with_ids = "ids" in fields and IDS.read(fields.pop("ids"))
             with parsing:
-                messages = batch(environ, fields, give_way)
+                messages = batch(environ, fields, caller.username, give_way)
             characters = sum(len(message.data) for message in messages.values())
             if len(messages) <= limits.STEP_LINES and characters <= limits.STEP_BYTES:  # quickly stored and copied
                 storing.note_other()
-                return _publish_batch(engine, messages, copies, with_ids=with_ids)
+                return _publish_batch(engine, messages, copies, by, with_ids=with_ids)
             with storing.take():
-                response = _publish_batch(engine, messages, copies, with_ids=with_ids)
+                response = _publish_batch(engine, messages, copies, by, with_ids=with_ids)
                 response.wait()
                 return response
         with parsing if request_fields.is_large(environ) else nullcontext():
             fields = request_fields.fields(environ, message_fields.from_text)
         copies = _copies(fields, settings.min_copies)
         storing.note_other()
-        return _publish_one(engine, single(environ, fields), copies)
+        return _publish_one(engine, single(environ, fields, caller.username), copies, by)
 
     return blueprint
 
 
-def single(environ: Environ, fields: Fields) -> Publish:
-    """The one message of a request; its key may stand in the header that is usual for it."""
+def single(environ: Environ, fields: Fields, publisher: str) -> Publish:
+    """The one message of a request of `publisher`; its key may stand in the header that is usual for it."""
     header = environ.get(_KEY_HEADER)
     if header is not None and fields.setdefault("key", header) != header:
         raise BadRequest("`key` and the header Idempotency-Key differ: give one of them", code="double-field")
-    return message_fields.publish(fields)
+    return message_fields.publish(fields, publisher)
 
 
-def batch(environ: Environ, fields: Fields, give_way: Callable[[], None] = lambda: None) -> dict[int, Publish]:
+def batch(environ: Environ, fields: Fields, publisher: str, give_way: Callable[[], None] = lambda: None) -> dict[int, Publish]:
     """The messages of an NDJSON body by line; what the query gives stands for each. Raises with the number of a bad line."""
     if "key" in fields or _KEY_HEADER in environ:
         raise BadRequest("one `key` cannot stand for a batch: give each line its own, or none", code="bad-field")
@@ -152,7 +155,7 @@ def batch(environ: Environ, fields: Fields, give_way: Callable[[], None] = lambd
             give_way()
         try:
             more = request_fields.json_object(line)
-            messages[number] = message_fields.publish(request_fields.merged(fields, more) if fields else more)
+            messages[number] = message_fields.publish(request_fields.merged(fields, more) if fields else more, publisher)
         except NewswireError as error:
             code = "bad-line" if error.code == "bad-body" else error.code
             raise type(error)(f"line {number}: {error.detail}", code=code, line=number) from None
@@ -161,7 +164,7 @@ def batch(environ: Environ, fields: Fields, give_way: Callable[[], None] = lambd
     return messages
 
 
-def _publish_one(engine: Engine, message: Publish, copies: int) -> DeferredResponse[Receipt]:
+def _publish_one(engine: Engine, message: Publish, copies: int, by: Principal | None) -> DeferredResponse[Receipt]:
     def published(receipt: Receipt) -> Response:
         text = f"Published topic {message.topic} data {message.data or message.title}"
         return answer(PublishAnswer(message=text, id=receipt.first, copies=receipt.copies, duplicate=receipt.duplicates > 0))
@@ -171,10 +174,12 @@ def _publish_one(engine: Engine, message: Publish, copies: int) -> DeferredRespo
             error.extra.pop(name, None)
         return error
 
-    return stored(engine, (message,), published, copies=copies, amend=amend)
+    return stored(engine, (message,), published, copies=copies, amend=amend, by=by)
 
 
-def _publish_batch(engine: Engine, messages: dict[int, Publish], copies: int, *, with_ids: bool) -> DeferredResponse[Receipt]:
+def _publish_batch(
+    engine: Engine, messages: dict[int, Publish], copies: int, by: Principal | None, *, with_ids: bool
+) -> DeferredResponse[Receipt]:
     def published(receipt: Receipt) -> Response:
         text = f"Published {receipt.count} message{'' if receipt.count == 1 else 's'}"
         if receipt.duplicates:
@@ -194,14 +199,14 @@ def _publish_batch(engine: Engine, messages: dict[int, Publish], copies: int, *,
         )
 
     def amend(error: NewswireError) -> NewswireError:
-        if isinstance(error, KeyReused):
+        if "index" in error.extra:
             number = list(messages)[error.extra.pop("index")]
-            return KeyReused(f"line {number}: {error.detail}", line=number, **error.extra)
+            return type(error)(f"line {number}: {error.detail}", code=error.code, line=number, **error.extra)
         if isinstance(error, FewerCopies) and not with_ids:
             error.extra.pop("ids", None)
         return error
 
-    return stored(engine, list(messages.values()), published, copies=copies, amend=amend)
+    return stored(engine, list(messages.values()), published, copies=copies, amend=amend, by=by)
 
 
 def _copies(fields: Fields, least: int) -> int:

@@ -22,14 +22,15 @@ from newswire.config import ServiceSettings
 from newswire.core import limits
 from newswire.core.model import event_ids
 from newswire.core.model.event_ids import EventId
-from newswire.engine.seam import Engine
-from newswire.errors import BadRequest, NotRegistered, Refused
+from newswire.engine.seam import Engine, Principal
+from newswire.errors import BadRequest, Refused
 from newswire.quotas.networks import network_of
 from newswire.stream_order import StreamOrder
 from newswire.threads import NeedsThread, must_not_wait
 from newswire.web import origins, request_fields
-from newswire.web.askers import Asker, is_in_background, is_reader
-from newswire.web.availability import may_be_known, not_registered, why_not
+from newswire.web.askers import Asker, accepts_page, is_in_background, is_reader
+from newswire.web.auth import Caller, caller_of, subject_of, ticket_user
+from newswire.web.availability import may_be_known, why_not, why_nothing_to_read
 from newswire.web.pace import Pace
 from newswire.web.request_fields import Environ
 from newswire.web.route import SELF_OR_ADMIN, Field, Route, Success, Values, text_field
@@ -74,14 +75,15 @@ LAST_EVENT_ID_HEADER: Final = Field(
     name="Last-Event-ID", read=str, type=_Place, words="The same, and wins: browsers send it.", place="header"
 )
 RAW: Final = text_field("raw", str, str, "`1`: the stream, also for a browser that would get the page.")
+TICKET: Final = text_field("ticket", str, str, "In place of a credential, once: what `POST /tickets` gave within 30 seconds.")
 STREAM: Final = Route(
     method="GET",
     path="/stream",
     words="A user's stream, as Server-Sent Events; for a browser's navigation the feed page.",
     rights=(SELF_OR_ADMIN,),
-    fields=(USERNAME, FORMAT, ACK, LAST_EVENT_ID, LAST_EVENT_ID_TOO, RAW, LAST_EVENT_ID_HEADER),
+    fields=(USERNAME, FORMAT, ACK, LAST_EVENT_ID, LAST_EVENT_ID_TOO, RAW, TICKET, LAST_EVENT_ID_HEADER),
     answers=(Success(media=_EVENT_STREAM), Success(media="text/html")),
-    codes=("not-registered", "cross-site"),
+    codes=("not-registered", "cross-site", "no-user"),
     is_light=True,
     is_shared=True,
     is_lenient=True,
@@ -102,12 +104,14 @@ def routes(
     def stream() -> Response:
         environ = request.environ
         fields = request_fields.query(environ)
-        if is_navigation(environ, fields):
+        if wants_feed(environ, fields):
             if must_not_wait():
                 raise NeedsThread  # a page is read and written
             return pages.feed(engine, settings, fields.get("username", ""))
-        stream_order = _on_its_word(engine, environ, order(environ, STREAM.values(fields)))
-        later = pace.refusal(stream_order.user) or _why_not_now(engine, stream_order.user) or no_room(stream_order)
+        caller, values = caller_of(environ), STREAM.values(fields)
+        user = subject_of(engine, caller, _whose(environ, values)).username
+        stream_order = _on_its_word(engine, environ, order(environ, values, user, caller))
+        later = pace.refusal(user) or _why_not_now(engine, user, caller.principal) or no_room(stream_order)
         if later:
             return _events([sse.comment(later, retry=limits.RETRY_LATER_MILLISECONDS)])
         if hand_over is not None:
@@ -117,11 +121,22 @@ def routes(
     return blueprint
 
 
-def order(environ: Environ, fields: Values) -> StreamOrder:
-    """What the request asks for."""
+def _whose(environ: Environ, fields: Values) -> str | None:
+    """Whose stream the request is for, None: the caller's. A ticket is for one. Raises `forbidden`."""
+    user, username = ticket_user(environ), fields.get(USERNAME, None)
+    if user is not None and username not in (None, user):
+        raise Refused("this ticket is for the stream of another user: leave `username` out")
+    return user or username
+
+
+def order(environ: Environ, fields: Values, user: str, caller: Caller) -> StreamOrder:
+    """What `caller` asks for: a stream of `user`."""
     return StreamOrder(
-        fields[USERNAME],
+        user,
         last_event_id(environ, fields),
+        by=caller.principal,
+        asker=caller.username,
+        until=caller.until,
         format=fields.get(FORMAT, "text"),
         ack=fields.get(ACK, "auto"),
         caller=network_of(environ.get("REMOTE_ADDR", "")),
@@ -150,25 +165,22 @@ def last_event_id(environ: Environ, fields: Values) -> EventId | None:
     return None if event_id is None or event_id.of_page else event_id
 
 
-def is_navigation(environ: Environ, fields: Mapping[str, str]) -> bool:
-    """Say whether a browser's user went to this address, rather than a program or a page's EventSource."""
-    accept = environ.get("HTTP_ACCEPT", "").lower()
-    if fields.get("raw") == "1" or fields.get("format") == "json":
-        return False
-    return "text/html" in accept and _EVENT_STREAM not in accept
+def wants_feed(environ: Environ, fields: Mapping[str, str]) -> bool:
+    """Say whether a browser's user went to this address, and did not ask for the stream itself."""
+    return accepts_page(environ) and fields.get("raw") != "1" and fields.get("format") != "json"
 
 
-def _why_not_now(engine: Engine, user: str) -> str:
-    """Why the stream cannot begin now, "" if it can. Raises NotRegistered when it is certain that it never will."""
+def _why_not_now(engine: Engine, user: str, by: Principal | None) -> str:
+    """Why the stream cannot begin now, "" if it can. Raises NotRegistered, `forbidden` when that is final."""
     view = engine.describe()
     if not view.serves:
         return why_not(view)
     if view.why_behind:
         return view.why_behind
-    if engine.patterns_of(user):
+    if engine.patterns_of(user, by):
         return ""
     if view.all_in_sync:
-        raise NotRegistered(not_registered(user))
+        raise why_nothing_to_read(engine, user, by)
     return may_be_known(user, view)
 
 

@@ -13,10 +13,11 @@ from newswire.core.model import event_ids
 from newswire.core.model.commands import Acknowledge, Subscribe, Unsubscribe
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.times import rfc3339
-from newswire.engine.seam import Engine, Receipt
+from newswire.engine.seam import Engine, Principal, Receipt
 from newswire.errors import BadRequest, NotFound, Refused
 from newswire.web import times
-from newswire.web.availability import serving, unknown_user
+from newswire.web.auth import caller_of, subject_of
+from newswire.web.availability import nothing_to_read, serving
 from newswire.web.deferred import STORE_CODES, stored
 from newswire.web.pace import Pace
 from newswire.web.responses import Confirmation, answer
@@ -120,38 +121,46 @@ def routes(engine: Engine, settings: ServiceSettings, clock: Callable[[], float]
     @SUBSCRIBE.on(blueprint)
     def subscribe() -> Response:
         fields = SUBSCRIBE.read(request.environ)
-        user, pattern, since = fields[USERNAME], fields[PATTERN], starting(fields.get(FROM, "now"), clock())
-        patterns, most = engine.patterns_of(user), settings.subscriptions_per_user
+        by = caller_of(request.environ).principal
+        user, account = subject_of(engine, caller_of(request.environ), fields.get(USERNAME, None))
+        pattern, since = fields[PATTERN], starting(fields.get(FROM, "now"), clock())
+        patterns, most = engine.patterns_of(user, by), settings.subscriptions_per_user
         if len(patterns) >= most and pattern not in patterns:  # the engine checks it again where it is stored
             detail = f"{user} has {most} subscriptions, the most there may be: unsubscribe from one, or use a pattern"
             raise Refused(detail, code="too-many")
         text = f"Successfully subscribed {user} to topic {pattern}"
-        return stored(engine, (Subscribe(user, pattern, since),), lambda receipt: answer(Confirmation(text)))
+        command = Subscribe(user, pattern, since, account)
+        return stored(engine, (command,), lambda receipt: answer(Confirmation(text)), by=by)
 
     @UNSUBSCRIBE.on(blueprint)
     def unsubscribe() -> Response:
         fields = UNSUBSCRIBE.read(request.environ)
-        user, pattern = fields[USERNAME], fields[PATTERN]
+        caller, pattern = caller_of(request.environ), fields[PATTERN]
+        user, account = subject_of(engine, caller, fields.get(USERNAME, None))
         text = f"Successfully unsubscribed {user} from topic {pattern}"
-        return stored(engine, (Unsubscribe(user, pattern),), lambda receipt: answer(Confirmation(text)))
+        command = Unsubscribe(user, pattern, account)
+        return stored(engine, (command,), lambda receipt: answer(Confirmation(text)), by=caller.principal)
 
     @SUBSCRIPTIONS.on(blueprint)
     def subscriptions() -> Response:
-        user = SUBSCRIPTIONS.read(request.environ)[USERNAME]
+        caller = caller_of(request.environ)
+        user = subject_of(engine, caller, SUBSCRIPTIONS.read(request.environ).get(USERNAME, None)).username
         pace.check(user)
-        rows = engine.subscriptions_of(user)
+        rows = engine.subscriptions_of(user, caller.principal)
         return answer([ShownSubscription(topic=r.topic, since=rfc3339(r.since), index=r.index, unread=r.unread) for r in rows])
 
     @ACKNOWLEDGE.on(blueprint)
     def ack() -> Response:
         fields = ACKNOWLEDGE.read(request.environ)
-        user, place, pattern = fields[USERNAME], fields[EVENT_ID], fields.get(PATTERN_IF_ONE, None)
-        _check_registered(engine, user, pattern)
+        caller, place, pattern = caller_of(request.environ), fields[EVENT_ID], fields.get(PATTERN_IF_ONE, None)
+        user, account = subject_of(engine, caller, fields.get(USERNAME, None))
+        _check_registered(engine, user, pattern, caller.principal)
 
         def acknowledged(receipt: Receipt) -> Response:
             return answer(AckAnswer(f"Acknowledged for {user}", receipt.first != ""))
 
-        return stored(engine, (Acknowledge(user, place, pattern),), acknowledged)
+        command = Acknowledge(user, place, pattern, account)
+        return stored(engine, (command,), acknowledged, by=caller.principal)
 
     return blueprint
 
@@ -166,10 +175,10 @@ def starting(text: str, now: float) -> int | None:
     return at
 
 
-def _check_registered(engine: Engine, user: str, pattern: str | None) -> None:
-    patterns = engine.patterns_of(user)
+def _check_registered(engine: Engine, user: str, pattern: str | None, by: Principal | None) -> None:
+    patterns = engine.patterns_of(user, by)
     if not patterns:
-        raise unknown_user(engine, user)
+        raise nothing_to_read(engine, user, by)
     if pattern is not None and pattern not in patterns:
         raise NotFound(
             f"{user} has no subscription to {pattern}: name it as GET /subscriptions does, or leave `topic` out for all",

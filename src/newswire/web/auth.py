@@ -1,0 +1,275 @@
+"""Who asks: the one place where a request's credential becomes a `Caller` (docs/security.md; docs/rules.md, ACCESS).
+
+A credential is a token or a password (`credentials`), the cookie of a session (`sessions`), or a ticket, which opens one
+stream. Each is looked up in the state of this broker, which any broker has. What was found is remembered until a right changes
+anywhere, so a request costs a digest and a look into a dictionary; the engine says when (`wake`), before anything of the change
+can be read.
+
+With `--auth none` nobody is asked, and everybody is `NOBODY`, who may do everything under any name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from newswire.core import limits
+from newswire.core.model.commands import Audit
+from newswire.core.model.names import check_username
+from newswire.engine.seam import Account, Engine, Principal, Rights
+from newswire.errors import BadRequest, NewswireError, NotFound, NotStored, Refused
+from newswire.quotas.attempts import Attempts
+from newswire.quotas.networks import network_of
+from newswire.quotas.rate import Rate
+from newswire.threads import NeedsThread, must_not_wait
+from newswire.web import credentials, request_fields, sessions
+from newswire.web.credentials import PasswordShown, TokenShown
+from newswire.web.passwords import Passwords
+from newswire.web.request_fields import Environ
+from newswire.web.sessions import Cookies, Session
+from newswire.web.tickets import Tickets
+
+_ENVIRON_KEY: Final = "newswire.caller"
+_TICKET_KEY: Final = "newswire.ticket_user"
+_FOR_EVER: Final = math.inf
+_SIGN_IN: Final = "say who you are: with a token (Authorization: Bearer nw_...), with user and password, or sign in at /login"
+_WRONG: Final = "wrong user or password: check both, or ask an admin for a new password"
+_OVER: Final = "this credential is good no more, or never was: sign in again, or ask an admin for a new token"
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who asks. `by`: none, token, password, session or ticket, by which that was shown.
+
+    `rights` is None where nobody is asked. `until`: seconds since 1970 when what was shown ends by itself.
+    """
+
+    username: str
+    admin: bool
+    rights: Rights | None
+    by: str
+    principal: Principal | None = None
+    until: float = _FOR_EVER
+
+
+NOBODY: Final = Caller(username="", admin=True, rights=None, by="none")
+"""Everybody, where nobody is asked: the engine asks nothing of who has no principal."""
+ANONYMOUS: Final = Caller(username="", admin=False, rights=Rights(), by="none", principal=Principal(account=""))
+"""Who asks for what is public, where everybody else is asked: nobody's account, which may do nothing."""
+
+
+class Subject(NamedTuple):
+    """Whom a request is about: the caller, or for an admin another user. `account`: "" where nobody is asked."""
+
+    username: str
+    account: str
+
+
+def caller_of(environ: Environ) -> Caller:
+    """Who asks, in a request that was let in."""
+    caller: Caller = environ[_ENVIRON_KEY]
+    return caller
+
+
+def ticket_user(environ: Environ) -> str | None:
+    """Whose stream the ticket is for that this request showed; None: it showed none."""
+    return environ.get(_TICKET_KEY)
+
+
+def note_caller(environ: Environ, caller: Caller, ticket_user: str | None = None) -> None:
+    """Say who asks in this request, and whose stream a ticket is for."""
+    environ[_ENVIRON_KEY] = caller
+    if ticket_user is not None:
+        environ[_TICKET_KEY] = ticket_user
+
+
+def subject_of(engine: Engine, caller: Caller, username: str | None) -> Subject:
+    """Whom a request is about that names `username`, or nobody. Raises `missing-field`, `forbidden`, `no-user`."""
+    if caller.principal is None:
+        if username is None:
+            raise request_fields.missing("username")
+        return Subject(username, "")
+    if username is None or username == caller.username:
+        return Subject(caller.username, caller.principal.account)
+    if not caller.admin:
+        raise Refused(f"{caller.username} may act for {caller.username} alone: leave `username` out, or ask an admin")
+    account = engine.account(username)
+    if account is None:
+        raise NotFound(f"there is no user {username}: an admin can add one", code="no-user")
+    return Subject(username, account.account)
+
+
+class Authenticator:
+    """Makes callers of what requests show. Any thread; what hashes a password raises NeedsThread in one that never waits."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        keys: Sequence[bytes],
+        clock: Callable[[], float] = time.time,
+        passwords: Passwords | None = None,
+    ) -> None:
+        """`keys`: sessions are signed with the first, and verified with all; `clock`: seconds since 1970."""
+        self._engine = engine
+        self._clock = clock
+        self.passwords = passwords or Passwords()
+        self.cookies = Cookies(keys)
+        self.tickets: Tickets[tuple[Caller, str]] = Tickets()
+        self._attempts = Attempts()
+        self._lock = threading.Lock()  # of `_attempts` and `_audited`
+        self._audited = Rate(limits.AUDITED_FAILURES_PER_SECOND, limits.AUDITED_FAILURES_BURST)
+        self._key = secrets.token_bytes(32)
+        self._callers: dict[bytes, tuple[Caller, float]] = {}  # by a keyed digest of what was shown: who, and until when
+
+    # -- who asks
+
+    def identify(self, environ: Environ) -> Caller:
+        """Who asks. Raises `unauthenticated`, `too-many`; NotStored where too many passwords wait."""
+        header = environ.get("HTTP_AUTHORIZATION", "")
+        shown = header or sessions.cookie_of(environ)
+        if not shown:
+            raise _unauthenticated(_SIGN_IN)
+        key = hashlib.blake2b(shown.encode("latin-1", "replace"), key=self._key, digest_size=32).digest()
+        now = self._clock()
+        callers = self._callers  # `wake` puts another in its place: what is worked out meanwhile is lost with this one
+        entry = callers.get(key)
+        if entry is not None and now < entry[1]:
+            return entry[0]
+        if header:
+            caller = self._of_header(header, environ)
+        else:
+            caller = self._of_cookie(shown)
+        if len(callers) >= limits.CALLERS_CACHE_COUNT:
+            callers.clear()
+        callers[key] = (caller, min(now + limits.CALLERS_CACHE_SECONDS, caller.until))
+        return caller
+
+    def sign_in(self, username: str, password: str, address: str) -> Caller:
+        """Check a password. Raises `unauthenticated`, alike for a wrong user and a wrong password; `too-many`; NotStored.
+
+        In a thread that never waits: NeedsThread, if it has to be hashed.
+        """
+        account = self._account(username)
+        stored = account.password if account is not None else ""
+        if not (stored and self.passwords.is_verified(password, stored)):
+            if must_not_wait():
+                raise NeedsThread
+            self._verify(username[: limits.USERNAME_CHARS], password, stored, network_of(address))
+        if account is None:
+            raise _unauthenticated(_WRONG)
+        return self.resolve(account.username, Principal(account=account.account, password=account.password_id), by="password")
+
+    def resolve(self, username: str, principal: Principal, *, by: str, until: float = _FOR_EVER) -> Caller:
+        """Who this is now. Raises `unauthenticated` when what the principal was proved by is good no more."""
+        rights = self._engine.rights(principal) if self._clock() < until else None
+        if rights is None:
+            raise _unauthenticated(_OVER)
+        return Caller(username=username, admin=rights.admin, rights=rights, by=by, principal=principal, until=until)
+
+    def wake(self) -> None:
+        """Forget who may do what. At once; any thread, before a change of rights can be read."""
+        self._callers = {}
+
+    # -- sessions and tickets
+
+    def new_session(self, caller: Caller) -> str:
+        """The value of a cookie for a browser that shows what `caller` showed."""
+        assert caller.principal is not None
+        until = int(min(self._clock() + limits.SESSION_SECONDS, caller.until))
+        principal = caller.principal
+        return self.cookies.write(
+            Session(
+                id=sessions.new_id(),
+                username=caller.username,
+                account=principal.account,
+                until=until,
+                password=principal.password,
+                token=principal.token,
+            )
+        )
+
+    def with_new_password(self, caller: Caller) -> Caller:
+        """`caller` as one who shows the password that was just set."""
+        account = self._engine.account(caller.username)
+        if account is None:
+            raise _unauthenticated(_OVER)
+        principal = Principal(account=account.account, password=account.password_id)
+        return self.resolve(caller.username, principal, by=caller.by)
+
+    def new_ticket(self, caller: Caller, username: str) -> str:
+        """A ticket for one stream of `username`."""
+        return self.tickets.give((caller, username))
+
+    def use_ticket(self, ticket: str) -> tuple[Caller, str]:
+        """Who made the ticket, as he is now, and for whose stream. It is used up. Raises `unauthenticated`."""
+        value = self.tickets.take(ticket)
+        if value is None:
+            raise _unauthenticated("this ticket was used, or is older than 30 seconds: ask for another, POST /tickets")
+        caller, username = value
+        assert caller.principal is not None
+        return self.resolve(caller.username, caller.principal, by="ticket", until=caller.until), username
+
+    # -- inside
+
+    def _account(self, username: str) -> Account | None:
+        try:
+            return self._engine.account(check_username(username))
+        except BadRequest:  # no name that anybody could have
+            return None
+
+    def _of_header(self, header: str, environ: Environ) -> Caller:
+        match credentials.read(header):
+            case TokenShown(digest, username):
+                token = self._engine.token(digest)
+                if token is None or (username and username != token.username):
+                    raise _unauthenticated(_OVER)
+                until = token.expires / 1000 if token.expires else _FOR_EVER
+                return self.resolve(token.username, Principal(account=token.account, token=token.id), by="token", until=until)
+            case PasswordShown(username, password):
+                return self.sign_in(username, password, environ.get("REMOTE_ADDR", ""))
+        raise _unauthenticated(_SIGN_IN)
+
+    def _of_cookie(self, value: str) -> Caller:
+        session = self.cookies.read(value)
+        if session is None:
+            raise _unauthenticated(_OVER)
+        principal = Principal(account=session.account, token=session.token, password=session.password, session=session.id)
+        return self.resolve(session.username, principal, by="session", until=session.until)
+
+    def _verify(self, name: str, password: str, stored: str, address: str) -> None:
+        with self._lock:
+            wait = self._attempts.begin(name, address, self._clock())
+        if wait:
+            raise Refused(
+                f"too many wrong passwords for {name or 'nobody'} or from {address or 'here'}: try again in {wait} seconds",
+                code="too-many",
+                retry_after=wait,
+            )
+        try:
+            is_right = self.passwords.verify(password, stored or None)
+        except NotStored:
+            with self._lock:
+                self._attempts.went_well(name, address)  # nothing was tried
+            raise
+        if not is_right:
+            self._note_failure(name, address)
+            raise _unauthenticated(_WRONG)
+        with self._lock:
+            self._attempts.went_well(name, address)
+        self.passwords.remember(password, stored)
+
+    def _note_failure(self, name: str, address: str) -> None:
+        with self._lock:
+            is_much = self._audited.take("", self._clock())
+        if not is_much:
+            self._engine.post([Audit(what="sign-in-failed", who=name, at=address)])
+
+
+def _unauthenticated(detail: str) -> NewswireError:
+    return Refused(detail, code="unauthenticated")

@@ -1,0 +1,145 @@
+"""Who is let in: before each request, its caller is found and its route's right is checked (docs/rules.md, ACCESS).
+
+What a right needs of the fields (whose, which topic) is checked where they are read, and by the engine where it stores or
+reads; here stands what needs the caller alone. A browser that navigates is sent to the page where one signs in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import quote
+
+from flask import Flask, Response, request
+
+from newswire.engine.seam import Engine
+from newswire.errors import NewswireError, Refused
+from newswire.threads import NeedsThread, must_not_wait
+from newswire.web import auth as callers
+from newswire.web import request_fields, sessions
+from newswire.web.askers import Asker, is_navigation
+from newswire.web.auth import ANONYMOUS, NOBODY, Authenticator, Caller
+from newswire.web.availability import serving
+from newswire.web.origins import asker
+from newswire.web.request_fields import Environ
+from newswire.web.responses import see_other
+from newswire.web.route import ADMIN, PEER, PUBLIC, SIGNED_IN, Right
+
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_CHALLENGE: Final = 'Bearer, Basic realm="newswire"'
+_CHALLENGE_OF_PAGES: Final = "Bearer"  # a browser would ask for a password by itself, for a page that can do so better
+_TICKET: Final = "ticket"
+
+
+def install(app: Flask, engine: Engine, auth: Authenticator | None) -> None:
+    """Find the caller before each request. `auth`: None where nobody is asked."""
+    if auth is None:
+        app.before_request(lambda: callers.note_caller(request.environ, NOBODY))
+        return
+    check_serves = serving(engine)
+
+    @app.before_request
+    def check() -> Response | None:
+        environ = request.environ
+        rights = _rights()
+        if PUBLIC in rights or PEER in rights:
+            callers.note_caller(environ, ANONYMOUS)
+            return None
+        if (ticket := _ticket_of(environ)) is not None:
+            return _use_ticket(engine, auth, environ, ticket)
+        try:
+            caller = auth.identify(environ)
+        except NewswireError as error:
+            if error.code != "unauthenticated":
+                raise
+            check_serves()  # while this broker starts or catches up, it does not know
+            if is_navigation(environ):
+                return see_other("/login?next=" + quote(_here(environ), safe="/"))
+            raise
+        if caller.by == "session" and environ["REQUEST_METHOD"] not in _SAFE and asker(engine, environ) is not Asker.OURS:
+            raise Refused("what a browser changes has to come from a page of this broker", code="cross-site")
+        if ADMIN in rights and not caller.admin:
+            raise Refused(f"this is for admins, and {caller.username} is none: ask an admin")
+        callers.note_caller(environ, caller)
+        return None
+
+    @app.after_request
+    def challenge(response: Response) -> Response:
+        if response.status_code == 401:
+            by_page = "HTTP_SEC_FETCH_SITE" in request.environ or "HTTP_ORIGIN" in request.environ
+            response.headers["WWW-Authenticate"] = _CHALLENGE_OF_PAGES if by_page else _CHALLENGE
+        return response
+
+
+def caller_check(app: Flask, auth: Authenticator | None) -> Callable[[Environ, str], None]:
+    """A check of a request's head, and its endpoint, before its body is taken. It raises `unauthenticated`, `too-many`.
+
+    What it would have to wait for is checked where the request is served.
+    """
+    public = {
+        rule.endpoint
+        for rule in app.url_map.iter_rules()
+        if (declared := getattr(rule, "declared", None)) and (PUBLIC in declared.rights or PEER in declared.rights)
+    }
+
+    def check(environ: Environ, endpoint: str) -> None:
+        if auth is None or endpoint in public:
+            return
+        try:
+            auth.identify(environ)
+        except NeedsThread:
+            pass
+
+    return check
+
+
+def is_local(place: str) -> bool:
+    """Say whether `place` is an address of our own, to go on to after signing in: never one of another site."""
+    return place.startswith("/") and place[1:2] not in ("/", "\\") and place.isprintable() and "\\" not in place
+
+
+def _rights() -> tuple[Right, ...]:
+    """What the route of this request needs; who asks for what is not there has to be signed in, too."""
+    declared: Any = getattr(request.url_rule, "declared", None)
+    return declared.rights if declared is not None else (SIGNED_IN,)
+
+
+def _here(environ: Environ) -> str:
+    query = environ.get("QUERY_STRING", "")
+    return str(environ["PATH_INFO"]) + (f"?{query}" if query else "")
+
+
+def _ticket_of(environ: Environ) -> str | None:
+    """The ticket that a request for a stream shows, if it shows one."""
+    if environ["PATH_INFO"] != "/stream" or _TICKET not in environ.get("QUERY_STRING", ""):
+        return None
+    return request_fields.query(environ).get(_TICKET)
+
+
+def _use_ticket(engine: Engine, auth: Authenticator, environ: Environ, ticket: str) -> Response | None:
+    """Let in who shows a ticket; a browser that navigates gets a session for it, and an address without it."""
+    if must_not_wait():
+        raise NeedsThread  # it can be used but once, so nothing may ask for another thread after this
+    if not is_navigation(environ):
+        caller, username = auth.use_ticket(ticket)
+        callers.note_caller(environ, caller, username)
+        return None
+    if asker(engine, environ) is Asker.FOREIGN:
+        raise Refused("a page of another site may not sign anybody in here", code="cross-site")
+    try:
+        caller, username = auth.use_ticket(ticket)
+    except NewswireError:
+        return see_other("/login?next=/")
+    response = see_other(f"/stream?username={quote(username)}")
+    response.headers.add(*sessions.set_cookie(auth.new_session(caller), secure=is_secure(environ)))
+    return response
+
+
+def is_secure(environ: Environ) -> bool:
+    """Say whether the client speaks TLS, with this broker or a proxy that it trusts."""
+    return bool(environ.get("wsgi.url_scheme") == "https")
+
+
+def caller_now() -> Caller:
+    """Who asks in the request that is being served."""
+    return callers.caller_of(request.environ)

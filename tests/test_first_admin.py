@@ -1,0 +1,53 @@
+"""The first admin: made once, when the broker serves and there is none."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import pytest
+
+from newswire.config import Settings
+from newswire.core.model.commands import AddUser
+from newswire.first_admin import FirstAdmin
+from tests.kit.access import basic
+from tests.kit.web_fakes import Web
+
+
+@pytest.fixture
+def web() -> Web:
+    return Web(Settings(auth="required"))
+
+
+def first_admin(web: Web, password: str) -> FirstAdmin:
+    assert web.auth is not None
+    return FirstAdmin(web.engine, web.auth, password, threading.Event(), lambda error: None)
+
+
+def test_it_is_made_once(web: Web) -> None:
+    assert first_admin(web, "one").try_once()
+    assert first_admin(web, "two").try_once()
+    me = web.get("/me", headers=basic("admin", "one"))
+    assert isinstance(me, dict)
+    assert me["admin"]
+    web.get("/me", "unauthenticated", headers=basic("admin", "two"))
+
+
+def test_while_the_broker_does_not_serve_it_does_not_know_whether_there_is_one(web: Web) -> None:
+    web.engine.change_view(serves=False)
+    assert not first_admin(web, "one").try_once()
+    web.engine.change_view()
+    assert first_admin(web, "one").try_once()
+
+
+def test_another_admin_is_one_too(web: Web) -> None:
+    web.engine.submit([AddUser(name="root", admin=True)])
+    assert first_admin(web, "one").try_once()
+    assert [account.username for account in web.engine.accounts()] == ["root"]
+
+
+def test_without_a_password_it_says_what_is_missing(web: Web, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert first_admin(web, "").try_once()
+    assert "NEWSWIRE_ADMIN_PASSWORD_FILE" in caplog.text
+    assert web.engine.accounts() == []

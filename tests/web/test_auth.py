@@ -1,0 +1,224 @@
+"""Who asks: each way to say it, what it is worth when something changes, and that guessing gets nobody far."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from newswire.core.model.commands import AddGrant, AddUser, EndSession, RemoveUser, RevokeToken, SetPassword
+from newswire.errors import NewswireError
+from newswire.threads import NeedsThread, never_waits
+from newswire.web import auth as module
+from newswire.web.auth import NOBODY, Caller, subject_of
+from tests.kit.access import PASSWORD, GuardedWeb, basic, bearer, password_hash
+
+
+@pytest.fixture
+def web() -> GuardedWeb:
+    return GuardedWeb()
+
+
+def asks(web: GuardedWeb, headers: dict[str, str], address: str = "192.0.2.1") -> Caller:
+    assert web.auth is not None
+    environ: dict[str, Any] = {f"HTTP_{name.upper()}": value for name, value in headers.items()}
+    return web.auth.identify({**environ, "REMOTE_ADDR": address})
+
+
+def code_of(web: GuardedWeb, headers: dict[str, str], address: str = "192.0.2.1") -> str:
+    with pytest.raises(NewswireError) as refused:
+        asks(web, headers, address)
+    return refused.value.code
+
+
+def test_each_way_to_say_who_one_is(web: GuardedWeb) -> None:
+    token = web.token("ann")
+    for headers, by in (
+        (basic("ann"), "password"),
+        (bearer(token), "token"),
+        (basic("ann", token), "token"),
+        ({"Cookie": web.sign_in("ann")}, "session"),
+    ):
+        caller = asks(web, headers)
+        assert (caller.username, caller.admin, caller.by) == ("ann", False, by)
+        assert caller.rights is not None
+        assert caller.rights.may("publish", "news.x")
+        assert asks(web, headers) is caller  # remembered
+    assert asks(web, basic("root")).admin
+
+
+def test_what_shows_nothing_good(web: GuardedWeb) -> None:
+    token = web.token("ann")
+    for headers in (
+        {},
+        {"Authorization": ""},
+        {"Authorization": "Bearer x"},
+        bearer("nw_" + "x" * 27),
+        basic("ann", "wrong"),
+        basic("nobody"),
+        basic("no name!"),
+        basic("ben", token),  # somebody else's
+        {"Cookie": "newswire_session=x.y"},
+    ):
+        assert code_of(web, headers) == "unauthenticated"
+    # a header beats a cookie, also when it is wrong
+    assert code_of(web, {"Cookie": web.sign_in("ann"), **bearer("nw_" + "x" * 27)}) == "unauthenticated"
+
+
+def test_what_changes_counts_at_once(web: GuardedWeb) -> None:
+    token, cookie = web.token("ann"), {"Cookie": web.sign_in("ann")}
+    assert asks(web, bearer(token)).rights == asks(web, cookie).rights == asks(web, basic("ann")).rights
+    web.do(AddGrant(who="ann", verb="publish", pattern="sport"))
+    for headers in (bearer(token), cookie, basic("ann")):
+        rights = asks(web, headers).rights
+        assert rights is not None
+        assert rights.may("publish", "sport")
+    web.do(SetPassword(name="ann", password=password_hash() + ""))
+    assert code_of(web, cookie) == "unauthenticated"  # a session ends when the password is set
+    assert asks(web, bearer(token)).username == "ann"
+    web.do(RevokeToken(token=web.engine.tokens("ann")[0].id))
+    assert code_of(web, bearer(token)) == "unauthenticated"
+    web.do(RemoveUser(name="ann"))
+    assert code_of(web, basic("ann")) == "unauthenticated"
+    web.do(AddUser(name="ann", password=password_hash()))
+    rights = asks(web, basic("ann")).rights
+    assert rights is not None
+    assert not rights.may("publish", "news.x")  # a user of that name inherits nothing
+    assert code_of(web, cookie) == "unauthenticated"
+
+
+def test_a_session_that_was_ended_is_over_and_so_is_an_old_one(web: GuardedWeb) -> None:
+    first, second = ({"Cookie": web.sign_in("ann")} for _ in range(2))
+    principal = asks(web, first).principal
+    assert principal is not None
+    web.do(EndSession(session=principal.session, account=principal.account))
+    assert code_of(web, first) == "unauthenticated"
+    assert asks(web, second).username == "ann"
+    web.engine.now += module.limits.SESSION_SECONDS - 1
+    assert asks(web, second).username == "ann"
+    web.engine.now += 1
+    assert code_of(web, second) == "unauthenticated"
+
+
+def test_a_token_expires_and_is_never_wider_than_its_user(web: GuardedWeb) -> None:
+    token = web.token("ann", expires=60, publish=["news.sport", "secret"], subscribe=[])
+    caller = asks(web, bearer(token))
+    assert caller.rights is not None
+    assert caller.until == web.engine.now + 60
+    assert [caller.rights.may("publish", topic) for topic in ("news.sport", "news.x", "secret")] == [True, False, False]
+    assert not caller.rights.may("subscribe", "news.sport")
+    assert not asks(web, bearer(web.token("root", publish=["news.x"]))).admin
+    web.engine.now += 60
+    assert code_of(web, bearer(token)) == "unauthenticated"
+
+
+def test_ten_wrong_passwords_a_minute_and_the_right_user_elsewhere_signs_in(web: GuardedWeb) -> None:
+    outcomes = [code_of(web, basic("ann", "wrong"), "192.0.2.9") for _ in range(12)]
+    assert outcomes == ["unauthenticated"] * 10 + ["too-many"] * 2
+    assert code_of(web, basic("ann"), "192.0.2.9") == "too-many"  # also with the right one
+    assert asks(web, basic("ann"), "192.0.2.1").username == "ann"
+    assert code_of(web, basic("ben", "wrong"), "192.0.2.9") == "too-many"
+    web.engine.now += 60
+    assert asks(web, basic("ann"), "192.0.2.9").username == "ann"
+
+
+def test_wrong_user_and_wrong_password_cost_and_are_answered_alike(web: GuardedWeb) -> None:
+    assert web.auth is not None
+    details = []
+    for headers in (basic("ann", "wrong"), basic("nobody", "wrong"), basic("no name!", "wrong")):
+        before = web.auth.passwords.hash_count
+        with pytest.raises(NewswireError) as refused:
+            asks(web, headers)
+        details.append((refused.value.detail, web.auth.passwords.hash_count - before))
+    assert len(set(details)) == 1
+    assert details[0][1] == 1
+
+
+def test_a_password_is_hashed_once_and_never_in_the_loop(web: GuardedWeb) -> None:
+    assert web.auth is not None
+    outcome: list[object] = []
+
+    def run() -> None:
+        never_waits()
+        try:
+            outcome.append(asks(web, basic("ann")).username)
+        except NeedsThread:
+            outcome.append("needs a thread")
+
+    def loop() -> None:
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+
+    loop()
+    asks(web, basic("ann"))
+    count = web.auth.passwords.hash_count
+    loop()
+    web.auth.wake()  # a right changed somewhere
+    loop()
+    assert outcome == ["needs a thread", "ann", "ann"]
+    assert web.auth.passwords.hash_count == count
+
+
+def test_what_was_worked_out_while_a_right_changed_is_not_remembered(web: GuardedWeb, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = web.token("ann")
+    resolve = module.Authenticator.resolve
+
+    def resolve_late(*arguments: Any, **more: Any) -> Caller:
+        caller = resolve(*arguments, **more)
+        web.do(RevokeToken(token=web.engine.tokens("ann")[0].id))
+        return caller
+
+    monkeypatch.setattr(module.Authenticator, "resolve", resolve_late)
+    assert asks(web, bearer(token)).username == "ann"
+    monkeypatch.undo()
+    assert code_of(web, bearer(token)) == "unauthenticated"
+
+
+def test_memory_is_bounded(web: GuardedWeb, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert web.auth is not None
+    monkeypatch.setattr(module.limits, "CALLERS_CACHE_COUNT", 2)
+    for _ in range(5):
+        asks(web, bearer(web.token("ann")))
+        assert len(web.auth._callers) <= 2
+
+
+def test_a_ticket_is_good_once_and_only_while_what_it_was_made_with_is(web: GuardedWeb) -> None:
+    assert web.auth is not None
+    token = web.token("ann")
+    caller = asks(web, bearer(token))
+    ticket, late = web.auth.new_ticket(caller, "ann"), web.auth.new_ticket(caller, "ann")
+    by, username = web.auth.use_ticket(ticket)
+    assert (by.username, by.by, username) == ("ann", "ticket", "ann")
+    with pytest.raises(NewswireError, match="ticket"):
+        web.auth.use_ticket(ticket)
+    web.do(RevokeToken(token=web.engine.tokens("ann")[0].id))
+    with pytest.raises(NewswireError, match="no more"):
+        web.auth.use_ticket(late)
+
+
+def test_whom_it_is_about(web: GuardedWeb) -> None:
+    ann, root = asks(web, basic("ann")), asks(web, basic("root"))
+    account = {row.username: row.account for row in web.engine.accounts()}
+    assert subject_of(web.engine, ann, None) == subject_of(web.engine, ann, "ann") == ("ann", account["ann"])
+    assert subject_of(web.engine, root, "ann") == ("ann", account["ann"])
+    assert subject_of(web.engine, NOBODY, "anybody") == ("anybody", "")
+    for caller, name, code in ((ann, "ben", "forbidden"), (root, "nobody", "no-user"), (NOBODY, None, "missing-field")):
+        with pytest.raises(NewswireError) as refused:
+            subject_of(web.engine, caller, name)
+        assert refused.value.code == code
+
+
+def test_failures_are_written_down_and_so_many_at_most(web: GuardedWeb, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failures() -> int:
+        return sum(row.what == "sign-in-failed" for row in web.engine.audit(None, 1_000))
+
+    asks(web, basic("ann"))
+    assert failures() == 0
+    assert web.auth is not None
+    monkeypatch.setattr(web.auth.passwords, "verify", lambda password, stored: False)
+    for number in range(150):
+        code_of(web, basic(f"u{number}", "wrong"), f"192.0.2.{number}")
+    assert failures() == 100
+    assert PASSWORD not in str(web.engine.audit(None, 1_000))
