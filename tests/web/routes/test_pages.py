@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import msgspec
 import pytest
 from jinja2 import DictLoader
 
 from newswire import web as package
-from newswire.config import Settings
+from newswire.errors import NewswireError
 from newswire.web.routes import pages
+from tests.kit.access import PASSWORD, GuardedWeb, basic
 from tests.kit.web_fakes import OTHER, OWN, Web
 
 NAVIGATION = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
@@ -141,19 +141,10 @@ def test_a_page_is_made_of_one_version() -> None:
 # -- signing in, and the pages of whoever is signed in
 
 
-class Somebody(NamedTuple):
-    username: str
-    admin: bool
-
-
-def signed_in(username: str, *, admin: bool = False) -> dict[str, Any]:
-    return {"environ_overrides": {"newswire.caller": Somebody(username, admin)}, "headers": NAVIGATION}
-
-
 @pytest.fixture
-def asking() -> Web:
+def asking() -> GuardedWeb:
     """An application that asks who one is."""
-    return Web(Settings(auth="required"))
+    return GuardedWeb()
 
 
 def test_where_nobody_is_asked_there_is_nothing_to_sign_in_to(web: Web) -> None:
@@ -165,7 +156,7 @@ def test_where_nobody_is_asked_there_is_nothing_to_sign_in_to(web: Web) -> None:
         assert "everybody may do everything" in response.get_data(as_text=True)
 
 
-def test_the_page_where_one_signs_in_works_without_a_script(asking: Web) -> None:
+def test_the_page_where_one_signs_in_works_without_a_script(asking: GuardedWeb) -> None:
     response = asking.client.get("/login?next=/stream?username%3DAnn%26topic%3Da", headers=NAVIGATION)
     html = response.get_data(as_text=True)
     assert response.status_code == 200
@@ -175,9 +166,11 @@ def test_the_page_where_one_signs_in_works_without_a_script(asking: Web) -> None
     assert "<script" not in html
 
 
-def test_what_went_wrong_there_is_one_sentence_and_what_was_typed_stays_but_the_password(asking: Web) -> None:
+def test_what_went_wrong_there_is_one_sentence_and_what_was_typed_stays_but_the_password(asking: GuardedWeb) -> None:
     with asking.app.test_request_context("/login"):
-        response = pages.sign_in(asking.engine, "/", typed='"><b>Ann', notice="wrong user or password", status=401)
+        response = pages.sign_in(
+            asking.engine, "/", typed='"><b>Ann', refusal=NewswireError("wrong user or password", code="unauthenticated")
+        )
     html = response.get_data(as_text=True)
     assert response.status_code == 401
     assert "Wrong user or password.</p>" in html
@@ -185,16 +178,16 @@ def test_what_went_wrong_there_is_one_sentence_and_what_was_typed_stays_but_the_
     assert "<b>Ann" not in html
 
 
-def test_an_account_and_the_page_of_admins(asking: Web) -> None:
-    account = asking.client.get("/account", **signed_in("Ann"))
+def test_an_account_and_the_page_of_admins(asking: GuardedWeb) -> None:
+    account = asking.client.get("/account", headers=NAVIGATION | basic("ann"))
     assert account.status_code == 200
     assert "/account.js" in account.get_data(as_text=True)
     assert "/admin" not in account.get_data(as_text=True)
-    refused = asking.client.get("/admin", **signed_in("Ann"))
+    refused = asking.client.get("/admin", headers=NAVIGATION | basic("ann"))
     assert refused.status_code == 403
     assert "This page is for admins" in refused.get_data(as_text=True)
     assert "admin.js" not in refused.get_data(as_text=True)
-    admin = asking.client.get("/admin", **signed_in("boss", admin=True))
+    admin = asking.client.get("/admin", headers=NAVIGATION | basic("root"))
     assert admin.status_code == 200
     assert "/admin.js" in admin.get_data(as_text=True)
     for response in (account, refused, admin):
@@ -203,11 +196,43 @@ def test_an_account_and_the_page_of_admins(asking: Web) -> None:
         assert not re.search(r"<script(?![^>]*(?:src=|application/json))|style=|\son[a-z]+=", response.get_data(as_text=True))
 
 
-def test_the_feed_is_that_of_whoever_is_signed_in_and_says_who_that_is(asking: Web) -> None:
-    html = asking.client.get("/", **signed_in("Ann")).get_data(as_text=True)
-    assert '"username": "Ann"' in html
-    assert '<a href="/account" title="Your account">Ann</a>' in html
+def test_the_feed_is_that_of_whoever_is_signed_in_and_says_who_that_is(asking: GuardedWeb) -> None:
+    html = asking.client.get("/", headers=NAVIGATION | basic("ann")).get_data(as_text=True)
+    assert '"username": "ann"' in html
+    assert '<a href="/account" title="Your account">ann</a>' in html
     assert 'action="/logout"' in html
-    html = asking.client.get("/?username=Bob", **signed_in("boss", admin=True)).get_data(as_text=True)
-    assert "boss</a> <span>reads the news of Bob</span>" in html
+    html = asking.client.get("/?username=Bob", headers=NAVIGATION | basic("root")).get_data(as_text=True)
+    assert "root</a> <span>reads the news of Bob</span>" in html
     assert "/logout" not in Web().client.get("/?username=Bob", headers=NAVIGATION).get_data(as_text=True)
+
+
+def test_who_is_not_signed_in_is_led_to_where_one_signs_in(asking: GuardedWeb) -> None:
+    for path, place in (
+        ("/admin", "/admin"),
+        ("/stream?username=ann&topic=a", "/stream%3Fusername%3Dann%26topic%3Da"),
+        ("/", "/"),
+    ):
+        response = asking.client.get(path, headers=NAVIGATION)
+        assert (response.status_code, response.headers["Location"]) == (303, f"/login?next={place}")
+
+
+def test_a_form_that_is_refused_comes_back_with_the_reason(asking: GuardedWeb) -> None:
+    headers = NAVIGATION | {"Origin": "http://localhost"}
+    form = {"username": "ann", "password": "wrong", "next": "/stream?username=ann"}
+    response = asking.client.post("/login", data=form, headers=headers)
+    html = response.get_data(as_text=True)
+    assert response.status_code == 401
+    assert "Wrong user or password" in html
+    assert 'name="next" value="/stream?username=ann"' in html
+    assert 'name="username" value="ann"' in html
+    assert "wrong" not in html.replace("Wrong", "")
+    foreign = asking.client.post("/login", data=form | {"next": "https://evil.example/"}, headers=headers)
+    assert 'name="next" value="/"' in foreign.get_data(as_text=True)
+    strange = asking.client.post("/login", data=form | {"username": "Jörg <b>"}, headers=headers)
+    assert strange.status_code == 400
+    assert "Jörg &lt;b&gt;" in strange.get_data(as_text=True)
+    for _ in range(8):
+        asking.client.post("/login", data=form, headers=headers)
+    late = asking.client.post("/login", data=form | {"password": PASSWORD}, headers=headers)
+    assert (late.status_code, late.headers["Retry-After"]) == (429, "60")
+    assert 'role="alert" id="notice"' in late.get_data(as_text=True)

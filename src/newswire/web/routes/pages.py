@@ -22,7 +22,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final
 
 from flask import Blueprint, Response, render_template, request, send_from_directory
 from msgspec import Meta
@@ -32,7 +32,9 @@ from newswire.core import limits
 from newswire.core.model.addresses import is_address, url_of
 from newswire.core.model.names import check_username
 from newswire.engine.seam import ClusterStatus, Engine
-from newswire.errors import BadRequest
+from newswire.errors import BadRequest, NewswireError
+from newswire.web.entrance import caller_now
+from newswire.web.responses import problem, see_other
 from newswire.web.route import PUBLIC, SIGNED_IN, Field, Route, Success, text_field
 
 _STATIC: Final = Path(__file__).parent.parent / "static"
@@ -112,7 +114,7 @@ def routes(engine: Engine, settings: ServiceSettings) -> Blueprint:
     def login() -> Response:
         place = LOGIN.read(request.environ).get(NEXT, "/")
         if settings.auth == "none":
-            return Response(b"", 303, {"Location": "/", "Cache-Control": "no-store"})
+            return see_other("/")
         return sign_in(engine, place)
 
     @ACCOUNT.on(blueprint)
@@ -124,17 +126,6 @@ def routes(engine: Engine, settings: ServiceSettings) -> Blueprint:
         return _own_page(engine, settings, "admin")
 
     return blueprint
-
-
-class _Somebody(NamedTuple):
-    username: str = ""
-    admin: bool = True
-
-
-def caller_now() -> _Somebody:
-    """Who asks, where somebody is asked."""
-    caller: _Somebody = request.environ.get("newswire.caller", _Somebody())
-    return caller
 
 
 def feed(engine: Engine, settings: ServiceSettings, username: str) -> Response:
@@ -159,10 +150,16 @@ def feed(engine: Engine, settings: ServiceSettings, username: str) -> Response:
     )
 
 
-def sign_in(engine: Engine, place: str, *, typed: str = "", notice: str = "", status: int = 200) -> Response:
-    """The page where one signs in, and goes on to `place`; `notice` says why that did not go well for the name `typed`."""
-    notice = notice and f"{notice[:1].upper()}{notice[1:].rstrip('.')}."
-    return _page(engine.describe(), "login.html", status, title="Sign in", next=place, typed=typed, notice=notice)
+def sign_in(engine: Engine, place: str, *, typed: str = "", refusal: NewswireError | None = None) -> Response:
+    """The page where one signs in, and goes on to `place`; `refusal` is why that did not go well for the name `typed`."""
+    values: dict[str, Any] = {"title": "Sign in", "next": place, "typed": typed}
+    if refusal is None:
+        return _page(engine.describe(), "login.html", notice="", **values)
+    notice = f"{refusal.detail[:1].upper()}{refusal.detail[1:].rstrip('.')}."
+    response = _page(engine.describe(), "login.html", refusal.status, notice=notice, **values)
+    if (seconds := problem(refusal).headers.get("Retry-After")) is not None:
+        response.headers["Retry-After"] = seconds
+    return response
 
 
 def _own_page(engine: Engine, settings: ServiceSettings, here: str) -> Response:

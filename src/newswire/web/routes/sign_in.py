@@ -14,8 +14,8 @@ from newswire.config import ServiceSettings
 from newswire.core import limits
 from newswire.core.model.commands import Audit, EndSession
 from newswire.engine.seam import Engine, Rights
-from newswire.errors import Refused
-from newswire.web import sessions
+from newswire.errors import NewswireError, Refused
+from newswire.web import request_fields, sessions
 from newswire.web.askers import accepts_page
 from newswire.web.auth import Authenticator, subject_of
 from newswire.web.deferred import STORE_CODES
@@ -23,6 +23,7 @@ from newswire.web.entrance import caller_now, is_local, is_secure
 from newswire.web.passwords import check_password
 from newswire.web.responses import Confirmation, answer, see_other
 from newswire.web.route import PUBLIC, SELF_OR_ADMIN, SIGNED_IN, Route, Success, text_field
+from newswire.web.routes import pages
 from newswire.web.usual_fields import USERNAME, required
 
 IS_OFF: Final = "this broker asks nobody who he is (--auth none), so there is nobody to sign in and no right to give"
@@ -105,11 +106,17 @@ def routes(engine: Engine, settings: ServiceSettings, auth: Authenticator | None
     @LOGIN.on(blueprint)
     def login() -> Response:
         mine = authenticator(auth)
-        fields = LOGIN.read(request.environ)
-        place = fields.get(NEXT, "/")
+        raw = request_fields.fields(request.environ)
+        place = str(raw.get(NEXT.name, "/"))
         place = place if is_local(place) else "/"
         address = request.environ.get("REMOTE_ADDR", "")
-        caller = mine.sign_in(fields[WHO], fields[PASSWORD], address)
+        try:
+            fields = LOGIN.values(raw)
+            caller = mine.sign_in(fields[WHO], fields[PASSWORD], address)
+        except NewswireError as error:
+            if not accepts_page(request.environ):
+                raise
+            return pages.sign_in(engine, place, typed=str(raw.get(WHO.name, "")), refusal=error)
         engine.post([Audit(what="signed-in", who=caller.username, at=address)])
         if accepts_page(request.environ):
             response = see_other(place)

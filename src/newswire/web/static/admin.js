@@ -96,7 +96,7 @@ function showGrants(card, name) {
   const mine = grants.filter((one) => one.who === name), list = card.querySelector(".grants");
   const words = ["subscribe", "publish"].map((verb) => [verb, mine.filter((one) => one.verb === verb).map((one) => inWords(one.topic))]);
   card.querySelector(".sum").textContent = list ? words.filter(([, topics]) => topics.length)
-    .map(([verb, topics]) => `${verb === "subscribe" ? "reads" : "publishes"} ${topics.join(", ")}`).join(" · ") || (name === ALL ? "no rights in common" : "no rights of its own") : "";
+    .map(([verb, topics]) => `${verb === "subscribe" ? "reads" : "publishes"} ${topics.join(", ")}`).join(" · ") || "no rights yet" : "";
   if (!list) return;
   list.replaceChildren(...mine.map((one) => {
     const row = element("li"), said = `${one.verb === "subscribe" ? "read" : "publish to"} ${inWords(one.topic)}`;
