@@ -519,8 +519,9 @@ class Ledger:
             for name in text.published:
                 if name in self.gone or not self.counts(split(name)[0], names):
                     continue
+                over = not self.withdrawn.isdisjoint(text.ids)  # what is given up of it is not stored again
                 for machine in self.machines:
-                    if not machine.disk.has(name) and not (name in self.given_up and self._has_text(machine, text)):
+                    if not machine.disk.has(name) and not (name in self.given_up and (over or self._has_text(machine, text))):
                         raise Violation(f"{name} ({text.name}) was acknowledged and {machine.id} does not hold it")
         for registration in self.registrations.values():
             for _, name in registration.answered:

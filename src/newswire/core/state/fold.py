@@ -127,15 +127,15 @@ class State:
         """START of `broker`: what is left of a batch is nothing when its own broker did not finish it.
 
         That is so when that broker went on without it: another origin of it is held that began later, and so does not name it.
-        A broker knows that of its own as soon as it starts, unless damage may hide the rest. Of all others
-        what is here may be the only copy.
+        Of its own a broker knows that as soon as it starts. Of all others what is here may be the only copy; and where a
+        record is missing, of whatever origin, it may be the rest of the batch, or of what says that it was whole.
         """
+        if self.holes:
+            return
         for origin, batch in list(self.open.items()):
             began = cast(Began, batch[0][0])
-            later = (name for name in self.log.names if name.partition("-")[0] == began.broker)
-            if (began.broker == broker and not self.holes) or any(
-                not self.lineage.covers(began.vector, name, 1) for name in later
-            ):
+            same = (name for name in self.log.names if name.partition("-")[0] == began.broker)
+            if began.broker == broker or any(not self.lineage.covers(began.vector, name, 1) for name in same):
                 del self.open[origin]
 
     @property
