@@ -2,9 +2,8 @@
 
 Other threads only leave things in its inbox (a socket to serve, what a commit changed, the order to stop) and wake it
 through a socket pair. A turn: see which sockets can take bytes or were closed; empty the inbox; open and reopen; read on for
-the streams that may have something due, live ones first, then those that catch up for a bounded time; ask the kernel what
-was confirmed; hand acknowledgements to the engine; do what time asks for; rest. Nothing blocks but the wait at the start
-and the rest.
+the streams that may have something due, live ones first, then those that catch up for a bounded time; ask the kernel what was
+confirmed; hand acknowledgements on; do what time asks for; rest. Nothing blocks but the wait at the start and the rest.
 
 What can go wrong, and why it does not:
 - *A client that never reads* fills its socket, then its queue, then does not read on; after a minute it is closed. A
@@ -13,8 +12,8 @@ What can go wrong, and why it does not:
   page that reaches beyond such a change is read when the user is in the inbox already: it is not sent; the stream is
   reopened first (docs/rules.md, REOPEN).
 - *One stream's handling fails*: that stream ends with a line in the log, the others go on.
-- *A burst of small publishes*: woken topics merge in the inbox, and the rest after a round lets publishers, who share
-  the interpreter lock, run. While nothing comes, streams that catch up are served without rests.
+- *A burst of small publishes*: woken topics merge in the inbox, and the rest after a round lets publishers run, who share the
+  interpreter lock.
 """
 
 from __future__ import annotations

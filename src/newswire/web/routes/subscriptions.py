@@ -129,7 +129,7 @@ def routes(engine: Engine, settings: ServiceSettings, clock: Callable[[], float]
             detail = f"{user} has {most} subscriptions, the most there may be: unsubscribe from one, or use a pattern"
             raise Refused(detail, code="too-many")
         text = f"Successfully subscribed {user} to topic {pattern}"
-        command = Subscribe(user, pattern, since, account)
+        command = Subscribe(user, pattern, since, account=account)
         return stored(engine, (command,), lambda receipt: answer(Confirmation(text)), by=by)
 
     @UNSUBSCRIBE.on(blueprint)
@@ -159,7 +159,7 @@ def routes(engine: Engine, settings: ServiceSettings, clock: Callable[[], float]
         def acknowledged(receipt: Receipt) -> Response:
             return answer(AckAnswer(f"Acknowledged for {user}", receipt.first != ""))
 
-        command = Acknowledge(user, place, pattern, account)
+        command = Acknowledge(user, place, pattern, account=account)
         return stored(engine, (command,), acknowledged, by=caller.principal)
 
     return blueprint
