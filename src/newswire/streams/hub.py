@@ -6,8 +6,7 @@ the streams that may have something due, live ones first, then those that catch 
 confirmed; hand acknowledgements on; do what time asks for; rest. Nothing blocks but the wait at the start and the rest.
 
 What can go wrong, and why it does not:
-- *A client that never reads* fills its socket, then its queue, then does not read on; after a minute it is closed. A
-  turn gives each stream at most one page and one `send`.
+- *A client that never reads* fills its socket, then its queue; after a minute it is closed. A turn gives each one page at most.
 - *Subscriptions change while a page is read.* The engine calls `wake` no later than what it tells of can be read, so a
   page that reaches beyond such a change is read when the user is in the inbox already: it is not sent; the stream is
   reopened first (docs/rules.md, REOPEN).
