@@ -111,7 +111,7 @@ def test_reserved_words_that_the_page_names_are_reserved() -> None:
         ("Limits", f"{limits.BATCH_MESSAGES:,} messages, {limits.BATCH_LINES:,} lines, {limits.BATCH_BYTES >> 20} MiB"),
         ("Limits", f"a line {limits.FORM_BYTES // 1024} KiB"),
         ("Limits", f"{limits.FORM_BYTES // 1024} KiB, {limits.FIELDS_COUNT} fields"),
-        ("Limits", f"changes the brokers {limits.CHANGE_BYTES // 1024} KiB"),
+        ("Limits", f"signs in, or changes the brokers {limits.CHANGE_BYTES // 1024} KiB"),
         (
             "Limits",
             f"{limits.HEAD_BYTES // 1024} KiB, {limits.HEADERS_COUNT} headers; an event id {limits.EVENT_ID_CHARS // 1024} KiB",

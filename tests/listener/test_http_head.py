@@ -70,7 +70,8 @@ def test_the_path_decides_how_large_a_body_may_be() -> None:
     assert body_limit_bytes("/publish") == limits.BATCH_BYTES
     assert body_limit_bytes("/ack") == limits.CHANGE_BYTES > 3 * limits.EVENT_ID_CHARS + 3 * limits.TOPIC_CHARS + 300
     assert body_limit_bytes("/replicate") == body_limit_bytes("/heartbeat/receive") == limits.PEER_BODY_BYTES
-    assert body_limit_bytes("/subscribe") == limits.CHANGE_BYTES
+    assert body_limit_bytes("/subscribe") == body_limit_bytes("/login") == limits.CHANGE_BYTES
+    assert body_limit_bytes("/users/ann/password") == body_limit_bytes("/tokens") == limits.CHANGE_BYTES
     assert body_limit_bytes("/livez") == limits.FORM_BYTES
     assert limits.PEER_BODY_BYTES > limits.BATCH_BYTES > limits.FORM_BYTES
 

@@ -14,8 +14,12 @@ from newswire.core import limits
 PEER_PATHS: Final = frozenset({"/replicate", "/heartbeat/receive"})
 PROBE_PATHS: Final = frozenset({"/livez", "/readyz", "/metrics", "/list_replicas"})
 """Cheap, and needed most when clients fill everything else."""
-CHANGE_PATHS: Final = frozenset({"/subscribe", "/unsubscribe", "/ack", "/add_replica", "/remove_replica"})
+_SHORT_PATHS: Final = frozenset(
+    """/subscribe /unsubscribe /ack /add_replica /remove_replica /login /logout /tickets /users /tokens /grants""".split()
+)
 """What they need is a few names and an event id."""
+SIGN_IN_PATHS: Final = frozenset({"/login", "/users"})
+"""What they need is a password hashed, which takes long; also what is below them."""
 
 CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
@@ -96,10 +100,15 @@ def route(path: str) -> str:
     return merged[:-1] if merged.endswith("/") and merged != "/" else merged
 
 
+def is_sign_in(path: str) -> bool:
+    """Say whether a password comes with what is asked for there."""
+    return path in SIGN_IN_PATHS or path.startswith("/users/")
+
+
 def body_limit_bytes(path: str) -> int:
     """The largest body taken for a path; a peer's is larger than any client's (docs/hazards.md, H15)."""
     if path in PEER_PATHS:
         return limits.PEER_BODY_BYTES
-    if path in CHANGE_PATHS:
+    if path in _SHORT_PATHS or is_sign_in(path):
         return limits.CHANGE_BYTES
     return limits.BATCH_BYTES if path == "/publish" else limits.FORM_BYTES

@@ -2,8 +2,8 @@
 
 Peers are apart, as receipts of other brokers wait for them; a probe says whether the broker lives, not whether it is busy;
 reading is work for the processor, so nobody waits behind readers, nor who asks for a page; what is large takes long to parse,
-whatever it is, and a long batch waits for its turn; who adds a broker waits for that broker, whoever it is, and subscribers
-do not.
+whatever it is, and a long batch waits for its turn; who adds a broker waits for that broker, whoever it is, and who signs in
+for a hash that takes long on purpose, and subscribers do not.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Final
 
 from newswire.core import limits
-from newswire.listener.http_head import PEER_PATHS, PROBE_PATHS
+from newswire.listener.http_head import PEER_PATHS, PROBE_PATHS, is_sign_in
 
 
 class Kind(Enum):
@@ -24,6 +24,7 @@ class Kind(Enum):
     PUBLISH = "publish"
     CHANGE = "change"
     CLUSTER = "cluster"
+    SIGN_IN = "sign_in"
     LARGE = "large"
     READ = "read"
     OPEN = "open"
@@ -38,6 +39,7 @@ class Threads:
     publish: int = limits.PUBLISH_THREADS
     change: int = limits.CHANGE_THREADS
     cluster: int = limits.CLUSTER_THREADS
+    sign_in: int = limits.PASSWORD_CHECKS_COUNT
     large: int = limits.LARGE_THREADS
     read: int = limits.READ_THREADS
     open: int = limits.OPEN_THREADS
@@ -49,7 +51,7 @@ class Threads:
 
 
 _BATCH_TYPE: Final = "application/x-ndjson"
-_READ_PATHS: Final = frozenset({"/messages", "/topics", "/subscriptions"})
+_READ_PATHS: Final = frozenset({"/messages", "/topics", "/subscriptions", "/users", "/tokens", "/grants", "/audit"})
 _CLUSTER_PATHS: Final = frozenset({"/add_replica", "/remove_replica", "/accept_loss"})
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -66,4 +68,6 @@ def kind_of(method: str, path: str, body_bytes: int, body_type: str = "") -> Kin
         return Kind.READ if path in _READ_PATHS else Kind.OPEN
     if path in _CLUSTER_PATHS:
         return Kind.CLUSTER
+    if is_sign_in(path):
+        return Kind.SIGN_IN
     return Kind.PUBLISH if path == "/publish" else Kind.CHANGE
