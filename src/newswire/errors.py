@@ -50,6 +50,7 @@ TABLE: Final[Mapping[str, tuple[int, str]]] = {
     "not-lost": (409, "It may come back by itself"),
     "restart-first": (409, "A broker has to be restarted first"),
     "may-be-elsewhere": (409, "A broker that is away may hold it"),
+    "not-compacted": (409, "Not compacted"),
     "backup-running": (409, "Another backup is under way"),
     "last-broker": (409, "No other broker is in sync"),
     "too-large": (413, "Too large"),

@@ -33,7 +33,7 @@ def test_it_is_a_cluster_of_one_in_which_nobody_is_away(lone: Pair) -> None:
 
 
 def test_it_has_nothing_of_a_cluster_to_administer(lone: Pair) -> None:
-    for name in ("join_later", "leave_later", "receive_later", "accept_loss_later", "check_head"):
+    for name in ("join_later", "leave_later", "receive_later", "accept_loss_later", "compact_later", "check_head"):
         assert not hasattr(lone.one, name)
 
 

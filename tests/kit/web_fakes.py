@@ -14,7 +14,7 @@ from newswire.core.broker.events import Now
 from newswire.core.model.commands import Publish, Request
 from newswire.core.model.coverage import Coverage, write
 from newswire.engine.memory import MemoryEngine, MemoryNetwork
-from newswire.engine.seam import BrokerStatus, ClusterStatus, PushAnswer, Receipt
+from newswire.engine.seam import BrokerStatus, ClusterStatus, Compacted, PushAnswer, Receipt
 from newswire.errors import LinkRefused, NewswireError, NotFound, Refused
 from newswire.stream_order import StreamOrder
 from newswire.web import Authenticator, create_admission, create_app
@@ -111,6 +111,12 @@ class FakeCluster:
             return
         self.given_up.append((origin, first, last, even_if_away))
         then(Receipt("1001-a.9", "1001-a.9", 3, 2))
+
+    def compact_later(self, then: Callable[[Compacted | NewswireError], None], *, even_if_away: bool = False) -> None:
+        if not even_if_away:
+            then(Refused("broker 1002 is away", code="not-compacted"))
+            return
+        then(Compacted(bytes_before=31_000_000, bytes_after=3_000_000, rows_before=105_000, rows_after=10_500))
 
     def check_head(self, path: str, headers: Mapping[str, str]) -> None:
         if headers.get("newswire-signature") == "forged":

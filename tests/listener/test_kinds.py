@@ -26,6 +26,7 @@ LARGE = limits.LARGE_BODY_BYTES + 1
         ("POST", "/add_replica", 10, "", Kind.CLUSTER),
         ("POST", "/remove_replica", 10, "", Kind.CLUSTER),
         ("POST", "/accept_loss", 0, "", Kind.CLUSTER),
+        ("POST", "/compact", 0, "", Kind.CLUSTER),
         ("DELETE", "/users/ann", 0, "", Kind.SIGN_IN),
         ("POST", "/login", 10, "", Kind.SIGN_IN),
         ("POST", "/users/ann/password", 10, "", Kind.SIGN_IN),

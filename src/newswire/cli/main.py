@@ -18,6 +18,7 @@ from newswire.cli.command import CommandGroup, show_help
 from newswire.cli.commands import (
     backup,
     broker,
+    compaction,
     doctor,
     grants,
     login,
@@ -70,6 +71,7 @@ for command in (
     grants.audit,
     doctor.doctor,
     losses.accept_loss,
+    compaction.compact,
     backup.backup,
     backup.restore,
     ops_file.opsfile,

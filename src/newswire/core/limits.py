@@ -134,6 +134,7 @@ DISK_STALL_SECONDS: Final = 2.0  # a write or sync that takes longer: the broker
 HEARTBEAT_SECONDS: Final = 5.0  # a link that has nothing to push says so as often
 HEARTBEAT_GRACE_SECONDS: Final = 2.0  # silent for heartbeat + grace: down
 RECEIPT_SECONDS: Final = 10.0  # how long a request waits for its receipt before the answer is "unknown"
+COMPACT_SECONDS: Final = 900.0  # that an operator's request waits for a compaction: some ten GB at the pace that spares others
 RECEIPT_GRACE_SECONDS: Final = 1.0  # and how much longer it waits for the core to say so itself
 DETAIL_CHARS: Final = 300  # of a peer's own words that are logged and shown
 LOST_OPS: Final = 100_000  # given up by one op: each costs four bytes of memory, whoever wrote it

@@ -43,10 +43,10 @@ from newswire.core.read.scan import Due
 from newswire.core.state.fold import State
 from newswire.engine.group_commit import Outward
 from newswire.engine.queries import StateQueries, read_texts
-from newswire.engine.seam import Backup, EngineNumbers, PushAnswer, Receipt
+from newswire.engine.seam import Backup, Compacted, EngineNumbers, PushAnswer, Receipt
 from newswire.engine.shell import Shell
 from newswire.engine.waiting import wait_for
-from newswire.errors import BadRequest, NewswireError, NotStored, Unknown
+from newswire.errors import BadRequest, NewswireError, NotStored, Refused, Unknown
 
 T = TypeVar("T")
 
@@ -253,6 +253,10 @@ class MemoryEngine(StateQueries):
         self.network.put(
             self, AcceptLoss(reply_to=then, origin=origin, first=first, last=last, even_if_away=even_if_away, until=until)
         )
+
+    def compact_later(self, then: Callable[[Compacted | NewswireError], None], *, even_if_away: bool = False) -> None:
+        """See `seam.ClusterAdmin`."""
+        then(Refused("this broker does not compact yet", code="not-compacted"))
 
     def check_head(self, path: str, headers: Mapping[str, str]) -> None:
         """See `seam.ClusterAdmin`. Nothing is signed here."""

@@ -20,6 +20,7 @@ from newswire.core.model.event_ids import EventId
 from newswire.core.model.results import (
     Account,
     AuditRow,
+    Compacted,
     Entry,
     GapEntry,
     GrantRow,
@@ -41,6 +42,7 @@ __all__ = [
     "BrokerStatus",
     "ClusterAdmin",
     "ClusterStatus",
+    "Compacted",
     "Engine",
     "EngineNumbers",
     "Entry",
@@ -292,6 +294,13 @@ class ClusterAdmin(Protocol):
 
         `count` is how many ops were given up; what waited behind them is readable when `then` is told. It gets NotFound
         (`no-hole`), Refused (`not-lost`, `may-be-elsewhere`).
+        """
+        ...
+
+    def compact_later(self, then: Callable[[Compacted | NewswireError], None], *, even_if_away: bool = False) -> None:
+        """Have what retention dropped and what ended freed now; `then` is told when it is. It gets Refused (`not-compacted`).
+
+        `even_if_away`: also while a member is away, which is handed everything when it comes back.
         """
         ...
 

@@ -52,7 +52,7 @@ class Threads:
 
 _BATCH_TYPE: Final = "application/x-ndjson"
 _READ_PATHS: Final = frozenset({"/messages", "/topics", "/subscriptions", "/users", "/tokens", "/grants", "/audit"})
-_CLUSTER_PATHS: Final = frozenset({"/add_replica", "/remove_replica", "/accept_loss"})
+_CLUSTER_PATHS: Final = frozenset({"/add_replica", "/remove_replica", "/accept_loss", "/compact"})
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 

@@ -24,6 +24,7 @@ from newswire.web.route import DeclaredRule, routes_of
 from newswire.web.routes import (
     audit,
     backup,
+    compaction,
     grants,
     health,
     losses,
@@ -105,6 +106,7 @@ def create_app(
     if cluster is not None:
         app.register_blueprint(peers.routes(cluster))
         app.register_blueprint(losses.routes(cluster))
+        app.register_blueprint(compaction.routes(cluster))
     origins.install(app, engine, settings)
     entrance.install(app, engine, auth)
     responses.install(app)

@@ -24,6 +24,15 @@ class Receipt(msgspec.Struct, frozen=True):
     repeated: tuple[int, ...] = ()
 
 
+class Compacted(msgspec.Struct, frozen=True):
+    """What a compaction did: bytes and rows of the log before and after it."""
+
+    bytes_before: int
+    bytes_after: int
+    rows_before: int
+    rows_after: int
+
+
 class Position(msgspec.Struct, frozen=True):
     """Where reading goes on, in one engine: opaque. Keep it, hand it back, compare and hash it; equal ones read on alike.
 

@@ -58,10 +58,10 @@ from newswire.engine.peers import push_codec
 from newswire.engine.peers.auth import Passport
 from newswire.engine.peers.link import Link, status_of
 from newswire.engine.queries import StateQueries, read_texts
-from newswire.engine.seam import Backup, EngineNumbers, PushAnswer, Receipt
+from newswire.engine.seam import Backup, Compacted, EngineNumbers, PushAnswer, Receipt
 from newswire.engine.shell import Shell
 from newswire.engine.waiting import wait_for
-from newswire.errors import Damaged, NewswireError, NotStored, Unknown
+from newswire.errors import Damaged, NewswireError, NotStored, Refused, Unknown
 
 log = logging.getLogger("newswire.engine")
 
@@ -275,6 +275,10 @@ class EmbeddedEngine(StateQueries):
                 until=time.monotonic() + timeout,
             ),
         )
+
+    def compact_later(self, then: Callable[[Compacted | NewswireError], None], *, even_if_away: bool = False) -> None:
+        """See `seam.ClusterAdmin`."""
+        then(Refused("this broker does not compact yet", code="not-compacted"))
 
     def receive_later(
         self, path: str, headers: Mapping[str, str], body: bytes, then: Callable[[PushAnswer | NewswireError], None]
