@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from newswire import sse
 
@@ -32,6 +32,10 @@ STOP_SECONDS: Final = 15.0  # from SIGTERM to the end of the process
 POLL_SECONDS: Final = 0.05
 PORTS: Final = range(20_000, 32_000)  # below what Linux gives to outgoing connections: a dead broker's port stays free
 UNREACHABLE: Final = (OSError, http.client.HTTPException)
+
+
+CREDENTIALS: Final[dict[str, str]] = {}
+"""What the header Authorization says, by user; "" for a request that names none. Empty where brokers ask nobody."""
 
 
 class Failed(Exception):
@@ -85,6 +89,12 @@ class Answer:
         return json.loads(self.body)
 
 
+def shown(username: str) -> dict[str, str]:
+    """The headers that say who asks, in a request about `username`."""
+    credential = CREDENTIALS.get(username) or CREDENTIALS.get("")
+    return {"Authorization": credential} if credential else {}
+
+
 def ask(
     address: str,
     method: str,
@@ -96,7 +106,8 @@ def ask(
     timeout: float = 15.0,
 ) -> Answer:
     """One HTTP request on a connection of its own; `fields` travel as a form. Raises what UNREACHABLE names."""
-    sent = dict(headers or {})
+    query = dict(parse_qsl(urlsplit(path).query))
+    sent = {**shown((fields or query).get("username", "")), **(headers or {})}
     if fields is not None:
         body = urlencode(fields)
         sent["Content-Type"] = "application/x-www-form-urlencoded"
@@ -303,7 +314,7 @@ class Stream(threading.Thread):
     def _read(self, address: str) -> None:
         connection = http.client.HTTPConnection(address, timeout=15.0)
         try:
-            headers = {"Last-Event-ID": self.last_event_id} if self.last_event_id else {}
+            headers = shown(self.user) | ({"Last-Event-ID": self.last_event_id} if self.last_event_id else {})
             connection.request("GET", f"/stream?{urlencode({'username': self.user})}{self._query}", headers=headers)
             self._socket = connection.sock
             response = connection.getresponse()

@@ -7,13 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.processes import Pair, WiredPair, lend
+from tests.kit.processes import Guarded, Pair, WiredPair, lend
 
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[Pair]:
     """Both brokers, ready."""
     with lend(Pair(tmp_path)) as pair:
+        yield pair.start()
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[Guarded]:
+    """Both brokers, ready, which ask everybody who he is."""
+    with lend(Guarded(tmp_path)) as pair:
         yield pair.start()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import re
@@ -11,8 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import urlencode
 
 from brokers import (
+    CREDENTIALS,
     UNREACHABLE,
     Broker,
     Failed,
@@ -26,6 +29,7 @@ from brokers import (
 from tests.kit.wires import Wire
 
 HEARTBEAT: Final = ("--heartbeat", "0.5")
+PASSWORD: Final = "correct horse"  # of the first admin
 AUDITOR: Final = "Auditor"  # subscribed to everything from the earliest on: sees what a broker holds
 
 
@@ -58,6 +62,45 @@ class Pair:
         return [b for b in self.brokers if b.process is not None]
 
 
+class Guarded(Pair):
+    """A pair that asks everybody who he is. Users are shown by tokens (`brokers.CREDENTIALS`), which go with `end`."""
+
+    def __init__(self, home: Path, *options: str) -> None:
+        super().__init__(home, "--auth", "required", *options)
+        file = home / "newswire.toml"
+        file.write_text(f'admin-password = "{PASSWORD}"\n')
+        file.chmod(0o600)
+
+    def start(self) -> Guarded:
+        """Start both, and have `admin` known at both, whose word counts where no other's is known."""
+        super().start()
+        until("there is an admin", lambda: any("the first admin" in broker.last_words(100) for broker in self.brokers))
+        CREDENTIALS[""] = CREDENTIALS["admin"] = "Basic " + base64.b64encode(f"admin:{PASSWORD}".encode()).decode()
+        wait_in_sync(self.brokers)
+        return self
+
+    def add(self, user: str, **rights: str) -> None:
+        """Add a user with a token and these rights (a pattern for each verb). "": who names nobody, as `Press`."""
+        name, as_admin = user or "Press", {"Authorization": CREDENTIALS["admin"]}
+        for path, fields in (
+            ("/users", {"username": name}),
+            *(("/grants", {"who": name, "verb": verb, "topic": pattern}) for verb, pattern in rights.items()),
+        ):
+            assert ask(self.first.address, "POST", path, fields, headers=as_admin).status == 200
+        token = ask(self.second.address, "POST", "/tokens", {"username": name}, headers=as_admin).json()["token"]
+        CREDENTIALS[user] = f"Bearer {token}"
+
+    def revoke(self, user: str, verb: str, pattern: str, *, at: Broker) -> None:
+        """End a right."""
+        path = f"/grants?{urlencode({'who': user, 'verb': verb, 'topic': pattern})}"
+        assert ask(at.address, "DELETE", path, headers={"Authorization": CREDENTIALS["admin"]}).status == 200
+
+    def end(self) -> None:
+        """Kill what runs, and forget who is who."""
+        CREDENTIALS.clear()
+        super().end()
+
+
 class WiredPair(Pair):
     """A pair in which each broker is reached by the other through a wire; clients reach both directly."""
 
@@ -74,6 +117,10 @@ class WiredPair(Pair):
         super().end()
         for wire in self.wires:
             wire.close()
+
+
+class GuardedWiredPair(Guarded, WiredPair):
+    """A pair that asks everybody who he is, and wires between."""
 
 
 class Traced(Broker):
