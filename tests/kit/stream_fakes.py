@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import struct
 import threading
@@ -252,7 +253,7 @@ class Newsroom:
         engine: MemoryEngine | None = None,
     ) -> None:
         self.desk = Desk()
-        self.hub = Hub(engine or self.desk, settings or Settings(), clock=clock)
+        self.hub = Hub(engine or self.desk, settings or Settings(), clock=clock, wall=clock)
         (engine or self.desk).on_wake(self.hub.wake)
         self.server = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.clients: list[Client] = []
@@ -267,6 +268,7 @@ class Newsroom:
         ack: str = "auto",
         receive_buffer: int = 0,
         caller: str = "",
+        until: float = math.inf,
     ) -> Client:
         sock = socket.socket()
         if receive_buffer:
@@ -274,7 +276,7 @@ class Newsroom:
         sock.connect(self.server.getsockname())
         client = Client(sock, chunked)
         self.clients.append(client)
-        order = StreamOrder(user, event_id, "json" if as_json else "text", ack, caller)
+        order = StreamOrder(user, event_id, "json" if as_json else "text", ack, caller, until=until)
         self.hub.adopt(order, self.server.accept()[0], chunked)
         return client
 

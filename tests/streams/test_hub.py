@@ -278,3 +278,19 @@ def test_a_hub_that_was_never_started_can_be_stopped() -> None:
     room.hub.stop(1.0)
     assert client.sock.recv(100) == b""
     room.close()
+
+
+def test_a_stream_ends_when_what_it_was_opened_with_expires(make: Callable[..., Newsroom]) -> None:
+    clock = Clock()
+    room = make(clock=clock)
+    room.desk.subscribe("Alice", "news")
+    client, other = room.open(until=clock.now + 60), room.open()
+    for _ in range(11):
+        room.pass_time(clock, limits.KEEPALIVE_SECONDS)
+    room.desk.publish("news", "while it is good")
+    assert client.data(1) == other.data(1) == ["while it is good"]
+    room.pass_time(clock, limits.KEEPALIVE_SECONDS)
+    room.pass_time(clock, limits.KEEPALIVE_SECONDS)
+    assert "expired" in client.last_words()
+    room.desk.publish("news", "later")
+    assert other.data(1) == ["later"]
