@@ -3,49 +3,20 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from brokers import ask, clean_environment, free_ports, get, newswire, rows, until, wait_in_sync
+from brokers import ask, free_ports, get, rows, until, wait_in_sync
 from newswire import Publisher, Subscriber, tls
 from newswire.core.model.addresses import place_of
 from newswire.errors import NewswireError
 from tests.kit.authority import Authority
 from tests.kit.caddy import Caddy, needs_caddy
 from tests.kit.nginx import Nginx, needs_nginx
-from tests.kit.processes import Pair
-
-SECRET = "a-secret-of-more-than-thirty-two-bytes"
-
-
-class SecurePair(Pair):
-    """A pair that knows itself by https addresses alone. `urls` are these."""
-
-    def __init__(self, home: Path, ports: list[int], authority: Authority) -> None:
-        secret = home / "cluster-secret"
-        home.mkdir(parents=True, exist_ok=True)
-        secret.touch(0o600)
-        secret.write_text(SECRET)
-        (home / "newswire.toml").write_text(f'cluster-secret-file = "{secret}"\nca-file = "{authority.file}"\n')
-        super().__init__(home, "--config", str(home / "newswire.toml"), "--trusted-proxy", "127.0.0.1")
-        self.authority = authority
-        self.urls = [f"https://localhost:{ports[0]}", f"https://127.0.0.1:{ports[1]}"]
-        self.one_name = f"https://localhost:{ports[2]}"  # of both, where the proxy is nginx
-        for broker, url, peer in zip(self.brokers, self.urls, reversed(self.urls), strict=True):
-            broker.peers = [peer]
-            broker.options += ["--advertise", url]
-
-    def run(self, *arguments: str, ca_file: str = "") -> subprocess.CompletedProcess[str]:
-        """Run a command of `newswire` towards the pair."""
-        words = [*arguments, "--brokers", ",".join(self.urls), "--ca-file", ca_file or self.authority.file]
-        return subprocess.run(
-            newswire(*words), capture_output=True, text=True, check=False, cwd=self.brokers[0].home, env=clean_environment()
-        )
-
+from tests.kit.secure_pair import SecurePair
 
 NGINX = pytest.param(Nginx.in_tls, marks=needs_nginx, id="nginx")
 CADDY = pytest.param(Caddy, marks=needs_caddy, id="caddy")
