@@ -13,11 +13,12 @@ from typing import TypeVar
 from newswire import sse
 from newswire.config import Settings
 from newswire.core.access import Principal
+from newswire.core.broker.access_drafts import draft_access
 from newswire.core.broker.values import BrokerStatus
-from newswire.core.model.commands import Acknowledge, Request
+from newswire.core.model.commands import AccessRequest, Acknowledge, Request
 from newswire.core.model.coverage import read
 from newswire.core.model.event_ids import EventId
-from newswire.core.model.ops import Acknowledged, Began, Dropped, Op, Published, Subscribed, Unsubscribed
+from newswire.core.model.ops import Acknowledged, Began, Dropped, Op, Published, Subscribed, Unsubscribed, with_place
 from newswire.core.model.results import Position
 from newswire.core.read.pages import ReadPosition
 from newswire.core.read.pieces import Pieces, finish
@@ -129,11 +130,18 @@ class Desk(StateQueries):
         with self.lock:
             self.take(*(Published(ORIGIN, self.next + i, 0, topic=topic, data=text) for i, text in enumerate(texts)))
 
-    def subscribe(self, user: str, *patterns: str, earliest: bool = False) -> None:
+    def subscribe(self, user: str, *patterns: str, earliest: bool = False, account: str = "") -> None:
         for pattern in patterns:
             with self.lock:
                 since = {} if earliest else dict(self.state.vector)
-                self.take(Subscribed(ORIGIN, self.next, 0, user=user, pattern=pattern, since=since))
+                self.take(Subscribed(ORIGIN, self.next, 0, user=user, pattern=pattern, since=since, account=account))
+
+    def submit_access(self, *requests: AccessRequest) -> None:
+        """Have what these mean applied, one after the other."""
+        for request in requests:
+            with self.lock:
+                ops = draft_access(self.state.accounts, request, None)
+                self.take(*(with_place(op, ORIGIN, self.next + i, 0) for i, op in enumerate(ops)))
 
     def unsubscribe(self, user: str, pattern: str) -> None:
         with self.lock:
@@ -269,6 +277,8 @@ class Newsroom:
         receive_buffer: int = 0,
         caller: str = "",
         until: float = math.inf,
+        by: Principal | None = None,
+        asker: str = "",
     ) -> Client:
         sock = socket.socket()
         if receive_buffer:
@@ -276,7 +286,7 @@ class Newsroom:
         sock.connect(self.server.getsockname())
         client = Client(sock, chunked)
         self.clients.append(client)
-        order = StreamOrder(user, event_id, "json" if as_json else "text", ack, caller, until=until)
+        order = StreamOrder(user, event_id, "json" if as_json else "text", ack, caller, by, asker, until)
         self.hub.adopt(order, self.server.accept()[0], chunked)
         return client
 

@@ -7,10 +7,11 @@ is let know more (`Call.open`: whether something may still come of a request), i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from newswire.core.access import Principal
 from newswire.core.broker.values import BrokerStatus
 from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe, Unsubscribe
 from newswire.core.model.event_ids import parse
@@ -40,14 +41,20 @@ class Client:
         self.ledger: Ledger = cluster.ledger
         self.machine: Machine = cluster.world.rng.choice(cluster.machines)
 
-    def ask(self, requests: Sequence[Request], tell: Callable[[Machine, Result], None], copies: int = 1) -> Call:
+    def ask(
+        self,
+        requests: Sequence[Request],
+        tell: Callable[[Machine, Result], None],
+        copies: int = 1,
+        by: Principal | None = None,
+    ) -> Call:
         """Send requests to this client's broker; `tell` gets the answer, or Unknown when none came in time."""
         machine, world = self.machine, self.world
         world.steps += 1
         call = Call(lambda result: tell(machine, result))
         if world.tracing:
             world.say(self.name, f"asks {machine.id} {' '.join(map(repr, requests))} copies={copies}")
-        world.reach(machine.id, lambda: machine.request(call, requests, copies, 3.0), lambda: setattr(call, "open", False))
+        world.reach(machine.id, lambda: machine.request(call, requests, copies, 3.0, by), lambda: setattr(call, "open", False))
         world.after(world.between(1.0, 4.0), self._give_up, call)
         return call
 
@@ -358,10 +365,19 @@ class Reader(Client):
             self.hand, self.last_id = [], ""
 
 
+class TakesNews(Protocol):
+    """Who reads: `auto`: what the kernel of this side confirmed counts as got."""
+
+    world: World
+    cluster: Cluster
+    auto: bool
+    got: set[str]
+
+
 class Session:
     """The reading end of a stream: a connection with a kernel that has what it has, in order."""
 
-    def __init__(self, reader: Reader, machine: Machine) -> None:
+    def __init__(self, reader: TakesNews, machine: Machine) -> None:
         self.reader, self.machine, self.world = reader, machine, reader.world
         self.auto = reader.auto
         self.outlet: Outlet | None = None

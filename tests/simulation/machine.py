@@ -13,6 +13,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from newswire.core import limits
+from newswire.core.access import EVERYBODY, Principal
 from newswire.core.broker import events
 from newswire.core.broker.broker import Broker
 from newswire.core.broker.events import (
@@ -33,8 +34,9 @@ from newswire.core.model.event_ids import EventId
 from newswire.core.model.names import matches
 from newswire.core.model.ops import Lost, Op, OpId, Published, decode, split_op_id
 from newswire.core.model.results import Receipt
+from newswire.core.read.pieces import finish
 from newswire.core.read.scan import Due, DueGap, plan
-from newswire.core.read.start import open_stream
+from newswire.core.read.start import find_recipient, stream_opening
 from newswire.core.state.fold import State
 from newswire.engine.group_commit import GroupCommit, Outward, Phases
 from newswire.errors import NewswireError, StorageFull
@@ -341,6 +343,7 @@ class Machine:
     def _tick(self, run: int) -> None:
         if run != self.run or self.broker is None:
             return
+        self._check_streams()
         now = self.world.now
         due = now >= self._tick_at or self.calls or any(self._in_flight.values())
         if due and not self.busy and not self.paused:
@@ -348,6 +351,12 @@ class Machine:
             self._inbox.append(TICKED)
             self._round()
         self.world.after(TICK, self._tick, run)
+
+    def _check_streams(self) -> None:
+        """ACCESS: no stream goes on that the ops which are applied here forbid."""
+        for outlet in self.outlets:
+            if outlet.by is not None and not outlet.gone and self.ledger.is_forbidden(self, outlet.user, outlet.by):
+                raise Violation(f"{self.id} goes on with a stream to {outlet.user} as {outlet.by}, who may read nothing there")
 
     def _round(self) -> None:
         """Run what gathered."""
@@ -573,13 +582,15 @@ class Machine:
 
     # -- clients
 
-    def request(self, call: Call, requests: Sequence[Request], copies: int, seconds: float) -> None:
+    def request(
+        self, call: Call, requests: Sequence[Request], copies: int, seconds: float, by: Principal | None = None
+    ) -> None:
         """A client's request arrives."""
         if self.broker is None:
             self._resolve(call, None)
             return
         self.calls.add(call)
-        self.hand_in(Submitted(call, requests, copies, self.now().clock + seconds))
+        self.hand_in(Submitted(call, requests, copies, self.now().clock + seconds, by))
 
     def operate(self, call: Call, make: Callable[[Call], Event]) -> None:
         """An operator's request (join, leave) arrives."""
@@ -605,27 +616,27 @@ class Machine:
 
     # -- streams
 
-    def open(self, session: Session, user: str, event_id: EventId | None) -> None:
-        """`GET /stream`: OPEN, and ACK with the id that the client shows."""
+    def open(self, session: Session, user: str, event_id: EventId | None, by: Principal | None = None) -> None:
+        """`GET /stream`: OPEN, and ACK with the id that the client shows. `by`: who asks, where that is asked."""
         broker = self.broker
         if broker is None or not broker.begun or not broker.serves or self.paused:
             session.refused()
             return
-        outlet = Outlet(self, session, user, read(event_id) if event_id is not None else None)
+        outlet = Outlet(self, session, user, read(event_id) if event_id is not None else None, by)
         if not outlet.reopen():
-            if not self.busy and broker.view(self.now()).all_in_sync:
+            if by is None and not self.busy and broker.view(self.now()).all_in_sync:
                 self.ledger.check_stranger(self, user)
             session.refused()
             return
         self.outlets.append(outlet)
         session.accepted(outlet)
         if event_id is not None:
-            self.hand_in(Submitted(None, [Acknowledge(user, event_id)]))
+            self.hand_in(Submitted(None, [Acknowledge(user, event_id, account=outlet.account)]))
         outlet.pump()
 
     def _wake(self, action: events.Wake) -> None:
         for outlet in list(self.outlets):
-            if outlet.user in action.users and not outlet.reopen():
+            if not action.users.isdisjoint((outlet.user, EVERYBODY)) and not outlet.reopen():
                 outlet.close()
                 continue
             outlet.pump()
@@ -636,8 +647,11 @@ class Machine:
 class Outlet:
     """The serving end of a stream: what the hub does, without bytes."""
 
-    def __init__(self, machine: Machine, session: Session, user: str, coverage: Coverage | None) -> None:
-        self.machine, self.session, self.user = machine, session, user
+    def __init__(
+        self, machine: Machine, session: Session, user: str, coverage: Coverage | None, by: Principal | None = None
+    ) -> None:
+        self.machine, self.session, self.user, self.by = machine, session, user, by
+        self.account = ""
         self.last_id = coverage
         self.confirmed: Coverage | None = None  # the last place that the other end's kernel has confirmed
         self.places: list[tuple[int, Coverage]] = []  # after how many frames which place
@@ -650,9 +664,12 @@ class Outlet:
     def reopen(self) -> bool:
         """OPEN(u, last id sent); False: nothing is awake."""
         assert self.machine.broker is not None
-        opening = open_stream(self.machine.broker.state, self.user, self.last_id)
-        if opening is None:
+        state = self.machine.broker.state
+        recipient = find_recipient(state.accounts, self.user, self.by, self.machine.now().wall)
+        opening = finish(stream_opening(state, recipient, self.last_id)) if recipient is not None else None
+        if recipient is None or opening is None:
             return False
+        self.account = recipient.account
         self.position, self.wanted, self.order = opening.position, opening.wanted, {}
         self.opening = opening.wanted
         return True
@@ -695,6 +712,8 @@ class Outlet:
         if due.coverage.message != name:
             raise Violation(f"{machine.id} streams {name} with the id of another: {due.coverage}")
         machine.ledger.show(machine, self.user, name, due.coverage)
+        if self.by is not None:
+            machine.ledger.check_allowed(machine, self.by, op.topic)
         opened = zip(self.opening.patterns, self.opening.known, strict=True)
         machine.ledger.check_due(machine, name, [dict(known) for pattern, known in opened if matches(pattern, op.topic)])
         self._check_order(due, name)
@@ -719,7 +738,7 @@ class Outlet:
         place = self.confirmed
         if place is not None and place is not self._acknowledged:
             self._acknowledged = place
-            self.machine.hand_in(Submitted(None, [Acknowledge(self.user, write(place))]))
+            self.machine.hand_in(Submitted(None, [Acknowledge(self.user, write(place), account=self.account)]))
 
     def close(self) -> None:
         """End the stream from this side."""

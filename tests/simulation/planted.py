@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 import msgspec
 
+from newswire.core.access import Principal, Rights
 from newswire.core.broker import clock, drafts, losses, peer, replication, stager, status
 from newswire.core.broker.broker import Broker
 from newswire.core.broker.clock import Clocks, RetentionClock
@@ -25,12 +26,24 @@ from newswire.core.broker.stager import Stager
 from newswire.core.broker.values import Staged
 from newswire.core.model.commands import Acknowledge, Request, Subscribe
 from newswire.core.model.coverage import Coverage, read, write
-from newswire.core.model.ops import Acknowledged, Began, Op, Published, Subscribed, Unsubscribed
+from newswire.core.model.ops import (
+    Acknowledged,
+    Began,
+    GrantsRevoked,
+    Op,
+    PasswordSet,
+    Published,
+    SessionEnded,
+    Subscribed,
+    TokensRevoked,
+    Unsubscribed,
+)
 from newswire.core.model.results import Receipt
 from newswire.core.model.vector import FullVector, Lineage
 from newswire.core.read import scan, start
 from newswire.core.read.selection import Selection
 from newswire.core.state import topic_index
+from newswire.core.state.accounts import Accounts
 from newswire.core.state.fold import State
 from newswire.core.state.keys import Keys, fingerprint
 from newswire.core.state.op_index import OpIndex
@@ -38,6 +51,7 @@ from newswire.core.state.salvage import Owed
 from newswire.core.state.subscriptions import Subscription, Subscriptions
 from newswire.core.state.topic_index import TopicIndex
 from newswire.core.state.twins import Twin, Twins
+from tests.simulation import machine
 from tests.simulation.clients import Session
 from tests.simulation.machine import Disk, Machine, Outlet
 from tests.simulation.schedule import CALM
@@ -525,6 +539,111 @@ def refused_for_good() -> list[Patch]:
     return [(Broker, "view", lambda broker, now: msgspec.structs.replace(view(broker, now), all_in_sync=True))]
 
 
+def rights_checked_at_publish_only() -> list[Patch]:
+    """Who may not read is sent what he is subscribed to."""
+    return [(start.Recipient, "parts", lambda recipient, pattern: (pattern,))]
+
+
+def commands_checked_at_the_door_only() -> list[Patch]:
+    """What somebody asks is stored, whatever became of his rights since it was let in."""
+    return [(stager, "check", lambda accounts, requests, by, now: None)]
+
+
+def revoked_token_is_kept() -> list[Patch]:
+    """What a token may do is remembered, and not whether it still is one."""
+    rights = Accounts.rights
+
+    def remembered(accounts: Accounts, by: Principal, now: int) -> Rights | None:
+        seen = accounts.__dict__.setdefault("seen", {})
+        if by.token in accounts.revoked and by in seen:
+            return cast("Rights | None", seen[by])
+        seen[by] = rights(accounts, by, now)
+        return cast("Rights | None", seen[by])
+
+    return [(Accounts, "rights", remembered), (Accounts, "is_narrow", lambda accounts, token: False)]
+
+
+def grants_hang_on_the_name() -> list[Patch]:
+    """A later user of a name has the grants of the one who was removed."""
+    remove, patterns = Accounts._remove_user, Accounts._patterns
+
+    def keep(accounts: Accounts, account: str) -> Any:
+        mine = accounts._grants_of.get(account, {})
+        accounts.__dict__.setdefault("left", {}).setdefault(accounts.names.get(account, ""), []).extend(mine.values())
+        return remove(accounts, account)
+
+    def inherit(accounts: Accounts, account: str, verb: str) -> tuple[str, ...]:
+        left = accounts.__dict__.get("left", {}).get(accounts.names[account], ())
+        return (*patterns(accounts, account, verb), *(op.pattern for op in left if op.verb == verb))
+
+    return [(Accounts, "_remove_user", keep), (Accounts, "_patterns", inherit)]
+
+
+def subscriptions_hang_on_the_name() -> list[Patch]:
+    """What a removed user was subscribed to stays, for whoever has the name later."""
+    return [(Subscriptions, "end_account", lambda subscriptions, account: set())]
+
+
+def replay_skips_the_check() -> list[Patch]:
+    """Who shows an id is sent all since, whatever he may read."""
+    opening = start.stream_opening
+
+    def unchecked(state: State, recipient: start.Recipient, coverage: Coverage | None) -> Any:
+        if coverage is not None:
+            recipient = msgspec.structs.replace(recipient, rights=None)
+        return opening(state, recipient, coverage)
+
+    return [(machine, "stream_opening", unchecked)]
+
+
+def revocation_wakes_nobody() -> list[Patch]:
+    """Streams that are open go on as they began."""
+    take = Accounts.take
+
+    def untold(accounts: Accounts, op: Any) -> Any:
+        changed = take(accounts, op)
+        return () if isinstance(op, (GrantsRevoked, TokensRevoked, SessionEnded)) else changed
+
+    return [(Accounts, "take", untold)]
+
+
+def name_goes_to_who_is_known_first() -> list[Patch]:
+    """Of two users of one name, added at brokers that were apart, each broker keeps its own."""
+    settle = Accounts._settle
+
+    def known_first(accounts: Accounts, user: Any) -> Any:
+        before = accounts.account_of(user.name)
+        changed = settle(accounts, user)
+        if before in accounts.users:
+            accounts._account_of[user.name] = before
+        return changed
+
+    return [(Accounts, "_settle", known_first)]
+
+
+def password_by_arrival() -> list[Patch]:
+    """The password that came last counts, at each broker."""
+    take = Accounts.take
+
+    def by_arrival(accounts: Accounts, op: Any) -> Any:
+        if isinstance(op, PasswordSet):
+            accounts.passwords.pop(op.account, None)
+        return take(accounts, op)
+
+    return [(Accounts, "take", by_arrival)]
+
+
+ACCESS = (  # these need schedules with users
+    rights_checked_at_publish_only,
+    commands_checked_at_the_door_only,
+    revoked_token_is_kept,
+    grants_hang_on_the_name,
+    subscriptions_hang_on_the_name,
+    replay_skips_the_check,
+    revocation_wakes_nobody,
+    name_goes_to_who_is_known_first,
+    password_by_arrival,
+)
 BUGS: dict[str, Callable[[], list[Patch]]] = {
     make.__name__.replace("_", "-"): make
     for make in (
@@ -576,6 +695,7 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
         batch_shows_half,
         unfinished_batch_counts,
         receipt_before_the_last_piece,
+        *ACCESS,
     )
 }
 
@@ -615,7 +735,12 @@ FOCUS: dict[str, tuple[str, ...]] = {
     "batch-shows-half": ("crash", "power", "slow-disk"),
     "unfinished-batch-counts": ("crash", "power", "slow-disk"),
     "refused-for-good": ("partition", "one-way"),
+    "name-goes-to-who-is-known-first": ("partition", "one-way"),
+    "password-by-arrival": ("partition", "one-way"),
 }
+
+
+ASKS: frozenset[str] = frozenset(make.__name__.replace("_", "-") for make in ACCESS)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
+from random import Random
 from unittest.mock import patch
 
 import msgspec
@@ -18,9 +19,10 @@ from newswire.core.broker import events
 from newswire.core.broker.values import BrokerStatus
 from newswire.core.model.ops import OpId
 from newswire.core.model.results import Receipt
+from tests.simulation.access import NAMES, Member, Registrar
 from tests.simulation.clients import PATTERNS, TOPICS, Publisher, Reader, Result, User
 from tests.simulation.machine import Call, Machine
-from tests.simulation.truth import Ledger
+from tests.simulation.truth import Ledger, Text
 from tests.simulation.world import Violation, World
 
 CALM = ("none",)  # a focus: no faults
@@ -56,13 +58,15 @@ class Outcome(msgspec.Struct):
 class Cluster:
     """The brokers and clients of one schedule."""
 
-    def __init__(self, seed: int, *, tracing: bool = False, digesting: bool = False) -> None:
+    def __init__(self, seed: int, *, tracing: bool = False, digesting: bool = False, asks: bool | None = None) -> None:
+        """`asks`: whether there are users, tokens and grants, too; None: as the seed says."""
         world = self.world = World(seed, tracing=tracing, digesting=digesting)
         rng = world.rng
         self.ledger = Ledger(world)
         self.fault_free = rng.random() < 1 / 12
         self.healing = False
         self.quiet = False  # readers stay where they are
+        self.last: list[Text] = []  # published after healing
         self.copies = 0  # of the last receipt that reached a publisher
         count = 2 if rng.random() < 0.65 else 3
         addresses = [f"10.0.0.{number}:5053" for number in range(1, count + 1)]
@@ -94,6 +98,8 @@ class Cluster:
         for machine in self.machines:
             machine.by_address = self.by_address
         self.ledger.machines = self.machines
+        self.asks = Random(f"access {seed}").random() < 0.25 if asks is None else asks  # draws nothing from the schedule
+        self.members: dict[str, Member] = {}
         self.publishers: list[Publisher] = []
         self.users: list[User] = []
         self.readers: list[Reader] = []
@@ -113,6 +119,10 @@ class Cluster:
             user = User(self, f"u{number}", patterns, steady=rng.random() < 0.4)
             self.users.append(user)
             self._add_readers(user)
+        if self.asks:
+            self.ledger.guarded = NAMES
+            self.members = {name: Member(self, name) for name in NAMES}
+            Registrar(self)
         self._users_loop()
 
     def _add_readers(self, user: User) -> None:
@@ -237,6 +247,7 @@ class Cluster:
         for topic in TOPICS:
             last.machine = world.rng.choice(self.machines)
             last.now = [last.write(topic)]
+            self.last.append(self.ledger.texts[last.now[0].data])
             last.copies = len(self.machines)
             last._try()
             while not last.done:
@@ -322,6 +333,7 @@ class Cluster:
             return "readers move"
         return (
             "; ".join(self.ledger.undelivered() or self.ledger.untold() or self.ledger.unsaid() or self.ledger.overdue())
+            or "; ".join(f"{member.name} lacks {text}" for member in self.members.values() for text in member.lacks(self.last))
             or self._streams()
         )
 
@@ -635,12 +647,19 @@ FAULTS: dict[str, Callable[[Cluster], None]] = {
 }
 
 
-def run(seed: int, *, tracing: bool = False, digesting: bool = False, focus: Sequence[str] = ()) -> Outcome:
-    """Run one schedule.
+def run(
+    seed: int,
+    *,
+    tracing: bool = False,
+    digesting: bool = False,
+    focus: Sequence[str] = (),
+    asks: bool | None = None,
+) -> Outcome:
+    """Run one schedule. `asks`: see `Cluster`.
 
     `focus`: kinds of faults (keys of `FAULTS`, or `CALM`) instead of those that the seed would draw.
     """
-    cluster = Cluster(seed, tracing=tracing, digesting=digesting)
+    cluster = Cluster(seed, tracing=tracing, digesting=digesting, asks=asks)
     cluster.fault_free = focus == CALM or (cluster.fault_free and not focus)
     world, ledger = cluster.world, cluster.ledger
     violation = ""

@@ -13,9 +13,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from newswire.core.access import Principal
 from newswire.core.model.coverage import Coverage
 from newswire.core.model.names import matches
 from newswire.core.model.ops import (
+    AccountOp,
     Acknowledged,
     Began,
     Dropped,
@@ -32,6 +34,8 @@ from newswire.core.model.ops import (
 from newswire.core.model.ops import split_op_id as split
 from newswire.core.model.results import Receipt
 from newswire.core.model.vector import Vector
+from tests.kit.accounts import seen as seen_accounts
+from tests.simulation.access_fold import PROBES, AccessFold
 from tests.simulation.world import Violation, World
 
 if TYPE_CHECKING:
@@ -51,6 +55,7 @@ class Fold:
         self.of_user: dict[str, dict[OpId, Subscribed]] = {}
         self.removed: set[OpId] = set()
         self.dropped: dict[str, dict[str, int]] = {}  # by topic: what retention dropped, as far as it is spelled out
+        self.access = AccessFold()
         self.withdrawn: set[OpId] = set()
 
     def add(self, op: Op) -> None:
@@ -65,13 +70,18 @@ class Fold:
         elif isinstance(op, Dropped):
             horizon = self.dropped.setdefault(op.topic, {})
             horizon.update({o: s for o, s in op.vector.items() if horizon.get(o, 0) < s})
+        elif isinstance(op, AccountOp):
+            self.access.add(op)
         elif isinstance(op, Withdrawn):
             self.withdrawn.update(op.ids)
 
     def alive(self, user: str) -> list[tuple[OpId, Subscribed]]:
         """The user's subscriptions that no op removed."""
-        removed = self.removed
-        return [(name, op) for name, op in self.of_user.get(user, {}).items() if name not in removed]
+        return [(name, op) for name, op in self.of_user.get(user, {}).items() if self.is_alive(name, op)]
+
+    def is_alive(self, name: OpId, op: Subscribed) -> bool:
+        """Whether no op removed this subscription, or the account on which it hangs."""
+        return name not in self.removed and (not op.account or op.account not in self.access.removed)
 
 
 class Text:
@@ -116,6 +126,8 @@ class Ledger:
         self.told_gaps: Counter[tuple[str, str]] = Counter()  # by user and topic, how many messages were told as dropped
         self.gone: set[OpId] = set()
         self.made: dict[OpId, float] = {}  # when each subscription was taken
+        self.guarded: tuple[str, ...] = ()  # users whose rights are asked for
+        self.guarded_count = 0  # messages shown to them
         self.ended: set[OpId] = set()  # subscriptions that some op, perhaps not known everywhere, has ended
         self.ghosts: dict[str, list[tuple[int, set[OpId]]]] = {}  # by machine: what its disk lost, before which run
         self.shaken_at = 0.0  # when a disk last changed under its broker
@@ -171,6 +183,9 @@ class Ledger:
         if isinstance(op, Published):
             if op.again:
                 self.again.setdefault(op.again, []).append(name)
+            asked = op.publisher in self.guarded and not op.again
+            if asked and not self.applied(machine).access.may_publish(op.publisher, op.topic):
+                raise Violation(f"{machine.id} takes {name} on {op.topic} from {op.publisher}, who may not")
             text = self.texts[op.data]
             text.taken_at = text.taken_at or self.world.now
             text.ids.append(name)
@@ -186,6 +201,7 @@ class Ledger:
         elif isinstance(op, Unsubscribed):
             self.ended.update(op.ids)
         elif isinstance(op, Subscribed):
+            self._check_covered(machine, op)
             self.made[name] = self.world.now
             self.ended.update(op.replaces)
         elif isinstance(op, Dropped):
@@ -198,6 +214,25 @@ class Ledger:
             self.withdrawn.update(op.ids)
         elif isinstance(op, Acknowledged):
             self._check_earned(machine, op)
+
+    def _check_covered(self, machine: Machine, op: Subscribed) -> None:
+        """ACCESS: a subscription is of an account that is there, and covered by a grant; not where it is stored again."""
+        if not op.account or not self.given_up.isdisjoint(op.replaces):
+            return
+        if not self.applied(machine).access.may_subscribe(op.account, op.pattern):
+            raise Violation(f"{machine.id} takes {op.id}, a subscription of {op.account} to {op.pattern}, which is not granted")
+
+    def check_allowed(self, machine: Machine, by: Principal, topic: str) -> None:
+        """A message goes out to who asked so: by the ops that are applied there, he may read it."""
+        self.guarded_count += 1
+        if not self.applied(machine).access.may(by, "subscribe", topic):
+            raise Violation(f"{machine.id} streams a message on {topic} to {by}, who may not read it there")
+
+    def is_forbidden(self, machine: Machine, user: str, by: Principal) -> bool:
+        """Whether a stream may not go on there: what it was asked with is good no more, or nothing of it may be read."""
+        fold = self.applied(machine)
+        patterns = [sub.pattern for _, sub in fold.alive(user) if sub.account == by.account]
+        return not any(matches(p, topic) and fold.access.may(by, "subscribe", topic) for p in patterns for topic in PROBES)
 
     def _check_withdrawn(self, machine: Machine, op: Withdrawn) -> None:
         """EXPIRY: a message is withdrawn when its time has passed: since it was published, or by the clock of retention.
@@ -373,7 +408,7 @@ class Ledger:
         self.acks += 1
         full = self.expand(op.vector)
         living = (self.ops.get(name) for name in op.ids if name not in self.ended)
-        for sub in (found for found in living if isinstance(found, Subscribed)):
+        for sub in (found for found in living if isinstance(found, Subscribed) and not found.account):
             missing = self.missing(sub, full)
             if missing:
                 raise Violation(
@@ -440,13 +475,13 @@ class Ledger:
         is_part = op.origin in self.batches and not machine.disk.damaged
         if is_part and not self.counts(op.origin, machine.disk.names()):
             raise Violation(f"{machine.id} streams {name}, and its batch is not whole there")
-        if not any(matches(sub.pattern, op.topic) for _, sub in self._applied(machine).alive(user)):
+        if not any(matches(sub.pattern, op.topic) for _, sub in self.applied(machine).alive(user)):
             raise Violation(f"{machine.id} streams {name} ({op.topic}) to {user}, who is not registered for it there")
         twins = [split(twin) for twin in self.twins(machine, name)]
-        horizon = self._applied(machine).dropped.get(op.topic, {})
+        horizon = self.applied(machine).dropped.get(op.topic, {})
         if any(horizon.get(origin, 0) >= sequence for origin, sequence in twins):
             raise Violation(f"{machine.id} streams {name}, which retention has dropped")
-        if self.withdrawn and self.is_over(self._applied(machine).withdrawn, self.twins(machine, name)):
+        if self.withdrawn and self.is_over(self.applied(machine).withdrawn, self.twins(machine, name)):
             raise Violation(f"{machine.id} streams {name}, which was withdrawn")
         if (op.origin, op.sequence) != min(twins):
             raise Violation(f"{machine.id} streams {name}, and holds its smaller twin {min(twins)}")
@@ -658,7 +693,7 @@ class Ledger:
         disk = machine.disk
         shown: list[OpId] = []
         log, seen = state.log, set[OpId]()
-        ends = self._applied(machine).withdrawn
+        ends = self.applied(machine).withdrawn
         for number, by_origin in enumerate(state.messages.sequences):
             for origin, sequences in by_origin.items():
                 for sequence in sequences:
@@ -691,15 +726,19 @@ class Ledger:
             for name, sub in subscriptions.alive.items()
         }
         mine = {name for name, index in disk.held.items() if index < disk.synced and machine.shows(name)}
-        fold = self._applied(machine)
-        if set(alive) != set(fold.subs) - fold.removed:
-            raise Violation(f"{machine.id} has {sorted(alive)} alive; its ops say {sorted(set(fold.subs) - fold.removed)}")
+        fold = self.applied(machine)
+        said = {name for name, op in fold.subs.items() if fold.is_alive(name, op)}
+        if set(alive) != said:
+            raise Violation(f"{machine.id} has {sorted(alive)} alive; its ops say {sorted(said)}")
+        if difference := fold.access.differs(state.accounts):
+            raise Violation(f"{machine.id}: {difference}")
         members = {broker: tuple(sorted(joined)) for broker, joined in state.members.of.items() if joined}
         self._check_members(machine, mine, members)
         horizons = {topic: tuple(sorted(self.expand(v).items())) for topic, v in state.messages.horizons.items()}
-        return {"messages": sorted(shown), "alive": alive, "members": members, "horizons": horizons}
+        rights = seen_accounts(state.accounts)
+        return {"messages": sorted(shown), "alive": alive, "members": members, "horizons": horizons, "rights": rights}
 
-    def _applied(self, machine: Machine) -> Fold:
+    def applied(self, machine: Machine) -> Fold:
         """The fold of what a broker has applied: all that is synced there but what waits behind damage."""
         if not machine.disk.damaged:
             return machine.disk.fold

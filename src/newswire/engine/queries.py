@@ -146,10 +146,6 @@ class StateQueries(ABC):
         now = self._wall()
         return self._read(lambda state: state.accounts.rights(by, now))
 
-    def session_has_ended(self, session: str) -> bool:
-        """See `seam.Engine`."""
-        return self._read(lambda state: session in state.accounts.ended)
-
     def audit(self, since: int | None, limit: int) -> list[AuditRow]:
         """See `seam.Engine`."""
         places = self._query(lambda state: audit_places(state, since, limit))

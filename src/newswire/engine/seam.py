@@ -214,10 +214,6 @@ class Engine(Protocol):
         """What one may do now; None where what it was proved by (token, password, session) is good no more. One piece."""
         ...
 
-    def session_has_ended(self, session: str) -> bool:
-        """Whether somebody signed out of this session. One piece, a look-up."""
-        ...
-
     def audit(self, since: int | None, limit: int) -> list[AuditRow]:
         """What was done, in the order of the log: the first `limit` rows stamped at `since` (ms) or later; None: the last ones.
 

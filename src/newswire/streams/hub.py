@@ -246,7 +246,7 @@ class Hub:
                 raise NotNow(reason)
             start = self._engine.open_stream(order.user, order.event_id, order.by)
             if start is None:
-                raise NotNow(notices.NOTHING_AWAKE)
+                raise NotNow(notices.NOTHING_AWAKE if order.by is None else notices.NO_RIGHTS)
             evictions = self._admission.admit(stream, now)
         except NotNow as error:
             self.refusal_count += 1
@@ -278,11 +278,10 @@ class Hub:
             alike = (str(last_id), order.user, order.by)
             if alike not in starts:
                 starts[alike] = self._engine.open_stream(order.user, last_id, order.by)
-            start = starts[alike]
-            if start is not None:
+            if (start := starts[alike]) is not None:
                 self._read_from(conn, start)
             else:
-                self._end(conn, notices.not_now(notices.NOTHING_AWAKE))
+                self._end(conn, notices.not_now(notices.NOTHING_AWAKE if order.by is None else notices.NO_RIGHTS))
 
         for conn in self._audience.of_user(user):
             self._guard(reopen, conn)
@@ -390,11 +389,10 @@ class Hub:
         self._confirmations.check_one(conn, now)
         if self._wall() >= conn.stream.order.until and not conn.stream.is_ending:
             self._end(conn, notices.not_now(notices.EXPIRED))
-            return
-        if not conn.stream.tick(now):
+        elif not conn.stream.tick(now):
             self._close(conn)
-            return
-        if not conn.is_blocked:
-            self._send(conn, now)
-        if not conn.is_closed:
-            self._schedule.put(conn, conn.stream.next_deadline(now))
+        else:
+            if not conn.is_blocked:
+                self._send(conn, now)
+            if not conn.is_closed:
+                self._schedule.put(conn, conn.stream.next_deadline(now))

@@ -11,6 +11,7 @@ from newswire.core import limits
 from newswire.engine.seam import BrokerStatus
 
 NOTHING_AWAKE: Final = "not registered for any topic; subscribe first, then connect again"
+NO_RIGHTS: Final = "nothing is left that may be read with this: no registered topic, or what it was opened with is good no more"
 EXPIRED: Final = "what this stream was opened with has expired: sign in again, or take another token"
 
 

@@ -43,7 +43,7 @@ class Accounts:
         self.grants: dict[OpId, Granted] = {}
         self.removed: set[OpId] = set()  # accounts
         self.revoked: set[OpId] = set()  # tokens and grants
-        self.ended: dict[str, OpId] = {}  # sessions, and whose they were
+        self.ended: dict[str, set[OpId]] = {}  # sessions, and for which accounts they are over
         self.names: dict[OpId, str] = {}  # of every account that ever was
         self._of_name: dict[str, dict[OpId, UserAdded]] = {}
         self._account_of: dict[str, OpId] = {}  # by name
@@ -89,7 +89,7 @@ class Accounts:
             case GrantsRevoked():
                 return self._drop_grants(op.grants)
             case SessionEnded():
-                self.ended[op.session] = min(op.account, self.ended.get(op.session, op.account))
+                self.ended.setdefault(op.session, set()).add(op.account)
                 return self._changed(op.account)
             case Audited():
                 return ()
@@ -225,7 +225,7 @@ class Accounts:
     def rights(self, principal: Principal, now: int) -> Rights | None:
         """What `principal` may do at `now` (ms since 1970); None if what it was proved by is good no more."""
         account, token = principal.account, principal.token
-        if not self.name_of(account) or principal.session in self.ended:
+        if not self.name_of(account) or account in self.ended.get(principal.session, ()):
             return None
         if principal.password and self.password_of(account) != principal.password:
             return None
@@ -281,5 +281,6 @@ class Accounts:
         drafts += [UsersRemoved(**NO_PLACE, accounts=ids) for ids in parts(sorted(self.removed))]
         for ids in parts(sorted(self.revoked)):  # of which kind each was is not remembered
             drafts += [TokensRevoked(**NO_PLACE, tokens=ids), GrantsRevoked(**NO_PLACE, grants=ids)]
-        drafts += [SessionEnded(**NO_PLACE, session=session, account=account) for session, account in self.ended.items()]
+        for session, accounts in self.ended.items():
+            drafts += [SessionEnded(**NO_PLACE, session=session, account=account) for account in sorted(accounts)]
         return drafts
