@@ -1,0 +1,176 @@
+"""People who sign in: an admin who has never seen a terminal, somebody with a phone, and an open page whose session ends."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from brokers import Answer, ask, get, until
+from tests.browser.test_axe import faults
+from tests.kit.access import basic, bearer
+from tests.kit.processes import Pair, lend
+from tests.kit.windows import SECONDS
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+Browser, BrowserContext, Page, expect = sync_api.Browser, sync_api.BrowserContext, sync_api.Page, sync_api.expect
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Two brokers that ask who one is, with an admin; what a test adds the others leave alone."""
+    home = tmp_path_factory.mktemp("guarded")
+    settings = home / "newswire.toml"
+    settings.write_text(f'auth = "required"\nadmin-password = "{PASSWORD}"\ncluster-secret = "{"s" * 64}"\n')
+    settings.chmod(0o600)
+    with lend(Pair(home, "--config", str(settings))) as pair:
+        pair.start()
+        for broker in pair.brokers:
+            until("both hold all", lambda at=broker.address: get(at, "/readyz")["copies"] == 2, SECONDS)
+        until("the admin is there", lambda: asked(pair, "GET", "/me").status == 200, SECONDS)
+        yield pair
+
+
+def asked(pair: Pair, method: str, path: str, **fields: str) -> Answer:
+    """What the first broker answers the admin."""
+    return ask(pair.first.address, method, path, fields or None, headers=basic("admin", PASSWORD))
+
+
+def page_of(browser: Browser, width: int, scheme: str) -> Page:
+    """A window of somebody who is not signed in; axe is injected, past the policy."""
+    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme, bypass_csp=True)
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    page.on("pageerror", lambda error: pytest.fail(f"the page threw {error}"))
+    return page
+
+
+def sign_in(page: Page, name: str, password: str = PASSWORD) -> None:
+    """By keyboard alone: the name has the focus, the password is the next field."""
+    expect(page.get_by_label("Name")).to_be_focused()
+    page.keyboard.type(name)
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("Password")).to_be_focused()
+    page.keyboard.type(password)
+    page.keyboard.press("Enter")
+
+
+def test_an_admin_adds_and_removes_by_page(browser: Browser, guarded: Pair) -> None:
+    page = page_of(browser, 1280, "light")
+    page.goto(f"http://{guarded.first.address}/admin")
+    assert faults(page) == [], "where one signs in"
+    sign_in(page, "admin")
+    expect(page.locator(".user")).to_have_count(2)
+
+    page.get_by_label("Name").fill("Jörg")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Use joerg").click()
+    page.keyboard.press("Enter")  # without a password: a program
+    card = page.locator(".user[open]")
+    expect(card.locator("summary").first).to_contain_text("joerg no rights yet", use_inner_text=True)
+    expect(page.locator("#add .why")).to_contain_text("Now make a token")
+    card.get_by_role("combobox", name="May").select_option("publish")
+    card.get_by_label("Topic").fill("ops.>")
+    card.get_by_role("button", name="Allow").click()
+    expect(card.locator("summary").first).to_contain_text("publishes ops.>")
+
+    card.get_by_text("New token").click()
+    card.get_by_label("What is it for?").fill("<b>nightly</b>")
+    card.get_by_role("button", name="Make it").click()
+    token = card.get_by_label("The new token").input_value()
+    assert page.evaluate("document.activeElement.textContent") == "Copy"
+    assert faults(page) == [], "with a new token"
+    message = {"topic": "ops.db", "data": "x"}
+    assert ask(guarded.second.address, "POST", "/publish", message, headers=bearer(token)).status == 200
+    card.get_by_role("button", name="I have it").click()
+    assert token not in page.content()
+    expect(card.get_by_text("<b>nightly</b>", exact=True)).to_be_visible()  # as text
+
+    card.get_by_role("button", name="Revoke <b>nightly</b>").click()
+    assert faults(page) == [], "with a question"
+    assert page.evaluate("document.activeElement.textContent") == "Cancel", "what cannot be undone is not one Enter away"
+    page.keyboard.press("Escape")
+    expect(card.get_by_role("button", name="Revoke <b>nightly</b>")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Revoke it").click()
+    expect(card.get_by_text("No tokens.")).to_be_visible()
+    assert ask(guarded.second.address, "POST", "/publish", message, headers=bearer(token)).status == 401
+
+    page.get_by_text("Show the last 100").click()
+    expect(page.locator(".trail")).to_contain_text("admin let joerg publish to ops.>")
+    page.get_by_role("button", name="Remove joerg …").click()
+    page.get_by_role("button", name="Remove joerg", exact=True).click()
+    expect(page.locator("#said")).to_have_text("Removed user joerg.")
+    expect(page.locator(".user")).to_have_count(2)
+    page.context.close()
+
+
+def test_somebody_with_a_phone(browser: Browser, guarded: Pair) -> None:
+    asked(guarded, "POST", "/users", username="ann", password=PASSWORD)
+    asked(guarded, "POST", "/grants", who="ann", verb="subscribe", topic="news.>")
+    page = page_of(browser, 390, "dark")
+    page.goto(f"http://{guarded.first.address}/stream?username=ann")
+    sign_in(page, "ann", "wrong")
+    expect(page.get_by_role("alert")).to_have_text(re.compile("Wrong user or password.*"))
+    assert page.evaluate("document.activeElement.id") == "password", "the name is kept, the password is typed again"
+    assert faults(page) == [], "a wrong password"
+    page.keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/stream?username=ann")
+    expect(page.locator("header")).to_contain_text("ann")
+    expect(page.locator("#state")).to_contain_text("no topics yet")
+    assert faults(page) == [], "the feed of who is signed in"
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "nothing is cut off at 390 pixels"
+
+    page.get_by_role("link", name="ann").click()
+    expect(page.locator("#rights")).to_contain_text("May read news.>", use_inner_text=True)
+    page.get_by_label("New password").fill("another horse")
+    page.get_by_label("The same again").fill("another hoarse")
+    page.get_by_role("button", name="Change password").click()
+    expect(page.locator("#password .why")).to_have_text("The two are not the same.")
+    page.get_by_label("The same again").fill("another horse")
+    page.keyboard.press("Enter")
+    expect(page.locator("#password .why")).to_have_text("Your password is changed.")
+    expect(page.get_by_text("No tokens.")).to_be_visible()
+    assert faults(page) == [], "the account"
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "nothing is cut off at 390 pixels"
+    page.goto(f"http://{guarded.first.address}/admin")
+    expect(page.get_by_role("heading")).to_have_text("This page is for admins")
+    page.get_by_role("button", name="Sign out").click()
+    page.wait_for_url("**/login")
+    page.goto(f"http://{guarded.first.address}/account")
+    page.wait_for_url("**/login?next=/account")
+    page.context.close()
+
+
+def test_a_session_outlives_its_broker_and_what_was_typed_outlives_the_session(browser: Browser, guarded: Pair) -> None:
+    asked(guarded, "POST", "/users", username="ben", password=PASSWORD)
+    for verb in ("publish", "subscribe"):
+        asked(guarded, "POST", "/grants", who="ben", verb=verb, topic="news")
+    page = page_of(browser, 1280, "light")
+    page.goto(f"http://{guarded.first.address}/")
+    sign_in(page, "ben")
+    page.get_by_label("Topic to subscribe to").fill("news")
+    page.keyboard.press("Enter")
+    expect(page.locator("#state")).to_contain_text("live at broker 1001")
+    guarded.first.kill9()
+    expect(page.locator("#state")).to_contain_text("moved to broker 1002")
+    page.get_by_label("Message").fill("Nobody signed in again")
+    page.keyboard.press("Enter")
+    expect(page.locator("article p")).to_have_text("Nobody signed in again")
+    guarded.first.start()
+    expect(page.locator("#state")).to_contain_text("live at broker 1001")
+
+    page.get_by_label("Message").fill("What I typed")
+    page.context.clear_cookies()
+    page.keyboard.press("Enter")
+    expect(page.locator("#notice")).to_contain_text("You are signed out.")
+    page.get_by_role("link", name="Sign in").click()
+    sign_in(page, "ben")
+    expect(page.get_by_label("Message")).to_have_value("What I typed")
+    page.get_by_label("Message").press("Enter")
+    expect(page.locator("article p").last).to_have_text("What I typed")
+    page.context.close()
