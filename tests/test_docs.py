@@ -20,7 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from brokers import Broker, clean_environment, free_ports, post, wait_in_sync
+from brokers import CREDENTIALS, Broker, clean_environment, free_ports, post, wait_in_sync
+from tests.kit.processes import sign_in_as_admin, write_admin_password
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "deploy" / "README.md", ROOT / "CHANGELOG.md"]
@@ -185,7 +186,8 @@ def test_the_two_brokers_of_the_readme(tmp_path: Path) -> None:
             line = line.replace(there, f"127.0.0.1:{here}")
         line = re.sub(r"--host \S+", "--host 127.0.0.1", line)
         commands.append(re.sub(r"--port \S+", f"--port {port}", line).split())
-    brokers = []
+    write_admin_password(tmp_path)
+    brokers: list[Broker] = []
     try:
         for command, port in zip(commands, (one, two), strict=True):
             broker = AsWritten(command, port, tmp_path)
@@ -193,9 +195,11 @@ def test_the_two_brokers_of_the_readme(tmp_path: Path) -> None:
             brokers.append(broker)
         for broker in brokers:
             broker.wait_ready()
+        sign_in_as_admin(brokers)
         wait_in_sync(brokers)
         assert post(brokers[0].address, "/publish", topic="news", data="Hello")["copies"] == 2
     finally:
+        CREDENTIALS.clear()
         for broker in brokers:
             broker.kill9()
 

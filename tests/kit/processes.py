@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -62,20 +62,30 @@ class Pair:
         return [b for b in self.brokers if b.process is not None]
 
 
+def write_admin_password(home: Path) -> None:
+    """Have brokers that start in this folder make the first admin."""
+    file = home / "newswire.toml"
+    file.write_text(f'admin-password = "{PASSWORD}"\n')
+    file.chmod(0o600)
+
+
+def sign_in_as_admin(brokers: Sequence[Broker]) -> None:
+    """Wait until these brokers have made the first admin, who asks from now on where nobody else is said to."""
+    until("there is an admin", lambda: any("the first admin" in broker.last_words(100) for broker in brokers))
+    CREDENTIALS[""] = CREDENTIALS["admin"] = "Basic " + base64.b64encode(f"admin:{PASSWORD}".encode()).decode()
+
+
 class Guarded(Pair):
     """A pair that asks everybody who he is. Users are shown by tokens (`brokers.CREDENTIALS`), which go with `end`."""
 
     def __init__(self, home: Path, *options: str) -> None:
         super().__init__(home, "--auth", "required", *options)
-        file = home / "newswire.toml"
-        file.write_text(f'admin-password = "{PASSWORD}"\n')
-        file.chmod(0o600)
+        write_admin_password(home)
 
     def start(self) -> Guarded:
         """Start both, and have `admin` known at both, whose word counts where no other's is known."""
         super().start()
-        until("there is an admin", lambda: any("the first admin" in broker.last_words(100) for broker in self.brokers))
-        CREDENTIALS[""] = CREDENTIALS["admin"] = "Basic " + base64.b64encode(f"admin:{PASSWORD}".encode()).decode()
+        sign_in_as_admin(self.brokers)
         wait_in_sync(self.brokers)
         return self
 
