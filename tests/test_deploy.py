@@ -14,6 +14,7 @@ import pytest
 from newswire.cli.main import newswire
 from newswire.cli.options import known_settings, read_file
 from newswire.core import limits
+from newswire.engine.seam import DiskFacts
 from tests.kit.web_fakes import Web
 
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
@@ -111,7 +112,7 @@ def test_the_readme_names_files_that_exist() -> None:
 @pytest.mark.parametrize("file", ["alerts.yml", "grafana.json"])
 def test_each_metric_that_is_asked_for_is_there(file: str) -> None:
     web = Web()
-    web.engine.change_view(disk_free_bytes=5)
+    web.engine.change_view(disk=DiskFacts(free_bytes=5, reserve_bytes=3, log_bytes=9))
     web.get("/livez")
     there = set(re.findall(r"^(newswire_\w+)", web.client.get("/metrics").get_data(as_text=True), re.MULTILINE))
     asked_for = set(re.findall(r"newswire_\w+", (DEPLOY / file).read_text()))

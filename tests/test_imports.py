@@ -25,6 +25,7 @@ CORE_ABOVE_THE_SEAM = (
     "newswire.core.limits",
     "newswire.core.model.addresses",
     "newswire.core.model.commands",
+    "newswire.core.model.conditions",  # what may be wrong: for the doctor
     "newswire.core.model.event_ids",  # text; what it says is `coverage`, and below
     "newswire.core.model.matching",
     "newswire.core.model.message",

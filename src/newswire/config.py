@@ -25,6 +25,7 @@ class EngineSettings:
     retention_seconds: float = limits.RETENTION_SECONDS
     retention_messages: int = limits.RETENTION_MESSAGES
     retention_bytes: int = 0  # of all messages together; 0: any number
+    disk_reserve: int = limits.DISK_RESERVE_BYTES  # below this much free space nothing is taken from clients
     trust_clock: bool = False  # retention begins at the clock as it is, whatever the stamps say
     subscriptions_per_user: int = limits.SUBSCRIPTIONS_PER_USER
 

@@ -9,6 +9,7 @@ import pytest
 from newswire.cli.diagnosis import Examined, diagnose
 from newswire.client import Row
 from newswire.core import limits
+from newswire.core.model import conditions
 
 A, B = "127.0.0.1:5053", "127.0.0.1:5054"
 
@@ -59,6 +60,10 @@ HOLE = {"broker": "1001", "origin": "1001-a", "first": 3, "last": 5, "waiting": 
         ("descriptors", {"condition": {"streams_configured": 200}}, {}),
         ("proxy-buffers", {"stream": "held back"}, {}),
         ("degraded", {"condition": {"degraded": ["something of a later version"]}}, {}),
+        ("disk-full", {"condition": {"disk_free_bytes": 2**31, "disk_reserve_bytes": 2**31}}, {}),
+        ("disk-low", {"condition": {"disk_free_bytes": 2**31, "disk_reserve_bytes": 2**30 + 1}}, {}),
+        ("disk-fills", {"condition": {"disk_full_seconds": [86_400, 6 * 86_400]}}, {}),
+        ("damage", {"condition": {"degraded": [conditions.DAMAGE.say(places="2 places")]}}, {}),
     ],
 )
 def test_each_is_told_once_with_what_to_do(code: str, first: dict[str, Any], second: dict[str, Any]) -> None:
@@ -85,18 +90,58 @@ def test_clocks_that_differ_are_told_once_whatever_the_ids(name: str) -> None:
 def test_a_clock_that_was_set_is_told() -> None:
     """No other check sees it."""
     said = "the clock of this broker was set 2 min ahead within the last hour: see that it is right"
-    assert codes(broker(condition={"degraded": [said]}), other()) == ["degraded"]
+    assert codes(broker(condition={"degraded": [said]}), other()) == ["clock-set"]
 
 
 def test_one_broker_is_no_second() -> None:
     assert codes(Examined(address=A, id="1001", rows=(Row("1001", A, itself=True),))) == ["alone"]
 
 
-def test_a_broker_that_others_reach_is_open_to_them() -> None:
-    rows = (Row("1001", "10.0.0.1:5053", itself=True), Row("1002", B))
-    assert codes(broker(address="10.0.0.1:5053", rows=rows), other()) == ["open-broker"]
+@pytest.mark.parametrize(
+    ("address", "severity"),
+    [("10.0.0.1:5053", "note"), ("broker.example:5053", "note"), ("18.217.232.220:5053", "wrong"), ("[2600::1]:5053", "wrong")],
+)
+def test_a_broker_that_others_reach_is_open_to_them(address: str, severity: str) -> None:
+    """To those of one network that may be meant; to all of the Internet it is not."""
+    rows = (Row("1001", address, itself=True), Row("1002", B))
+    (finding,) = diagnose([broker(address=address, rows=rows), other()])
+    assert (finding.code, finding.severity) == ("open-broker", severity)
 
 
 def test_what_is_wrong_stands_before_what_is_only_noted() -> None:
     assert codes(broker(condition={"version": "1.1"}), other(refusal="no connection", rows=())) == ["unreached-here"]
     assert codes(broker(condition={"version": "1.1", "streams": 95}), other()) == ["streams-full", "versions-differ"]
+
+
+@pytest.mark.parametrize("condition", conditions.CONDITIONS, ids=lambda condition: condition.code)
+def test_whatever_a_broker_says_is_found_with_what_to_do(condition: conditions.Condition) -> None:
+    findings = diagnose([broker(condition={"degraded": [condition.sentence]}), other()])
+    assert [(finding.code, finding.advice) for finding in findings] == [(condition.code, condition.advice)]
+
+
+def test_what_a_check_says_better_is_not_said_again() -> None:
+    """A full disk, as both brokers name it; a hole; a broker that is down."""
+    full = {"ready": False, "detail": "full", "disk_free_bytes": 1, "degraded": [conditions.DISK_FULL.say(where="")]}
+    theirs = {"degraded": [conditions.PEER_DISK_FULL.say(peer="broker 1001", copies="a publish gets 1 copy")]}
+    assert sorted(codes(broker(condition=full), other(condition=theirs))) == ["disk-full", "not-ready"]
+    down = conditions.PEER_DOWN.say(peer="broker 1002, x,", since="now", why="no", copies="a publish gets 1 copy")
+    assert codes(broker(sees={"state": "down"}, condition={"degraded": [down]}), other(refusal="no")) == ["unreached"]
+    hole = conditions.HOLE.say(file="the ops file", hole="1001-a.3", lack="is missing", behind="")
+    assert codes(broker(condition={"holes": [HOLE], "degraded": [hole]}), other()) == ["hole"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "severity", "words"),
+    [
+        ([86_400, 3 * 86_400], "wrong", "is full between 2026-11-28 and 2026-11-30"),
+        ([86_400, 86_500], "wrong", "is full on 2026-11-28"),
+        ([86_400, 30 * 86_400], "note", "between 2026-11-28 and 2026-12-27"),
+        ([10 * 86_400, None], "note", "is full on 2026-12-07, or perhaps never"),
+        ([70 * 86_400, 80 * 86_400], "", ""),
+    ],
+)
+def test_on_which_day_the_disk_is_full(seconds: list[int | None], severity: str, words: str) -> None:
+    condition = {"disk_full_seconds": seconds, "time": "2026-11-27T12:00:00.000Z"}
+    findings = diagnose([broker(condition=condition), other()])
+    assert [finding.severity for finding in findings] == ([severity] if severity else [])
+    assert all(words in finding.text for finding in findings)

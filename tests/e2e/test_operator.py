@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
 
 from brokers import Broker, ask, free_ports, get, newswire, post, rows, until, wait_in_sync
 from newswire import __version__
-from tests.kit.processes import Pair
+from tests.kit.processes import Pair, lend
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d (INFO|WARNING) newswire\.(\w+) (.*)")
 
@@ -130,3 +131,46 @@ def test_a_broker_that_moved_leaves_no_ghost_where_it_was(pair: Pair) -> None:
         first.start()
         wait_in_sync(pair.brokers)
     assert f"moved: broker 1002, {second.address}, before at {before}" in [text for _, text in said(first)]
+
+
+def test_no_log_has_what_people_say_ask_for_or_prove_themselves_with(tmp_path: Path) -> None:
+    """At debug level: no query string, text, key, credential, secret; with whatever is refused, and with a broker that dies."""
+    said_word, secret = "Xylophone", "a-cluster-secret-of-more-than-thirty-two-bytes"
+    settings = tmp_path / "newswire.toml"
+    settings.touch(mode=0o600)
+    settings.write_text(f'log-level = "debug"\ncluster-secret = "{secret}"\n')
+    signed = {"Authorization": f"Bearer {said_word}", "Cookie": f"session={said_word}", "Origin": f"http://{said_word}.example"}
+    with lend(Pair(tmp_path)) as pair:
+        first, second = pair.start().brokers
+        wait_in_sync(pair.brokers)
+        post(first.address, "/subscribe", username="Ann", topic="t")
+        post(first.address, "/publish", topic="t", data=said_word, title=said_word, key=said_word, click=f"http://{said_word}/")
+        for method, path, body in (
+            ("POST", f"/publish?topic=t&data={said_word}", None),
+            ("POST", f"/publish?topic=t&data={said_word}&priority={said_word}", None),
+            ("POST", "/publish", json.dumps({"topic": "t", "data": said_word, said_word: 1})),
+            ("POST", "/publish?topic=t", said_word * 20_000),
+            ("GET", f"/stream?username=Nobody&last_event_id={said_word}", None),
+            ("GET", f"/messages?username=Ann&since={said_word}", None),
+            ("POST", f"/ack?username=Ann&id={said_word}", None),
+            ("GET", f"/nowhere?{said_word}={said_word}", None),
+            ("GET", f"/?username={said_word}", None),
+            ("POST", "/replicate", said_word),
+            (said_word, f"/publish?{said_word}", None),
+        ):
+            for headers in ({}, signed):
+                ask(first.address, method, path, body=body, headers=headers)
+        with socket.create_connection(("127.0.0.1", first.port), timeout=5) as raw:
+            raw.sendall(f"GET /livez?{said_word} HTTP/9\r\n{said_word}\r\n\r\n".encode())
+            assert raw.recv(1_000)
+        post(second.address, "/publish", topic="t", data="short", expires="1")
+        second.kill9()
+        until("it is down", lambda: condition(first)["copies"] == 1)
+        second.start()
+        wait_in_sync(pair.brokers)
+        until("what expired is gone", lambda: [get(b.address, "/topics")[0]["messages"] for b in pair.brokers] == [2, 2])
+        assert [broker.stop() for broker in pair.brokers] == [0, 0]
+        logs = {broker.id: broker.log.read_text() for broker in pair.brokers}
+    assert all("DEBUG" in log for log in logs.values()), "it is the whole log"
+    lines = [line for log in logs.values() for line in log.splitlines()]
+    assert [line for line in lines if said_word.lower() in line.lower() or secret in line] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from newswire.core import limits
 from newswire.core.broker.events import Submitted, Tick
 from newswire.core.model.commands import Publish
+from newswire.core.model.ops import NO_PLACE, Dropped, Withdrawn
 from newswire.engine.commit_thread import CommitThread
 from tests.kit.shell_fakes import Parts, begun, publish
 
@@ -93,3 +95,23 @@ def test_a_disk_without_room_is_seen_before_a_write_fails_and_so_is_its_room(par
         assert shell.broker.writable is seen
         free.append(limits.DISK_RESERVE_BYTES + 1)
     assert disk.syncs == 0
+
+
+def test_retention_is_a_line_a_minute_however_much_goes(parts: Parts, caplog: pytest.LogCaptureFixture) -> None:
+    shell, _, _, clock = parts
+    caplog.set_level(logging.INFO)
+    thread = CommitThread(shell, lambda: 10**12, lambda error: None)
+    expected = []
+    for step in range(200):
+        for op in (Dropped(**NO_PLACE, topic="t", vector={}), Withdrawn(**NO_PLACE, ids=("1001-a.7", "1001-a.8"))):
+            shell.broker.stager.stamp(op, 1_000 + step)
+        clock.seconds += 1.0
+        thread._turn()
+        if step % 60 == 0:
+            expected.append(step)
+    lines = [line for line in caplog.messages if line.startswith("retention")]
+    assert len(lines) == len(expected)
+    assert lines[:2] == [
+        "retention: dropped from topics: 1, messages whose time was over: 2",
+        "retention: dropped from topics: 60, messages whose time was over: 120",
+    ]

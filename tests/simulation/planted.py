@@ -431,7 +431,7 @@ def expiry_by_wall_clock() -> list[Patch]:
 
 def expiry_forgotten_at_a_start() -> list[Patch]:
     """A broker watches the time of what it took in this run."""
-    learn = Expiry._learn
+    learn = Expiry.learn
 
     def forget(expiry: Expiry, clocks: Clocks, until: int) -> None:
         lifetimes = expiry._state.messages.lifetimes
@@ -439,7 +439,7 @@ def expiry_forgotten_at_a_start() -> list[Patch]:
             lifetimes.pass_by(1)
         learn(expiry, clocks, until)
 
-    return [(Expiry, "_learn", forget)]
+    return [(Expiry, "learn", forget)]
 
 
 def withdrawn_under_one_id() -> list[Patch]:

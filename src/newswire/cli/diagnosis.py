@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
 import msgspec
 
 from newswire.client import Row
 from newswire.core import limits
+from newswire.core.model import conditions
 
 _STREAMS_FULL: Final = 0.9  # of what there may be: time to allow more before one is refused
-_PEER_STATES: Final = {  # what a broker says of a peer whose pushes it refuses or that refuses its own: what to do
-    "peer-auth-failed": "give every broker the same cluster secret (NEWSWIRE_CLUSTER_SECRET_FILE), and restart whose differs",
-    "other-cluster": "it belongs to another cluster: start it with an empty --ops-dir, or point --peer elsewhere",
-    "id-in-use": "two brokers have one id: start one of them with another --id and an --ops-dir of its own",
-}
+_WAY_BETWEEN: Final = (
+    "both are reached from here, so it is the way between them: a firewall, a route, or an --advertise address that the other"
+    " one cannot reach"
+)
+_FILLS_NOTED_SECONDS: Final = 60 * 86_400  # a day further off is no news
+_FILLS_WRONG_SECONDS: Final = limits.DISK_FILLS_DAYS * 86_400
 
 
 class Examined(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,21 +59,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 def diagnose(brokers: Sequence[Examined]) -> list[Finding]:
     """Return what is wrong with these brokers, the gravest first. Empty: nothing was found."""
-    checks = (
-        _unreached,
-        _not_ready,
-        _links,
-        _holes,
-        _disks,
-        _clocks,
-        _versions,
-        _streams,
-        _stream_of_user,
-        _open,
-        _alone,
-        _others,
-    )
-    findings = [finding for check in checks for finding in check(brokers)]
+    findings = [finding for check in _CHECKS for finding in check(brokers)]
     return sorted(dict.fromkeys(findings), key=lambda finding: finding.severity != "wrong")
 
 
@@ -120,18 +109,14 @@ def _links(brokers: Sequence[Examined]) -> Iterator[Finding]:
         for row in broker.rows:
             if row.itself or row.ip not in answering or row.state in ("up", "catching-up"):
                 continue
-            advice = _PEER_STATES.get(
-                row.state,
-                "both are reached from here, so it is the way between them: a firewall, a route, or an --advertise address that"
-                " the other one cannot reach",
-            )
+            condition = conditions.OF_STATE.get(row.state)
             why = f" ({row.detail})" if row.detail else ""
-            code = row.state if row.state in _PEER_STATES else "peer-unreached"
+            code = condition.code if condition else "peer-unreached"
             yield Finding(
                 code=code,
                 severity="wrong",
                 text=f"{broker.name} says that {row.ip} is {row.state}{why}, though both answer here",
-                advice=advice,
+                advice=condition.advice if condition else _WAY_BETWEEN,
             )
 
 
@@ -143,8 +128,7 @@ def _holes(brokers: Sequence[Examined]) -> Iterator[Finding]:
             code="hole",
             severity="wrong",
             text=f"broker {broker} lacks operations {first} to {last} of {origin}, and {waiting} more wait behind them",
-            advice="a broker that has them brings them by itself once it is reached; if none has,"
-            " `newswire accept-loss` shows what would be given up",
+            advice=conditions.HOLE.advice,
         )
 
 
@@ -155,16 +139,40 @@ def _hole(hole: Mapping[str, Any]) -> tuple[str, str, int, int, int]:
 def _disks(brokers: Sequence[Examined]) -> Iterator[Finding]:
     for broker in _answering(brokers):
         free = broker.condition.get("disk_free_bytes")
-        if free is None or free >= limits.DISK_LOW_BYTES:
+        if free is None:
             continue
-        full, reserve = free < limits.DISK_RESERVE_BYTES, limits.DISK_RESERVE_BYTES // 2**20
+        reserve = broker.condition.get("disk_reserve_bytes", limits.DISK_RESERVE_BYTES)
+        if free < max(limits.DISK_LOW_BYTES, 2 * reserve):
+            condition = conditions.DISK_FULL if free <= reserve else conditions.DISK_LOW
+            refusal = f"below {reserve // 2**20} MiB it refuses publishes" if free > reserve else "publishing is refused there"
+            yield Finding(
+                code=condition.code,
+                severity="wrong",
+                text=f"the disk of {broker.name} has {free // 2**20} MiB left: {refusal}",
+                advice=condition.advice,
+            )
+        earliest, latest = broker.condition.get("disk_full_seconds", (None, None))
+        if earliest is None or earliest > _FILLS_NOTED_SECONDS:
+            continue
+        first, last = _day(broker, earliest), _day(broker, latest)
+        when = f"on {first}" if first == last else f"between {first} and {last}" if last else f"on {first}, or perhaps never"
         yield Finding(
-            code="disk-full" if full else "disk-low",
-            severity="wrong",
-            text=f"the disk of {broker.name} has {free // 2**20} MiB left"
-            + (": publishing is refused there" if full else f"; below {reserve} MiB it refuses publishes"),
-            advice="make room on it, or move --ops-dir to a larger disk while the broker is stopped",
+            code=conditions.DISK_FILLS.code,
+            severity="wrong" if latest is not None and latest < _FILLS_WRONG_SECONDS else "note",
+            text=f"the disk of {broker.name} is full {when}, if its ops file grows on as in the last week",
+            advice=conditions.DISK_FILLS.advice,
         )
+
+
+def _day(broker: Examined, seconds: int | None) -> str:
+    """The day in so many seconds, by the broker's clock, as it counts days (UTC); "" for never."""
+    if seconds is None:
+        return ""
+    try:
+        now = datetime.fromisoformat(str(broker.condition.get("time")))
+    except ValueError:
+        now = datetime.now(UTC)
+    return f"{now + timedelta(seconds=seconds):%Y-%m-%d}"
 
 
 def _clocks(brokers: Sequence[Examined]) -> Iterator[Finding]:
@@ -244,21 +252,24 @@ def _stream_of_user(brokers: Sequence[Examined]) -> Iterator[Finding]:
 def _open(brokers: Sequence[Examined]) -> Iterator[Finding]:
     """A broker on another address than loopback asks nobody who he is, as long as it answers without a credential."""
     for broker in _answering(brokers):
-        if not _is_loopback(broker.address):
+        reach = _reach(broker.address)
+        if reach != "machine":
             yield Finding(
                 code="open-broker",
-                severity="note",
+                severity="wrong" if reach == "internet" else "note",
                 text=f"{broker.name} lets anybody who reaches it publish and read",
                 advice="keep its port inside a network that you trust, or put a proxy that authenticates before it",
             )
 
 
-def _is_loopback(address: str) -> bool:
+def _reach(address: str) -> str:
+    """Who gets to an address: this machine, a network (as far as a name tells), or all of the Internet."""
     host = address.rpartition(":")[0].strip("[]")
     try:
-        return ipaddress.ip_address(host).is_loopback
+        ip = ipaddress.ip_address(host)
     except ValueError:
-        return host == "localhost"
+        return "machine" if host == "localhost" else "network"
+    return "machine" if ip.is_loopback else "internet" if ip.is_global else "network"
 
 
 def _alone(brokers: Sequence[Examined]) -> Iterator[Finding]:
@@ -271,21 +282,31 @@ def _alone(brokers: Sequence[Examined]) -> Iterator[Finding]:
         )
 
 
-# Sentences of brokers, known by these words, of which another finding says more.
-_SAID_BETTER: Final = ("is down since", "is damaged", ": use NTP", "the disk is full", "the disk of")
+# What a finding of the checks above says more of, by its code: conditions that brokers name themselves.
+_SAYS_MORE: Final = {
+    "unreached": ("peer-down",),
+    "unreached-here": ("peer-down",),
+    "peer-unreached": ("peer-down",),
+    "disk-full": ("disk-full", "peer-disk-full"),
+    "hole": ("hole", "more-holes"),
+}
 
 
 def _others(brokers: Sequence[Examined]) -> Iterator[Finding]:
-    """What brokers call degraded and no check above looks at."""
+    """What brokers call degraded and no check above has found."""
+    found = {finding.code for check in _CHECKS if check is not _others for finding in check(brokers)}
+    said = {condition for code in found for condition in _SAYS_MORE.get(code, (code,))}
     for broker in _answering(brokers):
         for reason in broker.condition.get("degraded", ()):
-            if not any(words in reason for words in _SAID_BETTER):
-                yield Finding(
-                    code="degraded",
-                    severity="wrong",
-                    text=f"{broker.name}: {reason}",
-                    advice="docs/operate.md, Look, says what to do",
-                )
+            condition = conditions.condition_of(reason)
+            if condition is not None and condition.code in said:
+                continue
+            yield Finding(
+                code=condition.code if condition else "degraded",
+                severity="wrong",
+                text=f"{broker.name}: {reason}",
+                advice=condition.advice if condition else "docs/operate.md, Conditions, says what to do",
+            )
 
 
 _CHECKS: Final[tuple[Callable[[Sequence[Examined]], Iterator[Finding]], ...]] = (

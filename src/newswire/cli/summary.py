@@ -30,7 +30,8 @@ class BrokerSummary:
     """A broker. `state` is what the answering broker says of it, `ready` what it says itself, None when it did not answer.
 
     What a broker does not tell is None: `streams`, open ones; `copies` of a publish that it took now; `version`;
-    `disk_free_bytes`; `clock_seconds`, by which its clock is ahead of this machine's; `down_since`, RFC 3339.
+    `disk_free_bytes`, `disk_reserve_bytes`; `clock_seconds`, by which its clock is ahead of this machine's; `down_since`, RFC
+    3339.
     """
 
     id: str
@@ -44,6 +45,7 @@ class BrokerSummary:
     copies: int | None = None
     version: str | None = None
     disk_free_bytes: int | None = None
+    disk_reserve_bytes: int | None = None
     clock_seconds: float | None = None
     down_since: str | None = None
 
@@ -211,6 +213,7 @@ def _broker(row: Row, condition: Mapping[str, Any] | None) -> BrokerSummary:
         copies=facts.get("copies"),
         version=facts.get("version"),
         disk_free_bytes=facts.get("disk_free_bytes"),
+        disk_reserve_bytes=facts.get("disk_reserve_bytes"),
         clock_seconds=ahead,
         down_since=row.down_since or None,
     )
@@ -237,13 +240,15 @@ def as_tables(status: Status) -> list[output.Table]:
         if not status.copies
         else f"{status.copies} {'broker' if status.copies == 1 else 'brokers'} would hold"
     )
+    reserves = [one.disk_reserve_bytes for one in status.brokers if one.disk_reserve_bytes is not None]
+    refusal = f" With less than {_size(max(reserves))} free a broker takes none." if reserves else ""
     sections = [
         (str(t.get("topic", "")), f"{t.get('messages', 0):,}", str(t.get("last") or "")) for t in status.topics[:_TOPICS_SHOWN]
     ]
     others = len(status.topics) - len(sections)
     note = "No topics yet." if not sections else f"and {others} more" if others else ""
     return [
-        output.Table(headings, rows, f"{promise} a message published now."),
+        output.Table(headings, rows, f"{promise} a message published now.{refusal}"),
         output.Table(("Topic", "Messages", "Newest"), sections, note),
     ]
 

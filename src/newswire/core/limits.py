@@ -163,7 +163,10 @@ READ_GAP_BYTES: Final = 4096  # between two records that are still read in one g
 TAIL_BYTES: Final = 8 * 1024 * 1024  # newest records kept as they were written, for peers: two pushes
 FRAME_CACHE_MESSAGES: Final = 10_000  # newest messages kept decoded for streams
 FRAME_CACHE_BYTES: Final = 16 * 1024 * 1024
-DISK_LOW_BYTES: Final = 128 * 1024 * 1024  # `newswire doctor` says so below: ten minutes of 1,000 short messages a second
+DISK_LOW_BYTES: Final = 128 * 1024 * 1024  # told below it (or twice the reserve): ten minutes of 1,000 short messages a second
+DISK_FILLS_DAYS: Final = 7  # told when the disk is full by then: time to get a larger one
+SYNC_SLOW_SECONDS: Final = 1.0  # a sync that takes longer is told: publishers wait for it, and time out a little later
+SYNC_CALM_SECONDS: Final = 60.0  # without one the disk is not slow any more
 DISK_RESERVE_BYTES: Final = 16 * 1024 * 1024  # below this much free space writes are refused (507), cursors and streams go on
 MAPPED_BLOCK_BYTES: Final = 1024 * 1024  # blocks of memory from this size on are given back to the system when they are freed
 

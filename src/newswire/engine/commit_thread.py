@@ -21,10 +21,13 @@ _DISK_SECONDS = 1.0  # free space is looked at this often
 class CommitThread:
     """Feeds the rounds of a shell from an inbox. `put`: any thread. `stop` and `start`: the owner."""
 
-    def __init__(self, shell: Shell, free_bytes: Callable[[], int], on_fatal: OnFatal) -> None:
+    def __init__(
+        self, shell: Shell, free_bytes: Callable[[], int], on_fatal: OnFatal, log_bytes: Callable[[], int] = lambda: 0
+    ) -> None:
+        """`free_bytes`: on the disk of the log; `log_bytes`: what that takes."""
         self.shell = shell
         self._inbox: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-        self._free_bytes = free_bytes
+        self._free_bytes, self._log_bytes = free_bytes, log_bytes
         self._disk_due = 0.0
         self._frozen = 0  # topics and subscriptions that the garbage collector does not look at any more
         self._log = OperatorLog()
@@ -60,6 +63,7 @@ class CommitThread:
         self.shell.run([*events, Tick()])
         self._log.see(self.shell.view, self.shell.clock().clock)
         self.shell.rest()
+        self._log.see_retention(self.shell.topics_dropped, self.shell.messages_expired, self.shell.clock().clock)
         state = self.shell.broker.state
         size = len(state.messages.names) + len(state.subscriptions.alive)
         if size - self._frozen >= limits.FREEZE_OBJECTS:
@@ -88,8 +92,7 @@ class CommitThread:
         if now < self._disk_due:
             return []
         self._disk_due = now + _DISK_SECONDS
-        free = self.shell.disk_free_bytes = self._free_bytes()
-        writable = free > limits.DISK_RESERVE_BYTES
+        writable = self.shell.disk.look(self._free_bytes(), self._log_bytes(), now)
         if writable == self.shell.broker.writable:
             return []
         return [Writable(writable)]

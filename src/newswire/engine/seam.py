@@ -14,7 +14,7 @@ import msgspec
 
 from newswire.core.access import Principal, Rights
 from newswire.core.broker.events import Wake
-from newswire.core.broker.values import BrokerStatus, ClusterStatus, HoleRow
+from newswire.core.broker.values import BrokerStatus, ClusterStatus, DiskFacts, HoleRow
 from newswire.core.model.commands import Request
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.results import (
@@ -43,6 +43,7 @@ __all__ = [
     "ClusterAdmin",
     "ClusterStatus",
     "Compacted",
+    "DiskFacts",
     "Engine",
     "EngineNumbers",
     "Entry",

@@ -19,11 +19,12 @@ from newswire.core.broker.broker import Broker
 from newswire.core.broker.events import Event, Now
 from newswire.core.broker.values import ClusterStatus
 from newswire.core.model.commands import Publish, Request
-from newswire.core.model.ops import Op
+from newswire.core.model.ops import Dropped, Op, Withdrawn
 from newswire.core.model.results import Receipt
 from newswire.core.read.pieces import Pieces
 from newswire.core.state.fold import State
 from newswire.engine.caches import MessageCache, RecordCache
+from newswire.engine.disk_watch import DiskWatch
 from newswire.engine.group_commit import GroupCommit, Outward, Phases
 from newswire.engine.lock import StateLock
 from newswire.engine.seam import EngineNumbers
@@ -61,12 +62,20 @@ class Store(Protocol):
 class Shell:
     """`group_commit.Effects` over a store. One thread at a time calls `begin`, `run`, `rest`; `lock` is the state lock."""
 
-    def __init__(self, broker: Broker, store: Store, execute: Callable[[Outward], None], clock: Callable[[], Now]) -> None:
-        """`execute`: see `group_commit.Effects`."""
+    def __init__(
+        self,
+        broker: Broker,
+        store: Store,
+        execute: Callable[[Outward], None],
+        clock: Callable[[], Now],
+        disk_reserve: int = limits.DISK_RESERVE_BYTES,
+    ) -> None:
+        """`execute`: see `group_commit.Effects`. `disk_reserve`: bytes of the disk that are left to cursors and streams."""
         self.broker, self.store, self.execute, self.clock = broker, store, execute, clock
         self.lock = StateLock()
         self.messages, self.records = MessageCache(), RecordCache()
-        self.disk_free_bytes: int | None = None  # as the commit thread last saw it
+        self.disk = DiskWatch(disk_reserve)
+        self.topics_dropped = self.messages_expired = 0  # by ops that were stored, whoever decided them
         self.messages_published = 0  # the three are counted in the thread that runs the rounds
         self.publish_seconds, self.commit_seconds = Histogram(), Histogram()
         self._commit = GroupCommit(broker, self)
@@ -184,8 +193,9 @@ class Shell:
         return self._view
 
     def _look(self, now: Now) -> None:
-        view = msgspec.structs.replace(self.broker.view(now), disk_free_bytes=self.disk_free_bytes)
-        self._view, self._seen_at = view, now.clock
+        view = self.broker.view(now)
+        degraded = (*view.degraded, *self.disk.reasons(now.clock))
+        self._view, self._seen_at = msgspec.structs.replace(view, degraded=degraded, disk=self.disk.facts), now.clock
 
     # -- group_commit.Effects -----------------------------------------------------------------------------------
 
@@ -214,9 +224,11 @@ class Shell:
 
     def sync(self) -> None:
         """See `group_commit.Effects`."""
+        start = self.clock().clock
         with self._on_disk():
             self.store.sync()
         now = self.clock().clock
+        self.disk.note_sync(now - start, now)
         self.commit_seconds.observe(now - self._append_at)
         self._vouch_at = now + limits.QUIET_SECONDS
 
@@ -227,6 +239,11 @@ class Shell:
         """See `group_commit.Effects`. What is not noted here is read from disk."""
         self.messages.add(places, ops)
         self.records.add(places, raws)
+        for op in ops:
+            if type(op) is Dropped:
+                self.topics_dropped += 1
+            elif type(op) is Withdrawn:
+                self.messages_expired += len(op.ids)
 
     @contextmanager
     def _on_disk(self) -> Iterator[None]:

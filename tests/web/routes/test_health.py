@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from newswire.engine.seam import HoleRow
+from newswire.engine.seam import DiskFacts, HoleRow
 from tests.kit.web_fakes import OTHER, Web
 
 
@@ -30,8 +30,10 @@ def test_alive_and_ready(web: Web) -> None:
         "time": "2026-11-24T10:00:00.000Z",
         "version": "0.1",
     }
-    web.engine.change_view(degraded=("1002 does not answer",), disk_free_bytes=7, most_copies=1)
-    assert web.get("/readyz") == {**told, "degraded": ["1002 does not answer"], "disk_free_bytes": 7, "copies": 1}
+    disk = DiskFacts(free_bytes=7, reserve_bytes=3, log_bytes=9, full_seconds=(60, None))
+    web.engine.change_view(degraded=("1002 does not answer",), disk=disk, most_copies=1)
+    sizes = {"disk_free_bytes": 7, "disk_reserve_bytes": 3, "ops_file_bytes": 9, "disk_full_seconds": [60, None]}
+    assert web.get("/readyz") == {**told, "degraded": ["1002 does not answer"], **sizes, "copies": 1}
     head = web.client.head("/readyz")
     assert (head.status_code, head.data) == (200, b"")
 

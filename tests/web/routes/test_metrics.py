@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from newswire.engine.seam import DiskFacts
 from tests.kit.web_fakes import Web
 
 CONTRACT = {  # the names of samples, as users' queries have them
@@ -32,7 +33,7 @@ def numbers(web: Web) -> dict[tuple[str, tuple[str, ...]], float]:
 
 
 def test_each_name_of_the_contract_is_there(web: Web) -> None:
-    web.engine.change_view(disk_free_bytes=5)
+    web.engine.change_view(disk=DiskFacts(free_bytes=5, reserve_bytes=3, log_bytes=9))
     web.get("/livez")
     assert {name for name, _ in numbers(web)} >= CONTRACT
 

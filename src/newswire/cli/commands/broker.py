@@ -104,6 +104,12 @@ _EVERYWHERE: Final = ("", "0.0.0.0", "::", "[::]")
 @option("--trust-clock", is_flag=True, help="The clock is right, though it jumped: drop what is old by it from this start on.")
 @option("--retention-messages", type=WholeNumber(1), default=limits.RETENTION_MESSAGES, help="Messages kept of a topic.")
 @option("--retention-bytes", type=WholeNumber(0), default=0, help="Bytes of all messages that are kept; 0: any number.")
+@option(
+    "--disk-reserve",
+    type=WholeNumber(0),
+    default=limits.DISK_RESERVE_BYTES,
+    help="Bytes of the disk that are left free: below it publishing is refused, and reading goes on.",
+)
 @option("--streams-per-user", type=WholeNumber(1), default=limits.STREAMS_PER_USER, help="Open streams of one user.")
 @option("--streams", type=WholeNumber(1), default=limits.STREAMS_COUNT, help="Open streams of this broker.")
 @option(

@@ -41,7 +41,7 @@ class Expiry:
 
     def look(self, clocks: Clocks, latest: int, now: Now, *, decides: bool) -> Stamp:
         """Do one piece of the work; name what is over, if this broker decides. `latest`: the latest time that it may be, ms."""
-        self._learn(clocks, latest + limits.CLOCK_FUTURE_MILLISECONDS)
+        self.learn(clocks, latest + limits.CLOCK_FUTURE_MILLISECONDS)
         for entry in self._named:
             if self._is_shown(entry & _ROW_MASK):
                 heappush(self._ends, entry)
@@ -69,13 +69,17 @@ class Expiry:
         is_message = self._state.log.topics[row] or messages.twins.topic_of(row)
         return bool(is_message) and not messages.withdrawals.has_row(row)
 
-    def _learn(self, clocks: Clocks, until: int) -> None:
+    def learn(self, clocks: Clocks, until: int) -> None:
         """Take up some messages that have a time. Stamps later than `until` (ms) are from the future."""
         messages, count = self._state.messages, 0
         for row, lifetime in messages.lifetimes.peek(limits.PIECE_ROWS):
             left = lifetime
             if row < self._found_until:
-                if not self._look_at_stamps(row + 1, until):
+                end = min(row + 1, self._looked_until + limits.SCAN_ROWS)
+                stamps = self._state.log.times[self._looked_until : end]
+                self._newest = max([self._newest, *(stamp for stamp in stamps if stamp <= until)])
+                self._looked_until = max(end, self._looked_until)
+                if self._looked_until <= row:
                     break
                 stamp = self._state.log.times[row]
                 if stamp <= until:
@@ -83,11 +87,3 @@ class Expiry:
             heappush(self._ends, clocks.lasted + left << _ROW_BITS | row)
             count += 1
         messages.lifetimes.pass_by(count)
-
-    def _look_at_stamps(self, stop: int, until: int) -> bool:
-        """Look at some of the stamps before the offset `stop`; say whether that is all of them."""
-        end = min(stop, self._looked_until + limits.SCAN_ROWS)
-        stamps = self._state.log.times[self._looked_until : end]
-        self._newest = max([self._newest, *(stamp for stamp in stamps if stamp <= until)])
-        self._looked_until = max(end, self._looked_until)
-        return self._looked_until >= stop

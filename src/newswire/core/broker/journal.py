@@ -14,7 +14,7 @@ INFO: Final = 20  # as `logging` counts
 WARNING: Final = 30
 
 # "12 records wait", "a publish gets 2 copies", why a push failed the last time, whose address it is: no news if they change
-_DETAIL: Final = re.compile(r"\d(?:[\d,.]*\d)?(?= [a-z])|(?<= )cop(?:y|ies)\b|\([^)]*\)|broker \w+, |,(?= is)")
+_DETAIL: Final = re.compile(r"\d(?:[\d,.]*\d)?(?= [A-Za-z])|(?<= )cop(?:y|ies)\b|\([^)]*\)|broker \w+, |,(?= is)")
 
 
 class Fact(msgspec.Struct, frozen=True):

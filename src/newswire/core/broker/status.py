@@ -9,6 +9,7 @@ import msgspec
 from newswire.core import limits
 from newswire.core.broker.events import Now
 from newswire.core.broker.values import BrokerStatus, ClusterStatus, HoleRow, Identity, PeerFacts
+from newswire.core.model import conditions
 from newswire.core.model.times import rfc3339, span
 from newswire.core.state.fold import State
 from newswire.core.state.holes import Hole
@@ -182,60 +183,53 @@ def clocks_apart(situation: Situation) -> list[PeerFacts]:
 def _clocks(situation: Situation) -> list[str]:
     """What is wrong with clocks."""
     reasons = [
-        f"the clock of {peer.id} is {span(peer.ahead)} {'ahead of' if peer.ahead > 0 else 'behind'} this broker's: use NTP"
+        conditions.CLOCKS_APART.say(peer=peer.id, span=span(peer.ahead), way="ahead of" if peer.ahead > 0 else "behind")
         for peer in clocks_apart(situation)
     ]
     if situation.wall_jump:
         way = "ahead" if situation.wall_jump > 0 else "back"
-        reasons.append(
-            f"the clock of this broker was set {span(situation.wall_jump)} {way} within the last hour: see that it is right"
-        )
+        reasons.append(conditions.CLOCK_SET.say(span=span(situation.wall_jump), way=way))
     if situation.retention_behind >= situation.identity.retention_seconds * 1000 and is_primary(situation):
-        reasons.append(
-            f"nothing is dropped for its age: the clock of this broker is {span(situation.retention_behind)} ahead of what the"
-            " brokers have run through; if it is right, restart this one with --trust-clock, or wait a week"
-        )
+        reasons.append(conditions.RETENTION_WAITS.say(span=span(situation.retention_behind)))
     return reasons
 
 
 def _degraded(situation: Situation) -> tuple[str, ...]:
+    """What is wrong, in the sentences of `core.model.conditions`."""
     others = _others(situation)
-    reasons = [f"{peer.address}: {peer.state}: {peer.detail}" for peer in others if peer.state not in (*_REACHED, "down")]
+    reasons = [
+        condition.say(peer=peer.address, why=peer.detail)
+        for peer in others
+        if (condition := conditions.OF_STATE.get(peer.state)) is not None
+    ]
     copies = situation.most_copies
     gets = f"a publish gets {copies} {'copy' if copies == 1 else 'copies'}"
     for peer in others:
+        name = _name_of(situation, peer)
         if peer.state == "down" and peer.down_since is not None:
-            reasons.append(f"{_name_of(situation, peer)} is down since {rfc3339(peer.down_since)} ({peer.detail}): {gets}")
+            reasons.append(conditions.PEER_DOWN.say(peer=name, since=rfc3339(peer.down_since), why=peer.detail, copies=gets))
         elif peer.state in _REACHED and not peer.writable:
-            reasons.append(f"the disk of {_name_of(situation, peer)} is full: {gets}")
-    stale = [peer.address for peer in others if not peer.caught_up and not peer.untried]
-    reasons += [f"may be stale: {name} has not been met since the start" for name in stale]
+            reasons.append(conditions.PEER_DISK_FULL.say(peer=name, copies=gets))
+    reasons += [conditions.STALE.say(peer=peer.address) for peer in others if not peer.caught_up and not peer.untried]
     reasons += _clocks(situation)
     if not situation.writable:
-        where = " at another broker" if why_behind(situation) else ""
-        reasons.append(f"the disk is full: publishing is refused, streams go on{where}")
+        reasons.append(conditions.DISK_FULL.say(where=" at another broker" if why_behind(situation) else ""))
     for broker, holes in holes_of(situation):
         reasons += [_hole_reason(situation, broker, hole) for hole in holes[: limits.HOLES_SHOWN_COUNT]]
         if len(holes) > limits.HOLES_SHOWN_COUNT:
-            reasons.append(f"broker {broker} has {len(holes) - limits.HOLES_SHOWN_COUNT} more holes like these")
+            reasons.append(conditions.MORE_HOLES.say(broker=broker, count=len(holes) - limits.HOLES_SHOWN_COUNT))
     if situation.damage and not situation.state.holes and not (others and all(peer.caught_up for peer in others)):
-        reasons.append(
-            f"the ops file is damaged in {situation.damage} place{'' if situation.damage == 1 else 's'}, and what was there"
-            " cannot be told: another broker that has it brings it"
-        )
+        places = f"{situation.damage} place{'' if situation.damage == 1 else 's'}"
+        reasons.append(conditions.DAMAGE.say(places=places))
     if len(situation.state.vector) > limits.VECTOR_ALARM_ENTRIES:
-        reasons.append(
-            f"the vector has {len(situation.state.vector)} entries, more than {limits.VECTOR_ALARM_ENTRIES}:"
-            " it is shortened when there is room on the disk"
-        )
+        reasons.append(conditions.LONG_VECTOR.say(count=len(situation.state.vector), most=limits.VECTOR_ALARM_ENTRIES))
     return tuple(reasons)
 
 
 def _hole_reason(situation: Situation, broker: str, hole: Hole) -> str:
-    whose = "the ops file" if broker == situation.identity.id else f"broker {broker}: its ops file"
-    behind = f", {hole.waiting} more wait behind it" if hole.waiting else ""
-    lack = "cannot be read" if hole.unreadable else "is missing"
-    return (
-        f"{whose} is damaged: {hole} {lack}{behind}; another broker that has it brings it by itself, and if none has,"
-        " `newswire accept-loss` shows what would be given up"
+    return conditions.HOLE.say(
+        file="the ops file" if broker == situation.identity.id else f"broker {broker}: its ops file",
+        hole=hole,
+        lack="cannot be read" if hole.unreadable else "is missing",
+        behind=f", {hole.waiting} more wait behind it" if hole.waiting else "",
     )

@@ -58,15 +58,29 @@ class HoleRow(msgspec.Struct, frozen=True):
     unreadable: bool = False  # it holds them, and its disk does not give them back
 
 
+class DiskFacts(msgspec.Struct, frozen=True):
+    """The disk of a log, in bytes. `full_seconds`: until it is full at the rate of the last week, at the earliest and the
+    latest.
+
+    The latest is None where it may be never; `full_seconds` where the log does not grow, or not enough is known.
+    `slow_syncs`: that took a second or more, since the start.
+    """
+
+    free_bytes: int
+    reserve_bytes: int
+    log_bytes: int
+    full_seconds: tuple[int, int | None] | None = None
+    slow_syncs: int = 0
+
+
 class ClusterStatus(msgspec.Struct, frozen=True):
     """A snapshot of the cluster as this broker sees it.
 
     `rows`: one a broker, this one included and marked `self`. `serves`: whether clients may be served here now, else
     `why_not` says why in a sentence. `why_behind`: why readers get all news at another broker only, "" if here, too.
     `most_copies`: brokers that would hold a publish taken now. `degraded`: what is wrong that another broker would not do
-    better. `all_in_sync`: no member is away that may know more than this broker. `disk_free_bytes`: room on the disk of the
-    ops file, None where there is none. `holes`: of all brokers; `away`: members that may have what is missing and cannot be
-    asked.
+    better. `all_in_sync`: no member is away that may know more than this broker. `disk`: of the ops file, None where there is
+    none. `holes`: of all brokers; `away`: members that may have what is missing and cannot be asked.
     """
 
     rows: tuple[BrokerStatus, ...]
@@ -77,7 +91,7 @@ class ClusterStatus(msgspec.Struct, frozen=True):
     most_copies: int = 1
     all_in_sync: bool = True
     degraded: tuple[str, ...] = ()
-    disk_free_bytes: int | None = None
+    disk: DiskFacts | None = None
     holes: tuple[HoleRow, ...] = ()
     away: tuple[str, ...] = ()
 

@@ -125,8 +125,8 @@ class EmbeddedEngine(StateQueries):
         )
         broker = Broker(identity, self._state, cluster or secrets.token_hex(16), settled=settled)
         self._passport = Passport(settings.secrets, identity)
-        self._shell = Shell(broker, self._opsfile, self._execute, _now)
-        self._commit = CommitThread(self._shell, self._opsfile.free_bytes, self._on_fatal)
+        self._shell = Shell(broker, self._opsfile, self._execute, _now, settings.disk_reserve)
+        self._commit = CommitThread(self._shell, self._opsfile.free_bytes, self._on_fatal, self._opsfile.size_bytes)
         self._shell.begin()
         if self._silent_damage:
             self._shell.run([SilentDamage(self._silent_damage)])

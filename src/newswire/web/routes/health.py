@@ -32,6 +32,9 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     time: str
     version: str
     disk_free_bytes: int | msgspec.UnsetType = msgspec.UNSET
+    disk_reserve_bytes: int | msgspec.UnsetType = msgspec.UNSET
+    ops_file_bytes: int | msgspec.UnsetType = msgspec.UNSET
+    disk_full_seconds: list[int | None] | msgspec.UnsetType = msgspec.UNSET
 
 
 LIVEZ: Final = Route(
@@ -87,8 +90,11 @@ def condition(view: ClusterStatus) -> dict[str, Any]:
         "copies": view.most_copies if view.serves and view.writable else 0,
         "peers": [shown(row) for row in view.rows if not row.self],
     }
-    if view.disk_free_bytes is not None:
-        facts["disk_free_bytes"] = view.disk_free_bytes
+    if (disk := view.disk) is not None:
+        facts["disk_free_bytes"], facts["disk_reserve_bytes"] = disk.free_bytes, disk.reserve_bytes
+        facts["ops_file_bytes"] = disk.log_bytes
+        if disk.full_seconds is not None:
+            facts["disk_full_seconds"] = list(disk.full_seconds)
     return facts
 
 

@@ -52,6 +52,7 @@ class _Families:
              numbers.messages_published),
             ("messages_delivered", "Messages that were sent to streams.", process.get("messages_delivered", 0)),
             ("compactions", "Compactions of the ops file.", numbers.compactions),
+            ("slow_syncs", "Syncs of the disk that took a second or more.", view.disk.slow_syncs if view.disk else 0),
         ):  # fmt: skip
             yield CounterMetricFamily(f"newswire_{name}", text, value=count)
         for name, text, value in (
@@ -62,7 +63,8 @@ class _Families:
             ("copies", "Brokers that would hold a message published now.",
              view.most_copies if view.serves and view.writable else 0),
             ("ops_file_bytes", "Size of the ops file.", numbers.ops_file_bytes),
-            ("disk_free_bytes", "Room on the disk of the ops file.", view.disk_free_bytes),
+            ("disk_free_bytes", "Room on the disk of the ops file.", view.disk.free_bytes if view.disk else None),
+            ("disk_reserve_bytes", "Room below which publishing is refused.", view.disk.reserve_bytes if view.disk else None),
             ("degraded", "How many things are wrong; /readyz says which.", len(view.degraded)),
             ("serves", "Whether this broker serves clients.", int(view.serves)),
         ):  # fmt: skip

@@ -1,0 +1,132 @@
+"""What may be wrong with a broker that serves: one sentence each, and what to do about it. Data, and its two directions. Pure.
+
+A broker says a condition as a sentence (`degraded` in `/readyz`, `newswire status`, the log), so that whoever reads it needs
+no table. `newswire doctor` finds the condition in the sentence of any broker (`condition_of`), and docs/operate.md has a line
+for each (Conditions).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """`code`: a stable word. `sentence`: with names in braces for what changes. `advice`: what an operator does."""
+
+    code: str
+    sentence: str
+    advice: str
+
+    def say(self, **values: object) -> str:
+        """Return the sentence with these values in it."""
+        return self.sentence.format(**values)
+
+
+def _condition(code: str, sentence: str, advice: str) -> Condition:
+    return Condition(code=code, sentence=sentence, advice=advice)
+
+
+PEER_DOWN: Final = _condition(
+    "peer-down",
+    "{peer} is down since {since} ({why}): {copies}",
+    "start it, or look at its log and at the network; one that is gone for good should be removed: POST /remove_replica",
+)
+PEER_AUTH_FAILED: Final = _condition(
+    "peer-auth-failed",
+    "{peer}: peer-auth-failed: {why}",
+    "give every broker the same cluster secret (NEWSWIRE_CLUSTER_SECRET_FILE), and restart whose differs",
+)
+OTHER_CLUSTER: Final = _condition(
+    "other-cluster",
+    "{peer}: other-cluster: {why}",
+    "it belongs to another cluster: start it with an empty --ops-dir, or point --peer elsewhere",
+)
+ID_IN_USE: Final = _condition(
+    "id-in-use",
+    "{peer}: id-in-use: {why}",
+    "two brokers have one id: start one of them with another --id and an --ops-dir of its own",
+)
+PEER_DISK_FULL: Final = _condition(
+    "peer-disk-full", "the disk of {peer} is full: {copies}", "make room on it: until then that broker takes nothing"
+)
+STALE: Final = _condition(
+    "stale",
+    "may be stale: {peer} has not been met since the start",
+    "start that broker, or look at the way to it: what only it holds is not shown here; remove it if it is gone for good",
+)
+CLOCKS_APART: Final = _condition(
+    "clocks-apart",
+    "the clock of {peer} is {span} {way} this broker's: use NTP",
+    "run NTP (chrony or systemd-timesyncd) on both: times of messages and their age are told by these clocks",
+)
+CLOCK_SET: Final = _condition(
+    "clock-set",
+    "the clock of this broker was set {span} {way} within the last hour: see that it is right",
+    "see that NTP runs there and that the time is right; it is told for an hour",
+)
+RETENTION_WAITS: Final = _condition(
+    "retention-waits",
+    "nothing is dropped for its age: the clock of this broker is {span} ahead of what the brokers have run through; if it is"
+    " right, restart this one with --trust-clock, or wait a week",
+    "if its clock is right, restart it once with --trust-clock",
+)
+DISK_FULL: Final = _condition(
+    "disk-full",
+    "the disk is full: publishing is refused, streams go on{where}",
+    "make room on it, or move --ops-dir to a larger disk while the broker is stopped",
+)
+DISK_LOW: Final = _condition(
+    "disk-low",
+    "the disk has {room} left: below {reserve} publishing is refused",
+    "make room on it, keep less (--retention-bytes), or move --ops-dir to a larger disk while the broker is stopped",
+)
+DISK_FILLS: Final = _condition(
+    "disk-fills",
+    "the disk is full within {days} days if the ops file grows on as it does",
+    "keep less (--retention-bytes, --retention-days), or plan a larger disk; `newswire doctor` says which day",
+)
+DISK_SLOW: Final = _condition(
+    "disk-slow",
+    "the disk is slow: {count} syncs took a second or more, the longest {longest} s",
+    "each publish waits for a sync: look at the disk's health, and at what else writes to it",
+)
+HOLE: Final = _condition(
+    "hole",
+    "{file} is damaged: {hole} {lack}{behind}; another broker that has it brings it by itself, and if none has,"
+    " `newswire accept-loss` shows what would be given up",
+    "a broker that has them brings them by itself once it is reached; if none has,"
+    " `newswire accept-loss` shows what would be given up",
+)
+MORE_HOLES: Final = _condition(
+    "more-holes", "broker {broker} has {count} more holes like these", "as for the holes that are named; /readyz lists more"
+)
+DAMAGE: Final = _condition(
+    "damage",
+    "the ops file is damaged in {places}, and what was there cannot be told: another broker that has it brings it",
+    "bring the other brokers back: they hand over what they have; then look at the disk, and check its file with"
+    " `newswire opsfile check`",
+)
+LONG_VECTOR: Final = _condition(
+    "long-vector",
+    "the vector has {count} entries, more than {most}: it is shortened when there is room on the disk",
+    "make room on the disk; if there is, many brokers without a disk of their own were started: see why they are",
+)
+
+CONDITIONS: Final = (
+    PEER_DOWN, PEER_AUTH_FAILED, OTHER_CLUSTER, ID_IN_USE, PEER_DISK_FULL, STALE, CLOCKS_APART, CLOCK_SET, RETENTION_WAITS,
+    DISK_FULL, DISK_LOW, DISK_FILLS, DISK_SLOW, HOLE, MORE_HOLES, DAMAGE, LONG_VECTOR,
+)  # fmt: skip
+OF_STATE: Final = {one.code: one for one in (PEER_AUTH_FAILED, OTHER_CLUSTER, ID_IN_USE)}  # of a peer that is not reached
+
+_forms: Final = [
+    (re.compile(".*".join(re.escape(part) for part in re.split(r"\{\w+\}", one.sentence)), re.DOTALL), one)
+    for one in CONDITIONS
+]
+
+
+def condition_of(sentence: str) -> Condition | None:
+    """The condition that a broker said in this sentence; None for one that this version does not know."""
+    return next((condition for form, condition in _forms if form.fullmatch(sentence)), None)

@@ -1,0 +1,80 @@
+"""A disk that is slow, low, or full soon: told when it begins and when it ends, counted, never each time."""
+
+from __future__ import annotations
+
+from newswire.core import limits
+from newswire.core.model import conditions
+from newswire.core.model.conditions import condition_of
+from newswire.engine.disk_watch import DiskWatch
+
+MIB = 2**20
+RESERVE = 16 * MIB
+
+
+def codes(watch: DiskWatch, clock: float = 0.0) -> list[str]:
+    return [found.code for one in watch.reasons(clock) if (found := condition_of(one))]
+
+
+def test_no_disk_is_no_matter() -> None:
+    watch = DiskWatch(RESERVE)
+    assert watch.facts is None
+    assert watch.reasons(0.0) == []
+
+
+def test_a_slow_sync_is_told_with_the_longest_until_there_was_none_for_a_minute() -> None:
+    watch = DiskWatch(RESERVE)
+    watch.note_sync(0.99, 10.0)
+    assert watch.reasons(10.0) == []
+    for seconds, clock in ((1.0, 20.0), (3.21, 50.0), (1.5, 70.0)):
+        watch.note_sync(seconds, clock)
+    assert watch.reasons(129.0) == [conditions.DISK_SLOW.say(count=3, longest="3.2")]
+    assert watch.reasons(130.0) == []
+    watch.note_sync(1.0, 200.0)
+    assert watch.reasons(200.0) == [conditions.DISK_SLOW.say(count=1, longest="1.0")], "what was slow before is told"
+    assert watch.slow_syncs == 4
+
+
+def test_room_that_goes_up_and_down_about_the_bound_is_told_once() -> None:
+    watch, said = DiskWatch(RESERVE), []
+    for free in (129, 127, 129, 127, 143, 127, 145, 129, 127):
+        assert watch.look(free * MIB, 0, 0.0)
+        said.append(codes(watch) == ["disk-low"])
+    assert said == [False, True, True, True, True, True, False, False, True]
+
+
+def test_a_full_disk_is_the_cores_to_say() -> None:
+    watch = DiskWatch(RESERVE)
+    assert watch.look(RESERVE + 1, 0, 0.0)
+    assert codes(watch) == ["disk-low"]
+    assert not watch.look(RESERVE, 0, 1.0)
+    assert codes(watch) == []
+
+
+def test_a_larger_reserve_is_low_earlier() -> None:
+    watch = DiskWatch(1024 * MIB)
+    watch.look(2047 * MIB, 0, 0.0)
+    assert watch.reasons(0.0) == [conditions.DISK_LOW.say(room="2047 MiB", reserve="1024 MiB")]
+
+
+def test_a_disk_that_is_full_in_a_week_is_told_until_it_is_a_day_better() -> None:
+    watch, rate = DiskWatch(RESERVE), 1_000
+    days = (7.5, 6.5, 7.5, 8.5, 7.5)
+    for minute in range(120):
+        watch.look(10**12, minute * 60 * rate, minute * 60.0)
+    said = []
+    for step, left in enumerate(days):
+        clock = 7_200.0 + step
+        watch.look(RESERVE + int(left * 86_400 * rate), int(clock * rate), clock)
+        said.append(codes(watch) == ["disk-fills"])
+    assert said == [False, True, True, False, False]
+    assert watch.facts is not None
+    assert watch.facts.full_seconds is not None
+
+
+def test_what_is_seen_is_told_as_numbers() -> None:
+    watch = DiskWatch(RESERVE)
+    watch.look(300 * MIB, 5, 1.0)
+    facts = watch.facts
+    assert facts is not None
+    assert (facts.free_bytes, facts.reserve_bytes, facts.log_bytes, facts.full_seconds) == (300 * MIB, RESERVE, 5, None)
+    assert limits.DISK_LOW_BYTES < 300 * MIB

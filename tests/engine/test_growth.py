@@ -1,0 +1,63 @@
+"""How fast a log grows, and when its disk is full: a band, from the record of a week."""
+
+from __future__ import annotations
+
+import pytest
+
+from newswire.engine.growth import Growth
+
+HOUR, DAY = 3_600.0, 86_400.0
+
+
+def grown(seconds: float, rate: float, growth: Growth | None = None, start: float = 0.0, size: float = 0.0) -> Growth:
+    """A record of so long, looked at every ten seconds, in which the log grew by `rate` bytes a second."""
+    growth = growth or Growth()
+    for step in range(int(seconds / 10) + 1):
+        growth.note(start + step * 10, int(size + step * 10 * rate))
+    return growth
+
+
+def test_less_than_an_hour_says_nothing() -> None:
+    assert Growth().full_in(10**9) is None
+    assert grown(HOUR - 60, 100).full_in(10**9) is None
+
+
+def test_a_steady_log_fills_its_disk_at_one_moment() -> None:
+    for length in (HOUR, DAY, 20 * DAY):
+        full = grown(length, 100).full_in(100 * 86_400)
+        assert full is not None
+        assert full == pytest.approx((DAY, DAY), rel=0.01)
+
+
+def test_one_that_grows_faster_now_has_a_band() -> None:
+    growth = grown(18 * HOUR, 100)
+    growth = grown(6 * HOUR, 400, growth, start=18 * HOUR, size=18 * HOUR * 100)
+    full = growth.full_in(100 * 86_400)
+    assert full is not None
+    assert full == pytest.approx((DAY / 4, DAY / 1.75), rel=0.02)
+
+
+def test_one_that_stands_still_now_may_never_fill_it() -> None:
+    growth = grown(18 * HOUR, 100)
+    growth = grown(7 * HOUR, 0, growth, start=18 * HOUR, size=18 * HOUR * 100)
+    full = growth.full_in(10**9)
+    assert full is not None
+    assert full[1] is None
+
+
+@pytest.mark.parametrize("rate", [0, -100])
+def test_one_that_does_not_grow_fills_nothing(rate: float) -> None:
+    assert grown(DAY, rate, size=10**9).full_in(10**9) is None
+
+
+def test_a_disk_that_is_full_is_full_now() -> None:
+    assert grown(DAY, 100).full_in(-5) == (0, 0)
+
+
+def test_a_month_is_kept_in_a_few_sizes() -> None:
+    growth = grown(30 * DAY, 100)
+    assert len(growth._sizes) < 300
+    (start, _), (end, _) = growth._sizes[0], growth._sizes[-1]
+    assert 6 * DAY < end - start <= 7 * DAY + HOUR
+    apart = [later[0] - one[0] for one, later in zip(growth._sizes, growth._sizes[1:], strict=False)]
+    assert max(apart) <= 2 * HOUR
