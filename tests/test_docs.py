@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from brokers import CREDENTIALS, Broker, clean_environment, free_ports, post, wait_in_sync
+from brokers import CREDENTIALS, Broker, clean_environment, free_ports, get, post, until, wait_in_sync
 from tests.kit.processes import sign_in_as_admin, write_admin_password
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,6 +28,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "depl
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#\s]+)\)")
 SECONDS = 40.0
+ASKING = ("signing-in.md",)  # pages whose brokers ask who one is
 
 
 @dataclass(frozen=True)
@@ -64,14 +65,25 @@ PAGES_WITH_EXAMPLES = [page for page in PAGES if examples(page)]
 class Machine:
     """Two brokers as on the pages, and a folder to run examples in."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, asks: bool = False) -> None:
+        """`asks`: the brokers ask who one is; the first admin's password is in the folder."""
         self.one, self.two, self.three = free_ports(3)
-        self.brokers = (
-            Broker("1001", self.one, home / "brokers", peers=[self.two], primary=True),
-            Broker("1002", self.two, home / "brokers", peers=[self.one]),
-        )
         self.home = home / "examples"
         self.home.mkdir()
+        options = ["--config", str(self._settings(home))] if asks else []
+        self.brokers = (
+            Broker("1001", self.one, home / "brokers", peers=[self.two], primary=True, options=options),
+            Broker("1002", self.two, home / "brokers", peers=[self.one], options=options),
+        )
+
+    def _settings(self, home: Path) -> Path:
+        password = self.home / "admin-password"
+        settings = home / "newswire.toml"
+        password.write_text("correct horse battery\n")
+        settings.write_text(f'auth = "required"\nadmin-password-file = "{password}"\ncluster-secret = "{"s" * 64}"\n')
+        for file in (password, settings):
+            file.chmod(0o600)
+        return settings
 
     def here(self, text: str) -> str:
         """The text of a page with this machine's ports."""
@@ -88,6 +100,7 @@ class Machine:
             PATH=f"{bin}{os.pathsep}{os.environ['PATH']}",
             NEWSWIRE_BROKERS=f"127.0.0.1:{self.one},127.0.0.1:{self.two}",
             PYTHONUNBUFFERED="1",
+            XDG_CONFIG_HOME=str(self.home / "config"),
             COLUMNS="200",
         )
         return subprocess.Popen(
@@ -102,14 +115,22 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    made = Machine(tmp_path)
+def machine(tmp_path: Path, page: Path) -> Iterator[Machine]:
+    made = Machine(tmp_path, asks=page.name in ASKING)
     try:
         for broker in made.brokers:
             broker.launch()
         for broker in made.brokers:
             broker.wait_ready()
-        wait_in_sync(made.brokers)
+        if page.name in ASKING:
+            until("both hold all", lambda: all(get(one.address, "/readyz")["copies"] == 2 for one in made.brokers), SECONDS)
+            until(
+                "the first admin is there",
+                lambda: "first admin" in "".join(one.last_words(40) for one in made.brokers),
+                SECONDS,
+            )
+        else:
+            wait_in_sync(made.brokers)
         yield made
     finally:
         for broker in made.brokers:
