@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from brokers import Answer, ask, get, until
 from tests.browser.test_axe import faults
 from tests.kit.access import basic, bearer
+from tests.kit.menu_programs import piped
 from tests.kit.processes import Pair, lend
 from tests.kit.windows import SECONDS
 
@@ -174,3 +176,30 @@ def test_a_session_outlives_its_broker_and_what_was_typed_outlives_the_session(b
     page.get_by_label("Message").press("Enter")
     expect(page.locator("article p").last).to_have_text("What I typed")
     page.context.close()
+
+
+def test_a_menu_opens_a_window_that_is_signed_in_once(browser: Browser, guarded: Pair, tmp_path: Path) -> None:
+    asked(guarded, "POST", "/users", username="cleo", password=PASSWORD)
+    asked(guarded, "POST", "/grants", who="cleo", verb="subscribe", topic="news")
+    opener, window = tmp_path / "opener", tmp_path / "window"
+    opener.write_text(f'#!/bin/sh\necho "$1" > {window}\n')
+    opener.chmod(0o700)
+    address = guarded.first.address
+    lines = ["1", "cleo", "news", "cleo", PASSWORD, "2", "cleo", "3"]
+    shown = piped("subscriber", lines, NEWSWIRE_BROKERS=",".join(guarded.addresses), BROWSER=str(opener))
+    connecting = f"Connecting to the primary broker... {address}\nhttp://{address}"
+    answered = "{'message': 'Successfully subscribed cleo to topic news'}"
+    assert f"{connecting}/subscribe?username=cleo&topic=news\n{answered}\n" in shown
+    assert f"{connecting}/stream?username=cleo\nOpening window for streaming cleo's messages..\n" in shown
+    assert shown.count("Enter your name: ") == 1
+    assert PASSWORD not in shown
+    url = until("the window is opened", lambda: window.exists() and window.read_text().strip(), SECONDS)
+    page = page_of(browser, 1280, "dark")
+    page.goto(url)
+    page.wait_for_url("**/stream?username=cleo")  # no address keeps a ticket
+    expect(page.locator("#state")).to_contain_text("live at broker 1001")
+    other = page_of(browser, 1280, "dark")
+    other.goto(url)
+    other.wait_for_url("**/login?next=/")
+    page.context.close()
+    other.context.close()

@@ -29,7 +29,8 @@ _FILLS_WRONG_SECONDS: Final = limits.DISK_FILLS_DAYS * 86_400
 class Examined(msgspec.Struct, frozen=True, kw_only=True):
     """One broker, asked from here.
 
-    `refusal` is why it gave no answer, "" if it did. `condition` is its `/readyz`, `rows` its `/list_replicas`.
+    `refusal` is why it gave no answer, "" if it did; `is_stranger`: it does not know who asks. `condition` is its `/readyz`,
+    `rows` its `/list_replicas`.
     `clock_seconds`: by how much its clock is ahead of this machine's, None where it did not say. `stream`: how opening one
     went (`opened`, `held back`, or why it was refused), "" if nobody tried.
     """
@@ -37,6 +38,7 @@ class Examined(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     id: str = ""
     refusal: str = ""
+    is_stranger: bool = False
     condition: Mapping[str, Any] = {}
     rows: tuple[Row, ...] = ()
     clock_seconds: float | None = None

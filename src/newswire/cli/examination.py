@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from newswire.cli import output
 from newswire.cli.diagnosis import Examined
 from newswire.cli.summary import clock_ahead
 from newswire.client.answers import Row
@@ -17,7 +18,7 @@ from newswire.client.credential import Credential
 from newswire.client.transport import BrokerAnswer, Call, Transport, Unreached
 from newswire.core import limits
 from newswire.core.model.addresses import is_tls
-from newswire.errors import NewswireError
+from newswire.errors import NewswireError, Unauthenticated
 
 _BROKERS_MOST: Final = limits.CLIENT_BROKERS_COUNT
 _STREAM_SECONDS: Final = 3.0  # in which the greeting of a stream arrives on any line that is worth using
@@ -72,6 +73,8 @@ def examine_one(address: str, user: str | None, new_transport: Callable[[], Tran
         )
     except Unreached as error:
         return _Visit(Examined(address=address, refusal=error.reason))
+    except Unauthenticated as error:
+        return _Visit(Examined(address=address, refusal=output.sentence(error).removesuffix("."), is_stranger=True))
     except NewswireError as error:
         return _Visit(Examined(address=address, refusal=error.detail))
     finally:

@@ -90,7 +90,7 @@ def test_who_is_not_signed_in_is_told_what_to_do(
     fake: Fake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fake.let_in = lambda path, shown: False
-    for command in (["publish", "t", "x"], ["status"], ["whoami"], ["stream", "ann"]):
+    for command in (["publish", "t", "x"], ["status"], ["whoami"], ["stream", "ann"], ["doctor"]):
         assert main.run(command) == output.FAILED
         assert "`newswire login`" in capsys.readouterr().err, command
     monkeypatch.setenv("NEWSWIRE_TOKEN", "nw_old")

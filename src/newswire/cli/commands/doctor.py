@@ -13,7 +13,7 @@ from newswire.cli import output
 from newswire.cli.command import Command
 from newswire.cli.commands import ops_file
 from newswire.cli.options import brokers_option, config_option, json_option, option
-from newswire.errors import NoBroker
+from newswire.errors import NoBroker, Refused
 
 if TYPE_CHECKING:
     from newswire.cli.diagnosis import Examined, Finding
@@ -39,6 +39,8 @@ def doctor(brokers: tuple[str, ...], as_json: bool, user: str | None, ops_dir: P
 
     examined = list(examine(brokers, user, credential(signature(brokers))))
     if all(one.refusal for one in examined):
+        if stranger := next((one for one in examined if one.is_stranger), None):
+            raise Refused(stranger.refusal, code="unauthenticated")
         raise NoBroker("; ".join(f"{one.address}: {one.refusal}" for one in examined))
     findings = [*diagnose(examined), *(check_files(ops_dir) if ops_dir else ())]
     if as_json:
