@@ -79,7 +79,10 @@ def test_data_is_measured_in_bytes() -> None:
     assert isinstance(refusal(topic="t", data=text + "€"), TooLarge)
 
 
-@pytest.mark.parametrize(("value", "whole"), [(3, 3), ("3", 3), (0, None), ("6", None), (True, None), (2.0, None), ("x", None)])
+@pytest.mark.parametrize(
+    ("value", "whole"),
+    [(3, 3), ("3", 3), (0, None), ("6", None), (True, None), (2.0, 2), (2.5, None), (float("inf"), None), ("x", None)],
+)
 def test_a_number_that_may_be_text_has_bounds(value: object, whole: int | None) -> None:
     if whole is not None:
         assert message_fields.whole_of_text("copies", value, 1, 5) == whole

@@ -45,6 +45,10 @@ def publish(fields: Fields, publisher: str = "") -> Publish:
     try:
         message = msgspec.convert({**fields, "publisher": publisher} if publisher else fields, Publish)
     except msgspec.ValidationError as error:
+        numbers = {name: fields[name] for name in _NUMBERS if name in fields}
+        exact = {name: _exact(value) for name, value in numbers.items()}
+        if any(type(exact[name]) is not type(numbers[name]) for name in numbers):
+            return publish({**fields, **exact})
         field = _FIELD_OF.search(str(error))
         raise _broken(field[1] if field else "data") from None
     for name, value in fields.items():
@@ -74,9 +78,15 @@ def whole_of_text(name: str, value: Any, least: int, most: int) -> int:
 
 def whole(name: str, value: Any, least: int, most: int) -> int:
     """`value` if it is a whole number within the bounds."""
+    value = _exact(value)
     if type(value) is not int or not least <= value <= most:
         raise _bad(f"`{name}` must be a whole number from {least} to {most}")
     return value
+
+
+def _exact(value: Any) -> Any:
+    """A whole number as one: JSON knows no difference between 3 and 3.0, and some programs write the latter."""
+    return int(value) if type(value) is float and value.is_integer() else value
 
 
 def _data(fields: Fields) -> str:

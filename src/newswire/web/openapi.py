@@ -21,6 +21,7 @@ Json = dict[str, Any]
 
 _REF: Final = "#/components/schemas/{name}"
 _ARGUMENT: Final = re.compile(r"<(\w+)>")
+_HALVES: Final = r"\ud800-\udfff"  # of characters: no UTF-8 text has any, and few engines know them in a pattern
 _ANY_REQUEST: Final = (  # what the head or the size of any request is refused for
     *("bad-request", "timeout", "too-large", "misdirected", "too-many", "head-too-large", "internal", "unavailable"),
 )
@@ -96,7 +97,7 @@ def codes_of(route: Route, auth: str) -> tuple[str, ...]:
     codes = {*_ANY_REQUEST, *route.codes, *(code for field in route.fields for code in field.codes)}
     if any(field.place == "field" for field in route.fields):
         codes |= {"bad-field", "double-field", "bad-body"}
-    if any(field.is_required for field in route.fields):
+    if any(_is_required(route, field, auth) for field in route.fields):
         codes.add("missing-field")
     if not route.is_lenient and not _is_of_peers(route):
         codes |= {"unknown-field", "double-field", "bad-body"}
@@ -116,13 +117,12 @@ def _operation(route: Route, of_type: Mapping[int, Json], auth: str) -> Json:
         "operationId": f"{route.method.lower()}{re.sub('[^A-Za-z0-9]+', '_', route.path).rstrip('_')}",
         "summary": route.words,
         "description": f"For {' and '.join(map(_need, route.rights))}." if auth != "none" else "",
-        "parameters": [_parameter(route, field, of_type[id(field.type)]) for field in route.fields],
-        "responses": _successes(route, of_type)
-        | {str(one[0]): {"$ref": f"#/components/responses/{_name(*one)}"} for one in _by_status(codes_of(route, auth))},
+        "parameters": [_parameter(route, field, of_type[id(field.type)], auth) for field in route.fields],
+        "responses": _responses(route, of_type, auth),
         "security": _security(route, auth),
     }
-    if route.method == "POST":
-        operation["requestBody"] = _body(route, of_type)
+    if route.method == "POST" and (route.names or _is_of_peers(route)):
+        operation["requestBody"] = _body(route, of_type, auth)
     return {name: value for name, value in operation.items() if value or name == "security"}
 
 
@@ -139,9 +139,13 @@ def _need(right: Right) -> str:
 def _security(route: Route, auth: str) -> list[Json]:
     if _is_of_peers(route):
         return [{"cluster": []}, {}]  # unsigned between brokers without a secret
-    if auth == "none" or any(right.kind == "public" for right in route.rights):
+    if auth == "none" or _is_public(route):
         return []
     return [{"token": []}, {"password": []}, {"session": []}]
+
+
+def _is_public(route: Route) -> bool:
+    return any(right.kind == "public" for right in route.rights)
 
 
 def _is_of_peers(route: Route) -> bool:
@@ -149,9 +153,15 @@ def _is_of_peers(route: Route) -> bool:
 
 
 # -- requests -----------------------------------------------------------------------------------------------------
-def _parameter(route: Route, field: Field[Any], schema: Json) -> Json:
+def _is_required(route: Route, field: Field[Any], auth: str) -> bool:
+    """Whose it is may be left out where callers are known: it is the caller then."""
+    is_caller = any(right.kind == "self-or-admin" and right.field == field.name for right in route.rights)
+    return field.is_required or (auth == "none" and is_caller)
+
+
+def _parameter(route: Route, field: Field[Any], schema: Json, auth: str) -> Json:
     place = "query" if field.place == "field" else field.place
-    is_required = place == "path" or (field.is_required and route.method != "POST")
+    is_required = place == "path" or (_is_required(route, field, auth) and route.method != "POST")
     parameter = {
         "name": field.name,
         "in": place,
@@ -164,7 +174,7 @@ def _parameter(route: Route, field: Field[Any], schema: Json) -> Json:
     return parameter
 
 
-def _body(route: Route, of_type: Mapping[int, Json]) -> Json:
+def _body(route: Route, of_type: Mapping[int, Json], auth: str) -> Json:
     if _is_of_peers(route):
         return {"content": {"application/octet-stream": {"schema": {}}}}
     fields = [field for field in route.fields if field.place == "field"]
@@ -173,9 +183,10 @@ def _body(route: Route, of_type: Mapping[int, Json]) -> Json:
         "properties": {field.name: {**of_type[id(field.type)], "description": field.words} for field in fields},
         "additionalProperties": False,
     }
-    if required := [field.name for field in fields if field.is_required]:
-        schema["required"] = required
-    examples = {field.name: of_type[id(field.type)].get("examples", ()) for field in fields if field.is_required}
+    required = [field for field in fields if _is_required(route, field, auth)]
+    if required:
+        schema["required"] = [field.name for field in required]
+    examples = {field.name: of_type[id(field.type)].get("examples", ()) for field in required}
     example = {name: values[0] for name, values in examples.items() if values}
     content: dict[str, Json] = {
         request_fields.JSON: {"schema": schema, "example": example},
@@ -198,6 +209,19 @@ def _body(route: Route, of_type: Mapping[int, Json]) -> Json:
 
 
 # -- answers ------------------------------------------------------------------------------------------------------
+def _responses(route: Route, of_type: Mapping[int, Json], auth: str) -> Json:
+    responses = _successes(route, of_type)
+    if auth != "none" and not _is_public(route) and not _is_of_peers(route):
+        responses.setdefault("303", {"description": "A browser that navigates is sent to the page where one signs in."})
+    for status, codes in _by_status(codes_of(route, auth)):
+        page = responses.get(str(status))  # an error as a page
+        if page is None:
+            responses[str(status)] = {"$ref": f"#/components/responses/{_name(status, codes)}"}
+        else:
+            page["content"] |= _refusal(status, codes)["content"]
+    return responses
+
+
 def _successes(route: Route, of_type: Mapping[int, Json]) -> Json:
     responses: Json = {}
     for answer in route.answers:
@@ -212,7 +236,8 @@ def _successes(route: Route, of_type: Mapping[int, Json]) -> Json:
 
 
 def _success_words(answer: Success) -> str:
-    return {200: "Done.", 206: "A part.", 304: "Not changed."}.get(answer.status, "Done.")
+    words = {206: "A part.", 303: "A browser goes on there.", 304: "Not changed.", 403: "A page.", 409: "A page."}
+    return words.get(answer.status, "Done.")
 
 
 def _by_status(codes: Iterable[str]) -> list[tuple[int, tuple[str, ...]]]:
@@ -291,7 +316,7 @@ def _portable(value: Any) -> Any:
     """A schema with patterns as ECMA-262 has them, which JSON Schema asks for, and without Python's names for types."""
     if isinstance(value, dict):
         return {
-            name: re.sub(r"\\Z", "$", part) if name == "pattern" and isinstance(part, str) else _portable(part)
+            name: part.replace(r"\Z", "$").replace(_HALVES, "") if name == "pattern" else _portable(part)
             for name, part in value.items()
             if not (name == "title" and isinstance(part, str))
         }

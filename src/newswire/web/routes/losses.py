@@ -36,8 +36,8 @@ def _origin(value: Any) -> str:
 
 
 def _flag(value: Any) -> bool:
-    if value in ("0", "1", True, False):
-        return value in ("1", True)
+    if value in ("0", "1", "false", "true", True, False):
+        return value in ("1", "true", True)
     raise BadRequest("`even_if_away` is 1 or 0", code="bad-field")
 
 

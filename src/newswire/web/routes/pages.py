@@ -52,8 +52,9 @@ HOME: Final = Route(
     takes_head=True,
     is_lenient=True,
 )
-NAME: Final = Field(name="name", read=str, type=Annotated[str, Meta(examples=["feed.js"])], words="The file.", place="path")
-VERSION: Final = Field(name="version", read=str, type=str, words="Of the page's files.", place="path")
+_FileName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$", examples=["feed.js"])]
+NAME: Final = Field(name="name", read=str, type=_FileName, words="The file.", place="path")
+VERSION: Final = Field(name="version", read=str, type=_FileName, words="Of the page's files.", place="path")
 STATIC: Final = Route(
     method="GET",
     path="/static/<version>/<name>",
@@ -84,13 +85,17 @@ ACCOUNT: Final = Route(
     path="/account",
     words="The page with one's own password, tokens and rights.",
     rights=(SIGNED_IN,),
-    answers=(Success(media="text/html"),),
+    answers=(Success(media="text/html"), Success(media="text/html", status=409)),
     codes=("auth-is-off",),
     takes_head=True,
     is_lenient=True,
 )
 ADMIN: Final = replace(
-    ACCOUNT, path="/admin", words="The page where admins add users, grants and tokens.", codes=("auth-is-off", "forbidden")
+    ACCOUNT,
+    path="/admin",
+    words="The page where admins add users, grants and tokens.",
+    answers=(*ACCOUNT.answers, Success(media="text/html", status=403)),
+    codes=("auth-is-off", "forbidden"),
 )
 _NOBODY_IS_ASKED: Final = (
     "This broker asks nobody who he is, so there is nobody to sign in and no right to give: everybody may do everything."

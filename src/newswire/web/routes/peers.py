@@ -13,7 +13,7 @@ from newswire.core import limits
 from newswire.engine.seam import ClusterAdmin
 from newswire.errors import Unavailable
 from newswire.web import request_fields
-from newswire.web.deferred import DeferredResponse
+from newswire.web.deferred import STORE_CODES, DeferredResponse
 from newswire.web.request_fields import Environ
 from newswire.web.route import PEER, Route, Success
 
@@ -23,7 +23,7 @@ REPLICATE: Final = Route(
     words="Between brokers: takes operations.",
     rights=(PEER,),
     answers=(Success(media="application/octet-stream"),),
-    codes=("bad-request", "other-cluster", "id-in-use", "not-ready", "unavailable", "unauthenticated"),
+    codes=("bad-body", "unauthenticated", "other-cluster", "id-in-use", *STORE_CODES),
     is_light=True,
 )
 HEARTBEAT: Final = replace(REPLICATE, path="/heartbeat/receive", words="Between brokers: a push without operations.")

@@ -81,10 +81,15 @@ IDS: Final = Field(
     name="ids",
     read=lambda value: message_fields.whole("ids", value, 0, 1) == 1,
     type=Literal[0, 1],
-    words="Of a batch, `1`: the answer names every message.",
+    words="`1`: the answer to a batch names every message, as that to one message does.",
 )
 KEY_HEADER: Final = Field(
-    name="Idempotency-Key", read=str, type=str, words="Is the `key` of a publish.", place="header", codes=("double-field",)
+    name="Idempotency-Key",
+    read=str,
+    type=get_type_hints(Publish, include_extras=True)["key"],
+    words="Is the `key` of a publish.",
+    place="header",
+    codes=("double-field",),
 )
 PUBLISH: Final = Route(
     method="POST",
@@ -130,6 +135,8 @@ def routes(engine: Engine, settings: ServiceSettings, give_way: Callable[[], Non
         with parsing if request_fields.is_large(environ) else nullcontext():
             fields = request_fields.fields(environ, message_fields.from_text)
         copies = _copies(fields, settings.min_copies)
+        if "ids" in fields:
+            IDS.read(fields.pop("ids"))  # one message is always named
         storing.note_other()
         return _publish_one(engine, single(environ, fields, caller.username), copies, by)
 

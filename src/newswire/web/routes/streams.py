@@ -57,7 +57,7 @@ def _choice(name: str, type: Any, words: str) -> Field[str]:
     return text_field(name, check, type, words)
 
 
-_Place = Annotated[str, msgspec.Meta(max_length=limits.EVENT_ID_CHARS)]
+_Place = Annotated[str, msgspec.Meta(examples=["e~1001-k3b9.7~1001-k3b9.7~"])]  # what cannot be read gets all again
 FORMAT: Final = _choice(
     "format",
     Literal["text", "json"],
@@ -69,7 +69,12 @@ ACK: Final = _choice(
     "`auto` (default): what the other end's kernel confirmed is acknowledged; `client`: only `POST /ack` and `Last-Event-ID`"
     " count.",
 )
-LAST_EVENT_ID: Final = text_field("last_event_id", str, _Place, "Where to go on: the id of the last event.")
+LAST_EVENT_ID: Final = text_field(
+    "last_event_id",
+    str,
+    _Place,
+    "Where to go on: the id of the last event. One that cannot be read gets all that is undelivered.",
+)
 LAST_EVENT_ID_TOO: Final = text_field("lastEventId", str, _Place, "The same, as EventSource polyfills call it.")
 LAST_EVENT_ID_HEADER: Final = Field(
     name="Last-Event-ID", read=str, type=_Place, words="The same, and wins: browsers send it.", place="header"

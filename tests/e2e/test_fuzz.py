@@ -1,0 +1,103 @@
+"""Brokers answer as `/openapi.json` says, whatever they are asked (`scripts/fuzz` asks for longer)."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from schemathesis import Response
+
+import fuzz
+from brokers import get
+from newswire.web import SlimApp
+from newswire.web.route import Route, routes_of
+from tests.kit.access import GuardedWeb, bearer
+from tests.kit.processes import Pair
+from tests.kit.web_fakes import Web
+
+pytestmark = [pytest.mark.timeout(240), pytest.mark.filterwarnings("ignore")]
+CASES = 100  # of a route, where it takes so many that differ
+CASES_OF_BROKERS = 6
+
+
+def part(web: Web, is_of: Callable[[Route], bool], **options: Any) -> Any:
+    """The description of the routes that `is_of` takes."""
+    document: Any = web.get("/openapi.json", **options)
+    names = {(re.sub(r"<(\w+)>", r"{\1}", route.path), route.method.lower()) for route in routes_of(web.app) if is_of(route)}
+    for path, operations in document["paths"].items():
+        document["paths"][path] = {method: one for method, one in operations.items() if (path, method) in names}
+    return document
+
+
+def ask_all(document: Any, send: fuzz.Send) -> Counter[int]:
+    """Ask every route of `document`; how often each status came."""
+    statuses, of_route, with_fields = Counter[int](), Counter[str](), set[str]()
+    for name, counts in fuzz.fuzz(document, send, cases=CASES, start=1):
+        route, _, mode = name.partition(" (")
+        statuses += counts
+        of_route[route] += counts.total()
+        with_fields |= {route} if mode.startswith("negative") else set()
+    assert of_route.keys() == {f"{method.upper()} {path}" for path, one in document["paths"].items() for method in one}
+    assert sum(of_route[route] for route in with_fields) > 0.9 * CASES * len(with_fields), of_route
+    return statuses
+
+
+def is_of_access(route: Route) -> bool:
+    return "auth-is-off" in route.codes
+
+
+def test_the_application_answers_as_it_describes() -> None:
+    web = Web()
+    app = SlimApp(web.app)
+    statuses = ask_all(part(web, lambda route: not is_of_access(route)), lambda case: case.call(app=app))
+    assert {200, 400, 403, 404, 409, 413, 503} <= statuses.keys(), "some answers were not asked for"
+    assert web.engine.published()
+
+
+def test_an_admin_is_answered_as_it_describes() -> None:
+    web = GuardedWeb()
+    headers = bearer(web.token("root"))
+    app = SlimApp(web.app)
+    statuses = ask_all(part(web, is_of_access, headers=headers), lambda case: case.call(app=app, headers=headers))
+    assert {200, 400, 401, 404, 409} <= statuses.keys(), "some answers were not asked for"
+
+
+def test_brokers_answer_as_they_describe(tmp_path: Path) -> None:
+    pair = Pair(tmp_path)
+    try:
+        pair.start()
+        document = get(pair.first.address, "/openapi.json")
+        for _ in fuzz.fuzz(document, fuzz.sender(pair.first.address), cases=CASES_OF_BROKERS, start=1):
+            pass
+        for broker in pair.brokers:
+            assert get(broker.address, "/readyz")["degraded"] == []
+    finally:
+        pair.end()
+
+
+def test_a_fault_is_found() -> None:
+    """An answer that is not as described, of each kind that there is."""
+    web = Web()
+    app = SlimApp(web.app)
+    document: Any = web.get("/openapi.json")
+
+    def ask(change: dict[str, Any], only: str) -> None:
+        def send(case: fuzz.AnyCase) -> Response:
+            response = case.call(app=app)
+            for name, value in change.items():
+                setattr(response, name, value)
+            return response
+
+        with pytest.raises(fuzz.Finding, match="curl"):
+            for _ in fuzz.fuzz(document, send, cases=20, start=1, only=only):
+                pass
+
+    ask({"status_code": 500}, "GET /topics")
+    ask({"status_code": 418}, "GET /topics")
+    ask({"content": b'[{"topic": 1}]'}, "GET /topics")
+    ask({"headers": {"content-type": ["text/plain"]}}, "GET /topics")
+    ask({"status_code": 200, "content": b'{"message": ""}'}, "POST /subscribe (negative, body)")
