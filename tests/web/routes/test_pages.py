@@ -203,6 +203,11 @@ def test_the_feed_is_that_of_whoever_is_signed_in_and_says_who_that_is(asking: G
     assert 'action="/logout"' in html
     html = asking.client.get("/?username=Bob", headers=NAVIGATION | basic("root")).get_data(as_text=True)
     assert "root</a> <span>reads the news of Bob</span>" in html
+    for path in ("/?username=ben", "/stream?username=ben"):
+        response = asking.client.get(path, headers=NAVIGATION | basic("ann"))
+        assert response.status_code == 403
+        assert "This is the news of ben" in response.get_data(as_text=True)
+        assert "feed.js" not in response.get_data(as_text=True)
     assert "/logout" not in Web().client.get("/?username=Bob", headers=NAVIGATION).get_data(as_text=True)
 
 

@@ -136,10 +136,15 @@ def routes(engine: Engine, settings: ServiceSettings) -> Blueprint:
 def feed(engine: Engine, settings: ServiceSettings, username: str) -> Response:
     """The page with the news of `username`; without one, or with one that cannot be, it asks for it.
 
-    Where people sign in, the news is that of whoever is signed in, unless another name is given.
+    Where people sign in, the news is that of whoever is signed in, unless another name is given, which is for admins.
     """
     view, caller = engine.describe(), caller_now()
     notice = _notice(username)
+    if not notice and not caller.admin and username not in ("", caller.username):
+        words = f"You are signed in as {caller.username}, and read what {caller.username} is subscribed to."
+        return _page(
+            view, "words.html", 403, title=f"This is the news of {username}", words=words, username=caller.username, admin=False
+        )
     return _page(
         view,
         "feed.html",
