@@ -51,6 +51,7 @@ class ServiceSettings:
     # of one address; one that is not set (None) has a default, and does not count for this machine's own address
     streams_per_address: int | None = None
     requests_per_user: float = limits.REQUESTS_PER_USER  # a second, of what reads; 0: any number
+    requests_per_address: float | None = None  # a second, also of one user; 0: any number; else as streams_per_address
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,6 @@ class Settings(EngineSettings, ServiceSettings):
     trusted_proxies: tuple[str, ...] = ()  # addresses and networks whose X-Forwarded-* headers count
     connections: int = limits.CONNECTIONS_COUNT
     connections_per_address: int | None = None  # as streams_per_address
-    requests_per_address: float | None = None  # a second; 0: any number; else as streams_per_address
 
     @property
     def address(self) -> str:

@@ -11,6 +11,7 @@ from newswire.web.passwords import Passwords
 from tests.kit.web_fakes import Web
 
 PASSWORD = "correct horse"
+ACCESS = Settings(auth="required")
 
 
 @cache
@@ -32,8 +33,8 @@ def bearer(token: str) -> dict[str, str]:
 class GuardedWeb(Web):
     """Users: root, an admin; ann, who may publish and subscribe to `news.>`; ben, who may nothing."""
 
-    def __init__(self) -> None:
-        super().__init__(Settings(auth="required"))
+    def __init__(self, settings: Settings = ACCESS) -> None:
+        super().__init__(settings)
         self.client = self.app.test_client(use_cookies=False)  # a test says itself what is shown
         self.do(
             AddUser(name="root", admin=True, password=password_hash()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from newswire.config import Settings
+from newswire.core import limits
 from newswire.web.auth import NOBODY, caller_of
 from newswire.web.entrance import is_local
 from newswire.web.route import PEER, PUBLIC, routes_of
@@ -157,3 +158,15 @@ def test_a_large_body_of_a_stranger_is_refused_by_its_head(web: GuardedWeb) -> N
     assert refusal.code == "unauthenticated"
     assert web.admission(head(HTTP_AUTHORIZATION=bearer(web.token("ann"))["Authorization"])) is None
     assert Web(Settings()).admission(head()) is None
+
+
+def test_a_user_asks_so_often_from_whatever_addresses_and_is_told_when_again() -> None:
+    web = GuardedWeb(Settings(auth="required", requests_per_address=0.2))
+    for number in range(int(0.2 * limits.RATE_BURST_SECONDS)):
+        assert (
+            web.client.get("/me", headers=basic("ann"), environ_overrides={"REMOTE_ADDR": f"192.0.2.{number}"}).status_code
+            == 200
+        )
+    refused = web.client.get("/me", headers=basic("ann"), environ_overrides={"REMOTE_ADDR": "192.0.2.99"})
+    assert (refused.status_code, refused.json["code"], refused.headers["Retry-After"]) == (429, "too-many", "5")
+    assert web.client.get("/me", headers=basic("root")).status_code == 200, "others are not counted with ann"

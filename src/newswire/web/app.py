@@ -14,12 +14,13 @@ from flask import Response
 from werkzeug.routing import Rule
 
 from newswire.config import ServiceSettings
+from newswire.core import limits
 from newswire.core.model.times import rfc3339
 from newswire.engine.seam import ClusterAdmin, Engine
 from newswire.stream_order import StreamOrder
 from newswire.web import entrance, origins, responses
 from newswire.web.auth import Authenticator
-from newswire.web.pace import Pace
+from newswire.web.pace import REQUESTS, Pace
 from newswire.web.route import DeclaredRule, routes_of
 from newswire.web.routes import (
     audit,
@@ -108,7 +109,8 @@ def create_app(
         app.register_blueprint(losses.routes(cluster))
         app.register_blueprint(compaction.routes(cluster))
     origins.install(app, engine, settings)
-    entrance.install(app, engine, auth)
+    per_caller = limits.REQUESTS_PER_CALLER if settings.requests_per_address is None else settings.requests_per_address
+    entrance.install(app, engine, auth, Pace(per_caller, clock, REQUESTS))
     responses.install(app)
     app.after_request(_protect)
     app.after_request(tally.count)

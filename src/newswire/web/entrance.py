@@ -21,6 +21,7 @@ from newswire.web.askers import Asker, is_navigation
 from newswire.web.auth import ANONYMOUS, NOBODY, Authenticator, Caller
 from newswire.web.availability import serving
 from newswire.web.origins import asker
+from newswire.web.pace import Pace
 from newswire.web.request_fields import Environ
 from newswire.web.responses import see_other
 from newswire.web.route import ADMIN, PEER, PUBLIC, SIGNED_IN, Right
@@ -31,8 +32,8 @@ _CHALLENGE_OF_PAGES: Final = "Bearer"  # a browser would ask for a password by i
 _TICKET: Final = "ticket"
 
 
-def install(app: Flask, engine: Engine, auth: Authenticator | None) -> None:
-    """Find the caller before each request. `auth`: None where nobody is asked."""
+def install(app: Flask, engine: Engine, auth: Authenticator | None, pace: Pace) -> None:
+    """Find the caller before each request, and count it. `auth`: None where nobody is asked."""
     if auth is None:
         app.before_request(lambda: callers.note_caller(request.environ, NOBODY))
         return
@@ -58,6 +59,7 @@ def install(app: Flask, engine: Engine, auth: Authenticator | None) -> None:
             raise
         if caller.by == "session" and environ["REQUEST_METHOD"] not in _SAFE and asker(engine, environ) is not Asker.OURS:
             raise Refused("what a browser changes has to come from a page of this broker", code="cross-site")
+        pace.check(caller.username)
         if ADMIN in rights and not caller.admin:
             raise Refused(f"this is for admins, and {caller.username} is none: ask an admin")
         callers.note_caller(environ, caller)
