@@ -8,13 +8,17 @@
 The brokers are started on free ports with folders of their own, and end with the run. An honest publisher posts one message
 every 20 ms on one connection from 127.0.0.1; a probe asks /readyz five times a second; both run before each attack as well:
 that is the quiet time that the attack is compared with. Attackers come from 127.0.0.2, hold no secret, and run at the lowest
-priority, since they stand for other machines. The status is 1 if a p99 is over 5 times the quiet one, if a publish failed, or
-if the other broker said that the attacked one is down.
+priority, since they stand for other machines. Some attacks are of people: then the brokers ask who one is, the attackers are
+signed in or guess passwords, the honest publisher shows a token, and once a second somebody signs in beside it.
+`--flat-out`: the honest publisher does not wait between two messages, so that the rate says what is left of it. The status is 1
+if a p99 is over 5 times the quiet one, if less than half of the quiet rate is left (9 tenths while passwords are guessed), if a
+publish or a sign-in failed, or if the other broker said that the attacked one is down.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import contextlib
 import itertools
 import json
@@ -33,15 +37,20 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from brokers import UNREACHABLE, Broker, Failed, free_ports, rows, wait_in_sync
+from brokers import UNREACHABLE, Broker, Failed, free_ports, get, until
 
 ATTACKER: Final = "127.0.0.2"
 EVERY_SECONDS: Final = 0.02  # between two honest publishes: they must not be a load of their own
 PROBE_SECONDS: Final = 0.2
 TIMEOUT_SECONDS: Final = 15.0
 MOST_RATIO: Final = 5.0  # of the p99 under attack to the quiet one
+LEAST_SHARE: Final = 0.5  # of the quiet rate of publishes
 LEAST_P99_SECONDS: Final = 0.010  # what a quiet p99 counts as at least: a sync of a shared disk alone takes that at times
 SECRET: Final = "a-secret-of-the-abuse-script-that-nobody-else-has"
+PASSWORD: Final = "a-password-of-the-abuse-script"
+HONEST: Final = "127.0.0.1"
+_SHOWN: Final[dict[str, str]] = {}  # by source address: the header that shows who asks, where the brokers ask
+_PAUSE: Final = [EVERY_SECONDS]
 
 
 # -- what clients do ------------------------------------------------------------------------------------------------
@@ -53,12 +62,12 @@ class Wire:
     def __init__(self, port: int, source: str = ATTACKER, timeout: float = TIMEOUT_SECONDS) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout, source_address=(source, 0))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._host = f"Host: 127.0.0.1:{port}"
+        self._lines = [f"Host: 127.0.0.1:{port}", *([_SHOWN[source]] if source in _SHOWN else [])]
         self._rest = b""
 
     def head(self, method: str, path: str, *lines: str) -> bytes:
         """A request's head as bytes."""
-        return "\r\n".join([f"{method} {path} HTTP/1.1", self._host, *lines, "", ""]).encode()
+        return "\r\n".join([f"{method} {path} HTTP/1.1", *self._lines, *lines, "", ""]).encode()
 
     def ask(self, method: str, path: str, body: bytes = b"", kind: str = "application/json") -> tuple[int, bytes]:
         """Send a request and read its answer: status and body."""
@@ -109,13 +118,15 @@ class Figures(NamedTuple):
 def watch(broker: Broker, other: Broker, seconds: float) -> Figures:
     """Publish, probe and look at the peer for so long."""
     figures = Figures([], [], 0.0, set())
-    until = time.monotonic() + seconds
+    end = time.monotonic() + seconds
     slowest = [0.0]
     threads = [
-        threading.Thread(target=_publish, args=(broker.port, until, figures)),
-        threading.Thread(target=_probe, args=(broker.port, until, slowest)),
-        threading.Thread(target=_look, args=(broker.id, other.address, until, figures)),
+        threading.Thread(target=_publish, args=(broker.port, end, figures)),
+        threading.Thread(target=_probe, args=(broker.port, end, slowest)),
+        threading.Thread(target=_look, args=(broker.id, other.address, end, figures)),
     ]
+    if _SHOWN:
+        threads.append(threading.Thread(target=_sign_in, args=(broker.port, end, figures)))
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -123,10 +134,10 @@ def watch(broker: Broker, other: Broker, seconds: float) -> Figures:
     return figures._replace(slowest_probe=slowest[0])
 
 
-def _publish(port: int, until: float, figures: Figures) -> None:
+def _publish(port: int, end: float, figures: Figures) -> None:
     wire: Wire | None = None
     for number in itertools.count():
-        if time.monotonic() > until:
+        if time.monotonic() > end:
             break
         body = json.dumps({"topic": "honest", "data": f"news {number}"}).encode()
         began = time.perf_counter()
@@ -140,11 +151,11 @@ def _publish(port: int, until: float, figures: Figures) -> None:
             wire = None
         spent = time.perf_counter() - began
         figures.seconds.append(spent)
-        time.sleep(max(0.0, EVERY_SECONDS - spent))
+        time.sleep(max(0.0, _PAUSE[0] - spent))
 
 
-def _probe(port: int, until: float, slowest: list[float]) -> None:
-    while time.monotonic() < until:
+def _probe(port: int, end: float, slowest: list[float]) -> None:
+    while time.monotonic() < end:
         began = time.perf_counter()
         with contextlib.suppress(OSError, ValueError):
             wire = Wire(port, "127.0.0.1")
@@ -154,10 +165,23 @@ def _probe(port: int, until: float, slowest: list[float]) -> None:
         time.sleep(PROBE_SECONDS)
 
 
-def _look(id: str, address: str, until: float, figures: Figures) -> None:
-    while time.monotonic() < until:
-        with contextlib.suppress(*UNREACHABLE):
-            figures.peer_said.add(rows(address).get(id, {}).get("state", "?"))
+def _sign_in(port: int, end: float, figures: Figures) -> None:
+    while time.monotonic() < end:
+        wire = Wire(port, HONEST)
+        try:
+            status, answer = wire.ask("POST", "/login", json.dumps({"username": "admin", "password": PASSWORD}).encode())
+            if status != 200:
+                figures.failures.append(f"sign-in: {status} {answer[:120].decode(errors='replace')}")
+        except (OSError, ValueError) as error:
+            figures.failures.append(f"sign-in: {error}")
+        wire.close()
+        time.sleep(1.0)
+
+
+def _look(id: str, address: str, end: float, figures: Figures) -> None:
+    while time.monotonic() < end:
+        with contextlib.suppress(*UNREACHABLE, Failed):
+            figures.peer_said.update(row["state"] for row in get(address, "/readyz")["peers"] if row["id"] == id)
         time.sleep(PROBE_SECONDS)
 
 
@@ -172,6 +196,8 @@ class Attack(NamedTuple):
     threads: int = 8
     prepare: Callable[[int], None] = lambda port: None
     descriptors: int = 0  # of the attacked broker; 0: as many as there are
+    user: str | None = None  # as whom attackers are signed in, "" for nobody; None: nobody is asked
+    least_share: float = LEAST_SHARE
 
 
 def names(count: int) -> bytes:
@@ -245,6 +271,11 @@ def publish_topics(port: int, count: int, levels: str = "t{}.a") -> None:
     wire.close()
 
 
+def make_topics(port: int) -> None:
+    """50,000 topics."""
+    publish_topics(port, 50_000)
+
+
 def make_patterns(port: int) -> None:
     """A user with 500 patterns, and 10,000 topics."""
     publish_topics(port, 10_000, "p{}.a")
@@ -272,8 +303,8 @@ def _stream(port: int, told: Counter[str], path: str, seconds: float) -> None:
     wire = Wire(port)
     try:
         wire.socket.sendall(wire.head("GET", path))
-        until = time.monotonic() + seconds
-        while time.monotonic() < until and select.select([wire.socket], [], [], 0.1) is not None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and select.select([wire.socket], [], [], 0.1) is not None:
             with contextlib.suppress(BlockingIOError):
                 if select.select([wire.socket], [], [], 0.1)[0] and not wire.socket.recv(262_144):
                     told["closed"] += 1
@@ -440,6 +471,44 @@ def new_topics(port: int, told: Counter[str]) -> None:
     _ask(port, told, "POST", "/publish", "\n".join(lines).encode(), "application/x-ndjson")
 
 
+def publishes(port: int, told: Counter[str]) -> None:
+    """Publish, one message after the other on one connection."""
+    wire = Wire(port)
+    try:
+        for number in range(200):
+            told[str(wire.ask("POST", "/publish", b'{"topic":"flood","data":"%d"}' % number)[0])] += 1
+    finally:
+        wire.close()
+
+
+def tokens(port: int, told: Counter[str]) -> None:
+    """Make token after token."""
+    wire = Wire(port)
+    try:
+        for _ in range(50):
+            told[str(wire.ask("POST", "/tokens", b'{"label":"storm"}')[0])] += 1
+    finally:
+        wire.close()
+
+
+def guesses(port: int, told: Counter[str]) -> None:
+    """A wrong password for the admin, 20 a second."""
+    body = json.dumps({"username": "admin", "password": os.urandom(8).hex()}).encode()
+    _ask(port, told, "POST", "/login", body)
+    time.sleep(0.05)
+
+
+def guess_storm(port: int, told: Counter[str]) -> None:
+    """A wrong password for somebody, as fast as it goes."""
+    wire = Wire(port)
+    try:
+        for _ in range(50):
+            body = json.dumps({"username": os.urandom(4).hex(), "password": "wrong"}).encode()
+            told[str(wire.ask("POST", "/login", body)[0])] += 1
+    finally:
+        wire.close()
+
+
 _TARPIT: list[socket.socket] = []
 _HELD: list[Wire] = []  # of one attacking process: what stays open until it ends
 
@@ -468,6 +537,15 @@ ATTACKS: Final = {
     "large-messages": Attack("8 clients: good batches of 120 x 64 KiB", large_messages, 8),
     "tarpit": Attack("64 clients: add a broker that never answers", tarpit, 64, make_tarpit),
     "stream-storm": Attack("16 clients: streams opened and left", stream_storm, 16, make_history),
+    "signed-publishes": Attack("64 clients of one user publish", publishes, 64, user="mallory"),
+    "signed-messages": Attack("100 clients of one user: GET /messages of 1,000", messages, 100, make_history, user="mallory"),
+    "signed-topics": Attack("4 clients of one user: GET /topics of 50,000", topics, 4, make_topics, user="mallory"),
+    "signed-patterns": Attack(
+        "4 clients of one user: GET /subscriptions, 501 patterns", subscriptions, 4, make_patterns, user="eve"
+    ),
+    "signed-tokens": Attack("16 clients of one user make tokens", tokens, 16, user="mallory"),
+    "guesses": Attack("20 wrong passwords a second for one name", guesses, 1, user="", least_share=0.9),
+    "guess-storm": Attack("16 clients: wrong passwords for any name", guess_storm, 16, user=""),
     "many-streams": Attack("streams that stay, at a limit of 200 descriptors", many_streams, 1, descriptors=200),
 }
 
@@ -511,6 +589,8 @@ class Row(NamedTuple):
     told: dict[str, int]
     memory: int  # MiB, of the attacked broker at the end
     failures: tuple[str, ...]
+    share: float = 1.0  # of the quiet rate of publishes
+    least_share: float = LEAST_SHARE
 
     @property
     def ratio(self) -> float:
@@ -520,18 +600,22 @@ class Row(NamedTuple):
     @property
     def holds(self) -> bool:
         """Whether the broker stood it."""
-        return self.ratio <= MOST_RATIO and not self.failed and "down" not in self.peer_said
+        is_slow = self.ratio > MOST_RATIO or self.share < self.least_share
+        return not is_slow and not self.failed and "down" not in self.peer_said
 
 
 @contextlib.contextmanager
-def pair(folder: Path, descriptors: int) -> Iterator[tuple[Broker, Broker]]:
-    """Two brokers in sync, the first with so many descriptors; ended behind it."""
+def pair(folder: Path, descriptors: int, *, asks: bool = False) -> Iterator[tuple[Broker, Broker]]:
+    """Two brokers in sync, the first with so many descriptors; ended behind it. `asks`: they ask who one is."""
     first, second = free_ports(2)
     secret = folder / "secret"
     secret.write_text(SECRET)
     secret.chmod(0o600)
     settings = folder / "newswire.toml"
     settings.write_text(f'cluster-secret-file = "{secret}"\n')
+    if asks:
+        settings.write_text(f'{settings.read_text()}auth = "required"\nadmin-password = "{PASSWORD}"\n')
+        settings.chmod(0o600)
     options = ["--config", str(settings)]
     brokers = (
         Broker("1001", first, folder / "1001", peers=[second], primary=True, options=options),
@@ -548,7 +632,7 @@ def pair(folder: Path, descriptors: int) -> Iterator[tuple[Broker, Broker]]:
         brokers[1].launch()
         for broker in brokers:
             broker.wait_ready()
-        wait_in_sync(brokers)
+        _wait_in_sync(brokers)
         yield brokers
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limit)
@@ -556,11 +640,44 @@ def pair(folder: Path, descriptors: int) -> Iterator[tuple[Broker, Broker]]:
             broker.kill9()
 
 
+def _wait_in_sync(brokers: Sequence[Broker]) -> None:
+    """Wait until what is published at either is on both; anybody may ask for that."""
+    for broker in brokers:
+        until("both are in sync", lambda at=broker.address: get(at, "/readyz")["copies"] == len(brokers), 60.0)  # type: ignore[misc]
+
+
+def sign_in(port: int, user: str) -> None:
+    """Have the honest show an admin's token from here on, and attackers that of `user`, if there is one."""
+    _SHOWN[HONEST] = "Authorization: Basic " + base64.b64encode(f"admin:{PASSWORD}".encode()).decode()
+    until("there is an admin", lambda: _tell(port, "GET", "/me", {}) is not None)
+    for name in ("eve", "mallory"):
+        _tell(port, "POST", "/users", {"username": name})
+        for verb in ("publish", "subscribe"):
+            _tell(port, "POST", "/grants", {"who": name, "verb": verb, "topic": ">"})
+    for source, name in ((HONEST, "admin"), *(((ATTACKER, user),) if user else ())):
+        made = _tell(port, "POST", "/tokens", {"username": name})
+        _SHOWN[source] = f"Authorization: Bearer {made['token'] if made else ''}"
+
+
+def _tell(port: int, method: str, path: str, fields: dict[str, str]) -> dict[str, Any] | None:
+    wire = Wire(port, HONEST)
+    status, answer = wire.ask(method, path, json.dumps(fields).encode() if fields else b"")
+    wire.close()
+    return json.loads(answer) if status == 200 else None
+
+
 def measure(name: str, chosen: Attack, seconds: float) -> Row:
     """Play one attack on a pair of its own."""
-    with tempfile.TemporaryDirectory(prefix="newswire-abuse-") as folder, pair(Path(folder), chosen.descriptors) as (one, two):
+    asks = chosen.user is not None
+    _SHOWN.clear()
+    with (
+        tempfile.TemporaryDirectory(prefix="newswire-abuse-") as folder,
+        pair(Path(folder), chosen.descriptors, asks=asks) as (one, two),
+    ):
+        if chosen.user is not None:
+            sign_in(one.port, chosen.user)
         chosen.prepare(one.port)
-        wait_in_sync((one, two))
+        _wait_in_sync((one, two))
         quiet = watch(one, two, seconds / 2)
         results, sender = multiprocessing.Pipe(duplex=False)
         arguments = (chosen.play, chosen.threads, one.port, sender)
@@ -579,6 +696,7 @@ def measure(name: str, chosen: Attack, seconds: float) -> Row:
         name, chosen.what, quiet.at(0.99), statistics.median(figures.seconds), figures.at(0.99), max(figures.seconds),
         len(figures.failures), figures.slowest_probe, ", ".join(sorted(figures.peer_said)), told, memory,
         tuple(text for text, _ in Counter(figures.failures).most_common(3)),
+        len(figures.seconds) / (2 * len(quiet.seconds) or 1), chosen.least_share,
     )  # fmt: skip
 
 
@@ -595,15 +713,16 @@ def write(row: Row) -> str:
     told = ", ".join(f"{count}x {what}" for what, count in sorted(row.told.items()))
     cells = [
         row.name, row.what, f"{row.quiet_p99 * 1000:.0f}", f"{row.p50 * 1000:.0f}", f"{row.p99 * 1000:.0f}",
-        f"{row.most * 1000:.0f}", f"{row.ratio:.1f}", str(row.failed), f"{row.slowest_probe * 1000:.0f}", row.peer_said,
+        f"{row.most * 1000:.0f}", f"{row.ratio:.1f}", f"{row.share * 100:.0f} %",
+        str(row.failed), f"{row.slowest_probe * 1000:.0f}", row.peer_said,
         str(row.memory), told or "nothing", "holds" if row.holds else "FAILS",
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |"
 
 
 HEAD: Final = (
-    "| attack | what | quiet p99 | p50 | p99 | most | ratio | failed | slowest /readyz | peer says | MiB"
-    " | attackers were told | |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|"
+    "| attack | what | quiet p99 | p50 | p99 | most | ratio | rate | failed | slowest /readyz | peer says | MiB"
+    " | attackers were told | |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -614,8 +733,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--only", action="append", choices=sorted(ATTACKS), metavar="NAME", help=", ".join(ATTACKS))
     parser.add_argument("--seconds", type=float, default=8.0, metavar="S", help="of each attack (default 8)")
+    parser.add_argument("--flat-out", action="store_true", help="the honest publisher does not wait between two messages")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     asked = parser.parse_args(arguments)
+    _PAUSE[0] = 0.0 if asked.flat_out else EVERY_SECONDS
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit[1], limit[1]))
     print(f"Times in ms. {os.cpu_count()} processors, {time.strftime('%Y-%m-%d')}.\n\n{HEAD}", flush=True)
