@@ -170,3 +170,14 @@ def test_a_user_asks_so_often_from_whatever_addresses_and_is_told_when_again() -
     refused = web.client.get("/me", headers=basic("ann"), environ_overrides={"REMOTE_ADDR": "192.0.2.99"})
     assert (refused.status_code, refused.json["code"], refused.headers["Retry-After"]) == (429, "too-many", "5")
     assert web.client.get("/me", headers=basic("root")).status_code == 200, "others are not counted with ann"
+
+
+def test_a_browser_that_comes_by_localhost_is_sent_to_where_all_brokers_of_this_machine_are(web: GuardedWeb) -> None:
+    """A cookie of one name is not sent to the other, and the page goes on at 127.0.0.1."""
+    headers = {**PAGE, "Host": "localhost:5053"}
+    for path in ("/login?next=/account", "/stream?username=ann", "/"):
+        response = web.client.get(path, headers=headers)
+        assert (response.status_code, response.headers["Location"]) == (303, f"http://127.0.0.1:5053{path}")
+    for host in ("localhost:8000", "127.0.0.1:5053", "news.example.org"):  # a forwarded port is another way to here
+        assert web.client.get("/login", headers={**PAGE, "Host": host}).status_code == 200
+    assert web.client.get("/topics", headers={"Host": "localhost:5053"}).status_code == 401  # a program stays

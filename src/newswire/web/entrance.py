@@ -42,6 +42,8 @@ def install(app: Flask, engine: Engine, auth: Authenticator | None, pace: Pace) 
     @app.before_request
     def check() -> Response | None:
         environ = request.environ
+        if is_navigation(environ) and (place := _same_host(engine, environ)):
+            return see_other(place)
         rights = _rights()
         if PUBLIC in rights or PEER in rights:
             callers.note_caller(environ, ANONYMOUS)
@@ -109,6 +111,13 @@ def _rights() -> tuple[Right, ...]:
 def _here(environ: Environ) -> str:
     query = environ.get("QUERY_STRING", "")
     return str(environ["PATH_INFO"]) + (f"?{query}" if query else "")
+
+
+def _same_host(engine: Engine, environ: Environ) -> str:
+    """Where a browser that came by `localhost` goes, "" if it may stay: cookies of that name are not sent to 127.0.0.1."""
+    own = next((row.ip for row in engine.describe().rows if row.self), "")
+    name, _, port = own.partition(":")
+    return f"http://{own}{_here(environ)}" if name == "127.0.0.1" and environ.get("HTTP_HOST") == f"localhost:{port}" else ""
 
 
 def _ticket_of(environ: Environ) -> str | None:

@@ -18,7 +18,7 @@ from newswire.errors import NewswireError, Refused
 from newswire.web import request_fields, sessions
 from newswire.web.askers import accepts_page
 from newswire.web.auth import Authenticator, subject_of
-from newswire.web.deferred import STORE_CODES
+from newswire.web.deferred import STORE_CODES, stored
 from newswire.web.entrance import caller_now, is_local, is_secure
 from newswire.web.passwords import check_password
 from newswire.web.responses import Confirmation, answer, see_other
@@ -129,12 +129,17 @@ def routes(engine: Engine, settings: ServiceSettings, auth: Authenticator | None
         check_is_on(auth)
         LOGOUT.read(request.environ)
         caller = caller_now()
-        principal = caller.principal
-        if principal is not None and principal.session:
-            engine.submit([EndSession(session=principal.session, account=principal.account)], by=principal)
-        if accepts_page(request.environ):
-            return with_cookie(see_other("/login"), "")
-        return with_cookie(answer(Confirmation(f"Signed out {caller.username}")), "")
+        principal, confirmation = caller.principal, Confirmation(f"Signed out {caller.username}")
+        is_page = accepts_page(request.environ)
+        if principal is None or not principal.session:
+            return with_cookie(see_other("/login") if is_page else answer(confirmation), "")
+        command = EndSession(session=principal.session, account=principal.account)
+        response = stored(
+            engine, (command,), lambda receipt: see_other("/login") if is_page else answer(confirmation), by=principal
+        )
+        if is_page:
+            response.headers["Location"] = "/login"
+        return with_cookie(response, "")
 
     @ME.on(blueprint)
     def me() -> Response:
