@@ -12,6 +12,7 @@ from jinja2 import DictLoader
 
 from newswire import web as package
 from newswire.errors import NewswireError
+from newswire.web.route import routes_of
 from newswire.web.routes import pages
 from tests.kit.access import PASSWORD, GuardedWeb, basic
 from tests.kit.web_fakes import OTHER, OWN, Web
@@ -241,3 +242,26 @@ def test_a_form_that_is_refused_comes_back_with_the_reason(asking: GuardedWeb) -
     late = asking.client.post("/login", data=form | {"password": PASSWORD}, headers=headers)
     assert (late.status_code, late.headers["Retry-After"]) == (429, "60")
     assert 'role="alert" id="notice"' in late.get_data(as_text=True)
+
+
+def test_every_page_has_a_policy_and_nothing_in_it_that_the_policy_forbids() -> None:
+    """Each answer of each route that is HTML, as nobody, somebody and an admin get it; a new page is looked at by itself."""
+    web = GuardedWeb()
+    looked_at = set()
+    for route in routes_of(web.app):
+        if not any(success.media == "text/html" for success in route.answers):
+            continue
+        for who in (None, "ann", "root"):
+            headers = NAVIGATION | ({"Cookie": web.sign_in(who)} if who else {}) | {"Sec-Fetch-Site": "same-origin"}
+            response = web.client.open(f"{route.path}?username={who or 'ann'}", method=route.method, headers=headers)
+            if response.content_type.partition(";")[0] != "text/html" or response.status_code == 303:
+                continue
+            looked_at.add((route.method, route.path))
+            policy = response.headers["Content-Security-Policy"]
+            assert "default-src 'none'; script-src 'self'; style-src 'self';" in policy, route.path
+            assert "unsafe" not in policy
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+            page = response.get_data(as_text=True)
+            assert not re.findall(r'<script(?![^>]*(?: src="/static/| type="application/json"))[^>]*>', page), route.path
+            assert not re.findall(r"<[a-z][^>]*\s(?:style|on[a-z]+)\s*=|<style|javascript:", page), route.path
+    assert {("GET", "/"), ("GET", "/stream"), ("GET", "/login"), ("GET", "/account"), ("GET", "/admin")} <= looked_at
