@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import socket
+import struct
 from typing import Any
 
 import pytest
@@ -103,3 +105,68 @@ def test_clients_are_answered_while_all_control_threads_are_blocked(serve: Serve
         assert client.get("/topics").reply().status == 200
         app.go.set()
         assert probe.reply().body == b"went"
+
+
+def test_reads_whose_clients_have_left_are_done_last_or_not_at_all(serve: Serve, app: App) -> None:
+    """One that closed his half may still read; of one that reset the connection nobody will."""
+    listener = serve(threads=1)
+    queue = listener._server.pools[Kind.OPEN].queue
+    with Client(listener.port).get("/block") as first:
+        app.blocked(1)
+        closed, reset = (
+            [Client(listener.port, source=OTHER).get(f"/{how}/{n}") for n in range(20)] for how in ("closed", "reset")
+        )
+        half = Client(listener.port, source=OTHER).get("/half")
+        wait_until(lambda: len(queue) == 41)
+        half.sock.shutdown(socket.SHUT_WR)
+        for client in reset:
+            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        for client in (*closed, *reset):
+            client.close()
+        wait_until(lambda: all(channel.has_left() for channel in queue))
+        with Client(listener.port, source=OTHER).get("/here") as here:
+            wait_until(lambda: len(queue) == 42)
+            app.go.set()
+            assert [client.reply().status for client in (first, here, half)] == [200, 200, 200]
+        wait_until(lambda: not queue)
+        wait_until(lambda: app.seen.count("/half") == 1 and sum(path.startswith("/closed") for path in app.seen) == 20)
+    half.close()
+    assert app.seen[:2] == ["/block", "/here"], "he had a place behind forty"
+    assert not any(path.startswith("/reset") for path in app.seen)
+
+
+def test_what_changes_something_is_done_though_its_client_has_left(serve: Serve, app: App) -> None:
+    app.routes["/publish"] = app.block
+    listener = serve(threads=1)
+    body = bytes(limits.LARGE_BODY_BYTES + 1)
+    head = f"POST /publish HTTP/1.1\r\nHost: here\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    clients = [Client(listener.port).send(head, body) for _ in range(3)]
+    app.blocked(1)
+    wait_until(lambda: len(listener._server.pools[Kind.LARGE].queue) == 2)
+    for client in clients[1:]:
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+    app.go.set()
+    assert clients[0].reply().body == b"went"
+    wait_until(lambda: app.seen.count("/publish") == 3)
+    clients[0].close()
+
+
+def test_so_many_reads_of_one_caller_wait_and_one_more_is_told(serve: Serve, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "WAITING_PER_CALLER", 5)
+    listener = serve(threads=1)
+    queue = listener._server.pools[Kind.OPEN].queue
+    with Client(listener.port).get("/block") as first:
+        app.blocked(1)
+        crowd = [Client(listener.port, source=OTHER).get(f"/crowd/{n}") for n in range(5)]
+        wait_until(lambda: len(queue) == 5)
+        with Client(listener.port, source=OTHER).get("/more") as more:
+            reply = more.reply()
+            assert (reply.status, "retry-after" in reply.headers) == (429, True)
+        mine = [Client(listener.port).get(f"/mine/{n}") for n in range(6)]  # from this machine itself: not counted
+        wait_until(lambda: len(queue) == 11)
+        app.go.set()
+        assert all(client.reply().status == 200 for client in (first, *crowd, *mine))
+    assert "/more" not in app.seen
+    for client in (*crowd, *mine):
+        client.close()

@@ -57,3 +57,22 @@ def test_nobody_is_lost_and_nobody_is_passed_by(events: list[str | None]) -> Non
                     seen.add(taken.caller)
         assert sorted(turns) == sorted(waiting)
         assert len(turns) == len(waiting)
+
+
+def test_what_goes_last_is_taken_when_nothing_else_is_there_and_holds_up_nobody() -> None:
+    """Also not what its own caller asked for behind it."""
+    left: set[Asked] = set()
+    turns: Turns[Asked] = Turns(left.__contains__)
+    dead, alive, other = [Asked("a", n) for n in range(100)], Asked("a", 100), Asked("b", 0)
+    for item in (*dead, alive, other):
+        turns.append(item)
+    left.update(dead)
+    assert turns.count_of("a") == 101
+    assert [turns.popleft(), turns.popleft()] == [alive, other]
+    assert (turns.count_of("a"), len(turns), list(turns)) == (0, 100, dead)
+    late = Asked("a", 101)
+    turns.append(late)
+    assert [turns.popleft(), turns.popleft()] == [late, dead[0]]
+    assert [turns.popleft() for _ in range(99)] == dead[1:]
+    with pytest.raises(IndexError):
+        turns.popleft()

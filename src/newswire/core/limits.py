@@ -179,6 +179,7 @@ IDLE_SECONDS: Final = 120.0  # a kept-alive connection without a request
 PUBLISH_THREADS: Final = 1  # for what the loop does not run itself, as the state lock did not come at once
 CHANGE_THREADS: Final = 1  # the same; publishers do not wait behind those who subscribe
 CLUSTER_THREADS: Final = 2  # that add and remove brokers: each waits for a broker that perhaps never answers
+WAITING_PER_CALLER: Final = 500  # reads of one address that wait for a thread: at 10 ms each, 5 s, when clients have given up
 READ_THREADS: Final = 1  # that read messages, topics, subscriptions: work for one processor, which more would only share
 OPEN_THREADS: Final = 1  # that answer pages: they wait for nothing, and not behind what reads
 LARGE_THREADS: Final = 4  # of requests with a large body: one at a time is parsed, long batches wait for their turn

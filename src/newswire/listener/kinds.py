@@ -30,6 +30,9 @@ class Kind(Enum):
     OPEN = "open"
 
 
+SAFE_KINDS: Final = frozenset({Kind.READ, Kind.OPEN})  # of GET and HEAD: what nobody reads the answer of need not be done
+
+
 @dataclass(frozen=True)
 class Threads:
     """How many threads each kind has."""

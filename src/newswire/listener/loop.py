@@ -26,11 +26,18 @@ from newswire.listener.bell import Bell
 from newswire.listener.bind import adjustments
 from newswire.listener.connection import Channel
 from newswire.listener.interest import Interest
-from newswire.listener.kinds import Kind
+from newswire.listener.kinds import SAFE_KINDS, Kind
 from newswire.listener.light import LightWork
 from newswire.listener.phases import EVICTED, Bounds, Deadlines, Phase
 from newswire.listener.pools import Pool
-from newswire.listener.problems import NO_ROOM, TOO_MANY_CONNECTIONS, TOO_MANY_REQUESTS, EscapingLog, raw_answer
+from newswire.listener.problems import (
+    NO_ROOM,
+    TOO_MANY_CONNECTIONS,
+    TOO_MANY_REQUESTS,
+    TOO_MANY_WAIT,
+    EscapingLog,
+    raw_answer,
+)
 from newswire.listener.proxies import Proxies
 from newswire.listener.request import Admit, HttpRequest
 from newswire.listener.tasks import AppTask, Later
@@ -46,7 +53,6 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger("newswire.listener")
 
 _LOOK_COUNT: Final = 32  # of a caller's connections, longest without a request first, to find one that is idle
-_READS: Final = (Kind.READ, Kind.OPEN)  # they change nothing, and are asked again
 _PARSE: Final = 1 << 8  # beside the selector's events: there is input to go on with
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -70,7 +76,10 @@ class Loop(TcpWSGIServer):
         proxies: Proxies,
         on_fatal: OnFatal,
     ) -> None:
-        self.pools = {kind: Pool(kind.value, on_fatal) for kind in Kind}
+        self.pools = {
+            kind: Pool(kind.value, on_fatal, is_last=Channel.has_left) if kind in SAFE_KINDS else Pool(kind.value, on_fatal)
+            for kind in Kind
+        }
         self.bounds, self.deadlines, self.clock, self.admit, self.light = bounds, deadlines, clock, admit, light
         self.proxies = proxies
         self.handed_over = self.evicted = self.timed_out = self.crowded_out = self.refused = 0
@@ -116,8 +125,20 @@ class Loop(TcpWSGIServer):
             self.give_to_thread(channel)
 
     def give_to_thread(self, channel: Channel) -> None:
-        """Give a channel to the threads of its request's kind."""
-        self.pools[cast(HttpRequest, channel.requests[0]).kind].add_task(channel)
+        """Give a channel to the threads of its request's kind, unless too much of its caller waits there. Loop thread."""
+        request = cast(HttpRequest, channel.requests[0])
+        pool = self.pools[request.kind]
+        if (
+            request.kind in SAFE_KINDS
+            and channel.answer_task is None
+            and is_counted(request.caller, own=self.bounds.counts_own_requests)
+            and pool.count_of(request.caller) >= limits.WAITING_PER_CALLER
+        ):
+            self.refused += 1
+            channel.refuse_queued(NewswireError(TOO_MANY_WAIT, code="too-many"))
+            channel.service()
+            return
+        pool.add_task(channel)
 
     def pull_trigger(self) -> None:
         """Wake the loop for the channel that is served in this thread."""
@@ -377,7 +398,7 @@ class Loop(TcpWSGIServer):
         What has waited for a thread for longer, and only reads, goes before: its client has perhaps left long ago.
         """
         idle = next((c for phase in EVICTED for c in self.lines[phase] if c not in self.peers), None)
-        waiting = next((c for c in self.lines[Phase.WORKING] if c.queued is not None and c.queued.kind in _READS), None)
+        waiting = next((c for c in self.lines[Phase.WORKING] if c.queued is not None and c.queued.kind in SAFE_KINDS), None)
         return waiting if waiting is not None and (idle is None or waiting.since < idle.since) else idle
 
     def _evict(self, channel: Channel | None) -> bool:

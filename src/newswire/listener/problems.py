@@ -19,6 +19,7 @@ TOO_MANY_HEADERS: Final = f"the request has more than {limits.HEADERS_COUNT} hea
 NO_ROOM: Final = "the requests and answers under way fill the room that there is for them: send it again"
 TOO_MANY_CONNECTIONS: Final = "your address has as many connections as it may: close some, or keep one and use it again"
 TOO_MANY_REQUESTS: Final = "your address sends more requests than it may: send fewer, or several messages in a batch"
+TOO_MANY_WAIT: Final = "so many requests of your address wait here already that this one would be late: send fewer at once"
 LATE: Final = "the request did not arrive in time: send it again, in one go"
 
 _RETRY_AFTER: Final = {429: limits.RETRY_AFTER_SECONDS, 503: limits.RETRY_AFTER_SECONDS}

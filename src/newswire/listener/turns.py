@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
 
 
@@ -19,10 +19,16 @@ T = TypeVar("T", bound=HasCaller)
 
 
 class Turns(Generic[T]):
-    """A queue that takes from each caller in turn; of one caller, first come, first served. Every step takes constant time."""
+    """A queue that takes from each caller in turn; of one caller, first come, first served. Every step takes constant time.
 
-    def __init__(self) -> None:
+    What nobody seems to wait for any more goes last: it is taken when nothing else is there.
+    """
+
+    def __init__(self, is_last: Callable[[T], bool] = lambda item: False) -> None:
+        """`is_last`: asked when it would be an item's turn."""
         self._of: OrderedDict[str, deque[T]] = OrderedDict()
+        self._last: deque[T] = deque()
+        self._is_last = is_last
         self._count = 0
 
     def append(self, item: T) -> None:
@@ -36,17 +42,28 @@ class Turns(Generic[T]):
 
     def popleft(self) -> T:
         """Take the next. Raises IndexError when there is none."""
-        if not self._of:
+        while self._of:
+            caller, waiting = self._of.popitem(last=False)
+            while waiting:
+                item = waiting.popleft()
+                if self._is_last(item):
+                    self._last.append(item)
+                    continue
+                if waiting:
+                    self._of[caller] = waiting
+                self._count -= 1
+                return item
+        if not self._last:
             raise IndexError("nobody waits")
-        caller, waiting = self._of.popitem(last=False)
-        item = waiting.popleft()
-        if waiting:
-            self._of[caller] = waiting
         self._count -= 1
-        return item
+        return self._last.popleft()
+
+    def count_of(self, caller: str) -> int:
+        """How many of one caller wait for their turn; what goes last not counted."""
+        return len(self._of.get(caller, ()))
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[T]:
-        return (item for waiting in self._of.values() for item in waiting)
+        return (item for waiting in (*self._of.values(), self._last) for item in waiting)
