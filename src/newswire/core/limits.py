@@ -35,6 +35,9 @@ PAGE_MESSAGES: Final = 1_000  # of one `GET /messages`: some 10 ms of reading
 STEP_MESSAGES: Final = 64  # read or written before publishers may go first, about a millisecond
 STEP_LINES: Final = 256  # of a batch, parsed before single messages may go first, about 5 ms
 STEP_BYTES: Final = 512 * 1024  # of a batch: longer ones are stored and copied one after the other, a disk writes this in 5 ms
+LIGHT_TEXT_CHARS: Final = 20_000  # of a message: not worth a look, as they are 120 KB at most where they are stored
+LONG_TEXT_CHARS: Final = 128 * 1024  # of a message where it is stored: one of control characters is longer, and takes turns
+FORM_TEXT_BYTES: Final = 96 * 1024  # of what a form says: a message of 64 KiB and its fields; escapes cost 0.25 us each
 BATCH_QUIET_SECONDS: Final = (
     2.0  # since a short publish, until long batches are stored together: who publishes now and then counts
 )

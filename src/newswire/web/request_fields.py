@@ -183,7 +183,9 @@ def merged(values: Fields, more: Fields) -> Fields:
 
 
 def pairs(encoded: str, repeatable: frozenset[str] = frozenset()) -> dict[str, str]:
-    """The fields of a query or form; `repeatable` as for `fields`."""
+    """The fields of a query or form; `repeatable` as for `fields`. Raises TooLarge before it decodes too many escapes."""
+    if len(encoded) - 2 * encoded.count("%") > limits.FORM_TEXT_BYTES:
+        raise _too_long(limits.FORM_TEXT_BYTES)
     _check_count(encoded.count("&") + 1)
     values: dict[str, str] = {}
     try:

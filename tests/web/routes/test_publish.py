@@ -18,6 +18,8 @@ from newswire.core.model.names import ROUTES
 from newswire.core.model.ops import split_op_id
 from newswire.engine.seam import TopicRow
 from newswire.errors import FewerCopies, StorageFull, Unknown
+from newswire.web import request_fields
+from newswire.web.turn import Turn
 from tests.kit.web_fakes import Web
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -508,6 +510,7 @@ def test_while_others_publish_long_batches_are_stored_one_at_a_time_and_short_on
 
     monkeypatch.setattr(web.engine, "submit_later", slow)
     bodies = [
+        b'{"topic": "t", "data": "%s"}\n' % (b"\\u0001" * 20_000) * 5,  # 600 KB where it is stored
         b'{"topic": "t", "data": "x"}\n' * (limits.STEP_LINES + 1),
         b'{"topic": "t", "data": "%s"}\n' % (b"x" * 60_000) * 10,
     ]
@@ -527,4 +530,43 @@ def test_while_others_publish_long_batches_are_stored_one_at_a_time_and_short_on
     for thread in threads:
         thread.join(10.0)
     assert most == [1]
-    assert len(web.engine.published()) == limits.STEP_LINES + 1 + 10 + 2
+    assert len(web.engine.published()) == 5 + limits.STEP_LINES + 1 + 10 + 2
+
+
+def test_a_message_that_is_long_only_where_it_is_stored_takes_its_turn_among_batches(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A control character is six characters on the disk and between brokers."""
+    turns = [0]
+    take = Turn.take
+
+    def counted(turn: Turn) -> Any:
+        turns[0] += 1
+        return take(turn)
+
+    monkeypatch.setattr(Turn, "take", counted)
+    for text, count in (
+        ("x" * 65_536, 0),
+        ("a\n" * 32_768, 0),
+        ("\u00e9" * 32_768, 0),
+        ("\x01" * 20_000, 0),
+        ("\x01" * 65_536, 1),
+    ):
+        response = web.app.test_client().post("/publish", json={"topic": "t", "data": text})
+        assert (response.status_code, turns) == (200, [count])
+    assert web.engine.published()[-1].data == "\x01" * 65_536
+
+
+def test_a_form_that_says_too_much_is_refused_before_its_escapes_are_decoded(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = list[int]()
+    parse = request_fields.parse_qsl
+
+    def counted(encoded: str, **options: Any) -> Any:
+        decoded.append(len(encoded))
+        return parse(encoded, **options)
+
+    monkeypatch.setattr(request_fields, "parse_qsl", counted)
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    for escapes, code in ((160_000, "too-large"), (limits.FORM_TEXT_BYTES, "too-large"), (65_537, "too-large"), (65_536, "")):
+        web.post("/publish", code, data=b"topic=t&data=" + b"%61" * escapes, headers=headers)
+    assert len(decoded) == 2, "the last two: that a text is too long is found when it is there"

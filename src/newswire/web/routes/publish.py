@@ -83,6 +83,7 @@ IDS: Final = Field(
     type=Literal[0, 1],
     words="`1`: the answer to a batch names every message, as that to one message does.",
 )
+_CONTROLS: Final = [chr(code) for code in range(32) if chr(code) not in "\b\t\n\f\r"]  # these are two: a letter behind `\`
 KEY_HEADER: Final = Field(
     name="Idempotency-Key",
     read=str,
@@ -124,8 +125,8 @@ def routes(engine: Engine, settings: ServiceSettings, give_way: Callable[[], Non
             with_ids = "ids" in fields and IDS.read(fields.pop("ids"))
             with parsing:
                 messages = batch(environ, fields, caller.username, give_way)
-            characters = sum(len(message.data) for message in messages.values())
-            if len(messages) <= limits.STEP_LINES and characters <= limits.STEP_BYTES:  # quickly stored and copied
+            few = list(messages.values()) if len(messages) <= limits.STEP_LINES else []
+            if few and sum(map(stored_characters, few)) <= limits.STEP_BYTES:  # quickly stored and copied
                 storing.note_other()
                 return _publish_batch(engine, messages, copies, by, with_ids=with_ids)
             with storing.take():
@@ -137,10 +138,22 @@ def routes(engine: Engine, settings: ServiceSettings, give_way: Callable[[], Non
         copies = _copies(fields, settings.min_copies)
         if "ids" in fields:
             IDS.read(fields.pop("ids"))  # one message is always named
-        storing.note_other()
-        return _publish_one(engine, single(environ, fields, caller.username), copies, by)
+        message = single(environ, fields, caller.username)
+        if len(message.data) <= limits.LIGHT_TEXT_CHARS or stored_characters(message) <= limits.LONG_TEXT_CHARS:
+            storing.note_other()
+            return _publish_one(engine, message, copies, by)
+        with storing.take():
+            one = _publish_one(engine, message, copies, by)
+            one.wait()
+            return one
 
     return blueprint
+
+
+def stored_characters(message: Publish) -> int:
+    """How long the text is where it is stored and copied: a control character is six there (RFC 8259, section 7)."""
+    text = message.data
+    return len(text) if text.isprintable() else len(text) + 5 * sum(map(text.count, _CONTROLS))
 
 
 def single(environ: Environ, fields: Fields, publisher: str) -> Publish:
