@@ -12,6 +12,7 @@ import pytest
 from newswire.core import limits
 from newswire.listener.http_head import PEER_PATHS, PROBE_PATHS
 from newswire.listener.kinds import Kind
+from newswire.listener.presence import has_left
 from tests.kit.listener_fakes import OTHER, App, Client, Serve
 from tests.kit.waiting import wait_until
 
@@ -123,7 +124,7 @@ def test_reads_whose_clients_have_left_are_done_last_or_not_at_all(serve: Serve,
             client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         for client in (*closed, *reset):
             client.close()
-        wait_until(lambda: all(channel.has_left() for channel in queue))
+        wait_until(lambda: all(map(has_left, queue)))
         with Client(listener.port, source=OTHER).get("/here") as here:
             wait_until(lambda: len(queue) == 42)
             app.go.set()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import select
 import socket
 import threading
 from collections import deque
@@ -20,6 +19,7 @@ from newswire.core import limits
 from newswire.errors import NewswireError
 from newswire.listener.kinds import SAFE_KINDS, Kind
 from newswire.listener.phases import Deadlines, Phase
+from newswire.listener.presence import is_reset
 from newswire.listener.problems import LATE, EscapingLog, raw_answer
 from newswire.listener.proxies import Proxies
 from newswire.listener.request import HttpRequest
@@ -313,7 +313,8 @@ class Channel(HTTPChannel):
     def _work(self, task: AppTask | ProblemTask, work: Callable[[], None]) -> None:
         """Do `work` of the task; then go on to the next request, unless the answer comes later."""
         try:
-            if self.connected and not self._is_gone(cast(HttpRequest, task.request)):
+            in_vain = cast(HttpRequest, task.request).kind in SAFE_KINDS and is_reset(self)
+            if self.connected and not in_vain:
                 work()
             else:
                 task.close_on_finish = True
@@ -332,23 +333,6 @@ class Channel(HTTPChannel):
             task.later.when_settled(partial(self.server.settle, self, task))
         else:
             self._end_request(task)
-
-    def has_left(self) -> bool:
-        """Say whether the client has closed his half: most that have will not read an answer. Any thread."""
-        return bool(self._look_at_socket() & (select.POLLRDHUP | select.POLLHUP | select.POLLERR))
-
-    def _is_gone(self, request: HttpRequest) -> bool:
-        """Whether a request changes nothing, and nobody will read its answer: the connection is reset."""
-        return request.kind in SAFE_KINDS and bool(self._look_at_socket() & (select.POLLHUP | select.POLLERR))
-
-    def _look_at_socket(self) -> int:
-        """What poll says of it, reading nothing: that its client sends no more also where there is unread input."""
-        fd = self._fileno
-        if fd is None:
-            return select.POLLHUP
-        look = select.poll()
-        look.register(fd, select.POLLRDHUP)
-        return next((events for _, events in look.poll(0)), 0)
 
     def _failed(self, task: AppTask | ProblemTask) -> AppTask | ProblemTask:
         """The task whose answer says that `task` failed; itself where a part of its answer is out already."""

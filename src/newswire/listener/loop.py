@@ -30,6 +30,7 @@ from newswire.listener.kinds import SAFE_KINDS, Kind
 from newswire.listener.light import LightWork
 from newswire.listener.phases import EVICTED, Bounds, Deadlines, Phase
 from newswire.listener.pools import Pool
+from newswire.listener.presence import has_left
 from newswire.listener.problems import (
     NO_ROOM,
     TOO_MANY_CONNECTIONS,
@@ -77,7 +78,7 @@ class Loop(TcpWSGIServer):
         on_fatal: OnFatal,
     ) -> None:
         self.pools = {
-            kind: Pool(kind.value, on_fatal, is_last=Channel.has_left) if kind in SAFE_KINDS else Pool(kind.value, on_fatal)
+            kind: Pool(kind.value, on_fatal, is_last=has_left) if kind in SAFE_KINDS else Pool(kind.value, on_fatal)
             for kind in Kind
         }
         self.bounds, self.deadlines, self.clock, self.admit, self.light = bounds, deadlines, clock, admit, light
