@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from newswire.core.access import Principal, Rights
+from newswire.core.broker.events import Now
 from newswire.core.model.commands import (
     Acknowledge,
     AddGrant,
@@ -25,7 +26,8 @@ from newswire.core.model.commands import (
     Subscribe,
     Unsubscribe,
 )
-from newswire.engine.seam import Account, Engine, Entry, GrantRow, TopicRow, Wake
+from newswire.engine.memory import MemoryEngine, MemoryNetwork
+from newswire.engine.seam import Account, Engine, Entry, GrantRow, Receipt, TopicRow, Wake
 from newswire.errors import NewswireError, NotFound, Refused
 from tests.contract.conftest import ALONE, WITH_PEERS, Pair, begun
 from tests.kit.waiting import wait_until
@@ -316,3 +318,79 @@ def test_where_nobody_is_asked_nothing_of_an_account_is_seen(pair: Pair) -> None
     pair.one.submit([Subscribe("Alice", "tech")])
     assert pair.one.patterns_of("Alice") == ("tech",)
     assert pair.one.patterns_of("Alice", alice) == ("news",)
+
+
+class Apart:
+    """Two brokers in memory that take commands while they do not reach each other."""
+
+    def __init__(self) -> None:
+        self.network, addresses = MemoryNetwork(), ("127.0.0.1:1", "127.0.0.1:2")
+        self.now = NOW
+        self.engines = [
+            MemoryEngine(f"100{n}", address=a, peers=tuple({*addresses} - {a}), network=self.network, clock=self._clock)
+            for n, a in enumerate(addresses, 1)
+        ]
+        self.addresses = addresses
+        self.network.cut(*addresses)
+
+    def _clock(self) -> Now:
+        return Now((self.now - NOW) / 1000, self.now)
+
+    def submit(self, broker: int, *requests: Request) -> Receipt:
+        self.now += 1_000
+        return self.engines[broker].submit(requests)
+
+    def meet(self) -> None:
+        self.network.mend(*self.addresses)
+        for _ in range(5):
+            self.now += 10_000
+            for engine in self.engines:
+                engine.tick()
+        vectors = [engine.shell.read(lambda state: dict(state.log.full.items())) for engine in self.engines]
+        assert vectors[0] == vectors[1]
+
+    def names(self) -> list[dict[str, str]]:
+        return [{row.username: row.account for row in engine.accounts()} for engine in self.engines]
+
+
+def test_a_fresh_pair_that_starts_apart_ends_with_one_first_admin() -> None:
+    pair = Apart()
+    made = [pair.submit(n, AddUser("admin", admin=True, password=f"${n}", first=True)).first for n in (1, 0)]
+    assert pair.names() == [{"admin": made[1]}, {"admin": made[0]}]
+    pair.meet()
+    assert pair.names() == [{"admin": made[0]}] * 2, "who was made first"
+    for engine in pair.engines:
+        assert account(engine, "admin").password == "$1"
+        assert engine.rights(Principal(made[1])) is None
+        assert [
+            row.detail.partition(":")[0] for row in engine.audit(None, 100) if row.what == "added-user" and row.id == made[1]
+        ] == ["an admin; of no effect"]
+
+
+def test_what_a_removal_had_not_seen_stays_and_what_it_saw_goes() -> None:
+    pair = Apart()
+    first = pair.submit(0, AddUser("Alice")).first
+    other = pair.submit(1, AddUser("Alice")).first
+    pair.submit(0, RemoveUser("Alice"))
+    pair.submit(1, AddGrant("Alice", "publish", "news"))
+    pair.meet()
+    assert pair.names() == [{"Alice": other}] * 2
+    assert [engine.rights(Principal(other)) for engine in pair.engines] == [Rights(publish=("news",))] * 2
+    assert [engine.rights(Principal(first)) for engine in pair.engines] == [None, None]
+    pair.submit(1, RemoveUser("Alice"))
+    assert pair.names() == [{}, {}]
+
+
+def test_what_is_granted_and_revoked_apart() -> None:
+    """A revocation ends what it names; a grant that was made again meanwhile stays."""
+    pair = Apart()
+    pair.meet()
+    pair.submit(0, AddUser("Alice"))
+    pair.submit(0, AddGrant("Alice", "publish", "news"))
+    pair.submit(0, AddGrant("Alice", "publish", "tech"))
+    pair.network.cut(*pair.addresses)
+    pair.submit(0, RevokeGrant("Alice", "publish", "news"), RevokeGrant("Alice", "publish", "tech"))
+    pair.submit(1, AddGrant("Alice", "publish", "news"))
+    pair.meet()
+    alice = principal(pair.engines[0], "Alice")
+    assert [engine.rights(alice) for engine in pair.engines] == [Rights(publish=("news",))] * 2

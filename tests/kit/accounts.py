@@ -41,7 +41,7 @@ def seen(accounts: Accounts) -> object:
         sorted(accounts.removed),
         sorted(accounts.revoked),
         accounts.ended,
-        list(accounts.each()),
+        {name: accounts.account_of(name) for name in sorted(accounts.each())},
         found.first_id if found else "",
         accounts.has_admin,
     )

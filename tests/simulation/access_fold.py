@@ -120,17 +120,18 @@ class AccessFold:
         """How the core's fold of the same ops differs, "" if it does not."""
         self._fold()
         mine = {user.name: account for account, user in self._users.items()}
-        if mine != dict(accounts.each()):
-            return f"names: {dict(accounts.each())}; its ops say {mine}"
+        said = {name: accounts.account_of(name) for name in accounts.each()}
+        if mine != said:
+            return f"names: {said}; its ops say {mine}"
         for account in self._users:
             tokens = [token for token, op in self._tokens.items() if op.account == account]
             for by in (Principal(account), *(Principal(account, token=token) for token in tokens)):
                 rights = accounts.rights(by, 0)
                 for verb in _VERBS:
-                    said = [topic for topic in PROBES if rights is not None and rights.may(verb, topic)]
+                    says = [topic for topic in PROBES if rights is not None and rights.may(verb, topic)]
                     meant = [topic for topic in PROBES if self.may(by, verb, topic)]
-                    if said != meant:
-                        return f"{by} may {verb} {said}; its ops say {meant}"
+                    if says != meant:
+                        return f"{by} may {verb} {says}; its ops say {meant}"
             if accounts.password_of(account) != self._passwords.get(account, ""):
                 return f"the password of {account} is {accounts.password_of(account)}"
         alive = {token for token, op in self._tokens.items() if op.account not in self._removed}

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from newswire.core import limits
 from newswire.core.model.ops import Granted, PasswordSet, TokenCreated, UserAdded, UsersRemoved
 from newswire.core.model.results import Account, GrantRow
 from newswire.core.read.accounts import account_row, account_rows, grant_rows, token_row, token_rows
 from newswire.core.read.pieces import finish
 from newswire.core.state.fold import State
+from tests.kit.lines import longest_piece
 
 A, B = "1001-a.2", "1001-a.3"
 DIGEST = "ab" * 32
@@ -54,3 +56,21 @@ def test_a_grant_that_was_made_twice_is_one_row() -> None:
     assert len(finish(grant_rows(state, None))) == 2
     state.accounts.take(UsersRemoved("1001-a", 9, 99, accounts=(B, "1002-b.3")))
     assert finish(grant_rows(state, "Ann")) == []
+
+
+def test_no_piece_grows_with_users_and_what_they_have() -> None:
+    longest: list[list[int]] = []
+    for people in (300, 1_500):
+        state = State()
+        for number in range(people):
+            account = f"1001-a.{number + 2}"
+            state.accounts.take(UserAdded("1001-a", number + 2, 1, name=f"user{number}"))
+            for one in range(6):
+                place = ("1002-b", 12 * number + one + 2, 1)
+                state.accounts.take(Granted(*place, who=account, verb="publish", pattern=f"x{one}"))
+                place = ("1003-c", 12 * number + one + 2, 1)
+                state.accounts.take(TokenCreated(*place, account=account, hash=f"{place[1]:064x}"))
+        queries = (account_rows(state), token_rows(state, None), grant_rows(state, None))
+        longest.append([longest_piece(query) for query in queries])
+    assert all(many < 1.2 * few for few, many in zip(*longest, strict=True)), longest
+    assert max(longest[1]) < 30 * limits.PIECE_SUBSCRIPTIONS

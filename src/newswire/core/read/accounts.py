@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from newswire.core import limits
 from newswire.core.access import EVERYBODY
-from newswire.core.model.ops import Granted, OpId, TokenCreated
+from newswire.core.model.ops import Granted, TokenCreated
 from newswire.core.model.results import Account, GrantRow, TokenRow
 from newswire.core.read.pieces import Pieces
 from newswire.core.state.accounts import Accounts
@@ -31,9 +32,9 @@ def account_row(accounts: Accounts, name: str) -> Account | None:
 
 def account_rows(state: State) -> Pieces[list[Account]]:
     """All users, by name, as they were when the query looked at each."""
-    rows: list[Account] = []
-    for count, (name, _) in enumerate(list(state.accounts.each()), 1):
-        row = account_row(state.accounts, name)
+    accounts, rows = state.accounts, list[Account]()
+    for count, name in enumerate((yield from _names(accounts, None)), 1):
+        row = account_row(accounts, name)
         if row is not None:
             rows.append(row)
         if count % limits.PIECE_SUBSCRIPTIONS == 0:
@@ -49,33 +50,41 @@ def token_row(accounts: Accounts, digest: str) -> TokenRow | None:
 
 def token_rows(state: State, name: str | None) -> Pieces[list[TokenRow]]:
     """The tokens of a user, or of all, the newest last."""
-    accounts, rows = state.accounts, list[TokenRow]()
-    for count, account in enumerate(_accounts(accounts, name), 1):
-        rows += [_token_row(accounts, op) for op in accounts.tokens_of(account).values() if accounts.name_of(account)]
-        if count % limits.PIECE_SUBSCRIPTIONS == 0:
+    accounts, rows, looked_at = state.accounts, list[TokenRow](), 0
+    for one in (yield from _names(accounts, name)):
+        mine = accounts.tokens_of(accounts.account_of(one))
+        rows += [_token_row(accounts, op) for op in mine.values()]
+        looked_at += 1 + len(mine)
+        if looked_at >= limits.PIECE_SUBSCRIPTIONS:
+            looked_at = 0
             yield None
-    return sorted(rows, key=lambda row: (row.since, row.id))
+    ordered: list[TokenRow] = yield partial(sorted, rows, key=lambda row: (row.since, row.id))
+    return ordered
 
 
 def grant_rows(state: State, who: str | None) -> Pieces[list[GrantRow]]:
     """The grants of a user (its own ones), of `*`, or all, in order; one that was made twice is one."""
-    accounts, rows = state.accounts, set[GrantRow]()
+    accounts, rows, looked_at = state.accounts, set[GrantRow](), 0
     if who in (None, EVERYBODY):
         rows.update(_grant_rows(EVERYBODY, accounts.grants_of(EVERYBODY).values()))
-    for count, account in enumerate(_accounts(accounts, who), 1):
-        name = accounts.name_of(account)
-        if name:
-            rows.update(_grant_rows(name, accounts.grants_of(account).values()))
-        if count % limits.PIECE_SUBSCRIPTIONS == 0:
+    for name in (yield from _names(accounts, who)):
+        mine = accounts.grants_of(accounts.account_of(name))
+        rows.update(_grant_rows(name, mine.values()))
+        looked_at += 1 + len(mine)
+        if looked_at >= limits.PIECE_SUBSCRIPTIONS:
+            looked_at = 0
             yield None
-    return sorted(rows)
+    ordered: list[GrantRow] = yield partial(sorted, rows)
+    return ordered
 
 
-def _accounts(accounts: Accounts, name: str | None) -> list[OpId]:
-    if name is None:
-        return [account for _, account in accounts.each()]
-    account = accounts.account_of(name)
-    return [account] if account else []
+def _names(accounts: Accounts, name: str | None) -> Pieces[list[str]]:
+    """All names that an account has, in order, which is found beside the lock; of one that is named just that."""
+    if name is not None:
+        return [name] if accounts.account_of(name) else []
+    names = [*accounts.each()]
+    ordered: list[str] = yield partial(sorted, names)
+    return ordered
 
 
 def _token_row(accounts: Accounts, op: TokenCreated) -> TokenRow:

@@ -195,9 +195,9 @@ class Accounts:
         user = self.users.get(account)
         return user.name if user is not None and self._account_of.get(user.name) == account else ""
 
-    def each(self) -> Iterator[tuple[str, OpId]]:
-        """Each name that an account has, with it, by name."""
-        return iter(sorted(self._account_of.items()))
+    def each(self) -> Iterator[str]:
+        """Each name that an account has."""
+        return iter(self._account_of)
 
     @property
     def has_admin(self) -> bool:
