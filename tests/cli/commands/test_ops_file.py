@@ -285,6 +285,51 @@ def test_while_a_broker_runs(tmp_path: Path, opened: Opener, capsys: Capture) ->
     opened(tmp_path / "1001")  # nobody else holds it
 
 
+def compact(file: OpsFile, *stays: Op) -> None:
+    """Have these be all of the log up to now."""
+    replaces, writer = file.begin_base()
+    writer.write([ops.encode(op) for op in stays])
+    file.switch(file.commit_base(writer.finish(), replaces))
+    assert file.remove_replaced()
+
+
+def test_a_compacted_folder(tmp_path: Path, opened: Opener, capsys: Capture) -> None:
+    file = opened(tmp_path)
+    store(file, began(), *map(message, range(2, 6)))
+    compact(file, began(), *map(message, range(2, 6)))
+    store(file, message(6))
+    file.close()
+    assert checked(capsys, tmp_path)[1]["kinds"] == {"msg": 5, "began": 1}
+    for name in ("MANIFEST", "MANIFEST.copy"):
+        (tmp_path / name).write_bytes(b"damaged")
+    code, report = checked(capsys, tmp_path)
+    assert code == output.FAILED
+    assert "its MANIFEST is damaged" in report["error"]
+
+
+def test_a_folder_that_is_compacted_while_it_is_read_is_read_anew(
+    tmp_path: Path, opened: Opener, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = opened(tmp_path, segment_bytes=400)
+    for op in (began(), *map(message, range(2, 9))):
+        store(file, op)
+    real, times = Scan.batches, list[int]()
+
+    def batches(scan: Scan, progress: Any = None) -> Iterator[Any]:
+        times.append(1)
+        for rows in real(scan, progress):
+            yield rows
+            if len(times) == 1:
+                times.append(0)
+                compact(file, began(), *map(message, range(2, 9)))
+
+    monkeypatch.setattr(Scan, "batches", batches)
+    code, report = checked(capsys, tmp_path)
+    assert code == output.DONE
+    assert (report["missing"], report["damage"], report["kinds"]) == (0, [], {"msg": 7, "began": 1})
+    assert sum(times) == 2
+
+
 def test_torn_bytes_of_a_file_that_grows_meanwhile(tmp_path: Path, opened: Opener) -> None:
     """What a broker appends between the two readings of a segment is no torn write."""
     file = opened(tmp_path)

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from newswire.cli.inspect import OpTally, Report
     from newswire.core.model.ops import Op
     from newswire.engine.embedded.ops_file import Damage, Reader, Scan
+
+_LOOKS: Final = 3  # at a folder whose files are replaced meanwhile: seldom, and a look takes seconds
 
 _directory = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 
@@ -60,7 +62,27 @@ def check(directory: Path, as_json: bool) -> int:
 
 
 def look(folder: Path) -> Report:
-    """Read one broker's folder to its end."""
+    """Read one broker's folder to its end; anew if its files were replaced meanwhile, as by a compaction."""
+    before = _layout_of(folder)
+    for _ in range(_LOOKS):
+        report = _look_once(folder)
+        after = _layout_of(folder)
+        if after == before:
+            break
+        before = after
+    return report
+
+
+def _layout_of(folder: Path) -> list[bytes | None]:
+    from newswire.engine.embedded.scan import layout_copies
+
+    try:
+        return layout_copies(folder)
+    except OSError:
+        return []
+
+
+def _look_once(folder: Path) -> Report:
     from newswire.cli.inspect import OpTally, Report
     from newswire.engine.embedded.ops_file import Scan, path_of, segments_in
 
@@ -176,7 +198,7 @@ def is_folder(path: Path) -> bool:
 
     try:
         return bool(segments_in(path)) or (path / "LOCK").exists()
-    except PermissionError:
+    except (PermissionError, Refused):
         return True
 
 
