@@ -64,6 +64,15 @@ def test_what_is_abandoned_is_gone(tmp_path: Path, is_finished: bool) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_was_not_begun_leaves_the_base_before_it(tmp_path: Path) -> None:
+    """A scenario with a small disk found it: the file before the first, which was the log, went."""
+    first = BaseWriter(tmp_path, BASE | 4, "cluster", ORIGIN)
+    first.write(raws(1))
+    first.finish()
+    writer(tmp_path).abandon()
+    assert [path.name for path in tmp_path.iterdir()] == ["base-00000004.ops"]
+
+
 def test_a_full_disk_is_an_error_and_what_was_written_can_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = writer(tmp_path)
     one.write(raws(1))

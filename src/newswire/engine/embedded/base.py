@@ -31,7 +31,8 @@ class BaseWriter:
         """`number`: of the first file, never used before. `cluster`, `origin`: as in the headers of the log's segments."""
         self._directory, self._segment_bytes = directory, segment_bytes
         self._cluster, self._origin = cluster, origin
-        self._number = number - 1  # of the file that is written
+        self._next = number
+        self._number = 0  # of the file that is written, 0 for none
         self._fd = -1
         self._length = self._empty_length = 0  # of it
         self._done: list[SegmentLength] = []
@@ -68,14 +69,14 @@ class BaseWriter:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-        for number in {*(one.segment for one in self._done), self._number}:
+        for number in {*(one.segment for one in self._done), self._number} - {0}:
             path = path_of(self._directory, number)
             _beside(path).unlink(missing_ok=True)
             path.unlink(missing_ok=True)
 
     def _begin_file(self) -> None:
         self._end_file()
-        self._number += 1
+        self._number, self._next = self._next, self._next + 1
         header = segment.header_line(self._number, self._cluster, self._origin, {}, segment.COMPACTED_VERSION)
         self._fd = disk.create(_beside(path_of(self._directory, self._number)))
         disk.write_all(self._fd, header)
@@ -88,7 +89,7 @@ class BaseWriter:
         os.close(self._fd)
         self._fd = -1
         self._done.append(SegmentLength(segment=self._number, length=self._length))
-        self._length = 0
+        self._number = self._length = 0
 
 
 def _beside(path: Path) -> Path:
