@@ -74,7 +74,7 @@ def look(folder: Path) -> Report:
 
 
 def _layout_of(folder: Path) -> list[bytes | None]:
-    from newswire.engine.embedded.scan import layout_copies
+    from newswire.engine.embedded.ops_file import layout_copies
 
     try:
         return layout_copies(folder)

@@ -44,11 +44,11 @@ from newswire.engine.embedded import disk, layout, segment
 from newswire.engine.embedded.base import BaseWriter, remove, store_layout
 from newswire.engine.embedded.directory import take
 from newswire.engine.embedded.layout import BASE, Layout, SegmentLength
-from newswire.engine.embedded.scan import Progress, Reader, Scan, path_of, segments_in
+from newswire.engine.embedded.scan import Progress, Reader, Scan, layout_copies, path_of, segments_in
 from newswire.engine.embedded.segment import Damage, Found
 from newswire.errors import DiskFailed, StorageFull, TooLarge
 
-__all__ = ["Damage", "Found", "OpsFile", "Progress", "Reader", "Scan", "path_of", "segments_in"]
+__all__ = ["Damage", "Found", "OpsFile", "Progress", "Reader", "Scan", "layout_copies", "path_of", "segments_in"]
 
 _log = logging.getLogger(__name__)
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # EFBIG: a limit on file size (ulimit -f)
