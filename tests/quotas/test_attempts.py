@@ -49,3 +49,5 @@ def test_strangers_without_number_do_not_fill_the_memory(monkeypatch: pytest.Mon
     for number in range(100):
         attempts.begin(f"u{number}", f"a{number}", 1.0)
     assert len(attempts) <= 10
+    attempts.begin("later", "elsewhere", 100.0)
+    assert len(attempts) == 1  # what was a minute ago is forgotten

@@ -32,9 +32,9 @@ def test_what_nobody_uses_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(limits, "TICKETS_COUNT", 3)
     now = 0.0
     tickets = Tickets[int](lambda: now)
-    given = [tickets.give(number) for number in range(5)]
+    five = [tickets.give(number) for number in range(5)]
     assert len(tickets._open) == 3
-    assert [tickets.take(ticket) for ticket in given] == [None, None, 2, 3, 4]
+    assert [tickets.take(ticket) for ticket in five] == [None, None, 2, 3, 4]
     tickets.give(5)
     now = 100.0
     tickets.give(6)

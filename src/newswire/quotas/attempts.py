@@ -59,9 +59,14 @@ class Attempts:
         while failures and failures[0].at <= now - self._seconds:
             failures.popleft()
         of[key] = failures
-        if len(of) > limits.RATE_CALLERS_COUNT:
-            of.popitem(last=False)
+        oldest = next(iter(of))
+        while oldest != key and (len(of) > limits.RATE_CALLERS_COUNT or self._is_over(of[oldest], now)):
+            del of[oldest]
+            oldest = next(iter(of))
         return failures
+
+    def _is_over(self, failures: deque[_Failure], now: float) -> bool:
+        return not failures or failures[-1].at <= now - self._seconds
 
     def _wait(self, failures: deque[_Failure], now: float) -> int:
         return max(1, math.ceil(failures[max(0, len(failures) - self._most)].at + self._seconds - now))

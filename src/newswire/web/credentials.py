@@ -64,7 +64,10 @@ def new_token() -> str:
 
 
 def digest_of(token: str) -> str:
-    """Its SHA-256: what is stored and looked up. It is all chance, so neither a salt nor a slow hash is needed."""
+    """Its SHA-256: what is stored and looked up. It is all chance, so neither a salt nor a slow hash is needed.
+
+    How long the look-up takes says something of the digest, which leads nobody to a token.
+    """
     return hashlib.sha256(token.encode()).hexdigest()
 
 

@@ -59,7 +59,7 @@ def test_who_sets_a_password_stays_signed_in_and_nobody_else_does(web: GuardedWe
     mine, other = ({"Cookie": web.sign_in("ann")} for _ in range(2))
     client = web.app.test_client(use_cookies=False)
     response = client.post("/users/ann/password", headers=mine, json={"password": PASSWORD + "!"})
-    fresh = {"Cookie": response.headers["Set-Cookie"].partition(";")[0]}
-    assert client.get("/me", headers=fresh).status_code == 200
+    next_one = {"Cookie": response.headers["Set-Cookie"].partition(";")[0]}
+    assert client.get("/me", headers=next_one).status_code == 200
     for cookie in (mine, other):
         assert client.get("/me", headers=cookie).status_code == 401
