@@ -89,10 +89,12 @@ def survey(seeds: range, processes: int, bug: str | None = None) -> int:
     began, wrong, idle, fewest = time.perf_counter(), 0, 0, sys.maxsize
     total: Counter[str] = Counter()
     faults: Counter[str] = Counter()
+    deeds: Counter[str] = Counter()
     for outcome in outcomes(seeds, processes, bug):
         fewest = min(fewest, outcome.steps)
         idle += not outcome.faults
         faults += outcome.faults
+        deeds += outcome.deeds
         total.update(steps=outcome.steps, receipts=outcome.receipts, copied=outcome.copied, shown=outcome.shown)
         total.update(acks=outcome.acks, texts=outcome.texts, drops=outcome.drops, gaps=outcome.gaps, seconds=int(outcome.at))
         total.update(withdrawals=outcome.withdrawals)
@@ -107,6 +109,7 @@ def survey(seeds: range, processes: int, bug: str | None = None) -> int:
         f" {total['shown']} deliveries, {total['acks']} cursor ops, {total['drops']} drops,"
         f" {total['withdrawals']} withdrawals, {total['gaps']} gaps told"
     )
+    print("logs: " + ", ".join(f"{kind} {count}" for kind, count in sorted(deeds.items())))
     print("faults: " + ", ".join(f"{kind} {count}" for kind, count in sorted(faults.items())))
     return 1 if wrong else 0
 

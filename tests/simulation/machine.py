@@ -7,7 +7,7 @@ read their bytes from the disk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -32,12 +32,13 @@ from newswire.core.model.commands import Acknowledge, Request
 from newswire.core.model.coverage import Coverage, read, write
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.names import matches
-from newswire.core.model.ops import Lost, Op, OpId, Published, decode, split_op_id
+from newswire.core.model.ops import Lost, Op, OpId, Published, Void, decode, split_op_id
 from newswire.core.model.results import Receipt
 from newswire.core.read.pieces import finish
 from newswire.core.read.scan import Due, DueGap, plan
 from newswire.core.read.start import find_recipient, stream_opening
 from newswire.core.state.fold import State
+from newswire.core.state.rewriting import Rewriting
 from newswire.engine.group_commit import GroupCommit, Outward, Phases
 from newswire.errors import NewswireError, StorageFull
 from tests.simulation.truth import Fold, Ledger
@@ -56,28 +57,61 @@ IDLE_TICK = 0.29  # and while nothing does
 Record = tuple[bytes, Op]
 
 
-class Disk:
-    """What one machine wrote: all of it, and how much of that is synced."""
+BASE = 10**6  # places of a log that was written anew are higher than that, and others with each time
 
-    def __init__(self) -> None:
+
+class Disk:
+    """What one machine wrote: all of it, and how much of that is synced.
+
+    A place is an index into `records`, or a key of `base`, which holds what stands for all records before `start`.
+    """
+
+    def __init__(self, ops: Mapping[OpId, Op]) -> None:
+        """`ops`: all that there ever were."""
+        self._ops = ops
         self.records: list[Record] = []
+        self.base: dict[int, Record] = {}
+        self._written: dict[int, Record] = {}  # all that was ever in a base: old ones are read for a while
+        self.start = 0
+        self.rewritings = 0
         self.synced = 0
         self.damaged = False  # a record of it was ever bad
-        self.held: dict[OpId, int] = {}
+        self.held: dict[OpId, int] = {}  # ops that are not void, with their places
+        self.void: set[OpId] = set()  # ops that are held and void
+        self.order: dict[OpId, int] = {}  # of what was ever appended: which came first
         self.copies: dict[OpId, int] = {}  # second records of ops that are held: they heal the first when they are synced
         self.heads: dict[str, int] = {}  # by origin, the last sequence written
         self.fold = Fold()  # of what is synced and applied
-        self.rotten: set[int] = set()  # records that cannot be read any more
+        self.rotten: set[int] = set()  # places of records that cannot be read any more
         self.cluster = ""  # the id that the segments name
         self.voids: dict[str, list[tuple[int, int]]] = {}  # ranges that `lost` ops in here name, by origin
 
     def append(self, op: Op, raw: bytes) -> None:
         """Write a record; it is not synced yet."""
-        (self.copies if op.id in self.held else self.held)[op.id] = len(self.records)
+        self._note(op, len(self.records))
+        self.records.append((raw, op))
+
+    def _note(self, op: Op, place: int) -> None:
         self.heads[op.origin] = max(op.sequence, self.heads.get(op.origin, 0))
+        if isinstance(op, Void):
+            self.void.update(ids_of(op))
+            return
+        self.order.setdefault(op.id, len(self.order))
+        (self.copies if op.id in self.held else self.held)[op.id] = place
         if isinstance(op, Lost):
             self.voids.setdefault(op.source, []).append((op.first, op.last))
-        self.records.append((raw, op))
+
+    def get(self, place: int) -> Record:
+        """The record there."""
+        return self._written[place] if place >= BASE else self.records[place]
+
+    def places(self) -> list[int]:
+        """Where records are that are synced and count, in their order."""
+        return [*self.base, *range(self.start, self.synced)]
+
+    def is_synced(self, place: int) -> bool:
+        """Whether the record there is synced, and counts."""
+        return place in self.base or self.start <= place < self.synced
 
     def reach(self, origin: str) -> int:
         """How far an origin was written, with what was given up."""
@@ -101,67 +135,103 @@ class Disk:
         for name in synced:
             del self.copies[name]
 
+    def fold_all(self) -> None:
+        """Fold all that is synced: what a start applies, or a state that is taken over."""
+        self.fold = Fold()
+        for place in self.places():
+            self.fold.add(self.get(place)[1])
+        for name in self.void:
+            if name in self._ops:
+                self.fold.add(self._ops[name])
+
     def fold_in(self, places: Sequence[tuple[int, int]]) -> None:
         """Fold the records at `places`, which are about to be applied."""
         for place, _ in places:
-            self.fold.add(self.records[place][1])
+            self.fold.add(self.get(place)[1])
+
+    def begin_base(self) -> int:
+        """Where the records go that are to stand for those that there are now."""
+        self.rewritings += 1
+        return BASE * self.rewritings
+
+    def commit(self, base: dict[int, Record], start: int) -> set[OpId]:
+        """From here on `base` stands for what was before `start`; return the ops that are void from here on."""
+        self._written |= base
+        before, order = set(self.void), self.order
+        tail, synced, rotten = self.records, self.synced, self.rotten
+        self._forget()
+        self.order = order
+        for place, (_, op) in base.items():
+            self._note(op, place)
+        self.base, self.start, self.records, self.synced = base, start, tail, synced
+        for place in range(start, len(tail)):
+            self._note(tail[place][1], place)
+        self._take_copies()
+        self.rotten = {place for place in rotten if place >= start or place in base}
+        for name in self.void:
+            self.held.pop(name, None)
+        return self.void - before
+
+    def _forget(self) -> None:
+        self.records, self.base, self.start, self.held, self.heads, self.synced = [], {}, 0, {}, {}, 0
+        self.voids, self.copies, self.void, self.order, self.rotten = {}, {}, set(), {}, set()
 
     def has(self, name: OpId) -> bool:
-        """Whether the op is synced here."""
-        index = self.held.get(name, self.synced)
-        return index < self.synced and index not in self.rotten
+        """Whether the op is synced here, or void."""
+        place = self.held.get(name, -1)
+        return name in self.void or (self.is_synced(place) and place not in self.rotten)
 
     def wrote(self, name: OpId) -> bool:
         """Whether the op was synced here, though it may have turned bad since."""
-        return self.held.get(name, self.synced) < self.synced
+        return name in self.void or self.is_synced(self.held.get(name, -1))
 
     def names(self) -> set[OpId]:
-        """The ops that are synced here and can be read."""
-        return {name for name, index in self.held.items() if index < self.synced and index not in self.rotten}
+        """The ops that are synced here and can be read, and those that are void."""
+        return self.void | {name for name, place in self.held.items() if self.is_synced(place) and place not in self.rotten}
 
-    def rot(self, index: int) -> None:
+    def rot(self, place: int) -> None:
         """Let a record turn bad."""
-        self.rotten.add(index)
+        self.rotten.add(place)
         self.damaged = True
-        name = self.records[index][1].id
-        if self.held[name] == index:  # of what was taken anew after a start the former record may be good
-            good = (at for at in range(self.synced) if at not in self.rotten and self.records[at][1].id == name)
-            self.held[name] = next(good, index)
+        name = self.get(place)[1].id
+        if self.held.get(name) == place:  # of what was taken anew after a start the former record may be good
+            good = (at for at in self.places() if at not in self.rotten and self.get(at)[1].id == name)
+            self.held[name] = next(good, place)
 
     def is_bad(self, name: OpId) -> bool:
         """Whether a record of it turned bad: a broker that reads that one stores it again, though another may be good."""
-        return any(self.records[index][1].id == name for index in self.rotten)
+        return any(self.get(place)[1].id == name for place in self.rotten)
 
     def cut(self, length: int) -> int:
         """A crash leaves `length` records; return how many un-synced ones are lost."""
         lost = len(self.records) - length
         if lost:
-            rotten = {index for index in self.rotten if index < length}
-            self.become(self.records[:length], self.synced)
-            self.rotten = rotten
+            base, order, rotten = self.base, self.order, self.rotten
+            self.records = self.records[:length]
+            self.commit(base, self.start)
+            self.order, self.rotten = order, {place for place in rotten if place >= BASE or place < length}
         return lost
 
-    def become(self, records: Iterable[Record], synced: int | None = None) -> None:
-        """Hold these records and no others."""
-        kept, self.records, self.held, self.heads, self.fold, self.synced = list(records), [], {}, {}, Fold(), 0
-        self.voids, self.copies = {}, {}
-        for raw, op in kept:
-            self.append(op, raw)
-        self.rotten = set()
-        most = len(kept) if synced is None else synced
-        for _, op in kept[:most]:
-            self.fold.add(op)
-        self.synced = most
-        self._take_copies()
-
     def replace(self, records: Iterable[Record], cluster: str) -> None:
-        """Become another disk."""
-        self.become(records)
+        """Become another disk, which holds these records and no others."""
+        self._forget()
         self.cluster = cluster
+        for raw, op in records:
+            self.append(op, raw)
+        self.synced = len(self.records)
+        self._take_copies()
+        for name in self.void:
+            self.held.pop(name, None)
+        self.fold_all()
 
     def copy(self) -> list[Record]:
         """What is synced and can be read, to come back to."""
-        return [record for index, record in enumerate(self.records[: self.synced]) if index not in self.rotten]
+        return [self.get(place) for place in self.places() if place not in self.rotten]
+
+
+def ids_of(void: Void) -> list[OpId]:
+    """The ops that a void stands for."""
+    return [f"{void.origin}.{sequence}" for sequence in range(void.first, void.sequence + 1)]
 
 
 class Call:
@@ -203,7 +273,10 @@ class Machine:
         self.address = f"10.0.0.{number}:5053"
         self.primary, self.peers = primary, peers
         self.keeps = limits.RETENTION_MESSAGES
-        self.disk = Disk()
+        self.compacts = True
+        self.incoming: list[Sequence[bytes]] = []  # parts of an offer
+        self.writing: dict[int, Record] = {}  # a log that is written anew
+        self.disk = Disk(ledger.ops)
         self.snapshots: list[tuple[list[Record], str]] = []
         self.mints_cluster = False  # on an empty disk, as in production
         self.broker: Broker | None = None
@@ -238,8 +311,12 @@ class Machine:
         return self.broker is not None
 
     def shows(self, name: OpId) -> bool:
-        """Whether the broker that runs here has applied an op."""
+        """Whether the broker that runs here has applied an op, which is not void."""
         return self.broker is not None and self.broker.state.log.row(*split_op_id(name)) is not None
+
+    def holds(self, name: OpId) -> bool:
+        """Whether the broker that runs here has applied an op, or holds it void."""
+        return self.shows(name) or (self.broker is not None and self.broker.state.log.is_void(*split_op_id(name)))
 
     def start(self) -> None:
         """Start a process on what the disk holds."""
@@ -249,16 +326,25 @@ class Machine:
         self.run_of[self.origin] = self.run
         self.heard, self.busy, self._inbox, self._in_flight, self.outlets = {}, False, [], {}, []
         self.exited = self.full = False
+        self.incoming, self.writing = [], {}
         if len(self.disk.records) > self.disk.synced:
-            self.disk.fold_in(self.disk.sync())
+            self.disk.sync()
+        self.disk.fold_all()
         state = State()
-        good = (place for place in range(len(self.disk.records)) if place not in self.disk.rotten)
-        state.replay([(decode(raw), place, len(raw)) for place in good for raw in (self.disk.records[place][0],)])
+        good = (place for place in self.disk.places() if place not in self.disk.rotten)
+        state.replay([(decode(raw), place, len(raw)) for place in good for raw in (self.disk.get(place)[0],)])
         state.revive(None)
         if state.waiting and not self.disk.damaged:
             raise Violation(f"{self.id} starts on records that stand behind a gap: {state.waiting}")
         identity = Identity(
-            self.id, self.address, self.origin, self.primary, self.peers, heartbeat=HEARTBEAT, retention_messages=self.keeps
+            self.id,
+            self.address,
+            self.origin,
+            self.primary,
+            self.peers,
+            heartbeat=HEARTBEAT,
+            retention_messages=self.keeps,
+            compacts=self.compacts,
         )
         cluster = self.disk.cluster or (self._mint_cluster() if self.mints_cluster else CLUSTER)
         self.broker = NotedBroker(self, identity, state, cluster, settled=bool(self.disk.cluster) or not self.mints_cluster)
@@ -328,7 +414,8 @@ class Machine:
 
     def knows_since(self, name: OpId) -> float:
         """When the disk that is there now took an op, as far as is known: 0 for long ago."""
-        return next((at for at, synced in self.syncs if synced > self.disk.held[name]), 0.0)
+        place = self.disk.held.get(name, BASE)
+        return 0.0 if place >= BASE else next((at for at, synced in self.syncs if synced > place), 0.0)
 
     # -- the shell
 
@@ -477,7 +564,7 @@ class Machine:
     def after_apply(self, places: Sequence[tuple[int, int]], ops: Sequence[Op], raws: Sequence[bytes]) -> None:
         """See that the records are what they are said to be: streams and peers are given these for what lies there."""
         for (place, _), op in zip(places, ops, strict=True):
-            if self.disk.records[place][1] is not op and self.disk.records[place][1].id != op.id:
+            if self.disk.get(place)[1].id != op.id:
                 raise Violation(f"{self.id} takes {op.id} for what lies at {place}")
 
     def execute(self, action: Outward) -> None:
@@ -540,9 +627,9 @@ class Machine:
             self.cannot_read(bad)
             return None
         for place, _ in where:
-            if place >= self.disk.synced:
+            if place < BASE and place >= self.disk.synced:
                 raise Violation(f"{self.id} sends a record that is not synced")
-            found.append(self.disk.records[place][0])
+            found.append(self.disk.get(place)[0])
         return found
 
     def scrub(self) -> None:
@@ -566,8 +653,117 @@ class Machine:
         bad = [place for place, _ in action.places if place in self.disk.rotten]
         if bad:
             self.cannot_read(bad)
-        ops = [self.disk.records[place][1] for place, _ in action.places if place not in bad]
+        ops = [self.disk.get(place)[1] for place, _ in action.places if place not in bad]
         self.world.after(0, self._hand_in_later, self.run, events.Recalled(action.lost, ops))
+
+    # -- compaction
+
+    def _rewrite(self, action: events.Rewrite) -> None:
+        """Begin a thread: what it does takes time, and may end with the process."""
+        if self.world.tracing:
+            self.world.say(self.id, f"{'adopts' if action.job.adopts else 'compacts'} {action.job.cut} rows")
+        if self.disk.synced < len(self.disk.records):
+            raise Violation(f"{self.id} rewrites a log of which something is not synced")
+        self._work(self.run, self._write_anew(action.job, len(self.disk.records)))
+
+    def _work(self, run: int, steps: Iterator[None]) -> None:
+        """Do the next step of a thread."""
+        if run != self.run or self.broker is None:
+            return
+        if self.paused or next(steps, self) is None:
+            self.world.after(self.world.between(0.0005, 0.02), self._work, run, steps)
+
+    def _write_anew(self, job: Rewriting, start: int) -> Iterator[None]:
+        """What the thread of an engine does that writes a log anew."""
+        assert self.broker is not None
+        why = yield from self._write_base(job, start)
+        if why:
+            self.world.deeds["rewriting failed"] += 1
+            self._hand_in_later(self.run, events.RewriteFailed(job, why))
+            return
+        yield from self._replace_log(job, start)
+        yield
+        while job.catch_up():
+            yield
+        self._hand_in_later(self.run, events.Rewritten(job))
+
+    def _write_base(self, job: Rewriting, start: int) -> Generator[None, None, str]:
+        broker = self.broker
+        assert broker is not None
+        finish(job.survey(broker.state))
+        yield
+        for where in job.to_look_at():
+            raws = self._read_old(where)
+            if raws is None:
+                return "a record cannot be read"
+            job.look(raws)
+            yield
+        yield from job.choose()
+        base: dict[int, Record] = {}
+        first = self.disk.begin_base()
+
+        def write(raws: Sequence[bytes]) -> None:
+            places = [(first + len(base) + at, len(raw)) for at, raw in enumerate(raws)]
+            for (place, _), raw in zip(places, raws, strict=True):
+                op = decode(raw)
+                self.ledger.rewritten(self, op, raw)
+                base[place] = (raw, op)
+            job.take(raws, places)
+
+        for piece in job.pieces():
+            raws = [part if isinstance(part, bytes) else None for part in piece]
+            old = self._read_old([part for part in piece if isinstance(part, tuple)])
+            if old is None or job.stopped or (self.full and self.world.chance(0.5)):
+                return "it was stopped, or there is no room"
+            rest = iter(old)
+            write([raw if raw is not None else next(rest) for raw in raws])
+            yield
+        for part in self.incoming if job.adopts else ():
+            write(job.merge(part))
+            yield
+        self.writing = base
+        return job.check()
+
+    def _replace_log(self, job: Rewriting, start: int) -> Iterator[None]:
+        """The new log counts from one moment on; then the old one may go."""
+        self._commit_base(job, start)
+        yield
+
+    def _commit_base(self, job: Rewriting, start: int) -> None:
+        void = self.disk.commit(self.writing, start)
+        self.world.deeds["adopted" if job.adopts else "compacted"] += 1
+        self.ledger.compacted(self, void, adopts=job.adopts)
+        if self.world.tracing:
+            self.world.say(self.id, f"the new log counts: {len(self.writing)} records for {start}, void {sorted(void)}")
+
+    def _read_old(self, where: Sequence[tuple[int, int]]) -> list[bytes] | None:
+        bad = [place for place, _ in where if place in self.disk.rotten]
+        if bad:
+            self.cannot_read(bad)
+            return None
+        return [self.disk.get(place)[0] for place, _ in where]
+
+    def _catch_up(self, action: events.CatchUp) -> None:
+        self._work(self.run, self._go_on_catching_up(action.job))
+
+    def _go_on_catching_up(self, job: Rewriting) -> Iterator[None]:
+        yield
+        while job.catch_up():
+            yield
+        self._hand_in_later(self.run, events.Rewritten(job))
+
+    def _switched(self, action: events.Switched) -> None:
+        """The thread's work is done, and all that the new log holds is applied."""
+        self.disk.fold_all()
+        self.world.deeds["switched"] += 1
+
+    def _keep_part(self, action: events.KeepPart) -> None:
+        if action.first:
+            self.incoming = []
+        self.incoming.append(action.raws)
+
+    def _drop_parts(self, action: events.DropParts) -> None:
+        self.incoming = []
 
     def _disconnect(self, action: events.Disconnect) -> None:
         self._in_flight.pop(action.address, None)
@@ -681,6 +877,12 @@ class Outlet:
         while broker is not None and not self.gone:
             world.steps += 1
             page = plan(broker.state, self.position, self.wanted, 4)
+            if page.moved:
+                world.deeds["stream moved"] += 1
+                if not self.reopen():
+                    self.close()
+                    return
+                continue
             bad = [item for item in page.items if isinstance(item, Due) and item.place in machine.disk.rotten]
             if bad:
                 machine.cannot_read([due.place for due in bad])
@@ -706,7 +908,7 @@ class Outlet:
 
     def _message(self, due: Due) -> None:
         machine = self.machine
-        op = decode(machine.disk.records[due.place][0])
+        op = decode(machine.disk.get(due.place)[0])
         assert isinstance(op, Published)
         name = op.id
         if due.coverage.message != name:
@@ -790,4 +992,9 @@ _ACT: dict[type, Callable[[Machine, Any], None]] = {
     events.Disconnect: Machine._disconnect,
     events.Recall: Machine._recall,
     events.Exit: Machine._leave_process,
+    events.Rewrite: Machine._rewrite,
+    events.CatchUp: Machine._catch_up,
+    events.Switched: Machine._switched,
+    events.KeepPart: Machine._keep_part,
+    events.DropParts: Machine._drop_parts,
 }

@@ -18,7 +18,7 @@ from newswire.core import limits
 from newswire.core.broker import events
 from newswire.core.broker.values import BrokerStatus
 from newswire.core.model.ops import OpId
-from newswire.core.model.results import Receipt
+from newswire.core.model.results import Compacted, Receipt
 from tests.simulation.access import NAMES, Member, Registrar
 from tests.simulation.clients import PATTERNS, TOPICS, Publisher, Reader, Result, User
 from tests.simulation.machine import Call, Machine
@@ -29,7 +29,7 @@ CALM = ("none",)  # a focus: no faults
 CHAOS = 14.0  # seconds of faults
 STEPS = 250  # at least, before healing begins
 RETENTION_EVERY = 3.0  # seconds between two looks at what retention is to drop
-HEAL = 60.0  # by then all must have settled
+HEAL = 60.0  # seconds: by then all must have settled, and once more as long for compacting
 PIECE = 2  # ops of a batch that are applied before streams may read
 
 
@@ -42,6 +42,7 @@ class Outcome(msgspec.Struct):
     steps: int
     seconds: float
     faults: Counter[str]
+    deeds: Counter[str]
     brokers: int
     receipts: int
     copied: int
@@ -91,6 +92,10 @@ class Cluster:
             self.limits["VECTOR_SHORTEN_ENTRIES"] = rng.randint(3, 5)  # no fewer than brokers: each has an entry
         if rng.random() < 0.2:
             self.limits["PUSH_ORIGINS"] = rng.randint(1, 3)
+        self.limits |= {"COMPACT_LEAST_ROWS": rng.choice((4, 16)), "COMPACT_LOOK_SECONDS": rng.choice((1, 3))}
+        if rng.random() < 0.9:
+            self.limits["COMPACT_KEY_SECONDS"] = 0
+        self.limits["SCAN_ROWS"] = rng.choice((8, limits.SCAN_ROWS))  # a part of an offer
         self.limits["BATCH_PIECE_OPS"] = self.limits["BATCH_LONG_OPS"] = rng.choice(
             (1, 1, 2, 512)
         )  # most batches are long ones
@@ -124,6 +129,7 @@ class Cluster:
             self.members = {name: Member(self, name) for name in NAMES}
             Registrar(self)
         self._users_loop()
+        self._compact_loop()
 
     def _add_readers(self, user: User) -> None:
         rng = self.world.rng
@@ -134,6 +140,13 @@ class Cluster:
             else:
                 ids = rng.choice(["durable", "memory", "none"])
                 self.readers.append(Reader(self, user, auto=False, ids=ids))
+
+    def _compact_loop(self) -> None:
+        """Operators have brokers compact whenever they like, some while others are away."""
+        machine, even_if_away = self.world.rng.choice(self.machines), self.world.chance(0.4)
+        if machine.up:
+            self.operate(machine, lambda call: events.Compact(call, even_if_away=even_if_away), lambda result: None)
+        self.world.after(self.world.between(0.2, 4.0), self._compact_loop)
 
     def _users_loop(self) -> None:
         for user in self.users:
@@ -266,6 +279,27 @@ class Cluster:
         self.ledger.check_equal()
         self.ledger.check_cursors()
         self._check_repeats()
+        self._compact_all(end + HEAL)
+
+    def _compact_all(self, end: float) -> None:
+        """All compact once more: what is left lives, and all is as it was."""
+        with patch.object(limits, "RETENTION_EVERY_SECONDS", HEAL):
+            self.world.run(RETENTION_EVERY + 0.5)  # nothing more is dropped
+            for machine in [*self.machines, *self.machines]:
+                self._compact(machine, end)
+        self.ledger.check_equal()
+        self.ledger.check_cursors()
+        if limits.COMPACT_KEY_SECONDS == 0:
+            self.ledger.check_small()
+
+    def _compact(self, machine: Machine, end: float) -> None:
+        """Have a broker compact until it has."""
+        results: list[Result] = []
+        while not any(isinstance(result, Compacted) for result in results):
+            if self.world.now > end:
+                raise Violation(f"{machine.id} does not compact after healing: {results[-1:]}")
+            self.operate(machine, events.Compact, results.append)
+            self.world.run(0.3)
 
     def _add_missing(self) -> None:
         """An operator adds brokers that were removed, through one that serves."""
@@ -676,7 +710,7 @@ def run(
     if tracing and violation:
         world.say("BROKEN", violation)
     return Outcome(
-        seed, violation, world.now, world.steps, world.now, world.faults, len(cluster.machines),
+        seed, violation, world.now, world.steps, world.now, world.faults, world.deeds, len(cluster.machines),
         ledger.receipts, ledger.copied, ledger.shown, ledger.acks, len(ledger.texts),
         ledger.drops, ledger.withdrawals, len(ledger.told_gaps), world.lines,
         world.actions.hexdigest() if world.actions else "",

@@ -11,7 +11,7 @@ and excused. An op that some disk holds is never excused.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from newswire.core.access import Principal
 from newswire.core.model.coverage import Coverage
@@ -29,6 +29,7 @@ from newswire.core.model.ops import (
     Published,
     Subscribed,
     Unsubscribed,
+    Void,
     Withdrawn,
 )
 from newswire.core.model.ops import split_op_id as split
@@ -57,6 +58,7 @@ class Fold:
         self.dropped: dict[str, dict[str, int]] = {}  # by topic: what retention dropped, as far as it is spelled out
         self.access = AccessFold()
         self.withdrawn: set[OpId] = set()
+        self.acks: dict[OpId, list[Vector]] = {}  # by subscription: what was acknowledged
 
     def add(self, op: Op) -> None:
         """Fold in an op."""
@@ -67,6 +69,9 @@ class Fold:
             self.removed.update(op.replaces)
         elif isinstance(op, Unsubscribed):
             self.removed.update(op.ids)
+        elif isinstance(op, Acknowledged):
+            for name in op.ids:
+                self.acks.setdefault(name, []).append(op.vector)
         elif isinstance(op, Dropped):
             horizon = self.dropped.setdefault(op.topic, {})
             horizon.update({o: s for o, s in op.vector.items() if horizon.get(o, 0) < s})
@@ -161,7 +166,7 @@ class Ledger:
         reach = machine.disk.reach(op.origin)
         if op.sequence > reach + 1:
             raise Violation(f"{machine.id} appends {name} behind {reach}: a gap hides under a maximum")
-        forgotten = op.origin in self.batches and not machine.shows(name)  # what is left of a batch is taken anew after a start
+        forgotten = op.origin in self.batches and not machine.holds(name)  # what is left of a batch is taken anew after a start
         has = machine.disk.has(name) and not machine.disk.is_bad(name)
         if op.sequence <= reach and not forgotten and (has or not machine.disk.damaged):
             raise Violation(f"{machine.id} appends {name}, which it has")
@@ -177,6 +182,31 @@ class Ledger:
             raise Violation(f"{name} has two values")
         elif machine.mints(op.origin) and not machine.disk.wrote(name):
             raise Violation(f"{machine.id} stamps {name} a second time")
+
+    def rewritten(self, machine: Machine, op: Op, raw: bytes) -> None:
+        """A record of a log that is written anew: an op that there is, or a void of such."""
+        if isinstance(op, Void):
+            for sequence in range(op.first, op.sequence + 1):
+                name = f"{op.origin}.{sequence}"
+                if name not in self.ops and name not in self.given_up:
+                    raise Violation(f"{machine.id} has {name} void, which never was")
+        elif self.raws.get(op.id) != raw:
+            raise Violation(f"{machine.id} writes {op.id} anew, and it is another op")
+
+    def compacted(self, machine: Machine, void: set[OpId], *, adopts: bool) -> None:
+        """These are void on a disk from now on: nothing may be that was not dropped or ended, and whose time is not over."""
+        for name in void:
+            op = self.ops.get(name)
+            if op is None or name in self.given_up:
+                continue
+            if adopts:
+                continue  # it is void at another broker, where this was asked
+            if isinstance(op, Published) and not (self.is_dropped(op.data) or self.is_withdrawn(op.data)):
+                raise Violation(f"{machine.id} leaves out {name} ({op.topic}), which nobody dropped")
+            if isinstance(op, Subscribed) and name not in self.ended:
+                raise Violation(f"{machine.id} leaves out the subscription {name}, which nobody ended")
+            if isinstance(op, (Began, Lost)):
+                raise Violation(f"{machine.id} leaves out {op}")
 
     def _first_seen(self, machine: Machine, op: Op, name: OpId, raw: bytes) -> None:
         self.ops[name], self.raws[name] = op, raw
@@ -453,9 +483,9 @@ class Ledger:
 
     def unsubscribed(self, machine: Machine, user: str, pattern: str, done: Receipt) -> None:
         """An unsubscribe is answered: nothing that its broker held before it may still be alive there."""
-        index = machine.disk.held[done.first]
+        order = machine.disk.order
         for name, op in machine.disk.fold.alive(user):
-            if op.pattern == pattern and machine.disk.held[name] < index:
+            if op.pattern == pattern and order[name] < order[done.first]:
                 raise Violation(f"{machine.id} answers an unsubscribe of {user} {pattern}, and {name} is still alive")
 
     def subscribed(self, machine: Machine, user: str, pattern: str, done: Receipt) -> None:
@@ -470,7 +500,7 @@ class Ledger:
         """A message goes out on a stream: synced here, and the user is registered here for it."""
         self.shown += 1
         op = self.ops.get(name)
-        if not isinstance(op, Published) or not machine.disk.has(name):
+        if not isinstance(op, Published) or not machine.disk.has(name) or name in machine.disk.void:
             raise Violation(f"{machine.id} streams {name}, which is not synced on its disk")
         is_part = op.origin in self.batches and not machine.disk.damaged
         if is_part and not self.counts(op.origin, machine.disk.names()):
@@ -542,7 +572,7 @@ class Ledger:
             for origin, size in self.batches.items():
                 if f"{origin}.1" in self.given_up:
                     continue
-                shown = [machine.shows(f"{origin}.{s}") for s in range(1, size + 1) if f"{origin}.{s}" not in self.given_up]
+                shown = [machine.holds(f"{origin}.{s}") for s in range(1, size + 1) if f"{origin}.{s}" not in self.given_up]
                 if any(shown) and not all(shown):
                     raise Violation(f"{machine.id} shows {sum(shown)} of the {size} ops of the batch {origin}")
 
@@ -644,6 +674,34 @@ class Ledger:
                         whose = f"{machine.id}: the cursor of {sub.id} ({user} {sub.pattern})"
                         raise Violation(f"{whose} covers {missing[0]}, not delivered")
 
+    def check_small(self) -> None:
+        """A log that was compacted when all was delivered has but what lives.
+
+        Not where a disk took away what an op names, or it was given up: such an op waits for it.
+        """
+        if self.gone or self.given_up or self.world.faults["records rotten"]:
+            return
+        for machine in self.machines:
+            assert machine.broker is not None
+            log, subscriptions = machine.broker.state.log, machine.broker.state.subscriptions
+            kinds: Counter[str] = Counter()
+            for place in machine.disk.places():
+                op = machine.disk.get(place)[1]
+                kinds[type(op).__name__] += 1
+                is_over = isinstance(op, Published) and (self.is_dropped(op.data) or op.id in self.withdrawn)
+                if isinstance(op, Published) and is_over and len(self.texts[op.data].ids) == 1:
+                    raise Violation(f"{machine.id} still has {op.id}, which was dropped or withdrawn")
+                if isinstance(op, Subscribed) and op.id not in subscriptions.alive:
+                    raise Violation(f"{machine.id} still has {op.id}, which ended")
+            twins = sum(len(text.ids) > 1 for text in self.texts.values())
+            if kinds["Unsubscribed"] or (kinds["Dropped"] and not twins):
+                raise Violation(f"{machine.id} still has {kinds}")
+            jumps = sum(count for kind, count in self.world.faults.items() if kind.startswith("clock"))
+            if kinds["Acknowledged"] > 4 * len(subscriptions.alive) and not jumps:
+                raise Violation(f"{machine.id} still has {kinds} for {len(subscriptions.alive)} subscriptions")
+            if kinds["Void"] > 2 * (len(log) - kinds["Void"]):
+                raise Violation(f"{machine.id} has voids in a row: {kinds}")
+
     def check_exit(self, machine: Machine) -> None:
         """A broker that left ends its process: all that it held is elsewhere."""
         names = machine.disk.names()
@@ -716,6 +774,13 @@ class Ledger:
         hidden = sorted(name for name in held - seen if not self.is_over(ends, self.twins(machine, name)))
         if hidden or seen - held:
             raise Violation(f"{machine.id} does not show {hidden}, or shows {sorted(seen - held)}")
+        numbers, rows = state.messages.numbers, ((split(name), name) for name in shown)
+        left = [
+            name
+            for (origin, sequence), name in rows
+            if (row := log.row(origin, sequence)) is not None
+            and not state.messages.is_dropped(numbers[_topic(self.ops[name])], self._shown_at(machine, row))
+        ]
         subscriptions = state.subscriptions
         alive = {
             name: (
@@ -727,7 +792,7 @@ class Ledger:
             )
             for name, sub in subscriptions.alive.items()
         }
-        mine = {name for name, index in disk.held.items() if index < disk.synced and machine.shows(name)}
+        mine = {name for name in (*disk.held, *disk.void) if machine.holds(name)}
         fold = self.applied(machine)
         said = {name for name, op in fold.subs.items() if fold.is_alive(name, op)}
         if set(alive) != said:
@@ -736,17 +801,47 @@ class Ledger:
             raise Violation(f"{machine.id}: {difference}")
         members = {broker: tuple(sorted(joined)) for broker, joined in state.members.of.items() if joined}
         self._check_members(machine, mine, members)
-        horizons = {topic: tuple(sorted(self.expand(v).items())) for topic, v in state.messages.horizons.items()}
+        self._check_fold(machine, fold, left, alive)
         rights = seen_accounts(state.accounts)
-        return {"messages": sorted(shown), "alive": alive, "members": members, "horizons": horizons, "rights": rights}
+        return {"messages": sorted(left), "alive": alive, "members": members, "rights": rights}
+
+    def _shown_at(self, machine: Machine, row: int) -> int:
+        """The row that is shown of the message whose name stands at `row`."""
+        assert machine.broker is not None
+        twins = (twins for twins in machine.broker.state.messages.twins.rows() if row in twins)
+        return next(twins, [row])[0]
+
+    def _check_fold(self, machine: Machine, fold: Fold, left: list[OpId], alive: dict[OpId, tuple[Any, ...]]) -> None:
+        """What is shown, and the cursors, are what a plain fold of all ops says, those among them that are void."""
+        shown = set(left)
+        for name in machine.disk.void:
+            op = self.ops.get(name)
+            if isinstance(op, Published) and name not in self.given_up and len(self.texts[op.data].ids) == 1:
+                horizon = self.expand(fold.dropped.get(op.topic, {}))
+                if horizon.get(op.origin, 0) < op.sequence and name not in fold.withdrawn:
+                    raise Violation(f"{machine.id} holds {name} void, and by its ops nobody dropped it")
+        for name in shown:
+            op = self.ops[name]
+            assert isinstance(op, Published)
+            if (
+                len(self.texts[op.data].ids) == 1
+                and self.expand(fold.dropped.get(op.topic, {})).get(op.origin, 0) >= op.sequence
+            ):
+                raise Violation(f"{machine.id} shows {name}, which its ops dropped")
+        for name, (*_, since, _awake, cursor) in alive.items() if not self.given_up else ():
+            full = dict(since)
+            for vector in fold.acks.get(name, ()):
+                full.update({o: s for o, s in self.expand(vector).items() if full.get(o, 0) < s})
+            if tuple(sorted(full.items())) != cursor:
+                raise Violation(f"{machine.id} has the cursor of {name} at {cursor}; its ops say {sorted(full.items())}")
 
     def applied(self, machine: Machine) -> Fold:
         """The fold of what a broker has applied: all that is synced there but what waits behind damage."""
         if not machine.disk.damaged:
             return machine.disk.fold
         fold = Fold()
-        for name, index in machine.disk.held.items():
-            if index < machine.disk.synced and machine.shows(name):
+        for name in (*machine.disk.held, *machine.disk.void):
+            if machine.holds(name) and name in self.ops:
                 fold.add(self.ops[name])
         return fold
 
@@ -762,6 +857,11 @@ class Ledger:
         said = {broker: tuple(sorted(left)) for broker, held in joined.items() if (left := held - ended)}
         if said != members:
             raise Violation(f"{machine.id} has members {members}; its ops say {said}")
+
+
+def _topic(op: Op) -> str:
+    assert isinstance(op, Published)
+    return op.topic
 
 
 def _difference(one: object, other: object) -> str:

@@ -57,6 +57,7 @@ class World:
         self.now = 0.0
         self.steps = 0  # events that brokers were handed, ticks left out, pages read, requests made and faults
         self.faults: Counter[str] = Counter()  # kinds of faults that had an effect
+        self.deeds: Counter[str] = Counter()  # what brokers did to their logs
         self.tracing = tracing
         self.lines: list[str] = []
         self.cut: set[tuple[str, str]] = set()  # (from, to): nothing travels

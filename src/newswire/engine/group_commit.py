@@ -20,24 +20,31 @@ from newswire.core.broker.events import (
     Answer,
     Answered,
     Append,
+    CatchUp,
     Connect,
     Disconnect,
+    DropParts,
     Event,
     Exit,
     FixClusterId,
+    KeepPart,
     Now,
     Recall,
     Received,
     Reply,
+    Rewrite,
     Send,
     Stored,
+    Switched,
     Unstored,
     Wake,
 )
 from newswire.core.model.ops import Op
 from newswire.errors import StorageFull
 
-Outward: TypeAlias = Send | Answer | Reply | Wake | Connect | Disconnect | Recall | Exit
+Outward: TypeAlias = (
+    Send | Answer | Reply | Wake | Connect | Disconnect | Recall | Rewrite | CatchUp | Switched | KeepPart | DropParts | Exit
+)
 Phases: TypeAlias = Iterator[None]  # of a round: it stands still where something is written and not synced yet
 
 
@@ -128,8 +135,8 @@ class GroupCommit:
 
     def _take_ahead(self, event: Received | Answered, now: Now) -> Received | Answered:
         """Take all but the last piece of what a large push or answer brings: readers get in between two. Returns the rest."""
-        at = 0
-        while len(event.raws) - at > limits.PIECE_OPS:
+        at, part = 0, event.header.offer.count if event.header.offer is not None else 0  # the last ones: taken together
+        while len(event.raws) - part - at > limits.PIECE_OPS:
             with self._effects.locked():
                 if not self.broker.take_piece(event, event.raws[at : at + limits.PIECE_OPS], now):
                     break

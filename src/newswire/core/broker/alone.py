@@ -11,6 +11,8 @@ from typing import Final, NoReturn
 from newswire.core.broker.events import Answer, Connect, Disconnect, Header, Join, Leave, Now, Reply, Send
 from newswire.core.broker.values import Announcement, PeerFacts, ReplyTo
 from newswire.core.model.vector import FullVector, Vector
+from newswire.core.state.fold import State
+from newswire.core.state.members import Members
 from newswire.errors import NewswireError, Refused
 
 _NO_PEERS: Final = "this broker has no peers: its engine hands in no event of one"
@@ -22,6 +24,12 @@ class NoReplication:
     links: Collection[str] = ()
     sources: Collection[str] = ()
     owes_answers = False
+
+    def become(self, state: State, now: Now, *, goes_on: bool) -> None:
+        pass
+
+    def hands_over(self) -> bool:
+        return False
 
     def facts(self, now: Now) -> tuple[PeerFacts, ...]:
         return ()
@@ -129,6 +137,9 @@ class NoMembership:
     leaving = False
     is_stranger = False
     has_left = False
+
+    def become(self, members: Members) -> None:
+        pass
 
     def why_not(self) -> str:
         return ""

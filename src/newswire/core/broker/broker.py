@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from typing import Final, TypeGuard
 
 from newswire.core import limits
+from newswire.core.access import EVERYBODY
 from newswire.core.broker import events, status, values
 from newswire.core.broker.events import Action, Answered, Event, Header, Now, Received, Reply, Stored, Submitted, Wake
 from newswire.core.broker.long_batch import is_long
@@ -30,9 +31,9 @@ from newswire.core.broker.parts import Parts
 from newswire.core.broker.receipts import check_copies
 from newswire.core.broker.replication import CODE_OF, STATE_OF
 from newswire.core.model.commands import Acknowledge, Publish
-from newswire.core.model.ops import NO_PLACE, Began, Lost, Op
+from newswire.core.model.ops import NO_PLACE, Began, Lost, NotAnOp, Op
 from newswire.core.state.fold import Changes, State
-from newswire.errors import NewswireError, Refused, StorageFull, TooLarge, Unavailable
+from newswire.errors import BadRequest, NewswireError, Refused, StorageFull, TooLarge, Unavailable
 
 _FULL: Final = "the disk of this broker is full: nothing was stored; make room, or publish at another broker"
 
@@ -50,6 +51,7 @@ class Broker(Parts):
         super().__init__(identity, state, cluster, settled=settled, alone=alone)
         self._deferred: list[Submitted] = []
         self._unapplied: list[tuple[Op, int, int]] = []  # of what is stored, what follows the piece that was applied
+        self._is_low = False  # the disk has little room
         self._given_up = ""  # the origin of a long batch that is to be forgotten
         self._shorten_due = False  # a long batch left an origin in the vector
         self._forgotten = state.lineage.forgotten  # origins of which nothing follows any more
@@ -87,7 +89,7 @@ class Broker(Parts):
             case Stored():
                 self._apply(event, now)
             case events.Tick():
-                self._tick(now)
+                self._tick(event, now)
             case Received():
                 self._receive(event, now)
             case Answered():
@@ -111,6 +113,12 @@ class Broker(Parts):
                 self._accept_loss(event, now)
             case events.Join():
                 self._follow(self.membership.join(event, self.replication.links, self.replication.sources), now)
+            case events.Compact():
+                self._follow(self.compaction.ask(event), now)
+            case events.Rewritten():
+                self._take_over(event, now)
+            case events.RewriteFailed():
+                self._follow(self.compaction.fail(event), now)
             case events.Leave():
                 self._follow([self.membership.leave(event, self.replication.in_sync(), self.state.waiting)], now)
 
@@ -180,7 +188,10 @@ class Broker(Parts):
         """Apply what is on disk now, then tell. Of a piece only changes of subscriptions: `streams.stream` says why."""
         changes = self._changes
         ops = self.stager.take_stored(len(event.places))
-        todo = [*self._unapplied, *((op, *where) for op, where in zip(ops, event.places, strict=True))]
+        stored = [(op, *where) for op, where in zip(ops, event.places, strict=True)]
+        if self.compaction.job is not None:
+            self.compaction.job.tail.extend(stored)
+        todo = [*self._unapplied, *stored]
         rest = self.state.apply_all(todo[: limits.PIECE_OPS], changes)
         self._unapplied = [*rest, *todo[limits.PIECE_OPS :]]
         if self.state.lineage.forgotten > self._forgotten:
@@ -218,6 +229,42 @@ class Broker(Parts):
         self._forget_batch()
         self.membership.settle()
         self._resume(now)
+
+    # -- compaction ---------------------------------------------------------------------------------------------
+
+    def _begin_rewriting(self, now: Now) -> None:
+        """COMPACT, ADOPT: nothing is staged, and all that is stored is applied."""
+        facts, proofs = self.replication.facts(now), self.replication.proofs()
+        begin = self.compaction.begin(facts, proofs, self.stager.shifts, self.expiry.ends, now, is_low=self._is_low)
+        self._follow(begin, now)
+
+    def _take_over(self, event: events.Rewritten, now: Now) -> None:
+        """Go on with the state of a log that was written anew."""
+        doing, job = self.compaction.take_over(event)
+        self._follow(doing, now)
+        if job is None:
+            return
+        old, state = self.state, job.state
+        same_places, same_vectors = state.succeed(old, job.cut, job.cut_after, adopts=job.adopts)
+        self._become(job, now, goes_on=same_vectors)
+        self._forgotten = state.lineage.forgotten
+        self._follow(self.compaction.finish(job), now)
+        if not same_places:
+            self._actions.append(Wake(frozenset(state.messages.names[1:]), frozenset((EVERYBODY,)), self._serves_streams(now)))
+        self._follow(self.membership.arrange_links(self.replication.links, self.replication.sources), now)
+
+    def _take_part(self, header: Header, raws: Sequence[bytes], now: Now) -> Sequence[bytes]:
+        """Take the part of an offer that comes with a header; return the ops that it is not made of. Raises BadRequest."""
+        offer = header.offer
+        if offer is None or not offer.count <= len(raws):
+            return raws
+        rest = raws[: len(raws) - offer.count]
+        if header.cluster == self.cluster_id.id and self.compaction.takes(header, now):
+            try:
+                self._follow(self.compaction.take_part(header.broker, offer, raws[len(rest) :], now), now)
+            except NotAnOp:
+                raise BadRequest("the part of an offer holds something that is no operation", code="bad-body") from None
+        return rest
 
     # -- long batches -------------------------------------------------------------------------------------------
 
@@ -287,7 +334,8 @@ class Broker(Parts):
             self._check(event.header, now)
             if event.raws and not self.writable:
                 raise StorageFull("the disk of this broker is full")
-            self.stager.take_all(event.raws if event.header.cluster == self.cluster_id.id else (), "push")
+            raws = self._take_part(event.header, event.raws, now)
+            self.stager.take_all(raws if event.header.cluster == self.cluster_id.id else (), "push")
         except NewswireError as error:
             self._actions.append(self.replication.refuse(event.reply_to, event.header, error, self._announce(now)))
         else:
@@ -325,7 +373,8 @@ class Broker(Parts):
             if not code:
                 self._check(header, now)
                 self.replication.agree(address, header, (self.cluster_id.id, self.cluster_id.turn))
-                self.stager.take_all(event.raws if header.cluster == self.cluster_id.id else (), "answer")
+                raws = self._take_part(header, event.raws, now)
+                self.stager.take_all(raws if header.cluster == self.cluster_id.id else (), "answer")
         except NewswireError as error:
             code, detail = error.code, error.detail
         if code:
@@ -358,9 +407,11 @@ class Broker(Parts):
 
     # -- time ---------------------------------------------------------------------------------------------------
 
-    def _tick(self, now: Now) -> None:
+    def _tick(self, event: events.Tick, now: Now) -> None:
         """Take the time of day; if this is the primary, drop what is old and withdraw what is over, a piece at a time."""
         self._watch_clocks(now)
+        self._is_low = event.is_low
+        self._follow(self.compaction.tick(now, is_low=event.is_low), now)
         is_old, is_over = self.retention.is_due(now), self.expiry.is_due(self.clocks, now)
         if self.stager.staged or not self.serves or not (is_old or is_over):
             return
@@ -383,6 +434,8 @@ class Broker(Parts):
             self._shorten_due = False
             self.stager.renew(self.identity.id, now.wall)  # brokers without a disk were started often
         self._actions += self.losses.recall(self.stager.pop_owed(), self.stager.again)
+        if self.compaction.wants_more and self.begun and not (self.stager.staged or self.is_applying):
+            self._begin_rewriting(now)
         self._append(now)
         if self.replication.owes_answers and not self.stager.staged:
             self._actions += self.replication.answer(self._announce(now))

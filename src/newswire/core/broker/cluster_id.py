@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from newswire.core import limits
-from newswire.core.broker.events import FixClusterId, Header, Now
+from newswire.core.broker.events import FixClusterId, Header, Now, Offered
 from newswire.core.broker.values import Announcement, Identity
 from newswire.errors import Refused
 
@@ -33,7 +33,9 @@ class ClusterId:
             return ("...",)  # nobody has that name, so nobody founds a cluster on this
         return tuple(sorted(names))
 
-    def announce(self, peer_ids: Mapping[str, str], *, serves: bool, writable: bool, wall: int) -> Announcement:
+    def announce(
+        self, peer_ids: Mapping[str, str], offered: Offered | None, *, serves: bool, writable: bool, wall: int
+    ) -> Announcement:
         """What headers say now."""
         return Announcement(
             cluster=self.id,
@@ -43,6 +45,7 @@ class ClusterId:
             serves=serves,
             writable=writable,
             wall=wall,
+            offered=offered,
         )
 
     def take(self, header: Header, peer_ids: Mapping[str, str], *, has_ops: bool) -> bool:

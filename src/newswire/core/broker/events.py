@@ -18,8 +18,9 @@ from newswire.core.access import Principal
 from newswire.core.broker.values import BrokerStatus, ReplyTo
 from newswire.core.model.commands import Request
 from newswire.core.model.ops import Address, BrokerId, Lost, Op, Origin, VectorField
-from newswire.core.model.results import Receipt
+from newswire.core.model.results import Compacted, Receipt
 from newswire.core.state.holes import Hole
+from newswire.core.state.rewriting import Rewriting
 from newswire.errors import NewswireError
 
 _ClusterId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
@@ -35,6 +36,29 @@ class Now(msgspec.Struct, frozen=True):
 
 
 # -- between brokers --------------------------------------------------------------------------------------------
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """A part of what one broker hands another one that is behind: the last `count` ops that come with the header.
+
+    `run`: the origin of the receiver's run. The part stands for the sender's rows `start` to `end` of `last`; `vector`: what
+    follows from all parts.
+    """
+
+    id: Annotated[str, Meta(max_length=limits.ADDRESS_CHARS)]
+    run: Origin
+    start: _Count
+    end: _Count
+    last: _Count
+    count: _Count
+    vector: VectorField
+
+
+class Offered(msgspec.Struct, frozen=True):
+    """How much the sender has of an offer."""
+
+    id: Annotated[str, Meta(max_length=limits.ADDRESS_CHARS)]
+    end: _Count
 
 
 class Header(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -68,7 +92,30 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     told: Annotated[tuple[_Name, ...], Meta(max_length=limits.TOLD_COUNT)] = ()
     # ^ while its cluster id is not fixed: of whom the sender was told, by its configuration or by an op (ids, else addresses)
     parts: VectorField = {}  # origin -> how far the sender has a long batch that is not whole there: stored, in no vector
+    voids: bool = False  # the sender takes what was compacted
+    offer: Offer | None = None
+    offered: Offered | None = None
     wall: Annotated[int, Meta(ge=0, le=limits.TIME_MILLISECONDS)] = 0  # the sender's time of day, ms; 0: it does not say
+
+
+class Rewritten(msgspec.Struct, frozen=True):
+    """What `Rewrite` asked for is written and counts, and its tail is folded but for little."""
+
+    job: Rewriting
+
+
+class RewriteFailed(msgspec.Struct, frozen=True):
+    """What `Rewrite` asked for was given up before it counted."""
+
+    job: Rewriting
+    why: str
+
+
+class Compact(msgspec.Struct, frozen=True):
+    """An operator wants the log compacted now; `even_if_away`: whoever may be away and lack something of it."""
+
+    reply_to: ReplyTo | None
+    even_if_away: bool = False
 
 
 # -- events -----------------------------------------------------------------------------------------------------
@@ -140,7 +187,12 @@ class Unstored(msgspec.Struct, frozen=True):
 
 
 class Tick(msgspec.Struct, frozen=True):
-    """Time passed: heartbeats, deadlines, retention. At least every 0.1 s while anything waits."""
+    """Time passed: heartbeats, deadlines, retention. At least every 0.1 s while anything waits.
+
+    `is_low`: the disk has so little room that whatever may go should go.
+    """
+
+    is_low: bool = False
 
 
 class Join(msgspec.Struct, frozen=True):
@@ -210,6 +262,9 @@ Event = (
     | Unreadable
     | SilentDamage
     | Recalled
+    | Compact
+    | Rewritten
+    | RewriteFailed
 )
 
 
@@ -253,7 +308,7 @@ class Reply(msgspec.Struct, frozen=True):
     """Tell `reply_to` what was stored, the row of a broker (Join, Leave), or why not. A shell is given none without one."""
 
     reply_to: ReplyTo | None
-    result: Receipt | BrokerStatus | NewswireError
+    result: Receipt | BrokerStatus | Compacted | NewswireError
 
 
 class Wake(msgspec.Struct, frozen=True):
@@ -288,10 +343,55 @@ class Recall(msgspec.Struct, frozen=True):
     places: Sequence[tuple[int, int]]
 
 
+class Rewrite(msgspec.Struct, frozen=True):
+    """Begin a new segment, and have a thread write the log before it anew (`core.state.rewriting`)."""
+
+    job: Rewriting
+
+
+class CatchUp(msgspec.Struct, frozen=True):
+    """More was stored since: have the thread fold it, and hand in `Rewritten` again."""
+
+    job: Rewriting
+
+
+class Switched(msgspec.Struct, frozen=True):
+    """The state is that of this rewriting from here on: what the old log was may go, once nobody reads it."""
+
+    job: Rewriting
+
+
+class KeepPart(msgspec.Struct, frozen=True):
+    """Keep these records beside the log, behind those of earlier parts. `first`: forget those."""
+
+    raws: Sequence[bytes]
+    first: bool
+
+
+class DropParts(msgspec.Struct, frozen=True):
+    """Forget the records that `KeepPart` brought."""
+
+
 class Exit(msgspec.Struct, frozen=True):
     """This broker left the cluster and everything it held is elsewhere: the process may end."""
 
     why: str
 
 
-Action = Append | FixClusterId | Send | Answer | Reply | Wake | Connect | Disconnect | Recall | Exit
+Action = (
+    Append
+    | FixClusterId
+    | Send
+    | Answer
+    | Reply
+    | Wake
+    | Connect
+    | Disconnect
+    | Recall
+    | Rewrite
+    | CatchUp
+    | Switched
+    | KeepPart
+    | DropParts
+    | Exit
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from heapq import heappop, heappush
 from typing import Final
 
@@ -11,9 +12,9 @@ from newswire.core.broker.events import Now
 from newswire.core.broker.values import Stamp
 from newswire.core.model.ops import NO_PLACE, Withdrawn, op_id
 from newswire.core.state.fold import State
+from newswire.core.state.rewriting import ROW_BITS
 
-_ROW_BITS: Final = 32
-_ROW_MASK: Final = (1 << _ROW_BITS) - 1
+_ROW_MASK: Final = (1 << ROW_BITS) - 1
 
 
 class Expiry:
@@ -24,19 +25,31 @@ class Expiry:
     """
 
     def __init__(self, state: State) -> None:
+        self.become(state, len(state.log))
+
+    def become(self, state: State, found: int, ends: Sequence[int] = ()) -> None:
+        """Go on with this state, where what stands before the offset `found` was there before: as at a start.
+
+        `ends`: what is known of its messages (`ends`, below), ascending.
+        """
         self._state = state
-        self._found_until = len(state.log)  # offset: what stands before it was there when this run began
+        self._found_until = found
         self._looked_until = 0  # offset: stamps before it were looked at
         self._newest = 0  # ms: the newest of these, none from the future
-        self._ends: list[int] = []  # heap: of each op the end, in ms that this run has lasted, and its row in the low bits
+        self._ends = list(ends)  # heap: of each op the end, in ms that this run has lasted, and its row in the low bits
         self._named: list[int] = []  # of these what was named last: again in the heap, if that was not stored
         self._next_at = 0.0  # on `Now.clock`: when something may be named
+
+    @property
+    def ends(self) -> list[int]:
+        """A copy of what is known of when messages end, with their offsets in the low `ROW_BITS` bits."""
+        return self._ends[:]
 
     def is_due(self, clocks: Clocks, now: Now) -> bool:
         """Say whether there is something to look at."""
         if self._state.messages.lifetimes:
             return True
-        is_over = self._named or (self._ends and self._ends[0] >> _ROW_BITS <= clocks.lasted)
+        is_over = self._named or (self._ends and self._ends[0] >> ROW_BITS <= clocks.lasted)
         return bool(is_over) and now.clock >= self._next_at
 
     def look(self, clocks: Clocks, latest: int, now: Now, *, decides: bool) -> Stamp:
@@ -48,7 +61,7 @@ class Expiry:
         self._named = []
         if now.clock < self._next_at:
             return Stamp([])
-        log, end = self._state.log, (clocks.lasted + 1) << _ROW_BITS
+        log, end = self._state.log, (clocks.lasted + 1) << ROW_BITS
         for _ in range(limits.WITHDRAWN_OPS):
             if not self._ends or self._ends[0] >= end:
                 self._next_at = now.clock + limits.EXPIRY_EVERY_SECONDS  # many that end one by one are named by few ops
@@ -84,6 +97,6 @@ class Expiry:
                 stamp = self._state.log.times[row]
                 if stamp <= until:
                     left = min(lifetime, max(0, self._newest + lifetime - clocks.retention))
-            heappush(self._ends, clocks.lasted + left << _ROW_BITS | row)
+            heappush(self._ends, clocks.lasted + left << ROW_BITS | row)
             count += 1
         messages.lifetimes.pass_by(count)

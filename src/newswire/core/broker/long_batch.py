@@ -36,6 +36,10 @@ class LongBatches:
         self._named = NamedBatch(origin="", messages=(), marks=frozenset(), required={})
         self._staged = 0  # ops of it, its `began` among them
 
+    def become(self, state: State) -> None:
+        """Go on with another state."""
+        self._state = state
+
     def __bool__(self) -> bool:
         """Whether one is under way or waits."""
         return bool(self._line) or self._event is not None

@@ -30,6 +30,10 @@ class Losses:
         self._me, self._state = identity, state
         self._recalling = False
 
+    def become(self, state: State) -> None:
+        """Go on with another state."""
+        self._state = state
+
     # -- records that the disk does not give back -----------------------------------------------------------------
 
     def miss(self, event: Unreadable) -> None:

@@ -26,6 +26,10 @@ class Membership:
         self._joins: dict[str, list[tuple[ReplyTo, float]]] = {}  # by address: operators' `Join`s that wait for an answer
         self.leaving = False  # an operator asked this broker to leave
 
+    def become(self, members: Members) -> None:
+        """Go on with other members."""
+        self._members = members
+
     @property
     def belongs(self) -> bool:
         """Whether this broker was not removed, and is not leaving."""

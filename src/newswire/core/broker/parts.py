@@ -14,6 +14,7 @@ from newswire.core.broker import events, losses, membership, status, values
 from newswire.core.broker.alone import NoMembership, NoReplication
 from newswire.core.broker.clock import Clocks
 from newswire.core.broker.cluster_id import ClusterId
+from newswire.core.broker.compaction import Compaction, Doing
 from newswire.core.broker.events import Action, Now, Reply
 from newswire.core.broker.expiry import Expiry
 from newswire.core.broker.long_batch import LongBatches
@@ -23,6 +24,7 @@ from newswire.core.broker.retention import Retention
 from newswire.core.broker.stager import Stager
 from newswire.core.model.ops import Began
 from newswire.core.state.fold import State
+from newswire.core.state.rewriting import Rewriting
 
 
 class Parts:
@@ -44,6 +46,7 @@ class Parts:
         self.expiry = Expiry(state)
         self.batches = LongBatches(identity.id, state)
         self.clocks = Clocks()
+        self.compaction = Compaction(identity, state)
         self.begun = False  # this run's `began` is on disk
         self.writable = True  # the disk has room
         self._silent_damage = 0  # places in the ops file that were damaged at the start, and do not tell what was there
@@ -91,7 +94,8 @@ class Parts:
         )
 
     def _announce(self, now: Now) -> values.Announcement:
-        return self.cluster_id.announce(self._others(), serves=self.serves, writable=self.writable, wall=now.wall)
+        others, offered = self._others(), self.compaction.offered
+        return self.cluster_id.announce(others, offered, serves=self.serves, writable=self.writable, wall=now.wall)
 
     def _others(self) -> dict[str, str]:
         """The others of whom this broker was told, while its cluster id is open: address -> id, else the address."""
@@ -99,7 +103,7 @@ class Parts:
 
     # -- what one part has others do --------------------------------------------------------------------------------
 
-    def _follow(self, facts: Iterable[Reply | membership.Fact | losses.Fact], now: Now) -> None:
+    def _follow(self, facts: Iterable[Reply | membership.Fact | losses.Fact | Doing], now: Now) -> None:
         """Pass on what a part said, in order."""
         for fact in facts:
             match fact:
@@ -122,6 +126,20 @@ class Parts:
                     self.stager.store_again(op, now.wall)
                 case values.StoreBlindly(origin, sequences):
                     self.stager.store_blindly(origin, sequences, now.wall)
+                case _:
+                    self._actions.append(fact)
+
+    def _become(self, job: Rewriting, now: Now, *, goes_on: bool) -> None:
+        """Go on with the state of a rewriting; `goes_on`: vectors mean the same there (`State.succeed`)."""
+        state = job.state
+        self.expiry.become(state, job.cut_after, job.ends)
+        self.state = self.stager.state = state
+        self.losses.become(state)
+        self.retention.become(state)
+        self.batches.become(state)
+        self.compaction.become(state)
+        self.membership.become(state.members)
+        self.replication.become(state, now, goes_on=goes_on)
 
     def _watch_clocks(self, now: Now) -> None:
         apart = self.replication.has_clocks_apart() and status.clocks_apart(self._situation(now))

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from newswire.core import limits
-from newswire.core.broker.events import Header, Now
+from newswire.core.broker.events import Header, Now, Offered
 from newswire.core.broker.values import PeerFacts
 from newswire.core.model.ops import Op
 from newswire.core.model.vector import FullVector, Lineage, Vector
@@ -66,6 +66,9 @@ class Peer:
         self.caught_up = False  # all of `target` is held here
         self.holes: tuple[Hole, ...] = ()  # as it last said
         self.waits: Vector = {}
+        self.knows_voids = False  # it takes what was compacted
+        self.offered: Offered | None = None  # as it last said: how much it has of what is handed over
+        self.part_tried = ("", -1)  # the offer of which a part was pushed last, and which
         self.to_heal: list[int] = []  # what is held and can be read here of its holes
         self.heal_at = clock  # not before: a push that was to heal them changed nothing
         self._listed: Vector = {}  # of the vector understood last: all known here, and with what follows from it in `holds`
@@ -94,10 +97,16 @@ class Peer:
             holds=self.holds,
             holes=self.holes,
             waits=self.waits,
+            knows_voids=self.knows_voids,
+            is_behind=self.is_behind(state),
             ahead=self.ahead,
             heard=self.heard,
             down_since=self.down_since,
         )
+
+    def is_behind(self, state: State) -> bool:
+        """Say whether it lacks something that is void here: ops alone do not bring it on (OFFER)."""
+        return self.knows_voids and self.understood and lacks_void(state, self.holds, self.holes)
 
     def has_more(self, state: State) -> bool:
         """Say whether it may hold what is not held here, by what it last said."""
@@ -211,6 +220,7 @@ class Peer:
         self.id, self.origin = header.broker, header.origin
         self.primary, self.serves = header.primary, header.serves
         self.writable, self.counts_us = header.writable, header.counts
+        self.knows_voids, self.offered = header.voids, header.offered
         self.holes, self.waits, self.parts = header.holes, header.waits, header.parts
         self.to_heal = [row for hole in self.holes for row in state.log.rows(hole.origin, hole.first, hole.last)]
         self.heard, self.ahead = now.clock, header.wall - now.wall if header.wall else 0
@@ -241,6 +251,15 @@ class Peer:
         """What follows from its vectors is less than was thought here: ask again what it holds."""
         self._forget()
         self.ask, self.next_at = limits.ANCESTRY_FIRST, clock
+
+    def rebase(self, lineage: Lineage, clock: float) -> None:
+        """What follows from vectors was worked out anew: ask it again what it holds."""
+        self._nothing = FullVector(lineage)
+        self.ask_again(clock)
+
+    def forget_rows(self) -> None:
+        """Offsets mean other records than before."""
+        self.to_heal, self.barren = [], None
 
     def _forget(self) -> None:
         """It is another run, perhaps on another disk: what the former one held may be nowhere any more."""
@@ -274,6 +293,14 @@ class Peer:
         self.assumed, self.barren = self.holds, None
         self.tell, self.ask = limits.ANCESTRY_FIRST, max(self.ask, limits.ANCESTRY_FIRST)
         self.next_at = clock + min(heartbeat, limits.PUSH_AGAIN_SECONDS)
+
+
+def lacks_void(state: State, holds: FullVector, holes: Sequence[Hole]) -> bool:
+    """Say whether who holds so much, and lacks these, lacks something that is void here."""
+    log = state.log
+    if not log.void_reach:
+        return False
+    return not holds.holds(log.void_vector) or any(log.has_void(hole.origin, hole.first, hole.last) for hole in holes)
 
 
 def _size(state: State) -> tuple[int, int]:

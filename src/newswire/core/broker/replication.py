@@ -11,11 +11,12 @@ from typing import Final
 import msgspec
 
 from newswire.core import limits
-from newswire.core.broker.events import Answer, Connect, Disconnect, Header, Now, Send
-from newswire.core.broker.peer import Peer, understand
+from newswire.core.broker.events import Answer, Connect, Disconnect, Header, Now, Offer, Offered, Send
+from newswire.core.broker.peer import Peer, lacks_void, understand
 from newswire.core.broker.values import Announcement, Identity, PeerFacts, ReplyTo
 from newswire.core.model.vector import FullVector, Vector
 from newswire.core.state.fold import State
+from newswire.core.state.op_index import SILENT, VOID
 from newswire.errors import NewswireError, Refused
 
 STATE_OF: Final[Mapping[str, str]] = {
@@ -28,6 +29,26 @@ CODE_OF: Final[Mapping[str, str]] = {state: code for code, state in STATE_OF.ite
 _REACHED: Final = ("up", "catching-up")
 
 
+class Offering:
+    """What is handed over to one peer, frozen at one moment."""
+
+    def __init__(self, name: str, run: str, generation: int, cut: int, holds: FullVector, vector: Vector) -> None:
+        self.id, self.run, self.generation, self.cut = name, run, generation, cut
+        self._holds, self.vector = holds, vector
+
+    def rows(self, state: State, start: int, most_bytes: int) -> tuple[list[int], int]:
+        """Offsets of voids, and of ops that it lacks, from `start` on, as many as one push carries; and where that ends."""
+        log, stop = state.log, min(self.cut, start + limits.SCAN_ROWS)
+        columns = zip(log.origins[start:stop], log.sequences[start:stop], log.topics[start:stop], strict=True)
+        rows = [
+            row
+            for row, (number, sequence, topic) in enumerate(columns, start)
+            if topic in (VOID, SILENT) or sequence > self._holds.get(log.names[number])
+        ]
+        part = log.cut(rows[: limits.PUSH_OPS], most_bytes)
+        return part, rows[len(part)] if len(part) < len(rows) else stop
+
+
 class Replication:
     """Both ends of every link of this broker. Commit thread only; reads the state, changes nothing of it."""
 
@@ -37,6 +58,8 @@ class Replication:
         self._sources: set[str] = set()  # addresses of peers that may know more and have not handed it over
         self._to_answer: list[tuple[ReplyTo, Header]] = []
         self._patient_until = 0.0  # on `Now.clock`
+        self._offers: dict[str, Offering] = {}  # by address: what is handed over to who is behind
+        self._offer_count = 0
 
     # -- what others may know -----------------------------------------------------------------------------------
 
@@ -110,6 +133,18 @@ class Replication:
     def agreements(self, turn: int) -> dict[str, tuple[str, ...]]:
         """Who has answered under the cluster id of that turn: address -> of whom that one was told."""
         return {address: peer.agreed for address, peer in self._peers.items() if peer.agreed_turn == turn}
+
+    def become(self, state: State, now: Now, *, goes_on: bool) -> None:
+        """Go on with another state; `goes_on`: what follows from vectors is the same there."""
+        self._state = state
+        for peer in self._peers.values():
+            peer.forget_rows()
+            if not goes_on:
+                peer.rebase(state.lineage, now.clock)
+
+    def hands_over(self) -> bool:
+        """Say whether a peer is behind."""
+        return any(peer.is_behind(self._state) for peer in self._peers.values())
 
     # -- links --------------------------------------------------------------------------------------------------
 
@@ -186,9 +221,10 @@ class Replication:
         answers = []
         for reply_to, header in self._to_answer:
             holds, ask = understand(self._state.lineage, header)
-            answer = self._header(announcement, header.number, header.address, tell=header.ask, ask=ask)
             rows = () if ask else self._rows_for(header, holds.raise_to(header.parts))
-            answers.append(Answer(reply_to, answer, self._state.log.where(rows)))
+            offer, part = (None, ()) if ask else self._part_for(header, holds)
+            answer = self._header(announcement, header.number, header.address, tell=header.ask, ask=ask, offer=offer)
+            answers.append(Answer(reply_to, answer, self._state.log.where([*rows, *part])))
         self._to_answer = []
         return answers
 
@@ -211,12 +247,54 @@ class Replication:
         rows = self._state.log.lacking(holds, most, limits.PUSH_BYTES)
         return rows if peer is None else peer.with_healing(self._state, rows, most, limits.PUSH_BYTES)
 
+    # -- what is handed over to who is behind (OFFER)
+
+    def _part_for(self, header: Header, holds: FullVector) -> tuple[Offer | None, Sequence[int]]:
+        """The next part for a pusher to which there is no link that works."""
+        peer = self._peers.get(header.address)
+        is_reached = peer is not None and peer.state in _REACHED
+        if is_reached or not (header.want and header.voids) or not lacks_void(self._state, holds, header.holes):
+            return None, ()
+        return self._next_part(header.address, header.origin, holds, header.offered, limits.PUSH_BYTES)
+
+    def _part_to_push(self, peer: Peer) -> tuple[Offer | None, Sequence[int]]:
+        if not peer.takes_ops or not peer.is_behind(self._state):
+            self._offers.pop(peer.address, None)
+            return None, ()
+        return self._next_part(peer.address, peer.origin, peer.holds, peer.offered, peer.push_bytes)
+
+    def _is_part_due(self, peer: Peer) -> bool:
+        """Whether a part goes out at once: one that was not tried, since the last one was taken."""
+        if peer.in_flight or not peer.takes_ops or not peer.is_behind(self._state):
+            return False
+        offer, offered = self._offers.get(peer.address), peer.offered
+        if offer is None:
+            return True
+        start = offered.end if offered is not None and offered.id == offer.id else 0
+        return start < offer.cut and peer.part_tried != (offer.id, start)
+
+    def _next_part(
+        self, address: str, run: str, holds: FullVector, offered: Offered | None, most_bytes: int
+    ) -> tuple[Offer | None, Sequence[int]]:
+        offer, state = self._offers.get(address), self._state
+        start = offered.end if offer is not None and offered is not None and offered.id == offer.id else 0
+        if offer is None or not start or (offer.run, offer.generation) != (run, state.generation):
+            self._offer_count += 1
+            name = f"{self._me.origin}.{self._offer_count}"
+            offer = self._offers[address] = Offering(name, run, state.generation, len(state.log), holds, dict(state.vector))
+            start = 0
+        if start >= offer.cut:
+            return None, ()  # it has all of it
+        rows, end = offer.rows(state, start, most_bytes)
+        part = Offer(id=offer.id, run=run, start=start, end=end, last=offer.cut, count=len(rows), vector=offer.vector)
+        return part, rows
+
     # -- as the pusher ------------------------------------------------------------------------------------------
 
     def is_due(self, now: Now, batch: str) -> bool:
         """Say whether a push should go out. `batch`: the origin of the long batch that is under way here, "" for none."""
         return any(
-            peer.is_due(self._state, now.clock) or peer.parts_to_push(self._state, batch, now.clock)
+            peer.is_due(self._state, now.clock) or peer.parts_to_push(self._state, batch, now.clock) or self._is_part_due(peer)
             for peer in self._peers.values()
         )
 
@@ -230,14 +308,17 @@ class Replication:
         sends = []
         for peer in self._peers.values():
             parts = peer.parts_to_push(self._state, batch, now.clock)
-            if parts or peer.is_due(self._state, now.clock):
+            if parts or peer.is_due(self._state, now.clock) or self._is_part_due(peer):
                 peer.tried = (batch, peer.parts.get(batch, 0)) if parts else ("", 0)  # what was not taken goes once more later
                 rows = peer.rows(self._state)
+                offer, part = (None, ()) if parts else self._part_to_push(peer)
+                peer.part_tried = (offer.id, offer.start) if offer is not None else ("", -1)
                 peer.turn = announcement.turn
                 number = peer.note_push(self._state, rows, now, self._me.heartbeat)
                 want = limits.PUSH_OPS if announcement.writable else 0
-                header = self._header(announcement, number, peer.address, tell=peer.tell, ask=peer.ask, want=want)
-                sends.append(Send(address=peer.address, header=header, places=self._state.log.where(rows), parts=parts))
+                header = self._header(announcement, number, peer.address, tell=peer.tell, ask=peer.ask, want=want, offer=offer)
+                places = self._state.log.where([*rows, *part])
+                sends.append(Send(address=peer.address, header=header, places=places, parts=parts))
         return sends
 
     def awaits(self, address: str, number: int) -> bool:
@@ -312,7 +393,15 @@ class Replication:
     # -- both ---------------------------------------------------------------------------------------------------
 
     def _header(
-        self, announcement: Announcement, number: int, address: str, *, tell: int = 0, ask: int = 0, want: int = 0
+        self,
+        announcement: Announcement,
+        number: int,
+        address: str,
+        *,
+        tell: int = 0,
+        ask: int = 0,
+        want: int = 0,
+        offer: Offer | None = None,
     ) -> Header:
         tell = min(tell, limits.ANCESTRY_MOST)
         state, peer = self._state, self._peers.get(address)
@@ -338,5 +427,8 @@ class Replication:
             holes=state.holes[: limits.HOLES_COUNT],
             waits=state.waits,
             parts=state.parts,
+            voids=self._me.compacts,
+            offer=offer,
+            offered=announcement.offered,
             wall=max(0, min(announcement.wall, limits.TIME_MILLISECONDS)),
         )

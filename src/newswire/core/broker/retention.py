@@ -13,7 +13,8 @@ from newswire.core.model.ops import NO_PLACE, Dropped
 from newswire.core.model.vector import Vector
 from newswire.core.read.selection import Reach
 from newswire.core.state.fold import State
-from newswire.core.state.op_index import GIVEN_UP
+from newswire.core.state.op_index import MARKS
+from newswire.core.state.sparse import Offsets
 
 
 def to_drop(
@@ -85,7 +86,7 @@ class Sweep:
             self._weighed, self._weight = len(state.log), 0
         start = max(self._cut, self._weighed - limits.SCAN_ROWS)
         topics, lengths = state.log.topics[start : self._weighed], state.log.lengths[start : self._weighed]
-        sizes = [0 if topic in (0, GIVEN_UP) else length for topic, length in zip(topics, lengths, strict=True)]
+        sizes = [0 if topic in MARKS else length for topic, length in zip(topics, lengths, strict=True)]
         while sizes and self._weight + sizes[-1] <= self._size:
             self._weight += sizes.pop()
         self._weighed = start + len(sizes)
@@ -116,7 +117,7 @@ class Sweep:
 
     def _note(self, topics: Iterable[int]) -> None:
         self._topics.update(dict.fromkeys(topics))
-        for number in (0, GIVEN_UP):  # no messages
+        for number in MARKS:  # no messages
             self._topics.pop(number, None)
 
     def _look_at_topics(self, state: State, most: int) -> list[tuple[str, Vector]]:
@@ -152,6 +153,11 @@ class Retention:
         drops = self._sweep.look(self._state, self._me.retention_messages)
         return Stamp([Dropped(**NO_PLACE, topic=topic, vector=vector) for topic, vector in drops])
 
+    def become(self, state: State) -> None:
+        """Go on with another state, whose log is another one."""
+        self._state = state
+        self._sweep.forget()
+
     def forget(self) -> None:
         """Look at everything again, from the next sweep on: what was to be dropped was not stored."""
         self._sweep.forget()
@@ -176,7 +182,7 @@ def _look_at_topic(state: State, reach: Reach, number: int, old: int, most: int)
 
 
 # an origin, its offsets by sequence, a topic's sequences, and up to which they are dropped
-_Column: TypeAlias = tuple[str, Sequence[int], Sequence[int], int]
+_Column: TypeAlias = tuple[str, "Offsets", Sequence[int], int]
 
 
 def _cut_by_count(columns: Sequence[_Column], by_twin: Sequence[int], end: int, excess: int) -> int:
@@ -196,6 +202,6 @@ def _cut_by_count(columns: Sequence[_Column], by_twin: Sequence[int], end: int, 
     return bisect_left(range(end), excess, key=count)
 
 
-def _count_before(offsets: Sequence[int], sequences: Sequence[int], cut: int) -> int:
+def _count_before(offsets: Offsets, sequences: Sequence[int], cut: int) -> int:
     """How many of these sequences stand before the offset `cut`."""
     return bisect_left(sequences, cut, key=lambda sequence: offsets[sequence - 1])

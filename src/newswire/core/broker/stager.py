@@ -19,7 +19,7 @@ from newswire.core.broker.drafts import draft_ops
 from newswire.core.broker.values import NamedBatch, Staged
 from newswire.core.model import ops
 from newswire.core.model.commands import Acknowledge, Audit, Publish, Request, Subscribe, Unsubscribe
-from newswire.core.model.ops import NO_PLACE, Began, Lost, Op, OpId, PasswordSet, Published, op_id
+from newswire.core.model.ops import NO_PLACE, Began, Lost, Op, OpId, PasswordSet, Published, Void, op_id
 from newswire.core.state.fold import State
 from newswire.core.state.keys import content, fingerprint
 from newswire.core.state.salvage import again, blindly, owed
@@ -88,6 +88,8 @@ class Stager:
     def take(self, raw: bytes) -> bool:
         """TAKE a peer's op. False: held already, not the next of its origin, or of this very run. Raises NotAnOp."""
         op = ops.decode(raw)
+        if isinstance(op, Void):
+            return False  # OFFER: by itself it would end here what somebody's op stands for
         if self.state.is_missing(op):
             if op.id not in self.healed:
                 self.healed.add(op.id)

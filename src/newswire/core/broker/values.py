@@ -30,6 +30,7 @@ class Identity(msgspec.Struct, frozen=True):
     retention_messages: int = limits.RETENTION_MESSAGES
     retention_bytes: int = 0  # of the records of messages; 0: any number
     subscriptions_per_user: int = limits.SUBSCRIPTIONS_PER_USER
+    compacts: bool = False  # it compacts its log, and takes what others compacted
     trust_clock: bool = False  # an operator says that the clock is right: retention begins at it
 
 
@@ -147,6 +148,8 @@ class PeerFacts(msgspec.Struct, frozen=True):
     holds: FullVector
     holes: tuple[Hole, ...]
     waits: Mapping[str, int]
+    knows_voids: bool  # it takes what was compacted
+    is_behind: bool  # it lacks something that is void here, and is handed all of it
     ahead: int  # ms by which its clock is ahead of ours; below 0: behind
     heard: float | None  # on `Now.clock`
     down_since: int | None  # ms since 1970
@@ -162,6 +165,7 @@ class Announcement(msgspec.Struct, frozen=True):
     serves: bool
     writable: bool
     wall: int
+    offered: Any = None  # how much of an offer is here (`events.Offered`)
 
 
 # -- what a part has the broker do ------------------------------------------------------------------------------

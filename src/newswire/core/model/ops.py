@@ -272,6 +272,17 @@ class Lost(BareOp, frozen=True, omit_defaults=True, gc=False, tag="lost"):
         return 0 <= self.last - self.first < limits.LOST_OPS and bool(self.source)
 
 
+class Void(BareOp, frozen=True, omit_defaults=True, gc=False, tag="void"):
+    """The ops `first` to `sequence` of an origin, compacted: held, and of no effect any more (`docs/rules.md`, COMPACT).
+
+    A record of a log or of an offer, which no broker stamps and none takes by itself. `messages`: by topic, how many messages
+    that were shown are among them, and the sequence of the last. `time`: the stamp of the last op.
+    """
+
+    first: _Sequence
+    messages: Annotated[Mapping[TopicName, tuple[_Sequence, _Sequence]], Meta(max_length=limits.VOID_TOPICS)] = {}
+
+
 class _Envelope(msgspec.Struct, frozen=True, gc=False):
     """What must hold of an op of any type, also of one that is not known here."""
 
@@ -280,7 +291,9 @@ class _Envelope(msgspec.Struct, frozen=True, gc=False):
     time: _Time = field(name="t")
 
 
-KnownOp = Began | Published | Subscribed | Unsubscribed | Acknowledged | Dropped | Withdrawn | Joined | Left | Lost | AccountOp
+KnownOp = (
+    Began | Published | Subscribed | Unsubscribed | Acknowledged | Dropped | Withdrawn | Joined | Left | Lost | Void | AccountOp
+)
 Op = BareOp | Published  # any
 
 _encoder: Final = msgspec.json.Encoder()
@@ -326,12 +339,14 @@ def _is_named_well(op: Op) -> bool:
         _origins.has(op.origin)
         and (kind not in _WITH_TOPIC or _topics.has(op.topic))  # type: ignore[union-attr]
         and (kind is not Published or _publishers.has(op.publisher))  # type: ignore[union-attr]
+        and (kind is not Void or all(map(_topics.has, op.messages)))  # type: ignore[union-attr]
     )
 
 
 def are_named_well(ops: Collection[Op]) -> bool:
     """Say whether origins, topics and publishers of these have their forms, which decoding by type alone leaves open."""
     topics = {op.topic for op in ops if type(op) in _WITH_TOPIC}  # type: ignore[union-attr]
+    topics.update(topic for op in ops if type(op) is Void for topic in op.messages)
     publishers = {op.publisher for op in ops if type(op) is Published}
     return (
         all(map(_origins.has, {op.origin for op in ops}))

@@ -83,6 +83,8 @@ class Page(msgspec.Struct, frozen=True):
     """What is due after a position, in the order of the log. Go on at `position`; `more`: at once, else when woken.
 
     `event_id` stands for `position`, unless there is a `pending_gap`: what is due before it is here or in pages before.
+    `moved`: the log was written anew where the position stood, so nothing was read and `event_id` means nothing; begin again
+    with the last event id (docs/rules.md, COMPACT).
     """
 
     entries: tuple[Entry | GapEntry, ...]
@@ -90,6 +92,7 @@ class Page(msgspec.Struct, frozen=True):
     event_id: EventId
     more: bool
     pending_gap: bool = False
+    moved: bool = False
 
 
 class SubscriptionRow(msgspec.Struct, frozen=True):

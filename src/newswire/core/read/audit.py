@@ -31,6 +31,7 @@ from newswire.core.model.results import AuditRow
 from newswire.core.read.pieces import Pieces
 from newswire.core.state.accounts import Accounts
 from newswire.core.state.fold import State
+from newswire.core.state.op_index import SILENT, VOID
 
 _BLOCK: Final = limits.CHECKPOINT_ROWS
 
@@ -59,7 +60,7 @@ def _rows(state: State, start: int, stop: int) -> list[int]:
     """The rows of a stretch that are told of: messages, what is about users and members, and what was given up."""
     special = state.account_rows
     others = special[bisect_left(special, start) : bisect_left(special, stop)]
-    rows = [row for row, topic in enumerate(state.log.topics[start:stop], start) if topic]
+    rows = [row for row, topic in enumerate(state.log.topics[start:stop], start) if topic and topic not in (VOID, SILENT)]
     return sorted([*rows, *(row for row in others if _is_valid(state, row))])
 
 

@@ -24,6 +24,7 @@ from newswire.core.read.selection import Reach
 from newswire.core.read.start import Recipient
 from newswire.core.state.fold import State
 from newswire.core.state.subscriptions import Subscription
+from newswire.core.state.topic_index import TopicVoid
 from newswire.core.state.twins import Twin
 
 
@@ -150,7 +151,7 @@ class _Counting:
 
     def count(self, groups: Mapping[Match[int], Sequence[int]]) -> Pieces[None]:
         """Count the messages of each group of topics for all that it concerns."""
-        messages, columns = self.state.messages, list[_Column]()
+        messages, columns, voids = self.state.messages, list[_Column](), list[tuple[Match[int], TopicVoid]]()
         for match, topics in groups.items():
             for number in topics:
                 horizon = messages.horizons.get(self.names[number], {})
@@ -159,10 +160,11 @@ class _Counting:
                     columns.append((match, origin, column, max(horizon.get(origin, 0), implied.get(origin, 0))))
                 if twins := messages.shown_twins(number):
                     self.twins.setdefault(match, []).append((twins, horizon, implied))
-                if len(columns) >= limits.PIECE_TOPICS:
-                    yield partial(self._tally, columns)
-                    columns = []
-        yield partial(self._tally, columns)
+                voids += [(match, void) for void in messages.voids.get(number, ())]
+                if len(columns) + len(voids) >= limits.PIECE_TOPICS:
+                    yield partial(self._tally, columns, voids)
+                    columns, voids = [], []
+        yield partial(self._tally, columns, voids)
 
     # -- without the lock
 
@@ -171,14 +173,19 @@ class _Counting:
         indices = [index for hit in match.hits for index in self.of_pattern[self.patterns.patterns[hit]]]
         return indices, sorted({place for index in indices for place in self.places[index]})
 
-    def _tally(self, columns: Sequence[_Column]) -> None:
+    def _tally(self, columns: Sequence[_Column], voids: Sequence[tuple[Match[int], TopicVoid]]) -> None:
         for match, origin, column, dropped in columns:
-            tallies = self.tallies.setdefault(match, {})
-            if origin not in tallies:
-                vectors = (self.vectors[place] for place in self._concerned(match)[1])
-                reaches = [max(vector.get(origin, 0), implied.get(origin, 0)) for vector, implied in vectors]
-                tallies[origin] = _Tally(reaches, self.heads.get(origin, 0))
-            tallies[origin].count(column, dropped)
+            self._tally_of(match, origin).count(column, dropped)
+        for match, void in voids:
+            self._tally_of(match, void.origin).count_void(void)
+
+    def _tally_of(self, match: Match[int], origin: str) -> _Tally:
+        tallies = self.tallies.setdefault(match, {})
+        if origin not in tallies:
+            vectors = (self.vectors[place] for place in self._concerned(match)[1])
+            reaches = [max(vector.get(origin, 0), implied.get(origin, 0)) for vector, implied in vectors]
+            tallies[origin] = _Tally(reaches, self.heads.get(origin, 0))
+        return tallies[origin]
 
     def _add(self, match: Match[int]) -> None:
         """Add a group to the rows."""
@@ -253,6 +260,10 @@ class _Tally:
             at_level = bisect_right(sequences, level, 0, end)
             self._covered[at] += at_level
             self._left[at] += end - max(at_level, rest)
+
+    def count_void(self, void: TopicVoid) -> None:
+        """Count messages that are void: who covers the last of them has had all, or was told; they are unread by nobody."""
+        self._covered_from[bisect_left(self._levels, void.last)] += void.messages
 
     def sums(self) -> list[tuple[int, int]]:
         """For each reach how many messages it covers, and how many that are not dropped it does not."""

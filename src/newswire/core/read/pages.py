@@ -24,6 +24,7 @@ class LogPosition(msgspec.Struct, frozen=True):
     opened: tuple[tuple[str, int], ...] = ()
     dropped: tuple[tuple[str, str, int], ...] = ()
     waiting: int = 0
+    generation: int = 0  # of the log that it is a place in: `State.generation`
 
 
 class Wanted(msgspec.Struct, frozen=True, dict=True, weakref=True):

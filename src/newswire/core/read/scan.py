@@ -20,9 +20,9 @@ from newswire.core.model.ops import Published, op_id
 from newswire.core.model.results import Entry, GapEntry, Page
 from newswire.core.read.pages import LogPosition, ReadPosition, Wanted, all_of
 from newswire.core.read.pieces import Pieces, finish
-from newswire.core.read.selection import Selection, Stretch
+from newswire.core.read.selection import Selection, Stretch, void_rows
 from newswire.core.state.fold import State
-from newswire.core.state.op_index import GIVEN_UP
+from newswire.core.state.op_index import GIVEN_UP, MARKS, VOID
 
 _SKIP_SCANS: Final = 4  # so many scans ahead at least, or going on by rows is as good
 
@@ -51,13 +51,14 @@ class DueGap(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """A page without its texts."""
+    """A page without its texts. `moved`: see `Page`."""
 
     items: tuple[Due | DueGap, ...]
     position: LogPosition
     coverage: Coverage
     wanted: Wanted
     more: bool
+    moved: bool = False
 
     def page(self, texts: Sequence[Published], wanted: Wanted) -> Page:
         """The page that was read with `wanted`, given the message of each `Due` in order.
@@ -87,6 +88,7 @@ class Plan(msgspec.Struct, frozen=True):
             write(self.coverage),
             more=self.more,
             pending_gap=bool(self.position.dropped),
+            moved=self.moved,
         )
 
     @property
@@ -120,12 +122,18 @@ def read_on(
     A page says what was in the log when its rows were looked up or copied; what came meanwhile is `more`. It ends before a
     due message whose record cannot be read: one of `unreadable`, or known to the state.
     """
+    offset = state.find_offset(at.offset, at.generation)
+    if offset is None:
+        return Plan(items=(), position=at, coverage=Coverage("", {}), wanted=wanted, more=True, moved=True)
+    if at.generation != state.generation:
+        at = msgspec.structs.replace(at, offset=offset, generation=state.generation)
     selection = yield from Selection.of(state, wanted)
     start, end = at.offset, len(state.log)
     most = max(limit, limits.PIECE_ROWS) if state.messages.horizons else limit  # some may be dropped
     columns = selection.columns(state)
     if columns is not None:
         lost = [row for row, _ in state.given_up if row >= start]
+        lost += void_rows(state, selection.topics(state), start)
         due, stop = sorted({*selection.rows_by_topic(state, columns, start, most), *lost})[:most], end
         yield None
     else:
@@ -151,7 +159,8 @@ def _skip(state: State, selection: Selection, start: int, scanned: int) -> Piece
     selection.fruitless = 0
     messages = state.messages
     active: list[tuple[int, Match[int]]] = yield partial(selection.active, messages.names, topics, messages.newest[:], start)
-    first, looked_at = min([row for row, _ in state.given_up if row >= start], default=end), 0
+    told = [row for row, _ in state.given_up if row >= start] + void_rows(state, (number for number, _ in active), start)
+    first, looked_at = min(told, default=end), 0
     for number, match in active:
         columns = [(match, *column) for column in messages.sequences[number].items()]
         first = min([first, *selection.rows_by_topic(state, columns, start, 1)])
@@ -211,11 +220,21 @@ class _Walk:
             if count:
                 self._count(pattern, "lost", count)
 
+    def _count_void(self, row: int) -> None:
+        """COMPACT: messages that retention dropped and compaction took away."""
+        origin = self.log.names[self.log.origins[row]]
+        for topic, (count, last) in self.log.void_messages[row].items():
+            match = self.selection.patterns.match(topic)
+            if match.hits and (reach := self.selection.least(match, origin)) < last:
+                self._count(topic, "", min(count, last - reach))
+
     def _take(self, row: int, topic: int) -> bool:
         """Take a row that is due; False: its message cannot be read."""
-        if topic in (0, GIVEN_UP):  # 0: given up while the rows were looked at
-            if topic:
+        if topic in MARKS:  # 0: given up while the rows were looked at
+            if topic == GIVEN_UP:
                 self._count_lost(row)
+            elif topic == VOID:
+                self._count_void(row)
             return True
         log, messages = self.log, self.state.messages
         name, twins = messages.names[topic], messages.twins.of(row)
@@ -252,7 +271,7 @@ class _Walk:
         if not waiting and not stuck:
             return
         counts = Counter({topic: n for topic, n in waiting.items() if self.selection.patterns.match(topic).hits})
-        counts.update(names[self.log.topics[row]] for row in stuck if self.log.topics[row] not in (0, GIVEN_UP))
+        counts.update(names[self.log.topics[row]] for row in stuck if self.log.topics[row] not in MARKS)
         if counts.total() > self.waiting:
             for topic, count in counts.items():
                 self.dropped[topic, "waiting"] = count
@@ -270,8 +289,9 @@ class _Walk:
             self.opened = {}
 
     def _position(self, offset: int) -> LogPosition:
-        dropped = sorted((topic, reason, count) for (topic, reason), count in self.dropped.items())
-        return LogPosition(offset=offset, opened=tuple(self.opened.items()), dropped=tuple(dropped), waiting=self.waiting)
+        gaps = tuple(sorted((topic, reason, count) for (topic, reason), count in self.dropped.items()))
+        opened, generation = tuple(self.opened.items()), self.state.generation
+        return LogPosition(offset=offset, opened=opened, dropped=gaps, waiting=self.waiting, generation=generation)
 
     def _plan(self, offset: int, *, more: bool) -> Plan:
         self._roll(offset)

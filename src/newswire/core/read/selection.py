@@ -20,7 +20,8 @@ from newswire.core.model.vector import FullVector, Lineage, Vector
 from newswire.core.read.pages import Wanted
 from newswire.core.read.pieces import Pieces
 from newswire.core.state.fold import State
-from newswire.core.state.op_index import GIVEN_UP
+from newswire.core.state.op_index import MARKS, TOLD
+from newswire.core.state.sparse import Offsets
 from newswire.core.state.twins import Twin
 
 _LEASTS_KEPT = 10_000  # (match, origin) pairs whose least sequence is kept; more are worked out again
@@ -104,7 +105,7 @@ class Selection:
     def due_rows(self, rows: Stretch, most: int) -> list[int]:
         """The first `most` rows, as offsets, that match and are not known."""
         due: list[int] = []
-        matches: dict[int, Match[int] | None] = {0: None, GIVEN_UP: None}
+        matches: dict[int, Match[int] | None] = dict.fromkeys(MARKS)
         for block in range(0, len(rows.topics), limits.CHECKPOINT_ROWS):
             topics = rows.topics[block : block + limits.CHECKPOINT_ROWS]
             hits = False
@@ -112,14 +113,14 @@ class Selection:
                 if topic not in matches:
                     match = self.patterns.match(rows.topic_names[topic])
                     matches[topic] = match if match.hits else None
-                hits = hits or matches[topic] is not None or topic == GIVEN_UP
+                hits = hits or matches[topic] is not None or topic in TOLD
             if not hits:
                 continue
             for index, topic in enumerate(topics, block):
                 hit = matches[topic]
                 if hit and self._known and rows.sequences[index] <= self.least(hit, rows.origin_names[rows.origins[index]]):
                     continue
-                if hit is not None or topic == GIVEN_UP:
+                if hit is not None or topic in TOLD:
                     due.append(rows.start + index)
                     if len(due) >= most:
                         return due
@@ -200,5 +201,13 @@ class Selection:
         return list(islice(merge(*runs), most))
 
 
-def _offsets(offsets: Sequence[int], sequences: Iterable[int]) -> Iterator[int]:
+def void_rows(state: State, numbers: Iterable[int], start: int) -> list[int]:
+    """The rows from `start` on of voids with messages of these topics, in no order."""
+    messages = state.messages
+    if not messages.voids:
+        return []
+    return [row for number in numbers if number in messages.voids for row in messages.void_rows(number, start)]
+
+
+def _offsets(offsets: Offsets, sequences: Iterable[int]) -> Iterator[int]:
     return (offsets[sequence - 1] for sequence in sequences)

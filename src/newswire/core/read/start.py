@@ -192,4 +192,4 @@ def _open(state: State, known: Sequence[tuple[str, Vector]], opened: Vector) -> 
         offset = min(offset, state.log.first_not_covered(reach.implied(vector).raise_to(vector)))
         yield None
     wanted = Wanted(tuple(pattern for pattern, _ in ordered), tuple(vector for _, vector in ordered))
-    return Opening(LogPosition(offset, as_items(opened)), wanted)
+    return Opening(LogPosition(offset, as_items(opened), generation=state.generation), wanted)

@@ -26,6 +26,7 @@ from newswire.core.model.ops import (
     Subscribed,
     Unsubscribed,
     UsersRemoved,
+    Void,
     Withdrawn,
     split_op_id,
 )
@@ -53,7 +54,7 @@ class State:
         self.lineage = Lineage()
         self.log = OpIndex(self.lineage)
         self.messages = TopicIndex(self.log)
-        self.subscriptions = Subscriptions(self.lineage)
+        self.subscriptions = Subscriptions(self.lineage, lambda name: self.log.is_void(*split_op_id(name)))
         self.members = Members()
         self.accounts = Accounts()
         self.account_rows: list[int] = []  # of the ops that are about users and members, ascending
@@ -67,6 +68,9 @@ class State:
         self._holes: tuple[Hole, ...] | None = ()
         self._waits: dict[str, int] = {}
         self._waiting_topics: Counter[str] = Counter()
+        self._voids_wait = False
+        self.generation = 0  # how often the log was written anew in this run
+        self.moved: tuple[tuple[int, int], ...] = ()  # by generation: from which offset on places moved with it, by how much
 
     @property
     def vector(self) -> Vector:
@@ -90,7 +94,9 @@ class State:
                 if self.waiting:
                     self._revive_all(None)
             elif op.sequence > self.extent(op.origin) and not self.voids.has(op.origin, op.sequence):
-                self.waiting.setdefault(op.origin, {})[op.sequence] = batch[at]
+                first = op.first if isinstance(op, Void) else op.sequence
+                self._voids_wait |= first < op.sequence
+                self.waiting.setdefault(op.origin, {})[first] = batch[at]
                 self._holes = None
             if self._released:
                 self._apply_released(None)
@@ -112,6 +118,40 @@ class State:
         batch, self._released = self._released, []
         while batch:
             batch = self.apply_all(batch, changes)
+
+    def succeed(self, old: State, cut: int, cut_after: int, *, adopts: bool) -> tuple[bool, bool]:
+        """Take the place of `old`, whose rows from `cut` on are those from `cut_after` on here. Commit thread, under the lock.
+
+        `adopts`: something else may stand right before them. Says whether places from there on stay, and whether vectors that
+        are worked out stay right.
+        """
+        log, before = self.log, old.log
+        self.open = {origin: parts for origin, parts in self.open.items() if origin in old.open}
+        same_vectors = self.lineage.names == old.lineage.names
+        same_places = (
+            not adopts
+            and same_vectors
+            and log.origins[cut_after:] == before.origins[cut:]
+            and log.sequences[cut_after:] == before.sequences[cut:]
+        )
+        self.generation = old.generation + 1
+        self.moved = (*old.moved, (cut if same_places else limits.NEVER_ROWS, cut - cut_after))
+        if same_vectors:
+            lineage = self.lineage = self.messages.lineage = self.subscriptions.lineage = old.lineage
+            log.go_on_with(lineage)
+        for row in before.unreadable:
+            row_here = log.row(before.names[before.origins[row]], before.sequences[row])
+            if row_here is not None and log.places[row_here] == before.places[row]:
+                self.miss(row_here)
+        return same_places, same_vectors
+
+    def find_offset(self, offset: int, generation: int) -> int | None:
+        """Where an offset in the log of `generation` of this run is now; None if what stood there was written anew."""
+        for cut, shift in self.moved[generation:]:
+            if offset < cut:
+                return None
+            offset -= shift
+        return offset
 
     def extent(self, origin: str) -> int:
         """How far `origin` is here: in the log, or in a long batch that is not whole."""
@@ -144,7 +184,7 @@ class State:
         if self._holes is None or any(self.extent(hole.origin) >= hole.first for hole in self._holes if not hole.unreadable):
             self.suspects = {origin: last for origin, last in self.suspects.items() if self.extent(origin) < last}
             self._holes = holes.find(self)
-            self._waits = {origin: max(ops) for origin, ops in self.waiting.items()}
+            self._waits = {origin: max(op.sequence for op, _, _ in ops.values()) for origin, ops in self.waiting.items()}
             ops_apart = (op for ops in self.waiting.values() for op, _, _ in ops.values())
             self._waiting_topics = Counter(op.topic for op in ops_apart if isinstance(op, Published))
         return self._holes
@@ -200,16 +240,24 @@ class State:
     def _revive(self, origin: str, changes: Changes | None) -> None:
         ops, before = self.waiting.get(origin, {}), self.extent(origin)
         last = before
-        while not self._released and (item := ops.get(self.reach(origin, {}) + 1)) and self.takes(item[0], {}):
+        while not self._released and (item := self._next_of(ops, self.reach(origin, {}))) and self.takes(item[0], {}):
             self.apply(*item, changes)
             last = item[0].sequence
         highest = max(last, self.extent(origin))
         if highest > before:
             self._holes = None
-            rest = {sequence: entry for sequence, entry in ops.items() if sequence > highest}
+            rest = {first: entry for first, entry in ops.items() if entry[0].sequence > highest}
             self.waiting.pop(origin, None)
             if rest:
                 self.waiting[origin] = rest
+
+    def _next_of(self, ops: Mapping[int, tuple[Op, int, int]], reach: int) -> tuple[Op, int, int] | None:
+        """What goes on behind `reach` of `ops`, which wait and are listed by the first op that each stands for."""
+        item = ops.get(reach + 1)
+        if item is None and self._voids_wait:
+            voids = (entry for first, entry in ops.items() if isinstance(entry[0], Void) and first <= reach < entry[0].sequence)
+            item = next(voids, None)
+        return item
 
     def _run(self, batch: Sequence[tuple[Op, int, int]], start: int, highest: int) -> int:
         """How many from `start` on are messages of one origin, each the next."""
@@ -269,7 +317,10 @@ class State:
 
         `staged`: origins of which more is about to be applied, with how far.
         """
-        if op.sequence != self.reach(op.origin, staged) + 1:
+        reach = self.reach(op.origin, staged)
+        if isinstance(op, Void):
+            return 0 < reach < op.sequence and op.first <= reach + 1
+        if op.sequence != reach + 1:
             return False
         if op.sequence > 1:
             return not isinstance(op, Began)
@@ -284,6 +335,9 @@ class State:
         """Fold in one op that `takes` accepted; its record lies at `place`."""
         kind = type(op)
         if (op.origin in self.open or kind is Began) and self._set_aside(op, place, length):
+            return
+        if kind is Void:
+            self._void(cast(Void, op), place, length)
             return
         topic = 0
         if kind is Published:
@@ -344,6 +398,13 @@ class State:
             self.log.forget_began(op.source)
         self._fill(op.source)
         self._holes = None
+
+    def _void(self, op: Void, place: int, length: int) -> None:
+        """COMPACT: what a compaction left of ops. Only a log that is read has such records: no void is taken by itself."""
+        row = self.log.add_void(op, place, length)
+        self.messages.take_void(op.origin, op.messages, row)
+        if op.origin in self.voids:
+            self._fill(op.origin)
 
     def _fill(self, origin: str) -> None:
         """Have `origin` reach over what was given up, behind the newest record."""

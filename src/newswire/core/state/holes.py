@@ -114,7 +114,7 @@ def _began(ops: Mapping[int, tuple[Op, int, int]]) -> Vector:
 def _gaps(state: _Holder, origin: str, last: int) -> Iterator[tuple[int, int]]:
     """The ranges up to `last` that are not held, do not wait and were not given up."""
     at = state.extent(origin) + 1
-    there = [(sequence, sequence) for sequence in state.waiting.get(origin, ())]
+    there = [(first, op.sequence) for first, (op, _, _) in state.waiting.get(origin, {}).items()]
     for first, end in sorted([*there, *state.voids.ranges(origin)]):
         if first > last:
             break

@@ -11,7 +11,7 @@ was used again a day later.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import Final, NamedTuple
 
@@ -50,6 +50,11 @@ class Keys:
             at += 1
             entry = self._get(mark + at * _NEXT_USE)
         return result
+
+    def offsets(self) -> Iterator[list[int]]:
+        """The offsets of the messages that keys name, some at a time."""
+        for generation in list(self._generations):
+            yield [entry & 0xFFFFFFFF for entry in generation.values() if entry != _GONE]
 
     def move(self, offset: int, to: int | None) -> None:
         """Have what names the message at `offset` name that at `to`, which says the same; None: nothing any more."""

@@ -9,14 +9,21 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise, takewhile
 from typing import Final
 
 from newswire.core import limits
+from newswire.core.model.ops import Void
 from newswire.core.model.vector import FullVector, Lineage, Vector
+from newswire.core.state.sparse import Offsets, SparseOffsets
 
-GIVEN_UP: Final = 2**32 - 1  # stands for a topic in the rows of `lost` ops: readers of any topic are told there
+# What stands for a topic in rows that are no messages, beside 0
+GIVEN_UP: Final = 2**32 - 1  # of a `lost` op: readers of any topic are told there
+VOID: Final = 2**32 - 2  # of a void with messages: readers of their topics are told there
+SILENT: Final = 2**32 - 3  # of a void without
+MARKS: Final = frozenset((0, GIVEN_UP, VOID, SILENT))
+TOLD: Final = frozenset((GIVEN_UP, VOID))  # readers are told of something there
 _CHECKPOINT: Final = limits.CHECKPOINT_ROWS
 
 
@@ -32,7 +39,9 @@ class OpIndex:
         self.topics = array("I")  # a visible message's topic index (messages.py), 0 for everything else
         self.times = array("Q")  # milliseconds
         self.names, self.numbers = lineage.names, lineage.numbers
-        self.offsets_of: list[array[int]] = []  # by origin number: the offset of each sequence, from 1
+        self.offsets_of: list[Offsets] = []  # by origin number: the offset of each sequence, from 1
+        self.void_reach: dict[str, int] = {}  # of origins with voids: the last void op
+        self.void_messages: dict[int, Mapping[str, tuple[int, int]]] = {}  # by offset of a void: see `ops.Void`
         self._begun_at = array("Q")  # by origin number: the stamp of its first op, 0 where that is void
         self._falls: dict[int, list[int]] = {}  # by origin number: after how many ops a stamp lies before the last one
         self._vector: dict[str, int] = {}
@@ -44,6 +53,7 @@ class OpIndex:
         self._lacking: dict[
             int, tuple[FullVector, int, int]
         ] = {}  # by identity: (holds, length of the log, how many it lacked)
+        self._void_vector: Vector | None = {}  # None: work it out anew
         self.unreadable: dict[int, None] = {}  # offsets whose record the disk does not give back, as far as known
         self._looked_up: tuple[int, Vector] = (0, {})  # the vector that was asked for last: live streams stand at one place
 
@@ -130,6 +140,75 @@ class OpIndex:
         if self._grown is not None:
             self._grown[origin] = first + count - 1
 
+    def add_void(self, op: Void, place: int, length: int) -> int:
+        """Append a void, which begins right behind what is held of its origin or in it; return its offset."""
+        number, origin = self.number(op.origin), op.origin
+        offsets = self.offsets_of[number]
+        count = op.sequence - len(offsets)
+        if isinstance(offsets, array):
+            offsets = self.offsets_of[number] = SparseOffsets(offsets)
+        self._filled.add(number)
+        self.void_reach[origin] = op.sequence
+        self._void_vector = None
+        row = len(self.places)
+        offsets.add_void(row, count)
+        for column, value in (
+            (self.places, place),
+            (self.lengths, length),
+            (self.origins, number),
+            (self.sequences, op.sequence),
+            (self.topics, VOID if op.messages else SILENT),
+            (self.times, op.time),
+        ):
+            column.append(value)
+        if op.messages:
+            self.void_messages[row] = op.messages
+        self._vector[origin] = op.sequence
+        if self._grown is not None:
+            self._grown[origin] = op.sequence
+        if (row + 1) % _CHECKPOINT == 0:
+            self._checkpoints.append(dict(self._vector))
+        return row
+
+    def go_on_with(self, lineage: Lineage) -> None:
+        """Have another lineage, which says the same: what is known by it elsewhere stays right."""
+        self.lineage, self.names, self.numbers = lineage, lineage.names, lineage.numbers
+        self._full, self._grown, self._lacking = FullVector(lineage), None, {}
+
+    @property
+    def void_vector(self) -> Vector:
+        """What lists the last void op of each origin, short: who holds all of that holds every void op."""
+        if self._void_vector is None:
+            self._void_vector = self.lineage.shorten(self.void_reach)
+        return self._void_vector
+
+    def is_void(self, origin: str, sequence: int) -> bool:
+        """Say whether an op is held here and was compacted."""
+        number = self.numbers.get(origin)
+        if number is None or not 0 < sequence <= self.void_reach.get(origin, 0):
+            return False
+        return self.topics[self.offsets_of[number][sequence - 1]] in (VOID, SILENT)
+
+    def has_void(self, origin: str, first: int, last: int) -> bool:
+        """Say whether some op of this range was compacted."""
+        if origin not in self.void_reach:
+            return False
+        offsets = self.offsets_of[self.numbers[origin]]
+        return isinstance(offsets, SparseOffsets) and offsets.has_void(first, last)
+
+    def void_firsts(self) -> dict[int, int]:
+        """By offset of a void, the first op in it. They change no more."""
+        offsets = (self.offsets_of[self.numbers[origin]] for origin in self.void_reach)
+        return {row: first for one in offsets if isinstance(one, SparseOffsets) for first, _, row in one.voids()}
+
+    def voids(self) -> Iterator[Void]:
+        """All voids, as records. They change no more."""
+        for origin in self.void_reach:
+            offsets = self.offsets_of[self.numbers[origin]]
+            for first, last, row in offsets.voids() if isinstance(offsets, SparseOffsets) else ():
+                messages = self.void_messages.get(row, {})
+                yield Void(origin=origin, sequence=last, time=self.times[row], first=first, messages=messages)
+
     def fill(self, origin: str, last: int) -> None:
         """Have `origin` reach `last`, from the newest record on: what of it is no record is void, and stands there."""
         number, row = self.number(origin), len(self) - 1
@@ -170,7 +249,11 @@ class OpIndex:
 
     def _is_at(self, row: int, number: int, sequence: int) -> bool:
         """Say whether an op stands at the offset that its origin has for it: a void one does not."""
-        return self.sequences[row] == sequence and self.origins[row] == number
+        return (
+            self.sequences[row] == sequence
+            and self.origins[row] == number
+            and not (number in self._filled and self.topics[row] in (VOID, SILENT))
+        )
 
     def find_place(self, place: int) -> int | None:
         """The offset of the record at `place`; None for none, or none any more."""
@@ -185,6 +268,7 @@ class OpIndex:
     def forget_began(self, origin: str) -> None:
         """Have nothing follow from `origin` any more: its `began` is void. Vectors then list what they left out."""
         full = [dict(self.lineage.expand(vector)) for vector in (self._vector, *self._checkpoints)]
+        self._void_vector = None
         self.lineage.forget(origin)
         self._vector, *marks = [self.lineage.shorten(vector) for vector in full]
         self._checkpoints = list(marks)
@@ -249,11 +333,17 @@ class OpIndex:
             offsets = self.offsets_of[number]
             if offsets[0] > last:
                 break
-            rows.extend(offsets[has : min(has + most_ops, ends.get(number, len(offsets)))])
+            part = offsets[has : min(has + most_ops, ends.get(number, len(offsets)))]
+            if has < self.void_reach.get(self.names[number], 0):  # what is behind a void is not taken before it
+                part = array("I", takewhile(self._is_op, part))
+            rows.extend(part)
             if len(rows) > 2 * most_ops:
                 rows = sorted(rows)[:most_ops]
                 last = rows[-1]
         return self.cut(sorted(set(rows) if self._jumps else rows)[:most_ops], most_bytes)
+
+    def _is_op(self, row: int) -> bool:
+        return self.topics[row] not in (VOID, SILENT)
 
     def _readable_ends(self, holds: FullVector) -> dict[int, int]:
         """How far a broker that holds so much can be brought, in the origins that what cannot be read here cuts short."""
@@ -339,14 +429,19 @@ class OpIndex:
 
     def _count_slowly_before(self, number: int, time: int, now: int) -> int:
         """`_count_before` where some ops are void: the stamps at their rows are no stamps of this origin."""
-        count = 0
-        for sequence, row in enumerate(self.offsets_of[number], 1):
-            if self._is_at(row, number, sequence) and self.times[row] <= now:
+        count, before = 0, -1
+        for row in self._records_of(number):
+            if row != before and self.origins[row] == number and self.times[row] <= now:
                 if self.times[row] >= time:
                     break
-                count = sequence
+                count = self.sequences[row]
+            before = row
         return count
 
+    def _records_of(self, number: int) -> array[int]:
+        offsets = self.offsets_of[number]
+        return offsets if isinstance(offsets, array) else offsets.rows
+
     def each_origin(self) -> Iterator[tuple[str, array[int]]]:
-        """Each origin with the offsets of its ops in sequence order."""
-        return zip(self.names, self.offsets_of, strict=True)
+        """Each origin with the offsets of its records in sequence order, a void's once."""
+        return ((name, self._records_of(number)) for number, name in enumerate(self.names))

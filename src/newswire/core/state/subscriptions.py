@@ -8,7 +8,7 @@ before its subscription.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -57,8 +57,9 @@ class Subscriptions:
     worked out once for all of them (docs/rules.md, QUERIES).
     """
 
-    def __init__(self, lineage: Lineage) -> None:
-        self.lineage = lineage
+    def __init__(self, lineage: Lineage, is_void: Callable[[OpId], bool] = lambda name: False) -> None:
+        """`is_void`: whether an op is held and was compacted, so that nothing needs to be kept of it."""
+        self.lineage, self._is_void = lineage, is_void
         self.alive: dict[OpId, Subscription] = {}
         self.removed: set[OpId] = set()
         self.cursors: dict[OpId, Vector] = {}  # of alive ones, `since` included; and of those whose own op has yet to come
@@ -113,12 +114,20 @@ class Subscriptions:
             if name in self.removed:
                 continue
             sub = self.alive.get(name)
+            if sub is None and self._is_void(name):
+                continue
             before = self.cursors.get(name) or (sub.since if sub else {})
             pair = joined.get(id(before))
             if pair is None:
                 covered = all(full.get(origin) >= sequence for origin, sequence in before.items())
                 pair = joined[id(before)] = (before, whole if covered else self.lineage.join(before, whole))
             self.cursors[name] = pair[1]
+
+    def forget_void(self) -> None:
+        """Forget what was said of subscriptions that turned out to be void: what replays a compacted log may meet it first."""
+        self.removed = {name for name in self.removed if not self._is_void(name)}
+        for name in [name for name in self.cursors if name not in self.alive and self._is_void(name)]:
+            del self.cursors[name]
 
     def alive_of(self, user: str, account: OpId = "") -> Sequence[Subscription]:
         """alive(u): held and not removed, in the order of their ids."""
@@ -168,7 +177,7 @@ class Subscriptions:
 
     def _remove(self, names: tuple[OpId, ...]) -> set[str]:
         changed = set()
-        self.removed.update(names)
+        self.removed.update(name for name in names if name in self.alive or not self._is_void(name))
         for name in names:
             self.cursors.pop(name, None)
             gone = self.alive.pop(name, None)

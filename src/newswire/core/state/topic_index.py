@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
+from typing import Final, NamedTuple
 
 from newswire.core import limits
 from newswire.core.model.ops import OpId, Published, op_id
@@ -21,6 +22,15 @@ from newswire.core.state.twins import Twin, Twins
 from newswire.core.state.withdrawals import Lifetimes, Withdrawals
 
 _SHORT_RUN: Final = 256  # messages: they go in one by one, as a column has its price, too
+
+
+class TopicVoid(NamedTuple):
+    """Of a topic, so many messages of an origin that are void, the last of them `last`; `row`: where the void stands."""
+
+    row: int
+    origin: str
+    last: int
+    messages: int
 
 
 class TopicIndex:
@@ -36,6 +46,7 @@ class TopicIndex:
         self.horizons: dict[str, dict[str, int]] = {}  # by topic: what retention has dropped; also of topics not seen yet
         self.keys = Keys()
         self.twins = Twins()
+        self.voids: dict[int, list[TopicVoid]] = {}  # by topic number, by offset: voids with messages of it
         self._by_twin: dict[int, tuple[Vector, int, list[int]]] = {}  # see `dropped_by_twin`, and what it was worked out for
         self._in_order: list[str] = []
         self.withdrawals = Withdrawals(log)
@@ -134,6 +145,18 @@ class TopicIndex:
             self._add_run(number, [ops[at] for at in ats])
             self.newest[number] = offset + ats[-1]
         return numbers
+
+    def take_void(self, origin: str, messages: Mapping[str, tuple[int, int]], offset: int) -> None:
+        """Note the messages in a void at `offset`: they stay counted."""
+        for topic, (count, last) in messages.items():
+            number = self.number(topic)
+            self.voids.setdefault(number, []).append(TopicVoid(offset, origin, last, count))
+            self.newest[number] = max(self.newest[number], offset)
+
+    def void_rows(self, number: int, start: int) -> list[int]:
+        """The rows from `start` on of voids with messages of a topic, ascending."""
+        voids = self.voids.get(number, ())
+        return [void.row for void in voids[bisect_left(voids, start, key=itemgetter(0)) :]]
 
     def hide(self, row: int) -> None:
         """Take out what the op at `row` published: it is void. A twin of it is shown from now on, if there is one."""

@@ -66,6 +66,10 @@ class Twins:
         twins = self._groups.get(row)
         return twins[0].row if twins else row
 
+    def rows(self) -> list[list[int]]:
+        """The rows of each message that has twins, the one that is shown first."""
+        return [[twin.row for twin in twins] for groups in self._by_topic.values() for twins in groups]
+
     def topic_of(self, row: int) -> int:
         """The topic of the message that the op at `row` published, where that has twins; else 0."""
         return self._topics.get(row, 0)

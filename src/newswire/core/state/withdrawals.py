@@ -33,6 +33,8 @@ class Withdrawals:
         for name in ids:
             origin, sequence = split_op_id(name)
             row = self._log.row(origin, sequence)
+            if row is None and self._log.is_void(origin, sequence):
+                continue
             if row is None:
                 self._ahead.setdefault(origin, set()).add(sequence)
             else:

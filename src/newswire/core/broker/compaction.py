@@ -1,0 +1,222 @@
+"""When the log is written anew, and what another broker hands over for that (docs/rules.md, COMPACT, OFFER, ADOPT).
+
+Commit thread only. What is left out is decided by `core.state.leave_out`; the writing is a thread's of the shell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from newswire.core import limits
+from newswire.core.broker.events import (
+    CatchUp,
+    Compact,
+    DropParts,
+    Header,
+    KeepPart,
+    Now,
+    Offer,
+    Offered,
+    Reply,
+    Rewrite,
+    RewriteFailed,
+    Rewritten,
+    Switched,
+)
+from newswire.core.broker.values import Identity, PeerFacts, ReplyTo
+from newswire.core.model.ops import Op, Void, decode
+from newswire.core.model.results import Compacted
+from newswire.core.model.vector import FullVector
+from newswire.core.state.fold import State
+from newswire.core.state.leave_out import Base
+from newswire.core.state.rewriting import Rewriting
+from newswire.errors import Refused
+
+Doing = Reply | Rewrite | KeepPart | DropParts | CatchUp | Switched
+
+
+class Incoming:
+    """An offer that is being handed over."""
+
+    def __init__(self, broker: str, offer: Offer, now: Now) -> None:
+        self.broker = broker
+        self.id, self.last, self.vector = offer.id, offer.last, offer.vector
+        self.end = 0
+        self.is_whole = False
+        self.voids: list[Void] = []
+        self.at = now.clock
+
+
+class Compaction:
+    """Begins rewritings, one at a time, and takes offers."""
+
+    def __init__(self, identity: Identity, state: State) -> None:
+        self._me, self.state = identity, state
+        self.job: Rewriting | None = None
+        self._asked: Compact | None = None  # waits until nothing is staged
+        self._reply_to: ReplyTo | None = None
+        self._is_due = False
+        self._look_at = 0.0  # on `Now.clock`
+        self._least_rows = 0  # no sooner by itself: it was looked at, and little could go
+        self._incoming: Incoming | None = None
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether a rewriting is to begin as soon as nothing is staged."""
+        adopts = self._incoming is not None and self._incoming.is_whole and self.job is None
+        return adopts or (self.job is None and (self._asked is not None or self._is_due))
+
+    @property
+    def offered(self) -> Offered | None:
+        """How much of an offer is here."""
+        return Offered(self._incoming.id, self._incoming.end) if self._incoming is not None else None
+
+    # -- when
+
+    def ask(self, event: Compact) -> list[Doing]:
+        """An operator wants it now."""
+        if not self._me.compacts:
+            return [Reply(event.reply_to, Refused("this broker does not compact", code="not-compacted"))]
+        if self.job is not None or self._asked is not None:
+            return [Reply(event.reply_to, Refused("the log is being written anew already", code="not-compacted"))]
+        self._asked = event
+        return []
+
+    def tick(self, now: Now, *, is_low: bool) -> list[Doing]:
+        """Look at times whether so much is dead that it is worth it; give up an offer that does not go on."""
+        incoming = self._incoming
+        if incoming is not None and not incoming.is_whole:
+            needs_it = self.state.holes or not self.state.log.holds(incoming.vector)
+            if not needs_it or now.clock - incoming.at > limits.OFFER_PATIENCE_SECONDS:
+                self._incoming = None
+                return [DropParts()]
+        if self._me.compacts and now.clock >= self._look_at:
+            self._look_at = now.clock + limits.COMPACT_LOOK_SECONDS
+            rows, dead = len(self.state.log), self._count_dead()
+            share = limits.COMPACT_LOW_SHARE if is_low else limits.COMPACT_SHARE
+            is_worth = dead >= limits.COMPACT_LEAST_ROWS and dead >= rows * share
+            self._is_due = is_worth and (is_low or rows >= self._least_rows)
+        return []
+
+    def _count_dead(self) -> int:
+        """How many rows may be of no use any more, about: some topics are looked at each time."""
+        state = self.state
+        totals = state.messages.totals
+        for number in sorted(totals.unknown)[: limits.COMPACT_LOOK_TOPICS]:
+            state.messages.work_out(number)
+        live = sum(totals.counts) + 2 * len(state.subscriptions.alive) + len(state.log.names)
+        return max(0, len(state.log) - live)
+
+    def begin(
+        self,
+        peers: Sequence[PeerFacts],
+        proofs: Sequence[FullVector],
+        shifts: Sequence[int],
+        ends: Sequence[int],
+        now: Now,
+        *,
+        is_low: bool,
+    ) -> list[Doing]:
+        """Begin what is wanted: nothing is staged, and all that is stored is applied."""
+        incoming = self._incoming
+        if incoming is not None and incoming.is_whole:
+            self.job = Rewriting(self.state, Base(()), (), incoming.voids, incoming.vector, ends)
+            self._reply_to = None
+            return [Rewrite(self.job)]
+        asked, self._asked, self._is_due = self._asked, None, False
+        ignores = is_low or (asked is not None and asked.even_if_away)
+        why_not = self._why_not(peers, ignores_away=ignores)
+        reply_to = asked.reply_to if asked is not None else None
+        if why_not:
+            return [Reply(reply_to, Refused(why_not, code="not-compacted"))] if reply_to is not None else []
+        self._reply_to = reply_to
+        bases = [self.state.log.full, *proofs]
+        self.job = Rewriting(self.state, Base(bases), [now.wall + shift for shift in shifts], ends=ends)
+        return [Rewrite(self.job)]
+
+    def _why_not(self, peers: Sequence[PeerFacts], *, ignores_away: bool) -> str:
+        """Why nothing is compacted now, in a sentence; "" if it may."""
+        if self.state.holes or self._incoming is not None:
+            return "something is missing here, or is being handed over: try again when that is done"
+        members = {broker for broker, joined in self.state.members.of.items() if joined} - {self._me.id}
+        known = {peer.id: peer for peer in peers}
+        for broker in sorted(members):
+            peer = known.get(broker)
+            if peer is not None and peer.is_behind:
+                return f"broker {broker} is being handed what it lacks: try again when it has that"
+            if (peer is None or not peer.in_sync) and not ignores_away:
+                return f"broker {broker} is not in sync: what it lacks stays until it has it"
+            if peer is not None and peer.in_sync and not peer.knows_voids:
+                return f"broker {broker} is of a version that cannot read a compacted log: upgrade it first"
+        return ""
+
+    # -- what becomes of it
+
+    def take_over(self, event: Rewritten) -> tuple[list[Doing], Rewriting | None]:
+        """The rewriting that is finished, whose state is to be taken over now."""
+        job = self.job
+        if job is None or event.job is not job:
+            return [], None
+        if len(job.tail) > limits.PIECE_OPS:
+            return [CatchUp(job)], None
+        job.catch_up()
+        return [], job
+
+    def finish(self, job: Rewriting) -> list[Doing]:
+        """The state was taken over."""
+        self.job = None
+        doing: list[Doing] = [Switched(job)]
+        if job.adopts:
+            self._incoming = None
+            doing.append(DropParts())
+        else:
+            self._least_rows = len(self.state.log) * 5 // 4
+        if self._reply_to is not None:
+            doing.append(Reply(self._reply_to, Compacted(job.bytes_before, job.bytes_after, job.rows_before, job.rows_after)))
+        self._reply_to = None
+        return doing
+
+    def fail(self, event: RewriteFailed) -> list[Doing]:
+        """Nothing happened."""
+        if event.job is not self.job or self.job is None:
+            return []
+        adopts, self.job = self.job.adopts, None
+        error = Refused(f"nothing was compacted: {event.why}", code="not-compacted")
+        doing: list[Doing] = [Reply(self._reply_to, error)] if self._reply_to is not None else []
+        self._reply_to = None
+        self._least_rows = len(self.state.log) * 5 // 4
+        if adopts:
+            self._incoming = None
+            doing.append(DropParts())
+        return doing
+
+    # -- what others hand over
+
+    def takes(self, header: Header, now: Now) -> bool:
+        """Whether the part of an offer that comes with a header is what is to come next."""
+        offer, incoming = header.offer, self._incoming
+        if offer is None or not self._me.compacts or offer.run != self._me.origin:
+            return False
+        if incoming is not None and incoming.id == offer.id:
+            return offer.start == incoming.end and not incoming.is_whole
+        if offer.start or (incoming is not None and incoming.is_whole):
+            return False
+        return incoming is None or incoming.broker == header.broker or now.clock - incoming.at > limits.OFFER_TURN_SECONDS
+
+    def take_part(self, broker: str, offer: Offer, raws: Sequence[bytes], now: Now) -> list[Doing]:
+        """Keep the next part of an offer of `broker`. Raises NotAnOp."""
+        ops: list[Op] = [decode(raw) for raw in raws]
+        first = self._incoming is None or self._incoming.id != offer.id
+        incoming = Incoming(broker, offer, now) if first or self._incoming is None else self._incoming
+        self._incoming = incoming
+        incoming.voids += [op for op in ops if isinstance(op, Void)]
+        incoming.end, incoming.at = offer.end, now.clock
+        incoming.is_whole = offer.end >= offer.last
+        doing: list[Doing] = [KeepPart(raws, first=first)]
+        if incoming.is_whole and self.job is not None and not self.job.adopts:
+            self.job.stopped = True  # the shell gives it up, unless it counts already
+        return doing
+
+    def become(self, state: State) -> None:
+        """Go on with another state."""
+        self.state = state

@@ -1,0 +1,282 @@
+"""What a compaction leaves out of a log (docs/rules.md, COMPACT). Pure; decides from copies, beside whoever changes the state.
+
+Each rule looks only at ops that the base covers, stays true whatever comes later, and blames only something later in one total
+order, of which the last is never left out; or it demands that what it protects is void itself. So what brokers compact each by
+itself may be merged.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from newswire.core import limits
+from newswire.core.model.ops import (
+    Acknowledged,
+    Began,
+    Dropped,
+    Joined,
+    Left,
+    Lost,
+    Op,
+    OpId,
+    Published,
+    Subscribed,
+    Unsubscribed,
+    UsersRemoved,
+    Withdrawn,
+    split_op_id,
+)
+from newswire.core.model.vector import FullVector, Lineage, Vector
+from newswire.core.state.op_index import MARKS
+
+
+class Prefix:
+    """A copy of the first rows of a log: what is to be decided about."""
+
+    def __init__(self, cut: int) -> None:
+        self.cut = cut  # rows
+        self.places, self.lengths = array("Q"), array("I")
+        self.origins, self.sequences, self.topics = array("I"), array("I"), array("I")
+        self.times = array("Q")
+        self.origin_names: Sequence[str] = ()
+        self.topic_names: Sequence[str] = ()
+        self.twins: Sequence[Sequence[int]] = ()  # of each message that has twins the rows
+        self.keyed = bytearray()  # by row, whether a publisher's key that is remembered names the message there
+        self.ops: dict[int, Op] = {}  # by row, what is no message that is shown
+
+
+class Base:
+    """What several brokers hold, each of them: what may be left out. Closed under `began`, since each is."""
+
+    def __init__(self, vectors: Sequence[FullVector]) -> None:
+        self._vectors = vectors
+
+    def get(self, origin: str) -> int:
+        """How far an origin is held everywhere."""
+        return min((vector.get(origin) for vector in self._vectors), default=0)
+
+    def holds(self, vector: Vector) -> bool:
+        """Say whether all hold what `vector` lists."""
+        return all(one.holds(vector) for one in self._vectors)
+
+
+class LeaveOut:
+    """Marks rows of a prefix: `left[row]` is 1 for what goes."""
+
+    def __init__(self, prefix: Prefix, base: Base, held: FullVector, now: Sequence[int]) -> None:
+        """`base`: what may go at all. `held`: all that the prefix holds. `now`: what the time may be said to be (ms)."""
+        self.prefix, self.base, self.held, self.now = prefix, base, held, now
+        self.lineage = Lineage()  # one of its own: what follows from vectors is worked out beside the lock
+        self.left = bytearray(prefix.cut)
+        self._row_of: dict[OpId, int] = {}
+        self._horizons: dict[str, FullVector] = {}
+        self._shown_yet: set[str] = set()  # topics of which something stays that was dropped
+        self._withdrawn: set[OpId] = set()
+        self._lost: dict[str, list[tuple[int, int]]] = {}
+
+    def run(self) -> Iterator[None]:
+        """Decide, in steps of some milliseconds."""
+        yield from self._learn()
+        yield from self._leave_messages()
+        self._leave_twins()
+        yield None
+        self._leave_drops()
+        self._leave_withdrawals()
+        yield None
+        yield from self._leave_subscriptions()
+        yield from self._leave_acks()
+        self._leave_members()
+
+    def _in_base(self, op: Op) -> bool:
+        return op.sequence <= self.base.get(op.origin)
+
+    def _learn(self) -> Iterator[None]:
+        horizons: dict[str, dict[str, int]] = {}
+        for count, (row, op) in enumerate(self.prefix.ops.items(), 1):
+            self._row_of[op.id] = row
+            if isinstance(op, Began):
+                self.lineage.began(op.origin, op.vector)
+            elif isinstance(op, Dropped) and self._in_base(op):
+                horizons[op.topic] = self.lineage.join(horizons.get(op.topic, {}), op.vector)
+            elif isinstance(op, Withdrawn) and self._in_base(op):
+                self._withdrawn.update(op.ids)
+            elif isinstance(op, Lost) and op.is_valid:
+                if op.first == 1 and op.source in self.lineage:
+                    self.lineage.forget(op.source)
+                if self._in_base(op):
+                    self._lost.setdefault(op.source, []).append((op.first, op.last))
+            if count % limits.PIECE_OPS == 0:
+                yield None
+        self._horizons = {topic: self.lineage.expand(vector) for topic, vector in horizons.items()}
+
+    # -- messages
+
+    def _leave_messages(self) -> Iterator[None]:
+        """A message goes when a drop in the base covers it, and with it its key, if that is not remembered any more."""
+        prefix, left, twins = self.prefix, self.left, {row for rows in self.prefix.twins for row in rows}
+        reaches: dict[tuple[int, int], tuple[int, int]] = {}
+        columns = zip(prefix.topics, prefix.origins, prefix.sequences, strict=True)
+        for row, (topic, number, sequence) in enumerate(columns):
+            if row % limits.SCAN_ROWS == 0:
+                yield None
+            if topic in MARKS or row in twins:
+                continue
+            reach = reaches.get((topic, number))
+            if reach is None:
+                reach = reaches[topic, number] = self._reach(prefix.topic_names[topic], prefix.origin_names[number])
+            if sequence > reach[0]:
+                continue
+            if sequence > reach[1] or self._names_key(row):
+                self._shown_yet.add(prefix.topic_names[topic])
+            else:
+                left[row] = 1
+
+    def _reach(self, topic: str, origin: str) -> tuple[int, int]:
+        """Up to which sequence messages are dropped, and may go."""
+        horizon = self._horizons.get(topic)
+        dropped = horizon.get(origin) if horizon is not None else 0
+        return dropped, min(dropped, self.base.get(origin))
+
+    def _names_key(self, row: int) -> bool:
+        day, stamp = limits.COMPACT_KEY_SECONDS * 1000, self.prefix.times[row]
+        return bool(self.prefix.keyed[row]) and any(abs(now - stamp) <= day for now in self.now)
+
+    def _leave_twins(self) -> None:
+        """Twins go together: one that stayed alone would be shown again. What was withdrawn or given up goes, too."""
+        prefix = self.prefix
+        for rows in prefix.twins:
+            name = next((self._topic_of(row) for row in rows if row < prefix.cut), "")
+            if all(row < prefix.cut and self._may_go(row, name) and not self._names_key(row) for row in rows):
+                for row in rows:
+                    self.left[row] = 1
+            else:
+                self._shown_yet.add(name)
+        twins = {row for rows in prefix.twins for row in rows}
+        for row, op in prefix.ops.items():
+            if isinstance(op, Published) and row not in twins and self._in_base(op):
+                is_over = self._is_withdrawn(op) and not self._names_key(row)
+                self.left[row] = is_over or self._is_given_up(op.origin, op.sequence)
+
+    def _topic_of(self, row: int) -> str:
+        op = self.prefix.ops.get(row)
+        return op.topic if isinstance(op, Published) else self.prefix.topic_names[self.prefix.topics[row]]
+
+    def _may_go(self, row: int, topic: str) -> bool:
+        prefix, op = self.prefix, self.prefix.ops.get(row)
+        if isinstance(op, Published) and self._is_withdrawn(op) and self._in_base(op):
+            return True
+        return prefix.sequences[row] <= self._reach(topic, prefix.origin_names[prefix.origins[row]])[1]
+
+    def _is_withdrawn(self, op: Published) -> bool:
+        return op.id in self._withdrawn or op.again in self._withdrawn
+
+    def _is_given_up(self, origin: str, sequence: int) -> bool:
+        return any(first <= sequence <= last for first, last in self._lost.get(origin, ()))
+
+    def _leave_withdrawals(self) -> None:
+        """One goes when all that it names is void, and nothing of that was given up: it might come once more."""
+        for row, op in self.prefix.ops.items():
+            if isinstance(op, Withdrawn) and self._in_base(op) and self._all_void(op.ids):
+                self.left[row] = not any(self._is_given_up(*split_op_id(name)) for name in op.ids)
+
+    def _leave_drops(self) -> None:
+        """A drop goes when all that it names is in the base, so that all of it is void, or later ones that stay cover it."""
+        stay: dict[str, FullVector] = {}
+        for op in self._newest_first(Dropped):
+            assert isinstance(op, Dropped)
+            covers = stay.get(op.topic)
+            is_spent = self.base.holds(op.vector) and op.topic not in self._shown_yet
+            if self._in_base(op) and (is_spent or (covers is not None and covers.holds(op.vector))):
+                self.left[self._row_of[op.id]] = 1
+            else:
+                full = self.lineage.expand(op.vector)
+                stay[op.topic] = covers.join(full) if covers is not None else full
+
+    def _newest_first(self, kind: type[Op]) -> list[Op]:
+        """The ops of a kind by (time, origin, sequence), the last one first: the order in which later ones are blamed."""
+        ops = (op for op in self.prefix.ops.values() if isinstance(op, kind))
+        return sorted(ops, key=lambda op: (op.time, op.origin, op.sequence), reverse=True)
+
+    # -- subscriptions
+
+    def is_void(self, name: OpId) -> bool:
+        """Say whether an op is held and void, or goes now."""
+        row = self._row_of.get(name)
+        if row is not None:
+            return bool(self.left[row])
+        origin, sequence = split_op_id(name)
+        return self.held.get(origin) >= sequence
+
+    def _all_void(self, names: Collection[OpId]) -> bool:
+        return all(map(self.is_void, names))
+
+    def _leave_subscriptions(self) -> Iterator[None]:
+        """One goes when an op in the base removed it and all that it replaces is void; an unsubscribe, when all it names is."""
+        ops = [op for op in self.prefix.ops.values() if self._in_base(op)]
+        self._removed = {name for op in ops if isinstance(op, Unsubscribed) for name in op.ids}
+        self._removed |= {name for op in ops if isinstance(op, Subscribed) for name in op.replaces}
+        accounts = {account for op in ops if isinstance(op, UsersRemoved) for account in op.accounts}
+        self._removed |= {op.id for op in ops if isinstance(op, Subscribed) and op.account in accounts}
+        todo: Sequence[Op] = [op for op in ops if isinstance(op, Subscribed) and op.id in self._removed]
+        before = -1
+        while len(todo) != before:
+            before = len(todo)
+            for op in todo:
+                assert isinstance(op, Subscribed)
+                if self._all_void(op.replaces):
+                    self.left[self._row_of[op.id]] = 1
+            todo = [op for op in todo if not self.left[self._row_of[op.id]]]
+            yield None
+        for op in ops:
+            if isinstance(op, Unsubscribed) and self._all_void(op.ids):
+                self.left[self._row_of[op.id]] = 1
+
+    def _leave_acks(self) -> Iterator[None]:
+        """One goes when each subscription that it names is dead, or has all of it by its start and by later acks that stay."""
+        covers: dict[OpId, FullVector] = {}
+        nothing = FullVector(self.lineage)
+        for count, op in enumerate(self._newest_first(Acknowledged), 1):
+            assert isinstance(op, Acknowledged)
+            names = [name for name in op.ids if not self._is_dead(name)]
+            for name in names:
+                if name not in covers:
+                    covers[name] = self._since(name) or nothing
+            if self._in_base(op) and all(covers[name].holds(op.vector) for name in names):
+                self.left[self._row_of[op.id]] = 1
+            else:
+                full = self.lineage.expand(op.vector)
+                for name in names:
+                    covers[name] = covers[name].join(full)
+            if count % limits.PIECE_SUBSCRIPTIONS == 0:
+                yield None
+
+    def _is_dead(self, name: OpId) -> bool:
+        return name in self._removed or self.is_void(name)
+
+    def _since(self, name: OpId) -> FullVector | None:
+        row = self._row_of.get(name)
+        op = self.prefix.ops[row] if row is not None else None
+        return self.lineage.expand(op.since) if isinstance(op, Subscribed) else None
+
+    # -- members
+
+    def _leave_members(self) -> None:
+        """A membership goes when it ended, all that it replaces is void, and a later one of that broker stays."""
+        ops = [op for op in self.prefix.ops.values() if self._in_base(op)]
+        ended = {name for op in ops if isinstance(op, (Joined, Left)) for name in op.seen}
+        lasts: Mapping[str, OpId] = {}
+        for op in self._newest_first(Joined):
+            assert isinstance(op, Joined)
+            lasts = {op.broker: op.id, **lasts}
+        joins = [op for op in ops if isinstance(op, Joined) and op.id in ended and lasts[op.broker] != op.id]
+        before = -1
+        while len(joins) != before:
+            before = len(joins)
+            for op in joins:
+                if self._all_void(op.seen):
+                    self.left[self._row_of[op.id]] = 1
+            joins = [op for op in joins if not self.left[self._row_of[op.id]]]
+        for op in ops:
+            if isinstance(op, Left) and self._all_void(op.seen):
+                self.left[self._row_of[op.id]] = 1

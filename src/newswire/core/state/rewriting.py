@@ -1,0 +1,295 @@
+"""A log that is written anew beside the one in use: what of it stays, and the state that follows from that (COMPACT, ADOPT).
+
+The core begins one and takes its state over when it is finished. In between a thread of the shell runs it: it reads records,
+writes what `pieces` says, and hands back where that lies. The state is folded from what is written, as a start would fold it,
+so what is in memory afterwards is what the files say. What is stored meanwhile lies behind the rewritten part, and comes last.
+
+Nothing here is called under the state lock but `survey`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from operator import attrgetter
+from typing import Any, Final
+
+from msgspec import structs
+
+from newswire.core import limits
+from newswire.core.model.ops import Op, Void, decode, encode
+from newswire.core.model.vector import Vector
+from newswire.core.state.fold import State
+from newswire.core.state.leave_out import Base, LeaveOut, Prefix
+from newswire.core.state.op_index import GIVEN_UP, SILENT, VOID
+
+ROW_BITS: Final = 32  # of an entry that names a row in its low bits
+Stored = tuple[Op, int, int]  # an op, and place and length of its record
+
+
+class Rewriting:
+    """One rewriting. `adopts`: it takes in what another broker handed over, and leaves nothing out by itself."""
+
+    def __init__(
+        self,
+        state: State,
+        base: Base,
+        now: Sequence[int] = (),
+        offered: Collection[Void] = (),
+        offered_vector: Vector | None = None,
+        ends: Sequence[int] = (),
+    ) -> None:
+        """Begin, under the state lock: nothing is staged, and nothing waits to be applied.
+
+        `base`: what may be left out; `now`: what the time may be said to be (ms). `offered`: the voids that were handed over,
+        with `offered_vector`, what their broker holds. `ends`: numbers that name rows in their low bits: they go on with these.
+        """
+        self.state = State()
+        self.adopts = offered_vector is not None
+        self.stopped = False  # the core gave it up
+        self.bytes_before = self.bytes_after = 0  # of the log, by the shell
+        self.rows_before = len(state.log)
+        self.rows_after = 0
+        self.cut_after = 0  # rows of the new log that stand for those before `cut`
+        self.tail: deque[Stored] = deque()  # what was stored since, in the order of the file: the core appends
+        self._offered_vector: Vector = offered_vector or {}
+        self.ends = ends
+        self._vector, self._held, self._base, self._now = dict(state.vector), state.log.full, base, now
+        self._prefix = Prefix(len(state.log))
+        self._left = bytearray(len(state.log))
+        self._loose: list[Stored] = [part for parts in state.open.values() for part in parts]
+        self._loose += [entry for entries in state.waiting.values() for entry in entries.values()]
+        self._void_messages: Mapping[int, Mapping[str, tuple[int, int]]] = state.log.void_messages
+        self._offered = offered
+        self._ranges: Mapping[str, Sequence[Void]] = {}  # ADOPT: void here or there, by origin
+        self._firsts: Mapping[int, int] = {}  # by row of a void, the first op in it
+        self._emitted: set[tuple[str, int]] = set()
+        self._handed: dict[str, int] = {}
+        self._takes_handed = False
+
+    @property
+    def cut(self) -> int:
+        """How many rows of the log are written anew."""
+        return self._prefix.cut
+
+    # -- what stays
+
+    def survey(self, state: State) -> Generator[Callable[[], Any] | None, Any, None]:
+        """Copy what is needed to decide: `core.read.pieces`, under the state lock."""
+        log, prefix, cut = state.log, self._prefix, self._prefix.cut
+        prefix.places, prefix.lengths, prefix.times = log.places[:cut], log.lengths[:cut], log.times[:cut]
+        yield None
+        prefix.origins, prefix.sequences, prefix.topics = log.origins[:cut], log.sequences[:cut], log.topics[:cut]
+        prefix.origin_names, prefix.topic_names = log.names, state.messages.names  # these only grow
+        prefix.twins = state.messages.twins.rows()
+        yield None
+        if self.adopts:
+            self._ranges = yield lambda: _by_origin([*log.voids(), *self._offered])
+            return
+        self._firsts = yield log.void_firsts
+        prefix.keyed = bytearray(cut)
+        for part in state.messages.keys.offsets():
+            offsets: list[int] = part
+            yield lambda offsets=offsets: _mark(prefix.keyed, offsets)  # type: ignore[misc]
+
+    def to_look_at(self) -> Iterator[list[tuple[int, int]]]:
+        """Place and length of the records that `look` is to be given, some at a time, in order."""
+        for rows in _cut(self._rows_to_look_at(), limits.RECALL_OPS):
+            self._asked = rows
+            yield [(self._prefix.places[row], self._prefix.lengths[row]) for row in rows]
+
+    def _rows_to_look_at(self) -> Iterator[int]:
+        if not self.adopts:
+            yield from (row for row, topic in enumerate(self._prefix.topics) if topic in (0, GIVEN_UP))
+
+    def look(self, raws: Iterable[bytes]) -> None:
+        """Take the records that `to_look_at` named last."""
+        self._prefix.ops.update(zip(self._asked, map(decode, raws), strict=True))
+
+    def choose(self) -> Iterator[None]:
+        """Decide what is left out, in steps of some milliseconds."""
+        if self.adopts:
+            return
+        choice = LeaveOut(self._prefix, self._base, self._held, self._now)
+        yield from choice.run()
+        self._left = choice.left
+        self._prefix.ops.clear()
+
+    # -- what is written
+
+    def pieces(self) -> Iterator[list[tuple[int, int] | bytes]]:
+        """What to write, in order and some at a time: place and length of a record that stays, or a record that is new."""
+        prefix = self._prefix
+        piece: list[tuple[int, int] | bytes] = []
+        size = 0
+        for entry in self._entries():
+            part = encode(entry) if isinstance(entry, Void) else (prefix.places[entry], prefix.lengths[entry])
+            size += part[1] if isinstance(part, tuple) else len(part)
+            piece.append(part)
+            if len(piece) >= limits.PIECE_OPS or size >= limits.PUSH_BYTES:
+                yield piece
+                piece, size = [], 0
+        for op, place, length in self._loose:  # kept apart: of no effect before the rest is there
+            if not self._is_in_range(op.origin, op.sequence):
+                piece.append((place, length))
+        yield piece
+        self._takes_handed = True
+
+    def _entries(self) -> Iterator[int | Void]:
+        """The new log: rows of the old one, and voids, each where the first of its ops stood."""
+        if self.adopts:
+            yield from self._merged()
+            return
+        entries: list[int | _Growing] = []
+        growing: dict[int, _Growing] = {}  # by origin number, if its last entry is a void
+        prefix = self._prefix
+        for row, (number, sequence, topic) in enumerate(zip(prefix.origins, prefix.sequences, prefix.topics, strict=True)):
+            is_void = topic in (VOID, SILENT)
+            if not (is_void or self._left[row]):
+                growing.pop(number, None)
+                entries.append(row)
+                continue
+            first = self._firsts[row] if is_void else sequence
+            messages = self._void_messages.get(row, {}) if is_void else self._message_of(topic, sequence)
+            void = growing.get(number)
+            if void is None or void.last != first - 1 or not void.has_room(messages):
+                void = growing[number] = _Growing(prefix.origin_names[number], first)
+                entries.append(void)
+            void.grow(sequence, prefix.times[row], messages)
+        yield from (entry if isinstance(entry, int) else entry.void() for entry in entries)
+
+    def _message_of(self, topic: int, sequence: int) -> Mapping[str, tuple[int, int]]:
+        return {self._prefix.topic_names[topic]: (1, sequence)} if 0 < topic < SILENT else {}
+
+    def _merged(self) -> Iterator[int | Void]:
+        """ADOPT: void at either is void."""
+        prefix = self._prefix
+        for row, (number, sequence) in enumerate(zip(prefix.origins, prefix.sequences, strict=True)):
+            void = self._range_of(prefix.origin_names[number], sequence)
+            if void is None:
+                yield row
+            elif self._emit(void):
+                yield void
+
+    def _emit(self, void: Void) -> bool:
+        """Say whether a void has yet to be written, and note that it is."""
+        name = (void.origin, void.first)
+        is_new = name not in self._emitted
+        self._emitted.add(name)
+        return is_new
+
+    def _range_of(self, origin: str, sequence: int) -> Void | None:
+        voids = self._ranges.get(origin)
+        if voids is None:
+            return None
+        at = bisect_right(voids, sequence, key=attrgetter("first")) - 1
+        return voids[at] if at >= 0 and sequence <= voids[at].sequence else None
+
+    def _is_in_range(self, origin: str, sequence: int) -> bool:
+        return self._range_of(origin, sequence) is not None
+
+    def merge(self, raws: Iterable[bytes]) -> list[bytes]:
+        """Of records that were handed over those that are to be written: what is not here yet. In order, behind `pieces`."""
+        rest: list[bytes] = []
+        for raw in raws:
+            op = decode(raw)
+            void = self._range_of(op.origin, op.sequence)
+            self._handed[op.origin] = max(op.sequence, self._handed.get(op.origin, 0))
+            if void is not None:
+                rest += [encode(void)] if self._emit(void) else []
+            elif op.sequence > self.state.extent(op.origin):
+                rest.append(raw)
+        return rest
+
+    def take(self, raws: Sequence[bytes], places: Sequence[tuple[int, int]]) -> None:
+        """Fold what was written, which lies there."""
+        self.state.replay([(decode(raw), place, length) for raw, (place, length) in zip(raws, places, strict=True)])
+
+    def check(self) -> str:
+        """Why what was written must not be used, in a sentence; "" if it may. Before it is made to count."""
+        state = self.state
+        state.revive(None)
+        state.subscriptions.forget_void()
+        self.cut_after = self.rows_after = len(state.log)
+        self.ends = sorted(self._ends())
+        if not self.adopts:
+            same = dict(state.log.full) == dict(self._held) and not state.waiting
+            return "" if same else "what was written does not hold what the log held"
+        if not (state.log.holds(self._vector) and state.log.holds(self._offered_vector)):
+            return "what was handed over is less than what was offered"
+        if any(state.extent(origin) < sequence for origin, sequence in self._handed.items()):
+            return "what was handed over has a hole"
+        return ""
+
+    def _ends(self) -> Iterator[int]:
+        """The ends, by where rows stand now."""
+        prefix, log = self._prefix, self.state.log
+        for entry in self.ends:
+            row = entry & ((1 << ROW_BITS) - 1)
+            if row < prefix.cut:
+                now_at = log.row(prefix.origin_names[prefix.origins[row]], prefix.sequences[row])
+                if now_at is not None:
+                    yield entry >> ROW_BITS << ROW_BITS | now_at
+
+    def catch_up(self) -> bool:
+        """Fold some of what was stored meanwhile; False: hardly anything is left, which the core folds when it takes over."""
+        count = min(len(self.tail), limits.PIECE_OPS)
+        self.state.replay([self.tail.popleft() for _ in range(count)])
+        return len(self.tail) > limits.PIECE_OPS
+
+
+class _Growing:
+    """A void that goes on with each next op of its origin that is left out."""
+
+    def __init__(self, origin: str, first: int) -> None:
+        self.origin, self.first, self.last, self.time = origin, first, first - 1, 0
+        self.messages: dict[str, tuple[int, int]] = {}
+
+    def has_room(self, messages: Mapping[str, tuple[int, int]]) -> bool:
+        return len(self.messages.keys() | messages.keys()) <= limits.VOID_TOPICS
+
+    def grow(self, last: int, time: int, messages: Mapping[str, tuple[int, int]]) -> None:
+        self.last, self.time = last, time
+        for topic, (count, sequence) in messages.items():
+            self.messages[topic] = (count + self.messages.get(topic, (0, 0))[0], sequence)
+
+    def void(self) -> Void:
+        return Void(origin=self.origin, sequence=self.last, time=self.time, first=self.first, messages=self.messages)
+
+
+def _mark(marks: bytearray, offsets: Iterable[int]) -> None:
+    for offset in offsets:
+        if offset < len(marks):
+            marks[offset] = 1
+
+
+def _cut(rows: Iterator[int], most: int) -> Iterator[list[int]]:
+    while part := list(islice(rows, most)):
+        yield part
+
+
+def _by_origin(voids: Iterable[Void]) -> dict[str, list[Void]]:
+    """The union of voids, by origin and ascending; those that touch are one.
+
+    Where two overlap, each part is counted by the one that begins first; what the other has beyond is at most so many.
+    """
+    merged: dict[str, list[Void]] = {}
+    for void in sorted(voids, key=lambda one: (one.origin, one.first, -one.sequence)):
+        mine = merged.setdefault(void.origin, [])
+        last = mine[-1] if mine else None
+        if last is None or void.first > last.sequence + 1:
+            mine.append(void)
+        elif void.sequence > last.sequence:
+            rest = void.sequence - last.sequence
+            messages = dict(last.messages)
+            for topic, (count, sequence) in void.messages.items():
+                if sequence > last.sequence:
+                    messages[topic] = (messages.get(topic, (0, 0))[0] + min(count, rest), sequence)
+            if len(messages) > limits.VOID_TOPICS:
+                rest_of = structs.replace(void, first=last.sequence + 1)
+                mine.append(rest_of)
+            else:
+                mine[-1] = structs.replace(void, first=last.first, messages=messages)
+    return merged
