@@ -35,7 +35,7 @@ from newswire.errors import Refused
 Doing = Reply | Rewrite | KeepPart | DropParts | CatchUp | Switched
 
 
-class Incoming:
+class IncomingOffer:
     """An offer that is being handed over."""
 
     def __init__(self, broker: str, offer: Offer, now: Now) -> None:
@@ -58,7 +58,7 @@ class Compaction:
         self._is_due = False
         self._look_at = 0.0  # on `Now.clock`
         self._least_rows = 0  # no sooner by itself: it was looked at, and little could go
-        self._incoming: Incoming | None = None
+        self._incoming: IncomingOffer | None = None
 
     @property
     def wants_more(self) -> bool:
@@ -172,7 +172,17 @@ class Compaction:
         else:
             self._least_rows = len(self.state.log) * 5 // 4
         if self._reply_to is not None:
-            doing.append(Reply(self._reply_to, Compacted(job.bytes_before, job.bytes_after, job.rows_before, job.rows_after)))
+            doing.append(
+                Reply(
+                    self._reply_to,
+                    Compacted(
+                        bytes_before=job.bytes_before,
+                        bytes_after=job.bytes_after,
+                        rows_before=job.rows_before,
+                        rows_after=job.rows_after,
+                    ),
+                )
+            )
         self._reply_to = None
         return doing
 
@@ -207,7 +217,7 @@ class Compaction:
         """Keep the next part of an offer of `broker`. Raises NotAnOp."""
         ops: list[Op] = [decode(raw) for raw in raws]
         first = self._incoming is None or self._incoming.id != offer.id
-        incoming = Incoming(broker, offer, now) if first or self._incoming is None else self._incoming
+        incoming = IncomingOffer(broker, offer, now) if first or self._incoming is None else self._incoming
         self._incoming = incoming
         incoming.voids += [op for op in ops if isinstance(op, Void)]
         incoming.end, incoming.at = offer.end, now.clock

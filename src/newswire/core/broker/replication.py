@@ -11,12 +11,12 @@ from typing import Final
 import msgspec
 
 from newswire.core import limits
-from newswire.core.broker.events import Answer, Connect, Disconnect, Header, Now, Offer, Offered, Send
+from newswire.core.broker.events import Answer, Connect, Disconnect, Header, Now, Offer, Send
+from newswire.core.broker.offering import Offers
 from newswire.core.broker.peer import Peer, lacks_void, understand
 from newswire.core.broker.values import Announcement, Identity, PeerFacts, ReplyTo
 from newswire.core.model.vector import FullVector, Vector
 from newswire.core.state.fold import State
-from newswire.core.state.op_index import SILENT, VOID
 from newswire.errors import NewswireError, Refused
 
 STATE_OF: Final[Mapping[str, str]] = {
@@ -29,26 +29,6 @@ CODE_OF: Final[Mapping[str, str]] = {state: code for code, state in STATE_OF.ite
 _REACHED: Final = ("up", "catching-up")
 
 
-class Offering:
-    """What is handed over to one peer, frozen at one moment."""
-
-    def __init__(self, name: str, run: str, generation: int, cut: int, holds: FullVector, vector: Vector) -> None:
-        self.id, self.run, self.generation, self.cut = name, run, generation, cut
-        self._holds, self.vector = holds, vector
-
-    def rows(self, state: State, start: int, most_bytes: int) -> tuple[list[int], int]:
-        """Offsets of voids, and of ops that it lacks, from `start` on, as many as one push carries; and where that ends."""
-        log, stop = state.log, min(self.cut, start + limits.SCAN_ROWS)
-        columns = zip(log.origins[start:stop], log.sequences[start:stop], log.topics[start:stop], strict=True)
-        rows = [
-            row
-            for row, (number, sequence, topic) in enumerate(columns, start)
-            if topic in (VOID, SILENT) or sequence > self._holds.get(log.names[number])
-        ]
-        part = log.cut(rows[: limits.PUSH_OPS], most_bytes)
-        return part, rows[len(part)] if len(part) < len(rows) else stop
-
-
 class Replication:
     """Both ends of every link of this broker. Commit thread only; reads the state, changes nothing of it."""
 
@@ -58,8 +38,7 @@ class Replication:
         self._sources: set[str] = set()  # addresses of peers that may know more and have not handed it over
         self._to_answer: list[tuple[ReplyTo, Header]] = []
         self._patient_until = 0.0  # on `Now.clock`
-        self._offers: dict[str, Offering] = {}  # by address: what is handed over to who is behind
-        self._offer_count = 0
+        self._offers = Offers(identity.origin, state)
 
     # -- what others may know -----------------------------------------------------------------------------------
 
@@ -137,6 +116,7 @@ class Replication:
     def become(self, state: State, now: Now, *, goes_on: bool) -> None:
         """Go on with another state; `goes_on`: what follows from vectors is the same there."""
         self._state = state
+        self._offers.become(state)
         for peer in self._peers.values():
             peer.forget_rows()
             if not goes_on:
@@ -255,39 +235,20 @@ class Replication:
         is_reached = peer is not None and peer.state in _REACHED
         if is_reached or not (header.want and header.voids) or not lacks_void(self._state, holds, header.holes):
             return None, ()
-        return self._next_part(header.address, header.origin, holds, header.offered, limits.PUSH_BYTES)
+        return self._offers.next_part(header.address, header.origin, holds, header.offered, limits.PUSH_BYTES)
 
     def _part_to_push(self, peer: Peer) -> tuple[Offer | None, Sequence[int]]:
         if not peer.takes_ops or not peer.is_behind(self._state):
-            self._offers.pop(peer.address, None)
+            self._offers.end(peer.address)
             return None, ()
-        return self._next_part(peer.address, peer.origin, peer.holds, peer.offered, peer.push_bytes)
+        offer, rows = self._offers.next_part(peer.address, peer.origin, peer.holds, peer.offered, peer.push_bytes)
+        peer.part_tried = (offer.id, offer.start) if offer is not None else ("", -1)
+        return offer, rows
 
     def _is_part_due(self, peer: Peer) -> bool:
         """Whether a part goes out at once: one that was not tried, since the last one was taken."""
-        if peer.in_flight or not peer.takes_ops or not peer.is_behind(self._state):
-            return False
-        offer, offered = self._offers.get(peer.address), peer.offered
-        if offer is None:
-            return True
-        start = offered.end if offered is not None and offered.id == offer.id else 0
-        return start < offer.cut and peer.part_tried != (offer.id, start)
-
-    def _next_part(
-        self, address: str, run: str, holds: FullVector, offered: Offered | None, most_bytes: int
-    ) -> tuple[Offer | None, Sequence[int]]:
-        offer, state = self._offers.get(address), self._state
-        start = offered.end if offer is not None and offered is not None and offered.id == offer.id else 0
-        if offer is None or not start or (offer.run, offer.generation) != (run, state.generation):
-            self._offer_count += 1
-            name = f"{self._me.origin}.{self._offer_count}"
-            offer = self._offers[address] = Offering(name, run, state.generation, len(state.log), holds, dict(state.vector))
-            start = 0
-        if start >= offer.cut:
-            return None, ()  # it has all of it
-        rows, end = offer.rows(state, start, most_bytes)
-        part = Offer(id=offer.id, run=run, start=start, end=end, last=offer.cut, count=len(rows), vector=offer.vector)
-        return part, rows
+        is_idle = not peer.in_flight and peer.takes_ops and peer.is_behind(self._state)
+        return is_idle and self._offers.is_due(peer.address, peer.offered, peer.part_tried)
 
     # -- as the pusher ------------------------------------------------------------------------------------------
 
@@ -312,7 +273,6 @@ class Replication:
                 peer.tried = (batch, peer.parts.get(batch, 0)) if parts else ("", 0)  # what was not taken goes once more later
                 rows = peer.rows(self._state)
                 offer, part = (None, ()) if parts else self._part_to_push(peer)
-                peer.part_tried = (offer.id, offer.start) if offer is not None else ("", -1)
                 peer.turn = announcement.turn
                 number = peer.note_push(self._state, rows, now, self._me.heartbeat)
                 want = limits.PUSH_OPS if announcement.writable else 0

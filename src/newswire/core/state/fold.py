@@ -2,6 +2,8 @@
 
 `apply` is total, commutative and idempotent as long as each op is `takes`-able: two brokers that hold the same ops hold
 the same state. What differs between them is only their log: its order, and at which of its twins' places a message stands.
+
+Longer than other rooms: whatever changes what is held can be read in one place.
 """
 
 from __future__ import annotations

@@ -238,10 +238,11 @@ class LeaveOut:
         nothing = FullVector(self.lineage)
         for count, op in enumerate(self._newest_first(Acknowledged), 1):
             assert isinstance(op, Acknowledged)
-            names = [name for name in op.ids if not self._is_dead(name)]
+            names = [name for name in op.ids if name not in self._removed and not self.is_void(name)]
             for name in names:
                 if name not in covers:
-                    covers[name] = self._since(name) or nothing
+                    made = self.prefix.ops.get(self._row_of.get(name, -1))
+                    covers[name] = self.lineage.expand(made.since) if isinstance(made, Subscribed) else nothing
             if self._in_base(op) and all(covers[name].holds(op.vector) for name in names):
                 self.left[self._row_of[op.id]] = 1
             else:
@@ -250,14 +251,6 @@ class LeaveOut:
                     covers[name] = covers[name].join(full)
             if count % limits.PIECE_SUBSCRIPTIONS == 0:
                 yield None
-
-    def _is_dead(self, name: OpId) -> bool:
-        return name in self._removed or self.is_void(name)
-
-    def _since(self, name: OpId) -> FullVector | None:
-        row = self._row_of.get(name)
-        op = self.prefix.ops[row] if row is not None else None
-        return self.lineage.expand(op.since) if isinstance(op, Subscribed) else None
 
     # -- members
 

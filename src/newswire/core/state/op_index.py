@@ -3,6 +3,8 @@
 An offset counts this broker's own records; other brokers have theirs in another order. The bytes of a record lie where
 the engine put them (`place` and `length`, opaque here). Columns are arrays: a million records cost megabytes, not
 objects. Written by the commit thread under the state lock, read under it.
+
+Longer than other rooms: the columns, and all that is asked of them, must agree.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ class Rewriting:
                 yield piece
                 piece, size = [], 0
         for op, place, length in self._loose:  # kept apart: of no effect before the rest is there
-            if not self._is_in_range(op.origin, op.sequence):
+            if self._range_of(op.origin, op.sequence) is None:
                 piece.append((place, length))
         yield piece
         self._takes_handed = True
@@ -152,16 +152,15 @@ class Rewriting:
                 entries.append(row)
                 continue
             first = self._firsts[row] if is_void else sequence
-            messages = self._void_messages.get(row, {}) if is_void else self._message_of(topic, sequence)
+            messages: Mapping[str, tuple[int, int]] = self._void_messages.get(row, {})
+            if 0 < topic < SILENT:
+                messages = {prefix.topic_names[topic]: (1, sequence)}
             void = growing.get(number)
             if void is None or void.last != first - 1 or not void.has_room(messages):
                 void = growing[number] = _Growing(prefix.origin_names[number], first)
                 entries.append(void)
             void.grow(sequence, prefix.times[row], messages)
         yield from (entry if isinstance(entry, int) else entry.void() for entry in entries)
-
-    def _message_of(self, topic: int, sequence: int) -> Mapping[str, tuple[int, int]]:
-        return {self._prefix.topic_names[topic]: (1, sequence)} if 0 < topic < SILENT else {}
 
     def _merged(self) -> Iterator[int | Void]:
         """ADOPT: void at either is void."""
@@ -186,9 +185,6 @@ class Rewriting:
             return None
         at = bisect_right(voids, sequence, key=attrgetter("first")) - 1
         return voids[at] if at >= 0 and sequence <= voids[at].sequence else None
-
-    def _is_in_range(self, origin: str, sequence: int) -> bool:
-        return self._range_of(origin, sequence) is not None
 
     def merge(self, raws: Iterable[bytes]) -> list[bytes]:
         """Of records that were handed over those that are to be written: what is not here yet. In order, behind `pieces`."""

@@ -150,7 +150,7 @@ class TopicIndex:
         """Note the messages in a void at `offset`: they stay counted."""
         for topic, (count, last) in messages.items():
             number = self.number(topic)
-            self.voids.setdefault(number, []).append(TopicVoid(offset, origin, last, count))
+            self.voids.setdefault(number, []).append(TopicVoid(row=offset, origin=origin, last=last, messages=count))
             self.newest[number] = max(self.newest[number], offset)
 
     def void_rows(self, number: int, start: int) -> list[int]:

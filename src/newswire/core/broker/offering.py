@@ -1,0 +1,76 @@
+"""What is handed over to peers that are behind, and which part of it comes next (docs/rules.md, OFFER).
+
+`replication` owns it. Commit thread only; reads the state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from newswire.core import limits
+from newswire.core.broker.events import Offer, Offered
+from newswire.core.model.vector import FullVector, Vector
+from newswire.core.state.fold import State
+from newswire.core.state.op_index import SILENT, VOID
+
+
+class Offering:
+    """What is handed over to one peer, frozen at one moment."""
+
+    def __init__(self, name: str, run: str, generation: int, cut: int, holds: FullVector, vector: Vector) -> None:
+        self.id, self.run, self.generation, self.cut = name, run, generation, cut
+        self._holds, self.vector = holds, vector
+
+    def rows(self, state: State, start: int, most_bytes: int) -> tuple[list[int], int]:
+        """Offsets of voids, and of ops that it lacks, from `start` on, as many as one push carries; and where that ends."""
+        log, stop = state.log, min(self.cut, start + limits.SCAN_ROWS)
+        columns = zip(log.origins[start:stop], log.sequences[start:stop], log.topics[start:stop], strict=True)
+        rows = [
+            row
+            for row, (number, sequence, topic) in enumerate(columns, start)
+            if topic in (VOID, SILENT) or sequence > self._holds.get(log.names[number])
+        ]
+        part = log.cut(rows[: limits.PUSH_OPS], most_bytes)
+        return part, rows[len(part)] if len(part) < len(rows) else stop
+
+
+class Offers:
+    """One offering for each peer that is behind, by its address."""
+
+    def __init__(self, origin: str, state: State) -> None:
+        """`origin`: of this run."""
+        self._origin, self._state = origin, state
+        self._of: dict[str, Offering] = {}
+        self._count = 0
+
+    def become(self, state: State) -> None:
+        """Go on with another state: what is handed over begins anew."""
+        self._state = state
+
+    def end(self, address: str) -> None:
+        """The peer there is not behind."""
+        self._of.pop(address, None)
+
+    def is_due(self, address: str, offered: Offered | None, tried: tuple[str, int]) -> bool:
+        """Say whether another part is to go out than the one that was tried last (id, start)."""
+        offer = self._of.get(address)
+        if offer is None:
+            return True
+        start = offered.end if offered is not None and offered.id == offer.id else 0
+        return start < offer.cut and tried != (offer.id, start)
+
+    def next_part(
+        self, address: str, run: str, holds: FullVector, offered: Offered | None, most_bytes: int
+    ) -> tuple[Offer | None, Sequence[int]]:
+        """The part behind what the peer has, and its rows; None: it has all. `run`: the origin of its run."""
+        offer, state = self._of.get(address), self._state
+        start = offered.end if offer is not None and offered is not None and offered.id == offer.id else 0
+        if offer is None or not start or (offer.run, offer.generation) != (run, state.generation):
+            self._count += 1
+            name, start = f"{self._origin}.{self._count}", 0
+            offer = self._of[address] = Offering(name, run, state.generation, len(state.log), holds, dict(state.vector))
+        if start >= offer.cut:
+            return None, ()
+        rows, end = offer.rows(state, start, most_bytes)
+        part = Offer(id=offer.id, run=run, start=start, end=end, last=offer.cut, count=len(rows), vector=offer.vector)
+        return part, rows

@@ -1,0 +1,58 @@
+"""What is handed over to who is behind: voids, and ops that it lacks, part by part."""
+
+from __future__ import annotations
+
+import pytest
+
+from newswire.core import limits
+from newswire.core.broker.events import Offered
+from newswire.core.broker.offering import Offers
+from newswire.core.model.ops import Began, Op, Published, Void
+from newswire.core.state.fold import State
+
+A, TWO = "1001-a", "10.0.0.2:1"
+
+
+def held() -> State:
+    state, ops = State(), list[Op]()
+    ops += [Began(A, 1, 0, "1001"), Published(A, 2, 0, topic="news", data="x"), Void(A, 5, 0, first=3)]
+    ops += [Published(A, sequence, 0, topic="news", data="x") for sequence in (6, 7, 8)]
+    state.replay([(op, place, 9) for place, op in enumerate(ops)])
+    return state
+
+
+def test_voids_and_what_is_lacking_go_in_parts_and_the_next_one_when_the_last_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PUSH_OPS", 2)
+    state = held()
+    offers, holds = Offers("1001-run", state), state.lineage.expand({A: 2})
+    assert offers.is_due(TWO, None, ("", -1))
+    first, rows = offers.next_part(TWO, "1002-b", holds, None, 1_000)
+    assert first is not None
+    assert (first.run, first.start, first.end, first.last, first.count, first.vector) == ("1002-b", 0, 4, 6, 2, {A: 8})
+    assert rows == [2, 3], "the void, and the first op that it lacks"
+    assert not offers.is_due(TWO, None, (first.id, 0)), "it was tried"
+    offered = Offered(first.id, first.end)
+    assert offers.is_due(TWO, offered, (first.id, 0))
+    last, rows = offers.next_part(TWO, "1002-b", holds, offered, 1_000)
+    assert last is not None
+    assert (last.id, last.start, last.end, rows) == (first.id, 4, 6, [4, 5])
+    offered = Offered(last.id, last.end)
+    assert not offers.is_due(TWO, offered, (last.id, 4))
+    assert offers.next_part(TWO, "1002-b", holds, offered, 1_000) == (None, ()), "it has all of it"
+
+
+def test_another_run_or_another_log_begins_anew() -> None:
+    state = held()
+    offers, holds = Offers("1001-run", state), state.lineage.expand({A: 2})
+    first, _ = offers.next_part(TWO, "1002-b", holds, None, 1_000)
+    assert first is not None
+    offered = Offered(first.id, first.end)
+    again, _ = offers.next_part(TWO, "1002-c", holds, offered, 1_000)
+    assert again is not None
+    assert (again.start, again.run) == (0, "1002-c")
+    state.generation += 1
+    anew, _ = offers.next_part(TWO, "1002-c", holds, Offered(again.id, again.end), 1_000)
+    assert anew is not None
+    assert (anew.start, anew.id) != (0, again.id)
+    offers.end(TWO)
+    assert offers.is_due(TWO, Offered(anew.id, anew.end), (anew.id, 0))

@@ -1,0 +1,143 @@
+"""What a compaction leaves out, rule by rule; that it never shows is what the simulator sees to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from newswire.core import limits
+from newswire.core.model.ops import (
+    Acknowledged,
+    BareOp,
+    Began,
+    Dropped,
+    Joined,
+    Left,
+    Lost,
+    Op,
+    Published,
+    Subscribed,
+    Unsubscribed,
+    UsersRemoved,
+    Withdrawn,
+    encode,
+)
+from newswire.core.model.vector import FullVector
+from newswire.core.state.fold import State
+from newswire.core.state.leave_out import Base
+from newswire.core.state.rewriting import Rewriting
+from tests.kit.rewriting import rewrite
+
+A = "1001-a"
+
+
+def began(origin: str = A) -> Began:
+    return Began(origin, 1, 0, origin.partition("-")[0])
+
+
+def message(sequence: int, topic: str = "news", **fields: Any) -> Published:
+    return Published(A, sequence, 0, topic=topic, data=f"text {sequence}", **fields)
+
+
+def held(ops: Sequence[Op]) -> State:
+    state = State()
+    for place, op in enumerate(ops):
+        state.apply(op, place, len(encode(op)), None)
+    return state
+
+
+def left_out(*ops: Op, base: dict[str, int] | None = None, now: int = 0) -> set[str]:
+    """The ids of the ops that go."""
+    state = held(ops)
+    bases = [state.log.full] + ([state.lineage.expand(base)] if base is not None else [])
+    job = Rewriting(state, Base(bases), [now])
+    rewrite(job, state, list(map(encode, ops)))
+    return {op.id for op in ops if job.state.log.is_void(op.origin, op.sequence)}
+
+
+def sub(sequence: int, **fields: Any) -> Subscribed:
+    return Subscribed(A, sequence, 0, user="ann", pattern="news", **fields)
+
+
+def test_messages_go_that_a_drop_covers_and_the_drop_with_them() -> None:
+    assert left_out(began(), message(2), message(3), Dropped(A, 4, 0, topic="news", vector={A: 2})) == {f"{A}.2", f"{A}.4"}
+    assert left_out(began(), message(2, "other"), Dropped(A, 3, 0, topic="news", vector={A: 2})) == {f"{A}.3"}
+
+
+def test_nothing_goes_that_another_member_may_lack() -> None:
+    ops = (began(), message(2), message(3), Dropped(A, 4, 0, topic="news", vector={A: 3}))
+    assert left_out(*ops, base={A: 4}) == {f"{A}.2", f"{A}.3", f"{A}.4"}
+    assert left_out(*ops, base={A: 3}) == set(), "the drop may be lacking there"
+
+
+def test_a_message_stays_while_its_key_is_remembered_and_so_does_its_drop() -> None:
+    ops = (began(), message(2, key="k"), Dropped(A, 3, 0, topic="news", vector={A: 2}))
+    assert left_out(*ops) == set()
+    assert left_out(*ops, now=limits.KEY_SECONDS * 1000 + 1) == {f"{A}.2", f"{A}.3"}
+
+
+def test_twins_go_together() -> None:
+    twin = Published("1002-b", 2, 0, topic="news", data="text 2", key="k")
+    ops = (began(), began("1002-b"), message(2, key="k"), twin)
+    day = limits.KEY_SECONDS * 1000 + 1
+    assert left_out(*ops, Dropped(A, 3, 0, topic="news", vector={A: 2}), now=day) == set()
+    both = Dropped(A, 3, 0, topic="news", vector={A: 2, "1002-b": 2})
+    assert left_out(*ops, both, now=day) == {f"{A}.2", f"{A}.3", "1002-b.2"}
+
+
+def test_what_was_withdrawn_goes_and_the_withdrawal_with_it() -> None:
+    assert left_out(began(), message(2), message(3), Withdrawn(A, 4, 0, ids=(f"{A}.2",))) == {f"{A}.2", f"{A}.4"}
+    assert left_out(began(), message(2), Withdrawn(A, 3, 0, ids=(f"{A}.2", "1002-b.7"))) == {f"{A}.2"}, "one may come yet"
+
+
+def test_a_subscription_goes_when_it_ended_and_all_that_it_replaced_is_void() -> None:
+    assert left_out(began(), sub(2), Unsubscribed(A, 3, 0, ids=(f"{A}.2",))) == {f"{A}.2", f"{A}.3"}
+    ends = Unsubscribed(A, 3, 0, ids=(f"{A}.2",))
+    assert left_out(began(), sub(2, replaces=("1002-b.5",)), ends) == set(), "what it replaced may come late, and would live"
+    assert left_out(began(), sub(2), sub(3, replaces=(f"{A}.2",))) == {f"{A}.2"}
+    assert left_out(began(), Unsubscribed(A, 2, 0, ids=("1002-b.5",))) == set(), "its subscription may come late"
+
+
+def test_subscriptions_of_an_account_go_with_it() -> None:
+    ops = (began(), sub(2, account=f"{A}.9"), UsersRemoved(A, 3, 0, accounts=(f"{A}.9",)))
+    assert left_out(*ops) == {f"{A}.2"}
+
+
+def ack(sequence: int, upto: int, time: int = 0, ids: tuple[str, ...] = (f"{A}.2",)) -> Acknowledged:
+    return Acknowledged(A, sequence, time, ids=ids, vector={A: upto})
+
+
+def test_an_acknowledgement_goes_when_a_later_one_that_stays_covers_it() -> None:
+    assert left_out(began(), sub(2), ack(3, 2), ack(4, 3)) == {f"{A}.3"}
+    assert left_out(began(), sub(2), ack(3, 3, time=9), ack(4, 2)) == {f"{A}.4"}, "later is by time first"
+    assert left_out(began(), sub(2), ack(3, 3), ack(4, 2, time=9)) == set(), "the last one says less"
+    assert left_out(began(), sub(2, since={A: 1}), ack(3, 1)) == {f"{A}.3"}, "where it began covers it"
+    assert left_out(began(), sub(2), ack(3, 2, ids=("1002-b.4",))) == set(), "its subscription is not known yet"
+    ends = Unsubscribed(A, 4, 0, ids=(f"{A}.2",))
+    assert left_out(began(), sub(2), ack(3, 2), ends) == {f"{A}.2", f"{A}.3", f"{A}.4"}
+
+
+def joined(sequence: int, seen: tuple[str, ...] = (), time: int = 0) -> Joined:
+    return Joined(A, sequence, time, broker="1001", address="10.0.0.1:1", seen=seen)
+
+
+def test_the_last_membership_of_a_broker_stays_also_when_it_ended() -> None:
+    assert left_out(began(), joined(2), joined(3, (f"{A}.2",))) == {f"{A}.2"}
+    assert left_out(began(), joined(2), Left(A, 3, 0, broker="1001", seen=(f"{A}.2",))) == set()
+    ops = (began(), joined(2), Left(A, 3, 0, broker="1001", seen=(f"{A}.2",)), joined(4))
+    assert left_out(*ops) == {f"{A}.2", f"{A}.3"}
+
+
+@pytest.mark.parametrize("op", [BareOp(A, 2, 0), Lost(A, 2, 0, source="1002-b", first=4, last=4), began("1002-b")], ids=str)
+def test_some_never_go(op: Op) -> None:
+    assert left_out(began(), op) == set()
+
+
+def test_a_base_is_what_all_hold() -> None:
+    state = held([began(), message(2), message(3)])
+    base = Base([state.log.full, state.lineage.expand({A: 2})])
+    assert (base.get(A), base.get("1002-b")) == (2, 0)
+    assert (base.holds({A: 2}), base.holds({A: 3})) == (True, False)
+    assert Base([FullVector(state.lineage)]).get(A) == 0

@@ -1,0 +1,183 @@
+"""A log that is written anew: the state that follows from it, places in it, and what another broker handed over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from newswire.core import limits
+from newswire.core.model.ops import Began, Dropped, Op, Published, Subscribed, Unsubscribed, Void, decode, encode
+from newswire.core.read.counts import subscriptions_of, topics
+from newswire.core.read.scan import Due, DueGap, plan
+from newswire.core.read.start import open_stream
+from newswire.core.state.fold import State
+from newswire.core.state.leave_out import Base
+from newswire.core.state.rewriting import Rewriting
+from tests.kit.rewriting import rewrite
+
+A, B = "1001-a", "1002-b"
+
+
+def message(sequence: int, origin: str = A, topic: str = "news") -> Published:
+    return Published(origin, sequence, 0, topic=topic, data=str(sequence))
+
+
+HISTORY: list[Op] = [
+    Began(A, 1, 0, "1001"),
+    Subscribed(A, 2, 0, user="ann", pattern="news", since={}),
+    *(message(sequence) for sequence in range(3, 9)),
+    Dropped(A, 9, 0, topic="news", vector={A: 6}),
+    message(10),
+]
+
+
+class Log:
+    """A state and the records that it was folded from."""
+
+    def __init__(self, ops: Sequence[Op]) -> None:
+        self.state, self.raws = State(), list[bytes]()
+        for op in ops:
+            self.add(op)
+
+    def add(self, op: Op) -> tuple[Op, int, int]:
+        raw = encode(op)
+        self.raws.append(raw)
+        entry = (op, len(self.raws) - 1, len(raw))
+        self.state.apply(*entry, None)
+        return entry
+
+    def job(self) -> Rewriting:
+        return Rewriting(self.state, Base([self.state.log.full]))
+
+
+def texts(state: State) -> list[str]:
+    opening = open_stream(state, "ann", None)
+    assert opening is not None
+    page = plan(state, opening.position, opening.wanted, 100)
+    sequences = [state.log.sequences[item.row] for item in page.items if isinstance(item, Due)]
+    return [str(sequence) for sequence in sequences] + [f"gap {gap.dropped}" for gap in page.items if isinstance(gap, DueGap)]
+
+
+def test_what_is_left_out_is_one_void_and_everything_else_is_as_it_was() -> None:
+    log = Log(HISTORY)
+    job = log.job()
+    written = rewrite(job, log.state, log.raws)
+    voids = [op for op in map(decode, written) if isinstance(op, Void)]
+    assert [(void.first, void.sequence, void.messages) for void in voids] == [(3, 6, {"news": (4, 6)}), (9, 9, {})]
+    assert job.state.vector == log.state.vector
+    assert texts(job.state) == texts(log.state) == ["7", "8", "10", "gap 4"]
+    assert topics(job.state) == topics(log.state)
+    assert subscriptions_of(job.state, "ann") == subscriptions_of(log.state, "ann")
+    assert len(job.state.log) == len(written) == len(log.raws) - 3
+
+
+def test_a_start_reads_the_same_and_compacting_once_more_changes_nothing() -> None:
+    log = Log(HISTORY)
+    written = rewrite(log.job(), log.state, log.raws)
+    again = State()
+    again.replay([(decode(raw), place, len(raw)) for place, raw in enumerate(written)])
+    assert texts(again) == texts(log.state)
+    assert rewrite(Rewriting(again, Base([again.log.full])), again, written) == written
+
+
+def test_voids_that_touch_become_one() -> None:
+    log = Log([*HISTORY, Dropped(A, 11, 0, topic="news", vector={A: 8})])
+    once = Log(HISTORY)
+    written = rewrite(once.job(), once.state, once.raws)
+    state = State()
+    raws = [*written, encode(Dropped(A, 11, 0, topic="news", vector={A: 8}))]
+    state.replay([(decode(raw), place, len(raw)) for place, raw in enumerate(raws)])
+    twice = rewrite(Rewriting(state, Base([state.log.full])), state, raws)
+    assert [decode(raw) for raw in twice] == [decode(raw) for raw in rewrite(log.job(), log.state, log.raws)]
+    assert decode(twice[2]) == Void(A, 9, 0, first=3, messages={"news": (6, 8)})
+
+
+def test_the_messages_of_many_topics_are_several_voids() -> None:
+    ops: list[Op] = [Began(A, 1, 0, "1001")]
+    count = limits.VOID_TOPICS + 1
+    ops += [message(2 + at, topic=f"t{at}") for at in range(count)]
+    ops += [Dropped(A, 2 + count + at, 0, topic=f"t{at}", vector={A: 2 + at}) for at in range(count)]
+    log = Log(ops)
+    voids = [decode(raw) for raw in rewrite(log.job(), log.state, log.raws)][1:]
+    assert [len(void.messages) for void in voids if isinstance(void, Void)] == [limits.VOID_TOPICS, 1]
+
+
+def test_what_is_stored_meanwhile_comes_behind_and_places_there_move_with_it() -> None:
+    log = Log(HISTORY)
+    opening = open_stream(log.state, "ann", None)
+    assert opening is not None
+    old = plan(log.state, opening.position, opening.wanted, 1).position
+    end = plan(log.state, opening.position, opening.wanted, 100).position
+    job = log.job()
+    job.tail.append(log.add(message(11)))
+    rewrite(job, log.state, log.raws)
+    assert job.state.succeed(log.state, job.cut, job.cut_after, adopts=False) == (True, True)
+    assert job.state.lineage is log.state.lineage
+    page = plan(job.state, end, opening.wanted, 100)
+    assert [job.state.log.sequences[item.row] for item in page.items if isinstance(item, Due)] == [11]
+    assert not page.moved
+    assert plan(job.state, old, opening.wanted, 100).moved, "what stood there was written anew"
+    assert not plan(log.state, end, opening.wanted, 100).moved, "who reads the old log reads on"
+
+
+OFFERED = [
+    encode(Began(B, 1, 0, "1002")),
+    encode(Void(B, 4, 0, first=2, messages={"news": (2, 4)})),
+    encode(message(5, B)),
+    encode(Void(A, 8, 0, first=7, messages={"news": (2, 8)})),
+]
+
+
+def adopt(log: Log, parts: Sequence[Sequence[bytes]], vector: dict[str, int]) -> Rewriting:
+    voids = [op for part in parts for raw in part if isinstance(op := decode(raw), Void)]
+    job = Rewriting(log.state, Base(()), (), voids, vector)
+    rewrite(job, log.state, log.raws, parts)
+    return job
+
+
+def test_what_was_handed_over_is_adopted_and_void_at_either_is_void() -> None:
+    log = Log(HISTORY)
+    job = adopt(log, [OFFERED[:2], OFFERED[2:]], {A: 8, B: 5})
+    assert job.state.vector == {A: 10, B: 5}
+    assert [job.state.log.is_void(A, sequence) for sequence in (6, 7, 8, 9, 10)] == [False, True, True, False, False]
+    assert [job.state.log.is_void(B, sequence) for sequence in (1, 2, 4, 5)] == [False, True, True, False]
+    assert job.state.log.void_vector == {A: 8, B: 4}
+    assert texts(job.state) == ["10", "5", "gap 6", "gap 2"]
+    assert job.state.succeed(log.state, job.cut, job.cut_after, adopts=True) == (False, False)
+
+
+def test_less_than_was_offered_is_refused() -> None:
+    with pytest.raises(ValueError, match="less than what was offered"):
+        adopt(Log(HISTORY), [OFFERED[:2]], {A: 8, B: 5})
+    with pytest.raises(ValueError, match="has a hole"):
+        adopt(Log(HISTORY), [[OFFERED[0], encode(message(3, B))]], {B: 1})
+
+
+def test_an_op_that_is_void_at_the_other_goes_with_what_ended_it() -> None:
+    log = Log([Began(A, 1, 0, "1001"), Subscribed(A, 2, 0, user="ann", pattern="news")])
+    job = adopt(log, [[encode(Void(A, 3, 0, first=2))]], {A: 3})
+    assert not job.state.subscriptions.alive
+
+
+def test_voids_that_overlap_are_joined() -> None:
+    own = Log([*HISTORY])
+    first = rewrite(own.job(), own.state, own.raws)
+    log = Log([])
+    log.raws = list(first)
+    log.state.replay([(decode(raw), place, len(raw)) for place, raw in enumerate(first)])
+    job = adopt(log, [[encode(Void(A, 7, 0, first=5, messages={"news": (3, 7)}))]], {A: 7})
+    assert [(void.first, void.sequence, void.messages) for void in job.state.log.voids()] == [
+        (3, 7, {"news": (5, 7)}),
+        (9, 9, {}),
+    ]
+
+
+def test_what_ends_a_subscription_that_is_void_is_not_remembered() -> None:
+    log = Log([Began(A, 1, 0, "1001"), Subscribed(A, 2, 0, user="ann", pattern="news"), Unsubscribed(A, 3, 0, ids=(f"{A}.2",))])
+    job = log.job()
+    rewrite(job, log.state, log.raws)
+    late = State()
+    late.replay([(op, at, 9) for at, op in enumerate([Began(A, 1, 0, "1001"), Void(A, 3, 0, first=2)])])
+    late.apply(Unsubscribed(A, 4, 0, ids=(f"{A}.2",)), 9, 9, None)
+    assert not late.subscriptions.removed
