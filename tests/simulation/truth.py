@@ -203,7 +203,7 @@ class Ledger:
                 continue  # it is void at another broker, where this was asked
             if isinstance(op, Published) and not (self.is_dropped(op.data) or self.is_withdrawn(op.data)):
                 raise Violation(f"{machine.id} leaves out {name} ({op.topic}), which nobody dropped")
-            if isinstance(op, Subscribed) and name not in self.ended:
+            if isinstance(op, Subscribed) and name not in self.ended and machine.disk.fold.is_alive(name, op):
                 raise Violation(f"{machine.id} leaves out the subscription {name}, which nobody ended")
             if isinstance(op, (Began, Lost)):
                 raise Violation(f"{machine.id} leaves out {op}")
