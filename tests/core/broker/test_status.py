@@ -52,6 +52,8 @@ def peer(held: State, **changes: object) -> PeerFacts:
         holds=held.log.full,
         holes=(),
         waits={},
+        knows_voids=True,
+        is_behind=False,
         ahead=0,
         heard=99.0,
         down_since=None,
