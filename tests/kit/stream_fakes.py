@@ -140,7 +140,7 @@ class Desk(StateQueries):
         """Have what these mean applied, one after the other."""
         for request in requests:
             with self.lock:
-                ops = draft_access(self.state.accounts, request, None)
+                ops = draft_access(self.state.accounts, request, None, 0)
                 self.take(*(with_place(op, ORIGIN, self.next + i, 0) for i, op in enumerate(ops)))
 
     def unsubscribe(self, user: str, pattern: str) -> None:

@@ -78,6 +78,11 @@ class AccessFold:
         self._fold()
         return self._removed
 
+    def password_counts(self, op: PasswordSet) -> bool:
+        """Whether it would be the newest of its account."""
+        mine = (one for one in self._ops if isinstance(one, PasswordSet) and one.account == op.account)
+        return all(_order(one) < _order(op) for one in mine)
+
     def good(self, by: Principal) -> bool:
         """Whether something may be asked with this."""
         self._fold()
@@ -143,4 +148,4 @@ def _name(op: UserAdded | PasswordSet | TokenCreated | Granted) -> OpId:
 
 
 def _order(op: UserAdded | PasswordSet) -> tuple[int, str, int]:
-    return (op.made if op.again else op.time, *split_op_id(_name(op)))
+    return (op.made or op.time, *split_op_id(_name(op)))

@@ -14,7 +14,7 @@ from unittest.mock import patch
 import msgspec
 
 from newswire.core.access import Principal, Rights
-from newswire.core.broker import clock, drafts, losses, peer, replication, stager, status
+from newswire.core.broker import access_drafts, clock, drafts, losses, peer, replication, stager, status
 from newswire.core.broker.broker import Broker
 from newswire.core.broker.clock import Clocks, RetentionClock
 from newswire.core.broker.events import Answer, Now, Received, Reply, Stored, Submitted, Wake
@@ -633,6 +633,16 @@ def password_by_arrival() -> list[Patch]:
     return [(Accounts, "take", by_arrival)]
 
 
+def password_by_stamp() -> list[Patch]:
+    """Who changes a password that a broker took whose clock was ahead is told that it is done, and it is not."""
+    made = access_drafts._set_password
+
+    def stamped(*arguments: Any) -> PasswordSet:
+        return msgspec.structs.replace(made(*arguments), made=0)
+
+    return [(access_drafts, "_set_password", stamped)]
+
+
 ACCESS = (  # these need schedules with users
     rights_checked_at_publish_only,
     commands_checked_at_the_door_only,
@@ -643,6 +653,7 @@ ACCESS = (  # these need schedules with users
     revocation_wakes_nobody,
     name_goes_to_who_is_known_first,
     password_by_arrival,
+    password_by_stamp,
 )
 BUGS: dict[str, Callable[[], list[Patch]]] = {
     make.__name__.replace("_", "-"): make
@@ -737,6 +748,7 @@ FOCUS: dict[str, tuple[str, ...]] = {
     "refused-for-good": ("partition", "one-way"),
     "name-goes-to-who-is-known-first": ("partition", "one-way"),
     "password-by-arrival": ("partition", "one-way"),
+    "password-by-stamp": ("wall", "wall-all"),
 }
 
 

@@ -26,6 +26,7 @@ from newswire.core.model.ops import (
     Lost,
     Op,
     OpId,
+    PasswordSet,
     Published,
     Subscribed,
     Unsubscribed,
@@ -234,6 +235,9 @@ class Ledger:
             self._check_covered(machine, op)
             self.made[name] = self.world.now
             self.ended.update(op.replaces)
+        elif isinstance(op, PasswordSet):
+            if not op.again and not self.applied(machine).access.password_counts(op):
+                raise Violation(f"{machine.id} takes a password {name} that does not count beside one that it knows")
         elif isinstance(op, Dropped):
             self.drops += 1
             self._check_drop(machine, op)

@@ -83,6 +83,7 @@ TOKENS_PER_USER: Final = 100  # the programs and devices of one: a list that a p
 TOKEN_LABEL_CHARS: Final = 128  # what a token is for, in one line
 TOKEN_PATTERNS: Final = 64  # of one token and verb: a program has a few topics; each is met with each grant of its user
 GRANTS_PER_WHO: Final = 256  # of one user, and of everybody, each: a subscription that is only covered in part is met with all
+RIGHTS_KEPT: Final = 20_000  # of accounts and tokens, as worked out last: as many as there are streams, some KB each
 PASSWORD_HASH_CHARS: Final = 256  # as argon2id writes it: 97 with the usual parameters
 
 # -- pieces of queries: how much is looked at before the state lock is let go (docs/rules.md, QUERIES) ---------------

@@ -8,6 +8,7 @@ from newswire.core import limits
 from newswire.core.access import Principal
 from newswire.core.broker.access_drafts import check, draft_access
 from newswire.core.model.commands import (
+    Acknowledge,
     AddGrant,
     AddUser,
     CreateToken,
@@ -20,11 +21,13 @@ from newswire.core.model.commands import (
     Subscribe,
     Unsubscribe,
 )
-from newswire.core.model.ops import Granted, PasswordSet, TokenCreated, UserAdded, UsersRemoved
+from newswire.core.model.coverage import Coverage, write
+from newswire.core.model.ops import Granted, PasswordSet, TokenCreated, UserAdded, UsersRemoved, with_place
 from newswire.core.state.accounts import Accounts
 from newswire.errors import NewswireError, NotFound, Refused
 
 DIGEST = "ab" * 32
+PLACE = write(Coverage("", {}))
 ANN, BOB, ROOT = "1001-a.1", "1001-a.2", "1001-a.3"
 FULL, NARROW = "1001-a.6", "1001-a.7"
 
@@ -99,11 +102,11 @@ def test_which_of_several_was_refused_is_said(accounts: Accounts) -> None:
 
 
 def test_an_admin_cannot_act_for_an_account_that_is_gone(accounts: Accounts) -> None:
-    assert outcome(accounts, Principal(ROOT), Subscribe("Ann", "news.a", account="1001-x.1")) == "no-user"
+    assert outcome(accounts, Principal(ROOT), Acknowledge("Ann", PLACE, account="1001-x.1")) == "no-user"
 
 
 def test_a_password_that_comes_with_a_user_names_nobody_yet(accounts: Accounts) -> None:
-    user, password = draft_access(accounts, AddUser("Cy", password="$1"), Principal(ROOT))
+    user, password = draft_access(accounts, AddUser("Cy", password="$1"), Principal(ROOT), 1_000)
     assert isinstance(user, UserAdded)
     assert (user.name, user.by) == ("Cy", "root")
     assert isinstance(password, PasswordSet)
@@ -112,19 +115,19 @@ def test_a_password_that_comes_with_a_user_names_nobody_yet(accounts: Accounts) 
 
 def test_a_user_who_is_removed_takes_all_accounts_of_the_name_along(accounts: Accounts) -> None:
     accounts.take(UserAdded("1002-b", 1, 99, name="Ann"))
-    (op,) = draft_access(accounts, RemoveUser("Ann"), None)
+    (op,) = draft_access(accounts, RemoveUser("Ann"), None, 1_000)
     assert isinstance(op, UsersRemoved)
     assert op.accounts == (ANN, "1002-b.1")
 
 
 def test_a_user_added_under_the_name_of_a_first_admin_of_no_effect_ends_that_one(accounts: Accounts) -> None:
     accounts.take(UserAdded("1002-b", 1, 99, name="admin", admin=True, first=True))
-    ops = draft_access(accounts, AddUser("admin"), None)
+    ops = draft_access(accounts, AddUser("admin"), None, 1_000)
     assert [op.accounts for op in ops if isinstance(op, UsersRemoved)] == [("1002-b.1",)]
 
 
 def test_a_grant_takes_the_place_of_the_same_one(accounts: Accounts) -> None:
-    (op,) = draft_access(accounts, AddGrant("Ann", "publish", "news.>"), None)
+    (op,) = draft_access(accounts, AddGrant("Ann", "publish", "news.>"), None, 1_000)
     assert isinstance(op, Granted)
     assert (op.who, op.replaces) == (ANN, ("1001-a.4",))
 
@@ -135,8 +138,24 @@ def test_there_are_limits(accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(limits, "GRANTS_PER_WHO", 2)
     for request in (AddUser("x"), CreateToken("Ann", DIGEST), AddGrant("Ann", "publish", "x")):
         with pytest.raises(Refused) as raised:
-            draft_access(accounts, request, None)
+            draft_access(accounts, request, None, 1_000)
         assert raised.value.code == "too-many"
-    draft_access(accounts, AddGrant("Ann", "publish", "news.>"), None)
+    draft_access(accounts, AddGrant("Ann", "publish", "news.>"), None, 1_000)
     with pytest.raises(NotFound):
-        draft_access(accounts, AddGrant("x", "publish", "news.>"), None)
+        draft_access(accounts, AddGrant("x", "publish", "news.>"), None, 1_000)
+
+
+def test_a_password_counts_also_after_one_from_the_future(accounts: Accounts) -> None:
+    accounts.take(PasswordSet("1002-b", 1, 90_000, account=ANN, hash="$ahead"))
+    (op,) = draft_access(accounts, SetPassword("Ann", "$now"), None, 1_000)
+    assert isinstance(op, PasswordSet)
+    accounts.take(with_place(op, "1001-a", 9, 1_000))  # type: ignore[arg-type]
+    assert accounts.passwords[ANN].hash == "$now"
+    (op,) = draft_access(accounts, SetPassword("Ann", "$later"), None, 100_000)
+    assert isinstance(op, PasswordSet)
+    assert op.made == 0, "the stamp will do"
+
+
+def test_a_subscription_is_under_the_name_of_its_account(accounts: Accounts) -> None:
+    assert outcome(accounts, Principal(ANN), Subscribe("Bob", "news.a", account=ANN)) == "forbidden"
+    assert outcome(accounts, Principal(ROOT), Unsubscribe("Bob", "news.a", account=ANN)) == "forbidden"

@@ -73,6 +73,8 @@ def _check_one(accounts: Accounts, request: Request, by: Principal, rights: Righ
         case Publish(topic=topic):
             if not rights.may("publish", topic):
                 _refuse(f"you may not publish to {topic}: ask an admin for a grant")
+        case Subscribe(user, account=account) | Unsubscribe(user, account=account) if accounts.name_of(account) != user:
+            _refuse("there is no such user any more, or another one of that name")
         case Subscribe(account=account, pattern=pattern):
             theirs = _rights_of(accounts, account, by, rights, now)
             if not theirs.covers("subscribe", pattern):
@@ -107,8 +109,11 @@ def _refuse(detail: str) -> NoReturn:
     raise Refused(detail, code="forbidden")
 
 
-def draft_access(accounts: Accounts, request: AccessRequest, by: Principal | None) -> list[Op]:
-    """The ops of a command; one that names the user "" means the user whom the first of them adds. Raises Refused, NotFound."""
+def draft_access(accounts: Accounts, request: AccessRequest, by: Principal | None, now: int) -> list[Op]:
+    """The ops of a command at `now` (ms); one that names the user "" means the user whom the first of them adds.
+
+    Raises Refused, NotFound.
+    """
     me = accounts.name_of(by.account) if by is not None else ""
     match request:
         case AddUser():
@@ -117,7 +122,7 @@ def draft_access(accounts: Accounts, request: AccessRequest, by: Principal | Non
             _account(accounts, name)
             return [UsersRemoved(**NO_PLACE, accounts=accounts.accounts_of(name), by=me)]
         case SetPassword(name, password):
-            return [PasswordSet(**NO_PLACE, account=_account(accounts, name), hash=password, by=me)]
+            return [_set_password(accounts, _account(accounts, name), password, me, now)]
         case CreateToken():
             return [_create_token(accounts, request, me)]
         case RevokeToken(token):
@@ -152,6 +157,14 @@ def _add_user(accounts: Accounts, request: AddUser, me: str) -> list[Op]:
     if others := accounts.accounts_of(name):  # first admins of no effect: one may not take the name later
         ops.append(UsersRemoved(**NO_PLACE, accounts=others, by=me))
     return ops
+
+
+def _set_password(accounts: Accounts, account: OpId, password: str, me: str, now: int) -> PasswordSet:
+    """It counts, whatever the clock was ahead of that made the one before."""
+    before = accounts.passwords.get(account)
+    made = before.order[0] + 1 if before is not None and before.order[0] >= now else 0
+    made = min(made, limits.TIME_MILLISECONDS)
+    return PasswordSet(**NO_PLACE, account=account, hash=password, made=made, by=me)
 
 
 def _create_token(accounts: Accounts, request: CreateToken, me: str) -> TokenCreated:

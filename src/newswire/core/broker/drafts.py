@@ -33,7 +33,7 @@ def draft_ops(state: State, request: Request, wall: int, most: int, by: Principa
         case Acknowledge():
             return acknowledge(state, request)
         case _:
-            return draft_access(state.accounts, request, by)
+            return draft_access(state.accounts, request, by, wall)
 
 
 def subscribe(state: State, request: Subscribe, wall: int, most: int) -> Subscribed:

@@ -149,7 +149,10 @@ class Left(BareOp, frozen=True, omit_defaults=True, gc=False, tag="left"):
 
 
 class NamedOp(BareOp, frozen=True, omit_defaults=True, gc=False, kw_only=True):
-    """What other ops name for ever: one that was given up and stored again (LOST) says under which id, and when it was made."""
+    """What other ops name for ever: one that was given up and stored again (LOST) says under which id, and when it was made.
+
+    `made`, if not 0, counts instead of the stamp where the first or the newest is asked for.
+    """
 
     again: _AccountOrNone = ""
     made: _Time = 0
@@ -163,7 +166,7 @@ class NamedOp(BareOp, frozen=True, omit_defaults=True, gc=False, kw_only=True):
     @property
     def order(self) -> tuple[int, str, int]:
         """Where it stands among those of its kind: by the time when it was made, then by id."""
-        return (self.made if self.again else self.time, *split_op_id(self.first_id))
+        return (self.made or self.time, *split_op_id(self.first_id))
 
 
 class UserAdded(NamedOp, frozen=True, omit_defaults=True, gc=False, tag="user"):

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from newswire.core import limits
 from newswire.core.access import EVERYBODY, Principal, Rights
 from newswire.core.model.ops import (
     NO_PLACE,
@@ -235,6 +236,8 @@ class Accounts:
                 return None
         rights = self._rights.get((account, token))
         if rights is None:
+            if len(self._rights) >= limits.RIGHTS_KEPT:
+                self._rights.clear()
             rights = self._rights[account, token] = self._work_out(account, token)
         return rights
 
