@@ -35,6 +35,7 @@ WITHOUT: Final = {
 }  # fmt: skip
 # Files in a room that are named for no module of it, and what they are about.
 WIDER: Final = {
+    "web/test_matrix.py": "every route with every credential",
     "client/test_processes.py": "the client in programs that fork and end",
     "core/model/test_ancestry.py": "vectors, ops and names against a model of all histories",
     "engine/embedded/test_secret.py": "the file of the cluster's secret",

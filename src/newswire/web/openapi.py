@@ -43,6 +43,7 @@ _NEEDS: Final = {
     "admin": "an administrator",
     "peer": "a broker of the cluster",
     "topic": "who may {verb} to what `{field}` names",
+    "whole": "no token that is narrower than its user",
 }
 _ABOUT: Final = f"""Live news over plain HTTP. docs/http.md of newswire is this interface in words.
 
@@ -133,6 +134,8 @@ def _head(get: Json) -> Json:
 
 
 def _need(right: Right) -> str:
+    if right.kind == "topic" and not right.field:
+        return "who may read some of it"
     return _NEEDS[right.kind].format(field=right.field, verb=right.verb)
 
 
@@ -156,7 +159,7 @@ def _is_of_peers(route: Route) -> bool:
 def _is_required(route: Route, field: Field[Any], auth: str) -> bool:
     """Whose it is may be left out where callers are known: it is the caller then."""
     is_caller = any(right.kind == "self-or-admin" and right.field == field.name for right in route.rights)
-    return field.is_required or (auth == "none" and is_caller)
+    return field.is_required or (auth == "none" and is_caller and "auth-is-off" not in route.codes)
 
 
 def _parameter(route: Route, field: Field[Any], schema: Json, auth: str) -> Json:

@@ -30,9 +30,12 @@ _SAFE: Final = frozenset({"GET", "HEAD"})
 
 @dataclass(frozen=True)
 class Right:
-    """What a caller needs. `field`: the one whose value names the user or topic that it is about; `verb`: of a topic."""
+    """What a caller needs. `field`: the one whose value names the user or topic that it is about; `verb`: of a topic.
 
-    kind: Literal["public", "signed-in", "self-or-admin", "admin", "peer", "topic"]
+    A `topic` right without a field is needed for something of what is read. `whole`: no token that is narrower than its user.
+    """
+
+    kind: Literal["public", "signed-in", "self-or-admin", "admin", "peer", "topic", "whole"]
     field: str = ""
     verb: Literal["", "publish", "subscribe"] = ""
 
@@ -44,6 +47,8 @@ ADMIN: Final = Right("admin")
 PEER: Final = Right("peer")  # the cluster's own signature
 MAY_PUBLISH: Final = Right("topic", field="topic", verb="publish")
 MAY_SUBSCRIBE: Final = Right("topic", field="topic", verb="subscribe")
+MAY_READ: Final = Right("topic", verb="subscribe")
+WHOLE: Final = Right("whole")
 
 
 @dataclass(frozen=True, kw_only=True)

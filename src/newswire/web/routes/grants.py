@@ -15,7 +15,7 @@ from newswire.web.auth import Authenticator, subject_of
 from newswire.web.deferred import STORE_CODES, stored
 from newswire.web.entrance import caller_now
 from newswire.web.responses import Confirmation, answer
-from newswire.web.route import ADMIN, SIGNED_IN, Route, Success, text_field
+from newswire.web.route import ADMIN, Right, Route, Success, text_field
 from newswire.web.routes.sign_in import check_is_on
 from newswire.web.usual_fields import PATTERN, optional
 
@@ -73,7 +73,7 @@ LIST: Final = Route(
     method="GET",
     path="/grants",
     words="The grants of a user with those of everybody; for an admin who names nobody, all.",
-    rights=(SIGNED_IN,),
+    rights=(Right("self-or-admin", field="who"),),
     fields=(WHOSE,),
     answers=(Success(list[GrantAnswer]),),
     codes=("auth-is-off", "no-user"),

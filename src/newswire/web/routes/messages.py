@@ -21,7 +21,7 @@ from newswire.web.auth import caller_of, subject_of
 from newswire.web.availability import nothing_to_read, reading
 from newswire.web.pace import Pace
 from newswire.web.responses import Rows
-from newswire.web.route import SELF_OR_ADMIN, SIGNED_IN, Route, Success, text_field
+from newswire.web.route import MAY_READ, SELF_OR_ADMIN, SIGNED_IN, Route, Success, text_field
 from newswire.web.usual_fields import PATTERN_IF_ONE, USERNAME, whole_field
 
 
@@ -61,7 +61,7 @@ MESSAGES: Final = Route(
     method="GET",
     path="/messages",
     words="A page of what a user is subscribed to.",
-    rights=(SELF_OR_ADMIN,),
+    rights=(SELF_OR_ADMIN, MAY_READ),
     fields=(USERNAME, PATTERN_IF_ONE, SINCE, LIMIT),
     answers=(Success(MessagesPage),),
     codes=("not-ready", "unavailable", "too-many", "not-registered", "no-subscription", "damaged"),

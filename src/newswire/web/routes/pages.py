@@ -48,7 +48,7 @@ HOME: Final = Route(
     words="The feed page.",
     rights=(SIGNED_IN,),
     fields=(READER,),
-    answers=(Success(media="text/html"),),
+    answers=(Success(media="text/html"), Success(media="text/html", status=403)),
     takes_head=True,
     is_lenient=True,
 )

@@ -33,7 +33,7 @@ from newswire.web.auth import Caller, caller_of, subject_of, ticket_user
 from newswire.web.availability import may_be_known, why_not, why_nothing_to_read
 from newswire.web.pace import Pace
 from newswire.web.request_fields import Environ
-from newswire.web.route import SELF_OR_ADMIN, Field, Route, Success, Values, text_field
+from newswire.web.route import MAY_READ, SELF_OR_ADMIN, Field, Route, Success, Values, text_field
 from newswire.web.routes import pages
 from newswire.web.usual_fields import USERNAME
 
@@ -85,9 +85,9 @@ STREAM: Final = Route(
     method="GET",
     path="/stream",
     words="A user's stream, as Server-Sent Events; for a browser's navigation the feed page.",
-    rights=(SELF_OR_ADMIN,),
+    rights=(SELF_OR_ADMIN, MAY_READ),
     fields=(USERNAME, FORMAT, ACK, LAST_EVENT_ID, LAST_EVENT_ID_TOO, RAW, TICKET, LAST_EVENT_ID_HEADER),
-    answers=(Success(media=_EVENT_STREAM), Success(media="text/html")),
+    answers=(Success(media=_EVENT_STREAM), Success(media="text/html"), Success(media="text/html", status=403)),
     codes=("not-registered", "cross-site", "no-user"),
     is_light=True,
     is_shared=True,

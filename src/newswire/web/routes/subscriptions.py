@@ -21,7 +21,7 @@ from newswire.web.availability import nothing_to_read, serving
 from newswire.web.deferred import STORE_CODES, stored
 from newswire.web.pace import Pace
 from newswire.web.responses import Confirmation, answer
-from newswire.web.route import MAY_SUBSCRIBE, SELF_OR_ADMIN, Route, Success, text_field
+from newswire.web.route import MAY_READ, MAY_SUBSCRIBE, SELF_OR_ADMIN, Route, Success, text_field
 from newswire.web.usual_fields import PATTERN, PATTERN_IF_ONE, USERNAME, EventIdText
 
 
@@ -83,7 +83,7 @@ UNSUBSCRIBE: Final = Route(
     method="POST",
     path="/unsubscribe",
     words="Ends a subscription.",
-    rights=(SELF_OR_ADMIN,),
+    rights=(SELF_OR_ADMIN, MAY_READ),
     fields=(USERNAME, PATTERN),
     answers=(Success(Confirmation),),
     codes=("no-subscription", *STORE_CODES),
@@ -104,7 +104,7 @@ ACKNOWLEDGE: Final = Route(
     method="POST",
     path="/ack",
     words="Acknowledges what a stream brought.",
-    rights=(SELF_OR_ADMIN,),
+    rights=(SELF_OR_ADMIN, MAY_READ),
     fields=(USERNAME, EVENT_ID, PATTERN_IF_ONE),
     answers=(Success(AckAnswer),),
     codes=("not-registered", "no-subscription", *STORE_CODES),

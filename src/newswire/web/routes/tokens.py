@@ -21,7 +21,7 @@ from newswire.web.auth import Authenticator, subject_of
 from newswire.web.deferred import STORE_CODES, stored
 from newswire.web.entrance import caller_now
 from newswire.web.responses import Confirmation, answer
-from newswire.web.route import SELF_OR_ADMIN, SIGNED_IN, Field, Route, Success, text_field
+from newswire.web.route import SELF_OR_ADMIN, SIGNED_IN, WHOLE, Field, Route, Success, text_field
 from newswire.web.routes.sign_in import check_is_on
 from newswire.web.usual_fields import USERNAME, Pattern, whole_field
 
@@ -88,7 +88,7 @@ CREATE: Final = Route(
     method="POST",
     path="/tokens",
     words="Makes a token, which is shown this once.",
-    rights=(SELF_OR_ADMIN,),
+    rights=(SELF_OR_ADMIN, WHOLE),
     fields=(USERNAME, LABEL, EXPIRES, PUBLISH, SUBSCRIBE),
     answers=(Success(TokenAnswer),),
     codes=("auth-is-off", "no-user", "too-many", *STORE_CODES),
@@ -106,7 +106,7 @@ REVOKE: Final = Route(
     method="DELETE",
     path="/tokens/<id>",
     words="Ends a token, and the streams that were opened with it.",
-    rights=(SIGNED_IN,),
+    rights=(SIGNED_IN, WHOLE),
     fields=(ID,),
     answers=(Success(Confirmation),),
     codes=("auth-is-off", *STORE_CODES),

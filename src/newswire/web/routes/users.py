@@ -17,7 +17,7 @@ from newswire.web.auth import Authenticator, subject_of
 from newswire.web.deferred import STORE_CODES, stored
 from newswire.web.entrance import caller_now
 from newswire.web.responses import Confirmation, Rows, answer
-from newswire.web.route import ADMIN, Field, Right, Route, Success
+from newswire.web.route import ADMIN, WHOLE, Field, Right, Route, Success
 from newswire.web.routes.sign_in import PASSWORD, WHO, authenticator, check_is_on, with_cookie
 from newswire.web.usual_fields import Username, flag_field, optional
 
@@ -65,7 +65,7 @@ SET_PASSWORD: Final = Route(
     method="POST",
     path="/users/<name>/password",
     words="Sets a user's password, and ends the sessions that were begun with another.",
-    rights=(Right("self-or-admin", field="name"),),
+    rights=(Right("self-or-admin", field="name"), WHOLE),
     fields=(NAME, PASSWORD),
     answers=(Success(Confirmation),),
     codes=("auth-is-off", "too-many", *STORE_CODES),

@@ -1,0 +1,174 @@
+"""Who is let in where: every route, asked with every kind of credential. It is made of what the routes declare.
+
+A route that is not declared cannot be (tests/web/test_route.py); a field without a sample here fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, Final
+
+import pytest
+
+from newswire.core.model.commands import CreateToken, RevokeToken
+from newswire.engine.seam import Principal, PushAnswer
+from newswire.errors import LinkRefused, NewswireError
+from newswire.web import credentials
+from newswire.web.route import Route, routes_of
+from tests.kit.access import PASSWORD, GuardedWeb, bearer
+from tests.kit.web_fakes import FakeCluster, Web
+
+ROUTES: Final = routes_of(GuardedWeb().app)
+SIGNATURE: Final = {"Newswire-Signature": "of a peer"}
+SAMPLES: Final[Mapping[str, str]] = {
+    "username": "ann",
+    "name": "ann",
+    "who": "ann",
+    "topic": "news.x",
+    "verb": "publish",
+    "data": "x",
+    "password": PASSWORD,
+}
+OF_ROUTE: Final[Mapping[tuple[str, str], Mapping[str, str]]] = {  # where a sample of its own is needed
+    ("POST", "/add_replica"): {"broker_ip": "127.0.0.1:5055"},
+    ("POST", "/remove_replica"): {"broker_ip": "1002"},
+    ("POST", "/compact"): {"even_if_away": "1"},
+    ("POST", "/users"): {"username": "carl"},
+    ("POST", "/grants"): {"who": "ben"},
+    ("DELETE", "/grants"): {"topic": "news.>"},
+    ("GET", "/static/<name>"): {"name": "feed.js"},
+    ("GET", "/static/<version>/<name>"): {"name": "feed.js", "version": "v"},
+}
+LEFT_OUT: Final = frozenset(  # a request goes well without them
+    """from since limit key title priority tags click expires copies ids format ack last_event_id lastEventId raw ticket next
+    origin first last even_if_away label publish subscribe admin escalate confirm""".split()
+)
+
+
+class SignedCluster(FakeCluster):
+    """Takes what a peer has signed, and nothing else."""
+
+    def check_head(self, path: str, headers: Mapping[str, str]) -> None:
+        if headers.get("newswire-signature") != SIGNATURE["Newswire-Signature"]:
+            raise LinkRefused("the push is refused: it is not signed", code="unauthenticated")
+
+    def receive_later(
+        self, path: str, headers: Mapping[str, str], body: bytes, then: Callable[[PushAnswer | NewswireError], None]
+    ) -> None:
+        try:
+            self.check_head(path, headers)
+        except NewswireError as error:
+            then(error)
+            return
+        super().receive_later(path, headers, body, then)
+
+
+class MatrixWeb(GuardedWeb):
+    """A web with tokens of every kind, and a subscription of ann."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cluster.__class__ = SignedCluster
+        self.headers: dict[str, dict[str, str]] = {
+            "nothing": {},
+            "wrong": bearer(credentials.new_token()),
+            "expired": self._token("ann", expires=int(self.engine.now * 1000) + 1),
+            "revoked": self._token("ann"),
+            "too narrow": self._token("ann", publish=("other",), subscribe=("other",)),
+            "an admin's, narrowed": self._token("root", publish=("other",), subscribe=("other",)),
+            "another's": self._token("ben"),
+            "right": self._token("ann"),
+            "a session": {"Cookie": f"newswire_session={self._session('ann')}", "Sec-Fetch-Site": "same-origin"},
+            "an admin's": self._token("root"),
+            "a peer's signature": SIGNATURE,
+        }
+        self.do(RevokeToken(token=self._ids()[1]))
+        self.client.post("/subscribe?topic=news.x", headers=self.headers["right"])
+        self.engine.now += 1
+
+    def _token(self, username: str, **fields: Any) -> dict[str, str]:
+        text = credentials.new_token()
+        self.do(CreateToken(name=username, digest=credentials.digest_of(text), **fields))
+        return bearer(text)
+
+    def _ids(self) -> list[str]:
+        return [row.id for row in self.engine.tokens("ann")]
+
+    def _session(self, username: str) -> str:
+        account = self.engine.account(username)
+        assert account is not None
+        assert self.auth is not None
+        principal = Principal(account=account.account, password=account.password_id)
+        return self.auth.new_session(self.auth.resolve(username, principal, by="password"))
+
+    def status(self, route: Route, who: str) -> int:
+        """What the route answers to a request that is right but for who sends it."""
+        return status(self, route, self.headers[who], token=self._ids()[-1])
+
+
+def status(web: Web, route: Route, headers: Mapping[str, str], *, token: str = "1001-a.7") -> int:
+    """What the route answers to a request with a sample of each field."""
+    samples = {**SAMPLES, "id": web.engine.place(), **OF_ROUTE.get((route.method, route.path), {})}
+    path = route.path.replace("<id>", token)
+    for field in route.fields:
+        path = path.replace(f"<{field.name}>", samples.get(field.name, ""))
+    own = OF_ROUTE.get((route.method, route.path), {})
+    names = [field.name for field in route.fields if field.place == "field" and field.name not in LEFT_OUT - own.keys()]
+    query = {name: samples[name] for name in names}
+    return web.client.open(path, method=route.method, query_string=query, headers=headers).status_code
+
+
+shared_web: Final = cache(MatrixWeb)
+CREDENTIALS: Final = tuple(MatrixWeb().headers)
+NOT_SIGNED_IN: Final = frozenset({"nothing", "wrong", "expired", "revoked", "a peer's signature"})
+NARROW: Final = frozenset({"too narrow", "an admin's, narrowed"})
+OTHERS: Final = frozenset({"another's", "an admin's, narrowed"})
+NO_ADMIN: Final = frozenset(CREDENTIALS) - NOT_SIGNED_IN - {"an admin's"}
+# what is no right, and how a route answers then
+OTHERWISE: Final[Mapping[tuple[str, str, str], int]] = {
+    **{("DELETE", "/tokens/<id>", who): 404 for who in OTHERS},  # nobody is told of tokens of others
+    **{("GET", "/admin", who): 403 for who in NO_ADMIN},  # pages that say why
+    **{("GET", "/", who): 403 for who in OTHERS},
+}
+
+
+def expected(route: Route, who: str) -> int:
+    """The status that what is declared comes to."""
+    kinds = {right.kind for right in route.rights}
+    if otherwise := OTHERWISE.get((route.method, route.path, who)):
+        return otherwise
+    if "peer" in kinds:
+        return 200 if who == "a peer's signature" else 401
+    if "public" in kinds:
+        return 200
+    if who in NOT_SIGNED_IN:
+        return 401
+    if "admin" in kinds and who in NO_ADMIN:
+        return 403
+    if kinds & {"topic", "whole"} and who in NARROW:
+        return 403
+    if kinds & {"self-or-admin", "topic"} and who in OTHERS:
+        return 403
+    return 200
+
+
+@pytest.mark.parametrize("who", CREDENTIALS)
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_each_route_lets_in_whom_it_says(route: Route, who: str) -> None:
+    answer = expected(route, who)
+    web = shared_web() if answer != 200 or route.is_safe else MatrixWeb()  # what is refused changes nothing
+    web.engine.now += 0.01
+    assert web.status(route, who) == answer
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_where_nobody_is_asked_no_credential_is_looked_at(route: Route) -> None:
+    """Whatever is shown, the answer is that to nothing; routes of access say that it is off."""
+    statuses = set[int]()
+    for headers in ({}, bearer(credentials.new_token()), {"Authorization": "nonsense"}, {"Cookie": "newswire_session=x"}):
+        web = Web()
+        web.post("/subscribe?username=ann&topic=news.x")
+        statuses.add(status(web, route, headers))
+    assert statuses <= ({409} if "auth-is-off" in route.codes else {200, 303})
+    assert len(statuses) == 1
