@@ -51,7 +51,7 @@ def test_what_is_no_text_is_refused(field: Field[Any], value: object) -> None:
 
 def test_a_whole_number_may_be_text_and_has_bounds() -> None:
     field = whole_field("limit", 1, 10, "At most so many.")
-    assert [field.read(value) for value in (1, "10")] == [1, 10]
-    for value in (0, 11, "0", "11", "x", "1.0", 1.0, True, None):
+    assert [field.read(value) for value in (1, "10", 3.0)] == [1, 10, 3]
+    for value in (0, 11, "0", "11", "x", "1.0", 1.5, 11.0, True, None):
         with pytest.raises(NewswireError):
             field.read(value)
