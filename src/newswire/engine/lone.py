@@ -43,7 +43,7 @@ class LoneEngine(StateQueries):
         self._runs = self._closed = False
         self._wake: Callable[[Wake], None] = lambda wake: None
         state = State()
-        state.replay([(ops.decode(raw), place, len(raw)) for place, raw in enumerate(log.raws)])
+        state.replay(log.recover())
         identity = Identity(id="1001", address=address, origin=f"1001-{run}", primary=True, peers=())
         self.shell = Shell(Broker(identity, state, "lone", settled=True, alone=True), log, self._execute, clock)
         self.shell.begin()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
@@ -19,16 +19,22 @@ from newswire.core.broker.events import (
     AcceptLoss,
     Answer,
     Answered,
+    Compact,
+    DropParts,
     Event,
     Exit,
     Failed,
     Join,
+    KeepPart,
     Leave,
     Now,
     Recall,
     Recalled,
     Received,
     Reply,
+    Rewrite,
+    RewriteFailed,
+    Rewritten,
     Send,
     Submitted,
     Tick,
@@ -41,12 +47,13 @@ from newswire.core.model.ops import Published
 from newswire.core.read.pieces import Pieces
 from newswire.core.read.scan import Due
 from newswire.core.state.fold import State
+from newswire.core.state.rewriting import Rewriting
 from newswire.engine.group_commit import Outward
 from newswire.engine.queries import StateQueries, read_texts
 from newswire.engine.seam import Backup, Compacted, EngineNumbers, PushAnswer, Receipt
 from newswire.engine.shell import Shell
 from newswire.engine.waiting import wait_for
-from newswire.errors import BadRequest, NewswireError, NotStored, Refused, Unknown
+from newswire.errors import BadRequest, NewswireError, NotStored, Unknown
 
 T = TypeVar("T")
 
@@ -93,16 +100,50 @@ class MemoryNetwork:
 
 
 class MemoryLog:
-    """A list that is always durable."""
+    """A list that is always durable. A place is good until the log was written anew twice."""
 
     def __init__(self) -> None:
         self.raws: list[bytes] = []
+        self._at: dict[int, bytes] = {}  # by place
+        self._old: dict[int, bytes] = {}  # what the last rewriting took out
+        self._next = 0
+
+    def recover(self) -> list[tuple[ops.Op, int, int]]:
+        """All of it, with place and length, for an engine that starts."""
+        self._at, self._old, self._next = dict(enumerate(self.raws)), {}, len(self.raws)
+        return [(ops.decode(raw), place, len(raw)) for place, raw in self._at.items()]
 
     def append(self, raws: Sequence[bytes]) -> list[tuple[int, int]]:
-        """Keep these; the place is the index."""
-        first = len(self.raws)
+        """Keep these."""
         self.raws += raws
-        return [(place, len(raw)) for place, raw in enumerate(raws, first)]
+        places = [(place, len(raw)) for place, raw in enumerate(raws, self._next)]
+        self._at.update((place, raw) for (place, _), raw in zip(places, raws, strict=True))
+        self._next += len(raws)
+        return places
+
+    def write_anew(self, job: Rewriting, parts: Iterable[Sequence[bytes]]) -> str:
+        """Do what `Rewrite` asks for; return why not, "" when it is done. `parts`: what was handed over."""
+        for where in job.to_look_at():
+            job.look(self.fetch(where))
+        for _ in job.choose():
+            pass
+        base: dict[int, bytes] = {}
+
+        def write(raws: Sequence[bytes]) -> None:
+            places = [(place, len(raw)) for place, raw in enumerate(raws, self._next)]
+            base.update((place, raw) for (place, _), raw in zip(places, raws, strict=True))
+            self._next += len(raws)
+            job.take(raws, places)
+
+        for piece in job.pieces():
+            write([part if isinstance(part, bytes) else self._at[part[0]] for part in piece])
+        for part in parts if job.adopts else ():
+            write(job.merge(part))
+        job.bytes_before, job.bytes_after = sum(map(len, self.raws)), sum(map(len, base.values()))
+        why = job.check()
+        if not why:
+            self._old, self._at, self.raws = self._at, base, list(base.values())
+        return why
 
     def sync(self) -> None:
         """Nothing to do."""
@@ -115,7 +156,7 @@ class MemoryLog:
 
     def fetch(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
         """Records by place."""
-        return [self.raws[place] for place, _ in places]
+        return [self._at[place] if place in self._at else self._old[place] for place, _ in places]
 
 
 class MemoryEngine(StateQueries):
@@ -144,8 +185,9 @@ class MemoryEngine(StateQueries):
         self.log = log or MemoryLog()
         self.address = address or f"127.0.0.1:{5052 + len(self.network.engines) + 1}"
         self._wake: Callable[[Wake], None] = lambda wake: None
+        self._parts: list[Sequence[bytes]] = []  # of what another broker hands over
         state = State()
-        state.replay([(ops.decode(raw), place, len(raw)) for place, raw in enumerate(self.log.raws)])
+        state.replay(self.log.recover())
         origin = f"{broker_id}-m{next(self._runs):05}"  # of one length, so that answers of two engines have one, too
         who = Identity(id=broker_id, address=self.address, origin=origin, primary=primary, peers=peers, **identity)
         broker = Broker(who, state, cluster or f"fresh-{origin}", settled=bool(cluster))
@@ -256,7 +298,7 @@ class MemoryEngine(StateQueries):
 
     def compact_later(self, then: Callable[[Compacted | NewswireError], None], *, even_if_away: bool = False) -> None:
         """See `seam.ClusterAdmin`."""
-        then(Refused("this broker does not compact yet", code="not-compacted"))
+        self.network.put(self, Compact(then, even_if_away=even_if_away))
 
     def check_head(self, path: str, headers: Mapping[str, str]) -> None:
         """See `seam.ClusterAdmin`. Nothing is signed here."""
@@ -311,6 +353,14 @@ class MemoryEngine(StateQueries):
                 self._wake(action)
             case Recall(lost, places):
                 self.network.put(self, Recalled(lost, [ops.decode(raw) for raw in self.log.fetch(places)]))
+            case Rewrite(job):
+                self.shell.query(job.survey)
+                why = self.log.write_anew(job, self._parts)
+                self.network.put(self, RewriteFailed(job, why) if why else Rewritten(job))
+            case KeepPart(raws, first=first):
+                self._parts = [raws] if first else [*self._parts, raws]
+            case DropParts():
+                self._parts = []
             case Exit():
                 self.exited = True
             case _:

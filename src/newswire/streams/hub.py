@@ -272,19 +272,19 @@ class Hub:
     def _reopen_all(self, user: str) -> None:
         """REOPEN what depends on `user`. Such streams mostly stand at one place, which is looked up once for all alike."""
         starts: dict[tuple[str, str, Principal | None], Start | None] = {}
-
-        def reopen(conn: Connection) -> None:
-            last_id, order = conn.stream.last_id, conn.stream.order
-            alike = (str(last_id), order.user, order.by)
-            if alike not in starts:
-                starts[alike] = self._engine.open_stream(order.user, last_id, order.by)
-            if (start := starts[alike]) is not None:
-                self._read_from(conn, start)
-            else:
-                self._end(conn, notices.not_now(notices.NOTHING_AWAKE if order.by is None else notices.NO_RIGHTS))
-
         for conn in self._audience.of_user(user):
-            self._guard(reopen, conn)
+            self._guard(self._reopen, conn, starts)
+
+    def _reopen(self, conn: Connection, starts: dict[tuple[str, str, Principal | None], Start | None]) -> None:
+        """OPEN with the last id that was sent. `starts`: what was looked up already, by what is alike."""
+        last_id, order = conn.stream.last_id, conn.stream.order
+        alike = (str(last_id), order.user, order.by)
+        if alike not in starts:
+            starts[alike] = self._engine.open_stream(order.user, last_id, order.by)
+        if (start := starts[alike]) is not None:
+            self._read_from(conn, start)
+        else:
+            self._end(conn, notices.not_now(notices.NOTHING_AWAKE if order.by is None else notices.NO_RIGHTS))
 
     def _read_from(self, conn: Connection, start: Start) -> None:
         conn.stream.open(start.position, start.account)
@@ -301,6 +301,9 @@ class Hub:
         page = self.pages.get(stream.position, stream.encoding, stream.page_limit)
         if any(self._inbox.has_change_of(user) for user in users):
             self._rounds.put_catching_up(conn)  # reopened first, with the next turn
+            return
+        if page.moved:  # the log was written anew where it stood (COMPACT)
+            self._reopen(conn, {})
             return
         stream.receive(page, now)
         self.message_count += len(page.ends)

@@ -37,7 +37,7 @@ class EncodedPage(msgspec.Struct, frozen=True):
     """A page as it is sent to all streams at one position, and where they go on.
 
     `ends[i]` is where the i-th event ends in `body`, `ack_ids[i]` what may be acknowledged from there on (None while a gap
-    is pending), `ack_id` the same for the whole page. `last_id`: of the last event.
+    is pending), `ack_id` the same for the whole page. `last_id`: of the last event. `moved`: see `Page`.
     """
 
     body: bytes
@@ -47,6 +47,7 @@ class EncodedPage(msgspec.Struct, frozen=True):
     last_id: EventId | None
     position: Position
     more: bool
+    moved: bool = False
 
 
 _CHUNK_END: Final = b"\r\n"
@@ -84,6 +85,7 @@ def encode_page(page: Page, encoding: Encoding, most: int = limits.STREAM_ROUND_
         last_id=last.event_id if last is not None else None,  # a page ends with no gap that has none
         position=end.position,
         more=cut is not None or page.more,
+        moved=page.moved,
     )
 
 

@@ -21,10 +21,12 @@ from newswire.core.broker.events import (
     Rewritten,
 )
 from newswire.core.broker.values import Identity, PeerFacts
+from newswire.core.model.commands import Publish, Subscribe
 from newswire.core.model.ops import Began, Dropped, Joined, NotAnOp, Published, Void, encode
-from newswire.core.model.results import Compacted
+from newswire.core.model.results import Compacted, Entry
 from newswire.core.state.fold import State
-from newswire.errors import Refused
+from newswire.engine.memory import MemoryEngine, MemoryLog, MemoryNetwork
+from newswire.errors import NewswireError, Refused
 
 A = "1001-a"
 
@@ -169,3 +171,117 @@ def test_an_offer_that_does_not_go_on_or_is_not_needed_any_more_is_forgotten() -
     for sequence in (2, 3, 4):
         state.apply(Published("1002-b", sequence, 0, topic="news", data="x"), 20 + sequence, 9, None)
     assert part.tick(at(1), is_low=False) == [DropParts()]
+
+
+# -- with brokers in memory
+
+
+class Cluster:
+    """Two brokers that keep three messages a topic, compact, and are served by one clock."""
+
+    def __init__(self) -> None:
+        self.clock = 0.0
+        self.network = MemoryNetwork()
+        self.one = self.begin("1001", 1, MemoryLog())
+        self.two = self.begin("1002", 2, MemoryLog())
+        self.tick()
+        self.one.submit([Subscribe("ann", "news", since=0)])
+
+    def begin(self, broker: str, port: int, log: MemoryLog) -> MemoryEngine:
+        return MemoryEngine(
+            broker,
+            address=f"127.0.0.1:{port}",
+            peers=(f"127.0.0.1:{3 - port}",),
+            primary=broker == "1001",
+            network=self.network,
+            log=log,
+            clock=lambda: Now(self.clock, 1_700_000_000_000 + int(self.clock * 1000)),
+            retention_messages=3,
+            compacts=True,
+        )
+
+    def tick(self, seconds: float = limits.RETENTION_EVERY_SECONDS) -> None:
+        """Let time pass, in steps that heartbeats can follow."""
+        until = self.clock + seconds
+        while self.clock < until:
+            self.clock += 1.0
+            self.one.tick()
+            self.two.tick()
+
+    def publish(self, count: int) -> None:
+        for number in range(count):
+            self.one.submit([Publish("news", str(number))])
+
+    def compact(self, engine: MemoryEngine, *, even_if_away: bool = False) -> Any:
+        results: list[Any] = []
+        engine.compact_later(results.append, even_if_away=even_if_away)
+        return results[0]
+
+
+def shown(engine: MemoryEngine) -> list[str]:
+    start = engine.open_page("ann", None, 0, 0)
+    assert start is not None
+    page = engine.next_page(start.position, 100)
+    return [entry.message.data if isinstance(entry, Entry) else f"gap {entry.dropped}" for entry in page.entries]
+
+
+def test_brokers_compact_each_by_itself_and_what_they_show_stays() -> None:
+    cluster = Cluster()
+    cluster.publish(20)
+    cluster.tick()
+    assert shown(cluster.one) == shown(cluster.two) == ["gap 17", "17", "18", "19"]
+    before = len(cluster.one.log.raws)
+    done = cluster.compact(cluster.one)
+    assert isinstance(done, Compacted)
+    assert done.bytes_after < done.bytes_before
+    assert len(cluster.one.log.raws) < before / 2
+    assert shown(cluster.one) == ["gap 17", "17", "18", "19"]
+    cluster.publish(1)
+    cluster.tick(2)
+    assert shown(cluster.two) == [*shown(cluster.two)[:-1], "0"]
+    assert isinstance(cluster.compact(cluster.two), Compacted)
+    cluster.tick()
+    assert shown(cluster.one) == shown(cluster.two) == ["gap 18", "18", "19", "0"]
+
+
+def test_a_broker_that_starts_on_a_compacted_log_goes_on() -> None:
+    cluster = Cluster()
+    cluster.publish(10)
+    cluster.tick()
+    cluster.compact(cluster.one)
+    cluster.one.close()
+    cluster.one = cluster.begin("1001", 1, cluster.one.log)
+    cluster.tick()
+    assert shown(cluster.one) == ["gap 7", "7", "8", "9"]
+    cluster.publish(1)
+    assert shown(cluster.two)[-1] == "0"
+
+
+def test_a_broker_that_lost_its_disk_is_handed_everything_and_serves() -> None:
+    cluster = Cluster()
+    cluster.publish(10)
+    cluster.tick()
+    cluster.compact(cluster.one)
+    cluster.two.close()
+    cluster.two = cluster.begin("1002", 2, MemoryLog())
+    cluster.tick()
+    assert cluster.two.describe().serves
+    assert shown(cluster.two) == ["gap 7", "7", "8", "9"]
+    assert cluster.one.submit([Publish("news", "two")]).copies == 2
+
+
+def test_a_broker_that_was_away_adopts_what_the_other_compacted_meanwhile_and_keeps_its_own() -> None:
+    cluster = Cluster()
+    cluster.publish(4)
+    cluster.network.cut("127.0.0.1:1", "127.0.0.1:2")
+    cluster.tick(10)
+    cluster.two.submit([Publish("news", "apart")])
+    cluster.publish(10)
+    cluster.tick()
+    assert isinstance(cluster.compact(cluster.one), NewswireError), "what is away may lack it"
+    assert isinstance(cluster.compact(cluster.one, even_if_away=True), Compacted)
+    cluster.network.mend("127.0.0.1:1", "127.0.0.1:2")
+    cluster.tick(20)
+    assert "apart" in shown(cluster.one)
+    assert sorted(shown(cluster.one)) == sorted(shown(cluster.two))
+    assert cluster.one.submit([Publish("news", "both")]).copies == 2

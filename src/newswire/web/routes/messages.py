@@ -139,8 +139,8 @@ def read_page(
             else:
                 entries.append(entry)
                 size += len(entry.message.data)
-        if not page.more:
-            return entries, gaps, False
+        if not page.more or page.moved:
+            return entries, gaps, page.more  # `moved`: the log was written anew meanwhile; who asks for more asks by an id
         at = page.position
 
 
