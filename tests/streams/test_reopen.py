@@ -163,3 +163,20 @@ def test_the_hub_over_the_memory_engine() -> None:
     assert client.end() == []
     assert [row.unread for row in engine.subscriptions_of("Alice")] == [0, 0]
     room.close()
+
+
+def test_a_stream_whose_place_was_compacted_is_opened_again_and_says_how_many_are_gone(room: Newsroom) -> None:
+    """docs/rules.md, COMPACT: its place is in the part that was written anew."""
+    desk = room.desk
+    desk.subscribe("Alice", "news")
+    client = room.open()
+    desk.publish("news", "one")
+    assert client.data(1) == ["one"]
+    room.settle()
+    with desk.lock:
+        desk.state.generation += 1
+        desk.state.moved = ((limits.NEVER_ROWS, 0),)
+        before = desk.queries
+        desk.publish("news", "two")
+    assert client.data(1) == ["two"]
+    assert desk.queries > before, "it was opened again"
