@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from brokers import until
+from newswire.core.model.addresses import url_of
 from tests.kit.hands import OverHttp
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class Window:
         self.complaints: list[str] = []  # what the console shows in red
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
-        self.page.goto(f"http://{address}/stream?username={user}")
+        self.page.goto(f"{url_of(address)}/stream?username={user}")
 
     def texts(self) -> list[str]:
         """The texts shown, in order."""
