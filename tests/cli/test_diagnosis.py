@@ -99,8 +99,9 @@ def test_one_broker_is_no_second() -> None:
 
 @pytest.mark.parametrize(
     ("address", "severity"),
-    [("10.0.0.1:5053", "note"), ("broker.example:5053", "note"), ("18.217.232.220:5053", "wrong"), ("[2600::1]:5053", "wrong")],
-)
+    [("10.0.0.1:5053", "note"), ("broker.example:5053", "note"), ("18.217.232.220:5053", "wrong"), ("[2600::1]:5053", "wrong"),
+     ("https://broker.example", "note"), ("https://18.217.232.220", "wrong")],
+)  # fmt: skip
 def test_a_broker_that_others_reach_is_open_to_them(address: str, severity: str) -> None:
     """To those of one network that may be meant; to all of the Internet it is not."""
     rows = (Row("1001", address, itself=True), Row("1002", B))

@@ -16,6 +16,7 @@ import msgspec
 from newswire.client import Row
 from newswire.core import limits
 from newswire.core.model import conditions
+from newswire.core.model.addresses import place_of
 
 _STREAMS_FULL: Final = 0.9  # of what there may be: time to allow more before one is refused
 _WAY_BETWEEN: Final = (
@@ -266,7 +267,7 @@ def _open(brokers: Sequence[Examined]) -> Iterator[Finding]:
 
 def _reach(address: str) -> str:
     """Who gets to an address: this machine, a network (as far as a name tells), or all of the Internet."""
-    host = address.rpartition(":")[0].strip("[]")
+    host = place_of(address).host
     try:
         ip = ipaddress.ip_address(host)
     except ValueError:
