@@ -36,6 +36,7 @@ def test_a_page_in_tls_goes_on_in_tls(browser: "Browser", pair: SecurePair) -> N
     ann = Window(context.new_page(), pair.urls[0], "Ann")
     asked: list[str] = []
     ann.page.on("request", lambda request: asked.append(request.url))
+    assert ann.complaints == []  # all of the page has come
     ann.says("live at broker 1001")
     post(pair.first.address, "/publish", topic="news", data="one")
     ann.shows("one")
