@@ -21,6 +21,9 @@ export const url = (address, path, fields = {}) =>
 
 function mayAsk(address) { return !isSecure || address.startsWith("https://"); }
 
+/** The broker at `address` does not know who asks: whoever shows that hears of it. */
+export function saySignedOut(address) { document.dispatchEvent(new CustomEvent("signedout", { detail: address })); }
+
 /**
  * Ask one broker. Throws an Error with a sentence for people and the broker's `code` and `status`;
  * `final` if no other broker would answer otherwise, `late` if none came in time.
@@ -32,7 +35,7 @@ async function ask(address, path, fields, method = "GET", ms = ASK_MS) {
   const said = await answer.json();
   if (answer.ok) return said;
   const isSignedOut = answer.status === 401;
-  if (isSignedOut) document.dispatchEvent(new Event("signedout"));
+  if (isSignedOut) saySignedOut(address);
   throw Object.assign(new Error(isSignedOut ? "You are signed out." : said.detail ?? `status ${answer.status}`), {
     final: answer.status < 500 && answer.status !== 429, code: said.code ?? "", status: answer.status,
   });

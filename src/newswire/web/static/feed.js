@@ -239,12 +239,19 @@ function leave(to) {
 
 const DRAFT = `newswire draft of ${user}`;
 
-function askToSignIn() {
-  if (!$("notice").querySelector("a")) {
-    const link = element("a", "", "Sign in");
-    link.href = `/login?${new URLSearchParams({ next: `${location.pathname}${location.search}` })}`;
+/** At this page's own broker, or at the one that it has moved to: brokers at several hosts each have a session of their own. */
+function askToSignIn({ detail: address }) {
+  const place = address === home ? `${location.pathname}${location.search}` : `/stream?${new URLSearchParams({ username: user })}`;
+  const href = url(address, "/login", { next: place });
+  if ($("notice").querySelector("a")?.href === href && !$("notice").hidden) return;
+  const link = element("a", "", "Sign in");
+  link.href = href;
+  if (address === home) {
     link.addEventListener("click", () => { if (!form.isEmpty) sessionStorage.setItem(DRAFT, JSON.stringify(form.draft)); });
-    showSignedOut(link);
+    showSignedOut("You are signed out. ", link, " and this page goes on; what you have typed stays.");
+  } else {
+    link.target = "_blank";
+    showSignedOut(`${home} does not answer, and ${address} does not know you yet. `, link, " there, and go on in the tab that opens; what you have typed stays here.");
   }
 }
 

@@ -4,7 +4,7 @@ import { askAny } from "./brokers.js";
 import { $, plural } from "./dom.js";
 import { showFault, wireFault } from "./fault.js";
 import { topicFault } from "./names.js";
-import { isForbidden, showAllowed, showForbidden, tell } from "./status.js";
+import { isForbidden, showAllowed, showForbidden, showSignedIn, tell } from "./status.js";
 
 const placeholder = (topic) => (topic ? `Write to ${topic}` : "Write a message");
 
@@ -68,6 +68,7 @@ export class PublishForm {
       const elsewhere = this.#on.isSubscribed(topic) ? "" : `. You are not subscribed to ${topic}`;
       tell(`Stored on ${plural(copies, "broker")}, ${new Date().toLocaleTimeString("en-GB")}${elsewhere}`);
       showAllowed();
+      showSignedIn();
       this.#draft = { text: "", key: "" };
       if (this.#data.value === data) this.#data.value = "";
       this.#on.published(topic);

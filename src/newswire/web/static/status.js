@@ -25,10 +25,10 @@ export function showForbidden(why) {
   show();
 }
 
-/** Nobody is signed in here any more: `link` leads to where one signs in. */
-export function showSignedOut(link) {
+/** Nobody is signed in: `before` and `after` stand around the `link` to where one signs in. */
+export function showSignedOut(before, link, after) {
   signedOut = true;
-  $("notice").replaceChildren("You are signed out. ", link, " and this page goes on; what you have typed stays.");
+  $("notice").replaceChildren(before, link, after);
   $("notice").hidden = false;
 }
 

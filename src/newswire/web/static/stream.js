@@ -3,7 +3,7 @@
 // Pages of one host share six connections (HTTP/1.1), and a stream keeps one. Pages of other users in this browser have
 // streams of their own, so there are four places for streams; where more are wanted, they take turns.
 
-import { at, brokers, credentials, findWelcomingBroker, home, isUp, url, user } from "./brokers.js";
+import { at, brokers, credentials, findWelcomingBroker, home, isUp, saySignedOut, url, user } from "./brokers.js";
 import { EventReader } from "./sse.js";
 import { isForbidden } from "./status.js";
 import { hurry, pause } from "./waiting.js";
@@ -83,7 +83,7 @@ export class Stream {
     this.#due.set(address, Date.now() + Math.max(backOff, end.retry ?? 0));
     if (brokers.includes(end.to)) at.preferred = end.to;
     if (address === home) this.#notAllowed = end.notThisPage;
-    if (end.signedOut) return this.#saySignedOut();           // no other broker knows this page either
+    if (end.signedOut) return this.#saySignedOut(address);
     if (this.#notAllowed) return this.#sayNotAllowed(end);    // and other brokers know even less of this page
     if (!end.opened || end.to) this.moveOn(end.to);
     this.sayLost(end.silent && end.opened ? new Date(this.#lastByte) : new Date(), end);
@@ -229,11 +229,11 @@ export class Stream {
     this.#say("silent", "not allowed at this address");
   }
 
-  #saySignedOut() {
+  #saySignedOut(address) {
     this.#lostSince = null;
     this.#reason = "";
-    document.dispatchEvent(new Event("signedout"));
-    this.#say("silent", "signed out");
+    saySignedOut(address);
+    this.#say("silent", address === home ? "signed out" : `not signed in at ${address}`);
   }
 
   sayLost(since, { why = "", silent = false, opened = false, address = home } = {}) {
