@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlencode
 
 from newswire import escape
 from newswire.cli import menus, output, terminal, window
@@ -139,10 +138,10 @@ class MenuActions:
         try:
             self._do(action)
         except Unauthenticated as refused:
-            self._sign_in(refused)
+            self.sign_in(refused)
             self._do(action)
 
-    def _sign_in(self, refused: Unauthenticated) -> None:
+    def sign_in(self, refused: Unauthenticated) -> None:
         """Ask for name and password, and try them. Raises Unauthenticated: nothing was entered, or the wrong."""
         from newswire.client.access import AccessClient
 
@@ -225,7 +224,7 @@ class MenuActions:
         with Subscriber(self._brokers, username, **self._who, timeout=limits.CLI_CALL_SECONDS, absent=0) as subscriber:
             snapshot = self._look(subscriber.pool)
             url = _url(subscriber.pool, snapshot.primary, "/stream", {"username": username})
-            signed = url if subscriber.pool.is_anonymous else _with_ticket(url, subscriber.pool, snapshot.primary)
+            signed = url if subscriber.pool.is_anonymous else window.with_ticket(url, subscriber.pool, snapshot.primary)
         self._say(menus.connecting_lines(snapshot.nodes, snapshot.primary, moved=snapshot.moved, always_list=False))
         self._say([url, menus.opening_line(username)])
         if not self._open_window(signed):
@@ -276,21 +275,6 @@ class MenuActions:
     def _say(self, lines: Sequence[str]) -> None:
         for line in lines:
             self._here.say(line)
-
-
-def _with_ticket(url: str, pool: BrokerPool, broker: str) -> str:
-    """The address with what signs a browser window in, once and soon. Raises NewswireError."""
-    from newswire.client.transport import Call, Unreached
-
-    try:
-        answer = pool.transport.send(pool.brokers.ours(broker), Call("POST", "/tickets"), limits.CLI_CALL_SECONDS)
-    except Unreached as error:
-        raise NoBroker(f"{broker} gave no answer ({error.reason}): try again") from None
-    if answer.code == "auth-is-off":
-        return url
-    if answer.status >= 300:
-        raise answer.error()
-    return f"{url}&{urlencode({'ticket': str(answer.json().get('ticket', ''))})}"
 
 
 def _url(pool: BrokerPool, broker: str, path: str, params: Mapping[str, str]) -> str:

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import TYPE_CHECKING, Final, TypedDict
 
 import click
 
@@ -113,24 +113,16 @@ def _read(file: Path) -> list[SavedToken]:
                 sentence = f"{file} holds your tokens and other users of this machine can read or write it: chmod 600 {file}"
                 raise BadRequest(sentence, code="bad-field")
             table = tomllib.loads(decode(opened.read()))
+        return [
+            SavedToken(tuple(brokers.split(",")), str(one["username"]), str(one["id"]), token=str(one["token"]))
+            for brokers, one in table.items()
+        ]
     except FileNotFoundError:
         return []
     except OSError as error:
         raise BadRequest(f"cannot read {file}: {error.strerror}", code="bad-field") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        raise _unreadable(file) from None
-    return [_entry(file, brokers, fields) for brokers, fields in table.items()]
-
-
-def _entry(file: Path, brokers: str, fields: Any) -> SavedToken:
-    try:
-        return SavedToken(tuple(brokers.split(",")), str(fields["username"]), str(fields["id"]), token=str(fields["token"]))
-    except (KeyError, TypeError):
-        raise _unreadable(file) from None
-
-
-def _unreadable(file: Path) -> BadRequest:
-    return BadRequest(f"{file} is not what `newswire login` writes: delete it and sign in again", code="bad-field")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError):
+        raise BadRequest(f"{file} is not what `newswire login` writes: delete it and sign in again", code="bad-field") from None
 
 
 def _write(file: Path, tokens: Sequence[SavedToken]) -> None:

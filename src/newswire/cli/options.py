@@ -204,14 +204,14 @@ def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Path(path_type=Path),
         is_eager=True,
         expose_value=False,
-        callback=_load,
+        callback=load,
         help="TOML file with the same names  [default: ./newswire.toml, else /etc/newswire/newswire.toml]",
     )(command)
 
 
 def brokers_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command `--brokers`, the token for them (`cli/credentials.py` finds it), and `--ca-file` for https."""
-    command = option("--token", cls=TokenSetting, expose_value=False, callback=_keep_token)(command)
+    command = option("--token", cls=TokenSetting, expose_value=False, callback=keep_token)(command)
     return option(
         "--brokers",
         type=BrokersParam(),
@@ -226,7 +226,7 @@ def ca_file_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "--ca-file",
         type=click.Path(dir_okay=False),
         default="",
-        callback=_trust,
+        callback=trust,
         expose_value=False,
         help="Certificates (PEM) of who may sign those of https brokers  [default: public CAs]",
         show_default=False,
@@ -238,7 +238,8 @@ def ca_file() -> str:
     return os.environ.get(variable("ca-file"), "")
 
 
-def _trust(ctx: click.Context, param: click.Parameter, path: str) -> None:
+def trust(ctx: click.Context, param: click.Parameter, path: str) -> None:
+    """Trust the CA file, here and in what this process starts. Raises click.UsageError."""
     if path:
         try:
             tls.context(path)
@@ -319,7 +320,8 @@ def known_settings(group: click.Group) -> dict[str, Setting]:
     return settings
 
 
-def _load(ctx: click.Context, param: click.Parameter, choice: Path | None) -> None:
+def load(ctx: click.Context, param: click.Parameter, choice: Path | None) -> None:
+    """Read the file of settings. Raises click.UsageError."""
     path = find_file(choice)
     if path:
         if choice and not choice.exists():
@@ -340,7 +342,8 @@ def _no_flag(ctx: click.Context, param: click.Parameter, value: str | None) -> s
     return value
 
 
-def _keep_token(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+def keep_token(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    """Put the token where `cli/credentials.py` looks for it."""
     ctx.meta[TOKEN_META] = _no_flag(ctx, param, value)
 
 

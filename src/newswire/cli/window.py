@@ -12,7 +12,14 @@ import subprocess
 import sys
 import webbrowser
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlencode
+
+from newswire.core import limits
+from newswire.errors import NoBroker
+
+if TYPE_CHECKING:
+    from newswire.client import BrokerPool
 
 _IN_THE_TERMINAL: Final = frozenset(("www-browser", "links", "links2", "elinks", "lynx", "w3m", "browsh", "carbonyl"))
 
@@ -20,11 +27,33 @@ _IN_THE_TERMINAL: Final = frozenset(("www-browser", "links", "links2", "elinks",
 def open_window(url: str) -> bool:
     """Open `url` in a window; False where there is no browser that has one."""
     command = chosen_command(os.environ, url, shutil.which)
-    if command:
-        return _start(command)
-    if os.environ.get("BROWSER") or not has_display(os.environ, sys.platform):
+    try:
+        if command:
+            nowhere = subprocess.DEVNULL
+            subprocess.Popen(command, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True)
+            return True
+        if os.environ.get("BROWSER") or not has_display(os.environ, sys.platform):
+            return False
+        browser = webbrowser.get()
+    except (OSError, webbrowser.Error):
         return False
-    return _open_with_any(url)
+    name = os.path.basename(str(getattr(browser, "name", "")))
+    return name not in _IN_THE_TERMINAL and browser.open(url)
+
+
+def with_ticket(url: str, pool: BrokerPool, broker: str) -> str:
+    """The address with what signs a browser window in, once and soon. Raises NewswireError."""
+    from newswire.client.transport import Call, Unreached
+
+    try:
+        answer = pool.transport.send(pool.brokers.ours(broker), Call("POST", "/tickets"), limits.CLI_CALL_SECONDS)
+    except Unreached as error:
+        raise NoBroker(f"{broker} gave no answer ({error.reason}): try again") from None
+    if answer.code == "auth-is-off":
+        return url
+    if answer.status >= 300:
+        raise answer.error()
+    return f"{url}&{urlencode({'ticket': str(answer.json().get('ticket', ''))})}"
 
 
 def chosen_command(environ: Mapping[str, str], url: str, which: Callable[[str], str | None]) -> list[str]:
@@ -47,22 +76,3 @@ def _words(entry: str) -> list[str]:
         return shlex.split(entry)
     except ValueError:
         return []
-
-
-def _start(command: list[str]) -> bool:
-    try:
-        subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-    except OSError:
-        return False
-    return True
-
-
-def _open_with_any(url: str) -> bool:
-    try:
-        browser = webbrowser.get()
-    except webbrowser.Error:
-        return False
-    name = os.path.basename(str(getattr(browser, "name", "")))
-    return name not in _IN_THE_TERMINAL and browser.open(url)

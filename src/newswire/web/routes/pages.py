@@ -139,7 +139,12 @@ def feed(engine: Engine, settings: ServiceSettings, username: str) -> Response:
     Where people sign in, the news is that of whoever is signed in, unless another name is given, which is for admins.
     """
     view, caller = engine.describe(), caller_now()
-    notice = _notice(username)
+    notice = ""
+    try:
+        if username:
+            check_username(username)
+    except BadRequest as error:
+        notice = error.detail
     if not notice and not caller.admin and username not in ("", caller.username):
         words = f"You are signed in as {caller.username}, and read what {caller.username} is subscribed to."
         return _page(
@@ -206,10 +211,3 @@ def policy(view: ClusterStatus) -> str:
         f"connect-src {reachable}; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
-
-
-def _notice(username: str) -> str:
-    try:
-        return "" if not username else check_username(username) and ""
-    except BadRequest as error:
-        return error.detail
