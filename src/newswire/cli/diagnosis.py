@@ -70,7 +70,8 @@ def _answering(brokers: Sequence[Examined]) -> list[Examined]:
     return [broker for broker in brokers if not broker.refusal]
 
 
-def _unreached(brokers: Sequence[Examined]) -> Iterator[Finding]:
+def find_unreached(brokers: Sequence[Examined]) -> Iterator[Finding]:
+    """Who gives no answer here."""
     for broker in brokers:
         if not broker.refusal:
             continue
@@ -94,7 +95,8 @@ def _unreached(brokers: Sequence[Examined]) -> Iterator[Finding]:
             )
 
 
-def _not_ready(brokers: Sequence[Examined]) -> Iterator[Finding]:
+def find_not_ready(brokers: Sequence[Examined]) -> Iterator[Finding]:
+    """Who answers, and serves no clients."""
     for broker in _answering(brokers):
         if not broker.condition.get("ready", True):
             yield Finding(
@@ -105,7 +107,7 @@ def _not_ready(brokers: Sequence[Examined]) -> Iterator[Finding]:
             )
 
 
-def _links(brokers: Sequence[Examined]) -> Iterator[Finding]:
+def find_broken_links(brokers: Sequence[Examined]) -> Iterator[Finding]:
     """What brokers say of each other, where both of the two answer here: then the way between them is at fault."""
     answering = {broker.address for broker in _answering(brokers)}
     for broker in _answering(brokers):
@@ -123,7 +125,7 @@ def _links(brokers: Sequence[Examined]) -> Iterator[Finding]:
             )
 
 
-def _holes(brokers: Sequence[Examined]) -> Iterator[Finding]:
+def find_holes(brokers: Sequence[Examined]) -> Iterator[Finding]:
     """Every broker names all holes: each is told once."""
     for hole in {_hole(hole) for broker in _answering(brokers) for hole in broker.condition.get("holes", ())}:
         broker, origin, first, last, waiting = hole
@@ -139,7 +141,8 @@ def _hole(hole: Mapping[str, Any]) -> tuple[str, str, int, int, int]:
     return (str(hole["broker"]), str(hole["origin"]), int(hole["first"]), int(hole["last"]), int(hole.get("waiting", 0)))
 
 
-def _disks(brokers: Sequence[Examined]) -> Iterator[Finding]:
+def find_disks(brokers: Sequence[Examined]) -> Iterator[Finding]:
+    """Disks that are full, nearly so, or soon will be."""
     for broker in _answering(brokers):
         free = broker.condition.get("disk_free_bytes")
         if free is None:
@@ -178,7 +181,7 @@ def _day(broker: Examined, seconds: int | None) -> str:
     return f"{now + timedelta(seconds=seconds):%Y-%m-%d}"
 
 
-def _clocks(brokers: Sequence[Examined]) -> Iterator[Finding]:
+def find_clocks(brokers: Sequence[Examined]) -> Iterator[Finding]:
     """Differences between brokers are wrong; if all differ alike it is this machine's clock that is."""
     ahead = [(broker, broker.clock_seconds) for broker in _answering(brokers) if broker.clock_seconds is not None]
     if not ahead:
@@ -201,7 +204,8 @@ def _clocks(brokers: Sequence[Examined]) -> Iterator[Finding]:
         )
 
 
-def _versions(brokers: Sequence[Examined]) -> Iterator[Finding]:
+def find_versions(brokers: Sequence[Examined]) -> Iterator[Finding]:
+    """Versions that differ."""
     versions = {broker.id: str(broker.condition["version"]) for broker in _answering(brokers) if "version" in broker.condition}
     if len(set(versions.values())) > 1:
         each = ", ".join(f"broker {name} {version}" for name, version in sorted(versions.items()))
@@ -213,7 +217,8 @@ def _versions(brokers: Sequence[Examined]) -> Iterator[Finding]:
         )
 
 
-def _streams(brokers: Sequence[Examined]) -> Iterator[Finding]:
+def find_full_streams(brokers: Sequence[Examined]) -> Iterator[Finding]:
+    """Streams that are nearly as many as there may be, and limits that descriptors do not allow."""
     for broker in _answering(brokers):
         count, most = broker.condition.get("streams", 0), broker.condition.get("streams_limit", 0)
         limit = broker.condition.get("streams_configured", 0)
@@ -233,7 +238,8 @@ def _streams(brokers: Sequence[Examined]) -> Iterator[Finding]:
             )
 
 
-def _stream_of_user(brokers: Sequence[Examined]) -> Iterator[Finding]:
+def find_stream_of_user(brokers: Sequence[Examined]) -> Iterator[Finding]:
+    """What became of the stream that was opened."""
     for broker in _answering(brokers):
         if broker.stream == "held back":
             yield Finding(
@@ -252,7 +258,7 @@ def _stream_of_user(brokers: Sequence[Examined]) -> Iterator[Finding]:
             )
 
 
-def _open(brokers: Sequence[Examined]) -> Iterator[Finding]:
+def find_open(brokers: Sequence[Examined]) -> Iterator[Finding]:
     """A broker on another address than loopback asks nobody who he is, as long as it answers without a credential."""
     for broker in _answering(brokers):
         reach = _reach(broker.address)
@@ -275,7 +281,8 @@ def _reach(address: str) -> str:
     return "machine" if ip.is_loopback else "internet" if ip.is_global else "network"
 
 
-def _alone(brokers: Sequence[Examined]) -> Iterator[Finding]:
+def find_alone(brokers: Sequence[Examined]) -> Iterator[Finding]:
+    """One broker alone."""
     if len(brokers) == 1:
         yield Finding(
             code="alone",
@@ -295,9 +302,9 @@ _SAYS_MORE: Final = {
 }
 
 
-def _others(brokers: Sequence[Examined]) -> Iterator[Finding]:
+def find_others(brokers: Sequence[Examined]) -> Iterator[Finding]:
     """What brokers call degraded and no check above has found."""
-    found = {finding.code for check in _CHECKS if check is not _others for finding in check(brokers)}
+    found = {finding.code for check in _CHECKS if check is not find_others for finding in check(brokers)}
     said = {condition for code in found for condition in _SAYS_MORE.get(code, (code,))}
     for broker in _answering(brokers):
         for reason in broker.condition.get("degraded", ()):
@@ -313,5 +320,6 @@ def _others(brokers: Sequence[Examined]) -> Iterator[Finding]:
 
 
 _CHECKS: Final[tuple[Callable[[Sequence[Examined]], Iterator[Finding]], ...]] = (
-    _unreached, _not_ready, _links, _holes, _disks, _clocks, _versions, _streams, _stream_of_user, _open, _alone, _others,
+    find_unreached, find_not_ready, find_broken_links, find_holes, find_disks, find_clocks, find_versions, find_full_streams,
+    find_stream_of_user, find_open, find_alone, find_others,
 )  # fmt: skip

@@ -83,6 +83,11 @@ def ask(broker: str, method: str, path: str, body: str | None = None, kind: str 
         connection.close()
 
 
+def last_line(folder: Path) -> str:
+    """Of the last segment of an ops file."""
+    return max(folder.glob("*.ops")).read_text().splitlines()[-1]
+
+
 def event_id(broker: str, user: str) -> str:
     """The id of the first message of a stream."""
     connection = HTTPConnection("127.0.0.1", PORTS[broker], timeout=10)
@@ -176,7 +181,7 @@ def main(out: Path) -> None:
         until(lambda: in_sync("1001", "1002"))
         until(lambda: seen("1001") == seen("1002"))
         expected = seen("1001")
-        time.sleep(1.5)  # the closing marks
+        until(lambda: all('"op":"mark"' in last_line(home / "ops" / broker) for broker in PORTS))  # the closing ones
     finally:
         for process in (one, two):
             process.terminate()
