@@ -11,8 +11,7 @@ What can go wrong, and why it does not:
   page that reaches beyond such a change is read when the user is in the inbox already: it is not sent; the stream is
   reopened first (docs/rules.md, REOPEN).
 - *One stream's handling fails*: that stream ends with a line in the log, the others go on.
-- *A burst of small publishes*: woken topics merge in the inbox, and the rest after a round lets publishers run, who share the
-  interpreter lock.
+- *A burst of small publishes*: woken topics merge in the inbox; publishers, who share the interpreter lock, run in the rests.
 """
 
 from __future__ import annotations
