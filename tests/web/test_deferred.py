@@ -10,10 +10,11 @@ import msgspec
 import pytest
 
 from newswire.engine.seam import Receipt
-from newswire.errors import FewerCopies, NewswireError, StorageFull
+from newswire.errors import FewerCopies, NewswireError, Refused, StorageFull
 from newswire.threads import MustNotWait, never_waits
 from newswire.web import SlimApp
 from newswire.web.deferred import OFFER, DeferredResponse
+from tests.kit.access import GuardedWeb, basic
 from tests.kit.web_fakes import Web
 
 
@@ -157,3 +158,11 @@ def test_a_thread_that_never_waits_does_not_wait_for_it(web: Web, monkeypatch: p
     thread.start()
     thread.join()
     assert len(raised) == 1
+
+
+def test_a_refusal_that_comes_later_says_what_to_show() -> None:
+    """What the engine finds out only where it stores: that a credential ended meanwhile."""
+    web = GuardedWeb()
+    web.engine.fails = Refused("what this was asked with is good no more", code="unauthenticated")
+    response = web.client.post("/publish?topic=news.x&data=x", headers=basic("ann"))
+    assert (response.status_code, response.headers["WWW-Authenticate"]) == (401, 'Bearer, Basic realm="newswire"')

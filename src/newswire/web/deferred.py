@@ -30,7 +30,8 @@ T = TypeVar("T")
 
 OFFER: Final = "newswire.defer"  # in the environ: takes an answer that comes later, and is called once
 STORE_CODES: Final = ("not-ready", "unavailable", "unknown-outcome", "storage-full", "disk-failed")  # of what is stored
-_OF_THE_BODY: Final = frozenset({"content-type", "content-length", "retry-after"})  # headers that come with status and body
+# headers that come with status and body
+_OF_THE_BODY: Final = frozenset({"content-type", "content-length", "retry-after", "www-authenticate"})
 
 
 class DeferredResponse(Response, Generic[T]):

@@ -7,7 +7,7 @@ reads; here stands what needs the caller alone. A browser that navigates is sent
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 from flask import Flask, Response, request
@@ -24,10 +24,9 @@ from newswire.web.origins import asker
 from newswire.web.pace import Pace
 from newswire.web.request_fields import Environ
 from newswire.web.responses import see_other
-from newswire.web.route import ADMIN, PEER, PUBLIC, SIGNED_IN, Right
+from newswire.web.route import ADMIN, PEER, PUBLIC, DeclaredRule, Right
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_CHALLENGE: Final = 'Bearer, Basic realm="newswire"'
 _CHALLENGE_OF_PAGES: Final = "Bearer"  # a browser would ask for a password by itself, for a page that can do so better
 _TICKET: Final = "ticket"
 
@@ -38,14 +37,15 @@ def install(app: Flask, engine: Engine, auth: Authenticator | None, pace: Pace) 
         app.before_request(lambda: callers.note_caller(request.environ, NOBODY))
         return
     check_serves = serving(engine)
+    open_to_all, for_admins = _endpoints(app, PUBLIC, PEER), _endpoints(app, ADMIN)
 
     @app.before_request
     def check() -> Response | None:
         environ = request.environ
         if is_navigation(environ) and (place := _same_host(engine, environ)):
             return see_other(place)
-        rights = _rights()
-        if PUBLIC in rights or PEER in rights:
+        endpoint = request.url_rule.endpoint if request.url_rule is not None else ""  # of what is not there: nobody's
+        if endpoint in open_to_all:
             callers.note_caller(environ, ANONYMOUS)
             return None
         if (ticket := _ticket_of(environ)) is not None:
@@ -62,16 +62,15 @@ def install(app: Flask, engine: Engine, auth: Authenticator | None, pace: Pace) 
         if caller.by == "session" and environ["REQUEST_METHOD"] not in _SAFE and asker(engine, environ) is not Asker.OURS:
             raise Refused("what a browser changes has to come from a page of this broker", code="cross-site")
         pace.check(caller.username)
-        if ADMIN in rights and not caller.admin:
+        if endpoint in for_admins and not caller.admin:
             raise Refused(f"this is for admins, and {caller.username} is none: ask an admin")
         callers.note_caller(environ, caller)
         return None
 
     @app.after_request
     def challenge(response: Response) -> Response:
-        if response.status_code == 401:
-            by_page = "HTTP_SEC_FETCH_SITE" in request.environ or "HTTP_ORIGIN" in request.environ
-            response.headers["WWW-Authenticate"] = _CHALLENGE_OF_PAGES if by_page else _CHALLENGE
+        if response.status_code == 401 and ("HTTP_SEC_FETCH_SITE" in request.environ or "HTTP_ORIGIN" in request.environ):
+            response.headers["WWW-Authenticate"] = _CHALLENGE_OF_PAGES
         return response
 
 
@@ -80,14 +79,10 @@ def caller_check(app: Flask, auth: Authenticator | None) -> Callable[[Environ, s
 
     What it would have to wait for is checked where the request is served.
     """
-    public = {
-        rule.endpoint
-        for rule in app.url_map.iter_rules()
-        if (declared := getattr(rule, "declared", None)) and (PUBLIC in declared.rights or PEER in declared.rights)
-    }
+    open_to_all = _endpoints(app, PUBLIC, PEER)
 
     def check(environ: Environ, endpoint: str) -> None:
-        if auth is None or endpoint in public:
+        if auth is None or endpoint in open_to_all:
             return
         try:
             auth.identify(environ)
@@ -102,10 +97,10 @@ def is_local(place: str) -> bool:
     return place.startswith("/") and place[1:2] not in ("/", "\\") and place.isprintable() and "\\" not in place
 
 
-def _rights() -> tuple[Right, ...]:
-    """What the route of this request needs; who asks for what is not there has to be signed in, too."""
-    declared: Any = getattr(request.url_rule, "declared", None)
-    return declared.rights if declared is not None else (SIGNED_IN,)
+def _endpoints(app: Flask, *rights: Right) -> frozenset[str]:
+    """The endpoints of the routes that need one of `rights`."""
+    rules = [rule for rule in app.url_map.iter_rules() if isinstance(rule, DeclaredRule)]
+    return frozenset(rule.endpoint for rule in rules if not set(rights).isdisjoint(rule.declared.rights))
 
 
 def _here(environ: Environ) -> str:

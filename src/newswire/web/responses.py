@@ -81,6 +81,8 @@ class Rows:
 def problem(error: NewswireError) -> Response:
     """Answer `error`; where trying again is right, say when."""
     response = Response(_encode(error.problem()) + b"\n", error.status, ReadyHeaders(_PROBLEM))
+    if error.status == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer, Basic realm="newswire"'
     seconds = error.extra.get("retry_after", _RETRY_AFTER.get(error.status))
     if seconds is not None:
         response.headers["Retry-After"] = str(seconds)
