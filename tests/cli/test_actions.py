@@ -267,6 +267,22 @@ def test_a_password_is_not_shown_on_a_terminal(fake: Fake, terminal: Callable[[s
     assert "secret" not in menu.seen
 
 
+def test_ctrl_c_at_the_question_goes_back_to_the_menu(fake: Fake, terminal: Callable[[str], Pty]) -> None:
+    ask_who(fake)
+    menu = terminal("publisher")
+    for prompt, line in (("your choice: ", "1"), ("topic: ", "Google"), ("data: ", "Hi")):
+        menu.expect(prompt)
+        menu.type(f"{line}\n")
+    menu.expect("name: ")
+    menu.type("Ann\n")
+    menu.expect("password: ")
+    menu.child.send_signal(signal.SIGINT)
+    menu.expect("your choice: ", after=menus.NOTHING_ENTERED)
+    menu.type("\x04")
+    assert menu.close() == 0
+    assert fake.sent("/publish") == []
+
+
 def desk_of(fake: Fake, opened: list[str], who: Signature) -> actions.MenuActions:
     def open_window(url: str) -> bool:
         opened.append(url)

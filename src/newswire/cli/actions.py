@@ -147,8 +147,12 @@ class MenuActions:
 
         expired = "Your sign-in counts no more" if refused.extra.get("sent") != "nothing" else "The brokers ask who you are"
         self._here.tell(f"{expired}: sign in, or press Enter alone to go back to the menu.")
-        name = (self._here.ask("Enter your name: ") or "").strip()
-        password = self._here.ask_secret("Enter your password: ") if name else None
+        name, password = "", None
+        try:
+            name = (self._here.ask("Enter your name: ") or "").strip()
+            password = self._here.ask_secret("Enter your password: ") if name else None
+        except KeyboardInterrupt:
+            self._here.say("")
         if not name or not password:
             raise Unauthenticated(menus.NOTHING_ENTERED)
         who: Signature = {"user": names.check_username(name), "password": password}
