@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import click
 import pytest
@@ -115,3 +117,17 @@ def test_foreign_text_in_usage_errors_is_escaped(capsys: pytest.CaptureFixture[s
     assert "\x1b" not in capsys.readouterr().err
     assert escape.line("\x1b") == "\\x1b"
     assert isinstance(main.newswire, click.Group)
+
+
+def leaves(group: click.Group, path: str = "newswire") -> Iterator[tuple[str, click.Command]]:
+    """Every command that does something, and how it is called."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from leaves(command, f"{path} {name}")
+        else:
+            yield f"{path} {name}", command
+
+
+def test_the_help_of_every_command_has_an_example_of_it() -> None:
+    for path, command in leaves(main.newswire):
+        assert re.search(rf"Examples?\b[^:]*: .*{path}\b", command.epilog or ""), path

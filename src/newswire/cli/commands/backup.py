@@ -38,7 +38,7 @@ _file = click.argument("file", metavar="FILE", type=click.Path(path_type=Path, d
 # -- backup -------------------------------------------------------------------------------------------------------
 
 
-@click.command(cls=Command, short_help="Copy a running broker into a file.")
+@click.command(cls=Command, short_help="Copy a running broker into a file.", epilog="Example: newswire backup monday.tar.gz")
 @config_option
 @brokers_option
 @_file
@@ -174,7 +174,11 @@ def _cluster(id: str) -> str:
 # -- restore ------------------------------------------------------------------------------------------------------
 
 
-@click.command(cls=Command, short_help="Make an ops directory of a backup.")
+@click.command(
+    cls=Command,
+    short_help="Make an ops directory of a backup.",
+    epilog="Example: newswire restore monday.tar.gz --ops-dir ops_logs",
+)
 @config_option
 @_file
 @option(

@@ -48,7 +48,8 @@ _EVERYWHERE: Final = ("", "0.0.0.0", "::", "[::]")
 
 @click.command(
     cls=Command,
-    epilog="The secret that brokers sign with comes from NEWSWIRE_CLUSTER_SECRET, from the file named by"
+    epilog="Example: newswire broker --id 1001 --primary --auth required."
+    " The secret that brokers sign with comes from NEWSWIRE_CLUSTER_SECRET, from the file named by"
     " NEWSWIRE_CLUSTER_SECRET_FILE, or from `cluster-secret` or `cluster-secret-file` in the TOML file; never from a flag."
     " With --auth required and no secret, one is made in --ops-dir. The first admin's password comes from"
     " NEWSWIRE_ADMIN_PASSWORD or the file named by NEWSWIRE_ADMIN_PASSWORD_FILE.",

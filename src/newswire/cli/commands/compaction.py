@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from newswire.client.pool import BrokerPool
 
 
-@click.command(cls=Command, short_help="Free the disk of what was dropped.")
+@click.command(cls=Command, short_help="Free the disk of what was dropped.", epilog="Example: newswire compact")
 @config_option
 @brokers_option
 @option("--even-if-away", is_flag=True, help="Also while a broker is away: it is handed everything when it comes back.")

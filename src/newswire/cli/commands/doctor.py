@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from newswire.cli.diagnosis import Examined, Finding
 
 
-@click.command(cls=Command, short_help="Look for what usually goes wrong.")
+@click.command(cls=Command, short_help="Look for what usually goes wrong.", epilog="Example: newswire doctor --user ann")
 @config_option
 @brokers_option
 @json_option

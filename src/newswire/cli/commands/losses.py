@@ -49,7 +49,9 @@ class _Condition:
     away: tuple[str, ...] = ()
 
 
-@click.command("accept-loss", cls=Command, short_help="Give up what no broker can bring.")
+@click.command(
+    "accept-loss", cls=Command, short_help="Give up what no broker can bring.", epilog="Example: newswire accept-loss"
+)
 @config_option
 @brokers_option
 @option("--yes", is_flag=True, help="Give it up without asking.")

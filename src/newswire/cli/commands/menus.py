@@ -10,7 +10,7 @@ from newswire.cli.command import Command
 from newswire.cli.options import brokers_option, config_option, option
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, epilog="Example: newswire publisher --brokers 10.0.0.11:5053,10.0.0.12:5053")
 @config_option
 @brokers_option
 def publisher(brokers: tuple[str, ...]) -> int:
@@ -20,7 +20,7 @@ def publisher(brokers: tuple[str, ...]) -> int:
     return actions.run(menus.PUBLISHER, brokers)
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, epilog="Example: newswire subscriber --brokers 10.0.0.11:5053,10.0.0.12:5053")
 @config_option
 @brokers_option
 def subscriber(brokers: tuple[str, ...]) -> int:
@@ -30,7 +30,7 @@ def subscriber(brokers: tuple[str, ...]) -> int:
     return actions.run(menus.SUBSCRIBER, brokers)
 
 
-@click.command(cls=Command, short_help="Brokers, publisher and subscriber in one menu.")
+@click.command(cls=Command, short_help="Brokers, publisher and subscriber in one menu.", epilog="Example: newswire menu")
 @config_option
 @brokers_option
 @option(

@@ -39,7 +39,7 @@ def opsfile(ctx: click.Context) -> None:
     show_help(ctx)
 
 
-@opsfile.command(short_help="Verify checksums, look for gaps.")
+@opsfile.command(short_help="Verify checksums, look for gaps.", epilog="Example: newswire opsfile check ops_logs/1001")
 @_directory
 @json_option
 def check(directory: Path, as_json: bool) -> int:
@@ -122,7 +122,7 @@ def _with_healing(scan: Scan, tally: OpTally) -> Iterator[Damage]:
         yield msgspec.structs.replace(one, reason=f"{one.reason}, healed") if healed else one
 
 
-@opsfile.command(short_help="Print operations as JSON lines.")
+@opsfile.command(short_help="Print operations as JSON lines.", epilog="Example: newswire opsfile show ops_logs/1001 | less")
 @_directory
 @option("--op", "kind", help="Print this kind only, for example msg.")
 def show(directory: Path, kind: str | None) -> int:

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 _NUMBER_CHARS: Final = 10  # a hyphen and the number of a line behind a batch's key
 
 
-@click.command(cls=MessageCommand, short_help="Publish a message, or a batch.")
+@click.command(
+    cls=MessageCommand, short_help="Publish a message, or a batch.", epilog="Example: newswire publish news 'Soup is ready'"
+)
 @config_option
 @brokers_option
 @click.argument("topic", required=False)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from newswire.cli.credentials import Signature
 
 
-@click.command(cls=Command, short_help="Show brokers, topics and streams.")
+@click.command(cls=Command, short_help="Show brokers, topics and streams.", epilog="Example: newswire status --watch")
 @config_option
 @brokers_option
 @json_option

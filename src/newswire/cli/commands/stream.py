@@ -34,7 +34,7 @@ class OutputFailed(Exception):
     """A message could not be printed."""
 
 
-@click.command(cls=Command, short_help="Print messages as they come.")
+@click.command(cls=Command, short_help="Print messages as they come.", epilog="Example: newswire stream ann --json | jq .data")
 @config_option
 @brokers_option
 @click.argument("user", required=False)

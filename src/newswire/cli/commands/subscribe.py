@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from newswire.cli.credentials import Signature
 
 
-@click.command(cls=Command, short_help="Subscribe a user to a topic.")
+@click.command(
+    cls=Command, short_help="Subscribe a user to a topic.", epilog="Example: newswire subscribe ann 'finance.>' --from 7d"
+)
 @config_option
 @brokers_option
 @click.argument("user", metavar="[USER]")
@@ -34,7 +36,7 @@ def subscribe(brokers: tuple[str, ...], user: str, topic: str | None, since: str
     return output.DONE
 
 
-@click.command(cls=Command, short_help="End a subscription.")
+@click.command(cls=Command, short_help="End a subscription.", epilog="Example: newswire unsubscribe ann 'finance.>'")
 @config_option
 @brokers_option
 @click.argument("user", metavar="[USER]")
@@ -52,7 +54,7 @@ def unsubscribe(brokers: tuple[str, ...], user: str, topic: str | None, timeout:
     return output.DONE
 
 
-@click.command(cls=Command, short_help="List the subscriptions of a user.")
+@click.command(cls=Command, short_help="List the subscriptions of a user.", epilog="Example: newswire subscriptions ann --json")
 @config_option
 @brokers_option
 @click.argument("user", required=False)
