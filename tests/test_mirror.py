@@ -38,6 +38,7 @@ WIDER: Final = {
     "web/test_matrix.py": "every route with every credential",
     "client/test_processes.py": "the client in programs that fork and end",
     "core/model/test_ancestry.py": "vectors, ops and names against a model of all histories",
+    "engine/embedded/test_compaction.py": "a broker's engine whose log is compacted while it is used",
     "engine/embedded/test_secret.py": "the file of the cluster's secret",
     "streams/test_acknowledging.py": "streams and confirmations together",
     "streams/test_reopen.py": "streams, pages and the hub over a change below them",

@@ -18,7 +18,7 @@ from typing import Any, Final, get_args
 from newswire import escape
 from newswire.cli import output
 from newswire.core.model import ops
-from newswire.core.model.ops import BareOp, Began, Lost, Op
+from newswire.core.model.ops import BareOp, Began, Lost, Op, Void
 from newswire.engine.embedded.ops_file import Damage, path_of
 
 _ROWS_SHOWN: Final = 20  # of a table for people; --json has all
@@ -50,12 +50,17 @@ class OpTally:
         self._runs: dict[str, list[tuple[int, int]]] = {}  # origin -> first and last sequence of each run
         self._named: dict[str, int] = {}  # origin -> highest sequence that a `began` says was held
         self._given_up: dict[str, list[tuple[int, int]]] = {}  # origin -> what an operator gave up: no gap
+        self.compacted = 0  # operations of which a compaction left but the range
 
     def add(self, batch: Sequence[Op]) -> None:
         """Count these."""
         self._types.update(map(type, batch))
         for origin, those in groupby(batch, lambda op: op.origin):
-            _extend(self._runs.setdefault(origin, []), (op.sequence for op in those))
+            _extend(
+                self._runs.setdefault(origin, []),
+                ((op.first if isinstance(op, Void) else op.sequence, op.sequence) for op in those),
+            )
+        self.compacted += sum(op.sequence - op.first + 1 for op in batch if isinstance(op, Void))
         for lost in (op for op in batch if isinstance(op, Lost) and op.is_valid):
             self._given_up.setdefault(lost.source, []).append((lost.first, lost.last))
         for run in (op for op in batch if isinstance(op, Began)):
@@ -81,15 +86,15 @@ class OpTally:
         return any(first <= sequence <= last for first, last in runs)
 
 
-def _extend(runs: list[tuple[int, int]], sequences: Iterable[int]) -> None:
-    """Add sequences, in file order; one that follows the last makes its run longer."""
+def _extend(runs: list[tuple[int, int]], ranges: Iterable[tuple[int, int]]) -> None:
+    """Add ranges of sequences, in file order; one that follows the last makes its run longer."""
     first, last = runs.pop() if runs else (0, -1)
-    for sequence in sequences:
-        if sequence != last + 1:
+    for start, end in ranges:
+        if start != last + 1:
             if first:
                 runs.append((first, last))
-            first = sequence
-        last = sequence
+            first = start
+        last = end
     runs.append((first, last))
 
 
@@ -111,7 +116,10 @@ def _origin(name: str, runs: list[tuple[int, int]], highest: int, given_up: list
 
 @dataclass(frozen=True)
 class Report:
-    """What a look at one directory found. `error`: why there was none, "" if there was."""
+    """What a look at one directory found. `error`: why there was none, "" if there was.
+
+    `compacted`: how many operations the compactions have left out; they are held, and of no effect any more.
+    """
 
     directory: str
     segments: int = 0
@@ -120,6 +128,8 @@ class Report:
     kinds: dict[str, int] = field(default_factory=dict)
     origins: tuple[Origin, ...] = ()
     torn_bytes: int = 0
+    compactions: int = 0
+    compacted: int = 0
     damage: tuple[Damage, ...] = ()
     error: str = ""
 
@@ -166,11 +176,13 @@ def as_tables(report: Report) -> list[output.Table]:
     if report.error:
         return [output.Table((), (), f"{report.directory}: {report.verdict}")]
     holds = ", ".join(f"{kind} {count:,}" for kind, count in report.kinds.items()) or "none"
+    compacted = f"{count_of(report.compacted, 'operation')}, by {count_of(report.compactions, 'compaction')}"
     facts = [
         ("Segments", f"{report.segments:,}"),
         ("Bytes", f"{report.bytes:,}"),
         ("Cluster", report.cluster or "none yet"),
         ("Operations", holds),
+        *([("Compacted", compacted)] if report.compactions else []),
         ("Torn bytes", f"{report.torn_bytes:,}" + (f" ({_TORN})" if report.torn_bytes else "")),
     ]
     result = [output.Table((escape.line(report.directory), ""), facts), _origin_table(report), _damage_table(report)]

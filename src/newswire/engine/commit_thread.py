@@ -16,6 +16,7 @@ from newswire.threads import OnFatal, never_waits, supervise
 
 _TICK_SECONDS = 0.05  # deadlines and heartbeats are looked at this often
 _DISK_SECONDS = 1.0  # free space is looked at this often
+_NEAR = 8  # times the reserve is free, or less: more than what may be stored before the next look
 
 
 class CommitThread:
@@ -28,7 +29,9 @@ class CommitThread:
         self.shell = shell
         self._inbox: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._free_bytes, self._log_bytes = free_bytes, log_bytes
+        self._tick = Tick()
         self._disk_due = 0.0
+        self._is_near = False  # to the reserve: looked at in every turn
         self._frozen = 0  # topics and subscriptions that the garbage collector does not look at any more
         self._log = OperatorLog()
         self._stopping = False
@@ -60,7 +63,7 @@ class CommitThread:
     def _turn(self) -> bool:
         events, go_on = self._gather()
         events += self._disk_events()
-        self.shell.run([*events, Tick()])
+        self.shell.run([*events, self._tick])
         self._log.see(self.shell.view, self.shell.clock().clock)
         self.shell.rest()
         self._log.see_retention(self.shell.topics_dropped, self.shell.messages_expired, self.shell.clock().clock)
@@ -88,11 +91,18 @@ class CommitThread:
         return events, True
 
     def _disk_events(self) -> list[Event]:
-        now = self.shell.clock().clock
-        if now < self._disk_due:
+        now, disk = self.shell.clock().clock, self.shell.disk
+        if now >= self._disk_due:
+            self._disk_due = now + _DISK_SECONDS
+            free, size = self._free_bytes(), self._log_bytes()
+            writable = disk.look(free, size, now)
+            self._is_near = free < _NEAR * disk.reserve
+            # what stays has to be written before what goes is free: a compaction that waits longer may find no room
+            self._tick = Tick(is_low=free < disk.reserve + size // 2)
+        elif self._is_near:
+            writable = self._free_bytes() > disk.reserve
+        else:
             return []
-        self._disk_due = now + _DISK_SECONDS
-        writable = self.shell.disk.look(self._free_bytes(), self._log_bytes(), now)
         if writable == self.shell.broker.writable:
             return []
         return [Writable(writable)]

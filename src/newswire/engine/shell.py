@@ -161,7 +161,7 @@ class Shell:
             return msgspec.structs.replace(self._view, serves=False, writable=False, why_not=why)
         return self._view
 
-    def numbers(self, ops_file_bytes: int = 0) -> EngineNumbers:
+    def numbers(self, ops_file_bytes: int = 0, compactions: int = 0) -> EngineNumbers:
         """What is counted here, and what the state holds."""
         topics, subscriptions = self.read(lambda state: (len(state.messages.names) - 1, len(state.subscriptions.alive)))
         return EngineNumbers(
@@ -171,6 +171,7 @@ class Shell:
             publish_seconds=self.publish_seconds.read(),
             commit_seconds=self.commit_seconds.read(),
             ops_file_bytes=ops_file_bytes,
+            compactions=compactions,
         )
 
     def timed(self, requests: Sequence[Request], tell: Callable[[Receipt | NewswireError], None]) -> Callable[[Any], None]:

@@ -17,7 +17,7 @@ import pytest
 
 from newswire.cli import main, output
 from newswire.core.model import ops
-from newswire.core.model.ops import Began, Lost, Op, Published, Subscribed
+from newswire.core.model.ops import Began, Lost, Op, Published, Subscribed, Void
 from newswire.engine.embedded import segment
 from newswire.engine.embedded.ops_file import OpsFile, Scan, path_of
 
@@ -296,10 +296,18 @@ def compact(file: OpsFile, *stays: Op) -> None:
 def test_a_compacted_folder(tmp_path: Path, opened: Opener, capsys: Capture) -> None:
     file = opened(tmp_path)
     store(file, began(), *map(message, range(2, 6)))
-    compact(file, began(), *map(message, range(2, 6)))
+    void = Void(ORIGIN, 4, 1_700_000_000_000, first=2, messages={"Google": (3, 4)})
+    compact(file, began(), void, message(5))
     store(file, message(6))
     file.close()
-    assert checked(capsys, tmp_path)[1]["kinds"] == {"msg": 5, "began": 1}
+    code, report = checked(capsys, tmp_path)
+    assert (code, report["kinds"], report["missing"]) == (output.DONE, {"msg": 2, "began": 1, "void": 1}, 0)
+    assert (report["compactions"], report["compacted"], report["segments"]) == (1, 3, 2)
+    assert report["origins"] == [{"origin": ORIGIN, "operations": 6, "last": 6, "gaps": []}]
+    assert main.run(["opsfile", "check", str(tmp_path)]) == output.DONE
+    assert "3 operations, by 1 compaction" in capsys.readouterr().out
+    assert main.run(["opsfile", "show", str(tmp_path), "--op", "void"]) == output.DONE
+    assert json.loads(capsys.readouterr().out)["first"] == 2
     for name in ("MANIFEST", "MANIFEST.copy"):
         (tmp_path / name).write_bytes(b"damaged")
     code, report = checked(capsys, tmp_path)

@@ -12,6 +12,17 @@ from typing import Any
 import pytest
 
 from newswire.core import limits
+from newswire.core.broker.events import (
+    CatchUp,
+    DropParts,
+    Event,
+    KeepPart,
+    Rewrite,
+    RewriteFailed,
+    Rewritten,
+    Switched,
+    Unreadable,
+)
 from newswire.core.read.pieces import Pieces
 from newswire.core.state.fold import State
 from newswire.engine.embedded import compactor as module
@@ -33,6 +44,7 @@ class ListJob:
         self.taken: list[tuple[bytes, tuple[int, int]]] = []
         self.to_read: list[tuple[int, int]] = []
         self.why = ""
+        self.here: list[bytes] = []
         self.behind = 2
         self.at_piece: Callable[[], object] = lambda: None
 
@@ -60,6 +72,9 @@ class ListJob:
     def take(self, raws: Sequence[bytes], places: Sequence[tuple[int, int]]) -> None:
         self.taken += zip(raws, places, strict=True)
 
+    def merge(self, raws: Sequence[bytes]) -> list[bytes]:
+        return [raw for raw in raws if raw not in self.here]
+
     def check(self) -> str:
         self.calls.append("check")
         return self.why
@@ -71,19 +86,19 @@ class ListJob:
 
 
 class Outcomes:
-    """What the compactor told."""
+    """What the compactor told, as words."""
 
     def __init__(self) -> None:
         self.queue: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
 
-    def rewritten(self, job: ListJob) -> None:
-        self.queue.put(("rewritten", job))
-
-    def rewrite_failed(self, job: ListJob, why: str) -> None:
-        self.queue.put(("failed", job, why))
-
-    def unreadable(self, places: Sequence[int]) -> None:
-        self.queue.put(("unreadable", list(places)))
+    def put(self, event: Event) -> None:
+        match event:
+            case Rewritten(job):
+                self.queue.put(("rewritten", job))
+            case RewriteFailed(job, why):
+                self.queue.put(("failed", job, why))
+            case Unreadable(places):
+                self.queue.put(("unreadable", list(places)))
 
     def next(self) -> tuple[Any, ...]:
         return self.queue.get(timeout=20)
@@ -97,7 +112,7 @@ class Fixture:
         self.places = [self.append(sequence) for sequence in range(1, 7)]
         self.outcomes = Outcomes()
         self.fatal: list[BaseException] = []
-        self.compactor = Compactor(file, self.query, self.outcomes, self.fatal.append)
+        self.compactor = Compactor(file, self.query, self.outcomes.put, self.fatal.append)
         self.compactor.start()
 
     def query(self, query: Callable[[State], Pieces[None]]) -> None:
@@ -128,7 +143,7 @@ def test_a_job_from_its_begin_to_its_end(log: Fixture, tmp_path: Path) -> None:
     job = ListJob([log.places[1], raw(103)], [log.places[3]])
     job.to_read = log.places[:2]
     before = log.file.size_bytes()
-    log.compactor.rewrite(job)
+    log.compactor.take(Rewrite(job))
     log.append(7)  # meanwhile
     assert log.outcomes.next() == ("rewritten", job)
     assert job.calls == ["survey", "to_look_at", "choose", "pieces", "check", "catch_up", "catch_up"]
@@ -138,7 +153,7 @@ def test_a_job_from_its_begin_to_its_end(log: Fixture, tmp_path: Path) -> None:
     assert held(tmp_path) == [2, 103, 4, 7], "a start has the new files from now on"
     assert log.file.read_lines(log.places) == raws(1, 2, 3, 4, 5, 6), "and who is not switched the old ones"
     assert job.bytes_before == before
-    log.compactor.switched(job)
+    log.compactor.take(Switched(job))
     log.at_rest()
     assert log.compactor.count == 1
     assert job.bytes_after == path_of(tmp_path, BASE | 1).stat().st_size
@@ -150,9 +165,9 @@ def test_a_job_from_its_begin_to_its_end(log: Fixture, tmp_path: Path) -> None:
 def test_one_job_after_the_other(log: Fixture, tmp_path: Path) -> None:
     for count in range(1, 4):
         job = ListJob(log.places[:3])
-        log.compactor.rewrite(job)
+        log.compactor.take(Rewrite(job))
         assert log.outcomes.next() == ("rewritten", job)
-        log.compactor.switched(job)
+        log.compactor.take(Switched(job))
         log.at_rest()
         log.places = [place for _, place in job.taken]
         assert log.compactor.count == count
@@ -162,9 +177,9 @@ def test_one_job_after_the_other(log: Fixture, tmp_path: Path) -> None:
 
 def test_more_is_folded_in_when_the_core_asks_for_it(log: Fixture) -> None:
     job = ListJob(log.places)
-    log.compactor.rewrite(job)
+    log.compactor.take(Rewrite(job))
     assert log.outcomes.next() == ("rewritten", job)
-    log.compactor.catch_up(job)
+    log.compactor.take(CatchUp(job))
     assert log.outcomes.next() == ("rewritten", job)
     assert job.calls[-3:] == ["catch_up"] * 3
 
@@ -176,14 +191,14 @@ def as_before(log: Fixture, directory: Path) -> None:
     assert held(directory) == [1, 2, 3, 4, 5, 6, 7]
     assert not list(directory.glob("base-*")) + list(directory.glob("MANIFEST*"))
     job = ListJob(log.places[:1])
-    log.compactor.rewrite(job)
+    log.compactor.take(Rewrite(job))
     assert log.outcomes.next() == ("rewritten", job)
 
 
 def test_a_job_that_is_refused_at_its_end_changes_nothing(log: Fixture, tmp_path: Path) -> None:
     job = ListJob(log.places)
     job.why = "less than was offered"
-    log.compactor.rewrite(job)
+    log.compactor.take(Rewrite(job))
     assert log.outcomes.next() == ("failed", job, "less than was offered")
     as_before(log, tmp_path)
 
@@ -191,7 +206,7 @@ def test_a_job_that_is_refused_at_its_end_changes_nothing(log: Fixture, tmp_path
 def test_a_job_that_is_stopped_is_not_answered(log: Fixture, tmp_path: Path) -> None:
     job = ListJob(log.places[:3], log.places[3:])
     job.at_piece = lambda: setattr(job, "stopped", True)
-    log.compactor.rewrite(job)
+    log.compactor.take(Rewrite(job))
     as_before(log, tmp_path)
 
 
@@ -201,7 +216,7 @@ def test_a_record_that_cannot_be_read_is_told_and_never_left_out(log: Fixture, t
     flip(path_of(tmp_path, number), offset + 30)
     job = ListJob(log.places)
     job.to_read = log.places if is_looked_at else []
-    log.compactor.rewrite(job)
+    log.compactor.take(Rewrite(job))
     assert log.outcomes.next() == ("unreadable", [log.places[2][0]])
     assert log.outcomes.next() == ("failed", job, "1 records cannot be read: first they have to be healed")
     assert not log.file.directory.joinpath("MANIFEST").exists()
@@ -210,8 +225,8 @@ def test_a_record_that_cannot_be_read_is_told_and_never_left_out(log: Fixture, t
 def test_without_room_nothing_is_written(log: Fixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = ListJob(log.places)
     with monkeypatch.context() as patch:
-        patch.setattr(log.file, "free_bytes", lambda: limits.DISK_RESERVE_BYTES // 2)
-        log.compactor.rewrite(job)
+        patch.setattr(log.file, "free_bytes", lambda: limits.DISK_RESERVE_BYTES // 8)
+        log.compactor.take(Rewrite(job))
         assert log.outcomes.next() == ("failed", job, "the disk has no room for what is to be written")
     as_before(log, tmp_path)
 
@@ -229,7 +244,7 @@ def test_a_disk_that_becomes_full_meanwhile(log: Fixture, tmp_path: Path, monkey
     job = ListJob(*([place] for place in log.places))
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", write)
-        log.compactor.rewrite(job)
+        log.compactor.take(Rewrite(job))
         assert log.outcomes.next() == ("failed", job, "No space left on device")
     as_before(log, tmp_path)
 
@@ -242,7 +257,7 @@ def test_a_segment_that_cannot_be_begun(log: Fixture, tmp_path: Path, monkeypatc
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         patch.setattr(os, "write", full)
-        log.compactor.rewrite(job)
+        log.compactor.take(Rewrite(job))
     kind, failed, why = log.outcomes.next()
     assert (kind, failed) == ("failed", job)
     assert "Make room" in why
@@ -250,22 +265,23 @@ def test_a_segment_that_cannot_be_begun(log: Fixture, tmp_path: Path, monkeypatc
 
 
 def test_what_is_handed_over_follows_what_stays(log: Fixture, tmp_path: Path) -> None:
-    log.compactor.keep_part(raws(90), first=True)
-    log.compactor.keep_part(raws(201, 202), first=True)
-    log.compactor.keep_part(raws(203), first=False)
+    log.compactor.take(KeepPart(raws(90), first=True))
+    log.compactor.take(KeepPart(raws(201, 202), first=True))
+    log.compactor.take(KeepPart(raws(203), first=False))
     job = ListJob(log.places[:2], adopts=True)
-    log.compactor.rewrite(job)
+    job.here = raws(202)
+    log.compactor.take(Rewrite(job))
     assert log.outcomes.next() == ("rewritten", job)
-    assert [raw for raw, _ in job.taken] == raws(1, 2, 201, 202, 203)
-    assert held(tmp_path) == [1, 2, 201, 202, 203]
+    assert [raw for raw, _ in job.taken] == raws(1, 2, 201, 203), "without what came meanwhile"
+    assert held(tmp_path) == [1, 2, 201, 203]
     assert not (tmp_path / "incoming.tmp").exists()
 
 
 def test_what_is_handed_over_is_forgotten_when_it_is_dropped(log: Fixture, tmp_path: Path) -> None:
-    log.compactor.keep_part(raws(201), first=True)
-    log.compactor.drop_parts()
+    log.compactor.take(KeepPart(raws(201), first=True))
+    log.compactor.take(DropParts())
     job = ListJob(log.places[:2], adopts=True)
-    log.compactor.rewrite(job)
+    log.compactor.take(Rewrite(job))
     assert log.outcomes.next() == ("rewritten", job)
     assert held(tmp_path) == [1, 2]
 
@@ -277,29 +293,29 @@ def test_a_part_that_could_not_be_staged_is_not_left_out(log: Fixture, monkeypat
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         patch.setattr(os, "write", full)
-        log.compactor.keep_part(raws(201), first=True)
+        log.compactor.take(KeepPart(raws(201), first=True))
         log.at_rest()
-    log.compactor.keep_part(raws(202), first=False)
+    log.compactor.take(KeepPart(raws(202), first=False))
     job = ListJob(log.places[:2], adopts=True)
-    log.compactor.rewrite(job)
+    log.compactor.take(Rewrite(job))
     assert log.outcomes.next() == ("failed", job, "what a peer handed over could not be staged")
 
 
 def test_a_part_that_was_damaged_is_not_left_out(log: Fixture, tmp_path: Path) -> None:
-    log.compactor.keep_part(raws(201), first=True)
+    log.compactor.take(KeepPart(raws(201), first=True))
     log.at_rest()
     flip(tmp_path / "incoming.tmp", 40)
     job = ListJob(log.places[:2], adopts=True)
-    log.compactor.rewrite(job)
+    log.compactor.take(Rewrite(job))
     assert log.outcomes.next() == ("failed", job, "what a peer handed over cannot be read back")
 
 
 def test_what_a_backup_reads_stays_until_it_has_ended(log: Fixture, tmp_path: Path) -> None:
     pin = log.file.pin()
     job = ListJob(log.places[:2])
-    log.compactor.rewrite(job)
+    log.compactor.take(Rewrite(job))
     assert log.outcomes.next() == ("rewritten", job)
-    log.compactor.switched(job)
+    log.compactor.take(Switched(job))
     assert all(path_of(tmp_path, number).exists() for number in pin.lengths)
     del pin
     log.at_rest()
@@ -309,7 +325,7 @@ def test_what_a_backup_reads_stays_until_it_has_ended(log: Fixture, tmp_path: Pa
 def test_what_is_stopped_in_the_middle_leaves_nothing(log: Fixture, tmp_path: Path) -> None:
     job = ListJob(log.places[:3], log.places[3:])
     job.at_piece = log.compactor._stop.set
-    log.compactor.rewrite(job)
+    log.compactor.take(Rewrite(job))
     log.compactor.close(20)
     assert not list(tmp_path.glob("base-*"))
     log.file.close()
@@ -327,7 +343,7 @@ def test_a_disk_that_fails_at_the_commit_ends_the_process(log: Fixture, monkeypa
     job = ListJob(log.places)
     with monkeypatch.context() as patch:
         patch.setattr(os, "rename", fail)
-        log.compactor.rewrite(job)
+        log.compactor.take(Rewrite(job))
         log.compactor._thread.join(20)
     assert [getattr(error, "code", "") for error in log.fatal] == ["disk-failed"]
     log.fatal.clear()

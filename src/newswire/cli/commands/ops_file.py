@@ -61,32 +61,12 @@ def check(directory: Path, as_json: bool) -> int:
     return output.DONE if whole else output.FAILED
 
 
-def look(folder: Path) -> Report:
+def look(folder: Path, looks: int = _LOOKS) -> Report:
     """Read one broker's folder to its end; anew if its files were replaced meanwhile, as by a compaction."""
-    before = _layout_of(folder)
-    for _ in range(_LOOKS):
-        report = _look_once(folder)
-        after = _layout_of(folder)
-        if after == before:
-            break
-        before = after
-    return report
-
-
-def _layout_of(folder: Path) -> list[bytes | None]:
-    from newswire.engine.embedded.ops_file import layout_copies
-
-    try:
-        return layout_copies(folder)
-    except OSError:
-        return []
-
-
-def _look_once(folder: Path) -> Report:
     from newswire.cli.inspect import OpTally, Report
     from newswire.engine.embedded.ops_file import Scan, path_of, segments_in
 
-    tally, scan = OpTally(), Scan(folder)
+    before, tally, scan = _layout_of(folder), OpTally(), Scan(folder)
     try:
         numbers = segments_in(folder)
         if not numbers:
@@ -97,9 +77,13 @@ def _look_once(folder: Path) -> Report:
             damage = tuple(_with_healing(scan, tally))
         size = sum(path_of(folder, number).stat().st_size for number in numbers)
     except OSError as error:
+        if looks > 1 and _layout_of(folder) != before:
+            return look(folder, looks - 1)
         return Report(str(folder), error=output.sentence_of(f"{error.strerror or error} ({error.filename or folder})"))
     except NewswireError as error:
         return Report(str(folder), error=output.sentence(error))
+    if looks > 1 and _layout_of(folder) != before:
+        return look(folder, looks - 1)
     return Report(
         directory=str(folder),
         segments=len(numbers),
@@ -108,8 +92,19 @@ def _look_once(folder: Path) -> Report:
         kinds=tally.kinds,
         origins=tally.origins,
         torn_bytes=scan.torn_bytes,
+        compactions=scan.layout.generation if scan.layout is not None else 0,
+        compacted=tally.compacted,
         damage=damage,
     )
+
+
+def _layout_of(folder: Path) -> list[bytes | None]:
+    from newswire.engine.embedded.ops_file import layout_copies
+
+    try:
+        return layout_copies(folder)
+    except OSError:
+        return []
 
 
 def _with_healing(scan: Scan, tally: OpTally) -> Iterator[Damage]:

@@ -235,6 +235,8 @@ class Broker(Parts):
     def _begin_rewriting(self, now: Now) -> None:
         """COMPACT, ADOPT: nothing is staged, and all that is stored is applied."""
         facts, proofs = self.replication.facts(now), self.replication.proofs()
+        if not self.writable:
+            proofs = []  # who is full, too, gets no further: what only waits for that one goes, and it is handed what stays
         begin = self.compaction.begin(facts, proofs, self.stager.shifts, self.expiry.ends, now, is_low=self._is_low)
         self._follow(begin, now)
 
@@ -412,14 +414,14 @@ class Broker(Parts):
         self._watch_clocks(now)
         self._is_low = event.is_low
         self._follow(self.compaction.tick(now, is_low=event.is_low), now)
-        is_old, is_over = self.retention.is_due(now), self.expiry.is_due(self.clocks, now)
+        is_old, is_over = self.retention.is_due(now, is_low=event.is_low), self.expiry.is_due(self.clocks, now)
         if self.stager.staged or not self.serves or not (is_old or is_over):
             return
         decides = status.is_primary(self._situation(now))
         latest = max(self.clocks.latest, now.wall + self.replication.most_ahead())
         if is_over:
             self._follow([self.expiry.look(self.clocks, latest, now, decides=decides)], now)
-        if is_old and decides:
+        if is_old and (decides or not self.writable):  # a full disk takes nothing that the primary decides
             self._follow([self.retention.drop(self.clocks.retention, latest, now)], now)
 
     # -- what every step ends with ------------------------------------------------------------------------------

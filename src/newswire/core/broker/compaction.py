@@ -56,7 +56,10 @@ class Compaction:
         self._asked: Compact | None = None  # waits until nothing is staged
         self._reply_to: ReplyTo | None = None
         self._is_due = False
-        self._look_at = 0.0  # on `Now.clock`
+        self._looked_at = 0.0  # on `Now.clock`
+        self._again_at: float | None = 0.0  # the same; None: an hour from the next look on
+        self._stays = 0  # rows that count as dead, and that the last one did not leave out
+        self._has_failed = False
         self._least_rows = 0  # no sooner by itself: it was looked at, and little could go
         self._incoming: IncomingOffer | None = None
 
@@ -90,12 +93,19 @@ class Compaction:
             if not needs_it or now.clock - incoming.at > limits.OFFER_PATIENCE_SECONDS:
                 self._incoming = None
                 return [DropParts()]
-        if self._me.compacts and now.clock >= self._look_at:
-            self._look_at = now.clock + limits.COMPACT_LOOK_SECONDS
-            rows, dead = len(self.state.log), self._count_dead()
-            share = limits.COMPACT_LOW_SHARE if is_low else limits.COMPACT_SHARE
-            is_worth = dead >= limits.COMPACT_LEAST_ROWS and dead >= rows * share
-            self._is_due = is_worth and (is_low or rows >= self._least_rows)
+        often = is_low and not self._has_failed
+        if self._me.compacts and now.clock - self._looked_at >= limits.COMPACT_LOOK_SECONDS / (10 if often else 1):
+            self._looked_at, self._has_failed = now.clock, False
+            if self._again_at is None:
+                self._again_at = now.clock + limits.COMPACT_AGAIN_SECONDS
+            if now.clock >= self._again_at:  # what the last one left as it was is looked at again
+                self._least_rows = self._stays = 0
+            rows, dead = len(self.state.log), self._count_dead() - self._stays
+            if is_low:
+                self._is_due = dead >= limits.COMPACT_LOW_ROWS and dead >= rows * limits.COMPACT_LOW_SHARE
+            else:
+                is_worth = dead >= limits.COMPACT_LEAST_ROWS and dead >= rows * limits.COMPACT_SHARE
+                self._is_due = is_worth and rows >= self._least_rows
         return []
 
     def _count_dead(self) -> int:
@@ -170,7 +180,8 @@ class Compaction:
             self._incoming = None
             doing.append(DropParts())
         else:
-            self._least_rows = len(self.state.log) * 5 // 4
+            self._least_rows, self._stays = len(self.state.log) * 5 // 4, self._count_dead()
+            self._again_at = None
         if self._reply_to is not None:
             doing.append(
                 Reply(
@@ -194,7 +205,7 @@ class Compaction:
         error = Refused(f"nothing was compacted: {event.why}", code="not-compacted")
         doing: list[Doing] = [Reply(self._reply_to, error)] if self._reply_to is not None else []
         self._reply_to = None
-        self._least_rows = len(self.state.log) * 5 // 4
+        self._least_rows, self._again_at, self._has_failed = len(self.state.log) * 5 // 4, None, True
         if adopts:
             self._incoming = None
             doing.append(DropParts())

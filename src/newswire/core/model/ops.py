@@ -327,23 +327,20 @@ def decode(raw: bytes | memoryview) -> Op:
         op: Op | None = _decode_known(raw)
     except BAD_JSON:
         op = None
-    if op is not None and _is_named_well(op):
+    kind = type(op)
+    if (
+        op is not None
+        and _origins.has(op.origin)
+        and (kind not in _WITH_TOPIC or _topics.has(op.topic))  # type: ignore[union-attr]
+        and (kind is not Published or _publishers.has(op.publisher))  # type: ignore[union-attr]
+        and (kind is not Void or all(map(_topics.has, op.messages)))  # type: ignore[union-attr]
+    ):
         return op
     try:
         envelope = _decode_envelope(raw)
     except BAD_JSON as error:
         raise NotAnOp(str(error)) from None
     return BareOp(envelope.origin, envelope.sequence, envelope.time)
-
-
-def _is_named_well(op: Op) -> bool:
-    kind = type(op)
-    return (
-        _origins.has(op.origin)
-        and (kind not in _WITH_TOPIC or _topics.has(op.topic))  # type: ignore[union-attr]
-        and (kind is not Published or _publishers.has(op.publisher))  # type: ignore[union-attr]
-        and (kind is not Void or all(map(_topics.has, op.messages)))  # type: ignore[union-attr]
-    )
 
 
 def are_named_well(ops: Collection[Op]) -> bool:

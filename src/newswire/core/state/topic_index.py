@@ -142,7 +142,13 @@ class TopicIndex:
             else:
                 places[number] = [at]
         for number, ats in places.items():
-            self._add_run(number, [ops[at] for at in ats])
+            first, by_origin = ops[ats[0]], self.sequences[number]
+            column = by_origin.get(first.origin)
+            if column is None:
+                column = by_origin[first.origin] = array("I")
+            column.extend([ops[at].sequence for at in ats])
+            self.totals.add_run(number, [ops[at].time for at in ats], is_first_origin=len(by_origin) == 1)
+            self._see_horizon(number, first)
             self.newest[number] = offset + ats[-1]
         return numbers
 
@@ -251,16 +257,6 @@ class TopicIndex:
             by_origin[op.origin] = array("I", (op.sequence,))
         self.totals.add(number, op.time, is_first_origin=len(by_origin) == 1)
         self._see_horizon(number, op)
-
-    def _add_run(self, number: int, ops: Sequence[Published]) -> None:
-        """Add messages of one topic and origin, in the order of their sequences."""
-        by_origin, first = self.sequences[number], ops[0]
-        column = by_origin.get(first.origin)
-        if column is None:
-            column = by_origin[first.origin] = array("I")
-        column.extend([op.sequence for op in ops])
-        self.totals.add_run(number, [op.time for op in ops], is_first_origin=len(by_origin) == 1)
-        self._see_horizon(number, first)
 
     def _see_horizon(self, number: int, op: Published) -> None:
         horizon = self.horizons.get(op.topic)

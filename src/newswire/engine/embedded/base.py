@@ -48,7 +48,12 @@ class BaseWriter:
         lengths = list(map(len, lines))
         is_full = self._length + sum(lengths) > self._segment_bytes and self._length > self._empty_length
         if self._fd < 0 or is_full:
-            self._begin_file()
+            self._end_file()
+            self._number, self._next = self._next, self._next + 1
+            header = segment.header_line(self._number, self._cluster, self._origin, {}, segment.COMPACTED_VERSION)
+            self._fd = disk.create(_beside(path_of(self._directory, self._number)))
+            disk.write_all(self._fd, header)
+            self._length = self._empty_length = len(header)
         starts = accumulate(lengths, initial=segment.place(self._number, self._length))
         disk.write_all(self._fd, b"".join(lines))
         disk.sync_data(self._fd)
@@ -73,14 +78,6 @@ class BaseWriter:
             path = path_of(self._directory, number)
             _beside(path).unlink(missing_ok=True)
             path.unlink(missing_ok=True)
-
-    def _begin_file(self) -> None:
-        self._end_file()
-        self._number, self._next = self._next, self._next + 1
-        header = segment.header_line(self._number, self._cluster, self._origin, {}, segment.COMPACTED_VERSION)
-        self._fd = disk.create(_beside(path_of(self._directory, self._number)))
-        disk.write_all(self._fd, header)
-        self._length = self._empty_length = len(header)
 
     def _end_file(self) -> None:
         if self._fd < 0:

@@ -19,11 +19,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final
 
 from newswire.core import limits
+from newswire.core.broker.events import (
+    CatchUp,
+    DropParts,
+    Event,
+    KeepPart,
+    Rewrite,
+    RewriteFailed,
+    Rewritten,
+    Switched,
+    Unreadable,
+)
 from newswire.core.read.pieces import Pieces
 from newswire.core.state.fold import State
+from newswire.core.state.rewriting import Rewriting
 from newswire.engine.embedded import disk, segment
 from newswire.engine.embedded.base import BaseWriter
 from newswire.engine.embedded.layout import BASE, Layout
@@ -39,64 +51,8 @@ _REMOVE_SECONDS: Final = (
 _STAGED: Final = "incoming.tmp"  # a start removes it
 _STAGED_BYTES: Final = 512 * 1024  # of it, written as one piece
 
+Doing = Rewrite | CatchUp | Switched | KeepPart | DropParts
 Places = Sequence[tuple[int, int]]
-
-
-class Job(Protocol):
-    """What a base is made of (`core.state.rewriting.Rewriting`). One thread calls it; `stopped` is anyone's."""
-
-    adopts: bool  # what is staged follows what stays
-    stopped: bool  # the core gave it up
-    bytes_before: int
-    bytes_after: int
-
-    def survey(self, state: State) -> Pieces[None]:
-        """Copy what it needs of the state. Under the state lock, in pieces."""
-        ...
-
-    def to_look_at(self) -> Iterator[list[tuple[int, int]]]:
-        """The places of what it has to read first."""
-        ...
-
-    def look(self, raws: Sequence[bytes]) -> None:
-        """Take what stands at the places that were asked for last."""
-        ...
-
-    def choose(self) -> Iterator[None]:
-        """Choose what is left out, step by step."""
-        ...
-
-    def pieces(self) -> Iterator[Sequence[tuple[int, int] | bytes]]:
-        """What is to be written, in order: places of what stays, JSON objects of what is new."""
-        ...
-
-    def take(self, raws: Sequence[bytes], places: Places) -> None:
-        """Fold in what was written."""
-        ...
-
-    def check(self) -> str:
-        """Why it must not be had in place of the log; "" if it may."""
-        ...
-
-    def catch_up(self) -> bool:
-        """Fold in some of what was stored meanwhile; False when there is hardly any."""
-        ...
-
-
-class Outcomes(Protocol):
-    """Whom the compactor tells. Its thread calls."""
-
-    def rewritten(self, job: Any) -> None:
-        """The files of `job` are the log from the next start on: it is to be switched to."""
-        ...
-
-    def rewrite_failed(self, job: Any, why: str) -> None:
-        """Nothing has changed."""
-        ...
-
-    def unreadable(self, places: Sequence[int]) -> None:
-        """These records cannot be read."""
-        ...
 
 
 class _GivenUp(Exception):
@@ -104,17 +60,18 @@ class _GivenUp(Exception):
 
 
 class Compactor:
-    """Runs jobs, one at a time. `rewrite`, `keep_part`, `drop_parts`, `catch_up`, `switched`: the commit thread."""
+    """Runs jobs, one at a time. `take`: the commit thread; `start`, `close`: the owner."""
 
     def __init__(
         self,
         opsfile: OpsFile,
         query: Callable[[Callable[[State], Pieces[None]]], object],
-        outcomes: Outcomes,
+        put: Callable[[Event], object],
         on_fatal: OnFatal,
+        reserve: int = limits.DISK_RESERVE_BYTES // 8,
     ) -> None:
-        """`query`: see `Shell`."""
-        self._opsfile, self._query, self._outcomes = opsfile, query, outcomes
+        """`query`: see `Shell`. `put`: takes what came of a job. `reserve`: bytes of the disk that are never written."""
+        self._opsfile, self._query, self._put, self._reserve = opsfile, query, put, reserve
         self._inbox: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._layout: Layout | None = None  # committed, and not switched to
@@ -136,35 +93,30 @@ class Compactor:
 
     # -- the commit thread --------------------------------------------------------------------------------------
 
-    def rewrite(self, job: Job) -> None:
-        """Begin a job: what is appended from now on lies behind it. Raises DiskFailed."""
-        try:
-            replaces, writer = self._opsfile.begin_base()
-        except StorageFull as error:
-            self._outcomes.rewrite_failed(job, error.detail)
-            return
-        self._inbox.put(lambda: self._run(job, replaces, writer))
+    def take(self, action: Doing) -> None:
+        """Do what the core wants of a compaction, or have its thread do it. Raises DiskFailed.
 
-    def keep_part(self, raws: Sequence[bytes], *, first: bool) -> None:
-        """Stage what a peer hands over; `first`: in place of what was staged before."""
-        if first:
-            self.drop_parts()
-        self._inbox.put(lambda: self._staged.add(raws))
-
-    def drop_parts(self) -> None:
-        """Forget what is staged."""
-        self._inbox.put(self._staged.drop)
-
-    def catch_up(self, job: Job) -> None:
-        """Have more folded in, then be told again: too much was stored meanwhile."""
-        self._inbox.put(lambda: self._catch_up(job))
-
-    def switched(self, job: Job) -> None:
-        """Have the new files in place of the old: the state has."""
-        assert self._layout is not None, "nothing was committed"
-        self._opsfile.switch(self._layout)
-        self.count += 1
-        self._inbox.put(lambda: self._remove(job))
+        What is appended after a `Rewrite` lies behind it. With `Switched` the log has the new files, as the state has.
+        """
+        match action:
+            case Rewrite(job):
+                try:
+                    replaces, writer = self._opsfile.begin_base()
+                except StorageFull as error:
+                    self._put(RewriteFailed(job, error.detail))
+                else:
+                    self._inbox.put(lambda: self._run(job, replaces, writer))
+            case CatchUp(job):
+                self._inbox.put(lambda: self._catch_up(job))
+            case Switched(job):
+                assert self._layout is not None, "nothing was committed"
+                self._opsfile.switch(self._layout)
+                self.count += 1
+                self._inbox.put(lambda: self._remove(job))
+            case KeepPart(raws, first):
+                self._inbox.put(lambda: self._staged.add(raws, first=first))
+            case DropParts():
+                self._inbox.put(self._staged.drop)
 
     # -- its own thread -----------------------------------------------------------------------------------------
 
@@ -172,7 +124,7 @@ class Compactor:
         while (work := self._inbox.get()) is not None and not self._stop.is_set():
             work()
 
-    def _run(self, job: Job, replaces: int, writer: BaseWriter) -> None:
+    def _run(self, job: Rewriting, replaces: int, writer: BaseWriter) -> None:
         lengths = self._opsfile.pin().lengths
         job.bytes_before = sum(length for number, length in lengths.items() if number <= replaces or number & BASE)
         self._busy_from = time.thread_time()
@@ -180,17 +132,20 @@ class Compactor:
             self._write(job, writer)
             files = writer.finish()
         except (_GivenUp, OSError, StorageFull) as error:
-            self._abandon(writer)
+            try:
+                writer.abandon()
+            except OSError as second:
+                _log.warning("what a compaction wrote could not be removed, the next start does it: %s", second)
             why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             if not job.stopped:
-                self._outcomes.rewrite_failed(job, why)
+                self._put(RewriteFailed(job, why))
             return
         job.bytes_after = writer.size
         self._layout = self._opsfile.commit_base(files, replaces)
         self._staged.drop()
         self._catch_up(job)
 
-    def _write(self, job: Job, writer: BaseWriter) -> None:
+    def _write(self, job: Rewriting, writer: BaseWriter) -> None:
         """Raises _GivenUp, StorageFull, OSError."""
         self._query(job.survey)
         for places in job.to_look_at():
@@ -199,34 +154,31 @@ class Compactor:
         for _ in job.choose():
             self._rest(job)
         for piece in job.pieces():
-            raws = self._read_piece(piece)
+            lines = iter(self._read([one for one in piece if not isinstance(one, bytes)]))
+            raws = [one if isinstance(one, bytes) else next(lines) for one in piece]
             self._check_room(sum(map(len, raws)))
             job.take(raws, writer.write(raws))
             self._rest(job)
-        for raws in self._staged.pieces() if job.adopts else ():
+        for part in self._staged.pieces() if job.adopts else ():
+            raws = job.merge(part)
             self._check_room(sum(map(len, raws)))
             job.take(raws, writer.write(raws))
             self._rest(job)
         if why := job.check():
             raise _GivenUp(why)
 
-    def _read_piece(self, piece: Sequence[tuple[int, int] | bytes]) -> list[bytes]:
-        lines = iter(self._read([one for one in piece if not isinstance(one, bytes)]))
-        return [one if isinstance(one, bytes) else next(lines) for one in piece]
-
     def _read(self, places: Places) -> list[bytes]:
         raws = self._opsfile.read_each(places) if places else []
         if bad := [place for (place, _), raw in zip(places, raws, strict=True) if raw is None]:
-            self._outcomes.unreadable(bad)
+            self._put(Unreadable(tuple(bad)))
             raise _GivenUp(f"{len(bad)} records cannot be read: first they have to be healed")
         return [raw for raw in raws if raw is not None]
 
     def _check_room(self, size: int) -> None:
-        """Leave half of the reserve to what a full disk still takes: cursors, and what peers hand over."""
-        if self._opsfile.free_bytes() < limits.DISK_RESERVE_BYTES // 2 + size:
+        if self._opsfile.free_bytes() < self._reserve + size:  # room for what a full disk still takes, as cursors
             raise _GivenUp("the disk has no room for what is to be written")
 
-    def _rest(self, job: Job) -> None:
+    def _rest(self, job: Rewriting) -> None:
         """Leave the processor to others, for as long as it was taken. Raises _GivenUp."""
         busy = time.thread_time() - self._busy_from
         if busy >= _BUSY_SECONDS:
@@ -235,18 +187,12 @@ class Compactor:
         if job.stopped or self._stop.is_set():
             raise _GivenUp("it was stopped")
 
-    def _abandon(self, writer: BaseWriter) -> None:
-        try:
-            writer.abandon()
-        except OSError as error:
-            _log.warning("what a compaction wrote could not be removed, the next start does it: %s", error)
-
-    def _catch_up(self, job: Job) -> None:
+    def _catch_up(self, job: Rewriting) -> None:
         while job.catch_up() and not self._stop.is_set():
             self._stop.wait(0)
-        self._outcomes.rewritten(job)
+        self._put(Rewritten(job))
 
-    def _remove(self, job: Job) -> None:
+    def _remove(self, job: Rewriting) -> None:
         """Remove what was replaced, once nobody reads it."""
         self._layout = None
         try:
@@ -264,7 +210,10 @@ class _Staged:
         self._path = path
         self._is_whole = True
 
-    def add(self, raws: Sequence[bytes]) -> None:
+    def add(self, raws: Sequence[bytes], *, first: bool) -> None:
+        """`first`: in place of what was staged before."""
+        if first:
+            self.drop()
         try:
             with open(self._path, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
                 disk.write_all(file.fileno(), b"".join(map(segment.line, raws)))

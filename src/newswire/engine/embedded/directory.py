@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -24,8 +25,19 @@ def take(directory: Path) -> tuple[int, Layout | None]:
     """
     fd = _lock(directory)
     try:
-        _sweep(directory)
-        return fd, _settle(directory)
+        for path in directory.glob("*.tmp"):  # never finished
+            with suppress(OSError):
+                path.unlink()
+        its_layout = read_layout(directory)
+        if its_layout is not None:
+            store_layout(directory, its_layout)
+            disk.sync_directory(directory)  # also of a rename that a crash left in the cache alone
+        if numbers := layout.left_over(os.listdir(directory), its_layout):
+            remove(directory, numbers)
+        return fd, its_layout
+    except (OSError, layout.UnknownLayout) as error:
+        os.close(fd)
+        raise unusable(directory, f"what a compaction left there cannot be removed: {error}") from error
     except Refused:
         os.close(fd)
         raise
@@ -50,15 +62,6 @@ def _lock(directory: Path) -> int:
     return fd
 
 
-def _sweep(directory: Path) -> None:
-    """Remove files that were never finished; no matter if it fails."""
-    for path in directory.glob("*.tmp"):
-        try:
-            path.unlink()
-        except OSError as error:
-            _log.warning("%s could not be removed: %s", path, error)
-
-
 def _leave_name(fd: int) -> None:
     """Write the process id into the lock file, for whoever finds it taken; no matter if it fails."""
     try:
@@ -66,17 +69,3 @@ def _leave_name(fd: int) -> None:
         os.pwrite(fd, b"%d\n" % os.getpid(), 0)
     except OSError as error:
         _log.info("LOCK could not be written: %s", error)
-
-
-def _settle(directory: Path) -> Layout | None:
-    """Have both copies of the MANIFEST say the same, on disk, then remove what a crash left of a compaction."""
-    its_layout = read_layout(directory)
-    try:
-        if its_layout is not None:
-            store_layout(directory, its_layout)
-            disk.sync_directory(directory)  # also of a rename that a crash left in the cache alone
-        if numbers := layout.left_over(os.listdir(directory), its_layout):
-            remove(directory, numbers)
-    except (OSError, layout.UnknownLayout) as error:
-        raise unusable(directory, f"what a compaction left there cannot be removed: {error}") from error
-    return its_layout

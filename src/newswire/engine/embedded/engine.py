@@ -22,20 +22,26 @@ from newswire.core.broker.broker import Broker
 from newswire.core.broker.events import (
     AcceptLoss,
     Answer,
+    CatchUp,
+    Compact,
     Connect,
     Disconnect,
+    DropParts,
     Event,
     Exit,
     Join,
+    KeepPart,
     Leave,
     Now,
     Recall,
     Recalled,
     Received,
     Reply,
+    Rewrite,
     Send,
     SilentDamage,
     Submitted,
+    Switched,
     Unreadable,
     Wake,
 )
@@ -50,6 +56,7 @@ from newswire.core.read.scan import Due
 from newswire.core.state.fold import State
 from newswire.engine.commit_thread import CommitThread
 from newswire.engine.embedded.archive import COMPACTED_FORMAT, FORMAT, Manifest, pack
+from newswire.engine.embedded.compactor import Compactor
 from newswire.engine.embedded.layout import SegmentLength
 from newswire.engine.embedded.ops_file import OpsFile, Progress
 from newswire.engine.embedded.segment import split_place
@@ -61,7 +68,7 @@ from newswire.engine.queries import StateQueries, read_texts
 from newswire.engine.seam import Backup, Compacted, EngineNumbers, PushAnswer, Receipt
 from newswire.engine.shell import Shell
 from newswire.engine.waiting import wait_for
-from newswire.errors import Damaged, NewswireError, NotStored, Refused, Unknown
+from newswire.errors import Damaged, NewswireError, NotStored, Unknown
 
 log = logging.getLogger("newswire.engine")
 
@@ -121,16 +128,22 @@ class EmbeddedEngine(StateQueries):
             retention_messages=settings.retention_messages,
             retention_bytes=settings.retention_bytes,
             subscriptions_per_user=settings.subscriptions_per_user,
+            compacts=settings.compacts,
             trust_clock=settings.trust_clock,
         )
         broker = Broker(identity, self._state, cluster or secrets.token_hex(16), settled=settled)
+        del self._state  # the broker has it, until a compaction gives it another
         self._passport = Passport(settings.secrets, identity)
         self._shell = Shell(broker, self._opsfile, self._execute, _now, settings.disk_reserve)
         self._commit = CommitThread(self._shell, self._opsfile.free_bytes, self._on_fatal, self._opsfile.size_bytes)
+        self._compactor = Compactor(
+            self._opsfile, self._shell.query, self._commit.put, self._on_fatal, settings.disk_reserve // 8
+        )
         self._shell.begin()
         if self._silent_damage:
             self._shell.run([SilentDamage(self._silent_damage)])
         self._commit.start()
+        self._compactor.start()
 
     def _recover(self, progress: Progress | None) -> Restored:
         start = time.monotonic()
@@ -204,7 +217,7 @@ class EmbeddedEngine(StateQueries):
 
     def numbers(self) -> EngineNumbers:
         """See `seam.Engine`."""
-        return self._shell.numbers(self._opsfile.size_bytes())
+        return self._shell.numbers(self._opsfile.size_bytes(), self._compactor.count)
 
     def backup(self) -> Backup:
         """See `seam.Engine`. The state is looked at first: what it holds was synced before, so the copy holds it."""
@@ -227,6 +240,7 @@ class EmbeddedEngine(StateQueries):
         """See `seam.Engine`."""
         if hasattr(self, "_commit"):
             self._commit.stop(timeout)
+            self._compactor.close(timeout)
         self._closed = True
         for tell in list(self._waiting):
             self._tell(tell, Unknown("this broker has stopped: perhaps stored, retry with the same key at another one"))
@@ -278,7 +292,8 @@ class EmbeddedEngine(StateQueries):
 
     def compact_later(self, then: Callable[[Compacted | NewswireError], None], *, even_if_away: bool = False) -> None:
         """See `seam.ClusterAdmin`."""
-        then(Refused("this broker does not compact yet", code="not-compacted"))
+        tell = partial(then)
+        self._put(tell, Compact(reply_to=tell, even_if_away=even_if_away))
 
     def receive_later(
         self, path: str, headers: Mapping[str, str], body: bytes, then: Callable[[PushAnswer | NewswireError], None]
@@ -319,6 +334,8 @@ class EmbeddedEngine(StateQueries):
             case Recall(lost, places):  # few records, once in the life of a hole
                 raws = self._read_each(places)
                 self._commit.put(Recalled(lost, [ops.decode(raw) for raw in raws if raw is not None]))
+            case Rewrite() | CatchUp() | Switched() | KeepPart() | DropParts():
+                self._compactor.take(action)
             case Exit(why) if not self._left:
                 self._left = True
                 self._on_exit(why)

@@ -36,6 +36,7 @@ import os
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -378,20 +379,18 @@ class OpsFile:
 
     def size_bytes(self) -> int:
         """What the files of the log take on the disk, with those that a compaction writes and those that it has replaced."""
+        size = 0
         with os.scandir(self.directory) as entries:
-            return sum(_size(entry) for entry in entries if layout.number_of(entry.name.removesuffix(".tmp")) is not None)
+            for entry in entries:
+                with suppress(FileNotFoundError):  # it was removed a moment ago
+                    if layout.number_of(entry.name.removesuffix(".tmp")) is not None:
+                        size += entry.stat().st_size
+        return size
 
     def free_bytes(self) -> int:
         """What this process may still write on the disk."""
         stat = os.statvfs(self.directory)
         return stat.f_bavail * stat.f_frsize
-
-
-def _size(entry: os.DirEntry[str]) -> int:
-    try:
-        return entry.stat().st_size
-    except FileNotFoundError:  # it was removed a moment ago
-        return 0
 
 
 def _full(error: OSError) -> StorageFull:

@@ -292,15 +292,14 @@ def read_layout(directory: Path) -> Layout | None:
 
 def layout_copies(directory: Path) -> list[bytes | None]:
     """The bytes of each copy of the MANIFEST, None for one that is not there."""
-    return [_read_file(directory / name) for name in layout.COPIES]
-
-
-def _read_file(path: Path) -> bytes | None:
-    try:
-        with path.open("rb", buffering=0) as file:
-            return pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)
-    except FileNotFoundError:
-        return None
+    copies: list[bytes | None] = []
+    for name in layout.COPIES:
+        try:
+            with (directory / name).open("rb", buffering=0) as file:
+                copies.append(pread(file.fileno(), os.fstat(file.fileno()).st_size, 0))
+        except FileNotFoundError:
+            copies.append(None)
+    return copies
 
 
 def _files_in(directory: Path, its_layout: Layout | None) -> list[int]:
