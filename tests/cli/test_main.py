@@ -66,7 +66,7 @@ def test_no_broker_is_4(fake: Fake, capsys: pytest.CaptureFixture[str], command:
         "publish Google --ndjson nowhere --key k",
         "nonsense",
         "broker --prot 1",
-        "broker --auth required",
+        "broker --auth perhaps",
         "broker --host 0.0.0.0",
         "broker --peer nowhere",
         "broker --id 10/01",
