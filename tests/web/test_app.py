@@ -10,22 +10,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newswire.web.route import routes_of
+from newswire.web.route import PEER, Route, routes_of
+from tests.kit.access import GuardedWeb, bearer
+from tests.kit.samples import ask
 from tests.kit.web_fakes import Web
 
 ROUTES: Final = routes_of(Web().app)
 
 
-def methods_of(path: str) -> set[str]:
-    """What an address takes."""
-    return {method for route in ROUTES if route.path == path for method in route.methods}
-
-
 METHODS: Final = {
     path: {m for route in ROUTES if route.path == path for m in route.methods} for path in (r.path for r in ROUTES)
 }
-POSTS: Final = [path for path, methods in METHODS.items() if methods == {"POST"}]
 GETS: Final = [path for path, methods in METHODS.items() if methods == {"GET"}]
+EACH_ROUTE: Final = pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+
+
+def web_for(route: Route) -> tuple[Web, dict[str, str]]:
+    """A web that serves the route, and what to show there."""
+    if "auth-is-off" in route.codes:
+        web: Web = GuardedWeb()
+        assert isinstance(web, GuardedWeb)
+        return web, bearer(web.token("root"))
+    web = Web()
+    web.post("/subscribe?username=ann&topic=news.x")
+    return web, {}
 
 
 @pytest.fixture
@@ -33,20 +41,54 @@ def web() -> Web:
     return Web()
 
 
-@pytest.mark.parametrize("path", POSTS)
-def test_nothing_changes_on_get(web: Web, path: str) -> None:
-    for method in ("GET", "HEAD", "OPTIONS", "PUT", "DELETE"):
-        response = web.client.open(f"{path}?username=Alice&topic=Google&data=x", method=method)
-        assert (response.status_code, response.headers["Allow"]) == (405, "POST")
-    assert "POST" in str(web.get(path, "wrong-method"))
+@EACH_ROUTE
+def test_an_address_takes_the_methods_that_it_declares(web: Web, route: Route) -> None:
+    allow = ", ".join(sorted(METHODS[route.path]))
+    for method in {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"} - METHODS[route.path]:
+        response = ask(web, route, method=method)
+        assert (response.status_code, response.headers["Allow"]) == (405, allow)
+        assert method == "HEAD" or response.get_json(force=True)["code"] == "wrong-method"
     assert web.engine.submitted == []
 
 
-@pytest.mark.parametrize("path", GETS)
-def test_reading_takes_get_alone(web: Web, path: str) -> None:
-    for method in ("HEAD", "OPTIONS", "POST", "PUT", "DELETE"):
-        response = web.client.open(f"{path}?username=Alice", method=method)
-        assert (response.status_code, response.headers["Allow"]) == (405, "GET")
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.takes_head], ids=lambda route: route.path)
+def test_head_is_get_without_the_body(web: Web, route: Route) -> None:
+    whole, head = ask(web, route), ask(web, route, method="HEAD")
+    assert (head.status_code, head.data, head.headers["Content-Type"]) == (
+        whole.status_code,
+        b"",
+        whole.headers["Content-Type"],
+    )
+
+
+@EACH_ROUTE
+def test_what_nobody_knows_is_refused_unless_others_add_it(route: Route) -> None:
+    web, headers = web_for(route)
+    before = len(web.engine.submitted)
+    response = ask(web, route, headers, more="utm_source")
+    if route.rights == (PEER,) or route.is_lenient:
+        assert response.status_code in (200, 303, 409)
+        return
+    assert (response.status_code, response.get_json(force=True)["code"]) == (400, "unknown-field")
+    assert len(web.engine.submitted) == before
+
+
+@EACH_ROUTE
+def test_what_is_required_is_missed(route: Route) -> None:
+    for field in route.fields:
+        if field.is_required and field.place == "field":
+            web, headers = web_for(route)
+            problem = ask(web, route, headers, left_out=field.name).get_json(force=True)
+            assert (problem["code"], f"`{field.name}` is missing" in problem["detail"]) == ("missing-field", True)
+
+
+@EACH_ROUTE
+def test_a_slash_at_the_end_changes_nothing(route: Route) -> None:
+    answers = []
+    for end in ("", "/"):
+        web, headers = web_for(route)
+        answers.append(ask(web, route, headers, end=end if route.path != "/" else "").status_code)
+    assert answers[0] == answers[1] != 404 or "no-token" in {code for field in route.fields for code in field.codes}
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/nowhere/", "/Publish", "/static/../app.py", "/static/", "/static/%00"])
@@ -57,14 +99,6 @@ def test_nothing_there(web: Web, path: str) -> None:
 @pytest.mark.parametrize("path", ["/publish//", "/./publish", "/publish/.."])
 def test_a_path_is_taken_as_it_is(web: Web, path: str) -> None:
     web.post("/", "not-found", environ_overrides={"PATH_INFO": path, "QUERY_STRING": "topic=t&data=x"})
-
-
-def test_a_slash_at_the_end_changes_nothing(web: Web) -> None:
-    web.post("/subscribe/?username=Alice&topic=t")
-    web.post("/publish/?topic=t&data=x")
-    assert web.get("/subscriptions/?username=Alice") == web.get("/subscriptions?username=Alice")
-    assert web.client.get("/stream/?username=Alice").headers["Content-Type"].startswith("text/event-stream")
-    web.get("/publish/", "wrong-method")
 
 
 def test_an_error_that_nobody_foresaw_is_logged_and_not_shown(web: Web, caplog: pytest.LogCaptureFixture) -> None:

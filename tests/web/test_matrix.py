@@ -16,34 +16,12 @@ from newswire.engine.seam import Principal, PushAnswer
 from newswire.errors import LinkRefused, NewswireError
 from newswire.web import credentials
 from newswire.web.route import Route, routes_of
-from tests.kit.access import PASSWORD, GuardedWeb, bearer
+from tests.kit.access import GuardedWeb, bearer
+from tests.kit.samples import ask
 from tests.kit.web_fakes import FakeCluster, Web
 
 ROUTES: Final = routes_of(GuardedWeb().app)
 SIGNATURE: Final = {"Newswire-Signature": "of a peer"}
-SAMPLES: Final[Mapping[str, str]] = {
-    "username": "ann",
-    "name": "ann",
-    "who": "ann",
-    "topic": "news.x",
-    "verb": "publish",
-    "data": "x",
-    "password": PASSWORD,
-}
-OF_ROUTE: Final[Mapping[tuple[str, str], Mapping[str, str]]] = {  # where a sample of its own is needed
-    ("POST", "/add_replica"): {"broker_ip": "127.0.0.1:5055"},
-    ("POST", "/remove_replica"): {"broker_ip": "1002"},
-    ("POST", "/compact"): {"even_if_away": "1"},
-    ("POST", "/users"): {"username": "carl"},
-    ("POST", "/grants"): {"who": "ben"},
-    ("DELETE", "/grants"): {"topic": "news.>"},
-    ("GET", "/static/<name>"): {"name": "feed.js"},
-    ("GET", "/static/<version>/<name>"): {"name": "feed.js", "version": "v"},
-}
-LEFT_OUT: Final = frozenset(  # a request goes well without them
-    """from since limit key title priority tags click expires copies ids format ack last_event_id lastEventId raw ticket next
-    origin first last even_if_away label publish subscribe admin escalate confirm""".split()
-)
 
 
 class SignedCluster(FakeCluster):
@@ -104,19 +82,7 @@ class MatrixWeb(GuardedWeb):
 
     def status(self, route: Route, who: str) -> int:
         """What the route answers to a request that is right but for who sends it."""
-        return status(self, route, self.headers[who], token=self._ids()[-1])
-
-
-def status(web: Web, route: Route, headers: Mapping[str, str], *, token: str = "1001-a.7") -> int:
-    """What the route answers to a request with a sample of each field."""
-    samples = {**SAMPLES, "id": web.engine.place(), **OF_ROUTE.get((route.method, route.path), {})}
-    path = route.path.replace("<id>", token)
-    for field in route.fields:
-        path = path.replace(f"<{field.name}>", samples.get(field.name, ""))
-    own = OF_ROUTE.get((route.method, route.path), {})
-    names = [field.name for field in route.fields if field.place == "field" and field.name not in LEFT_OUT - own.keys()]
-    query = {name: samples[name] for name in names}
-    return web.client.open(path, method=route.method, query_string=query, headers=headers).status_code
+        return ask(self, route, self.headers[who], token=self._ids()[-1]).status_code
 
 
 shared_web: Final = cache(MatrixWeb)
@@ -169,6 +135,6 @@ def test_where_nobody_is_asked_no_credential_is_looked_at(route: Route) -> None:
     for headers in ({}, bearer(credentials.new_token()), {"Authorization": "nonsense"}, {"Cookie": "newswire_session=x"}):
         web = Web()
         web.post("/subscribe?username=ann&topic=news.x")
-        statuses.add(status(web, route, headers))
+        statuses.add(ask(web, route, headers).status_code)
     assert statuses <= ({409} if "auth-is-off" in route.codes else {200, 303})
     assert len(statuses) == 1

@@ -8,12 +8,14 @@ from typing import Any, Final
 import pytest
 from flask import Blueprint
 
+from newswire.core import limits
 from newswire.core.model import names
 from newswire.errors import NewswireError
+from newswire.listener import http_head
 from newswire.threads import NeedsThread, never_waits
 from newswire.web import SlimApp, light_routes
 from newswire.web.responses import Confirmation
-from newswire.web.route import PUBLIC, SELF_OR_ADMIN, Route, Success, routes_of
+from newswire.web.route import PEER, PUBLIC, SELF_OR_ADMIN, Route, Success, routes_of
 from newswire.web.routes.messages import LIMIT
 from newswire.web.routes.pages import NAME
 from newswire.web.routes.streams import LAST_EVENT_ID
@@ -98,6 +100,14 @@ def test_what_is_read_is_what_is_declared() -> None:
 
 def test_the_first_word_of_each_path_is_no_topic() -> None:
     assert {route.path.split("/")[1] for route in ROUTES} - {""} <= names.ROUTES
+
+
+def test_the_listener_knows_peers_and_what_is_short_by_their_paths() -> None:
+    """It sees the path before there is a route."""
+    assert {route.path for route in ROUTES if route.rights == (PEER,)} == http_head.PEER_PATHS
+    short = [route.path for route in ROUTES if route.method != "GET" and not route.takes_lines and route.rights != (PEER,)]
+    for path in short:
+        assert "<id>" in path or http_head.body_limit_bytes(path.replace("<name>", "ann")) == limits.CHANGE_BYTES, path
 
 
 def test_each_light_route_is_tried() -> None:

@@ -15,7 +15,8 @@ PEER_PATHS: Final = frozenset({"/replicate", "/heartbeat/receive"})
 PROBE_PATHS: Final = frozenset({"/livez", "/readyz", "/metrics", "/list_replicas"})
 """Cheap, and needed most when clients fill everything else."""
 _SHORT_PATHS: Final = frozenset(
-    """/subscribe /unsubscribe /ack /add_replica /remove_replica /login /logout /tickets /users /tokens /grants""".split()
+    """/subscribe /unsubscribe /ack /add_replica /remove_replica /accept_loss /compact
+    /login /logout /tickets /users /tokens /grants""".split()
 )
 """What they need is a few names and an event id."""
 SIGN_IN_PATHS: Final = frozenset({"/login", "/users"})

@@ -15,7 +15,7 @@ import msgspec
 from newswire.core import limits
 from newswire.errors import TABLE
 from newswire.web import request_fields
-from newswire.web.route import Field, Right, Route, Success
+from newswire.web.route import Field, Right, Route
 
 Json = dict[str, Any]
 
@@ -45,6 +45,7 @@ _NEEDS: Final = {
     "topic": "who may {verb} to what `{field}` names",
     "whole": "no token that is narrower than its user",
 }
+_WORDS: Final = {206: "A part.", 303: "A browser goes on there.", 304: "Not changed.", 403: "A page.", 409: "A page."}
 _ABOUT: Final = f"""Live news over plain HTTP. docs/http.md of newswire is this interface in words.
 
 Names are ASCII. A time is `earliest`, a duration back from now (`90m`, `7d`), or RFC 3339. Text is UTF-8, no body is
@@ -228,7 +229,7 @@ def _responses(route: Route, of_type: Mapping[int, Json], auth: str) -> Json:
 def _successes(route: Route, of_type: Mapping[int, Json]) -> Json:
     responses: Json = {}
     for answer in route.answers:
-        response = responses.setdefault(str(answer.status), {"description": _success_words(answer)})
+        response = responses.setdefault(str(answer.status), {"description": _WORDS.get(answer.status, "Done.")})
         if not answer.media:
             continue
         content = response.setdefault("content", {}).setdefault(answer.media, {})
@@ -236,11 +237,6 @@ def _successes(route: Route, of_type: Mapping[int, Json]) -> Json:
             shape = of_type[id(answer.shape)]
             content["schema"] = {"anyOf": [content["schema"], shape]} if "schema" in content else shape
     return responses
-
-
-def _success_words(answer: Success) -> str:
-    words = {206: "A part.", 303: "A browser goes on there.", 304: "Not changed.", 403: "A page.", 409: "A page."}
-    return words.get(answer.status, "Done.")
 
 
 def _by_status(codes: Iterable[str]) -> list[tuple[int, tuple[str, ...]]]:
