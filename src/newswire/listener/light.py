@@ -2,15 +2,17 @@
 
 A thread for each request that waits costs more than the request: a publish crossed four threads and changed between them
 thirteen times. What is light never waits (`newswire.threads`), so the loop runs it; its answer comes later and is written by
-the loop, with all others of a round. Three rules keep this fair: peers and probes run as soon as they are parsed; so many
-requests of clients are in flight, so that a round stays short; and so many milliseconds of views make a turn.
+the loop, with all others of a round. Four rules keep this fair: peers and probes run as soon as they are parsed; so many
+requests of clients are in flight, so that a round stays short; a part of them are one caller's, while others ask, too; and so
+many milliseconds of views make a turn.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final, cast
 
 from newswire import escape
@@ -31,11 +33,14 @@ _AT_ONCE: Final = (Kind.PEER, Kind.PROBE)
 class LightWork:
     """What the loop runs itself."""
 
-    def __init__(self, routes: Collection[tuple[str, str]]) -> None:
-        """`routes`: method and path of what is light."""
+    def __init__(self, routes: Collection[tuple[str, str]], clock: Callable[[], float] = time.monotonic) -> None:
+        """`routes`: method and path of what is light; `clock`: seconds."""
         self._routes = frozenset(routes)
+        self._clock = clock
         self._waiting: Turns[Channel] = Turns()
-        self._in_flight: set[Channel] = set()  # of clients: run here, and answered later
+        self._in_flight: dict[Channel, str] = {}  # of clients: run here, and answered later; whose
+        self._count_of: Counter[str] = Counter()  # of callers: what they have in flight
+        self._recent: OrderedDict[str, float] = OrderedDict()  # callers of the last second, and when they asked last
         self.long_runs = 0
 
     def takes(self, request: HttpRequest) -> bool:
@@ -51,11 +56,16 @@ class LightWork:
             self._run(channel)
         else:
             self._waiting.append(channel)
+            now = self._clock()
+            self._recent[channel.caller] = now
+            self._recent.move_to_end(channel.caller)
+            while next(iter(self._recent.values())) < now - limits.LIGHT_RECENT_SECONDS:
+                self._recent.popitem(last=False)
 
     @property
     def is_ready(self) -> bool:
         """Whether something can be run now."""
-        return bool(self._waiting) and len(self._in_flight) < limits.LIGHT_IN_FLIGHT_COUNT
+        return len(self._in_flight) < limits.LIGHT_IN_FLIGHT_COUNT and self._waiting.has(self._may)
 
     @property
     def is_publishing(self) -> bool:
@@ -66,16 +76,27 @@ class LightWork:
         """Run what waits, for a part of a turn."""
         until = time.perf_counter() + limits.LIGHT_TURN_SECONDS
         while self.is_ready:
-            channel = self._waiting.popleft()
+            channel = self._waiting.popleft(self._may)
+            caller = channel.caller
             self._run(channel)
             if channel.later_task is not None:
-                self._in_flight.add(channel)
+                self.release(channel)
+                self._in_flight[channel] = caller
+                self._count_of[caller] += 1
             if time.perf_counter() >= until:
                 break
 
     def release(self, channel: Channel) -> None:
         """Its request is answered, or its client has left."""
-        self._in_flight.discard(channel)
+        caller = self._in_flight.pop(channel, None)
+        if caller is not None:
+            self._count_of[caller] -= 1
+            if not self._count_of[caller]:
+                del self._count_of[caller]
+
+    def _may(self, caller: str) -> bool:
+        """Say whether one more of `caller` may be in flight."""
+        return len(self._recent) < 2 or self._count_of[caller] < limits.LIGHT_IN_FLIGHT_OF_CALLER
 
     def _run(self, channel: Channel) -> None:
         start = time.perf_counter()

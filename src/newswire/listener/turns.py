@@ -40,10 +40,14 @@ class Turns(Generic[T]):
             waiting.append(item)
         self._count += 1
 
-    def popleft(self) -> T:
-        """Take the next. Raises IndexError when there is none."""
-        while self._of:
-            caller, waiting = self._of.popitem(last=False)
+    def has(self, may: Callable[[str], bool]) -> bool:
+        """Say whether a caller waits who `may` be served."""
+        return any(map(may, self._of))
+
+    def popleft(self, may: Callable[[str], bool] = lambda caller: True) -> T:
+        """Take the next of a caller who `may` be served; others keep their turn. Raises IndexError when there is none."""
+        while (caller := next(filter(may, self._of), None)) is not None:
+            waiting = self._of.pop(caller)
             while waiting:
                 item = waiting.popleft()
                 if self._is_last(item):
