@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from newswire import web
 from newswire.core.model import offers
 from newswire.core.model.names import check_pattern, check_topic, check_username
+from newswire.core.read import audit
 from newswire.errors import BadRequest
 
 TESTS = Path(__file__).parent / "page"
@@ -70,6 +72,14 @@ def test_the_page_offers_the_names_that_a_broker_offers() -> None:
             offered = OFFERS[kind](name)
             assert (f"`{offered}` would do" in refused.value.detail) == bool(instead), name
             assert offered == instead or not instead, name
+
+
+def test_the_page_has_words_for_all_that_the_audit_trail_says() -> None:
+    sources = [Path(audit.__file__), *Path(web.__file__).parent.rglob("*.py")]
+    kinds = {kind for source in sources for kind in re.findall(r'what="([a-z-]+)"', source.read_text())}
+    words = (STATIC / "trail.js").read_text()
+    assert len(kinds) > 10
+    assert [kind for kind in sorted(kinds) if not re.search(rf'^  "?{kind}"?: ', words, re.MULTILINE)] == []
 
 
 @pytest.mark.parametrize("bug", PLANTED)

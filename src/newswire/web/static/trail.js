@@ -14,6 +14,7 @@ const WORDS = {
   "revoked-grant": ({ by, who, verb, topic }) => `${by} took away from ${everybody(who)}: ${may(verb)} ${topic}`,
   "added-broker": ({ by, who, detail }) => `${by ? `${by} added broker` : "broker"} ${who}${by ? "" : " joined"}${detail ? ` at ${detail}` : ""}`,
   "removed-broker": ({ by, who }) => `${by ? `${by} removed broker ${who}` : `broker ${who} left`}`,
+  "accepted-loss": ({ by, detail }) => `${by || "an operator"} gave up what no broker could bring: ${detail}`,
 };
 
 const everybody = (who) => (who === "*" ? "everybody" : who);
