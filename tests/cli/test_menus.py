@@ -148,6 +148,11 @@ def test_an_address_may_be_a_url(address: str) -> None:
     assert walk(menus.BROKER, "1", address)[1].action == menus.AddReplica("10.0.0.2:5054")
 
 
+@pytest.mark.parametrize("address", ["https://news2.example.org", "https://News2.example.org:443/stream"])
+def test_an_address_may_be_one_in_tls(address: str) -> None:
+    assert walk(menus.BROKER, "1", address)[1].action == menus.AddReplica("https://news2.example.org")
+
+
 def test_a_subscription_may_be_a_pattern_and_a_publish_not() -> None:
     assert walk(menus.SUBSCRIBER, "1", "Alice", "finance.*")[1].action == menus.SubscribeUser("Alice", "finance.*")
     assert walk(menus.PUBLISHER, "1", "finance.*")[1].action is None
