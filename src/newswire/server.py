@@ -171,7 +171,7 @@ class Server:
 def _wake(auth: Authenticator, hub: Hub, wake: Wake) -> None:
     """Have what is known of callers forgotten first: a stream that is opened anew asks the engine."""
     if wake.users:
-        auth.wake()
+        auth.wake(wake.users)
     hub.wake(wake)
 
 

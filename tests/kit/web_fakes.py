@@ -146,7 +146,7 @@ class Web:
         self.auth = None
         if settings is not None and settings.auth == "required":
             self.auth = Authenticator(self.engine, [b"k" * 32], clock=lambda: self.engine.now)
-            self.engine.on_wake(lambda wake: self.auth.wake() if wake.users else None)
+            self.engine.on_wake(lambda wake: self.auth.wake(wake.users) if wake.users else None)
         app = create_app(
             self.engine,
             settings or Settings(),

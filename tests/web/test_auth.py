@@ -155,7 +155,7 @@ def test_a_password_is_hashed_once_and_never_in_the_loop(web: GuardedWeb) -> Non
     asks(web, basic("ann"))
     count = web.auth.passwords.hash_count
     loop()
-    web.auth.wake()  # a right changed somewhere
+    web.auth.wake({"ann"})  # a right changed somewhere
     loop()
     assert outcome == ["needs a thread", "ann", "ann"]
     assert web.auth.passwords.hash_count == count
@@ -174,6 +174,27 @@ def test_what_was_worked_out_while_a_right_changed_is_not_remembered(web: Guarde
     assert asks(web, bearer(token)).username == "ann"
     monkeypatch.undo()
     assert code_of(web, bearer(token)) == "unauthenticated"
+
+
+def test_who_did_not_change_is_not_looked_up_again(web: GuardedWeb) -> None:
+    ann, ben = asks(web, basic("ann")), asks(web, basic("ben"))
+    web.post("/subscribe?topic=news.x", headers=basic("ann"))
+    assert asks(web, basic("ben")) is ben
+    assert asks(web, basic("ann")) is not ann
+    ann = asks(web, basic("ann"))
+    web.do(AddGrant(who="*", verb="publish", pattern="canteen"))
+    assert asks(web, basic("ann")) is not ann
+    assert asks(web, basic("ben")) is not ben
+
+
+def test_who_changed_is_remembered_within_bounds(web: GuardedWeb, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert web.auth is not None
+    monkeypatch.setattr(module.limits, "CALLERS_CACHE_COUNT", 3)
+    ann = asks(web, basic("ann"))
+    for number in range(9):
+        web.auth.wake({f"u{number}"})
+        assert len(web.auth._changed) <= 3
+    assert asks(web, basic("ann")) is not ann  # all were forgotten meanwhile
 
 
 def test_memory_is_bounded(web: GuardedWeb, monkeypatch: pytest.MonkeyPatch) -> None:

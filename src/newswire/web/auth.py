@@ -1,8 +1,8 @@
 """Who asks: the one place where a request's credential becomes a `Caller` (docs/security.md; docs/rules.md, ACCESS).
 
 A credential is a token or a password (`credentials`), the cookie of a session (`sessions`), or a ticket, which opens one
-stream. Each is looked up in the state of this broker, which any broker has. What was found is remembered until a right changes
-anywhere, so a request costs a digest and a look into a dictionary; the engine says when (`wake`), before anything of the change
+stream. Each is looked up in the state of this broker, which any broker has. A look-up is remembered until a right of its user
+changes, so a request costs a digest and a look into a dictionary; the engine says when (`wake`), before anything of the change
 can be read.
 
 With `--auth none` nobody is asked, and everybody is `NOBODY`, who may do everything under any name.
@@ -15,12 +15,13 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 
 from newswire.core import limits
+from newswire.core.access import EVERYBODY
 from newswire.core.model.commands import Audit
 from newswire.core.model.names import check_username
 from newswire.engine.seam import Account, Engine, Principal, Rights
@@ -62,6 +63,14 @@ NOBODY: Final = Caller(username="", admin=True, rights=None, by="none")
 """Everybody, where nobody is asked: the engine asks nothing of who has no principal."""
 ANONYMOUS: Final = Caller(username="", admin=False, rights=Rights(), by="none", principal=Principal(account=""))
 """Who asks for what is public, where everybody else is asked: nobody's account, which may do nothing."""
+
+
+class _Lookup(NamedTuple):
+    """A caller that was looked up; good `until` (seconds since 1970), and while no right of his changed since `generation`."""
+
+    caller: Caller
+    until: float
+    generation: int
 
 
 class Subject(NamedTuple):
@@ -125,7 +134,10 @@ class Authenticator:
         self._lock = threading.Lock()  # of `_attempts` and `_audited`
         self._audited = Rate(limits.AUDITED_FAILURES_PER_SECOND, limits.AUDITED_FAILURES_BURST)
         self._key = secrets.token_bytes(32)
-        self._callers: dict[bytes, tuple[Caller, float]] = {}  # by a keyed digest of what was shown: who, and until when
+        self._callers: dict[bytes, _Lookup] = {}  # by a keyed digest of what was shown
+        self._generation = 0  # grows with each wake
+        self._changed: dict[str, int] = {}  # by username: the generation since which rights may be others
+        self._all_changed = 0
 
     # -- who asks
 
@@ -137,18 +149,19 @@ class Authenticator:
             raise _unauthenticated(_SIGN_IN)
         key = hashlib.blake2b(shown.encode("latin-1", "replace"), key=self._key, digest_size=32).digest()
         now = self._clock()
-        callers = self._callers  # `wake` puts another in its place: what is worked out meanwhile is lost with this one
-        entry = callers.get(key)
-        if entry is not None and now < entry[1]:
-            return entry[0]
-        if header:
-            caller = self._of_header(header, environ)
-        else:
-            caller = self._of_cookie(shown)
-        if len(callers) >= limits.CALLERS_CACHE_COUNT:
-            callers.clear()
-        callers[key] = (caller, min(now + limits.CALLERS_CACHE_SECONDS, caller.until))
+        generation = self._generation  # before anything is looked up: what changes meanwhile is later
+        lookup = self._callers.get(key)
+        if lookup is not None and now < lookup.until and not self._has_changed(lookup):
+            return lookup.caller
+        caller = self._of_header(header, environ) if header else self._of_cookie(shown)
+        if len(self._callers) >= limits.CALLERS_CACHE_COUNT:
+            self._callers.clear()
+        self._callers[key] = _Lookup(caller, min(now + limits.CALLERS_CACHE_SECONDS, caller.until), generation)
         return caller
+
+    def _has_changed(self, lookup: _Lookup) -> bool:
+        """Whether a right of the caller may have changed since."""
+        return lookup.generation < max(self._all_changed, self._changed.get(lookup.caller.username, 0))
 
     def sign_in(self, username: str, password: str, address: str) -> Caller:
         """Check a password. Raises `unauthenticated`, alike for a wrong user and a wrong password; `too-many`; NotStored.
@@ -172,9 +185,14 @@ class Authenticator:
             raise _unauthenticated(_OVER)
         return Caller(username=username, admin=rights.admin, rights=rights, by=by, principal=principal, until=until)
 
-    def wake(self) -> None:
-        """Forget who may do what. At once; any thread, before a change of rights can be read."""
-        self._callers = {}
+    def wake(self, users: Collection[str]) -> None:
+        """Have these users (`*`: all) looked up anew. Returns at once; one thread, before a change of theirs can be read."""
+        self._generation += 1
+        if EVERYBODY in users or len(self._changed) + len(users) > limits.CALLERS_CACHE_COUNT:
+            self._all_changed = self._generation
+            self._changed.clear()
+        else:
+            self._changed.update(dict.fromkeys(users, self._generation))
 
     # -- sessions and tickets
 

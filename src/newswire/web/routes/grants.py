@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, cast
 import msgspec
 from flask import Blueprint, Response, request
 
+from newswire.core.access import EVERYBODY
 from newswire.core.model.commands import AddGrant, RevokeGrant
 from newswire.core.model.names import check_username
 from newswire.engine.seam import Engine
@@ -20,7 +21,6 @@ from newswire.web.routes.sign_in import check_is_on
 from newswire.web.usual_fields import PATTERN, optional
 
 Verb = Literal["publish", "subscribe"]
-EVERYBODY: Final = "*"
 
 
 class GrantAnswer(msgspec.Struct, frozen=True):
