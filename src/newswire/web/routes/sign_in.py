@@ -102,7 +102,28 @@ TICKETS: Final = Route(
 def routes(engine: Engine, settings: ServiceSettings, auth: Authenticator | None) -> Blueprint:
     """The routes of signing in."""
     blueprint = Blueprint("sign_in", __name__)
+    _add_sessions(blueprint, engine, auth)
 
+    @ME.on(blueprint)
+    def me() -> Response:
+        ME.read(request.environ)
+        caller = caller_now()
+        grants = [] if caller.rights is None else shown_rights(caller.rights)
+        return answer(
+            Me(username=caller.username, admin=caller.admin, auth=settings.auth, by=caller.by, grants=grants)  # type: ignore[arg-type]
+        )
+
+    @TICKETS.on(blueprint)
+    def tickets() -> Response:
+        mine, caller = authenticator(auth), caller_now()
+        fields = TICKETS.read(request.environ)
+        subject = subject_of(engine, caller, fields.get(USERNAME, None))
+        return answer(TicketAnswer(mine.new_ticket(caller, subject.username)))
+
+    return blueprint
+
+
+def _add_sessions(blueprint: Blueprint, engine: Engine, auth: Authenticator | None) -> None:
     @LOGIN.on(blueprint)
     def login() -> Response:
         mine = authenticator(auth)
@@ -140,24 +161,6 @@ def routes(engine: Engine, settings: ServiceSettings, auth: Authenticator | None
         if is_page:
             response.headers["Location"] = "/login"
         return with_cookie(response, "")
-
-    @ME.on(blueprint)
-    def me() -> Response:
-        ME.read(request.environ)
-        caller = caller_now()
-        grants = [] if caller.rights is None else shown_rights(caller.rights)
-        return answer(
-            Me(username=caller.username, admin=caller.admin, auth=settings.auth, by=caller.by, grants=grants)  # type: ignore[arg-type]
-        )
-
-    @TICKETS.on(blueprint)
-    def tickets() -> Response:
-        mine, caller = authenticator(auth), caller_now()
-        fields = TICKETS.read(request.environ)
-        subject = subject_of(engine, caller, fields.get(USERNAME, None))
-        return answer(TicketAnswer(mine.new_ticket(caller, subject.username)))
-
-    return blueprint
 
 
 def check_is_on(auth: Authenticator | None) -> None:
