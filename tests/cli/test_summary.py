@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -141,3 +142,21 @@ def test_healthy_brokers_are_a_table_on_80_columns() -> None:
     console.print(output.rendered(summary.as_tables(summary.Status(rows, 2, ())), console.width))
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert shown.startswith("Broker  Address")
+
+
+@pytest.mark.parametrize(
+    ("conditions", "copies"),
+    [
+        ([{"ready": True, "copies": 2}, {"ready": True, "copies": 1}], 2),
+        ([{"ready": False, "copies": 0}, {"ready": True, "copies": 1}], 1),
+        ([{"ready": False, "copies": 0}, {"ready": False, "copies": 0}], 0),
+        ([{"ready": False, "copies": 0}, None], 0),
+        ([None, None], 2),
+        ([{"ready": True}, {"ready": True}], 2),
+    ],
+    ids=["both well", "one full", "both full", "one full, one silent", "both silent", "of a version that does not say"],
+)
+def test_what_a_publish_would_get_is_what_the_broker_says_that_takes_it(conditions: list[Any], copies: int) -> None:
+    rows = [Row("1001", "a:1", is_primary=True, state="up", itself=True), Row("1002", "b:1", state="up")]
+    made = summary.combine(rows, dict(zip(("a:1", "b:1"), conditions, strict=True)), [])
+    assert made.copies == copies

@@ -185,8 +185,10 @@ def combine(rows: Sequence[Row], ready: Mapping[str, Mapping[str, Any] | None], 
     """Make one picture of what was told; primary first."""
     summaries = [_broker(row, ready.get(row.ip)) for row in sorted(rows, key=lambda row: (not row.is_primary, row.id))]
     newest = sorted(topics, key=lambda topic: str(topic.get("last") or ""), reverse=True)
-    copies = next((broker.copies for broker in summaries if broker.ready and broker.copies is not None), None)
-    return Status(tuple(summaries), sum(row.state == "up" for row in rows) if copies is None else copies, tuple(newest))
+    told = [broker for broker in summaries if broker.copies is not None]
+    best = next((broker for broker in told if broker.ready), told[0] if told else None)  # who is not ready takes none
+    copies = sum(row.state == "up" for row in rows) if best is None else best.copies or 0
+    return Status(tuple(summaries), copies, tuple(newest))
 
 
 def _broker(row: Row, condition: Mapping[str, Any] | None) -> BrokerSummary:
