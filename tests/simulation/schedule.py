@@ -93,7 +93,8 @@ class Cluster:
         if rng.random() < 0.2:
             self.limits["PUSH_ORIGINS"] = rng.randint(1, 3)
         self.limits |= {"COMPACT_LEAST_ROWS": rng.choice((4, 16)), "COMPACT_LOOK_SECONDS": rng.choice((1, 3))}
-        if rng.random() < 0.9:
+        self.keeps_keys = rng.random() >= 0.75  # whether a compaction keeps messages for their keys
+        if not self.keeps_keys:
             self.limits["COMPACT_KEY_SECONDS"] = 0
         self.limits["SCAN_ROWS"] = rng.choice((8, limits.SCAN_ROWS))  # a part of an offer
         self.limits["BATCH_PIECE_OPS"] = self.limits["BATCH_LONG_OPS"] = rng.choice(
