@@ -54,6 +54,7 @@ from newswire.core.state.twins import Twin, Twins
 from tests.simulation import machine
 from tests.simulation.clients import Session
 from tests.simulation.machine import Disk, Machine, Outlet
+from tests.simulation.planted_compaction import COMPACTION, FOCUS_COMPACTION
 from tests.simulation.schedule import CALM
 
 Patch = tuple[Any, str, Any]
@@ -707,6 +708,7 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
         unfinished_batch_counts,
         receipt_before_the_last_piece,
         *ACCESS,
+        *COMPACTION,
     )
 }
 
@@ -749,6 +751,7 @@ FOCUS: dict[str, tuple[str, ...]] = {
     "name-goes-to-who-is-known-first": ("partition", "one-way"),
     "password-by-arrival": ("partition", "one-way"),
     "password-by-stamp": ("wall", "wall-all"),
+    **FOCUS_COMPACTION,
 }
 
 

@@ -12,7 +12,7 @@ from tests.simulation.planted import BUGS, planted
 from tests.simulation.schedule import run
 from tests.simulation.world import as_values
 
-SCHEDULES = 1_000
+SCHEDULES = 700  # each compacts, and compacts once more at its end
 STEPS = 250  # a schedule, at least
 MOST_SEEDS = 400  # until a planted bug is found
 SHOWN_BY = {"words-never-age": 480}  # of bugs that few schedules show: one that does, which is played before all others
@@ -21,21 +21,25 @@ KINDS = (
     "|suspend|oversleep|relapse|crash loop|clock jump|clocks jump everywhere|partition|one-way partition|clients cut off"
     "|loss|double|delay|broker removed|broker added|records rotten|record unreadable|loss accepted"
 ).split("|")
+DEEDS = "compacted|adopted|rewriting failed|stream moved".split("|")
 
 
 @pytest.mark.timeout(600)
 def test_schedules_go_right() -> None:
     faults: Counter[str] = Counter()
+    deeds: Counter[str] = Counter()
     idle = 0
     wrong = []
     for outcome in outcomes(range(SCHEDULES), processes=2):
         faults += outcome.faults
+        deeds += outcome.deeds
         idle += not outcome.faults
         if outcome.violation:
             wrong.append(f"scripts/simulate --seed {outcome.seed}: {outcome.violation}")
         assert outcome.steps >= STEPS or outcome.violation
     assert not wrong, "\n".join(wrong)
     assert [kind for kind in KINDS if not faults[kind]] == []
+    assert [kind for kind in DEEDS if not deeds[kind]] == []
     assert 0 < idle < SCHEDULES / 5
 
 

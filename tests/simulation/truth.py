@@ -774,7 +774,8 @@ class Ledger:
                     if name != min(twins, key=split):
                         raise Violation(f"{machine.id} names a message {name}, of the twins {twins}")
                     shown.append(name)
-        held = {name for name in disk.held if isinstance(self.ops[name], Published) and self._is_live(machine, name)}
+        names = (*disk.held, *disk.void)  # until the state is taken over it shows what is void on disk already
+        held = {name for name in names if isinstance(self.ops.get(name), Published) and self._is_live(machine, name)}
         hidden = sorted(name for name in held - seen if not self.is_over(ends, self.twins(machine, name)))
         if hidden or seen - held:
             raise Violation(f"{machine.id} does not show {hidden}, or shows {sorted(seen - held)}")
@@ -853,12 +854,16 @@ class Ledger:
         joined: dict[str, set[OpId]] = {}
         ended: set[OpId] = set()
         for name in names:
-            op = self.ops[name]
+            op = self.ops.get(name)
             if isinstance(op, Joined):
                 joined.setdefault(op.broker, set()).add(name)
             if isinstance(op, (Joined, Left)):
                 ended.update(op.seen)
         said = {broker: tuple(sorted(left)) for broker, held in joined.items() if (left := held - ended)}
+        assert machine.broker is not None
+        forgotten = sorted(broker for broker in joined if not machine.broker.state.members.ever(broker))
+        if forgotten:
+            raise Violation(f"{machine.id} does not know any more that {forgotten} ever joined")
         if said != members:
             raise Violation(f"{machine.id} has members {members}; its ops say {said}")
 
