@@ -22,9 +22,10 @@ NGINX = pytest.param(Nginx.in_tls, marks=needs_nginx, id="nginx")
 CADDY = pytest.param(Caddy, marks=needs_caddy, id="caddy")
 
 
-@pytest.fixture(params=[NGINX, CADDY])
-def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SecurePair]:
-    """Two brokers, each behind a proxy that ends TLS."""
+@pytest.fixture(scope="module", params=[NGINX, CADDY])
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecurePair]:
+    """Two brokers, each behind a proxy that ends TLS; both run before and after each test but the last."""
+    tmp_path = tmp_path_factory.mktemp("pair")
     ports, authority = free_ports(3), Authority(tmp_path / "ca")
     made = SecurePair(tmp_path, ports, authority)
     with request.param(tmp_path / "proxy", made, ports, authority):
@@ -62,10 +63,10 @@ def test_all_of_it_goes_through_the_proxies(pair: SecurePair) -> None:
 @pytest.mark.parametrize("pair", [NGINX], indirect=True)
 def test_one_name_for_both_and_a_stranger_s_push_at_either(pair: SecurePair) -> None:
     trust: dict[str, Any] = {"verify": pair.authority.file}
-    with Subscriber(pair.one_name, "ann", **trust) as ann, Publisher(pair.one_name, **trust) as publisher:
-        ann.subscribe("news")
-        assert publisher.publish("news", "one").copies == 2
-        with ann.stream() as stream:
+    with Subscriber(pair.one_name, "ben", **trust) as ben, Publisher(pair.one_name, **trust) as publisher:
+        ben.subscribe("other")
+        assert publisher.publish("other", "one").copies == 2
+        with ben.stream() as stream:
             assert next(stream).data == "one"
     for url, status in ((pair.one_name, b"413"), (pair.urls[0], b"401")):
         place = place_of(url)
@@ -91,7 +92,7 @@ def test_who_is_not_trusted_is_told_in_words(pair: SecurePair, tmp_path: Path) -
 
     first, second = pair.brokers
     second.stop()
-    settings = tmp_path / "newswire.toml"
+    settings = first.home / "newswire.toml"
     settings.write_text(settings.read_text().replace(pair.authority.file, Authority(tmp_path / "third").file))
     second.launch()
     why = "its certificate is signed by nobody who is trusted here"
