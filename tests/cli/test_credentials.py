@@ -30,10 +30,10 @@ def test_where_it_is(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_token_is_kept_for_its_brokers_and_nobody_else_can_read_it() -> None:
-    assert credentials.saved((A, B)) is None
+    assert credentials.find((A, B)) is None
     token = SavedToken((A, B), "ann", "1001-a.7", "nw_1")
     file = credentials.save(token)
-    assert credentials.saved((A, B)) == token
+    assert credentials.find((A, B)) == token
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     assert [one.name for one in file.parent.iterdir()] == ["credentials.toml"]
@@ -43,15 +43,15 @@ def test_a_token_is_kept_for_its_brokers_and_nobody_else_can_read_it() -> None:
 def test_a_command_that_names_some_of_the_brokers_finds_it_and_one_that_names_another_does_not() -> None:
     both, one = SavedToken((A, B), "ann", "1", "nw_1"), SavedToken((B,), "bob", "2", "nw_2")
     credentials.save(both)
-    assert credentials.saved((B, A)) == credentials.saved((B,)) == both
+    assert credentials.find((B, A)) == credentials.find((B,)) == both
     credentials.save(one)
-    assert credentials.saved((B,)) == one
-    assert credentials.saved((A,)) == both
-    assert credentials.saved((A, "10.0.0.1:5053")) is None
+    assert credentials.find((B,)) == one
+    assert credentials.find((A,)) == both
+    assert credentials.find((A, "10.0.0.1:5053")) is None
     credentials.save(SavedToken((B, A), "cleo", "3", "nw_3"))
-    assert credentials.saved((A, B)) == SavedToken((B, A), "cleo", "3", "nw_3"), "in place of the other for these brokers"
+    assert credentials.find((A, B)) == SavedToken((B, A), "cleo", "3", "nw_3"), "in place of the other for these brokers"
     credentials.forget(one)
-    assert credentials.saved((B,)) == SavedToken((B, A), "cleo", "3", "nw_3")
+    assert credentials.find((B,)) == SavedToken((B, A), "cleo", "3", "nw_3")
 
 
 def test_one_that_others_can_read_is_refused_with_what_mends_it() -> None:
@@ -68,7 +68,7 @@ def test_one_that_is_no_such_file_is_a_sentence(text: str) -> None:
     file = credentials.save(SavedToken((A,), "ann", "1", "nw_1"))
     file.write_text(text)
     with pytest.raises(BadRequest, match="delete it and sign in again"):
-        credentials.saved((A,))
+        credentials.find((A,))
 
 
 def test_a_folder_that_cannot_be_used_is_a_sentence(home: Path) -> None:
@@ -84,14 +84,14 @@ def test_many_at_once_lose_nothing() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [credentials.saved(token.brokers) for token in tokens] == tokens
+    assert [credentials.find(token.brokers) for token in tokens] == tokens
 
 
 def test_what_a_client_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert credentials.signature((A,)) == {}
-    assert credentials.credential({}) is None
+    assert credentials.to_credential({}) is None
     credentials.save(SavedToken((A,), "ann", "1", 'nw_"\\1'))
     assert credentials.signature((A,)) == {"token": 'nw_"\\1'}
-    signed = credentials.credential({"user": "ann", "password": "x"})
+    signed = credentials.to_credential({"user": "ann", "password": "x"})
     assert signed is not None
     assert signed.kind == "password"

@@ -228,10 +228,10 @@ class MenuActions:
         with Subscriber(self._brokers, username, **self._who, timeout=limits.CLI_CALL_SECONDS, absent=0) as subscriber:
             snapshot = self._look(subscriber.pool)
             url = _url(subscriber.pool, snapshot.primary, "/stream", {"username": username})
-            signed = url if subscriber.pool.is_anonymous else window.with_ticket(url, subscriber.pool, snapshot.primary)
+            address = url if subscriber.pool.is_anonymous else window.with_ticket(url, subscriber.pool, snapshot.primary)
         self._say(menus.connecting_lines(snapshot.nodes, snapshot.primary, moved=snapshot.moved, always_list=False))
         self._say([url, menus.opening_line(username)])
-        if not self._open_window(signed):
+        if not self._open_window(address):
             viewing.stream_here(self._here, self._brokers, username, self._who)
 
     def _look(self, pool: BrokerPool) -> ClusterSnapshot:

@@ -61,8 +61,8 @@ def signature(brokers: Sequence[str]) -> Signature:
     token = context.meta.get(TOKEN_META) if context else None
     if token:
         return {"token": token}
-    kept = saved(brokers)
-    return {"token": kept.token} if kept else {}
+    entry = find(brokers)
+    return {"token": entry.token} if entry else {}
 
 
 def check_named(user: str | None, who: Signature) -> None:
@@ -71,11 +71,11 @@ def check_named(user: str | None, who: Signature) -> None:
         raise click.UsageError("Missing argument 'USER': only who is signed in may leave it out.")
 
 
-def credential(who: Signature) -> Credential | None:
+def to_credential(who: Signature) -> Credential | None:
     """What such a client sends."""
-    from newswire.client.credential import chosen
+    from newswire.client.credential import choose
 
-    return chosen(who.get("token"), who.get("user"), who.get("password"), os.environ)
+    return choose(who.get("token"), who.get("user"), who.get("password"), os.environ)
 
 
 def path(environ: Mapping[str, str] = os.environ) -> Path:
@@ -84,7 +84,7 @@ def path(environ: Mapping[str, str] = os.environ) -> Path:
     return (Path(home) if os.path.isabs(home) else Path("~/.config").expanduser()) / "newswire" / "credentials.toml"
 
 
-def saved(brokers: Sequence[str]) -> SavedToken | None:
+def find(brokers: Sequence[str]) -> SavedToken | None:
     """The token for these brokers: that of this list, else of the shortest list that has all of them. Raises BadRequest."""
     able = [one for one in _read(path()) if set(brokers) <= set(one.brokers)]
     return min(able, key=lambda one: len(one.brokers), default=None)

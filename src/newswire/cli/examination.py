@@ -24,11 +24,11 @@ _BROKERS_MOST: Final = limits.CLIENT_BROKERS_COUNT
 _STREAM_SECONDS: Final = 3.0  # in which the greeting of a stream arrives on any line that is worth using
 
 
-def examine(brokers: Sequence[str], user: str | None, signed: Credential | None = None) -> Iterator[Examined]:
+def examine(brokers: Sequence[str], user: str | None, credential: Credential | None = None) -> Iterator[Examined]:
     """Ask the brokers named, and then those that they name, each once and all at the same time."""
     visits: set[str] = set()
     addresses = list(dict.fromkeys(brokers))
-    new_transport = partial(Transport, credential=signed, tls_only=all(map(is_tls, brokers)))
+    new_transport = partial(Transport, credential=credential, tls_only=all(map(is_tls, brokers)))
     with ThreadPoolExecutor(_BROKERS_MOST, thread_name_prefix="ask") as pool:
         while addresses:
             visits.update(addresses)

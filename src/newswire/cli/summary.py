@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from newswire import escape
 from newswire.cli import output
-from newswire.cli.credentials import Signature, credential
+from newswire.cli.credentials import Signature, to_credential
 from newswire.core import limits
 from newswire.core.model.addresses import is_tls
 from newswire.errors import NewswireError, NoBroker, Unauthenticated
@@ -86,7 +86,7 @@ def gather(brokers: Sequence[str], absent: float = limits.CLI_ABSENT_SECONDS, *,
     from newswire.client.transport import Transport
 
     until, named = time.monotonic() + absent, split(brokers)
-    new_transport = partial(Transport, credential=credential(who), tls_only=all(map(is_tls, named)))
+    new_transport = partial(Transport, credential=to_credential(who), tls_only=all(map(is_tls, named)))
     with ThreadPoolExecutor(limits.CLIENT_BROKERS_COUNT, thread_name_prefix="ask") as threads:
         while True:
             answers = list(threads.map(partial(_ask_rows, new_transport), named))

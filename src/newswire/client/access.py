@@ -103,8 +103,8 @@ class AccessClient:
             "publish": None if publish is None else checks.words("publish", publish) or _NOTHING,
             "subscribe": None if subscribe is None else checks.words("subscribe", subscribe) or _NOTHING,
         }
-        made: NewToken = self._send("POST", "/tokens", fields).read(NewToken)
-        return made
+        token: NewToken = self._send("POST", "/tokens", fields).read(NewToken)
+        return token
 
     def tokens(self, username: str | None = None) -> list[UserToken]:
         """The tokens of a user, or one's own, without their secrets."""

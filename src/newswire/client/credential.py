@@ -56,7 +56,7 @@ def basic(user: str, password: str) -> Credential:
         raise BadRequest("the password is not UTF-8 text", code="bad-field") from None
 
 
-def chosen(token: object, user: object, password: object, environ: Mapping[str, str]) -> Credential | None:
+def choose(token: object, user: object, password: object, environ: Mapping[str, str]) -> Credential | None:
     """The credential that a program gave, else the token of its environment, else None.
 
     Raises TypeError for a password without a user, or one beside a token; BadRequest for what can be no credential.

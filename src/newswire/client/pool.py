@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from newswire.client import checks
 from newswire.client.answers import ClusterSnapshot, Row
-from newswire.client.credential import chosen
+from newswire.client.credential import choose
 from newswire.client.failover import Brokers, Verdict, perhaps_done, verdict
 from newswire.client.transport import BrokerAnswer, Call, Transport, Unreached
 from newswire.core import limits
@@ -47,7 +47,7 @@ class BrokerPool:
         self.brokers = Brokers(checks.addresses(brokers))
         self.timeout = checks.seconds("timeout", timeout)
         self._absent = self.timeout if absent is None else absent
-        credential = chosen(token, user, password, os.environ)
+        credential = choose(token, user, password, os.environ)
         self.is_anonymous = credential is None
         for name, value in (("clock", clock), ("sleep", sleep), ("chance", chance)):
             checks.called(name, value)

@@ -111,9 +111,9 @@ def test_a_second_login_ends_the_first(fake: Fake, monkeypatch: pytest.MonkeyPat
     fake.answers["DELETE /tokens/1001-a.7"] = (200, {"message": "Revoked token 1001-a.7"})
     sign_in(fake, monkeypatch, "nw_2", "1001-a.8")
     assert fake.shown[fake.asked.index(("/tokens/1001-a.7", {}))] == "Bearer nw_1"
-    kept = credentials.saved((fake.address,))
-    assert kept is not None
-    assert kept.token == "nw_2"
+    token = credentials.find((fake.address,))
+    assert token is not None
+    assert token.token == "nw_2"
 
 
 def test_logout_revokes_and_forgets(fake: Fake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,7 +124,7 @@ def test_logout_revokes_and_forgets(fake: Fake, monkeypatch: pytest.MonkeyPatch,
     assert main.run(["logout"]) == 0
     assert capsys.readouterr().out.endswith(f"Signed out ann at {fake.address}.\n")
     assert fake.shown[-1] == "Bearer nw_1"
-    assert credentials.saved((fake.address,)) is None
+    assert credentials.find((fake.address,)) is None
 
 
 def test_logout_without_a_broker_forgets_and_says_what_still_counts(
@@ -133,7 +133,7 @@ def test_logout_without_a_broker_forgets_and_says_what_still_counts(
     credentials.save(credentials.SavedToken((DOWN,), "ann", "1001-a.7", "nw_1"))
     assert main.run(["logout", "--brokers", DOWN]) == output.NO_BROKER
     assert "newswire token revoke 1001-a.7" in capsys.readouterr().err
-    assert credentials.saved((DOWN,)) is None
+    assert credentials.find((DOWN,)) is None
 
 
 def test_whoami(fake: Fake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,11 +33,11 @@ def doctor(brokers: tuple[str, ...], as_json: bool, user: str | None, ops_dir: P
     """
     import msgspec
 
-    from newswire.cli.credentials import credential, signature
+    from newswire.cli.credentials import signature, to_credential
     from newswire.cli.diagnosis import diagnose
     from newswire.cli.examination import examine
 
-    examined = list(examine(brokers, user, credential(signature(brokers))))
+    examined = list(examine(brokers, user, to_credential(signature(brokers))))
     if all(one.refusal for one in examined):
         if stranger := next((one for one in examined if one.is_stranger), None):
             raise Refused(stranger.refusal, code="unauthenticated")

@@ -47,7 +47,7 @@ def login(brokers: tuple[str, ...], user: str | None, password_file: Path | None
             raise click.UsageError("Missing argument 'USER'.")
         user = click.prompt("User", err=True)
     names.check_username(user)
-    before = credentials.saved(brokers)
+    before = credentials.find(brokers)
     password = read_password(password_file)
     with AccessClient(brokers, user=user, password=password, **times(timeout)) as client:
         if client.me().auth == "none":
@@ -75,7 +75,7 @@ def logout(brokers: tuple[str, ...], timeout: float | None) -> int:
     from newswire.cli import credentials
     from newswire.client.access import AccessClient
 
-    token = credentials.saved(brokers)
+    token = credentials.find(brokers)
     if token is None:
         click.echo(f"Nobody is signed in at {', '.join(brokers)}.")
         return output.DONE

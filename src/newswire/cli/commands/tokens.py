@@ -50,7 +50,7 @@ def create(
 
     narrow = bool(publish or subscribe)
     with AccessClient(brokers, **signature(brokers), **times(timeout)) as client:
-        made = client.create_token(
+        token = client.create_token(
             user,
             label=label,
             expires=expires,
@@ -58,10 +58,12 @@ def create(
             subscribe=subscribe if narrow else None,
         )
     if as_json:
-        output.print_json({"id": made.id, "token": made.token})
+        output.print_json({"id": token.id, "token": token.token})
     else:
-        click.echo(made.token)
-    output.warn(f"That is the token {escape.line(made.id)}. It is shown this once: keep it where only its program can read it.")
+        click.echo(token.token)
+    output.warn(
+        f"That is the token {escape.line(token.id)}. It is shown this once: keep it where only its program can read it."
+    )
     return output.DONE
 
 
