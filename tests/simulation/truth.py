@@ -784,6 +784,7 @@ class Ledger:
             name
             for (origin, sequence), name in rows
             if (row := log.row(origin, sequence)) is not None
+            and not self._has_void_twin(name)
             and not state.messages.is_dropped(numbers[_topic(self.ops[name])], self._shown_at(machine, row))
         ]
         subscriptions = state.subscriptions
@@ -810,6 +811,12 @@ class Ledger:
         rights = seen_accounts(state.accounts)
         return {"messages": sorted(left), "alive": alive, "members": members, "rights": rights}
 
+    def _has_void_twin(self, name: OpId) -> bool:
+        """Whether a twin of this message was compacted somewhere: its key is forgotten there, and this one shown again."""
+        op = self.ops[name]
+        ids = self.texts[op.data].ids if isinstance(op, Published) else []
+        return len(ids) > 1 and any(one in machine.disk.void for machine in self.machines for one in ids)
+
     def _shown_at(self, machine: Machine, row: int) -> int:
         """The row that is shown of the message whose name stands at `row`."""
         assert machine.broker is not None
@@ -819,8 +826,9 @@ class Ledger:
     def _check_fold(self, machine: Machine, fold: Fold, left: list[OpId], alive: dict[OpId, tuple[Any, ...]]) -> None:
         """What is shown, and the cursors, are what a plain fold of all ops says, those among them that are void."""
         shown = set(left)
+        assert machine.broker is not None
         for name in machine.disk.void:
-            op = self.ops.get(name)
+            op = self.ops.get(name) if machine.broker.state.log.is_void(*split(name)) else None
             if isinstance(op, Published) and name not in self.given_up and len(self.texts[op.data].ids) == 1:
                 horizon = self.expand(fold.dropped.get(op.topic, {}))
                 if horizon.get(op.origin, 0) < op.sequence and name not in fold.withdrawn:
