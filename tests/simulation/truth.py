@@ -169,6 +169,8 @@ class Ledger:
             raise Violation(f"{machine.id} appends {name} behind {reach}: a gap hides under a maximum")
         forgotten = op.origin in self.batches and not machine.holds(name)  # what is left of a batch is taken anew after a start
         has = machine.disk.has(name) and not machine.disk.is_bad(name)
+        job = machine.broker.compaction.job if machine.broker is not None else None
+        forgotten |= job is not None and job.adopts  # what was handed over counts on the disk before the broker goes on with it
         if op.sequence <= reach and not forgotten and (has or not machine.disk.damaged):
             raise Violation(f"{machine.id} appends {name}, which it has")
         if isinstance(op, Began):

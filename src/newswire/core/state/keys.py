@@ -22,6 +22,7 @@ from newswire.core.model.ops import Published
 _GENERATION_KEYS: Final = limits.KEYS_COUNT // 4  # that are forgotten at a time
 _GENERATIONS: Final = 5  # so that the newest `limits.KEYS_COUNT` are among the others when the last one has just begun
 _OFFSET_BITS: Final = 32
+OFFSET_MASK: Final = (1 << _OFFSET_BITS) - 1
 _CONTENT_MASK: Final = (1 << 64) - 1
 _GONE: Final = -1  # an entry that names nothing any more
 _NEXT_USE: Final = 1 << 64  # between the entries of one key: beyond what a fingerprint reaches
@@ -51,10 +52,10 @@ class Keys:
             entry = self._get(mark + at * _NEXT_USE)
         return result
 
-    def offsets(self) -> Iterator[list[int]]:
-        """The offsets of the messages that keys name, some at a time."""
+    def entries(self) -> Iterator[list[int]]:
+        """All entries, some at a time; of each the low bits (`OFFSET_MASK`) are the offset of the message that it names."""
         for generation in list(self._generations):
-            yield [entry & 0xFFFFFFFF for entry in generation.values() if entry != _GONE]
+            yield list(generation.values())
 
     def move(self, offset: int, to: int | None) -> None:
         """Have what names the message at `offset` name that at `to`, which says the same; None: nothing any more."""

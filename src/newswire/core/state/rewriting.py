@@ -12,6 +12,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from operator import attrgetter
 from typing import Any, Final
@@ -22,6 +23,7 @@ from newswire.core import limits
 from newswire.core.model.ops import Op, Void, decode, encode
 from newswire.core.model.vector import Vector
 from newswire.core.state.fold import State
+from newswire.core.state.keys import OFFSET_MASK
 from newswire.core.state.leave_out import Base, LeaveOut, Prefix
 from newswire.core.state.op_index import GIVEN_UP, SILENT, VOID
 
@@ -79,9 +81,13 @@ class Rewriting:
     def survey(self, state: State) -> Generator[Callable[[], Any] | None, Any, None]:
         """Copy what is needed to decide: `core.read.pieces`, under the state lock."""
         log, prefix, cut = state.log, self._prefix, self._prefix.cut
-        prefix.places, prefix.lengths, prefix.times = log.places[:cut], log.lengths[:cut], log.times[:cut]
+        prefix.places = log.places[:cut]
         yield None
-        prefix.origins, prefix.sequences, prefix.topics = log.origins[:cut], log.sequences[:cut], log.topics[:cut]
+        prefix.times = log.times[:cut]
+        yield None
+        prefix.lengths, prefix.origins = log.lengths[:cut], log.origins[:cut]
+        yield None
+        prefix.sequences, prefix.topics = log.sequences[:cut], log.topics[:cut]
         prefix.origin_names, prefix.topic_names = log.names, state.messages.names  # these only grow
         prefix.twins = state.messages.twins.rows()
         yield None
@@ -90,9 +96,8 @@ class Rewriting:
             return
         self._firsts = yield log.void_firsts
         prefix.keyed = bytearray(cut)
-        for part in state.messages.keys.offsets():
-            offsets: list[int] = part
-            yield lambda offsets=offsets: _mark(prefix.keyed, offsets)  # type: ignore[misc]
+        for entries in state.messages.keys.entries():
+            yield partial(_mark, prefix.keyed, entries)
 
     def to_look_at(self) -> Iterator[list[tuple[int, int]]]:
         """Place and length of the records that `look` is to be given, some at a time, in order."""
@@ -255,9 +260,9 @@ class _Growing:
         return Void(origin=self.origin, sequence=self.last, time=self.time, first=self.first, messages=self.messages)
 
 
-def _mark(marks: bytearray, offsets: Iterable[int]) -> None:
-    for offset in offsets:
-        if offset < len(marks):
+def _mark(marks: bytearray, entries: Iterable[int]) -> None:
+    for entry in entries:
+        if (offset := entry & OFFSET_MASK) < len(marks):
             marks[offset] = 1
 
 
