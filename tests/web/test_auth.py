@@ -74,7 +74,7 @@ def test_what_changes_counts_at_once(web: GuardedWeb) -> None:
         rights = asks(web, headers).rights
         assert rights is not None
         assert rights.may("publish", "sport")
-    web.do(SetPassword(name="ann", password=password_hash() + ""))
+    web.do(SetPassword(name="ann", password=password_hash()))
     assert code_of(web, cookie) == "unauthenticated"  # a session ends when the password is set
     assert asks(web, bearer(token)).username == "ann"
     web.do(RevokeToken(token=web.engine.tokens("ann")[0].id))
