@@ -59,7 +59,12 @@ def check(accounts: Accounts, requests: Sequence[Request], by: Principal | None,
     rights = accounts.rights(by, now)
     if rights is None:
         raise Refused(_GONE, code="unauthenticated")
+    topics: set[str] = set()  # that may be published to: a batch has few
     for index, request in enumerate(requests):
+        if isinstance(request, Publish):
+            if request.topic in topics:
+                continue
+            topics.add(request.topic)
         try:
             _check_one(accounts, request, by, rights, now)
         except NewswireError as error:
