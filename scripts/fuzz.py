@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import copy
 import os
+import secrets
 import sys
 import tempfile
 import time
@@ -30,17 +31,18 @@ from schemathesis.core.failures import Failure, FailureGroup
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi import checks
 
-from brokers import Broker, free_ports
+from brokers import Broker, free_ports, until
 
 Json = dict[str, Any]
 AnyCase = Case[Any]
 Send = Callable[[AnyCase], Response]
 
+FORM: Final = "application/x-www-form-urlencoded"
 MODES: Final = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 # a well-formed request is refused with 400 for what it says: how the code and the sentence begin, by route
 SAYS: Final[Mapping[str, tuple[str, ...]]] = {
-    # an address that opens nothing; neither text nor title; no batch
-    "/publish": ("bad-field: `click`", "bad-field: `data` is empty", "bad-line", "bad-body"),
+    # an address that opens nothing; neither text nor title; words with commas, which make more words of a form; no batch
+    "/publish": ("bad-field: `click`", "bad-field: `data` is empty", "bad-field: `tags`", "bad-line", "bad-body"),
     "/accept_loss": ("missing-field: `first` and `last`",),
     "/add_replica": ("unreachable", "bad-address"),
     "/remove_replica": ("bad-address", "bad-field: a broker id"),
@@ -63,7 +65,9 @@ SAME_AS_A_HEADER: Final = ("key",)  # asked for in one place: the header beside 
 ASKED_FOR: Final = frozenset({"not-enough-copies"})  # of 5xx: the request wants more brokers than there are
 STREAM_SECONDS: Final = 0.2  # for what comes first of a stream
 ANSWER_SECONDS: Final = 30.0
-CONFIG: Final = {"checks": {"negative_data_rejection": {"expected-statuses": [400, 403, 404, 409, 413, 415, 431, 503]}}}
+CONFIG: Final = {
+    "checks": {"negative_data_rejection": {"expected-statuses": [400, 401, 403, 404, 409, 413, 415, 429, 431, 503]}}
+}
 FINDING_CHARS: Final = 1_500  # of one that is told: a message may be long
 
 
@@ -71,8 +75,11 @@ class Finding(Exception):
     """An answer that is not as described; the text says which, and to what."""
 
 
-def ways(document: Json) -> Iterator[tuple[str, Json]]:
-    """The description: fields of a `POST` in its body alone; in the query alone; and of few users and topics, that meet."""
+def ways(document: Json) -> Iterator[tuple[str, Json, tuple[GenerationMode, ...]]]:
+    """The description, and in which modes it is asked: fields of a `POST` in its body alone; in the query alone; few that meet.
+
+    A body that is wrong is JSON: of a form it is not known whether what is wrong with it is sent at all.
+    """
     body, query = _closed(document), _closed(document)
     for path, operations in document["paths"].items():
         operation = operations.get("post")
@@ -96,9 +103,13 @@ def ways(document: Json) -> Iterator[tuple[str, Json]]:
     query["paths"] = {
         path: one for path, one in query["paths"].items() if "requestBody" not in one.get("post", {"requestBody": 0})
     }
-    yield "body", body
-    yield "query", query
-    yield "met before", _narrowed(body)
+    yield "body", body, MODES[:1]
+    yield "met before", _narrowed(body), MODES[:1]
+    without_forms = copy.deepcopy(body)
+    for operations in without_forms["paths"].values():
+        operations.get("post", {}).get("requestBody", {}).get("content", {}).pop(FORM, None)
+    yield "body", without_forms, MODES[1:]
+    yield "query", query, MODES
 
 
 def _closed(document: Json) -> Json:
@@ -148,11 +159,11 @@ def fuzz(document: Json, send: Send, *, cases: int, start: int, only: str = "") 
     load_all_checks()
     config = schemathesis.Config.from_dict(CONFIG)
     of_route = defaultdict[str, list[tuple[str, Any]]](list)
-    for way, variant in ways(document):
+    for way, variant, modes in ways(document):
         for result in schemathesis.openapi.from_dict(variant, config=config).get_all_operations():
             assert isinstance(result, Ok), result
             operation = result.ok()
-            for mode in MODES[:1] if way == "met before" else _modes(variant["paths"][operation.path][operation.method]):
+            for mode in [mode for mode in modes if mode in _modes(variant["paths"][operation.path][operation.method])]:
                 if operation.method != "head":  # it is that of GET
                     name = f"{operation.label} ({mode.value}, {way})"
                     of_route[operation.label].append((name, operation.as_strategy(generation_mode=mode)))
@@ -231,9 +242,10 @@ def refused_for_what_it_says(ctx: CheckContext, response: Response, case: AnyCas
         raise Failure(operation=case.operation.label, title="Refused, and the description allows it", message=response.text)
 
 
-def sender(address: str) -> Send:
-    """Asks the broker at `address`. Of a stream it reads what comes first."""
+def sender(address: str, credential: tuple[str, str] | None = None) -> Send:
+    """Asks the broker at `address`; `credential`: a user and a password. Of a stream it reads what comes first."""
     session = requests.Session()
+    session.auth = credential
 
     def send(case: AnyCase) -> Response:
         seconds = STREAM_SECONDS if case.operation.path == "/stream" else ANSWER_SECONDS
@@ -245,24 +257,32 @@ def sender(address: str) -> Send:
 def main() -> int:
     """Ask a pair of brokers for as long as is asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cases", type=int, default=1_000, help="for each operation, way and mode (default 1000)")
+    parser.add_argument("--cases", type=int, default=1_000, help="of each route (default 1000)")
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--only", default="", help="a part of an operation's name")
+    parser.add_argument("--only", default="", help="a part of the name of what is asked")
+    parser.add_argument("--auth", choices=("none", "required"), default="none", help="required: an admin asks")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
+    credential = ("admin", secrets.token_urlsafe()) if options.auth == "required" else None
     with tempfile.TemporaryDirectory() as folder:
         one, two = free_ports(2)
-        first = Broker("1001", one, Path(folder), peers=[two], primary=True)
-        second = Broker("1002", two, Path(folder), peers=[one])
+        words = ("--auth", options.auth)
+        if credential is not None:
+            settings_file = Path(folder) / "newswire.toml"  # brokers that start here read it
+            settings_file.touch(mode=0o600)
+            settings_file.write_text(f'admin-password = "{credential[1]}"\n')
+        first = Broker("1001", one, Path(folder), peers=[two], primary=True, options=words)
+        second = Broker("1002", two, Path(folder), peers=[one], options=words)
         try:
             for broker in (first, second):
                 broker.launch()
             for broker in (first, second):
                 broker.wait_ready()
-            document = requests.get(f"http://{first.address}/openapi.json", timeout=10).json()
-            for name, statuses in fuzz(
-                document, sender(first.address), cases=options.cases, start=options.seed, only=options.only
-            ):
+            url = f"http://{first.address}"
+            until("the admin is known", lambda: requests.get(f"{url}/me", timeout=10, auth=credential).ok)
+            document = requests.get(f"{url}/openapi.json", timeout=10, auth=credential).json()
+            send = sender(first.address, credential)
+            for name, statuses in fuzz(document, send, cases=options.cases, start=options.seed, only=options.only):
                 print(f"{name}: {dict(sorted(statuses.items()))}", flush=True)
         except Finding as finding:
             print(finding, file=sys.stderr)

@@ -110,6 +110,7 @@ def codes_of(route: Route, auth: str) -> tuple[str, ...]:
     if auth != "none":
         kinds = {right.kind for right in route.rights}
         codes |= {"unauthenticated"} if kinds != {"public"} else set()
+        codes |= {"no-user"} if "self-or-admin" in kinds else set()  # an admin may name anybody
         codes |= {"forbidden"} if kinds - {"public", "signed-in"} else set()
     return tuple(code for code in TABLE if code in codes)
 

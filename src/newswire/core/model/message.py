@@ -22,13 +22,13 @@ from msgspec.structs import fields
 from newswire.core import limits
 from newswire.core.model import names
 
-_ONE_LINE: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*\Z"  # no control, no line end, no half of a character
+ONE_LINE: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*\Z"  # no control, no line end, no half of a character
 _WEB_ADDRESS: Final = r"^[Hh][Tt][Tt][Pp][Ss]?://[^\x00-\x20\x7f-\xa0\u2028\u2029\"<>\\]+\Z"
 _AGAIN: Final = rf"^(?:{names.OP_ID_FORM})?\Z"
 _NOT_SHOWN: Final = Meta(extra={"shown": False})  # to readers
 
 TopicName = Annotated[str, Meta(min_length=1, max_length=limits.TOPIC_CHARS)]  # the form: `names.check_topic`, `ops.decode`
-_Tag = Annotated[str, Meta(min_length=1, max_length=limits.TAG_CHARS, pattern=_ONE_LINE)]
+_Tag = Annotated[str, Meta(min_length=1, max_length=limits.TAG_CHARS, pattern=ONE_LINE)]
 
 
 class MessageFields(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
@@ -46,7 +46,7 @@ class MessageFields(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, k
         str,
         Meta(
             max_length=limits.TITLE_CHARS,
-            pattern=_ONE_LINE,
+            pattern=ONE_LINE,
             description=f"one line of 1 to {limits.TITLE_CHARS} characters; longer text belongs into `data`",
             title="A line that stands above the text.",
         ),

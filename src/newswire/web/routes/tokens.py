@@ -12,6 +12,7 @@ from flask import Blueprint, Response, request
 from newswire.core import limits
 from newswire.core.model import names
 from newswire.core.model.commands import CreateToken, RevokeToken
+from newswire.core.model.message import ONE_LINE
 from newswire.core.model.names import check_pattern
 from newswire.core.model.times import rfc3339
 from newswire.engine.seam import Engine, Receipt, TokenRow
@@ -25,6 +26,7 @@ from newswire.web.route import SELF_OR_ADMIN, SIGNED_IN, WHOLE, Field, Route, Su
 from newswire.web.routes.sign_in import check_is_on
 from newswire.web.usual_fields import USERNAME, Pattern, whole_field
 
+_is_line: Final = re.compile(ONE_LINE).match
 _is_id: Final = re.compile(names.OP_ID_FORM).fullmatch
 
 
@@ -48,7 +50,7 @@ class ShownToken(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def _label(text: str) -> str:
-    if len(text) > limits.TOKEN_LABEL_CHARS or not text.isprintable():
+    if len(text) > limits.TOKEN_LABEL_CHARS or not _is_line(text):
         raise BadRequest(f"`label` is a line of at most {limits.TOKEN_LABEL_CHARS} characters", code="bad-field")
     return text
 
@@ -72,14 +74,16 @@ def _patterns_field(verb: str) -> Field[tuple[str, ...]]:
     )
 
 
-LABEL: Final = text_field("label", _label, Annotated[str, msgspec.Meta(max_length=limits.TOKEN_LABEL_CHARS)], "What it is for.")
+LABEL: Final = text_field(
+    "label", _label, Annotated[str, msgspec.Meta(max_length=limits.TOKEN_LABEL_CHARS, pattern=ONE_LINE)], "What it is for."
+)
 EXPIRES: Final = whole_field("expires", 1, limits.EXPIRES_SECONDS, "Seconds after which it is good no more.")
 PUBLISH: Final = _patterns_field("publish")
 SUBSCRIBE: Final = _patterns_field("subscribe")
 ID: Final = Field(
     name="id",
     read=str,
-    type=Annotated[str, msgspec.Meta(examples=["1001-k3b9.7"])],
+    type=Annotated[str, msgspec.Meta(pattern=f"^{names.OP_ID_FORM}$", examples=["1001-k3b9.7"])],
     words="The token, as `GET /tokens` names it.",
     place="path",
     codes=("no-token",),
