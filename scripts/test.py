@@ -51,6 +51,7 @@ LONG: Final = {  # of the others, what takes seconds: schedules, terminals, disk
     "tests/simulation/test_simulation.py",
 }
 PROGRAMS: Final = {  # what tests use beyond Python: program, Debian's package
+    "caddy": "caddy",
     "chromium": "chromium",
     "curl": "curl",
     "ip": "iproute2",
