@@ -28,7 +28,7 @@ class EngineSettings:
     disk_reserve: int = limits.DISK_RESERVE_BYTES  # below this much free space nothing is taken from clients
     trust_clock: bool = False  # retention begins at the clock as it is, whatever the stamps say
     subscriptions_per_user: int = limits.SUBSCRIPTIONS_PER_USER
-    compacts: bool = False  # it compacts its ops file, and takes what others compacted
+    compacts: bool = True  # it compacts its ops file, and takes what others compacted
 
     @property
     def directory(self) -> Path:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
+from brokers import UNREACHABLE, ask, until
+from newswire.engine.embedded.scan import read_layout
 from tests.kit.ledger import Ledger
 from tests.kit.machine import lacks, system
 from tests.kit.processes import Cluster, Node, lend
@@ -94,6 +97,41 @@ def test_the_power_goes_out_for_both(machines: tuple[Cluster, list[Disk]], ledge
     ledger.check(first, second)
     for node in cluster.nodes:
         node.wait_whole()
+
+
+def test_the_power_goes_out_while_they_compact(machines: tuple[Cluster, list[Disk]], ledger: Ledger) -> None:
+    """At whatever step of it: each disk has the log of before or of after, and all that was acknowledged."""
+    cluster, disks = machines
+    first, second = cluster.nodes
+    with ledger.load(first, second):
+        for more in (2, 4, 6):
+            ledger.wait_more(more)
+            asking = [Thread(target=_compact, args=(node,)) for node in cluster.nodes]
+            for thread in asking:
+                thread.start()
+            ledger.wait_more(more)
+            for node in cluster.nodes:
+                node.kill9()
+            for thread in asking:
+                thread.join()
+            for disk in disks:
+                disk.cut_power()
+            ledger.check_copies(first, second)
+            for node in cluster.nodes:
+                node.launch()
+            for node in cluster.nodes:
+                node.wait_ready()
+        until("both compact", lambda: all(_compact(node) == 200 for node in cluster.nodes))
+    ledger.check(first, second)
+    assert all(read_layout(node.folder) for node in cluster.nodes), "both have compacted"
+
+
+def _compact(node: Node) -> int:
+    """Ask for a compaction, and wait for it; 0 where the broker dies meanwhile."""
+    try:
+        return ask(node.address, "POST", "/compact", {"even_if_away": "1"}).status
+    except UNREACHABLE:
+        return 0
 
 
 def test_the_power_goes_out_for_one(machines: tuple[Cluster, list[Disk]], ledger: Ledger) -> None:

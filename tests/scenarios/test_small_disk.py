@@ -1,0 +1,90 @@
+"""Brokers on disks of 32 MiB, through which many times as much goes: retention and compaction make room for what comes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from brokers import Stream, ask, post, until
+from tests.kit.machine import lacks, system
+from tests.kit.processes import Cluster, Node, lend
+
+WHY_NOT = lacks("mount", "umount", root=True)
+pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+
+DISK_BYTES = 32 * 1024 * 1024
+TEXT_BYTES = 1_000
+KEEP = 2_000  # messages, of five topics: 2 MB
+BATCH = 500
+TOPICS = 5
+TRAFFIC = 40_000  # messages: 44 MB where 16 may be written
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Cluster]:
+    """A pair of which each broker writes to a disk of its own."""
+    cluster = Cluster(tmp_path, "--retention-messages", str(KEEP // TOPICS))
+    mounted: list[Path] = []
+    try:
+        for node in cluster.nodes:
+            node.folder.mkdir(parents=True)
+            system("mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", node.folder)
+            mounted.append(node.folder)
+        with lend(cluster) as lent:
+            yield lent.start()
+    finally:
+        for path in mounted:
+            system("umount", "-l", path)
+
+
+def test_a_day_of_traffic_goes_through_a_small_disk(small: Cluster) -> None:
+    first, second = small.nodes
+    refused = 0
+    for start in range(0, TRAFFIC, BATCH):
+        refused += store(first, start)
+    for node in small.nodes:
+        until("the disk has room again", lambda node=node: compactions(node) and used(node) < DISK_BYTES // 4)
+        until("it is ready", lambda node=node: node.readiness()[0] == 200)
+    assert compactions(first) >= 3
+    for node in small.nodes:
+        node.kill9()
+        node.start()
+    post(first.address, "/subscribe", username="late", topic=">", **{"from": "earliest"})
+    with Stream("late", [second.address]) as late:
+        late.wait_texts(*(text(number) for number in range(TRAFFIC - KEEP // 2, TRAFFIC)))
+    print(f"{refused} batches were refused for a while; {compactions(first)} compactions since the start")
+
+
+def text(number: int) -> str:
+    return f"{number} ".ljust(TEXT_BYTES, "x")
+
+
+def store(node: Node, start: int) -> int:
+    """Publish a batch, again for as long as the disk is full; how often it was."""
+    lines = "\n".join(
+        json.dumps({"topic": f"news.t{number % TOPICS}", "data": text(number)}) for number in range(start, start + BATCH)
+    )
+    refusals = 0
+
+    def is_stored() -> bool:
+        nonlocal refusals
+        answer = ask(node.address, "POST", "/publish", body=lines.encode(), headers={"Content-Type": "application/x-ndjson"})
+        refusals += answer.status != 200
+        assert answer.status in (200, 503, 507), answer.text
+        return answer.status == 200
+
+    until("a batch is stored", is_stored)
+    return refusals
+
+
+def compactions(node: Node) -> int:
+    lines = ask(node.address, "GET", "/metrics").body.decode().splitlines()
+    return int(float(next(line for line in lines if line.startswith("newswire_compactions_total ")).split()[1]))
+
+
+def used(node: Node) -> int:
+    """The bytes of the broker's files."""
+    return sum(path.stat().st_size for path in node.folder.iterdir() if path.exists())
