@@ -119,6 +119,18 @@ def test_an_acknowledgement_goes_when_a_later_one_that_stays_covers_it() -> None
     assert left_out(began(), sub(2), ack(3, 2), ends) == {f"{A}.2", f"{A}.3", f"{A}.4"}
 
 
+def test_what_began_with_one_that_was_given_up_still_covers_what_it_names() -> None:
+    gone = Published("1002-b", 2, 0, topic="news", data="x")
+    ops = (
+        began(),
+        Lost(A, 2, 0, source="1002-b", first=1, last=1),
+        gone,
+        Began("1003-c", 1, 0, "1003", {"1002-b": 2}),
+        Dropped(A, 3, 0, topic="news", vector={"1003-c": 1}),
+    )
+    assert left_out(*ops) == {"1002-b.2", f"{A}.3"}
+
+
 def joined(sequence: int, seen: tuple[str, ...] = (), time: int = 0) -> Joined:
     return Joined(A, sequence, time, broker="1001", address="10.0.0.1:1", seen=seen)
 

@@ -104,6 +104,8 @@ class LeaveOut:
             elif isinstance(op, Lost) and op.is_valid:
                 if op.first == 1 and op.source in self.lineage:
                     self.lineage.forget(op.source)
+                elif op.first == 1:
+                    self.lineage.began(op.source, {})  # given up before it was seen: later ones name it all the same
                 if self._in_base(op):
                     self._lost.setdefault(op.source, []).append((op.first, op.last))
             if count % limits.PIECE_OPS == 0:
