@@ -18,7 +18,7 @@ from tests.kit.processes import Cluster, Node, lend
 WHY_NOT = lacks("mount", "umount", root=True)
 pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
-DISK_BYTES = 64 * 1024 * 1024
+DISK_BYTES = 192 * 1024 * 1024  # more than what a broker calls little
 RESERVE_BYTES = 15 * 1024 * 1024  # less than what a broker wants to have free
 
 
