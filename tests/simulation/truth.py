@@ -303,11 +303,13 @@ class Ledger:
         found = []
         for machine in self.machines:
             assert machine.broker is not None
-            messages = machine.broker.state.messages
-            shown = (f"{o}.{s}" for columns in messages.sequences for o, sequences in columns.items() for s in sequences)
-            for op in map(self.ops.__getitem__, shown):
+            state = machine.broker.state
+            names = (f"{o}.{s}" for columns in state.messages.sequences for o, sequences in columns.items() for s in sequences)
+            for op in map(self.ops.__getitem__, names):
                 assert isinstance(op, Published)
-                if op.expires and op.expires - op.time < ENDLESS:
+                row = state.log.row(op.origin, op.sequence)
+                is_dropped = row is not None and state.messages.is_dropped(state.log.topics[row], row)
+                if op.expires and op.expires - op.time < ENDLESS and not is_dropped:
                     found.append(f"{machine.id} shows {op.id}, whose time is over or soon will be")
         return found
 
