@@ -55,7 +55,7 @@ class Registrar(Client):
         request = self._choose()
         if request is not None:
             self.ask([request], lambda machine, result: self._answered(request, result))
-        self.world.after(self.world.between(0.1, 0.4 if len(self.grants) < 4 else 0.9), self._loop)
+        self.world.after(self.world.between(0.1, 0.4 if len(self.grants) < 3 else 0.9), self._loop)
 
     def _choose(self) -> Request | None:
         rng, name = self.world.rng, self.world.rng.choice(NAMES)
@@ -66,19 +66,19 @@ class Registrar(Client):
         what = rng.random()
         if what < 0.06:
             return RemoveUser(name)
-        if what < 0.45 or len(self.grants) < 4:
+        if len(self.grants) < 3 or (what < 0.4 and len(self.grants) < 7):
             who, verb = rng.choice((name, name, EVERYBODY)), rng.choice(("publish", "subscribe", "subscribe"))
             self.grants.append((who, verb, rng.choice(GRANTS)))
             return AddGrant(*self.grants[-1])
         if what < 0.58:
-            return RevokeGrant(*rng.choice(self.grants)) if self.grants else None
+            return RevokeGrant(*self.grants.pop(rng.randrange(len(self.grants))))
         if what < 0.7:
             narrower = rng.choice((None, None, ("a.*",), ("b",), ()))
             return CreateToken(name, f"{self.number:064x}", subscribe=narrower)
-        if what < 0.78:
-            tokens = [by.token for by in member.principals if by.token]
-            return RevokeToken(rng.choice(tokens)) if tokens else None
-        if what < 0.83:
+        if what < 0.8:
+            tokens = [member.by.token] if member.by.token else [by.token for by in member.principals if by.token]
+            return RevokeToken(rng.choice(tokens)) if tokens else None  # that of its stream, if it has one
+        if what < 0.85:
             return EndSession(f"s{rng.randint(1, 3)}", member.principals[-1].account)
         return SetPassword(name, f"${self.number}")
 
@@ -132,7 +132,10 @@ class Member(Client):
 
     def _choose(self) -> Principal:
         rng = self.world.rng
-        return rng.choice(self.principals[-3:] if rng.random() < 0.7 else self.principals)
+        tokens = [by for by in self.principals if by.token]
+        if tokens and rng.random() < 0.4:
+            return rng.choice(tokens[-2:])
+        return rng.choice(self.principals[-3:] if rng.random() < 0.6 else self.principals)
 
     def _ask(self) -> None:
         rng, by = self.world.rng, self._choose()
