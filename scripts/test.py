@@ -32,15 +32,18 @@ CHECKS: Final = {
     "types": ["mypy"],
     "imports": ["lint-imports"],
 }
-WAITING: Final = {  # what starts processes, and mostly waits for them: in lanes that take about as long
+WAITING: Final = {  # what starts processes, and mostly waits for them, or takes long: in lanes that take about as long
     "cases": ["tests/e2e", "tests/test_docs.py", "tests/test_scripts.py"],
-    "faults": ["tests/scenarios"],
+    "faults": ["tests/scenarios", "tests/simulation"],
     "pages": ["tests/browser"],
 }
-LONG: Final = {  # of the others, what takes seconds: schedules, terminals, disks and clients that wait
+LONG: Final = {  # of the others, what takes seconds: logs, terminals, disks and clients that wait
     "tests/core/model/test_ancestry.py",
     "tests/client/test_gathering.py",
     "tests/core/broker/test_cluster_id.py",
+    "tests/core/state/test_fusion.py",
+    "tests/engine/embedded/test_base.py",
+    "tests/engine/embedded/test_compactor.py",
     "tests/streams/test_hub.py",
     "tests/listener/test_connection.py",
     "tests/listener/test_loop.py",
@@ -48,7 +51,6 @@ LONG: Final = {  # of the others, what takes seconds: schedules, terminals, disk
     "tests/cli/test_output.py",
     "tests/test_page_modules.py",
     "tests/cli/test_actions.py",
-    "tests/simulation/test_simulation.py",
 }
 PROGRAMS: Final = {  # what tests use beyond Python: program, Debian's package
     "caddy": "caddy",

@@ -29,6 +29,7 @@ SHOWN_BY = {  # of bugs that few schedules show: one that does, which is played 
     "keys-without-content": 7,
     "lost-untold": 16,
     "refused-for-good": 7,
+    "short-vectors-alone": 11,
     "retention-by-newest-stamps": 9,
     "streams-go-on": 11,
     "subscriptions-hang-on-the-name": 7,
