@@ -24,6 +24,10 @@ class Window:
         self.complaints: list[str] = []  # what the console shows in red
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
+        self.pending: list[str] = []  # what was asked and is not answered
+        self.page.on("request", lambda request: self.pending.append(request.url))
+        for event in ("requestfinished", "requestfailed"):
+            self.page.on(event, lambda request: self.pending.remove(request.url) if request.url in self.pending else None)
         self.page.goto(f"{url_of(address)}/stream?username={user}")
 
     def texts(self) -> list[str]:
@@ -50,7 +54,12 @@ class Window:
         """Wait until the element that `selector` names holds `text`."""
         from playwright.sync_api import expect
 
-        expect(self.page.locator(selector)).to_contain_text(text, timeout=SECONDS * 1000)
+        try:
+            expect(self.page.locator(selector)).to_contain_text(text, timeout=SECONDS * 1000)
+        except AssertionError as error:
+            seen = self.page.evaluate("[document.visibilityState, document.readyState]")
+            error.add_note(f"{seen}; not answered: {self.pending}; in red: {self.complaints}; thrown: {self.errors}")
+            raise
 
     def focused(self) -> str:
         """The name or text of what has the focus."""
