@@ -649,7 +649,12 @@ def _wait_in_sync(brokers: Sequence[Broker]) -> None:
 def sign_in(port: int, user: str) -> None:
     """Have the honest show an admin's token from here on, and attackers that of `user`, if there is one."""
     _SHOWN[HONEST] = "Authorization: Basic " + base64.b64encode(f"admin:{PASSWORD}".encode()).decode()
-    until("there is an admin", lambda: _tell(port, "GET", "/me", {}) is not None)
+
+    def is_there() -> bool:
+        time.sleep(2.0)  # ten wrong answers a minute are all that an address gets, and until then each is one
+        return _tell(port, "GET", "/me", {}) is not None
+
+    until("there is an admin", is_there)
     for name in ("eve", "mallory"):
         _tell(port, "POST", "/users", {"username": name})
         for verb in ("publish", "subscribe"):
