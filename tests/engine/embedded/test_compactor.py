@@ -203,10 +203,12 @@ def test_a_job_that_is_refused_at_its_end_changes_nothing(log: Fixture, tmp_path
     as_before(log, tmp_path)
 
 
-def test_a_job_that_is_stopped_is_not_answered(log: Fixture, tmp_path: Path) -> None:
+def test_a_job_that_is_stopped_has_failed_like_any_other(log: Fixture, tmp_path: Path) -> None:
+    """The core waits for it: untold, it would never adopt what it was stopped for, and keep all that is stored from then on."""
     job = ListJob(log.places[:3], log.places[3:])
     job.at_piece = lambda: setattr(job, "stopped", True)
     log.compactor.take(Rewrite(job))
+    assert log.outcomes.next() == ("failed", job, "it was stopped")
     as_before(log, tmp_path)
 
 
@@ -316,8 +318,15 @@ def test_what_a_backup_reads_stays_until_it_has_ended(log: Fixture, tmp_path: Pa
     log.compactor.take(Rewrite(job))
     assert log.outcomes.next() == ("rewritten", job)
     log.compactor.take(Switched(job))
+    log.at_rest()
+    another = ListJob([place for _, place in job.taken])
+    log.compactor.take(Rewrite(another))
+    assert log.outcomes.next() == ("rewritten", another), "a long backup keeps files, and holds up no compaction"
+    log.compactor.take(Switched(another))
+    log.at_rest()
     assert all(path_of(tmp_path, number).exists() for number in pin.lengths)
     del pin
+    log.at_rest()  # a look that had begun is over
     log.at_rest()
     assert not path_of(tmp_path, 1).exists()
 

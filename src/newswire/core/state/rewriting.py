@@ -50,7 +50,7 @@ class Rewriting:
         """
         self.state = State()
         self.adopts = offered_vector is not None
-        self.stopped = False  # the core gave it up
+        self.stopped = False  # the core wants it no more: the shell ends it, and says that it failed
         self.bytes_before = self.bytes_after = 0  # of the log, by the shell
         self.rows_before = len(state.log)
         self.rows_after = 0

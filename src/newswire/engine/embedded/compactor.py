@@ -45,9 +45,7 @@ from newswire.threads import OnFatal, supervise
 
 _log: Final = logging.getLogger("newswire.engine")
 _BUSY_SECONDS: Final = 0.005  # of the processor; then it rests as long: who publishes meanwhile waits no longer than that
-_REMOVE_SECONDS: Final = (
-    1.0  # after the switch, for who has looked a place up and not read it yet; and between two looks at backups
-)
+_REMOVE_SECONDS: Final = 1.0  # from the switch on, for who has looked a place up and not read it; and until another look
 _STAGED: Final = "incoming.tmp"  # a start removes it
 _STAGED_BYTES: Final = 512 * 1024  # of it, written as one piece
 
@@ -111,8 +109,10 @@ class Compactor:
             case Switched(job):
                 assert self._layout is not None, "nothing was committed"
                 self._opsfile.switch(self._layout)
+                self._layout = None
                 self.count += 1
-                self._inbox.put(lambda: self._remove(job))
+                _log.info("compacted: %d bytes became %d", job.bytes_before, job.bytes_after)
+                self._inbox.put(self._remove)
             case KeepPart(raws, first):
                 self._inbox.put(lambda: self._staged.add(raws, first=first))
             case DropParts():
@@ -137,8 +137,7 @@ class Compactor:
             except OSError as second:
                 _log.warning("what a compaction wrote could not be removed, the next start does it: %s", second)
             why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            if not job.stopped:
-                self._put(RewriteFailed(job, why))
+            self._put(RewriteFailed(job, why))  # whatever the reason: the core begins nothing else before it hears of this one
             return
         job.bytes_after = writer.size
         self._layout = self._opsfile.commit_base(files, replaces)
@@ -192,15 +191,15 @@ class Compactor:
             self._stop.wait(0)
         self._put(Rewritten(job))
 
-    def _remove(self, job: Rewriting) -> None:
-        """Remove what was replaced, once nobody reads it."""
-        self._layout = None
+    def _remove(self) -> None:
+        """Remove what was replaced, once nobody reads it. While a backup does, other work comes between two looks."""
+        if self._stop.wait(_REMOVE_SECONDS):
+            return
         try:
-            while not self._stop.wait(_REMOVE_SECONDS) and not self._opsfile.remove_replaced():
-                pass
+            if not self._opsfile.remove_replaced():
+                self._inbox.put(self._remove)
         except OSError as error:
             _log.warning("what was compacted could not be removed, the next start does it: %s", error)
-        _log.info("compacted: %d bytes became %d", job.bytes_before, job.bytes_after)
 
 
 class _Staged:

@@ -88,7 +88,7 @@ class OpsFile:
         self._next_base = 0  # the number of the next base file
         self._replaced: list[int] = []  # files that are no part of the log any more, and not removed yet
         self._pins: weakref.WeakSet[Pin] = weakref.WeakSet()
-        self._pins_lock = threading.Lock()
+        self._pins_lock = threading.Lock()  # of `_pins` and `_replaced`
         self._version = segment.VERSION if self._layout is None else segment.COMPACTED_VERSION
         self._origin = ""
         self._cluster = ""
@@ -226,17 +226,18 @@ class OpsFile:
     def switch(self, its_layout: Layout) -> None:
         """Have the files of `its_layout`, which was committed, in place of those that it replaces. The commit thread."""
         behind = {number: length for number, length in self._earlier.items() if its_layout.replaces < number < BASE}
-        self._replaced += sorted(self._earlier.keys() - behind.keys() - its_layout.lengths.keys())
+        replaced = sorted(self._earlier.keys() - behind.keys() - its_layout.lengths.keys())
         self._layout, self._earlier = its_layout, its_layout.lengths | behind
         self._synced_point = (self._layout, self._earlier, self._number, self._synced)
+        with self._pins_lock:  # after that: who pins from now on names none of these
+            self._replaced += replaced
 
     def remove_replaced(self) -> bool:
         """Remove the files that were replaced; False: a backup still reads some. The rewriting thread. Raises OSError."""
         with self._pins_lock:
-            pins = list(self._pins)
-        if any(number in pin.lengths for pin in pins for number in self._replaced):
-            return False
-        numbers, self._replaced = self._replaced, []
+            if any(number in pin.lengths for pin in list(self._pins) for number in self._replaced):
+                return False
+            numbers, self._replaced = self._replaced, []
         self._reader.forget(numbers)  # an open file keeps its room
         remove(self.directory, numbers)
         return True
