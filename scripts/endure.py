@@ -3,9 +3,10 @@
     scripts/endure                                    1,000,000 messages at 5,000 a second, killed once a minute
     scripts/endure --messages 20000000                over an hour
     scripts/endure --rate 20000 --kill-seconds 20     faster
+    scripts/endure --without-keys                     a message with a key stays for a day, however few are kept
     scripts/endure --json FILE                        the curve for programs
 
-A publisher sends batches of 100 messages with keys on the first broker, or on the other while that is away, and sends a batch
+A publisher sends batches of 100 messages, with keys, on the first broker, or on the other while that is away, and sends a batch
 again until it is answered. A subscriber reads everything from a stream, at whichever broker answers, and counts each number.
 A second publisher asks for one message every 50 ms: its latency is the one that is told, apart for the time in which a broker
 compacts its log. Every `--kill-seconds` one of the brokers is killed (kill -9), in turns, and started again two seconds later.
@@ -75,13 +76,15 @@ class Anywhere:
             time.sleep(0.02)
 
 
-def publish(ports: Sequence[int], count: int, rate: float, stored: Queue[int]) -> None:
+def publish(ports: Sequence[int], count: int, rate: float, with_keys: bool, stored: Queue[int]) -> None:
     """Publish `count` messages, numbered, `rate` a second; tell `stored` how many are acknowledged, all 100 batches."""
     there = Anywhere(ports)
     start = time.monotonic()
     for first in range(0, count, BATCH):
         lines = [
-            json.dumps({"topic": f"load.t{n % TOPICS}", "data": f"{n} ".ljust(120, "x"), "key": f"n{n}"}).encode()
+            json.dumps(
+                {"topic": f"load.t{n % TOPICS}", "data": f"{n} ".ljust(120, "x")} | ({"key": f"n{n}"} if with_keys else {})
+            ).encode()
             for n in range(first, first + BATCH)
         ]
         there.post(("/publish", "application/x-ndjson", b"\n".join(lines)))
@@ -258,7 +261,7 @@ def run(told: argparse.Namespace, folder: Path) -> int:
     news: Queue[dict[str, Any]] = CONTEXT.Queue()
     all_sent = CONTEXT.Event()
     processes = [
-        CONTEXT.Process(target=publish, args=(ports, told.messages, told.rate, stored), daemon=True),
+        CONTEXT.Process(target=publish, args=(ports, told.messages, told.rate, not told.without_keys, stored), daemon=True),
         CONTEXT.Process(target=probe, args=(ports, all_sent, latencies), daemon=True),
         CONTEXT.Process(target=read, args=(ports, told.messages, news), daemon=True),
     ]
@@ -344,6 +347,7 @@ def main() -> int:
     parser.add_argument("--messages", type=int, default=1_000_000, help="in all; whole hundreds")
     parser.add_argument("--rate", type=float, default=5_000.0, help="messages a second")
     parser.add_argument("--retention", type=int, default=100_000, help="messages that are kept")
+    parser.add_argument("--without-keys", action="store_true", help="what is sent again after a kill comes twice")
     parser.add_argument("--kill-seconds", type=float, default=60.0, help="between two kills; 0: none")
     parser.add_argument("--dir", type=Path, default=None, help="where to make a temporary directory: the disk to use")
     parser.add_argument("--json", type=Path, default=None)

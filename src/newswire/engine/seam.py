@@ -67,7 +67,7 @@ __all__ = [
 class EngineNumbers(msgspec.Struct, frozen=True):
     """What an engine counts, since it started, and what it holds. Sizes in bytes, times in seconds.
 
-    `messages_published`: those that a receipt was given for, repeats not among them.
+    `messages_published`: those that a receipt was given for, repeats not among them. `compacting`: whether a compaction runs.
     """
 
     messages_published: int
@@ -77,6 +77,7 @@ class EngineNumbers(msgspec.Struct, frozen=True):
     commit_seconds: Distribution
     ops_file_bytes: int = 0
     compactions: int = 0
+    compacting: bool = False
 
 
 class Backup(msgspec.Struct, frozen=True):

@@ -172,6 +172,7 @@ class Shell:
             commit_seconds=self.commit_seconds.read(),
             ops_file_bytes=ops_file_bytes,
             compactions=compactions,
+            compacting=self.broker.compaction.job is not None,
         )
 
     def timed(self, requests: Sequence[Request], tell: Callable[[Receipt | NewswireError], None]) -> Callable[[Any], None]:

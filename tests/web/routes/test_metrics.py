@@ -11,7 +11,7 @@ from tests.kit.web_fakes import Web
 CONTRACT = {  # the names of samples, as users' queries have them
     "messages_published_total", "messages_delivered_total", "publish_seconds_bucket", "commit_seconds_bucket",
     "http_requests_total", "streams", "subscriptions", "topics", "peer_up", "peer_lag_ops", "peer_heartbeat_age_seconds",
-    "copies", "ops_file_bytes", "disk_free_bytes", "compactions_total", "degraded",
+    "copies", "ops_file_bytes", "disk_free_bytes", "compactions_total", "compacting", "degraded",
 }  # fmt: skip
 
 
@@ -36,6 +36,12 @@ def test_each_name_of_the_contract_is_there(web: Web) -> None:
     web.engine.change_view(disk=DiskFacts(free_bytes=5, reserve_bytes=3, log_bytes=9))
     web.get("/livez")
     assert {name for name, _ in numbers(web)} >= CONTRACT
+
+
+def test_a_compaction_shows_while_it_runs(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert numbers(web)["compacting", ()] == 0
+    monkeypatch.setattr(web.engine.shell.broker.compaction, "job", object())
+    assert numbers(web)["compacting", ()] == 1
 
 
 def test_numbers_move_with_what_they_count(web: Web) -> None:

@@ -65,6 +65,7 @@ class _Families:
             ("ops_file_bytes", "Size of the ops file.", numbers.ops_file_bytes),
             ("disk_free_bytes", "Room on the disk of the ops file.", view.disk.free_bytes if view.disk else None),
             ("disk_reserve_bytes", "Room below which publishing is refused.", view.disk.reserve_bytes if view.disk else None),
+            ("compacting", "Whether the ops file is being compacted.", int(numbers.compacting)),
             ("degraded", "How many things are wrong; /readyz says which.", len(view.degraded)),
             ("serves", "Whether this broker serves clients.", int(view.serves)),
         ):  # fmt: skip
