@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -43,6 +45,15 @@ def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     for engine in engines:
         engine.close()
     assert not fatal
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """Only what nothing refers to is freed."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 def publish(engine: EmbeddedEngine, first: int, last: int) -> None:
@@ -101,6 +112,24 @@ def test_what_was_dropped_frees_the_disk_and_nobody_sees_it(begun: Callable[[], 
     assert texts(entries(engine, "ann"))[-310:] == list(range(3_700, 4_010))
     assert engine.restored.messages == count(engine)
     assert len(segments_in(tmp_path / "1001")) == 3
+
+
+def test_what_was_in_memory_before_is_freed_though_the_garbage_collector_does_not_look_at_it(
+    begun: Callable[[], EmbeddedEngine], no_collector: None
+) -> None:
+    """A broker has it pass over all that its start made (`gc.freeze`)."""
+    engine = begun()
+    engine.submit([Subscribe("ann", "news")])
+    publish(engine, 0, 2_000)
+    wait_until(lambda: count(engine) == KEEP)
+    for _ in range(2):
+        state = engine._shell.broker.state
+        parts = [state, state.log, state.messages, state.subscriptions, state.members, state.accounts]
+        old = [weakref.ref(part) for part in parts]
+        del state, parts
+        compact(engine)
+        wait_until(lambda old=old: [one().__class__.__name__ for one in old if one() is not None] == [])
+        publish(engine, 2_000, 2_100)
 
 
 def test_commits_go_on_beside_it_and_are_there_after_it_and_after_a_start(begun: Callable[[], EmbeddedEngine]) -> None:

@@ -56,7 +56,8 @@ class State:
         self.lineage = Lineage()
         self.log = OpIndex(self.lineage)
         self.messages = TopicIndex(self.log)
-        self.subscriptions = Subscriptions(self.lineage, lambda name: self.log.is_void(*split_op_id(name)))
+        log = self.log  # nothing of a state refers to the state: an old one is freed without the garbage collector (COMPACT)
+        self.subscriptions = Subscriptions(self.lineage, lambda name: log.is_void(*split_op_id(name)))
         self.members = Members()
         self.accounts = Accounts()
         self.account_rows: list[int] = []  # of the ops that are about users and members, ascending
