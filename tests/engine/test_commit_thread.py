@@ -49,6 +49,10 @@ def test_the_garbage_collector_does_not_look_through_what_stays(parts: Parts, mo
     assert len(frozen) == 4
     thread._turn()
     assert len(frozen) == 4, "not while nothing grows"
+    shell.broker.state.generation += 1
+    thread._turn()
+    thread._turn()
+    assert len(frozen) == 5, "and once when a compaction has put another state in its place"
 
 
 def test_so_many_requests_wait_and_what_peers_and_disks_say_waits_all_the_same(

@@ -50,6 +50,24 @@ def test_a_full_disk_is_the_cores_to_say() -> None:
     assert codes(watch) == []
 
 
+def test_room_is_made_while_half_of_the_log_can_still_be_written_beside_it() -> None:
+    watch = DiskWatch(RESERVE)
+    seen = []
+    for free, size in ((1000, 0), (116, 200), (115, 200), (16, 0), (15, 0)):
+        watch.look(free * MIB, size * MIB, 0.0)
+        seen.append(watch.wants_room)
+    assert seen == [False, False, True, False, True]
+
+
+def test_near_the_reserve_room_has_to_be_looked_at_all_the_time() -> None:
+    watch = DiskWatch(RESERVE)
+    seen = []
+    for free in (128, 127, 16, 1000):
+        watch.look(free * MIB, 0, 0.0)
+        seen.append(watch.is_near)
+    assert seen == [False, True, True, False]
+
+
 def test_a_larger_reserve_is_low_earlier() -> None:
     watch = DiskWatch(1024 * MIB)
     watch.look(2047 * MIB, 0, 0.0)

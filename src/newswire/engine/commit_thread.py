@@ -16,7 +16,6 @@ from newswire.threads import OnFatal, never_waits, supervise
 
 _TICK_SECONDS = 0.05  # deadlines and heartbeats are looked at this often
 _DISK_SECONDS = 1.0  # free space is looked at this often
-_NEAR = 8  # times the reserve is free, or less: more than what may be stored before the next look
 
 
 class CommitThread:
@@ -31,8 +30,7 @@ class CommitThread:
         self._free_bytes, self._log_bytes = free_bytes, log_bytes
         self._tick = Tick()
         self._disk_due = 0.0
-        self._is_near = False  # to the reserve: looked at in every turn
-        self._frozen = 0  # topics and subscriptions that the garbage collector does not look at any more
+        self._frozen = (0, 0)  # of which generation how much the garbage collector looks at no more: topics and subscriptions
         self._log = OperatorLog()
         self._stopping = False
         self._thread = supervise(self._main, "commit", on_fatal, may_end=lambda: self._stopping)
@@ -68,9 +66,10 @@ class CommitThread:
         self.shell.rest()
         self._log.see_retention(self.shell.topics_dropped, self.shell.messages_expired, self.shell.clock().clock)
         state = self.shell.broker.state
-        size = len(state.messages.names) + len(state.subscriptions.alive)
-        if size - self._frozen >= limits.FREEZE_OBJECTS:
-            self._frozen = size
+        generation, size = self._frozen
+        grown = len(state.messages.names) + len(state.subscriptions.alive) - size
+        if grown >= limits.FREEZE_OBJECTS or state.generation != generation:
+            self._frozen = state.generation, size + grown
             gc.freeze()  # what has grown stays: the garbage collector need not look through it, which stops every thread
         return go_on
 
@@ -94,12 +93,9 @@ class CommitThread:
         now, disk = self.shell.clock().clock, self.shell.disk
         if now >= self._disk_due:
             self._disk_due = now + _DISK_SECONDS
-            free, size = self._free_bytes(), self._log_bytes()
-            writable = disk.look(free, size, now)
-            self._is_near = free < _NEAR * disk.reserve
-            # what stays has to be written before what goes is free: a compaction that waits longer may find no room
-            self._tick = Tick(is_low=free < disk.reserve + size // 2)
-        elif self._is_near:
+            writable = disk.look(self._free_bytes(), self._log_bytes(), now)
+            self._tick = Tick(is_low=disk.wants_room)
+        elif disk.is_near:
             writable = self._free_bytes() > disk.reserve
         else:
             return []

@@ -13,6 +13,7 @@ from newswire.core.model import conditions
 from newswire.engine.growth import Growth
 
 _DAY: Final = 86_400.0
+_NEAR: Final = 8  # times the reserve is free, or less: more than what may be stored before the next look
 
 
 class DiskWatch:
@@ -27,6 +28,8 @@ class DiskWatch:
         self._slow_until = 0.0  # on the clock of the rounds
         self._slow_count, self._longest = 0, 0.0  # of the time that is slow now
         self._is_low = self._fills = False
+        self.is_near = False  # to the reserve: room has to be looked at in every turn
+        self.wants_room = False  # for a compaction: one that waits longer may find none
 
     def note_sync(self, seconds: float, clock: float) -> None:
         """Take what a sync took, which is over at `clock`."""
@@ -41,6 +44,8 @@ class DiskWatch:
 
     def look(self, free: int, size: int, clock: float) -> bool:
         """Take the room on the disk and the size of the log, in bytes; say whether clients' requests may be stored."""
+        self.is_near = free < _NEAR * self.reserve
+        self.wants_room = free < self.reserve + size // 2  # what stays has to be written before what goes is free
         self._growth.note(clock, size)
         full_in = self._growth.full_in(free - self.reserve)
         low = max(limits.DISK_LOW_BYTES, 2 * self.reserve)
