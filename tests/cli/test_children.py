@@ -18,21 +18,24 @@ def program(text: str) -> Callable[[menus.StartBroker, Path], list[str]]:
     return lambda wanted, ops_dir: [sys.executable, "-c", text]
 
 
-WANTED = menus.StartBroker("1001", 5053, primary=True, peer="")
+@pytest.fixture
+def broker() -> menus.StartBroker:
+    """One at a port that is free: on the usual one the demo may run."""
+    return menus.StartBroker("1001", free_ports(1)[0], primary=True, peer="")
 
 
 RUNS = "import time; print('Broker 1001 at http://127.0.0.1:5053'); print('Ops file: here', flush=True); time.sleep(60)"
 
 
-def test_a_child_is_started_and_stopped(tmp_path: Path) -> None:
+def test_a_child_is_started_and_stopped(tmp_path: Path, broker: menus.StartBroker) -> None:
     held = children.Children(tmp_path / "ops", program(RUNS))
-    said = held.start(WANTED)
+    said = held.start(broker)
     try:
         assert said[:2] == ["Broker 1001 at http://127.0.0.1:5053", "Ops file: here"]
         assert said[2] == f"Log: {tmp_path / 'ops' / '1001.log'}"
         assert list(held.running()) == ["1001"]
         with pytest.raises(errors.Refused, match="running already"):
-            held.start(WANTED)
+            held.start(broker)
     finally:
         held.stop("1001")
     assert not held.running()
@@ -40,10 +43,10 @@ def test_a_child_is_started_and_stopped(tmp_path: Path) -> None:
         held.stop("1001")
 
 
-def test_a_child_that_cannot_start_says_why(tmp_path: Path) -> None:
+def test_a_child_that_cannot_start_says_why(tmp_path: Path, broker: menus.StartBroker) -> None:
     held = children.Children(tmp_path, program("import sys; sys.exit('newswire: port 5053 is in use.')"))
     with pytest.raises(errors.Refused, match=r"^port 5053 is in use\.$"):
-        held.start(WANTED)
+        held.start(broker)
     assert not held.running()
 
 
