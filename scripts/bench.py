@@ -1,0 +1,89 @@
+"""Measure newswire, beside other versions of it and beside its peers: one table, with the medians of some rounds.
+
+    scripts/bench                                  all rows of docs/results.md
+    scripts/bench --list                           the rows there are
+    scripts/bench --only publish steady            these, or those of a group
+    scripts/bench --before ../other-checkout       in turns with another checkout
+    scripts/bench --against redis,nats,nchan       in turns with peers, where they are installed
+    scripts/bench --quick                          see that each row works: the figures say nothing
+
+What is measured are real processes with cores of their own; the load comes from other processes, and `generator` says how busy
+the busiest of them was: near 100 % it may be what limited the row. CPU is what all servers together used for an operation, user
+and system. It hardly depends on what else runs on the machine; rates and times do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+
+from benchmark import machine, report
+from benchmark.report import Figures, Line
+from benchmark.rows import QUICK, ROWS, Row, Sizes
+from benchmark.services import ROOT, Newswire, NotOffered, System
+from brokers import Failed
+
+
+def systems_of(options: argparse.Namespace) -> list[System]:
+    """What takes turns."""
+    before = [Newswire("before", options.before.resolve(), options.dir)] if options.before else []
+    return [*before, Newswire("newswire" if not before else "now", ROOT, options.dir)]
+
+
+def measure(row: Row, systems: list[System], sizes: Sizes, rounds: int) -> list[Line]:
+    """All rounds of a row: systems in turns."""
+    found: dict[str, list[Figures]] = {}
+    for _ in range(rounds):
+        for system in systems:
+            try:
+                figures = row.measure(system, sizes)
+            except NotOffered:
+                continue
+            found.setdefault(system.name, []).append(figures)
+            told = f"{row.name}, {system.name}: {report.number(figures.value)} {row.unit}, {report.number(figures.cpu)} µs"
+            print(f"{told} (load {machine.load_average():.1f})", file=sys.stderr, flush=True)
+    return [Line(row.name, row.title, name, row.unit, rounds) for name, rounds in found.items()]
+
+
+def main() -> int:
+    """Read the command line, measure, print the table."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    names = sorted(ROWS.keys() | {row.group for row in ROWS.values()})
+    parser.add_argument("--only", nargs="+", choices=names, metavar="ROW", default=list(ROWS), help="rows or groups of rows")
+    parser.add_argument("--list", action="store_true", help="list rows and groups")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each row is measured, in turns")
+    parser.add_argument("--quick", action="store_true", help="a moment of each row, once")
+    parser.add_argument("--before", type=Path, default=None, help="another checkout to compare with")
+    parser.add_argument("--dir", type=Path, default=None, help="where to make temporary directories: the disk to measure")
+    parser.add_argument("--json", type=Path, default=None, help="where to write all rounds")
+    options = parser.parse_args()
+    if options.list:
+        print("\n".join(f"{row.name:20} {row.group:12} {row.title}" for row in ROWS.values()))
+        return 0
+    began = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M}Z"
+    loads = [machine.load_average()]
+    rounds = 1 if options.quick else options.rounds
+    lines: list[Line] = []
+    status = 0
+    for row in ROWS.values():
+        if row.name not in options.only and row.group not in options.only:
+            continue
+        try:
+            lines += measure(row, systems_of(options), QUICK if options.quick else Sizes(), rounds)
+        except (Failed, OSError) as error:
+            print(f"{row.name}: {error}", file=sys.stderr)
+            status = 1
+    loads.append(machine.load_average())
+    print(f"{machine.describe()}; {began}, {rounds} rounds, load {loads[0]:.1f} to {loads[1]:.1f}\n")
+    print(report.table(lines))
+    if options.json:
+        options.json.write_text(report.as_json(machine.describe(), began, (loads[0], loads[1]), lines))
+    return max(status, int(any(figures.failed for line in lines for figures in line.rounds)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

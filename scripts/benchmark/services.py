@@ -1,0 +1,206 @@
+"""What is measured: services that are started, spoken to and ended; newswire, of this checkout or of another one.
+
+A `System` starts a `Service` for a purpose, or says by `NotOffered` that it has nothing like it. Rows know nothing else.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from benchmark.talk import Http, Talk, ask_all, http_post, text
+from brokers import Broker, Failed, free_ports, wait_in_sync
+
+ROOT: Final = Path(__file__).resolve().parent.parent.parent
+TOPICS: Final = 20
+TEXTS: Final = 64  # different messages, so that no cache of one text counts
+BATCH: Final = 1_000
+SUBSCRIBING_CONNECTIONS: Final = 64
+READY_SECONDS: Final = 600.0  # of a start with millions of records
+
+
+class NotOffered(Exception):
+    """This system does not do that, or not with this promise."""
+
+
+class Service(Protocol):
+    """Some processes that serve together."""
+
+    @property
+    def pids(self) -> list[int]:
+        """Their processes."""
+
+    def publishing(self) -> Talk:
+        """How one publishes one message a request; it is stored as the service was started to."""
+
+    def live_publishing(self) -> Talk:
+        """The same to all streams, each with the time at which it was sent."""
+
+    def streaming(self) -> Talk:
+        """How one opens a stream of all that is published."""
+
+    def register(self, streams: int) -> None:
+        """Do what has to be done once before so many streams open, each of another user."""
+
+
+class System(Protocol):
+    """What can be compared."""
+
+    name: str
+
+    def live(self, cores: Sequence[int]) -> AbstractContextManager[Service]:
+        """A Service for streams, with what promise it has for what is published live."""
+
+    def durable(self, placement: Sequence[Sequence[int]]) -> AbstractContextManager[Service]:
+        """A Service that stores each message on the disks of all its servers, one for each item of `placement`,
+        before it answers. Each item: the cores of that server.
+        """
+
+
+# -- newswire ---------------------------------------------------------------------------------------------------------
+
+
+class CheckoutBroker(Broker):
+    """A broker of a checkout, on some cores. It runs in this Python, with the sources of its own."""
+
+    def __init__(self, root: Path, cores: Sequence[int], *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._prefix = ["taskset", "-c", ",".join(map(str, cores)), "env", f"PYTHONPATH={root / 'src'}"]
+
+    def command(self) -> list[str]:
+        return [*self._prefix, *super().command()]
+
+
+class Publishing(Http):
+    """Messages of 150 bytes without keys, each a request. With `live`, each says when it was sent, and has one topic."""
+
+    def __init__(self, port: int, copies: int, *, live: bool = False) -> None:
+        super().__init__(port)
+        self._copies, self._live = b'"copies":%d' % copies, live
+        self._texts = [self._message(number) for number in range(TEXTS)]
+
+    def _message(self, number: int) -> bytes:
+        topic = b"news.live" if self._live else b"news.t%d" % (number % TOPICS)
+        return http_post("/publish", "application/json", b'{"topic": "%b", "data": "%b"}' % (topic, text(number)))
+
+    def request(self, number: int) -> bytes:
+        return self._message(number) if self._live else self._texts[number % TEXTS]
+
+    def is_good(self, answer: bytes) -> bool:
+        return answer.startswith(b"HTTP/1.1 200 ") and self._copies in answer
+
+
+class Batches(Http):
+    """Batches of 1,000 messages of 150 bytes, each with a key of its own, as the client library gives them."""
+
+    def __init__(self, port: int, copies: int, size: int = BATCH) -> None:
+        super().__init__(port)
+        self._copies = b'"copies":%d' % copies
+        line = b'{"topic": "news.t%d", "data": "%b", "key": "@@@@@@@@@@@@%020x"}'
+        body = b"\n".join(line % (number % TOPICS, text(number), number) for number in range(size))
+        self._template = http_post("/publish", "application/x-ndjson", body)
+
+    def request(self, number: int) -> bytes:
+        return self._template.replace(b"@@@@@@@@@@@@", b"%012x" % number)
+
+    def is_good(self, answer: bytes) -> bool:
+        return answer.startswith(b"HTTP/1.1 200 ") and self._copies in answer and b"duplicates" not in answer
+
+
+class Streaming(Http):
+    """Streams, each of another user."""
+
+    def hello(self, number: int) -> bytes:
+        return b"GET /stream?username=user%d HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" % number
+
+    def is_welcome(self, received: bytes) -> bool:
+        return b"Listening" in received
+
+
+class NewswireService:
+    """Brokers that are in sync."""
+
+    def __init__(self, brokers: list[CheckoutBroker]) -> None:
+        self.brokers = brokers
+        self.port = brokers[0].port
+
+    @property
+    def pids(self) -> list[int]:
+        return [pid_of(broker) for broker in self.brokers]
+
+    def publishing(self) -> Talk:
+        return Publishing(self.port, len(self.brokers))
+
+    def live_publishing(self) -> Talk:
+        return Publishing(self.port, len(self.brokers), live=True)
+
+    def batches(self, size: int = BATCH) -> Talk:
+        """Many messages a request."""
+        return Batches(self.port, len(self.brokers), size)
+
+    def streaming(self) -> Talk:
+        return Streaming(self.port)
+
+    def register(self, streams: int) -> None:
+        forms = (f"username=user{number}&topic=news.live" for number in range(streams))
+        requests = [http_post("/subscribe", "application/x-www-form-urlencoded", form.encode()) for form in forms]
+        ask_all(Http(self.port), requests, SUBSCRIBING_CONNECTIONS)
+
+
+def pid_of(broker: Broker) -> int:
+    """The process of a broker; `taskset` and `env` have become it."""
+    if broker.process is None or broker.process.poll() is not None:
+        raise Failed(f"broker {broker.id} is gone")
+    return broker.process.pid
+
+
+class Newswire:
+    """newswire of a checkout."""
+
+    def __init__(self, name: str, root: Path, folder: Path | None) -> None:
+        self.name, self.root, self._folder = name, root, folder
+
+    @contextmanager
+    def live(self, cores: Sequence[int]) -> Iterator[NewswireService]:
+        """One broker."""
+        with self.brokers([cores]) as service:
+            yield service
+
+    @contextmanager
+    def durable(self, placement: Sequence[Sequence[int]]) -> Iterator[NewswireService]:
+        """As many brokers as there are items."""
+        with self.brokers(placement) as service:
+            yield service
+
+    @contextmanager
+    def brokers(self, placement: Sequence[Sequence[int]], options: Sequence[str] = ()) -> Iterator[NewswireService]:
+        """Brokers in sync, each on its cores, in a new folder."""
+        with tempfile.TemporaryDirectory(prefix="newswire-bench-", dir=self._folder) as home:
+            ports = free_ports(len(placement))
+            brokers = [
+                CheckoutBroker(
+                    self.root,
+                    cores,
+                    f"100{i + 1}",
+                    ports[i],
+                    Path(home),
+                    peers=[port for port in ports if port != ports[i]],
+                    primary=i == 0,
+                    options=options,
+                )
+                for i, cores in enumerate(placement)
+            ]
+            try:
+                for broker in brokers:
+                    broker.launch()
+                for broker in brokers:
+                    broker.wait_ready()
+                if len(brokers) > 1:
+                    wait_in_sync(brokers)
+                yield NewswireService(brokers)
+            finally:
+                for broker in brokers:
+                    broker.kill9()
