@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 from brokers import (
     Failed,
 )
 from tests.kit.processes import Node
+
+DiskFault: TypeAlias = Callable[[Node, Node, Path], None]
+"""What becomes of the disk of a broker that is down: the broker, another one, an older copy of its folder."""
 
 
 def segments(folder: Path) -> list[Path]:
@@ -44,3 +49,18 @@ def copy_folder(source: Path, target: Path) -> None:
     """Put a copy of a broker's folder in place of another."""
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target)
+
+
+def lost(node: Node, other: Node, older: Path) -> None:
+    """The folder is gone."""
+    shutil.rmtree(node.folder)
+
+
+def rolled_back(node: Node, other: Node, older: Path) -> None:
+    """An older copy of the folder is put back."""
+    copy_folder(older, node.folder)
+
+
+def cloned(node: Node, other: Node, older: Path) -> None:
+    """A copy of the other broker's folder, taken while that one runs, is put in its place."""
+    copy_folder(other.folder, node.folder)

@@ -1,4 +1,7 @@
-"""Brokers that were away while another one compacted what they lack: they are handed what stays, and have it all at once."""
+"""Brokers that compact, while others are away, lose their disks, or compact, too.
+
+Who lacks what another one compacted is handed what stays, and has it all at once.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,16 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from brokers import ask, get, post, until, wait_in_sync
 from newswire.engine.embedded.scan import read_layout
 from tests.kit.asking import pages
+from tests.kit.compacting import check_files, churn, compact, leftovers, wait_compacted
+from tests.kit.damage import DiskFault, cloned, copy_folder, lost, rolled_back
+from tests.kit.ledger import Ledger
 from tests.kit.processes import Cluster, Node, lend
 
 KEEP = 200
@@ -56,6 +63,84 @@ def test_who_was_away_past_a_compaction_is_handed_what_stays(forgetful: Cluster,
         node.wait_ready()
     wait_in_sync(forgetful.nodes)
     assert texts(first)[-10:] == texts(second)[-10:] == [str(number) for number in range(3 * BATCH, 3 * BATCH + 10)]
+
+
+@pytest.mark.parametrize(("fault", "victim"), [(rolled_back, 0)])
+def test_a_disk_is_not_what_it_was_before_a_compaction(
+    pair: Cluster, ledger: Ledger, tmp_path: Path, fault: DiskFault, victim: int
+) -> None:
+    lose_a_disk_around_compactions(pair, ledger, tmp_path, fault, victim)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("fault", [lost, rolled_back, cloned])
+def test_each_disk_is_lost_rolled_back_and_cloned_around_compactions(
+    pair: Cluster, ledger: Ledger, tmp_path: Path, fault: DiskFault, victim: int
+) -> None:
+    for number in range(4):
+        lose_a_disk_around_compactions(pair, ledger, tmp_path / str(number), fault, victim if number < 2 else 1 - victim)
+
+
+def lose_a_disk_around_compactions(pair: Cluster, ledger: Ledger, home: Path, fault: DiskFault, victim: int) -> None:
+    """The older copy is of before a compaction of both; the one that is away misses another."""
+    node, other = pair.nodes[victim], pair.nodes[1 - victim]
+    ledger.many(10, node, copies=2)
+    node.kill9()
+    copy_folder(node.folder, home / "older")
+    node.start()
+    churn(node)
+    ledger.many(10, other, copies=2)
+    wait_compacted(*pair.nodes)
+    with ledger.load(other, threads=1):
+        ledger.wait_more(5)
+        node.kill9()
+        churn(other)
+        ledger.wait_more(5)
+        until("the other compacts", lambda: compact(other, even_if_away=True) == 200)
+        until("it has removed what was replaced", lambda: not leftovers(other))
+        fault(node, other, home / "older")
+        node.start()
+        ledger.wait_more(5)
+    ledger.many(5, node, copies=2)
+    ledger.check(node, other)
+    check_files(node, other)
+
+
+def test_three_brokers_compact_at_once_under_load(tmp_path: Path, ledger: Ledger) -> None:
+    compact_at_once(tmp_path, ledger, rounds=2)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_three_brokers_compact_at_once_again_and_again(tmp_path: Path, ledger: Ledger) -> None:
+    compact_at_once(tmp_path, ledger, rounds=20)
+
+
+def compact_at_once(home: Path, ledger: Ledger, rounds: int) -> None:
+    """All compact at once while all take messages; one of them is killed meanwhile, each in its turn."""
+    with lend(Cluster(home, count=3)) as cluster:
+        cluster.start()
+        with ledger.load(*cluster.nodes):
+            for number in range(rounds):
+                victim = cluster.nodes[number % 3]
+                for node in cluster.nodes:
+                    churn(node)
+                ledger.wait_more(10)
+                asking = [Thread(target=compact, args=(node,), kwargs={"even_if_away": True}) for node in cluster.nodes]
+                for thread in asking:
+                    thread.start()
+                ledger.wait_more(number % 5)
+                victim.kill9()
+                for thread in asking:
+                    thread.join()
+                check_files(victim)
+                victim.start()
+            ledger.wait_more(10)
+            wait_compacted(*cluster.nodes)
+        ledger.check(*cluster.nodes)
+        check_files(*cluster.nodes)
 
 
 def publish(node: Node, first: int, size: int = BATCH) -> None:

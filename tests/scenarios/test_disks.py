@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.kit.damage import copy_folder
+from tests.kit.damage import DiskFault, cloned, copy_folder, lost, rolled_back
 from tests.kit.ledger import Ledger, on_disk
-from tests.kit.processes import Cluster, Node
-
-
-def lost(node: Node, other: Node, older: Path) -> None:
-    """The folder is gone."""
-    shutil.rmtree(node.folder)
-
-
-def rolled_back(node: Node, other: Node, older: Path) -> None:
-    """An older copy of the folder is put back."""
-    copy_folder(older, node.folder)
-
-
-def cloned(node: Node, other: Node, older: Path) -> None:
-    """A copy of the other broker's folder, taken while that one runs, is put in its place."""
-    copy_folder(other.folder, node.folder)
+from tests.kit.processes import Cluster
 
 
 @pytest.mark.parametrize(("fault", "victim"), [(lost, 0), (lost, 1), (rolled_back, 0), (cloned, 1)])
-def test_a_disk_is_not_what_it_was(
-    pair: Cluster, ledger: Ledger, tmp_path: Path, fault: Callable[[Node, Node, Path], None], victim: int
-) -> None:
+def test_a_disk_is_not_what_it_was(pair: Cluster, ledger: Ledger, tmp_path: Path, fault: DiskFault, victim: int) -> None:
     node, other = pair.nodes[victim], pair.nodes[1 - victim]
     ledger.many(10, node, copies=2)
     node.kill9()
