@@ -48,6 +48,7 @@ class Load:
     def __init__(self, cores: Sequence[int]) -> None:
         self._cores = cores
         self._started: list[tuple[ForkProcess, Connection]] = []
+        self._ready = 0
 
     def __enter__(self) -> Load:
         return self
@@ -66,11 +67,16 @@ class Load:
         theirs.close()
         self._started.append((process, ours))
 
+    def wait_ready(self) -> None:
+        """Wait until all are connected."""
+        for _, channel in self._started[self._ready :]:
+            _receive(channel)
+        self._ready = len(self._started)
+
     def measure(self, pids: Iterable[int], seconds: float, warm: float = 1.0) -> Measurement:
         """Wait until all are connected, let them work for `warm` seconds and then `seconds` more, in which is measured."""
         servers = list(pids)
-        for _, channel in self._started:
-            _receive(channel)
+        self.wait_ready()
         begin = time.monotonic() + warm
         span = Span(begin, begin + seconds)
         for _, channel in self._started:
@@ -117,7 +123,7 @@ def _run(work: Work, channel: Connection, cores: Sequence[int]) -> None:
 
     try:
         result = work(ready)
-        channel.send((result, (time.process_time() - used) / (time.monotonic() - began)))
+        channel.send((result, (time.process_time() - used) / max(1e-9, time.monotonic() - began)))
     except BaseException as error:  # whatever it is, the parent has to know
         with suppress(Exception):
             channel.send(error)

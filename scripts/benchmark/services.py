@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from benchmark.talk import Http, Talk, ask_all, http_post, text
-from brokers import Broker, Failed, free_ports, wait_in_sync
+from brokers import Broker, Failed, free_ports, post, wait_in_sync
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 TOPICS: Final = 20
@@ -110,6 +110,21 @@ class Batches(Http):
         return answer.startswith(b"HTTP/1.1 200 ") and self._copies in answer and b"duplicates" not in answer
 
 
+class Subscribing(Http):
+    """Subscriptions to the live topic, each of another user."""
+
+    def request(self, number: int) -> bytes:
+        form = b"username=user%d&topic=news.live" % number
+        return http_post("/subscribe", "application/x-www-form-urlencoded", form)
+
+
+class Livez(Http):
+    """Whether a broker lives."""
+
+    def request(self, number: int) -> bytes:
+        return b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+
+
 class Streaming(Http):
     """Streams, each of another user."""
 
@@ -131,8 +146,21 @@ class NewswireService:
     def pids(self) -> list[int]:
         return [pid_of(broker) for broker in self.brokers]
 
-    def publishing(self) -> Talk:
-        return Publishing(self.port, len(self.brokers))
+    @property
+    def addresses(self) -> str:
+        """All of them, for the client library."""
+        return ",".join(broker.address for broker in self.brokers)
+
+    def publishing(self, at: int = 0) -> Talk:
+        return Publishing(self.brokers[at].port, len(self.brokers))
+
+    def subscribing(self) -> Talk:
+        """A subscription a request, each of another user."""
+        return Subscribing(self.port)
+
+    def subscribe(self, user: str, topic: str, since: str) -> None:
+        """Subscribe a user from some time on."""
+        post(self.brokers[0].address, "/subscribe", **{"username": user, "topic": topic, "from": since})
 
     def live_publishing(self) -> Talk:
         return Publishing(self.port, len(self.brokers), live=True)
@@ -145,9 +173,8 @@ class NewswireService:
         return Streaming(self.port)
 
     def register(self, streams: int) -> None:
-        forms = (f"username=user{number}&topic=news.live" for number in range(streams))
-        requests = [http_post("/subscribe", "application/x-www-form-urlencoded", form.encode()) for form in forms]
-        ask_all(Http(self.port), requests, SUBSCRIBING_CONNECTIONS)
+        talk = self.subscribing()
+        ask_all(talk, [talk.request(number) for number in range(streams)], SUBSCRIBING_CONNECTIONS)
 
 
 def pid_of(broker: Broker) -> int:
@@ -161,7 +188,7 @@ class Newswire:
     """newswire of a checkout."""
 
     def __init__(self, name: str, root: Path, folder: Path | None) -> None:
-        self.name, self.root, self._folder = name, root, folder
+        self.name, self.root, self.folder = name, root, folder
 
     @contextmanager
     def live(self, cores: Sequence[int]) -> Iterator[NewswireService]:
@@ -178,7 +205,19 @@ class Newswire:
     @contextmanager
     def brokers(self, placement: Sequence[Sequence[int]], options: Sequence[str] = ()) -> Iterator[NewswireService]:
         """Brokers in sync, each on its cores, in a new folder."""
-        with tempfile.TemporaryDirectory(prefix="newswire-bench-", dir=self._folder) as home:
+        with self.placed(placement, options) as service:
+            for broker in service.brokers:
+                broker.launch()
+            for broker in service.brokers:
+                broker.wait_ready()
+            if len(service.brokers) > 1:
+                wait_in_sync(service.brokers)
+            yield service
+
+    @contextmanager
+    def placed(self, placement: Sequence[Sequence[int]], options: Sequence[str] = ()) -> Iterator[NewswireService]:
+        """The same, not started."""
+        with tempfile.TemporaryDirectory(prefix="newswire-bench-", dir=self.folder) as home:
             ports = free_ports(len(placement))
             brokers = [
                 CheckoutBroker(
@@ -194,12 +233,6 @@ class Newswire:
                 for i, cores in enumerate(placement)
             ]
             try:
-                for broker in brokers:
-                    broker.launch()
-                for broker in brokers:
-                    broker.wait_ready()
-                if len(brokers) > 1:
-                    wait_in_sync(brokers)
                 yield NewswireService(brokers)
             finally:
                 for broker in brokers:

@@ -172,6 +172,35 @@ def ask_steadily(talk: Talk, a_second: float) -> Callable[[Callable[[], Span]], 
     return work
 
 
+def ask_once(talk: Talk, numbers: range) -> Callable[[Callable[[], Span]], Answered]:
+    """A connection for each number; all of them send that request at the beginning of the span."""
+
+    def work(ready: Callable[[], Span]) -> Answered:
+        poll = select.epoll()
+        socks = {sock.fileno(): sock for sock in (connect(talk.port) for _ in numbers)}
+        requests = [talk.request(number) for number in numbers]
+        for fd in socks:
+            poll.register(fd, select.EPOLLIN)
+        span = ready()
+        time.sleep(max(0.0, span.begin - time.monotonic()))
+        parts = dict.fromkeys(socks, b"")
+        began = time.monotonic()
+        for sock, request in zip(socks.values(), requests, strict=True):
+            sock.sendall(request)
+        seconds: list[float] = []
+        failed = 0
+        while parts and time.monotonic() < span.end:
+            for fd, _ in poll.poll(0.1):
+                parts[fd] += socks[fd].recv(65_536) or _closed()
+                if talk.is_whole(parts[fd]):
+                    seconds.append(time.monotonic() - began)
+                    failed += not talk.is_good(parts.pop(fd))
+                    poll.unregister(fd)
+        return Answered(seconds, failed)
+
+    return work
+
+
 def ask_all(talk: Talk, requests: Sequence[bytes], connections: int) -> None:
     """Have all requests answered, over so many connections, as quickly as it goes. Raises OSError if one is not as hoped."""
     poll, left = select.epoll(), iter(requests)
@@ -197,12 +226,13 @@ def ask_all(talk: Talk, requests: Sequence[bytes], connections: int) -> None:
 
 
 class Read(NamedTuple):
-    """What readers of streams saw: when the first connection was begun and the last stream greeted; events within the span;
-    how long events were on their way (ms, where that was asked for); streams that ended.
+    """What readers of streams saw: when the first connection was begun and the last stream greeted, and what that took of the
+    processor; events within the span; how long each was on its way (ms, where that was asked for); streams that ended.
     """
 
     began: float
     opened: float
+    opening_cpu: float
     events: int
     latencies: list[float]
     failed: int
@@ -212,9 +242,9 @@ def read_streams(talk: Talk, numbers: range, *, stamps: bool = False) -> Callabl
     """Open a stream for each number, and read all of them until the span ends."""
 
     def work(ready: Callable[[], Span]) -> Read:
-        poll, began = select.epoll(), time.monotonic()
+        poll, began, used = select.epoll(), time.monotonic(), time.process_time()
         socks = open_streams(talk, numbers, poll)
-        opened = time.monotonic()
+        opened, opening_cpu = time.monotonic(), time.process_time() - used
         if stamps:
             for sock in socks.values():
                 sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
@@ -235,7 +265,7 @@ def read_streams(talk: Talk, numbers: range, *, stamps: bool = False) -> Callabl
                     events += data.count(MARK)
                     if ancillary:
                         latencies.extend(_on_the_way(data, _STAMP.unpack(ancillary[0][2])))
-        return Read(began, opened, events, latencies, failed)
+        return Read(began, opened, opening_cpu, events, latencies, failed)
 
     return work
 
