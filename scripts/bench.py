@@ -20,6 +20,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from benchmark import machine, report
+from benchmark.peers import PEERS
 from benchmark.report import Figures, Line
 from benchmark.rows import QUICK, ROWS, Row, Sizes
 from benchmark.services import ROOT, Newswire, NotOffered, System
@@ -29,7 +30,13 @@ from brokers import Failed
 def systems_of(options: argparse.Namespace) -> list[System]:
     """What takes turns."""
     before = [Newswire("before", options.before.resolve(), options.dir)] if options.before else []
-    return [*before, Newswire("newswire" if not before else "now", ROOT, options.dir)]
+    peers: list[System] = []
+    for name in filter(None, options.against.split(",")):
+        if PEERS[name].is_installed():
+            peers.append(PEERS[name](options.dir))
+        else:
+            print(f"{name} is not installed: see scripts/benchmark/peers.py", file=sys.stderr)
+    return [*before, Newswire("newswire" if not before else "now", ROOT, options.dir), *peers]
 
 
 def measure(row: Row, systems: list[System], sizes: Sizes, rounds: int) -> list[Line]:
@@ -58,12 +65,17 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="how often each row is measured, in turns")
     parser.add_argument("--quick", action="store_true", help="a moment of each row, once")
     parser.add_argument("--before", type=Path, default=None, help="another checkout to compare with")
+    parser.add_argument("--against", default="", help="peers to compare with, commas between: redis, nats, nchan")
     parser.add_argument("--dir", type=Path, default=None, help="where to make temporary directories: the disk to measure")
     parser.add_argument("--json", type=Path, default=None, help="where to write all rounds")
     options = parser.parse_args()
     if options.list:
         print("\n".join(f"{row.name:20} {row.groups:22} {row.title}" for row in ROWS.values()))
         return 0
+    unknown = set(filter(None, options.against.split(","))) - PEERS.keys()
+    if unknown:
+        parser.error(f"no such peer: {', '.join(sorted(unknown))}")
+    systems = systems_of(options)
     began = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M}Z"
     loads = [machine.load_average()]
     rounds = 1 if options.quick else options.rounds
@@ -73,7 +85,7 @@ def main() -> int:
         if not {row.name, *row.groups.split()} & set(options.only):
             continue
         try:
-            lines += measure(row, systems_of(options), QUICK if options.quick else Sizes(), rounds)
+            lines += measure(row, systems, QUICK if options.quick else Sizes(), rounds)
         except (Failed, OSError) as error:
             print(f"{row.name}: {error}", file=sys.stderr)
             status = 1

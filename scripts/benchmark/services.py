@@ -6,10 +6,10 @@ A `System` starts a `Service` for a purpose, or says by `NotOffered` that it has
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from benchmark.talk import Http, Talk, ask_all, http_post, text
 from brokers import Broker, Failed, free_ports, post, wait_in_sync
@@ -26,6 +26,17 @@ class NotOffered(Exception):
     """This system does not do that, or not with this promise."""
 
 
+class Tool(NamedTuple):
+    """A program that makes the load where one in Python would be slower than what is measured.
+
+    `read`: of what it prints, requests a second and their p50 and p99 in ms.
+    """
+
+    command: list[str]
+    requests: int
+    read: Callable[[str], tuple[float, float, float]]
+
+
 class Service(Protocol):
     """Some processes that serve together."""
 
@@ -38,6 +49,12 @@ class Service(Protocol):
 
     def live_publishing(self) -> Talk:
         """The same to all streams, each with the time at which it was sent."""
+
+    def batches(self, size: int) -> Talk:
+        """How one publishes many messages a request, as durably as one. Raises NotOffered."""
+
+    def tool(self, connections: int, seconds: float) -> Tool | None:
+        """A program that publishes as `publishing` does, for about so long; None: Python is fast enough."""
 
     def streaming(self) -> Talk:
         """How one opens a stream of all that is published."""
@@ -165,8 +182,10 @@ class NewswireService:
     def live_publishing(self) -> Talk:
         return Publishing(self.port, len(self.brokers), live=True)
 
-    def batches(self, size: int = BATCH) -> Talk:
-        """Many messages a request."""
+    def tool(self, connections: int, seconds: float) -> Tool | None:
+        return None
+
+    def batches(self, size: int) -> Talk:
         return Batches(self.port, len(self.brokers), size)
 
     def streaming(self) -> Talk:

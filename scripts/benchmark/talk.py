@@ -21,6 +21,7 @@ MARK: Final = b"^"
 TEXT_BYTES: Final = 150
 OPENING_AT_ONCE: Final = 250  # connections that a process opens at the same time: below what kernels keep for a listener
 SILENCE_SECONDS: Final = 60.0
+STRIDE: Final = 10_007  # a request's number modulo this is its connection's: a prime, so that numbers modulo anything differ
 _SO_TIMESTAMPNS: Final = 35  # the kernel says when bytes came: however late the reader is
 _STAMP: Final = struct.Struct("ll")
 
@@ -37,7 +38,7 @@ class Talk(Protocol):
         """Say whether the answer to `hello` is there."""
 
     def request(self, number: int) -> bytes:
-        """Message `number`."""
+        """Message `number`, on connection `number % STRIDE`."""
 
     def is_whole(self, answer: bytes) -> bool:
         """Say whether all of the answer to a request is there."""
@@ -109,12 +110,10 @@ def ask_in_turn(talk: Talk, connections: int, first: int = 0) -> Callable[[Calla
                     received += sock.recv(65_536) or _closed()
             poll.register(fd, select.EPOLLIN)
         span = ready()
-        sent_at, parts = {}, dict.fromkeys(socks, b"")
-        number = first
-        for fd, sock in socks.items():
-            sent_at[fd] = time.monotonic()
+        sent_at, parts, numbers = {}, dict.fromkeys(socks, b""), {}
+        for number, (fd, sock) in enumerate(socks.items(), first):
+            sent_at[fd], numbers[fd] = time.monotonic(), number
             sock.sendall(talk.request(number))
-            number += 1
         seconds: list[float] = []
         failed = 0
         while time.monotonic() < span.end and socks:
@@ -133,9 +132,9 @@ def ask_in_turn(talk: Talk, connections: int, first: int = 0) -> Callable[[Calla
                 if span.begin <= now < span.end:
                     seconds.append(now - sent_at[fd])
                     failed += not talk.is_good(answer)
-                number += 1
+                numbers[fd] += STRIDE
                 sent_at[fd] = now
-                socks[fd].sendall(talk.request(number))
+                socks[fd].sendall(talk.request(numbers[fd]))
         return Answered(seconds, failed)
 
     return work
@@ -165,7 +164,7 @@ def ask_steadily(talk: Talk, a_second: float) -> Callable[[Callable[[], Span]], 
             if began >= span.begin:
                 seconds.append(time.monotonic() - began)
                 failed += not talk.is_good(answer)
-            number += 1
+            number += STRIDE
             due += 1 / a_second
         return Answered(seconds, failed)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+import subprocess
+import time
 from typing import Final
 
 from benchmark.clients import Client
@@ -9,7 +12,7 @@ from benchmark.load import Load
 from benchmark.machine import load_cores, processor_seconds
 from benchmark.report import Figures, quantile
 from benchmark.rows.declared import ONE, OWN, SHARED, Measure, Placement, Row, Sizes, cores_of, in_ms, only_newswire, parts
-from benchmark.services import BATCH, Livez, Service, System
+from benchmark.services import BATCH, Livez, Service, System, Tool
 from benchmark.talk import Talk, ask_in_turn, ask_once, ask_steadily
 
 PROBES_A_SECOND = 50
@@ -21,7 +24,7 @@ def saturate(
     """Publish on so many connections; `messages`: in a request."""
     with Load(load_cores(cores_of(placement))) as load:
         for part in parts(connections, sizes.processes):
-            load.start(ask_in_turn(talk, len(part), first=part.start * 1_000_000))
+            load.start(ask_in_turn(talk, len(part), first=part.start))
         measured = load.measure(service.pids, sizes.seconds, sizes.warm)
     seconds = [one for answered in measured.results for one in answered.seconds]
     count = messages * len(seconds)
@@ -35,12 +38,29 @@ def saturate(
     )
 
 
+def saturate_by_tool(service: Service, tool: Tool, placement: Placement) -> Figures:
+    """Have a program make the load."""
+    cores = ",".join(map(str, load_cores(cores_of(placement))))
+    before, began = processor_seconds(service.pids), time.monotonic()
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    output = subprocess.run(["taskset", "-c", cores, *tool.command], capture_output=True, text=True, check=True).stdout
+    after, took = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic() - began
+    servers = processor_seconds(service.pids) - before
+    rate, p50, p99 = tool.read(output)
+    own = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
+    return Figures(value=rate, cpu=1e6 * servers / tool.requests, p50=p50, p99=p99, generator=own / took)
+
+
 def publish(placement: Placement, connections: int | None = None) -> Measure:
     """One message a request."""
 
     def measure(system: System, sizes: Sizes) -> Figures:
         with system.durable(placement) as service:
-            return saturate(service, service.publishing(), placement, connections or sizes.connections, sizes)
+            count = connections or sizes.connections
+            tool = service.tool(count, sizes.seconds)
+            if tool is not None:
+                return saturate_by_tool(service, tool, placement)
+            return saturate(service, service.publishing(), placement, count, sizes)
 
     return measure
 
@@ -49,8 +69,8 @@ def batches(placement: Placement) -> Measure:
     """1,000 messages a request."""
 
     def measure(system: System, sizes: Sizes) -> Figures:
-        with only_newswire(system).brokers(placement) as service:
-            return saturate(service, service.batches(), placement, sizes.batch_connections, sizes, messages=BATCH)
+        with system.durable(placement) as service:
+            return saturate(service, service.batches(BATCH), placement, sizes.batch_connections, sizes, messages=BATCH)
 
     return measure
 
