@@ -178,8 +178,15 @@ class Disk:
 
     def has(self, name: OpId) -> bool:
         """Whether the op is synced here, or void."""
+        return name in self.void or self.stores(name)
+
+    def stores(self, name: OpId) -> bool:
+        """Whether a record of the op is synced here and can be read.
+
+        Also of one that is void: until the state is taken over, what is void on the disk already may come from another broker.
+        """
         place = self.held.get(name, -1)
-        return name in self.void or (self.is_synced(place) and place not in self.rotten)
+        return self.is_synced(place) and place not in self.rotten
 
     def wrote(self, name: OpId) -> bool:
         """Whether the op was synced here, though it may have turned bad since."""
@@ -435,7 +442,7 @@ class Machine:
         due = now >= self._tick_at or self.calls or any(self._in_flight.values())
         if due and not self.busy and not self.paused:
             self._tick_at = now + IDLE_TICK
-            self._inbox.append(TICKED)
+            self._inbox.append(LOW if self.full else TICKED)
             self._round()
         self.world.after(TICK, self._tick, run)
 
@@ -468,7 +475,7 @@ class Machine:
 
     def _looked_at(self, gathered: Sequence[Event]) -> Iterator[Event]:
         for event in gathered:
-            if event is not TICKED:
+            if event is not TICKED and event is not LOW:
                 self.world.steps += 1
             if isinstance(event, Answered) and not event.header.code:
                 self._hear(event.header)
@@ -982,7 +989,7 @@ def _shown(header: Header) -> str:
     return f"{header.vector}{said}{' refused: ' + header.code if header.code else ''}"
 
 
-TICKED = Tick()
+TICKED, LOW = Tick(), Tick(is_low=True)  # the latter where the disk is full: little room is left long before
 _ACT: dict[type, Callable[[Machine, Any], None]] = {
     events.Send: Machine._send,
     events.Answer: Machine._answer,

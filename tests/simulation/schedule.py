@@ -93,6 +93,7 @@ class Cluster:
         if rng.random() < 0.2:
             self.limits["PUSH_ORIGINS"] = rng.randint(1, 3)
         self.limits |= {"COMPACT_LEAST_ROWS": rng.choice((4, 16)), "COMPACT_LOOK_SECONDS": rng.choice((1, 3))}
+        self.limits["COMPACT_LOW_ROWS"] = 2  # where the disk is full
         self.keeps_keys = rng.random() >= 0.75  # whether a compaction keeps messages for their keys
         if not self.keeps_keys:
             self.limits["COMPACT_KEY_SECONDS"] = 0

@@ -7,7 +7,20 @@ from collections.abc import Sequence
 import pytest
 
 from newswire.core import limits
-from newswire.core.model.ops import Began, Dropped, Op, Published, Subscribed, Unsubscribed, Void, decode, encode
+from newswire.core.model.ops import (
+    Acknowledged,
+    Began,
+    Dropped,
+    Lost,
+    NotAnOp,
+    Op,
+    Published,
+    Subscribed,
+    Unsubscribed,
+    Void,
+    decode,
+    encode,
+)
 from newswire.core.read.counts import subscriptions_of, topics
 from newswire.core.read.scan import Due, DueGap, plan
 from newswire.core.read.start import open_stream
@@ -181,3 +194,41 @@ def test_what_ends_a_subscription_that_is_void_is_not_remembered() -> None:
     late.replay([(op, at, 9) for at, op in enumerate([Began(A, 1, 0, "1001"), Void(A, 3, 0, first=2)])])
     late.apply(Unsubscribed(A, 4, 0, ids=(f"{A}.2",)), 9, 9, None)
     assert not late.subscriptions.removed
+
+
+UNREADABLE: list[Op] = [
+    Began(B, 1, 0, "1002"),
+    message(2, B),
+    Acknowledged(B, 3, 0, ids=(f"{A}.2",), vector={A: 3}),
+    message(4, B),
+]
+
+
+@pytest.mark.parametrize("sequence", [1, 2, 3])
+@pytest.mark.parametrize("adopts", [False, True])
+def test_what_was_given_up_and_cannot_be_read_is_left_out_unread(sequence: int, adopts: bool) -> None:
+    log = Log([*HISTORY, *UNREADABLE, Lost(A, 11, 0, source=B, first=sequence, last=sequence)])
+    row = log.state.log.row(B, sequence)
+    assert row is not None
+    log.state.miss(row)
+    log.raws[row] = b"damaged"
+    assert not log.state.holes
+    before = texts(log.state)
+    if adopts:
+        job = adopt(log, [[encode(Began("1003-c", 1, 0, "1003"))]], {"1003-c": 1})
+    else:
+        job = log.job()
+        rewrite(job, log.state, log.raws)
+    assert job.state.log.is_void(B, sequence) == (sequence > 1), "what is given up from the first on begins behind it"
+    assert job.state.extent(B) == 4
+    assert [text for text in texts(job.state) if "gap" not in text] == [text for text in before if "gap" not in text]
+
+
+def test_what_cannot_be_read_stays_while_a_member_does_not_know_that_it_was_given_up() -> None:
+    log = Log([*HISTORY, *UNREADABLE])
+    told = log.state.log.full
+    log.add(Lost(A, 11, 0, source=B, first=2, last=2))
+    log.state.miss(row := len(HISTORY) + 1)
+    log.raws[row] = b"damaged"
+    with pytest.raises(NotAnOp):
+        rewrite(Rewriting(log.state, Base([told])), log.state, log.raws)

@@ -44,6 +44,7 @@ class Prefix:
         self.twins: Sequence[Sequence[int]] = ()  # of each message that has twins the rows
         self.keyed = bytearray()  # by row, whether a publisher's key that is remembered names the message there
         self.ops: dict[int, Op] = {}  # by row, what is no message that is shown
+        self.unreadable: frozenset[int] = frozenset()  # rows that were given up, and whose records cannot be read
 
 
 class Base:
@@ -78,6 +79,7 @@ class LeaveOut:
     def run(self) -> Iterator[None]:
         """Decide, in steps of some milliseconds."""
         yield from self._learn()
+        self._leave_unreadable()
         yield from self._leave_messages()
         self._leave_twins()
         yield None
@@ -111,6 +113,13 @@ class LeaveOut:
             if count % limits.PIECE_OPS == 0:
                 yield None
         self._horizons = {topic: self.lineage.expand(vector) for topic, vector in horizons.items()}
+
+    def _leave_unreadable(self) -> None:
+        """What was given up and cannot be read goes once all know that it was: whoever has it stored it again before."""
+        prefix = self.prefix
+        for row in prefix.unreadable:
+            origin, sequence = prefix.origin_names[prefix.origins[row]], prefix.sequences[row]
+            self.left[row] = sequence <= self.base.get(origin) and self._is_given_up(origin, sequence)
 
     # -- messages
 
@@ -166,6 +175,8 @@ class LeaveOut:
 
     def _may_go(self, row: int, topic: str) -> bool:
         prefix, op = self.prefix, self.prefix.ops.get(row)
+        if row in prefix.unreadable:
+            return bool(self.left[row])
         if isinstance(op, Published) and self._is_withdrawn(op) and self._in_base(op):
             return True
         return prefix.sequences[row] <= self._reach(topic, prefix.origin_names[prefix.origins[row]])[1]

@@ -90,6 +90,10 @@ class Rewriting:
         prefix.sequences, prefix.topics = log.sequences[:cut], log.topics[:cut]
         prefix.origin_names, prefix.topic_names = log.names, state.messages.names  # these only grow
         prefix.twins = state.messages.twins.rows()
+        unreadable = [row for row in log.unreadable if row < cut]
+        prefix.unreadable = frozenset(
+            row for row in unreadable if state.voids.has(log.names[log.origins[row]], log.sequences[row])
+        )
         yield None
         if self.adopts:
             self._ranges = yield lambda: _by_origin([*log.voids(), *self._offered])
@@ -107,7 +111,10 @@ class Rewriting:
 
     def _rows_to_look_at(self) -> Iterator[int]:
         if not self.adopts:
-            yield from (row for row, topic in enumerate(self._prefix.topics) if topic in (0, GIVEN_UP))
+            unreadable = self._prefix.unreadable
+            yield from (
+                row for row, topic in enumerate(self._prefix.topics) if topic in (0, GIVEN_UP) and row not in unreadable
+            )
 
     def look(self, raws: Iterable[bytes]) -> None:
         """Take the records that `to_look_at` named last."""
@@ -168,11 +175,14 @@ class Rewriting:
         yield from (entry if isinstance(entry, int) else entry.void() for entry in entries)
 
     def _merged(self) -> Iterator[int | Void]:
-        """ADOPT: void at either is void."""
+        """ADOPT: void at either is void, and so is what was given up and cannot be read."""
         prefix = self._prefix
         for row, (number, sequence) in enumerate(zip(prefix.origins, prefix.sequences, strict=True)):
-            void = self._range_of(prefix.origin_names[number], sequence)
-            if void is None:
+            origin = prefix.origin_names[number]
+            void = self._range_of(origin, sequence)
+            if void is None and row in prefix.unreadable:
+                yield Void(origin, sequence, prefix.times[row], first=sequence, messages={})
+            elif void is None:
                 yield row
             elif self._emit(void):
                 yield void
