@@ -510,7 +510,7 @@ class Ledger:
         op = self.ops.get(name)
         if not isinstance(op, Published) or not machine.disk.stores(name):
             raise Violation(f"{machine.id} streams {name}, which is not synced on its disk")
-        is_part = op.origin in self.batches and not machine.disk.damaged
+        is_part = op.origin in self.batches and not machine.disk.damaged and f"{op.origin}.1" not in self.given_up
         if is_part and not self.counts(op.origin, machine.disk.names()):
             raise Violation(f"{machine.id} streams {name}, and its batch is not whole there")
         assert machine.broker is not None
