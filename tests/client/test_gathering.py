@@ -10,7 +10,7 @@ import pytest
 
 from newswire.client import MessageReceipt, Publisher
 from newswire.client.gathering import late
-from newswire.client.outbox import Post
+from newswire.client.posts import Post
 from newswire.errors import (
     BadRequest,
     FewerCopies,
@@ -239,3 +239,18 @@ def test_a_call_ends_when_its_time_is_over(pool: ThreadPoolExecutor, desk: Desk,
         assert isinstance(error, NoBroker)
         assert desk.bodies == [["first"]]
         assert publisher.publish("t", "next").id == "id of next"
+
+
+def test_what_waited_until_its_time_was_over_is_not_sent(desk: Desk, a: FakeBroker) -> None:
+    time = FakeTime()
+    publisher = Publisher(a.address, clock=time.clock, sleep=time.sleep, in_flight=1)
+    first = publisher.publish_later("t", "first")
+    wait_until(lambda: len(desk.bodies) == 1)
+    waits = publisher.publish_later("t", "waits")
+    time.now += 100.0
+    last = publisher.publish_later("t", "last")
+    desk.go.set()
+    publisher.close()
+    assert (first.result(0).id, last.result(0).id) == ("id of first", "id of last")
+    assert isinstance(waits.exception(0), NoBroker)
+    assert desk.bodies == [["first"], ["last"]]

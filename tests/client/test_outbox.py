@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 from newswire.client import MessageReceipt, Publisher
-from newswire.client.outbox import Outbox, Post
+from newswire.client.outbox import Outbox
+from newswire.client.posts import LaterPost, Post, settle_all
 from newswire.client.transport import BrokerAnswer, Call
 from newswire.core import limits
-from tests.kit.client_fakes import LIMIT_SECONDS, FakeBroker, FakeTime, Reply, problem
-from tests.kit.desk import Desk, data, gather, receipts, results, waiting
+from newswire.errors import BadRequest
+from tests.kit.client_fakes import LIMIT_SECONDS, Asked, FakeBroker, FakeTime, Reply, problem, stored, taking_batches
+from tests.kit.desk import Desk, bad_words, data, gather, receipts, results, waiting
 from tests.kit.waiting import wait_until
 
 
@@ -57,7 +61,7 @@ def test_no_request_is_longer_than_told(
     monkeypatch.setattr(limits, "CLIENT_GATHER_MESSAGES", 3)
     monkeypatch.setattr(limits, "CLIENT_GATHER_BYTES", 1000)
     words = ["a", "b", "c", "d", "x" * 990, "e", "f"]
-    told = receipts(gather(pool, desk, Publisher(a.address), *data(*words)))
+    told = receipts(gather(pool, desk, Publisher(a.address, in_flight=1), *data(*words)))
     assert [receipt.id for receipt in told] == [f"id of {word}" for word in words]
     assert desk.bodies[1:] == [["a", "b", "c"], ["d"], ["x" * 990], ["e", "f"]]
 
@@ -83,7 +87,7 @@ def test_batches_and_questions_take_turns_with_messages(pool: ThreadPoolExecutor
     def batch() -> Reply:
         return Reply({"message": "m", "count": 2, "copies": 2, "first": "x", "last": "y"})
 
-    publisher = Publisher(a.address)
+    publisher = Publisher(a.address, in_flight=1)
     first = pool.submit(publisher.publish, "t", "first")
     wait_until(lambda: len(desk.bodies) == 1)
     many = pool.submit(publisher.publish_batch, [{"topic": "t", "data": "1"}, {"topic": "t", "data": "2"}])
@@ -105,6 +109,229 @@ def test_batches_and_questions_take_turns_with_messages(pool: ThreadPoolExecutor
         ("/list_replicas", 0),
         ("/publish", 1),
     ]
+
+
+# -- several requests at once
+
+
+def test_another_request_begins_when_enough_wait_and_no_more_than_told_are_in_flight(
+    pool: ThreadPoolExecutor, desk: Desk, a: FakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "CLIENT_GATHER_LEAST", 2)
+    go = threading.Event()
+    desk.go.set()
+
+    def hold(lines: list[dict[str, Any]]) -> None:
+        assert go.wait(LIMIT_SECONDS)
+
+    desk.refuse = hold
+    publisher = Publisher(a.address, in_flight=2)
+    calls = []
+    for number, (bodies, behind) in enumerate([(1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (2, 3)]):
+        calls.append(pool.submit(publisher.publish, "t", str(number)))
+        wait_until(lambda told=(bodies, behind): (len(desk.bodies), waiting(publisher)) == told)  # type: ignore[misc]
+    go.set()
+    assert [receipt.id for receipt in receipts(calls)] == [f"id of {number}" for number in range(6)]
+    assert desk.bodies == [["0"], ["1", "2"], ["3", "4", "5"]]
+
+
+def test_messages_do_not_wait_for_a_long_batch(pool: ThreadPoolExecutor, a: FakeBroker) -> None:
+    go = threading.Event()
+
+    def answer(asked: Asked) -> Reply:
+        if b"long" in asked.body:
+            assert go.wait(LIMIT_SECONDS)
+            return taking_batches(asked)
+        return stored("short")
+
+    a.on("POST", "/publish", answer)
+    publisher = Publisher(a.address)
+    publisher.nodes()
+    long = pool.submit(publisher.publish_batch, [{"topic": "t", "data": "long"}] * 2)
+    a.wait_for("POST", "/publish")
+    assert publisher.publish("t", "x").id == "short"
+    go.set()
+    assert long.result(LIMIT_SECONDS).count == 2
+
+
+class Ticks:
+    """A clock that a request moves on, and nothing else."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_who_was_just_told_goes_together_in_the_next_request(pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a moment's wait the first that is back would go by itself, each second time."""
+    monkeypatch.setattr(limits, "CLIENT_LINGER_SECONDS", LIMIT_SECONDS)
+    clock, sizes, go = Ticks(), list[int](), threading.Event()
+
+    def send(posts: list[Post], until: float) -> None:
+        sizes.append(len(posts))
+        assert go.wait(LIMIT_SECONDS)
+        clock.now += 2 * LIMIT_SECONDS
+        settle_all(posts, [MessageReceipt(post.text, 2, "m", "b") for post in posts])
+
+    outbox = Outbox(send, clock)
+
+    def publish(who: str, rounds: int) -> None:
+        for number in range(rounds):
+            post = Post(math.inf, None, b"x", text=f"{who} {number}")
+            outbox.deliver(post)
+            assert isinstance(post.outcome, MessageReceipt)
+            assert post.outcome.id == f"{who} {number}"
+
+    calls = [pool.submit(publish, "first", 11)]
+    wait_until(lambda: sizes == [1])
+    calls += [pool.submit(publish, str(who), 10) for who in range(7)]
+    wait_until(lambda: len(outbox._waiting) == 7)
+    go.set()
+    for call in calls:
+        call.result(LIMIT_SECONDS)
+    assert sizes == [1] + 10 * [8]
+
+
+# -- published later
+
+
+def senders() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "newswire-publish"]
+
+
+def test_what_is_published_later_goes_in_few_requests_and_in_order_where_that_is_asked(desk: Desk, a: FakeBroker) -> None:
+    with Publisher(a.address, in_flight=1) as publisher:
+        told = [publisher.publish_later("t", str(number), copies=1 if number == 600 else None) for number in range(1000)]
+        wait_until(lambda: len(desk.bodies) == 1)
+        desk.go.set()
+        last = publisher.publish("t", "last")
+    assert [len(body) for body in desk.bodies] == [len(desk.bodies[0]), 256, 256, 88 - len(desk.bodies[0]), 1, 256, 144]
+    assert [word for body in desk.bodies for word in body] == [*map(str, range(1000)), "last"]
+    assert [future.result(0).id for future in told] == [f"id of {number}" for number in range(1000)]
+    assert last.id == "id of last"
+    wait_until(lambda: not senders())
+
+
+def test_requests_of_what_is_published_later_are_in_flight_together(desk: Desk, a: FakeBroker) -> None:
+    publisher = Publisher(a.address, in_flight=2)
+    told = [publisher.publish_later("t", str(number)) for number in range(500)]
+    wait_until(lambda: sum(map(len, desk.bodies)) == 500)  # the second and third are answered while the first is held
+    assert len(senders()) == 2
+    desk.go.set()
+    assert [future.result(LIMIT_SECONDS).id for future in told] == [f"id of {number}" for number in range(500)]
+    publisher.close()
+    assert len(desk.bodies) <= 12
+
+
+def test_each_message_that_is_published_later_has_its_own_error(desk: Desk, a: FakeBroker) -> None:
+    desk.refuse = bad_words("b", "d")
+    with Publisher(a.address) as publisher:
+        one, two, three, four = (publisher.publish_later("t", word) for word in ("a", "b", "c", "d"))
+        desk.go.set()
+    assert [one.result(0).id, three.result(0).id] == ["id of a", "id of c"]
+    for future in (two, four):
+        assert isinstance(future.exception(0), BadRequest)
+    with pytest.raises(BadRequest):
+        publisher.publish_later("no topic", "x")
+    with pytest.raises(TypeError, match="decode it"):
+        publisher.publish_later("t", b"x")  # type: ignore[arg-type]
+
+
+def test_so_many_wait_and_no_more(pool: ThreadPoolExecutor, desk: Desk, a: FakeBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CLIENT_LATER_MESSAGES", 3)
+    publisher = Publisher(a.address)
+    told = [publisher.publish_later("t", str(number)) for number in range(3)]
+    wait_until(lambda: len(desk.bodies) == 1)
+    call = pool.submit(publisher.publish_later, "t", "3")
+    wait_until(lambda: len(publisher._outbox()._room._waiters) == 1)  # type: ignore[attr-defined]
+    assert not any(future.done() for future in (*told, call))
+    desk.go.set()
+    assert [future.result(LIMIT_SECONDS).id for future in (*told, call.result(LIMIT_SECONDS))] == [
+        f"id of {number}" for number in range(4)
+    ]
+    publisher.close()
+
+
+def test_who_finds_no_room_in_time_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CLIENT_LATER_MESSAGES", 1)
+    clock, go = Ticks(), threading.Event()
+
+    def send(posts: list[Post], until: float) -> None:
+        assert go.wait(LIMIT_SECONDS)
+        settle_all(posts, [MessageReceipt(post.text, 2, "m", "b") for post in posts])
+
+    outbox = Outbox(send, clock)
+    assert outbox.deliver_later(LaterPost(math.inf, None, b"x"))
+    clock.now = 10.0
+    assert not outbox.deliver_later(LaterPost(9.0, None, b"x"))
+    go.set()
+    outbox.flush()
+
+
+def test_what_is_cancelled_before_it_is_sent_is_not(desk: Desk, a: FakeBroker) -> None:
+    with Publisher(a.address, in_flight=1) as publisher:
+        first = publisher.publish_later("t", "first")
+        wait_until(lambda: len(desk.bodies) == 1)
+        one, two = publisher.publish_later("t", "one"), publisher.publish_later("t", "two")
+        assert (first.cancel(), one.cancel()) == (False, True)
+        desk.go.set()
+    assert (first.result(0).id, two.result(0).id, one.cancelled()) == ("id of first", "id of two", True)
+    assert desk.bodies == [["first"], ["two"]]
+    assert publisher._outbox()._later == {}
+
+
+def test_who_is_called_back_may_publish_and_close(desk: Desk, a: FakeBroker) -> None:
+    desk.go.set()
+    publisher = Publisher(a.address)
+    ids: list[str] = []
+
+    def told(future: Future[MessageReceipt]) -> None:
+        ids.append(future.result().id)
+        ids.append(publisher.publish("t", "now").id)
+        ids.append(publisher.publish_later("t", "later").result(0).id)
+        publisher.close()
+
+    publisher.publish_later("t", "x").add_done_callback(told)
+    publisher.flush()
+    wait_until(lambda: ids == ["id of x", "id of now", "id of later"])
+
+
+def test_without_a_thread_the_caller_sends(desk: Desk, a: FakeBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at the end of the interpreter."""
+    desk.go.set()
+
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "newswire-publish":
+            raise RuntimeError("can't create new thread at interpreter shutdown")
+        start(thread)
+
+    publisher = Publisher(a.address)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        publisher._outbox().deliver_later(post := LaterPost(math.inf, None, b'{"data": "x"}'))
+    assert post.future.result(0).id == "id of x"
+
+
+def test_a_fault_of_ours_is_told_to_those_that_it_hits() -> None:
+    faults = iter([ValueError("a fault")])
+
+    def send(posts: list[Post], until: float) -> None:
+        for fault in faults:
+            raise fault
+        settle_all(posts, [MessageReceipt(post.text, 2, "m", "b") for post in posts])
+
+    outbox = Outbox(send, Ticks(), 1)
+    for expected in (ValueError, type(None)):
+        post = LaterPost(math.inf, None, b"x")
+        outbox.deliver_later(post)
+        assert isinstance(post.future.exception(LIMIT_SECONDS), expected)
+
+
+# -- interrupts
 
 
 def interrupting(monkeypatch: pytest.MonkeyPatch, publisher: Publisher, data: bytes) -> None:
@@ -271,4 +498,4 @@ def test_an_outbox_whose_calls_have_ended_holds_nothing(pool: ThreadPoolExecutor
     results(gather(pool, desk, publisher, *data("a", "b", "c")))
     outbox: Outbox = publisher._outbox()
     wait_until(lambda: not outbox._within)
-    assert (outbox._waiting, outbox._leader) == ([], None)
+    assert (list(outbox._waiting), outbox._waiting_bytes, outbox._next, outbox._flights) == ([], 0, None, {})

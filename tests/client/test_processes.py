@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 import threading
 import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+import requests
 
 from newswire.client import MessageStream, Publisher, Subscriber
 from newswire.client.transport import Unreached
@@ -63,6 +67,44 @@ def test_each_process_gets_its_own_receipts(a: FakeBroker) -> None:
     assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids] == [0, 0]
     assert Counter(asked.json["data"] for asked in a.came("POST", "/publish")).most_common(1)[0][1] == 1
     assert len(a.came("POST", "/publish")) == 3 * ROUNDS + 1
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_child_waits_for_what_it_published_itself(a: FakeBroker) -> None:
+    held, go = threading.Event(), threading.Event()
+
+    def answer(asked: Asked) -> Reply:
+        if asked.json["data"] == "parent":
+            held.set()
+            assert go.wait(10)
+        return echo(asked)
+
+    a.on("POST", "/publish", answer)
+    publisher = Publisher(a.address)
+    mine = publisher.publish_later("t", "parent")
+    assert held.wait(10)
+
+    def publish() -> None:
+        receipt = publisher.publish_later("t", "child")
+        publisher.flush()
+        assert receipt.result(0).id == "child"
+        publisher.close()
+
+    assert in_a_child(publish) == 0
+    go.set()
+    assert mine.result(10).id == "parent"
+
+
+def test_a_program_that_ends_waits_for_what_it_published(a: FakeBroker) -> None:
+    a.on("POST", "/publish", echo)
+    program = """if True:
+        import sys
+        from newswire import Publisher
+        Publisher(sys.argv[1]).publish_later("t", "last words")
+        sys.exit(3)
+    """
+    assert subprocess.run([sys.executable, "-c", program, a.address], check=False, timeout=30).returncode == 3
+    assert [asked.json["data"] for asked in a.came("POST", "/publish")] == ["last words"]
 
 
 def alive(a: FakeBroker, ids: list[str], also: threading.Event | None = None) -> Callable[[Wire], None]:
@@ -211,20 +253,21 @@ def test_nor_what_a_stream_or_a_lost_broker_logs(a: FakeBroker, root_at_debug: l
     assert handler.deepest == 1
 
 
-def test_a_warning_within_a_call_is_not_published(a: FakeBroker, root_at_debug: logging.Logger) -> None:
+def test_a_warning_within_a_call_is_not_published(
+    a: FakeBroker, root_at_debug: logging.Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As `verify=False` makes urllib3 warn at each request, where warnings are logged."""
     a.on("POST", "/publish", echo)
     publisher = Publisher(a.address)
     handler = Publishing(publisher)
     root_at_debug.addHandler(handler)
-    session = publisher.pool.transport._session
-    real = session.request
+    real = requests.Session.request
 
-    def warn(*args: object, **more: object) -> object:
+    def warn(*args: Any, **more: Any) -> requests.Response:
         warnings.warn("unverified", RuntimeWarning, stacklevel=1)
-        return real(*args, **more)  # type: ignore[arg-type]
+        return real(*args, **more)
 
-    session.request = warn  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(requests.Session, "request", warn)
     logging.captureWarnings(True)
     try:
         with warnings.catch_warnings():

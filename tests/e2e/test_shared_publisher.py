@@ -42,12 +42,14 @@ def test_each_thread_gets_its_own_receipts_while_a_broker_dies(pair: Pair) -> No
         calls = [pool.submit(publish, who) for who in range(THREADS)]
         for _ in range(THREADS * EACH // 4):
             assert some.acquire(timeout=60)
+        later = [publisher.publish_later("t", f"later {number}") for number in range(EACH * EACH)]
         pair.first.kill9()
         told = [pair for call in calls for pair in call.result(120)]
-    publisher.close()
-    held = stored(pair, "Alice")
-    assert len(held) == THREADS * EACH, "each message is stored once"
     assert [text for text, _ in told] == [f"{who} {number}" for who in range(THREADS) for number in range(EACH)]
+    publisher.close()
+    told += [(f"later {number}", future.result(0)) for number, future in enumerate(later)]
+    held = stored(pair, "Alice")
+    assert len(held) == len(told), "each message is stored once"
     assert all(held[receipt.id] == text for text, receipt in told)
     assert not any(receipt.duplicate for _, receipt in told)
     assert {receipt.broker for _, receipt in told} == set(pair.addresses)

@@ -77,7 +77,10 @@ def split(brokers: str | Sequence[str]) -> tuple[str, ...]:
 
 
 class Brokers:
-    """What one client knows of the brokers. One thread."""
+    """What one client knows of the brokers. Any thread: each step reads or replaces one value of a dict or attribute.
+
+    Two that take note at once may lose one of two failures in a row, which makes a rest shorter, once.
+    """
 
     def __init__(self, configured: str | Sequence[str]) -> None:
         self.configured = split(configured)
@@ -95,11 +98,11 @@ class Brokers:
     def learn(self, source: str, rows: Sequence[Row], now: float) -> None:
         """Take the rows that `source` told. That ends no rest: who tells rows may still refuse streams."""
         self._answered.add(source)
-        self.rows = tuple(rows[: limits.CLIENT_BROKERS_COUNT])
+        self.rows = rows = tuple(rows[: limits.CLIENT_BROKERS_COUNT])
         self._looked = now
-        ips = {row.ip for row in self.rows}
-        self._named = {ip: ours for ip, ours in self._named.items() if ip in ips}
-        self._named.update({row.ip: source for row in self.rows if row.itself and row.ip != source})
+        ips = {row.ip for row in rows}
+        named = {ip: ours for ip, ours in self._named.items() if ip in ips}
+        self._named = named | {row.ip: source for row in rows if row.itself and row.ip != source}
 
     def looked(self, now: float) -> None:
         """Take note that somebody was asked for the rows and told nothing new."""
@@ -189,7 +192,7 @@ class Brokers:
     def _rests(self, address: str, now: float) -> bool:
         return now < self._rest.get(address, now)
 
-    def _rank(self, address: str) -> tuple[int, bool, int]:
+    def _rank(self, address: str) -> tuple[int, bool]:
         row = self.row(address)
         state = 0 if row is None or row.state == "up" else 1 if row.state == "catching-up" else 2
-        return state, not (row and row.is_primary), self.addresses().index(address)
+        return state, not (row and row.is_primary)  # of equals the first that was named

@@ -12,8 +12,8 @@ from typing import Any, Final
 import msgspec
 
 from newswire.client.answers import MessageReceipt
-from newswire.client.outbox import Post
 from newswire.client.pool import BrokerPool, Tries
+from newswire.client.posts import Post, settle_all
 from newswire.client.transport import BrokerAnswer, Call
 from newswire.core import limits
 from newswire.errors import BadRequest, FewerCopies, NewswireError, NoBroker, NotStored, Refused, TooLarge, Unknown
@@ -23,7 +23,11 @@ _LATER: Final = frozenset({"too-many", "unreachable", "unauthenticated"})  # ref
 
 def send_posts(pool: BrokerPool, posts: list[Post], until: float) -> None:
     """Send posts with one `group`, the copies that are asked for, in order, and settle each that is still waited for."""
-    parts = [posts]
+    now = pool.clock()
+    for post in posts:
+        if post.until <= now:  # it has waited for what was sent before
+            post.settle(late(post))
+    parts = [[post for post in posts if post.outcome is None]]
     while parts:
         part = [post for post in parts.pop(0) if not post.is_left]
         if part:
@@ -52,8 +56,7 @@ def _send_part(pool: BrokerPool, posts: list[Post], until: float) -> list[list[P
             post.tries = None
             post.in_doubt |= tries.perhaps
         return parts
-    for post, receipt in zip(posts, receipts, strict=True):
-        post.settle(receipt)
+    settle_all(posts, receipts)
     return []
 
 

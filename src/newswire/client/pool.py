@@ -21,7 +21,7 @@ _ROWS = Call("GET", "/list_replicas")
 
 
 class BrokerPool:
-    """The way to the brokers. One thread at a time; Publisher and Subscriber hold one each.
+    """The way to the brokers. Any thread; Publisher and Subscriber hold one each.
 
     `brokers`: HOST:PORT (or a URL without path), the one to try first first; others are learned from whoever answers.
     `timeout`: seconds for all tries of a call; `absent`: seconds after which a call ends while nobody is there at all (no

@@ -7,8 +7,8 @@ import os
 import random
 import re
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, TypeVar
@@ -18,8 +18,9 @@ import msgspec
 from newswire.client import checks
 from newswire.client.answers import BatchReceipt, MessageReceipt, Row
 from newswire.client.gathering import late, send_posts
-from newswire.client.outbox import Outbox, Post
+from newswire.client.outbox import Outbox
 from newswire.client.pool import BrokerPool
+from newswire.client.posts import LaterPost, Post
 from newswire.client.transport import Call
 from newswire.core import limits
 from newswire.core.model import names
@@ -28,19 +29,48 @@ from newswire.core.model.message import Message
 from newswire.errors import BadRequest, NewswireError, NoBroker, TooLarge
 
 T = TypeVar("T")
+P = TypeVar("P", bound=Post)
 
+_KEY_BYTES: Final = 16  # as a UUID
+_KEYS_COUNT: Final = 256  # asked for at once
+_to_json: Final = msgspec.json.Encoder().encode
 _LINE: Final = re.compile(r"line (\d+)(?=:)")
+
+
+class RandomKeys:
+    """Keys of 128 random bits as text. Any thread, any process.
+
+    They are asked of the system by the hundred: each question lets go of the interpreter lock, which other threads want.
+    """
+
+    def __init__(self) -> None:
+        self._process = 0
+        self._ready: list[str] = []
+
+    def take(self) -> str:
+        """A key that nobody has."""
+        if self._process != os.getpid():  # a child must not have its parent's
+            self._ready, self._process = [], os.getpid()
+        try:
+            return self._ready.pop()
+        except IndexError:
+            digits = os.urandom(_KEY_BYTES * _KEYS_COUNT).hex()
+            first, *rest = (digits[at : at + 2 * _KEY_BYTES] for at in range(0, len(digits), 2 * _KEY_BYTES))
+            self._ready.extend(rest)
+            return first
 
 
 class Publisher:
     """Publishes to whichever broker serves, the primary first. Any thread may call.
 
     What threads publish while a request is in flight goes together in the next one; each call has its own receipt or error.
+    `publish_later` does the same for a program that does not wait.
 
+    `in_flight`: requests at once, at most. With 1, what is published later is stored in the order of the calls.
     `copies`: the brokers that must hold a message on disk, unless a call says otherwise; None: as many as are in sync.
     `timeout`: seconds for all tries of a call (twice that for each body of a batch); `absent`, `token`, `user` and `password`:
     as in BrokerPool.
-    `new_key` makes the keys by which brokers know a retry.
+    `new_key` makes the keys by which brokers know a retry; without it they are random.
     """
 
     def __init__(
@@ -50,6 +80,7 @@ class Publisher:
         timeout: float = limits.CLIENT_DEADLINE_SECONDS,
         absent: float | None = None,
         copies: int | None = None,
+        in_flight: int = limits.CLIENT_IN_FLIGHT_COUNT,
         token: str | None = None,
         user: str | None = None,
         password: str | None = None,
@@ -57,9 +88,12 @@ class Publisher:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         chance: Callable[[], float] = random.random,
-        new_key: Callable[[], str] = lambda: str(uuid.uuid4()),
+        new_key: Callable[[], str] | None = None,
     ) -> None:
         self._copies = checks.whole_or_none("copies", copies)
+        self._in_flight = checks.whole("in_flight", in_flight)
+        if self._in_flight < 1:
+            raise ValueError(f"`in_flight` must be 1 or more, not {in_flight}")
         self.pool = BrokerPool(
             brokers,
             timeout=timeout,
@@ -73,7 +107,7 @@ class Publisher:
             chance=chance,
         )
         checks.called("new_key", new_key)
-        self._new_key = new_key
+        self._new_key = new_key or RandomKeys().take
         self._outboxes: dict[int, Outbox] = {}  # by process (docs/rules.md, FORK)
 
     def publish(
@@ -94,31 +128,53 @@ class Publisher:
         FewerCopies: it is stored, on fewer brokers than asked (`extra` has `id` and `copies`). NotStored, NoBroker: it is
         not stored. Unknown: it may be; publish it again with the key in `extra["key"]`.
         """
-        topic = names.check_topic(checks.text("topic", topic))
-        sent_key = checks.text_or_none("key", key) or self._new_key()
-        fields: dict[str, Any] = {
-            "topic": topic,
-            "data": checks.text("data", data),
-            "title": checks.text_or_none("title", title),
-            "priority": checks.whole_or_none("priority", priority),
-            "tags": None if tags is None else checks.words("tags", tags),
-            "click": checks.text_or_none("click", click),
-            "expires": checks.whole_or_none("expires", expires),
-            "key": sent_key,
-        }
-        post = Post(
-            self._until(),
-            self._copies_of(copies),
-            _encode(fields),
-            topic=topic,
-            text=fields["data"] or fields["title"] or "",
-            key=sent_key,
+        post = self._post(
+            Post, topic, data, title=title, priority=priority, tags=tags, click=click, key=key, expires=expires, copies=copies
         )
         self._outbox().deliver(post)
         outcome = post.outcome or late(post)
         if isinstance(outcome, NewswireError):
             raise outcome
         return outcome
+
+    def publish_later(
+        self,
+        topic: str,
+        data: str,
+        *,
+        title: str | None = None,
+        priority: int | None = None,
+        tags: Iterable[str] | None = None,
+        click: str | None = None,
+        key: str | None = None,
+        expires: int | None = None,
+        copies: int | None = None,
+    ) -> Future[MessageReceipt]:
+        """Publish one message and do not wait for it: `result()` of what is returned does, and returns or raises as `publish`.
+
+        Raises TypeError, and BadRequest for a topic that is none, at once. While 10,000 messages or 16 MiB have no outcome, the
+        call waits, as long as the time of its message lasts. The functions of `add_done_callback` are called by the threads
+        that send: they should not take long. A program that ends waits for what it published.
+        """
+        post = self._post(
+            LaterPost,
+            topic,
+            data,
+            title=title,
+            priority=priority,
+            tags=tags,
+            click=click,
+            key=key,
+            expires=expires,
+            copies=copies,
+        )
+        if not self._outbox().deliver_later(post):
+            post.settle(late(post))
+        return post.future
+
+    def flush(self) -> None:
+        """Wait until all that was published later has its outcome, which their futures tell."""
+        self._outbox().flush()
 
     def publish_batch(
         self,
@@ -162,7 +218,11 @@ class Publisher:
         return self._alone(self.pool.primary)
 
     def close(self) -> None:
-        """Close the connections: now, or when the calls of other threads that are under way have ended. Does not wait."""
+        """Wait for what was published later, and close the connections.
+
+        It does not wait for calls of other threads: those under way go on, and the connections are closed when they have ended.
+        """
+        self.flush()
         self._outbox().run_when_idle(self.pool.close)
 
     def __enter__(self) -> Publisher:
@@ -174,8 +234,42 @@ class Publisher:
     def _outbox(self) -> Outbox:
         mine = os.getpid()
         return self._outboxes.get(mine) or self._outboxes.setdefault(
-            mine, Outbox(partial(send_posts, self.pool), self.pool.clock)
+            mine, Outbox(partial(send_posts, self.pool), self.pool.clock, self._in_flight)
         )
+
+    def _post(
+        self,
+        kind: type[P],
+        topic: str,
+        data: str,
+        *,
+        title: str | None,
+        priority: int | None,
+        tags: Iterable[str] | None,
+        click: str | None,
+        key: str | None,
+        expires: int | None,
+        copies: int | None,
+    ) -> P:
+        """A message as it is sent, all of it checked."""
+        topic = names.check_topic(checks.text("topic", topic))
+        data = checks.text("data", data)
+        sent_key = checks.text_or_none("key", key) or self._new_key()
+        fields: dict[str, Any] = {"topic": topic, "data": data, "key": sent_key}
+        if title is not None:
+            fields["title"] = checks.text("title", title)
+        if priority is not None:
+            fields["priority"] = checks.whole("priority", priority)
+        if tags is not None:
+            fields["tags"] = checks.words("tags", tags)
+        if click is not None:
+            fields["click"] = checks.text("click", click)
+        if expires is not None:
+            fields["expires"] = checks.whole("expires", expires)
+        if len(fields) > 3:
+            fields = {name: value for name, value in fields.items() if value or name == "data"}
+        body = _as_json(fields)
+        return kind(self._until(), self._copies_of(copies), body, topic=topic, text=data or title or "", key=sent_key)
 
     def _until(self) -> float:
         return self.pool.clock() + self.pool.timeout
@@ -247,8 +341,12 @@ def _encode(fields: Mapping[str, Any]) -> bytes:
     for name, value in present.items():
         if not _is_plain(value):
             checks.text(str(name), value)
+    return _as_json(present)
+
+
+def _as_json(fields: Mapping[str, Any]) -> bytes:
     try:
-        return msgspec.json.encode(present)
+        return _to_json(fields)
     except UnicodeEncodeError:
         half = "the text is not UTF-8: it holds half of a character (a lone surrogate); decode what it came from as UTF-8"
         raise BadRequest(half) from None

@@ -1,4 +1,4 @@
-"""The one place that does HTTP: a `requests.Session` behind three calls. Nothing is decided here.
+"""The one place that does HTTP: `requests.Session`s behind three calls. Nothing is decided here.
 
 A call ends in an `BrokerAnswer` (any status) or in `Unreached`. What requests and urllib3 raise is turned into the latter and
 told apart in two ways only, since nothing else matters above: may the broker have got the request (`perhaps`), and did
@@ -7,6 +7,8 @@ it keep silent (`silent`) instead of refusing.
 Processes (docs/rules.md, FORK). A connection that a child process inherits by `fork` is the parent's: two that write to one
 get each other's answers. Whoever holds one looks whether the process is another now (`is_foreign`), and opens its own; the
 inherited descriptor is closed here, which does nothing to the parent's, and never shut down, which would.
+
+Threads. No session is used by two threads at once: who sends takes one that nobody uses, or makes one, and puts it back.
 
 Logging. urllib3 logs what it does. A handler that publishes log records through this library would publish those too, and
 those of that publish, and so on: what is logged within a call (in this thread) is dropped.
@@ -25,7 +27,7 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -208,7 +210,7 @@ class Download:
 
 
 class Transport:
-    """HTTP to any broker. One thread.
+    """HTTP to any broker. Any thread.
 
     The environment's proxies and netrc are left alone: brokers are named by address inside an organisation, and neither news
     nor tokens may take a way that was meant for the web. `verify`: as in requests; True: the file of NEWSWIRE_CA_FILE, if it is
@@ -219,12 +221,18 @@ class Transport:
         self._tls_only = tls_only
         self._credential, self._verify = credential, checks.trust("verify", verify)
         self._foreign: list[requests.Session] = []  # kept: their ends would wait for locks that a thread held at the fork
-        self._session = self._new_session()
+        self._sessions: list[requests.Session] = []  # that nobody uses
+        self._process = os.getpid()
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(_outside)  # once: adding it again does nothing
 
-    def _new_session(self) -> requests.Session:
-        self._process = os.getpid()
+    def _session(self) -> requests.Session:
+        """One that nobody else uses. Put it back into `_sessions`."""
+        if self._process != os.getpid():
+            self._foreign += self._sessions
+            self._sessions, self._process = [], os.getpid()
+        with suppress(IndexError):
+            return self._sessions.pop()
         session = requests.Session()
         session.trust_env = False
         session.verify = self._verify
@@ -266,7 +274,8 @@ class Transport:
     def close(self) -> None:
         """Close idle connections."""
         if self._process == os.getpid():
-            self._session.close()
+            for session in self._sessions[:]:
+                session.close()
 
     def _request(self, address: str, call: Call, seconds: float) -> requests.Response:
         if self._tls_only and not is_tls(address):
@@ -274,11 +283,9 @@ class Transport:
         headers = dict(call.headers)
         if call.body is not None:
             headers["Content-Type"] = call.type
-        if self._process != os.getpid():
-            self._foreign.append(self._session)
-            self._session = self._new_session()
+        session = self._session()
         try:
-            return self._session.request(
+            return session.request(
                 call.method,
                 self.url(address, call.path, call.params),
                 data=call.body,
@@ -289,6 +296,8 @@ class Transport:
             )
         except (requests.RequestException, urllib3.exceptions.HTTPError, UnicodeError) as error:
             raise _unreached(error) from None
+        finally:
+            self._sessions.append(session)
 
     def _answer(self, address: str, response: requests.Response) -> BrokerAnswer:
         body = bytearray()
