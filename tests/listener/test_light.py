@@ -398,36 +398,39 @@ def test_so_many_requests_of_clients_are_in_flight_and_peers_and_probes_pass(
         client.close()
 
 
-def test_while_others_ask_a_caller_has_a_part_of_what_is_in_flight(
+def test_who_asks_for_several_at_a_time_joins_in_with_who_asks_for_one(
     serve: Serve, app: LaterApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And all of it while nobody does; what waits for its part holds up nobody, and does not turn the loop."""
-    monkeypatch.setattr(limits, "LIGHT_IN_FLIGHT_OF_CALLER", 2)
-    now = [100.0]
+    """Rules and more cases: tests/quotas/test_in_flight.py. What waits to join in does not turn the loop."""
+    monkeypatch.setattr(limits, "LIGHT_ROUND_COUNT", 2)
+    monkeypatch.setattr(limits, "LIGHT_ROUND_SECONDS", 3600.0)
     listener = serve()
     light = listener._server.light
-    light._clock = lambda: now[0]
-    crowd = [Client(listener.port, source=OTHER).post("/publish", b"crowd") for _ in range(4)]
-    app.come(4)
+    light._clock = lambda: 100.0
     with Client(listener.port) as single:
+        crowd = [Client(listener.port, source=OTHER).post("/publish", b"crowd") for _ in range(6)]
+        app.come(6)
         single.post("/publish", b"single")
-        assert app.come(5)[4].body == b"single"
-        crowd += [Client(listener.port, source=OTHER).post("/publish", b"more") for _ in range(2)]
-        wait_until(lambda: len(light._waiting) == 2)
-        assert not light.is_ready
-        for number in (0, 1, 4):
-            app.later[number].settle()
-        assert single.reply().body == b"single"
-        assert (len(app.later), light.is_ready) == (5, False), "two of the crowd are in flight still"
-        app.later[2].settle()
-        assert app.come(6)[5].body == b"more"
-        now[0] += 2 * limits.LIGHT_RECENT_SECONDS
-        crowd.append(Client(listener.port, source=OTHER).post("/publish", b"last"))
-        app.come(8)
-        for later in app.later:
+        assert app.come(7)[6].body == b"single"
+        crowd += [Client(listener.port, source=OTHER).post("/publish", b"more") for _ in range(4)]
+        wait_until(lambda: len(light._waiting) == 4)
+        for later in app.later[:7]:
             later.settle()
-    assert [client.reply().body for client in crowd] == [b"crowd"] * 4 + [b"more"] * 2 + [b"last"]
-    wait_until(lambda: not light._in_flight and not light._count_of)
+        assert single.reply().body == b"single"
+        wait_until(lambda: not light._in_flight)
+        assert (len(app.later), light.is_ready) == (7, False), "the single one's next request is waited for"
+        single.post("/publish", b"single")
+        assert {later.body for later in app.come(10)[7:]} == {b"single", b"more"}
+        assert (len(light._waiting), light.is_ready) == (2, False)
+        for later in app.later[7:]:
+            later.settle()
+        wait_until(lambda: not light._in_flight)
+        light._clock = lambda: 200.0
+        for later in app.come(12)[10:]:
+            later.settle()
+        assert single.reply().body == b"single"
+    assert [client.reply().body for client in crowd] == [b"crowd"] * 6 + [b"more"] * 4
+    wait_until(lambda: not light._in_flight)
     for client in crowd:
         client.close()
 

@@ -3,15 +3,14 @@
 A thread for each request that waits costs more than the request: a publish crossed four threads and changed between them
 thirteen times. What is light never waits (`newswire.threads`), so the loop runs it; its answer comes later and is written by
 the loop, with all others of a round. Four rules keep this fair: peers and probes run as soon as they are parsed; so many
-requests of clients are in flight, so that a round stays short; a part of them are one caller's, while others ask, too; and so
-many milliseconds of views make a turn.
+requests of clients are in flight, so that a round stays short; one caller's are begun so that others hardly wait for them
+(`quotas.in_flight`); and so many milliseconds of views make a turn.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final, cast
 
@@ -20,6 +19,7 @@ from newswire.core import limits
 from newswire.listener.http_head import route
 from newswire.listener.kinds import Kind
 from newswire.listener.turns import Turns
+from newswire.quotas.in_flight import InFlight
 
 if TYPE_CHECKING:
     from newswire.listener.connection import Channel
@@ -39,8 +39,7 @@ class LightWork:
         self._clock = clock
         self._waiting: Turns[Channel] = Turns()
         self._in_flight: dict[Channel, str] = {}  # of clients: run here, and answered later; whose
-        self._count_of: Counter[str] = Counter()  # of callers: what they have in flight
-        self._recent: OrderedDict[str, float] = OrderedDict()  # callers of the last second, and when they asked last
+        self._callers = InFlight()
         self.long_runs = 0
 
     def takes(self, request: HttpRequest) -> bool:
@@ -56,16 +55,20 @@ class LightWork:
             self._run(channel)
         else:
             self._waiting.append(channel)
-            now = self._clock()
-            self._recent[channel.caller] = now
-            self._recent.move_to_end(channel.caller)
-            while next(iter(self._recent.values())) < now - limits.LIGHT_RECENT_SECONDS:
-                self._recent.popitem(last=False)
+            self._callers.ask(channel.caller, self._clock())
 
     @property
     def is_ready(self) -> bool:
         """Whether something can be run now."""
-        return len(self._in_flight) < limits.LIGHT_IN_FLIGHT_COUNT and self._waiting.has(self._may)
+        if not self._waiting or len(self._in_flight) >= limits.LIGHT_IN_FLIGHT_COUNT:
+            return False
+        self._callers.look(self._clock())
+        return self._waiting.has(self._callers.may)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something waits: what cannot be run now can be within a moment, though nothing comes."""
+        return bool(self._waiting)
 
     @property
     def is_publishing(self) -> bool:
@@ -76,27 +79,23 @@ class LightWork:
         """Run what waits, for a part of a turn."""
         until = time.perf_counter() + limits.LIGHT_TURN_SECONDS
         while self.is_ready:
-            channel = self._waiting.popleft(self._may)
+            channel = self._waiting.popleft(self._callers.may)
             caller = channel.caller
+            self._callers.begin(caller, self._clock())
             self._run(channel)
             if channel.later_task is not None:
-                self.release(channel)
                 self._in_flight[channel] = caller
-                self._count_of[caller] += 1
+            else:
+                self._callers.end(caller, self._clock())
             if time.perf_counter() >= until:
                 break
+        self._callers.close()
 
     def release(self, channel: Channel) -> None:
         """Its request is answered, or its client has left."""
         caller = self._in_flight.pop(channel, None)
         if caller is not None:
-            self._count_of[caller] -= 1
-            if not self._count_of[caller]:
-                del self._count_of[caller]
-
-    def _may(self, caller: str) -> bool:
-        """Say whether one more of `caller` may be in flight."""
-        return len(self._recent) < 2 or self._count_of[caller] < limits.LIGHT_IN_FLIGHT_OF_CALLER
+            self._callers.end(caller, self._clock())
 
     def _run(self, channel: Channel) -> None:
         start = time.perf_counter()

@@ -186,6 +186,8 @@ class Loop(TcpWSGIServer):
 
     def _turn(self) -> None:
         wait = self.deadlines.check if self.stop_at is None else self.stop_at - time.monotonic()
+        if self.light.is_waiting:
+            wait = min(wait, limits.LIGHT_NEXT_SECONDS)
         busy = self.ready or self.changed or self.answers or self.light.is_ready
         came = self.interest.select(0.0 if busy else max(0.0, min(wait, self.deadlines.check)))
         self.bell.heard()
