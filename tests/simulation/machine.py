@@ -28,11 +28,12 @@ from newswire.core.broker.events import (
     Tick,
 )
 from newswire.core.broker.values import BrokerStatus, Identity
+from newswire.core.model import ops
 from newswire.core.model.commands import Acknowledge, Request
 from newswire.core.model.coverage import Coverage, read, write
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.names import matches
-from newswire.core.model.ops import Lost, Op, OpId, Published, Void, decode, split_op_id
+from newswire.core.model.ops import Lost, Op, OpId, Published, Void, split_op_id
 from newswire.core.model.results import Receipt
 from newswire.core.read.pieces import finish
 from newswire.core.read.scan import Due, DueGap, plan
@@ -84,6 +85,7 @@ class Disk:
         self.fold = Fold()  # of what is synced and applied
         self.rotten: set[int] = set()  # places of records that cannot be read any more
         self.cluster = ""  # the id that the segments name
+        self.changes = 0  # another one whenever other ops may be held
         self.voids: dict[str, list[tuple[int, int]]] = {}  # ranges that `lost` ops in here name, by origin
 
     def append(self, op: Op, raw: bytes) -> None:
@@ -92,12 +94,14 @@ class Disk:
         self.records.append((raw, op))
 
     def _note(self, op: Op, place: int) -> None:
+        self.changes += 1
         self.heads[op.origin] = max(op.sequence, self.heads.get(op.origin, 0))
         if isinstance(op, Void):
             self.void.update(ids_of(op))
             return
-        self.order.setdefault(op.id, len(self.order))
-        (self.copies if op.id in self.held else self.held)[op.id] = place
+        name = op.id
+        self.order.setdefault(name, len(self.order))
+        (self.copies if name in self.held else self.held)[name] = place
         if isinstance(op, Lost):
             self.voids.setdefault(op.source, []).append((op.first, op.last))
 
@@ -111,7 +115,7 @@ class Disk:
 
     def is_synced(self, place: int) -> bool:
         """Whether the record there is synced, and counts."""
-        return place in self.base or self.start <= place < self.synced
+        return self.start <= place < self.synced or place in self.base
 
     def reach(self, origin: str) -> int:
         """How far an origin was written, with what was given up."""
@@ -168,11 +172,12 @@ class Disk:
             self._note(tail[place][1], place)
         self._take_copies()
         self.rotten = {place for place in rotten if place >= start or place in base}
-        for name in self.void:
-            self.held.pop(name, None)
+        for name in self.void & self.held.keys():
+            del self.held[name]
         return self.void - before
 
     def _forget(self) -> None:
+        self.changes += 1
         self.records, self.base, self.start, self.held, self.heads, self.synced = [], {}, 0, {}, {}, 0
         self.voids, self.copies, self.void, self.order, self.rotten = {}, {}, set(), {}, set()
 
@@ -194,7 +199,8 @@ class Disk:
 
     def names(self) -> set[OpId]:
         """The ops that are synced here and can be read, and those that are void."""
-        return self.void | {name for name, place in self.held.items() if self.is_synced(place) and place not in self.rotten}
+        good = {*self.base, *range(self.start, self.synced)} - self.rotten
+        return self.void | {name for name, place in self.held.items() if place in good}
 
     def rot(self, place: int) -> None:
         """Let a record turn bad."""
@@ -323,7 +329,10 @@ class Machine:
 
     def holds(self, name: OpId) -> bool:
         """Whether the broker that runs here has applied an op, or holds it void."""
-        return self.shows(name) or (self.broker is not None and self.broker.state.log.is_void(*split_op_id(name)))
+        if self.broker is None:
+            return False
+        log, (origin, sequence) = self.broker.state.log, split_op_id(name)
+        return log.row(origin, sequence) is not None or log.is_void(origin, sequence)
 
     def start(self) -> None:
         """Start a process on what the disk holds."""
@@ -339,7 +348,7 @@ class Machine:
         self.disk.fold_all()
         state = State()
         good = (place for place in self.disk.places() if place not in self.disk.rotten)
-        state.replay([(decode(raw), place, len(raw)) for place in good for raw in (self.disk.get(place)[0],)])
+        state.replay([(ops.decode(raw), place, len(raw)) for place in good for raw in (self.disk.get(place)[0],)])
         state.revive(None)
         if state.waiting and not self.disk.damaged:
             raise Violation(f"{self.id} starts on records that stand behind a gap: {state.waiting}")
@@ -449,7 +458,7 @@ class Machine:
     def _check_streams(self) -> None:
         """ACCESS: no stream goes on that the ops which are applied here forbid."""
         for outlet in self.outlets:
-            if outlet.by is not None and not outlet.gone and self.ledger.is_forbidden(self, outlet.user, outlet.by):
+            if outlet.by is not None and not outlet.gone and self.ledger.is_forbidden(outlet, outlet.by):
                 raise Violation(f"{self.id} goes on with a stream to {outlet.user} as {outlet.by}, who may read nothing there")
 
     def _round(self) -> None:
@@ -712,7 +721,7 @@ class Machine:
         def write(raws: Sequence[bytes]) -> None:
             places = [(first + len(base) + at, len(raw)) for at, raw in enumerate(raws)]
             for (place, _), raw in zip(places, raws, strict=True):
-                op = decode(raw)
+                op = ops.decode(raw)
                 self.ledger.rewritten(self, op, raw)
                 base[place] = (raw, op)
             job.take(raws, places)
@@ -861,6 +870,7 @@ class Outlet:
         self.sent = 0
         self.order: dict[str, int] = {}
         self.gone = False
+        self.allowed_by: tuple[object, int] | None = None  # the fold, and how much of it, by which it may go on
         self._acknowledged: Coverage | None = None
         self._loop()
 
@@ -915,7 +925,7 @@ class Outlet:
 
     def _message(self, due: Due) -> None:
         machine = self.machine
-        op = decode(machine.disk.get(due.place)[0])
+        op = ops.decode(machine.disk.get(due.place)[0])
         assert isinstance(op, Published)
         name = op.id
         if due.coverage.message != name:

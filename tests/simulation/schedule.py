@@ -9,6 +9,7 @@ from __future__ import annotations
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cache
 from random import Random
 from unittest.mock import patch
 
@@ -17,8 +18,10 @@ import msgspec
 from newswire.core import limits
 from newswire.core.broker import events
 from newswire.core.broker.values import BrokerStatus
+from newswire.core.model import ops
 from newswire.core.model.ops import OpId
 from newswire.core.model.results import Compacted, Receipt
+from newswire.core.state import rewriting
 from tests.simulation.access import NAMES, Member, Registrar
 from tests.simulation.clients import PATTERNS, TOPICS, Publisher, Reader, Result, User
 from tests.simulation.machine import Call, Machine
@@ -700,9 +703,14 @@ def run(
     cluster = Cluster(seed, tracing=tracing, digesting=digesting, asks=asks)
     cluster.fault_free = focus == CALM or (cluster.fault_free and not focus)
     world, ledger = cluster.world, cluster.ledger
+    decode = cache(ops.decode)  # brokers read the same bytes many times, and an op never changes
     violation = ""
     try:
-        with patch.multiple(limits, RETENTION_EVERY_SECONDS=RETENTION_EVERY, PIECE_OPS=PIECE, **cluster.limits):
+        with (
+            patch.multiple(limits, RETENTION_EVERY_SECONDS=RETENTION_EVERY, PIECE_OPS=PIECE, **cluster.limits),
+            patch.object(ops, "decode", decode),
+            patch.object(rewriting, "decode", decode),
+        ):
             cluster.populate()
             cluster.chaos(focus)
             cluster.heal()

@@ -41,11 +41,12 @@ from tests.simulation.access_fold import PROBES, AccessFold
 from tests.simulation.world import Violation, World
 
 if TYPE_CHECKING:
-    from tests.simulation.machine import Machine
+    from tests.simulation.machine import Machine, Outlet
 
 LATER = 10**9  # a run that never comes
 ENDLESS = 3_600_000  # ms: a message with a longer time outlasts any schedule
 DAY = 86_400_000  # ms: what brokers take under one key, with stamps further apart than this, is two messages
+_SILENT = frozenset((Began, Published, Joined, Left, Lost, Void))  # most ops: they say nothing of what `Fold` is about
 NEWS = 3.5  # seconds by which a member in sync has said what it holds: heartbeat, time-out of a push, and some
 
 
@@ -60,9 +61,13 @@ class Fold:
         self.access = AccessFold()
         self.withdrawn: set[OpId] = set()
         self.acks: dict[OpId, list[Vector]] = {}  # by subscription: what was acknowledged
+        self.version = 0  # another one with each op that says something of this
 
     def add(self, op: Op) -> None:
         """Fold in an op."""
+        if type(op) in _SILENT:
+            return
+        self.version += 1
         if isinstance(op, Subscribed):
             name = op.id
             self.subs[name] = op
@@ -137,6 +142,7 @@ class Ledger:
         self.ended: set[OpId] = set()  # subscriptions that some op, perhaps not known everywhere, has ended
         self.ghosts: dict[str, list[tuple[int, set[OpId]]]] = {}  # by machine: what its disk lost, before which run
         self.shaken_at = 0.0  # when a disk last changed under its broker
+        self._applied: dict[str, tuple[object, Fold]] = {}  # by machine: of what, and what `applied` said
         self.drops = 0
         self.withdrawals = 0
         self.receipts = 0
@@ -264,11 +270,16 @@ class Ledger:
         if not self.applied(machine).access.may(by, "subscribe", topic):
             raise Violation(f"{machine.id} streams a message on {topic} to {by}, who may not read it there")
 
-    def is_forbidden(self, machine: Machine, user: str, by: Principal) -> bool:
-        """Whether a stream may not go on there: what it was asked with is good no more, or nothing of it may be read."""
-        fold = self.applied(machine)
-        patterns = [sub.pattern for _, sub in fold.alive(user) if sub.account == by.account]
-        return not any(matches(p, topic) and fold.access.may(by, "subscribe", topic) for p in patterns for topic in PROBES)
+    def is_forbidden(self, outlet: Outlet, by: Principal) -> bool:
+        """Whether a stream may not go on: what it was asked with is good no more, or nothing of it may be read there."""
+        fold = self.applied(outlet.machine)
+        of = fold, fold.version
+        if outlet.allowed_by == of:  # looked at already
+            return False
+        patterns = [sub.pattern for _, sub in fold.alive(outlet.user) if sub.account == by.account]
+        allowed = any(matches(p, topic) and fold.access.may(by, "subscribe", topic) for p in patterns for topic in PROBES)
+        outlet.allowed_by = of
+        return not allowed
 
     def _check_withdrawn(self, machine: Machine, op: Withdrawn) -> None:
         """EXPIRY: a message is withdrawn when its time has passed: since it was published, or by the clock of retention.
@@ -859,10 +870,19 @@ class Ledger:
         """The fold of what a broker has applied: all that is synced there but what waits behind damage."""
         if not machine.disk.damaged:
             return machine.disk.fold
+        if machine.broker is None:
+            return Fold()
+        disk, log = machine.disk, machine.broker.state.log
+        of = log, len(log), disk.changes, len(self.ops)
+        known = self._applied.get(machine.id)
+        if known is not None and known[0] == of:
+            return known[1]
         fold = Fold()
-        for name in (*machine.disk.held, *machine.disk.void):
-            if machine.holds(name) and name in self.ops:
-                fold.add(self.ops[name])
+        for name in (*disk.held, *disk.void):
+            op = self.ops.get(name)
+            if op is not None and type(op) not in _SILENT and machine.holds(name):
+                fold.add(op)
+        self._applied[machine.id] = of, fold
         return fold
 
     def _check_members(self, machine: Machine, names: set[OpId], members: dict[str, tuple[OpId, ...]]) -> None:

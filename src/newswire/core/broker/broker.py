@@ -442,7 +442,8 @@ class Broker(Parts):
         if self.replication.owes_answers and not self.stager.staged:
             self._actions += self.replication.answer(self._announce(now))
         self._settle_receipts(now)
-        if (serving := (self.serves, self._serves_streams(now))) != self._served:
+        serves = self.serves
+        if (serving := (serves, serves and self._gets_all_news(now))) != self._served:
             self._served = serving  # streams and peers are told when this broker begins or stops to serve them
             self._actions.append(Wake(frozenset(), frozenset(), serving[1]))
             self.replication.greet_all(now)

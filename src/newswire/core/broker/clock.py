@@ -38,7 +38,8 @@ class WallClock:
         if abs(step) >= _APART:
             self._jump = (clock, step)
             self._steps.append((clock, step))
-        self._steps = [(at, by) for at, by in self._steps[-_STEPS_KEPT:] if clock - at < limits.KEY_SECONDS]
+        if self._steps:
+            self._steps = [(at, by) for at, by in self._steps[-_STEPS_KEPT:] if clock - at < limits.KEY_SECONDS]
 
     def shifts(self) -> tuple[int, ...]:
         """By how much (ms) other times are ahead of the time of day: those that it would be, had the clock not been set."""

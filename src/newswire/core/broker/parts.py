@@ -75,7 +75,11 @@ class Parts:
 
     def _serves_streams(self, now: Now) -> bool:
         """Say whether streams may be served: by who serves, and gets all news that there are."""
-        return self.serves and (self.writable or not status.why_behind(self._situation(now)))
+        return self.serves and self._gets_all_news(now)
+
+    def _gets_all_news(self, now: Now) -> bool:
+        """Say whether no other broker has what finds no room here."""
+        return self.writable or not status.why_behind(self._situation(now))
 
     def _situation(self, now: Now) -> status.Situation:
         facts, sources = self.replication.facts(now), self.replication.sources
@@ -152,8 +156,8 @@ class Parts:
 
     def _append(self, now: Now) -> None:
         """Hand what was staged since the last time to the disk; with it goes the cluster id, if that may be fixed now."""
-        has_ops = not self.state.log.holds_nothing or any(not isinstance(op, Began) for op in self.stager.staged)
-        if has_ops and not self.cluster_id.settled and self.writable:
+        may_settle = self.writable and not self.cluster_id.settled
+        if may_settle and not (self.state.log.holds_nothing and all(isinstance(op, Began) for op in self.stager.staged)):
             agreed = self.replication.agreements(self.cluster_id.turn)
             self._actions += self.cluster_id.settle(self._others(), agreed, now)
         if self.stager.raws:

@@ -118,8 +118,9 @@ class Peer:
             return False
         if clock >= self.next_at:
             return True
-        lacks = self.lacks_any(state) and self.barren != _size(state)
-        return self.takes_ops and (lacks or (bool(self.to_heal) and clock >= self.heal_at))
+        if not self.takes_ops:
+            return False
+        return (bool(self.to_heal) and clock >= self.heal_at) or (self.lacks_any(state) and self.barren != _size(state))
 
     @property
     def takes_ops(self) -> bool:
@@ -140,9 +141,9 @@ class Peer:
         None while one is on its way, nor at once again what it did not take. Else, of batches that damage keeps from being
         whole at either of the two, what it lacks of theirs.
         """
-        has = self.parts.get(origin, 0)
-        if self.in_flight or not self.takes_ops:
+        if self.in_flight or not state.open or not self.takes_ops:
             return []
+        has = self.parts.get(origin, 0)
         if origin and self.in_sync and self.tried != (origin, has):
             return self._cut_piece(state.open.get(origin, ())[has : has + limits.BATCH_PIECE_OPS])
         return self._cut_piece(self._parts_that_heal(state)) if clock >= self.heal_at else []

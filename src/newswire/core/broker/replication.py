@@ -257,6 +257,7 @@ class Replication:
         return any(
             peer.is_due(self._state, now.clock) or peer.parts_to_push(self._state, batch, now.clock) or self._is_part_due(peer)
             for peer in self._peers.values()
+            if not peer.in_flight
         )
 
     def has_copied(self, batch: str, upto: int) -> bool:

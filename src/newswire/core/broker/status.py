@@ -108,7 +108,7 @@ def holes_of(situation: Situation) -> list[tuple[str, tuple[Hole, ...]]]:
 
 def is_primary(situation: Situation) -> bool:
     """Say whether clients go to this broker first."""
-    return any(row.self and row.is_primary for row in _rows(situation))
+    return _choose_primary(situation, _others(situation)) == situation.identity.id
 
 
 def row_of(situation: Situation, broker: str) -> BrokerStatus:
@@ -131,34 +131,43 @@ def _others(situation: Situation) -> list[PeerFacts]:
 
 
 def _rows(situation: Situation) -> tuple[BrokerStatus, ...]:
-    me = situation.identity
-    behind = situation.why_not or why_behind(situation)
-    mine = "up" if not behind else "catching-up" if situation.belongs else "down"
-    starters = {me.id} if me.primary else set()
-    rows = [BrokerStatus(id=me.id, ip=me.address, is_primary=False, state=mine, lag=0, self=True)]
-    for peer in _others(situation):
-        if peer.primary:
-            starters.add(peer.id)
-        rows.append(_row(situation, peer))
-    living = [row.id for row in rows if row.state == "up"]
-    first = min([name for name in living if name in starters] or living, key=_order, default=None)
-    rows = [msgspec.structs.replace(row, is_primary=row.id == first) for row in rows]
+    me, others = situation.identity, _others(situation)
+    primary = _choose_primary(situation, others)
+    state = "up" if not (situation.why_not or why_behind(situation)) else "catching-up" if situation.belongs else "down"
+    rows = [BrokerStatus(id=me.id, ip=me.address, is_primary=me.id == primary, state=state, lag=0, self=True)]
+    rows += [_row(situation, peer, primary) for peer in others]
     return tuple(sorted(rows, key=lambda row: _order(row.id)))
 
 
-def _row(situation: Situation, peer: PeerFacts) -> BrokerStatus:
-    state = peer.state
-    if state in _REACHED:
-        state = "up" if peer.in_sync and peer.serves else "catching-up"
-    lag = situation.state.log.count_lacking(peer.holds)
+def _choose_primary(situation: Situation, others: Collection[PeerFacts]) -> str | None:
+    """The id of the broker to which clients go first: of those that are up one that was started as the primary, if there is."""
+    me = situation.identity
+    living = {_id_of(situation, peer): peer.primary for peer in others if _state_of(peer) == "up"}
+    if not (situation.why_not or why_behind(situation)):
+        living[me.id] = me.primary
+    return min([name for name, is_started_so in living.items() if is_started_so] or living, key=_order, default=None)
+
+
+def _state_of(peer: PeerFacts) -> str:
+    """How a peer is shown: it is up when it is in sync and serves."""
+    if peer.state in _REACHED:
+        return "up" if peer.in_sync and peer.serves else "catching-up"
+    return peer.state
+
+
+def _id_of(situation: Situation, peer: PeerFacts) -> str:
+    return peer.id or situation.state.members.whose(peer.address)
+
+
+def _row(situation: Situation, peer: PeerFacts, primary: str | None) -> BrokerStatus:
     seconds = None if peer.heard is None else round(situation.now.clock - peer.heard, 1)
-    broker = peer.id or situation.state.members.whose(peer.address)
+    broker = _id_of(situation, peer)
     return BrokerStatus(
         id=broker,
         ip=peer.address,
-        is_primary=False,
-        state=state,
-        lag=lag,
+        is_primary=broker == primary,
+        state=_state_of(peer),
+        lag=situation.state.log.count_lacking(peer.holds),
         detail=peer.detail,
         seconds=seconds,
         down_since=peer.down_since,
@@ -170,7 +179,7 @@ def _order(name: str) -> tuple[int, str]:
 
 
 def _name_of(situation: Situation, peer: PeerFacts) -> str:
-    broker = peer.id or situation.state.members.whose(peer.address)
+    broker = _id_of(situation, peer)
     return f"broker {broker}, {peer.address}," if broker else peer.address
 
 

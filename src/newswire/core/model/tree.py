@@ -31,14 +31,13 @@ class Tree:
 
     def get(self, number: int) -> int:
         """The sequence of `number`, 0 for none."""
-        if number >> _BITS * (self._height + 1):
+        shift, node = _BITS * self._height, self._root
+        if number >> shift >= WIDTH:
             return 0
-        node: Any = self._root
-        for shift in range(_BITS * self._height, -1, -_BITS):
-            if node is None:
-                return 0
+        while shift and node is not None:
             node = node[number >> shift & _MASK]
-        return node or 0
+            shift -= _BITS
+        return node[number & _MASK] if node is not None else 0
 
     def put(self, entries: Sequence[tuple[int, int]]) -> Tree:
         """The tree with these (number, sequence), in the order of their numbers, up or down."""

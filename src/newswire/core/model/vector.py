@@ -16,6 +16,7 @@ from __future__ import annotations
 from array import array
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from operator import ge
 from typing import Final
 
 from newswire.core.model.tree import EMPTY, Tree
@@ -44,7 +45,7 @@ class FullVector(Vector):
 
     def holds(self, vector: Vector) -> bool:
         """Say whether who holds this holds all that `vector` lists, and so all that it implies."""
-        return all(self.get(origin) >= sequence for origin, sequence in vector.items())
+        return all(map(ge, map(self.get, vector), vector.values()))
 
     def join(self, other: FullVector) -> FullVector:
         """What either covers."""
@@ -56,9 +57,9 @@ class FullVector(Vector):
 
     def raise_to(self, vector: Vector) -> FullVector:
         """Also what `vector` lists of known origins, but not what follows from it."""
-        numbers = self._lineage.numbers
-        entries = [(numbers[name], upto) for name, upto in vector.items() if name in numbers and self.get(name) < upto]
-        return FullVector(self._lineage, self._tree.put(sorted(entries)), self._others)
+        numbers, tree = self._lineage.numbers, self._tree
+        entries = [(numbers[name], upto) for name, upto in vector.items() if name in numbers and tree.get(numbers[name]) < upto]
+        return FullVector(self._lineage, tree.put(sorted(entries)), self._others) if entries else self
 
     def __getitem__(self, origin: str) -> int:
         sequence = self.get(origin)

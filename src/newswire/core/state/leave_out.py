@@ -52,10 +52,14 @@ class Base:
 
     def __init__(self, vectors: Sequence[FullVector]) -> None:
         self._vectors = vectors
+        self._reach: dict[str, int] = {}  # what `get` said: it is asked for each op
 
     def get(self, origin: str) -> int:
         """How far an origin is held everywhere."""
-        return min((vector.get(origin) for vector in self._vectors), default=0)
+        reach = self._reach.get(origin)
+        if reach is None:
+            reach = self._reach[origin] = min((vector.get(origin) for vector in self._vectors), default=0)
+        return reach
 
     def holds(self, vector: Vector) -> bool:
         """Say whether all hold what `vector` lists."""
