@@ -704,11 +704,12 @@ class Ledger:
             assert machine.broker is not None
             log, subscriptions = machine.broker.state.log, machine.broker.state.subscriptions
             kinds: Counter[str] = Counter()
+            dropped = {topic: self.expand(vector) for topic, vector in self.applied(machine).dropped.items()}
             for place in machine.disk.places():
                 op = machine.disk.get(place)[1]
                 kinds[type(op).__name__] += 1
-                is_over = isinstance(op, Published) and (self.is_dropped(op.data) or op.id in self.withdrawn)
-                if isinstance(op, Published) and is_over and len(self.texts[op.data].ids) == 1:
+                is_message = isinstance(op, Published) and len(self.texts[op.data].ids) == 1
+                if is_message and (dropped.get(op.topic, {}).get(op.origin, 0) >= op.sequence or op.id in self.withdrawn):
                     raise Violation(f"{machine.id} still has {op.id}, which was dropped or withdrawn")
                 if isinstance(op, Subscribed) and op.id not in subscriptions.alive:
                     raise Violation(f"{machine.id} still has {op.id}, which ended")
