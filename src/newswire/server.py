@@ -113,6 +113,7 @@ class Server:
             ),
             light=light_routes(app),
             admit=create_admission(app, engine, settings, engine, auth),
+            user_of=auth.user_of if auth is not None else lambda authorization, cookie: "",
             trusted_proxies=settings.trusted_proxies,
             on_fatal=_die,
         )

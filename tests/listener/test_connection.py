@@ -34,6 +34,33 @@ def test_paths_of_strangers_are_escaped_in_the_log(serve: Serve, app: App, caplo
     assert "\x9b" not in caplog.text
 
 
+def test_whose_turn_it_is_is_the_user_s_where_that_is_known_and_else_the_address_s(serve: Serve) -> None:
+    users: dict[tuple[str, str], str] = {}
+    looks: list[str] = []
+
+    def user_of(authorization: str, cookie: str) -> str:
+        looks.append(authorization)
+        return users.get((authorization, cookie), "")
+
+    listener = serve(user_of=user_of)
+
+    def callers() -> set[str]:
+        return {channel.caller for channel in listener._server.channels.values()}
+
+    with Client(listener.port) as one, Client(listener.port, source="127.0.0.2") as two:
+        for client in (one, two):
+            assert client.get("/", "1.1", "Authorization: Bearer x").reply().status == 200
+        assert callers() == {"127.0.0.1", "127.0.0.2"}, "it was good nowhere yet"
+        users["Bearer x", ""] = "ann"
+        for client in (one, two, one, two):
+            client.get("/", "1.1", "Authorization: Bearer x").reply()
+        assert (callers(), len(looks)) == ({"user ann"}, 4)
+        two.get("/").reply()
+        users["", "session=y"] = "ben"
+        one.get("/", "1.1", "Cookie: session=y").reply()
+        assert callers() == {"user ben", "127.0.0.2"}
+
+
 # -- too slow -------------------------------------------------------------------------------------------------------
 
 

@@ -48,6 +48,16 @@ def test_each_way_to_say_who_one_is(web: GuardedWeb) -> None:
     assert asks(web, basic("root")).admin
 
 
+def test_whose_turn_it_is_shows_what_was_good_before(web: GuardedWeb) -> None:
+    assert web.auth is not None
+    authorization, cookie = bearer(web.token("ann"))["Authorization"], web.sign_in("ben")
+    assert (web.auth.user_of(authorization, ""), web.auth.user_of("", cookie), web.auth.user_of("", "")) == ("", "", "")
+    for headers in ({"Authorization": authorization}, {"Cookie": cookie}):
+        asks(web, headers)
+    assert (web.auth.user_of(authorization, cookie), web.auth.user_of("", f"a=b; {cookie}")) == ("ann", "ben")
+    assert web.auth.user_of("Bearer nw_" + "x" * 27, cookie) == ""
+
+
 def test_what_shows_nothing_good(web: GuardedWeb) -> None:
     token = web.token("ann")
     for headers in (

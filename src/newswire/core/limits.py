@@ -209,9 +209,7 @@ LIGHT_BODY_BYTES: Final = 64 * 1024  # of a push that the loop takes itself: 0.2
 LIGHT_IN_FLIGHT_OF_CALLER: Final = 16  # while others ask, too: a round is short for who publishes a message after the other
 LIGHT_ROUND_COUNT: Final = 8  # requests that join in when one begins that is asked alone: beside more it takes twice as long
 LIGHT_ROUND_SECONDS: Final = 0.02  # after which they begin all the same: what is asked alone may wait for a disk or a peer
-LIGHT_NEXT_SECONDS: Final = (
-    0.005  # after an answer, within which the next request is expected: a client near by takes less than one
-)
+LIGHT_NEXT_SECONDS: Final = 0.005  # after an answer, within which the next request is expected: a client near by takes one
 LIGHT_RECENT_SECONDS: Final = 1.0  # after which somebody who asked counts as one who does not any more
 LIGHT_IN_FLIGHT_COUNT: Final = 128  # requests of clients that the loop has begun: a round of them takes the disk no longer
 LIGHT_TURN_SECONDS: Final = 0.005  # of clients' views in one turn of the loop: peers and probes wait no longer

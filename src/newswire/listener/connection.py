@@ -6,7 +6,7 @@ import logging
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final, Protocol, cast
@@ -22,7 +22,7 @@ from newswire.listener.phases import Deadlines, Phase
 from newswire.listener.presence import is_reset
 from newswire.listener.problems import LATE, EscapingLog, raw_answer
 from newswire.listener.proxies import Proxies
-from newswire.listener.request import HttpRequest
+from newswire.listener.request import HttpRequest, UserOf
 from newswire.listener.tasks import Adopter, AppTask, ProblemTask
 from newswire.quotas.networks import network_of
 from newswire.threads import NeedsThread
@@ -41,6 +41,7 @@ class ChannelOwner(Protocol):
     loop_ident: int
     handed_over: int
     clock: Callable[[], float]
+    user_of: UserOf
 
     def add_task(self, task: Any) -> None:
         """Have a request served whose turn it is."""
@@ -81,6 +82,7 @@ class Channel(HTTPChannel):
     unparsed = b""  # came behind the request that is served, or was more than one turn may parse
     queued: HttpRequest | None = None  # its request waits for a thread
     pending = 0  # events that wait for this connection's turn
+    shown = ("", "")  # the credential of a request before, and whose it is
     sends_left: int | None = None  # of this turn of the loop
     in_line = False  # the loop has placed it
     asked = False  # a request has come since it was idle
@@ -171,8 +173,18 @@ class Channel(HTTPChannel):
     def admit(self, request: HttpRequest) -> NewswireError | None:
         """Note whose the request is; say why it is refused by its head, if it is."""
         request.forwarded = self.server.proxies.forwarded(self.addr[0], request.headers)
-        request.caller = self.caller = network_of(request.forwarded.caller)
+        request.caller = network_of(request.forwarded.caller)
+        self.caller = self._user(request.headers) or request.caller
         return self.server.refusal(request)
+
+    def _user(self, headers: Mapping[str, str]) -> str:
+        """Whose credential they show, as no address is written; "" if that is not known."""
+        authorization, cookie = headers.get("AUTHORIZATION", ""), headers.get("COOKIE", "")
+        shown = authorization or cookie
+        if shown and shown != self.shown[0]:
+            user = self.server.user_of(authorization, cookie)
+            self.shown = (shown, f"user {user}") if user else ("", "")
+        return self.shown[1] if shown else ""
 
     def held_bytes(self) -> tuple[int, int, int]:
         """What it holds: of clients' requests, of pushes, of answers."""

@@ -14,7 +14,7 @@ from newswire.listener.loop import Loop
 from newswire.listener.phases import Bounds, Deadlines
 from newswire.listener.pools import Pool
 from newswire.listener.proxies import Proxies
-from newswire.listener.request import Admit
+from newswire.listener.request import Admit, UserOf
 from newswire.threads import OnFatal, check_may_wait, supervise
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Listener:
         deadlines: Deadlines | None = None,
         light: Collection[tuple[str, str]] = (),
         admit: Admit | None = None,
+        user_of: UserOf = lambda authorization, cookie: "",
         clock: Callable[[], float] = time.monotonic,
         trusted_proxies: Sequence[str] = (),
         on_fatal: OnFatal = lambda error: None,
@@ -42,7 +43,7 @@ class Listener:
         """Bind and listen (port 0: any free one); requests wait in the kernel until `start`. Raises Unavailable.
 
         `light`: method and path of what the loop runs itself; `admit` says of a request's head why its body is not taken.
-        `on_fatal` must end the process: a thread died.
+        `user_of`: whose turn it is; where it does not know, an address's. `on_fatal` must end the process: a thread died.
         """
         sock = bind(host, port)
         self._threads = threads or Threads()
@@ -53,6 +54,7 @@ class Listener:
             deadlines=deadlines or Deadlines(),
             light=LightWork(light),
             admit=admit,
+            user_of=user_of,
             clock=clock,
             proxies=Proxies(trusted_proxies),
             on_fatal=on_fatal,

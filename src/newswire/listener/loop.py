@@ -40,7 +40,7 @@ from newswire.listener.problems import (
     raw_answer,
 )
 from newswire.listener.proxies import Proxies
-from newswire.listener.request import Admit, HttpRequest
+from newswire.listener.request import Admit, HttpRequest, UserOf
 from newswire.listener.tasks import AppTask, Later
 from newswire.listener.turns import Turns
 from newswire.quotas.networks import is_counted, network_of
@@ -73,6 +73,7 @@ class Loop(TcpWSGIServer):
         deadlines: Deadlines,
         light: LightWork,
         admit: Admit | None,
+        user_of: UserOf,
         clock: Callable[[], float],
         proxies: Proxies,
         on_fatal: OnFatal,
@@ -82,7 +83,7 @@ class Loop(TcpWSGIServer):
             for kind in Kind
         }
         self.bounds, self.deadlines, self.clock, self.admit, self.light = bounds, deadlines, clock, admit, light
-        self.proxies = proxies
+        self.proxies, self.user_of = proxies, user_of
         self.handed_over = self.evicted = self.timed_out = self.crowded_out = self.refused = 0
         self.interest = Interest()
         self.lines: dict[Phase, OrderedDict[Channel, None]] = {phase: OrderedDict() for phase in Phase}  # oldest first
@@ -133,7 +134,7 @@ class Loop(TcpWSGIServer):
             request.kind in SAFE_KINDS
             and channel.answer_task is None
             and is_counted(request.caller, own=self.bounds.counts_own_requests)
-            and pool.count_of(request.caller) >= limits.WAITING_PER_CALLER
+            and pool.count_of(channel.caller) >= limits.WAITING_PER_CALLER
         ):
             self.refused += 1
             channel.refuse_queued(NewswireError(TOO_MANY_WAIT, code="too-many"))

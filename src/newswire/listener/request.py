@@ -30,6 +30,9 @@ Head = Mapping[str, str]
 Admit = Callable[[Head], NewswireError | None]
 """Says why the request with this head is refused before its body is taken; None: it is not. Loop thread; returns at once."""
 
+UserOf = Callable[[str, str], str]
+"""The user whose credential these headers show (`Authorization`, `Cookie`), "" if that is not known. Loop thread."""
+
 
 class WholeBody:
     """A body that came at once, where waitress has a receiver and a buffer."""
