@@ -112,6 +112,7 @@ class Server:
                 counts_own_requests=settings.requests_per_address is not None,
             ),
             light=light_routes(app),
+            together=engine.together,
             admit=create_admission(app, engine, settings, engine, auth),
             user_of=auth.user_of if auth is not None else lambda authorization, cookie: "",
             trusted_proxies=settings.trusted_proxies,

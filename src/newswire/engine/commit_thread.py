@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from newswire.core import limits
 from newswire.core.broker.events import Event, Submitted, Tick, Writable
@@ -26,10 +26,12 @@ class CommitThread:
     ) -> None:
         """`free_bytes`: on the disk of the log; `log_bytes`: what that takes."""
         self.shell = shell
-        self._inbox: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Sequence[Event | None]] = queue.SimpleQueue()
+        self._gathered: list[Event] = []  # by the thread that hands in together
+        self._gatherer = 0  # its ident
         self._free_bytes, self._log_bytes = free_bytes, log_bytes
         self._tick = Tick()
-        self._disk_due = 0.0
+        self._disk_due = self._tick_due = 0.0
         self._frozen = (0, 0)  # of which generation how much the garbage collector looks at no more: topics and subscriptions
         self._log = OperatorLog()
         self._stopping = False
@@ -41,15 +43,30 @@ class CommitThread:
 
     def put(self, event: Event) -> bool:
         """Offer an event; False when too many wait."""
-        if isinstance(event, Submitted) and self._inbox.qsize() >= limits.INBOX_EVENTS:
+        if isinstance(event, Submitted) and self._inbox.qsize() + len(self._gathered) >= limits.INBOX_EVENTS:
             return False
-        self._inbox.put(event)
+        if threading.get_ident() == self._gatherer:
+            self._gathered.append(event)
+        else:
+            self._inbox.put((event,))
         return True
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Hand in what the caller puts meanwhile as one at the end: the commit thread is woken once. One thread: the loop."""
+        self._gatherer = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._gatherer = 0
+            if self._gathered:
+                self._inbox.put(self._gathered)
+                self._gathered = []
 
     def stop(self, timeout: float) -> None:
         """End after what waits now."""
         self._stopping = True
-        self._inbox.put(None)
+        self._inbox.put((None,))
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout)
 
@@ -60,8 +77,8 @@ class CommitThread:
 
     def _turn(self) -> bool:
         events, go_on = self._gather()
-        events += self._disk_events()
-        self.shell.run([*events, self._tick])
+        events += self._tick_events()
+        self.shell.run(events)
         self._log.see(self.shell.view, self.shell.clock().clock)
         self.shell.rest()
         self._log.see_retention(self.shell.topics_dropped, self.shell.messages_expired, self.shell.clock().clock)
@@ -77,20 +94,29 @@ class CommitThread:
         """All that waits, up to the bound of one commit; (events, whether to go on after them)."""
         events: list[Event] = []
         size = 0
-        with contextlib.suppress(queue.Empty):
-            event = self._inbox.get_nowait() if self.shell.has_more else self._inbox.get(timeout=_TICK_SECONDS)
-            while event is not None:
-                events.append(event)
-                size += len(event.requests) if isinstance(event, Submitted) else 1
+        with suppress(queue.Empty):
+            came = self._inbox.get_nowait() if self.shell.has_more else self._inbox.get(timeout=_TICK_SECONDS)
+            while True:
+                for event in came:
+                    if event is None:
+                        return events, False
+                    events.append(event)
+                    size += len(event.requests) if isinstance(event, Submitted) else 1
                 if size >= limits.COMMIT_OPS:
                     break
-                event = self._inbox.get_nowait()
-            else:
-                return events, False
+                came = self._inbox.get_nowait()
         return events, True
 
-    def _disk_events(self) -> list[Event]:
-        now, disk = self.shell.clock().clock, self.shell.disk
+    def _tick_events(self) -> list[Event]:
+        """What the time says, now and then: a round of publishes need not ask."""
+        now = self.shell.clock().clock
+        if now < self._tick_due and not self.shell.disk.is_near:
+            return []
+        self._tick_due = now + _TICK_SECONDS
+        return [*self._disk_events(now), self._tick]
+
+    def _disk_events(self, now: float) -> list[Event]:
+        disk = self.shell.disk
         if now >= self._disk_due:
             self._disk_due = now + _DISK_SECONDS
             writable = disk.look(self._free_bytes(), self._log_bytes(), now)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
-from itertools import takewhile
-from typing import Protocol, TypeAlias
+from itertools import groupby, takewhile
+from typing import Protocol, TypeAlias, cast
 
 import msgspec
 
@@ -35,6 +35,7 @@ from newswire.core.broker.events import (
     Rewrite,
     Send,
     Stored,
+    Submitted,
     Switched,
     Unstored,
     Wake,
@@ -112,8 +113,12 @@ class GroupCommit:
     def run(self, events: Iterable[Event]) -> Phases:
         """One round: one sync at most. Nothing of it is told before it is stored, whoever stops where this stands still."""
         to_store, self._left = self._left, []
-        for event in events:
-            to_store += self._execute(self._step(event))
+        for may_gather, group in groupby(events, stages_only):
+            if may_gather:
+                to_store += self._execute(self._stage(group))
+            else:
+                for event in group:
+                    to_store += self._execute(self._step(event))
         if self.broker.stores_batches:
             now = self._effects.now()
             self.broker.stage_batch(now)
@@ -122,12 +127,16 @@ class GroupCommit:
             to_store += self._execute(actions)
         yield from self._store_all(to_store)
 
+    def _stage(self, events: Iterable[Event]) -> list[Action]:
+        """Stage what follows each other and `stages_only`, as one: what a step ends with is done once."""
+        now = self._effects.now()
+        for event in events:
+            self.broker.stage(cast(Submitted, event), now)
+        with self._effects.locked():
+            return self.broker.finish_stage(now)
+
     def _step(self, event: Event) -> list[Action]:
         now = self._effects.now()
-        if stages_only(event):
-            self.broker.stage(event, now)
-            with self._effects.locked():
-                return self.broker.finish_stage(now)
         if isinstance(event, (Received, Answered)):
             event = self._take_ahead(event, now)
         with self._effects.locked():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TypeVar
 
 from newswire.core.access import Principal
@@ -71,6 +71,10 @@ class LoneEngine(StateQueries):
                 by=by,
             )
         )
+
+    def together(self) -> AbstractContextManager[None]:
+        """See `seam.Engine`. Each is done at once."""
+        return nullcontext()
 
     def submit(
         self, requests: Sequence[Request], *, copies: int = 1, timeout: float = 10.0, by: Principal | None = None

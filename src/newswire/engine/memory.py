@@ -10,7 +10,7 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, Final, TypeVar
 
 from newswire.core.access import Principal
@@ -217,6 +217,10 @@ class MemoryEngine(StateQueries):
         self.network.put(
             self, Submitted(reply_to=tell, requests=requests, copies=copies, until=self.shell.clock().clock + timeout, by=by)
         )
+
+    def together(self) -> AbstractContextManager[None]:
+        """See `seam.Engine`. Each is done at once."""
+        return nullcontext()
 
     def submit(
         self, requests: Sequence[Request], *, copies: int = 1, timeout: float = 10.0, by: Principal | None = None

@@ -8,6 +8,7 @@ all. What is asked has a name, and what is answered is a plain value: nothing of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import msgspec
@@ -130,6 +131,10 @@ class Engine(Protocol):
         at the end of the engine: perhaps stored, retry with the same key. Raises NotStored when too many wait: `then` is
         told nothing. While the disk hangs nobody is told anything: who waits has a time of their own.
         """
+        ...
+
+    def together(self) -> AbstractContextManager[None]:
+        """Hand in at its end, as one, what the calling thread submits later in a `with` of it. One thread has it, at most."""
         ...
 
     def submit(

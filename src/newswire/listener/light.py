@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Final, cast
 
 from newswire import escape
@@ -33,10 +34,15 @@ _AT_ONCE: Final = (Kind.PEER, Kind.PROBE)
 class LightWork:
     """What the loop runs itself."""
 
-    def __init__(self, routes: Collection[tuple[str, str]], clock: Callable[[], float] = time.monotonic) -> None:
-        """`routes`: method and path of what is light; `clock`: seconds."""
+    def __init__(
+        self,
+        routes: Collection[tuple[str, str]],
+        clock: Callable[[], float] = time.monotonic,
+        together: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        """`routes`: method and path of what is light; `clock`: seconds; `together`: views of one turn run in a `with` of it."""
         self._routes = frozenset(routes)
-        self._clock = clock
+        self._clock, self._together = clock, together
         self._waiting: Turns[Channel] = Turns()
         self._in_flight: dict[Channel, str] = {}  # of clients: run here, and answered later; whose
         self._callers = InFlight()
@@ -77,18 +83,21 @@ class LightWork:
 
     def run_some(self) -> None:
         """Run what waits, for a part of a turn."""
+        if not self.is_ready:
+            return
         until = time.perf_counter() + limits.LIGHT_TURN_SECONDS
-        while self.is_ready:
-            channel = self._waiting.popleft(self._callers.may)
-            caller = channel.caller
-            self._callers.begin(caller, self._clock())
-            self._run(channel)
-            if channel.later_task is not None:
-                self._in_flight[channel] = caller
-            else:
-                self._callers.end(caller, self._clock())
-            if time.perf_counter() >= until:
-                break
+        with self._together():
+            while self.is_ready:
+                channel = self._waiting.popleft(self._callers.may)
+                caller = channel.caller
+                self._callers.begin(caller, self._clock())
+                self._run(channel)
+                if channel.later_task is not None:
+                    self._in_flight[channel] = caller
+                else:
+                    self._callers.end(caller, self._clock())
+                if time.perf_counter() >= until:
+                    break
         self._callers.close()
 
     def release(self, channel: Channel) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from newswire.core import limits
@@ -34,6 +35,7 @@ class Listener:
         bounds: Bounds | None = None,
         deadlines: Deadlines | None = None,
         light: Collection[tuple[str, str]] = (),
+        together: Callable[[], AbstractContextManager[None]] = nullcontext,
         admit: Admit | None = None,
         user_of: UserOf = lambda authorization, cookie: "",
         clock: Callable[[], float] = time.monotonic,
@@ -42,8 +44,9 @@ class Listener:
     ) -> None:
         """Bind and listen (port 0: any free one); requests wait in the kernel until `start`. Raises Unavailable.
 
-        `light`: method and path of what the loop runs itself; `admit` says of a request's head why its body is not taken.
-        `user_of`: whose turn it is; where it does not know, an address's. `on_fatal` must end the process: a thread died.
+        `light`: method and path of what the loop runs itself, those of one turn in a `with` of `together`; `admit` says of a
+        request's head why its body is not taken. `user_of`: whose turn it is; where it does not know, an address's.
+        `on_fatal` must end the process: a thread died.
         """
         sock = bind(host, port)
         self._threads = threads or Threads()
@@ -52,7 +55,7 @@ class Listener:
             sock,
             bounds=bounds or Bounds(),
             deadlines=deadlines or Deadlines(),
-            light=LightWork(light),
+            light=LightWork(light, together=together),
             admit=admit,
             user_of=user_of,
             clock=clock,

@@ -10,6 +10,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, TypeVar
 
@@ -171,6 +172,10 @@ class EmbeddedEngine(StateQueries):
         """See `seam.Engine`."""
         tell = self._shell.timed(requests, then)
         self._put(tell, Submitted(reply_to=tell, requests=requests, copies=copies, until=time.monotonic() + timeout, by=by))
+
+    def together(self) -> AbstractContextManager[None]:
+        """See `seam.Engine`."""
+        return self._commit.together()
 
     def submit(
         self,
