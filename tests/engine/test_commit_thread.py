@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import threading
 
 import pytest
 
@@ -62,6 +63,40 @@ def test_so_many_requests_wait_and_what_peers_and_disks_say_waits_all_the_same(
     thread = CommitThread(parts[0], lambda: 10**12, lambda error: None)
     assert [thread.put(publish(name)) for name in ("a", "b", "c")] == [True, True, False]
     assert thread.put(Tick())
+
+
+def test_what_is_handed_in_together_is_one_round(parts: Parts) -> None:
+    shell, disk, told, _ = parts
+    thread = CommitThread(shell, lambda: 10**12, lambda error: None)
+    with thread.together():
+        for name in ("a", "b", "c"):
+            thread.put(publish(name))
+        assert thread._inbox.empty(), "nobody is woken yet"
+        other = threading.Thread(target=thread.put, args=(publish("d"),))
+        other.start()
+        other.join()
+        assert thread._inbox.qsize() == 1, "another thread waits for nobody"
+    thread.put(publish("e"))
+    assert thread._inbox.qsize() == 3
+    thread._turn()
+    assert (disk.syncs, [reply.first for reply in told.replies()]) == (1, [f"1001-a.{n}" for n in range(2, 7)])
+
+
+def test_the_time_is_looked_at_now_and_then_and_not_in_each_round(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell, _, _, clock = parts
+    ticks: list[float] = []
+    step = shell.broker.step
+    monkeypatch.setattr(
+        shell.broker,
+        "step",
+        lambda event, now: (ticks.append(now.clock) if isinstance(event, Tick) else None, step(event, now))[1],
+    )
+    thread = CommitThread(shell, lambda: 10**12, lambda error: None)
+    for round_ in range(10):
+        clock.seconds = round_ / 100
+        thread.put(publish(str(round_)))
+        thread._turn()
+    assert ticks == [0.0, 0.05]
 
 
 def test_a_round_takes_so_many_and_the_rest_is_the_next_ones(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:

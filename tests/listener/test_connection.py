@@ -326,3 +326,17 @@ def test_an_application_that_ends_its_thread_does_not_leave_the_client_waiting(s
         assert client.get("/exit").closed()
     with Client(listener.port) as client:
         assert client.get("/").reply().status == 200
+
+
+def test_a_connection_of_which_nothing_came_after_all_stays(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel says that something came, and it was taken before its turn: as of one that goes first."""
+    monkeypatch.setattr(limits, "FIRST_A_TURN", 1)
+    monkeypatch.setattr(limits, "TURN_CHANNELS", 1)
+    listener = serve(light=[("GET", "/livez")])
+    clients = [Client(listener.port) for _ in range(8)]
+    for _ in range(5):
+        for client in clients:
+            client.get("/livez")
+        assert [client.reply().status for client in clients] == [200] * 8
+    for client in clients:
+        client.close()

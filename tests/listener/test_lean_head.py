@@ -123,7 +123,7 @@ def test_the_application_sees_the_same(head: bytes) -> None:
         while not request.completed:
             left = left[request.received(left) :]
     channel = Mock(addr=("127.0.0.1", 40_000))
-    channel.server.adj, channel.server.proxies = adjustments(), Proxies()
+    channel.server.adj, channel.server.proxies, channel.server.environ = adjustments(), Proxies(), {}
     seen = [_environ(channel, request) for request in (lean, careful)]
     assert seen[0] == seen[1]
     assert seen[0]["wsgi.input"] == (b"abc" if b"Content-Length" in head else b"")

@@ -27,7 +27,7 @@ def adjustments() -> Adjustments:
         outbuf_overflow=_NEVER,  # messages are stored on
         log_socket_errors=False,  # of clients that left
         expose_tracebacks=False,
-        clear_untrusted_proxy_headers=True,
+        clear_untrusted_proxy_headers=False,  # `AppTask` passes none on
         server_name="newswire.invalid",
     )
     # A socket is writable again when a third of its buffer is free: of the kernel's 4 MB a slow client takes that in minutes,

@@ -40,6 +40,7 @@ class ChannelOwner(Protocol):
     serving: threading.local  # `.channel`: whose request this thread runs
     loop_ident: int
     handed_over: int
+    environ: dict[str, Any]  # what is the same for all requests
     clock: Callable[[], float]
     user_of: UserOf
 
@@ -83,6 +84,7 @@ class Channel(HTTPChannel):
     queued: HttpRequest | None = None  # its request waits for a thread
     pending = 0  # events that wait for this connection's turn
     shown = ("", "")  # the credential of a request before, and whose it is
+    noted_bytes = (0, 0, 0)  # what of `held_bytes` the loop has noted
     sends_left: int | None = None  # of this turn of the loop
     in_line = False  # the loop has placed it
     asked = False  # a request has come since it was idle
@@ -124,6 +126,19 @@ class Channel(HTTPChannel):
     def writable(self) -> bool:
         """Is there something to send, or a close to do?"""
         return not self.lingering and bool(super().writable())
+
+    def handle_read(self) -> None:
+        """Take what came."""
+        try:
+            data = cast(socket.socket, self.socket).recv(limits.RECEIVE_BYTES)
+        except BlockingIOError:  # nothing, though the kernel said so; or it was taken a moment ago
+            return
+        except OSError:
+            data = b""
+        if data:
+            self.received(data)
+        else:
+            self.handle_close()
 
     def received(self, data: bytes) -> bool:
         """Keep what came, and parse as much of it as one turn may; drop it where nothing more is answered."""
@@ -188,9 +203,10 @@ class Channel(HTTPChannel):
 
     def held_bytes(self) -> tuple[int, int, int]:
         """What it holds: of clients' requests, of pushes, of answers."""
-        requests = [cast(HttpRequest, request) for request in (self.request, *self.requests) if request is not None]
-        size = len(self.unparsed) + sum(request.held_bytes for request in requests)
-        pushed = any(request.kind is Kind.PEER for request in requests)
+        size, pushed = len(self.unparsed), False
+        for request in cast("list[HttpRequest]", self.requests if self.request is None else [self.request, *self.requests]):
+            size += request.held_bytes
+            pushed = pushed or request.kind is Kind.PEER
         return (0 if pushed else size), (size if pushed else 0), self.total_outbufs_len
 
     def handle_write(self) -> None:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Final, cast
 
 from newswire import escape
 from newswire.core import limits
-from newswire.listener.http_head import route
 from newswire.listener.kinds import Kind
 from newswire.listener.turns import Turns
 from newswire.quotas.in_flight import InFlight
@@ -50,7 +49,7 @@ class LightWork:
 
     def takes(self, request: HttpRequest) -> bool:
         """Say whether the loop runs this request. What is large takes long to read, and a batch waits for others."""
-        if request.error is not None or (request.command, route(request.path)) not in self._routes:
+        if request.error is not None or (request.command, request.route) not in self._routes:
             return False
         kind = request.kind
         return request.held_bytes <= limits.LIGHT_BODY_BYTES if kind is Kind.PEER else kind is not Kind.LARGE

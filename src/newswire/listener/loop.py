@@ -41,7 +41,7 @@ from newswire.listener.problems import (
 )
 from newswire.listener.proxies import Proxies
 from newswire.listener.request import Admit, HttpRequest, UserOf
-from newswire.listener.tasks import AppTask, Later
+from newswire.listener.tasks import AppTask, Later, common_environ
 from newswire.listener.turns import Turns
 from newswire.quotas.networks import is_counted, network_of
 from newswire.quotas.rate import Rate
@@ -107,6 +107,7 @@ class Loop(TcpWSGIServer):
         self.stumbles = Stumbles(limits.FAILED_TURNS_COUNT)
         self.stop_at: float | None = None  # time.monotonic(): stopping, and when at the latest
         sockinfo = (sock.family, sock.type, sock.proto, sock.getsockname())
+        self.environ = common_environ(sockinfo[3][1])
         dispatcher = self.pools[Kind.READ]
         super().__init__(app, {}, _sock=sock, dispatcher=dispatcher, adj=adjustments(), sockinfo=sockinfo, bind_socket=False)
 
@@ -198,6 +199,7 @@ class Loop(TcpWSGIServer):
                 self._serve(key.data, events)
             elif key.data.goes_first and first:
                 first -= 1
+                events, key.data.pending = events | key.data.pending, 0
                 self._serve(key.data, events)
             else:
                 self._queue(key.data, events)
@@ -236,15 +238,15 @@ class Loop(TcpWSGIServer):
     def _serve(self, item: Any, events: int) -> None:
         if item._fileno is None:  # closed by an event before it in this turn
             return
-        if events & selectors.EVENT_READ and not item.readable():
-            self.interest.note_early(item._fileno)
-        elif events & selectors.EVENT_READ:
-            wasyncore.read(item)  # what it raises is logged and closes it
-        elif events & _PARSE:
-            try:
+        try:  # what it raises is logged and closes it
+            if events & selectors.EVENT_READ and not item.readable():
+                self.interest.note_early(item._fileno)
+            elif events & selectors.EVENT_READ:
+                item.handle_read_event()
+            elif events & _PARSE:
                 item.parse()
-            except Exception:
-                item.handle_error()
+        except Exception:
+            item.handle_error()
         if events & selectors.EVENT_WRITE and item._fileno is not None:
             wasyncore.write(item)
         self.refresh(item)
@@ -287,7 +289,11 @@ class Loop(TcpWSGIServer):
 
     def _account(self, channel: Channel) -> None:
         """Note what it holds; where there is no room for it, those go that hold most for longest."""
-        for room, size in zip(self.rooms, channel.held_bytes(), strict=True):
+        held = channel.held_bytes()
+        if held == channel.noted_bytes:
+            return
+        channel.noted_bytes = held
+        for room, size in zip(self.rooms, held, strict=True):
             room.hold(channel, size)
         bodies, pushes, answers = self.rooms
         now = self.clock()
@@ -312,6 +318,7 @@ class Loop(TcpWSGIServer):
     def _crowd_out(self, channel: Channel, room: Room[Channel]) -> None:
         self.crowded_out += 1
         room.hold(channel, 0)
+        channel.noted_bytes = (0, 0, 0)
 
     def refusal(self, request: HttpRequest) -> NewswireError | None:
         """Why a request is refused when its head is there, None if it is not."""

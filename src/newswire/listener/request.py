@@ -69,7 +69,8 @@ class HttpRequest(HTTPRequestParser):
     body_limit_bytes = limits.FORM_BYTES
     caller = ""  # whose turn it is
     forwarded = Forwarded("")  # what its proxies say
-    _kind: Kind | None = None  # once it is certain
+    route = "/"  # its path as the application will see it
+    kind = Kind.OPEN  # which threads it is for; as far as is known while it comes in
     parse_lean: Callable[[bytes], LeanHead | None] = staticmethod(parse)
 
     def __init__(self, adj: Adjustments, admit: Callable[[HttpRequest], NewswireError | None] | None = None) -> None:
@@ -83,6 +84,8 @@ class HttpRequest(HTTPRequestParser):
             self.error, self.completed = utilities.BadRequest(_NO_TLS), True  # a TLS client would wait for an answer
             return len(data)
         size = self._receive_lean(data) or super().received(data)
+        if self.chunked:
+            self._note_kind()  # it may have become large
         if self.error is None and self._needed_bytes() > self.body_limit_bytes:
             detail = f"the body is larger than {self.body_limit_bytes} bytes: send less, or several requests"
             self.error, self.completed = utilities.RequestEntityTooLarge(detail), True
@@ -126,15 +129,8 @@ class HttpRequest(HTTPRequestParser):
             self.completed = True
         self._bound_and_admit()
 
-    @property
-    def kind(self) -> Kind:
-        """Which threads it is for; as far as is known while it comes in."""
-        if self._kind is not None:
-            return self._kind
-        kind = kind_of(self.command, route(self.path), self._needed_bytes(), self.headers.get("CONTENT_TYPE", ""))
-        if self.headers_finished and not self.chunked:
-            self._kind = kind  # asked for at every turn, and as it will stay
-        return kind
+    def _note_kind(self) -> None:
+        self.kind = kind_of(self.command, self.route, self._needed_bytes(), self.headers.get("CONTENT_TYPE", ""))
 
     @property
     def held_bytes(self) -> int:
@@ -166,7 +162,9 @@ class HttpRequest(HTTPRequestParser):
 
     def _bound_and_admit(self) -> None:
         """Now that its path is known: how large its body may be, and whether it is taken at all."""
-        self.body_limit_bytes = body_limit_bytes(route(self.path))
+        self.route = route(self.path)
+        self.body_limit_bytes = body_limit_bytes(self.route)
+        self._note_kind()
         refusal = self._admit(self) if self._admit else None
         if refusal is not None:
             self.refuse(refusal)
@@ -188,4 +186,4 @@ class HttpRequest(HTTPRequestParser):
         head["CONTENT_TYPE"] = head.pop("HTTP_CONTENT_TYPE", "")
         head["CONTENT_LENGTH"] = head.pop("HTTP_CONTENT_LENGTH", "")
         head["HTTP_HOST"] = self.forwarded.host or self.proxy_netloc or head.get("HTTP_HOST", "")
-        return {**head, "REQUEST_METHOD": self.command, "PATH_INFO": route(self.path), "QUERY_STRING": self.query}
+        return {**head, "REQUEST_METHOD": self.command, "PATH_INFO": self.route, "QUERY_STRING": self.query}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
@@ -21,6 +22,11 @@ HAND_OVER: Final = "newswire.hand_over"  # in the environ: the view's adopter
 POSSIBLE: Final = "newswire.listener"  # in the environ: True, hand-over is possible
 
 OFFER: Final = "newswire.defer"  # in the environ: takes a `Later`, called once by an application that answers with it
+
+_OF_THE_BODY: Final = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})  # headers that have names of their own in an environ
+_OF_PROXIES: Final = frozenset(  # headers of which the application is told what they come to (`proxies`)
+    "X_FORWARDED_FOR X_FORWARDED_HOST X_FORWARDED_PROTO X_FORWARDED_PORT X_FORWARDED_BY FORWARDED".split()
+)
 
 Adopter = Callable[[socket.socket, bool], None]
 """Takes a stream's socket (non-blocking, header sent) and whether its body is chunked. Loop thread; returns at once."""
@@ -42,9 +48,16 @@ class Later(Protocol):
         """Status, headers and body, once it is settled."""
 
 
+class HasEnviron(Protocol):
+    """What answers on a port."""
+
+    environ: WSGIEnvironment  # what is the same for all its requests
+
+
 class TaskChannel(Protocol):
     """What a run needs of the connection that it answers on."""
 
+    server: HasEnviron
     adopter: Adopter | None
     chunked: bool
     lingers: bool
@@ -54,6 +67,23 @@ class TaskChannel(Protocol):
 
     def has_served(self, request: HttpRequest) -> None:
         """Note that `request` was answered well."""
+
+
+def common_environ(port: int) -> WSGIEnvironment:
+    """What is the same in the environ of every request to `port` (PEP 3333)."""
+    return {
+        "SERVER_NAME": "newswire.invalid",
+        "SERVER_PORT": str(port),
+        "SERVER_SOFTWARE": "newswire",
+        "SCRIPT_NAME": "",
+        "wsgi.version": (1, 0),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+        "wsgi.input_terminated": True,
+        POSSIBLE: True,
+    }
 
 
 class AppTask(WSGITask):
@@ -88,20 +118,32 @@ class AppTask(WSGITask):
         self.later = later
 
     def get_environment(self) -> WSGIEnvironment:
-        """Make the environ: a name in the target beats Host (RFC 9112, 3.2.2), and what a trusted proxy says beats both."""
+        """The environ (PEP 3333), made when it is asked for first.
+
+        A name in the target beats Host (RFC 9112, 3.2.2), and what a trusted proxy says beats both.
+        """
         if self.environ is not None:
             return self.environ
-        environ = super().get_environment()  # waitress keeps it as `self.environ`
-        environ.update({POSSIBLE: True, "SERVER_SOFTWARE": "newswire"})
         request = cast(HttpRequest, self.request)
-        environ["wsgi.input"].seek(0)  # it may have been run before, and found that it needs a thread
         proxied = request.forwarded
-        environ["REMOTE_ADDR"] = proxied.caller
+        environ: WSGIEnvironment = {
+            **self.channel.server.environ,
+            "REMOTE_ADDR": proxied.caller,
+            "REQUEST_METHOD": request.command.upper(),
+            "SERVER_PROTOCOL": "HTTP/" + self.version,
+            "PATH_INFO": "/" + request.path.lstrip("/"),
+            "REQUEST_URI": request.request_uri,
+            "QUERY_STRING": request.query,
+            "wsgi.url_scheme": proxied.scheme or request.url_scheme,
+            "wsgi.input": request.get_body_stream(),
+        }
+        environ["wsgi.input"].seek(0)  # it may have been run before, and found that it needs a thread
+        for name, value in request.headers.items():
+            if name not in _OF_PROXIES:
+                environ[name if name in _OF_THE_BODY else "HTTP_" + name] = value
         if proxied.host or request.proxy_netloc:
             environ["HTTP_HOST"] = proxied.host or request.proxy_netloc
-        if proxied.scheme:
-            environ["wsgi.url_scheme"] = proxied.scheme
-        environ.pop("wsgi.file_wrapper", None)  # it would keep the file open until the client has read it
+        self.environ = environ
         return environ
 
     def build_response_header(self) -> bytes:

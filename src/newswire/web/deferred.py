@@ -12,14 +12,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from flask import Response, request
+from flask import Request, Response, request
 
 from newswire.core import limits
-from newswire.core.model.commands import Request
+from newswire.core.model import commands
 from newswire.engine.seam import Engine, Principal, Receipt
 from newswire.errors import NewswireError, Unknown
 from newswire.threads import check_may_wait
 from newswire.web import responses
+from newswire.web.responses import KEEP_NO_COPY, ReadyResponse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,10 +32,10 @@ T = TypeVar("T")
 OFFER: Final = "newswire.defer"  # in the environ: takes an answer that comes later, and is called once
 STORE_CODES: Final = ("not-ready", "unavailable", "unknown-outcome", "storage-full", "disk-failed")  # of what is stored
 # headers that come with status and body
-_OF_THE_BODY: Final = frozenset({"content-type", "content-length", "retry-after", "www-authenticate"})
+_OF_THE_BODY: Final = frozenset({"Content-Type", "Content-Length", "Retry-After", "WWW-Authenticate"})
 
 
-class DeferredResponse(Response, Generic[T]):
+class DeferredResponse(ReadyResponse, Generic[T]):
     """An answer to what the engine is asked, once it has told."""
 
     def __init__(
@@ -43,17 +44,17 @@ class DeferredResponse(Response, Generic[T]):
         answer: Callable[[T], Response],
         *,
         seconds: float,
-        late: NewswireError,
+        late: Callable[[], NewswireError],
         amend: Callable[[NewswireError], NewswireError] = lambda error: error,
     ) -> None:
         """Ask with `begin`, now. `answer` makes the answer to what is told, `amend` the error for one.
 
-        After `seconds` the answer is `late`. Both functions run in any thread, and raise NewswireError like a view. Raises what
-        `begin` does.
+        After `seconds` the answer is what `late` makes. They run in any thread, and `answer` raises NewswireError like a view.
+        Raises what `begin` does.
         """
-        super().__init__(headers=responses.ReadyHeaders(responses.JSON))  # what nearly all are: hooks need not add it
+        super().__init__(b"", 200, KEEP_NO_COPY)
         self._answer, self._amend, self._late = answer, amend, late
-        self._method, self._path = request.method, request.path
+        self._request: Request = request._get_current_object()  # type: ignore[attr-defined]  # of what stands there now
         self._result: T | NewswireError | None = None
         self._ring: Callable[[], object] | None = None
         self.seconds = seconds
@@ -81,15 +82,15 @@ class DeferredResponse(Response, Generic[T]):
 
     def give_up(self) -> None:
         """Its time is over."""
-        self.settle(self._late)
+        self.settle(self._late())
 
     def finish(self) -> tuple[str, list[tuple[str, str]], bytes]:
         """Status, headers and body, once it is settled."""
         response = self._finished()
         if self._tell_status is not None:
             self._tell_status(response.status_code)
-        headers = [line for line in self.headers if line[0].lower() not in _OF_THE_BODY]
-        headers += [line for line in response.headers if line[0].lower() in _OF_THE_BODY]
+        headers = self.headers.to_wsgi_list()
+        headers += [line for line in response.headers if line[0] in _OF_THE_BODY]
         return response.status, headers, response.get_data()
 
     def _finished(self) -> Response:
@@ -101,9 +102,9 @@ class DeferredResponse(Response, Generic[T]):
                 raise ValueError("nothing was told yet")
             return self._answer(outcome)
         except NewswireError as error:
-            return responses.refused(error, self._method, self._path)
+            return responses.refused(error, self._request.method, self._request.path)
         except Exception as error:
-            return responses.unforeseen(error, self._method, self._path)
+            return responses.unforeseen(error, self._request.method, self._request.path)
 
     def wait(self) -> None:
         """Wait until it is settled. Threads that may wait."""
@@ -134,7 +135,7 @@ def without_index(error: NewswireError) -> NewswireError:
 
 def stored(
     engine: Engine,
-    requests: tuple[Request, ...] | list[Request],
+    requests: tuple[commands.Request, ...] | list[commands.Request],
     answer: Callable[[Receipt], Response],
     *,
     copies: int = 1,
@@ -146,6 +147,6 @@ def stored(
         partial(engine.submit_later, requests, copies=copies, timeout=limits.RECEIPT_SECONDS, by=by),
         answer,
         seconds=limits.RECEIPT_SECONDS + limits.RECEIPT_GRACE_SECONDS,
-        late=Unknown("no receipt in time: perhaps stored, retry with the same key"),
+        late=lambda: Unknown("no receipt in time: perhaps stored, retry with the same key"),
         amend=amend,
     )

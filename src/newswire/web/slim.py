@@ -29,6 +29,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
 
 from newswire.web.request_fields import Environ
+from newswire.web.responses import ReadyResponse
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -236,6 +237,7 @@ def _route(app: Flask, rule: Rule | None) -> _Route:
     )
 
 
+_PLAIN: Final = (Response, ReadyResponse)  # types of answers that only say what they were given
 _NO_BODY: Final = ("1", "204", "304")  # how the statuses begin that have none (RFC 9110, 6.4.1)
 _URL_HEADERS: Final = frozenset({"location", "content-location"})
 
@@ -243,7 +245,7 @@ _URL_HEADERS: Final = frozenset({"location", "content-location"})
 def _send(response: Response, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """Start the answer; itself where it is bytes of a known length, which is what werkzeug would come to."""
     body, status = response.response, response.status
-    if type(response) is Response and type(body) is list and len(body) == 1 and not response._on_close:
+    if type(response) in _PLAIN and type(body) is list and len(body) == 1 and not response._on_close:
         headers = response.headers.to_wsgi_list()
         names = {name.lower() for name, _ in headers}
         plain = type(body[0]) is bytes and "content-length" in names and _URL_HEADERS.isdisjoint(names)

@@ -19,7 +19,8 @@ class Tally:
 
     def count(self, response: Response) -> Response:
         """Count `response`, the answer to the request that is being served, when its status is known; return it."""
-        route = request.url_rule.rule if request.url_rule is not None else ""
+        rule = request.url_rule
+        route = rule.rule if rule is not None else ""
         if isinstance(response, DeferredResponse):
             response.when_finished(lambda status: self._add(route, status))
         else:

@@ -115,5 +115,5 @@ def _changed(
         begin,
         lambda row: answer(ChangeAnswer(f"{verb} broker {row.ip} ({row.id})", shown(row))),
         seconds=limits.RECEIPT_SECONDS + limits.RECEIPT_GRACE_SECONDS,
-        late=Unknown("no answer in time: look at the list of replicas"),
+        late=lambda: Unknown("no answer in time: look at the list of replicas"),
     )

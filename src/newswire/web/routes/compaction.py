@@ -48,7 +48,7 @@ def routes(cluster: ClusterAdmin) -> Blueprint:
             lambda then: cluster.compact_later(then, even_if_away=even_if_away),
             _compacted,
             seconds=limits.COMPACT_SECONDS,
-            late=Unknown("it is still under way: the broker's log tells when it is done"),
+            late=lambda: Unknown("it is still under way: the broker's log tells when it is done"),
         )
 
     return blueprint

@@ -80,7 +80,7 @@ def routes(cluster: ClusterAdmin) -> Blueprint:
             ),
             _gave_up,
             seconds=limits.RECEIPT_SECONDS + limits.RECEIPT_GRACE_SECONDS,
-            late=Unknown("no answer in time: perhaps done, look at GET /readyz"),
+            late=lambda: Unknown("no answer in time: perhaps done, look at GET /readyz"),
         )
 
     return blueprint

@@ -35,6 +35,6 @@ def routes(settings: ServiceSettings, version: str, declared: Callable[[], Seque
             if must_not_wait():
                 raise NeedsThread  # it is made once, in some milliseconds
             written.append(msgspec.json.encode(openapi.document(declared(), version=version, auth=settings.auth)) + b"\n")
-        return Response(written[0], 200, responses.JSON)
+        return responses.answer_encoded(written[0])
 
     return blueprint

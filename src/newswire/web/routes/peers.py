@@ -60,7 +60,7 @@ def routes(cluster: ClusterAdmin) -> Blueprint:
             partial(cluster.receive_later, request.path, Headers(environ), body),
             lambda reply: Response(reply.write(), reply.status, content_type="application/octet-stream"),
             seconds=limits.PUSH_TIMEOUT_SECONDS,
-            late=Unavailable("the broker is too busy to take a push now: send it again"),
+            late=lambda: Unavailable("the broker is too busy to take a push now: send it again"),
         )
 
     return blueprint
