@@ -29,6 +29,7 @@ class EngineSettings:
     trust_clock: bool = False  # retention begins at the clock as it is, whatever the stamps say
     subscriptions_per_user: int = limits.SUBSCRIPTIONS_PER_USER
     compacts: bool = True  # it compacts its ops file, and takes what others compacted
+    away_seconds: float = limits.COMPACT_AWAY_SECONDS  # a broker that is away for longer is not waited for
 
     @property
     def directory(self) -> Path:

@@ -65,6 +65,21 @@ def test_who_was_away_past_a_compaction_is_handed_what_stays(forgetful: Cluster,
     assert texts(first)[-10:] == texts(second)[-10:] == [str(number) for number in range(3 * BATCH, 3 * BATCH + 10)]
 
 
+def test_who_is_away_for_long_is_not_waited_for_and_that_is_said(tmp_path: Path, ledger: Ledger) -> None:
+    with lend(Cluster(tmp_path, "--away-days", "0.00003")) as cluster:  # 2.6 s
+        first, second = cluster.start().nodes
+        ledger.many(5, first, copies=2)
+        second.kill9()
+        churn(first)
+        assert compact(first) == 409
+        until("it is not waited for any more", lambda: compact(first) == 200)
+        first.wait_degraded("1002", "has been away for 2 seconds", "offered everything when it is back")
+        second.start()
+        first.wait_whole()
+        ledger.check(first, second)
+        assert read_layout(second.folder) is not None, "it has taken over what was compacted"
+
+
 @pytest.mark.parametrize(("fault", "victim"), [(rolled_back, 0)])
 def test_a_disk_is_not_what_it_was_before_a_compaction(
     pair: Cluster, ledger: Ledger, tmp_path: Path, fault: DiskFault, victim: int

@@ -69,6 +69,30 @@ def test_one_broker_after_the_other_is_upgraded_under_load(old_pair: Cluster, be
     assert "version" in second.last_words(3)
 
 
+@pytest.mark.long
+def test_one_that_was_away_and_not_upgraded_is_told_of_and_has_all_when_it_is(
+    old_pair: Cluster, before: Before, ledger: Ledger
+) -> None:
+    first, second = old_pair.nodes
+    first.kill9()
+    first.start()
+    wait_in_sync([first, second])
+    churn(first)
+    ledger.many(5, second, copies=2)
+    second.kill9()
+    churn(first)
+    ledger.many(5, first, copies=1)
+    assert compact(first) == 409
+    assert compact(first, even_if_away=True) == 200
+    before.launch(second)
+    first.wait_degraded("1002", "version that cannot take over")
+    ledger.many(5, first, copies=1)
+    second.kill9()
+    second.start()
+    first.wait_whole()
+    ledger.check(first, second)
+
+
 def live_together(ledger: Ledger, new: Node, old: Node) -> None:
     """Both take messages, each has two copies, and nothing is compacted."""
     wait_in_sync([new, old])

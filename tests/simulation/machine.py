@@ -270,6 +270,11 @@ class NotedBroker(Broker):
         super().__init__(identity, state, cluster, settled=settled)
         self._machine = machine
 
+    def _begin_rewriting(self, now: Now) -> None:
+        asked = self.compaction._asked
+        self._machine.waits_for_nobody = self._is_low or (asked is not None and asked.even_if_away)
+        super()._begin_rewriting(now)
+
     def _take_actions(self) -> list[events.Action]:
         actions = super()._take_actions()
         for action in actions:
@@ -296,6 +301,9 @@ class Machine:
         self.run = 0
         self.origin = ""
         self.heard: dict[str, int] = {}  # by machine: the run that its last answer came from
+        self.answered_at: dict[str, float] = {}  # by machine: when this run had an answer of it last
+        self.started_at = 0.0
+        self.waits_for_nobody = False  # the compaction that begins is of one whose disk is low, or on an operator's word
         self.run_of: dict[str, int] = {}  # by origin
         self.busy = False
         self.paused = False
@@ -341,6 +349,7 @@ class Machine:
         self.origin = self.mint()
         self.run_of[self.origin] = self.run
         self.heard, self.busy, self._inbox, self._in_flight, self.outlets = {}, False, [], {}, []
+        self.answered_at, self.started_at, self.waits_for_nobody = {}, self.world.now, False
         self.exited = self.full = False
         self.incoming, self.writing = [], {}
         if len(self.disk.records) > self.disk.synced:
@@ -361,6 +370,7 @@ class Machine:
             heartbeat=HEARTBEAT,
             retention_messages=self.keeps,
             compacts=self.compacts,
+            away_seconds=limits.COMPACT_AWAY_SECONDS,
         )
         cluster = self.disk.cluster or (self._mint_cluster() if self.mints_cluster else CLUSTER)
         self.broker = NotedBroker(self, identity, state, cluster, settled=bool(self.disk.cluster) or not self.mints_cluster)
@@ -487,13 +497,16 @@ class Machine:
             if event is not TICKED and event is not LOW:
                 self.world.steps += 1
             if isinstance(event, Answered) and not event.header.code:
-                self._hear(event.header)
+                self._hear(event)
             yield event
 
-    def _hear(self, header: Header) -> None:
+    def _hear(self, event: Answered) -> None:
         """From here on the broker knows what the peer's disk held when this run of it began."""
+        header = event.header
         other = next(machine for machine in self.by_address.values() if machine.id == header.broker)
         self.heard[other.id] = max(self.heard.get(other.id, 0), other.run_of[header.origin])
+        if self.broker is not None and self.broker.replication.awaits(event.address, header.number):
+            self.answered_at[other.id] = self.world.now
 
     def _wait_for_disk(self) -> None:
         if self.exited:
@@ -678,6 +691,7 @@ class Machine:
         """Begin a thread: what it does takes time, and may end with the process."""
         if self.world.tracing:
             self.world.say(self.id, f"{'adopts' if action.job.adopts else 'compacts'} {action.job.cut} rows")
+        self.ledger.begins_rewriting(self, action.job)
         if self.disk.synced < len(self.disk.records):
             raise Violation(f"{self.id} rewrites a log of which something is not synced")
         self._work(self.run, self._write_anew(action.job, len(self.disk.records)))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from newswire.core.broker.compaction import Compaction
+from newswire.core.broker.events import Now
 from newswire.core.broker.peer import Peer
 from newswire.core.broker.stager import Stager
 from newswire.core.model import ops
@@ -195,6 +196,15 @@ def left_out_though_a_member_lacks_it() -> list[Patch]:
     return [(Peer, "is_behind", lambda peer, state: False)]
 
 
+def away_by_the_wall_clock() -> list[Patch]:
+    """For how long a broker has been away is what the time of day says: a clock that is set has it away for years."""
+
+    def by_wall(peer: Peer, now: Now) -> float:
+        return (now.wall - peer.down_since.wall) / 1000 if peer.down_since is not None else 0.0
+
+    return [(Peer, "away_seconds", by_wall)]
+
+
 COMPACTION: tuple[Callable[[], list[Patch]], ...] = (
     voids_one_by_one,
     base_in_parts,
@@ -208,6 +218,7 @@ COMPACTION: tuple[Callable[[], list[Patch]], ...] = (
     streams_go_on,
     reset_and_fetch,
     left_out_though_a_member_lacks_it,
+    away_by_the_wall_clock,
 )
 FOCUS_COMPACTION: dict[str, tuple[str, ...]] = {
     "voids-one-by-one": ("partition", "disk-back"),
@@ -221,4 +232,5 @@ FOCUS_COMPACTION: dict[str, tuple[str, ...]] = {
     "streams-go-on": ("partition", "one-way", "disk-back"),
     "reset-and-fetch": ("partition", "one-way"),
     "left-out-though-a-member-lacks-it": ("partition", "disk-lost"),
+    "away-by-the-wall-clock": ("partition", "wall"),
 }

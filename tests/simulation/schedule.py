@@ -86,7 +86,7 @@ class Cluster:
             keeps = rng.randint(3, 9)
             for machine in self.machines:
                 machine.keeps = keeps
-        self.limits: dict[str, int] = {}  # narrower than those of production, so that their edges are met
+        self.limits: dict[str, float] = {}  # narrower than those of production, so that their edges are met
         if rng.random() < 0.25:
             self.limits["PUSH_OPS"] = rng.randint(2, 8)  # catching up takes many pushes
         if rng.random() < 0.4:
@@ -100,6 +100,9 @@ class Cluster:
         self.keeps_keys = rng.random() >= 0.75  # whether a compaction keeps messages for their keys
         if not self.keeps_keys:
             self.limits["COMPACT_KEY_SECONDS"] = 0
+        away = Random(f"away {seed}").choice((0.5, 2.0, None, None))  # draws nothing from the schedule
+        if away is not None:
+            self.limits["COMPACT_AWAY_SECONDS"] = away
         self.limits["SCAN_ROWS"] = rng.choice((8, limits.SCAN_ROWS))  # a part of an offer
         self.limits["BATCH_PIECE_OPS"] = self.limits["BATCH_LONG_OPS"] = rng.choice(
             (1, 1, 2, 512)

@@ -31,7 +31,7 @@ SHOWN_BY = {  # of bugs that few schedules show: one that does, which is played 
     "refused-for-good": 7,
     "short-vectors-alone": 11,
     "retention-by-newest-stamps": 9,
-    "streams-go-on": 11,
+    "streams-go-on": 25,
     "subscriptions-hang-on-the-name": 7,
     "target-outlives-run": 64,
     "told-when-all-is-applied": 37,

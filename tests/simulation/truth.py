@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from newswire.core import limits
 from newswire.core.access import Principal
 from newswire.core.model.coverage import Coverage
 from newswire.core.model.names import matches
@@ -41,6 +42,7 @@ from tests.simulation.access_fold import PROBES, AccessFold
 from tests.simulation.world import Violation, World
 
 if TYPE_CHECKING:
+    from newswire.core.state.rewriting import Rewriting
     from tests.simulation.machine import Machine, Outlet
 
 LATER = 10**9  # a run that never comes
@@ -191,6 +193,17 @@ class Ledger:
             raise Violation(f"{name} has two values")
         elif machine.mints(op.origin) and not machine.disk.wrote(name):
             raise Violation(f"{machine.id} stamps {name} a second time")
+
+    def begins_rewriting(self, machine: Machine, job: Rewriting) -> None:
+        """COMPACT: a member that is away is waited for, but on an operator's word, or when it has been so for long."""
+        assert machine.broker is not None
+        proved = {machine.id, *machine.broker.replication.in_sync()}
+        waits_for = {broker for broker, joined in machine.broker.state.members.of.items() if joined} - proved
+        for broker in () if job.adopts or machine.waits_for_nobody else sorted(waits_for):
+            away = self.world.now - machine.answered_at.get(broker, machine.started_at)
+            if away < limits.COMPACT_AWAY_SECONDS:
+                raise Violation(f"{machine.id} compacts without {broker}, which has been away for {away:.1f} s only")
+            self.world.deeds["compacted without who is long away"] += 1
 
     def rewritten(self, machine: Machine, op: Op, raw: bytes) -> None:
         """A record of a log that is written anew: an op that there is, or a void of such."""

@@ -153,6 +153,7 @@ COMPACT_LOOK_TOPICS: Final = 64  # counted anew in one look, of those of which s
 COMPACT_LEAST_ROWS: Final = 20_000  # dead, before a broker compacts by itself: some MB, and as much again while it does
 COMPACT_SHARE: Final = 0.5  # of a log that is dead, before a broker compacts by itself: it writes no more than it frees
 COMPACT_AGAIN_SECONDS: Final = 3_600.0  # what a compaction did not leave out is looked at again then: its key may be forgotten
+COMPACT_AWAY_SECONDS: Final = 7 * 86_400.0  # that a broker is waited for which is away: repaired within a week it fetches ops
 COMPACT_LOW_ROWS: Final = 1_000  # dead, when the disk is nearly full: a small disk has never more
 COMPACT_LOW_SHARE: Final = 0.1  # the same when the disk is nearly full
 OFFER_PATIENCE_SECONDS: Final = 60.0  # for the next part of what another broker hands over

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -58,7 +58,9 @@ def peer(state: State, **facts: Any) -> PeerFacts:
         "id": "1002",
         "in_sync": True,
         "knows_voids": True,
-        "is_behind": False,
+        "lacks_void": False,
+        "heard": 1.0,
+        "away_seconds": 0.0,
     }
     return PeerFacts(**{**values, **facts})
 
@@ -96,19 +98,47 @@ def test_one_that_failed_is_told() -> None:
     assert part.fail(RewriteFailed(rewrite.job, "no room")) == []
 
 
+WEEK = limits.COMPACT_AWAY_SECONDS
+AWAY: Final = {"in_sync": False, "away_seconds": 9.0}
+OLD: Final = {"knows_voids": False}
+
+
 @pytest.mark.parametrize(
-    ("facts", "word"),
-    [({"in_sync": False}, "not in sync"), ({"knows_voids": False}, "upgrade"), ({"is_behind": True}, "handed")],
+    ("facts", "why_not", "with_word", "is_low"),
+    [
+        ({}, "", True, True),
+        ({"in_sync": False}, "not in sync", True, True),
+        (AWAY, "not in sync", True, True),
+        ({**AWAY, "heard": None, **OLD}, "not in sync", True, True),
+        ({**AWAY, "away_seconds": WEEK - 1}, "not in sync", True, True),
+        ({**AWAY, "away_seconds": WEEK}, "", True, True),
+        ({"lacks_void": True, "in_sync": False}, "is being handed", False, False),
+        ({**AWAY, "lacks_void": True}, "not in sync", True, True),  # it went while it was handed that
+        (OLD, "upgrade", False, False),
+        ({**AWAY, **OLD, "away_seconds": WEEK}, "upgrade", True, False),
+    ],
 )
-def test_it_waits_for_members_and_for_an_operator_who_knows_that_one_is_away(facts: dict[str, bool], word: str) -> None:
+def test_whom_it_waits_for(facts: dict[str, Any], why_not: str, with_word: bool, is_low: bool) -> None:
+    """An operator, or a disk that has little room, has it go on without who is away: but for an old one, which cannot adopt."""
     state = held(members=("1001", "1002"))
     part = compaction(state)
     part.ask(Compact("ann"))
-    (reply,) = begin(part, peer(state, **facts))
-    assert word in str(reply.result)
-    part.ask(Compact("ann", even_if_away=True))
     (doing,) = begin(part, peer(state, **facts))
-    assert isinstance(doing, Rewrite) == (facts == {"in_sync": False})
+    assert isinstance(doing, Rewrite) == (not why_not)
+    assert why_not in str(getattr(doing, "result", ""))
+    part = compaction(state)
+    part.ask(Compact("ann", even_if_away=True))
+    assert isinstance(begin(part, peer(state, **facts))[0], Rewrite) == with_word
+    part = compaction(state)
+    part.ask(Compact("ann"))
+    assert isinstance(begin(part, peer(state, **facts), is_low=True)[0], Rewrite) == is_low
+
+
+def test_it_waits_for_a_member_to_whom_there_is_no_link() -> None:
+    part = compaction(held(members=("1001", "1002")))
+    part.ask(Compact("ann"))
+    (reply,) = begin(part)
+    assert "not in sync" in str(reply.result)
 
 
 def test_by_itself_when_enough_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from newswire.core.state.fold import State
 from newswire.core.state.holes import Hole
 
 ONE, TWO, THREE = "10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"
-ME = Identity("1001", ONE, "1001-a", peers=(TWO,))
+ME = Identity("1001", ONE, "1001-a", peers=(TWO,), compacts=True)
 NOW = Now(100.0, 1_700_000_000_000)
 
 
@@ -53,10 +53,11 @@ def peer(held: State, **changes: object) -> PeerFacts:
         holes=(),
         waits={},
         knows_voids=True,
-        is_behind=False,
+        lacks_void=False,
         ahead=0,
         heard=99.0,
         down_since=None,
+        away_seconds=0.0,
     )
     return msgspec.structs.replace(well, **changes)
 
@@ -164,6 +165,11 @@ def test_a_full_disk_sends_readers_where_the_news_is(changes: dict[str, object],
             {"state": "down", "down_since": 0, "detail": "cannot be reached"},
             "broker 1002, 10.0.0.2:1, is down since 1970",
         ),
+        (
+            {"state": "down", "down_since": 0, "away_seconds": 12 * 86_400.0},
+            "broker 1002, 10.0.0.2:1, has been away for 12 days: logs are compacted without it",
+        ),
+        ({"lacks_void": True, "knows_voids": False}, "is of a version that cannot take over"),
         ({"writable": False}, "the disk of broker 1002"),
         ({"caught_up": False}, "may be stale: 10.0.0.2:1"),
         ({"ahead": int(limits.CLOCK_APART_SECONDS * 1000)}, "ahead of this broker's: use NTP"),

@@ -43,7 +43,8 @@ def test_each_is_said_by_a_broker_and_nothing_else_is() -> None:
     ] + [
         situation(
             held,
-            peer(held, state="down", down_since=0, in_sync=False, caught_up=False, detail="no"),
+            peer(held, state="down", down_since=0, away_seconds=10.0**6, in_sync=False, caught_up=False, detail="no"),
+            peer(held, id="1004", lacks_void=True, knows_voids=False),
             peer(held, id="1003", address=THREE, writable=False, ahead=10**8, holes=HOLES),
             writable=False,
             damage=2,

@@ -106,6 +106,12 @@ _EVERYWHERE: Final = ("", "0.0.0.0", "::", "[::]")
 @option("--retention-messages", type=WholeNumber(1), default=limits.RETENTION_MESSAGES, help="Messages kept of a topic.")
 @option("--retention-bytes", type=WholeNumber(0), default=0, help="Bytes of all messages that are kept; 0: any number.")
 @option(
+    "--away-days",
+    type=Number(0),
+    default=limits.COMPACT_AWAY_SECONDS / _DAY_SECONDS,
+    help="Days that compaction waits for a broker that is away; then that one is handed everything when it is back.",
+)
+@option(
     "--disk-reserve",
     type=WholeNumber(0),
     default=limits.DISK_RESERVE_BYTES,
@@ -155,6 +161,7 @@ def settings_of(
     *,
     broker_id: str,
     retention_days: float,
+    away_days: float,
     cluster_secret: str | None,
     admin_password: str | None,
     advertise: str | None,
@@ -168,6 +175,7 @@ def settings_of(
         advertise=advertise or "",
         ca_file=ca_file(),
         retention_seconds=retention_days * _DAY_SECONDS,
+        away_seconds=away_days * _DAY_SECONDS,
         admin_password=(admin_password or "").strip("\r\n"),
         secrets=as_secrets(cluster_secret, f"the cluster-secret ({named('cluster-secret', 'cluster_secret')})"),
         **{

@@ -28,9 +28,6 @@ class NoReplication:
     def become(self, state: State, now: Now, *, goes_on: bool) -> None:
         pass
 
-    def hands_over(self) -> bool:
-        return False
-
     def facts(self, now: Now) -> tuple[PeerFacts, ...]:
         return ()
 

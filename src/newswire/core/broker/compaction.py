@@ -135,8 +135,8 @@ class Compaction:
             self._reply_to = None
             return [Rewrite(self.job)]
         asked, self._asked, self._is_due = self._asked, None, False
-        ignores = is_low or (asked is not None and asked.even_if_away)
-        why_not = self._why_not(peers, ignores_away=ignores)
+        has_word = asked is not None and asked.even_if_away
+        why_not = self._why_not(peers, has_word=has_word, is_low=is_low)
         reply_to = asked.reply_to if asked is not None else None
         if why_not:
             return [Reply(reply_to, Refused(why_not, code="not-compacted"))] if reply_to is not None else []
@@ -145,21 +145,25 @@ class Compaction:
         self.job = Rewriting(self.state, Base(bases), [now.wall + shift for shift in shifts], ends=ends)
         return [Rewrite(self.job)]
 
-    def _why_not(self, peers: Sequence[PeerFacts], *, ignores_away: bool) -> str:
-        """Why nothing is compacted now, in a sentence; "" if it may."""
+    def _why_not(self, peers: Sequence[PeerFacts], *, has_word: bool, is_low: bool) -> str:
+        """Why nothing is compacted now, in a sentence; "" if it may. `has_word`: an operator waits for nobody who is away."""
         if self.state.holes or self._incoming is not None:
             return "something is missing here, or is being handed over: try again when that is done"
-        members = {broker for broker, joined in self.state.members.of.items() if joined} - {self._me.id}
         known = {peer.id: peer for peer in peers}
-        for broker in sorted(members):
-            peer = known.get(broker)
-            if peer is not None and peer.is_behind:
-                return f"broker {broker} is being handed what it lacks: try again when it has that"
-            if (peer is None or not peer.in_sync) and not ignores_away:
-                return f"broker {broker} is not in sync: what it lacks stays until it has it"
-            if peer is not None and peer.in_sync and not peer.knows_voids:
-                return f"broker {broker} is of a version that cannot read a compacted log: upgrade it first"
-        return ""
+        members = sorted(broker for broker, joined in self.state.members.of.items() if joined and broker != self._me.id)
+        reasons = (self._why_wait(broker, known.get(broker), has_word=has_word, is_low=is_low) for broker in members)
+        return next(filter(None, reasons), "")
+
+    def _why_wait(self, broker: str, peer: PeerFacts | None, *, has_word: bool, is_low: bool) -> str:
+        """Why a member is waited for, in a sentence; "" if its proof is here, or it is handed everything when it is back."""
+        is_old = peer is not None and peer.heard is not None and not peer.knows_voids
+        if peer is not None and peer.lacks_void and peer.knows_voids and not peer.away_seconds:
+            return f"broker {broker} is being handed what it lacks: try again when it has that"
+        if is_old and not (has_word and peer is not None and not peer.in_sync):
+            return f"broker {broker} is of a version that cannot read a compacted log: upgrade it first"
+        if has_word or is_low or (peer is not None and (peer.in_sync or peer.away_seconds >= self._me.away_seconds)):
+            return ""
+        return f"broker {broker} is not in sync: what it lacks stays until it has it"
 
     # -- what becomes of it
 

@@ -46,7 +46,7 @@ class Peer:
         self.understood = False  # it is known what it lacks: all of it, or as well as it can say
         self.proof = self._nothing  # `holds` at its last answer: synced there
         self.heard: float | None = None
-        self.down_since: int | None = None  # wall clock: no usable answer since
+        self.down_since: Now | None = None  # no usable answer since
         self.ahead = 0  # ms by which its clock was ahead of ours when it was heard; below 0: behind
         self.turn = 0  # of the cluster id (`Announcement.turn`) when the push in flight was sent
         self.agreed_turn = -1  # that of the last push that it answered under the same cluster id
@@ -98,15 +98,20 @@ class Peer:
             holes=self.holes,
             waits=self.waits,
             knows_voids=self.knows_voids,
-            is_behind=self.is_behind(state),
+            lacks_void=self.understood and lacks_void(state, self.holds, self.holes),
             ahead=self.ahead,
             heard=self.heard,
-            down_since=self.down_since,
+            down_since=self.down_since.wall if self.down_since is not None else None,
+            away_seconds=self.away_seconds(now),
         )
 
     def is_behind(self, state: State) -> bool:
         """Say whether it lacks something that is void here: ops alone do not bring it on (OFFER)."""
         return self.knows_voids and self.understood and lacks_void(state, self.holds, self.holes)
+
+    def away_seconds(self, now: Now) -> float:
+        """For how long it has given no usable answer, by the clock that nobody sets."""
+        return now.clock - self.down_since.clock if self.down_since is not None else 0.0
 
     def has_more(self, state: State) -> bool:
         """Say whether it may hold what is not held here, by what it last said."""

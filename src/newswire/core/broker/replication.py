@@ -122,10 +122,6 @@ class Replication:
             if not goes_on:
                 peer.rebase(state.lineage, now.clock)
 
-    def hands_over(self) -> bool:
-        """Say whether a peer is behind."""
-        return any(peer.is_behind(self._state) for peer in self._peers.values())
-
     # -- links --------------------------------------------------------------------------------------------------
 
     def start(self, addresses: Iterable[str], now: Now) -> list[Connect]:
@@ -345,7 +341,7 @@ class Replication:
             if peer.state in _REACHED:
                 peer.down_since = None
             elif peer.down_since is None and not peer.is_untried:
-                peer.down_since = now.wall
+                peer.down_since = now
             if peer.target is not None and self._state.log.holds(peer.target):
                 peer.caught_up, peer.target = True, None
             if peer.caught_up and peer.in_sync and (peer.counts_us or now.clock >= self._patient_until):

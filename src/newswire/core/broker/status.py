@@ -217,6 +217,10 @@ def _degraded(situation: Situation) -> tuple[str, ...]:
         name = _name_of(situation, peer)
         if peer.state == "down" and peer.down_since is not None:
             reasons.append(conditions.PEER_DOWN.say(peer=name, since=rfc3339(peer.down_since), why=peer.detail, copies=gets))
+        if situation.identity.compacts and peer.away_seconds >= situation.identity.away_seconds:
+            reasons.append(conditions.PEER_LONG_AWAY.say(peer=name, span=span(int(peer.away_seconds * 1000))))
+        elif peer.state in _REACHED and peer.lacks_void and not peer.knows_voids:
+            reasons.append(conditions.PEER_OLD.say(peer=name))
         elif peer.state in _REACHED and not peer.writable:
             reasons.append(conditions.PEER_DISK_FULL.say(peer=name, copies=gets))
     reasons += [conditions.STALE.say(peer=peer.address) for peer in others if not peer.caught_up and not peer.untried]

@@ -31,6 +31,7 @@ class Identity(msgspec.Struct, frozen=True):
     retention_bytes: int = 0  # of the records of messages; 0: any number
     subscriptions_per_user: int = limits.SUBSCRIPTIONS_PER_USER
     compacts: bool = False  # it compacts its log, and takes what others compacted
+    away_seconds: float = limits.COMPACT_AWAY_SECONDS  # a member that is away for longer is not waited for
     trust_clock: bool = False  # an operator says that the clock is right: retention begins at it
 
 
@@ -149,10 +150,11 @@ class PeerFacts(msgspec.Struct, frozen=True):
     holes: tuple[Hole, ...]
     waits: Mapping[str, int]
     knows_voids: bool  # it takes what was compacted
-    is_behind: bool  # it lacks something that is void here, and is handed all of it
+    lacks_void: bool  # it lacks something that is void here: it is handed all of it, if it takes that
     ahead: int  # ms by which its clock is ahead of ours; below 0: behind
     heard: float | None  # on `Now.clock`
     down_since: int | None  # ms since 1970
+    away_seconds: float  # that it has given no usable answer for, by the clock that only runs; 0 while it answers
 
 
 class Announcement(msgspec.Struct, frozen=True):

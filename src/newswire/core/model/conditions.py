@@ -34,6 +34,16 @@ PEER_DOWN: Final = _condition(
     "{peer} is down since {since} ({why}): {copies}",
     "start it, or look at its log and at the network; one that is gone for good should be removed: POST /remove_replica",
 )
+PEER_LONG_AWAY: Final = _condition(
+    "peer-long-away",
+    "{peer} has been away for {span}: logs are compacted without it, and it is offered everything when it is back",
+    "start it; one that is gone for good should be removed: POST /remove_replica",
+)
+PEER_OLD: Final = _condition(
+    "peer-old",
+    "{peer} is of a version that cannot take over what was compacted here: it gets no news before it is upgraded",
+    "install on it the version that the others have",
+)
 PEER_AUTH_FAILED: Final = _condition(
     "peer-auth-failed",
     "{peer}: peer-auth-failed: {why}",
@@ -116,8 +126,8 @@ LONG_VECTOR: Final = _condition(
 )
 
 CONDITIONS: Final = (
-    PEER_DOWN, PEER_AUTH_FAILED, OTHER_CLUSTER, ID_IN_USE, PEER_DISK_FULL, STALE, CLOCKS_APART, CLOCK_SET, RETENTION_WAITS,
-    DISK_FULL, DISK_LOW, DISK_FILLS, DISK_SLOW, HOLE, MORE_HOLES, DAMAGE, LONG_VECTOR,
+    PEER_DOWN, PEER_LONG_AWAY, PEER_OLD, PEER_AUTH_FAILED, OTHER_CLUSTER, ID_IN_USE, PEER_DISK_FULL, STALE, CLOCKS_APART,
+    CLOCK_SET, RETENTION_WAITS, DISK_FULL, DISK_LOW, DISK_FILLS, DISK_SLOW, HOLE, MORE_HOLES, DAMAGE, LONG_VECTOR,
 )  # fmt: skip
 OF_STATE: Final = {one.code: one for one in (PEER_AUTH_FAILED, OTHER_CLUSTER, ID_IN_USE)}  # of a peer that is not reached
 

@@ -130,6 +130,7 @@ class EmbeddedEngine(StateQueries):
             retention_bytes=settings.retention_bytes,
             subscriptions_per_user=settings.subscriptions_per_user,
             compacts=settings.compacts,
+            away_seconds=settings.away_seconds,
             trust_clock=settings.trust_clock,
         )
         broker = Broker(identity, self._state, cluster or secrets.token_hex(16), settled=settled)
