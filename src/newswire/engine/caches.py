@@ -21,10 +21,9 @@ class MessageCache:
 
     def add(self, places: Sequence[tuple[int, int]], ops: Sequence[Op]) -> None:
         """Take the ops whose records lie at these (place, length); the oldest leave at the bounds."""
-        for (place, _), op in zip(places, ops, strict=True):
-            if isinstance(op, Published):
-                self._messages[place] = op
-                self._bytes += len(op.data)
+        messages = {place: op for (place, _), op in zip(places, ops, strict=True) if type(op) is Published}
+        self._messages.update(messages)
+        self._bytes += sum([len(op.data) for op in messages.values()])
         while len(self._messages) > limits.FRAME_CACHE_MESSAGES or self._bytes > limits.FRAME_CACHE_BYTES:
             self._bytes -= len(self._messages.popitem(last=False)[1].data)
 
@@ -46,7 +45,7 @@ class RecordCache:
         if not raws:
             return
         size = sum(map(len, raws))
-        self._records.update((place, raw) for (place, _), raw in zip(places, raws, strict=True))
+        self._records.update(zip([place for place, _ in places], raws, strict=True))
         self._batches.append((places, size))
         self._bytes += size
         while self._bytes > limits.TAIL_BYTES:

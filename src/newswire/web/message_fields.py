@@ -6,13 +6,14 @@ In a query or form all fields are text, so numbers and lists are read from it fi
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
 
 from newswire.core import limits
+from newswire.core.model.bad_json import BAD_JSON
 from newswire.core.model.commands import RULES, Publish
 from newswire.core.model.names import check_topic
 from newswire.errors import BadRequest, NewswireError, TooLarge
@@ -20,6 +21,8 @@ from newswire.web import request_fields
 from newswire.web.request_fields import Fields
 
 _WHOLE: Final = re.compile(r"[0-9]{1,16}")
+_decode_message: Final = msgspec.json.Decoder(Publish).decode
+_encode_lines: Final = msgspec.json.Encoder().encode_lines
 _FIELD_OF: Final = re.compile(r"`\$\.(\w+)")  # in what msgspec says of a value that is out of its bounds
 _SURELY_SHORT: Final = limits.MESSAGE_BYTES // 4  # characters: UTF-8 needs at most 4 bytes for one
 # `publisher` is not among them: who publishes is a matter of authentication, never of what the client says
@@ -57,6 +60,43 @@ def publish(fields: Fields, publisher: str = "") -> Publish:
     if message.click and not _is_web_address(message.click):
         raise _broken("click")
     return message
+
+
+def publish_lines(lines: Sequence[bytes], publisher: str = "") -> list[Publish] | None:
+    """The messages of `publisher` that JSON objects, one a line, describe: what `publish` makes of each, in one pass.
+
+    None where any is not as usual, or seems not to be: then `publish` takes each, or says what is wrong with it.
+    """
+    if len(max(lines, key=len, default=b"")) > limits.FORM_BYTES:
+        return None
+    try:
+        messages = list(map(_decode_message, lines))
+    except BAD_JSON:
+        return None
+    if not _says_all(messages, b"\n".join(lines)) or any(map(_set_by_brokers, messages)):
+        return None
+    try:
+        for topic in {message.topic for message in messages}:
+            check_topic(topic)
+    except BadRequest:
+        return None
+    for message in messages:
+        if len(message.data) > _SURELY_SHORT or not (message.data or message.title) or message.click:
+            return None
+    return [msgspec.structs.replace(one, publisher=publisher) for one in messages] if publisher else messages
+
+
+def _says_all(messages: Sequence[Publish], text: bytes) -> bool:
+    """Say whether surely nothing else stands in `text` than what `messages` say: no field twice, empty, or unknown.
+
+    Each field that stands there has two quotation marks around its name, and what is written anew has no field twice and none
+    that is as if it was not given. Marks within texts are the same in both, as long as none is spelled `\\u0022`.
+    """
+    return text.count(b'"') == _encode_lines(messages).count(b'"') and b"\\u0022" not in text
+
+
+def _set_by_brokers(message: Publish) -> str:
+    return message.publisher or message.again
 
 
 def from_text(texts: Mapping[str, str]) -> Fields:

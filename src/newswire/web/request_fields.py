@@ -244,26 +244,29 @@ def _check_count(count: int) -> None:
         raise BadRequest(f"more than {limits.FIELDS_COUNT} fields: no request needs so many", code="bad-request")
 
 
-def json_lines(body: bytes) -> Iterator[tuple[int, bytes]]:
-    """The lines of an NDJSON body that hold something, numbered from 1. Raises TooLarge at one too many or too long."""
-    number = count = 0
-    start, size = 0, len(body)
-    while start < size:
-        end = body.find(b"\n", start)
-        end = size if end < 0 else end
-        number += 1
+def split_lines(body: bytes) -> list[bytes]:
+    """The lines of an NDJSON body; one more than a batch may have stands for all the rest."""
+    lines = body.split(b"\n", limits.BATCH_LINES)
+    return lines if lines[-1] else lines[:-1]
+
+
+def json_lines(lines: Iterable[bytes], before: int = 0, count: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Those of an NDJSON body's lines that hold something, numbered from 1. Raises TooLarge at one too many or too long.
+
+    `before`: how many lines stand before these, `count` of which hold something.
+    """
+    for number, line in enumerate(lines, before + 1):
         if number > limits.BATCH_LINES:
             raise TooLarge(f"a batch has at most {limits.BATCH_LINES} lines, empty ones included: nothing was stored")
-        if end - start > limits.FORM_BYTES:
+        if len(line) > limits.FORM_BYTES:
             raise TooLarge(f"line {number} is over {limits.FORM_BYTES // 1024} KiB: nothing was stored", line=number)
-        line = without_mark(body[start:end]).strip()
-        start = end + 1
-        if not line:
+        raw = without_mark(line).strip()
+        if not raw:
             continue
         count += 1
         if count > limits.BATCH_MESSAGES:
             raise TooLarge(f"a batch has at most {limits.BATCH_MESSAGES} messages: send several, nothing was stored")
-        yield number, line
+        yield number, raw
 
 
 def _surely_once(raw: bytes, value: Fields) -> bool:

@@ -279,7 +279,7 @@ def test_what_a_large_push_brings_is_taken_a_piece_at_a_time(monkeypatch: pytest
     for number in range(20):
         one.submit([Publish("news", f"missed {number}")])
     held: list[int] = []
-    take = other.shell.broker.stager.take
+    take = other.shell.broker.stager.take_all
 
     class Counting(StateLock):
         @contextmanager
@@ -289,12 +289,12 @@ def test_what_a_large_push_brings_is_taken_a_piece_at_a_time(monkeypatch: pytest
                 yield
             held.append(0)
 
-    def count(raw: bytes) -> bool:
-        held[-1] += 1
-        return take(raw)
+    def count(raws: Sequence[bytes], name: str) -> None:
+        held[-1] += len(raws)
+        take(raws, name)
 
     other.shell.lock = Counting()
-    monkeypatch.setattr(other.shell.broker.stager, "take", count)
+    monkeypatch.setattr(other.shell.broker.stager, "take_all", count)
     network.mend(ONE, TWO)
     one.shell.clock = other.shell.clock = lambda: Now(10.0, 1_700_000_010_000)
     for _ in range(3):

@@ -127,7 +127,7 @@ def test_no_more_origins_begin_in_one_push_than_are_looked_up_in_time() -> None:
         wire, one, other = meet(COMMON_RAWS, [])
         assert settled(one, other)
         intake = Stager(State(), "1003-x", 10)
-        taken = [intake.take(raw) for raw in COMMON_RAWS]
+        taken = [intake.take(ops.decode(raw), raw) for raw in COMMON_RAWS]
     assert sum(taken) == 200
     assert taken[199:201] == [True, False]
     assert max(len(header.began) for header in wire.headers) < 4_096
@@ -138,7 +138,8 @@ def test_a_vector_never_outgrows_what_a_began_can_carry() -> None:
     intake = Stager(state, "1003-x", 10)
 
     def begin(origin: str, vector: dict[str, int]) -> bool:
-        taken = intake.take(ops.encode(Began(origin, 1, 0, "66", vector)))
+        began = Began(origin, 1, 0, "66", vector)
+        taken = intake.take(began, ops.encode(began))
         for op in intake.clear():
             state.apply(op, 0, 0, None)
         return taken
@@ -187,4 +188,5 @@ def test_where_the_disk_is_full_the_origin_stays() -> None:
     intake.stamp(Published("", 0, 0, topic="news", data="x"), 0)
     intake.unstored()
     assert intake.origin == "1001-av1"
-    assert not intake.take(ops.encode(Published("1001-a", 2, 0, topic="news", data="forged"))), "the former one is its own, too"
+    forged = Published("1001-a", 2, 0, topic="news", data="forged")
+    assert not intake.take(forged, ops.encode(forged)), "the former one is its own, too"

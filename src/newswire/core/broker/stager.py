@@ -8,7 +8,7 @@ has to wait for the next round: `collides` says so.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar, cast
 
 import msgspec
 
@@ -21,9 +21,11 @@ from newswire.core.model import ops
 from newswire.core.model.commands import Acknowledge, Audit, Publish, Request, Subscribe, Unsubscribe
 from newswire.core.model.ops import NO_PLACE, Began, Lost, Op, OpId, PasswordSet, Published, Void, op_id
 from newswire.core.state.fold import State
-from newswire.core.state.keys import content, fingerprint
+from newswire.core.state.keys import content, fingerprint, fingerprints
 from newswire.core.state.salvage import again, blindly, owed
 from newswire.errors import BadRequest, KeyReused
+
+AnyOp = TypeVar("AnyOp", bound=Op)
 
 _NOT_KEPT: Final = "a value is out of its bounds, or is no text that can be kept: nothing was stored"
 
@@ -49,7 +51,7 @@ class Stager:
         self.owed: list[Lost] = []  # not taken before what of its range is held here is stored again
         self.again: dict[str, set[int]] = {}  # by origin, the sequences that were
         self._held: dict[str, int] = {}
-        self._keys: dict[int, tuple[int, OpId]] = {}  # of what is staged: the content that a key names, and its id
+        self._keys: dict[int, Published] = {}  # of what is staged: what a key names
         self._touched: set[str] = set()
         self._batches = 0  # long batches of this run so far
         self.shifts: tuple[int, ...] = (0,)  # see `clock.WallClock.shifts`: a retry is known across a clock that is set
@@ -85,9 +87,8 @@ class Stager:
         stored, self.staged = self.staged[:count], self.staged[count:]
         return stored
 
-    def take(self, raw: bytes) -> bool:
-        """TAKE a peer's op. False: held already, not the next of its origin, or of this very run. Raises NotAnOp."""
-        op = ops.decode(raw)
+    def take(self, op: Op, raw: bytes) -> bool:
+        """TAKE a peer's op. False: held already, not the next of its origin, or of this very run."""
         if isinstance(op, Void):
             return False  # OFFER: by itself it would end here what somebody's op stands for
         if self.state.is_missing(op):
@@ -118,11 +119,25 @@ class Stager:
 
     def take_all(self, raws: Sequence[bytes], name: str) -> None:
         """TAKE a peer's ops, which came with an answer or a push (`name`). Raises BadRequest."""
+        decoded = ops.decode_all(raws)
+        if decoded is not None and self._takes_run(decoded):
+            self._stage_run(decoded, raws)
+            return
         try:
-            for raw in raws:
-                self.take(raw)
+            for raw, op in zip(raws, decoded or map(ops.decode, raws), strict=True):
+                self.take(op, raw)
         except ops.NotAnOp:
             raise BadRequest(f"the {name} holds something that is no operation", code="bad-body") from None
+
+    def _takes_run(self, decoded: Sequence[Op]) -> bool:
+        """Say whether `take` would stage all of these, and each for the same reason: messages of an origin, nothing of it amiss."""
+        state, origin = self.state, decoded[0].origin if decoded else ""
+        if not origin or origin in self._own or self._is_under_way(origin):
+            return False
+        if state.log.unreadable or origin in state.waiting or origin in state.voids:
+            return False
+        first = self._next(origin)
+        return first > 1 and ops.are_run(decoded, origin, first)
 
     def _has_room(self, op: Began) -> bool:
         """Say whether one more origin may begin: so many in one batch, and so many that no other origin implies.
@@ -163,7 +178,7 @@ class Stager:
         origin = origin or self.origin
         return self._stamp(ops.with_place(draft, origin, self._next(origin), max(0, min(wall, limits.TIME_MILLISECONDS))))
 
-    def _stamp(self, draft: Op) -> Op:
+    def _stamp(self, draft: AnyOp) -> AnyOp:
         """Stage what the bytes of `draft`, which has its coordinates, say."""
         try:
             raw = ops.encode(draft)
@@ -192,6 +207,9 @@ class Stager:
     def decide(self, requests: Sequence[Request], wall: int, by: Principal | None = None) -> Staged:
         """Stage what the requests of `by` mean, all or none. Raises BadRequest, Refused or NotFound and stages nothing."""
         check(self.state.accounts, requests, by, wall)
+        if len(requests) > 1 and (names := self._publish_all(requests, wall)):
+            origin, sequence = ops.split_op_id(names[-1])
+            return Staged(ids=tuple(names), required={origin: sequence}, stored=len(names))
         keys = self._look_up(requests, wall)
         drafts = [draft_ops(self.state, request, wall, self.subscriptions_per_user, by) for request in requests]
         ids: list[OpId] = []
@@ -211,6 +229,26 @@ class Stager:
             self._unstage(before)
             raise
         return Staged(ids=tuple(ids), required=required, stored=len(requests) - len(repeated), repeated=tuple(repeated))
+
+    def _publish_all(self, requests: Sequence[Request], wall: int) -> list[OpId]:
+        """Stage what the requests mean, in one pass, and return the ids; [] where not all are messages without known keys."""
+        messages = [request for request in requests if isinstance(request, Publish)]
+        if len(messages) < len(requests):
+            return []
+        keys = [message.key for message in messages]
+        marks: list[int] = []
+        if any(keys):
+            marks = fingerprints([message.publisher for message in messages], [message.topic for message in messages], keys)
+            if not all(keys) or self._knows_any(marks):
+                return []
+        run = self._stamp_run(messages, wall, self.origin)
+        if run:
+            self._keys.update(zip(marks, run, strict=False))
+        return [op_id(self.origin, op.sequence) for op in run]
+
+    def _knows_any(self, marks: Sequence[int]) -> bool:
+        """Say whether one of these keys is stored or staged, or is there twice."""
+        return len(set(marks)) < len(marks) or not self._keys.keys().isdisjoint(marks) or self.state.messages.keys.has_any(marks)
 
     def name_batch(self, requests: Sequence[Request], wall: int, by: Principal | None = None) -> NamedBatch:
         """Give a long batch of `by` an origin. Raises KeyReused, Refused.
@@ -255,8 +293,9 @@ class Stager:
         try:
             if began:
                 self.stamp(began, wall, origin)
-            for message in messages:
-                self._stamp(self._published(message, wall, origin))
+            if not self._stamp_run(messages, wall, origin):
+                for message in messages:
+                    self._stamp(self._published(message, wall, origin))
         except BadRequest:
             gone = len(self.staged) - before
             if gone:
@@ -273,16 +312,31 @@ class Stager:
 
     def _enter(self, request: Request, draft: list[Op], key: _Key | None, wall: int) -> list[OpId]:
         if isinstance(request, Publish):
-            name = self._stamp(self._published(request, wall, self.origin)).id
+            message = self._stamp(self._published(request, wall, self.origin))
             if key:
-                self._keys[key.mark] = key.said, name
-            return [name]
+                self._keys[key.mark] = message
+            return [message.id]
         names: list[OpId] = []
         for op in draft:
             is_new = isinstance(op, PasswordSet) and not op.account
             names.append(self.stamp(msgspec.structs.replace(op, account=names[0]) if is_new else op, wall).id)
         self._touched |= _changes(request)
         return names
+
+    def _stamp_run(self, messages: Sequence[Publish], wall: int, origin: str) -> Sequence[Published]:
+        """`_stamp` what publishes these, in one pass; nothing, and nothing staged, where one has to be looked at by itself."""
+        if any(message.expires for message in messages):
+            return ()
+        first, time = self._next(origin), max(0, min(wall, limits.TIME_MILLISECONDS))
+        try:
+            raws = ops.encode_messages(messages, origin, first, time)
+        except (UnicodeEncodeError, TypeError):
+            return ()
+        run = ops.decode_all(raws)
+        if run is None or not ops.are_run(run, origin, first):
+            return ()
+        self._stage_run(run, raws)
+        return cast(list[Published], run)
 
     def _published(self, request: Publish, wall: int, origin: str) -> Published:
         fields = msgspec.structs.asdict(request)
@@ -293,7 +347,7 @@ class Stager:
 
     def _staged_under(self, key: _Key) -> OpId:
         staged = self._keys.get(key.mark)
-        return staged[1] if staged else ""
+        return staged.id if staged else ""
 
     def _look_up(self, requests: Sequence[Request], wall: int) -> list[_Key | None]:
         """The key of each request that gives one. Raises KeyReused, with the index, if one names another content."""
@@ -324,9 +378,9 @@ class Stager:
                 others.append(messages.name(use.offset))
         staged = self._keys.get(mark)
         if staged is not None:
-            if staged[0] == content_hash:
-                return staged[1]
-            others.append(staged[1])
+            if content(staged) == content_hash:
+                return staged.id
+            others.append(staged.id)
         if others:
             name = min(others, key=ops.split_op_id)
             raise KeyReused(_reused(request, f"for the message {name}"), id=name)
@@ -340,13 +394,18 @@ class Stager:
         self.raws.append(raw)
         self._held[op.origin] = op.sequence
 
+    def _stage_run(self, run: Sequence[Op], raws: Sequence[bytes]) -> None:
+        self.staged += run
+        self.raws += raws
+        self._held[run[-1].origin] = run[-1].sequence
+
     def _unstage(self, length: int) -> None:
         """Keep only the first `length` staged ops; those behind them are our own, and not handed out yet."""
         gone = {op.id for op in self.staged[length:]}
         if gone:
             del self.staged[length:], self.raws[-len(gone) :]
             self._held[self.origin] = self._next(self.origin) - 1 - len(gone)
-            self._keys = {mark: use for mark, use in self._keys.items() if use[1] not in gone}
+            self._keys = {mark: op for mark, op in self._keys.items() if op.id not in gone}
 
 
 def _reads(request: Request) -> frozenset[str]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import cast
+from operator import attrgetter
+from typing import Final, cast
 
 import msgspec
 
@@ -30,6 +31,7 @@ from newswire.core.model.ops import (
     UsersRemoved,
     Void,
     Withdrawn,
+    are_run,
     split_op_id,
 )
 from newswire.core.model.vector import Lineage, Vector
@@ -40,6 +42,9 @@ from newswire.core.state.members import Members
 from newswire.core.state.op_index import GIVEN_UP, OpIndex
 from newswire.core.state.subscriptions import Subscriptions
 from newswire.core.state.topic_index import TopicIndex
+
+
+_again: Final = attrgetter("again")
 
 
 class Changes(msgspec.Struct):
@@ -265,6 +270,9 @@ class State:
     def _run(self, batch: Sequence[tuple[Op, int, int]], start: int, highest: int) -> int:
         """How many from `start` on are messages of one origin, each the next."""
         origin, at = batch[start][0].origin, start
+        ops = [op for op, _, _ in batch] if not start else []
+        if ops and are_run(ops, origin, highest + 1) and not any(map(_again, ops)):
+            return len(batch)
         for at in range(start, len(batch)):
             op = batch[at][0]
             highest += 1

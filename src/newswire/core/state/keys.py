@@ -52,6 +52,10 @@ class Keys:
             entry = self._get(mark + at * _NEXT_USE)
         return result
 
+    def has_any(self, marks: Sequence[int]) -> bool:
+        """Say whether one of these is known."""
+        return not all(generation.keys().isdisjoint(marks) for generation in self._generations)
+
     def entries(self) -> Iterator[list[int]]:
         """All entries, some at a time; of each the low bits (`OFFSET_MASK`) are the offset of the message that it names."""
         for generation in list(self._generations):
@@ -80,10 +84,10 @@ class Keys:
         """
         newest = self._generations[0]
         count = len(newest) + len(marks)
-        if count > _GENERATION_KEYS or not all(generation.keys().isdisjoint(marks) for generation in self._generations):
+        if count > _GENERATION_KEYS or self.has_any(marks):
             return False
-        for at, (mark, content) in enumerate(zip(marks, contents, strict=True), offset):
-            newest[mark] = content << _OFFSET_BITS | at
+        entries = [content << _OFFSET_BITS | at for at, content in enumerate(contents, offset)]
+        newest.update(zip(marks, entries, strict=True))
         if len(newest) == count:
             return True
         for mark in marks:
@@ -121,7 +125,7 @@ def content(message: Published | Publish) -> int:
     return (hash((content_hash, lives)) if lives else content_hash) & _CONTENT_MASK
 
 
-def contents(messages: Sequence[Published]) -> list[int]:
+def contents(messages: Sequence[Published | Publish]) -> list[int]:
     """`content` of many."""
     if any(map(_expires, messages)):
         return [content(message) for message in messages]

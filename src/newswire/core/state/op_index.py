@@ -127,7 +127,7 @@ class OpIndex:
         first = len(offsets) + 1
         self.places.extend(places)
         self.lengths.extend(lengths)
-        self.origins.extend([number] * count)
+        self.origins.extend(array("I", (number,)) * count)
         self.sequences.extend(range(first, first + count))
         self.topics.extend(topics)
         self.times.extend(times)

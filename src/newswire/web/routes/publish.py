@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Annotated, Any, Final, Literal, get_type_hints
 
@@ -168,20 +168,28 @@ def batch(environ: Environ, fields: Fields, publisher: str, give_way: Callable[[
     """The messages of an NDJSON body by line; what the query gives stands for each. Raises with the number of a bad line."""
     if "key" in fields or _KEY_HEADER in environ:
         raise BadRequest("one `key` cannot stand for a batch: give each line its own, or none", code="bad-field")
-    body = request_fields.read(environ, limits.BATCH_BYTES)
+    lines = request_fields.split_lines(request_fields.read(environ, limits.BATCH_BYTES))
     messages: dict[int, Publish] = {}
-    for number, line in request_fields.json_lines(body):
-        if number % limits.STEP_LINES == 1:
-            give_way()
-        try:
-            more = request_fields.json_object(line)
-            messages[number] = message_fields.publish(request_fields.merged(fields, more) if fields else more, publisher)
-        except NewswireError as error:
-            code = "bad-line" if error.code == "bad-body" else error.code
-            raise type(error)(f"line {number}: {error.detail}", code=code, line=number) from None
+    for before in range(0, len(lines), limits.STEP_LINES):
+        give_way()
+        step = lines[before : before + limits.STEP_LINES]
+        is_plain = not fields and len(lines) <= limits.BATCH_MESSAGES
+        usual = message_fields.publish_lines(step, publisher) if is_plain else None
+        messages.update(enumerate(usual, before + 1) if usual else _each(step, before, len(messages), fields, publisher))
     if not messages:
         raise BadRequest("the batch holds no message: send one JSON object a line", code="bad-body")
     return messages
+
+
+def _each(lines: list[bytes], before: int, count: int, fields: Fields, publisher: str) -> Iterator[tuple[int, Publish]]:
+    """The messages of some lines, by line, each looked at by itself. `before`, `count`: as for `json_lines`."""
+    for number, line in request_fields.json_lines(lines, before, count):
+        try:
+            more = request_fields.json_object(line)
+            yield number, message_fields.publish(request_fields.merged(fields, more) if fields else more, publisher)
+        except NewswireError as error:
+            code = "bad-line" if error.code == "bad-body" else error.code
+            raise type(error)(f"line {number}: {error.detail}", code=code, line=number) from None
 
 
 def _publish_one(engine: Engine, message: Publish, copies: int, by: Principal | None) -> DeferredResponse[Receipt]:
