@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from newswire.core import limits
-from newswire.core.model.commands import RULES
+from newswire.core.model.commands import RULES, Publish
 from newswire.core.model.message import MessageFields
 from newswire.errors import BadRequest, NewswireError, TooLarge
-from newswire.web import message_fields
+from newswire.web import message_fields, request_fields
 
 
 def test_each_field_that_a_client_may_give_is_checked_with_its_rule() -> None:
@@ -89,3 +91,59 @@ def test_a_number_that_may_be_text_has_bounds(value: object, whole: int | None) 
         return
     with pytest.raises(BadRequest, match="`copies` must be a whole number from 1 to 5"):
         message_fields.whole_of_text("copies", value, 1, 5)
+
+
+_LINES = [
+    b'{"topic":"a.b","data":"x"}',
+    b' {"data": "says \\"hi\\"", "topic": "a"}\r',
+    b'{"topic":"a","title":"T","priority":5,"tags":["x","y"],"key":"k 1","expires":9}',
+    b'{"topic":"a","title":"T","data":""}',
+    b'{"topic":"a","data":"x","topic":"b"}',
+    b'{"topic":"a","data":"x","t\\u006fpic":"a"}',
+    b'{"topic":"a","data":"\\u0022\\u0022\\u0022\\u0022"}',
+    b'{"topic":"a","data":"\\u0022\\u0022\\u0022\\u0022","data":"\\u0022\\u0022\\u0022\\u0022"}',
+    b'{"topic":"a","data":"x","titel":"T"}',
+    b'{"topic":"a","data":"x","titel":5}',
+    b'{"topic":"a","data":"x","publisher":"Boss"}',
+    b'{"topic":"a","data":"x","again":"1001-a.1"}',
+    b'{"topic":"a","data":"x","publisher":""}',
+    b'{"topic":"a","data":"x","title":""}',
+    b'{"topic":"a","data":"x","priority":0}',
+    b'{"topic":"a","data":"x","priority":3.0}',
+    b'{"topic":"a","data":"x","click":"https://"}',
+    b'{"topic":"a","data":"x","click":"https://example.org"}',
+    b'{"topic":"a","data":"x","key":"\xc3\xbc"}',
+    b'{"topic":"stream","data":"x"}',
+    b'{"topic":"a"}',
+    b'{"data":"x"}',
+    b'{"topic":"a","data":"x"} {"topic":"a","data":"x"}',
+    b'{"topic":"a","data":"x"',
+    b"[]",
+    b'{"topic":"a","data":"\xff"}',
+    b'{"topic":"a","data":"' + b"x" * limits.MESSAGE_BYTES + b'x"}',
+]
+
+
+@pytest.mark.parametrize("at", range(len(_LINES)))
+def test_lines_that_are_read_in_one_pass_say_the_same_as_one_by_one(at: int) -> None:
+    try:
+        single: Publish | None = message_fields.publish(request_fields.json_object(_LINES[at].strip()), "Ann")
+    except NewswireError:
+        single = None
+    usual = [message_fields.publish(request_fields.json_object(line.strip()), "Ann") for line in _LINES[:3]]
+    many = message_fields.publish_lines([*_LINES[:3], _LINES[at]], "Ann")
+    assert many in (None, [*usual, single])
+    assert (many is not None) == (at < 3), "what is usual is read so, too"
+
+
+@given(
+    st.lists(
+        st.sampled_from([b'"topic":"a"', b'"data":"x"', b'"data":"\\"\\""', b'"data":"\\u0022"', b'"key":"k"', b'"x":1']),
+        max_size=5,
+    )
+)
+def test_no_field_that_is_given_twice_is_overlooked(members: list[bytes]) -> None:
+    line = b"{" + b",".join(members) + b"}"
+    many = message_fields.publish_lines([line])
+    if many is not None:
+        assert many == [message_fields.publish(request_fields.json_object(line))]

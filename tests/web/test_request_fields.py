@@ -53,7 +53,9 @@ def test_a_name_given_twice_is_always_found(pairs: list[tuple[str, object, int]]
 @given(st.lists(st.sampled_from([b"{}", b" {} \r", b"", b"\r", b"\t"]), max_size=20), st.booleans())
 def test_lines_are_numbered_as_an_editor_does(lines: list[bytes], closed: bool) -> None:
     body = b"\n".join(lines) + (b"\n" if closed else b"")
-    assert list(request_fields.json_lines(request_fields.split_lines(body))) == [(n, b"{}") for n, line in enumerate(lines, 1) if line.strip()]
+    assert list(request_fields.json_lines(request_fields.split_lines(body))) == [
+        (n, b"{}") for n, line in enumerate(lines, 1) if line.strip()
+    ]
 
 
 def test_a_body_is_read_as_far_as_its_length_says() -> None:

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 import msgspec
 
 from newswire.core import limits
-from newswire.core.model.bad_json import BAD_JSON
 from newswire.core.model.commands import RULES, Publish
 from newswire.core.model.names import check_topic
 from newswire.errors import BadRequest, NewswireError, TooLarge
@@ -71,7 +70,7 @@ def publish_lines(lines: Sequence[bytes], publisher: str = "") -> list[Publish] 
         return None
     try:
         messages = list(map(_decode_message, lines))
-    except BAD_JSON:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if not _says_all(messages, b"\n".join(lines)) or any(map(_set_by_brokers, messages)):
         return None

@@ -3,6 +3,8 @@
 What is decided here is staged until it is stored; only then is it applied. Decisions read the synced state, and of what
 is staged only the publishers' keys. A request that reads what a staged one will change (the same user's subscriptions)
 has to wait for the next round: `collides` says so.
+
+Longer than other rooms: what is staged, one by one or many at once, and what looks at it must agree.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from newswire.core.access import EVERYBODY, Principal
 from newswire.core.broker.access_drafts import check
 from newswire.core.broker.drafts import draft_ops
 from newswire.core.broker.values import NamedBatch, Staged
-from newswire.core.model import ops
+from newswire.core.model import ops, runs
 from newswire.core.model.commands import Acknowledge, Audit, Publish, Request, Subscribe, Unsubscribe
 from newswire.core.model.ops import NO_PLACE, Began, Lost, Op, OpId, PasswordSet, Published, Void, op_id
 from newswire.core.state.fold import State
@@ -119,7 +121,7 @@ class Stager:
 
     def take_all(self, raws: Sequence[bytes], name: str) -> None:
         """TAKE a peer's ops, which came with an answer or a push (`name`). Raises BadRequest."""
-        decoded = ops.decode_all(raws)
+        decoded = runs.decode_all(raws)
         if decoded is not None and self._takes_run(decoded):
             self._stage_run(decoded, raws)
             return
@@ -130,14 +132,14 @@ class Stager:
             raise BadRequest(f"the {name} holds something that is no operation", code="bad-body") from None
 
     def _takes_run(self, decoded: Sequence[Op]) -> bool:
-        """Say whether `take` would stage all of these, and each for the same reason: messages of an origin, nothing of it amiss."""
+        """Say whether `take` would stage all of these for one reason: messages of an origin, of which nothing is amiss."""
         state, origin = self.state, decoded[0].origin if decoded else ""
         if not origin or origin in self._own or self._is_under_way(origin):
             return False
         if state.log.unreadable or origin in state.waiting or origin in state.voids:
             return False
         first = self._next(origin)
-        return first > 1 and ops.are_run(decoded, origin, first)
+        return first > 1 and runs.are_run(decoded, origin, first)
 
     def _has_room(self, op: Began) -> bool:
         """Say whether one more origin may begin: so many in one batch, and so many that no other origin implies.
@@ -248,7 +250,9 @@ class Stager:
 
     def _knows_any(self, marks: Sequence[int]) -> bool:
         """Say whether one of these keys is stored or staged, or is there twice."""
-        return len(set(marks)) < len(marks) or not self._keys.keys().isdisjoint(marks) or self.state.messages.keys.has_any(marks)
+        return (
+            len(set(marks)) < len(marks) or not self._keys.keys().isdisjoint(marks) or self.state.messages.keys.has_any(marks)
+        )
 
     def name_batch(self, requests: Sequence[Request], wall: int, by: Principal | None = None) -> NamedBatch:
         """Give a long batch of `by` an origin. Raises KeyReused, Refused.
@@ -329,11 +333,11 @@ class Stager:
             return ()
         first, time = self._next(origin), max(0, min(wall, limits.TIME_MILLISECONDS))
         try:
-            raws = ops.encode_messages(messages, origin, first, time)
+            raws = runs.encode_messages(messages, origin, first, time)
         except (UnicodeEncodeError, TypeError):
             return ()
-        run = ops.decode_all(raws)
-        if run is None or not ops.are_run(run, origin, first):
+        run = runs.decode_all(raws)
+        if run is None or not runs.are_run(run, origin, first):
             return ()
         self._stage_run(run, raws)
         return cast(list[Published], run)

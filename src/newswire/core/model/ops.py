@@ -9,7 +9,7 @@ this version does not know survives it (docs/hazards.md, H15).
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Annotated, Final, Literal, TypedDict, get_args
 
 import msgspec
@@ -341,36 +341,6 @@ def decode(raw: bytes | memoryview) -> Op:
     except BAD_JSON as error:
         raise NotAnOp(str(error)) from None
     return BareOp(envelope.origin, envelope.sequence, envelope.time)
-
-
-def decode_all(raws: Sequence[bytes]) -> list[Op] | None:
-    """What `decode` makes of each, in one pass; None where any is not as usual, and has to be looked at by itself."""
-    if len(max(raws, key=len, default=b"")) > limits.OP_BYTES:
-        return None
-    try:
-        decoded = list(map(_decode_known, raws))
-    except BAD_JSON:
-        return None
-    return decoded if are_named_well(decoded) else None
-
-
-def encode_messages(messages: Sequence[MessageFields], origin: str, first: int, time: int) -> list[bytes]:
-    """What `encode` makes of the ops that publish these at once, from the sequence `first` on, none of which `expires`.
-
-    Raises as `encode`.
-    """
-    begin = b'{"op":"msg","o":"%b","s":%%d,"t":%d,%%b' % (origin.encode(), time)
-    lines = _encoder.encode_lines(messages).split(b"\n")
-    return [begin % (sequence, line[1:]) for sequence, line in enumerate(lines[:-1], first)]
-
-
-def are_run(ops: Sequence[Op], origin: str, first: int) -> bool:
-    """Say whether these are messages of one origin, each the next, from the sequence `first` on."""
-    return (
-        [op.sequence for op in ops] == list(range(first, first + len(ops)))
-        and {op.origin for op in ops} == {origin}
-        and set(map(type, ops)) == {Published}
-    )
 
 
 def are_named_well(ops: Collection[Op]) -> bool:

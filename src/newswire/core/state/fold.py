@@ -31,9 +31,9 @@ from newswire.core.model.ops import (
     UsersRemoved,
     Void,
     Withdrawn,
-    are_run,
     split_op_id,
 )
+from newswire.core.model.runs import are_run
 from newswire.core.model.vector import Lineage, Vector
 from newswire.core.state import holes
 from newswire.core.state.accounts import Accounts
@@ -42,7 +42,6 @@ from newswire.core.state.members import Members
 from newswire.core.state.op_index import GIVEN_UP, OpIndex
 from newswire.core.state.subscriptions import Subscriptions
 from newswire.core.state.topic_index import TopicIndex
-
 
 _again: Final = attrgetter("again")
 
