@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from flask.testing import FlaskClient
+from msgspec.structs import asdict
 
 from newswire.config import Settings
 from newswire.core.access import Principal
@@ -62,7 +63,7 @@ class SteeredEngine(MemoryEngine):
         self.changes = changes
 
     def published(self) -> list[Publish]:
-        return [request for request in self.submitted if isinstance(request, Publish)]
+        return [Publish(**asdict(request)) for request in self.submitted if isinstance(request, Publish)]
 
     def place(self, *, of_page: bool = False) -> str:
         """The event id of everything up to now."""

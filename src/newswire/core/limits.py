@@ -89,7 +89,7 @@ PASSWORD_HASH_CHARS: Final = 256  # as argon2id writes it: 97 with the usual par
 # -- pieces of queries: how much is looked at before the state lock is let go (docs/rules.md, QUERIES) ---------------
 PIECE_SUBSCRIPTIONS: Final = 256  # a cursor joined or written down: about 1 us each
 PIECE_TOPICS: Final = 256  # an origin of a topic looked up: 1 to 3 us each
-PIECE_OPS: Final = 256  # of a batch that is stored, applied: 3 us each
+PIECE_OPS: Final = 512  # of a batch that is stored, applied: 1.5 us each
 BATCH_LONG_OPS: Final = 1_024  # a longer batch is stored in pieces: this one takes 10 ms
 BATCH_LONG_BYTES: Final = 512 * 1024  # and a larger one
 BATCH_PIECE_OPS: Final = 256  # of a long batch, stored and pushed at once: what others publish goes between, 3 ms

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -20,8 +20,6 @@ from newswire.web import request_fields
 from newswire.web.request_fields import Fields
 
 _WHOLE: Final = re.compile(r"[0-9]{1,16}")
-_decode_message: Final = msgspec.json.Decoder(Publish).decode
-_encode_lines: Final = msgspec.json.Encoder().encode_lines
 _FIELD_OF: Final = re.compile(r"`\$\.(\w+)")  # in what msgspec says of a value that is out of its bounds
 _SURELY_SHORT: Final = limits.MESSAGE_BYTES // 4  # characters: UTF-8 needs at most 4 bytes for one
 # `publisher` is not among them: who publishes is a matter of authentication, never of what the client says
@@ -29,6 +27,16 @@ FIELDS: Final = frozenset(RULES)
 _NUMBERS: Final = (*(name for name, rule in RULES.items() if rule.kind is int), "copies", "ids")
 _LISTS: Final = tuple(name for name, rule in RULES.items() if rule.kind is tuple)
 _EMPTY: Final = frozenset(("data", *_LISTS))  # may be given, and be empty
+
+
+class _Line(Publish, frozen=True):
+    """A line of a batch, whose key is checked with those of all others: one by one, that is most of what decoding costs."""
+
+    key: Annotated[str, msgspec.Meta(max_length=limits.KEY_BYTES)] = ""
+
+
+_decode_line: Final = msgspec.json.Decoder(_Line).decode
+_encode_lines: Final = msgspec.json.Encoder().encode_lines
 
 
 def publish(fields: Fields, publisher: str = "") -> Publish:
@@ -66,22 +74,25 @@ def publish_lines(lines: Sequence[bytes], publisher: str = "") -> list[Publish] 
 
     None where any is not as usual, or seems not to be: then `publish` takes each, or says what is wrong with it.
     """
-    if len(max(lines, key=len, default=b"")) > limits.FORM_BYTES:
+    if not lines or max(map(len, lines)) > limits.FORM_BYTES:
         return None
     try:
-        messages = list(map(_decode_message, lines))
+        messages: list[Publish] = list(map(_decode_line, lines))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    if not _says_all(messages, b"\n".join(lines)) or any(map(_set_by_brokers, messages)):
+    if not _says_all(messages, b"\n".join(lines)) or {one.publisher or one.again or one.click for one in messages} - {""}:
+        return None
+    keys = "".join([one.key for one in messages])
+    if not (keys.isascii() and keys.isprintable()):
+        return None
+    sizes = [len(one.data) for one in messages]
+    if max(sizes) > _SURELY_SHORT or (not all(sizes) and not all(one.data or one.title for one in messages)):
         return None
     try:
         for topic in {message.topic for message in messages}:
             check_topic(topic)
     except BadRequest:
         return None
-    for message in messages:
-        if len(message.data) > _SURELY_SHORT or not (message.data or message.title) or message.click:
-            return None
     return [msgspec.structs.replace(one, publisher=publisher) for one in messages] if publisher else messages
 
 
@@ -91,11 +102,8 @@ def _says_all(messages: Sequence[Publish], text: bytes) -> bool:
     Each field that stands there has two quotation marks around its name, and what is written anew has no field twice and none
     that is as if it was not given. Marks within texts are the same in both, as long as none is spelled `\\u0022`.
     """
-    return text.count(b'"') == _encode_lines(messages).count(b'"') and b"\\u0022" not in text
-
-
-def _set_by_brokers(message: Publish) -> str:
-    return message.publisher or message.again
+    has_spelled = b"\\" in text and b"\\u0022" in text  # the first is found ten times as fast
+    return not has_spelled and text.count(b'"') == _encode_lines(messages).count(b'"')
 
 
 def from_text(texts: Mapping[str, str]) -> Fields:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from typing import Annotated, Final, Literal, TypedDict, get_args
+from typing import Annotated, Final, Literal, TypedDict, cast, get_args
 
 import msgspec
 from msgspec import Meta, field
@@ -345,9 +345,12 @@ def decode(raw: bytes | memoryview) -> Op:
 
 def are_named_well(ops: Collection[Op]) -> bool:
     """Say whether origins, topics and publishers of these have their forms, which decoding by type alone leaves open."""
-    topics = {op.topic for op in ops if type(op) in _WITH_TOPIC}  # type: ignore[union-attr]
-    topics.update(topic for op in ops if type(op) is Void for topic in op.messages)
-    publishers = {op.publisher for op in ops if type(op) is Published}
+    kinds = set(map(type, ops))
+    messages = cast(Collection[Published], ops if kinds == {Published} else [op for op in ops if type(op) is Published])
+    topics, publishers = {op.topic for op in messages}, {op.publisher for op in messages}
+    if kinds - {Published}:
+        topics.update(op.topic for op in ops if type(op) in _WITH_TOPIC)  # type: ignore[union-attr]
+        topics.update(topic for op in ops if type(op) is Void for topic in op.messages)
     return (
         all(map(_origins.has, {op.origin for op in ops}))
         and all(map(_topics.has, topics))

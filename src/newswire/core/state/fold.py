@@ -291,7 +291,8 @@ class State:
         times, places = [op.time for op in messages], [place for _, place, _ in run]
         self.log.add_run(origin, times, topics, places, [length for _, _, length in run])
         if changes is not None:
-            changes.topics.update(op.topic for op, topic in zip(messages, topics, strict=True) if topic)
+            names = self.messages.names
+            changes.topics.update([names[topic] for topic in set(topics) if topic])
         if origin in self.voids:
             self._fill(origin)
         if self.waiting:

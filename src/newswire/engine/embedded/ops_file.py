@@ -156,8 +156,6 @@ class OpsFile:
             return []
         if max(map(len, raws)) > limits.RECORD_BYTES:
             raise TooLarge(f"an operation may have {limits.RECORD_BYTES} bytes at most")
-        if b"\n" in b"".join(raws):
-            raise ValueError("an operation's JSON has a line break")
         size = sum(map(len, raws)) + segment.FRAME_BYTES * len(raws) + segment.MARK_BYTES  # at most
         if self._length + size > self._segment_bytes and self._length > self._empty_length:
             self._open_next()

@@ -139,12 +139,18 @@ def header_line(number: int, cluster: str, origin: str, kept: dict[int, int], ve
 
 
 def batch(number: int, offset: int, synced: int, raws: Sequence[bytes]) -> tuple[bytes, list[tuple[int, int]]]:
-    """The bytes of one batch that is to stand at `offset`, and place and length of each of its records."""
-    lines = [line(raw) for raw in raws]
+    """The bytes of one batch that is to stand at `offset`, and place and length of each of its records.
+
+    Raises ValueError for what no line can hold.
+    """
+    lines = [b"%08x %b\n" % (crc32(raw), raw) for raw in raws]
     lengths = list(map(len, lines))
     mark = line(_encode(Mark(number, synced, sum(lengths))))
+    data = b"".join((mark, *lines))
+    if data.count(b"\n") > len(lines) + 1:
+        raise ValueError("an operation's JSON has a line break")
     starts = accumulate(lengths, initial=place(number, offset + len(mark)))
-    return b"".join((mark, *lines)), list(zip(starts, lengths, strict=False))
+    return data, list(zip(starts, lengths, strict=False))
 
 
 def place(number: int, offset: int) -> int:
