@@ -8,7 +8,7 @@ from newswire.core.broker.events import Now, Reply
 from newswire.core.broker.receipts import PendingReceipts, check_copies
 from newswire.core.broker.values import Staged, TellStatus
 from newswire.core.model.results import Receipt
-from newswire.core.model.vector import FullVector, Lineage
+from newswire.core.model.vector import FullVector, Lineage, Vector
 from newswire.errors import FewerCopies, NotEnoughCopies, StorageFull, Unknown
 
 ORIGIN = "1001-a"
@@ -53,9 +53,28 @@ def test_each_broker_in_sync_that_proves_it_is_a_copy(held: tuple[int, ...], cop
 def test_one_that_has_not_proved_it_is_waited_for(held: tuple[int, ...]) -> None:
     receipts = waiting()
     assert receipts.settle([proof(sequence) for sequence in held], NOW) == []
-    assert list(receipts.required()) == [{ORIGIN: 5}]
+    assert receipts.required == {ORIGIN: 5}
     assert receipts.settle([proof(5)], NOW) != []
-    assert list(receipts.required()) == []
+    assert receipts.required == {}
+
+
+def test_who_waits_is_looked_at_again_only_when_somebody_has_proved_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[Vector] = []
+
+    def note(held: FullVector, vector: Vector) -> bool:
+        looked_at.append(vector)
+        return False
+
+    monkeypatch.setattr(FullVector, "holds", note)
+    receipts, before = waiting(), proof(4)
+    for _ in range(10):
+        assert receipts.settle([before], NOW) == []
+    assert looked_at == [FIVE.required]
+    receipts.wait_for_peers("another", FIVE, count=2, copies=1, until=0.0)
+    assert receipts.settle([before], NOW) == []
+    assert len(looked_at) == 2, "the new one"
+    assert receipts.settle([proof(4)], NOW) == []
+    assert len(looked_at) == 4
 
 
 def test_not_longer_than_is_asked_for() -> None:

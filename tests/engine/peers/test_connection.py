@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from newswire.engine.peers import connection
 from newswire.engine.peers.connection import PeerReply, Wire, head_of
 from newswire.tls import NoTrust
 from tests.kit.authority import Authority, server_side
@@ -123,6 +124,42 @@ def test_a_problem_is_an_answer(peers: list[Peer]) -> None:
     )
     with closing(wire):
         assert wire.post("/", {}, b"") == PeerReply(401, "application/problem+json", b"{}")
+
+
+def test_an_answer_as_brokers_write_it_needs_no_http_client(peers: list[Peer], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "HTTPResponse", None)
+    peer, wire = connect(peers, OK, OK)
+    with closing(wire):
+        assert [wire.post("/", {}, b"") for _ in range(2)] == [PeerReply(200, "application/octet-stream", b"ok")] * 2
+    assert peer.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_kept"),
+    [
+        (OK.replace(b"HTTP/1.1", b"HTTP/1.0"), False),
+        (OK.replace(b"Content-Length: 2\r\n\r\nok", b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"), False),
+        (OK.replace(b"\r\n\r\n", b"\r\nVary: a\r\nVary: b\r\n\r\n"), True),
+        (OK.replace(b"HTTP/1.1 200", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200"), True),
+        (OK + b"more", False),
+    ],
+)
+def test_any_other_answer_is_read_as_well(peers: list[Peer], answer: bytes, is_kept: bool) -> None:
+    """Of one in chunks nothing is read beyond its body, which is why its connection is not used again."""
+    peer, wire = connect(peers, answer, *(() if is_kept else (WAIT,)), OK)
+    with closing(wire):
+        assert wire.post("/", {}, b"") == PeerReply(200, "application/octet-stream", b"ok")
+        assert wire.post("/", {}, b"").body == b"ok"
+    assert peer.connections == (1 if is_kept else 2)
+
+
+@pytest.mark.parametrize("cut", [1, 20, len(OK) - 4, len(OK) - 1])
+def test_an_answer_may_come_in_two_pieces(cut: int) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(OK[cut:])
+        reply, _ = connection.read_answer(ours, OK[:cut])
+    assert reply == PeerReply(200, "application/octet-stream", b"ok")
 
 
 def test_nobody_there() -> None:

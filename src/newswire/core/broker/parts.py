@@ -171,8 +171,7 @@ class Parts:
     def _settle_receipts(self, now: Now) -> None:
         if self.receipts:
             self._follow(self.receipts.settle(self.replication.proofs(), now), now)
-            for required in self.receipts.required():
-                self.replication.ask_for_proof(required, now)
+            self.replication.ask_for_proof(self.receipts.required, now)
 
     def _take_actions(self) -> list[Action]:
         actions, self._actions = self._actions, []

@@ -5,14 +5,16 @@ An op is told when it is synced here and covered by the last answer of every in-
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Sequence
+from operator import is_
 
 import msgspec
 
 from newswire.core.broker.events import Now, Reply
 from newswire.core.broker.values import ReplyTo, Staged, TellStatus
 from newswire.core.model.results import Receipt
-from newswire.core.model.vector import FullVector
+from newswire.core.model.vector import FullVector, Vector
 from newswire.errors import FewerCopies, NewswireError, NotEnoughCopies, Unknown
 
 
@@ -38,15 +40,23 @@ class PendingReceipt(msgspec.Struct, frozen=True):
 
 
 class PendingReceipts:
-    """Those who wait. Commit thread only."""
+    """Those who wait. Commit thread only.
+
+    Who waits is looked at when he is new, when proofs are others, and when somebody's time is over: a step of the broker
+    that changes nothing of this costs the same however many wait.
+    """
 
     def __init__(self) -> None:
-        self._waiting: list[PendingReceipt] = []
         self._staged: list[PendingReceipt] = []  # for what is not on disk yet
+        self._new: list[PendingReceipt] = []  # not looked at yet
+        self._waiting: list[PendingReceipt] = []  # not proved by all of
+        self._proofs: Sequence[FullVector] = ()
+        self._required: dict[str, int] = {}  # by those who wait, together
+        self._until = math.inf  # when the first of them has waited too long
 
     def __len__(self) -> int:
         """How many wait for other brokers only: what they wait for is on disk here."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._new)
 
     def wait_for_disk(
         self, reply_to: ReplyTo | None, staged: Staged, *, count: int = 1, copies: int = 1, until: float = 0.0, broker: str = ""
@@ -60,11 +70,11 @@ class PendingReceipts:
         """Tell `reply_to` when it is time; it is stored here already. None: nobody waits."""
         if reply_to is not None:
             pending = PendingReceipt(reply_to=reply_to, staged=staged, count=count, copies=copies, until=until)
-            self._waiting.append(pending)
+            self._new.append(pending)
 
     def store(self) -> None:
         """What was staged is on disk."""
-        self._waiting += self._staged
+        self._new += self._staged
         self._staged = []
 
     def fail(self, error: NewswireError) -> list[Reply]:
@@ -78,22 +88,28 @@ class PendingReceipts:
 
         `proofs`: what each in-sync member has surely synced.
         """
+        if now.clock >= self._until or len(proofs) != len(self._proofs) or not all(map(is_, proofs, self._proofs)):
+            self._new = [*self._waiting, *self._new]
+            self._waiting, self._proofs, self._required, self._until = [], proofs, {}, math.inf
         answers: list[Reply | TellStatus] = []
-        rest = []
-        for pending in self._waiting:
-            if all(proof.holds(pending.staged.required) for proof in proofs):
+        for pending in self._new:
+            required = pending.staged.required
+            if all(proof.holds(required) for proof in proofs):
                 answers.append(_answer(pending, 1 + len(proofs)))
             elif pending.until and now.clock >= pending.until:
                 late = Unknown("stored here, but another broker has not confirmed it in time: retry with the same key")
                 answers.append(Reply(pending.reply_to, late))
             else:
-                rest.append(pending)
-        self._waiting = rest
+                self._waiting.append(pending)
+                self._until = min(self._until, pending.until or math.inf)
+                self._required |= {o: s for o, s in required.items() if self._required.get(o, 0) < s}
+        self._new = []
         return answers
 
-    def required(self) -> Iterator[Mapping[str, int]]:
-        """What other brokers have to prove, for each who waits."""
-        return (pending.staged.required for pending in self._waiting)
+    @property
+    def required(self) -> Vector:
+        """What other brokers have to prove for those who were left to wait by `settle`."""
+        return self._required
 
 
 def _answer(pending: PendingReceipt, copies: int) -> Reply | TellStatus:

@@ -323,9 +323,11 @@ class Replication:
 
         Once: a push that went out when the op was synced here has asked already.
         """
-        for peer in self._in_sync():
-            asks = not peer.in_flight and not peer.proof.holds(required)
-            if asks and not self._state.lineage.covers_all(peer.sent, required):
+        for peer in self._in_sync() if required else ():
+            if peer.in_flight:
+                continue
+            lacks = {origin: sequence for origin, sequence in required.items() if peer.proof.get(origin) < sequence}
+            if lacks and not self._state.lineage.covers_all(peer.sent, lacks):
                 peer.next_at = now.clock
 
     def look_around(self, now: Now) -> None:

@@ -1,7 +1,8 @@
 """One kept-alive HTTP connection to a peer, through which a link speaks.
 
 Every receipt waits for a push, so it is lean: head and body leave in one piece (two would reach a peer's loop as two
-events), and `http.client` reads the answer. A library on top of it took more of the interpreter than all clients did.
+events), and an answer as brokers write it is taken as it comes. `http.client`, which takes as long as all the rest of an
+exchange, reads any other: one in pieces, or of a proxy.
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ import ssl
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from http.client import HTTPResponse
-from typing import NamedTuple
+from io import BufferedReader, RawIOBase
+from typing import Final, NamedTuple
 
 from newswire import tls
 from newswire.core import limits
 from newswire.core.model.addresses import HTTPS, place_of
+
+_BEGIN_BYTES: Final = 16_384  # of an answer: the whole of most
+_PART_BYTES: Final = 1 << 20  # and of the rest of one with ops
 
 
 class PeerReply(NamedTuple):
@@ -109,16 +114,70 @@ class Wire:
         keep = False
         try:
             sock.sendall(data)
-            with closing(HTTPResponse(sock, method="POST")) as response:
-                response.begin()
-                reply = PeerReply(
-                    response.status, response.headers.get("Content-Type", ""), response.read(limits.PEER_BODY_BYTES)
-                )
-                keep = response.isclosed() and not response.will_close
+            reply, keep = read_answer(sock, sock.recv(_BEGIN_BYTES))
             return reply
         finally:
             if not keep:
                 self.close()
+
+
+def read_answer(sock: socket.socket, begin: bytes) -> tuple[PeerReply, bool]:
+    """An answer of which `begin` was read already, and whether the connection goes on. Raises OSError, HTTPException."""
+    return _read_lean(sock, begin) or _read_any(sock, begin)
+
+
+def _read_lean(sock: socket.socket, begin: bytes) -> tuple[PeerReply, bool] | None:
+    """The answer, if its whole head has come, and it is as brokers write it; None: `http.client` has to read it.
+
+    That is one of known length over a connection that stays (RFC 9112, 6.3), each of its fields there once.
+    """
+    head, end, body = begin.partition(b"\r\n\r\n")
+    first, *lines = head.split(b"\r\n")
+    fields = {name.lower(): value.strip() for name, colon, value in (line.partition(b":") for line in lines) if colon}
+    length, status = fields.get(b"content-length", b""), first[9:12]
+    if (
+        not (end and first.startswith(b"HTTP/1.1 ") and status.isdigit() and length.isdigit() and len(fields) == len(lines))
+        or status.startswith(b"1")
+        or status in (b"204", b"304")
+        or fields.keys() & {b"transfer-encoding", b"connection"}
+        or len(length) > len(str(limits.PEER_BODY_BYTES))
+        or int(length) > limits.PEER_BODY_BYTES
+    ):
+        return None
+    parts, lacks = [body], int(length) - len(body)
+    while lacks > 0 and (part := sock.recv(min(lacks, _PART_BYTES))):
+        parts.append(part)
+        lacks -= len(part)
+    body = b"".join(parts)[: int(length)]
+    return PeerReply(int(status), fields.get(b"content-type", b"").decode("latin-1"), body), lacks == 0
+
+
+def _read_any(sock: socket.socket, begin: bytes) -> tuple[PeerReply, bool]:
+    """Any answer."""
+    with closing(HTTPResponse(_Begun(sock, begin), method="POST")) as response:  # type: ignore[arg-type]
+        response.begin()
+        reply = PeerReply(response.status, response.headers.get("Content-Type", ""), response.read(limits.PEER_BODY_BYTES))
+        return reply, response.isclosed() and not response.will_close
+
+
+class _Begun(RawIOBase):
+    """A socket of which something was read already, as far as `HTTPResponse` needs one."""
+
+    def __init__(self, sock: socket.socket, begin: bytes) -> None:
+        self._socket, self._begin, self._ended = sock, begin, not begin
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        if self._ended or not self._begin:
+            return 0 if self._ended else self._socket.recv_into(buffer)
+        part, self._begin = self._begin[: len(buffer)], self._begin[len(buffer) :]
+        buffer[: len(part)] = part
+        return len(part)
+
+    def makefile(self, mode: str) -> BufferedReader:
+        return BufferedReader(self)
 
 
 def _is_about_tls(sock: ssl.SSLSocket, timeout: float) -> bool:
