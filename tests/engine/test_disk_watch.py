@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from newswire.core import limits
 from newswire.core.model import conditions
 from newswire.core.model.conditions import condition_of
 from newswire.engine.disk_watch import DiskWatch
@@ -37,7 +36,7 @@ def test_a_slow_sync_is_told_with_the_longest_until_there_was_none_for_a_minute(
 def test_room_that_goes_up_and_down_about_the_bound_is_told_once() -> None:
     watch, said = DiskWatch(RESERVE), []
     for free in (129, 127, 129, 127, 143, 127, 145, 129, 127):
-        assert watch.look(free * MIB, 0, 0.0)
+        assert watch.look(free * MIB, 1024 * MIB, 0.0)
         said.append(codes(watch) == ["disk-low"])
     assert said == [False, True, True, True, True, True, False, False, True]
 
@@ -70,8 +69,16 @@ def test_near_the_reserve_room_has_to_be_looked_at_all_the_time() -> None:
 
 def test_a_larger_reserve_is_low_earlier() -> None:
     watch = DiskWatch(1024 * MIB)
-    watch.look(2047 * MIB, 0, 0.0)
+    watch.look(2047 * MIB, 10_000 * MIB, 0.0)
     assert watch.reasons(0.0) == [conditions.DISK_LOW.say(room="2047 MiB", reserve="1024 MiB")]
+
+
+def test_a_small_disk_is_low_when_a_tenth_of_it_is_left_above_the_reserve() -> None:
+    watch, said = DiskWatch(RESERVE), []
+    for free in (64, 30, 23, 22, 17, 25, 26):
+        assert watch.look(free * MIB, (64 - free) * MIB, 0.0)
+        said.append(codes(watch) == ["disk-low"])
+    assert said == [False, False, False, True, True, True, False]
 
 
 def test_a_disk_that_is_full_in_a_week_is_told_until_it_is_a_day_better() -> None:
@@ -95,4 +102,3 @@ def test_what_is_seen_is_told_as_numbers() -> None:
     facts = watch.facts
     assert facts is not None
     assert (facts.free_bytes, facts.reserve_bytes, facts.log_bytes, facts.full_seconds) == (300 * MIB, RESERVE, 5, None)
-    assert limits.DISK_LOW_BYTES < 300 * MIB

@@ -22,7 +22,7 @@ from tests.kit.processes import Cluster, Node, lend
 WHY_NOT = lacks("mount", "umount", "mkfs.ext4", root=True) or ("" if Path("/dev/loop-control").exists() else "no loop devices")
 pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
-IMAGE_BYTES = 192 * 1024 * 1024  # more than what a broker calls little
+IMAGE_BYTES = 64 * 1024 * 1024  # with room above the reserve
 
 
 class Disk:

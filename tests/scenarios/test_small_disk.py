@@ -47,7 +47,7 @@ def test_a_day_of_traffic_goes_through_a_small_disk(small: Cluster) -> None:
         refused += store(first, start)
     for node in small.nodes:
         until("the disk has room again", lambda node=node: compactions(node) and used(node) < DISK_BYTES // 4)
-        until("it is ready", lambda node=node: node.readiness()[0] == 200)
+        node.wait_whole()
     assert compactions(first) >= 3
     for node in small.nodes:
         node.kill9()

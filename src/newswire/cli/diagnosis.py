@@ -148,7 +148,7 @@ def find_disks(brokers: Sequence[Examined]) -> Iterator[Finding]:
         if free is None:
             continue
         reserve = broker.condition.get("disk_reserve_bytes", limits.DISK_RESERVE_BYTES)
-        if free < max(limits.DISK_LOW_BYTES, 2 * reserve):
+        if free < conditions.low_water(free, broker.condition.get("ops_file_bytes", 0), reserve):
             condition = conditions.DISK_FULL if free <= reserve else conditions.DISK_LOW
             refusal = f"below {reserve // 2**20} MiB it refuses publishes" if free > reserve else "publishing is refused there"
             yield Finding(

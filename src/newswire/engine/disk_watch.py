@@ -48,7 +48,7 @@ class DiskWatch:
         self.wants_room = free < self.reserve + size // 2  # what stays has to be written before what goes is free
         self._growth.note(clock, size)
         full_in = self._growth.full_in(free - self.reserve)
-        low = max(limits.DISK_LOW_BYTES, 2 * self.reserve)
+        low = conditions.low_water(free, size, self.reserve)
         self._is_low = free < (low + low // 8 if self._is_low else low)
         latest = full_in[1] if full_in else None
         days = limits.DISK_FILLS_DAYS + (1 if self._fills else 0)

@@ -58,7 +58,7 @@ def test_each_is_said_by_a_broker_and_nothing_else_is() -> None:
     said = [sentence for one in worst for sentence in status.view(one).degraded]
     disk = DiskWatch(2**20)
     for minute in range(120):
-        disk.look(2**26, minute * 2**18, minute * 60.0)
+        disk.look(2**22, minute * 2**18, minute * 60.0)
     disk.note_sync(2.0, 7_200.0)
     said += disk.reasons(7_200.0)
     codes = {found.code if (found := condition_of(sentence)) else sentence for sentence in said}

@@ -232,3 +232,15 @@ def test_what_cannot_be_read_stays_while_a_member_does_not_know_that_it_was_give
     log.raws[row] = b"damaged"
     with pytest.raises(NotAnOp):
         rewrite(Rewriting(log.state, Base([told])), log.state, log.raws)
+
+
+def test_so_many_rewritings_are_remembered_and_a_place_of_before_is_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MOVES_COUNT", 2)
+    state = State()
+    for shift in (1, 10, 100):
+        state, old = State(), state
+        state.succeed(old, 1_000, 1_000 - shift, adopts=False)
+    assert state.generation == 3
+    assert len(state.moved) == 2
+    assert [state.find_offset(5_000, generation) for generation in range(4)] == [None, 4_890, 4_900, 5_000]
+    assert state.find_offset(999, 2) is None, "it was written anew"

@@ -12,6 +12,8 @@ from typing import Final
 
 import msgspec
 
+from newswire.core import limits
+
 
 class Condition(msgspec.Struct, frozen=True):
     """`code`: a stable word. `sentence`: with names in braces for what changes. `advice`: what an operator does."""
@@ -130,6 +132,15 @@ CONDITIONS: Final = (
     CLOCK_SET, RETENTION_WAITS, DISK_FULL, DISK_LOW, DISK_FILLS, DISK_SLOW, HOLE, MORE_HOLES, DAMAGE, LONG_VECTOR,
 )  # fmt: skip
 OF_STATE: Final = {one.code: one for one in (PEER_AUTH_FAILED, OTHER_CLUSTER, ID_IN_USE)}  # of a peer that is not reached
+
+
+def low_water(free: int, size: int, reserve: int) -> int:
+    """The bytes below which the room on a disk is low (DISK_LOW): so many are free, the log has `size`, `reserve` stay free.
+
+    A large reserve stands for a large disk, or much that comes.
+    """
+    return reserve + min(max(limits.DISK_LOW_BYTES, reserve), int((free + size) * limits.DISK_LOW_SHARE))
+
 
 _forms: Final = [
     (re.compile(".*".join(re.escape(part) for part in re.split(r"\{\w+\}", one.sentence)), re.DOTALL), one)

@@ -77,7 +77,7 @@ class State:
         self._waiting_topics: Counter[str] = Counter()
         self._voids_wait = False
         self.generation = 0  # how often the log was written anew in this run
-        self.moved: tuple[tuple[int, int], ...] = ()  # by generation: from which offset on places moved with it, by how much
+        self.moved: tuple[tuple[int, int], ...] = ()  # by the last generations: from which offset on places moved, by how much
 
     @property
     def vector(self) -> Vector:
@@ -142,7 +142,7 @@ class State:
             and log.sequences[cut_after:] == before.sequences[cut:]
         )
         self.generation = old.generation + 1
-        self.moved = (*old.moved, (cut if same_places else limits.NEVER_ROWS, cut - cut_after))
+        self.moved = (*old.moved, (cut if same_places else limits.NEVER_ROWS, cut - cut_after))[-limits.MOVES_COUNT :]
         if same_vectors:
             lineage = self.lineage = self.messages.lineage = self.subscriptions.lineage = old.lineage
             log.go_on_with(lineage)
@@ -153,8 +153,14 @@ class State:
         return same_places, same_vectors
 
     def find_offset(self, offset: int, generation: int) -> int | None:
-        """Where an offset in the log of `generation` of this run is now; None if what stood there was written anew."""
-        for cut, shift in self.moved[generation:]:
+        """Where an offset in the log of `generation` of this run is now; None if what stood there was written anew.
+
+        None also for one of long ago: a reader that has not read since opens again.
+        """
+        since = self.generation - generation
+        if since > len(self.moved):
+            return None
+        for cut, shift in self.moved[len(self.moved) - since :]:
             if offset < cut:
                 return None
             offset -= shift
