@@ -160,6 +160,8 @@ class MessageStream(Iterator[Item]):
             except UnreadableEvent as error:
                 self._lost(f"sent an event that cannot be read ({error})")
                 return None
+            if isinstance(got, Message):
+                return got
             if isinstance(got, Moved):
                 self._move(got)
             elif isinstance(got, Opened):
