@@ -26,7 +26,8 @@ from newswire.client import checks
 from newswire.client.answers import ConnectionState
 from newswire.client.delivery import Acks, Delivery, Item, Moved, Opened, UnreadableEvent
 from newswire.client.pool import BrokerPool
-from newswire.client.transport import BrokerAnswer, Call, Incoming, Unreached, form
+from newswire.client.transport import BrokerAnswer, Call, Incoming, form
+from newswire.client.unreached import Unreached
 from newswire.core import limits
 from newswire.core.model import names
 from newswire.core.model.message import Gap, Message
