@@ -16,7 +16,6 @@ from newswire.core.access import Principal
 from newswire.core.broker.access_drafts import draft_access
 from newswire.core.broker.values import BrokerStatus
 from newswire.core.model.commands import AccessRequest, Acknowledge, Request
-from newswire.core.model.coverage import read
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.ops import Acknowledged, Began, Dropped, Op, Published, Subscribed, Unsubscribed, with_place
 from newswire.core.model.results import Position
@@ -69,9 +68,9 @@ class Desk(StateQueries):
         self.posts.append(acks)
         for ack in acks:
             with self.lock:
-                vector, subs = to_acknowledge(self.state, ack.user, read(ack.event_id), ack.pattern, ack.account)
-                if subs:
-                    self.take(Acknowledged(ORIGIN, self.next, 0, ids=tuple(sub.id for sub in subs), vector=vector))
+                vector, ids = to_acknowledge(self.state, [ack])
+                if ids:
+                    self.take(Acknowledged(ORIGIN, self.next, 0, ids=tuple(ids), vector=vector))
         return True
 
     def _read(self, query: Callable[[State], T]) -> T:

@@ -967,11 +967,18 @@ class Outlet:
             self.confirmed = self.places.pop(0)[1]
 
     def acknowledge(self) -> None:
-        """AUTO-ACK."""
+        """AUTO-ACK, of all streams of the broker that have something to acknowledge together."""
+        acks = [ack for outlet in self.machine.outlets if outlet.session.auto for ack in outlet.take_ack()]
+        if acks:
+            self.machine.hand_in(Submitted(None, acks))
+
+    def take_ack(self) -> list[Acknowledge]:
+        """What is to be acknowledged for it, if anything is."""
         place = self.confirmed
-        if place is not None and place is not self._acknowledged:
-            self._acknowledged = place
-            self.machine.hand_in(Submitted(None, [Acknowledge(self.user, write(place), account=self.account)]))
+        if place is None or place is self._acknowledged:
+            return []
+        self._acknowledged = place
+        return [Acknowledge(self.user, write(place), account=self.account)]
 
     def close(self) -> None:
         """End the stream from this side."""

@@ -6,7 +6,7 @@ checker sleeps or that schedules do not reach it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, cast
 from unittest.mock import patch
@@ -177,12 +177,26 @@ def cursor_to_all_held() -> list[Patch]:
     """An acknowledgement moves the cursor to all that the broker holds."""
     decide = drafts.acknowledge
 
-    def widen(state: State, request: Acknowledge) -> list[Op]:
-        shown = read(request.event_id)
-        everything = write(Coverage(shown.message, dict(state.vector), shown.opened))
-        return decide(state, Acknowledge(request.user, everything, request.pattern))
+    def widen(state: State, requests: Sequence[Acknowledge]) -> list[Op]:
+        shown = [read(request.event_id) for request in requests]
+        places = [write(Coverage(place.message, dict(state.vector), place.opened)) for place in shown]
+        return decide(
+            state, [msgspec.structs.replace(request, event_id=place) for request, place in zip(requests, places, strict=True)]
+        )
 
     return [(drafts, "acknowledge", widen)]
+
+
+def acks_together_move_all() -> list[Patch]:
+    """Acknowledgements that are handed over together, whose op is one, move the cursors of everybody."""
+    decide = drafts.acknowledge
+
+    def join(state: State, requests: Sequence[Acknowledge]) -> list[Op]:
+        others = sorted({(sub.user, sub.account) for sub in state.subscriptions.alive.values()}) if len(requests) > 1 else []
+        last = requests[-1]
+        return decide(state, [*requests, *(Acknowledge(user, last.event_id, account=account) for user, account in others)])
+
+    return [(drafts, "acknowledge", join)]
 
 
 def cursor_on_send() -> list[Patch]:
@@ -670,6 +684,7 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
         id_speaks_for_all,
         ack_decided_when_folded,
         cursor_to_all_held,
+        acks_together_move_all,
         cursor_on_send,
         copies_after_timeout,
         receipt_without_peers,

@@ -11,10 +11,15 @@ import pytest
 
 from newswire.core import limits
 from newswire.core.model.commands import Acknowledge
-from newswire.core.model.coverage import Coverage, write
+from newswire.core.model.coverage import Coverage, read, write
 from newswire.core.model.event_ids import EventId
-from newswire.streams.confirmations import LINUX, PendingAcks, confirmed_bytes
+from newswire.core.model.results import Position
+from newswire.stream_order import StreamOrder
+from newswire.streams.confirmations import LINUX, Confirmations, PendingAcks, confirmed_bytes
+from newswire.streams.connections import Connection
+from newswire.streams.pages import EncodedPage
 from newswire.streams.schedule import NEVER
+from newswire.streams.stream import Stream
 
 pytestmark = pytest.mark.skipif(not LINUX, reason="the kernel's count of unconfirmed bytes is read on Linux only")
 
@@ -121,67 +126,34 @@ def place(number: int) -> EventId:
     return write(Coverage("", {"1001-a": number}))
 
 
-def post_until(acks: PendingAcks, start: float, end: float) -> list[float]:
-    """Post whenever something is due; when that was."""
-    times = []
-    now = start
-    while (now := max(now, acks.due)) <= end:
-        assert acks.post(now)
-        times.append(now)
-    return times
+def ack(user: str, number: int) -> Acknowledge:
+    return Acknowledge(user, place(number))
 
 
-def test_each_source_hands_over_its_newest_every_two_seconds_or_so() -> None:
+def test_of_what_a_source_offers_the_newest_is_handed_over_once() -> None:
     desk = Desk()
     acks = PendingAcks(desk.post)
-    for number in range(400):
-        acks.offer("a stream", "Alice", place(number), number / 10)
-        post_until(acks, number / 10, number / 10 + 0.09)
-    posts = [ack for some in desk.taken for ack in some]
-    assert 15 <= len(posts) <= 21
-    assert len(desk.taken) == len(posts)
-    assert acks.post_all()
-    assert desk.taken[-1] == [Acknowledge("Alice", place(399))]
+    for number in range(1, 4):
+        acks.offer("a stream", ack("Alice", number))
+    assert acks.due <= 0.0
+    assert acks.post(0.0)
+    assert acks.post(1.0)
+    assert desk.taken == [[ack("Alice", 3)]]
     assert (len(acks), acks.due) == (0, NEVER)
-    assert acks.post_all()
-
-
-def test_what_comes_at_once_is_handed_over_bit_by_bit() -> None:
-    desk = Desk()
-    acks = PendingAcks(desk.post)
-    for number in range(1000):
-        acks.offer(number, f"user{number}", place(1), 100.0)
-    times = post_until(acks, 100.0, 200.0)
-    assert times[0] >= 100.0 + limits.ACK_EVERY_SECONDS / 2
-    assert times[-1] <= 100.0 + limits.ACK_EVERY_SECONDS * 1.5
-    assert max(len(taken) for taken in desk.taken) <= 100
-    assert sum(len(taken) for taken in desk.taken) == 1000
-
-
-def test_who_begins_or_ends_is_acknowledged_at_once() -> None:
-    desk = Desk()
-    acks = PendingAcks(desk.post)
-    acks.offer(1, "Alice", place(1), 100.0)
-    acks.offer(2, "Bob", place(2), 100.0)
-    acks.hurry(2, 100.0)
-    acks.hurry(3, 100.0)
-    assert post_until(acks, 100.0, 100.2) == [100.0]
-    assert desk.taken == [[Acknowledge("Bob", place(2))]]
 
 
 def test_what_is_not_taken_is_offered_again_unless_newer() -> None:
     desk = Desk()
     acks = PendingAcks(desk.post)
     desk.takes = False
-    acks.offer(1, "Alice", place(1), 0.0)
-    acks.offer(2, "Bob", place(2), 0.0)
+    acks.offer(1, ack("Alice", 1))
+    acks.offer(2, ack("Bob", 2))
     assert not acks.post(5.0)
-    acks.offer(1, "Alice", place(5), 5.0)
+    acks.offer(1, ack("Alice", 5))
+    assert acks.due == 5.0 + limits.ACK_EVERY_SECONDS
     desk.takes = True
-    assert acks.post(6.9)
-    assert desk.taken == []
-    assert acks.post(7.1)
-    assert sorted(desk.taken[0], key=lambda ack: ack.user) == [Acknowledge("Alice", place(5)), Acknowledge("Bob", place(2))]
+    assert acks.post(acks.due)
+    assert desk.taken == [[ack("Alice", 5), ack("Bob", 2)]]
     assert not acks
 
 
@@ -189,6 +161,99 @@ def test_very_many_go_in_several_calls() -> None:
     desk = Desk()
     acks = PendingAcks(desk.post)
     for number in range(limits.ACK_POST_REQUESTS + 1):
-        acks.offer(number, "Alice", place(1), 0.0)
-    assert acks.post_all()
+        acks.offer(number, ack("Alice", 1))
+    assert acks.post(0.0)
     assert [len(taken) for taken in desk.taken] == [limits.ACK_POST_REQUESTS, 1]
+
+
+class Asking:
+    """Confirmations over streams whose other ends have all that was sent."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.desk = Desk()
+        self.acks = PendingAcks(self.desk.post)
+        self.confirmations = Confirmations(self.acks)
+        self.asked = 0
+        monkeypatch.setattr("newswire.streams.confirmations.confirmed_bytes", self.ask)
+
+    def ask(self, sock: socket.socket, sent_bytes: int) -> int:
+        self.asked += 1
+        return sent_bytes
+
+    def stream(self, user: str = "Alice") -> Connection:
+        return Connection(socket.socket(), Stream(StreamOrder(user), False, 0.0), 0.0)
+
+    def send(self, conn: Connection, number: int, now: float) -> None:
+        body = b"data: x\n\n"
+        page = EncodedPage(body, (len(body),), (place(number),), place(number), place(number), Position(), False)
+        conn.stream.receive(page, now)
+        conn.stream.note_sent(len(body), now)
+        self.confirmations.watch(conn, now)
+
+    def pass_time(self, start: float, end: float) -> list[float]:
+        """Check whenever that is due; when something was handed over."""
+        times, now = [], start
+        while (now := max(now, self.confirmations.due)) <= end:
+            assert self.confirmations.check(now) == []
+            if self.acks:
+                self.acks.post(now)
+                times.append(now)
+        return times
+
+
+@pytest.fixture
+def asking(monkeypatch: pytest.MonkeyPatch) -> Asking:
+    return Asking(monkeypatch)
+
+
+def test_a_stream_is_asked_for_once_for_all_that_it_sends_in_two_seconds_or_so(asking: Asking) -> None:
+    conn = asking.stream()
+    for number in range(300):
+        asking.send(conn, number + 1, number / 10)
+        asking.pass_time(number / 10, number / 10 + 0.09)
+    posts = [ack.event_id for some in asking.desk.taken for ack in some]
+    assert 11 <= len(posts) <= 16
+    assert posts == sorted(set(posts), key=lambda event_id: read(event_id).after["1001-a"])
+    assert asking.asked <= 2 * len(posts), "and where so many pages wait for it that they take memory"
+
+
+def test_many_pages_are_not_kept_until_it_is_time_to_acknowledge_them(asking: Asking) -> None:
+    conn = asking.stream()
+    for number in range(10 * limits.ACK_POINTS_COUNT):
+        asking.send(conn, number + 1, 0.0)
+        assert conn.stream.ack_points_count < limits.ACK_POINTS_COUNT
+    assert asking.asked == 10
+    assert not asking.acks
+
+
+def test_what_goes_to_many_at_once_is_acknowledged_bit_by_bit(asking: Asking) -> None:
+    conns = [asking.stream(f"user{number}") for number in range(1000)]
+    for conn in conns:
+        asking.send(conn, 1, 100.0)
+    times = asking.pass_time(100.0, 200.0)
+    assert times[0] >= 100.0 + limits.ACK_EVERY_SECONDS / 2
+    assert times[-1] <= 100.0 + limits.ACK_EVERY_SECONDS * 1.5
+    assert max(len(taken) for taken in asking.desk.taken) <= 250
+    assert len(asking.desk.taken) <= 6, "each is a sync of the disk"
+    assert sum(len(taken) for taken in asking.desk.taken) == asking.asked == 1000
+
+
+def test_who_leaves_is_acknowledged_at_once(asking: Asking) -> None:
+    leaver, other = asking.stream(), asking.stream("Bob")
+    asking.send(leaver, 1, 100.0)
+    asking.send(other, 1, 100.0)
+    asking.confirmations.remove(leaver, 100.0)
+    assert asking.acks.post(100.0)
+    assert asking.desk.taken == [[ack("Alice", 1)]]
+
+
+def test_a_stream_at_its_end_is_asked_for_until_all_is_confirmed(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    conn = asking.stream()
+    monkeypatch.setattr("newswire.streams.confirmations.confirmed_bytes", lambda sock, sent_bytes: 0)
+    conn.stream.end(5.0)
+    asking.send(conn, 1, 5.0)
+    assert asking.confirmations.due <= 5.0
+    assert asking.confirmations.check(5.0) == []
+    assert asking.confirmations.due == 5.0 + limits.CONFIRM_ENDING_SECONDS
+    monkeypatch.setattr("newswire.streams.confirmations.confirmed_bytes", asking.ask)
+    assert asking.confirmations.check(6.0) == [conn]

@@ -23,10 +23,10 @@ def test_what_commits_changed_is_merged_and_wakes_once() -> None:
     inbox.put_wake(Wake(frozenset({"a"}), frozenset({"Alice"})))
     inbox.put_wake(Wake(frozenset({"b"}), frozenset({"Bob"}), serves=False))
     assert is_awake(inbox)
-    assert inbox.has_change_of("Alice")
+    assert inbox.has_change_of(("Alice",))
     assert inbox.take() == ([], Wake(frozenset("ab"), frozenset({"Alice", "Bob"}), serves=False))
     assert not is_awake(inbox)
-    assert not inbox.has_change_of("Alice")
+    assert not inbox.has_change_of(("Alice",))
     assert inbox.take() == ([], Wake(frozenset(), frozenset(), serves=False))
     inbox.close()
 

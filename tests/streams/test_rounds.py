@@ -8,18 +8,16 @@ from tests.kit.stream_fakes import Clock
 
 
 def run(rounds: Rounds[str]) -> list[str]:
-    turns: list[str] = []
-    rounds.run(turns.append)
-    return turns
+    return list(rounds.turns())
 
 
 def test_live_ones_go_first_and_each_has_one_turn() -> None:
     rounds: Rounds[str] = Rounds(Clock())
     rounds.put_catching_up("behind")
-    rounds.put_live("a")
-    rounds.put_live("b")
-    rounds.put_live("a")
-    rounds.put_live("behind")
+    rounds.put_live(["a"])
+    rounds.put_live(["b"])
+    rounds.put_live(["a"])
+    rounds.put_live(["behind"])
     assert run(rounds) == ["a", "b", "behind"]
     assert not rounds
 
@@ -28,7 +26,7 @@ def test_those_that_catch_up_wait_when_the_time_of_a_round_is_over() -> None:
     rounds: Rounds[str] = Rounds(Clock(limits.ROUND_SECONDS))
     for name in "xyz":
         rounds.put_catching_up(name)
-    rounds.put_live("a")
+    rounds.put_live(["a"])
     assert run(rounds) == ["a", "x"]
     assert (bool(rounds), rounds.has_catching_up) == (True, True)
     assert run(rounds) == ["y"]
@@ -37,15 +35,12 @@ def test_those_that_catch_up_wait_when_the_time_of_a_round_is_over() -> None:
 
 def test_who_is_put_during_a_round_waits_for_the_next() -> None:
     rounds: Rounds[str] = Rounds(Clock())
-    rounds.put_live("a")
+    rounds.put_live(["a"])
     turns: list[str] = []
-
-    def turn(member: str) -> None:
+    for member in rounds.turns():
         turns.append(member)
-        rounds.put_live("late")
+        rounds.put_live(["late"])
         rounds.put_catching_up(member)
-
-    rounds.run(turn)
     assert turns == ["a", "a"]  # as a live one, and as one that catches up
     rounds.remove("a")
     assert run(rounds) == ["late"]
@@ -56,10 +51,7 @@ def test_who_is_removed_has_no_turn() -> None:
     for name in "ab":
         rounds.put_catching_up(name)
     turns: list[str] = []
-
-    def turn(member: str) -> None:
+    for member in rounds.turns():
         turns.append(member)
         rounds.remove("b")
-
-    rounds.run(turn)
     assert turns == ["a"]

@@ -237,7 +237,9 @@ RATE_CALLERS_COUNT: Final = 65_536  # addresses remembered: in 10 s each is as g
 LINGER_SECONDS: Final = 2.0  # input is dropped this long after an error: a close with unread input resets, and eats the answer
 FAILED_TURNS_COUNT: Final = 10  # of a loop, in a row: one that only fails serves nobody, and the process ends
 DEADLINE_CHECK_SECONDS: Final = 1.0  # how often deadlines are looked at, and so how late a client may be cut off
-ACCEPT_BACKLOG_COUNT: Final = 1_024  # connections that wait in the kernel to be accepted
+ACCEPT_BACKLOG_COUNT: Final = (
+    4_096  # that wait in the kernel, which keeps no more: who finds no room is late by 1 s, then 3 s, then 7 s
+)
 RECEIVE_BYTES: Final = 64 * 1024  # of one read: waitress's 8 KiB cost a batch 1,000 turns of the loop
 ANSWER_BUFFER_BYTES: Final = 64 * 1024  # of one piece of an unsent answer, freed when it is sent
 
@@ -259,7 +261,7 @@ STREAM_STALL_SECONDS: Final = 60.0  # without a byte confirmed while some are ou
 RETRY_MILLISECONDS: Final = 1_000  # told to EventSource at the start: how soon it connects again
 RETRY_LATER_MILLISECONDS: Final = 5_000  # told when the answer is "not now"
 ACK_EVERY_SECONDS: Final = 2.0  # cursors of `ack=auto` are written about this often, spread over it
-CONFIRM_EVERY_SECONDS: Final = 0.25  # and the kernel is asked this often
+ACK_POINTS_COUNT: Final = 16  # pages of a stream that are not known to be confirmed, until the kernel is asked: memory
 CONFIRM_ENDING_SECONDS: Final = 0.02  # or this often while a stream that ends waits for its last confirmation
 STREAM_ROUND_BYTES: Final = (
     128 * 1024

@@ -378,6 +378,8 @@ class Channel(HTTPChannel):
 
     def _end_request(self, task: AppTask | ProblemTask) -> None:
         """After an answer is written: drop the request, or all of them where the connection ends with it."""
+        if isinstance(task, AppTask):
+            task.environ, task.later = None, None  # they refer back to it, and circles are work for the garbage collector
         with self.requests_lock:
             if task.close_on_finish:
                 self.close_when_flushed = True

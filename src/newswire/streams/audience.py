@@ -64,16 +64,23 @@ class PatternIndex(Generic[T]):
             del self._by_topic[pattern]
 
 
-_Group = tuple[str, tuple[str, ...]]  # a user, and what some of the user's streams wait for
+class _Group(Generic[T]):
+    """The streams of a user that wait for the same."""
+
+    __slots__ = ("key", "streams")
+
+    def __init__(self, key: tuple[str, tuple[str, ...]]) -> None:
+        self.key = key
+        self.streams: dict[T, None] = {}
 
 
 class Audience(Generic[T]):
     """The streams that are served. A user is there for as long as one of its streams is."""
 
     def __init__(self) -> None:
-        self._group_of: dict[T, _Group] = {}
-        self._streams_of: dict[_Group, dict[T, None]] = {}
-        self._index: PatternIndex[_Group] = PatternIndex()
+        self._group_of: dict[T, _Group[T]] = {}
+        self._groups: dict[tuple[str, tuple[str, ...]], _Group[T]] = {}  # by user, and what these streams wait for
+        self._index: PatternIndex[_Group[T]] = PatternIndex()
         self._depending: dict[str, dict[T, None]] = {}  # by user
 
     def __len__(self) -> int:
@@ -88,17 +95,17 @@ class Audience(Generic[T]):
 
         `users`: on whose subscriptions and rights it depends; the first is whose stream it is.
         """
-        group = (users[0], patterns)
-        before = self._group_of.get(stream)
-        if before == group:
+        key, before = (users[0], patterns), self._group_of.get(stream)
+        if before is not None and before.key == key:
             return
         if before is not None:
             self._leave(stream, before)
-        self._group_of[stream] = group
-        if group not in self._streams_of:
-            self._streams_of[group] = {}
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = _Group(key)
             self._index.put(group, patterns)
-        self._streams_of[group][stream] = None
+        self._group_of[stream] = group
+        group.streams[stream] = None
         for user in users:
             self._depending.setdefault(user, {})[stream] = None
 
@@ -125,11 +132,10 @@ class Audience(Generic[T]):
     def waiting(self, topics: Iterable[str]) -> Iterator[T]:
         """The streams that wait for one of `topics`."""
         for group in self._index.matching(topics):
-            yield from self._streams_of[group]
+            yield from group.streams
 
-    def _leave(self, stream: T, group: _Group) -> None:
-        streams = self._streams_of[group]
-        del streams[stream]
-        if not streams:
-            del self._streams_of[group]
+    def _leave(self, stream: T, group: _Group[T]) -> None:
+        del group.streams[stream]
+        if not group.streams:
+            del self._groups[group.key]
             self._index.remove(group)

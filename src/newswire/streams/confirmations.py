@@ -23,7 +23,7 @@ from newswire.streams.connections import Connection
 from newswire.streams.schedule import NEVER, Schedule
 
 LINUX: Final = sys.platform.startswith("linux")
-_SLOTS_COUNT: Final = 20  # over which acknowledgements that come at once are spread
+_SLOTS_COUNT: Final = 5  # over which acknowledgements that come at once are spread: one op each, and each is a sync
 _SLOT_SECONDS: Final = limits.ACK_EVERY_SECONDS / _SLOTS_COUNT
 _SIOCOUTQ: Final = 0x5411
 _STANDING: Final = frozenset((1, 4, 5, 8))  # ESTABLISHED, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT (include/net/tcp_states.h)
@@ -48,19 +48,15 @@ def confirmed_bytes(sock: socket.socket, sent_bytes: int) -> int | None:
 
 
 class PendingAcks:
-    """Acknowledgements on their way to the engine, which each stream has about every two seconds. Hub thread only.
+    """Acknowledgements on their way to the engine. Hub thread only.
 
-    Each is an op on the disk of every broker. After one message for everybody all come at once, and what is published then
-    would wait for all of them: so they are spread.
-
-    One that the engine does not take now is offered again, unless a newer one of the same source has replaced it.
+    Those that the engine does not take now are offered again, unless a newer one of the same source has replaced them.
     """
 
     def __init__(self, post: Callable[[Sequence[Acknowledge]], bool]) -> None:
         self._post = post
         self._acks: dict[Hashable, Acknowledge] = {}
-        self._schedule: Schedule[Hashable] = Schedule(_SLOT_SECONDS)
-        self._slots = itertools.cycle(range(_SLOTS_COUNT))
+        self._due = 0.0
 
     def __len__(self) -> int:
         return len(self._acks)
@@ -68,91 +64,87 @@ class PendingAcks:
     @property
     def due(self) -> float:
         """When to `post` next; NEVER if there is nothing."""
-        return self._schedule.next_due
+        return self._due if self._acks else NEVER
 
-    def offer(self, source: Hashable, user: str, event_id: EventId, now: float, account: str = "") -> None:
-        """Have `event_id` acknowledged for `user` within three seconds; it replaces what `source` offered before."""
-        self._acks[source] = Acknowledge(user, event_id, account=account)
-        if source not in self._schedule:
-            spread = next(self._slots) * _SLOT_SECONDS - limits.ACK_EVERY_SECONDS / 2
-            self._schedule.put(source, now + limits.ACK_EVERY_SECONDS + spread)
-
-    def hurry(self, source: Hashable, now: float) -> None:
-        """Have what `source` offered, if it did, acknowledged at once: a stream has begun or ended."""
-        if source in self._acks:
-            self._schedule.put(source, now)
+    def offer(self, source: Hashable, ack: Acknowledge) -> None:
+        """Have it handed over with the next `post`; it replaces what `source` offered before."""
+        self._acks[source] = ack
 
     def post(self, now: float) -> bool:
-        """Hand what is due to the engine; False: it did not take all."""
-        sources = []
-        while (source := self._schedule.pop(now)) is not None:
-            sources.append(source)
-        for start in range(0, len(sources), limits.ACK_POST_REQUESTS):
-            some = sources[start : start + limits.ACK_POST_REQUESTS]
-            if not self._post([self._acks[source] for source in some]):
-                for source in sources[start:]:
-                    self._schedule.put(source, now + limits.ACK_EVERY_SECONDS)
+        """Hand all to the engine; False: it did not take all, and is asked again later."""
+        while self._acks:
+            some = list(itertools.islice(self._acks.items(), limits.ACK_POST_REQUESTS))
+            if not self._post([ack for _, ack in some]):
+                self._due = now + limits.ACK_EVERY_SECONDS
                 return False
-            for source in some:
+            for source, _ in some:
                 del self._acks[source]
+        self._due = 0.0
         return True
-
-    def post_all(self) -> bool:
-        """Hand everything to the engine; False: it did not take all."""
-        return self.post(NEVER)
 
 
 class Confirmations:
-    """What the clients of streams have: asked of the kernel, and offered as acknowledgements. Hub thread only.
+    """What the clients of streams have: asked of the kernel, and acknowledged. Hub thread only.
 
-    It is asked again and again only where it changes something: for streams that send what may be acknowledged. Of the
-    others it is asked when their silence is looked at.
+    Each acknowledgement is work for every broker, and so is each question. So a stream is asked for two seconds after it has
+    sent what may be acknowledged: once for all that it has sent meanwhile. After one message for everybody that would be all
+    streams at once, and what is published then would wait for all of them: so they are spread.
     """
 
     def __init__(self, acks: PendingAcks) -> None:
         self._acks = acks
-        self._watched: dict[Connection, None] = {}
-        self._due = 0.0
+        self._schedule: Schedule[Connection] = Schedule(_SLOT_SECONDS)
+        self._slots = itertools.cycle(range(_SLOTS_COUNT))
+        self._confirmed: dict[Connection, EventId] = {}  # what is to be acknowledged when the time of the stream has come
+        self._ending: dict[Connection, None] = {}  # streams at their end, which close when all is confirmed
+        self._ending_due = 0.0
 
     @property
     def due(self) -> float:
         """When to `check` next; NEVER if there is nothing."""
-        return self._due if self._watched else NEVER
+        return min(self._schedule.next_due, self._ending_due if self._ending else NEVER)
 
-    def watch(self, conn: Connection) -> None:
-        """Ask for `conn` from now on, if it has something to acknowledge."""
-        if conn.stream.wants_confirmation:
-            self._watched[conn] = None
+    def watch(self, conn: Connection, now: float) -> None:
+        """Ask for `conn`, which has something to acknowledge, within three seconds; soon if that ends it."""
+        if not conn.is_watched:
+            conn.is_watched = True
+            spread = next(self._slots) * _SLOT_SECONDS - limits.ACK_EVERY_SECONDS / 2
+            self._schedule.put(conn, now + limits.ACK_EVERY_SECONDS + spread)
+        if conn.stream.ack_points_count % limits.ACK_POINTS_COUNT == 0:
+            self.check_one(conn, now)
+        if conn.stream.is_ending:
+            self._ending[conn] = None
 
     def remove(self, conn: Connection, now: float) -> None:
-        """Ask for `conn` a last time."""
+        """Ask for `conn` a last time, and have what it has acknowledged at once."""
         self.check_one(conn, now)
-        self._watched.pop(conn, None)
-        self._acks.hurry(conn, now)
-
-    def hurry(self) -> None:
-        """Have the next `check` due at once."""
-        self._due = 0.0
+        self._acknowledge(conn)
+        self._schedule.remove(conn)
+        self._ending.pop(conn, None)
 
     def check(self, now: float) -> list[Connection]:
-        """Ask for all that are watched. Those whose streams are done."""
-        ends = []
-        is_ending = False
-        for conn in list(self._watched):
+        """Ask for those whose time has come, and have what they have acknowledged. Those whose streams are done."""
+        while (conn := self._schedule.pop(now)) is not None:
             self.check_one(conn, now)
-            stream = conn.stream
-            is_ending = is_ending or stream.is_ending
-            if not stream.wants_confirmation:
-                del self._watched[conn]
-            if stream.is_done:
-                ends.append(conn)
-        self._due = now + (limits.CONFIRM_ENDING_SECONDS if is_ending else limits.CONFIRM_EVERY_SECONDS)
-        return ends
+            self._acknowledge(conn)
+            conn.is_watched = conn.stream.ack_points_count > 0
+            if conn.is_watched:
+                self._schedule.put(conn, now + limits.ACK_EVERY_SECONDS)
+        if now < self._ending_due:
+            return []
+        self._ending_due = now + limits.CONFIRM_ENDING_SECONDS
+        for conn in self._ending:
+            self.check_one(conn, now)
+        return [conn for conn in self._ending if conn.stream.is_done]
 
     def check_one(self, conn: Connection, now: float) -> None:
         """Ask for `conn`."""
-        stream = conn.stream
-        total = confirmed_bytes(conn.sock, stream.sent_bytes)
-        ack_id = stream.note_confirmed(total, now) if total is not None else None
+        total = confirmed_bytes(conn.sock, conn.stream.sent_bytes)
+        ack_id = conn.stream.note_confirmed(total, now) if total is not None else None
         if ack_id is not None:
-            self._acks.offer(conn, stream.order.user, ack_id, now, stream.account)
+            self._confirmed[conn] = ack_id
+
+    def _acknowledge(self, conn: Connection) -> None:
+        ack_id = self._confirmed.pop(conn, None)
+        if ack_id is not None:
+            self._acks.offer(conn, Acknowledge(conn.stream.order.user, ack_id, account=conn.stream.account))

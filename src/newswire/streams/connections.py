@@ -19,13 +19,14 @@ _READ_WRITE = selectors.EVENT_READ | selectors.EVENT_WRITE
 class Connection:
     """A stream and its socket."""
 
-    __slots__ = ("input_bytes", "is_blocked", "is_closed", "progress_at", "sock", "stream")
+    __slots__ = ("input_bytes", "is_blocked", "is_closed", "is_watched", "progress_at", "sock", "stream")
 
     def __init__(self, sock: socket.socket, stream: Stream, now: float) -> None:
         self.sock = sock
         self.stream = stream
         self.is_blocked = False  # the socket is full; the selector says when it is not
         self.is_closed = False
+        self.is_watched = False  # it is asked what the other end has confirmed, when its time comes
         self.input_bytes = 0
         self.progress_at = now  # when its socket last took a byte
 
@@ -96,7 +97,7 @@ class Connections:
             if bool(unsent) != conn.is_blocked:
                 conn.is_blocked = bool(unsent)
                 self._selector.modify(conn.sock, _READ_WRITE if unsent else _READ, conn)
-        return not stream.is_done
+        return not (stream.is_ending and stream.is_done)
 
     def note_unsent(self, conn: Connection) -> None:
         """Count what was queued for a socket that is full."""

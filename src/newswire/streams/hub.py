@@ -22,12 +22,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 from newswire.config import ServiceSettings
 from newswire.core import limits
 from newswire.core.access import EVERYBODY, Principal
+from newswire.core.model.commands import Acknowledge
 from newswire.engine.seam import Engine, Start, Wake
 from newswire.stream_order import StreamOrder
 from newswire.streams import notices
@@ -149,8 +149,7 @@ class Hub:
             self._guard(self._on_ready, conn, can_send, can_read)
         only_catches_up = self._rounds.has_catching_up and not came
         if self._rounds:
-            self.pages.start_round()
-            self._rounds.run(partial(self._guard, self._read_on))
+            self._read_all()
         for conn in self._connections.choose(self._clock()):
             self.eviction_count += 1
             self._close(conn)
@@ -174,7 +173,7 @@ class Hub:
     def _leave(self) -> None:
         for conn in self._connections:
             self._close(conn)
-        if not self._acks.post_all():
+        if not self._acks.post(self._clock()):
             log.warning("%d cursors could not be stored; what they cover is sent again", len(self._acks))
         self._connections.close()
         for arrival in [*self._inbox.close(), *self._arrivals]:
@@ -187,8 +186,11 @@ class Hub:
         try:
             do(conn, *args)
         except Exception:
-            log.exception("a stream of %s failed and is closed", conn.stream.order.user)
-            self._close(conn)
+            self._fail(conn)
+
+    def _fail(self, conn: Connection) -> None:
+        log.exception("a stream of %s failed and is closed", conn.stream.order.user)
+        self._close(conn)
 
     # -- hub thread: what came in
 
@@ -201,10 +203,10 @@ class Hub:
                 self._end_all(self._moved())
         self._changed_users.update(dict.fromkeys(self._audience.users() if EVERYBODY in wake.users else wake.users))
         self._arrivals.extend(arrivals)
-        for conn in self._audience.waiting(wake.topics):
+        waiting = list(self._audience.waiting(wake.topics))
+        for conn in waiting:
             conn.stream.is_behind = True
-            if conn.stream.wants_page:
-                self._rounds.put_live(conn)
+        self._rounds.put_live(waiting)
         if self._stop_at is not None and not self._is_stopping:
             self._is_stopping = True
             self._end_all(b"")
@@ -256,8 +258,7 @@ class Hub:
             self._guard(self._evict, self._connections.of(eviction.stream), eviction)
         self._read_from(conn, start)
         if order.event_id is not None and order.ack != "none":
-            self._acks.offer((conn, "opening"), order.user, order.event_id, now, start.account)
-            self._acks.hurry((conn, "opening"), now)
+            self._acks.offer((conn, "opening"), Acknowledge(order.user, order.event_id, account=start.account))
         stream.write(notices.greeting(self._settings.id, as_json=stream.encoding.as_json), now)
         self._send(conn, now)
 
@@ -287,18 +288,27 @@ class Hub:
 
     def _read_from(self, conn: Connection, start: Start) -> None:
         conn.stream.open(start.position, start.account)
-        self._audience.put(conn.stream.order.users, conn, start.patterns)
+        self._audience.put(conn.stream.users, conn, start.patterns)
         self._rounds.put_catching_up(conn)
 
     # -- hub thread: reading on
 
+    def _read_all(self) -> None:
+        """A page for each that was woken, then for those that catch up while there is time. What they share is made once."""
+        self.pages.start_round()
+        for conn in self._rounds.turns():
+            try:
+                if not conn.is_closed:
+                    self._read_on(conn)
+            except Exception:
+                self._fail(conn)
+
     def _read_on(self, conn: Connection) -> None:
         stream, now = conn.stream, self._clock()
-        users = stream.order.users
-        if not stream.wants_page or any(user in self._changed_users for user in users):
+        if not stream.wants_page or not self._changed_users.keys().isdisjoint(stream.users):
             return  # who is reopened reads on then
         page = self.pages.get(stream.position, stream.encoding, stream.page_limit)
-        if any(self._inbox.has_change_of(user) for user in users):
+        if self._inbox.has_change_of(stream.users):
             self._rounds.put_catching_up(conn)  # reopened first, with the next turn
             return
         if page.moved:  # the log was written anew where it stood (COMPACT)
@@ -324,10 +334,10 @@ class Hub:
             self._close(conn)
 
     def _send(self, conn: Connection, now: float) -> None:
-        if self._connections.send(conn, now):
-            self._confirmations.watch(conn)
-        else:
+        if not self._connections.send(conn, now):
             self._close(conn)
+        elif conn.stream.ack_points_count:
+            self._confirmations.watch(conn, now)
 
     def _end(self, conn: Connection, body: bytes) -> None:
         """Say the last words, and close when they, and what was sent before, have arrived (or it takes too long)."""
@@ -341,12 +351,11 @@ class Hub:
     def _end_all(self, body: bytes) -> None:
         for conn in list(self._audience):
             self._guard(self._end, conn, body)
-        self._confirmations.hurry()
 
     def _forget(self, conn: Connection) -> None:
         """Take the stream out of everything but its socket: it reads no more."""
         self._rounds.remove(conn)
-        self._audience.remove(conn.stream.order.users, conn)
+        self._audience.remove(conn.stream.users, conn)
         self._admission.remove(conn.stream)
 
     def _close(self, conn: Connection) -> None:

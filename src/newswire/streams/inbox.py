@@ -69,10 +69,10 @@ class Inbox:
             if not self.is_closed:
                 self._wake()
 
-    def has_change_of(self, user: str) -> bool:
-        """Whether a change of what this user is subscribed to, or may read, waits. Hub thread; a look-up is one step."""
-        users = self._users
-        return user in users or EVERYBODY in users
+    def has_change_of(self, users: tuple[str, ...]) -> bool:
+        """Whether a change of what these users are subscribed to, or may read, waits. Hub thread; a look-up is one step."""
+        changed = self._users
+        return bool(changed) and not changed.isdisjoint((*users, EVERYBODY))
 
     @property
     def arrivals_count(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 from newswire.core import limits
@@ -27,10 +27,9 @@ class Rounds(Generic[T]):
         """Whether somebody catches up."""
         return bool(self._catching_up)
 
-    def put_live(self, member: T) -> None:
-        """Have `member` take its turn early in the next round; one that catches up stays where it is."""
-        if member not in self._catching_up:
-            self._live[member] = None
+    def put_live(self, members: Iterable[T]) -> None:
+        """Have `members` take their turns early in the next round; one that catches up stays where it is."""
+        self._live.update(dict.fromkeys(members))
 
     def put_catching_up(self, member: T) -> None:
         """Have `member` take its turn when there is time."""
@@ -41,15 +40,16 @@ class Rounds(Generic[T]):
         self._live.pop(member, None)
         self._catching_up.pop(member, None)
 
-    def run(self, turn: Callable[[T], None]) -> None:
-        """One round. Whoever is put during it waits for the next one."""
+    def turns(self) -> Iterator[T]:
+        """Those of one round, in order. Whoever is put during it waits for the next one."""
         live, self._live = self._live, {}
         for member in live:
-            turn(member)
+            if member not in self._catching_up:
+                yield member
         until = self._clock() + limits.ROUND_SECONDS
         for member in list(self._catching_up):
             if member in self._catching_up:
                 del self._catching_up[member]
-                turn(member)
+                yield member
             if self._clock() >= until:
                 break

@@ -19,6 +19,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Final
 
+import msgspec
+
 from newswire import sse
 from newswire.core import limits
 from newswire.core.model.event_ids import EventId
@@ -30,21 +32,22 @@ KEEPALIVE: Final = sse.comment(sse.KEEPALIVE)
 _KEEPALIVE_CHUNK: Final = sse.chunk(KEEPALIVE)
 
 
-class AckPoint:
-    """A page in the queue: what may be acknowledged when how many of its bytes are confirmed."""
+class AckPoint(msgspec.Struct, gc=False):
+    """A page in the queue, from byte `start` on: what may be acknowledged when how many of its bytes are confirmed."""
 
-    __slots__ = ("_page", "_start", "ack_id", "end")
+    start: int
+    page: EncodedPage
+    ack_id: EventId | None
 
-    def __init__(self, start: int, page: EncodedPage) -> None:
-        self._start = start
-        self._page = page
-        self.end = start + len(page.body)
-        self.ack_id = page.ack_id
+    @property
+    def end(self) -> int:
+        """Where the page ends."""
+        return self.start + len(self.page.body)
 
     def ack_id_at(self, confirmed: int) -> EventId | None:
         """What may be acknowledged behind the last event that is confirmed as a whole."""
-        count = bisect_right(self._page.ends, confirmed - self._start)
-        return self._page.ack_ids[count - 1] if count else None
+        count = bisect_right(self.page.ends, confirmed - self.start)
+        return self.page.ack_ids[count - 1] if count else None
 
 
 class Stream:
@@ -52,6 +55,7 @@ class Stream:
 
     def __init__(self, order: StreamOrder, chunked: bool, now: float) -> None:
         self.order = order
+        self.users = order.users
         self._acks = order.ack == "auto"
         self.encoding = encoding_of(order.format == "json", chunked)
         self.position = Position()
@@ -96,9 +100,9 @@ class Stream:
         return self.is_behind and not self._is_full and not self.is_ending
 
     @property
-    def wants_confirmation(self) -> bool:
-        """Whether something may be acknowledged when bytes are confirmed."""
-        return bool(self._ack_points)
+    def ack_points_count(self) -> int:
+        """How many pages wait to be confirmed."""
+        return len(self._ack_points)
 
     @property
     def is_done(self) -> bool:
@@ -130,7 +134,7 @@ class Stream:
         if page.body:
             self._last_id, self._event_at = page.last_id, now
             if self._acks:
-                self._ack_points.append(AckPoint(self.written_bytes, page))
+                self._ack_points.append(AckPoint(self.written_bytes, page, page.ack_id))
             self._put(page.body, now)
         elif self._ack_points and page.ack_id is not None:
             self._ack_points[-1].ack_id = page.ack_id

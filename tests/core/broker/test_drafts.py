@@ -7,7 +7,7 @@ from unittest.mock import patch
 import pytest
 
 from newswire.core import limits
-from newswire.core.broker.drafts import draft_ops
+from newswire.core.broker.drafts import draft_all, draft_ops
 from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe, Unsubscribe
 from newswire.core.model.coverage import Coverage, write
 from newswire.core.model.ops import NO_PLACE, Acknowledged, Began, Op, Published, Subscribed, Unsubscribed
@@ -82,3 +82,21 @@ def test_an_acknowledgement_of_many_subscriptions_is_several_ops() -> None:
         ops = draft(state, Acknowledge("Ann", event_id))
     assert [len(op.ids) for op in ops if isinstance(op, Acknowledged)] == [2, 1]
     assert {op.vector[A] for op in ops if isinstance(op, Acknowledged)} == {5}
+
+
+def test_acknowledgements_of_many_users_that_show_one_id_are_one_op() -> None:
+    anns, bobs = subscribed(2), Subscribed(A, 3, 0, "Bob", "news", {A: 1})
+    state = state_of(anns, bobs, subscribed(4, "tech"), Published(A, 5, 0, topic="news", data="x"))
+    here, before = write(Coverage("", {A: 5}, {})), write(Coverage("", {A: 4}, {}))
+    acks = [
+        Acknowledge("Ann", here, "news"),
+        Acknowledge("Bob", here),
+        Acknowledge("Bob", here),
+        Acknowledge("Ann", before, "tech"),
+    ]
+    drafts = draft_all(state, acks, 5_000, 10)
+    assert [len(draft) for draft in drafts] == [2, 0, 0, 0]
+    assert drafts[0] == [
+        Acknowledged(**NO_PLACE, ids=(anns.id, bobs.id), vector={A: 5}),
+        Acknowledged(**NO_PLACE, ids=(f"{A}.4",), vector={A: 4}),
+    ]

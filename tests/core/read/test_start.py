@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from newswire.core.model.coverage import Coverage
+from newswire.core.model.commands import Acknowledge
+from newswire.core.model.coverage import Coverage, write
 from newswire.core.model.ops import Acknowledged, Began, Op, Published, Subscribed
 from newswire.core.model.vector import Vector
 from newswire.core.read.start import acknowledged_by, open_page, open_stream, to_acknowledge
@@ -35,10 +36,11 @@ class Broker:
 
     def acknowledge(self, after: Vector, pattern: str | None = None) -> int:
         """How many cursors it moves."""
-        vector, subs = to_acknowledge(self.state, "Alice", Coverage("", after, {HERE: self.next}), pattern)
-        if subs:
-            self.take(Acknowledged(HERE, self.next, 0, tuple(sub.id for sub in subs), vector))
-        return len(subs)
+        ack = Acknowledge("Alice", write(Coverage("", after, {HERE: self.next})), pattern)
+        vector, ids = to_acknowledge(self.state, [ack])
+        if ids:
+            self.take(Acknowledged(HERE, self.next, 0, tuple(ids), vector))
+        return len(ids)
 
     def cursors(self) -> list[Vector]:
         return [self.state.subscriptions.cursor(sub) for sub in self.state.subscriptions.alive_of("Alice")]
@@ -81,8 +83,8 @@ def test_a_long_id_costs_its_length_and_not_that_for_each_cursor() -> None:
     broker = many_cursors()
 
     def lines(after: Vector) -> int:
-        event_id = Coverage("", after, {HERE: broker.next})
-        return lines_of(lambda: to_acknowledge(broker.state, "Alice", event_id, None))
+        ack = Acknowledge("Alice", write(Coverage("", after, {HERE: broker.next})))
+        return lines_of(lambda: to_acknowledge(broker.state, [ack]))
 
     long = {BEFORE: 5} | {f"1001-{at}x": 9 for at in range(100)}
     assert lines(long) < lines({BEFORE: 5}) + 20 * 100

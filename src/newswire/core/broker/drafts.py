@@ -5,15 +5,25 @@ Pure functions: they change nothing. An op that they return has no place yet; th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from newswire.core import limits
 from newswire.core.access import Principal
 from newswire.core.broker.access_drafts import draft_access
 from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe, Unsubscribe
-from newswire.core.model.coverage import read
+from newswire.core.model.event_ids import EventId
 from newswire.core.model.ops import NO_PLACE, Acknowledged, Op, Subscribed, Unsubscribed
 from newswire.core.read.start import to_acknowledge
 from newswire.core.state.fold import State
 from newswire.errors import NotFound, Refused
+
+
+def draft_all(state: State, requests: Sequence[Request], wall: int, most: int, by: Principal | None = None) -> list[list[Op]]:
+    """`draft_ops` of each; where all are acknowledgements the first has those of all, which are few."""
+    acks = [request for request in requests if isinstance(request, Acknowledge)]
+    if acks and len(acks) == len(requests):
+        return [acknowledge(state, acks), *([] for _ in acks[1:])]
+    return [draft_ops(state, request, wall, most, by) for request in requests]
 
 
 def draft_ops(state: State, request: Request, wall: int, most: int, by: Principal | None = None) -> list[Op]:
@@ -31,7 +41,7 @@ def draft_ops(state: State, request: Request, wall: int, most: int, by: Principa
         case Unsubscribe():
             return [unsubscribe(state, request)]
         case Acknowledge():
-            return acknowledge(state, request)
+            return acknowledge(state, [request])
         case _:
             return draft_access(state.accounts, request, by, wall)
 
@@ -74,9 +84,14 @@ def unsubscribe(state: State, request: Unsubscribe) -> Unsubscribed:
     return Unsubscribed(**NO_PLACE, ids=ids)
 
 
-def acknowledge(state: State, request: Acknowledge) -> list[Op]:
-    """ACK: decided here, never when folded."""
-    vector, subs = to_acknowledge(state, request.user, read(request.event_id), request.pattern, request.account)
-    ids = [sub.id for sub in subs]
-    pieces = (ids[at : at + limits.ACK_SUBSCRIPTIONS] for at in range(0, len(ids), limits.ACK_SUBSCRIPTIONS))
-    return [Acknowledged(**NO_PLACE, ids=tuple(piece), vector=vector) for piece in pieces]
+def acknowledge(state: State, requests: Sequence[Acknowledge]) -> list[Op]:
+    """ACK: decided here, never when folded. Of those that show one id all cursors are moved by one op, whose they may be."""
+    alike: dict[EventId, list[Acknowledge]] = {}
+    for request in requests:
+        alike.setdefault(request.event_id, []).append(request)
+    drafts: list[Op] = []
+    for acks in alike.values():
+        vector, ids = to_acknowledge(state, acks)
+        pieces = (ids[at : at + limits.ACK_SUBSCRIPTIONS] for at in range(0, len(ids), limits.ACK_SUBSCRIPTIONS))
+        drafts += [Acknowledged(**NO_PLACE, ids=tuple(piece), vector=vector) for piece in pieces]
+    return drafts

@@ -17,7 +17,7 @@ import msgspec
 from newswire.core import limits
 from newswire.core.access import EVERYBODY, Principal
 from newswire.core.broker.access_drafts import check
-from newswire.core.broker.drafts import draft_ops
+from newswire.core.broker.drafts import draft_all
 from newswire.core.broker.values import NamedBatch, Staged
 from newswire.core.model import ops, runs
 from newswire.core.model.commands import Acknowledge, Audit, Publish, Request, Subscribe, Unsubscribe
@@ -213,7 +213,7 @@ class Stager:
             origin, sequence = ops.split_op_id(names[-1])
             return Staged(ids=tuple(names), required={origin: sequence}, stored=len(names))
         keys = self._look_up(requests, wall)
-        drafts = [draft_ops(self.state, request, wall, self.subscriptions_per_user, by) for request in requests]
+        drafts = draft_all(self.state, requests, wall, self.subscriptions_per_user, by)
         ids: list[OpId] = []
         required: dict[str, int] = {}
         repeated: list[int] = []

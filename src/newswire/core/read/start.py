@@ -9,7 +9,8 @@ import msgspec
 
 from newswire.core import limits
 from newswire.core.access import Principal, Rights
-from newswire.core.model.coverage import Coverage
+from newswire.core.model.commands import Acknowledge
+from newswire.core.model.coverage import Coverage, read
 from newswire.core.model.names import matches
 from newswire.core.model.ops import OpId
 from newswire.core.model.vector import Vector
@@ -72,23 +73,25 @@ def speaks(known: Vector, sub: Subscription) -> bool:
     return known.get(sub.origin, 0) >= sub.sequence
 
 
-def to_acknowledge(
-    state: State, user: str, coverage: Coverage, pattern: str | None, account: OpId = ""
-) -> tuple[Vector, list[Subscription]]:
-    """ACK(u, id, p?): how far cursors move, and which: decided now, never when folded."""
-    subscriptions, reach = state.subscriptions, Reach(state.lineage)
+def to_acknowledge(state: State, acks: Sequence[Acknowledge]) -> tuple[Vector, list[OpId]]:
+    """ACK(u, id, p?) of each of `acks`, which show one id: how far cursors move, and which. Decided now, never when folded."""
+    subscriptions, reach, coverage = state.subscriptions, Reach(state.lineage), read(acks[0].event_id)
     cover, target = knew(state, coverage), acknowledged_by(state, coverage.after)
     behind: dict[int, bool] = {}  # by cursor, many of which are one object
-    subs = []
-    for sub in subscriptions.alive_of(user, account) if pattern is None else subscriptions.with_pattern(user, pattern, account):
-        if not speaks(cover, sub):
-            continue
-        cursor = subscriptions.cursor(sub)
-        if id(cursor) not in behind:
-            behind[id(cursor)] = cursor is not target and not reach.covers(cursor, target)
-        if behind[id(cursor)]:
-            subs.append(sub)
-    return target, subs
+    ids: dict[OpId, None] = {}
+    for ack in acks:
+        user, pattern, account = ack.user, ack.pattern, ack.account
+        for sub in (
+            subscriptions.alive_of(user, account) if pattern is None else subscriptions.with_pattern(user, pattern, account)
+        ):
+            if not speaks(cover, sub):
+                continue
+            cursor = subscriptions.cursor(sub)
+            if id(cursor) not in behind:
+                behind[id(cursor)] = cursor is not target and not reach.covers(cursor, target)
+            if behind[id(cursor)]:
+                ids[sub.id] = None
+    return target, list(ids)
 
 
 def acknowledged_by(state: State, after: Vector) -> Vector:
