@@ -109,25 +109,30 @@ class EventReader:
             received = received.removeprefix(b"\n")
         # a CR at the very end may be half of a CRLF: the line is complete, a LF that follows is not another line
         self._skip_newline = received.endswith(b"\r")
-        first, *lines = re.split(rb"\r\n|\n|\r", received)
-        self._rest += first  # a long line comes in many pieces: nothing of it is looked at twice
-        if not lines:
+        end = max(received.rfind(b"\n"), received.rfind(b"\r")) + 1
+        self._rest += received[:end] if end else received  # a long line comes in many pieces: nothing of it is looked at twice
+        if not end:
             return []
-        lines.insert(0, bytes(self._rest))
-        self._rest = bytearray(lines.pop())
-        events = []
-        for line in lines:
-            whole = self._line(line.decode("utf-8", "replace"))
-            if whole is not None:
-                events.append(whole)
-        return events
-
-    def _line(self, line: str) -> Event | None:
+        text = self._rest.decode("utf-8", "replace")
+        self._rest = bytearray(received[end:])
+        if "\r" in text:
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
         if self._first:
             self._first = False
-            line = line.removeprefix("\ufeff")
-        if not line:
-            return self._dispatch()
+            text = text.removeprefix("\ufeff")
+        lines = text.split("\n")
+        lines.pop()  # behind the last line end
+        events: list[Event] = []
+        for line in lines:
+            if line.startswith("data: "):  # this and the next are nearly all that comes
+                self._data.append(line[6:])
+            elif not line:
+                self._dispatch(events)
+            else:
+                self._field(line)
+        return events
+
+    def _field(self, line: str) -> None:
         field, _, value = line.partition(":")
         value = value.removeprefix(" ")
         if not field:
@@ -140,13 +145,12 @@ class EventReader:
             self._id = value
         elif field == "retry" and value.isascii() and value.isdigit():
             self.retry = int(value[:_RETRY_DIGITS])
-        return None
 
-    def _dispatch(self) -> Event | None:
+    def _dispatch(self, events: list[Event]) -> None:
         self.last_event_id = self._id
-        data, name = self._data, self._name
-        self._data, self._name = [], ""
-        if not data:
-            return None
-        self.comment = ""
-        return Event("\n".join(data), self.last_event_id, name or "message")
+        if self._data:
+            data = self._data[0] if len(self._data) == 1 else "\n".join(self._data)
+            events.append(Event(data, self._id, self._name or "message"))
+            self._data = []
+            self.comment = ""
+        self._name = ""

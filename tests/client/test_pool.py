@@ -7,7 +7,8 @@ import threading
 import pytest
 
 from newswire.client import BrokerPool, Publisher
-from newswire.client.transport import BrokerAnswer, Call, Unreached
+from newswire.client.transport import BrokerAnswer, Call
+from newswire.client.unreached import Unreached
 from newswire.core import limits
 from newswire.errors import (
     BadRequest,

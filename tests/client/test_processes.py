@@ -17,7 +17,7 @@ import pytest
 import requests
 
 from newswire.client import MessageStream, Publisher, Subscriber
-from newswire.client.transport import Unreached
+from newswire.client.unreached import Unreached
 from newswire.core import limits
 from tests.kit.client_fakes import Asked, FakeBroker, Reply, Wire
 
@@ -261,13 +261,13 @@ def test_a_warning_within_a_call_is_not_published(
     publisher = Publisher(a.address)
     handler = Publishing(publisher)
     root_at_debug.addHandler(handler)
-    real = requests.Session.request
+    real = requests.Session.send
 
     def warn(*args: Any, **more: Any) -> requests.Response:
         warnings.warn("unverified", RuntimeWarning, stacklevel=1)
         return real(*args, **more)
 
-    monkeypatch.setattr(requests.Session, "request", warn)
+    monkeypatch.setattr(requests.Session, "send", warn)
     logging.captureWarnings(True)
     try:
         with warnings.catch_warnings():

@@ -257,3 +257,18 @@ def stored(id: str = "1001-a.1", copies: int = 2) -> Reply:
 def taking_batches(asked: Asked) -> Reply:
     count = len(asked.body.splitlines())
     return Reply({"message": f"Published {count} messages", "count": count, "first": "x.1", "last": f"x.{count}", "copies": 2})
+
+
+def answering(data: bytes) -> tuple[str, Callable[[], None]]:
+    """The address of something that answers one request with these bytes, and what waits for its end."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with listening, listening.accept()[0] as sock:
+            sock.settimeout(LIMIT_SECONDS)
+            sock.recv(65536)
+            sock.sendall(data)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    return f"127.0.0.1:{listening.getsockname()[1]}", lambda: thread.join(LIMIT_SECONDS)

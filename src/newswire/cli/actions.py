@@ -260,7 +260,8 @@ class MenuActions:
     def _change(self, path: str, address: str) -> None:
         """Ask the primary once: what it answers is final, and no other broker knows better whether `address` is there."""
         from newswire.client.pool import BrokerPool
-        from newswire.client.transport import Call, Unreached, form
+        from newswire.client.transport import Call, form
+        from newswire.client.unreached import Unreached
 
         pool = BrokerPool(self._brokers, **self._who, timeout=limits.CLI_CALL_SECONDS, absent=0)
         try:

@@ -15,7 +15,8 @@ from newswire.cli.diagnosis import Examined
 from newswire.cli.summary import clock_ahead
 from newswire.client.answers import Row
 from newswire.client.credential import Credential
-from newswire.client.transport import BrokerAnswer, Call, Transport, Unreached
+from newswire.client.transport import BrokerAnswer, Call, Transport
+from newswire.client.unreached import Unreached
 from newswire.core import limits
 from newswire.core.model.addresses import is_tls
 from newswire.errors import NewswireError, Unauthenticated

@@ -135,7 +135,8 @@ class _Rows(NamedTuple):
 
 def _ask_rows(new_transport: Callable[[], Transport], address: str) -> _Rows:
     from newswire.client import Row
-    from newswire.client.transport import Call, Unreached
+    from newswire.client.transport import Call
+    from newswire.client.unreached import Unreached
 
     try:
         with closing(new_transport()) as transport:
@@ -172,7 +173,8 @@ def clock_ahead(stamp: object, before: float, after: float) -> float | None:
 
 def _ask(new_transport: Callable[[], Transport], address: str, path: str) -> Any:
     """Ask one broker, once; what it says of itself counts whatever its status. None: no answer."""
-    from newswire.client.transport import Call, Unreached
+    from newswire.client.transport import Call
+    from newswire.client.unreached import Unreached
 
     try:
         with closing(new_transport()) as transport:

@@ -43,7 +43,8 @@ def open_window(url: str) -> bool:
 
 def with_ticket(url: str, pool: BrokerPool, broker: str) -> str:
     """The address with what signs a browser window in, once and soon. Raises NewswireError."""
-    from newswire.client.transport import Call, Unreached
+    from newswire.client.transport import Call
+    from newswire.client.unreached import Unreached
 
     try:
         answer = pool.transport.send(pool.brokers.ours(broker), Call("POST", "/tickets"), limits.CLI_CALL_SECONDS)

@@ -13,7 +13,8 @@ from newswire.client import checks
 from newswire.client.answers import ClusterSnapshot, Row
 from newswire.client.credential import choose
 from newswire.client.failover import Brokers, Verdict, perhaps_done, verdict
-from newswire.client.transport import BrokerAnswer, Call, Transport, Unreached
+from newswire.client.transport import BrokerAnswer, Call, Transport
+from newswire.client.unreached import Unreached
 from newswire.core import limits
 from newswire.errors import NewswireError, NoBroker, Refused, Unknown
 

@@ -26,7 +26,8 @@ from newswire.client import checks
 from newswire.client.answers import ConnectionState
 from newswire.client.delivery import Acks, Delivery, Item, Moved, Opened, UnreadableEvent
 from newswire.client.pool import BrokerPool
-from newswire.client.transport import BrokerAnswer, Call, Incoming, Unreached, form
+from newswire.client.transport import BrokerAnswer, Call, Incoming, form
+from newswire.client.unreached import Unreached
 from newswire.core import limits
 from newswire.core.model import names
 from newswire.core.model.message import Gap, Message
@@ -160,6 +161,8 @@ class MessageStream(Iterator[Item]):
             except UnreadableEvent as error:
                 self._lost(f"sent an event that cannot be read ({error})")
                 return None
+            if isinstance(got, Message):
+                return got
             if isinstance(got, Moved):
                 self._move(got)
             elif isinstance(got, Opened):

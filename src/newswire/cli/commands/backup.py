@@ -47,7 +47,7 @@ def backup(file: Path, brokers: tuple[str, ...]) -> int:
 
     The first of --brokers that answers is asked. FILE is there when the copy is whole, and else is as it was.
     """
-    from newswire.client.transport import Unreached
+    from newswire.client.unreached import Unreached
     from newswire.engine.embedded.archive import Archive
 
     if file == _STANDARD and sys.stdout.isatty():
@@ -66,7 +66,8 @@ def backup(file: Path, brokers: tuple[str, ...]) -> int:
 def _begin(brokers: tuple[str, ...], ending: ExitStack) -> Download:
     from newswire.cli.credentials import signature
     from newswire.client.pool import BrokerPool
-    from newswire.client.transport import Call, Download, Unreached
+    from newswire.client.transport import Call, Download
+    from newswire.client.unreached import Unreached
 
     pool = BrokerPool(brokers, **signature(brokers), **times(None))
     ending.callback(pool.close)

@@ -38,7 +38,8 @@ def compact(brokers: tuple[str, ...], even_if_away: bool) -> int:
 
 def _compact(pool: BrokerPool, broker: str, address: str, *, even_if_away: bool) -> bool:
     """Ask one broker, and say what it did; False: nothing."""
-    from newswire.client.transport import Call, Unreached, form
+    from newswire.client.transport import Call, form
+    from newswire.client.unreached import Unreached
 
     body, kind = form({"even_if_away": "1"} if even_if_away else {})
     try:

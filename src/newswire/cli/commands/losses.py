@@ -102,7 +102,8 @@ def look(pool: BrokerPool) -> tuple[list[MissingRange], list[str]]:
     """All holes that any broker knows of, and the brokers that are away. Raises NoBroker."""
     import msgspec
 
-    from newswire.client.transport import Call, Unreached
+    from newswire.client.transport import Call
+    from newswire.client.unreached import Unreached
 
     ranges: dict[MissingRange, None] = {}
     away: dict[str, None] = {}
@@ -120,7 +121,8 @@ def look(pool: BrokerPool) -> tuple[list[MissingRange], list[str]]:
 
 def _give_up(pool: BrokerPool, hole: MissingRange, *, even_if_away: bool) -> int:
     """Ask the broker that lacks it, and the others where that stands on it; return how many operations were given up."""
-    from newswire.client.transport import Call, Unreached, form
+    from newswire.client.transport import Call, form
+    from newswire.client.unreached import Unreached
 
     fields = {"origin": hole.origin, "first": str(hole.first), "last": str(hole.last)}
     if even_if_away:
