@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
 import threading
@@ -13,7 +14,7 @@ import pytest
 from newswire.core import limits
 from newswire.listener import Deadlines, Listener
 from newswire.listener.kinds import Kind
-from newswire.listener.tasks import HAND_OVER, OFFER
+from newswire.listener.tasks import HAND_OVER, OFFER, AppTask
 from newswire.threads import NeedsThread, check_may_wait, must_not_wait
 from tests.kit.listener_fakes import PATIENCE_SECONDS, App, Client, Clock, descriptors, threads_of
 from tests.kit.waiting import wait_until
@@ -197,7 +198,7 @@ def test_a_view_that_ends_its_thread_does_not_end_the_loop(serve: Serve, app: La
         assert client.get("/livez").reply().status == 200
 
 
-def test_a_stream_is_handed_over_by_the_loop(serve: Serve, app: LaterApp) -> None:
+def test_a_stream_is_handed_over_by_the_loop(serve: Serve, app: LaterApp, monkeypatch: pytest.MonkeyPatch) -> None:
     streams: list[socket.socket] = []
 
     def view(environ: dict[str, Any]) -> Any:
@@ -206,14 +207,37 @@ def test_a_stream_is_handed_over_by_the_loop(serve: Serve, app: LaterApp) -> Non
 
     app.routes["/stream"] = view
     listener = serve()
+    changes: list[object] = []
+    monkeypatch.setattr(listener._server.interest._selector, "modify", lambda *change: changes.append(change))
     with Client(listener.port) as client:
         assert client.get("/stream").head().status == 200
         wait_until(lambda: streams, "the hand-over")
+        assert not changes, "the selector is told of the socket, and that it has left"
         assert app.threads["/stream"] == "listener"
         streams[0].sendall(b"raw")
         assert client.exactly(3) == b"raw"
         assert listener.connections == 0
         streams[0].close()
+
+
+def test_a_request_that_is_answered_is_forgotten_without_the_garbage_collector(serve: Serve, app: LaterApp) -> None:
+    def tasks() -> int:
+        return sum(isinstance(thing, AppTask) for thing in gc.get_objects())
+
+    listener = serve()
+    gc.collect()
+    before = tasks()
+    gc.disable()
+    try:
+        with Client(listener.port) as client:
+            assert client.get("/livez").reply().status == 200
+            client.post("/publish", b"x")
+            app.come(1)[0].settle()
+            assert client.reply().body == b"x"
+            app.later.clear()
+            wait_until(lambda: tasks() == before, "no circle keeps them")
+    finally:
+        gc.enable()
 
 
 # -- answers that come later ----------------------------------------------------------------------------------------

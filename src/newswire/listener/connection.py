@@ -390,7 +390,9 @@ class Channel(HTTPChannel):
                 if self.current_outbuf_count > 0:
                     self.current_outbuf_count = self.adj.outbuf_high_watermark  # the next answer begins a new buffer
                 self.requests.pop(0).close()
-        if self.connected:
+        if self.adopter and not self.total_outbufs_len and threading.get_ident() == self.server.loop_ident:
+            self._hand_over(self.adopter)  # at once: to ask the selector whether the head may be sent is no use, as it is sent
+        elif self.connected:
             self.server.pull_trigger()
 
     def has_served(self, request: HttpRequest) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import cache
 from typing import Final
 
 from newswire import sse
@@ -15,6 +16,7 @@ NO_RIGHTS: Final = "nothing is left that may be read with this: no registered to
 EXPIRED: Final = "what this stream was opened with has expired: sign in again, or take another token"
 
 
+@cache
 def greeting(broker: str, *, as_json: bool) -> bytes:
     """The first block of a stream of `broker` (docs/http.md, Stream)."""
     if as_json:

@@ -178,7 +178,7 @@ class _Walk:
         self, state: State, at: LogPosition, wanted: Wanted, selection: Selection, unreadable: frozenset[int] = frozenset()
     ) -> None:
         self.state, self.log, self.at, self.wanted, self.selection = state, state.log, at, wanted, selection
-        self.vector = state.log.vector_at(at.offset)
+        self.vector: dict[str, int] = {}  # at `rolled`, once it is needed: mostly at the end of the log only, where it is there
         self.rolled = at.offset
         self.steps = 0
         self.opened: Mapping[str, int] = dict(at.opened)
@@ -280,7 +280,7 @@ class _Walk:
 
     def _roll(self, offset: int) -> None:
         self.steps += min(offset - self.rolled, limits.CHECKPOINT_ROWS)
-        if offset - self.rolled > limits.CHECKPOINT_ROWS:
+        if not self.vector or offset - self.rolled > limits.CHECKPOINT_ROWS:
             self.vector = self.log.vector_at(offset)
         else:
             self.vector = self.log.advance(self.vector, self.rolled, offset)
