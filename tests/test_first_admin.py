@@ -25,24 +25,24 @@ def first_admin(web: Web, password: str) -> FirstAdmin:
 
 
 def test_it_is_made_once(web: Web) -> None:
-    assert first_admin(web, "one").try_once()
-    assert first_admin(web, "two").try_once()
-    me = web.get("/me", headers=basic("admin", "one"))
+    assert first_admin(web, "one word").try_once()
+    assert first_admin(web, "two words").try_once()
+    me = web.get("/me", headers=basic("admin", "one word"))
     assert isinstance(me, dict)
     assert me["admin"]
-    web.get("/me", "unauthenticated", headers=basic("admin", "two"))
+    web.get("/me", "unauthenticated", headers=basic("admin", "two words"))
 
 
 def test_while_the_broker_does_not_serve_it_does_not_know_whether_there_is_one(web: Web) -> None:
     web.engine.change_view(serves=False)
-    assert not first_admin(web, "one").try_once()
+    assert not first_admin(web, "one word").try_once()
     web.engine.change_view()
-    assert first_admin(web, "one").try_once()
+    assert first_admin(web, "one word").try_once()
 
 
 def test_another_admin_is_one_too(web: Web) -> None:
     web.engine.submit([AddUser(name="root", admin=True)])
-    assert first_admin(web, "one").try_once()
+    assert first_admin(web, "one word").try_once()
     assert [account.username for account in web.engine.accounts()] == ["root"]
 
 
@@ -50,4 +50,11 @@ def test_without_a_password_it_says_what_is_missing(web: Web, caplog: pytest.Log
     with caplog.at_level(logging.WARNING):
         assert first_admin(web, "").try_once()
     assert "NEWSWIRE_ADMIN_PASSWORD_FILE" in caplog.text
+    assert web.engine.accounts() == []
+
+
+def test_a_password_that_is_too_short_makes_nobody(web: Web, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert first_admin(web, "short").try_once()
+    assert "at least 8" in caplog.text
     assert web.engine.accounts() == []

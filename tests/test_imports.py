@@ -32,6 +32,7 @@ CORE_ABOVE_THE_SEAM = (
     "newswire.core.model.names",
     "newswire.core.model.offers",
     "newswire.core.model.ops",
+    "newswire.core.model.passwords",
     "newswire.core.model.results",
     "newswire.core.model.times",
 )
@@ -44,6 +45,7 @@ MAY_IMPORT = {
     "newswire.first_admin": (
         "newswire.core.limits",
         "newswire.core.model.commands",
+        "newswire.core.model.passwords",
         "newswire.engine.seam",
         "newswire.errors",
         "newswire.threads",

@@ -60,6 +60,7 @@ TABLE: Final[Mapping[str, tuple[int, str]]] = {
     "too-many": (429, "Over a limit"),
     "internal": (500, "Internal error"),
     "damaged": (500, "A record on disk is damaged"),
+    "peer-auth-failed": (502, "The brokers do not trust each other"),
     "not-ready": (503, "Not ready"),
     "unavailable": (503, "No broker can take it now"),
     "not-enough-copies": (503, "Not enough brokers in sync"),
@@ -227,6 +228,7 @@ _CLASS_OF: Final[Mapping[str, type[NewswireError]]] = {
     "storage-full": StorageFull,
     "other-cluster": LinkRefused,
     "id-in-use": LinkRefused,
+    "peer-auth-failed": LinkRefused,
 }
 
 

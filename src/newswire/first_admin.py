@@ -12,6 +12,7 @@ from typing import Final
 
 from newswire.core import limits
 from newswire.core.model.commands import AddUser
+from newswire.core.model.passwords import check_new_password
 from newswire.engine.seam import Engine
 from newswire.errors import NewswireError
 from newswire.threads import OnFatal, supervise
@@ -44,6 +45,11 @@ class FirstAdmin:
                 "there is no admin, so nobody can add users: start the broker with NEWSWIRE_ADMIN_PASSWORD_FILE once, which"
                 " makes the user `%s`", NAME,
             )  # fmt: skip
+            return True
+        try:
+            check_new_password(self._password)
+        except NewswireError as error:
+            _log.warning("the user `%s` is not made: %s", NAME, error.detail)
             return True
         try:
             command = AddUser(name=NAME, admin=True, password=self._auth.passwords.hash(self._password), first=True)

@@ -11,6 +11,7 @@ import click
 import pytest
 
 from newswire.cli.passwords import read_new_password, read_password
+from newswire.errors import BadRequest
 
 
 class Typed(io.TextIOWrapper):
@@ -39,11 +40,14 @@ def piped(monkeypatch: pytest.MonkeyPatch, text: bytes) -> None:
 def test_at_a_terminal_it_is_asked_for_without_echo(monkeypatch: pytest.MonkeyPatch) -> None:
     assert at_terminal(monkeypatch, "secret") == []
     assert read_password(None) == "secret"
-    prompts = at_terminal(monkeypatch, "new", "new")
-    assert read_new_password(None, "New password of ann") == "new"
+    prompts = at_terminal(monkeypatch, "new words", "new words")
+    assert read_new_password(None, "New password of ann") == "new words"
     assert prompts == ["New password of ann: ", "The same again: "]
-    at_terminal(monkeypatch, "new", "newt")
+    at_terminal(monkeypatch, "new words", "new word")
     with pytest.raises(click.UsageError, match="not the same"):
+        read_new_password(None)
+    at_terminal(monkeypatch, "too few")
+    with pytest.raises(BadRequest, match="at least 8 characters"):
         read_new_password(None)
     at_terminal(monkeypatch, "")
     assert read_new_password(None) == "", "none was wanted: it is not asked for again"
@@ -52,8 +56,8 @@ def test_at_a_terminal_it_is_asked_for_without_echo(monkeypatch: pytest.MonkeyPa
 def test_from_a_pipe_it_is_the_first_line(monkeypatch: pytest.MonkeyPatch) -> None:
     piped(monkeypatch, "\ufeff pässword \r\nmore".encode())
     assert read_password(None) == " pässword "
-    piped(monkeypatch, b"a\nb")
-    assert read_new_password(Path("-")) == "a"
+    piped(monkeypatch, b"several words\nb")
+    assert read_new_password(Path("-")) == "several words"
     piped(monkeypatch, b"")
     assert read_new_password(None) == ""
     with pytest.raises(click.UsageError, match="No password was given"):

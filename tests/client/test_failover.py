@@ -27,6 +27,7 @@ def rows(a: str = "up", b: str = "up", primary: str = A, told_by: str = B) -> li
         (302, "", Verdict.FINAL),
         (400, "bad-topic", Verdict.FINAL),
         (401, "unauthenticated", Verdict.FINAL),
+        (502, "peer-auth-failed", Verdict.FINAL),
         (403, "not-registered", Verdict.FINAL),
         (404, "", Verdict.FINAL),
         (413, "too-large", Verdict.FINAL),

@@ -148,6 +148,28 @@ def test_a_ticket_is_for_the_stream_of_one_user(web: GuardedWeb) -> None:
     web.post("/tickets?username=root", "forbidden", headers=basic("ann"))
 
 
+def test_an_admin_who_reads_what_is_anothers_acknowledges_nothing(web: GuardedWeb) -> None:
+    web.post("/subscribe?topic=news.>", headers=basic("ann"))
+    web.post("/subscribe?topic=news.>", headers=basic("root"))
+    ticket = web.post("/tickets?username=ann", headers=basic("root"))
+    assert isinstance(ticket, dict)
+    for path, who in (
+        ("/stream?username=ann", "root"),
+        ("/stream?username=ann&ack=client", "root"),
+        ("/stream?username=root", "root"),
+        ("/stream?ack=client", "ann"),
+    ):
+        assert web.client.get(path, headers=basic(who)).status_code == 200
+    assert web.client.get(f"/stream?ticket={ticket['ticket']}").status_code == 200
+    assert [(order.user, order.asker, order.ack) for order in web.orders] == [
+        ("ann", "root", "none"),
+        ("ann", "root", "none"),
+        ("root", "root", "auto"),
+        ("ann", "ann", "client"),
+        ("ann", "root", "none"),
+    ]
+
+
 def test_a_large_body_of_a_stranger_is_refused_by_its_head(web: GuardedWeb) -> None:
     def head(**more: str) -> dict[str, str]:
         about = {"REQUEST_METHOD": "POST", "PATH_INFO": "/publish", "QUERY_STRING": "", "HTTP_HOST": "localhost"}

@@ -17,6 +17,7 @@ from newswire.cli import output
 from newswire.cli.options import option
 from newswire.cli.secret_files import read_secret
 from newswire.core import limits
+from newswire.core.model.passwords import check_new_password
 from newswire.text import decode
 
 
@@ -38,11 +39,15 @@ def read_password(path: Path | None, prompt: str = "Password") -> str:
 
 
 def read_new_password(path: Path | None, prompt: str = "New password") -> str:
-    """A new password, "" for none; a person types it twice. Raises click.UsageError when the two differ."""
+    """A new password, "" for none; a person types it twice.
+
+    Raises click.UsageError when the two differ, BadRequest when it is too short.
+    """
     if path or not sys.stdin.isatty():
-        return _from_file(path)
+        password = _from_file(path)
+        return check_new_password(password) if password else ""
     password = _ask(prompt)
-    if password and _ask("The same again") != password:
+    if password and check_new_password(password) and _ask("The same again") != password:
         raise click.UsageError("The two are not the same: nothing was done.")
     return password
 

@@ -26,7 +26,9 @@ from newswire.core.model.addresses import is_tls
 from newswire.core.model.names import check_broker
 from newswire.errors import BadRequest
 
-_NOT_DONE: Final = frozenset({"not-ready", "unavailable", "unreachable", "not-enough-copies", "storage-full"})
+_NOT_DONE: Final = frozenset(
+    {"not-ready", "unavailable", "unreachable", "not-enough-copies", "storage-full", "peer-auth-failed"}
+)
 
 
 class Verdict(Enum):
@@ -47,7 +49,7 @@ def verdict(status: int, code: str) -> Verdict:
         return Verdict.SHORT
     if status == 429:
         return Verdict.LATER
-    if code == "fewer-copies-than-asked" or (status < 500 and status != 408):
+    if code in ("fewer-copies-than-asked", "peer-auth-failed") or (status < 500 and status != 408):
         return Verdict.FINAL
     return Verdict.ELSEWHERE
 

@@ -59,6 +59,7 @@ PREFLIGHT_CACHE_SECONDS: Final = 600  # how long a browser remembers that a page
 FAILED_SIGN_INS_COUNT: Final = 10  # in FAILED_SIGN_INS_SECONDS, for a name or an address: who forgot tries a few
 FAILED_SIGN_INS_SECONDS: Final = 60.0
 PASSWORD_BYTES: Final = 1_024  # as UTF-8: a sentence of 150 words; hashing takes as long for any
+PASSWORD_CHARS: Final = 8  # at least, of one that is set: what NIST SP 800-63B asks for
 PASSWORD_CHECKS_COUNT: Final = 2  # hashed at once: each takes 20 MB and a processor for some 30 ms
 PASSWORD_WAIT_SECONDS: Final = 5.0  # that somebody waits for his turn to be hashed: a crowd that signs in after a restart
 PASSWORD_CACHE_SECONDS: Final = 300.0  # that a verified password is not hashed again: programs that send it with each request

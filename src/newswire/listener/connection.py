@@ -1,4 +1,7 @@
-"""One connection: its requests one after the other, its answers, and its hand-over."""
+"""One connection: its requests one after the other, its answers, and its hand-over.
+
+Longer than other rooms, and one all the same: it is one class of waitress's, whose methods share the state of one socket.
+"""
 
 from __future__ import annotations
 

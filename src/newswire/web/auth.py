@@ -114,6 +114,13 @@ def subject_of(engine: Engine, caller: Caller, username: str | None) -> Subject:
     return Subject(username, account.account)
 
 
+def check_is_whole(engine: Engine, caller: Caller) -> None:
+    """Raise `forbidden` if `caller` shows a token with patterns: what else its user has is not its matter."""
+    token = caller.principal.token if caller.principal is not None else ""
+    if token and any(row.id == token and row.is_narrow for row in engine.tokens(caller.username)):
+        raise Refused("a token with patterns is not for that: GET /me says what it may")
+
+
 class Authenticator:
     """Makes callers of what requests show. Any thread; what hashes a password raises NeedsThread in one that never waits."""
 

@@ -29,7 +29,7 @@ _PARAMETERS: Final[dict[str, Any]] = {"time_cost": 2, "memory_cost": 19 * 1024, 
 
 
 def check_password(password: str) -> str:
-    """`password` if it can be one. Raises `bad-field`, TooLarge. How long it has to be is a matter of who sets it."""
+    """`password` if it can be one that was set. Raises `bad-field`, TooLarge."""
     if not password:
         raise BadRequest("`password` is empty: choose one", code="bad-field")
     if len(password) > limits.PASSWORD_BYTES or len(password.encode()) > limits.PASSWORD_BYTES:

@@ -18,12 +18,15 @@ def typed(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
 
 def test_add(fake: Fake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     fake.answers["/users"] = (200, {"message": "Added user ann"})
-    typed(monkeypatch, "secret\n")
+    typed(monkeypatch, "secret words\n")
     assert main.run(["user", "add", "ann", "--admin"]) == 0
     assert capsys.readouterr().out == "Added user ann\n"
     typed(monkeypatch, "")
     assert main.run(["user", "add", "bot"]) == 0
-    assert fake.sent("/users") == [{"username": "ann", "password": "secret", "admin": "true"}, {"username": "bot"}]
+    assert fake.sent("/users") == [{"username": "ann", "password": "secret words", "admin": "true"}, {"username": "bot"}]
+    typed(monkeypatch, "short\n")
+    assert main.run(["user", "add", "ben"]) == output.FAILED
+    assert "at least 8 characters" in capsys.readouterr().err
     typed(monkeypatch, "")
     assert main.run(["user", "add", "no name"]) == output.FAILED
 
@@ -44,9 +47,9 @@ def test_list_remove_and_password(fake: Fake, monkeypatch: pytest.MonkeyPatch, c
     assert capsys.readouterr().out == "Removed user ann\n"
     fake.answers["/me"] = (200, {"username": "bob", "auth": "required"})
     fake.answers["/users/bob/password"] = (200, {"message": "Set the password of bob"})
-    typed(monkeypatch, "new\n")
+    typed(monkeypatch, "new words\n")
     assert main.run(["user", "password"]) == 0
-    assert fake.sent("/users/bob/password") == [{"password": "new"}]
+    assert fake.sent("/users/bob/password") == [{"password": "new words"}]
     typed(monkeypatch, "")
     assert main.run(["user", "password", "bob"]) == output.USAGE
 

@@ -81,6 +81,21 @@ def test_two_users_of_one_name_are_told() -> None:
     assert details == ["", "of no effect: 1001-a.2 was made before, at a broker that did not know of this one"]
 
 
+def test_which_of_two_of_one_name_is_told_also_when_one_of_them_has_ended() -> None:
+    ops = (
+        UserAdded("1001-a", 2, 2, name="Ann"),
+        UserAdded("1002-b", 2, 5, name="Ann"),
+        Granted("1002-b", 3, 6, who="1002-b.2", verb="publish", pattern="x"),
+        Granted("1002-b", 4, 6, who="*", verb="publish", pattern="x"),
+        UsersRemoved("1002-b", 5, 7, accounts=("1002-b.2",)),
+        UserAdded("1002-b", 6, 8, name="Ben"),
+        PasswordSet("1002-b", 7, 9, account="1009-z.4", hash="$"),
+    )
+    state = state_of(Began("1001-a", 1, 1, broker="1001"), Began("1002-b", 1, 1, broker="1002"), *ops)
+    who = [row.who for row in audit_rows(state.accounts, ops)]
+    assert who == ["Ann (1001-a.2)", "Ann (1002-b.2)", "Ann (1002-b.2)", "*", "Ann (1002-b.2)", "Ben", "1009-z.4"]
+
+
 def test_the_last_rows_or_the_first_since_a_time_however_long_the_log() -> None:
     count = 3 * limits.CHECKPOINT_ROWS
     ops: list[Op] = [Began("1001-a", 1, 1, broker="1001")]

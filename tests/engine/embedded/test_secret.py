@@ -9,6 +9,8 @@ import pytest
 
 from brokers import free_ports
 from newswire.config import Settings
+from newswire.engine.seam import BrokerStatus
+from newswire.errors import NewswireError
 from newswire.server import Server
 from tests.kit.waiting import wait_until
 
@@ -61,6 +63,12 @@ def test_a_wrong_secret_is_named_and_takes_nobody_out_of_service(
             assert view.most_copies == 1
         degraded = [reason for server in (one, other) for reason in server.engine.describe().degraded]
         assert any("secret" in reason for reason in degraded)
+        outcomes: list[BrokerStatus | NewswireError] = []
+        one.engine.join_later(other.address, outcomes.append)
+        wait_until(lambda: outcomes, "what becomes of the join")
+        assert isinstance(outcomes[0], NewswireError)
+        assert (outcomes[0].status, outcomes[0].code) == (502, "peer-auth-failed")
+        assert "the same cluster secret" in outcomes[0].detail
     finally:
         one.stop()
         other.stop()

@@ -17,7 +17,7 @@ def web() -> GuardedWeb:
 def test_what_was_done_and_by_whom(web: GuardedWeb) -> None:
     web.sign_in("ann")
     web.post("/publish?topic=news.x&data=hush", headers=basic("ann"))
-    web.post("/users?username=new&password=pw", headers=ROOT)
+    web.post("/users?username=new&password=some+words", headers=ROOT)
     web.post("/grants?who=new&verb=publish&topic=news.>", headers=ROOT)
     rows = web.get("/audit", headers=ROOT)
     assert isinstance(rows, list)

@@ -204,6 +204,10 @@ def test_the_feed_is_that_of_whoever_is_signed_in_and_says_who_that_is(asking: G
     assert 'action="/logout"' in html
     html = asking.client.get("/?username=Bob", headers=NAVIGATION | basic("root")).get_data(as_text=True)
     assert "root</a> <span>reads the news of Bob</span>" in html
+    assert '"acknowledges": false' in html
+    for path, headers in (("/", basic("root")), ("/?username=root", basic("root"))):
+        assert '"acknowledges": true' in asking.client.get(path, headers=NAVIGATION | headers).get_data(as_text=True)
+    assert '"acknowledges": true' in Web().client.get("/?username=Bob", headers=NAVIGATION).get_data(as_text=True)
     for path in ("/?username=ben", "/stream?username=ben"):
         response = asking.client.get(path, headers=NAVIGATION | basic("ann"))
         assert response.status_code == 403

@@ -65,6 +65,14 @@ def test_what_is_no_token_is_refused(web: GuardedWeb) -> None:
         web.post("/tokens", code, headers=ANN, json=fields)
 
 
+def test_a_token_with_patterns_is_not_told_of_others_nor_of_what_its_user_may(web: GuardedWeb) -> None:
+    narrow = bearer(web.token("ann", publish=["news.x"]))
+    for path in ("/tokens", "/grants", "/grants?who=*"):
+        assert "GET /me" in str(web.get(path, "forbidden", headers=narrow))
+        web.get(path, headers=bearer(web.token("ann")))
+    web.get("/tokens", "forbidden", headers=bearer(web.token("root", subscribe=["news.x"])))
+
+
 def test_tokens_are_ones_own_and_another_users_are_for_admins(web: GuardedWeb) -> None:
     web.post("/tokens?username=ben", "forbidden", headers=ANN)
     web.get("/tokens?username=ben", "forbidden", headers=ANN)

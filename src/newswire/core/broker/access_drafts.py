@@ -44,8 +44,9 @@ from newswire.core.model.ops import (
     UsersRemoved,
 )
 from newswire.core.state.accounts import Accounts
-from newswire.errors import NewswireError, NotFound, Refused
+from newswire.errors import BadRequest, NewswireError, NotFound, Refused
 
+_NO_NAMES: Final = (".", "..")  # that /users/<name> could not be asked for: every client takes them for folders
 _GONE: Final = "what this was asked with is good no more: sign in again, or use another token"
 
 
@@ -150,6 +151,8 @@ def draft_access(accounts: Accounts, request: AccessRequest, by: Principal | Non
 
 def _add_user(accounts: Accounts, request: AddUser, me: str) -> list[Op]:
     name = request.name
+    if name in _NO_NAMES:
+        raise BadRequest(f"`{name}` is no name of a user: in an address it stands for a folder", code="bad-username")
     if accounts.account_of(name):
         raise Refused(f"there is a user {name}: remove the user first, or take another name", code="user-exists")
     if request.first and accounts.has_admin:

@@ -380,7 +380,8 @@ class Broker(Parts):
         except NewswireError as error:
             code, detail = error.code, error.detail
         if code:
-            self._fail_push(address, STATE_OF.get(code, "down"), code, detail, now)
+            state = STATE_OF.get(code, "down")
+            self._fail_push(address, state, CODE_OF.get(state, code), detail, now)
             return
         self.replication.take_answer(address, header, now, progress=bool(event.raws))
         self._follow(self.membership.meet(address, header.broker), now)

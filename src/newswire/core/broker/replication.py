@@ -25,7 +25,9 @@ STATE_OF: Final[Mapping[str, str]] = {
     "id-in-use": "id-in-use",
     "unauthenticated": "peer-auth-failed",
 }
-CODE_OF: Final[Mapping[str, str]] = {state: code for code, state in STATE_OF.items()}
+CODE_OF: Final[Mapping[str, str]] = {  # what is said of a broker in such a state to who asks for it: he is authenticated
+    state: state if code == "unauthenticated" else code for code, state in STATE_OF.items()
+}
 _REACHED: Final = ("up", "catching-up")
 
 

@@ -138,6 +138,11 @@ class TokenRow(msgspec.Struct, frozen=True):
     publish: tuple[str, ...] | None = None
     subscribe: tuple[str, ...] | None = None
 
+    @property
+    def is_narrow(self) -> bool:
+        """Whether it is for less than its user may do."""
+        return self.publish is not None or self.subscribe is not None
+
 
 class GrantRow(msgspec.Struct, frozen=True, order=True):
     """What a user, or everybody (`*`), may do."""

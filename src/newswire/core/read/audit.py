@@ -75,33 +75,33 @@ def audit_rows(accounts: Accounts, ops: Iterable[Op]) -> list[AuditRow]:
 
 
 def _audit_row(accounts: Accounts, op: Op) -> AuditRow | None:
-    names = accounts.names
+    label = accounts.label_of
     match op:
         case Published():
             return AuditRow(id=op.id, time=op.time, what="published", by=op.publisher, topic=op.topic)
         case UserAdded():
-            return AuditRow(id=op.id, time=op.time, what="added-user", by=op.by, who=op.name, detail=_about(accounts, op))
+            return AuditRow(
+                id=op.id, time=op.time, what="added-user", by=op.by, who=label(op.first_id), detail=_about(accounts, op)
+            )
         case UsersRemoved():
-            who = ", ".join(sorted({names.get(account, account) for account in op.accounts}))
+            who = ", ".join(sorted({label(account) for account in op.accounts}))
             return AuditRow(id=op.id, time=op.time, what="removed-user", by=op.by, who=who)
         case PasswordSet():
-            return AuditRow(id=op.id, time=op.time, what="set-password", by=op.by, who=names.get(op.account, op.account))
+            return AuditRow(id=op.id, time=op.time, what="set-password", by=op.by, who=label(op.account))
         case TokenCreated():
-            return AuditRow(
-                id=op.id, time=op.time, what="created-token", by=op.by, who=names.get(op.account, op.account), detail=op.label
-            )
+            return AuditRow(id=op.id, time=op.time, what="created-token", by=op.by, who=label(op.account), detail=op.label)
         case TokensRevoked():
-            who, tokens = names.get(op.account, op.account), ", ".join(op.tokens)
+            who, tokens = label(op.account), ", ".join(op.tokens)
             return AuditRow(id=op.id, time=op.time, what="revoked-token", by=op.by, who=who, detail=tokens)
         case Granted():
-            who = names.get(op.who, op.who)
+            who = label(op.who)
             return AuditRow(id=op.id, time=op.time, what="granted", by=op.by, who=who, verb=op.verb, topic=op.pattern)
         case GrantsRevoked():
             who, verb, pattern = (op.was.who, op.was.verb, op.was.pattern) if op.was is not None else ("", "", "")
-            who = names.get(who, who)
+            who = label(who)
             return AuditRow(id=op.id, time=op.time, what="revoked-grant", by=op.by, who=who, verb=verb, topic=pattern)
         case SessionEnded():
-            return AuditRow(id=op.id, time=op.time, what="signed-out", by=op.by, who=names.get(op.account, op.account))
+            return AuditRow(id=op.id, time=op.time, what="signed-out", by=op.by, who=label(op.account))
         case Audited():
             return AuditRow(id=op.id, time=op.time, what=op.what, who=op.who, detail=op.at)
         case Joined():

@@ -8,6 +8,7 @@ was made first has the name; the others have no effect while it is there.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
@@ -46,6 +47,7 @@ class Accounts:
         self.revoked: set[OpId] = set()  # tokens and grants
         self.ended: dict[str, set[OpId]] = {}  # sessions, and for which accounts they are over
         self.names: dict[OpId, str] = {}  # of every account that ever was
+        self.bearers: Counter[str] = Counter()  # of each name: how many accounts ever had it
         self._of_name: dict[str, dict[OpId, UserAdded]] = {}
         self._account_of: dict[str, OpId] = {}  # by name
         self._admins: dict[OpId, UserAdded] = {}
@@ -97,6 +99,7 @@ class Accounts:
 
     def _add_user(self, op: UserAdded) -> _Change:
         account = op.first_id
+        self.bearers[op.name] += account not in self.names
         self.names[account] = op.name
         if account in self.removed:
             return ()
@@ -195,6 +198,11 @@ class Accounts:
         """The name that an account has now; "" for one that is not there, or whose name another one has."""
         user = self.users.get(account)
         return user.name if user is not None and self._account_of.get(user.name) == account else ""
+
+    def label_of(self, account: OpId) -> str:
+        """The name that an account ever had, for people: with its id where another account had that, too."""
+        name = self.names.get(account, account)
+        return f"{name} ({account})" if self.bearers[name] > 1 else name
 
     def each(self) -> Iterator[str]:
         """Each name that an account has."""

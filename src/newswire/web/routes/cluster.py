@@ -55,7 +55,7 @@ ADD_REPLICA: Final = Route(
     rights=(ADMIN,),
     fields=(BROKER_ADDRESS,),
     answers=(Success(ChangeAnswer),),
-    codes=("unreachable", "other-cluster", "id-in-use", "unauthenticated", "too-many", *STORE_CODES),
+    codes=("unreachable", "other-cluster", "id-in-use", "peer-auth-failed", "too-many", *STORE_CODES),
 )
 REMOVE_REPLICA: Final = Route(
     method="POST",

@@ -12,11 +12,11 @@ from newswire.core.model.commands import AddGrant, RevokeGrant
 from newswire.core.model.names import check_username
 from newswire.engine.seam import Engine
 from newswire.errors import BadRequest
-from newswire.web.auth import Authenticator, subject_of
+from newswire.web.auth import Authenticator, check_is_whole, subject_of
 from newswire.web.deferred import STORE_CODES, stored
 from newswire.web.entrance import caller_now
 from newswire.web.responses import Confirmation, answer
-from newswire.web.route import ADMIN, Right, Route, Success, text_field
+from newswire.web.route import ADMIN, WHOLE, Right, Route, Success, text_field
 from newswire.web.routes.sign_in import check_is_on
 from newswire.web.usual_fields import PATTERN, optional
 
@@ -73,7 +73,7 @@ LIST: Final = Route(
     method="GET",
     path="/grants",
     words="The grants of a user with those of everybody; for an admin who names nobody, all.",
-    rights=(Right("self-or-admin", field="who"),),
+    rights=(Right("self-or-admin", field="who"), WHOLE),
     fields=(WHOSE,),
     answers=(Success(list[GrantAnswer]),),
     codes=("auth-is-off", "no-user"),
@@ -105,6 +105,7 @@ def routes(engine: Engine, auth: Authenticator | None) -> Blueprint:
     def grants() -> Response:
         fields = LIST.read(request.environ)
         caller = caller_now()
+        check_is_whole(engine, caller)
         whose = fields.get(WHOSE, None)
         if caller.admin and whose is None:
             rows = engine.grants(None)

@@ -150,10 +150,11 @@ def feed(engine: Engine, settings: ServiceSettings, username: str) -> Response:
         return _page(
             view, "words.html", 403, title=f"This is the news of {username}", words=words, username=caller.username, admin=False
         )
+    whose = "" if notice else username or caller.username
     return _page(
         view,
         "feed.html",
-        username="" if notice else username or caller.username,
+        username=whose,
         typed=username if notice else "",
         notice=notice,
         broker=settings.id,
@@ -161,6 +162,7 @@ def feed(engine: Engine, settings: ServiceSettings, username: str) -> Response:
         brokers=[row.ip for row in sorted(view.rows, key=lambda row: (not row.is_primary, row.id)) if is_address(row.ip)],
         auth=settings.auth,
         caller=caller.username,
+        acknowledges=caller.username in ("", whose),
         admin=caller.admin,
     )
 

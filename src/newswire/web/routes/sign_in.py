@@ -13,6 +13,7 @@ from flask import Blueprint, Response, request
 from newswire.config import ServiceSettings
 from newswire.core import limits
 from newswire.core.model.commands import Audit, EndSession
+from newswire.core.model.passwords import check_new_password
 from newswire.engine.seam import Engine, Rights
 from newswire.errors import NewswireError, Refused
 from newswire.web import request_fields, sessions
@@ -58,6 +59,14 @@ PASSWORD: Final = text_field(
     check_password,
     Annotated[str, msgspec.Meta(min_length=1, max_length=limits.PASSWORD_BYTES)],
     "The password: any text of up to 1,024 bytes.",
+    is_required=True,
+    codes=("too-large",),
+)
+NEW_PASSWORD: Final = text_field(
+    "password",
+    lambda text: check_new_password(check_password(text)),
+    Annotated[str, msgspec.Meta(min_length=limits.PASSWORD_CHARS, max_length=limits.PASSWORD_BYTES)],
+    f"The new password: any text of {limits.PASSWORD_CHARS} characters or more, of up to 1,024 bytes.",
     is_required=True,
     codes=("too-large",),
 )

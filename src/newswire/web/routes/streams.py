@@ -155,8 +155,8 @@ def _on_its_word(engine: Engine, environ: Environ, stream_order: StreamOrder) ->
         raise Refused(
             "a page of another site may not open this stream: use the page of this broker, or a program", code="cross-site"
         )
-    if asker is Asker.OURS and is_reader(environ):
-        return stream_order
+    if asker is Asker.OURS and is_reader(environ) and stream_order.asker in ("", stream_order.user):
+        return stream_order  # an admin who reads what is another's leaves it unread
     return msgspec.structs.replace(stream_order, ack="none")
 
 

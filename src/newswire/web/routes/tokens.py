@@ -18,7 +18,7 @@ from newswire.core.model.times import rfc3339
 from newswire.engine.seam import Engine, Receipt, TokenRow
 from newswire.errors import BadRequest, NotFound
 from newswire.web import credentials
-from newswire.web.auth import Authenticator, subject_of
+from newswire.web.auth import Authenticator, check_is_whole, subject_of
 from newswire.web.deferred import STORE_CODES, stored
 from newswire.web.entrance import caller_now
 from newswire.web.responses import Confirmation, answer
@@ -101,7 +101,7 @@ LIST: Final = Route(
     method="GET",
     path="/tokens",
     words="The tokens of a user, without their text.",
-    rights=(SELF_OR_ADMIN,),
+    rights=(SELF_OR_ADMIN, WHOLE),
     fields=(USERNAME,),
     answers=(Success(list[ShownToken]),),
     codes=("auth-is-off", "no-user"),
@@ -147,6 +147,7 @@ def routes(engine: Engine, auth: Authenticator | None, clock: Callable[[], float
     def tokens() -> Response:
         fields = LIST.read(request.environ)
         caller = caller_now()
+        check_is_whole(engine, caller)
         subject = subject_of(engine, caller, fields.get(USERNAME, None))
         return answer([_shown(row) for row in engine.tokens(subject.username)])
 

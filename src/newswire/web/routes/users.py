@@ -18,7 +18,7 @@ from newswire.web.deferred import STORE_CODES, stored
 from newswire.web.entrance import caller_now
 from newswire.web.responses import Confirmation, Rows, answer
 from newswire.web.route import ADMIN, WHOLE, Field, Right, Route, Success
-from newswire.web.routes.sign_in import PASSWORD, WHO, authenticator, check_is_on, with_cookie
+from newswire.web.routes.sign_in import NEW_PASSWORD, WHO, authenticator, check_is_on, with_cookie
 from newswire.web.usual_fields import Username, flag_field, optional
 
 
@@ -30,7 +30,7 @@ class ShownUser(msgspec.Struct, frozen=True):
     since: str
 
 
-FIRST_PASSWORD: Final = optional(PASSWORD)
+FIRST_PASSWORD: Final = optional(NEW_PASSWORD)
 IS_ADMIN: Final = flag_field("admin", "Whether the user may do everything.")
 NAME: Final = Field(
     name="name", read=check_username, type=Username, words="The user.", place="path", codes=("bad-username", "no-user")
@@ -66,7 +66,7 @@ SET_PASSWORD: Final = Route(
     path="/users/<name>/password",
     words="Sets a user's password, and ends the sessions that were begun with another.",
     rights=(Right("self-or-admin", field="name"), WHOLE),
-    fields=(NAME, PASSWORD),
+    fields=(NAME, NEW_PASSWORD),
     answers=(Success(Confirmation),),
     codes=("auth-is-off", "too-many", *STORE_CODES),
 )
@@ -112,7 +112,7 @@ def routes(engine: Engine, auth: Authenticator | None) -> Blueprint:
         fields = SET_PASSWORD.read(request.environ)
         mine, caller = authenticator(auth), caller_now()
         username = subject_of(engine, caller, NAME.read(name)).username
-        command = SetPassword(name=username, password=mine.passwords.hash(fields[PASSWORD]))
+        command = SetPassword(name=username, password=mine.passwords.hash(fields[NEW_PASSWORD]))
         engine.submit([command], by=caller.principal)
         response = answer(Confirmation(f"Set the password of {username}"))
         if caller.by == "session" and username == caller.username:  # who changes it stays signed in, and nobody else does

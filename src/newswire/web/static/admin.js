@@ -43,7 +43,7 @@ function newCard(user) {
 function ownParts(user) {
   const keys = element("div"), word = element("form", "fields quiet"), name = user.username;
   showTokens(keys, name);
-  word.append(field("New password", { name: "password", type: "password", required: true, autocomplete: "new-password" }), element("button", "", "Set password"), Object.assign(element("p", "why"), { role: "alert" }));
+  word.append(field("New password", { name: "password", type: "password", required: true, minLength: 8, autocomplete: "new-password" }), element("button", "", "Set password"), Object.assign(element("p", "why"), { role: "alert" }));
   wireForm(word, async ({ password }) => {
     const said = await send("POST", `/users/${encodeURIComponent(name)}/password`, { password: password.value });
     word.reset();

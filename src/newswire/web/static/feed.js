@@ -7,7 +7,7 @@
 
 import { Acknowledger } from "./acks.js";
 import { announce, renameDays } from "./article.js";
-import { askAny, at, home, url, user } from "./brokers.js";
+import { askAny, at, home, page, url, user } from "./brokers.js";
 import { $, element, narrow, visible } from "./dom.js";
 import { loadHistory } from "./history.js";
 import { locksOf } from "./locks.js";
@@ -44,7 +44,7 @@ const topics = new Topics({
   subscribed: (topic) => { tabs.tell("topics", topic); return loadTopic(topic); },
 });
 const acknowledger = new Acknowledger({
-  post: (id) => askAny("/ack", { username: user, id }, "POST"),
+  post: (id) => page.acknowledges ? askAny("/ack", { username: user, id }, "POST") : Promise.resolve(),   // not what is another's
   confirmed: (id) => { showAllowed(); tabs.tell("shown", id); },
   refused: (error) => { if (error.status === 403 && error.code !== "not-registered") showForbidden(error.message); },
   unanswered: () => stream.moveOn(),
