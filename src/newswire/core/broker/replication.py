@@ -198,13 +198,26 @@ class Replication:
         """After the sync: the vector, and ops that the pusher lacks and our own link to it cannot bring."""
         answers = []
         for reply_to, header in self._to_answer:
-            holds, ask = understand(self._state.lineage, header)
-            rows = () if ask else self._rows_for(header, holds.raise_to(header.parts))
-            offer, part = (None, ()) if ask else self._part_for(header, holds)
+            ask, offer, rows = self._bring(header)
             answer = self._header(announcement, header.number, header.address, tell=header.ask, ask=ask, offer=offer)
-            answers.append(Answer(reply_to, answer, self._state.log.where([*rows, *part])))
+            answers.append(Answer(reply_to, answer, self._state.log.where(rows)))
         self._to_answer = []
         return answers
+
+    def _bring(self, header: Header) -> tuple[int, Offer | None, Sequence[int]]:
+        """Of how many origins to ask the pusher what they began with; the part of an offer, and the rows, that it is brought.
+
+        One that is in sync, and names no origin that is not known here, gets all by our own link.
+        """
+        peer, lineage = self._peers.get(header.address), self._state.lineage
+        if peer is not None and peer.in_sync and all(origin in lineage for origin in header.vector):
+            return 0, None, ()
+        holds, ask = understand(lineage, header)
+        if ask:
+            return ask, None, ()
+        rows = self._rows_for(header, holds.raise_to(header.parts))
+        offer, part = self._part_for(header, holds)
+        return 0, offer, [*rows, *part]
 
     def refuse(self, reply_to: ReplyTo, header: Header, error: NewswireError, announcement: Announcement) -> Answer:
         """The answer to a push whose ops are not taken."""
