@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
@@ -15,7 +17,8 @@ from tests.kit.processes import Cluster, Node, lend
 WHY_NOT = lacks("mount", "umount", root=True)
 pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
-DISK_BYTES = 32 * 1024 * 1024
+MIB = 1024 * 1024
+DISK_BYTES = 32 * MIB
 TEXT_BYTES = 1_000
 KEEP = 2_000  # messages, of five topics: 2 MB
 BATCH = 500
@@ -23,15 +26,15 @@ TOPICS = 5
 TRAFFIC = 40_000  # messages: 44 MB where 16 may be written
 
 
-@pytest.fixture
-def small(tmp_path: Path) -> Iterator[Cluster]:
+@contextmanager
+def small_disks(home: Path, size: int, keep: int, *options: str) -> Iterator[Cluster]:
     """A pair of which each broker writes to a disk of its own."""
-    cluster = Cluster(tmp_path, "--retention-messages", str(KEEP // TOPICS))
+    cluster = Cluster(home, "--retention-messages", str(keep // TOPICS), *options)
     mounted: list[Path] = []
     try:
         for node in cluster.nodes:
             node.folder.mkdir(parents=True)
-            system("mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", node.folder)
+            system("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", node.folder)
             mounted.append(node.folder)
         with lend(cluster) as lent:
             yield lent.start()
@@ -40,22 +43,42 @@ def small(tmp_path: Path) -> Iterator[Cluster]:
             system("umount", "-l", path)
 
 
-def test_a_day_of_traffic_goes_through_a_small_disk(small: Cluster) -> None:
-    first, second = small.nodes
-    refused = 0
-    for start in range(0, TRAFFIC, BATCH):
-        refused += store(first, start)
-    for node in small.nodes:
-        until("the disk has room again", lambda node=node: compactions(node) and used(node) < DISK_BYTES // 4)
-        node.wait_whole()
-    assert compactions(first) >= 3
-    for node in small.nodes:
-        node.kill9()
-        node.start()
+def test_a_day_of_traffic_goes_through_a_small_disk(tmp_path: Path) -> None:
+    with small_disks(tmp_path, DISK_BYTES, KEEP) as small:
+        first, second = small.nodes
+        refused = sum(store(first, start) for start in range(0, TRAFFIC, BATCH))
+        for node in small.nodes:
+            until("the disk has room again", lambda node=node: compactions(node) and used(node) < DISK_BYTES // 4)
+            node.wait_whole()
+        assert compactions(first) >= 3
+        for node in small.nodes:
+            node.kill9()
+            node.start()
+        check_newest(first, second, TRAFFIC, KEEP)
+        print(f"{refused} batches were refused for a while; {compactions(first)} compactions since the start")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_a_disk_that_is_filled_by_a_third_with_what_is_kept(tmp_path: Path) -> None:
+    """A compaction has to begin while there is room for what stays: it writes that beside. Two batches a second."""
+    keep, traffic = 19_000, 80_000  # messages: 22 MB, 90 MB
+    with small_disks(tmp_path, 64 * MIB, keep, "--disk-reserve", str(2 * MIB)) as small:
+        first, second = small.nodes
+        refused, since = 0, monotonic()
+        for start in range(0, traffic, BATCH):
+            until("it is time", lambda start=start: monotonic() - since >= start / BATCH / 2)
+            refused += store(first, start)
+        assert compactions(first) >= 3
+        check_newest(first, second, traffic, keep)
+        print(f"{refused} batches were refused for a while; {compactions(first)} compactions since the start")
+
+
+def check_newest(first: Node, second: Node, traffic: int, keep: int) -> None:
+    """Somebody who comes late gets what is kept."""
     post(first.address, "/subscribe", username="late", topic=">", **{"from": "earliest"})
     with Stream("late", [second.address]) as late:
-        late.wait_texts(*(text(number) for number in range(TRAFFIC - KEEP // 2, TRAFFIC)))
-    print(f"{refused} batches were refused for a while; {compactions(first)} compactions since the start")
+        late.wait_texts(*(text(number) for number in range(traffic - keep // 2, traffic)))
 
 
 def text(number: int) -> str:

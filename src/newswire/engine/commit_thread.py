@@ -119,8 +119,9 @@ class CommitThread:
         disk = self.shell.disk
         if now >= self._disk_due:
             self._disk_due = now + _DISK_SECONDS
-            writable = disk.look(self._free_bytes(), self._log_bytes(), now)
-            self._tick = Tick(is_low=disk.wants_room)
+            free, size = self._free_bytes(), self._log_bytes()
+            writable = disk.look(free, size, now)
+            self._tick = Tick(is_low=disk.wants_room, size=size, room=max(0, free - disk.reserve // 8))
         elif disk.is_near:
             writable = self._free_bytes() > disk.reserve
         else:

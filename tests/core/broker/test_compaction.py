@@ -19,6 +19,7 @@ from newswire.core.broker.events import (
     Rewrite,
     RewriteFailed,
     Rewritten,
+    Tick,
 )
 from newswire.core.broker.values import Identity, PeerFacts
 from newswire.core.model.commands import Publish, Subscribe
@@ -145,13 +146,53 @@ def test_by_itself_when_enough_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "COMPACT_LEAST_ROWS", 2)
     state = held(6)
     part = compaction(state)
-    part.tick(at(0), is_low=False)
+    part.tick(Tick(), at(0))
     assert not part.wants_more
     state.apply(Dropped(A, 8, 0, topic="news", vector={A: 6}), 9, 9, None)
-    part.tick(at(1), is_low=False)
+    part.tick(Tick(), at(1))
     assert not part.wants_more, "it looks at times"
-    part.tick(at(limits.COMPACT_LOOK_SECONDS + 1), is_low=False)
+    part.tick(Tick(), at(limits.COMPACT_LOOK_SECONDS + 1))
     assert part.wants_more
+
+
+GIB: Final = 2**30
+
+
+@pytest.mark.parametrize(
+    ("dead", "tick", "is_due", "is_tight"),
+    [
+        (5, Tick(), True, False),
+        (4, Tick(), False, False),
+        (4, Tick(size=10 * GIB, room=15 * GIB), False, False),
+        (4, Tick(size=10 * GIB, room=10 * GIB), False, True),  # 6 would stay, and there is more than half as much again
+        (4, Tick(size=10 * GIB, room=8 * GIB), True, True),  # later there is no room any more
+        (1, Tick(size=10 * GIB, room=10 * GIB), True, True),
+        (0, Tick(size=10 * GIB, room=10 * GIB), False, True),
+        (4, Tick(is_low=True), True, False),
+        (4, Tick(is_low=True, size=10 * GIB, room=6 * GIB), True, True),
+    ],
+)
+def test_when_one_is_due(monkeypatch: pytest.MonkeyPatch, dead: int, tick: Tick, is_due: bool, is_tight: bool) -> None:
+    monkeypatch.setattr(limits, "COMPACT_LEAST_ROWS", 5)
+    monkeypatch.setattr(limits, "COMPACT_LOW_ROWS", 1)
+    part = compaction(held(9))
+    monkeypatch.setattr(part, "_count_dead", lambda: dead)
+    part.tick(tick, at(limits.COMPACT_LOOK_SECONDS))
+    assert (part.wants_more, part.is_tight) == (is_due, is_tight)
+
+
+def test_without_room_it_is_not_tried_again_before_more_is_dead_or_an_hour_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each try writes until the disk is full."""
+    monkeypatch.setattr(limits, "COMPACT_LOW_ROWS", 1)
+    part, tick, seen = compaction(held(9)), Tick(is_low=True, size=10 * GIB, room=GIB), list[bool]()
+    for dead, clock in ((4, 0), (4, 60), (5, 120), (5, 180), (5, 200 + limits.COMPACT_AGAIN_SECONDS)):
+        monkeypatch.setattr(part, "_count_dead", lambda dead=dead: dead)
+        part.tick(tick, at(limits.COMPACT_LOOK_SECONDS + clock))
+        seen.append(part.wants_more)
+        if part.wants_more:
+            (rewrite,) = begin(part, is_low=True)
+            part.fail(RewriteFailed(rewrite.job, "no room"))
+    assert seen == [True, False, True, False, True]
 
 
 def header(offer: Offer, broker: str = "1002") -> Header:
@@ -192,15 +233,15 @@ def test_a_part_that_holds_no_operation_is_refused() -> None:
 def test_an_offer_that_does_not_go_on_or_is_not_needed_any_more_is_forgotten() -> None:
     part = compaction(held())
     part.take_part("1002", part_of(0, 4), [], at(0))
-    assert part.tick(at(1), is_low=False) == []
-    assert part.tick(at(limits.OFFER_PATIENCE_SECONDS + 1), is_low=False) == [DropParts()]
+    assert part.tick(Tick(), at(1)) == []
+    assert part.tick(Tick(), at(limits.OFFER_PATIENCE_SECONDS + 1)) == [DropParts()]
     state = held()
     part = compaction(state)
     part.take_part("1002", part_of(0, 4), [], at(0))
     state.apply(Began("1002-b", 1, 0, "1002"), 20, 9, None)
     for sequence in (2, 3, 4):
         state.apply(Published("1002-b", sequence, 0, topic="news", data="x"), 20 + sequence, 9, None)
-    assert part.tick(at(1), is_low=False) == [DropParts()]
+    assert part.tick(Tick(), at(1)) == [DropParts()]
 
 
 # -- with brokers in memory

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from newswire.core import limits
-from newswire.core.broker.retention import Sweep, to_drop
+from newswire.core.broker.events import Now
+from newswire.core.broker.retention import Retention, Sweep, to_drop
+from newswire.core.broker.values import Identity
 from newswire.core.model.ops import Acknowledged, Began, Dropped, Published
 from newswire.core.state.fold import State
 
@@ -215,3 +217,20 @@ def test_a_sweep_by_bytes_goes_on_where_the_last_one_ended() -> None:
             for topic, vector in sweep.look(state, 10_000):
                 state.messages.drop(topic, vector)
         assert shown(state) == 20
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        ({}, limits.RETENTION_EVERY_SECONDS),
+        ({"is_tight": True}, limits.RETENTION_TIGHT_SECONDS),
+        ({"is_tight": True, "is_low": True}, limits.RETENTION_LOW_SECONDS),
+    ],
+)
+def test_it_looks_more_often_the_less_room_there_is(told: dict[str, bool], seconds: float) -> None:
+    part = Retention(Identity("1001", "10.0.0.1:1", "1001-a"), sized(100))
+    assert part.is_due(Now(100.0, 0), **told)
+    while part.is_due(Now(100.0, 0), **told):
+        part.drop(0, 0, Now(100.0, 0))
+    assert not part.is_due(Now(99.9 + seconds, 0), **told)
+    assert part.is_due(Now(100.1 + seconds, 0), **told)

@@ -414,8 +414,9 @@ class Broker(Parts):
         """Take the time of day; if this is the primary, drop what is old and withdraw what is over, a piece at a time."""
         self._watch_clocks(now)
         self._is_low = event.is_low
-        self._follow(self.compaction.tick(now, is_low=event.is_low), now)
-        is_old, is_over = self.retention.is_due(now, is_low=event.is_low), self.expiry.is_due(self.clocks, now)
+        self._follow(self.compaction.tick(event, now), now)
+        is_old = self.retention.is_due(now, is_low=event.is_low, is_tight=self.compaction.is_tight)
+        is_over = self.expiry.is_due(self.clocks, now)
         if self.stager.staged or not self.serves or not (is_old or is_over):
             return
         decides = status.is_primary(self._situation(now))

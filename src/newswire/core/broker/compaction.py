@@ -23,6 +23,7 @@ from newswire.core.broker.events import (
     RewriteFailed,
     Rewritten,
     Switched,
+    Tick,
 )
 from newswire.core.broker.values import Identity, PeerFacts, ReplyTo
 from newswire.core.model.ops import Op, Void, decode
@@ -61,6 +62,9 @@ class Compaction:
         self._again_at: float | None = 0.0  # the same; None: an hour from the next look on
         self._stays = 0  # rows that count as dead, and that the last one did not leave out
         self._has_failed = False
+        self._dead_at_failure = 0  # rows: without room it is tried again when that has grown
+        self._dead = 0  # as looked at last
+        self.is_tight = False  # there may soon be no room for what a compaction writes: what may go should be told soon
         self._least_rows = 0  # no sooner by itself: it was looked at, and little could go
         self._incoming: IncomingOffer | None = None
 
@@ -86,7 +90,7 @@ class Compaction:
         self._asked = event
         return []
 
-    def tick(self, now: Now, *, is_low: bool) -> list[Doing]:
+    def tick(self, event: Tick, now: Now) -> list[Doing]:
         """Look at times whether so much is dead that it is worth it; give up an offer that does not go on."""
         incoming = self._incoming
         if incoming is not None and not incoming.is_whole:
@@ -94,20 +98,31 @@ class Compaction:
             if not needs_it or now.clock - incoming.at > limits.OFFER_PATIENCE_SECONDS:
                 self._incoming = None
                 return [DropParts()]
-        often = is_low and not self._has_failed
-        if self._me.compacts and now.clock - self._looked_at >= limits.COMPACT_LOOK_SECONDS / (10 if often else 1):
-            self._looked_at, self._has_failed = now.clock, False
-            if self._again_at is None:
-                self._again_at = now.clock + limits.COMPACT_AGAIN_SECONDS
-            if now.clock >= self._again_at:  # what the last one left as it was is looked at again
-                self._least_rows = self._stays = 0
-            rows, dead = len(self.state.log), self._count_dead() - self._stays
-            if is_low:
-                self._is_due = dead >= limits.COMPACT_LOW_ROWS and dead >= rows * limits.COMPACT_LOW_SHARE
-            else:
-                is_worth = dead >= limits.COMPACT_LEAST_ROWS and dead >= rows * limits.COMPACT_SHARE
-                self._is_due = is_worth and rows >= self._least_rows
+        self.is_tight = event.room is not None and event.room < event.size * limits.COMPACT_ROOM
+        often = (event.is_low or self.is_tight) and not self._has_failed
+        every = limits.COMPACT_LOOK_SECONDS / (10 if often else 1)
+        if self._me.compacts and self.job is None and now.clock - self._looked_at >= every:
+            self._look(event, now)
         return []
+
+    def _look(self, event: Tick, now: Now) -> None:
+        """Decide whether one is due. What stays is written before what goes is free: there has to be room for it."""
+        self._looked_at, self._has_failed = now.clock, False
+        if self._again_at is None:
+            self._again_at = now.clock + limits.COMPACT_AGAIN_SECONDS
+        if now.clock >= self._again_at:  # what the last one left as it was is looked at again
+            self._least_rows = self._stays = self._dead_at_failure = 0
+        rows, dead = len(self.state.log), max(0, self._count_dead() - self._stays)
+        self._dead = dead
+        writes = event.size * (rows - dead) // max(rows, 1)  # bytes, about
+        is_last_chance = event.room is not None and event.room < writes * limits.COMPACT_ROOM
+        if event.is_low or is_last_chance:
+            has_room = event.room is None or event.room >= writes
+            is_worth = dead >= limits.COMPACT_LOW_ROWS and dead >= rows * limits.COMPACT_LOW_SHARE
+            self._is_due = is_worth and (has_room or dead * 4 >= self._dead_at_failure * 5)
+        else:
+            is_worth = dead >= limits.COMPACT_LEAST_ROWS and dead >= rows * limits.COMPACT_SHARE
+            self._is_due = is_worth and rows >= self._least_rows
 
     def _count_dead(self) -> int:
         """How many rows may be of no use any more, about: some topics are looked at each time."""
@@ -179,7 +194,7 @@ class Compaction:
 
     def finish(self, job: Rewriting) -> list[Doing]:
         """The state was taken over."""
-        self.job = None
+        self.job, self._dead_at_failure = None, 0
         doing: list[Doing] = [Switched(job)]
         if job.adopts:
             self._incoming = None
@@ -211,6 +226,7 @@ class Compaction:
         doing: list[Doing] = [Reply(self._reply_to, error)] if self._reply_to is not None else []
         self._reply_to = None
         self._least_rows, self._again_at, self._has_failed = len(self.state.log) * 5 // 4, None, True
+        self._dead_at_failure = self._dead
         if adopts:
             self._incoming = None
             doing.append(DropParts())
