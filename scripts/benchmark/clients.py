@@ -2,7 +2,7 @@
 
 It prints a JSON object a line: first `{}` when it begins to be measured, and what it saw when it is done.
 
-    clients.py publish BROKERS COPIES THREADS WARM SECONDS    threads that share a Publisher
+    clients.py publish BROKERS COPIES THREADS WARM SECONDS    threads that share a Publisher; 0: one that does not wait
     clients.py read BROKERS USER COUNT                        a Subscriber that reads so many messages
     clients.py watch BROKERS USER TOPIC                       publish and read, until a line comes in; when each was seen
 """
@@ -16,6 +16,8 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,7 +66,7 @@ def say(**what: Any) -> None:
 
 def publish(brokers: str, copies: int, threads: int, warm: float, seconds: float) -> None:
     """Threads that share a Publisher."""
-    from newswire.client import Publisher
+    from newswire.client import MessageReceipt, Publisher
     from newswire.errors import NewswireError
 
     begin = time.monotonic() + warm
@@ -72,6 +74,18 @@ def publish(brokers: str, copies: int, threads: int, warm: float, seconds: float
     took: list[float] = []
     failed: list[str] = []
     used: list[float] = []
+
+    def told(began: float, future: Future[MessageReceipt]) -> None:
+        if error := future.exception():
+            failed.append(str(error))
+        if begin <= (now := time.monotonic()) < end:
+            took.append(now - began)
+
+    def run_on(publisher: Publisher, number: int) -> None:
+        while (began := time.monotonic()) < end:
+            number += 1
+            later = publisher.publish_later(f"news.t{number % 20}", f"{number} ".ljust(150, "x"))
+            later.add_done_callback(partial(told, began))
 
     def run(publisher: Publisher, number: int) -> None:
         while (began := time.monotonic()) < end:
@@ -86,6 +100,7 @@ def publish(brokers: str, copies: int, threads: int, warm: float, seconds: float
 
     with Publisher(brokers, copies=copies) as publisher:
         started = [threading.Thread(target=run, args=(publisher, 1_000_000 * i)) for i in range(threads)]
+        started += [] if threads else [threading.Thread(target=run_on, args=(publisher, 0))]
         for thread in started:
             thread.start()
         for moment in (begin, end):

@@ -76,12 +76,12 @@ def batches(placement: Placement) -> Measure:
 
 
 def library(placement: Placement, threads: int | None = None) -> Measure:
-    """Threads of one process that share a Publisher."""
+    """Threads of one process that share a Publisher; 0: one that does not wait."""
 
     def measure(system: System, sizes: Sizes) -> Figures:
         newswire = only_newswire(system)
         with newswire.brokers(placement) as service:
-            cores, count = load_cores(cores_of(placement)), threads or sizes.connections
+            cores, count = load_cores(cores_of(placement)), sizes.connections if threads is None else threads
             copies, addresses = len(service.brokers), service.addresses
             with Client(newswire.root, cores, "publish", addresses, copies, count, sizes.warm, sizes.seconds) as client:
                 client.line()
@@ -171,6 +171,7 @@ ROWS: Final = (
     Row("library", "table library", "client library, 64 threads, two brokers", "msg/s", library(OWN)),
     Row("library-one", "library", "client library, 64 threads, one broker", "msg/s", library(ONE)),
     Row("library-1", "library", "client library, 1 thread, two brokers", "msg/s", library(OWN, 1)),
+    Row("library-later", "library", "client library, publish_later, two brokers", "msg/s", library(OWN, 0)),
     Row("library-8", "library", "client library, 8 threads, two brokers", "msg/s", library(OWN, 8)),
     Row("batches", "table batches", "batches of 1,000, one broker", "msg/s", batches(ONE)),
     Row("batches-two", "table batches", "batches of 1,000, two brokers", "msg/s", batches(OWN)),

@@ -35,7 +35,7 @@ class ClusterSnapshot(msgspec.Struct, frozen=True):
     rows: tuple[Row, ...]
 
 
-class MessageReceipt(msgspec.Struct, frozen=True):
+class MessageReceipt(msgspec.Struct, frozen=True, gc=False):
     """The proof of one publish: message id, the brokers that hold it on disk, the broker's sentence, who answered.
 
     `duplicate`: it was published before with this key and content; this is the first one's id.
