@@ -87,7 +87,7 @@ class Channel(HTTPChannel):
     queued: HttpRequest | None = None  # its request waits for a thread
     pending = 0  # events that wait for this connection's turn
     shown = ("", "")  # the credential of a request before, and whose it is
-    noted_bytes = (0, 0, 0)  # what of `held_bytes` the loop has noted
+    noted_bytes: tuple[int, ...] = ()  # what of `held_bytes` the loop has noted
     sends_left: int | None = None  # of this turn of the loop
     in_line = False  # the loop has placed it
     asked = False  # a request has come since it was idle
@@ -120,15 +120,18 @@ class Channel(HTTPChannel):
 
     def readable(self) -> bool:
         """Is input wanted? Not while some of it is still to be parsed."""
-        return self.lingering or (not self.unparsed and super().readable())
+        return self.lingering or (not self.unparsed and self._takes_more())
 
     def parseable(self) -> bool:
         """Is there input to go on with? Not while a request is served or its answer unsent."""
-        return bool(self.unparsed) and not self.lingering and super().readable()
+        return bool(self.unparsed) and not self.lingering and self._takes_more()
+
+    def _takes_more(self) -> bool:
+        return not (self.requests or self.total_outbufs_len or self.will_close or self.close_when_flushed)
 
     def writable(self) -> bool:
         """Is there something to send, or a close to do?"""
-        return not self.lingering and bool(super().writable())
+        return not self.lingering and bool(self.total_outbufs_len or self.will_close or self.close_when_flushed)
 
     def handle_read(self) -> None:
         """Take what came."""

@@ -19,6 +19,8 @@ from newswire.listener.http_head import PEER_PATHS, PROBE_PATHS, is_sign_in
 class Kind(Enum):
     """What a request is for; the value is the name of its threads."""
 
+    __hash__ = object.__hash__  # as of `Phase`
+
     PEER = "peers"
     PROBE = "probes"
     PUBLISH = "publish"

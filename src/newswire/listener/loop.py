@@ -253,17 +253,18 @@ class Loop(TcpWSGIServer):
 
     def refresh(self, item: Any) -> None:
         """Tell the selector what this channel (or the server, or the trigger) waits for now."""
-        if isinstance(item, Channel) and item._fileno is not None:
+        if item._fileno is None:
+            return
+        if isinstance(item, Channel):
             self._place(item)
             self._account(item)
-            if item._fileno is not None and item.parseable():
+            if item._fileno is None:  # there is no room for it
+                return
+            if item.parseable():
                 self._queue(item, _PARSE)
-        fd: int | None = item._fileno
-        if fd is None:
-            return
         mask = selectors.EVENT_READ if item.readable() else 0
         mask |= selectors.EVENT_WRITE if item.writable() else 0
-        self.interest.want(fd, mask, item)
+        self.interest.want(item._fileno, mask, item)
 
     def _place(self, channel: Channel) -> None:
         """Put the channel into its phase."""
@@ -318,7 +319,7 @@ class Loop(TcpWSGIServer):
     def _crowd_out(self, channel: Channel, room: Room[Channel]) -> None:
         self.crowded_out += 1
         room.hold(channel, 0)
-        channel.noted_bytes = (0, 0, 0)
+        channel.noted_bytes = ()
 
     def refusal(self, request: HttpRequest) -> NewswireError | None:
         """Why a request is refused when its head is there, None if it is not."""

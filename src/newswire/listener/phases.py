@@ -12,6 +12,8 @@ from newswire.core import limits
 class Phase(Enum):
     """What a connection is doing; each has its deadline."""
 
+    __hash__ = object.__hash__  # each is there once; Enum's own takes as long as a look into a dictionary
+
     IDLE = auto()  # nothing begun
     HEAD = auto()  # a head has begun
     BODY = auto()  # a body has begun

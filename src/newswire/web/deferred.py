@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from flask import Request, Response, request
+from flask import Response
 
 from newswire.core import limits
 from newswire.core.model import commands
@@ -20,6 +20,7 @@ from newswire.engine.seam import Engine, Principal, Receipt
 from newswire.errors import NewswireError, Unknown
 from newswire.threads import check_may_wait
 from newswire.web import responses
+from newswire.web.request_fields import request_now
 from newswire.web.responses import KEEP_NO_COPY, ReadyResponse
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class DeferredResponse(ReadyResponse, Generic[T]):
         """
         super().__init__(b"", 200, KEEP_NO_COPY)
         self._answer, self._amend, self._late = answer, amend, late
-        self._request: Request = request._get_current_object()  # type: ignore[attr-defined]  # of what stands there now
+        self._request = request_now()
         self._result: T | NewswireError | None = None
         self._ring: Callable[[], object] | None = None
         self.seconds = seconds

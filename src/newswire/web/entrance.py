@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 from urllib.parse import quote
 
-from flask import Flask, Response, request
+from flask import Flask, Response
 
 from newswire.engine.seam import Engine
 from newswire.errors import NewswireError, Refused
@@ -22,7 +22,7 @@ from newswire.web.auth import ANONYMOUS, NOBODY, Authenticator, Caller
 from newswire.web.availability import serving
 from newswire.web.origins import asker
 from newswire.web.pace import Pace
-from newswire.web.request_fields import Environ
+from newswire.web.request_fields import Environ, request_now
 from newswire.web.responses import see_other
 from newswire.web.route import ADMIN, PEER, PUBLIC, DeclaredRule, Right
 
@@ -34,13 +34,14 @@ _TICKET: Final = "ticket"
 def install(app: Flask, engine: Engine, auth: Authenticator | None, pace: Pace) -> None:
     """Find the caller before each request, and count it. `auth`: None where nobody is asked."""
     if auth is None:
-        app.before_request(lambda: callers.note_caller(request.environ, NOBODY))
+        app.before_request(lambda: callers.note_caller(request_now().environ, NOBODY))
         return
     check_serves = serving(engine)
     open_to_all, for_admins = _endpoints(app, PUBLIC, PEER), _endpoints(app, ADMIN)
 
     @app.before_request
     def check() -> Response | None:
+        request = request_now()
         environ = request.environ
         if is_navigation(environ) and (place := _same_host(engine, environ)):
             return see_other(place)
@@ -69,7 +70,7 @@ def install(app: Flask, engine: Engine, auth: Authenticator | None, pace: Pace) 
 
     @app.after_request
     def challenge(response: Response) -> Response:
-        if response.status_code == 401 and ("HTTP_SEC_FETCH_SITE" in request.environ or "HTTP_ORIGIN" in request.environ):
+        if response.status_code == 401 and not {"HTTP_SEC_FETCH_SITE", "HTTP_ORIGIN"}.isdisjoint(request_now().environ):
             response.headers["WWW-Authenticate"] = _CHALLENGE_OF_PAGES
         return response
 
@@ -148,4 +149,4 @@ def is_secure(environ: Environ) -> bool:
 
 def caller_now() -> Caller:
     """Who asks in the request that is being served."""
-    return callers.caller_of(request.environ)
+    return callers.caller_of(request_now().environ)

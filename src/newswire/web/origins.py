@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from flask import Flask, Response, request
+from flask import Flask, Response
 
 from newswire.config import ServiceSettings
 from newswire.core import limits
@@ -21,7 +21,7 @@ from newswire.engine.seam import Engine
 from newswire.errors import Refused
 from newswire.web.askers import Asker, who_asks
 from newswire.web.hosts import Hosts
-from newswire.web.request_fields import Environ
+from newswire.web.request_fields import Environ, request_now
 from newswire.web.responses import shown
 from newswire.web.route import routes_of
 
@@ -36,7 +36,7 @@ def install(app: Flask, engine: Engine, settings: ServiceSettings) -> None:
 
     @app.before_request
     def check() -> Response | None:
-        environ = request.environ
+        environ = request_now().environ
         check_host(environ)
         origin = environ.get("HTTP_ORIGIN")
         if origin is not None and environ["REQUEST_METHOD"] == "OPTIONS":
@@ -48,7 +48,7 @@ def install(app: Flask, engine: Engine, settings: ServiceSettings) -> None:
 
     @app.after_request
     def tell(response: Response) -> Response:
-        environ = request.environ
+        environ = request_now().environ
         if environ["PATH_INFO"] in shared:
             origin = environ.get("HTTP_ORIGIN")
             response.headers.add("Vary", "Origin")

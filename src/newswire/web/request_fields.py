@@ -18,6 +18,8 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import msgspec
+from flask import Request
+from flask.globals import _cv_request
 
 from newswire.core import limits
 from newswire.errors import BadRequest, NewswireError, Refused, TooLarge
@@ -42,6 +44,11 @@ ACCEPTED: Final = (
 
 
 # -- the request --------------------------------------------------------------------------------------------------
+def request_now() -> Request:
+    """The request that is served. What every request asks for it asks this: `flask.request` takes twenty times as long."""
+    return _cv_request.get().request
+
+
 def fields(
     environ: Environ, typed: Callable[[dict[str, str]], Fields] = dict, repeatable: frozenset[str] = frozenset()
 ) -> Fields:

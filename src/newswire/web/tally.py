@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections import Counter
 
-from flask import Response, request
+from flask import Response
 
 from newswire.web.deferred import DeferredResponse
+from newswire.web.request_fields import request_now
 
 
 class Tally:
@@ -19,7 +20,7 @@ class Tally:
 
     def count(self, response: Response) -> Response:
         """Count `response`, the answer to the request that is being served, when its status is known; return it."""
-        rule = request.url_rule
+        rule = request_now().url_rule
         route = rule.rule if rule is not None else ""
         if isinstance(response, DeferredResponse):
             response.when_finished(lambda status: self._add(route, status))

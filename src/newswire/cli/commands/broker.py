@@ -250,6 +250,7 @@ def _run(settings: Settings, log: logs.LogOptions, menu: bool) -> int:
             broker.start()
             gc.collect()
             gc.freeze()  # what the start made stays, and to look through it takes 0.1 s each time
+            gc.set_threshold(limits.YOUNG_OBJECTS)
             bar.close()
             say_started(broker, settings, path)
             if menu:

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from typing import Annotated, Any, Final, Literal, get_type_hints
 
 import msgspec
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from newswire.config import ServiceSettings
 from newswire.core import limits
@@ -116,7 +116,7 @@ def routes(engine: Engine, settings: ServiceSettings, give_way: Callable[[], Non
 
     @PUBLISH.on(blueprint)
     def publish() -> Response:
-        environ = request.environ
+        environ = request_fields.request_now().environ
         caller = caller_of(environ)
         by = caller.principal
         if request_fields.content_type(environ) == request_fields.NDJSON:
