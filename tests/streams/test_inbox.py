@@ -69,3 +69,21 @@ def test_a_closed_inbox_takes_nothing_and_gives_back_what_nobody_took() -> None:
     inbox.wake()
     for one in (early, late):
         one.sock.close()
+
+
+def test_topics_wake_nobody_while_the_hub_waits_without_a_stream() -> None:
+    inbox = Inbox(lambda: 0.0)
+    inbox.is_for_nobody = True
+    inbox.put_wake(Wake(frozenset("a"), frozenset()))
+    assert not is_awake(inbox)
+    for wake in (Wake(frozenset("a"), frozenset({"Alice"})), Wake(frozenset(), frozenset(), serves=False)):
+        inbox.put_wake(wake)
+        assert inbox.take() == ([], wake), "what is no news wakes it all the same"
+        inbox.put_wake(Wake(frozenset("a"), frozenset(), serves=wake.serves))
+        assert not is_awake(inbox)
+    one = arrival()
+    inbox.put_arrival(one)
+    inbox.put_wake(Wake(frozenset("b"), frozenset(), serves=False))
+    assert inbox.take() == ([one], Wake(frozenset("b"), frozenset(), serves=False)), "a stream that is to be opened is told"
+    inbox.close()
+    one.sock.close()

@@ -130,8 +130,7 @@ class GroupCommit:
     def _stage(self, events: Iterable[Event]) -> list[Action]:
         """Stage what follows each other and `stages_only`, as one: what a step ends with is done once."""
         now = self._effects.now()
-        for event in events:
-            self.broker.stage(cast(Submitted, event), now)
+        self.broker.stage(cast("Iterable[Submitted]", events), now)
         with self._effects.locked():
             return self.broker.finish_stage(now)
 

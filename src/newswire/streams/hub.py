@@ -141,7 +141,9 @@ class Hub:
         self._leave()
 
     def _turn(self) -> None:
+        self._inbox.is_for_nobody = not (self._connections or self._arrivals)
         ready = self._connections.wait(self._select_timeout())
+        self._inbox.is_for_nobody = False
         now = self._clock()
         came = self._take_inbox() or bool(self._changed_users or self._arrivals)
         self._open_some()

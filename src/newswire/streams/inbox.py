@@ -36,6 +36,7 @@ class Inbox:
         self._serves = True
         self._since: float | None = None  # when the oldest waiting message came
         self.is_closed = False
+        self.is_for_nobody = False  # the hub waits, and has no stream; set by its thread
 
     @property
     def reader(self) -> socket.socket:
@@ -52,9 +53,12 @@ class Inbox:
             return True
 
     def put_wake(self, wake: Wake) -> None:
-        """Leave what a commit changed, merged with what waits."""
+        """Leave what a commit changed, merged with what waits.
+
+        What a stream will read that is yet to come is there already, so topics wake nobody where there is none.
+        """
         with self._lock:
-            if self.is_closed:
+            if self.is_closed or self._is_of_no_use(wake):
                 return
             self._topics |= wake.topics
             self._users |= wake.users
@@ -102,6 +106,9 @@ class Inbox:
             self._writer.close()
             self._reader.close()
             return self._arrivals
+
+    def _is_of_no_use(self, wake: Wake) -> bool:
+        return self.is_for_nobody and not (self._arrivals or wake.users) and wake.serves == self._serves
 
     def _wake(self) -> None:
         if not self._is_awake:

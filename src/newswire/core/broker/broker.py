@@ -19,8 +19,8 @@ All methods: the commit thread. `state` may be read by others under the state lo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, TypeGuard
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple, TypeGuard
 
 from newswire.core import limits
 from newswire.core.access import EVERYBODY
@@ -36,6 +36,13 @@ from newswire.core.state.fold import Changes, State
 from newswire.errors import BadRequest, NewswireError, Refused, StorageFull, TooLarge, Unavailable
 
 _FULL: Final = "the disk of this broker is full: nothing was stored; make room, or publish at another broker"
+
+
+class _Terms(NamedTuple):
+    """What requests are stored on: why none is, "" if they are; on how many disks. What is staged changes neither."""
+
+    why_not: str
+    most_copies: int
 
 
 def stages_only(event: Event) -> TypeGuard[Submitted]:
@@ -74,7 +81,7 @@ class Broker(Parts):
     def step(self, event: Event, now: Now) -> list[Action]:
         """Take an event; return what is to be done, in order."""
         if isinstance(event, Submitted):
-            self.stage(event, now)
+            self.stage((event,), now)
             return self.finish_stage(now)
         self._take(event, now)
         return self._take_actions() if isinstance(event, Stored) and (event.more or self.is_applying) else self._finish(now)
@@ -122,18 +129,24 @@ class Broker(Parts):
             case events.Leave():
                 self._follow([self.membership.leave(event, self.replication.in_sync(), self.state.waiting)], now)
 
-    def stage(self, event: Submitted, now: Now) -> None:
+    def stage(self, submitted: Iterable[Submitted], now: Now) -> None:
         """The first half of a step that takes clients' requests; of those that `stages_only` names, beside the state lock."""
-        if self.stager.collides(event.requests) or self.stager.names_any(event.requests, self.batches.marks):
-            self._deferred.append(event)
-        elif is_long(event.requests):
-            self.batches.add(event)
-        else:
-            self._decide(event, now)
+        terms = self._terms()
+        for event in submitted:
+            if self.stager.collides(event.requests) or self.stager.names_any(event.requests, self.batches.marks):
+                self._deferred.append(event)
+            elif is_long(event.requests):
+                self.batches.add(event)
+            else:
+                self._decide(event, terms, now)
 
-    def _decide(self, event: Submitted, now: Now) -> None:
+    def _terms(self) -> _Terms:
+        """On what terms requests are stored now."""
+        return _Terms(self._why_not(), 1 + self.replication.count_writable())
+
+    def _decide(self, event: Submitted, terms: _Terms, now: Now) -> None:
         try:
-            self._admit(event, now)
+            self._admit(event, terms, now)
             staged = self.stager.decide(event.requests, now.wall, event.by)
         except NewswireError as error:
             self._follow([Reply(event.reply_to, error)], now)
@@ -157,30 +170,29 @@ class Broker(Parts):
 
     # -- clients ------------------------------------------------------------------------------------------------
 
-    def _admit(self, event: Submitted, now: Now) -> None:
+    def _admit(self, event: Submitted, terms: _Terms, now: Now) -> None:
         """Refuse, before anything is staged, what cannot be stored as asked."""
-        self._check_serves(event)
+        self._check_serves(event, terms)
         if not self.stager.stores_nothing(event.requests, now.wall):
-            self._check_room(event)  # else the first op's receipt, whatever the disk and the peers are like now
+            self._check_room(event, terms)  # else the first op's receipt, whatever the disk and the peers are like now
 
-    def _check_serves(self, event: Submitted) -> None:
+    def _check_serves(self, event: Submitted, terms: _Terms) -> None:
         """Raises Unavailable or TooLarge."""
-        if why_not := self._why_not():
-            raise Unavailable(why_not)
+        if terms.why_not:
+            raise Unavailable(terms.why_not)
         if len(event.requests) > limits.BATCH_MESSAGES:
             raise TooLarge(f"a batch holds at most {limits.BATCH_MESSAGES} messages: send several")
 
-    def _check_room(self, event: Submitted) -> None:
+    def _check_room(self, event: Submitted, terms: _Terms) -> None:
         """Raises StorageFull or NotEnoughCopies."""
         if not self.writable and not all(isinstance(request, Acknowledge) for request in event.requests):
             raise StorageFull(_FULL)
-        check_copies(event.copies, 1 + self.replication.count_writable())
+        check_copies(event.copies, terms.most_copies)
 
     def _resume(self, now: Now) -> None:
         """Decide what had to wait for the state that is there now."""
         deferred, self._deferred = self._deferred, []
-        for event in deferred:
-            self.stage(event, now)
+        self.stage(deferred, now)
 
     # -- disk ---------------------------------------------------------------------------------------------------
 
@@ -304,10 +316,11 @@ class Broker(Parts):
     def _begin_batch(self, event: Submitted, now: Now) -> None:
         """Its keys and copies are checked for all of it first. Each key is looked up once: 10,000 take as long as 20 pieces."""
         try:
-            self._check_serves(event)
+            terms = self._terms()
+            self._check_serves(event, terms)
             named = self.stager.name_batch(event.requests, now.wall, event.by)
             if named.messages:
-                self._check_room(event)
+                self._check_room(event, terms)
                 self.stager.take_name()
         except NewswireError as error:
             self._follow([Reply(event.reply_to, error)], now)
@@ -316,7 +329,7 @@ class Broker(Parts):
             case 0:
                 self._await(event, named.staged)
             case 1:
-                self._decide(event, now)
+                self._decide(event, terms, now)
             case _:
                 self.batches.begin(event, named)
 

@@ -21,9 +21,9 @@ from newswire.errors import NewswireError
 
 def is_long(requests: Sequence[Request]) -> bool:
     """Say whether these are publishes that together take longer to store than others should wait for."""
-    if len(requests) <= limits.BATCH_LONG_OPS and sum(map(_size, requests)) <= limits.BATCH_LONG_BYTES:
+    if len(requests) < 2 or (len(requests) <= limits.BATCH_LONG_OPS and sum(map(_size, requests)) <= limits.BATCH_LONG_BYTES):
         return False
-    return len(requests) > 1 and all(isinstance(request, Publish) for request in requests)
+    return all(isinstance(request, Publish) for request in requests)
 
 
 class LongBatches:
