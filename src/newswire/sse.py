@@ -27,18 +27,14 @@ GREETING: Final = "Listening to new message for subscribed topics"  # given, to 
 
 def event(data: str, *, id: str = "", name: str = "", retry: int | None = None) -> bytes:
     """One event block; `retry` in milliseconds."""
-    lines = []
-    if retry is not None:
-        lines.append(f"retry: {retry}")
+    head = f"id: {id}\n" if id else ""
     if name:
-        lines.append(f"event: {name}")
-    if id:
-        lines.append(f"id: {id}")
+        head = f"event: {name}\n{head}"
+    if retry is not None:
+        head = f"retry: {retry}\n{head}"
     if "\n" in data or "\r" in data:
-        lines += [f"data: {line}" for line in _LINE_END.split(data)]
-    else:
-        lines.append(f"data: {data}")
-    return ("\n".join(lines) + "\n\n").encode()
+        data = "\ndata: ".join(_LINE_END.split(data))
+    return f"{head}data: {data}\n\n".encode()
 
 
 def comment(text: str, *, retry: int | None = None) -> bytes:
@@ -59,12 +55,11 @@ def message_object(message: Published, event_id: str) -> dict[str, Any]:
 
 def message_event(message: Published, event_id: EventId, *, as_json: bool) -> bytes:
     """The event block of a message in either format."""
-    text = str(event_id)
+    text = event_id.text
     if as_json:
         return b"id: %b\ndata: %b\n\n" % (text.encode(), _encode(message_object(message, text)))  # JSON is one line
-    if message.title and message.data:
-        return event(f"{message.title}\n{message.data}", id=text)
-    return event(message.data or message.title, id=text)
+    data = f"{message.title}\n{message.data}" if message.title and message.data else message.data or message.title
+    return event(data, id=text)
 
 
 def gap_event(topic: str, dropped: int, event_id: EventId | None, reason: str = "") -> bytes:

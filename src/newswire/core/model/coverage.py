@@ -12,7 +12,7 @@ from newswire.core.model.vector import Vector
 _KEPT: Final = "coverage"  # with an event id, so that streams at one place share one object, and cursors do
 
 
-class Coverage(msgspec.Struct, frozen=True):
+class Coverage(msgspec.Struct, frozen=True, gc=False):
     """How far the holder of an event id was sent news.
 
     `message`: the one that it stands behind, "" where it is behind none. `after`: D, what the broker that sent it held up to
@@ -44,6 +44,9 @@ def read(event_id: EventId) -> Coverage:
 
 
 def _write(vector: Vector) -> str:
+    if len(vector) == 1:  # most are, and each message that is read has one
+        ((origin, sequence),) = vector.items()
+        return f"{origin}.{sequence}"
     return "_".join(f"{origin}.{sequence}" for origin, sequence in sorted(vector.items()))
 
 

@@ -33,7 +33,7 @@ class Compacted(msgspec.Struct, frozen=True):
     rows_after: int
 
 
-class Position(msgspec.Struct, frozen=True):
+class Position(msgspec.Struct, frozen=True, gc=False):
     """Where reading goes on, in one engine: opaque. Keep it, hand it back, compare and hash it; equal ones read on alike.
 
     It is good for as long as the engine runs. What survives a restart, compaction and a change of broker is an event id.
@@ -51,7 +51,7 @@ class Start(msgspec.Struct, frozen=True):
     account: OpId = ""
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """A message that is due. `position`: behind it; `event_id`: what a client shows to go on from there.
 
     `pending_gap`: messages before it are missing, which no `GapEntry` has told yet; nothing is acknowledged there.

@@ -12,7 +12,7 @@ from newswire.core.model.results import Position
 from newswire.core.model.vector import Vector
 
 
-class LogPosition(msgspec.Struct, frozen=True):
+class LogPosition(msgspec.Struct, frozen=True, gc=False):
     """A place in this broker's log, between two records. Equal positions read on alike.
 
     `offset`: records before it. `opened`: K, what the broker held when the stream opened, empty once covered.
@@ -55,7 +55,7 @@ class Wanted(msgspec.Struct, frozen=True, dict=True, weakref=True):
         self.__dict__["kept"] = (version, worked_out)
 
 
-class ReadPosition(Position, frozen=True):
+class ReadPosition(Position, frozen=True, gc=False):
     """What a `Position` is below the seam: a place in the log, and what is wanted from there on."""
 
     log: LogPosition

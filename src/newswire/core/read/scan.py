@@ -27,7 +27,7 @@ from newswire.core.state.op_index import GIVEN_UP, MARKS, VOID
 _SKIP_SCANS: Final = 4  # so many scans ahead at least, or going on by rows is as good
 
 
-class Due(msgspec.Struct, frozen=True):
+class Due(msgspec.Struct, frozen=True, gc=False):
     """A message that is due: the row that names it, where that record lies, and what an `Entry` says beside the text.
 
     `row` is the message's own, or that of the twin whose id it has; `position` always follows its own.
@@ -289,7 +289,7 @@ class _Walk:
             self.opened = {}
 
     def _position(self, offset: int) -> LogPosition:
-        gaps = tuple(sorted((topic, reason, count) for (topic, reason), count in self.dropped.items()))
+        gaps = tuple(sorted((topic, reason, count) for (topic, reason), count in self.dropped.items())) if self.dropped else ()
         opened, generation = tuple(self.opened.items()), self.state.generation
         return LogPosition(offset=offset, opened=opened, dropped=gaps, waiting=self.waiting, generation=generation)
 

@@ -298,8 +298,12 @@ class OpIndex:
 
     def advance(self, vector: dict[str, int], start: int, stop: int) -> dict[str, int]:
         """The vector at `stop`, given (and perhaps changing) the one at `start`."""
-        names, jumps = self.names, self._jumps
-        for row, (number, sequence) in enumerate(zip(self.origins[start:stop], self.sequences[start:stop], strict=True), start):
+        names, jumps, origins, sequences = self.names, self._jumps, self.origins, self.sequences
+        if stop - start == 1:  # from one message to the next
+            steps: Iterable[tuple[int, int]] = ((origins[start], sequences[start]),)
+        else:
+            steps = zip(origins[start:stop], sequences[start:stop], strict=True)
+        for row, (number, sequence) in enumerate(steps, start):
             if sequence == 1:
                 self.lineage.renew(vector, names[number])
             else:
