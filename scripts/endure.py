@@ -36,12 +36,12 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
-from bench_http import Client, Request
 from brokers import UNREACHABLE, Broker, Failed, ask, free_ports, post, until, wait_in_sync
 from newswire import sse
 
 BATCH: Final = 100
 TOPICS: Final = 20
+TIMEOUT_SECONDS: Final = 60.0
 PROBE_SECONDS: Final = 0.05
 SAMPLE_SECONDS: Final = 2.0
 DOWN_SECONDS: Final = 2.0
@@ -59,19 +59,22 @@ class Anywhere:
 
     def __init__(self, ports: Sequence[int]) -> None:
         self._ports = list(ports)
-        self._client: Client | None = None
+        self._connection: http.client.HTTPConnection | None = None
 
-    def post(self, request: Request) -> bytes:
-        """Send until it is answered with 200; the body."""
+    def post(self, kind: str, body: bytes) -> bytes:
+        """Publish until it is answered with 200; the body."""
         while True:
-            with contextlib.suppress(OSError):
-                self._client = self._client or Client(self._ports[0])
-                status, body = self._client.post(request)
-                if status == 200:
-                    return body
-            if self._client is not None:
-                self._client.close()
-            self._client = None
+            with contextlib.suppress(*UNREACHABLE):
+                address = f"127.0.0.1:{self._ports[0]}"
+                self._connection = self._connection or http.client.HTTPConnection(address, timeout=TIMEOUT_SECONDS)
+                self._connection.request("POST", "/publish", body, {"Content-Type": kind})
+                response = self._connection.getresponse()
+                answer = response.read()
+                if response.status == 200:
+                    return answer
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = None
             self._ports.append(self._ports.pop(0))
             time.sleep(0.02)
 
@@ -87,7 +90,7 @@ def publish(ports: Sequence[int], count: int, rate: float, with_keys: bool, stor
             ).encode()
             for n in range(first, first + BATCH)
         ]
-        there.post(("/publish", "application/x-ndjson", b"\n".join(lines)))
+        there.post("application/x-ndjson", b"\n".join(lines))
         if (first // BATCH + 1) % 100 == 0 or first + BATCH >= count:
             stored.put(first + BATCH)
         time.sleep(max(0.0, start + (first + BATCH) / rate - time.monotonic()))
@@ -100,7 +103,7 @@ def probe(ports: Sequence[int], ended: Event, latencies: Queue[tuple[float, floa
     while not ended.wait(PROBE_SECONDS):
         began, at = time.perf_counter(), time.time()
         number += 1
-        there.post(("/publish", "application/json", json.dumps({"topic": "probe", "data": str(number)}).encode()))
+        there.post("application/json", json.dumps({"topic": "probe", "data": str(number)}).encode())
         latencies.put((at, time.perf_counter() - began))
 
 

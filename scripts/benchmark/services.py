@@ -5,6 +5,7 @@ A `System` starts a `Service` for a purpose, or says by `NotOffered` that it has
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -92,16 +93,20 @@ class CheckoutBroker(Broker):
 
 
 class Publishing(Http):
-    """Messages of 150 bytes without keys, each a request. With `live`, each says when it was sent, and has one topic."""
+    """Messages of 150 bytes without keys, each a request, with a line of the head that says who asks, if one is given.
 
-    def __init__(self, port: int, copies: int, *, live: bool = False) -> None:
+    With `live`, each message says when it was sent, and all have one topic.
+    """
+
+    def __init__(self, port: int, copies: int, *, live: bool = False, credential: str = "") -> None:
         super().__init__(port)
-        self._copies, self._live = b'"copies":%d' % copies, live
+        self._copies, self._live, self._credential = b'"copies":%d' % copies, live, credential
         self._texts = [self._message(number) for number in range(TEXTS)]
 
     def _message(self, number: int) -> bytes:
         topic = b"news.live" if self._live else b"news.t%d" % (number % TOPICS)
-        return http_post("/publish", "application/json", b'{"topic": "%b", "data": "%b"}' % (topic, text(number)))
+        body = b'{"topic": "%b", "data": "%b"}' % (topic, text(number))
+        return http_post("/publish", "application/json", body, self._credential)
 
     def request(self, number: int) -> bytes:
         return self._message(number) if self._live else self._texts[number % TEXTS]
@@ -116,8 +121,8 @@ class Batches(Http):
     def __init__(self, port: int, copies: int, size: int = BATCH) -> None:
         super().__init__(port)
         self._copies = b'"copies":%d' % copies
-        line = b'{"topic": "news.t%d", "data": "%b", "key": "@@@@@@@@@@@@%020x"}'
-        body = b"\n".join(line % (number % TOPICS, text(number), number) for number in range(size))
+        line, run = b'{"topic": "news.t%d", "data": "%b", "key": "%b@@@@@@@@@@@@%010x"}', os.urandom(5).hex().encode()
+        body = b"\n".join(line % (number % TOPICS, text(number), run, number) for number in range(size))
         self._template = http_post("/publish", "application/x-ndjson", body)
 
     def request(self, number: int) -> bytes:

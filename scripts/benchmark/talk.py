@@ -83,10 +83,10 @@ class Http:
         return answer.startswith(b"HTTP/1.1 2")
 
 
-def http_post(path: str, kind: str, body: bytes) -> bytes:
-    """A request."""
-    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+def http_post(path: str, kind: str, body: bytes, more: str = "") -> bytes:
+    """A request; `more`: another line of its head."""
+    lines = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Type: {kind}", f"Content-Length: {len(body)}"]
+    return "\r\n".join([*lines, *filter(None, [more]), "", ""]).encode() + body
 
 
 class Answered(NamedTuple):

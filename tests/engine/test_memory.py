@@ -1,6 +1,6 @@
 """How much memory a broker needs for what it keeps: counted, not measured at the system, so it is the same everywhere.
 
-The whole, 1,000,000 messages in a real process, is what `scripts/bench_recovery` measures.
+The whole, 1,000,000 messages in a real process, is what `scripts/bench --only start-1m` measures.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ class Sizes:
     subscriber_backlog: int = 60_000
     record_factor: float = 1.0  # of the records that a start reads
     kills: int = 4
+    between_kills_seconds: float = 2.0
     growth_factor: float = 1.0
     processes: int = 2  # of the load
 
@@ -47,6 +48,7 @@ QUICK: Final = Sizes(
     subscriber_backlog=2_000,
     record_factor=0.001,
     kills=1,
+    between_kills_seconds=0.4,
     growth_factor=0.01,
     processes=1,
 )

@@ -24,19 +24,25 @@ ORIGIN = "1001-k3f9x2qa"
 START_MS = 1_700_000_000_000
 TOPICS = 50
 SYNC_MESSAGES = 1_000
-BEFORE_KILL_SECONDS = 1.0
-AFTER_KILL_SECONDS = 2.0
 
 
 @functools.cache
-def written(messages: int, folder: Path | None) -> tempfile.TemporaryDirectory[str]:
-    """An ops file of so many messages, each as the library sends it, with a key of its own. It goes when the program ends."""
+def written(messages: int, folder: Path | None, starts: int = 0) -> tempfile.TemporaryDirectory[str]:
+    """An ops file of so many messages, each as the library sends it, with a key of its own; before them the broker was started
+    so often, and took one message each time. It goes when the program ends.
+    """
     home = tempfile.TemporaryDirectory(prefix="newswire-bench-", dir=folder)
     file = OpsFile(Path(home.name) / "1001")
     for _ in file.scan():
         raise AssertionError("a new folder holds ops")
     file.start("bench", ORIGIN)
-    file.append([ops.encode(Began(ORIGIN, 1, START_MS, "1001", {}))])
+    before: dict[str, int] = {}
+    for number in range(starts):
+        origin = f"1001-r{number}"
+        message = Published(origin, 2, START_MS, topic="news", data="x")
+        file.append([ops.encode(Began(origin, 1, START_MS, "1001", before)), ops.encode(message)])
+        before = {origin: 2}
+    file.append([ops.encode(Began(ORIGIN, 1, START_MS, "1001", before))])
     text = "x" * 150
     for first in range(2, messages + 2, SYNC_MESSAGES):
         sequences = range(first, min(first + SYNC_MESSAGES, messages + 2))
@@ -60,12 +66,12 @@ def _message(sequence: int, text: str) -> bytes:
     )
 
 
-def start(records: int) -> Measure:
+def start(records: int, starts: int = 0) -> Measure:
     """Seconds from the start of the process until it is ready: as it is after a crash, and after it was ended in order."""
 
     def measure(system: System, sizes: Sizes) -> Figures:
         newswire, count = only_newswire(system), int(records * sizes.record_factor)
-        source = written(count, newswire.folder)
+        source = written(count, newswire.folder, int(starts * sizes.record_factor))
         with newswire.placed([server_cores(1)], ("--retention-days", "10000")) as service:
             broker = service.brokers[0]
             shutil.copytree(source.name, broker.ops_dir)
@@ -81,7 +87,7 @@ def start(records: int) -> Measure:
             stopped = time.monotonic() - began
         return Figures(
             value=crashed,
-            cpu=1e6 * used / count,
+            cpu=1e6 * used / max(1, count),
             beside={"s after a stop in order": stopped, "MiB": memory / 2**20},
         )
 
@@ -101,17 +107,17 @@ def failover(system: System, sizes: Sizes) -> Figures:
         kills: list[float] = []
         for turn in range(sizes.kills):
             broker = service.brokers[turn % 2]
-            time.sleep(BEFORE_KILL_SECONDS)
+            time.sleep(sizes.between_kills_seconds / 2)
             kills.append(time.monotonic())
             broker.kill9()
-            time.sleep(AFTER_KILL_SECONDS)
+            time.sleep(sizes.between_kills_seconds)
             broker.launch()
             wait_in_sync(service.brokers)
         client.end()
         told = client.line()
         for kill in kills:
-            publishes.append(longest(told["answered"], kill))
-            streams.append(longest(told["came"], kill))
+            publishes.append(longest(told["answered"], kill, sizes.between_kills_seconds))
+            streams.append(longest(told["came"], kill, sizes.between_kills_seconds))
     return Figures(
         value=median(publishes) or 0.0,
         beside={
@@ -122,14 +128,15 @@ def failover(system: System, sizes: Sizes) -> Figures:
     )
 
 
-def longest(moments: list[float], kill: float) -> float:
-    """The longest time between two of `moments`, in ms, of those around a kill."""
-    around = [at for at in moments if kill - 0.1 < at < kill + AFTER_KILL_SECONDS]
-    return 1e3 * max((later - earlier for earlier, later in pairwise(around)), default=AFTER_KILL_SECONDS)
+def longest(moments: list[float], kill: float, seconds: float) -> float:
+    """The longest time between two of `moments`, in ms, of those around a kill; all of it, if there are none."""
+    around = [at for at in moments if kill - 0.1 < at < kill + seconds]
+    return 1e3 * max((later - earlier for earlier, later in pairwise(around)), default=seconds)
 
 
 ROWS: Final = (
     Row("start-1m", "table starts", "a start, 1 M records", "s", start(1_000_000)),
     Row("start-5m", "table starts", "a start, 5 M records", "s", start(5_000_000)),
+    Row("start-starts", "starts", "a start, 1,000 records after 100,000 starts", "s", start(1_000, 100_000)),
     Row("failover", "table failover", "kill -9: longest gap of publishes", "ms", failover),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -39,7 +40,8 @@ def deliver_steadily(streams: int | None, a_second: float) -> Measure:
             load.start(ask_steadily(talk, a_second))
 
         seconds = sizes.steady_seconds
-        measured = read_along(system, streams or sizes.streams, publish, sizes, stamps=True, seconds=seconds)
+        many = sizes.streams if streams is None else max(1, int(streams * sizes.growth_factor))
+        measured = read_along(system, many, publish, sizes, stamps=True, seconds=seconds)
         *reads, answered = measured.results
         ways = [way for read in reads for way in read.latencies]
         events = sum(read.events for read in reads)
@@ -117,20 +119,22 @@ def idle(system: System, sizes: Sizes) -> Figures:
 # -- behind -----------------------------------------------------------------------------------------------------------
 
 
-def store_backlog(service: NewswireService, count: int, user: str) -> None:
-    """Store so many messages, all of them due to `user`."""
+def store_backlog(service: NewswireService, count: int) -> str:
+    """Store so many messages; a user to whom they are due."""
+    user = f"behind-{os.urandom(4).hex()}"
     talk = Batches(service.port, len(service.brokers))
     ask_all(talk, [talk.request(number) for number in range(count // BATCH)], 4)
     service.subscribe(user, "news.>", "earliest")
+    return user
 
 
 def catch_up(system: System, sizes: Sizes) -> Figures:
     """One stream that gets all there is."""
     with only_newswire(system).brokers(ONE) as service:
-        store_backlog(service, sizes.backlog, "behind")
+        user = store_backlog(service, sizes.backlog)
         with socket.create_connection(("127.0.0.1", service.port), timeout=BACKLOG_SECONDS) as sock:
             before, began, used = processor_seconds(service.pids), time.monotonic(), time.process_time()
-            sock.sendall(b"GET /stream?username=behind HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            sock.sendall(f"GET /stream?username={user} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
             left = sizes.backlog
             while left > 0:
                 data = sock.recv(1_048_576)
@@ -146,8 +150,8 @@ def catch_up_subscriber(system: System, sizes: Sizes) -> Figures:
     """The Subscriber of the library that gets all there is."""
     newswire, count = only_newswire(system), sizes.subscriber_backlog
     with newswire.brokers(ONE) as service:
-        store_backlog(service, count, "behind")
-        with Client(newswire.root, load_cores(ONE[0]), "read", service.addresses, "behind", count) as client:
+        user = store_backlog(service, count)
+        with Client(newswire.root, load_cores(ONE[0]), "read", service.addresses, user, count) as client:
             client.line()
             before = processor_seconds(service.pids)
             told = client.line()
