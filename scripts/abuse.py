@@ -3,13 +3,15 @@
     scripts/abuse                      all attacks, a table as Markdown
     scripts/abuse --only json-names    one of them
     scripts/abuse --seconds 20         each for so long (default 8)
+    scripts/abuse --turns 8            quiet and attack in turns, so that both meet the same load of the machine
     scripts/abuse --json FILE          the figures for programs
 
 The brokers are started on free ports with folders of their own, and end with the run. An honest publisher posts one message
-every 20 ms on one connection from 127.0.0.1; a probe asks /readyz five times a second; both run before each attack as well:
-that is the quiet time that the attack is compared with. Attackers come from 127.0.0.2, hold no secret, and run at the lowest
-priority, since they stand for other machines. Some attacks are of people: then the brokers ask who one is, the attackers are
-signed in or guess passwords, the honest publisher shows a token, and once a second somebody signs in beside it.
+every 20 ms on one connection from 127.0.0.1; a probe asks /readyz five times a second; both run before each attack as well,
+and with `--turns` between its parts, while the attackers stand still: that is the quiet time that the attack is compared with.
+Attackers come from 127.0.0.2, hold no secret, and run at the lowest priority, since they stand for other machines. Some
+attacks are of people: then the brokers ask who one is, the attackers are signed in or guess passwords, the honest publisher
+shows a token, and once a second somebody signs in beside it.
 `--flat-out`: the honest publisher does not wait between two messages, so that the rate says what is left of it. The status is 1
 if a p99 is over 5 times the quiet one, if less than half of the quiet rate is left (9 tenths while passwords are guessed), if a
 publish or a sign-in failed, or if the other broker said that the attacked one is down.
@@ -26,6 +28,7 @@ import multiprocessing
 import os
 import resource
 import select
+import signal
 import socket
 import statistics
 import sys
@@ -50,6 +53,7 @@ SECRET: Final = "a-secret-of-the-abuse-script-that-nobody-else-has"
 PASSWORD: Final = "a-password-of-the-abuse-script"
 HONEST: Final = "127.0.0.1"
 _SHOWN: Final[dict[str, str]] = {}  # by source address: the header that shows who asks, where the brokers ask
+_FROM: Final[dict[str, str]] = {}  # by source address: another one to come from
 _PAUSE: Final = [EVERY_SECONDS]
 
 
@@ -60,7 +64,9 @@ class Wire:
     """One connection, as plain as an attacker's: bytes out, bytes in, an HTTP status where one is due."""
 
     def __init__(self, port: int, source: str = ATTACKER, timeout: float = TIMEOUT_SECONDS) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout, source_address=(source, 0))
+        self.socket = socket.create_connection(
+            ("127.0.0.1", port), timeout=timeout, source_address=(_FROM.get(source, source), 0)
+        )
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._lines = [f"Host: 127.0.0.1:{port}", *([_SHOWN[source]] if source in _SHOWN else [])]
         self._rest = b""
@@ -108,6 +114,15 @@ class Figures(NamedTuple):
     failures: list[str]
     slowest_probe: float
     peer_said: set[str]
+
+    def add(self, others: Figures) -> Figures:
+        """These and others."""
+        return Figures(
+            self.seconds + others.seconds,
+            self.failures + others.failures,
+            max(self.slowest_probe, others.slowest_probe),
+            self.peer_said | others.peer_said,
+        )
 
     def at(self, share: float) -> float:
         """The publish latency that this share of publishes stayed under."""
@@ -196,6 +211,7 @@ class Attack(NamedTuple):
     threads: int = 8
     prepare: Callable[[int], None] = lambda port: None
     descriptors: int = 0  # of the attacked broker; 0: as many as there are
+    is_near: bool = False  # from the address of the honest publisher
     user: str | None = None  # as whom attackers are signed in, "" for nobody; None: nobody is asked
     least_share: float = LEAST_SHARE
 
@@ -538,6 +554,7 @@ ATTACKS: Final = {
     "tarpit": Attack("64 clients: add a broker that never answers", tarpit, 64, make_tarpit),
     "stream-storm": Attack("16 clients: streams opened and left", stream_storm, 16, make_history),
     "signed-publishes": Attack("64 clients of one user publish", publishes, 64, user="mallory"),
+    "near-publishes": Attack("the same from the honest publisher's address", publishes, 64, is_near=True, user="mallory"),
     "signed-messages": Attack("100 clients of one user: GET /messages of 1,000", messages, 100, make_history, user="mallory"),
     "signed-topics": Attack("4 clients of one user: GET /topics of 50,000", topics, 4, make_topics, user="mallory"),
     "signed-patterns": Attack(
@@ -671,10 +688,13 @@ def _tell(port: int, method: str, path: str, fields: dict[str, str]) -> dict[str
     return json.loads(answer) if status == 200 else None
 
 
-def measure(name: str, chosen: Attack, seconds: float) -> Row:
+def measure(name: str, chosen: Attack, seconds: float, turns: int) -> Row:
     """Play one attack on a pair of its own."""
     asks = chosen.user is not None
     _SHOWN.clear()
+    _FROM.clear()
+    if chosen.is_near:
+        _FROM[ATTACKER] = HONEST
     with (
         tempfile.TemporaryDirectory(prefix="newswire-abuse-") as folder,
         pair(Path(folder), chosen.descriptors, asks=asks) as (one, two),
@@ -683,13 +703,20 @@ def measure(name: str, chosen: Attack, seconds: float) -> Row:
             sign_in(one.port, chosen.user)
         chosen.prepare(one.port)
         _wait_in_sync((one, two))
-        quiet = watch(one, two, seconds / 2)
+        quiet = watch(one, two, seconds / 2 / turns)
         results, sender = multiprocessing.Pipe(duplex=False)
         arguments = (chosen.play, chosen.threads, one.port, sender)
         attacker = multiprocessing.get_context("fork").Process(target=attack, args=arguments, daemon=True)
         attacker.start()
         time.sleep(0.5)
-        figures = watch(one, two, seconds)
+        figures = watch(one, two, seconds / turns)
+        for _ in range(turns - 1):
+            os.kill(attacker.pid or 0, signal.SIGSTOP)
+            time.sleep(0.3)
+            quiet = quiet.add(watch(one, two, seconds / 2 / turns))
+            os.kill(attacker.pid or 0, signal.SIGCONT)
+            time.sleep(0.3)
+            figures = figures.add(watch(one, two, seconds / turns))
         memory = _memory(one)
         attacker.kill()
         attacker.join()
@@ -738,6 +765,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--only", action="append", choices=sorted(ATTACKS), metavar="NAME", help=", ".join(ATTACKS))
     parser.add_argument("--seconds", type=float, default=8.0, metavar="S", help="of each attack (default 8)")
+    parser.add_argument(
+        "--turns", type=int, default=1, metavar="N", help="of quiet and attack, one after the other (default 1)"
+    )
     parser.add_argument("--flat-out", action="store_true", help="the honest publisher does not wait between two messages")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     asked = parser.parse_args(arguments)
@@ -747,7 +777,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"Times in ms. {os.cpu_count()} processors, {time.strftime('%Y-%m-%d')}.\n\n{HEAD}", flush=True)
     found: list[Row] = []
     for name in asked.only or ATTACKS:
-        row = measure(name, ATTACKS[name], asked.seconds)
+        row = measure(name, ATTACKS[name], asked.seconds, asked.turns)
         found.append(row)
         print(write(row), flush=True)
         for failure in row.failures:

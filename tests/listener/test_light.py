@@ -432,25 +432,28 @@ def test_who_asks_for_several_at_a_time_joins_in_with_who_asks_for_one(
     light = listener._server.light
     light._clock = lambda: 100.0
     with Client(listener.port) as single:
-        crowd = [Client(listener.port, source=OTHER).post("/publish", b"crowd") for _ in range(6)]
-        app.come(6)
         single.post("/publish", b"single")
-        assert app.come(7)[6].body == b"single"
+        app.come(1)[0].settle()
+        assert single.reply().body == b"single"
+        crowd = [Client(listener.port, source=OTHER).post("/publish", b"crowd") for _ in range(6)]
+        app.come(7)
+        single.post("/publish", b"single")
+        assert app.come(8)[7].body == b"single"
         crowd += [Client(listener.port, source=OTHER).post("/publish", b"more") for _ in range(4)]
         wait_until(lambda: len(light._waiting) == 4)
-        for later in app.later[:7]:
+        for later in app.later[1:8]:
             later.settle()
         assert single.reply().body == b"single"
         wait_until(lambda: not light._in_flight)
-        assert (len(app.later), light.is_ready) == (7, False), "the single one's next request is waited for"
+        assert (len(app.later), light.is_ready) == (8, False), "the single one's next request is waited for"
         single.post("/publish", b"single")
-        assert {later.body for later in app.come(10)[7:]} == {b"single", b"more"}
+        assert {later.body for later in app.come(11)[8:]} == {b"single", b"more"}
         assert (len(light._waiting), light.is_ready) == (2, False)
-        for later in app.later[7:]:
+        for later in app.later[8:]:
             later.settle()
         wait_until(lambda: not light._in_flight)
         light._clock = lambda: 200.0
-        for later in app.come(12)[10:]:
+        for later in app.come(13)[11:]:
             later.settle()
         assert single.reply().body == b"single"
     assert [client.reply().body for client in crowd] == [b"crowd"] * 6 + [b"more"] * 4

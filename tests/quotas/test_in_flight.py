@@ -37,6 +37,14 @@ def end(callers: InFlight, caller: str, count: int = 1, now: float = 100.0) -> N
         callers.end(caller, now)
 
 
+def is_quick(callers: InFlight, caller: str) -> None:
+    """Have it ask twice, one request at once after the other."""
+    for _ in range(2):
+        ask(callers, caller)
+        begin_all(callers, caller)
+        end(callers, caller)
+
+
 def test_who_is_alone_is_not_held() -> None:
     callers = InFlight()
     ask(callers, "crowd", 100)
@@ -45,6 +53,7 @@ def test_who_is_alone_is_not_held() -> None:
 
 def test_who_asks_one_thing_after_the_other_begins_at_once_and_others_join_in() -> None:
     callers = InFlight()
+    is_quick(callers, "one")
     ask(callers, "crowd", 64)
     ask(callers, "one")
     assert begin_all(callers, "crowd", "one") == {"one": 1, "crowd": ROUND}
@@ -59,6 +68,7 @@ def test_who_asks_one_thing_after_the_other_begins_at_once_and_others_join_in() 
 
 def test_a_next_request_is_waited_for_for_a_moment() -> None:
     callers = InFlight()
+    is_quick(callers, "one")
     ask(callers, "crowd", 64)
     ask(callers, "one")
     begin_all(callers, "crowd", "one")
@@ -71,6 +81,19 @@ def test_a_next_request_is_waited_for_for_a_moment() -> None:
     now += limits.LIGHT_RECENT_SECONDS
     ask(callers, "crowd", 1, now)
     assert begin_all(callers, "crowd", now=now)["crowd"] > limits.LIGHT_IN_FLIGHT_OF_CALLER
+
+
+def test_who_takes_its_time_is_not_waited_for() -> None:
+    callers = InFlight()
+    is_quick(callers, "one")
+    ask(callers, "crowd", 64)
+    later = 100.0 + 2 * limits.LIGHT_NEXT_SECONDS
+    ask(callers, "one", now=later)
+    assert begin_all(callers, "crowd", "one", now=later) == {"one": 1, "crowd": ROUND}
+    end(callers, "crowd", ROUND, now=later)
+    assert begin_all(callers, "crowd", now=later) == {}, "its answer is waited for"
+    end(callers, "one", now=later)
+    assert begin_all(callers, "crowd", now=later) == {"crowd": limits.LIGHT_IN_FLIGHT_OF_CALLER}
 
 
 def test_what_takes_long_is_not_waited_for_for_long() -> None:
@@ -110,8 +133,8 @@ def test_who_is_answered_and_has_gone_leaves_nothing_behind() -> None:
     assert (dict(callers._begun), list(callers._asked), callers._single) == ({"last": 1}, ["last"], set())
 
 
-def rates(clients: dict[str, int], *, seconds: float = 0.5, is_held: bool = True) -> Counter[str]:
-    """Answers of so many clients of each caller, each of which asks again 0.3 ms after an answer.
+def rates(clients: dict[str, int], *, seconds: float = 0.5, pause: float = 3e-4, is_held: bool = True) -> Counter[str]:
+    """Answers of so many clients of each caller, each of which asks again 0.3 ms after an answer, "one" after a `pause`.
 
     A model of a broker: one commit at a time of all that has begun, which takes 2 ms and 0.25 ms for each. A request that
     begins while one is under way waits for it.
@@ -131,7 +154,7 @@ def rates(clients: dict[str, int], *, seconds: float = 0.5, is_held: bool = True
         elif what == "answer":
             callers.end(name, now)
             counts[name] += 1
-            heapq.heappush(events, (now + 3e-4, name, "ask"))
+            heapq.heappush(events, (now + (pause if name == "one" else 3e-4), name, "ask"))
         if events and events[0][0] - now < 5e-5:
             continue  # all of one turn of the loop
         callers.look(now)
@@ -160,6 +183,13 @@ def test_one_connection_keeps_half_of_its_rate_beside_another_s_many(crowd: int)
 
 def test_without_that_it_keeps_less() -> None:
     assert rates({"one": 1, "crowd": 64}, is_held=False)["one"] < 0.25 * rates({"one": 1})["one"]
+
+
+def test_one_that_asks_now_and_then_costs_the_crowd_little() -> None:
+    clients = {"one": 1, "crowd": 64}
+    beside = rates(clients, pause=0.02)
+    assert beside["crowd"] >= 0.6 * rates({"crowd": 64})["crowd"]
+    assert beside["one"] >= 0.75 * rates({"one": 1}, pause=0.02)["one"]
 
 
 def test_many_connections_lose_nothing_where_nobody_else_asks() -> None:

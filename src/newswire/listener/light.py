@@ -83,6 +83,7 @@ class LightWork:
     def run_some(self) -> None:
         """Run what waits, for a part of a turn."""
         if not self.is_ready:
+            self._callers.close()
             return
         until = time.perf_counter() + limits.LIGHT_TURN_SECONDS
         with self._together():
