@@ -38,7 +38,7 @@ from newswire.streams.connections import Connection, Connections, turn_away
 from newswire.streams.inbox import Arrival, Inbox
 from newswire.streams.pages import SharedPages
 from newswire.streams.rounds import Rounds
-from newswire.streams.schedule import NEVER, Schedule, rest_seconds, select_timeout
+from newswire.streams.schedule import NEVER, SLOT_SECONDS, Schedule, rest_seconds, select_timeout
 from newswire.streams.stream import Stream
 from newswire.threads import OnFatal, Stumbles, supervise
 
@@ -393,19 +393,23 @@ class Hub:
 
     def _tick_all(self) -> None:
         """Bounded like a round: after one message for everybody, everybody falls silent at once."""
-        now = self._clock()
+        now, wall = self._clock(), self._wall()
         until = now + limits.ROUND_SECONDS
         while self._clock() < until and (conn := self._schedule.pop(now)) is not None:
-            self._guard(self._tick, conn, now)
+            self._guard(self._tick, conn, now, wall)
 
-    def _tick(self, conn: Connection, now: float) -> None:
-        self._confirmations.check_one(conn, now)
-        if self._wall() >= conn.stream.order.until and not conn.stream.is_ending:
+    def _tick(self, conn: Connection, now: float, wall: float) -> None:
+        stream = conn.stream
+        if stream.is_ending or stream.unconfirmed_seconds(now) > limits.KEEPALIVE_SECONDS + SLOT_SECONDS:
+            self._confirmations.check_one(
+                conn, now
+            )  # not for each keepalive: that the one before it arrived is learnt with the next
+        if wall >= stream.order.until and not stream.is_ending:
             self._end(conn, notices.not_now(notices.EXPIRED))
-        elif not conn.stream.tick(now):
+        elif not stream.tick(now):
             self._close(conn)
         else:
             if not conn.is_blocked:
                 self._send(conn, now)
             if not conn.is_closed:
-                self._schedule.put(conn, conn.stream.next_deadline(now))
+                self._schedule.put(conn, stream.next_deadline(now))
