@@ -154,7 +154,7 @@ def test_a_child_that_only_ends_says_nothing(a: FakeBroker, ending: str) -> None
     subscriber = Subscriber(a.address, "alice")
     stream = subscriber.stream(stop=stop)
     assert take(stream, 2) == ["1", "2"]
-    said = len(a.came("POST", "/ack"))
+    said = len(a.wait_for("POST", "/ack"))
 
     def end() -> None:
         if ending == "close":

@@ -14,7 +14,8 @@ import pytest
 from newswire.client import ConnectionState, Gap, Message, MessageStream, Subscriber
 from newswire.core import limits
 from newswire.errors import BadRequest, NotRegistered, Refused
-from tests.kit.client_fakes import LIMIT_SECONDS, FakeBroker, FakeTime, Reply, Wire, problem, row
+from tests.kit.client_fakes import LIMIT_SECONDS, Asked, FakeBroker, FakeTime, Reply, Wire, problem, row
+from tests.kit.waiting import wait_until
 
 
 class Alice:
@@ -67,6 +68,10 @@ def resumed(broker: FakeBroker) -> list[str | None]:
 
 def acks(broker: FakeBroker) -> list[str]:
     return [asked.form["id"] for asked in broker.came("POST", "/ack")]
+
+
+def is_acknowledging(stream: MessageStream) -> bool:
+    return stream._ack is not None and stream._ack.is_alive()
 
 
 # -- one connection
@@ -206,8 +211,9 @@ def test_a_refused_or_lost_acknowledgement_stops_nothing(a: FakeBroker) -> None:
     a.stream(script)
     alice = Alice(a)
     with alice.stream() as stream:
-        for id in ("1", "2", "3", "4"):
+        for number, id in enumerate(("1", "2", "3", "4")):
             assert take(stream, 1) == [id]
+            wait_until(lambda number=number: len(acks(a)) == number and not is_acknowledging(stream))  # type: ignore[misc]
             alice.time.now += limits.CLIENT_SIDE_SECONDS
             come.release()
     assert acks(a) == ["e-1", "e-2", "e-3", "e-4"]
@@ -541,6 +547,37 @@ def test_at_home_nobody_is_asked_all_the_time(a: FakeBroker) -> None:
 
 
 # -- the end
+
+
+def test_an_acknowledgement_that_takes_long_holds_up_nothing(a: FakeBroker) -> None:
+    """And there is one at a time: what is taken meanwhile is said by the next."""
+    go = threading.Event()
+
+    def answer(asked: Asked) -> Reply:
+        assert go.wait(LIMIT_SECONDS)
+        return Reply({"message": "Acknowledged"})
+
+    a.on("POST", "/ack", answer)
+    come = threading.Semaphore(0)
+
+    def script(wire: Wire) -> None:
+        wire.open()
+        for number in range(5):
+            wire.message(str(number))
+            assert come.acquire(timeout=LIMIT_SECONDS)
+        wire.stay()
+
+    a.stream(script)
+    alice = Alice(a)
+    with alice.stream() as stream:
+        for number in range(5):
+            assert take(stream, 1) == [str(number)]
+            alice.time.now += limits.CLIENT_SIDE_SECONDS
+            come.release()
+        a.wait_for("POST", "/ack")
+        assert acks(a) == ["e-0"]
+        go.set()
+    assert acks(a) == ["e-0", "e-4"]
 
 
 def in_thread(stream: MessageStream) -> tuple[threading.Thread, list[Any]]:

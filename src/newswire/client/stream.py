@@ -1,7 +1,9 @@
 """A stream that outlives its connections: an iterator of messages (and gaps) that goes on until it is told to stop.
 
-One thread, the one that iterates, does everything: it reads, acknowledges, looks whether the primary is back, connects
-again. `close()` and the `stop` event of other threads only end the connection under it. The order inside `__next__`:
+One thread, the one that iterates, does nearly everything: it reads, looks whether the primary is back, connects again, and
+begins acknowledgements. Each of those has a thread while it is on its way, one at a time: a broker whose disk is slow does not
+hold up the news that have come. `close()` and the `stop` event of other threads only end the connection. The order inside
+`__next__`:
 
     the last item counts as taken -> acknowledge, if due -> an event that was read but not looked at, if there is one
     -> home to the primary, if it is back -> read (blocks), or connect
@@ -20,6 +22,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from types import TracebackType
 
 from newswire.client import checks
@@ -83,6 +86,7 @@ class MessageStream(Iterator[Item]):
         self._process = os.getpid()
         self._closing = threading.Event()
         self._pause = self._given_pause or self._closing.wait
+        self._ack: Acknowledgement | None = None  # on its way
         self._lock = threading.Lock()  # guards _incoming against close() of another thread
         if self._stop is not None:
             watch = threading.Thread(target=_watch, args=(self._stop, weakref.ref(self)), name="newswire-stop", daemon=True)
@@ -282,33 +286,40 @@ class MessageStream(Iterator[Item]):
 
     def _acknowledge(self) -> None:
         """Acknowledge what is due at the broker that we hear; between connections the next one's Last-Event-ID does."""
+        if self._ack is not None and not self._ack.is_alive():
+            self._note(self._ack)
         event_id, broker = self._delivery.due(self._pool.clock()), self._at()
-        if event_id and broker:
-            self._send_ack(event_id, broker)
+        if event_id and broker and self._ack is None:
+            self._ack = Acknowledgement(self._pool, self._username, event_id, broker)
+            try:
+                self._ack.start()
+            except RuntimeError:  # the interpreter ends, or has no room for a thread
+                self._ack.run()
+                self._note(self._ack)
 
-    def _send_ack(self, event_id: str, broker: str) -> bool:
-        body, kind = form({"username": self._username, "id": event_id})
-        try:
-            answer = self._pool.transport.send(
-                broker, Call("POST", "/ack", params={}, body=body, type=kind), limits.CLIENT_SIDE_SECONDS
-            )
-        except Unreached:
-            self._delivery.not_acked(self._pool.clock())
-            return False
-        if answer.status < 500 and answer.status not in (408, 429):
-            self._delivery.acked(event_id, self._pool.clock())  # taken, or refused for good: asking again is no use
-            return True
-        self._delivery.not_acked(self._pool.clock())
-        return False
+    def _note(self, ack: Acknowledgement) -> bool:
+        """Take note of one that has ended; whether a broker has it."""
+        self._ack = None
+        if ack.is_settled:
+            self._delivery.acked(ack.event_id, ack.ended)
+        else:
+            self._delivery.not_acked(ack.ended)
+        return ack.is_settled
 
     def _finish(self) -> None:
         """Say what was taken before the program leaves, here or, if this broker is gone, at another; then close."""
+        if self._ack is not None:
+            self._ack.join()
+            self._note(self._ack)
         event_id, here = self._delivery.due(float("inf")), self._at() or self._pool.current
         if event_id:
             others = [a for a in self._brokers.addresses() if a != here]
             for broker in [here, *others[:1]]:
-                if broker and self._send_ack(event_id, broker):
-                    break
+                if broker:
+                    ack = Acknowledgement(self._pool, self._username, event_id, broker)
+                    ack.run()
+                    if self._note(ack):
+                        break
         self._drop()
 
     # -- ends
@@ -332,6 +343,26 @@ class MessageStream(Iterator[Item]):
             self._on_state(
                 ConnectionState(kind=kind, broker=broker, broker_id=self._brokers.id_of(broker), detail=detail, since=since)
             )
+
+
+class Acknowledgement(threading.Thread):
+    """One acknowledgement, sent once. A lost one loses nothing, so that a program that ends need not wait for it."""
+
+    def __init__(self, pool: BrokerPool, username: str | None, event_id: str, broker: str) -> None:
+        super().__init__(name="newswire-ack", daemon=True)
+        self.event_id = event_id
+        self.is_settled = False  # taken, or refused for good: asking again is no use
+        self.ended = 0.0  # on the clock of the pool
+        self._pool, self._username, self._broker = pool, username, broker
+
+    def run(self) -> None:
+        """Send it."""
+        body, kind = form({"username": self._username, "id": self.event_id})
+        call = Call("POST", "/ack", params={}, body=body, type=kind)
+        with suppress(Unreached):
+            answer = self._pool.transport.send(self._broker, call, limits.CLIENT_SIDE_SECONDS)
+            self.is_settled = answer.status < 500 and answer.status not in (408, 429)
+        self.ended = self._pool.clock()
 
 
 def _opened(response: Incoming | BrokerAnswer) -> Incoming:
