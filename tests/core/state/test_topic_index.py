@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from newswire.core import limits
 from newswire.core.model.ops import Began, Dropped, Published
 from newswire.core.state.fold import State
-from newswire.core.state.topic_index import _SHORT_RUN
+from newswire.core.state.message_run import run_of
+from newswire.core.state.topic_index import TopicIndex
 
 A, B = "1001-a", "1002-b"
 
@@ -22,8 +25,10 @@ def state_of(*messages: Published) -> State:
     return state
 
 
-def message(sequence: int, topic: str = "news", *, origin: str = A, time: int = 0, key: str = "") -> Published:
-    return Published(origin, sequence, time, topic=topic, data="x", key=key)
+def message(
+    sequence: int, topic: str = "news", *, origin: str = A, time: int = 0, key: str = "", expires: int = 0
+) -> Published:
+    return Published(origin, sequence, time, topic=topic, data="x", key=key, expires=expires)
 
 
 def shown(state: State, topic: str = "news") -> dict[str, list[int]]:
@@ -95,32 +100,43 @@ def test_many_at_once_are_as_one_after_the_other(taken: list[tuple[str, str]]) -
     """`take_run` says None, and has done nothing, where it cannot."""
     ops = [message(sequence, topic, key=key) for sequence, (topic, key) in enumerate(taken, 2)]
     single, many = state_of().messages, state_of().messages
-    numbers = many.take_run(ops, 2)
-    if numbers is None:
+    run = run_of(ops) if ops else None
+    if run is None:
         keyed = [name for name in taken if name[1]]
-        assert len(set(keyed)) < len(keyed)
-        assert many.names == [""]
+        assert len(set(keyed)) < len(keyed) or len(keyed) < len(taken) or not ops
         return
-    assert numbers == [single.take(op, at) for at, op in enumerate(ops, 2)]
+    assert take_run(many, ops) == [single.take(op, at) for at, op in enumerate(ops, 2)]
     assert (many.names, many.sequences, many.newest) == (single.names, single.sequences, single.newest)
+    if any(key for _, key in taken):
+        assert many.take_run(run, 20) is None, "their keys are known"
+        assert (many.names, many.sequences, many.newest) == (single.names, single.sequences, single.newest)
+
+
+def take_run(index: TopicIndex, ops: Sequence[Published]) -> list[int]:
+    run = run_of(ops)
+    assert run is not None
+    numbers = index.take_run(run, 2)
+    assert numbers is not None
+    return list(numbers)
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from(["news", "tech"]), st.integers(0, 5)), min_size=_SHORT_RUN, max_size=_SHORT_RUN + 9),
-    st.sampled_from([{}, {A: 40}, {A: 300}, {B: 3}]),
+    st.lists(st.tuples(st.sampled_from(["news", "tech"]), st.integers(0, 5), st.sampled_from([0, 9])), min_size=1, max_size=40),
+    st.sampled_from([{}, {A: 4}, {A: 30}, {B: 3}]),
     st.booleans(),
 )
 def test_a_long_run_is_as_its_messages_one_after_the_other(
-    taken: list[tuple[str, int]], horizon: dict[str, int], is_second: bool
+    taken: list[tuple[str, int, int]], horizon: dict[str, int], is_second: bool
 ) -> None:
-    ops = [message(sequence, topic, time=time) for sequence, (topic, time) in enumerate(taken, 2)]
+    ops = [message(sequence, topic, time=time, expires=end) for sequence, (topic, time, end) in enumerate(taken, 2)]
     single, many = state_of().messages, state_of().messages
     for index in (single, many):
         if is_second:
             index.take(message(2, origin=B, time=3), 1)
         index.drop("news", horizon)
-    assert many.take_run(ops, 2) == [single.take(op, at) for at, op in enumerate(ops, 2)]
+    assert take_run(many, ops) == [single.take(op, at) for at, op in enumerate(ops, 2)]
     assert (many.names, many.sequences, many.newest) == (single.names, single.sequences, single.newest)
+    assert many.lifetimes.peek(50) == single.lifetimes.peek(50)
     assert (many.totals.counts, many.totals.unknown) == (single.totals.counts, single.totals.unknown)
     trusted = set(range(1, len(many.names))) - many.totals.unknown
     assert [many.totals.lasts[one] for one in trusted] == [single.totals.lasts[one] for one in trusted]

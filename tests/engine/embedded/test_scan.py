@@ -13,6 +13,8 @@ import pytest
 from newswire.core import limits
 from newswire.engine.embedded import segment
 from newswire.engine.embedded.ops_file import Damage, path_of, segments_in
+from newswire.engine.embedded.pieces import StoredRun
+from newswire.engine.embedded.scan import Scan
 from newswire.errors import Damaged, NewswireError
 from tests.kit.ops_files import ORIGIN, Opener, crash, flip, held, raw, raws
 
@@ -152,3 +154,37 @@ def test_progress_ends_at_all(tmp_path: Path, opened: Opener) -> None:
         pass
     assert seen == sorted(seen)
     assert seen[-1][0] == seen[-1][1] == sum(path_of(tmp_path, n).stat().st_size for n in segments_in(tmp_path))
+
+
+@pytest.mark.parametrize("least", [0, limits.AHEAD_BYTES], ids=["in processes", "here"])
+def test_a_fold_is_given_what_a_look_from_outside_finds_damage_and_all(
+    least: int, tmp_path: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "AHEAD_BYTES", least)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
+    forks: list[int] = []
+    real = os.fork
+    monkeypatch.setattr(os, "fork", lambda: (forks.append(1), real())[1])
+    file = opened(tmp_path / "a", segment_bytes=10_000)
+    for start in range(1, 400, 80):
+        file.append(raws(*range(start, start + 80)))
+        file.sync()
+    copy = crash(tmp_path / "a", tmp_path / "b")
+    numbers = segments_in(copy)
+    flip(path_of(copy, numbers[0]), 700)
+    flip(path_of(copy, numbers[1]), 5_000)
+    plain, scan = Scan(copy), Scan(copy)
+    rows = [row for batch in plain.batches() for row in batch]
+    seen: list[tuple[int, int]] = []
+    places: list[int] = []
+    runs = 0
+    for piece in scan.pieces(lambda done, total: seen.append((done, total))):
+        places += piece.places if isinstance(piece, StoredRun) else [place for _, place, _ in piece]
+        runs += isinstance(piece, StoredRun)
+    assert places == [place for _, place, _ in rows]
+    assert scan.damage == plain.damage != []
+    assert (scan.kept, scan.named, scan.torn_bytes, scan.cluster) == (plain.kept, plain.named, plain.torn_bytes, plain.cluster)
+    assert runs >= 3
+    assert len(forks) == (0 if least else 2)
+    assert seen[-1][0] == seen[-1][1]
+    assert seen == sorted(seen)

@@ -6,6 +6,7 @@ What is not as usual is left to `ops`, which looks at one by itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -17,6 +18,7 @@ from newswire.core.model.message import MessageFields
 from newswire.core.model.ops import Op, Published
 
 _decode: Final = msgspec.json.Decoder(ops.KnownOp).decode
+_again: Final = attrgetter("again")
 _encode_lines: Final = msgspec.json.Encoder().encode_lines
 
 
@@ -42,9 +44,10 @@ def encode_messages(messages: Sequence[MessageFields], origin: str, first: int, 
 
 
 def are_run(ops: Sequence[Op], origin: str, first: int) -> bool:
-    """Say whether these are messages of one origin, each the next, from the sequence `first` on."""
+    """Say whether these are messages of one origin, each the next, from `first` on, and none of them was stored `again`."""
     return (
         [op.sequence for op in ops] == list(range(first, first + len(ops)))
         and {op.origin for op in ops} == {origin}
         and set(map(type, ops)) == {Published}
+        and not any(map(_again, ops))
     )

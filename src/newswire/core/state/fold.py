@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from operator import attrgetter
 from typing import Final, cast
 
 import msgspec
@@ -39,11 +38,12 @@ from newswire.core.state import holes
 from newswire.core.state.accounts import Accounts
 from newswire.core.state.holes import Hole, Voids
 from newswire.core.state.members import Members
+from newswire.core.state.message_run import MessageRun, run_of
 from newswire.core.state.op_index import GIVEN_UP, OpIndex
 from newswire.core.state.subscriptions import Subscriptions
 from newswire.core.state.topic_index import TopicIndex
 
-_again: Final = attrgetter("again")
+_SHORT_RUN: Final = 8  # messages: they go in one by one, as a column has its price, too
 
 
 class Changes(msgspec.Struct):
@@ -95,7 +95,7 @@ class State:
             highest = self.log.held(op.origin)
             run = self._run(batch, at, highest) if highest else 0
             if run:
-                self._apply_run(op.origin, batch[at : at + run], None)
+                self._apply_run(batch[at : at + run], None)
             elif self.takes(op, {}):
                 self.apply(op, place, length, None)
                 if self.waiting:
@@ -272,11 +272,15 @@ class State:
             item = next(voids, None)
         return item
 
+    def replay_run(self, run: MessageRun, places: Sequence[int], lengths: Sequence[int]) -> bool:
+        """`replay` a run whose records lie there; False, and nothing done, where one of its ops has to be looked at."""
+        highest = self.log.held(run.origin)
+        return 0 < highest == run.first - 1 and self._fold_run(run, places, lengths, None)
+
     def _run(self, batch: Sequence[tuple[Op, int, int]], start: int, highest: int) -> int:
         """How many from `start` on are messages of one origin, each the next."""
         origin, at = batch[start][0].origin, start
-        ops = [op for op, _, _ in batch] if not start else []
-        if ops and are_run(ops, origin, highest + 1) and not any(map(_again, ops)):
+        if not start and are_run([op for op, _, _ in batch], origin, highest + 1):
             return len(batch)
         for at in range(start, len(batch)):
             op = batch[at][0]
@@ -285,24 +289,30 @@ class State:
                 return at - start
         return at + 1 - start
 
-    def _apply_run(self, origin: str, run: Sequence[tuple[Op, int, int]], changes: Changes | None) -> None:
-        messages = [cast(Published, op) for op, _, _ in run]
-        topics = self.messages.take_run(messages, len(self.log))
-        if topics is None:
-            for op, place, length in run:
-                self.apply(op, place, length, changes)
-            if self.waiting:
-                self._revive_all(changes)
+    def _apply_run(self, rows: Sequence[tuple[Op, int, int]], changes: Changes | None) -> None:
+        """Apply a run, by the column if it is long enough to pay, and if none of it needs another."""
+        run = run_of([cast(Published, op) for op, _, _ in rows]) if len(rows) >= _SHORT_RUN else None
+        places, lengths = [place for _, place, _ in rows], [length for _, _, length in rows]
+        if run is not None and self._fold_run(run, places, lengths, changes):
             return
-        times, places = [op.time for op in messages], [place for _, place, _ in run]
-        self.log.add_run(origin, times, topics, places, [length for _, _, length in run])
-        if changes is not None:
-            names = self.messages.names
-            changes.topics.update([names[topic] for topic in set(topics) if topic])
-        if origin in self.voids:
-            self._fill(origin)
+        for op, place, length in rows:
+            self.apply(op, place, length, changes)
         if self.waiting:
             self._revive_all(changes)
+
+    def _fold_run(self, run: MessageRun, places: Sequence[int], lengths: Sequence[int], changes: Changes | None) -> bool:
+        """Apply a run by the column. False, and nothing done: its ops are to be applied one by one."""
+        topics = self.messages.take_run(run, len(self.log))
+        if topics is None:
+            return False
+        self.log.add_run(run.origin, run.times, topics, places, lengths)
+        if changes is not None:
+            changes.topics.update(run.names)
+        if run.origin in self.voids:
+            self._fill(run.origin)
+        if self.waiting:
+            self._revive_all(changes)
+        return True
 
     def apply_all(self, batch: Sequence[tuple[Op, int, int]], changes: Changes | None) -> list[tuple[Op, int, int]]:
         """Fold in (op, place, length) that `takes` accepted, in order; a run of messages goes in by the column.
@@ -316,7 +326,7 @@ class State:
             highest = self.log.held(op.origin)
             run = self._run(batch, at, highest) if highest else 0
             if run > 1:
-                self._apply_run(op.origin, batch[at : at + run], changes)
+                self._apply_run(batch[at : at + run], changes)
             elif op.sequence <= highest:
                 self.heal(op, place, length, changes)
             else:

@@ -52,7 +52,7 @@ class Keys:
             entry = self._get(mark + at * _NEXT_USE)
         return result
 
-    def has_any(self, marks: Sequence[int]) -> bool:
+    def has_any(self, marks: Iterable[int]) -> bool:
         """Say whether one of these is known."""
         return not all(generation.keys().isdisjoint(marks) for generation in self._generations)
 

@@ -10,18 +10,17 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from newswire.core import limits
 from newswire.core.model.ops import OpId, Published, op_id
 from newswire.core.model.vector import Vector
-from newswire.core.state.keys import Keys, content, contents, fingerprint, fingerprints
+from newswire.core.state.keys import Keys, content, fingerprint
+from newswire.core.state.message_run import MessageRun
 from newswire.core.state.op_index import GIVEN_UP, OpIndex
 from newswire.core.state.totals import Totals
 from newswire.core.state.twins import Twin, Twins
 from newswire.core.state.withdrawals import Lifetimes, Withdrawals
-
-_SHORT_RUN: Final = 256  # messages: they go in one by one, as a column has its price, too
 
 
 class TopicVoid(NamedTuple):
@@ -110,47 +109,31 @@ class TopicIndex:
             self._again[op.again] = shown_at
         return shown_at
 
-    def take_run(self, ops: Sequence[Published], offset: int) -> list[int] | None:
-        """`take` many of one origin, the first at `offset`: what recovery is made of, so by the column where that can be.
+    def take_run(self, run: MessageRun, offset: int) -> list[int] | None:
+        """`take` many, the first at `offset`: the numbers of their topics.
 
-        None, and nothing done, where two have one key, since the clock was set between them: one needs the other in the log.
-        Also where some may be withdrawn.
+        None, and nothing done, where one needs another that is in the log: its key is known. Also where some may be withdrawn.
         """
-        if ops and self.withdrawals.is_ahead_of(ops[0].origin):
+        if self.withdrawals.is_ahead_of(run.origin):
             return None
-        keys, topics = [op.key for op in ops], [op.topic for op in ops]
-        if any(keys):
-            marks = fingerprints([op.publisher for op in ops], topics, keys)
-            keyed = marks if all(keys) else [mark for mark, key in zip(marks, keys, strict=True) if key]
-            if len(set(keyed)) < len(keyed):
-                return None
-            if len(keyed) < len(marks) or not self.keys.note_run(marks, contents(ops), offset):
-                return [self.take(op, at) for at, op in enumerate(ops, offset)]
-        numbers = [self.numbers.get(topic) or self.number(topic) for topic in topics]
-        for at, op in enumerate(ops, offset):
-            if op.expires:
-                self.lifetimes.note(op, at)
-        if len(ops) < _SHORT_RUN:
-            for at, (op, number) in enumerate(zip(ops, numbers, strict=True), offset):
-                self._add(number, op)
-                self.newest[number] = at
-            return numbers
-        places: dict[int, list[int]] = {}  # by topic: where in the run its messages stand
-        for at, number in enumerate(numbers):
-            if number in places:
-                places[number].append(at)
-            else:
-                places[number] = [at]
-        for number, ats in places.items():
-            first, by_origin = ops[ats[0]], self.sequences[number]
-            column = by_origin.get(first.origin)
+        if run.marks and not self.keys.note_run(run.marks, run.contents, offset):
+            return None
+        for at, milliseconds in run.lifetimes:
+            self.lifetimes.add(offset + at, milliseconds)
+        numbers = [self.numbers.get(name) or self.number(name) for name in run.names]
+        rows_of: list[list[int]] = [[] for _ in numbers]  # by topic: where in the run its messages stand
+        for row, at in enumerate(run.topics):
+            rows_of[at].append(row)
+        for name, number, rows in zip(run.names, numbers, rows_of, strict=True):
+            by_origin = self.sequences[number]
+            column = by_origin.get(run.origin)
             if column is None:
-                column = by_origin[first.origin] = array("I")
-            column.extend([ops[at].sequence for at in ats])
-            self.totals.add_run(number, [ops[at].time for at in ats], is_first_origin=len(by_origin) == 1)
-            self._see_horizon(number, first)
-            self.newest[number] = offset + ats[-1]
-        return numbers
+                column = by_origin[run.origin] = array("I")
+            column.extend([run.first + row for row in rows])
+            self.totals.add_run(number, [run.times[row] for row in rows], is_first_origin=len(by_origin) == 1)
+            self._see_horizon(number, name, run.origin, run.first + rows[0])
+            self.newest[number] = offset + rows[-1]
+        return [numbers[at] for at in run.topics]
 
     def take_void(self, origin: str, messages: Mapping[str, tuple[int, int]], offset: int) -> None:
         """Note the messages in a void at `offset`: they stay counted."""
@@ -256,11 +239,11 @@ class TopicIndex:
         else:
             by_origin[op.origin] = array("I", (op.sequence,))
         self.totals.add(number, op.time, is_first_origin=len(by_origin) == 1)
-        self._see_horizon(number, op)
+        self._see_horizon(number, op.topic, op.origin, op.sequence)
 
-    def _see_horizon(self, number: int, op: Published) -> None:
-        horizon = self.horizons.get(op.topic)
-        if horizon is not None and not 0 < horizon.get(op.origin, 0) < op.sequence:
+    def _see_horizon(self, number: int, topic: str, origin: str, sequence: int) -> None:
+        horizon = self.horizons.get(topic)
+        if horizon is not None and not 0 < horizon.get(origin, 0) < sequence:
             self.totals.forget(number)  # it may be dropped already
 
     def drop(self, topic: str, vector: Vector) -> None:

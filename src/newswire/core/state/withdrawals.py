@@ -99,8 +99,12 @@ class Lifetimes:
 
     def note(self, op: Published, row: int) -> None:
         """Remember `op`, which has a time and stands at `row`."""
+        self.add(row, max(0, op.expires - op.time))
+
+    def add(self, row: int, milliseconds: int) -> None:
+        """Remember a message at `row` that has so many ms."""
         self._rows.append(row)
-        self._milliseconds.append(max(0, op.expires - op.time))
+        self._milliseconds.append(milliseconds)
 
     def peek(self, most: int) -> list[tuple[int, int]]:
         """The next `most`: row and lifetime in ms."""

@@ -26,7 +26,8 @@ from newswire.core.model.bad_json import BAD_JSON
 from newswire.core.model.names import check_broker_id
 from newswire.engine.embedded import segment
 from newswire.engine.embedded.layout import Layout, SegmentLength, name_of
-from newswire.engine.embedded.scan import path_of, pread
+from newswire.engine.embedded.scan import path_of
+from newswire.engine.embedded.window import pread
 from newswire.errors import BadRequest, Damaged, Refused
 
 FORMAT: Final = 1

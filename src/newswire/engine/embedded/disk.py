@@ -44,3 +44,11 @@ def replace(path: Path, data: bytes) -> None:
         os.close(fd)
     os.rename(beside, path)
     sync_directory(path.parent)
+
+
+def drop_cached(path: Path) -> None:
+    """Have what is read next be what the disk holds, not the page cache. Raises OSError."""
+    with path.open("rb", buffering=0) as file:
+        sync_data(file.fileno())
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

@@ -60,6 +60,7 @@ from newswire.engine.embedded.archive import COMPACTED_FORMAT, FORMAT, Manifest,
 from newswire.engine.embedded.compactor import Compactor
 from newswire.engine.embedded.layout import SegmentLength
 from newswire.engine.embedded.ops_file import OpsFile, Progress
+from newswire.engine.embedded.pieces import replay
 from newswire.engine.embedded.segment import split_place
 from newswire.engine.group_commit import Outward
 from newswire.engine.peers import push_codec
@@ -149,8 +150,7 @@ class EmbeddedEngine(StateQueries):
 
     def _recover(self, progress: Progress | None) -> Restored:
         start = time.monotonic()
-        for batch in self._opsfile.scan(progress):
-            self._state.replay(batch)
+        replay(self._state, self._opsfile.pieces(progress), self._opsfile.read_lines)
         self._state.revive(None)
         names, self._silent_damage = self._opsfile.names_in_damage()
         self._state.suspect(names)

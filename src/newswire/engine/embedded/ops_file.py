@@ -35,21 +35,24 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TypeVar
 
 from newswire.core import limits
 from newswire.engine.embedded import disk, layout, segment
 from newswire.engine.embedded.base import BaseWriter, remove, store_layout
 from newswire.engine.embedded.directory import take
 from newswire.engine.embedded.layout import BASE, Layout, SegmentLength
+from newswire.engine.embedded.pieces import Piece
 from newswire.engine.embedded.scan import Progress, Reader, Scan, layout_copies, path_of, segments_in
 from newswire.engine.embedded.segment import Damage, Found
 from newswire.errors import DiskFailed, StorageFull, TooLarge
 
 __all__ = ["Damage", "Found", "OpsFile", "Progress", "Reader", "Scan", "layout_copies", "path_of", "segments_in"]
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # EFBIG: a limit on file size (ulimit -f)
@@ -97,18 +100,19 @@ class OpsFile:
     # -- start --------------------------------------------------------------------------------------------------
 
     def scan(self, progress: Progress | None = None) -> Iterator[list[Found]]:
-        """All good ops in file order, as (op, place, length) in lists. Once, to its end, before `start`.
+        """All good ops in file order, as (op, place, length). Once, to its end, before `start`. Raises Refused, DiskFailed."""
+        yield from self._read_all(self._scan.batches, progress)
 
-        Raises Refused (another version, two clusters), DiskFailed.
-        """
+    def pieces(self, progress: Progress | None = None) -> Iterator[Piece]:
+        """As `scan`, for a fold (`Scan.pieces`)."""
+        yield from self._read_all(self._scan.pieces, progress)
+
+    def _read_all(self, read: Callable[[Progress | None], Iterator[T]], progress: Progress | None) -> Iterator[T]:
         try:
             if self._synced_mode:
                 for number in segments_in(self.directory):
-                    with path_of(self.directory, number).open("rb", buffering=0) as file:
-                        disk.sync_data(file.fileno())  # what is read next is what the disk holds, not the page cache
-                        if hasattr(os, "posix_fadvise"):
-                            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-            yield from self._scan.batches(progress)
+                    disk.drop_cached(path_of(self.directory, number))
+            yield from read(progress)
         except OSError as error:
             self._fail("read", error)
 

@@ -9,22 +9,33 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import NamedTuple
 
 from newswire.core import limits
 from newswire.engine.embedded import layout, segment
+from newswire.engine.embedded.ahead import Ahead
 from newswire.engine.embedded.layout import BASE, Layout, name_of
+from newswire.engine.embedded.pieces import Piece, condense, end_of
 from newswire.engine.embedded.segment import Damage, Found, split_place
+from newswire.engine.embedded.window import Window, pread
 from newswire.errors import Damaged, Refused
 
 Progress = Callable[[int, int], None]  # bytes read, bytes in all
 
 _log = logging.getLogger(__name__)
-_BLOCK_BYTES: Final = 4096  # what a disk loses at once; read alone where it can't be read
+
+
+class LogFile(NamedTuple):
+    """A file of a log, and how much of it counts."""
+
+    path: Path
+    number: int
+    kept: int
 
 
 class Scan:
@@ -45,6 +56,38 @@ class Scan:
         Raises Refused before the first list if the segments are of another version or of two clusters, or the MANIFEST is
         damaged.
         """
+        read_bytes, files, total = 0, self._open(), self._size()
+        for file in files:
+            damage: list[Damage] = []
+            for rows in _records(file, damage):
+                yield rows
+                if progress is not None and rows:
+                    progress(read_bytes + (rows[-1][1] & 0xFFFFFFFF) + rows[-1][2], total)
+            self._note(damage)
+            read_bytes += file.path.stat().st_size
+            if progress is not None:
+                progress(read_bytes, total)
+
+    def pieces(self, progress: Progress | None = None) -> Iterator[Piece]:
+        """As `batches`, for a fold: long runs by the column, and large logs read in several processes."""
+        files = self._open()
+        ahead = Ahead(files, _read_file, _count_processes(files))
+        read_bytes, total = 0, self._size()
+        try:
+            for file in files:
+                for pieces, damage in ahead.take(file):
+                    self._note(damage)
+                    yield from pieces
+                    if progress is not None and pieces:
+                        progress(read_bytes + end_of(pieces[-1]), total)
+                read_bytes += file.path.stat().st_size
+                if progress is not None:
+                    progress(read_bytes, total)
+        finally:
+            ahead.close()
+
+    def _open(self) -> list[LogFile]:
+        """Look at the headers and ends of all files; the files in order."""
         self.layout = read_layout(self.directory)
         numbers = _files_in(self.directory, self.layout)
         for number in numbers:
@@ -58,17 +101,15 @@ class Scan:
                 self.damage.append(Damage(segment=number, offset=0, length=self.named[number], reason="missing"))
         for number in numbers:
             self.kept[number] = self._kept_length(number)
-        read_bytes, total = 0, sum(path_of(self.directory, number).stat().st_size for number in numbers)
-        for number in numbers:
-            with path_of(self.directory, number).open("rb", buffering=0) as file:
-                window = _Window(file.fileno())
-                for rows in self._records(window, number):
-                    yield rows
-                    if progress is not None and rows:
-                        progress(read_bytes + (rows[-1][1] & 0xFFFFFFFF) + rows[-1][2], total)
-            read_bytes += len(window)
-            if progress is not None:
-                progress(read_bytes, total)
+        return [LogFile(path_of(self.directory, number), number, self.kept[number]) for number in numbers]
+
+    def _size(self) -> int:
+        return sum(path_of(self.directory, number).stat().st_size for number in self.kept)
+
+    def _note(self, damage: list[Damage]) -> None:
+        self.damage += damage
+        for one in damage:
+            _log.error("%s: %d bytes at %d are damaged (%s)", name_of(one.segment), one.length, one.offset, one.reason)
 
     def names_in_damage(self) -> tuple[list[tuple[str, int]], int]:
         """Origin and sequence of ops that damage has hit, as far as its bytes tell; and how many places tell nothing."""
@@ -117,52 +158,26 @@ class Scan:
         self.torn_bytes += max(0, length - kept)  # now: a running broker goes on writing behind it
         return kept
 
-    def _records(self, window: _Window, number: int) -> Iterator[list[Found]]:
-        kept = self.kept[number]
-        before = len(self.damage)
-        yield from segment.records(window, number, kept, self.damage)
-        for one in self.damage[before:]:
-            _log.error("%s: %d bytes at %d are damaged (%s)", name_of(number), one.length, one.offset, one.reason)
+
+def _count_processes(files: Sequence[LogFile]) -> int:
+    """How many processes pay for reading these ahead; 0: none."""
+    if sys.platform != "linux" or len(files) < 2 or sum(file.kept for file in files) < limits.AHEAD_BYTES:
+        return 0
+    cores = len(os.sched_getaffinity(0))
+    return min(cores, len(files), limits.AHEAD_PROCESSES) if cores > 1 else 0
 
 
-class _Window:
-    """The bytes of a file, of which a few MiB are in memory (`segment.Bytes`): a start needs room for what it keeps only."""
+def _read_file(file: LogFile) -> Iterator[tuple[list[Piece], list[Damage]]]:
+    """What a file holds, and in the end what of it is damaged."""
+    damage: list[Damage] = []
+    for rows in _records(file, damage):
+        yield list(condense(rows)), []
+    yield [], damage
 
-    def __init__(self, fd: int) -> None:
-        self._fd, self._length = fd, os.fstat(fd).st_size
-        self._base, self._data = 0, b""
 
-    def __len__(self) -> int:
-        return self._length
-
-    def __getitem__(self, part: slice) -> bytes:
-        start, stop, _ = part.indices(self._length)
-        at = self._look(start, stop)
-        return self._data[at : at + stop - start]
-
-    def find(self, what: bytes, start: int, end: int) -> int:
-        """As of `bytes`, for one byte."""
-        while start < end:
-            stop = min(start + limits.SCAN_BYTES, end)
-            at = self._look(start, stop)
-            index = self._data.find(what, at, at + stop - start)
-            if index >= 0:
-                return index + self._base
-            start = stop
-        return -1
-
-    def rfind(self, what: bytes, start: int, end: int) -> int:
-        """As of `bytes`."""
-        at = self._look(start, end)
-        index = self._data.rfind(what, at, at + end - start)
-        return index + self._base if index >= 0 else -1
-
-    def _look(self, start: int, stop: int) -> int:
-        """Have these bytes in memory; where they start there."""
-        if start < self._base or stop > self._base + len(self._data):
-            self._data = b""  # before the next are read, so that never two are held
-            self._base, self._data = start, pread(self._fd, max(stop - start, limits.SCAN_BYTES), start)
-        return start - self._base
+def _records(file: LogFile, damage: list[Damage]) -> Iterator[list[Found]]:
+    with file.path.open("rb", buffering=0) as opened:
+        yield from segment.records(Window(opened.fileno()), file.number, file.kept, damage)
 
 
 class Reader:
@@ -312,34 +327,6 @@ def _files_in(directory: Path, its_layout: Layout | None) -> list[int]:
 def unusable(directory: Path, why: str) -> Refused:
     """The error that says why a directory can't be an ops directory."""
     return Refused(f"the ops directory {directory} can't be used: {why}", code="ops-dir")
-
-
-# -- system calls ---------------------------------------------------------------------------------------------
-
-
-def pread(fd: int, length: int, offset: int) -> bytes:
-    """`length` bytes, or up to the end of the file."""
-    parts: list[bytes] = []
-    while length > 0:
-        part = _pread_part(fd, min(length, limits.SEGMENT_BYTES), offset)
-        if not part:
-            break
-        parts.append(part)
-        offset += len(part)
-        length -= len(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def _pread_part(fd: int, length: int, offset: int) -> bytes:
-    try:
-        return os.pread(fd, length, offset)
-    except OSError as error:
-        if error.errno != errno.EIO:
-            raise
-    if length <= _BLOCK_BYTES:
-        return bytes(length)
-    half = length // 2 // _BLOCK_BYTES * _BLOCK_BYTES or _BLOCK_BYTES
-    return pread(fd, half, offset) + pread(fd, length - half, offset + half)
 
 
 def _runs(places: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
