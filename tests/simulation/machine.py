@@ -79,6 +79,7 @@ class Disk:
         self.damaged = False  # a record of it was ever bad
         self.held: dict[OpId, int] = {}  # ops that are not void, with their places
         self.void: set[OpId] = set()  # ops that are held and void
+        self.is_ahead = False  # the log is another already, and the state is not taken over yet: it shows what is void here
         self.order: dict[OpId, int] = {}  # of what was ever appended: which came first
         self.copies: dict[OpId, int] = {}  # second records of ops that are held: they heal the first when they are synced
         self.heads: dict[str, int] = {}  # by origin, the last sequence written
@@ -141,7 +142,7 @@ class Disk:
 
     def fold_all(self) -> None:
         """Fold all that is synced: what a start applies, or a state that is taken over."""
-        self.fold = Fold()
+        self.fold, self.is_ahead = Fold(), False
         for place in self.places():
             self.fold.add(self.get(place)[1])
         for name in self.void:
@@ -174,6 +175,7 @@ class Disk:
         self.rotten = {place for place in rotten if place >= start or place in base}
         for name in self.void & self.held.keys():
             del self.held[name]
+        self.is_ahead = True
         return self.void - before
 
     def _forget(self) -> None:
@@ -183,15 +185,8 @@ class Disk:
 
     def has(self, name: OpId) -> bool:
         """Whether the op is synced here, or void."""
-        return name in self.void or self.stores(name)
-
-    def stores(self, name: OpId) -> bool:
-        """Whether a record of the op is synced here and can be read.
-
-        Also of one that is void: until the state is taken over, what is void on the disk already may come from another broker.
-        """
         place = self.held.get(name, -1)
-        return self.is_synced(place) and place not in self.rotten
+        return name in self.void or (self.is_synced(place) and place not in self.rotten)
 
     def wrote(self, name: OpId) -> bool:
         """Whether the op was synced here, though it may have turned bad since."""

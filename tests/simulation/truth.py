@@ -532,7 +532,8 @@ class Ledger:
         """A message goes out on a stream: synced here, and the user is registered here for it."""
         self.shown += 1
         op = self.ops.get(name)
-        if not isinstance(op, Published) or not machine.disk.stores(name):
+        disk = machine.disk
+        if not isinstance(op, Published) or not disk.has(name) or (name in disk.void and not disk.is_ahead):
             raise Violation(f"{machine.id} streams {name}, which is not synced on its disk")
         is_part = op.origin in self.batches and not machine.disk.damaged and f"{op.origin}.1" not in self.given_up
         if is_part and not self.counts(op.origin, machine.disk.names()):
