@@ -16,7 +16,6 @@ from typing import Any, Final, Protocol, cast
 
 from waitress import utilities
 from waitress.channel import ClientDisconnected, HTTPChannel
-from waitress.parser import HTTPRequestParser
 
 from newswire.core import limits
 from newswire.errors import NewswireError
@@ -31,6 +30,9 @@ from newswire.quotas.networks import network_of
 from newswire.threads import NeedsThread
 
 _log: Final = logging.getLogger("newswire.listener")
+
+
+NOTHING_NOTED: Final = (-1, -1, -1)
 
 
 class ChannelOwner(Protocol):
@@ -76,7 +78,9 @@ class Channel(HTTPChannel):
     server: ChannelOwner  # type: ignore[assignment]  # of waitress's server this is what is used
     requests_lock: threading.Lock
     logger: EscapingLog  # type: ignore[assignment]
-    requests: list[HTTPRequestParser]
+    requests: list[HttpRequest]
+    request: HttpRequest | None
+    socket: Any  # a socket, until it is handed over or closed
     _fileno: int | None
 
     phase = Phase.IDLE
@@ -87,7 +91,7 @@ class Channel(HTTPChannel):
     queued: HttpRequest | None = None  # its request waits for a thread
     pending = 0  # events that wait for this connection's turn
     shown = ("", "")  # the credential of a request before, and whose it is
-    noted_bytes: tuple[int, ...] = ()  # what of `held_bytes` the loop has noted
+    noted_bytes = NOTHING_NOTED  # what of `held_bytes` the loop has noted
     sends_left: int | None = None  # of this turn of the loop
     in_line = False  # the loop has placed it
     asked = False  # a request has come since it was idle
@@ -133,10 +137,10 @@ class Channel(HTTPChannel):
         """Is there something to send, or a close to do?"""
         return not self.lingering and bool(self.total_outbufs_len or self.will_close or self.close_when_flushed)
 
-    def handle_read(self) -> None:
+    def handle_read_event(self) -> None:
         """Take what came."""
         try:
-            data = cast(socket.socket, self.socket).recv(limits.RECEIVE_BYTES)
+            data = self.socket.recv(limits.RECEIVE_BYTES)
         except BlockingIOError:  # nothing, though the kernel said so; or it was taken a moment ago
             return
         except OSError:
@@ -169,7 +173,7 @@ class Channel(HTTPChannel):
 
     def _parse(self) -> HttpRequest | None:
         """The request that is complete now, if one is."""
-        request = cast("HttpRequest | None", self.request)
+        request = self.request
         if request is None:
             self.request = request = HttpRequest(self.adj, self.admit)
             self.begun = self.server.clock()
@@ -210,7 +214,7 @@ class Channel(HTTPChannel):
     def held_bytes(self) -> tuple[int, int, int]:
         """What it holds: of clients' requests, of pushes, of answers."""
         size, pushed = len(self.unparsed), False
-        for request in cast("list[HttpRequest]", self.requests if self.request is None else [self.request, *self.requests]):
+        for request in self.requests if self.request is None else [self.request, *self.requests]:
             size += request.held_bytes
             pushed = pushed or request.kind is Kind.PEER
         return (0 if pushed else size), (size if pushed else 0), self.total_outbufs_len
@@ -235,13 +239,13 @@ class Channel(HTTPChannel):
         """Close our half; drop what still comes, until the client closes his."""
         self.lingering = True
         try:
-            cast(socket.socket, self.socket).shutdown(socket.SHUT_WR)
+            self.socket.shutdown(socket.SHUT_WR)
         except OSError:  # he has left
             self.handle_close()
 
     def _hand_over(self, adopter: Adopter) -> None:
         """Take the socket out of waitress and give it away."""
-        sock = cast(socket.socket, self.socket)
+        sock = self.socket
         self.del_channel()
         self.socket, self.connected = None, False
         self.server.handed_over += 1
@@ -347,19 +351,19 @@ class Channel(HTTPChannel):
     def _work(self, task: AppTask | ProblemTask, work: Callable[[], None]) -> None:
         """Do `work` of the task; then go on to the next request, unless the answer comes later."""
         try:
-            in_vain = cast(HttpRequest, task.request).kind in SAFE_KINDS and is_reset(self)
+            in_vain = task.request.kind in SAFE_KINDS and is_reset(self)
             if self.connected and not in_vain:
                 work()
             else:
                 task.close_on_finish = True
         except NeedsThread:
-            self.queued = cast(HttpRequest, task.request)
+            self.queued = task.request
             self.server.give_to_thread(self)
             return
         except ClientDisconnected:
             task.close_on_finish = True
         except Exception:
-            self.logger.exception(f"Exception while serving {cast(HttpRequest, task.request).path}")
+            self.logger.exception(f"Exception while serving {task.request.path}")
             task = self._failed(task)
         if isinstance(task, AppTask) and task.later is not None and not task.complete:
             self.give_up_at = self.server.clock() + task.later.seconds

@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from newswire import escape
 from newswire.core import limits
@@ -87,8 +87,7 @@ class LightWork:
             return
         until = time.perf_counter() + limits.LIGHT_TURN_SECONDS
         with self._together():
-            while self.is_ready:
-                channel = self._waiting.popleft(self._callers.may)
+            while (channel := self._take()) is not None:
                 caller = channel.caller
                 self._callers.begin(caller, self._clock())
                 self._run(channel)
@@ -100,6 +99,16 @@ class LightWork:
                     break
         self._callers.close()
 
+    def _take(self) -> Channel | None:
+        """Take the connection whose request runs next; None: none may run now."""
+        if len(self._in_flight) >= limits.LIGHT_IN_FLIGHT_COUNT:
+            return None
+        self._callers.look(self._clock())
+        try:
+            return self._waiting.popleft(self._callers.may)
+        except IndexError:
+            return None
+
     def release(self, channel: Channel) -> None:
         """Its request is answered, or its client has left."""
         caller = self._in_flight.pop(channel, None)
@@ -108,7 +117,7 @@ class LightWork:
 
     def _run(self, channel: Channel) -> None:
         start = time.perf_counter()
-        path = cast("HttpRequest", channel.requests[0]).path if channel.requests else ""
+        path = channel.requests[0].path if channel.requests else ""
         channel.service()
         seconds = time.perf_counter() - start
         if seconds > limits.LIGHT_RUN_SECONDS:

@@ -24,7 +24,7 @@ from newswire.core import limits
 from newswire.errors import NewswireError
 from newswire.listener.bell import Bell
 from newswire.listener.bind import adjustments
-from newswire.listener.connection import Channel
+from newswire.listener.connection import NOTHING_NOTED, Channel
 from newswire.listener.interest import Interest
 from newswire.listener.kinds import SAFE_KINDS, Kind
 from newswire.listener.light import LightWork
@@ -120,8 +120,8 @@ class Loop(TcpWSGIServer):
 
     def add_task(self, task: Any) -> None:
         """Run the request of a channel, or give it to the threads of its kind. Loop thread."""
-        channel = cast(Channel, task)
-        request = cast(HttpRequest, channel.requests[0])
+        channel: Channel = task
+        request = channel.requests[0]
         if self.light.takes(request):
             self.light.add(channel, request.kind)
         else:
@@ -129,7 +129,7 @@ class Loop(TcpWSGIServer):
 
     def give_to_thread(self, channel: Channel) -> None:
         """Give a channel to the threads of its request's kind, unless too much of its caller waits there. Loop thread."""
-        request = cast(HttpRequest, channel.requests[0])
+        request = channel.requests[0]
         pool = self.pools[request.kind]
         if (
             request.kind in SAFE_KINDS
@@ -290,22 +290,25 @@ class Loop(TcpWSGIServer):
 
     def _account(self, channel: Channel) -> None:
         """Note what it holds; where there is no room for it, those go that hold most for longest."""
-        held = channel.held_bytes()
-        if held == channel.noted_bytes:
+        held, before = channel.held_bytes(), channel.noted_bytes
+        if held == before:
             return
         channel.noted_bytes = held
-        for room, size in zip(self.rooms, held, strict=True):
-            room.hold(channel, size)
-        bodies, pushes, answers = self.rooms
+        for room, size, noted in zip(self.rooms, held, before, strict=True):
+            if size != noted:
+                room.hold(channel, size)
+                if room.is_full:
+                    self._make_room(room)
+
+    def _make_room(self, room: Room[Channel]) -> None:
         now = self.clock()
-        for room in (bodies, pushes):
-            if room.is_full:
-                for other in room.choose(lambda c: now - c.begun if c.queued or c.phase in (Phase.HEAD, Phase.BODY) else None):
-                    self._refuse(other, room)
-        if answers.is_full:
-            for other in answers.choose(lambda c: now - c.since if c.phase is Phase.SENDING else None):
-                self._crowd_out(other, answers)
+        if room is self.rooms[-1]:
+            for other in room.choose(lambda c: now - c.since if c.phase is Phase.SENDING else None):
+                self._crowd_out(other, room)
                 other.handle_close()
+        else:
+            for other in room.choose(lambda c: now - c.begun if c.queued or c.phase in (Phase.HEAD, Phase.BODY) else None):
+                self._refuse(other, room)
 
     def _refuse(self, channel: Channel, room: Room[Channel]) -> None:
         """Let go of a request that is coming in or waits for a thread."""
@@ -319,7 +322,7 @@ class Loop(TcpWSGIServer):
     def _crowd_out(self, channel: Channel, room: Room[Channel]) -> None:
         self.crowded_out += 1
         room.hold(channel, 0)
-        channel.noted_bytes = ()
+        channel.noted_bytes = NOTHING_NOTED
 
     def refusal(self, request: HttpRequest) -> NewswireError | None:
         """Why a request is refused when its head is there, None if it is not."""

@@ -106,10 +106,11 @@ class HttpRequest(HTTPRequestParser):
             return 0
         self._begin(head)
         self.header_bytes_received = end
-        if self.completed or len(data) == end or self.content_length > self.body_limit_bytes:
+        if self.completed or self.content_length > self.body_limit_bytes:
             return end
         whole = end + self.content_length
         if len(data) < whole:
+            self.body_rcv = FixedStreamReceiver(self.content_length, OverflowableBuffer(self.adj.inbuf_overflow))
             return end + super().received(data[end:])
         self.body_rcv, self.completed = WholeBody(data[end:whole]), True  # type: ignore[assignment]
         self.body_bytes_received = self.content_length
@@ -123,10 +124,9 @@ class HttpRequest(HTTPRequestParser):
         self.proxy_scheme = self.proxy_netloc = self.fragment = ""
         self.url_scheme = self.adj.url_scheme
         self.content_length = head.content_length
+        self.completed = not head.content_length
         if head.content_length:
-            self.body_rcv = FixedStreamReceiver(head.content_length, OverflowableBuffer(self.adj.inbuf_overflow))
-        else:
-            self.completed = True
+            self.body_rcv = WholeBody(b"")  # type: ignore[assignment]  # until it is taken
         self._bound_and_admit()
 
     def _note_kind(self) -> None:

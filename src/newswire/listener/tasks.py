@@ -90,6 +90,7 @@ class AppTask(WSGITask):
     """One run of the application. Worker thread."""
 
     channel: TaskChannel  # type: ignore[assignment]  # of waitress's channel this is what is used
+    request: HttpRequest  # type: ignore[assignment]  # the stubs say that tasks take something else
     later: Later | None = None  # the answer, if it comes later: the application has given it instead of one
 
     def service(self) -> None:
@@ -101,7 +102,7 @@ class AppTask(WSGITask):
 
     def execute(self) -> None:
         """Call the application, and write what it answers; or offer to take an answer that comes later."""
-        if cast(HttpRequest, self.request).kind is not Kind.CLUSTER:  # it waits for who may never answer: threads bound that
+        if self.request.kind is not Kind.CLUSTER:  # it waits for who may never answer: threads bound that
             self.get_environment()[OFFER] = self._take
         super().execute()
 
@@ -124,7 +125,7 @@ class AppTask(WSGITask):
         """
         if self.environ is not None:
             return self.environ
-        request = cast(HttpRequest, self.request)
+        request = self.request
         proxied = request.forwarded
         environ: WSGIEnvironment = {
             **self.channel.server.environ,
@@ -148,7 +149,7 @@ class AppTask(WSGITask):
 
     def build_response_header(self) -> bytes:
         """Make the head of the answer; of a usual one without waitress."""
-        keeps = self.version == "1.1" and not self.close_on_finish and not cast(HttpRequest, self.request).connection_close
+        keeps = self.version == "1.1" and not self.close_on_finish and not self.request.connection_close
         if keeps and self.has_body and self.content_length is not None:
             head = answer_head.build(self.status, self.response_headers, self.content_length, self.start_time)
             if head is not None:
@@ -167,7 +168,7 @@ class AppTask(WSGITask):
     def finish(self) -> None:
         """End the answer; or leave it open for the adopter: the header is written, no last chunk."""
         if self.status.startswith("200 "):
-            self.channel.has_served(cast(HttpRequest, self.request))
+            self.channel.has_served(self.request)
         adopter: Adopter | None = (self.environ or {}).get(HAND_OVER)
         if adopter is None or not self.status.startswith("200 ") or self.content_length is not None:
             super().finish()
@@ -182,10 +183,11 @@ class ProblemTask(ErrorTask):
     """Answers what waitress refuses, and what the application raised. Worker thread."""
 
     channel: TaskChannel  # type: ignore[assignment]  # of waitress's channel this is what is used
+    request: HttpRequest  # type: ignore[assignment]  # the stubs say that tasks take something else
 
     def execute(self) -> None:
         """Write the error as problem+json and close, but not before the client could read it."""
-        error = cast(HttpRequest, self.request).error
+        error = self.request.error
         self.status, self.response_headers, body = answer(as_ours(cast(utilities.Error, error)))
         self.content_length = len(body)
         self.set_close_on_finish()

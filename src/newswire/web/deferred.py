@@ -92,7 +92,7 @@ class DeferredResponse(ReadyResponse, Generic[T]):
             self._tell_status(response.status_code)
         headers = self.headers.to_wsgi_list()
         headers += [line for line in response.headers if line[0] in _OF_THE_BODY]
-        return response.status, headers, response.get_data()
+        return response.status, headers, b"".join(response.iter_encoded())
 
     def _finished(self) -> Response:
         outcome = self._result
