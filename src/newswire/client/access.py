@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Unpack
 from urllib.parse import quote
 
 from newswire.client import checks
 from newswire.client.answers import Myself, NewToken, UserAccount, UserGrant, UserToken
-from newswire.client.pool import BrokerPool
+from newswire.client.pool import BrokerPool, PoolOptions
 from newswire.client.transport import BrokerAnswer, Call, form
-from newswire.core import limits
 from newswire.core.model import names
 
 _NOTHING: Final = ","  # as a form says a list without words: one that is left out is no limit
@@ -22,35 +19,12 @@ _NOTHING: Final = ","  # as a form says a list without words: one that is left o
 class AccessClient:
     """Who may do what: asks and changes it. One thread. What is not an admin's own affair is refused with Forbidden.
 
-    `timeout`: seconds for all tries of a call; `absent`, `token`, `user` and `password`: as in BrokerPool.
+    `options`: `timeout`, seconds for all tries of a call, `absent`, `token`, `user`, `password`, `verify` and the others of
+    BrokerPool.
     """
 
-    def __init__(
-        self,
-        brokers: str | Sequence[str],
-        *,
-        timeout: float = limits.CLIENT_DEADLINE_SECONDS,
-        absent: float | None = None,
-        token: str | None = None,
-        user: str | None = None,
-        password: str | None = None,
-        verify: bool | str = True,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-        chance: Callable[[], float] = random.random,
-    ) -> None:
-        self.pool = BrokerPool(
-            brokers,
-            timeout=timeout,
-            absent=absent,
-            token=token,
-            user=user,
-            password=password,
-            verify=verify,
-            clock=clock,
-            sleep=sleep,
-            chance=chance,
-        )
+    def __init__(self, brokers: str | Sequence[str], **options: Unpack[PoolOptions]) -> None:
+        self.pool = BrokerPool(brokers, **options)
 
     def me(self) -> Myself:
         """Who the brokers take this client for, and what he may do."""

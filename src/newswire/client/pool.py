@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import TypedDict
 
 from newswire.client import checks
 from newswire.client.answers import ClusterSnapshot, Row
@@ -19,6 +20,20 @@ from newswire.core import limits
 from newswire.errors import NewswireError, NoBroker, Refused, Unknown
 
 _ROWS = Call("GET", "/list_replicas")
+
+
+class PoolOptions(TypedDict, total=False):
+    """What a BrokerPool may be told by name, and with it whatever holds one."""
+
+    timeout: float
+    absent: float | None
+    token: str | None
+    user: str | None
+    password: str | None
+    verify: bool | str
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+    chance: Callable[[], float]
 
 
 class BrokerPool:

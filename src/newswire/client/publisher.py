@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-import random
 import re
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, Unpack
 
 import msgspec
 
@@ -19,7 +17,7 @@ from newswire.client import checks
 from newswire.client.answers import BatchReceipt, MessageReceipt, Row
 from newswire.client.gathering import late, send_posts
 from newswire.client.outbox import Outbox
-from newswire.client.pool import BrokerPool
+from newswire.client.pool import BrokerPool, PoolOptions
 from newswire.client.posts import LaterPost, Post
 from newswire.client.transport import Call
 from newswire.core import limits
@@ -68,44 +66,25 @@ class Publisher:
 
     `in_flight`: requests at once, at most. With 1, what is published later is stored in the order of the calls.
     `copies`: the brokers that must hold a message on disk, unless a call says otherwise; None: as many as are in sync.
-    `timeout`: seconds for all tries of a call (twice that for each body of a batch); `absent`, `token`, `user` and `password`:
-    as in BrokerPool.
     `new_key` makes the keys by which brokers know a retry; without it they are random.
+    `options`: `timeout`, seconds for all tries of a call (twice that for each body of a batch), `absent`, `token`, `user`,
+    `password`, `verify` and the others of BrokerPool.
     """
 
     def __init__(
         self,
         brokers: str | Sequence[str],
         *,
-        timeout: float = limits.CLIENT_DEADLINE_SECONDS,
-        absent: float | None = None,
         copies: int | None = None,
         in_flight: int = limits.CLIENT_IN_FLIGHT_COUNT,
-        token: str | None = None,
-        user: str | None = None,
-        password: str | None = None,
-        verify: bool | str = True,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-        chance: Callable[[], float] = random.random,
         new_key: Callable[[], str] | None = None,
+        **options: Unpack[PoolOptions],
     ) -> None:
         self._copies = checks.whole_or_none("copies", copies)
         self._in_flight = checks.whole("in_flight", in_flight)
         if self._in_flight < 1:
             raise ValueError(f"`in_flight` must be 1 or more, not {in_flight}")
-        self.pool = BrokerPool(
-            brokers,
-            timeout=timeout,
-            absent=absent,
-            token=token,
-            user=user,
-            password=password,
-            verify=verify,
-            clock=clock,
-            sleep=sleep,
-            chance=chance,
-        )
+        self.pool = BrokerPool(brokers, **options)
         checks.called("new_key", new_key)
         self._new_key = new_key or RandomKeys().take
         self._outboxes: dict[int, Outbox] = {}  # by process (docs/rules.md, FORK)

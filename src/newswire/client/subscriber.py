@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import random
 import threading
-import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
+from typing import Unpack
 
 from newswire.client import checks
 from newswire.client.answers import ConnectionState, MessagePage, PageBody, Row, UserSubscription, page_of
 from newswire.client.delivery import Acks, Item
-from newswire.client.pool import BrokerPool
+from newswire.client.pool import BrokerPool, PoolOptions
 from newswire.client.stream import MessageStream
 from newswire.client.transport import BrokerAnswer, Call, form
 from newswire.core import limits
@@ -22,10 +21,9 @@ from newswire.errors import BadRequest
 class Subscriber:
     """One user's subscriptions and streams, at whichever broker serves, the primary first. One thread.
 
-    `username` left out is whoever the credential says: `token`, or `user` (`username` without it) and `password`, as in
-    BrokerPool.
-    `timeout`: seconds for all tries of a call; `absent`: as in BrokerPool. `silence`: seconds without a byte after
-    which a stream is dead.
+    `username` left out is whoever the credential says: `token`, or `user` (`username` without it) and `password`.
+    `silence`: seconds without a byte after which a stream is dead. `options`: `timeout`, seconds for all tries of a call,
+    `absent`, `token`, `user`, `password`, `verify` and the others of BrokerPool.
     """
 
     def __init__(
@@ -33,35 +31,17 @@ class Subscriber:
         brokers: str | Sequence[str],
         username: str | None = None,
         *,
-        timeout: float = limits.CLIENT_DEADLINE_SECONDS,
-        absent: float | None = None,
         silence: float = limits.CLIENT_SILENCE_SECONDS,
-        token: str | None = None,
-        user: str | None = None,
-        password: str | None = None,
-        verify: bool | str = True,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] | None = None,
-        chance: Callable[[], float] = random.random,
+        **options: Unpack[PoolOptions],
     ) -> None:
         self.username = None if username is None else names.check_username(checks.text("username", username))
         self._silence = checks.seconds("silence", silence)
-        wait = sleep or time.sleep
-        self.pool = BrokerPool(
-            brokers,
-            timeout=timeout,
-            absent=absent,
-            token=token,
-            user=username if user is None and password is not None else user,
-            password=password,
-            verify=verify,
-            clock=clock,
-            sleep=wait,
-            chance=chance,
-        )
+        self._pause = options.get("sleep")  # without it a stream's pauses end when it is closed
+        if options.get("user") is None and options.get("password") is not None:
+            options["user"] = username
+        self.pool = BrokerPool(brokers, **options)
         if username is None and self.pool.is_anonymous:
             raise TypeError("`username` is None: give a str, or a token that says who it is")
-        self._pause = sleep
         self._stream: MessageStream | None = None
 
     def subscribe(self, topic: str, since: checks.Moment = None) -> str:

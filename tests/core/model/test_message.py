@@ -76,7 +76,8 @@ def test_each_field_with_help_is_an_option() -> None:
 
 def test_the_library_takes_each_field_that_a_client_may_give() -> None:
     """`newswire publish` hands the values of its options to it by name."""
-    assert RULES.keys() <= inspect.signature(Publisher.publish).parameters.keys()
+    for publish in (Publisher.publish, Publisher.publish_later):
+        assert RULES.keys() <= inspect.signature(publish).parameters.keys()
 
 
 def test_each_field_that_says_something_counts_as_content_of_a_key() -> None:
