@@ -133,6 +133,23 @@ def test_ten_wrong_passwords_a_minute_and_the_right_user_elsewhere_signs_in(web:
     assert asks(web, basic("ann"), "192.0.2.9").username == "ann"
 
 
+def test_a_password_that_is_remembered_does_not_tell_who_guesses_it(web: GuardedWeb) -> None:
+    """Else the refusal of all wrong ones, and the answer to the right one, are a limit of requests and no limit of guesses."""
+    asks(web, basic("ann"), "192.0.2.1")
+    for _ in range(10):
+        code_of(web, basic("ann", "wrong"), "192.0.2.9")
+    assert code_of(web, basic("ann"), "192.0.2.9") == "too-many"
+    web.post(
+        "/login", "too-many", json={"username": "ann", "password": PASSWORD}, environ_overrides={"REMOTE_ADDR": "192.0.2.9"}
+    )
+    assert asks(web, basic("ann"), "192.0.2.1").username == "ann"
+    for number in range(10, 20):  # from many addresses, of which each has failed a few times
+        code_of(web, basic("ann", "wrong"), f"192.0.2.{number}")
+    assert code_of(web, basic("ann"), "192.0.2.12") == "too-many"
+    web.engine.now += 61
+    assert asks(web, basic("ann"), "192.0.2.9").username == "ann"
+
+
 def test_wrong_user_and_wrong_password_cost_and_are_answered_alike(web: GuardedWeb) -> None:
     assert web.auth is not None
     details = []

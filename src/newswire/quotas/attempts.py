@@ -34,13 +34,21 @@ class Attempts:
 
     def begin(self, name: str, address: str, now: float) -> int:
         """Count an attempt; returns 0, or in how many seconds there may be one (then none is counted). `now` in seconds."""
+        if wait := self.wait(name, address, now):
+            return wait
+        for failures in (self._recent(self._of_name, name, now), self._recent(self._of_address, address, now)):
+            failures.append(_Failure(now, address))
+        return 0
+
+    def wait(self, name: str, address: str, now: float) -> int:
+        """In how many seconds there may be an attempt, 0: now. Nothing is counted."""
+        if address not in self._of_address:
+            return 0
         of_name, of_address = self._recent(self._of_name, name, now), self._recent(self._of_address, address, now)
         if len(of_address) >= self._most:
-            return self._wait(of_address, now)
+            return self._seconds_until(of_address, now)
         if len(of_name) >= self._most and any(failure.address == address for failure in of_name):
-            return self._wait(of_name, now)
-        for failures in (of_name, of_address):
-            failures.append(_Failure(now, address))
+            return self._seconds_until(of_name, now)
         return 0
 
     def went_well(self, name: str, address: str) -> None:
@@ -68,5 +76,5 @@ class Attempts:
     def _is_over(self, failures: deque[_Failure], now: float) -> bool:
         return not failures or failures[-1].at <= now - self._seconds
 
-    def _wait(self, failures: deque[_Failure], now: float) -> int:
+    def _seconds_until(self, failures: deque[_Failure], now: float) -> int:
         return max(1, math.ceil(failures[max(0, len(failures) - self._most)].at + self._seconds - now))

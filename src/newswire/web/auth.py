@@ -159,6 +159,8 @@ class Authenticator:
         generation = self._generation  # before anything is looked up: what changes meanwhile is later
         lookup = self._callers.get(key)
         if lookup is not None and now < lookup.until and not self._has_changed(lookup):
+            if lookup.caller.by == "password":
+                self._check_attempts(lookup.caller.username, network_of(environ.get("REMOTE_ADDR", "")))
             return lookup.caller
         caller = self._of_header(header, environ) if header else self._of_cookie(shown)
         if len(self._callers) >= limits.CALLERS_CACHE_COUNT:
@@ -187,6 +189,7 @@ class Authenticator:
 
         In a thread that never waits: NeedsThread, if it has to be hashed.
         """
+        self._check_attempts(username[: limits.USERNAME_CHARS], network_of(address))
         account = self._account(username)
         stored = account.password if account is not None else ""
         if not (stored and self.passwords.is_verified(password, stored)):
@@ -279,15 +282,18 @@ class Authenticator:
         principal = Principal(account=session.account, token=session.token, password=session.password, session=session.id)
         return self.resolve(session.username, principal, by="session", until=session.until)
 
+    def _check_attempts(self, name: str, address: str) -> None:
+        """Raise `too-many` where no attempt may be made: a password that is remembered must not tell who guesses it."""
+        with self._lock:
+            wait = self._attempts.wait(name, address, self._clock())
+        if wait:
+            raise _too_many(name, address, wait)
+
     def _verify(self, name: str, password: str, stored: str, address: str) -> None:
         with self._lock:
             wait = self._attempts.begin(name, address, self._clock())
         if wait:
-            raise Refused(
-                f"too many wrong passwords for {name or 'nobody'} or from {address or 'here'}: try again in {wait} seconds",
-                code="too-many",
-                retry_after=wait,
-            )
+            raise _too_many(name, address, wait)
         try:
             is_right = self.passwords.verify(password, stored or None)
         except NotStored:
@@ -310,3 +316,11 @@ class Authenticator:
 
 def _unauthenticated(detail: str) -> NewswireError:
     return Refused(detail, code="unauthenticated")
+
+
+def _too_many(name: str, address: str, wait: int) -> Refused:
+    return Refused(
+        f"too many wrong passwords for {name or 'nobody'} or from {address or 'here'}: try again in {wait} seconds",
+        code="too-many",
+        retry_after=wait,
+    )
