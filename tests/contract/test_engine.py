@@ -227,6 +227,18 @@ def test_a_posted_acknowledgement_arrives(pair: Pair) -> None:
     wait_until(lambda: unread(pair.other, "Alice") == [0])
 
 
+def test_acknowledgements_that_are_posted_together_and_show_one_place_are_one_op(pair: Pair) -> None:
+    users = [f"user{number}" for number in range(20)]
+    pair.one.submit([Subscribe(user, "news") for user in users])
+    before = pair.one.submit([Publish("news", "one")]).first
+    place = read(pair.one, users[0])[0].event_id
+    assert pair.one.post([Acknowledge(user, place) for user in users])
+    wait_until(lambda: all(unread(pair.other, user) == [0] for user in users))
+    after = pair.one.submit([Publish("news", "two")]).first
+    first, last = (int(name.rpartition(".")[2]) for name in (before, after))
+    assert last - first == 2, "one op stands between them"
+
+
 def test_what_people_see_of_subscriptions_is_counted_alike(pair: Pair) -> None:
     pair.one.submit([Subscribe("Alice", ">"), Subscribe("Alice", "news.*"), Subscribe("Alice", "news.a")])
     pair.other.submit([Publish("news.a", "one"), Publish("news.b", "two"), Publish("tech", "three")])

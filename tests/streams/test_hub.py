@@ -6,6 +6,7 @@ import json
 import logging
 import resource
 import threading
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -129,6 +130,39 @@ def test_five_hundred_streams_share_what_is_encoded(make: Callable[..., Newsroom
     assert all(client.data(1) == ["one"] for client in clients)
     assert (room.hub.pages.read_count - read, room.hub.pages.encoding_count - encoded) == (1, 1)
     assert room.hub.message_count == 500
+
+
+def test_a_message_is_one_send_for_each_stream_that_waits_for_it_and_nothing_else(
+    make: Callable[..., Newsroom], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The selector is told nothing, no time is set for a stream but that to acknowledge, nobody else is looked at."""
+    room = make(settings=Settings(streams_per_user=100), clock=Clock())
+    room.desk.subscribe("Alice", "news")
+    room.desk.subscribe("Bob", "other")
+    clients, bob = [room.open() for _ in range(50)], room.open("Bob")
+    room.settle()
+    calls: Counter[str] = Counter()
+
+    def count(name: str, of: object, method: str) -> None:
+        real = getattr(of, method)
+        monkeypatch.setattr(of, method, lambda *given: (calls.update([name]), real(*given))[1])
+
+    for method in ("register", "modify", "unregister"):
+        count("selector", room.hub._connections._selector, method)
+    count("deadline", room.hub._schedule, "put")
+    count("acknowledgement", room.hub._confirmations._schedule, "put")
+    count("question", room.hub._confirmations, "check_one")
+    count("send", room.hub._connections, "send")
+    for stream in room.streams:
+        count(stream.order.user, stream, "receive")
+    encoded = room.hub.pages.encoding_count
+    for text in ("one", "two", "three"):
+        room.desk.publish("news", text)
+        assert all(client.data(1) == [text] for client in clients)
+    wait_until(lambda: calls["send"] == 150)
+    assert calls == {"send": 150, "Alice": 150, "acknowledgement": 50}
+    assert room.hub.pages.encoding_count - encoded == 3
+    assert not bob.events
 
 
 def test_two_thousand_streams_and_no_thread_more(make: Callable[..., Newsroom]) -> None:

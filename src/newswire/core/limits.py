@@ -280,7 +280,7 @@ STREAM_INPUT_BYTES: Final = 64 * 1024  # sent by a client on its open stream (re
 ROUND_CACHE_BYTES: Final = 16 * 1024 * 1024  # encoded and kept for other streams within one round
 ROUND_SECONDS: Final = 0.05  # of one round spent on streams that catch up, while live ones wait
 REST_SECONDS: Final = 0.01  # the hub rests after a round no longer than a waiting message is old
-ACK_POST_REQUESTS: Final = 5_000  # acknowledgements handed to the engine at once
+ACK_POST_REQUESTS: Final = 1_000  # acknowledgements handed to the engine at once: as many as one op may hold, decided in 2 ms
 
 # -- ops a menu or page waits for -------------------------------------------------------------------------------
 BACKOFF_FIRST_SECONDS: Final = 0.1

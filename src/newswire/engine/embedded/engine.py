@@ -196,7 +196,7 @@ class EmbeddedEngine(StateQueries):
 
     def post(self, requests: Sequence[Request]) -> bool:
         """See `seam.Engine`."""
-        return all(self._commit.put(Submitted(None, (request,))) for request in requests)
+        return self._commit.put(Submitted(None, requests))
 
     def _read(self, query: Callable[[State], T]) -> T:
         return self._shell.read(query)
