@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from newswire.core import limits
-from newswire.core.broker.events import Event, Failed, HungUp, Now, Writable
+from newswire.core.broker.events import Answered, Event, Failed, HungUp, Now, Writable
 from newswire.core.broker.journal import tell_changes
 from newswire.core.model.commands import Publish, Subscribe
-from newswire.core.model.ops import Joined
+from newswire.core.model.ops import Joined, Published, encode
 from newswire.core.read.counts import topics
 from newswire.engine.memory import MemoryEngine, MemoryLog, MemoryNetwork
 from newswire.errors import BadRequest, NotEnoughCopies, NotFound, Refused, Unavailable, Unknown
@@ -456,6 +457,27 @@ def test_a_push_that_times_out_is_followed_by_a_smaller_one(world: World, monkey
     world.pass_time(30.0)
     assert messages(other) == 3
     assert peer.push_bytes == limits.PUSH_BYTES
+
+
+def test_answers_of_which_nothing_can_be_taken_are_not_asked_for_again_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is handed over is written for a while, and until then what follows on it cannot be taken."""
+    pair(world)
+    put, answers = world.network.put, 0
+
+    def put_more(engine: MemoryEngine, event: Event) -> None:
+        nonlocal answers
+        if isinstance(event, Answered) and answers < 50:
+            answers += 1
+            later = encode(Published("1009-z", 7, 0, topic="news", data="behind what is not here"))
+            header = structs.replace(event.header, vector={**event.header.vector, "1009-z": 7})
+            event = structs.replace(event, header=header, raws=[later])
+        put(engine, event)
+
+    monkeypatch.setattr(world.network, "put", put_more)
+    world.pass_time(6.0)
+    assert 0 < answers < 30, answers
 
 
 def test_a_peer_that_hangs_up_is_asked_at_once(world: World) -> None:

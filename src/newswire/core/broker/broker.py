@@ -384,6 +384,7 @@ class Broker(Parts):
             self._follow(self.membership.meet_myself(address, self.replication.sources), now)
             return
         code, detail = header.code, header.detail
+        before = self._what_came
         try:
             if not code:
                 self._check(header, now)
@@ -396,8 +397,13 @@ class Broker(Parts):
             state = STATE_OF.get(code, "down")
             self._fail_push(address, state, CODE_OF.get(state, code), detail, now)
             return
-        self.replication.take_answer(address, header, now, progress=bool(event.raws))
+        self.replication.take_answer(address, header, now, progress=self._what_came != before)
         self._follow(self.membership.meet(address, header.broker), now)
+
+    @property
+    def _what_came(self) -> tuple[object, ...]:
+        """What changes when something of an answer is taken: of what is not, asking for more at once brings the same again."""
+        return len(self.stager.staged), len(self.stager.owed), self.compaction.offered
 
     def _fail_push(self, address: str, state: str, code: str, detail: str, now: Now) -> None:
         """The push in flight got no usable answer."""
