@@ -75,7 +75,7 @@ def publish(brokers: str, copies: int, threads: int, warm: float, seconds: float
     failed: list[str] = []
     used: list[float] = []
 
-    def told(began: float, future: Future[MessageReceipt]) -> None:
+    def note(began: float, future: Future[MessageReceipt]) -> None:
         if error := future.exception():
             failed.append(str(error))
         if begin <= (now := time.monotonic()) < end:
@@ -85,7 +85,7 @@ def publish(brokers: str, copies: int, threads: int, warm: float, seconds: float
         while (began := time.monotonic()) < end:
             number += 1
             later = publisher.publish_later(f"news.t{number % 20}", f"{number} ".ljust(150, "x"))
-            later.add_done_callback(partial(told, began))
+            later.add_done_callback(partial(note, began))
 
     def run(publisher: Publisher, number: int) -> None:
         while (began := time.monotonic()) < end:

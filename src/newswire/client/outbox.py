@@ -57,8 +57,8 @@ class Outbox:
         self._flights: dict[Waiter, list[Post]] = {}  # requests under way, by whose thread sends; empty: work of its own
         self._within: set[int] = set()  # threads with a post
         self._when_idle: Callable[[], object] | None = None
-        self._likely = 0  # so many wait again in a moment, which ends at `_moment`
-        self._moment = 0.0
+        self._crowd = 0  # so many wait again in a moment, which ends at `_crowd_end`
+        self._crowd_end = 0.0
         self._room = threading.Condition(self._lock)
         self._later: dict[LaterPost, None] = {}  # without an outcome
         self._later_bytes = 0
@@ -209,7 +209,7 @@ class Outbox:
             self._waiting_bytes += len(post.body)
             if self._next is None:
                 self._choose(post)
-            elif len(self._waiting) == self._likely:
+            elif len(self._waiting) == self._crowd:
                 self._next.ring()
 
     def _is_enough(self) -> bool:
@@ -235,7 +235,7 @@ class Outbox:
 
     def _lead(self, leader: Waiter) -> None:
         """Send what waits, in this thread, whose turn it is."""
-        while len(self._waiting) < self._likely and not self._flights and (rest := self._moment - self._clock()) > 0:
+        while len(self._waiting) < self._crowd and not self._flights and (rest := self._crowd_end - self._clock()) > 0:
             leader.wait(rest)
         batch: list[Post] = []
         began = self._clock()
@@ -298,8 +298,8 @@ class Outbox:
             if self._later:
                 callers -= sum(self._forget(post) for post in batch if post.is_left)
                 self._room.notify_all()
-            self._likely = callers and len(self._waiting) + callers
-            self._moment = now + min((now - began) / 2, limits.CLIENT_LINGER_SECONDS)
+            self._crowd = callers and len(self._waiting) + callers
+            self._crowd_end = now + min((now - began) / 2, limits.CLIENT_LINGER_SECONDS)
             self._choose(leader)
 
     def _forget(self, post: Post) -> bool:
