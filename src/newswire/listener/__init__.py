@@ -27,8 +27,9 @@ all of a round; the loop writes it. An answer that must read ops is written by a
 given up like a slow client; one whose client has left is dropped; one that comes after the end rings nobody.
 
 **How the loop stays fair.** Peers and probes run as soon as they are parsed, and some of their sockets are served first in
-each turn; so many requests of clients are in flight, so many milliseconds of their views make a turn, so many connections are
-accepted in one.
+each turn; of clients' requests so many are in flight, and who asks for several at a time joins in with who asks for one
+(`quotas.in_flight`); so many milliseconds of their views make a turn, so many connections are accepted in one. Whose turn it
+is, is a user's where a credential shows one that is known, and else an address's.
 
 **How the loop stays O(1).** What a channel waits for changes only by its own event or by its worker. After an event the
 loop refreshes that channel; a worker names its channel in `changed` before it pulls the trigger. Nobody asks the others.
