@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmark.clients import Client
-from benchmark.machine import CORES, processor_seconds, resident_bytes, server_cores
+from benchmark.machine import CORES, children_seconds, processor_seconds, resident_bytes
 from benchmark.report import Figures, median
 from benchmark.rows.declared import SHARED, Measure, Row, Sizes, only_newswire
 from benchmark.services import READY_SECONDS, System, pid_of
@@ -72,14 +72,15 @@ def start(records: int, starts: int = 0) -> Measure:
     def measure(system: System, sizes: Sizes) -> Figures:
         newswire, count = only_newswire(system), int(records * sizes.record_factor)
         source = written(count, newswire.folder, int(starts * sizes.record_factor))
-        with newswire.placed([server_cores(1)], ("--retention-days", "10000")) as service:
+        with newswire.placed([CORES], ("--retention-days", "10000")) as service:  # nothing else is asked of any core
             broker = service.brokers[0]
             shutil.copytree(source.name, broker.ops_dir)
             began = time.monotonic()
             broker.launch()
             broker.wait_ready(READY_SECONDS)
             crashed = time.monotonic() - began
-            used, memory = processor_seconds([pid_of(broker)]), resident_bytes([pid_of(broker)], "VmHWM")
+            pid = pid_of(broker)
+            used, memory = processor_seconds([pid]) + children_seconds(pid), resident_bytes([pid], "VmHWM")
             broker.stop(READY_SECONDS)
             began = time.monotonic()
             broker.launch()

@@ -337,7 +337,7 @@ class Stager:
         except (UnicodeEncodeError, TypeError):
             return ()
         run = runs.decode_all(raws)
-        if run is None or not runs.are_run(run, origin, first):
+        if not run:
             return ()
         self._stage_run(run, raws)
         return cast(list[Published], run)
