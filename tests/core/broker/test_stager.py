@@ -155,3 +155,14 @@ def test_what_stands_before_something_that_is_no_operation_is_taken() -> None:
     with pytest.raises(BadRequest):
         intake.take_all([*(ops.encode(op) for op in run(THERE, 2, 2)), b"{}"], "push")
     assert len(intake.staged) == 2
+
+
+@given(st.lists(messages, min_size=2, max_size=6))
+def test_a_long_batch_of_new_messages_is_named_at_once_as_one_by_one(batch: list[Publish]) -> None:
+    single, many = stagers()
+    single._new_marks = lambda messages: None  # type: ignore[method-assign,assignment]
+    try:
+        named = single.name_batch(batch, 0)
+    except KeyReused:
+        return
+    assert many.name_batch(batch, 0) == named

@@ -235,24 +235,27 @@ class Stager:
     def _publish_all(self, requests: Sequence[Request], wall: int) -> list[OpId]:
         """Stage what the requests mean, in one pass, and return the ids; [] where not all are messages without known keys."""
         messages = [request for request in requests if isinstance(request, Publish)]
-        if len(messages) < len(requests):
+        marks = self._new_marks(messages) if len(messages) == len(requests) else None
+        if marks is None:
             return []
-        keys = [message.key for message in messages]
-        marks: list[int] = []
-        if any(keys):
-            marks = fingerprints([message.publisher for message in messages], [message.topic for message in messages], keys)
-            if not all(keys) or self._knows_any(marks):
-                return []
         run = self._stamp_run(messages, wall, self.origin)
         if run:
             self._keys.update(zip(marks, run, strict=False))
         return [op_id(self.origin, op.sequence) for op in run]
 
-    def _knows_any(self, marks: Sequence[int]) -> bool:
-        """Say whether one of these keys is stored or staged, or is there twice."""
-        return (
-            len(set(marks)) < len(marks) or not self._keys.keys().isdisjoint(marks) or self.state.messages.keys.has_any(marks)
+    def _new_marks(self, messages: Sequence[Publish]) -> list[int] | None:
+        """What stands for the keys of all; [] where none has one. None where one is known or there twice, or some have none."""
+        keys = [message.key for message in messages]
+        if not any(keys):
+            return []
+        marks = fingerprints([message.publisher for message in messages], [message.topic for message in messages], keys)
+        is_new = (
+            all(keys)
+            and len(set(marks)) == len(marks)
+            and self._keys.keys().isdisjoint(marks)
+            and not self.state.messages.keys.has_any(marks)
         )
+        return marks if is_new else None
 
     def name_batch(self, requests: Sequence[Request], wall: int, by: Principal | None = None) -> NamedBatch:
         """Give a long batch of `by` an origin. Raises KeyReused, Refused.
@@ -261,6 +264,16 @@ class Stager:
         """
         check(self.state.accounts, requests, by, wall)
         origin = self._batch_origin(self._batches + 1)
+        all_new = [request for request in requests if isinstance(request, Publish)]
+        marks = self._new_marks(all_new)
+        if marks is not None:
+            return NamedBatch(
+                origin=origin,
+                messages=all_new,
+                marks=frozenset(marks),
+                required={origin: len(all_new) + 1},
+                ids=tuple([op_id(origin, sequence) for sequence in range(2, len(all_new) + 2)]),  # behind its `began`
+            )
         ids: list[OpId] = []
         required: dict[str, int] = {}
         repeated: list[int] = []
