@@ -166,18 +166,18 @@ def test_very_many_go_in_several_calls() -> None:
     assert [len(taken) for taken in desk.taken] == [limits.ACK_POST_REQUESTS, 1]
 
 
-class Asking:
+class Clients:
     """Confirmations over streams whose other ends have all that was sent."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.desk = Desk()
         self.acks = PendingAcks(self.desk.post)
         self.confirmations = Confirmations(self.acks)
-        self.asked = 0
+        self.questions = 0
         monkeypatch.setattr("newswire.streams.confirmations.confirmed_bytes", self.ask)
 
     def ask(self, sock: socket.socket, sent_bytes: int) -> int:
-        self.asked += 1
+        self.questions += 1
         return sent_bytes
 
     def stream(self, user: str = "Alice") -> Connection:
@@ -202,58 +202,58 @@ class Asking:
 
 
 @pytest.fixture
-def asking(monkeypatch: pytest.MonkeyPatch) -> Asking:
-    return Asking(monkeypatch)
+def clients(monkeypatch: pytest.MonkeyPatch) -> Clients:
+    return Clients(monkeypatch)
 
 
-def test_a_stream_is_asked_for_once_for_all_that_it_sends_in_two_seconds_or_so(asking: Asking) -> None:
-    conn = asking.stream()
+def test_a_stream_is_asked_for_once_for_all_that_it_sends_in_two_seconds_or_so(clients: Clients) -> None:
+    conn = clients.stream()
     for number in range(300):
-        asking.send(conn, number + 1, number / 10)
-        asking.pass_time(number / 10, number / 10 + 0.09)
-    posts = [ack.event_id for some in asking.desk.taken for ack in some]
+        clients.send(conn, number + 1, number / 10)
+        clients.pass_time(number / 10, number / 10 + 0.09)
+    posts = [ack.event_id for some in clients.desk.taken for ack in some]
     assert 11 <= len(posts) <= 16
     assert posts == sorted(set(posts), key=lambda event_id: read(event_id).after["1001-a"])
-    assert asking.asked <= 2 * len(posts), "and where so many pages wait for it that they take memory"
+    assert clients.questions <= 2 * len(posts), "and where so many pages wait for it that they take memory"
 
 
-def test_many_pages_are_not_kept_until_it_is_time_to_acknowledge_them(asking: Asking) -> None:
-    conn = asking.stream()
+def test_many_pages_are_not_kept_until_it_is_time_to_acknowledge_them(clients: Clients) -> None:
+    conn = clients.stream()
     for number in range(10 * limits.ACK_POINTS_COUNT):
-        asking.send(conn, number + 1, 0.0)
+        clients.send(conn, number + 1, 0.0)
         assert conn.stream.ack_points_count < limits.ACK_POINTS_COUNT
-    assert asking.asked == 10
-    assert not asking.acks
+    assert clients.questions == 10
+    assert not clients.acks
 
 
-def test_what_goes_to_many_at_once_is_acknowledged_bit_by_bit(asking: Asking) -> None:
-    conns = [asking.stream(f"user{number}") for number in range(1000)]
+def test_what_goes_to_many_at_once_is_acknowledged_bit_by_bit(clients: Clients) -> None:
+    conns = [clients.stream(f"user{number}") for number in range(1000)]
     for conn in conns:
-        asking.send(conn, 1, 100.0)
-    times = asking.pass_time(100.0, 200.0)
+        clients.send(conn, 1, 100.0)
+    times = clients.pass_time(100.0, 200.0)
     assert times[0] >= 100.0 + limits.ACK_EVERY_SECONDS / 2
     assert times[-1] <= 100.0 + limits.ACK_EVERY_SECONDS * 1.5
-    assert max(len(taken) for taken in asking.desk.taken) <= 250
-    assert len(asking.desk.taken) <= 6, "each is a sync of the disk"
-    assert sum(len(taken) for taken in asking.desk.taken) == asking.asked == 1000
+    assert max(len(taken) for taken in clients.desk.taken) <= 250
+    assert len(clients.desk.taken) <= 6, "each is a sync of the disk"
+    assert sum(len(taken) for taken in clients.desk.taken) == clients.questions == 1000
 
 
-def test_who_leaves_is_acknowledged_at_once(asking: Asking) -> None:
-    leaver, other = asking.stream(), asking.stream("Bob")
-    asking.send(leaver, 1, 100.0)
-    asking.send(other, 1, 100.0)
-    asking.confirmations.remove(leaver, 100.0)
-    assert asking.acks.post(100.0)
-    assert asking.desk.taken == [[ack("Alice", 1)]]
+def test_who_leaves_is_acknowledged_at_once(clients: Clients) -> None:
+    leaver, other = clients.stream(), clients.stream("Bob")
+    clients.send(leaver, 1, 100.0)
+    clients.send(other, 1, 100.0)
+    clients.confirmations.remove(leaver, 100.0)
+    assert clients.acks.post(100.0)
+    assert clients.desk.taken == [[ack("Alice", 1)]]
 
 
-def test_a_stream_at_its_end_is_asked_for_until_all_is_confirmed(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
-    conn = asking.stream()
+def test_a_stream_at_its_end_is_asked_for_until_all_is_confirmed(clients: Clients, monkeypatch: pytest.MonkeyPatch) -> None:
+    conn = clients.stream()
     monkeypatch.setattr("newswire.streams.confirmations.confirmed_bytes", lambda sock, sent_bytes: 0)
     conn.stream.end(5.0)
-    asking.send(conn, 1, 5.0)
-    assert asking.confirmations.due <= 5.0
-    assert asking.confirmations.check(5.0) == []
-    assert asking.confirmations.due == 5.0 + limits.CONFIRM_ENDING_SECONDS
-    monkeypatch.setattr("newswire.streams.confirmations.confirmed_bytes", asking.ask)
-    assert asking.confirmations.check(6.0) == [conn]
+    clients.send(conn, 1, 5.0)
+    assert clients.confirmations.due <= 5.0
+    assert clients.confirmations.check(5.0) == []
+    assert clients.confirmations.due == 5.0 + limits.CONFIRM_ENDING_SECONDS
+    monkeypatch.setattr("newswire.streams.confirmations.confirmed_bytes", clients.ask)
+    assert clients.confirmations.check(6.0) == [conn]

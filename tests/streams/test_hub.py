@@ -145,7 +145,7 @@ def test_a_message_is_one_send_for_each_stream_that_waits_for_it_and_nothing_els
 
     def count(name: str, of: object, method: str) -> None:
         real = getattr(of, method)
-        monkeypatch.setattr(of, method, lambda *given: (calls.update([name]), real(*given))[1])
+        monkeypatch.setattr(of, method, lambda *arguments: (calls.update([name]), real(*arguments))[1])
 
     for method in ("register", "modify", "unregister"):
         count("selector", room.hub._connections._selector, method)

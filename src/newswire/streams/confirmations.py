@@ -95,14 +95,14 @@ class Confirmations:
         self._acks = acks
         self._schedule: Schedule[Connection] = Schedule(_SLOT_SECONDS)
         self._slots = itertools.cycle(range(_SLOTS_COUNT))
-        self._confirmed: dict[Connection, EventId] = {}  # what is to be acknowledged when the time of the stream has come
-        self._ending: dict[Connection, None] = {}  # streams at their end, which close when all is confirmed
-        self._ending_due = 0.0
+        self._ack_ids: dict[Connection, EventId] = {}  # what is to be acknowledged when the time of the stream has come
+        self._leavers: dict[Connection, None] = {}  # streams at their end, which close when all is confirmed
+        self._leavers_due = 0.0
 
     @property
     def due(self) -> float:
         """When to `check` next; NEVER if there is nothing."""
-        return min(self._schedule.next_due, self._ending_due if self._ending else NEVER)
+        return min(self._schedule.next_due, self._leavers_due if self._leavers else NEVER)
 
     def watch(self, conn: Connection, now: float) -> None:
         """Ask for `conn`, which has something to acknowledge, within three seconds; soon if that ends it."""
@@ -113,14 +113,14 @@ class Confirmations:
         if conn.stream.ack_points_count % limits.ACK_POINTS_COUNT == 0:
             self.check_one(conn, now)
         if conn.stream.is_ending:
-            self._ending[conn] = None
+            self._leavers[conn] = None
 
     def remove(self, conn: Connection, now: float) -> None:
         """Ask for `conn` a last time, and have what it has acknowledged at once."""
         self.check_one(conn, now)
         self._acknowledge(conn)
         self._schedule.remove(conn)
-        self._ending.pop(conn, None)
+        self._leavers.pop(conn, None)
 
     def check(self, now: float) -> list[Connection]:
         """Ask for those whose time has come, and have what they have acknowledged. Those whose streams are done."""
@@ -130,21 +130,21 @@ class Confirmations:
             conn.is_watched = conn.stream.ack_points_count > 0
             if conn.is_watched:
                 self._schedule.put(conn, now + limits.ACK_EVERY_SECONDS)
-        if now < self._ending_due:
+        if now < self._leavers_due:
             return []
-        self._ending_due = now + limits.CONFIRM_ENDING_SECONDS
-        for conn in self._ending:
+        self._leavers_due = now + limits.CONFIRM_ENDING_SECONDS
+        for conn in self._leavers:
             self.check_one(conn, now)
-        return [conn for conn in self._ending if conn.stream.is_done]
+        return [conn for conn in self._leavers if conn.stream.is_done]
 
     def check_one(self, conn: Connection, now: float) -> None:
         """Ask for `conn`."""
         total = confirmed_bytes(conn.sock, conn.stream.sent_bytes)
         ack_id = conn.stream.note_confirmed(total, now) if total is not None else None
         if ack_id is not None:
-            self._confirmed[conn] = ack_id
+            self._ack_ids[conn] = ack_id
 
     def _acknowledge(self, conn: Connection) -> None:
-        ack_id = self._confirmed.pop(conn, None)
+        ack_id = self._ack_ids.pop(conn, None)
         if ack_id is not None:
             self._acks.offer(conn, Acknowledge(conn.stream.order.user, ack_id, account=conn.stream.account))

@@ -151,7 +151,9 @@ class Hub:
             self._guard(self._on_ready, conn, can_send, can_read)
         only_catches_up = self._rounds.has_catching_up and not came
         if self._rounds:
-            self._read_all()
+            self.pages.start_round()
+            for conn in self._rounds.turns():
+                self._guard(self._read_on, conn)
         for conn in self._connections.choose(self._clock()):
             self.eviction_count += 1
             self._close(conn)
@@ -188,11 +190,8 @@ class Hub:
         try:
             do(conn, *args)
         except Exception:
-            self._fail(conn)
-
-    def _fail(self, conn: Connection) -> None:
-        log.exception("a stream of %s failed and is closed", conn.stream.order.user)
-        self._close(conn)
+            log.exception("a stream of %s failed and is closed", conn.stream.order.user)
+            self._close(conn)
 
     # -- hub thread: what came in
 
@@ -205,10 +204,10 @@ class Hub:
                 self._end_all(self._moved())
         self._changed_users.update(dict.fromkeys(self._audience.users() if EVERYBODY in wake.users else wake.users))
         self._arrivals.extend(arrivals)
-        waiting = list(self._audience.waiting(wake.topics))
-        for conn in waiting:
+        conns = list(self._audience.waiting(wake.topics))
+        for conn in conns:
             conn.stream.is_behind = True
-        self._rounds.put_live(waiting)
+        self._rounds.put_live(conns)
         if self._stop_at is not None and not self._is_stopping:
             self._is_stopping = True
             self._end_all(b"")
@@ -294,16 +293,6 @@ class Hub:
         self._rounds.put_catching_up(conn)
 
     # -- hub thread: reading on
-
-    def _read_all(self) -> None:
-        """A page for each that was woken, then for those that catch up while there is time. What they share is made once."""
-        self.pages.start_round()
-        for conn in self._rounds.turns():
-            try:
-                if not conn.is_closed:
-                    self._read_on(conn)
-            except Exception:
-                self._fail(conn)
 
     def _read_on(self, conn: Connection) -> None:
         stream, now = conn.stream, self._clock()
