@@ -160,6 +160,7 @@ COMPACT_SHARE: Final = 0.5  # of a log that is dead, before a broker compacts by
 COMPACT_AGAIN_SECONDS: Final = 3_600.0  # what a compaction did not leave out is looked at again then: its key may be forgotten
 COMPACT_AWAY_SECONDS: Final = 7 * 86_400.0  # that a broker is waited for which is away: repaired within a week it fetches ops
 COMPACT_ROOM: Final = 1.5  # times what stays: with less room a compaction waits no longer, as soon it has too little
+COMPACT_LAST_AWAY_SECONDS: Final = 600.0  # that a broker is waited for at the last chance: longer than an upgrade takes
 MOVES_COUNT: Final = 64  # compactions through which a reader keeps its place: a stream reads on within one
 COMPACT_LOW_ROWS: Final = 1_000  # dead, when the disk is nearly full: a small disk has never more
 COMPACT_LOW_SHARE: Final = 0.1  # the same when the disk is nearly full

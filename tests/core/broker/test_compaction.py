@@ -181,6 +181,29 @@ def test_when_one_is_due(monkeypatch: pytest.MonkeyPatch, dead: int, tick: Tick,
     assert (part.wants_more, part.is_tight) == (is_due, is_tight)
 
 
+@pytest.mark.parametrize(("seconds", "begins"), [(limits.COMPACT_LAST_AWAY_SECONDS - 1, False), (WEEK - 1, True)])
+def test_at_the_last_chance_it_does_not_wait_for_long(monkeypatch: pytest.MonkeyPatch, seconds: float, begins: bool) -> None:
+    """When the other is back there may be no room for what stays: then neither can free anything any more."""
+    monkeypatch.setattr(limits, "COMPACT_LOW_ROWS", 1)
+    state = held(9, members=("1001", "1002"))
+    part = compaction(state)
+    monkeypatch.setattr(part, "_count_dead", lambda: 4)
+    part.tick(Tick(size=10 * GIB, room=8 * GIB), at(limits.COMPACT_LOOK_SECONDS))
+    assert part.wants_more
+    assert bool(begin(part, peer(state, **{**AWAY, "away_seconds": seconds}))) is begins
+    assert part.lacks_room is None
+
+
+def test_that_there_is_no_room_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "COMPACT_LOW_ROWS", 1)
+    part = compaction(held(9))
+    monkeypatch.setattr(part, "_count_dead", lambda: 5)
+    part.tick(Tick(size=10 * GIB, room=GIB), at(limits.COMPACT_LOOK_SECONDS))
+    assert part.lacks_room == (5 * GIB, GIB)
+    part.tick(Tick(size=10 * GIB, room=9 * GIB), at(2 * limits.COMPACT_LOOK_SECONDS))
+    assert part.lacks_room is None
+
+
 def test_without_room_it_is_not_tried_again_before_more_is_dead_or_an_hour_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each try writes until the disk is full."""
     monkeypatch.setattr(limits, "COMPACT_LOW_ROWS", 1)

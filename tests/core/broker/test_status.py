@@ -185,6 +185,7 @@ def test_what_is_wrong_with_another_is_said(changes: dict[str, object], words: s
     ("changes", "words"),
     [
         ({"writable": False}, "the disk is full"),
+        ({"lacks_room": (3 * 2**30, 2**30)}, "about 3072 MiB of it would stay, and 1024 MiB may be written"),
         ({"wall_jump": 3_600_000}, "was set 60 minutes ahead"),
         ({"retention_behind": int(ME.retention_seconds * 1000)}, "nothing is dropped for its age"),
     ],

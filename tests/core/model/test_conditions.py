@@ -47,6 +47,7 @@ def test_each_is_said_by_a_broker_and_nothing_else_is() -> None:
             peer(held, id="1004", lacks_void=True, knows_voids=False),
             peer(held, id="1003", address=THREE, writable=False, ahead=10**8, holes=HOLES),
             writable=False,
+            lacks_room=(2**20, 0),
             damage=2,
             wall_jump=10**8,
             retention_behind=10**12,

@@ -5,6 +5,7 @@ Commit thread only. What is left out is decided by `core.state.leave_out`; the w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import islice
 
@@ -64,6 +65,8 @@ class Compaction:
         self._has_failed = False
         self._dead_at_failure = 0  # rows: without room it is tried again when that has grown
         self._dead = 0  # as looked at last
+        self.lacks_room: tuple[int, int] | None = None  # bytes that one would write, and may: one is due, and there is no room
+        self._is_last_chance = False  # later there is no room for what stays
         self.is_tight = False  # there may soon be no room for what a compaction writes: what may go should be told soon
         self._least_rows = 0  # no sooner by itself: it was looked at, and little could go
         self._incoming: IncomingOffer | None = None
@@ -115,11 +118,13 @@ class Compaction:
         rows, dead = len(self.state.log), max(0, self._count_dead() - self._stays)
         self._dead = dead
         writes = event.size * (rows - dead) // max(rows, 1)  # bytes, about
-        is_last_chance = event.room is not None and event.room < writes * limits.COMPACT_ROOM
-        if event.is_low or is_last_chance:
-            has_room = event.room is None or event.room >= writes
+        self._is_last_chance = event.room is not None and event.room < writes * limits.COMPACT_ROOM
+        self.lacks_room = None
+        if event.is_low or self._is_last_chance:
             is_worth = dead >= limits.COMPACT_LOW_ROWS and dead >= rows * limits.COMPACT_LOW_SHARE
-            self._is_due = is_worth and (has_room or dead * 4 >= self._dead_at_failure * 5)
+            if is_worth and event.room is not None and event.room < writes:
+                self.lacks_room = writes, event.room
+            self._is_due = is_worth and (self.lacks_room is None or dead * 4 >= self._dead_at_failure * 5)
         else:
             is_worth = dead >= limits.COMPACT_LEAST_ROWS and dead >= rows * limits.COMPACT_SHARE
             self._is_due = is_worth and rows >= self._least_rows
@@ -176,7 +181,8 @@ class Compaction:
             return f"broker {broker} is being handed what it lacks: try again when it has that"
         if is_old and not (has_word and peer is not None and not peer.in_sync):
             return f"broker {broker} is of a version that cannot read a compacted log: upgrade it first"
-        if has_word or is_low or (peer is not None and (peer.in_sync or peer.away_seconds >= self._me.away_seconds)):
+        patience = min(self._me.away_seconds, limits.COMPACT_LAST_AWAY_SECONDS if self._is_last_chance else math.inf)
+        if has_word or is_low or (peer is not None and (peer.in_sync or peer.away_seconds >= patience)):
             return ""
         return f"broker {broker} is not in sync: what it lacks stays until it has it"
 
@@ -194,7 +200,7 @@ class Compaction:
 
     def finish(self, job: Rewriting) -> list[Doing]:
         """The state was taken over."""
-        self.job, self._dead_at_failure = None, 0
+        self.job, self._dead_at_failure, self.lacks_room = None, 0, None
         doing: list[Doing] = [Switched(job)]
         if job.adopts:
             self._incoming = None

@@ -92,6 +92,7 @@ class Parts:
             belongs=self.membership.belongs,
             writable=self.writable,
             most_copies=1 + sum(peer.counts and peer.writable for peer in facts),
+            lacks_room=self.compaction.lacks_room,
             damage=self._silent_damage,
             wall_jump=self.clocks.wall_jump,
             retention_behind=self.clocks.retention_behind,

@@ -28,6 +28,7 @@ class Situation(msgspec.Struct, frozen=True):
     belongs: bool = True  # this broker was not removed, and is not leaving
     writable: bool = True
     most_copies: int = 1  # brokers that would hold a publish taken now
+    lacks_room: tuple[int, int] | None = None  # bytes that a compaction which is due would write, and may
     damage: int = 0  # places in the ops file that were damaged at the start, and do not tell what was there
     wall_jump: int = 0  # ms by which this broker's clock was set within the last hour
     retention_behind: int = 0  # ms by which retention's clock is behind the wall clock
@@ -227,6 +228,9 @@ def _degraded(situation: Situation) -> tuple[str, ...]:
     reasons += _clocks(situation)
     if not situation.writable:
         reasons.append(conditions.DISK_FULL.say(where=" at another broker" if why_behind(situation) else ""))
+    if situation.lacks_room is not None:
+        writes, room = (f"{count // 2**20} MiB" for count in situation.lacks_room)
+        reasons.append(conditions.DISK_CRAMPED.say(writes=writes, room=room))
     for broker, holes in holes_of(situation):
         reasons += [_hole_reason(situation, broker, hole) for hole in holes[: limits.HOLES_SHOWN_COUNT]]
         if len(holes) > limits.HOLES_SHOWN_COUNT:

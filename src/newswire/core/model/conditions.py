@@ -100,6 +100,11 @@ DISK_FILLS: Final = _condition(
     "the disk is full within {days} days if the ops file grows on as it does",
     "keep less (--retention-bytes, --retention-days), or plan a larger disk; `newswire doctor` says which day",
 )
+DISK_CRAMPED: Final = _condition(
+    "disk-cramped",
+    "the disk has no room to compact the ops file: about {writes} of it would stay, and {room} may be written",
+    "make room on it, keep less (--retention-bytes), or move --ops-dir to a larger disk while the broker is stopped",
+)
 DISK_SLOW: Final = _condition(
     "disk-slow",
     "the disk is slow: {count} syncs took a second or more, the longest {longest} s",
@@ -129,7 +134,7 @@ LONG_VECTOR: Final = _condition(
 
 CONDITIONS: Final = (
     PEER_DOWN, PEER_LONG_AWAY, PEER_OLD, PEER_AUTH_FAILED, OTHER_CLUSTER, ID_IN_USE, PEER_DISK_FULL, STALE, CLOCKS_APART,
-    CLOCK_SET, RETENTION_WAITS, DISK_FULL, DISK_LOW, DISK_FILLS, DISK_SLOW, HOLE, MORE_HOLES, DAMAGE, LONG_VECTOR,
+    CLOCK_SET, RETENTION_WAITS, DISK_FULL, DISK_LOW, DISK_FILLS, DISK_CRAMPED, DISK_SLOW, HOLE, MORE_HOLES, DAMAGE, LONG_VECTOR,
 )  # fmt: skip
 OF_STATE: Final = {one.code: one for one in (PEER_AUTH_FAILED, OTHER_CLUSTER, ID_IN_USE)}  # of a peer that is not reached
 
