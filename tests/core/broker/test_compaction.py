@@ -25,6 +25,7 @@ from newswire.core.broker.values import Identity, PeerFacts
 from newswire.core.model.commands import Publish, Subscribe
 from newswire.core.model.ops import Began, Dropped, Joined, NotAnOp, Published, Void, encode
 from newswire.core.model.results import Compacted, Entry
+from newswire.core.model.vector import FullVector, Lineage
 from newswire.core.state.fold import State
 from newswire.engine.memory import MemoryEngine, MemoryLog, MemoryNetwork
 from newswire.errors import NewswireError, Refused
@@ -61,6 +62,7 @@ def peer(state: State, **facts: Any) -> PeerFacts:
         "knows_voids": True,
         "lacks_void": False,
         "heard": 1.0,
+        "writable": True,
         "away_seconds": 0.0,
     }
     return PeerFacts(**{**values, **facts})
@@ -114,6 +116,7 @@ OLD: Final = {"knows_voids": False}
         ({**AWAY, "away_seconds": WEEK - 1}, "not in sync", True, True),
         ({**AWAY, "away_seconds": WEEK}, "", True, True),
         ({"lacks_void": True, "in_sync": False}, "is being handed", False, False),
+        ({"lacks_void": True, "in_sync": False, "writable": False}, "not in sync", True, True),  # it can take nothing
         ({**AWAY, "lacks_void": True}, "not in sync", True, True),  # it went while it was handed that
         (OLD, "upgrade", False, False),
         ({**AWAY, **OLD, "away_seconds": WEEK}, "upgrade", True, False),
@@ -194,13 +197,42 @@ def test_at_the_last_chance_it_does_not_wait_for_long(monkeypatch: pytest.Monkey
     assert part.lacks_room is None
 
 
+@pytest.mark.parametrize(
+    ("rows_after", "has_proof", "seen"),
+    [(5, True, [True, True]), (5, False, [True, True]), (10, False, [True, True]), (10, True, [True, False])],
+)
+def test_in_need_what_stayed_is_looked_at_again_if_much_went_or_others_had_not_proved_all(
+    monkeypatch: pytest.MonkeyPatch, rows_after: int, has_proof: bool, seen: list[bool]
+) -> None:
+    """Else it stays for its keys."""
+    monkeypatch.setattr(limits, "COMPACT_LOW_ROWS", 1)
+    part, due = compaction(held(9)), list[bool]()
+    monkeypatch.setattr(part, "_count_dead", lambda: 4)
+    for clock in (1, 2):
+        part.tick(Tick(is_low=True), at(clock * limits.COMPACT_LOOK_SECONDS))
+        due.append(part.wants_more)
+        if part.wants_more:
+            proofs = [part.state.log.full if has_proof else FullVector(Lineage())]
+            (rewrite,) = part.begin([], proofs, (0,), (), at(0), is_low=True)
+            assert isinstance(rewrite, Rewrite)
+            rewrite.job.rows_before, rewrite.job.rows_after = 10, rows_after
+            monkeypatch.setattr(part, "_count_dead", lambda: 9)  # what died meanwhile is nothing that stays
+            part.finish(rewrite.job)
+            monkeypatch.setattr(part, "_count_dead", lambda: 4)
+    assert due == seen
+
+
 def test_that_there_is_no_room_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "COMPACT_LOW_ROWS", 1)
     part = compaction(held(9))
     monkeypatch.setattr(part, "_count_dead", lambda: 5)
     part.tick(Tick(size=10 * GIB, room=GIB), at(limits.COMPACT_LOOK_SECONDS))
+    assert part.lacks_room is None, "what was replaced a moment ago may be there still"
+    (rewrite,) = begin(part, is_low=True)
+    part.fail(RewriteFailed(rewrite.job, "no room"))
+    part.tick(Tick(size=10 * GIB, room=GIB), at(2 * limits.COMPACT_LOOK_SECONDS))
     assert part.lacks_room == (5 * GIB, GIB)
-    part.tick(Tick(size=10 * GIB, room=9 * GIB), at(2 * limits.COMPACT_LOOK_SECONDS))
+    part.tick(Tick(size=10 * GIB, room=9 * GIB), at(3 * limits.COMPACT_LOOK_SECONDS))
     assert part.lacks_room is None
 
 

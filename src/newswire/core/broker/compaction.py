@@ -62,10 +62,14 @@ class Compaction:
         self._looked_at = 0.0  # on `Now.clock`
         self._again_at: float | None = 0.0  # the same; None: an hour from the next look on
         self._stays = 0  # rows that count as dead, and that the last one did not leave out
-        self._has_failed = False
+        self._stays_in_need = 0  # the same; 0 where much went, or where others had not proved all: more may go a moment later
+        self._is_partial = False  # others had not proved all when the one that runs began
+        self._rests = False  # the last one was of no use: the next look is not sooner than usual
         self._dead_at_failure = 0  # rows: without room it is tried again when that has grown
-        self._dead = 0  # as looked at last
-        self.lacks_room: tuple[int, int] | None = None  # bytes that one would write, and may: one is due, and there is no room
+        self._dead = 0  # rows, as looked at last, or when the one that runs began
+        self.lacks_room: tuple[int, int] | None = (
+            None  # bytes that one would write, and may: one was tried, and there is no room
+        )
         self._is_last_chance = False  # later there is no room for what stays
         self.is_tight = False  # there may soon be no room for what a compaction writes: what may go should be told soon
         self._least_rows = 0  # no sooner by itself: it was looked at, and little could go
@@ -102,7 +106,7 @@ class Compaction:
                 self._incoming = None
                 return [DropParts()]
         self.is_tight = event.room is not None and event.room < event.size * limits.COMPACT_ROOM
-        often = (event.is_low or self.is_tight) and not self._has_failed
+        often = (event.is_low or self.is_tight) and not self._rests
         every = limits.COMPACT_LOOK_SECONDS / (10 if often else 1)
         if self._me.compacts and self.job is None and now.clock - self._looked_at >= every:
             self._look(event, now)
@@ -110,22 +114,24 @@ class Compaction:
 
     def _look(self, event: Tick, now: Now) -> None:
         """Decide whether one is due. What stays is written before what goes is free: there has to be room for it."""
-        self._looked_at, self._has_failed = now.clock, False
+        self._looked_at, self._rests = now.clock, False
         if self._again_at is None:
             self._again_at = now.clock + limits.COMPACT_AGAIN_SECONDS
         if now.clock >= self._again_at:  # what the last one left as it was is looked at again
-            self._least_rows = self._stays = self._dead_at_failure = 0
-        rows, dead = len(self.state.log), max(0, self._count_dead() - self._stays)
-        self._dead = dead
+            self._least_rows = self._stays = self._stays_in_need = self._dead_at_failure = 0
+        rows, count = len(self.state.log), self._count_dead()
+        dead = max(0, count - self._stays_in_need)
         writes = event.size * (rows - dead) // max(rows, 1)  # bytes, about
         self._is_last_chance = event.room is not None and event.room < writes * limits.COMPACT_ROOM
-        self.lacks_room = None
+        self._dead, self.lacks_room = dead, None
         if event.is_low or self._is_last_chance:
             is_worth = dead >= limits.COMPACT_LOW_ROWS and dead >= rows * limits.COMPACT_LOW_SHARE
-            if is_worth and event.room is not None and event.room < writes:
+            has_room = event.room is None or event.room >= writes
+            if is_worth and event.room is not None and not has_room and self._dead_at_failure:
                 self.lacks_room = writes, event.room
-            self._is_due = is_worth and (self.lacks_room is None or dead * 4 >= self._dead_at_failure * 5)
+            self._is_due = is_worth and (has_room or dead * 4 >= self._dead_at_failure * 5)
         else:
+            dead = max(0, count - self._stays)
             is_worth = dead >= limits.COMPACT_LEAST_ROWS and dead >= rows * limits.COMPACT_SHARE
             self._is_due = is_worth and rows >= self._least_rows
 
@@ -162,6 +168,8 @@ class Compaction:
             return [Reply(reply_to, Refused(why_not, code="not-compacted"))] if reply_to is not None else []
         self._reply_to = reply_to
         bases = [self.state.log.full, *proofs]
+        self._dead = self._count_dead()
+        self._is_partial = not all(proof.holds(self.state.vector) for proof in proofs)
         self.job = Rewriting(self.state, Base(bases), [now.wall + shift for shift in shifts], ends=ends)
         return [Rewrite(self.job)]
 
@@ -177,7 +185,7 @@ class Compaction:
     def _why_wait(self, broker: str, peer: PeerFacts | None, *, has_word: bool, is_low: bool) -> str:
         """Why a member is waited for, in a sentence; "" if its proof is here, or it is handed everything when it is back."""
         is_old = peer is not None and peer.heard is not None and not peer.knows_voids
-        if peer is not None and peer.lacks_void and peer.knows_voids and not peer.away_seconds:
+        if peer is not None and peer.lacks_void and peer.knows_voids and peer.writable and not peer.away_seconds:
             return f"broker {broker} is being handed what it lacks: try again when it has that"
         if is_old and not (has_word and peer is not None and not peer.in_sync):
             return f"broker {broker} is of a version that cannot read a compacted log: upgrade it first"
@@ -206,7 +214,12 @@ class Compaction:
             self._incoming = None
             doing.append(DropParts())
         else:
-            self._least_rows, self._stays = len(self.state.log) * 5 // 4, self._count_dead()
+            gone = job.rows_before - job.rows_after
+            self._least_rows = len(self.state.log) * 5 // 4
+            self._stays = max(0, self._dead - gone)  # not what died meanwhile: that may go the next time
+            has_freed_much = gone * 10 > job.rows_before
+            self._stays_in_need = 0 if has_freed_much or self._is_partial else self._stays
+            self._rests = not has_freed_much
             self._again_at = None
         if self._reply_to is not None:
             doing.append(
@@ -231,7 +244,7 @@ class Compaction:
         error = Refused(f"nothing was compacted: {event.why}", code="not-compacted")
         doing: list[Doing] = [Reply(self._reply_to, error)] if self._reply_to is not None else []
         self._reply_to = None
-        self._least_rows, self._again_at, self._has_failed = len(self.state.log) * 5 // 4, None, True
+        self._least_rows, self._again_at, self._rests = len(self.state.log) * 5 // 4, None, True
         self._dead_at_failure = self._dead
         if adopts:
             self._incoming = None
