@@ -9,7 +9,7 @@ from newswire.core.broker.clock import Clocks
 from newswire.core.broker.events import Now
 from newswire.core.broker.expiry import Expiry
 from newswire.core.broker.values import Identity
-from newswire.core.model.ops import Began, Op, Published, Withdrawn
+from newswire.core.model.ops import Began, Op, OpId, Published, Withdrawn
 from newswire.core.state.fold import State
 
 DAY = 86_400_000
@@ -23,12 +23,17 @@ class Run:
     def __init__(self, *ops: Op, wall: int = NOW) -> None:
         self.state, self.wall, self.clock = State(), wall, 100.0
         self.made: dict[str, int] = {}
+        self.ops: dict[OpId, Op] = {}
         for op in ops:
-            self.state.apply(op, 0, 0, None)
-            self.made[op.origin] = op.sequence
+            self.apply(op)
         self.clocks = Clocks()
         self.clocks.start(ME, self.state, self.now)
         self.expiry = Expiry(self.state)
+
+    def apply(self, op: Op) -> None:
+        self.state.apply(op, 0, 0, None)
+        self.made[op.origin] = op.sequence
+        self.ops[op.id] = op
 
     @property
     def now(self) -> Now:
@@ -37,13 +42,20 @@ class Run:
     def publish(self, seconds: int, *, stamp: int | None = None, origin: str = "1001-b") -> str:
         """Take a message that lives so long, or for ever (0)."""
         if origin not in self.made:
-            self.made[origin] = 1
-            self.state.apply(Began(origin, 1, self.wall, origin[:4], {}), 0, 0, None)
-        self.made[origin] += 1
-        time = self.wall if stamp is None else stamp
-        op = message(origin, self.made[origin], time, seconds)
-        self.state.apply(op, 0, 0, None)
+            self.apply(Began(origin, 1, self.wall, origin[:4], {}))
+        op = message(origin, self.made[origin] + 1, self.wall if stamp is None else stamp, seconds)
+        self.apply(op)
         return op.id
+
+    def compact(self) -> None:
+        """Go on with another state in which all is as it was."""
+        self.look(decides=False)
+        state, log = State(), self.state.log
+        for origin, sequence in zip(log.origins, log.sequences, strict=True):
+            state.apply(self.ops[f"{log.names[origin]}.{sequence}"], 0, 0, None)
+        ends = self.expiry.ends
+        self.state = state
+        self.expiry.become(state, len(state.log), ends)
 
     def look(self, *, decides: bool = True, stored: bool = True) -> list[str]:
         """What is named in one look, which is applied if it is stored."""
@@ -109,6 +121,21 @@ def test_the_clock_of_who_took_it_does_not_matter(stamp: int) -> None:
     run.wait(59)
     assert run.look() == []
     run.wait(1)
+    assert run.look() == [name]
+
+
+@pytest.mark.parametrize("stamp", [NOW, NOW - 300 * DAY])
+def test_a_log_that_is_written_anew_takes_no_time_from_what_this_run_took(stamp: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CLOCK_TRUST_SECONDS", 1)
+    run = found((NOW - 60_000, 0))
+    run.wait(1)
+    name = run.publish(30, stamp=stamp, origin="1003-x")
+    assert run.look() == []
+    for _ in range(3):
+        run.wait(9)
+        run.compact()
+    assert run.look() == []
+    run.wait(4)
     assert run.look() == [name]
 
 

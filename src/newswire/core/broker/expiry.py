@@ -36,6 +36,7 @@ class Expiry:
         self._found_until = found
         self._looked_until = 0  # offset: stamps before it were looked at
         self._newest = 0  # ms: the newest of these, none from the future
+        self._known = {entry & _ROW_MASK for entry in ends}  # rows that `learn` need not take up
         self._ends = list(ends)  # heap: of each op the end, in ms that this run has lasted, and its row in the low bits
         self._named: list[int] = []  # of these what was named last: again in the heap, if that was not stored
         self._next_at = 0.0  # on `Now.clock`: when something may be named
@@ -86,6 +87,10 @@ class Expiry:
         """Take up some messages that have a time. Stamps later than `until` (ms) are from the future."""
         messages, count = self._state.messages, 0
         for row, lifetime in messages.lifetimes.peek(limits.PIECE_ROWS):
+            if row in self._known:
+                self._known.discard(row)
+                count += 1
+                continue
             left = lifetime
             if row < self._found_until:
                 end = min(row + 1, self._looked_until + limits.SCAN_ROWS)
