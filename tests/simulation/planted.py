@@ -349,7 +349,11 @@ def streams_never_reopen() -> list[Patch]:
     reopen = Outlet.reopen
 
     def stay(outlet: Outlet) -> bool:
-        return True if outlet.sent or hasattr(outlet, "wanted") else reopen(outlet)
+        broker = outlet.machine.broker
+        if broker is None or not hasattr(outlet, "wanted"):
+            return reopen(outlet)
+        at = outlet.position
+        return broker.state.find_offset(at.offset, at.generation) is not None or reopen(outlet)  # else it would never go on
 
     return [(Outlet, "reopen", stay)]
 
