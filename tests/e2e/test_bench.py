@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmark import report
+from benchmark.machine import CORES
 from benchmark.report import Figures, Line
 from benchmark.rows import QUICK, ROWS
 from benchmark.services import ROOT, Newswire, NewswireService
@@ -38,7 +39,7 @@ class Shared(Newswire):
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
     folder = tmp_path_factory.mktemp("bench")
     newswire = Newswire("newswire", ROOT, folder)
-    with newswire.brokers([[0]]) as one, newswire.brokers([[0], [0]]) as two:
+    with newswire.brokers([CORES]) as one, newswire.brokers([CORES, CORES]) as two:
         yield Shared(folder, {1: one, 2: two})
 
 
