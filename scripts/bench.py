@@ -15,6 +15,7 @@ and system. It hardly depends on what else runs on the machine; rates and times 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
@@ -72,6 +73,8 @@ def main() -> int:
     if options.list:
         print("\n".join(f"{row.name:20} {row.groups:22} {row.title}" for row in ROWS.values()))
         return 0
+    for number in (signal.SIGINT, signal.SIGTERM):  # whoever starts this in the background ignores the first for all below
+        signal.signal(number, signal.default_int_handler)
     unknown = set(filter(None, options.against.split(","))) - PEERS.keys()
     if unknown:
         parser.error(f"no such peer: {', '.join(sorted(unknown))}")
@@ -98,4 +101,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("\nInterrupted: what was started is ended.", file=sys.stderr)
+        sys.exit(130)
