@@ -21,13 +21,15 @@ SHOWN_BY = {  # of bugs that few schedules show: one that does, which is played 
     "cursor-on-send": 6,
     "each-gap-confirms-all": 9,
     "gap-counts-lost": 9,
-    "gives-up-what-it-stands-on": 8,
+    "gives-up-what-it-stands-on": 210,
     "grants-hang-on-the-name": 10,
     "hole-is-nobodys-business": 167,
+    "holder-keeps-to-itself": 45,
     "id-speaks-for-all": 8,
     "ids-without-opening": 266,
     "keys-without-content": 26,
     "lost-untold": 16,
+    "originals-stay-shown": 45,
     "refused-for-good": 7,
     "short-vectors-alone": 11,
     "retention-by-newest-stamps": 3,
@@ -38,8 +40,8 @@ SHOWN_BY = {  # of bugs that few schedules show: one that does, which is played 
     "twins-alone": 111,
     "unfinished-batch-counts": 8,
     "wall-clock-decides": 9,
-    "withdrawn-under-one-id": 29,
-    "words-never-age": 206,
+    "withdrawn-under-one-id": 96,
+    "words-never-age": 105,
 }
 KINDS = (
     "crash|power cut|power cut everywhere|unsynced lost|disk lost|disk rolled back|disk cloned|slow disk|disk full|pause"
