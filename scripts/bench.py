@@ -42,17 +42,17 @@ def systems_of(options: argparse.Namespace) -> list[System]:
 
 def measure(row: Row, systems: list[System], sizes: Sizes, rounds: int) -> list[Line]:
     """All rounds of a row: systems in turns."""
-    found: dict[str, list[Figures]] = {}
+    by_system: dict[str, list[Figures]] = {}
     for _ in range(rounds):
         for system in systems:
             try:
                 figures = row.measure(system, sizes)
             except NotOffered:
                 continue
-            found.setdefault(system.name, []).append(figures)
-            told = f"{row.name}, {system.name}: {report.number(figures.value)} {row.unit}, {report.number(figures.cpu)} µs"
-            print(f"{told} (load {machine.load_average():.1f})", file=sys.stderr, flush=True)
-    return [Line(row.name, row.title, name, row.unit, rounds) for name, rounds in found.items()]
+            by_system.setdefault(system.name, []).append(figures)
+            text = f"{row.name}, {system.name}: {report.number(figures.value)} {row.unit}, {report.number(figures.cpu)} µs"
+            print(f"{text} (load {machine.load_average():.1f})", file=sys.stderr, flush=True)
+    return [Line(row.name, row.title, name, row.unit, rounds) for name, rounds in by_system.items()]
 
 
 def main() -> int:

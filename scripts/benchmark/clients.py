@@ -49,8 +49,8 @@ class Client:
         line = self._process.stdout.readline()
         if not line:
             raise OSError(f"the client ended with status {self._process.wait()}")
-        found: dict[str, Any] = json.loads(line)
-        return found
+        content: dict[str, Any] = json.loads(line)
+        return content
 
     def end(self) -> None:
         """Ask it to end."""

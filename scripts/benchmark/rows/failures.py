@@ -115,10 +115,10 @@ def failover(system: System, sizes: Sizes) -> Figures:
             broker.launch()
             wait_in_sync(service.brokers)
         client.end()
-        told = client.line()
+        outcome = client.line()
         for kill in kills:
-            publishes.append(longest(told["answered"], kill, sizes.between_kills_seconds))
-            streams.append(longest(told["came"], kill, sizes.between_kills_seconds))
+            publishes.append(longest(outcome["answered"], kill, sizes.between_kills_seconds))
+            streams.append(longest(outcome["came"], kill, sizes.between_kills_seconds))
     return Figures(
         value=median(publishes) or 0.0,
         beside={

@@ -88,16 +88,16 @@ def library(placement: Placement, threads: int | None = None) -> Measure:
                 before = processor_seconds(service.pids)
                 client.line()
                 used = processor_seconds(service.pids) - before
-                told = client.line()
-        published = max(1, len(told["seconds"]))
+                outcome = client.line()
+        messages = max(1, len(outcome["seconds"]))
         return Figures(
-            value=published / sizes.seconds,
-            cpu=1e6 * used / published,
-            p50=in_ms(quantile(told["seconds"], 50)),
-            p99=in_ms(quantile(told["seconds"], 99)),
-            generator=told["cpu"] / sizes.seconds,
-            failed=told["failed"],
-            beside={"µs of the client": 1e6 * told["cpu"] / published},
+            value=messages / sizes.seconds,
+            cpu=1e6 * used / messages,
+            p50=in_ms(quantile(outcome["seconds"], 50)),
+            p99=in_ms(quantile(outcome["seconds"], 99)),
+            generator=outcome["cpu"] / sizes.seconds,
+            failed=outcome["failed"],
+            beside={"µs of the client": 1e6 * outcome["cpu"] / messages},
         )
 
     return measure

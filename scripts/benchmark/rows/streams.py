@@ -154,13 +154,13 @@ def catch_up_subscriber(system: System, sizes: Sizes) -> Figures:
         with Client(newswire.root, load_cores(ONE[0]), "read", service.addresses, user, count) as client:
             client.line()
             before = processor_seconds(service.pids)
-            told = client.line()
+            outcome = client.line()
             servers = processor_seconds(service.pids) - before
     return Figures(
-        value=count / told["seconds"],
+        value=count / outcome["seconds"],
         cpu=1e6 * servers / count,
-        generator=told["cpu"] / told["seconds"],
-        beside={"µs of the client": 1e6 * told["cpu"] / count},
+        generator=outcome["cpu"] / outcome["seconds"],
+        beside={"µs of the client": 1e6 * outcome["cpu"] / count},
     )
 
 
