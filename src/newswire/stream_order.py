@@ -8,6 +8,7 @@ import msgspec
 
 from newswire.core.access import Principal
 from newswire.core.model.event_ids import EventId
+from newswire.core.model.ops import OpId
 
 
 class StreamOrder(msgspec.Struct, frozen=True):
@@ -26,6 +27,11 @@ class StreamOrder(msgspec.Struct, frozen=True):
     by: Principal | None = None
     asker: str = ""
     until: float = math.inf
+
+    @property
+    def token(self) -> OpId:
+        """The token that was shown, "" for none."""
+        return self.by.token if self.by is not None else ""
 
     @property
     def users(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from newswire.core.access import Principal, Rights
@@ -235,6 +236,27 @@ def test_an_acknowledgement_moves_the_cursor_of_the_account(pair: Pair) -> None:
     assert isinstance(entry, Entry)
     assert pair.one.post([Acknowledge("Alice", entry.event_id, account=start.account)])
     wait_until(lambda: read_for(pair.one, "Alice", alice) == ["b"])
+
+
+def test_what_a_narrow_token_reads_moves_no_cursor_of_what_it_may_not_read(pair: Pair) -> None:
+    alice = add(pair.one, "Alice", ("subscribe", ">"))
+    token = pair.one.submit([CreateToken("Alice", digest("t"), subscribe=("news.a",))], by=alice).first
+    narrow = Principal(alice.account, token=token)
+    pair.one.submit([Subscribe("Alice", pattern, account=alice.account) for pattern in ("news.a", "news.*", "pay")], by=alice)
+    pair.one.submit([Publish("pay", "p"), Publish("news.b", "b"), Publish("news.a", "a")])
+    start = pair.one.open_stream("Alice", None, narrow)
+    assert start is not None
+    (entry,) = pair.one.next_page(start.position, 10).entries
+    assert isinstance(entry, Entry)
+    mine = Acknowledge("Alice", entry.event_id, account=alice.account, token=token)
+    pair.one.submit([mine], by=narrow)
+    unread = {row.topic: row.unread for row in pair.one.subscriptions_of("Alice", alice)}
+    assert unread == {"news.a": 0, "news.*": 2, "pay": 1}
+    pair.one.submit([RevokeToken(token)], by=alice)
+    assert pair.one.submit([msgspec.structs.replace(mine, pattern="pay")]).first == ""
+    assert read_for(pair.one, "Alice", alice) == ["p", "b", "a"]
+    pair.one.submit([msgspec.structs.replace(mine, token="")], by=alice)
+    assert read_for(pair.one, "Alice", alice) == []
 
 
 def test_a_later_user_of_the_name_inherits_nothing(pair: Pair) -> None:

@@ -852,7 +852,7 @@ class Machine:
         self.outlets.append(outlet)
         session.accepted(outlet)
         if event_id is not None:
-            self.hand_in(Submitted(None, [Acknowledge(user, event_id, account=outlet.account)]))
+            self.hand_in(Submitted(None, [Acknowledge(user, event_id, account=outlet.account, token=outlet.token)]))
         outlet.pump()
 
     def _wake(self, action: events.Wake) -> None:
@@ -967,13 +967,18 @@ class Outlet:
         if acks:
             self.machine.hand_in(Submitted(None, acks))
 
+    @property
+    def token(self) -> OpId:
+        """What it was opened with, if that is a token."""
+        return self.by.token if self.by is not None else ""
+
     def take_ack(self) -> list[Acknowledge]:
         """What is to be acknowledged for it, if anything is."""
         place = self.confirmed
         if place is None or place is self._acknowledged:
             return []
         self._acknowledged = place
-        return [Acknowledge(self.user, write(place), account=self.account)]
+        return [Acknowledge(self.user, write(place), account=self.account, token=self.token)]
 
     def close(self) -> None:
         """End the stream from this side."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from newswire.core.access import Principal
+from newswire.core.model import event_ids
 from newswire.core.model.commands import (
     AddGrant,
     AddUser,
@@ -46,6 +47,28 @@ def test_a_grant_that_is_revoked_takes_its_topics_out_of_the_open_stream(room: N
     assert client.data(1) == ["second goal"]
     room.desk.submit_access(RevokeGrant("Alice", "subscribe", "sport.a"))
     assert client.last_words() == notices.NO_RIGHTS
+
+
+def test_a_stream_that_a_narrow_token_opened_acknowledges_what_that_may_read_whole(room: Newsroom) -> None:
+    alice = signed_up(room, "Alice", "news", "pay", "sport.>")
+    room.desk.submit_access(CreateToken("Alice", DIGEST, subscribe=("news", "sport.a")))
+    (token,) = room.desk.state.accounts.tokens
+    room.desk.publish("pay", "due")
+    room.desk.publish("sport.b", "match")
+    room.desk.publish("sport.a", "goal")
+    room.desk.publish("news", "one")
+    client = room.open(by=Principal(alice.account, token=token), asker="Alice")
+    events = client.take(2)
+    assert [event.data for event in events] == ["goal", "one"]
+
+    def unread() -> dict[str, int]:
+        return {row.topic: row.unread for row in room.desk.subscriptions_of("Alice", alice)}
+
+    wait_until(lambda: unread() == {"news": 0, "pay": 1, "sport.>": 2})
+    shown = event_ids.parse(events[-1].id)
+    room.open(by=Principal(alice.account, token=token), asker="Alice", event_id=shown, ack="client")
+    room.hub.stop(5.0)
+    assert unread() == {"news": 0, "pay": 1, "sport.>": 2}
 
 
 def test_what_is_published_in_the_commit_of_a_revocation_is_not_sent(room: Newsroom) -> None:

@@ -76,6 +76,18 @@ def test_what_shows_nothing_good(web: GuardedWeb) -> None:
     assert code_of(web, {"Cookie": web.sign_in("ann"), **bearer("nw_" + "x" * 27)}) == "unauthenticated"
 
 
+def test_a_cookie_holds_no_token_and_a_header_no_session(web: GuardedWeb) -> None:
+    authorization, cookie = bearer(web.token("ann"))["Authorization"], web.sign_in("ann")
+    value = cookie.partition("=")[2]
+    swapped: tuple[dict[str, str], ...] = ({"Cookie": f"newswire_session={authorization}"}, {"Authorization": value})
+    for headers in swapped:
+        assert code_of(web, headers) == "unauthenticated"
+    asks(web, {"Authorization": authorization})
+    asks(web, {"Cookie": cookie})
+    for headers in swapped:  # nor when the same is remembered from its own place
+        assert code_of(web, headers) == "unauthenticated"
+
+
 def test_what_changes_counts_at_once(web: GuardedWeb) -> None:
     token, cookie = web.token("ann"), {"Cookie": web.sign_in("ann")}
     assert asks(web, bearer(token)).rights == asks(web, cookie).rights == asks(web, basic("ann")).rights

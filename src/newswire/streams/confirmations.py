@@ -147,4 +147,5 @@ class Confirmations:
     def _acknowledge(self, conn: Connection) -> None:
         ack_id = self._ack_ids.pop(conn, None)
         if ack_id is not None:
-            self._acks.offer(conn, Acknowledge(conn.stream.order.user, ack_id, account=conn.stream.account))
+            order = conn.stream.order
+            self._acks.offer(conn, Acknowledge(order.user, ack_id, account=conn.stream.account, token=order.token))

@@ -259,7 +259,8 @@ class Hub:
             self._guard(self._evict, self._connections.of(eviction.stream), eviction)
         self._read_from(conn, start)
         if order.event_id is not None and order.ack != "none":
-            self._acks.offer((conn, "opening"), Acknowledge(order.user, order.event_id, account=start.account))
+            ack = Acknowledge(order.user, order.event_id, account=start.account, token=order.token)
+            self._acks.offer((conn, "opening"), ack)
         stream.write(notices.greeting(self._settings.id, as_json=stream.encoding.as_json), now)
         self._send(conn, now)
 

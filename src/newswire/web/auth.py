@@ -154,7 +154,7 @@ class Authenticator:
         shown = header or sessions.cookie_of(environ)
         if not shown:
             raise _unauthenticated(_SIGN_IN)
-        key = self._digest(shown)
+        key = self._digest(shown, is_cookie=not header)
         now = self._clock()
         generation = self._generation  # before anything is looked up: what changes meanwhile is later
         lookup = self._callers.get(key)
@@ -174,11 +174,13 @@ class Authenticator:
         Whether it is good still is not asked. Returns at once.
         """
         shown = authorization or sessions.cookie_of({"HTTP_COOKIE": cookie})
-        lookup = self._callers.get(self._digest(shown)) if shown else None
+        lookup = self._callers.get(self._digest(shown, is_cookie=not authorization)) if shown else None
         return lookup.caller.username if lookup is not None else ""
 
-    def _digest(self, shown: str) -> bytes:
-        return hashlib.blake2b(shown.encode("latin-1", "replace"), key=self._key, digest_size=32).digest()
+    def _digest(self, shown: str, *, is_cookie: bool) -> bytes:
+        """What stands for a credential: another one in a cookie than in a header, as what is changed by a cookie is."""
+        person = b"cookie" if is_cookie else b"header"
+        return hashlib.blake2b(shown.encode("latin-1", "replace"), key=self._key, person=person, digest_size=32).digest()
 
     def _has_changed(self, lookup: _Lookup) -> bool:
         """Whether a right of the caller may have changed since."""

@@ -105,6 +105,19 @@ def test_an_admin_cannot_act_for_an_account_that_is_gone(accounts: Accounts) -> 
     assert outcome(accounts, Principal(ROOT), Acknowledge("Ann", PLACE, account="1001-x.1")) == "no-user"
 
 
+def test_a_token_ends_only_what_it_may_read_whole(accounts: Accounts) -> None:
+    accounts.take(TokenCreated(**at(9), account=ANN, hash=DIGEST, subscribe=("news.a",)))
+    accounts.take(TokenCreated(**at(10), account=ANN, hash=DIGEST, publish=()))
+    for token, pattern, right in (
+        ("1001-a.9", "news.a", "done"),
+        ("1001-a.9", "news.>", "forbidden"),
+        ("1001-a.9", "tech", "forbidden"),
+        ("1001-a.10", "tech", "done"),  # reads whatever its user does, who may end what is not readable any more
+        (FULL, "tech", "done"),
+    ):
+        assert outcome(accounts, Principal(ANN, token=token), Unsubscribe("Ann", pattern, account=ANN)) == right
+
+
 def test_a_password_that_comes_with_a_user_names_nobody_yet(accounts: Accounts) -> None:
     user, password = draft_access(accounts, AddUser("Cy", password="$1"), Principal(ROOT), 1_000)
     assert isinstance(user, UserAdded)

@@ -85,7 +85,11 @@ def _check_one(accounts: Accounts, request: Request, by: Principal, rights: Righ
             theirs = _rights_of(accounts, account, by, rights, now)
             if not theirs.covers("subscribe", pattern):
                 _refuse(f"a subscription to {pattern} needs a grant that covers all of it: ask an admin for one")
-        case Unsubscribe(account=account) | Acknowledge(account=account):
+        case Unsubscribe(account=account, pattern=pattern):
+            _rights_of(accounts, account, by, rights, now)
+            if not accounts.reads_whole(by.token, pattern):
+                _refuse(f"this token may not read all of {pattern}, so it does not end that: use another")
+        case Acknowledge(account=account):
             _rights_of(accounts, account, by, rights, now)
             if is_narrow and not rights.subscribe:
                 _refuse("this token is not for reading")

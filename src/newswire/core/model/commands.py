@@ -61,12 +61,16 @@ class Unsubscribe(msgspec.Struct, frozen=True):
 
 
 class Acknowledge(msgspec.Struct, frozen=True):
-    """Move the cursors of `user` (of one `pattern`, or all) to `event_id`; never backwards."""
+    """Move the cursors of `user` (of one `pattern`, or all) to `event_id`; never backwards.
+
+    `token`: by which it was read, "" for none: it moves no cursor of what it may not read whole.
+    """
 
     user: str
     event_id: EventId
     pattern: str | None = None
     account: OpId = ""
+    token: OpId = ""
 
 
 class AddUser(msgspec.Struct, frozen=True):

@@ -84,7 +84,7 @@ def to_acknowledge(state: State, acks: Sequence[Acknowledge]) -> tuple[Vector, l
         for sub in (
             subscriptions.alive_of(user, account) if pattern is None else subscriptions.with_pattern(user, pattern, account)
         ):
-            if not speaks(cover, sub):
+            if not speaks(cover, sub) or not state.accounts.reads_whole(ack.token, sub.pattern):
                 continue
             cursor = subscriptions.cursor(sub)
             if id(cursor) not in behind:

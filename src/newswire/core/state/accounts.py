@@ -242,12 +242,16 @@ class Accounts:
             op = self.tokens.get(token)
             if op is None or op.account != account or 0 < op.expires <= now:
                 return None
-        rights = self._rights.get((account, token))
-        if rights is None:
-            if len(self._rights) >= limits.RIGHTS_KEPT:
-                self._rights.clear()
-            rights = self._rights[account, token] = self._work_out(account, token)
-        return rights
+        return self._whole_or_narrow(account, token)
+
+    def reads_whole(self, token: OpId, pattern: str) -> bool:
+        """Whether `token` may read all that `pattern` matches, or is for all that its user may. "" is no token: True."""
+        if not token:
+            return True
+        op = self.tokens.get(token)
+        if op is None or op.account not in self.users:
+            return False
+        return op.subscribe is None or self._whole_or_narrow(op.account, token).covers("subscribe", pattern)
 
     def is_narrow(self, token: OpId) -> bool:
         """Whether a token is for less than its user may do."""
@@ -258,6 +262,14 @@ class Accounts:
         """The id of the password of an account, "" for none: it is another one when the password is set."""
         op = self.passwords.get(account)
         return op.first_id if op is not None and op.hash else ""
+
+    def _whole_or_narrow(self, account: OpId, token: OpId) -> Rights:
+        rights = self._rights.get((account, token))
+        if rights is None:
+            if len(self._rights) >= limits.RIGHTS_KEPT:
+                self._rights.clear()
+            rights = self._rights[account, token] = self._work_out(account, token)
+        return rights
 
     def _work_out(self, account: OpId, token: OpId) -> Rights:
         if token:

@@ -159,8 +159,9 @@ def routes(engine: Engine, settings: ServiceSettings, clock: Callable[[], float]
         def acknowledged(receipt: Receipt) -> Response:
             return answer(AckAnswer(f"Acknowledged for {user}", receipt.first != ""))
 
-        command = Acknowledge(user, place, pattern, account=account)
-        return stored(engine, (command,), acknowledged, by=caller.principal)
+        by = caller.principal
+        command = Acknowledge(user, place, pattern, account=account, token=by.token if by is not None else "")
+        return stored(engine, (command,), acknowledged, by=by)
 
     return blueprint
 
