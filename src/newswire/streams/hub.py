@@ -5,6 +5,8 @@ through a socket pair. A turn: see which sockets can take bytes or were closed; 
 the streams that may have something due, live ones first, then those that catch up for a bounded time; ask the kernel what was
 confirmed; hand acknowledgements on; do what time asks for; rest. Nothing blocks but the wait at the start and the rest.
 
+Longer than other rooms: a turn can be read in one place.
+
 What can go wrong, and why it does not:
 - *A client that never reads* fills its socket, then its queue; after a minute it is closed. A turn gives each one page at most.
 - *Subscriptions change while a page is read.* The engine calls `wake` no later than what it tells of can be read, so a

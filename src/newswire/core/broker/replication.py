@@ -1,6 +1,8 @@
 """What brokers say to each other: whom to push what and when, whose copies count (docs/rules.md, PUSH, HAVE, RECEIPT).
 
 All that is known of peers is here, and only here it is changed; others get `PeerFacts`.
+
+Longer than other rooms: whatever changes what is thought of a peer can be read in one place.
 """
 
 from __future__ import annotations
