@@ -258,6 +258,18 @@ def test_a_ticket_is_good_once_and_only_while_what_it_was_made_with_is(web: Guar
         web.auth.use_ticket(late)
 
 
+def test_the_session_of_a_ticket_is_the_one_that_it_was_made_in(web: GuardedWeb) -> None:
+    assert web.auth is not None
+    ticket = web.auth.new_ticket(asks(web, {"Cookie": web.sign_in("ann")}), "ann")
+    caller, _ = web.auth.use_ticket(ticket)
+    cookie = {"Cookie": f"newswire_session={web.auth.new_session(caller)}"}
+    principal = asks(web, cookie).principal
+    assert principal is not None
+    web.do(EndSession(session=principal.session, account=principal.account))
+    assert code_of(web, cookie) == "unauthenticated"
+    assert caller.principal == principal
+
+
 def test_whom_it_is_about(web: GuardedWeb) -> None:
     ann, root = asks(web, basic("ann")), asks(web, basic("root"))
     account = {row.username: row.account for row in web.engine.accounts()}

@@ -221,13 +221,13 @@ class Authenticator:
     # -- sessions and tickets
 
     def new_session(self, caller: Caller) -> str:
-        """The value of a cookie for a browser that shows what `caller` showed."""
+        """The value of a cookie for a browser that shows what `caller` showed; of the same session, if that was one."""
         assert caller.principal is not None
         until = int(min(self._clock() + limits.SESSION_SECONDS, caller.until))
         principal = caller.principal
         return self.cookies.write(
             Session(
-                id=sessions.new_id(),
+                id=principal.session or sessions.new_id(),
                 username=caller.username,
                 account=principal.account,
                 until=until,

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from flask import Flask, Response
 
+from newswire.core.model.commands import Audit
 from newswire.engine.seam import Engine
 from newswire.errors import NewswireError, Refused
 from newswire.threads import NeedsThread, must_not_wait
@@ -38,6 +39,7 @@ def install(app: Flask, engine: Engine, auth: Authenticator | None, pace: Pace) 
         return
     check_serves = serving(engine)
     open_to_all, for_admins = _endpoints(app, PUBLIC, PEER), _endpoints(app, ADMIN)
+    audited = {rule.endpoint: rule.declared.audited for rule in _rules(app) if rule.declared.audited}
 
     @app.before_request
     def check() -> Response | None:
@@ -65,6 +67,8 @@ def install(app: Flask, engine: Engine, auth: Authenticator | None, pace: Pace) 
         pace.check(caller.username)
         if endpoint in for_admins and not caller.admin:
             raise Refused(f"this is for admins, and {caller.username} is none: ask an admin")
+        if endpoint in audited:
+            engine.post([Audit(what=audited[endpoint], who=caller.username, at=environ.get("REMOTE_ADDR", ""))])
         callers.note_caller(environ, caller)
         return None
 
@@ -100,8 +104,11 @@ def is_local(place: str) -> bool:
 
 def _endpoints(app: Flask, *rights: Right) -> frozenset[str]:
     """The endpoints of the routes that need one of `rights`."""
-    rules = [rule for rule in app.url_map.iter_rules() if isinstance(rule, DeclaredRule)]
-    return frozenset(rule.endpoint for rule in rules if not set(rights).isdisjoint(rule.declared.rights))
+    return frozenset(rule.endpoint for rule in _rules(app) if not set(rights).isdisjoint(rule.declared.rights))
+
+
+def _rules(app: Flask) -> list[DeclaredRule]:
+    return [rule for rule in app.url_map.iter_rules() if isinstance(rule, DeclaredRule)]
 
 
 def _here(environ: Environ) -> str:
@@ -137,6 +144,7 @@ def _use_ticket(engine: Engine, auth: Authenticator, environ: Environ, ticket: s
         caller, username = auth.use_ticket(ticket)
     except NewswireError:
         return see_other("/login?next=/")
+    engine.post([Audit(what="signed-in", who=caller.username, at=environ.get("REMOTE_ADDR", ""))])
     response = see_other(f"/stream?username={quote(username)}")
     response.headers.add(*sessions.set_cookie(auth.new_session(caller), secure=is_secure(environ)))
     return response

@@ -124,6 +124,7 @@ class Route:
     changed anything, for a request that is not light.
     `is_shared`: pages of other members may use it. `reads_all`: pages of other sites may not, as where something would change.
     `is_lenient`: fields that nobody knows are let pass, as others add them to links.
+    `audited`: as what the audit trail tells that an admin asked for it; "" for what it tells by itself, or not at all.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -139,6 +140,7 @@ class Route:
     is_shared: bool = False
     reads_all: bool = False
     is_lenient: bool = False
+    audited: str = ""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a path, right or code that does not fit."""

@@ -29,6 +29,25 @@ def test_what_was_done_and_by_whom(web: GuardedWeb) -> None:
     assert [row["time"] for row in rows] == sorted(row["time"] for row in rows)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "what"),
+    [
+        ("get", "/backup", "asked-for-backup"),
+        ("post", "/compact", "asked-to-compact"),
+        ("post", "/accept_loss", "asked-to-accept-loss"),
+        ("post", "/add_replica", "asked-to-add-broker"),
+        ("post", "/remove_replica", "asked-to-remove-broker"),
+    ],
+)
+def test_what_an_admin_asks_of_the_brokers_is_told_and_what_is_refused_to_others_is_not(
+    web: GuardedWeb, method: str, path: str, what: str
+) -> None:
+    for asker in ("ann", "root"):
+        getattr(web.client, method)(path, headers=basic(asker))
+    rows = [(row.what, row.who) for row in web.engine.audit(0, 100) if row.what.startswith("asked")]
+    assert rows == [(what, "root")]
+
+
 def test_a_part_of_it(web: GuardedWeb) -> None:
     web.engine.now += 60
     web.post("/publish?topic=news.x&data=1", headers=basic("ann"))

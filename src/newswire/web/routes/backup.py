@@ -22,6 +22,7 @@ BACKUP: Final = Route(
     path="/backup",
     words="A copy of all that the broker holds.",
     rights=(ADMIN,),
+    audited="asked-for-backup",
     answers=(Success(media="application/gzip"),),
     codes=("backup-running",),
     reads_all=True,

@@ -31,6 +31,7 @@ COMPACT: Final = Route(
     path="/compact",
     words="Compacts the ops file of this broker now; the answer comes when that is done.",
     rights=(ADMIN,),
+    audited="asked-to-compact",
     fields=(EVEN_IF_AWAY,),
     answers=(Success(CompactAnswer),),
     codes=("not-compacted", "not-ready", "unavailable", "unknown-outcome"),

@@ -57,6 +57,7 @@ ACCEPT_LOSS: Final = Route(
     path="/accept_loss",
     words="Gives up what damage destroyed and no broker can bring.",
     rights=(ADMIN,),
+    audited="asked-to-accept-loss",
     fields=(ORIGIN, FIRST, LAST, EVEN_IF_AWAY),
     answers=(Success(LossAnswer),),
     codes=("missing-field", "no-hole", "not-lost", "may-be-elsewhere", "restart-first", *STORE_CODES),

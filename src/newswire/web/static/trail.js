@@ -1,7 +1,7 @@
 // A line of what happened, in words. Pure.
 
 const WORDS = {
-  "signed-in": ({ who, detail }) => `${who} signed in${detail ? ` from ${detail}` : ""}`,
+  "signed-in": ({ who, detail }) => `${who} signed in${from(detail)}`,
   "sign-in-failed": ({ who, detail }) => `somebody${detail ? ` at ${detail}` : ""} failed to sign in as ${who}`,
   "signed-out": ({ who }) => `${who} signed out`,
   published: ({ by, topic }) => `${by || "somebody"} published to ${topic}`,
@@ -14,9 +14,15 @@ const WORDS = {
   "revoked-grant": ({ by, who, verb, topic }) => `${by} took away from ${everybody(who)}: ${may(verb)} ${topic}`,
   "added-broker": ({ by, who, detail }) => `${by ? `${by} added broker` : "broker"} ${who}${by ? "" : " joined"}${detail ? ` at ${detail}` : ""}`,
   "removed-broker": ({ by, who }) => `${by ? `${by} removed broker ${who}` : `broker ${who} left`}`,
+  "asked-for-backup": ({ who, detail }) => `${who} asked for a backup${from(detail)}`,
+  "asked-to-add-broker": ({ who, detail }) => `${who} asked to add a broker${from(detail)}`,
+  "asked-to-remove-broker": ({ who, detail }) => `${who} asked to remove a broker${from(detail)}`,
+  "asked-to-accept-loss": ({ who, detail }) => `${who} asked to give up what no broker could bring${from(detail)}`,
+  "asked-to-compact": ({ who, detail }) => `${who} asked for a compaction${from(detail)}`,
   "accepted-loss": ({ by, detail }) => `${by || "an operator"} gave up what no broker could bring: ${detail}`,
 };
 
+const from = (address) => (address ? ` from ${address}` : "");
 const everybody = (who) => (who === "*" ? "everybody" : who);
 const may = (verb) => (verb === "subscribe" ? "read" : "publish to");
 
