@@ -84,6 +84,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         try:
             for broker in pair.brokers:
                 broker.start()
+            until("there is an admin", lambda: any("the first admin" in broker.last_words(1_000) for broker in pair.brokers))
             yield Desk(pair, tmp_path / "proxy")
         finally:
             pair.end()
