@@ -42,7 +42,7 @@ from newswire.core.model.results import Receipt
 from newswire.core.model.vector import FullVector, Lineage
 from newswire.core.read import scan, start
 from newswire.core.read.selection import Selection
-from newswire.core.state import topic_index
+from newswire.core.state import message_run, topic_index
 from newswire.core.state.accounts import Accounts
 from newswire.core.state.fold import State
 from newswire.core.state.keys import Keys, fingerprint
@@ -306,7 +306,7 @@ def keys_answered_unread() -> list[Patch]:
     return [
         (stager, "content", lambda request: 0),
         (topic_index, "content", lambda op: 0),
-        (topic_index, "contents", _all_alike),
+        (message_run, "contents", _all_alike),
     ]
 
 
