@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
-from newswire.core.broker.events import Recalled, Unreadable
+from newswire.core.broker.events import AcceptLoss, Now, Recalled, Unreadable
 from newswire.core.broker.losses import Losses, can_bring, stands_on
-from newswire.core.broker.values import Identity, StoreAgain
+from newswire.core.broker.peer import Peer
+from newswire.core.broker.values import Identity, PeerFacts, Stamp, StoreAgain
 from newswire.core.model import ops
 from newswire.core.model.commands import Publish, Subscribe
 from newswire.core.model.ops import Began, Lost, Published
@@ -132,3 +134,38 @@ def test_one_recall_is_under_way_at_a_time_and_a_full_disk_stores_nothing_again(
     assert len(losses.recall([lost], {})) == 1, "it is asked for again"
     assert losses.take(Recalled(lost, [message(2)]), {}, writable=True)[0] == StoreAgain(message(2))
     assert losses.recall([lost], {A: {2}})[0].places == [], "what was stored again is not read again"
+
+
+BATCH = f"{A}b1"
+ASKED = AcceptLoss(reply_to=lambda result: None, until=10.0)
+
+
+def with_part_of_a_batch() -> State:
+    """One that has the first half of a batch, which is nothing by itself."""
+    state = State()
+    for op in (began(), began(B), Began(BATCH, 1, 0, "1001", {A: 1}, batch=4), message(2, origin=BATCH)):
+        state.apply(op, 0, 10, None)
+    assert state.parts == {BATCH: 2}
+    return state
+
+
+def damaged_peer(parts: dict[str, int], hole: Hole, state: State) -> PeerFacts:
+    peer = Peer("127.0.0.1:1", 0.0, state.lineage)
+    peer.id, peer.parts, peer.holes = "1001", parts, (hole,)
+    return peer.facts(state, Now(0.0, 0), 1.0, counts=True)
+
+
+def test_part_of_a_batch_that_is_kept_apart_can_be_brought() -> None:
+    """The batch was answered for at a broker whose disk lost its begin, and of which another one has a part yet."""
+    state = with_part_of_a_batch()
+    losses = Losses(Identity("1002", "127.0.0.1:2", B), state)
+    with pytest.raises(Refused, match="this broker has of") as refused:
+        losses.accept(ASKED, {}, [damaged_peer({}, Hole(BATCH, 1, 3), state)], [], B)
+    assert refused.value.code == "not-lost"
+    (fact,) = losses.accept(ASKED, {}, [damaged_peer({}, Hole(BATCH, 3, 3), state)], [], B)
+    assert isinstance(fact, Stamp)
+    assert fact.count == 1
+    here = Hole("1003-c", 1, 2)
+    facts = [damaged_peer({}, here, state), structs.replace(damaged_peer({"1003-c": 2}, here, state), id="1004", holes=())]
+    with pytest.raises(Refused, match="broker 1004 has of"):
+        losses.accept(ASKED, {}, facts, [], B)

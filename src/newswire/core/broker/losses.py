@@ -126,7 +126,8 @@ class Losses:
         for peer in peers:
             if peer.counts and peer.id != broker and can_bring(peer.holds, peer.holes, peer.waits, hole):
                 return f"broker {peer.id} has of {hole}: it is fetched when it can be taken, wait a moment"
-        if broker != self._me.id and can_bring(self._state.log.full, self._state.holes, self._state.waits, hole):
+        waits = {**self._state.parts, **self._state.waits}
+        if broker != self._me.id and can_bring(self._state.log.full, self._state.holes, waits, hole):
             return f"this broker has of {hole}: it is fetched when it can be taken, wait a moment"
         return ""
 

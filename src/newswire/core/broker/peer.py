@@ -96,7 +96,7 @@ class Peer:
             writable=self.writable,
             holds=self.holds,
             holes=self.holes,
-            waits=self.waits,
+            waits={**self.parts, **self.waits},
             knows_voids=self.knows_voids,
             lacks_void=self.understood and lacks_void(state, self.holds, self.holes),
             ahead=self.ahead,

@@ -148,7 +148,7 @@ class PeerFacts(msgspec.Struct, frozen=True):
     writable: bool
     holds: FullVector
     holes: tuple[Hole, ...]
-    waits: Mapping[str, int]
+    waits: Mapping[str, int]  # the highest sequence that it keeps apart, by origin: behind damage, or of an open batch
     knows_voids: bool  # it takes what was compacted
     lacks_void: bool  # it lacks something that is void here: it is handed all of it, if it takes that
     ahead: int  # ms by which its clock is ahead of ours; below 0: behind
