@@ -40,9 +40,11 @@ def test_while_the_broker_does_not_serve_it_does_not_know_whether_there_is_one(w
     assert first_admin(web, "one word").try_once()
 
 
-def test_another_admin_is_one_too(web: Web) -> None:
+def test_another_admin_is_one_too_and_the_password_is_said_to_be_of_no_use(web: Web, caplog: pytest.LogCaptureFixture) -> None:
     web.engine.submit([AddUser(name="root", admin=True)])
-    assert first_admin(web, "one word").try_once()
+    with caplog.at_level(logging.INFO):
+        assert first_admin(web, "one word").try_once()
+    assert "there is an admin (root), so NEWSWIRE_ADMIN_PASSWORD_FILE is not used" in caplog.text
     assert [account.username for account in web.engine.accounts()] == ["root"]
 
 

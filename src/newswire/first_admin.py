@@ -38,7 +38,10 @@ class FirstAdmin:
         """Make the admin, if that can be decided now; False: try again."""
         if not self._engine.describe().serves:
             return False
-        if any(account.admin for account in self._engine.accounts()):
+        admins = [account.username for account in self._engine.accounts() if account.admin]
+        if admins:
+            if self._password:
+                _log.info("there is an admin (%s), so NEWSWIRE_ADMIN_PASSWORD_FILE is not used", ", ".join(admins[:3]))
             return True
         if not self._password:
             _log.warning(
