@@ -746,6 +746,9 @@ class Machine:
         for part in self.incoming if job.adopts else ():
             write(job.merge(part))
             yield
+        for raws in job.copies():
+            write(raws)
+            yield
         self.writing = base
         return job.check()
 
