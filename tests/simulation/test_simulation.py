@@ -42,6 +42,7 @@ SHOWN_BY = {  # of bugs that few schedules show: one that does, which is played 
     "told-when-all-is-applied": 51,
     "twins-alone": 111,
     "unfinished-batch-counts": 8,
+    "voids-stand-once": 73,
     "wall-clock-decides": 9,
     "withdrawn-under-one-id": 96,
     "words-never-age": 105,

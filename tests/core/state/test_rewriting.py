@@ -82,7 +82,7 @@ def test_what_is_left_out_is_one_void_and_everything_else_is_as_it_was() -> None
     assert texts(job.state) == texts(log.state) == ["7", "8", "10", "gap 4"]
     assert topics(job.state) == topics(log.state)
     assert subscriptions_of(job.state, "ann") == subscriptions_of(log.state, "ann")
-    assert len(job.state.log) == len(written) == len(log.raws) - 3
+    assert len(job.state.log) == len(written) - len(voids) // 2 == len(log.raws) - 3
 
 
 def test_a_start_reads_the_same_and_compacting_once_more_changes_nothing() -> None:
