@@ -270,13 +270,13 @@ def subscribe_again_is_no_op() -> list[Patch]:
     """Who is subscribed already is told so, and nothing is stored."""
     decide = Stager.decide
 
-    def lazy(own: Stager, requests: Any, wall: int) -> Staged:
+    def lazy(own: Stager, requests: Any, *more: Any) -> Staged:
         request: Request = requests[0]
         if isinstance(request, Subscribe):
             same = [sub for sub in own.state.subscriptions.awake_of(request.user) if sub.pattern == request.pattern]
             if same:
                 return Staged((same[0].id,), {same[0].origin: same[0].sequence})
-        return decide(own, requests, wall)
+        return decide(own, requests, *more)
 
     return [(Stager, "decide", lazy)]
 

@@ -9,8 +9,7 @@ from newswire.core.broker.compaction import Compaction
 from newswire.core.broker.events import Now
 from newswire.core.broker.peer import Peer
 from newswire.core.broker.stager import Stager
-from newswire.core.model import ops
-from newswire.core.model.ops import Acknowledged, Joined, Left, Void
+from newswire.core.model.ops import Acknowledged, Joined, Left, Op, Void
 from newswire.core.state import rewriting
 from newswire.core.state.fold import State
 from newswire.core.state.leave_out import LeaveOut
@@ -25,10 +24,9 @@ def voids_one_by_one() -> list[Patch]:
     """A void is pushed and taken by itself, like an op."""
     take, lacking = Stager.take, OpIndex.lacking
 
-    def take_void(stager: Stager, raw: bytes) -> bool:
-        op = ops.decode(raw)
+    def take_void(stager: Stager, op: Op, raw: bytes) -> bool:
         if not isinstance(op, Void):
-            return take(stager, raw)
+            return take(stager, op, raw)
         takes = stager.state.takes(op, stager._held)
         if takes:
             stager._stage(op, raw)
