@@ -10,7 +10,7 @@ from newswire.core.broker.stager import Stager
 from newswire.core.model import ops
 from newswire.core.model.commands import Acknowledge, Publish, Subscribe
 from newswire.core.model.coverage import Coverage, write
-from newswire.core.model.ops import Acknowledged, Began, Op, Published, Subscribed
+from newswire.core.model.ops import Acknowledged, Began, Op, Published, Subscribed, Void
 from newswire.core.state.fold import State
 from newswire.errors import BadRequest, KeyReused
 
@@ -166,3 +166,12 @@ def test_a_long_batch_of_new_messages_is_named_at_once_as_one_by_one(batch: list
     except KeyReused:
         return
     assert many.name_batch(batch, 0) == named
+
+
+def test_what_a_void_stands_for_that_waits_behind_damage_is_not_taken() -> None:
+    """What is missing is brought by a broker that has not compacted, and with it the originals of what is void here."""
+    state, stands_for = State(), Void(THERE, 5, 0, first=3)
+    state.replay([(Began(THERE, 1, 0, "1002"), 0, 1), (stands_for, 2, 1)])
+    stager = Stager(state, HERE, 10)
+    originals = [Published(THERE, sequence, 0, topic="news", data=str(sequence)) for sequence in range(2, 7)]
+    assert [stager.take(op, ops.encode(op)) for op in originals] == [True, False, False, False, True]

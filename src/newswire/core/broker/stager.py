@@ -101,8 +101,10 @@ class Stager:
             return True
         if op.origin in self._own or self._is_under_way(op.origin) or not self.state.takes(op, self._held):
             return False
-        if op.sequence in self.state.waiting.get(op.origin, ()):
-            self._held[op.origin] = op.sequence  # on disk already: applied when what is staged before it is
+        if waits := self.state.waiting.get(op.origin, {}).get(op.sequence):
+            self._held[op.origin] = waits[
+                0
+            ].sequence  # on disk already, perhaps in a void: applied when what is staged before it is
             return False
         if isinstance(op, Began) and not self._has_room(op):
             return False
