@@ -29,8 +29,6 @@ def rewrite(job: Rewriting, state: State, raws: Sequence[bytes], parts: Iterable
         write([part if isinstance(part, bytes) else raws[part[0]] for part in piece])
     for part in parts:
         write(job.merge(part))
-    for piece in job.copies():
-        write(piece)
     why = job.check()
     if why:
         raise ValueError(why)

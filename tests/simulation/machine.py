@@ -746,9 +746,6 @@ class Machine:
         for part in self.incoming if job.adopts else ():
             write(job.merge(part))
             yield
-        for raws in job.copies():
-            write(raws)
-            yield
         self.writing = base
         return job.check()
 

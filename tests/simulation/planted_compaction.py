@@ -203,11 +203,6 @@ def away_by_the_wall_clock() -> list[Patch]:
     return [(Peer, "away_seconds", by_wall)]
 
 
-def voids_stand_once() -> list[Patch]:
-    """A void that is damaged is nowhere else: another broker brings what was dropped, and what dropped it is void."""
-    return [(Rewriting, "copies", lambda job: iter(()))]
-
-
 COMPACTION: tuple[Callable[[], list[Patch]], ...] = (
     voids_one_by_one,
     base_in_parts,
@@ -222,7 +217,6 @@ COMPACTION: tuple[Callable[[], list[Patch]], ...] = (
     reset_and_fetch,
     left_out_though_a_member_lacks_it,
     away_by_the_wall_clock,
-    voids_stand_once,
 )
 FOCUS_COMPACTION: dict[str, tuple[str, ...]] = {
     "voids-one-by-one": ("partition", "disk-back"),
@@ -237,5 +231,4 @@ FOCUS_COMPACTION: dict[str, tuple[str, ...]] = {
     "reset-and-fetch": ("partition", "one-way"),
     "left-out-though-a-member-lacks-it": ("partition", "disk-lost"),
     "away-by-the-wall-clock": ("partition", "wall"),
-    "voids-stand-once": ("rot", "rot", "disk-cloned", "crash"),
 }

@@ -50,7 +50,6 @@ class OpTally:
         self._runs: dict[str, list[tuple[int, int]]] = {}  # origin -> first and last sequence of each run
         self._named: dict[str, int] = {}  # origin -> highest sequence that a `began` says was held
         self._given_up: dict[str, list[tuple[int, int]]] = {}  # origin -> what an operator gave up: no gap
-        self._voids: set[tuple[str, int]] = set()  # origin and first sequence: each stands in a log twice
         self.compacted = 0  # operations of which a compaction left but the range
 
     def add(self, batch: Sequence[Op]) -> None:
@@ -61,10 +60,7 @@ class OpTally:
                 self._runs.setdefault(origin, []),
                 ((op.first if isinstance(op, Void) else op.sequence, op.sequence) for op in those),
             )
-        for op in batch:
-            if isinstance(op, Void) and (op.origin, op.first) not in self._voids:
-                self._voids.add((op.origin, op.first))
-                self.compacted += op.sequence - op.first + 1
+        self.compacted += sum(op.sequence - op.first + 1 for op in batch if isinstance(op, Void))
         for lost in (op for op in batch if isinstance(op, Lost) and op.is_valid):
             self._given_up.setdefault(lost.source, []).append((lost.first, lost.last))
         for run in (op for op in batch if isinstance(op, Began)):

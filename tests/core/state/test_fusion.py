@@ -90,7 +90,7 @@ class Log:
             for row, (number, sequence, topic) in enumerate(columns)
             if topic in (VOID, SILENT) or sequence > mine.held(log.names[number])
         ]
-        part = [other.raws[log.places[row]] for row in rows]
+        part = [other.raws[row] for row in rows]
         job = Rewriting(self.state, Base(()), (), list(log.voids()), dict(other.state.vector))
         return Log(rewrite(job, self.state, self.raws, [part]))
 

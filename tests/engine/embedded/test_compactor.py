@@ -38,7 +38,6 @@ class ListJob:
     def __init__(self, *pieces: Sequence[tuple[int, int] | bytes], adopts: bool = False) -> None:
         self._pieces, self.adopts = pieces, adopts
         self.stopped = False
-        self.twice: list[list[bytes]] = []  # what is written once more
         self.bytes_before = self.bytes_after = 0
         self.calls: list[str] = []
         self.looked: list[bytes] = []
@@ -75,10 +74,6 @@ class ListJob:
 
     def merge(self, raws: Sequence[bytes]) -> list[bytes]:
         return [raw for raw in raws if raw not in self.here]
-
-    def copies(self) -> Iterator[list[bytes]]:
-        self.calls.append("copies")
-        yield from self.twice
 
     def check(self) -> str:
         self.calls.append("check")
@@ -151,7 +146,7 @@ def test_a_job_from_its_begin_to_its_end(log: Fixture, tmp_path: Path) -> None:
     log.compactor.take(Rewrite(job))
     log.append(7)  # meanwhile
     assert log.outcomes.next() == ("rewritten", job)
-    assert job.calls == ["survey", "to_look_at", "choose", "pieces", "copies", "check", "catch_up", "catch_up"]
+    assert job.calls == ["survey", "to_look_at", "choose", "pieces", "check", "catch_up", "catch_up"]
     assert job.looked == raws(1, 2)
     assert [raw for raw, _ in job.taken] == raws(2, 103, 4)
     assert log.file.read_lines([place for _, place in job.taken]) == raws(2, 103, 4)
@@ -277,11 +272,10 @@ def test_what_is_handed_over_follows_what_stays(log: Fixture, tmp_path: Path) ->
     log.compactor.take(KeepPart(raws(203), first=False))
     job = ListJob(log.places[:2], adopts=True)
     job.here = raws(202)
-    job.twice = [raws(301), raws(302)]
     log.compactor.take(Rewrite(job))
     assert log.outcomes.next() == ("rewritten", job)
-    assert [raw for raw, _ in job.taken] == raws(1, 2, 201, 203, 301, 302), "without what came meanwhile"
-    assert held(tmp_path) == [1, 2, 201, 203, 301, 302]
+    assert [raw for raw, _ in job.taken] == raws(1, 2, 201, 203), "without what came meanwhile"
+    assert held(tmp_path) == [1, 2, 201, 203]
     assert not (tmp_path / "incoming.tmp").exists()
 
 

@@ -70,7 +70,6 @@ class Rewriting:
         self._emitted: set[tuple[str, int]] = set()
         self._handed: dict[str, int] = {}
         self._takes_handed = False
-        self._voids: list[bytes] = []  # of what was written
 
     @property
     def cut(self) -> int:
@@ -217,26 +216,7 @@ class Rewriting:
 
     def take(self, raws: Sequence[bytes], places: Sequence[tuple[int, int]]) -> None:
         """Fold what was written, which lies there."""
-        entries = [(decode(raw), place, length) for raw, (place, length) in zip(raws, places, strict=True)]
-        self._voids += [raw for raw, (op, _, _) in zip(raws, entries, strict=True) if isinstance(op, Void)]
-        self.state.replay(entries)
-
-    def copies(self) -> Iterator[list[bytes]]:
-        """The voids once more, to be written behind everything, and taken: of no effect where the first ones can be read.
-
-        Without a void what was dropped may come back from a broker that has it yet, and what dropped it may be void here.
-        """
-        voids, self._voids = self._voids, []
-        piece: list[bytes] = []
-        size = 0
-        for raw in voids:
-            piece.append(raw)
-            size += len(raw)
-            if len(piece) >= limits.PIECE_OPS or size >= limits.PUSH_BYTES:
-                yield piece
-                piece, size = [], 0
-        if piece:
-            yield piece
+        self.state.replay([(decode(raw), place, length) for raw, (place, length) in zip(raws, places, strict=True)])
 
     def check(self) -> str:
         """Why what was written must not be used, in a sentence; "" if it may. Before it is made to count."""

@@ -163,10 +163,6 @@ class Compactor:
             self._check_room(sum(map(len, raws)))
             job.take(raws, writer.write(raws))
             self._rest(job)
-        for raws in job.copies():
-            self._check_room(sum(map(len, raws)))
-            job.take(raws, writer.write(raws))
-            self._rest(job)
         if why := job.check():
             raise _GivenUp(why)
 
