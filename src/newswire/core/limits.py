@@ -247,9 +247,7 @@ RATE_CALLERS_COUNT: Final = 65_536  # addresses remembered: in 10 s each is as g
 LINGER_SECONDS: Final = 2.0  # input is dropped this long after an error: a close with unread input resets, and eats the answer
 FAILED_TURNS_COUNT: Final = 10  # of a loop, in a row: one that only fails serves nobody, and the process ends
 DEADLINE_CHECK_SECONDS: Final = 1.0  # how often deadlines are looked at, and so how late a client may be cut off
-ACCEPT_BACKLOG_COUNT: Final = (
-    4_096  # that wait in the kernel, which keeps no more: who finds no room is late by 1 s, then 3 s, then 7 s
-)
+ACCEPT_BACKLOG_COUNT: Final = 4_096  # that wait in the kernel, which keeps no more: who finds no room is late by 1, 3, 7 s
 RECEIVE_BYTES: Final = 64 * 1024  # of one read: waitress's 8 KiB cost a batch 1,000 turns of the loop
 ANSWER_BUFFER_BYTES: Final = 64 * 1024  # of one piece of an unsent answer, freed when it is sent
 

@@ -236,6 +236,22 @@ def test_that_there_is_no_room_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert part.lacks_room is None
 
 
+@pytest.mark.parametrize(("dead", "is_due"), [(9, False), (10, True)])
+def test_without_room_a_quarter_more_has_to_be_dead_whatever_stayed_before(
+    monkeypatch: pytest.MonkeyPatch, dead: int, is_due: bool
+) -> None:
+    monkeypatch.setattr(limits, "COMPACT_LOW_ROWS", 1)
+    part = compaction(held(19))
+    part._stays_in_need = 4
+    monkeypatch.setattr(part, "_count_dead", lambda: 8)
+    (rewrite,) = begin(part, is_low=True)
+    part.fail(RewriteFailed(rewrite.job, "no room"))
+    part._again_at = 10 * limits.COMPACT_LOOK_SECONDS
+    monkeypatch.setattr(part, "_count_dead", lambda: dead)
+    part.tick(Tick(is_low=True, size=10 * GIB, room=GIB), at(limits.COMPACT_LOOK_SECONDS))
+    assert part.wants_more == is_due
+
+
 def test_without_room_it_is_not_tried_again_before_more_is_dead_or_an_hour_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each try writes until the disk is full."""
     monkeypatch.setattr(limits, "COMPACT_LOW_ROWS", 1)

@@ -10,6 +10,7 @@ import pytest
 
 from newswire.core import limits
 from newswire.engine.embedded.ahead import Ahead
+from tests.kit.waiting import wait_until
 
 
 def count_to(most: int) -> Iterator[tuple[int, int]]:
@@ -95,6 +96,19 @@ def test_a_process_lets_go_of_what_its_parent_has_open() -> None:
     ahead.close()
     os.close(reader)
     os.close(writer)
+
+
+def test_children_that_the_kernel_lets_go_of_by_itself_are_no_fault() -> None:
+    """A program that ignores SIGCHLD (`trap '' CHLD` in a shell) hands that on to what it starts."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        ahead = Ahead(ITEMS, count_to, 2)
+        assert [list(ahead.take(item)) for item in ITEMS] == RESULTS
+        pids = list(ahead._pids)
+        wait_until(lambda: not any(map(is_alive, pids)))
+        ahead.close()
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 def test_what_is_not_taken_ends_with_it() -> None:

@@ -66,10 +66,8 @@ class Compaction:
         self._is_partial = False  # others had not proved all when the one that runs began
         self._rests = False  # the last one was of no use: the next look is not sooner than usual
         self._dead_at_failure = 0  # rows: without room it is tried again when that has grown
-        self._dead = 0  # rows, as looked at last, or when the one that runs began
-        self.lacks_room: tuple[int, int] | None = (
-            None  # bytes that one would write, and may: one was tried, and there is no room
-        )
+        self._dead = 0  # rows, when the one that runs began
+        self.lacks_room: tuple[int, int] | None = None  # bytes that one would write, and may: it was tried without room
         self._is_last_chance = False  # later there is no room for what stays
         self.is_tight = False  # there may soon be no room for what a compaction writes: what may go should be told soon
         self._least_rows = 0  # no sooner by itself: it was looked at, and little could go
@@ -123,13 +121,13 @@ class Compaction:
         dead = max(0, count - self._stays_in_need)
         writes = event.size * (rows - dead) // max(rows, 1)  # bytes, about
         self._is_last_chance = event.room is not None and event.room < writes * limits.COMPACT_ROOM
-        self._dead, self.lacks_room = dead, None
+        self.lacks_room = None
         if event.is_low or self._is_last_chance:
             is_worth = dead >= limits.COMPACT_LOW_ROWS and dead >= rows * limits.COMPACT_LOW_SHARE
             has_room = event.room is None or event.room >= writes
             if is_worth and event.room is not None and not has_room and self._dead_at_failure:
                 self.lacks_room = writes, event.room
-            self._is_due = is_worth and (has_room or dead * 4 >= self._dead_at_failure * 5)
+            self._is_due = is_worth and (has_room or count * 4 >= self._dead_at_failure * 5)
         else:
             dead = max(0, count - self._stays)
             is_worth = dead >= limits.COMPACT_LEAST_ROWS and dead >= rows * limits.COMPACT_SHARE

@@ -102,9 +102,8 @@ class Stager:
         if op.origin in self._own or self._is_under_way(op.origin) or not self.state.takes(op, self._held):
             return False
         if waits := self.state.waiting.get(op.origin, {}).get(op.sequence):
-            self._held[op.origin] = waits[
-                0
-            ].sequence  # on disk already, perhaps in a void: applied when what is staged before it is
+            # on disk already, perhaps in a void: applied when what is staged before it is
+            self._held[op.origin] = waits[0].sequence
             return False
         if isinstance(op, Began) and not self._has_room(op):
             return False

@@ -13,6 +13,7 @@ import pickle
 import signal
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import BinaryIO, Final, Generic, NoReturn, TypeVar
 
@@ -63,8 +64,9 @@ class Ahead(Generic[Item, T]):
         for pipe in self._pipes:
             os.close(pipe)
         for pid in self._pids:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+            with suppress(ProcessLookupError, ChildProcessError):  # where SIGCHLD is ignored the kernel has let go of it
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
         self._pipes, self._pids = [], []
 
     def _fork(self, items: Sequence[Item]) -> None:

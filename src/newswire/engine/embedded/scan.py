@@ -62,7 +62,7 @@ class Scan:
             for rows in _records(file, damage):
                 yield rows
                 if progress is not None and rows:
-                    progress(read_bytes + (rows[-1][1] & 0xFFFFFFFF) + rows[-1][2], total)
+                    progress(read_bytes + end_of(rows), total)
             self._note(damage)
             read_bytes += file.path.stat().st_size
             if progress is not None:
