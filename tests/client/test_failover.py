@@ -250,3 +250,19 @@ def test_whatever_happens_somebody_is_tried_again_in_bounded_time(
         later = now + wait + 1e-6  # a float sum may fall a bit short
         assert brokers.choose(later) in brokers.addresses()
         assert set(map(brokers.ours, brokers.configured)) <= set(brokers.addresses())
+
+
+def test_a_broker_that_fails_in_another_thread_meanwhile_is_no_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    brokers = Brokers([A, B])
+    brokers.learn(A, rows(told_by=A), 0)
+    row = brokers.row
+
+    def meanwhile(address: str) -> Row | None:
+        brokers.failed(B, 0, chance=0)
+        return row(address)
+
+    monkeypatch.setattr(brokers, "row", meanwhile)
+    assert not brokers.stale(A, 0, 0)
+    assert brokers.stale(A, 0, 0)

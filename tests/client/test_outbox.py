@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -280,6 +281,57 @@ def test_what_is_cancelled_before_it_is_sent_is_not(desk: Desk, a: FakeBroker) -
     assert (first.result(0).id, two.result(0).id, one.cancelled()) == ("id of first", "id of two", True)
     assert desk.bodies == [["first"], ["two"]]
     assert publisher._outbox()._later == {}
+
+
+class SlowSend:
+    """Sends when it is told to, and keeps the bodies."""
+
+    def __init__(self) -> None:
+        self.go, self.bodies = threading.Event(), list[list[bytes]]()
+
+    def __call__(self, posts: list[Post], until: float) -> None:
+        self.bodies.append([post.body for post in posts])
+        assert self.go.wait(LIMIT_SECONDS)
+        settle_all(posts, [MessageReceipt(post.text, 2, "m", "b") for post in posts])
+
+
+@pytest.mark.parametrize("in_flight", [1, 2])
+def test_work_of_its_own_that_comes_behind_what_was_cancelled_is_no_message(pool: ThreadPoolExecutor, in_flight: int) -> None:
+    send = SlowSend()
+    outbox = Outbox(send, time.monotonic, in_flight)
+    until = time.monotonic() + LIMIT_SECONDS
+    outbox.deliver_later(LaterPost(until, None, b"first"))
+    wait_until(lambda: send.bodies == [[b"first"]])
+    cancelled = LaterPost(until, None, b"x")
+    outbox.deliver_later(cancelled)
+    assert cancelled.future.cancel()
+    work = pool.submit(outbox.run_alone, lambda: "done", until)
+    wait_until(lambda: len(outbox._waiting) == 2 or work.done())
+    send.go.set()
+    assert work.result(2 * LIMIT_SECONDS) == ("done",)
+    assert b"" not in [body for bodies in send.bodies for body in bodies]
+
+
+def test_who_waits_for_room_has_it_when_all_that_waits_was_cancelled(
+    pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "CLIENT_LATER_MESSAGES", 2)
+    send = SlowSend()
+    outbox = Outbox(send, time.monotonic, 1)
+    until = time.monotonic() + LIMIT_SECONDS
+    call = pool.submit(outbox.deliver, Post(until, None, b"first"))
+    wait_until(lambda: send.bodies == [[b"first"]])
+    two = [LaterPost(until, None, b"x") for _ in range(2)]
+    for post in two:
+        outbox.deliver_later(post)
+        assert post.future.cancel()
+    later = LaterPost(until + 2 * LIMIT_SECONDS, None, b"later")
+    has_room = pool.submit(outbox.deliver_later, later)
+    wait_until(lambda: len(outbox._room._waiters) == 1)  # type: ignore[attr-defined]
+    send.go.set()
+    call.result(LIMIT_SECONDS)
+    assert has_room.result(LIMIT_SECONDS)
+    assert later.future.result(LIMIT_SECONDS).copies == 2
 
 
 def test_who_is_called_back_may_publish_and_close(desk: Desk, a: FakeBroker) -> None:

@@ -1,4 +1,4 @@
-"""Brokers on disks of 32 MiB, through which many times as much goes: retention and compaction make room for what comes."""
+"""Brokers on disks of 32 and 64 MiB, through which much more goes: retention and compaction make room for what comes."""
 
 from __future__ import annotations
 

@@ -118,10 +118,10 @@ class Brokers:
 
     def failed(self, address: str, now: float, chance: float, least: float = 0.0) -> None:
         """Take note that `address` failed: it rests, `least` seconds or more, and the rows are no news any more."""
-        self._failures[address] = self._failures.get(address, 0) + 1
+        count = self._failures[address] = self._failures.get(address, 0) + 1
         is_known = address in self.configured or address in self._answered
         most = limits.BACKOFF_MOST_SECONDS if is_known else limits.CLIENT_STRANGER_SECONDS
-        self._rest[address] = now + max(pause(self._failures[address], chance, most), least * (1 + chance / 2))
+        self._rest[address] = now + max(pause(count, chance, most), least * (1 + chance / 2))
         self._looked = None
 
     def hold(self, until: float) -> None:
@@ -151,12 +151,13 @@ class Brokers:
 
     def stale(self, current: str, now: float, chance: float) -> bool:
         """Say whether somebody should be asked for the rows again, by a client that is served by `current`."""
-        if self._looked is None:
+        looked = self._looked
+        if looked is None:
             return True
         first, here = self.row(self.configured[0]), self.row(current)
         is_home = first is not None and first.state == "up" and here is not None and here.is_primary
         every = limits.CLIENT_LOOK_HOME_SECONDS if is_home else limits.CLIENT_LOOK_AWAY_SECONDS
-        return now - self._looked >= every * (1 + chance)
+        return now - looked >= every * (1 + chance)
 
     # -- what is known
 

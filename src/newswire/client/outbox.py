@@ -260,7 +260,7 @@ class Outbox:
             size = 0
             while self._waiting and len(batch) < limits.CLIENT_GATHER_MESSAGES:
                 post = self._waiting[0]
-                if batch and post.group != batch[0].group:
+                if post.is_alone or (batch and post.group != batch[0].group):
                     if self._most == 1:  # all keep their order
                         break
                     others.append(self._waiting.popleft())
@@ -297,7 +297,6 @@ class Outbox:
             callers = len(batch)
             if self._later:
                 callers -= sum(self._forget(post) for post in batch if post.is_left)
-                self._room.notify_all()
             self._crowd = callers and len(self._waiting) + callers
             self._crowd_end = now + min((now - began) / 2, limits.CLIENT_LINGER_SECONDS)
             self._choose(leader)
@@ -307,6 +306,7 @@ class Outbox:
         if isinstance(post, LaterPost) and post in self._later:
             del self._later[post]
             self._later_bytes -= len(post.body)
+            self._room.notify_all()
             return True
         return False
 

@@ -131,9 +131,8 @@ class BrokerPool:
             else:
                 longest = try_seconds * 2**tries.silent  # all may be slow, instead of one dead: then hurry makes it worse
                 untried = len([a for a in self.brokers.addresses() if a not in tries.reasons])
-                share = (tries.end - now) / (
-                    1 if untried <= 1 else 2
-                )  # half, while a broker is there that was not tried at all
+                # half, while a broker is there that was not tried at all
+                share = (tries.end - now) / (1 if untried <= 1 else 2)
                 answer = self._try(address, tries, min(longest, max(share, limits.BACKOFF_FIRST_SECONDS)))
                 if answer is not None:
                     return answer

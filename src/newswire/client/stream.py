@@ -1,9 +1,9 @@
 """A stream that outlives its connections: an iterator of messages (and gaps) that goes on until it is told to stop.
 
 One thread, the one that iterates, does nearly everything: it reads, looks whether the primary is back, connects again, and
-begins acknowledgements. Each of those has a thread while it is on its way, one at a time: a broker whose disk is slow does not
-hold up the news that have come. `close()` and the `stop` event of other threads only end the connection. The order inside
-`__next__`:
+begins acknowledgements. An acknowledgement has a thread of its own while it is on its way, one at a time: a broker whose disk
+is slow does not hold up the news that have come. `close()` and the `stop` event of other threads only end the connection. The
+order inside `__next__`:
 
     the last item counts as taken -> acknowledge, if due -> an event that was read but not looked at, if there is one
     -> home to the primary, if it is back -> read (blocks), or connect
@@ -359,10 +359,12 @@ class Acknowledgement(threading.Thread):
         """Send it."""
         body, kind = form({"username": self._username, "id": self.event_id})
         call = Call("POST", "/ack", params={}, body=body, type=kind)
-        with suppress(Unreached):
-            answer = self._pool.transport.send(self._broker, call, limits.CLIENT_SIDE_SECONDS)
-            self.is_settled = answer.status < 500 and answer.status not in (408, 429)
-        self.ended = self._pool.clock()
+        try:
+            with suppress(Unreached):
+                answer = self._pool.transport.send(self._broker, call, limits.CLIENT_SIDE_SECONDS)
+                self.is_settled = answer.status < 500 and answer.status not in (408, 429)
+        finally:
+            self.ended = self._pool.clock()
 
 
 def _opened(response: Incoming | BrokerAnswer) -> Incoming:

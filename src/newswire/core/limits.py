@@ -270,7 +270,7 @@ RETRY_MILLISECONDS: Final = 1_000  # told to EventSource at the start: how soon 
 RETRY_LATER_MILLISECONDS: Final = 5_000  # told when the answer is "not now"
 ACK_EVERY_SECONDS: Final = 2.0  # cursors of `ack=auto` are written about this often, spread over it
 ACK_POINTS_COUNT: Final = 16  # pages of a stream that are not known to be confirmed, until the kernel is asked: memory
-CONFIRM_ENDING_SECONDS: Final = 0.02  # or this often while a stream that ends waits for its last confirmation
+CONFIRM_ENDING_SECONDS: Final = 0.02  # how often the kernel is asked while a stream that ends waits for its last confirmation
 STREAM_ROUND_BYTES: Final = (
     128 * 1024
 )  # encoded for one stream in one round: what the kernel takes at once; one frame may exceed it

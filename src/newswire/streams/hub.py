@@ -393,9 +393,8 @@ class Hub:
     def _tick(self, conn: Connection, now: float, wall: float) -> None:
         stream = conn.stream
         if stream.is_ending or stream.unconfirmed_seconds(now) > limits.KEEPALIVE_SECONDS + SLOT_SECONDS:
-            self._confirmations.check_one(
-                conn, now
-            )  # not for each keepalive: that the one before it arrived is learnt with the next
+            # not for each keepalive: that the one before it arrived is learnt with the next
+            self._confirmations.check_one(conn, now)
         if wall >= stream.order.until and not stream.is_ending:
             self._end(conn, notices.not_now(notices.EXPIRED))
         elif not stream.tick(now):

@@ -30,9 +30,6 @@ class Schedule(Generic[T]):
     def __len__(self) -> int:
         return len(self._slot_of)
 
-    def __contains__(self, item: T) -> bool:
-        return item in self._slot_of
-
     def put(self, item: T, due: float) -> None:
         """Have `item` come at `due`, and at no other time."""
         number = math.ceil(due / self._slot_seconds)

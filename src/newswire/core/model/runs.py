@@ -51,3 +51,15 @@ def are_run(ops: Sequence[Op], origin: str, first: int) -> bool:
         and set(map(type, ops)) == {Published}
         and not any(map(_again, ops))
     )
+
+
+def count_run(rows: Sequence[tuple[Op, int, int]], start: int, first: int) -> int:
+    """How many ops of `rows` (op, place, length) from `start` on are such a run, which begins with the sequence `first`."""
+    origin = rows[start][0].origin
+    if not start and are_run([op for op, _, _ in rows], origin, first):
+        return len(rows)
+    for at in range(start, len(rows)):
+        op = rows[at][0]
+        if type(op) is not Published or op.again or op.sequence != first + at - start or op.origin != origin:
+            return at - start
+    return len(rows) - start

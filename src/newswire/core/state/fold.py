@@ -32,7 +32,7 @@ from newswire.core.model.ops import (
     Withdrawn,
     split_op_id,
 )
-from newswire.core.model.runs import are_run
+from newswire.core.model.runs import count_run
 from newswire.core.model.vector import Lineage, Vector
 from newswire.core.state import holes
 from newswire.core.state.accounts import Accounts
@@ -93,7 +93,7 @@ class State:
         while at < len(batch):
             op, place, length = batch[at]
             highest = self.log.held(op.origin)
-            run = self._run(batch, at, highest) if highest else 0
+            run = count_run(batch, at, highest + 1) if highest else 0
             if run:
                 self._apply_run(batch[at : at + run], None)
             elif self.takes(op, {}):
@@ -277,18 +277,6 @@ class State:
         highest = self.log.held(run.origin)
         return 0 < highest == run.first - 1 and self._fold_run(run, places, lengths, None)
 
-    def _run(self, batch: Sequence[tuple[Op, int, int]], start: int, highest: int) -> int:
-        """How many from `start` on are messages of one origin, each the next."""
-        origin, at = batch[start][0].origin, start
-        if not start and are_run([op for op, _, _ in batch], origin, highest + 1):
-            return len(batch)
-        for at in range(start, len(batch)):
-            op = batch[at][0]
-            highest += 1
-            if type(op) is not Published or op.sequence != highest or op.origin != origin or op.again:
-                return at - start
-        return at + 1 - start
-
     def _apply_run(self, rows: Sequence[tuple[Op, int, int]], changes: Changes | None) -> None:
         """Apply a run, by the column if it is long enough to pay, and if none of it needs another."""
         run = run_of([cast(Published, op) for op, _, _ in rows]) if len(rows) >= _SHORT_RUN else None
@@ -324,7 +312,7 @@ class State:
         while at < len(batch):
             op, place, length = batch[at]
             highest = self.log.held(op.origin)
-            run = self._run(batch, at, highest) if highest else 0
+            run = count_run(batch, at, highest + 1) if highest else 0
             if run > 1:
                 self._apply_run(batch[at : at + run], changes)
             elif op.sequence <= highest:

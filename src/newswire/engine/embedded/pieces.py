@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, TypeAlias, cast
 
 from newswire.core.model.ops import Published, decode
-from newswire.core.model.runs import are_run
+from newswire.core.model.runs import count_run
 from newswire.core.state.fold import State
 from newswire.core.state.message_run import MessageRun, run_of
 from newswire.engine.embedded.segment import Found, split_place
@@ -35,7 +35,7 @@ def condense(rows: list[Found]) -> Iterator[Piece]:
     rest: list[Found] = []
     start = 0
     while start < len(rows):
-        stop = _run_end(rows, start)
+        stop = start + max(1, count_run(rows, start, rows[start][0].sequence))
         run = run_of([cast(Published, op) for op, _, _ in rows[start:stop]]) if stop - start >= _SHORT_RUN else None
         if run is None:
             rest += rows[start:stop]
@@ -64,15 +64,3 @@ def end_of(piece: Piece) -> int:
     """Where the last record of a piece ends in its file."""
     where, length = (piece.places[-1], piece.lengths[-1]) if isinstance(piece, StoredRun) else piece[-1][1:]
     return split_place(where)[1] + length
-
-
-def _run_end(rows: Sequence[Found], start: int) -> int:
-    """Where what begins at `start` ends: a run of messages, or one op."""
-    first = rows[start][0]
-    if not start and are_run([op for op, _, _ in rows], first.origin, first.sequence):
-        return len(rows)
-    for stop in range(start, len(rows)):
-        op = rows[stop][0]
-        if type(op) is not Published or op.again or op.sequence != first.sequence + stop - start or op.origin != first.origin:
-            return max(stop, start + 1)
-    return len(rows)
