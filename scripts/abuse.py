@@ -45,6 +45,7 @@ from brokers import UNREACHABLE, Broker, Failed, free_ports, get, until
 ATTACKER: Final = "127.0.0.2"
 EVERY_SECONDS: Final = 0.02  # between two honest publishes: they must not be a load of their own
 PROBE_SECONDS: Final = 0.2
+SETTLE_SECONDS: Final = 0.3  # until what an attacker asked before is answered, or what it asks now is under way
 TIMEOUT_SECONDS: Final = 15.0
 MOST_RATIO: Final = 5.0  # of the p99 under attack to the quiet one
 LEAST_SHARE: Final = 0.5  # of the quiet rate of publishes
@@ -708,18 +709,21 @@ def measure(name: str, chosen: Attack, seconds: float, turns: int) -> Row:
         arguments = (chosen.play, chosen.threads, one.port, sender)
         attacker = multiprocessing.get_context("fork").Process(target=attack, args=arguments, daemon=True)
         attacker.start()
-        time.sleep(0.5)
-        figures = watch(one, two, seconds / turns)
-        for _ in range(turns - 1):
-            os.kill(attacker.pid or 0, signal.SIGSTOP)
-            time.sleep(0.3)
-            quiet = quiet.add(watch(one, two, seconds / 2 / turns))
-            os.kill(attacker.pid or 0, signal.SIGCONT)
-            time.sleep(0.3)
-            figures = figures.add(watch(one, two, seconds / turns))
-        memory = _memory(one)
-        attacker.kill()
-        attacker.join()
+        assert attacker.pid is not None
+        try:
+            time.sleep(SETTLE_SECONDS)
+            figures = watch(one, two, seconds / turns)
+            for _ in range(turns - 1):
+                os.kill(attacker.pid, signal.SIGSTOP)
+                time.sleep(SETTLE_SECONDS)
+                quiet = quiet.add(watch(one, two, seconds / 2 / turns))
+                os.kill(attacker.pid, signal.SIGCONT)
+                time.sleep(SETTLE_SECONDS)
+                figures = figures.add(watch(one, two, seconds / turns))
+            memory = _memory(one)
+        finally:
+            attacker.kill()
+            attacker.join()
         told: dict[str, int] = {}
         with contextlib.suppress(EOFError, OSError):
             while results.poll():

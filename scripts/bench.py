@@ -1,6 +1,6 @@
 """Measure newswire, beside other versions of it and beside its peers: one table, with the medians of some rounds.
 
-    scripts/bench                                  all rows of docs/results.md
+    scripts/bench                                  the rows of the table in docs/results.md, Speed
     scripts/bench --list                           the rows there are
     scripts/bench --only publish steady            these, or those of a group
     scripts/bench --before ../other-checkout       in turns with another checkout

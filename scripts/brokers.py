@@ -248,15 +248,6 @@ class Broker:
             raise Failed(f"broker {self.id} did not end within {seconds:g} seconds of SIGTERM") from None
 
 
-def most_memory(broker: Broker) -> str:
-    """The most memory that it has had, in MiB; "?" where the system does not say."""
-    try:
-        text = Path(f"/proc/{broker.process.pid}/status").read_text() if broker.process else ""
-        return str(int(text.partition("VmHWM:")[2].split()[0]) // 1024)
-    except (OSError, IndexError):
-        return "?"
-
-
 def wait_in_sync(brokers: Iterable[Broker], seconds: float = 30.0) -> None:
     """Wait until each of `brokers` sees all of them up and lacking nothing."""
     together = list(brokers)

@@ -23,7 +23,6 @@ from typing import Any, Final
 
 FILE: Final = Path(__file__).resolve()
 PAUSE_SECONDS: Final = 0.002  # between two publishes of `watch`
-TIMEOUT_SECONDS: Final = 600.0
 
 
 class Client:

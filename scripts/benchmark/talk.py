@@ -96,6 +96,15 @@ class Answered(NamedTuple):
     failed: int
 
 
+def _greet(sock: socket.socket, talk: Talk, number: int) -> None:
+    """Say hello on connection `number`, where the service wants that, and wait for the answer."""
+    hello, received = talk.hello(number), b""
+    if hello:
+        sock.sendall(hello)
+        while not talk.is_welcome(received):
+            received += sock.recv(65_536) or _closed()
+
+
 def ask_in_turn(talk: Talk, connections: int, first: int = 0) -> Callable[[Callable[[], Span]], Answered]:
     """So many connections, each of which sends its next request when the last was answered."""
 
@@ -103,11 +112,7 @@ def ask_in_turn(talk: Talk, connections: int, first: int = 0) -> Callable[[Calla
         poll = select.epoll()
         socks = {sock.fileno(): sock for sock in (connect(talk.port) for _ in range(connections))}
         for number, (fd, sock) in enumerate(socks.items()):
-            hello, received = talk.hello(first + number), b""
-            if hello:
-                sock.sendall(hello)
-                while not talk.is_welcome(received):
-                    received += sock.recv(65_536) or _closed()
+            _greet(sock, talk, first + number)
             poll.register(fd, select.EPOLLIN)
         span = ready()
         sent_at, parts, numbers = {}, dict.fromkeys(socks, b""), {}
@@ -145,11 +150,7 @@ def ask_steadily(talk: Talk, a_second: float) -> Callable[[Callable[[], Span]], 
 
     def work(ready: Callable[[], Span]) -> Answered:
         sock = connect(talk.port)
-        hello, received = talk.hello(0), b""
-        if hello:
-            sock.sendall(hello)
-            while not talk.is_welcome(received):
-                received += sock.recv(65_536) or _closed()
+        _greet(sock, talk, 0)
         span = ready()
         seconds: list[float] = []
         failed = number = 0

@@ -171,7 +171,7 @@ ROWS: Final = (
     Row("library", "table library", "client library, 64 threads, two brokers", "msg/s", library(OWN)),
     Row("library-one", "library", "client library, 64 threads, one broker", "msg/s", library(ONE)),
     Row("library-1", "library", "client library, 1 thread, two brokers", "msg/s", library(OWN, 1)),
-    Row("library-later", "library", "client library, publish_later, two brokers", "msg/s", library(OWN, 0)),
+    Row("library-later", "table library", "client library, publish_later, two brokers", "msg/s", library(OWN, 0)),
     Row("library-8", "library", "client library, 8 threads, two brokers", "msg/s", library(OWN, 8)),
     Row("batches", "table batches", "batches of 1,000, one broker", "msg/s", batches(ONE)),
     Row("batches-two", "table batches", "batches of 1,000, two brokers", "msg/s", batches(OWN)),
