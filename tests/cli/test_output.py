@@ -301,6 +301,11 @@ def test_columns_stand_side_by_side_and_numbers_to_the_right() -> None:
     ]
 
 
+def test_a_number_that_is_not_known_moves_no_column() -> None:
+    """A broker that is down has none, and the others' stay where they were."""
+    assert shown(Table(("Lag", "Copies"), [("12", "2"), ("-", "-")])) == ["Lag  Copies", " 12       2", "  -       -"]
+
+
 def test_a_last_column_without_a_word_is_left_out() -> None:
     assert shown(Table(("Broker", ""), [("one", ""), ("two", "")])) == ["Broker", "one", "two"]
     assert shown(Table(("Broker", ""), [("one", ""), ("two", "down")])) == ["Broker", "one", "two     down"]

@@ -267,7 +267,7 @@ class NotedBroker(Broker):
 
     def _begin_rewriting(self, now: Now) -> None:
         asked = self.compaction._asked
-        self._machine.waits_for_nobody = self._is_low or (asked is not None and asked.even_if_away)
+        self._machine.waits_for_nobody = self._wants_room or (asked is not None and asked.even_if_away)
         super()._begin_rewriting(now)
 
     def _take_actions(self) -> list[events.Action]:
@@ -1020,7 +1020,7 @@ def _shown(header: Header) -> str:
     return f"{header.vector}{said}{' refused: ' + header.code if header.code else ''}"
 
 
-TICKED, LOW = Tick(), Tick(is_low=True)  # the latter where the disk is full: little room is left long before
+TICKED, LOW = Tick(), Tick(wants_room=True)  # the latter where the disk is full: little room is left long before
 _ACT: dict[type, Callable[[Machine, Any], None]] = {
     events.Send: Machine._send,
     events.Answer: Machine._answer,

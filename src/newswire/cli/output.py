@@ -158,13 +158,13 @@ def _records(table: Table) -> RenderableType:
 
 
 def _rows(table: Table) -> RenderableType:
-    """A column that holds numbers alone stands to the right."""
+    """A column that holds numbers alone, or `-` for none, stands to the right."""
     import rich.table
     from rich.text import Text
 
     grid = rich.table.Table(box=None, pad_edge=False, header_style="bold")
     for at, heading in enumerate(table.headings):
-        numbers = all(row[at].replace(",", "").isdigit() for row in table.rows)
+        numbers = all(row[at] == "-" or row[at].replace(",", "").isdigit() for row in table.rows)
         grid.add_column(Text(heading), justify="right" if numbers else "left", overflow="fold")
     for row in table.rows:
         grid.add_row(*(Text(escape.line(cell)) for cell in row))

@@ -121,7 +121,7 @@ class CommitThread:
             self._disk_due = now + _DISK_SECONDS
             free, size = self._free_bytes(), self._log_bytes()
             writable = disk.look(free, size, now)
-            self._tick = Tick(is_low=disk.wants_room, size=size, room=max(0, free - disk.reserve // 8))
+            self._tick = Tick(wants_room=disk.wants_room, size=size, room=max(0, free - disk.reserve // 8))
         elif disk.is_near:
             writable = self._free_bytes() > disk.reserve
         else:

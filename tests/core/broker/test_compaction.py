@@ -51,8 +51,8 @@ def compaction(state: State, *, compacts: bool = True) -> Compaction:
     return Compaction(Identity("1001", "10.0.0.1:1", A, compacts=compacts), state)
 
 
-def begin(part: Compaction, *peers: PeerFacts, is_low: bool = False) -> list[Any]:
-    return list(part.begin(peers, [], (0,), (), at(0), is_low=is_low))
+def begin(part: Compaction, *peers: PeerFacts, wants_room: bool = False) -> list[Any]:
+    return list(part.begin(peers, [], (0,), (), at(0), wants_room=wants_room))
 
 
 def peer(state: State, **facts: Any) -> PeerFacts:
@@ -107,7 +107,7 @@ OLD: Final = {"knows_voids": False}
 
 
 @pytest.mark.parametrize(
-    ("facts", "why_not", "with_word", "is_low"),
+    ("facts", "why_not", "with_word", "wants_room"),
     [
         ({}, "", True, True),
         ({"in_sync": False}, "not in sync", True, True),
@@ -122,7 +122,7 @@ OLD: Final = {"knows_voids": False}
         ({**AWAY, **OLD, "away_seconds": WEEK}, "upgrade", True, False),
     ],
 )
-def test_whom_it_waits_for(facts: dict[str, Any], why_not: str, with_word: bool, is_low: bool) -> None:
+def test_whom_it_waits_for(facts: dict[str, Any], why_not: str, with_word: bool, wants_room: bool) -> None:
     """An operator, or a disk that has little room, has it go on without who is away: but for an old one, which cannot adopt."""
     state = held(members=("1001", "1002"))
     part = compaction(state)
@@ -135,7 +135,7 @@ def test_whom_it_waits_for(facts: dict[str, Any], why_not: str, with_word: bool,
     assert isinstance(begin(part, peer(state, **facts))[0], Rewrite) == with_word
     part = compaction(state)
     part.ask(Compact("ann"))
-    assert isinstance(begin(part, peer(state, **facts), is_low=True)[0], Rewrite) == is_low
+    assert isinstance(begin(part, peer(state, **facts), wants_room=True)[0], Rewrite) == wants_room
 
 
 def test_it_waits_for_a_member_to_whom_there_is_no_link() -> None:
@@ -171,8 +171,8 @@ GIB: Final = 2**30
         (4, Tick(size=10 * GIB, room=8 * GIB), True, True),  # later there is no room any more
         (1, Tick(size=10 * GIB, room=10 * GIB), True, True),
         (0, Tick(size=10 * GIB, room=10 * GIB), False, True),
-        (4, Tick(is_low=True), True, False),
-        (4, Tick(is_low=True, size=10 * GIB, room=6 * GIB), True, True),
+        (4, Tick(wants_room=True), True, False),
+        (4, Tick(wants_room=True, size=10 * GIB, room=6 * GIB), True, True),
     ],
 )
 def test_when_one_is_due(monkeypatch: pytest.MonkeyPatch, dead: int, tick: Tick, is_due: bool, is_tight: bool) -> None:
@@ -209,11 +209,11 @@ def test_in_need_what_stayed_is_looked_at_again_if_much_went_or_others_had_not_p
     part, due = compaction(held(9)), list[bool]()
     monkeypatch.setattr(part, "_count_dead", lambda: 4)
     for clock in (1, 2):
-        part.tick(Tick(is_low=True), at(clock * limits.COMPACT_LOOK_SECONDS))
+        part.tick(Tick(wants_room=True), at(clock * limits.COMPACT_LOOK_SECONDS))
         due.append(part.wants_more)
         if part.wants_more:
             proofs = [part.state.log.full if has_proof else FullVector(Lineage())]
-            (rewrite,) = part.begin([], proofs, (0,), (), at(0), is_low=True)
+            (rewrite,) = part.begin([], proofs, (0,), (), at(0), wants_room=True)
             assert isinstance(rewrite, Rewrite)
             rewrite.job.rows_before, rewrite.job.rows_after = 10, rows_after
             monkeypatch.setattr(part, "_count_dead", lambda: 9)  # what died meanwhile is nothing that stays
@@ -228,7 +228,7 @@ def test_that_there_is_no_room_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(part, "_count_dead", lambda: 5)
     part.tick(Tick(size=10 * GIB, room=GIB), at(limits.COMPACT_LOOK_SECONDS))
     assert part.lacks_room is None, "what was replaced a moment ago may be there still"
-    (rewrite,) = begin(part, is_low=True)
+    (rewrite,) = begin(part, wants_room=True)
     part.fail(RewriteFailed(rewrite.job, "no room"))
     part.tick(Tick(size=10 * GIB, room=GIB), at(2 * limits.COMPACT_LOOK_SECONDS))
     assert part.lacks_room == (5 * GIB, GIB)
@@ -244,24 +244,24 @@ def test_without_room_a_quarter_more_has_to_be_dead_whatever_stayed_before(
     part = compaction(held(19))
     part._stays_in_need = 4
     monkeypatch.setattr(part, "_count_dead", lambda: 8)
-    (rewrite,) = begin(part, is_low=True)
+    (rewrite,) = begin(part, wants_room=True)
     part.fail(RewriteFailed(rewrite.job, "no room"))
     part._again_at = 10 * limits.COMPACT_LOOK_SECONDS
     monkeypatch.setattr(part, "_count_dead", lambda: dead)
-    part.tick(Tick(is_low=True, size=10 * GIB, room=GIB), at(limits.COMPACT_LOOK_SECONDS))
+    part.tick(Tick(wants_room=True, size=10 * GIB, room=GIB), at(limits.COMPACT_LOOK_SECONDS))
     assert part.wants_more == is_due
 
 
 def test_without_room_it_is_not_tried_again_before_more_is_dead_or_an_hour_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each try writes until the disk is full."""
     monkeypatch.setattr(limits, "COMPACT_LOW_ROWS", 1)
-    part, tick, seen = compaction(held(9)), Tick(is_low=True, size=10 * GIB, room=GIB), list[bool]()
+    part, tick, seen = compaction(held(9)), Tick(wants_room=True, size=10 * GIB, room=GIB), list[bool]()
     for dead, clock in ((4, 0), (4, 60), (5, 120), (5, 180), (5, 200 + limits.COMPACT_AGAIN_SECONDS)):
         monkeypatch.setattr(part, "_count_dead", lambda dead=dead: dead)
         part.tick(tick, at(limits.COMPACT_LOOK_SECONDS + clock))
         seen.append(part.wants_more)
         if part.wants_more:
-            (rewrite,) = begin(part, is_low=True)
+            (rewrite,) = begin(part, wants_room=True)
             part.fail(RewriteFailed(rewrite.job, "no room"))
     assert seen == [True, False, True, False, True]
 

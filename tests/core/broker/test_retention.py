@@ -224,7 +224,7 @@ def test_a_sweep_by_bytes_goes_on_where_the_last_one_ended() -> None:
     [
         ({}, limits.RETENTION_EVERY_SECONDS),
         ({"is_tight": True}, limits.RETENTION_TIGHT_SECONDS),
-        ({"is_tight": True, "is_low": True}, limits.RETENTION_LOW_SECONDS),
+        ({"is_tight": True, "wants_room": True}, limits.RETENTION_LOW_SECONDS),
     ],
 )
 def test_it_looks_more_often_the_less_room_there_is(told: dict[str, bool], seconds: float) -> None:

@@ -58,7 +58,7 @@ class Broker(Parts):
         super().__init__(identity, state, cluster, settled=settled, alone=alone)
         self._deferred: list[Submitted] = []
         self._unapplied: list[tuple[Op, int, int]] = []  # of what is stored, what follows the piece that was applied
-        self._is_low = False  # the disk has little room
+        self._wants_room = False  # the disk has little room
         self._given_up = ""  # the origin of a long batch that is to be forgotten
         self._shorten_due = False  # a long batch left an origin in the vector
         self._forgotten = state.lineage.forgotten  # origins of which nothing follows any more
@@ -249,7 +249,7 @@ class Broker(Parts):
         facts, proofs = self.replication.facts(now), self.replication.proofs()
         if not self.writable:
             proofs = []  # who is full, too, gets no further: what only waits for that one goes, and it is handed what stays
-        begin = self.compaction.begin(facts, proofs, self.stager.shifts, self.expiry.ends, now, is_low=self._is_low)
+        begin = self.compaction.begin(facts, proofs, self.stager.shifts, self.expiry.ends, now, wants_room=self._wants_room)
         self._follow(begin, now)
 
     def _take_over(self, event: events.Rewritten, now: Now) -> None:
@@ -432,9 +432,9 @@ class Broker(Parts):
     def _tick(self, event: events.Tick, now: Now) -> None:
         """Take the time of day; if this is the primary, drop what is old and withdraw what is over, a piece at a time."""
         self._watch_clocks(now)
-        self._is_low = event.is_low
+        self._wants_room = event.wants_room
         self._follow(self.compaction.tick(event, now), now)
-        is_old = self.retention.is_due(now, is_low=event.is_low, is_tight=self.compaction.is_tight)
+        is_old = self.retention.is_due(now, wants_room=event.wants_room, is_tight=self.compaction.is_tight)
         is_over = self.expiry.is_due(self.clocks, now)
         if self.stager.staged or not self.serves or not (is_old or is_over):
             return

@@ -104,7 +104,7 @@ class Compaction:
                 self._incoming = None
                 return [DropParts()]
         self.is_tight = event.room is not None and event.room < event.size * limits.COMPACT_ROOM
-        often = (event.is_low or self.is_tight) and not self._rests
+        often = (event.wants_room or self.is_tight) and not self._rests
         every = limits.COMPACT_LOOK_SECONDS / (10 if often else 1)
         if self._me.compacts and self.job is None and now.clock - self._looked_at >= every:
             self._look(event, now)
@@ -122,7 +122,7 @@ class Compaction:
         writes = event.size * (rows - dead) // max(rows, 1)  # bytes, about
         self._is_last_chance = event.room is not None and event.room < writes * limits.COMPACT_ROOM
         self.lacks_room = None
-        if event.is_low or self._is_last_chance:
+        if event.wants_room or self._is_last_chance:
             is_worth = dead >= limits.COMPACT_LOW_ROWS and dead >= rows * limits.COMPACT_LOW_SHARE
             has_room = event.room is None or event.room >= writes
             if is_worth and event.room is not None and not has_room and self._dead_at_failure:
@@ -150,7 +150,7 @@ class Compaction:
         ends: Sequence[int],
         now: Now,
         *,
-        is_low: bool,
+        wants_room: bool,
     ) -> list[Doing]:
         """Begin what is wanted: nothing is staged, and all that is stored is applied."""
         incoming = self._incoming
@@ -160,7 +160,7 @@ class Compaction:
             return [Rewrite(self.job)]
         asked, self._asked, self._is_due = self._asked, None, False
         has_word = asked is not None and asked.even_if_away
-        why_not = self._why_not(peers, has_word=has_word, is_low=is_low)
+        why_not = self._why_not(peers, has_word=has_word, wants_room=wants_room)
         reply_to = asked.reply_to if asked is not None else None
         if why_not:
             return [Reply(reply_to, Refused(why_not, code="not-compacted"))] if reply_to is not None else []
@@ -171,16 +171,16 @@ class Compaction:
         self.job = Rewriting(self.state, Base(bases), [now.wall + shift for shift in shifts], ends=ends)
         return [Rewrite(self.job)]
 
-    def _why_not(self, peers: Sequence[PeerFacts], *, has_word: bool, is_low: bool) -> str:
+    def _why_not(self, peers: Sequence[PeerFacts], *, has_word: bool, wants_room: bool) -> str:
         """Why nothing is compacted now, in a sentence; "" if it may. `has_word`: an operator waits for nobody who is away."""
         if self.state.holes or self._incoming is not None:
             return "something is missing here, or is being handed over: try again when that is done"
         known = {peer.id: peer for peer in peers}
         members = sorted(broker for broker, joined in self.state.members.of.items() if joined and broker != self._me.id)
-        reasons = (self._why_wait(broker, known.get(broker), has_word=has_word, is_low=is_low) for broker in members)
+        reasons = (self._why_wait(broker, known.get(broker), has_word=has_word, wants_room=wants_room) for broker in members)
         return next(filter(None, reasons), "")
 
-    def _why_wait(self, broker: str, peer: PeerFacts | None, *, has_word: bool, is_low: bool) -> str:
+    def _why_wait(self, broker: str, peer: PeerFacts | None, *, has_word: bool, wants_room: bool) -> str:
         """Why a member is waited for, in a sentence; "" if its proof is here, or it is handed everything when it is back."""
         is_old = peer is not None and peer.heard is not None and not peer.knows_voids
         if peer is not None and peer.lacks_void and peer.knows_voids and peer.writable and not peer.away_seconds:
@@ -188,7 +188,7 @@ class Compaction:
         if is_old and not (has_word and peer is not None and not peer.in_sync):
             return f"broker {broker} is of a version that cannot read a compacted log: upgrade it first"
         patience = min(self._me.away_seconds, limits.COMPACT_LAST_AWAY_SECONDS if self._is_last_chance else math.inf)
-        if has_word or is_low or (peer is not None and (peer.in_sync or peer.away_seconds >= patience)):
+        if has_word or wants_room or (peer is not None and (peer.in_sync or peer.away_seconds >= patience)):
             return ""
         return f"broker {broker} is not in sync: what it lacks stays until it has it"
 

@@ -189,11 +189,11 @@ class Unstored(msgspec.Struct, frozen=True):
 class Tick(msgspec.Struct, frozen=True):
     """Time passed: heartbeats, deadlines, retention. At least every 0.1 s while anything waits.
 
-    `is_low`: the disk has so little room that whatever may go should go. `size`: bytes of the log. `room`: bytes that a
+    `wants_room`: the disk has so little room that whatever may go should go. `size`: bytes of the log. `room`: bytes that a
     compaction may write beside it; None where there is no disk.
     """
 
-    is_low: bool = False
+    wants_room: bool = False
     size: int = 0
     room: int | None = None
 

@@ -98,7 +98,7 @@ class Peer:
             holes=self.holes,
             waits={**self.parts, **self.waits},
             knows_voids=self.knows_voids,
-            lacks_void=self.understood and lacks_void(state, self.holds, self.holes),
+            lacks_void=self._lacks_void(state),
             ahead=self.ahead,
             heard=self.heard,
             down_since=self.down_since.wall if self.down_since is not None else None,
@@ -107,7 +107,10 @@ class Peer:
 
     def is_behind(self, state: State) -> bool:
         """Say whether it lacks something that is void here: ops alone do not bring it on (OFFER)."""
-        return self.knows_voids and self.understood and lacks_void(state, self.holds, self.holes)
+        return self.knows_voids and self._lacks_void(state)
+
+    def _lacks_void(self, state: State) -> bool:
+        return self.understood and lacks_void(state, self.holds, self.holes)
 
     def away_seconds(self, now: Now) -> float:
         """For how long it has given no usable answer, by the clock that nobody sets."""

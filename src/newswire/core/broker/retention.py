@@ -140,13 +140,13 @@ class Retention:
         self._sweep = Sweep()
         self._due_at = 0.0  # on `Now.clock`: when the next sweep begins
 
-    def is_due(self, now: Now, *, is_low: bool = False, is_tight: bool = False) -> bool:
+    def is_due(self, now: Now, *, wants_room: bool = False, is_tight: bool = False) -> bool:
         """Say whether there is something to look at.
 
-        It cannot wait where the disk is nearly full (`is_low`), or soon has no room any more to compact (`is_tight`).
+        It cannot wait where the disk is nearly full (`wants_room`), or soon has no room any more to compact (`is_tight`).
         """
         every = limits.RETENTION_EVERY_SECONDS
-        wait = limits.RETENTION_LOW_SECONDS if is_low else limits.RETENTION_TIGHT_SECONDS if is_tight else every
+        wait = limits.RETENTION_LOW_SECONDS if wants_room else limits.RETENTION_TIGHT_SECONDS if is_tight else every
         return self._sweep.is_busy or now.clock >= self._due_at - every + wait
 
     def drop(self, time: int, latest: int, now: Now) -> Stamp:

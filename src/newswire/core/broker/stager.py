@@ -265,15 +265,15 @@ class Stager:
         """
         check(self.state.accounts, requests, by, wall)
         origin = self._batch_origin(self._batches + 1)
-        all_new = [request for request in requests if isinstance(request, Publish)]
-        marks = self._new_marks(all_new)
+        publishes = [request for request in requests if isinstance(request, Publish)]
+        marks = self._new_marks(publishes)
         if marks is not None:
             return NamedBatch(
                 origin=origin,
-                messages=all_new,
+                messages=publishes,
                 marks=frozenset(marks),
-                required={origin: len(all_new) + 1},
-                ids=tuple([op_id(origin, sequence) for sequence in range(2, len(all_new) + 2)]),  # behind its `began`
+                required={origin: len(publishes) + 1},
+                ids=tuple([op_id(origin, sequence) for sequence in range(2, len(publishes) + 2)]),  # behind its `began`
             )
         ids: list[OpId] = []
         required: dict[str, int] = {}

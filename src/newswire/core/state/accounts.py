@@ -47,7 +47,7 @@ class Accounts:
         self.revoked: set[OpId] = set()  # tokens and grants
         self.ended: dict[str, set[OpId]] = {}  # sessions, and for which accounts they are over
         self.names: dict[OpId, str] = {}  # of every account that ever was
-        self.bearers: Counter[str] = Counter()  # of each name: how many accounts ever had it
+        self._bearers: Counter[str] = Counter()  # of each name: how many accounts ever had it
         self._of_name: dict[str, dict[OpId, UserAdded]] = {}
         self._account_of: dict[str, OpId] = {}  # by name
         self._admins: dict[OpId, UserAdded] = {}
@@ -99,7 +99,7 @@ class Accounts:
 
     def _add_user(self, op: UserAdded) -> _Change:
         account = op.first_id
-        self.bearers[op.name] += account not in self.names
+        self._bearers[op.name] += account not in self.names
         self.names[account] = op.name
         if account in self.removed:
             return ()
@@ -202,7 +202,7 @@ class Accounts:
     def label_of(self, account: OpId) -> str:
         """The name that an account ever had, for people: with its id where another account had that, too."""
         name = self.names.get(account, account)
-        return f"{name} ({account})" if self.bearers[name] > 1 else name
+        return f"{name} ({account})" if self._bearers[name] > 1 else name
 
     def each(self) -> Iterator[str]:
         """Each name that an account has."""
@@ -242,7 +242,7 @@ class Accounts:
             op = self.tokens.get(token)
             if op is None or op.account != account or 0 < op.expires <= now:
                 return None
-        return self._whole_or_narrow(account, token)
+        return self._remembered_rights(account, token)
 
     def reads_whole(self, token: OpId, pattern: str) -> bool:
         """Whether `token` may read all that `pattern` matches, or is for all that its user may. "" is no token: True."""
@@ -251,7 +251,7 @@ class Accounts:
         op = self.tokens.get(token)
         if op is None or op.account not in self.users:
             return False
-        return op.subscribe is None or self._whole_or_narrow(op.account, token).covers("subscribe", pattern)
+        return op.subscribe is None or self._remembered_rights(op.account, token).covers("subscribe", pattern)
 
     def is_narrow(self, token: OpId) -> bool:
         """Whether a token is for less than its user may do."""
@@ -263,7 +263,7 @@ class Accounts:
         op = self.passwords.get(account)
         return op.first_id if op is not None and op.hash else ""
 
-    def _whole_or_narrow(self, account: OpId, token: OpId) -> Rights:
+    def _remembered_rights(self, account: OpId, token: OpId) -> Rights:
         rights = self._rights.get((account, token))
         if rights is None:
             if len(self._rights) >= limits.RIGHTS_KEPT:
