@@ -13,7 +13,7 @@ from typing import TypeVar
 from newswire.core import limits
 from newswire.core.access import Principal, Rights
 from newswire.core.model import ops
-from newswire.core.model.coverage import read
+from newswire.core.model.coverage import Coverage, read, write
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.ops import Published
 from newswire.core.model.results import (
@@ -33,7 +33,7 @@ from newswire.core.read.counts import subscription_rows, topic_rows
 from newswire.core.read.pages import ReadPosition
 from newswire.core.read.pieces import Pieces
 from newswire.core.read.scan import Due, read_on
-from newswire.core.read.start import Opening, Recipient, find_recipient, page_opening, stream_opening
+from newswire.core.read.start import Opening, Recipient, find_recipient, page_opening, stream_opening, topics_opening
 from newswire.core.state.fold import State
 from newswire.engine.caches import MessageCache
 
@@ -116,6 +116,24 @@ class StateQueries(ABC):
             if recipient is None:
                 return None
             return _start(recipient, (yield from page_opening(state, recipient, topic, coverage, now)))
+
+        return self._query(query)
+
+    def open_topics(
+        self, topics: Sequence[str], since: EventId | str | int | None = None, by: Principal | None = None
+    ) -> Start | None:
+        """See `seam.Engine`."""
+        place, now = read(since) if isinstance(since, EventId) else since, self._wall()
+
+        def query(state: State) -> Pieces[Start | None]:
+            rights = state.accounts.rights(by, now) if by is not None else None
+            if by is not None and rights is None:
+                return None
+            event_id = write(Coverage("", dict(state.vector))) if since is None else None
+            opening = yield from topics_opening(state, rights, topics, place, now)
+            if opening is None:
+                return None
+            return Start(ReadPosition(opening.position, opening.wanted), opening.wanted.patterns, event_id=event_id)
 
         return self._query(query)
 

@@ -19,6 +19,7 @@ from newswire.core.broker.values import BrokerStatus, ClusterStatus, DiskFacts, 
 from newswire.core.model.commands import Request
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.results import (
+    LATEST,
     Account,
     AuditRow,
     Compacted,
@@ -37,6 +38,7 @@ from newswire.errors import NewswireError
 from newswire.metrics import Distribution
 
 __all__ = [
+    "LATEST",
     "Account",
     "AuditRow",
     "Backup",
@@ -191,6 +193,17 @@ class Engine(Protocol):
 
         `since`: an event id, a time in ms (0: the earliest), or None for the cursors; `now` as for `topics`. As `open_stream`,
         what follows was decided here.
+        """
+        ...
+
+    def open_topics(
+        self, topics: Sequence[str], since: EventId | str | int | None = None, by: Principal | None = None
+    ) -> Start | None:
+        """Where a reader of `topics` begins who has no subscription, and so no cursor. In pieces. None: one may not be read.
+
+        `since`: an event id, the id of the last message that was read (one that is not held here: all there are), `LATEST`, a
+        time in ms (0: the earliest), or None: only what comes from now on; then the start has an event id. As `open_stream`,
+        what follows was decided here, so it is opened again when a `Wake` names whose `by` it is.
         """
         ...
 

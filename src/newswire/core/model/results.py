@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.ops import OpId, Published, Verb
+
+LATEST: Final = "latest"  # in place of an id: the last message of each topic
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -43,12 +47,14 @@ class Position(msgspec.Struct, frozen=True, gc=False):
 class Start(msgspec.Struct, frozen=True):
     """Where a reader begins. `patterns`: what it is subscribed to and may read, so a commit to another topic brings nothing.
 
-    `account`: whose subscriptions these are, "" where nobody is asked.
+    `account`: whose subscriptions these are, "" where nobody is asked. `event_id`: what stands for `position`, for a reader of
+    topics who begins now; else what was asked for does.
     """
 
     position: Position
     patterns: tuple[str, ...]
     account: OpId = ""
+    event_id: EventId | None = None
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):

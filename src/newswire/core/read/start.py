@@ -13,6 +13,7 @@ from newswire.core.model.commands import Acknowledge
 from newswire.core.model.coverage import Coverage, read
 from newswire.core.model.names import matches
 from newswire.core.model.ops import OpId
+from newswire.core.model.results import LATEST
 from newswire.core.model.vector import Vector
 from newswire.core.read.pages import LogPosition, Wanted, as_items
 from newswire.core.read.pieces import Pieces, finish
@@ -169,6 +170,60 @@ def page_opening(
         if count % limits.PIECE_SUBSCRIPTIONS == 0:
             yield None
     return (yield from _open(state, wanted, opened)) if wanted else None
+
+
+def topics_opening(
+    state: State, rights: Rights | None, topics: Sequence[str], since: Coverage | str | int | None, now: int
+) -> Pieces[Opening | None]:
+    """TOPICS: all of `topics` after `since`, for a reader without a subscription. None: one of them may not be read.
+
+    `since`: an event id, `LATEST`, a message id, a time in ms (0: the earliest), None: what comes from now on. `rights`: None
+    where nobody is asked. `now`: the time of day, ms.
+    """
+    if rights is not None and not all(rights.covers("subscribe", topic) for topic in topics):
+        return None
+    opened = dict(state.vector)
+    wanted: list[tuple[str, Vector]] = []
+    begin = {} if since == LATEST else _begin(state, since, now)
+    for topic in topics:
+        wanted.append((topic, _before_the_last_of(state, topic) if since == LATEST else begin))
+        yield None
+    return (yield from _open(state, wanted, opened))
+
+
+def _begin(state: State, since: Coverage | str | int | None, now: int) -> Vector:
+    """What is known to whoever reads on after `since`."""
+    latest = now + limits.CLOCK_SKEW_SECONDS * 1000
+    if since is None:
+        return dict(state.vector)
+    if isinstance(since, Coverage):
+        return state.lineage.shorten(since.after)
+    if isinstance(since, str):
+        return _behind(state, since, latest)
+    return state.log.before(since, latest) if since else {}
+
+
+def _before_the_last_of(state: State, topic: str) -> Vector:
+    number = state.messages.numbers.get(topic)
+    return dict(state.vector) if number is None else state.log.vector_at(state.messages.newest[number])
+
+
+def _behind(state: State, message: OpId, latest: int) -> Vector:
+    """What a reader knows who was sent `message` last, perhaps by another broker; nothing, where it is not held here.
+
+    All of its own origin up to it. Of others what stands before it here, but for the last seconds before its stamp: another
+    broker may have taken those later than it, and not sent them yet (docs/rules.md, TOPICS).
+    """
+    origin, _, number = message.rpartition(".")
+    row = state.log.row(origin, int(number)) if number.isdecimal() else None
+    if row is None:
+        return {}
+    here = state.lineage.expand(state.log.vector_at(row + 1))
+    before = state.log.times[row] - limits.OTHER_BROKERS_SECONDS * 1000
+    sure = state.lineage.expand(state.log.before(max(before, 1), latest))
+    known = {name: min(sequence, sure.get(name, 0)) for name, sequence in here.items()}
+    known[origin] = int(number)
+    return state.lineage.shorten({name: sequence for name, sequence in known.items() if sequence})
 
 
 def _open(state: State, known: Sequence[tuple[str, Vector]], opened: Vector) -> Pieces[Opening]:
