@@ -23,6 +23,7 @@ from newswire.errors import NewswireError, NoBroker, NotRegistered, NotStored, U
 
 if TYPE_CHECKING:
     from newswire.client import BrokerPool, ClusterSnapshot
+    from newswire.client.cluster import ClusterClient
 
 Perform = Callable[[Action], None]
 
@@ -176,9 +177,9 @@ class MenuActions:
                 self._children.stop(broker)
                 self._here.say(f"Broker {broker} has stopped.")
             case menus.AddReplica(address):
-                self._change("/add_replica", address)
+                self._change(lambda client: client.add(address))
             case menus.RemoveReplica(address):
-                self._change("/remove_replica", address)
+                self._change(lambda client: client.remove(address))
             case menus.ListReplicas():
                 with self._patience():
                     snapshot = summary.look(self._brokers, absent=0, who=self._who)
@@ -257,25 +258,12 @@ class MenuActions:
         brokers = (address, *self._brokers) if action.primary else (*self._brokers, address)
         self._brokers = tuple(dict.fromkeys(brokers))
 
-    def _change(self, path: str, address: str) -> None:
-        """Ask the primary once: what it answers is final, and no other broker knows better whether `address` is there."""
-        from newswire.client.pool import BrokerPool
-        from newswire.client.transport import Call, form
-        from newswire.client.unreached import Unreached
+    def _change(self, ask: Callable[[ClusterClient], str]) -> None:
+        from newswire.client.cluster import ClusterClient
 
-        pool = BrokerPool(self._brokers, **self._who, timeout=limits.CLI_CALL_SECONDS, absent=0)
-        try:
-            primary = self._look(pool).primary
-            body, kind = form({"broker_ip": address})
-            call = Call("POST", path, params={}, body=body, type=kind)
-            answer = pool.transport.send(pool.brokers.ours(primary), call, limits.MENU_CHANGE_SECONDS)
-        except Unreached as error:
-            raise NoBroker(f"{primary} gave no answer ({error.reason}): list the replicas to see what came of it") from None
-        finally:
-            pool.close()
-        if answer.status >= 300:
-            raise answer.error()
-        self._here.say(menus.answer_line(str(answer.json().get("message", ""))))
+        with ClusterClient(self._brokers, **self._who, timeout=limits.CLI_CALL_SECONDS, absent=0) as client:
+            self._look(client.pool)
+            self._here.say(menus.answer_line(ask(client)))
 
     def _say(self, lines: Sequence[str]) -> None:
         for line in lines:

@@ -91,7 +91,7 @@ def find_unreached(brokers: Sequence[Examined]) -> Iterator[Finding]:
                 code="unreached",
                 severity="wrong",
                 text=f"{name} cannot be reached ({broker.refusal})",
-                advice="start it, or look at its log; one that is gone for good should be removed: POST /remove_replica",
+                advice="start it, or look at its log; one that is gone for good should be removed: newswire remove-replica",
             )
 
 

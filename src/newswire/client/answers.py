@@ -71,6 +71,14 @@ class UserSubscription(msgspec.Struct, frozen=True):
     unread: int = 0
 
 
+class TopicCount(msgspec.Struct, frozen=True):
+    """A topic: how many `messages` it holds, and the time of the `last` one (RFC 3339; None without any)."""
+
+    topic: str
+    messages: int = 0
+    last: str | None = None
+
+
 class MessagePage(msgspec.Struct, frozen=True):
     """A page of messages; ask again with the last one's `event_id` as `since` while there is `more`."""
 

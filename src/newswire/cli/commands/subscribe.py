@@ -79,10 +79,13 @@ def subscriptions(brokers: tuple[str, ...], user: str | None, as_json: bool, tim
     return output.DONE
 
 
-def whose(user: str, topic: str | None, who: Signature) -> tuple[str | None, str]:
-    """Who and what is meant by `[USER] TOPIC`: one word is a topic of whoever is signed in. Raises click.UsageError."""
-    if topic is not None:
-        return user, topic
+def whose(user: str, what: str | None, who: Signature, missing: str = "TOPIC") -> tuple[str | None, str]:
+    """Who and what is meant by `[USER] TOPIC`: one word is the topic of whoever is signed in. Raises click.UsageError.
+
+    `missing`: what it is that a user must be followed by.
+    """
+    if what is not None:
+        return user, what
     if not who:
-        raise click.UsageError("Missing argument 'TOPIC'.")
+        raise click.UsageError(f"Missing argument '{missing}'.")
     return None, user

@@ -34,12 +34,12 @@ def _condition(code: str, sentence: str, advice: str) -> Condition:
 PEER_DOWN: Final = _condition(
     "peer-down",
     "{peer} is down since {since} ({why}): {copies}",
-    "start it, or look at its log and at the network; one that is gone for good should be removed: POST /remove_replica",
+    "start it, or look at its log and at the network; one that is gone for good should be removed: newswire remove-replica",
 )
 PEER_LONG_AWAY: Final = _condition(
     "peer-long-away",
     "{peer} has been away for {span}: logs are compacted without it, and it is offered everything when it is back",
-    "start it; one that is gone for good should be removed: POST /remove_replica",
+    "start it; one that is gone for good should be removed: newswire remove-replica",
 )
 PEER_OLD: Final = _condition(
     "peer-old",

@@ -1,0 +1,126 @@
+"""`newswire topics`, `messages` and `ack`: what is there, what was said, and how far somebody has read."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from newswire import escape
+from newswire.cli import output
+from newswire.cli.command import Command
+from newswire.cli.options import PATTERN, brokers_option, config_option, json_option, option, timeout_option, times
+from newswire.cli.parameters import WholeNumber
+from newswire.core import limits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from newswire.client import Message, Subscriber
+
+
+@click.command(cls=Command, short_help="List the topics.", epilog="Example: newswire topics --json")
+@config_option
+@brokers_option
+@timeout_option
+@json_option
+def topics(brokers: tuple[str, ...], timeout: float | None, as_json: bool) -> int:
+    """List the topics that you may see, with how many messages each holds and the time of the last one."""
+    from newswire.cli.credentials import signature
+    from newswire.client.cluster import ClusterClient
+
+    with ClusterClient(brokers, **signature(brokers), **times(timeout)) as client:
+        rows = client.topics()
+    if as_json:
+        output.print_json([{"topic": row.topic, "messages": row.messages, "last": row.last} for row in rows])
+    elif not rows:
+        click.echo("There are no topics yet: the first message to one makes it.")
+    else:
+        cells = [(row.topic, f"{row.messages:,}", row.last or "") for row in rows]
+        output.print_tables([output.Table(("Topic", "Messages", "Last"), cells)])
+    return output.DONE
+
+
+@click.command(
+    cls=Command,
+    short_help="Print messages that are there.",
+    epilog="Examples: newswire messages ann; newswire messages ann --since 1d --topic 'finance.>'",
+)
+@config_option
+@brokers_option
+@click.argument("user", required=False)
+@option("--topic", type=PATTERN, help="Only what this topic or pattern covers.")
+@option(
+    "--since",
+    help="earliest, a duration such as 90m or 7d, an RFC 3339 time, or an event id  [default: what is not delivered yet]",
+)
+@option("--limit", type=WholeNumber(1), default=limits.PAGE_DEFAULT_MESSAGES, help="At most so many, the oldest first.")
+@timeout_option
+@json_option
+def messages(
+    brokers: tuple[str, ...],
+    user: str | None,
+    topic: str | None,
+    since: str | None,
+    limit: int,
+    timeout: float | None,
+    as_json: bool,
+) -> int:
+    """Print messages of what USER is subscribed to, or you are, and end. Nothing counts as delivered by it.
+
+    `newswire stream` goes on with what comes.
+    """
+    from newswire.cli.commands.stream import OutputFailed, printer
+    from newswire.cli.credentials import check_named, signature
+    from newswire.client import Subscriber
+
+    who = signature(brokers)
+    check_named(user, who)
+    take = printer(as_json, terminal=sys.stdout.isatty())
+    with Subscriber(brokers, user, **who, **times(timeout)) as subscriber:
+        try:
+            for message in _messages(subscriber, topic, since, limit):
+                take(message)
+        except OutputFailed as failed:
+            why = failed.__cause__
+            if isinstance(why, OSError) and output.is_quiet(why):  # `| head`
+                return output.DONE
+            raise click.ClickException(f"the output cannot be written ({getattr(why, 'strerror', why)}).") from None
+    return output.DONE
+
+
+@click.command(
+    cls=Command, short_help="Say how far somebody has read.", epilog="Example: newswire ack ann 1001-a1b2.41 --topic news"
+)
+@config_option
+@brokers_option
+@click.argument("user", metavar="[USER]")
+@click.argument("event_id", metavar="EVENT_ID", required=False)
+@option("--topic", type=PATTERN, help="Only of the subscription to exactly this topic or pattern.")
+@timeout_option
+def ack(brokers: tuple[str, ...], user: str, event_id: str | None, topic: str | None, timeout: float | None) -> int:
+    """Let all that USER, or you, were sent up to EVENT_ID count as delivered. It moves forwards only.
+
+    `newswire stream --json` prints it, as `event_id`.
+    """
+    from newswire.cli.commands.subscribe import whose
+    from newswire.cli.credentials import signature
+    from newswire.client import Subscriber
+
+    who = signature(brokers)
+    whom, event = whose(user, event_id, who, missing="EVENT_ID")
+    with Subscriber(brokers, whom, **who, **times(timeout)) as subscriber:
+        click.echo(escape.line(subscriber.ack(event, topic)))
+    return output.DONE
+
+
+def _messages(subscriber: Subscriber, topic: str | None, since: str | None, limit: int) -> Iterator[Message]:
+    """Page by page, at most `limit`."""
+    while limit > 0:
+        page = subscriber.messages(topic, since, min(limit, limits.PAGE_MESSAGES))
+        yield from page.messages
+        if not page.more or not page.messages:
+            return
+        limit -= len(page.messages)
+        since = page.messages[-1].event_id

@@ -1,0 +1,65 @@
+"""`newswire topics`, `messages` and `ack`: what is asked and printed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from newswire.cli import main
+from tests.kit.fake_broker import Fake
+
+
+def message(number: int, **more: Any) -> dict[str, Any]:
+    event = {"id": f"a-1.{number}", "event_id": f"e{number}", "topic": "news", "data": f"text {number}"}
+    return event | {"time": "2026-11-28T10:00:00.000Z"} | more
+
+
+def test_topics(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        {"topic": "news", "messages": 1234, "last": "2026-11-28T10:00:00.000Z"},
+        {"topic": "to", "messages": 0, "last": None},
+    ]
+    fake.answers["/topics"] = (200, rows)
+    assert main.run(["topics", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == rows
+    assert main.run(["topics"]) == 0
+    assert capsys.readouterr().out.split() == "Topic Messages Last news 1,234 2026-11-28T10:00:00.000Z to 0".split()
+    fake.answers["/topics"] = (200, [])
+    assert main.run(["topics"]) == 0
+    assert capsys.readouterr().out == "There are no topics yet: the first message to one makes it.\n"
+
+
+def test_messages_are_printed_as_a_stream_prints_them(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+    fake.answers["/messages"] = (200, {"messages": [message(1), message(2, title="Up")], "more": False})
+    assert main.run(["messages", "ann", "--topic", "news", "--since", "1d"]) == 0
+    assert capsys.readouterr().out == "text 1\nUp\ntext 2\n"
+    assert fake.sent("/messages") == [{"username": "ann", "topic": "news", "since": "1d", "limit": "100"}]
+    assert main.run(["messages", "ann", "--json"]) == 0
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [message(1), message(2, title="Up")]
+    assert fake.sent("/ack") == []
+
+
+def test_messages_go_on_page_by_page_up_to_the_limit(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+    pages = [([message(n) for n in range(1000)], True), ([message(n) for n in range(1000, 1200)], True)]
+    fake.answers["/messages"] = [(200, {"messages": found, "more": more}) for found, more in pages]
+    assert main.run(["messages", "ann", "--limit", "1200"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1200
+    assert [(asked["limit"], asked.get("since")) for asked in fake.sent("/messages")] == [("1000", None), ("200", "e999")]
+
+
+def test_messages_end_where_there_are_no_more(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+    fake.answers["/messages"] = (200, {"messages": [], "more": False})
+    assert main.run(["messages", "ann", "--limit", "5000"]) == 0
+    assert capsys.readouterr().out == ""
+    assert len(fake.sent("/messages")) == 1
+
+
+def test_ack(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+    fake.answers["/ack"] = (200, {"message": "Acknowledged"})
+    assert main.run(["ack", "ann", "e5", "--topic", "news"]) == 0
+    assert capsys.readouterr().out == "Acknowledged\n"
+    assert fake.sent("/ack") == [{"username": "ann", "id": "e5", "topic": "news"}]
+    assert main.run(["ack", "e5"]) == 2
+    assert "EVENT_ID" in capsys.readouterr().err
