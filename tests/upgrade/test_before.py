@@ -17,6 +17,7 @@ from unittest.mock import patch
 
 import msgspec
 import pytest
+import zstandard
 
 from newswire.cli.commands.ops_file import look
 from newswire.config import EngineSettings
@@ -125,6 +126,13 @@ def test_its_pushes_are_taken_and_answered_and_bring_all(tmp_path: Path, engines
         assert msgspec.json.decode(mine).keys() >= _required(), "what the older one does not go without"
     with patch.object(limits, "EXPIRY_EVERY_SECONDS", 0.0):
         wait_until(lambda: seen(engine) in (EXPECTED, without_expired()))
+    asks = msgspec.structs.replace(header, address="127.0.0.1:9", vector={}, began={}, want=limits.PUSH_OPS)
+    for packs in (False, True):
+        engine.receive_later("/replicate", {}, push_codec.write(msgspec.structs.replace(asks, packs=packs), []), told.put)
+        with patch.object(limits, "PACK_LEAST_BYTES", 1_024):
+            answer = told.get(timeout=10).write()
+        assert len(push_codec.read(answer)[1]) > 20, "it hands over all that it has"
+        assert answer.startswith(zstandard.FRAME_HEADER) == packs, "compressed for who said that it reads that"
 
 
 def _required() -> set[str]:

@@ -129,6 +129,7 @@ INBOX_EVENTS: Final = 10_000  # waiting for the commit thread; beyond it request
 COMMIT_OPS: Final = 20_000  # of one commit: two full batches; bounds the time between two syncs
 PUSH_OPS: Final = 5_000  # of one push or answer
 PUSH_BYTES: Final = 4 * 1024 * 1024  # of one push or answer: well under what a peer receives within its 2 s
+PACK_LEAST_BYTES: Final = 4 * 1024  # of a push that is compressed: a smaller one saves less than two packets, and costs 15 us
 PUSH_ORIGINS: Final = 1_000  # that begin in one push, answer or batch: 100,000 starts take 100 pushes
 ANCESTRY_FIRST: Final = 8  # origins whose `began` the first push of a link tells: two brokers that restarted a few times apart
 ANCESTRY_MOST: Final = 4_096  # and at most in one push or answer, 0.4 MB; beyond it ops are sent that the peer may hold

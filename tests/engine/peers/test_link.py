@@ -88,6 +88,27 @@ def test_an_answer_comes_back_with_its_ops(carrier: Carrier) -> None:
     assert carrier.wire.posted[1] == ("/heartbeat/receive", push_codec.write(header(8), []))
 
 
+MANY = [b'{"op":"msg","data":"%d"}' % count for count in range(1_000)]
+
+
+def test_what_is_pushed_is_packed_while_the_last_answer_said_that_it_is_read(carrier: Carrier) -> None:
+    """A broker of another version may come in the place of one, and the other way round (a rolling upgrade)."""
+    carrier.link._fetch = lambda push: MANY
+    plain, reads = header(), msgspec.structs.replace(header(), packs=True)
+    says = {"new": reads, "old": plain}
+    bodies = {"new": push_codec.write(header(), MANY, pack=True), "old": push_codec.write(header(), MANY)}
+    before = "old"
+    for peer in ("new", "new", "old", "old", "new", "fails", "new"):
+        if peer == "fails":
+            carrier.wire.answer = raising(ConnectionResetError())
+            assert isinstance(carrier.carry(), Failed)
+        else:
+            carrier.wire.answer = lambda: PeerReply(200, push_codec.CONTENT_TYPE, push_codec.write(says[peer], []))  # noqa: B023
+            assert isinstance(carrier.carry(), Answered)
+        assert carrier.wire.posted[-1] == ("/replicate", bodies[before])
+        before = peer if peer in bodies else "old"
+
+
 def raising(error: Exception) -> Callable[[], PeerReply]:
     def answer() -> PeerReply:
         raise error

@@ -93,6 +93,7 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     # ^ while its cluster id is not fixed: of whom the sender was told, by its configuration or by an op (ids, else addresses)
     parts: VectorField = {}  # origin -> how far the sender has a long batch that is not whole there: stored, in no vector
     voids: bool = False  # the sender takes what was compacted
+    packs: bool = False  # the sender reads a push and an answer that are compressed (docs/rules.md, PUSH)
     offer: Offer | None = None
     offered: Offered | None = None
     wall: Annotated[int, Meta(ge=0, le=limits.TIME_MILLISECONDS)] = 0  # the sender's time of day, ms; 0: it does not say

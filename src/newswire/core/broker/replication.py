@@ -404,6 +404,7 @@ class Replication:
             waits=state.waits,
             parts=state.parts,
             voids=self._me.compacts,
+            packs=True,
             offer=offer,
             offered=announcement.offered,
             wall=max(0, min(announcement.wall, limits.TIME_MILLISECONDS)),

@@ -308,15 +308,15 @@ class EmbeddedEngine(StateQueries):
         nonce, header, raws = self._passport.open_push(path, headers, body)
 
         def tell(result: Answer | NewswireError) -> None:
-            then(self._push_answer(nonce, result) if isinstance(result, Answer) else result)
+            then(self._push_answer(nonce, result, header.packs) if isinstance(result, Answer) else result)
 
         self._put(tell, Received(tell, header, raws))
 
-    def _push_answer(self, nonce: str, answer: Answer) -> PushAnswer:
+    def _push_answer(self, nonce: str, answer: Answer, pack: bool) -> PushAnswer:
         status = status_of(answer.header.code)
 
         def write() -> bytes:
-            return self._passport.seal(nonce, status, push_codec.write(answer.header, self._fetch(answer.places)))
+            return self._passport.seal(nonce, status, push_codec.write(answer.header, self._fetch(answer.places), pack=pack))
 
         return PushAnswer(status, bool(answer.places), write)
 

@@ -48,6 +48,7 @@ class Link:
         self._fetch, self._passport, self._tell = fetch, passport, tell
         self._sends: queue.SimpleQueue[Send | None] = queue.SimpleQueue()
         self._number = 0  # of the push that is carried, or was last
+        self._packs = False  # the peer said with its last answer that it reads what is compressed
         self._closing = False
         self._wire = Wire(address, limits.PUSH_TIMEOUT_SECONDS, ca_file)
         self.restarts = 0  # after a fault that nobody foresaw
@@ -100,10 +101,15 @@ class Link:
                     self._tell(HungUp(self.address))
 
     def _carry(self, wire: Wire, push: Send) -> Event:
+        event = self._exchange(wire, push)
+        self._packs = isinstance(event, Answered) and event.header.packs  # an older broker may have come in its place
+        return event
+
+    def _exchange(self, wire: Wire, push: Send) -> Event:
         number = push.header.number
         try:
             raws = self._fetch(push)
-            body = push_codec.write(push.header, raws)
+            body = push_codec.write(push.header, raws, pack=self._packs)
             path = push_codec.path_of(raws)
             nonce, signature = self._passport.sign(path, body, self.address, push.header.cluster)
             reply = wire.post(path, {"Content-Type": push_codec.CONTENT_TYPE, **signature}, body)
