@@ -86,7 +86,7 @@ def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str])
     assert "Commands:" in capsys.readouterr().err
     assert main.run(["--help"]) == 0
     assert main.run(["--version"]) == 0
-    assert capsys.readouterr().out.endswith("newswire 0.1.0\n")
+    assert capsys.readouterr().out.endswith("newswire 0.2.0.dev0\n")
 
 
 @pytest.mark.parametrize(
