@@ -45,6 +45,7 @@ TABLE: Final[Mapping[str, tuple[int, str]]] = {
     "id-in-use": (409, "The broker id is in use"),
     "ops-dir": (409, "The ops directory cannot be used"),
     "user-exists": (409, "There is such a user"),
+    "last-admin": (409, "The last admin"),
     "auth-is-off": (409, "Nobody is asked who he is"),
     "key-reused": (409, "The key names another message"),
     "not-lost": (409, "It may come back by itself"),

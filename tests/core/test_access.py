@@ -71,3 +71,8 @@ def test_an_admin_may_everything_and_a_narrow_token_of_one_is_no_admin() -> None
 def test_a_topic_is_seen_by_who_may_publish_or_read_there(topic: str, seen: bool) -> None:
     assert Rights(publish=("mine",), subscribe=("news.>",)).may_see(topic) == seen
     assert not Rights().may_see(topic)
+
+
+def test_what_reads_publishes_nothing_and_is_no_admin_s() -> None:
+    assert Rights(admin=True).reading == Rights(subscribe=(">",))
+    assert Rights(publish=("a",), subscribe=("b", "c.>")).reading == Rights(subscribe=("b", "c.>"))

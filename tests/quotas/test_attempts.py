@@ -21,17 +21,34 @@ def test_so_many_failures_for_a_name_but_its_owner_gets_in() -> None:
     assert [attempts.begin("ann", address, 100.0) for address in "abc"] == [0, 0, 0]
     assert attempts.begin("ann", "a", 101.0) == 59
     assert attempts.begin("ann", "home", 101.0) == 0  # has not failed
-    attempts.went_well("ann", "home")
+    attempts.take_back("ann", "home")
     assert attempts.begin("ann", "home", 102.0) == 0
     assert attempts.begin("ann", "home", 103.0) > 0  # now it has
     assert attempts.begin("ben", "home", 103.0) == 0
+
+
+def test_a_name_has_so_many_from_everywhere_and_who_signed_in_before_counts_alone() -> None:
+    attempts = Attempts(most=3, seconds=60, most_of_name=6)
+    attempts.begin("ann", "home", 50.0)
+    attempts.went_well("ann", "home", 50.0)
+    outcomes = [attempts.begin("ann", f"a{n}", 100.0) for n in range(1_000)]
+    assert [wait == 0 for wait in outcomes].count(True) == 6
+    assert attempts.wait("ann", "elsewhere", 101.0) == 59
+    assert attempts.begin("ben", "elsewhere", 101.0) == 0
+    assert [attempts.begin("ann", "home", 101.0 + n) == 0 for n in range(4)] == [True] * 3 + [False]
+    assert attempts.begin("ann", "elsewhere", 161.0) == 0, "what failed at home is not counted for the name"
+    attempts = Attempts(most=3, seconds=60, most_of_name=3)
+    attempts.went_well("ann", "home", 0.0)
+    later = limits.TRUSTED_SOURCE_SECONDS
+    assert [attempts.begin("ann", address, later) for address in "abc"] == [0, 0, 0]
+    assert attempts.begin("ann", "home", later) > 0, "that was a month ago"
 
 
 def test_what_went_well_is_not_counted() -> None:
     attempts = Attempts(most=2, seconds=60)
     for second in range(100):
         assert attempts.begin("ann", "a", 100.0 + second / 10) == 0
-        attempts.went_well("ann", "a")
+        attempts.went_well("ann", "a", 100.0 + second / 10)
 
 
 def test_it_counts_what_has_begun() -> None:
@@ -40,7 +57,7 @@ def test_it_counts_what_has_begun() -> None:
 
 
 def test_taking_back_what_was_forgotten_does_nothing() -> None:
-    Attempts().went_well("ann", "a")
+    Attempts().take_back("ann", "a")
 
 
 def test_strangers_without_number_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,6 +65,8 @@ def test_strangers_without_number_do_not_fill_the_memory(monkeypatch: pytest.Mon
     attempts = Attempts()
     for number in range(100):
         attempts.begin(f"u{number}", f"a{number}", 1.0)
+        attempts.went_well(f"t{number}", f"t{number}", 1.0)
     assert len(attempts) <= 10
+    assert len(attempts._trusted) <= 10
     attempts.begin("later", "elsewhere", 100.0)
     assert len(attempts) == 1  # what was a minute ago is forgotten

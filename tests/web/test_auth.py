@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from newswire.core.access import Rights
 from newswire.core.model.commands import AddGrant, AddUser, EndSession, RemoveUser, RevokeToken, SetPassword
 from newswire.errors import NewswireError
 from newswire.threads import NeedsThread, never_waits
@@ -162,6 +163,36 @@ def test_a_password_that_is_remembered_does_not_tell_who_guesses_it(web: Guarded
     assert asks(web, basic("ann"), "192.0.2.9").username == "ann"
 
 
+def test_a_name_is_guessed_so_often_from_all_addresses_and_its_owner_signs_in(
+    web: GuardedWeb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From one whom it is known at, or with a browser that it is known in; a browser of another name is no such."""
+
+    def login(who: str, address: str, cookie: str = "", password: str = PASSWORD) -> Any:
+        fields = {"username": who, "password": password}
+        headers = {"Cookie": cookie} if cookie else {}
+        return web.client.post("/login", json=fields, headers=headers, environ_overrides={"REMOTE_ADDR": address})
+
+    def device_of(response: Any) -> str:
+        return next(text.partition(";")[0] for text in response.headers.getlist("Set-Cookie") if "newswire_device" in text)
+
+    home, bens = (device_of(login(who, "192.0.2.1")) for who in ("ann", "ben"))
+    assert web.auth is not None
+    verify = web.auth.passwords.verify
+    monkeypatch.setattr(
+        web.auth.passwords, "verify", lambda password, stored: password == PASSWORD and verify(password, stored)
+    )
+    statuses = [login("ann", f"198.51.100.{number}", password="wrong").status_code for number in range(100)]
+    assert (statuses.count(401), statuses.count(429)) == (60, 40)
+    assert login("ann", "203.0.113.1").status_code == 429
+    assert login("ann", "203.0.113.1", bens).status_code == 429
+    assert login("ann", "203.0.113.1", home).status_code == 200
+    assert asks(web, basic("ann"), "192.0.2.1").username == "ann"
+    statuses = [login("ann", "198.51.100.250", home, "wrong").status_code for _ in range(12)]
+    assert (statuses.count(401), statuses.count(429)) == (10, 2)
+    assert login("ben", "198.51.100.250").status_code == 200, "the browser counted in place of the address"
+
+
 def test_wrong_user_and_wrong_password_cost_and_are_answered_alike(web: GuardedWeb) -> None:
     assert web.auth is not None
     details = []
@@ -248,7 +279,7 @@ def test_a_ticket_is_good_once_and_only_while_what_it_was_made_with_is(web: Guar
     assert web.auth is not None
     token = web.token("ann")
     caller = asks(web, bearer(token))
-    ticket, late = web.auth.new_ticket(caller, "ann"), web.auth.new_ticket(caller, "ann")
+    ticket, late = (web.auth.new_ticket(caller, subject_of(web.engine, caller, None)) for _ in range(2))
     by, username = web.auth.use_ticket(ticket)
     assert (by.username, by.by, username) == ("ann", "ticket", "ann")
     with pytest.raises(NewswireError, match="ticket"):
@@ -260,14 +291,40 @@ def test_a_ticket_is_good_once_and_only_while_what_it_was_made_with_is(web: Guar
 
 def test_the_session_of_a_ticket_is_the_one_that_it_was_made_in(web: GuardedWeb) -> None:
     assert web.auth is not None
-    ticket = web.auth.new_ticket(asks(web, {"Cookie": web.sign_in("ann")}), "ann")
-    caller, _ = web.auth.use_ticket(ticket)
+    maker = asks(web, {"Cookie": web.sign_in("ann")})
+    caller, _ = web.auth.use_ticket(web.auth.new_ticket(maker, subject_of(web.engine, maker, None)))
     cookie = {"Cookie": f"newswire_session={web.auth.new_session(caller)}"}
     principal = asks(web, cookie).principal
     assert principal is not None
     web.do(EndSession(session=principal.session, account=principal.account))
     assert code_of(web, cookie) == "unauthenticated"
     assert caller.principal == principal
+
+
+def test_the_session_of_a_ticket_reads_one_feed_and_ends_within_a_day(web: GuardedWeb) -> None:
+    assert web.auth is not None
+
+    def of_ticket(maker: Caller, username: str | None) -> tuple[Caller, dict[str, str]]:
+        assert web.auth is not None
+        caller, _ = web.auth.use_ticket(web.auth.new_ticket(maker, subject_of(web.engine, maker, username)))
+        cookie = {"Cookie": f"newswire_session={web.auth.new_session(caller)}"}
+        return asks(web, cookie), cookie
+
+    ann, cookie = of_ticket(asks(web, basic("ann")), None)
+    assert ann.rights == Rights(subscribe=("news.>",))
+    again, _ = of_ticket(ann, None)
+    assert again.until == ann.until == int(web.engine.now + module.limits.TICKET_SESSION_SECONDS), (
+        "another ticket is no more time"
+    )
+    root, _ = of_ticket(asks(web, basic("root")), "ann")
+    assert (root.username, root.admin, root.rights) == ("root", False, Rights(subscribe=("news.>",)))
+    assert subject_of(web.engine, root, "ann").username == "ann"
+    for caller, name in ((root, "root"), (root, None), (root, "nobody"), (ann, "ben")):
+        with pytest.raises(NewswireError) as refused:
+            subject_of(web.engine, caller, name)
+        assert refused.value.code == "forbidden"
+    web.engine.now += module.limits.TICKET_SESSION_SECONDS
+    assert code_of(web, cookie) == "unauthenticated"
 
 
 def test_whom_it_is_about(web: GuardedWeb) -> None:
@@ -289,8 +346,12 @@ def test_failures_are_written_down_and_so_many_at_most(web: GuardedWeb, monkeypa
     asks(web, basic("ann"))
     assert failures() == 0
     assert web.auth is not None
+    root = bearer(web.token("root"))
     monkeypatch.setattr(web.auth.passwords, "verify", lambda password, stored: False)
     for number in range(150):
         code_of(web, basic(f"u{number}", "wrong"), f"192.0.2.{number}")
     assert failures() == 100
+    web.get("/audit", headers=root)
+    rows = web.engine.audit(None, 1_000)
+    assert [row.detail for row in rows if not row.who and row.what == "sign-in-failed"] == ["and 50 more"]
     assert PASSWORD not in str(web.engine.audit(None, 1_000))

@@ -139,6 +139,13 @@ def test_a_ticket_signs_a_browser_in_and_leaves_the_address(web: GuardedWeb) -> 
     response = client.get(f"/stream?ticket={ticket()}", headers={**PAGE, "Referer": "http://evil.example/"})
     assert response.status_code == 403
     assert "Set-Cookie" not in response.headers
+    signed_in = web.sign_in("ann")
+    response = client.get(f"/stream?ticket={ticket()}", headers={**PAGE, "Cookie": signed_in})
+    assert (response.status_code, "Set-Cookie" in response.headers) == (303, False), "who is signed in stays so"
+    response = client.get(f"/stream?ticket={ticket()}", headers={**PAGE, "Cookie": web.sign_in("ben")})
+    assert "newswire_session" in response.headers["Set-Cookie"]
+    response = client.get("/account", headers={**PAGE, "Cookie": cookie})
+    assert (response.status_code, response.headers["Location"]) == (303, "/login?next=/account")
 
 
 def test_a_ticket_is_for_the_stream_of_one_user(web: GuardedWeb) -> None:

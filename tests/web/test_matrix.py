@@ -21,6 +21,7 @@ from tests.kit.samples import ask
 from tests.kit.web_fakes import FakeCluster, Web
 
 ROUTES: Final = routes_of(GuardedWeb().app)
+OURS: Final = {"Sec-Fetch-Site": "same-origin"}
 SIGNATURE: Final = {"Newswire-Signature": "of a peer"}
 
 
@@ -57,7 +58,8 @@ class MatrixWeb(GuardedWeb):
             "an admin's, narrowed": self._token("root", publish=("other",), subscribe=("other",)),
             "another's": self._token("ben"),
             "right": self._token("ann"),
-            "a session": {"Cookie": f"newswire_session={self._session('ann')}", "Sec-Fetch-Site": "same-origin"},
+            "a session": {"Cookie": f"newswire_session={self._session('ann')}", **OURS},
+            "a ticket's session": {"Cookie": f"newswire_session={self._session('ann', reads=True)}", **OURS},
             "an admin's": self._token("root"),
             "a peer's signature": SIGNATURE,
         }
@@ -73,11 +75,11 @@ class MatrixWeb(GuardedWeb):
     def _ids(self) -> list[str]:
         return [row.id for row in self.engine.tokens("ann")]
 
-    def _session(self, username: str) -> str:
+    def _session(self, username: str, *, reads: bool = False) -> str:
         account = self.engine.account(username)
         assert account is not None
         assert self.auth is not None
-        principal = Principal(account=account.account, password=account.password_id)
+        principal = Principal(account=account.account, password=account.password_id, feed=account.account if reads else "")
         return self.auth.new_session(self.auth.resolve(username, principal, by="password"))
 
     def status(self, route: Route, who: str) -> int:
@@ -96,6 +98,8 @@ OTHERWISE: Final[Mapping[tuple[str, str, str], int]] = {
     **{("DELETE", "/tokens/<id>", who): 404 for who in OTHERS},  # nobody is told of tokens of others
     **{("GET", "/admin", who): 403 for who in NO_ADMIN},  # pages that say why
     **{("GET", "/", who): 403 for who in OTHERS},
+    **{("GET", path, "a ticket's session"): 303 for path in ("/account", "/admin")},  # to where one signs in
+    **{("POST", path, "a ticket's session"): 403 for path in ("/publish", "/subscribe", "/unsubscribe")},
 }
 
 
@@ -113,6 +117,10 @@ def expected(route: Route, who: str) -> int:
     if "admin" in kinds and who in NO_ADMIN:
         return 403
     if kinds & {"topic", "whole"} and who in NARROW:
+        return 403
+    if "password" in kinds and who == "right":  # a token, for what is one's own
+        return 403
+    if "whole" in kinds and who == "a ticket's session":
         return 403
     if kinds & {"self-or-admin", "topic"} and who in OTHERS:
         return 403

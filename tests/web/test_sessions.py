@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from newswire.web.sessions import COOKIE, Cookies, Session, cookie_of, new_id, set_cookie
+from newswire.web.sessions import COOKIE, SECURE_COOKIE, Cookies, Session, cookie_of, new_id, set_cookie
 
 OLD, NEW = b"o" * 32, b"n" * 32
 SESSION = Session("s1", "Alice", "1001-a.1", 1_800_000_000, password="1001-a.2")
@@ -41,10 +41,19 @@ def test_the_cookie_among_others() -> None:
     assert cookie_of({}) == ""
 
 
+def test_in_tls_only_a_cookie_counts_that_was_set_in_tls() -> None:
+    """Whoever speaks for another host of the domain, or in plain HTTP, can set one of any other name."""
+    both = f"{COOKIE}=planted; {SECURE_COOKIE}=own"
+    assert cookie_of({"HTTP_COOKIE": both, "wsgi.url_scheme": "https"}) == "own"
+    assert cookie_of({"HTTP_COOKIE": f"{COOKIE}=planted", "wsgi.url_scheme": "https"}) == ""
+    assert cookie_of({"HTTP_COOKIE": both, "wsgi.url_scheme": "http"}) == "planted"
+
+
 def test_no_script_reads_it_and_no_other_site_sends_it() -> None:
     name, value = set_cookie("v", secure=True)
     assert name == "Set-Cookie"
-    assert value.split("; ") == [f"{COOKIE}=v", "Max-Age=1209600", "Path=/", "HttpOnly", "SameSite=Lax", "Secure"]
+    assert value.split("; ") == [f"{SECURE_COOKIE}=v", "Max-Age=1209600", "Path=/", "HttpOnly", "SameSite=Lax", "Secure"]
+    assert set_cookie("v", secure=False)[1].startswith(f"{COOKIE}=v; ")
     assert "Secure" not in set_cookie("v", secure=False)[1]
     assert "Max-Age=0;" in set_cookie("", secure=False)[1]
 

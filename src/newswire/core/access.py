@@ -16,6 +16,7 @@ from newswire.core.model.matching import PatternSet, pattern_set
 from newswire.core.model.ops import OpId, Verb
 
 EVERYBODY: Final = "*"  # everybody who is signed in: no username, nor an op id
+READS_ONLY: Final = "this was opened with a ticket, which reads and acknowledges and does nothing else: sign in for more"
 _ALL: Final = (">",)
 _WILD: Final = ("*", ">")
 
@@ -24,12 +25,14 @@ class Principal(msgspec.Struct, frozen=True):
     """Who asks, and by what it was proved: each that is named has to be good still when something is done for it.
 
     `account`: the op that made the user. `token`, `password`: ids of ops; `session`: as the cookie names it.
+    `feed`: the account whose news alone may be read, and nothing else be done: what a ticket is good for. "": no such bound.
     """
 
     account: OpId
     token: OpId = ""
     password: OpId = ""
     session: str = ""
+    feed: OpId = ""
 
 
 class Rights(msgspec.Struct, frozen=True, dict=True):
@@ -70,6 +73,11 @@ class Rights(msgspec.Struct, frozen=True, dict=True):
         if publish is None and subscribe is None:
             return self
         return Rights(publish=self._narrowed("publish", publish), subscribe=self._narrowed("subscribe", subscribe))
+
+    @cached_property
+    def reading(self) -> Rights:
+        """The part of these rights that reads, and no admin's."""
+        return Rights(subscribe=self._patterns("subscribe"))
 
     def _patterns(self, verb: Verb) -> tuple[str, ...]:
         return _ALL if self.admin else self.publish if verb == "publish" else self.subscribe

@@ -57,7 +57,10 @@ STATIC_CACHE_SECONDS: Final = 300  # of the pages' scripts and styles: an upgrad
 PREFLIGHT_CACHE_SECONDS: Final = 600  # how long a browser remembers that a page of one broker may ask another
 
 # -- who asks ---------------------------------------------------------------------------------------------------
-FAILED_SIGN_INS_COUNT: Final = 10  # in FAILED_SIGN_INS_SECONDS, for a name or an address: who forgot tries a few
+FAILED_SIGN_INS_COUNT: Final = 10  # in FAILED_SIGN_INS_SECONDS, from a source, and of one for a name: who forgot tries a few
+FAILED_SIGN_INS_OF_NAME: Final = 60  # of a name from all sources that are not trusted for it: more than one address has
+TRUSTED_SOURCE_SECONDS: Final = 30 * 86_400.0  # that an address counts by itself for a name that signed in there
+DEVICE_SECONDS: Final = 180 * 86_400  # that a browser does, by its cookie
 FAILED_SIGN_INS_SECONDS: Final = 60.0
 PASSWORD_BYTES: Final = 1_024  # as UTF-8: a sentence of 150 words; hashing takes as long for any
 PASSWORD_CHARS: Final = 8  # at least, of one that is set: what NIST SP 800-63B asks for
@@ -67,6 +70,7 @@ PASSWORD_CACHE_SECONDS: Final = 300.0  # that a verified password is not hashed 
 CALLERS_CACHE_COUNT: Final = 20_000  # credentials whose caller is remembered, until a right changes: 300 bytes each
 CALLERS_CACHE_SECONDS: Final = 60.0  # at most: what is bound to time is looked at again
 SESSION_SECONDS: Final = 14 * 86_400  # after which one signs in again: over a holiday, not for ever
+TICKET_SESSION_SECONDS: Final = 12 * 3_600  # of a page that was opened with a ticket: a day's work
 TICKET_SECONDS: Final = 30.0  # from asking for a ticket to its use: a browser starts within them
 TICKETS_COUNT: Final = 10_000  # not used yet; beyond it the oldest goes
 TOKEN_BYTES: Final = 20  # of chance in a token: 160 bits

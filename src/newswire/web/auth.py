@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from newswire.core import limits
-from newswire.core.access import EVERYBODY
+from newswire.core.access import EVERYBODY, READS_ONLY
 from newswire.core.model.commands import Audit
 from newswire.core.model.names import check_username
 from newswire.engine.seam import Account, Engine, Principal, Rights
@@ -32,6 +32,7 @@ from newswire.quotas.rate import Rate
 from newswire.threads import NeedsThread, must_not_wait
 from newswire.web import credentials, request_fields, sessions
 from newswire.web.credentials import PasswordShown, TokenShown
+from newswire.web.devices import Devices
 from newswire.web.passwords import Passwords
 from newswire.web.request_fields import Environ
 from newswire.web.sessions import Cookies, Session
@@ -42,6 +43,7 @@ _TICKET_KEY: Final = "newswire.ticket_user"
 _FOR_EVER: Final = math.inf
 _SIGN_IN: Final = "say who you are: with a token (Authorization: Bearer nw_...), with user and password, or sign in at /login"
 _WRONG: Final = "wrong user or password: check both, or ask an admin for a new password"
+_ONE_FEED: Final = "this was opened with a ticket for one user's news: name that user, or sign in"
 _OVER: Final = "this credential is good no more, or never was: sign in again, or ask an admin for a new token"
 
 
@@ -71,6 +73,20 @@ class _Lookup(NamedTuple):
     caller: Caller
     until: float
     generation: int
+
+
+class _Shown(NamedTuple):
+    """A name and password that somebody shows; `device`: a browser of that name's, "" for none."""
+
+    name: str
+    password: str
+    address: str
+    device: str
+
+    @property
+    def source(self) -> str:
+        """What failures of it are counted for."""
+        return self.device or self.address
 
 
 class Subject(NamedTuple):
@@ -104,6 +120,8 @@ def subject_of(engine: Engine, caller: Caller, username: str | None) -> Subject:
         if username is None:
             raise request_fields.missing("username")
         return Subject(username, "")
+    if caller.principal.feed not in ("", caller.principal.account):
+        return _subject_of_feed(engine, caller.principal, username)
     if username is None or username == caller.username:
         return Subject(caller.username, caller.principal.account)
     if not caller.admin:
@@ -114,8 +132,17 @@ def subject_of(engine: Engine, caller: Caller, username: str | None) -> Subject:
     return Subject(username, account.account)
 
 
+def _subject_of_feed(engine: Engine, principal: Principal, username: str | None) -> Subject:
+    account = engine.account(username) if username is not None else None
+    if account is None or account.account != principal.feed:
+        raise Refused(_ONE_FEED)
+    return Subject(account.username, account.account)
+
+
 def check_is_whole(engine: Engine, caller: Caller) -> None:
-    """Raise `forbidden` if `caller` shows a token with patterns: what else its user has is not its matter."""
+    """Raise `forbidden` if `caller` shows a token with patterns, or a ticket: what else its user has is not its matter."""
+    if caller.principal is not None and caller.principal.feed:
+        raise Refused(READS_ONLY)
     token = caller.principal.token if caller.principal is not None else ""
     if token and any(row.id == token and row.is_narrow for row in engine.tokens(caller.username)):
         raise Refused("a token with patterns is not for that: GET /me says what it may")
@@ -136,10 +163,12 @@ class Authenticator:
         self._clock = clock
         self.passwords = passwords or Passwords()
         self.cookies = Cookies(keys)
+        self.devices = Devices(keys)
         self.tickets: Tickets[tuple[Caller, str]] = Tickets()
         self._attempts = Attempts()
         self._lock = threading.Lock()  # of `_attempts` and `_audited`
         self._audited = Rate(limits.AUDITED_FAILURES_PER_SECOND, limits.AUDITED_FAILURES_BURST)
+        self._untold_count = 0  # failures that were not written down yet, beyond that rate
         self._key = secrets.token_bytes(32)
         self._callers: dict[bytes, _Lookup] = {}  # by a keyed digest of what was shown
         self._generation = 0  # grows with each wake
@@ -173,7 +202,8 @@ class Authenticator:
 
         Whether it is good still is not asked. Returns at once.
         """
-        shown = authorization or sessions.cookie_of({"HTTP_COOKIE": cookie})
+        environ = {"HTTP_COOKIE": cookie}
+        shown = authorization or sessions.cookie_named(sessions.SECURE_COOKIE, environ) or sessions.cookie_of(environ)
         lookup = self._callers.get(self._digest(shown, is_cookie=not authorization)) if shown else None
         return lookup.caller.username if lookup is not None else ""
 
@@ -186,18 +216,23 @@ class Authenticator:
         """Whether a right of the caller may have changed since."""
         return lookup.generation < max(self._all_changed, self._changed.get(lookup.caller.username, 0))
 
-    def sign_in(self, username: str, password: str, address: str) -> Caller:
+    def sign_in(self, username: str, password: str, address: str, device: str = "") -> Caller:
         """Check a password. Raises `unauthenticated`, alike for a wrong user and a wrong password; `too-many`; NotStored.
 
+        `device`: a browser in which this user signed in before (`Devices.source_of`), which counts in place of the address.
         In a thread that never waits: NeedsThread, if it has to be hashed.
         """
-        self._check_attempts(username[: limits.USERNAME_CHARS], network_of(address))
+        shown = _Shown(username[: limits.USERNAME_CHARS], password, network_of(address), device)
+        if device:
+            with self._lock:
+                self._attempts.trust(shown.name, device, self._clock())
+        self._check_attempts(shown.name, shown.source)
         account = self._account(username)
         stored = account.password if account is not None else ""
         if not (stored and self.passwords.is_verified(password, stored)):
             if must_not_wait():
                 raise NeedsThread
-            self._verify(username[: limits.USERNAME_CHARS], password, stored, network_of(address))
+            self._verify(shown, stored)
         if account is None:
             raise _unauthenticated(_WRONG)
         return self.resolve(account.username, Principal(account=account.account, password=account.password_id), by="password")
@@ -223,8 +258,9 @@ class Authenticator:
     def new_session(self, caller: Caller) -> str:
         """The value of a cookie for a browser that shows what `caller` showed; of the same session, if that was one."""
         assert caller.principal is not None
-        until = int(min(self._clock() + limits.SESSION_SECONDS, caller.until))
         principal = caller.principal
+        seconds = limits.TICKET_SESSION_SECONDS if principal.feed else limits.SESSION_SECONDS
+        until = int(min(self._clock() + seconds, caller.until))
         return self.cookies.write(
             Session(
                 id=principal.session or sessions.new_id(),
@@ -233,8 +269,17 @@ class Authenticator:
                 until=until,
                 password=principal.password,
                 token=principal.token,
+                feed=principal.feed,
             )
         )
+
+    def is_signed_in(self, environ: Environ, username: str) -> bool:
+        """Whether the request's cookie is of a session of this user that may do all that the user may."""
+        try:
+            caller = self._of_cookie(sessions.cookie_of(environ))
+        except NewswireError:
+            return False
+        return caller.username == username and caller.principal is not None and not caller.principal.feed
 
     def with_new_password(self, caller: Caller) -> Caller:
         """`caller` as one who shows the password that was just set."""
@@ -244,9 +289,11 @@ class Authenticator:
         principal = Principal(account=account.account, password=account.password_id)
         return self.resolve(caller.username, principal, by=caller.by)
 
-    def new_ticket(self, caller: Caller, username: str) -> str:
-        """A ticket for one stream of `username`."""
-        return self.tickets.give((caller, username))
+    def new_ticket(self, caller: Caller, subject: Subject) -> str:
+        """A ticket for one stream of `subject`."""
+        assert caller.principal is not None
+        principal = msgspec.structs.replace(caller.principal, feed=subject.account)
+        return self.tickets.give((msgspec.structs.replace(caller, principal=principal), subject.username))
 
     def use_ticket(self, ticket: str) -> tuple[Caller, str]:
         """Who made the ticket, as he is now, and for whose stream. It is used up. Raises `unauthenticated`."""
@@ -281,48 +328,56 @@ class Authenticator:
         session = self.cookies.read(value)
         if session is None:
             raise _unauthenticated(_OVER)
-        principal = Principal(account=session.account, token=session.token, password=session.password, session=session.id)
+        principal = Principal(
+            account=session.account, token=session.token, password=session.password, session=session.id, feed=session.feed
+        )
         return self.resolve(session.username, principal, by="session", until=session.until)
 
-    def _check_attempts(self, name: str, address: str) -> None:
+    def _check_attempts(self, name: str, source: str) -> None:
         """Raise `too-many` where no attempt may be made: a password that is remembered must not tell who guesses it."""
         with self._lock:
-            wait = self._attempts.wait(name, address, self._clock())
+            wait = self._attempts.wait(name, source, self._clock())
         if wait:
-            raise _too_many(name, address, wait)
+            raise _too_many(wait)
 
-    def _verify(self, name: str, password: str, stored: str, address: str) -> None:
+    def _verify(self, shown: _Shown, stored: str) -> None:
         with self._lock:
-            wait = self._attempts.begin(name, address, self._clock())
+            wait = self._attempts.begin(shown.name, shown.source, self._clock())
         if wait:
-            raise _too_many(name, address, wait)
+            raise _too_many(wait)
         try:
-            is_right = self.passwords.verify(password, stored or None)
+            is_right = self.passwords.verify(shown.password, stored or None)
         except NotStored:
             with self._lock:
-                self._attempts.went_well(name, address)  # nothing was tried
+                self._attempts.take_back(shown.name, shown.source)
             raise
         if not is_right:
-            self._note_failure(name, address)
+            self._note_failure(shown.name, shown.address)
             raise _unauthenticated(_WRONG)
         with self._lock:
-            self._attempts.went_well(name, address)
-        self.passwords.remember(password, stored)
+            self._attempts.went_well(shown.name, shown.source, self._clock())
+        self.passwords.remember(shown.password, stored)
 
     def _note_failure(self, name: str, address: str) -> None:
         with self._lock:
-            is_much = self._audited.take("", self._clock())
-        if not is_much:
-            self._engine.post([Audit(what="sign-in-failed", who=name, at=address)])
+            if self._audited.take("", self._clock()):
+                self._untold_count += 1
+                return
+        self.tell_failures()
+        self._engine.post([Audit(what="sign-in-failed", who=name, at=address)])
+
+    def tell_failures(self) -> None:
+        """Have the audit trail say how many failed sign-ins it was not told of one by one. Returns at once."""
+        with self._lock:
+            count, self._untold_count = self._untold_count, 0
+        if count:
+            self._engine.post([Audit(what="sign-in-failed", who="", at=f"and {count:,} more")])
 
 
 def _unauthenticated(detail: str) -> NewswireError:
     return Refused(detail, code="unauthenticated")
 
 
-def _too_many(name: str, address: str, wait: int) -> Refused:
-    return Refused(
-        f"too many wrong passwords for {name or 'nobody'} or from {address or 'here'}: try again in {wait} seconds",
-        code="too-many",
-        retry_after=wait,
-    )
+def _too_many(wait: int) -> Refused:
+    detail = f"too many wrong passwords for this name, or from here: try again in {wait} seconds"
+    return Refused(detail, code="too-many", retry_after=wait)

@@ -131,7 +131,10 @@ def _ticket_of(environ: Environ) -> str | None:
 
 
 def _use_ticket(engine: Engine, auth: Authenticator, environ: Environ, ticket: str) -> Response | None:
-    """Let in who shows a ticket; a browser that navigates gets a session for it, and an address without it."""
+    """Let in who shows a ticket; a browser that navigates gets a session that reads for it, and an address without it.
+
+    A browser in which the same user is signed in stays so.
+    """
     if must_not_wait():
         raise NeedsThread  # it can be used but once, so nothing may ask for another thread after this
     if not is_navigation(environ):
@@ -146,13 +149,9 @@ def _use_ticket(engine: Engine, auth: Authenticator, environ: Environ, ticket: s
         return see_other("/login?next=/")
     engine.post([Audit(what="signed-in", who=caller.username, at=environ.get("REMOTE_ADDR", ""))])
     response = see_other(f"/stream?username={quote(username)}")
-    response.headers.add(*sessions.set_cookie(auth.new_session(caller), secure=is_secure(environ)))
+    if not auth.is_signed_in(environ, caller.username):
+        response.headers.add(*sessions.set_cookie(auth.new_session(caller), secure=sessions.is_secure(environ)))
     return response
-
-
-def is_secure(environ: Environ) -> bool:
-    """Say whether the client speaks TLS, with this broker or a proxy that it trusts."""
-    return bool(environ.get("wsgi.url_scheme") == "https")
 
 
 def caller_now() -> Caller:

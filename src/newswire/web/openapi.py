@@ -43,7 +43,8 @@ _NEEDS: Final = {
     "admin": "an administrator",
     "peer": "a broker of the cluster",
     "topic": "who may {verb} to what `{field}` names",
-    "whole": "no token that is narrower than its user",
+    "whole": "no token that is narrower than its user, and no ticket",
+    "password": "for one's own no token",
 }
 _WORDS: Final = {206: "A part.", 303: "A browser goes on there.", 304: "Not changed.", 403: "A page.", 409: "A page."}
 _ABOUT: Final = f"""Live news over plain HTTP. docs/http.md of newswire is this interface in words.

@@ -32,10 +32,11 @@ _SAFE: Final = frozenset({"GET", "HEAD"})
 class Right:
     """What a caller needs. `field`: the one whose value names the user or topic that it is about; `verb`: of a topic.
 
-    A `topic` right without a field is needed for something of what is read. `whole`: no token that is narrower than its user.
+    A `topic` right without a field is needed for something of what is read. `whole`: no token that is narrower than its user,
+    and no ticket. `password`: for what is one's own, no token.
     """
 
-    kind: Literal["public", "signed-in", "self-or-admin", "admin", "peer", "topic", "whole"]
+    kind: Literal["public", "signed-in", "self-or-admin", "admin", "peer", "topic", "whole", "password"]
     field: str = ""
     verb: Literal["", "publish", "subscribe"] = ""
 
@@ -49,6 +50,7 @@ MAY_PUBLISH: Final = Right("topic", field="topic", verb="publish")
 MAY_SUBSCRIBE: Final = Right("topic", field="topic", verb="subscribe")
 MAY_READ: Final = Right("topic", verb="subscribe")
 WHOLE: Final = Right("whole")
+PASSWORD: Final = Right("password")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,12 +18,16 @@ from itsdangerous import BadSignature, URLSafeSerializer
 from newswire.core import limits
 
 COOKIE: Final = "newswire_session"
+SECURE_COOKIE: Final = f"__Host-{COOKIE}"  # in TLS: no other host of the domain, and no page in plain HTTP, can set it
 _PURPOSE: Final = "newswire session"
 _COOKIE_CHARS: Final = 1_024  # of one that is ours: two names, two ids, a digest, a signature
 
 
 class Session(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a cookie says. `until`: seconds since 1970; `password`, `token`: the id or digest of what the user showed, or ""."""
+    """What a cookie says. `until`: seconds since 1970; `password`, `token`: the id or digest of what the user showed, or "".
+
+    `feed`: the account whose news it reads, and nothing else, where a ticket was shown; else "".
+    """
 
     id: str
     username: str
@@ -31,6 +35,7 @@ class Session(msgspec.Struct, frozen=True, array_like=True, gc=False):
     until: int
     password: str = ""
     token: str = ""
+    feed: str = ""
 
 
 class Cookies:
@@ -63,15 +68,26 @@ def new_id() -> str:
 
 
 def cookie_of(environ: Mapping[str, Any]) -> str:
-    """The value of the session's cookie, "" if the request has none."""
+    """The value of the session's cookie, "" if the request has none. In TLS only one counts that was set in TLS."""
+    return cookie_named(SECURE_COOKIE if is_secure(environ) else COOKIE, environ)
+
+
+def cookie_named(name: str, environ: Mapping[str, Any]) -> str:
+    """The value of the first cookie of this name, "" if the request has none."""
     for part in environ.get("HTTP_COOKIE", "").split(";"):
-        name, _, value = part.strip().partition("=")
-        if name == COOKIE:
+        own, _, value = part.strip().partition("=")
+        if own == name:
             return str(value)
     return ""
+
+
+def is_secure(environ: Mapping[str, Any]) -> bool:
+    """Say whether the client speaks TLS, with this broker or a proxy that it trusts."""
+    return environ.get("wsgi.url_scheme") == "https"
 
 
 def set_cookie(value: str, *, secure: bool) -> tuple[str, str]:
     """The header that has a browser keep the cookie; with "", forget it. `secure`: send it over TLS only."""
     age = limits.SESSION_SECONDS if value else 0
-    return "Set-Cookie", f"{COOKIE}={value}; Max-Age={age}; Path=/; HttpOnly; SameSite=Lax" + ("; Secure" if secure else "")
+    name, end = (SECURE_COOKIE, "; Secure") if secure else (COOKIE, "")
+    return "Set-Cookie", f"{name}={value}; Max-Age={age}; Path=/; HttpOnly; SameSite=Lax{end}"

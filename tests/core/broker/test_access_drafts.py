@@ -86,11 +86,13 @@ OWN = {"publish", "subscribe", "unsubscribe", "own password", "own token", "revo
 def test_who_may_what(accounts: Accounts, what: str) -> None:
     request = REQUESTS[what]
     assert outcome(accounts, Principal(ANN), request) == ("done" if what in OWN else "forbidden")
-    assert outcome(accounts, Principal(ANN, token=FULL), request) == ("done" if what in OWN else "forbidden")
+    own = what in OWN and what != "own password"  # which a token does not prove
+    assert outcome(accounts, Principal(ANN, token=FULL), request) == ("done" if own else "forbidden")
     narrow = what in ("publish", "end own session")
     assert outcome(accounts, Principal(ANN, token=NARROW), request) == ("done" if narrow else "forbidden")
     needs_grant = what in ("for another", "subscribe to more")  # of who gets the subscription, whoever asks
     assert outcome(accounts, Principal(ROOT), request) == ("forbidden" if needs_grant else "done")
+    assert outcome(accounts, Principal(ANN, feed=ANN), request) == ("done" if what == "end own session" else "forbidden")
     assert outcome(accounts, Principal("1001-x.1"), request) == "unauthenticated"
     check(accounts, [request], None, 1_000)
 
@@ -103,6 +105,44 @@ def test_which_of_several_was_refused_is_said(accounts: Accounts) -> None:
 
 def test_an_admin_cannot_act_for_an_account_that_is_gone(accounts: Accounts) -> None:
     assert outcome(accounts, Principal(ROOT), Acknowledge("Ann", PLACE, account="1001-x.1")) == "no-user"
+
+
+def test_what_a_ticket_opened_acknowledges_for_its_maker_alone(accounts: Accounts) -> None:
+    for by, account, right in ((ANN, ANN, "done"), (ANN, BOB, "forbidden"), (ROOT, ANN, "forbidden")):
+        request = Acknowledge("Ann", PLACE, account=account)
+        assert outcome(accounts, Principal(by, feed=ANN), request) == right
+    assert outcome(accounts, Principal(ROOT, feed=ANN), Acknowledge("root", PLACE, account=ROOT)) == "forbidden"
+
+
+def test_an_admin_s_token_sets_the_passwords_of_others_and_not_its_own(accounts: Accounts) -> None:
+    accounts.take(TokenCreated(**at(9), account=ROOT, hash=DIGEST))
+    by = Principal(ROOT, token="1001-a.9")
+    assert outcome(accounts, by, SetPassword("Ann", "$")) == "done"
+    assert outcome(accounts, by, SetPassword("root", "$")) == "forbidden"
+    assert outcome(accounts, Principal(ROOT), SetPassword("root", "$")) == "done"
+
+
+_ENDS = [(5_000, 0, 5_000), (5_000, 9_000, 5_000), (5_000, 3_000, 3_000), (0, 0, 0)]
+
+
+@pytest.mark.parametrize(("maker", "asked", "ends"), _ENDS)
+def test_a_token_that_a_token_makes_ends_with_it_at_the_latest(accounts: Accounts, maker: int, asked: int, ends: int) -> None:
+    accounts.take(TokenCreated(**at(9), account=ANN, hash=DIGEST, expires=maker))
+    (op,) = draft_access(accounts, CreateToken("Ann", DIGEST, expires=asked), Principal(ANN, token="1001-a.9"), 1_000)
+    assert isinstance(op, TokenCreated)
+    assert op.expires == ends
+    accounts.take(TokenCreated(**at(10), account=ROOT, hash=DIGEST, expires=maker))
+    (op,) = draft_access(accounts, CreateToken("Ann", DIGEST, expires=asked), Principal(ROOT, token="1001-a.10"), 1_000)
+    assert isinstance(op, TokenCreated)
+    assert op.expires == asked, "what an admin gives to others is theirs"
+
+
+def test_the_last_admin_is_not_removed(accounts: Accounts) -> None:
+    with pytest.raises(Refused) as raised:
+        draft_access(accounts, RemoveUser("root"), Principal(ROOT), 1_000)
+    assert raised.value.code == "last-admin"
+    accounts.take(UserAdded(**at(9), name="Cy", admin=True))
+    draft_access(accounts, RemoveUser("root"), Principal(ROOT), 1_000)
 
 
 def test_a_token_ends_only_what_it_may_read_whole(accounts: Accounts) -> None:

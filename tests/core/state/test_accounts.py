@@ -131,7 +131,7 @@ def test_nothing_is_left_of_a_removed_account() -> None:
     assert not accounts.has_admin
     assert [op.who for op in accounts.grants.values()] == ["*"]
     left = {name: value for name, value in vars(accounts).items() if name.startswith("_") and value}
-    assert list(left) == ["_grants_of"]
+    assert list(left) == ["_bearers", "_grants_of"]
 
 
 @given(st.permutations(OPS))
@@ -151,3 +151,20 @@ def test_what_cannot_be_read_is_stored_again_by_what_it_left() -> None:
     for sequence, draft in enumerate(drafts, 1):
         again.take(type(draft)(**{**{f: getattr(draft, f) for f in draft.__struct_fields__}, **at(f"1009-z.{sequence}", 99)}))
     assert seen(again) == seen(accounts)
+
+
+def test_what_was_opened_for_one_feed_reads_that_and_nothing_else() -> None:
+    accounts = fold(
+        [
+            UserAdded(**at("1001-a.1"), name="Ann"),
+            UserAdded(**at("1001-a.2"), name="root", admin=True),
+            Granted(**at("1001-a.3"), who=A, verb="publish", pattern="x"),
+            Granted(**at("1001-a.4"), who=A, verb="subscribe", pattern="x.>"),
+        ]
+    )
+    assert accounts.rights(Principal(A, feed=A), 1) == Rights(subscribe=("x.>",))
+    assert accounts.rights(Principal(C, feed=C), 1) == Rights(subscribe=(">",))
+    assert accounts.rights(Principal(C, feed=A), 1) == Rights(subscribe=("x.>",)), "what that user may read"
+    assert accounts.rights(Principal(A, feed=C), 1) is None, "for admins"
+    accounts.take(UsersRemoved(**at("1001-a.5"), accounts=(A,)))
+    assert accounts.rights(Principal(C, feed=A), 1) is None

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final, NoReturn
 
 from newswire.core import limits
-from newswire.core.access import EVERYBODY, Principal, Rights
+from newswire.core.access import EVERYBODY, READS_ONLY, Principal, Rights
 from newswire.core.model.commands import (
     AccessRequest,
     Acknowledge,
@@ -75,7 +75,13 @@ def check(accounts: Accounts, requests: Sequence[Request], by: Principal | None,
 
 def _check_one(accounts: Accounts, request: Request, by: Principal, rights: Rights, now: int) -> None:
     is_narrow = bool(by.token) and accounts.is_narrow(by.token)
+    is_own = isinstance(request, SetPassword | CreateToken) and accounts.account_of(request.name) == by.account
     match request:
+        case Acknowledge(account=account) | EndSession(account=account) if by.feed and account == by.account:
+            if isinstance(request, Acknowledge) and by.feed != account:
+                _refuse(READS_ONLY)
+        case _ if by.feed:
+            _refuse(READS_ONLY)
         case Publish(topic=topic):
             if not rights.may("publish", topic):
                 _refuse(f"you may not publish to {topic}: ask an admin for a grant")
@@ -95,7 +101,9 @@ def _check_one(accounts: Accounts, request: Request, by: Principal, rights: Righ
                 _refuse("this token is not for reading")
         case EndSession(account=account) if account == by.account:
             pass
-        case SetPassword(name=name) | CreateToken(name=name) if accounts.account_of(name) == by.account and not is_narrow:
+        case SetPassword() if is_own and by.token:
+            _refuse("one's own password is set by who shows the one before, and a token is none: sign in with the password")
+        case SetPassword() | CreateToken() if is_own and not is_narrow:
             pass
         case RevokeToken(token=token) if token in accounts.tokens_of(by.account) and not is_narrow:
             pass
@@ -129,12 +137,15 @@ def draft_access(accounts: Accounts, request: AccessRequest, by: Principal | Non
         case AddUser():
             return _add_user(accounts, request, me)
         case RemoveUser(name):
-            _account(accounts, name)
+            if accounts.users[_account(accounts, name)].admin and not accounts.has_admin_beside(name):
+                raise Refused(
+                    f"{name} is the last admin, without whom nobody can add users: add another admin first", code="last-admin"
+                )
             return [UsersRemoved(**NO_PLACE, accounts=accounts.accounts_of(name), by=me)]
         case SetPassword(name, password):
             return [_set_password(accounts, _account(accounts, name), password, me, now)]
         case CreateToken():
-            return [_create_token(accounts, request, me)]
+            return [_create_token(accounts, request, by, me)]
         case RevokeToken(token):
             if token not in accounts.tokens:
                 raise NotFound(f"there is no token {token}: GET /tokens lists them", code="no-token")
@@ -179,8 +190,11 @@ def _set_password(accounts: Accounts, account: OpId, password: str, me: str, now
     return PasswordSet(**NO_PLACE, account=account, hash=password, made=made, by=me)
 
 
-def _create_token(accounts: Accounts, request: CreateToken, me: str) -> TokenCreated:
+def _create_token(accounts: Accounts, request: CreateToken, by: Principal | None, me: str) -> TokenCreated:
+    """One that a user makes for himself with a token expires with that at the latest."""
     account = _account(accounts, request.name)
+    maker = accounts.tokens.get(by.token) if by is not None and account == by.account else None
+    ends = [at for at in (request.expires, maker.expires if maker is not None else 0) if at]
     if len(accounts.tokens_of(account)) >= limits.TOKENS_PER_USER:
         raise Refused(
             f"{request.name} has {limits.TOKENS_PER_USER} tokens, the most allowed: revoke those that nobody uses",
@@ -191,7 +205,7 @@ def _create_token(accounts: Accounts, request: CreateToken, me: str) -> TokenCre
         account=account,
         hash=request.digest,
         label=request.label,
-        expires=request.expires,
+        expires=min(ends, default=0),
         publish=request.publish,
         subscribe=request.subscribe,
         by=me,

@@ -85,12 +85,15 @@ def _visible(names: list[str], rights: Rights) -> set[str]:
 def subscription_rows(state: State, recipient: Recipient) -> Pieces[list[SubscriptionRow]]:
     """A row a pattern. Where brokers took two at once for one pattern, the one that is further behind.
 
-    Of topics that the recipient may not read nothing is counted.
+    Of topics that the recipient may not read nothing is counted, and a token with patterns is not told of what it may not read.
 
     The counts are of what was held when the query began, for the cursors of that moment; what retention drops meanwhile may
     be counted as unread or not.
     """
-    counting = _Counting(state, state.subscriptions.awake_of(recipient.user, recipient.account), recipient.rights)
+    subs = state.subscriptions.awake_of(recipient.user, recipient.account)
+    if recipient.is_narrow:
+        subs = [sub for sub in subs if recipient.parts(sub.pattern)]
+    counting = _Counting(state, subs, recipient.rights)
     yield from counting.place()
     groups: dict[Match[int], list[int]] = yield counting.groups
     yield from counting.count(groups)

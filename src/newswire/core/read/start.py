@@ -31,11 +31,15 @@ class Opening(msgspec.Struct, frozen=True):
 
 
 class Recipient(msgspec.Struct, frozen=True):
-    """For whom something is read: a user, by name and account, and what that user, or the token, may read; None: anything."""
+    """For whom something is read: a user, by name and account, and what that user, or the token, may read; None: anything.
+
+    `is_narrow`: by a token with patterns, which is not told of what it may not read.
+    """
 
     user: str
     account: OpId = ""
     rights: Rights | None = None
+    is_narrow: bool = False
 
     def parts(self, pattern: str) -> tuple[str, ...]:
         """What of a subscription to `pattern` may be read."""
@@ -49,9 +53,9 @@ def find_recipient(accounts: Accounts, user: str, by: Principal | None, now: int
     """
     if by is None:
         return Recipient(user)
-    rights = accounts.rights(by, now)
-    if rights is not None and accounts.name_of(by.account) == user:
-        return Recipient(user, by.account, rights)
+    rights, feed = accounts.rights(by, now), by.feed or by.account
+    if rights is not None and accounts.name_of(feed) == user:
+        return Recipient(user, feed, rights, is_narrow=bool(by.token) and accounts.is_narrow(by.token))
     account = accounts.account_of(user)
     if rights is None or not (rights.admin and account):
         return None

@@ -213,6 +213,10 @@ class Accounts:
         """Whether any account is an admin's."""
         return bool(self._admins)
 
+    def has_admin_beside(self, name: str) -> bool:
+        """Whether an account of another name is an admin's, and has its name."""
+        return any(user.name != name and self.name_of(account) for account, user in self._admins.items())
+
     def token_with(self, digest: str) -> TokenCreated | None:
         """The token whose text has this SHA-256; None for none, or one of an account that is not there."""
         alive = [token for token in self._by_digest.get(digest, ()) if self.name_of(self.tokens[token].account)]
@@ -242,7 +246,12 @@ class Accounts:
             op = self.tokens.get(token)
             if op is None or op.account != account or 0 < op.expires <= now:
                 return None
-        return self._remembered_rights(account, token)
+        rights = self._remembered_rights(account, token)
+        if not principal.feed:
+            return rights
+        if principal.feed == account:
+            return rights.reading
+        return self._remembered_rights(principal.feed, "").reading if rights.admin and self.name_of(principal.feed) else None
 
     def reads_whole(self, token: OpId, pattern: str) -> bool:
         """Whether `token` may read all that `pattern` matches, or is for all that its user may. "" is no token: True."""

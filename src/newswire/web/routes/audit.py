@@ -16,7 +16,7 @@ from newswire.web import times
 from newswire.web.auth import Authenticator
 from newswire.web.responses import answer
 from newswire.web.route import ADMIN, Route, Success, text_field
-from newswire.web.routes.sign_in import check_is_on
+from newswire.web.routes.sign_in import authenticator, check_is_on
 from newswire.web.usual_fields import whole_field
 
 
@@ -60,6 +60,7 @@ def routes(engine: Engine, auth: Authenticator | None, clock: Callable[[], float
     @AUDIT.on(blueprint)
     def audit() -> Response:
         fields = AUDIT.read(request.environ)
+        authenticator(auth).tell_failures()
         since = _since(fields[SINCE], clock()) if SINCE in fields else None
         return answer([_shown(row) for row in engine.audit(since, fields.get(LIMIT, limits.AUDIT_DEFAULT_ROWS))])
 

@@ -182,6 +182,8 @@ def sign_in(engine: Engine, place: str, *, typed: str = "", refusal: NewswireErr
 def _own_page(engine: Engine, settings: ServiceSettings, here: str) -> Response:
     """A page for whoever is signed in. What it shows comes from routes that check who asks; the page itself holds nothing."""
     view, caller = engine.describe(), caller_now()
+    if caller.principal is not None and caller.principal.feed:  # who has a ticket's session signs in first
+        return see_other(f"/login?next=/{here}")
     if settings.auth == "none":
         return _page(view, "words.html", 409, title="Nobody is asked who he is", words=_NOBODY_IS_ASKED)
     signed_in: dict[str, Any] = {"username": caller.username, "admin": caller.admin}

@@ -16,11 +16,11 @@ from newswire.core.model.commands import Audit, EndSession
 from newswire.core.model.passwords import check_new_password
 from newswire.engine.seam import Engine, Rights
 from newswire.errors import NewswireError, Refused
-from newswire.web import request_fields, sessions
+from newswire.web import devices, request_fields, sessions
 from newswire.web.askers import accepts_page
 from newswire.web.auth import Authenticator, subject_of
 from newswire.web.deferred import STORE_CODES, stored
-from newswire.web.entrance import caller_now, is_local, is_secure
+from newswire.web.entrance import caller_now, is_local
 from newswire.web.passwords import check_password
 from newswire.web.responses import Confirmation, answer, see_other
 from newswire.web.route import PUBLIC, SELF_OR_ADMIN, SIGNED_IN, Route, Success, text_field
@@ -127,7 +127,7 @@ def routes(engine: Engine, settings: ServiceSettings, auth: Authenticator | None
         mine, caller = authenticator(auth), caller_now()
         fields = TICKETS.read(request.environ)
         subject = subject_of(engine, caller, fields.get(USERNAME, None))
-        return answer(TicketAnswer(mine.new_ticket(caller, subject.username)))
+        return answer(TicketAnswer(mine.new_ticket(caller, subject)))
 
     return blueprint
 
@@ -142,7 +142,8 @@ def _add_sessions(blueprint: Blueprint, engine: Engine, auth: Authenticator | No
         address = request.environ.get("REMOTE_ADDR", "")
         try:
             fields = LOGIN.values(raw)
-            caller = mine.sign_in(fields[WHO], fields[PASSWORD], address)
+            device = mine.devices.source_of(request.environ, fields[WHO])
+            caller = mine.sign_in(fields[WHO], fields[PASSWORD], address, device)
         except NewswireError as error:
             if not accepts_page(request.environ):
                 raise
@@ -152,7 +153,11 @@ def _add_sessions(blueprint: Blueprint, engine: Engine, auth: Authenticator | No
             response = see_other(place)
         else:
             response = answer(Confirmation(f"Signed in as {caller.username}"))
-        return with_cookie(response, mine.new_session(caller))
+        with_cookie(response, mine.new_session(caller))
+        if not device:
+            secure = sessions.is_secure(request.environ)
+            response.headers.add(*devices.set_cookie(mine.devices.write(caller.username), secure=secure))
+        return response
 
     @LOGOUT.on(blueprint)
     def logout() -> Response:
@@ -186,7 +191,7 @@ def authenticator(auth: Authenticator | None) -> Authenticator:
 
 def with_cookie(response: Response, value: str) -> Response:
     """`response`, which has the browser keep this cookie; with "", forget it."""
-    response.headers.add(*sessions.set_cookie(value, secure=is_secure(request.environ)))
+    response.headers.add(*sessions.set_cookie(value, secure=sessions.is_secure(request.environ)))
     return response
 
 

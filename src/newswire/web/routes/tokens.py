@@ -31,10 +31,11 @@ _is_id: Final = re.compile(names.OP_ID_FORM).fullmatch
 
 
 class TokenAnswer(msgspec.Struct, frozen=True):
-    """A new token: the one time that it is shown."""
+    """A new token: the one time that it is shown. `expires`: null for never; with the token that made it, or before."""
 
     id: str
     token: str
+    expires: str | None
 
 
 class ShownToken(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -128,10 +129,11 @@ def routes(engine: Engine, auth: Authenticator | None, clock: Callable[[], float
         caller = caller_now()
         subject = subject_of(engine, caller, fields.get(USERNAME, None))
         token = credentials.new_token()
+        digest = credentials.digest_of(token)
         seconds = fields.get(EXPIRES, 0)
         command = CreateToken(
             name=subject.username,
-            digest=credentials.digest_of(token),
+            digest=digest,
             label=fields.get(LABEL, ""),
             expires=int((clock() + seconds) * 1000) if seconds else 0,
             publish=fields.get(PUBLISH, None),
@@ -139,7 +141,8 @@ def routes(engine: Engine, auth: Authenticator | None, clock: Callable[[], float
         )
 
         def created(receipt: Receipt) -> Response:
-            return answer(TokenAnswer(id=receipt.first, token=token))
+            row = engine.token(digest)
+            return answer(TokenAnswer(id=receipt.first, token=token, expires=_expires(row) if row is not None else None))
 
         return stored(engine, (command,), created, by=caller.principal)
 
@@ -170,7 +173,11 @@ def _shown(row: TokenRow) -> ShownToken:
         username=row.username,
         label=row.label,
         since=rfc3339(row.since),
-        expires=rfc3339(row.expires) if row.expires else None,
+        expires=_expires(row),
         publish=row.publish,
         subscribe=row.subscribe,
     )
+
+
+def _expires(row: TokenRow) -> str | None:
+    return rfc3339(row.expires) if row.expires else None

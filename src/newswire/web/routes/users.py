@@ -17,7 +17,7 @@ from newswire.web.auth import Authenticator, subject_of
 from newswire.web.deferred import STORE_CODES, stored
 from newswire.web.entrance import caller_now
 from newswire.web.responses import Confirmation, Rows, answer
-from newswire.web.route import ADMIN, WHOLE, Field, Right, Route, Success
+from newswire.web.route import ADMIN, PASSWORD, WHOLE, Field, Right, Route, Success
 from newswire.web.routes.sign_in import NEW_PASSWORD, WHO, authenticator, check_is_on, with_cookie
 from newswire.web.usual_fields import Username, flag_field, optional
 
@@ -59,13 +59,13 @@ REMOVE: Final = Route(
     rights=(ADMIN,),
     fields=(NAME,),
     answers=(Success(Confirmation),),
-    codes=("auth-is-off", *STORE_CODES),
+    codes=("auth-is-off", "last-admin", *STORE_CODES),
 )
 SET_PASSWORD: Final = Route(
     method="POST",
     path="/users/<name>/password",
-    words="Sets a user's password, and ends the sessions that were begun with another.",
-    rights=(Right("self-or-admin", field="name"), WHOLE),
+    words="Sets a user's password, and ends the sessions that were begun with another; one's own not by a token.",
+    rights=(Right("self-or-admin", field="name"), WHOLE, PASSWORD),
     fields=(NAME, NEW_PASSWORD),
     answers=(Success(Confirmation),),
     codes=("auth-is-off", "too-many", *STORE_CODES),

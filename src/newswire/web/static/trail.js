@@ -2,7 +2,7 @@
 
 const WORDS = {
   "signed-in": ({ who, detail }) => `${who} signed in${from(detail)}`,
-  "sign-in-failed": ({ who, detail }) => `somebody${detail ? ` at ${detail}` : ""} failed to sign in as ${who}`,
+  "sign-in-failed": ({ who, detail }) => !who ? `more sign-ins failed: ${detail}` : `somebody${detail ? ` at ${detail}` : ""} failed to sign in as ${who}`,
   "signed-out": ({ who }) => `${who} signed out`,
   published: ({ by, topic }) => `${by || "somebody"} published to ${topic}`,
   "added-user": ({ by, who, detail }) => `${by || "a broker"} added ${who}${detail ? ` (${detail})` : ""}`,
