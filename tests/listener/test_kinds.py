@@ -47,6 +47,11 @@ def test_kind(method: str, path: str, size: int, body_type: str, kind: Kind) -> 
     assert kind_of(method, path, size, body_type) is kind
 
 
+def test_what_is_compressed_may_become_large() -> None:
+    assert kind_of("POST", "/publish", 10, "application/json", "gzip") is Kind.LARGE
+    assert kind_of("POST", "/replicate", 10, "", "gzip") is Kind.PEER
+
+
 def test_each_kind_has_threads() -> None:
     threads = Threads()
     assert all(getattr(threads, kind.value) >= 1 for kind in Kind)

@@ -25,7 +25,8 @@ REFUSED = [
     ("wrong-type", {"CONTENT_TYPE": "multipart/form-data; boundary=x"}),
     ("wrong-type", {"CONTENT_TYPE": ""}),
     ("wrong-type", {"CONTENT_TYPE": "application/x-ndjson; charset=latin-1"}),
-    ("wrong-type", {"HTTP_CONTENT_ENCODING": "gzip"}),
+    ("wrong-type", {"HTTP_CONTENT_ENCODING": "br"}),
+    ("wrong-type", {"HTTP_CONTENT_ENCODING": "gzip", "PATH_INFO": "/subscribe"}),
     ("too-large", {"CONTENT_TYPE": "application/json"}),
     ("too-large", {"CONTENT_TYPE": "application/x-www-form-urlencoded"}),
     ("misdirected", {"HTTP_HOST": "evil.example"}),
@@ -40,6 +41,8 @@ TAKEN = [
     {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": LARGE},
     {"CONTENT_TYPE": "text/plain", "CONTENT_LENGTH": "5"},  # refused where it is served, with a hint that its body gives
     {"CONTENT_LENGTH": "", "CONTENT_TYPE": "application/json"},  # chunked
+    {"HTTP_CONTENT_ENCODING": "gzip"},
+    {"HTTP_CONTENT_ENCODING": "gzip", "CONTENT_LENGTH": ""},
     {"PATH_INFO": "/replicate", "CONTENT_TYPE": "application/octet-stream", "CONTENT_LENGTH": str(limits.PEER_BODY_BYTES)},
     {"PATH_INFO": "/subscribe", "CONTENT_TYPE": "application/json", "CONTENT_LENGTH": "50"},
 ]

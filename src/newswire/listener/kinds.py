@@ -61,11 +61,14 @@ _CLUSTER_PATHS: Final = frozenset({"/add_replica", "/remove_replica", "/accept_l
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-def kind_of(method: str, path: str, body_bytes: int, body_type: str = "") -> Kind:
-    """The kind of a request to `path` (as `head.route` gives it); a batch is large however small, as it waits for others."""
+def kind_of(method: str, path: str, body_bytes: int, body_type: str = "", body_coding: str = "") -> Kind:
+    """The kind of a request to `path` (as `head.route` gives it).
+
+    A batch is large however small, as it waits for others; and what is compressed, as it may become large.
+    """
     if path in PEER_PATHS:
         return Kind.PEER
-    if body_bytes > limits.LARGE_BODY_BYTES or body_type.lower().startswith(_BATCH_TYPE):
+    if body_bytes > limits.LARGE_BODY_BYTES or body_coding or body_type.lower().startswith(_BATCH_TYPE):
         return Kind.LARGE
     if path in PROBE_PATHS:
         return Kind.PROBE

@@ -53,6 +53,8 @@ def answer(error: NewswireError) -> tuple[str, list[tuple[str, str]], bytes]:
     ]
     if error.status == 401:
         headers.append(("WWW-Authenticate", 'Bearer, Basic realm="newswire"'))
+    if error.status == 415:
+        headers.append(("Accept-Encoding", "gzip"))
     if seconds := _RETRY_AFTER.get(error.status):
         headers.append(("Retry-After", str(seconds)))
     return f"{error.status} {HTTPStatus(error.status).phrase}", headers, msgspec.json.encode(error.problem()) + b"\n"

@@ -130,7 +130,14 @@ class HttpRequest(HTTPRequestParser):
         self._bound_and_admit()
 
     def _note_kind(self) -> None:
-        self.kind = kind_of(self.command, self.route, self._needed_bytes(), self.headers.get("CONTENT_TYPE", ""))
+        headers = self.headers
+        self.kind = kind_of(
+            self.command,
+            self.route,
+            self._needed_bytes(),
+            headers.get("CONTENT_TYPE", ""),
+            headers.get("CONTENT_ENCODING", ""),
+        )
 
     @property
     def held_bytes(self) -> int:

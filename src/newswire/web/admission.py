@@ -70,7 +70,7 @@ def _check_type(environ: Environ) -> None:
         return
     if kind not in request_fields.KINDS:
         raise Refused(request_fields.ACCEPTED, code="wrong-type")
-    if kind != request_fields.NDJSON and int(environ["CONTENT_LENGTH"]) > limits.FORM_BYTES:
+    if kind != request_fields.NDJSON and int(environ["CONTENT_LENGTH"] or 0) > limits.FORM_BYTES:
         raise TooLarge(
             f"the body is over {limits.FORM_BYTES // 1024} KiB: send less at once, or a batch, as {request_fields.NDJSON} with"
             " that Content-Type; nothing was stored"

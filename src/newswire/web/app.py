@@ -18,7 +18,7 @@ from newswire.core import limits
 from newswire.core.model.times import rfc3339
 from newswire.engine.seam import ClusterAdmin, Engine
 from newswire.stream_order import StreamOrder
-from newswire.web import entrance, origins, responses
+from newswire.web import content_coding, entrance, origins, responses
 from newswire.web.auth import Authenticator
 from newswire.web.pace import REQUESTS, Pace
 from newswire.web.route import DeclaredRule, routes_of
@@ -113,6 +113,7 @@ def create_app(
     entrance.install(app, engine, auth, Pace(per_caller, clock, REQUESTS))
     responses.install(app)
     app.after_request(_protect)
+    app.after_request(content_coding.compress_answer)
     app.after_request(tally.count)
     return app
 

@@ -49,9 +49,9 @@ _NEEDS: Final = {
 _WORDS: Final = {206: "A part.", 303: "A browser goes on there.", 304: "Not changed.", 403: "A page.", 409: "A page."}
 _ABOUT: Final = f"""Live news over plain HTTP. docs/http.md of newswire is this interface in words.
 
-Names are ASCII. A time is `earliest`, a duration back from now (`90m`, `7d`), or RFC 3339. Text is UTF-8, no body is
-compressed, and a slash at the end of a path changes nothing. Fields may stand in the query, in a form or in a JSON object,
-each once.
+Names are ASCII. A time is `earliest`, a duration back from now (`90m`, `7d`), or RFC 3339. Text is UTF-8, and a slash
+at the end of a path changes nothing. Fields may stand in the query, in a form or in a JSON object, each once. The body of
+`POST /publish` may be compressed by gzip (`Content-Encoding`), and long answers are, for who accepts it.
 
 A head has at most {limits.HEAD_BYTES >> 10} KiB and {limits.HEADERS_COUNT} headers, a request {limits.FIELDS_COUNT} fields.
 A form or JSON object has at most {limits.FORM_BYTES >> 10} KiB; one that subscribes, acknowledges or changes the brokers

@@ -24,6 +24,7 @@ from flask.globals import _cv_request
 from newswire.core import limits
 from newswire.errors import BadRequest, NewswireError, Refused, TooLarge
 from newswire.text import without_mark
+from newswire.web.content_coding import inflate, is_gzip
 from newswire.web.responses import shown
 
 Environ = dict[str, Any]
@@ -78,7 +79,14 @@ def query(environ: Environ, repeatable: frozenset[str] = frozenset()) -> dict[st
 
 
 def read(environ: Environ, most: int) -> bytes:
-    """The body, of at most `most` bytes. Raises TooLarge."""
+    """The body, inflated if it came compressed, of at most `most` bytes. Raises TooLarge, `wrong-type`, `bad-body`."""
+    if "HTTP_CONTENT_ENCODING" in environ and is_gzip(environ):
+        return inflate(body, most) if (body := read_as_sent(environ, most)) else body
+    return read_as_sent(environ, most)
+
+
+def read_as_sent(environ: Environ, most: int) -> bytes:
+    """The body as it came, of at most `most` bytes. Raises TooLarge."""
     length = environ.get("CONTENT_LENGTH") or ""
     if length.isdecimal():
         size = int(length[:20])
@@ -95,20 +103,23 @@ def read(environ: Environ, most: int) -> bytes:
 
 
 def is_large(environ: Environ) -> bool:
-    """Say whether the body takes milliseconds to parse."""
-    return len(environ.get("CONTENT_LENGTH") or "") > 5 or int(environ.get("CONTENT_LENGTH") or 0) > limits.LARGE_BODY_BYTES
+    """Say whether the body takes milliseconds to parse, or may hold as much, compressed."""
+    return (
+        "HTTP_CONTENT_ENCODING" in environ
+        or len(environ.get("CONTENT_LENGTH") or "") > 5
+        or int(environ.get("CONTENT_LENGTH") or 0) > limits.LARGE_BODY_BYTES
+    )
 
 
 def content_type(environ: Environ) -> str:
-    """The media type of the body in lower case, "" for none. Raises `wrong-type` for other encodings than plain UTF-8."""
+    """The media type of the body in lower case, "" for none. Raises `wrong-type` for a charset or coding that is not taken."""
     header: str = environ.get("CONTENT_TYPE", "")
     if header in KINDS and "HTTP_CONTENT_ENCODING" not in environ:
         return header
     kind, _, parameters = header.lower().partition(";")
     if "charset=" in parameters and parameters.partition("charset=")[2].strip(' "').replace("utf8", "utf-8") != "utf-8":
         raise Refused("the body must be UTF-8: convert it, and leave `charset` out", code="wrong-type")
-    if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
-        raise Refused("the body must not be compressed: leave `Content-Encoding` out", code="wrong-type")
+    is_gzip(environ)
     return kind.strip()
 
 

@@ -105,6 +105,8 @@ class Rows:
 def problem(error: NewswireError) -> Response:
     """Answer `error`; where trying again is right, say when."""
     response = _ready(_encode(error.problem()) + b"\n", error.status, "application/problem+json")
+    if error.status == 415:
+        response.headers["Accept-Encoding"] = "gzip"  # RFC 9110, 15.5.16
     if error.status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer, Basic realm="newswire"'
     seconds = error.extra.get("retry_after", _RETRY_AFTER.get(error.status))

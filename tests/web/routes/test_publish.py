@@ -221,7 +221,8 @@ def test_refused_in_json(web: Web, body: bytes, code: str, word: str) -> None:
         {"Content-Type": "multipart/form-data; boundary=x"},
         {"Content-Type": "application/xml"},
         {},
-        {**JSON, "Content-Encoding": "gzip"},
+        {**JSON, "Content-Encoding": "deflate"},
+        {**JSON, "Content-Encoding": "gzip, gzip"},
         {"Content-Type": "application/json; charset=latin-1"},
     ],
 )

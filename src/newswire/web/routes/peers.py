@@ -55,7 +55,7 @@ def routes(cluster: ClusterAdmin) -> Blueprint:
     @HEARTBEAT.on(blueprint)
     def receive() -> Response:
         environ = request.environ
-        body = request_fields.read(environ, limits.PEER_BODY_BYTES)
+        body = request_fields.read_as_sent(environ, limits.PEER_BODY_BYTES)
         return DeferredResponse(
             partial(cluster.receive_later, request.path, Headers(environ), body),
             lambda reply: Response(reply.write(), reply.status, content_type="application/octet-stream"),
