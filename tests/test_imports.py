@@ -24,6 +24,7 @@ CORE_ABOVE_THE_SEAM = (
     "newswire.core.access",
     "newswire.core.limits",
     "newswire.core.model.addresses",
+    "newswire.core.model.balance",
     "newswire.core.model.commands",
     "newswire.core.model.conditions",  # what may be wrong: for the doctor
     "newswire.core.model.event_ids",  # text; what it says is `coverage`, and below
@@ -112,6 +113,7 @@ MAY_IMPORT = {
         "newswire.sse",
         "newswire.tls",
         "newswire.core.model.addresses",
+        "newswire.core.model.balance",
         "newswire.core.model.names",
         "newswire.core.limits",
         "newswire.core.model.commands",

@@ -90,6 +90,7 @@ class Server:
             hand_over=lambda order: partial(hub.adopt, order),
             streams_open=lambda: hub.count,
             messages_delivered=lambda: hub.message_count,
+            streams_sent=lambda: hub.move_count,
             streams_configured=streams_configured,
             download=lambda parts: partial(downloads.adopt, parts),
             is_downloading=lambda: downloads.is_busy,

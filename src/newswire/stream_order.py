@@ -16,7 +16,8 @@ class StreamOrder(msgspec.Struct, frozen=True):
 
     `none`: nothing is acknowledged, `event_id` says where to start and no more; for whoever may not be the reader.
     `caller`: whose it is, as far as limits are concerned (`quotas.networks`). `by`: who asks, and `asker`,
-    by name; None where nobody is asked. `until`: when that expires, seconds since 1970.
+    by name; None where nobody is asked. `until`: when that expires, seconds since 1970. `follows`: the client goes to
+    another broker when it is sent there.
     """
 
     user: str
@@ -27,6 +28,7 @@ class StreamOrder(msgspec.Struct, frozen=True):
     by: Principal | None = None
     asker: str = ""
     until: float = math.inf
+    follows: bool = False
 
     @property
     def token(self) -> OpId:

@@ -381,3 +381,13 @@ def test_a_backup_is_bytes_with_a_name_and_holds_what_was_acknowledged(pair: Pai
     assert backup.name
     assert size > small > 0
     assert sum(map(len, pair.one.backup().parts)) > size, "what is later is not in it"
+
+
+def test_the_streams_of_a_broker_are_known_to_all(pair: Pair) -> None:
+    pair.one.note_load(7, 100)
+    pair.one.submit([Publish("news", "x")])  # what goes to other brokers says so, too
+
+    def loads(engine: Engine) -> list[tuple[int, int]]:
+        return [(row.streams, row.streams_limit) for row in engine.describe().rows if row.id == "1001"]
+
+    wait_until(lambda: loads(pair.one) == loads(pair.other) == [(7, 100)], "both know")

@@ -49,6 +49,7 @@ class Desk(StateQueries):
         self.queries = 0
         self.serves = True
         self.described = 0
+        self.loads: list[tuple[int, int]] = []
         self.posts: list[list[Acknowledge]] = []
         self.before_page: Callable[[Position], None] = lambda at: None
         self.take(Began(ORIGIN, 1, 0, broker="1001"))
@@ -102,6 +103,9 @@ class Desk(StateQueries):
 
     def on_wake(self, wake: Callable[[Wake], None]) -> None:
         self.wake = wake
+
+    def note_load(self, streams: int, limit: int) -> None:
+        self.loads.append((streams, limit))
 
     def describe(self) -> ClusterStatus:
         self.described += 1
@@ -278,6 +282,7 @@ class Newsroom:
         until: float = math.inf,
         by: Principal | None = None,
         asker: str = "",
+        follows: bool = False,
     ) -> Client:
         sock = socket.socket()
         if receive_buffer:
@@ -285,7 +290,17 @@ class Newsroom:
         sock.connect(self.server.getsockname())
         client = Client(sock, chunked)
         self.clients.append(client)
-        order = StreamOrder(user, event_id, "json" if as_json else "text", ack, caller, by, asker, until)
+        order = StreamOrder(
+            user=user,
+            event_id=event_id,
+            format="json" if as_json else "text",
+            ack=ack,
+            caller=caller,
+            by=by,
+            asker=asker,
+            until=until,
+            follows=follows,
+        )
         self.hub.adopt(order, self.server.accept()[0], chunked)
         return client
 

@@ -238,7 +238,7 @@ def test_one_failing_stream_ends_alone_with_a_line_in_the_log(room: Newsroom, ca
 
 
 def row(broker: str, *, primary: bool = False, state: str = "up", self_: bool = False) -> BrokerStatus:
-    return BrokerStatus(broker, f"127.0.0.1:{broker}", primary, state, 0, self_)
+    return BrokerStatus(broker, f"127.0.0.1:{broker}", primary, state, 0, self_, streams_limit=20_000)
 
 
 def test_streams_leave_a_broker_whose_disk_hangs_although_nobody_tells_the_hub(
@@ -273,6 +273,32 @@ def test_a_broker_that_leaves_sends_its_streams_to_the_primary(room: Newsroom) -
     assert room.hub.count == 0
     room.hub.wake(Wake(frozenset(), frozenset(), serves=True))
     room.open()
+
+
+def test_streams_that_are_too_many_are_sent_where_there_is_room_and_go_on(
+    make: Callable[..., Newsroom], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those whose clients follow: one that does not go stays, and gets its news."""
+    monkeypatch.setattr(limits, "SPREAD_STREAMS", 4)
+    monkeypatch.setattr(limits, "LOAD_EVERY_SECONDS", 0.0)
+    clock = Clock()
+    room = make(clock=clock)
+    room.desk.rows = (row("1001", self_=True), row("1002"))
+    room.desk.subscribe("Alice", "news")
+    staying = [room.open() for _ in range(2)]
+    following = [room.open(follows=True) for _ in range(2)]
+    room.settle()
+    assert room.desk.loads[-1] == (4, 20_000)
+    for count in (1, 2):
+        room.pass_time(clock, 1.0)
+        wait_until(lambda count=count: room.hub.move_count == count, "one a second, until there are as many here as there")
+    for client in following:
+        (event,) = client.take(1)
+        assert (event.name, json.loads(event.data)) == ("moved", {"to": "127.0.0.1:1002", "reason": "load"})
+    room.desk.publish("news", "one")
+    assert [client.data(1) for client in (*staying, *following)] == [["one"]] * 4
+    following[0].sock.close()
+    wait_until(lambda: room.desk.loads[-1] == (3, 20_000), "others are told")
 
 
 def test_stop_ends_streams_in_order_and_hands_over_the_last_cursors(room: Newsroom, monkeypatch: pytest.MonkeyPatch) -> None:

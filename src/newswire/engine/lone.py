@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from newswire.core.access import Principal
 from newswire.core.broker.broker import Broker
-from newswire.core.broker.events import Event, Now, Recall, Recalled, Reply, Submitted, Tick, Wake
+from newswire.core.broker.events import Event, Loaded, Now, Recall, Recalled, Reply, Submitted, Tick, Wake
 from newswire.core.broker.values import ClusterStatus, Identity
 from newswire.core.model import ops
 from newswire.core.model.commands import Request
@@ -94,6 +94,10 @@ class LoneEngine(StateQueries):
     def on_wake(self, wake: Callable[[Wake], None]) -> None:
         """See `seam.Engine`."""
         self._wake = wake
+
+    def note_load(self, streams: int, limit: int) -> None:
+        """See `seam.Engine`."""
+        self._put(Loaded(streams, limit))
 
     def describe(self) -> ClusterStatus:
         """See `seam.Engine`."""

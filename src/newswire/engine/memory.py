@@ -27,6 +27,7 @@ from newswire.core.broker.events import (
     Join,
     KeepPart,
     Leave,
+    Loaded,
     Now,
     Recall,
     Recalled,
@@ -256,6 +257,10 @@ class MemoryEngine(StateQueries):
     def on_wake(self, wake: Callable[[Wake], None]) -> None:
         """See `seam.Engine`."""
         self._wake = wake
+
+    def note_load(self, streams: int, limit: int) -> None:
+        """See `seam.Engine`."""
+        self.network.put(self, Loaded(streams, limit))
 
     def describe(self) -> ClusterStatus:
         """See `seam.Engine`."""

@@ -255,6 +255,10 @@ class Engine(Protocol):
         """
         ...
 
+    def note_load(self, streams: int, limit: int) -> None:
+        """Take note of how many streams this broker serves, of so many that it may: other brokers are told. Never blocks."""
+        ...
+
     def describe(self) -> ClusterStatus:
         """A snapshot; never blocks or raises."""
         ...

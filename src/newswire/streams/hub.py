@@ -19,6 +19,7 @@ What can go wrong, and why it does not:
 from __future__ import annotations
 
 import logging
+import random
 import socket
 import threading
 import time
@@ -38,6 +39,7 @@ from newswire.streams.audience import Audience
 from newswire.streams.confirmations import Confirmations, PendingAcks
 from newswire.streams.connections import Connection, Connections, turn_away
 from newswire.streams.inbox import Arrival, Inbox
+from newswire.streams.moves import Moves
 from newswire.streams.pages import SharedPages
 from newswire.streams.rounds import Rounds
 from newswire.streams.schedule import NEVER, SLOT_SECONDS, Schedule, rest_seconds, select_timeout
@@ -57,11 +59,16 @@ class Hub:
         *,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        chance: Callable[[], float] = random.random,
         on_fatal: OnFatal = lambda error: None,
     ) -> None:
-        """`clock`, `wall`: seconds, the latter since 1970. `on_fatal` must end the process: the thread died."""
+        """`clock`, `wall`: seconds, the latter since 1970; `chance`: 0 to 1.
+
+        `on_fatal` must end the process: the thread died.
+        """
         self._engine = engine
         self._settings = settings
+        self._chance = chance
         self._clock, self._wall = clock, wall
         self._thread = supervise(self._run, "hub", on_fatal, may_end=lambda: self._stop_at is not None)
         self._stumbles = Stumbles(limits.FAILED_TURNS_COUNT)
@@ -78,6 +85,9 @@ class Hub:
         self._arrivals: deque[Arrival] = deque()
         self._changed_users: dict[str, None] = {}  # whose streams are to be reopened
         self._rounds: Rounds[Connection] = Rounds(clock)
+        self._moves: Moves[Connection] = Moves(chance)
+        self._load_told: int | None = None  # how many streams other brokers think are here
+        self._load_due = 0.0  # when to look at that again
         self._serves = True
         self._serves_due = 0.0  # when to ask the engine itself
         self._stop_at: float | None = None
@@ -85,6 +95,7 @@ class Hub:
         self.opening_count = 0
         self.refusal_count = 0
         self.eviction_count = 0
+        self.move_count = 0
         self.message_count = 0
         self.rest_count = 0
 
@@ -160,6 +171,7 @@ class Hub:
             self.eviction_count += 1
             self._close(conn)
         self._ask_whether_it_serves()
+        self._share()
         self._confirm()
         self._tick_all()
         if only_catches_up:
@@ -203,7 +215,7 @@ class Hub:
         if wake.serves != self._serves:
             self._serves = wake.serves
             if not wake.serves:
-                self._end_all(self._moved())
+                self._send_all_elsewhere()
         self._changed_users.update(dict.fromkeys(self._audience.users() if EVERYBODY in wake.users else wake.users))
         self._arrivals.extend(arrivals)
         conns = list(self._audience.waiting(wake.topics))
@@ -212,7 +224,8 @@ class Hub:
         self._rounds.put_live(conns)
         if self._stop_at is not None and not self._is_stopping:
             self._is_stopping = True
-            self._end_all(b"")
+            for conn in list(self._audience):
+                self._guard(self._end, conn, b"")
         return bool(arrivals or wake.topics or wake.users)
 
     def _open_some(self) -> None:
@@ -243,7 +256,7 @@ class Hub:
         """OPEN, if there is room."""
         stream, order = conn.stream, conn.stream.order
         if self._is_stopping or not self._serves:
-            self._end(conn, b"" if self._is_stopping else self._moved())
+            self._end(conn, b"" if self._is_stopping else self._last_words())
             return
         try:
             if reason := self._admission.refusal(order, now):
@@ -257,6 +270,8 @@ class Hub:
             self._end(conn, notices.not_now(str(error)))
             return
         self.opening_count += 1
+        if order.follows:
+            self._moves.put(conn)
         for eviction in evictions:
             self._guard(self._evict, self._connections.of(eviction.stream), eviction)
         self._read_from(conn, start)
@@ -342,15 +357,12 @@ class Hub:
         if not conn.is_blocked:
             self._send(conn, now)
 
-    def _end_all(self, body: bytes) -> None:
-        for conn in list(self._audience):
-            self._guard(self._end, conn, body)
-
     def _forget(self, conn: Connection) -> None:
         """Take the stream out of everything but its socket: it reads no more."""
         self._rounds.remove(conn)
         self._audience.remove(conn.stream.users, conn)
         self._admission.remove(conn.stream)
+        self._moves.remove(conn)
 
     def _close(self, conn: Connection) -> None:
         """Ask once more what was confirmed, then close."""
@@ -371,8 +383,33 @@ class Hub:
         if now >= self._acks.due:
             self._acks.post(now)
 
-    def _moved(self) -> bytes:
-        return notices.moved(self._engine.describe().rows)
+    def _last_words(self) -> bytes:
+        """Of one stream: where it goes on."""
+        return notices.moved(notices.successor(self._engine.describe().rows, self._chance()))
+
+    def _send_all_elsewhere(self) -> None:
+        for conn in list(self._audience):
+            self._guard(self._end, conn, self._last_words())
+
+    def _share(self) -> None:
+        """Tell other brokers how many streams are here, and send them some, if here are too many (docs/rules.md, SHARE)."""
+        now, count = self._clock(), self.count
+        if now < self._load_due:
+            return
+        self._load_due = now + limits.LOAD_EVERY_SECONDS
+        if count != self._load_told:
+            self._engine.note_load(count, self._settings.streams)
+            self._load_told = count
+        if self._moves and self._serves and not self._is_stopping:
+            for conn, to in self._moves.choose(count, self._settings.streams, self._engine.describe().rows, now):
+                self._guard(self._send_elsewhere, conn, to)
+
+    def _send_elsewhere(self, conn: Connection, to: str) -> None:
+        now = self._clock()
+        self.move_count += 1
+        conn.stream.write(notices.move(to), now)
+        if not conn.is_blocked:
+            self._send(conn, now)
 
     def _ask_whether_it_serves(self) -> None:
         """Send the streams elsewhere when the disk hangs: who would tell the hub then waits for the disk."""
@@ -381,7 +418,7 @@ class Hub:
             return
         self._serves_due = now + limits.SERVES_EVERY_SECONDS
         if self._serves and not self._engine.describe().serves:
-            self._end_all(self._moved())
+            self._send_all_elsewhere()
 
     def _tick_all(self) -> None:
         """Bounded like a round: after one message for everybody, everybody falls silent at once."""

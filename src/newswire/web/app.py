@@ -64,6 +64,7 @@ def create_app(
     clock: Callable[[], float] = time.time,
     version: str = "",
     messages_delivered: Callable[[], int] = lambda: 0,
+    streams_sent: Callable[[], int] = lambda: 0,
     streams_configured: int | None = None,
     download: backup.Download | None = None,
     is_downloading: Callable[[], bool] = lambda: False,
@@ -71,9 +72,10 @@ def create_app(
     """The application over `engine`.
 
     `auth` finds out who asks, None: nobody is asked. `hand_over` makes what adopts a stream's socket, `streams_open` counts
-    those, `no_room` says why there is none for another; `messages_delivered` counts what they were sent; `streams_configured`:
-    how many an operator asked for, if it is more than `settings` allow; `download` makes what sends a backup, `is_downloading`
-    says whether one is sent; `clock`: seconds since 1970; `version`: of newswire, as `/readyz` tells it.
+    those, `no_room` says why there is none for another; `messages_delivered` counts what they were sent, `streams_sent` those
+    that were sent to other brokers; `streams_configured`: how many an operator asked for, if it is more than `settings` allow;
+    `download` makes what sends a backup, `is_downloading` says whether one is sent; `clock`: seconds since 1970; `version`: of
+    newswire, as `/readyz` tells it.
     """
     app = _App("newswire.web", static_folder=None, template_folder="templates")
     app.url_map.merge_slashes = False  # a redirect to the clean path would lose the body
@@ -87,7 +89,8 @@ def create_app(
         return {**numbers, "time": now, "version": version}
 
     def count() -> dict[str, Any]:
-        return {**process(), "messages_delivered": messages_delivered(), "http_requests": tally.read()}
+        counts = {"messages_delivered": messages_delivered(), "streams_sent": streams_sent()}
+        return {**process(), **counts, "http_requests": tally.read()}
 
     app.register_blueprint(publish.routes(engine, settings, give_way))
     app.register_blueprint(subscriptions.routes(engine, settings, clock, pace))

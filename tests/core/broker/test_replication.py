@@ -11,6 +11,7 @@ from newswire.core import limits
 from newswire.core.broker.events import Answer, Connect, Disconnect, Header, Now, Send
 from newswire.core.broker.replication import Replication
 from newswire.core.broker.values import Announcement, Identity
+from newswire.core.model.balance import Load
 from newswire.core.model.ops import Began, Joined, Published
 from newswire.core.state.fold import State
 from newswire.errors import Refused, StorageFull
@@ -119,6 +120,14 @@ def test_what_was_pushed_and_answered_for_is_no_proof() -> None:
     for seconds in (0, 0, 5, 10):
         answer(part, at(seconds), vector={})
         assert part.in_sync() == []
+
+
+def test_brokers_tell_each_other_how_many_streams_they_serve() -> None:
+    part, _ = linked()
+    send = push(part, at(0), load=Load(5, 100))
+    assert (send.header.streams, send.header.streams_limit) == (5, 100)
+    part.hear("push", header(streams=7, streams_limit=90), at(0))
+    assert [facts.load for facts in part.facts(at(1))] == [Load(7, 90)]
 
 
 def test_copies_of_members_count_and_of_all_while_nobody_is_one() -> None:

@@ -19,6 +19,13 @@ def test_list_replicas(web: Web) -> None:
     ]
 
 
+def test_the_streams_of_a_broker_are_shown_where_it_says_how_many(web: Web) -> None:
+    web.engine.note_load(0, 20_000)
+    me, other = web.get("/list_replicas")  # type: ignore[misc]
+    assert (me["streams"], me["streams_limit"]) == (0, 20_000)
+    assert "streams" not in other
+
+
 def test_add(web: Web) -> None:
     for options in ({"query_string": "broker_ip=127.0.0.1:5055"}, {"json": {"broker_ip": "127.0.0.1:5055"}}):
         told = web.post("/add_replica", **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -70,6 +71,14 @@ def test_a_peer_that_is_gone_is_down(web: Web) -> None:
     assert numbers(web)["copies", ()] == 2
     web.engine.change_view(serves=False)
     assert numbers(web)["copies", ()] == 0
+
+
+def test_the_streams_of_a_peer_are_counted_where_it_says_how_many(web: Web) -> None:
+    assert ("peer_streams", ("1002",)) not in numbers(web)
+    rows = [msgspec.structs.replace(row, streams=3, streams_limit=9) for row in web.engine.describe().rows]
+    web.engine.change_view(rows=tuple(rows))
+    assert numbers(web)["peer_streams", ("1002",)] == 3
+    assert numbers(web)["streams_sent_elsewhere_total", ()] == 0
 
 
 def test_addresses_that_are_none_are_one_route(web: Web) -> None:

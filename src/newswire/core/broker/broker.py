@@ -30,6 +30,7 @@ from newswire.core.broker.long_batch import is_long
 from newswire.core.broker.parts import Parts
 from newswire.core.broker.receipts import check_copies
 from newswire.core.broker.replication import CODE_OF, STATE_OF
+from newswire.core.model.balance import Load
 from newswire.core.model.commands import Acknowledge, Publish
 from newswire.core.model.ops import NO_PLACE, Began, Lost, NotAnOp, Op
 from newswire.core.state.fold import Changes, State
@@ -109,6 +110,8 @@ class Broker(Parts):
                 self._drop_staged(now, named=named)
             case events.Writable(writable):
                 self.writable = writable
+            case events.Loaded(streams, limit):
+                self._load = Load(streams, limit)
             case events.SilentDamage(places):
                 self._silent_damage = places
             case events.Unreadable():

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from newswire.core import limits
 from newswire.core.broker.events import FixClusterId, Header, Now, Offered
 from newswire.core.broker.values import Announcement, Identity
+from newswire.core.model.balance import Load
 from newswire.errors import Refused
 
 
@@ -34,7 +35,7 @@ class ClusterId:
         return tuple(sorted(names))
 
     def announce(
-        self, peer_ids: Mapping[str, str], offered: Offered | None, *, serves: bool, writable: bool, wall: int
+        self, peer_ids: Mapping[str, str], offered: Offered | None, *, serves: bool, writable: bool, wall: int, load: Load
     ) -> Announcement:
         """What headers say now."""
         return Announcement(
@@ -45,6 +46,7 @@ class ClusterId:
             serves=serves,
             writable=writable,
             wall=wall,
+            load=load,
             offered=offered,
         )
 

@@ -3,6 +3,8 @@
 The shell (commit thread, simulator) hands in events with the time of day, carries out the actions in order and reports
 back. One rule binds it: all `Append`s of a round are written, then synced once, then `Stored` is handed in; only then
 does anything of them show (store, then apply, then tell).
+
+Longer than other rooms: it is one vocabulary.
 """
 
 from __future__ import annotations
@@ -97,6 +99,8 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     offer: Offer | None = None
     offered: Offered | None = None
     wall: Annotated[int, Meta(ge=0, le=limits.TIME_MILLISECONDS)] = 0  # the sender's time of day, ms; 0: it does not say
+    streams: _Count = 0  # that the sender serves,
+    streams_limit: _Count = 0  # and may serve; 0: it does not say
 
 
 class Rewritten(msgspec.Struct, frozen=True):
@@ -231,6 +235,13 @@ class Unreadable(msgspec.Struct, frozen=True):
     places: Sequence[int]
 
 
+class Loaded(msgspec.Struct, frozen=True):
+    """So many streams are served here now, of `limit` that there may be."""
+
+    streams: int
+    limit: int
+
+
 class SilentDamage(msgspec.Struct, frozen=True):
     """The start found so many damaged places in the ops file that do not tell what was there."""
 
@@ -265,6 +276,7 @@ Event = (
     | AcceptLoss
     | Unreadable
     | SilentDamage
+    | Loaded
     | Recalled
     | Compact
     | Rewritten

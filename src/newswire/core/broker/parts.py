@@ -22,6 +22,7 @@ from newswire.core.broker.receipts import PendingReceipts
 from newswire.core.broker.replication import Replication
 from newswire.core.broker.retention import Retention
 from newswire.core.broker.stager import Stager
+from newswire.core.model.balance import Load
 from newswire.core.model.ops import Began
 from newswire.core.state.fold import State
 from newswire.core.state.rewriting import Rewriting
@@ -49,6 +50,7 @@ class Parts:
         self.compaction = Compaction(identity, state)
         self.begun = False  # this run's `began` is on disk
         self.writable = True  # the disk has room
+        self._load = Load()  # of streams
         self._silent_damage = 0  # places in the ops file that were damaged at the start, and do not tell what was there
         self._actions: list[Action] = []
 
@@ -93,14 +95,15 @@ class Parts:
             writable=self.writable,
             most_copies=1 + sum(peer.counts and peer.writable for peer in facts),
             lacks_room=self.compaction.lacks_room,
+            load=self._load,
             damage=self._silent_damage,
             wall_jump=self.clocks.wall_jump,
             retention_behind=self.clocks.retention_behind,
         )
 
     def _announce(self, now: Now) -> values.Announcement:
-        others, offered = self._others(), self.compaction.offered
-        return self.cluster_id.announce(others, offered, serves=self.serves, writable=self.writable, wall=now.wall)
+        others, offered, load = self._others(), self.compaction.offered, self._load
+        return self.cluster_id.announce(others, offered, serves=self.serves, writable=self.writable, wall=now.wall, load=load)
 
     def _others(self) -> dict[str, str]:
         """The others of whom this broker was told, while its cluster id is open: address -> id, else the address."""

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from newswire.core import limits
 from newswire.core.broker.events import Header, Now, Offered
 from newswire.core.broker.values import PeerFacts
+from newswire.core.model.balance import Load
 from newswire.core.model.ops import Op
 from newswire.core.model.vector import FullVector, Lineage, Vector
 from newswire.core.state.fold import State
@@ -67,6 +68,7 @@ class Peer:
         self.holes: tuple[Hole, ...] = ()  # as it last said
         self.waits: Vector = {}
         self.knows_voids = False  # it takes what was compacted
+        self.load = Load()  # of streams, as it last said
         self.offered: Offered | None = None  # as it last said: how much it has of what is handed over
         self.part_tried = ("", -1)  # the offer of which a part was pushed last, and which
         self.to_heal: list[int] = []  # what is held and can be read here of its holes
@@ -103,6 +105,7 @@ class Peer:
             heard=self.heard,
             down_since=self.down_since.wall if self.down_since is not None else None,
             away_seconds=self.away_seconds(now),
+            load=self.load,
         )
 
     def is_behind(self, state: State) -> bool:
@@ -230,6 +233,7 @@ class Peer:
         self.primary, self.serves = header.primary, header.serves
         self.writable, self.counts_us = header.writable, header.counts
         self.knows_voids, self.offered = header.voids, header.offered
+        self.load = Load(header.streams, header.streams_limit)
         self.holes, self.waits, self.parts = header.holes, header.waits, header.parts
         self.to_heal = [row for hole in self.holes for row in state.log.rows(hole.origin, hole.first, hole.last)]
         self.heard, self.ahead = now.clock, header.wall - now.wall if header.wall else 0

@@ -408,4 +408,6 @@ class Replication:
             offer=offer,
             offered=announcement.offered,
             wall=max(0, min(announcement.wall, limits.TIME_MILLISECONDS)),
+            streams=announcement.load.streams,
+            streams_limit=announcement.load.limit,
         )

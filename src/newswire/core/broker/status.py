@@ -10,6 +10,7 @@ from newswire.core import limits
 from newswire.core.broker.events import Now
 from newswire.core.broker.values import BrokerStatus, ClusterStatus, HoleRow, Identity, PeerFacts
 from newswire.core.model import conditions
+from newswire.core.model.balance import Load
 from newswire.core.model.times import rfc3339, span
 from newswire.core.state.fold import State
 from newswire.core.state.holes import Hole
@@ -29,6 +30,7 @@ class Situation(msgspec.Struct, frozen=True):
     writable: bool = True
     most_copies: int = 1  # brokers that would hold a publish taken now
     lacks_room: tuple[int, int] | None = None  # bytes that a compaction which is due would write, and may
+    load: Load = Load()  # of streams, here
     damage: int = 0  # places in the ops file that were damaged at the start, and do not tell what was there
     wall_jump: int = 0  # ms by which this broker's clock was set within the last hour
     retention_behind: int = 0  # ms by which retention's clock is behind the wall clock
@@ -85,6 +87,8 @@ def outline(situation: Situation) -> tuple[object, ...]:
         situation.why_not,
         situation.writable,
         why_behind(situation),
+        situation.load,
+        [peer.load for peer in others],
         situation.state.holes,
         tuple(situation.state.members.addresses.items()),
         [(peer.id, peer.address, peer.state, peer.in_sync, peer.serves, peer.primary, peer.holes) for peer in others],
@@ -135,7 +139,17 @@ def _rows(situation: Situation) -> tuple[BrokerStatus, ...]:
     me, others = situation.identity, _others(situation)
     primary = _choose_primary(situation, others)
     state = "up" if not (situation.why_not or why_behind(situation)) else "catching-up" if situation.belongs else "down"
-    rows = [BrokerStatus(id=me.id, ip=me.address, is_primary=me.id == primary, state=state, lag=0, self=True)]
+    mine = BrokerStatus(
+        id=me.id,
+        ip=me.address,
+        is_primary=me.id == primary,
+        state=state,
+        lag=0,
+        self=True,
+        streams=situation.load.streams,
+        streams_limit=situation.load.limit,
+    )
+    rows = [mine]
     rows += [_row(situation, peer, primary) for peer in others]
     return tuple(sorted(rows, key=lambda row: _order(row.id)))
 
@@ -172,6 +186,8 @@ def _row(situation: Situation, peer: PeerFacts, primary: str | None) -> BrokerSt
         detail=peer.detail,
         seconds=seconds,
         down_since=peer.down_since,
+        streams=peer.load.streams,
+        streams_limit=peer.load.limit,
     )
 
 

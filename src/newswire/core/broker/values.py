@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from newswire.core import limits
+from newswire.core.model.balance import Load
 from newswire.core.model.commands import Publish
 from newswire.core.model.ops import Op, OpId
 from newswire.core.model.vector import FullVector
@@ -47,6 +48,13 @@ class BrokerStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     detail: str = ""
     seconds: float | None = None  # since it was last heard
     down_since: int | None = None  # ms since 1970: since when it gives no usable answer
+    streams: int = 0  # that it serves, as it last said, of so many that it may
+    streams_limit: int = 0  # 0: it does not say
+
+    @property
+    def load(self) -> Load:
+        """How many streams it serves, and how long ago it said so."""
+        return Load(self.streams, self.streams_limit, self.seconds or 0.0)
 
 
 class HoleRow(msgspec.Struct, frozen=True):
@@ -155,6 +163,7 @@ class PeerFacts(msgspec.Struct, frozen=True):
     heard: float | None  # on `Now.clock`
     down_since: int | None  # ms since 1970
     away_seconds: float  # that it has given no usable answer for, by the clock that only runs; 0 while it answers
+    load: Load = Load()  # of streams, as it last said
 
 
 class Announcement(msgspec.Struct, frozen=True):
@@ -167,6 +176,7 @@ class Announcement(msgspec.Struct, frozen=True):
     serves: bool
     writable: bool
     wall: int
+    load: Load = Load()  # of streams
     offered: Any = None  # how much of an offer is here (`events.Offered`)
 
 

@@ -33,6 +33,7 @@ from newswire.core.broker.events import (
     Join,
     KeepPart,
     Leave,
+    Loaded,
     Now,
     Recall,
     Recalled,
@@ -217,6 +218,10 @@ class EmbeddedEngine(StateQueries):
         """See `seam.Engine`."""
         self._wake = wake
 
+    def note_load(self, streams: int, limit: int) -> None:
+        """See `seam.Engine`."""
+        self._commit.put(Loaded(streams, limit))
+
     def describe(self) -> ClusterStatus:
         """See `seam.Engine`."""
         return self._shell.describe()
@@ -283,18 +288,9 @@ class EmbeddedEngine(StateQueries):
         timeout: float = limits.RECEIPT_SECONDS,
     ) -> None:
         """See `seam.ClusterAdmin`."""
-        tell = then
-        self._put(
-            tell,
-            AcceptLoss(
-                reply_to=tell,
-                origin=origin,
-                first=first,
-                last=last,
-                even_if_away=even_if_away,
-                until=time.monotonic() + timeout,
-            ),
-        )
+        until = time.monotonic() + timeout
+        what = AcceptLoss(reply_to=then, origin=origin, first=first, last=last, even_if_away=even_if_away, until=until)
+        self._put(then, what)
 
     def compact_later(self, then: Callable[[Compacted | NewswireError], None], *, even_if_away: bool = False) -> None:
         """See `seam.ClusterAdmin`."""

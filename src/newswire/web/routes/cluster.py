@@ -31,6 +31,8 @@ class ShownBroker(msgspec.Struct, frozen=True, omit_defaults=True):
     detail: str = ""
     seconds: float | None = None
     down_since: str = ""
+    streams: int | None = None
+    streams_limit: int = 0
 
 
 class ChangeAnswer(msgspec.Struct, frozen=True):
@@ -96,6 +98,8 @@ def shown(row: BrokerStatus) -> ShownBroker:
         detail=row.detail,
         seconds=row.seconds,
         down_since="" if row.down_since is None else rfc3339(row.down_since),
+        streams=row.streams if row.streams_limit else None,
+        streams_limit=row.streams_limit,
     )
 
 

@@ -51,6 +51,7 @@ class _Families:
             ("messages_published", "Messages that clients published here; those that were there already are not counted.",
              numbers.messages_published),
             ("messages_delivered", "Messages that were sent to streams.", process.get("messages_delivered", 0)),
+            ("streams_sent_elsewhere", "Streams that were sent to brokers with more room.", process.get("streams_sent", 0)),
             ("compactions", "Compactions of the ops file.", numbers.compactions),
             ("slow_syncs", "Syncs of the disk that took a second or more.", view.disk.slow_syncs if view.disk else 0),
         ):  # fmt: skip
@@ -86,13 +87,16 @@ def _peers(rows: list[BrokerStatus]) -> Iterator[Any]:
     up = GaugeMetricFamily("newswire_peer_up", "Whether the peer answers and is in sync.", labels=["peer"])
     lag = GaugeMetricFamily("newswire_peer_lag_ops", "Operations that the peer lacks.", labels=["peer"])
     age = GaugeMetricFamily("newswire_peer_heartbeat_age_seconds", "Since the peer was heard of.", labels=["peer"])
+    streams = GaugeMetricFamily("newswire_peer_streams", "Open streams at the peer.", labels=["peer"])
     for row in rows:
         name = [row.id or row.ip]
+        if row.streams_limit:
+            streams.add_metric(name, row.streams)
         up.add_metric(name, int(row.state == "up"))
         lag.add_metric(name, row.lag)
         if row.seconds is not None:
             age.add_metric(name, row.seconds)
-    yield from (up, lag, age)
+    yield from (up, lag, age, streams)
 
 
 def _histogram(name: str, text: str, seen: Distribution) -> Any:

@@ -79,6 +79,9 @@ LAST_EVENT_ID_TOO: Final = text_field("lastEventId", str, _Place, "The same, as 
 LAST_EVENT_ID_HEADER: Final = Field(
     name="Last-Event-ID", read=str, type=_Place, words="The same, and wins: browsers send it.", place="header"
 )
+FOLLOW: Final = text_field(
+    "follow", str, str, "`1`: the client goes where `moved` sends it, and is sent while the stream goes on, to share the load."
+)
 RAW: Final = text_field("raw", str, str, "`1`: the stream, also for a browser that would get the page.")
 TICKET: Final = text_field("ticket", str, str, "In place of a credential, once: what `POST /tickets` gave within 30 seconds.")
 STREAM: Final = Route(
@@ -86,7 +89,7 @@ STREAM: Final = Route(
     path="/stream",
     words="A user's stream, as Server-Sent Events; for a browser's navigation the feed page.",
     rights=(SELF_OR_ADMIN, MAY_READ),
-    fields=(USERNAME, FORMAT, ACK, LAST_EVENT_ID, LAST_EVENT_ID_TOO, RAW, TICKET, LAST_EVENT_ID_HEADER),
+    fields=(USERNAME, FORMAT, ACK, LAST_EVENT_ID, LAST_EVENT_ID_TOO, FOLLOW, RAW, TICKET, LAST_EVENT_ID_HEADER),
     answers=(Success(media=_EVENT_STREAM), Success(media="text/html"), Success(media="text/html", status=403)),
     codes=("not-registered", "cross-site", "no-user"),
     is_light=True,
@@ -144,6 +147,7 @@ def order(environ: Environ, fields: Values, user: str, caller: Caller) -> Stream
         until=caller.until,
         format=fields.get(FORMAT, "text"),
         ack=fields.get(ACK, "auto"),
+        follows=fields.get(FOLLOW, "") == "1",
         caller=network_of(environ.get("REMOTE_ADDR", "")),
     )
 
