@@ -256,7 +256,15 @@ def test_no_mutable_globals(file: Path) -> None:
 
 
 def test_exports() -> None:
-    assert sorted(newswire.__all__) == ["Gap", "Message", "Publisher", "Subscriber", "__version__"]
+    assert sorted(newswire.__all__) == [
+        "AsyncSubscriber",
+        "Gap",
+        "Message",
+        "NewswireHandler",
+        "Publisher",
+        "Subscriber",
+        "__version__",
+    ]
     for name in newswire.__all__:
         assert getattr(newswire, name)
 

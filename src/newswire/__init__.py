@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __version__ = "0.2.0.dev0"
 
-__all__ = ["Gap", "Message", "Publisher", "Subscriber", "__version__"]
+__all__ = ["AsyncSubscriber", "Gap", "Message", "NewswireHandler", "Publisher", "Subscriber", "__version__"]
 
 
 def __getattr__(name: str) -> object:

@@ -718,3 +718,12 @@ def test_a_refusal_of_something_that_is_no_broker_is_not_final(a: FakeBroker, b:
     b.stream(sends("1"))
     with Alice(a, b).stream() as stream:
         assert take(stream, 1) == ["1"]
+
+
+def test_what_an_exception_gives_back_is_not_taken_when_the_subscriber_is_closed(a: FakeBroker) -> None:
+    a.stream(sends("1", "2"))
+    alice = Alice(a)
+    with pytest.raises(KeyError), alice.subscriber, alice.stream() as stream:
+        assert take(stream, 2) == ["1", "2"]
+        raise KeyError
+    assert acks(a)[-1] == "e-1"

@@ -17,6 +17,8 @@ from newswire.client.answers import (
     Row,
     UserSubscription,
 )
+from newswire.client.asynchronous import AsyncMessageStream, AsyncSubscriber
+from newswire.client.log_handler import NewswireHandler
 from newswire.client.pool import BrokerPool
 from newswire.client.publisher import Publisher
 from newswire.client.stream import MessageStream
@@ -24,6 +26,8 @@ from newswire.client.subscriber import Subscriber
 from newswire.core.model.message import Gap, Message
 
 __all__ = [
+    "AsyncMessageStream",
+    "AsyncSubscriber",
     "BatchReceipt",
     "BrokerPool",
     "ClusterSnapshot",
@@ -33,6 +37,7 @@ __all__ = [
     "MessagePage",
     "MessageReceipt",
     "MessageStream",
+    "NewswireHandler",
     "Publisher",
     "Row",
     "Subscriber",

@@ -84,6 +84,10 @@ class Delivery:
         if item is not None and self.ack is True:
             self._take(item.event_id)
 
+    def give_back(self) -> None:
+        """The program is not done with the last item: it asks for no other one, and whoever reads next gets it again."""
+        self._given = None
+
     def taken(self, item: Item) -> None:
         """The program says that it is done with `item`, and with all that came before it."""
         self._take(item.event_id)

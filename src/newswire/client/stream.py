@@ -148,8 +148,17 @@ class MessageStream(Iterator[Item]):
         if kind is None or self._process != os.getpid():
             self.close()
         else:
-            self._end()
-            self._finish()
+            self.abandon()
+
+    def interrupt(self) -> None:
+        """End what another thread waits for: its `__next__` raises StopIteration. The last item does not count as taken."""
+        self._end()
+
+    def abandon(self) -> None:
+        """End the stream, in the thread that iterates; the last item does not count as taken, and comes again."""
+        self._delivery.give_back()
+        self._end()
+        self._finish()
 
     @property
     def last_event_id(self) -> str:
