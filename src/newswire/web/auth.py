@@ -222,7 +222,7 @@ class Authenticator:
         `device`: a browser in which this user signed in before (`Devices.source_of`), which counts in place of the address.
         In a thread that never waits: NeedsThread, if it has to be hashed.
         """
-        shown = _Shown(username[: limits.USERNAME_CHARS], password, network_of(address), device)
+        shown = _Shown(name=username[: limits.USERNAME_CHARS], password=password, address=network_of(address), device=device)
         if device:
             with self._lock:
                 self._attempts.trust(shown.name, device, self._clock())
