@@ -9,6 +9,7 @@ import pytest
 
 from newswire.config import Settings
 from newswire.core.model.commands import AddUser
+from newswire.core.model.conditions import condition_of
 from newswire.first_admin import FirstAdmin
 from tests.kit.access import basic
 from tests.kit.web_fakes import Web
@@ -19,9 +20,9 @@ def web() -> Web:
     return Web(Settings(auth="required"))
 
 
-def first_admin(web: Web, password: str) -> FirstAdmin:
+def first_admin(web: Web, password: str, *, resets: bool = False) -> FirstAdmin:
     assert web.auth is not None
-    return FirstAdmin(web.engine, web.auth, password, threading.Event(), lambda error: None)
+    return FirstAdmin(web.engine, web.auth, password, threading.Event(), lambda error: None, resets=resets)
 
 
 def test_it_is_made_once(web: Web) -> None:
@@ -60,3 +61,40 @@ def test_a_password_that_is_too_short_makes_nobody(web: Web, caplog: pytest.LogC
         assert first_admin(web, "short").try_once()
     assert "at least 8" in caplog.text
     assert web.engine.accounts() == []
+
+
+def test_who_has_the_machine_sets_the_password_of_an_admin_anew_and_that_is_told(
+    web: Web, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert first_admin(web, "one word").try_once()
+    for _ in range(2):  # a start again changes nothing
+        assert first_admin(web, "two words", resets=True).try_once()
+    rows = [(row.what, row.who, row.detail) for row in web.engine.audit(None, 100)]
+    web.get("/me", "unauthenticated", headers=basic("admin", "one word"))
+    web.get("/me", headers=basic("admin", "two words"))
+    assert rows[-2:] == [("set-password", "admin", ""), ("reset-admin-password", "admin", "broker 1001")]
+    assert "from now on" in caplog.text
+
+
+@pytest.mark.parametrize(("others", "name"), [(("root",), "admin"), (("root", "admin"), "admin-2")])
+def test_where_no_admin_is_called_so_one_is_made(web: Web, others: tuple[str, ...], name: str) -> None:
+    for other in others:
+        web.engine.submit([AddUser(name=other, admin=other == "root")])
+    assert first_admin(web, "two words", resets=True).try_once()
+    me = web.get("/me", headers=basic(name, "two words"))
+    assert isinstance(me, dict)
+    assert me["admin"]
+
+
+def test_before_there_is_an_admin_the_broker_says_so(web: Web) -> None:
+    def degraded() -> list[str]:
+        told = web.get("/readyz")
+        assert isinstance(told, dict)
+        return list(told["degraded"])
+
+    (sentence,) = degraded()
+    condition = condition_of(sentence)
+    assert condition is not None
+    assert condition.code == "no-admin"
+    first_admin(web, "one word").try_once()
+    assert degraded() == []

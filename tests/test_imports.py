@@ -46,6 +46,7 @@ MAY_IMPORT = {
     "newswire.first_admin": (
         "newswire.core.limits",
         "newswire.core.model.commands",
+        "newswire.core.model.conditions",
         "newswire.core.model.passwords",
         "newswire.engine.seam",
         "newswire.errors",

@@ -63,6 +63,7 @@ class Settings(EngineSettings, ServiceSettings):
     port: int = 5053
     insecure: bool = False
     admin_password: str = field(default="", repr=False)  # of the user `admin` that is made while there is no admin
+    reset_admin_password: bool = False  # `admin_password` is set though there is an admin
     threads: int = limits.LARGE_THREADS
     trusted_proxies: tuple[str, ...] = ()  # addresses and networks whose X-Forwarded-* headers count
     connections: int = limits.CONNECTIONS_COUNT

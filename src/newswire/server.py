@@ -127,7 +127,9 @@ class Server:
         hub.start()
         listener.start()
         if auth is not None:
-            self._first_admin = FirstAdmin(engine, auth, settings.admin_password, self._stopped, _die)
+            self._first_admin = FirstAdmin(
+                engine, auth, settings.admin_password, self._stopped, _die, resets=settings.reset_admin_password
+            )
             self._first_admin.start()
         self._say_started()
 

@@ -316,6 +316,14 @@ def test_the_first_admins_password_is_no_flag_and_in_no_repr(settings: Callable[
         settings(ADMIN_PASSWORD=" ")
 
 
+def test_the_password_of_an_admin_is_set_anew_where_there_is_one(settings: Callable[..., Settings]) -> None:
+    with pytest.raises(click.UsageError, match="reset-admin-password needs"):
+        settings("--reset-admin-password", "--auth", "required")
+    assert settings("--reset-admin-password", "--auth", "required", ADMIN_PASSWORD="correct horse").reset_admin_password
+    with pytest.raises(click.UsageError, match="reset-admin-password needs"):
+        settings("--reset-admin-password")
+
+
 def test_every_option_of_every_command_is_a_variable_and_known_to_the_file() -> None:
     known = options.known_settings(main.newswire)
     for command in main.newswire.commands.values():

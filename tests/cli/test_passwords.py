@@ -37,18 +37,22 @@ def piped(monkeypatch: pytest.MonkeyPatch, text: bytes) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
 
 
-def test_at_a_terminal_it_is_asked_for_without_echo(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_a_terminal_it_is_asked_for_without_echo(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert at_terminal(monkeypatch, "secret") == []
     assert read_password(None) == "secret"
     prompts = at_terminal(monkeypatch, "new words", "new words")
     assert read_new_password(None, "New password of ann") == "new words"
     assert prompts == ["New password of ann: ", "The same again: "]
-    at_terminal(monkeypatch, "new words", "new word")
-    with pytest.raises(click.UsageError, match="not the same"):
-        read_new_password(None)
-    at_terminal(monkeypatch, "too few")
-    with pytest.raises(BadRequest, match="at least 8 characters"):
-        read_new_password(None)
+    prompts = at_terminal(monkeypatch, "new words", "new word", "too few", "new words", "new words")
+    assert read_new_password(None) == "new words", "it is asked for again"
+    assert len(prompts) == 5
+    shown = capsys.readouterr().err
+    assert "not the same" in shown
+    assert "at least 8 characters" in shown
+    at_terminal(monkeypatch, "too few", "")
+    assert read_new_password(None) == ""
     at_terminal(monkeypatch, "")
     assert read_new_password(None) == "", "none was wanted: it is not asked for again"
 
@@ -58,6 +62,11 @@ def test_from_a_pipe_it_is_the_first_line(monkeypatch: pytest.MonkeyPatch) -> No
     assert read_password(None) == " pässword "
     piped(monkeypatch, b"several words\nb")
     assert read_new_password(Path("-")) == "several words"
+    piped(monkeypatch, b"too few\n")
+    with pytest.raises(BadRequest, match="at least 8 characters"):
+        read_new_password(None)
+    piped(monkeypatch, b"the old one\nthe new one\n")
+    assert (read_password(None), read_new_password(None)) == ("the old one", "the new one")
     piped(monkeypatch, b"")
     assert read_new_password(None) == ""
     with pytest.raises(click.UsageError, match="No password was given"):

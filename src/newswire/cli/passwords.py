@@ -18,6 +18,7 @@ from newswire.cli.options import option
 from newswire.cli.secret_files import read_secret
 from newswire.core import limits
 from newswire.core.model.passwords import check_new_password
+from newswire.errors import NewswireError
 from newswire.text import decode
 
 
@@ -39,16 +40,22 @@ def read_password(path: Path | None, prompt: str = "Password") -> str:
 
 
 def read_new_password(path: Path | None, prompt: str = "New password") -> str:
-    """A new password, "" for none; a person types it twice.
+    """A new password, "" for none; a person types it twice, and is asked again where that is none.
 
-    Raises click.UsageError when the two differ, BadRequest when it is too short.
+    Raises BadRequest when it is too short and comes from a file.
     """
     if path or not sys.stdin.isatty():
         password = _from_file(path)
         return check_new_password(password) if password else ""
-    password = _ask(prompt)
-    if password and check_new_password(password) and _ask("The same again") != password:
-        raise click.UsageError("The two are not the same: nothing was done.")
+    while password := _ask(prompt):
+        try:
+            check_new_password(password)
+        except NewswireError as error:
+            output.warn(output.sentence(error))
+            continue
+        if _ask("The same again") == password:
+            break
+        output.warn("The two are not the same.")
     return password
 
 

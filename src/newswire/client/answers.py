@@ -108,6 +108,7 @@ class NewToken(msgspec.Struct, frozen=True):
 
     id: str
     token: str
+    expires: str | None = None
 
     def __repr__(self) -> str:
         return f"NewToken(id={self.id!r})"

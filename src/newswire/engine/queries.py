@@ -159,6 +159,10 @@ class StateQueries(ABC):
         """See `seam.Engine`."""
         return self._query(lambda state: grant_rows(state, who))
 
+    def has_admin(self) -> bool:
+        """See `seam.Engine`."""
+        return self._read(lambda state: state.accounts.has_admin)
+
     def rights(self, by: Principal) -> Rights | None:
         """See `seam.Engine`."""
         now = self._wall()

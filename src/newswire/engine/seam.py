@@ -230,6 +230,10 @@ class Engine(Protocol):
         """The grants of a user, without those of `*`; those of `*`; or all (None). In pieces."""
         ...
 
+    def has_admin(self) -> bool:
+        """Whether any user is an admin. One piece."""
+        ...
+
     def rights(self, by: Principal) -> Rights | None:
         """What one may do now; None where what it was proved by (token, password, session) is good no more. One piece."""
         ...

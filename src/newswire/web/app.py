@@ -15,8 +15,9 @@ from werkzeug.routing import Rule
 
 from newswire.config import ServiceSettings
 from newswire.core import limits
+from newswire.core.model.conditions import NO_ADMIN
 from newswire.core.model.times import rfc3339
-from newswire.engine.seam import ClusterAdmin, Engine
+from newswire.engine.seam import ClusterAdmin, ClusterStatus, Engine
 from newswire.stream_order import StreamOrder
 from newswire.web import content_coding, entrance, origins, responses
 from newswire.web.auth import Authenticator
@@ -88,6 +89,10 @@ def create_app(
         numbers = {"streams": streams_open(), "streams_limit": settings.streams, "streams_configured": configured}
         return {**numbers, "time": now, "version": version}
 
+    def degraded(view: ClusterStatus) -> list[str]:
+        lacks_admin = auth is not None and view.serves and not engine.has_admin()
+        return [*view.degraded, *([NO_ADMIN.say()] if lacks_admin else [])]
+
     def count() -> dict[str, Any]:
         counts = {"messages_delivered": messages_delivered(), "streams_sent": streams_sent()}
         return {**process(), **counts, "http_requests": tally.read()}
@@ -103,8 +108,8 @@ def create_app(
     app.register_blueprint(tokens.routes(engine, auth, clock))
     app.register_blueprint(grants.routes(engine, auth))
     app.register_blueprint(audit.routes(engine, auth, clock))
-    app.register_blueprint(health.routes(engine, process))
-    app.register_blueprint(metrics.routes(engine, count))
+    app.register_blueprint(health.routes(engine, process, degraded))
+    app.register_blueprint(metrics.routes(engine, count, degraded))
     app.register_blueprint(pages.routes(engine, settings))
     app.register_blueprint(openapi.routes(settings, version, lambda: routes_of(app)))
     if cluster is not None:

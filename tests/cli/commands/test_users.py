@@ -47,11 +47,14 @@ def test_list_remove_and_password(fake: Fake, monkeypatch: pytest.MonkeyPatch, c
     assert capsys.readouterr().out == "Removed user ann\n"
     fake.answers["/me"] = (200, {"username": "bob", "auth": "required"})
     fake.answers["/users/bob/password"] = (200, {"message": "Set the password of bob"})
-    typed(monkeypatch, "new words\n")
+    typed(monkeypatch, "old words\nnew words\n")
     assert main.run(["user", "password"]) == 0
     assert fake.sent("/users/bob/password") == [{"password": "new words"}]
     typed(monkeypatch, "")
     assert main.run(["user", "password", "bob"]) == output.USAGE
+    fake.answers["/users/ann/password"] = (200, {"message": "Set the password of ann"})
+    typed(monkeypatch, "new words\n")
+    assert main.run(["user", "password", "ann"]) == 0, "another's needs no other"
 
 
 def test_the_group_alone_is_its_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -62,6 +62,7 @@ def test_each_is_said_by_a_broker_and_nothing_else_is() -> None:
         disk.look(2**22, minute * 2**18, minute * 60.0)
     disk.note_sync(2.0, 7_200.0)
     said += disk.reasons(7_200.0)
+    said.append(conditions.NO_ADMIN.say())  # the web's
     codes = {found.code if (found := condition_of(sentence)) else sentence for sentence in said}
     assert codes == {condition.code for condition in CONDITIONS}
 

@@ -149,6 +149,11 @@ _EVERYWHERE: Final = ("", "0.0.0.0", "::", "[::]")
 )
 @option("--cluster-secret", cls=Secret)
 @option("--admin-password", cls=Secret)
+@option(
+    "--reset-admin-password",
+    is_flag=True,
+    help="Set the password of the user `admin` to that of NEWSWIRE_ADMIN_PASSWORD_FILE, or make such an admin.",
+)
 @option("--log-format", type=click.Choice(logs.FORMATS), default="text", help="A log line for people, or a JSON object a line.")
 @option("--log-level", type=click.Choice(logs.LEVELS), default="info", help="The least of what is logged.")
 @option("--menu", is_flag=True, help="Run the broker menu in this terminal.")
@@ -202,6 +207,10 @@ def check(settings: Settings) -> None:
         raise click.UsageError(
             f"{host} {settings.host} can be reached from other machines and --auth none lets anybody publish and read."
             " Use --auth required, or add --insecure if you trust everybody in that network."
+        )
+    if settings.reset_admin_password and not (settings.admin_password and settings.auth == "required"):
+        raise click.UsageError(
+            "--reset-admin-password needs --auth required, and the new one in the file that NEWSWIRE_ADMIN_PASSWORD_FILE names."
         )
     if settings.host in _EVERYWHERE and not settings.advertise:
         raise click.UsageError(

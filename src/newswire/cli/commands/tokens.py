@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from newswire import escape
@@ -9,6 +11,10 @@ from newswire.cli import output
 from newswire.cli.command import CommandGroup, show_help
 from newswire.cli.options import PATTERN, brokers_option, config_option, json_option, option, timeout_option, times
 from newswire.cli.parameters import DURATION
+from newswire.core.access import overlap
+
+if TYPE_CHECKING:
+    from newswire.client.access import AccessClient
 
 
 @click.group(cls=CommandGroup, short_help="Make and revoke tokens for programs.", invoke_without_command=True)
@@ -57,14 +63,35 @@ def create(
             publish=publish if narrow else None,
             subscribe=subscribe if narrow else None,
         )
+        rights = AccessClient(brokers, token=token.token, **times(timeout)) if narrow else None
+        idle = _without_effect(rights, publish, subscribe) if rights else ""
     if as_json:
-        output.print_json({"id": token.id, "token": token.token})
+        output.print_json({"id": token.id, "token": token.token, "expires": token.expires})
     else:
         click.echo(token.token)
     output.warn(
         f"That is the token {escape.line(token.id)}. It is shown this once: keep it where only its program can read it."
     )
+    if token.expires and expires is None:
+        output.warn(f"It expires with the token that you are signed in with, at {escape.line(token.expires)}.")
+    if idle:
+        output.warn(idle)
     return output.DONE
+
+
+def _without_effect(client: AccessClient, publish: tuple[str, ...], subscribe: tuple[str, ...]) -> str:
+    """What of these patterns lets the token do nothing now, as its user may not; "" for nothing of them."""
+    with client:
+        granted = client.me().grants
+    lines = [
+        f"{verb} {pattern}"
+        for verb, patterns in (("publish", publish), ("subscribe", subscribe))
+        for pattern in patterns
+        if not any(one.verb == verb and overlap(one.topic, pattern) for one in granted)
+    ]
+    if not lines:
+        return ""
+    return f"Its user may not do that now, and so the token may not: {', '.join(lines)}. It may as soon as that is granted."
 
 
 @token.command("list", short_help="List tokens, without what is secret.", epilog="Example: newswire token list backup")

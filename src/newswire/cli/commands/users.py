@@ -11,7 +11,7 @@ from newswire import escape
 from newswire.cli import output
 from newswire.cli.command import CommandGroup, show_help
 from newswire.cli.options import brokers_option, config_option, json_option, option, timeout_option, times
-from newswire.cli.passwords import password_option, read_new_password
+from newswire.cli.passwords import password_option, read_new_password, read_password
 from newswire.core.model import names
 
 
@@ -95,16 +95,22 @@ def list_users(brokers: tuple[str, ...], timeout: float | None, as_json: bool) -
 def password(brokers: tuple[str, ...], name: str | None, password_file: Path | None, timeout: float | None) -> int:
     """Give NAME, or yourself, another password, which is asked for, or is the first line of standard input.
 
+    For your own you show the one before: it is asked for first, or is a line before the new one.
     It ends the sign-ins of NAME in browsers; tokens go on.
     """
-    from newswire.cli.credentials import signature
+    from newswire.cli.credentials import Signature, signature
     from newswire.client.access import AccessClient
 
-    with AccessClient(brokers, **signature(brokers), **times(timeout)) as client:
-        name = name or client.me().username or ""
-        names.check_username(name)
-        new = read_new_password(password_file, f"New password of {name}")
-        if not new:
-            raise click.UsageError("No password was given: nothing was done.")
+    who = signature(brokers)
+    with AccessClient(brokers, **who, **times(timeout)) as client:
+        me = client.me().username or ""
+    name = name or me
+    names.check_username(name)
+    if name == me:
+        who = Signature(user=name, password=read_password(None, f"Password of {name} until now"))
+    new = read_new_password(password_file, f"New password of {name}")
+    if not new:
+        raise click.UsageError("No password was given: nothing was done.")
+    with AccessClient(brokers, **who, **times(timeout)) as client:
         click.echo(escape.line(client.set_password(name, new)))
     return output.DONE

@@ -131,10 +131,16 @@ LONG_VECTOR: Final = _condition(
     "the vector has {count} entries, more than {most}: it is shortened when there is room on the disk",
     "make room on the disk; if there is, many brokers without a disk of their own were started: see why they are",
 )
+NO_ADMIN: Final = _condition(
+    "no-admin",
+    "there is no admin, so nobody can add users: start a broker with NEWSWIRE_ADMIN_PASSWORD_FILE once, which makes one",
+    "start a broker with NEWSWIRE_ADMIN_PASSWORD_FILE once: that makes the user `admin` with the password in that file",
+)
 
 CONDITIONS: Final = (
     PEER_DOWN, PEER_LONG_AWAY, PEER_OLD, PEER_AUTH_FAILED, OTHER_CLUSTER, ID_IN_USE, PEER_DISK_FULL, STALE, CLOCKS_APART,
     CLOCK_SET, RETENTION_WAITS, DISK_FULL, DISK_LOW, DISK_FILLS, DISK_CRAMPED, DISK_SLOW, HOLE, MORE_HOLES, DAMAGE, LONG_VECTOR,
+    NO_ADMIN,
 )  # fmt: skip
 OF_STATE: Final = {one.code: one for one in (PEER_AUTH_FAILED, OTHER_CLUSTER, ID_IN_USE)}  # of a peer that is not reached
 

@@ -60,10 +60,12 @@ READYZ: Final = Route(
 )
 
 
-def routes(engine: Engine, process: Callable[[], Mapping[str, Any]]) -> Blueprint:
+def routes(
+    engine: Engine, process: Callable[[], Mapping[str, Any]], degraded: Callable[[ClusterStatus], list[str]]
+) -> Blueprint:
     """The routes of health checks; they answer HEAD too, as load balancers like it.
 
-    `process`: what is told of this process beside the view: its streams, its clock, its version.
+    `process`: what is told of this process beside the view: its streams, its clock, its version; `degraded`: what is wrong.
     """
     blueprint = Blueprint("health", __name__)
 
@@ -74,7 +76,7 @@ def routes(engine: Engine, process: Callable[[], Mapping[str, Any]]) -> Blueprin
     @READYZ.on(blueprint)
     def readyz() -> Response:
         view = engine.describe()
-        facts = {**condition(view), **process()}
+        facts = {"degraded": degraded(view), **condition(view), **process()}
         error = why_not_ready(view, facts)
         return answer({"message": "ready", "ready": True, **facts}) if error is None else problem(error)
 
@@ -84,7 +86,6 @@ def routes(engine: Engine, process: Callable[[], Mapping[str, Any]]) -> Blueprin
 def condition(view: ClusterStatus) -> dict[str, Any]:
     """What an operator asks first. `copies`: of a publish taken now; `peers`: their rows."""
     facts: dict[str, Any] = {
-        "degraded": list(view.degraded),
         "holes": view.holes,
         "away": list(view.away),
         "copies": view.most_copies if view.serves and view.writable else 0,

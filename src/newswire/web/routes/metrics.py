@@ -20,8 +20,12 @@ METRICS: Final = Route(
 )
 
 
-def routes(engine: Engine, process: Callable[[], Mapping[str, Any]]) -> Blueprint:
-    """The route of metrics. `process`: what is told of this process beside the engine: its streams and answers."""
+def routes(
+    engine: Engine, process: Callable[[], Mapping[str, Any]], degraded: Callable[[ClusterStatus], list[str]]
+) -> Blueprint:
+    """The route of metrics. `process`: what is told of this process beside the engine: its streams and answers; `degraded`:
+    what is wrong.
+    """
     blueprint = Blueprint("metrics", __name__)
 
     @METRICS.on(blueprint)
@@ -30,7 +34,8 @@ def routes(engine: Engine, process: Callable[[], Mapping[str, Any]]) -> Blueprin
         from prometheus_client import generate_latest  # on first use: half of a broker's start otherwise
         from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-        families = _Families(engine.numbers(), engine.describe(), process())
+        view = engine.describe()
+        families = _Families(engine.numbers(), view, {**process(), "degraded": len(degraded(view))})
         return Response(generate_latest(families), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     return blueprint
@@ -67,7 +72,7 @@ class _Families:
             ("disk_free_bytes", "Room on the disk of the ops file.", view.disk.free_bytes if view.disk else None),
             ("disk_reserve_bytes", "Room below which publishing is refused.", view.disk.reserve_bytes if view.disk else None),
             ("compacting", "Whether the ops file is being compacted.", int(numbers.compacting)),
-            ("degraded", "How many things are wrong; /readyz says which.", len(view.degraded)),
+            ("degraded", "How many things are wrong; /readyz says which.", process["degraded"]),
             ("serves", "Whether this broker serves clients.", int(view.serves)),
         ):  # fmt: skip
             if value is not None:

@@ -8,6 +8,7 @@ const WORDS = {
   "added-user": ({ by, who, detail }) => `${by || "a broker"} added ${who}${detail ? ` (${detail})` : ""}`,
   "removed-user": ({ by, who }) => `${by} removed ${who}`,
   "set-password": ({ by, who }) => (!by || by === who ? `${who} changed the password` : `${by} set the password of ${who}`),
+  "reset-admin-password": ({ who, detail }) => `${detail} set the password of the admin ${who}, as whoever started it asked`,
   "created-token": ({ by, who, detail }) => `${by} made a token${by === who ? "" : ` for ${who}`}${detail ? `: ${detail}` : ""}`,
   "revoked-token": ({ by, who, detail }) => `${by} revoked a token${!who || by === who ? "" : ` of ${who}`}${detail ? `: ${detail}` : ""}`,
   granted: ({ by, who, verb, topic }) => `${by} let ${everybody(who)} ${may(verb)} ${topic}`,
