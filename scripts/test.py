@@ -64,6 +64,7 @@ PROGRAMS: Final = {  # what tests use beyond Python: program, Debian's package
     "nginx": "nginx",
     "node": "nodejs",
     "promtool": "prometheus",
+    "shellcheck": "shellcheck",
     "strace": "strace",
     "systemd-analyze": "systemd",
 }
