@@ -17,7 +17,7 @@ class StreamOrder(msgspec.Struct, frozen=True):
     `none`: nothing is acknowledged, `event_id` says where to start and no more; for whoever may not be the reader.
     `caller`: whose it is, as far as limits are concerned (`quotas.networks`). `by`: who asks, and `asker`,
     by name; None where nobody is asked. `until`: when that expires, seconds since 1970. `follows`: the client goes to
-    another broker when it is sent there.
+    another broker when it is sent there. `gzip`: compressed.
     """
 
     user: str
@@ -29,6 +29,7 @@ class StreamOrder(msgspec.Struct, frozen=True):
     asker: str = ""
     until: float = math.inf
     follows: bool = False
+    gzip: bool = False
 
     @property
     def token(self) -> OpId:

@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -196,8 +197,9 @@ class Dechunker:
 class Client:
     """The other end of a stream."""
 
-    def __init__(self, sock: socket.socket, chunked: bool) -> None:
+    def __init__(self, sock: socket.socket, chunked: bool, gzip: bool = False) -> None:
         self.sock = sock
+        self.inflater = zlib.decompressobj(31) if gzip else None
         self.sock.settimeout(PATIENCE_SECONDS)
         self.reader = sse.EventReader()
         self.dechunker = Dechunker() if chunked else None
@@ -209,6 +211,9 @@ class Client:
         received = self.sock.recv(count)
         self.closed = self.closed or not received
         body = self.dechunker.feed(received) if self.dechunker else received
+        if self.inflater is not None:
+            body = self.inflater.decompress(body)
+            assert not self.inflater.unused_data, "something is behind the end of what is compressed"
         self.plain += body
         self.events += self.reader.feed(body)
 
@@ -229,6 +234,7 @@ class Client:
             self.receive()
         if self.dechunker:
             assert self.dechunker.finished
+        assert self.inflater is None or self.inflater.eof, "it ends without its checksum"
         self.sock.close()
         return self.events
 
@@ -283,12 +289,13 @@ class Newsroom:
         by: Principal | None = None,
         asker: str = "",
         follows: bool = False,
+        gzip: bool = False,
     ) -> Client:
         sock = socket.socket()
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         sock.connect(self.server.getsockname())
-        client = Client(sock, chunked)
+        client = Client(sock, chunked, gzip)
         self.clients.append(client)
         order = StreamOrder(
             user=user,
@@ -300,6 +307,7 @@ class Newsroom:
             asker=asker,
             until=until,
             follows=follows,
+            gzip=gzip,
         )
         self.hub.adopt(order, self.server.accept()[0], chunked)
         return client

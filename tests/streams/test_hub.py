@@ -79,6 +79,27 @@ def test_live_messages_come_in_order_to_those_who_wait_for_them(room: Newsroom) 
     assert room.hub.message_count == 3
 
 
+@pytest.mark.parametrize("chunked", [True, False])
+def test_compressed_streams_bring_and_acknowledge_the_same(room: Newsroom, chunked: bool) -> None:
+    """Events come as soon as they are sent, beside streams that are not compressed."""
+    room.desk.subscribe("Alice", "news")
+    room.desk.subscribe("Bob", "news")
+    room.desk.publish("news", *(f"early {number}" for number in range(600)))
+    alice, other, bob = (room.open(user, gzip=user == "Alice", chunked=chunked) for user in ("Alice", "Alice", "Bob"))
+    for client in (alice, other, bob):
+        assert client.data(600) == [f"early {number}" for number in range(600)]
+    room.desk.publish("news", "late")
+    assert [client.data(1) for client in (alice, other, bob)] == [["late"]] * 3
+    wait_until(lambda: room.desk.unread("Alice") == room.desk.unread("Bob") == 0)
+    assert room.hub.message_count == 3 * 601
+    room.hub.stop(5.0)
+    assert [client.end() for client in (alice, other, bob)] == [[], [], []]
+
+
+def test_who_is_turned_away_from_a_compressed_stream_can_read_why(room: Newsroom) -> None:
+    assert "subscribe first" in room.connect("Nobody", gzip=True).last_words()
+
+
 def test_an_unframed_stream(room: Newsroom) -> None:
     room.desk.subscribe("Alice", "news")
     client = room.open(chunked=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 from newswire import sse
 from newswire.core import limits
 from newswire.core.model.coverage import Coverage, write
@@ -116,3 +118,20 @@ def test_a_page_is_never_cut_between_two_gaps() -> None:
     cut = encode_page(page(gap(4, pending=7), gap(4), entry(5)), Encoding(as_json=False, chunked=False), most=1)
     assert len(cut.ends) == 2
     assert cut.position == gap(4).position
+
+
+def test_a_compressed_page_is_made_once_and_ends_as_a_whole() -> None:
+    shelf = Shelf(size=2_000)
+    pages = SharedPages(shelf.next_page)
+    made = {id(pages.get(ReaderPlace(7), Encoding(as_json=False, chunked=True, gzip=True), 10).body): None for _ in range(50)}
+    assert (len(made), pages.encoding_count) == (1, 1)
+    plain = encode_page(page(entry(1), entry(2, "y" * 900), gap(4, pending=7)), Encoding(as_json=False, chunked=False))
+    packed = encode_page(page(entry(1), entry(2, "y" * 900), gap(4, pending=7)), Encoding(False, False, gzip=True))
+    assert packed.plain == plain.body
+    assert zlib.decompressobj(-15).decompress(packed.body) == plain.body
+    assert packed.ends == (len(packed.body),) * len(plain.ends), "nobody can read a part of it"
+    assert (packed.ack_ids, packed.ack_id, packed.last_id) == (plain.ack_ids, plain.ack_id, plain.last_id)
+    framed = encode_page(page(entry(1), entry(2)), Encoding(False, True, gzip=True))
+    assert framed.body[framed.ends[0] :] == b"\r\n"
+    empty = encode_page(page(), Encoding(False, True, gzip=True))
+    assert (empty.body, empty.plain, empty.ends) == (b"", b"", ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from itertools import pairwise
 
 import pytest
@@ -13,9 +14,11 @@ from newswire.core import limits
 from newswire.core.model.coverage import Coverage, write
 from newswire.core.model.event_ids import EventId
 from newswire.stream_order import StreamOrder
+from newswire.streams import gzip_blocks
 from newswire.streams.pages import Encoding, encode_page
 from newswire.streams.stream import KEEPALIVE, Stream
 from tests.kit.page_fakes import ORIGIN, Place, encoded, entry, gap, number_of, page
+from tests.kit.stream_fakes import Dechunker
 
 
 def stream(*, ack: str = "auto", chunked: bool = False, event_id: EventId | None = None) -> Stream:
@@ -316,3 +319,51 @@ def test_deadlines_are_ahead_and_at_most_a_keepalive_away(blocked: bool) -> None
         seen.append(now)
     assert all(0 < later - sooner <= limits.KEEPALIVE_SECONDS for sooner, later in pairwise(seen))
     assert now == limits.STREAM_STALL_SECONDS
+
+
+# -- compressed
+
+
+def test_a_compressed_stream_is_whole_whatever_it_says() -> None:
+    """Greeting, pages, silence and last words: one gzip with a right end."""
+    for chunked in (False, True):
+        made = Stream(StreamOrder("Alice", gzip=True), chunked, 0.0)
+        made.open(Place(0))
+        made.write(b"hello\n\n", 0.0)
+        encoding = Encoding(as_json=False, chunked=chunked, gzip=True)
+        pages = [encode_page(page(entry(n), entry(n + 1, "y" * 3_000)), encoding) for n in (1, 3)]
+        for one in pages:
+            made.receive(one, 0.0)
+        sent = send_all(made)
+        made.tick(limits.KEEPALIVE_SECONDS)
+        made.end(limits.KEEPALIVE_SECONDS, b"moved\n\n")
+        sent += send_all(made)
+        body = Dechunker().feed(sent) if chunked else sent
+        assert gzip.decompress(body) == b"hello\n\n" + pages[0].plain + pages[1].plain + KEEPALIVE + b"moved\n\n"
+
+
+def test_of_a_compressed_page_nothing_is_acknowledged_before_all_of_it_is_there() -> None:
+    made = Stream(StreamOrder("Alice", gzip=True), True, 0.0)
+    made.open(Place(0))
+    send_all(made)
+    before = made.written_bytes
+    news = encode_page(page(entry(1), entry(2, "y" * 900), entry(3)), Encoding(False, True, gzip=True))
+    made.receive(news, 0.0)
+    send_all(made)
+    for confirmed in range(before, made.written_bytes - len(b"\r\n")):
+        assert made.note_confirmed(confirmed, 0.0) is None
+    assert made.note_confirmed(made.written_bytes, 0.0) == news.ack_id
+    assert made.ack_points_count == 0
+
+
+def test_a_stream_that_is_not_compressed_makes_no_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> bytes:
+        raise AssertionError
+
+    for name in ("block", "end", "whole"):
+        monkeypatch.setattr(gzip_blocks, name, fail)
+    made = stream(chunked=True)
+    made.write(b"hello\n\n", 0.0)
+    made.receive(encode_page(page(entry(1)), Encoding(False, True)), 0.0)
+    made.end(0.0, b"moved\n\n")
+    assert send_all(made).endswith(b"0\r\n\r\n")

@@ -10,6 +10,7 @@ from contextlib import suppress
 from newswire import sse
 from newswire.core import limits
 from newswire.quotas.room import Room
+from newswire.streams import gzip_blocks
 from newswire.streams.stream import Stream
 
 _READ = selectors.EVENT_READ
@@ -143,9 +144,11 @@ class Connections:
         self._selector.close()
 
 
-def turn_away(sock: socket.socket, chunked: bool, reason: str) -> None:
+def turn_away(sock: socket.socket, chunked: bool, reason: str, *, gzip: bool = False) -> None:
     """Say why there is no room, as far as the socket takes it at once, and close it. Any thread."""
     body = sse.comment(reason, retry=limits.RETRY_LATER_MILLISECONDS)
+    if gzip:
+        body = gzip_blocks.whole(body)
     with suppress(OSError):
         sock.setblocking(False)
         sock.send(sse.chunk(body) + sse.chunk(b"") if chunked else body)

@@ -112,7 +112,7 @@ class Hub:
         """
         if self._inbox.arrivals_count + len(self._connections) >= self._settings.streams + limits.ENDING_STREAMS_COUNT:
             self.refusal_count += 1
-            turn_away(sock, chunked, NO_ROOM)
+            turn_away(sock, chunked, NO_ROOM, gzip=order.gzip)
         elif not self._inbox.put_arrival(Arrival(order, sock, chunked)):
             sock.close()
 

@@ -16,21 +16,23 @@ from newswire import sse
 from newswire.core import limits
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.results import GapEntry, Page, Position
+from newswire.streams import gzip_blocks
 
 NextPage = Callable[[Position, int], Page]
 
 
 class Encoding(NamedTuple):
-    """How events are written for a stream: as JSON or text, in chunks (RFC 9112, 7.1) or as they are."""
+    """How events are written for a stream: as JSON or text, in chunks (RFC 9112, 7.1) or as they are, compressed or not."""
 
     as_json: bool
     chunked: bool
+    gzip: bool = False
 
 
 @cache
-def encoding_of(as_json: bool, chunked: bool) -> Encoding:
+def encoding_of(as_json: bool, chunked: bool, gzip: bool = False) -> Encoding:
     """The encoding, one object for all streams."""
-    return Encoding(as_json, chunked)
+    return Encoding(as_json, chunked, gzip)
 
 
 class EncodedPage(msgspec.Struct, frozen=True):
@@ -38,6 +40,7 @@ class EncodedPage(msgspec.Struct, frozen=True):
 
     `ends[i]` is where the i-th event ends in `body`, `ack_ids[i]` what may be acknowledged from there on (None while a gap
     is pending), `ack_id` the same for the whole page. `last_id`: of the last event. `moved`: see `Page`.
+    `plain`: the events, where `body` has them compressed; each ends where the body does then, as nobody can read a part of it.
     """
 
     body: bytes
@@ -48,6 +51,7 @@ class EncodedPage(msgspec.Struct, frozen=True):
     position: Position
     more: bool
     moved: bool = False
+    plain: bytes = b""
 
 
 _CHUNK_END: Final = b"\r\n"
@@ -69,7 +73,11 @@ def encode_page(page: Page, encoding: Encoding, most: int = limits.STREAM_ROUND_
         ack_ids.append(entry.event_id if not entry.pending_gap else ack_ids[-1] if ack_ids else None)
         if size >= most and not entry.pending_gap:
             break
-    body = b"".join(blocks)
+    plain = body = b"".join(blocks)
+    if encoding.gzip and body:
+        body = gzip_blocks.block(plain)
+        size = len(body)
+        ends = [size] * len(ends)
     if encoding.chunked and body:
         body = sse.chunk(body)
         head = len(body) - len(_CHUNK_END) - size
@@ -86,6 +94,7 @@ def encode_page(page: Page, encoding: Encoding, most: int = limits.STREAM_ROUND_
         position=end.position,
         more=cut is not None or page.more,
         moved=page.moved,
+        plain=plain if encoding.gzip else b"",
     )
 
 

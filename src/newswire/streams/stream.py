@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from typing import Final
+from zlib import crc32
 
 import msgspec
 
@@ -26,10 +27,12 @@ from newswire.core import limits
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.results import Position
 from newswire.stream_order import StreamOrder
+from newswire.streams import gzip_blocks
 from newswire.streams.pages import EncodedPage, encoding_of
 
 KEEPALIVE: Final = sse.comment(sse.KEEPALIVE)
 _KEEPALIVE_CHUNK: Final = sse.chunk(KEEPALIVE)
+_KEEPALIVE_BLOCK: Final = gzip_blocks.block(KEEPALIVE)
 
 
 class AckPoint(msgspec.Struct, gc=False):
@@ -57,7 +60,8 @@ class Stream:
         self.order = order
         self.users = order.users
         self._acks = order.ack == "auto"
-        self.encoding = encoding_of(order.format == "json", chunked)
+        self.encoding = encoding_of(order.format == "json", chunked, order.gzip)
+        self._checksum = self._plain_bytes = 0  # of what is written, where it is compressed
         self.position = Position()
         self.account = ""  # whose the subscriptions are
         self.is_behind = False  # something may be due at `position`
@@ -76,6 +80,8 @@ class Stream:
         self._event_at = now  # of the last event, or the opening
         self._waiting_since = now  # for a confirmation
         self._end_at = now
+        if order.gzip:
+            self._put(self._framed(gzip_blocks.HEAD), now)
 
     # -- where it is
 
@@ -135,13 +141,18 @@ class Stream:
             self._last_id, self._event_at = page.last_id, now
             if self._acks:
                 self._ack_points.append(AckPoint(self.written_bytes, page, page.ack_id))
+            if page.plain:
+                self._count(page.plain)
             self._put(page.body, now)
         elif self._ack_points and page.ack_id is not None:
             self._ack_points[-1].ack_id = page.ack_id
 
     def write(self, body: bytes, now: float) -> None:
         """Queue event blocks that are not news: the greeting, a comment, `moved`."""
-        self._put(sse.chunk(body) if self.encoding.chunked else body, now)
+        if self.encoding.gzip:
+            self._count(body)
+            body = gzip_blocks.block(body)
+        self._put(self._framed(body), now)
 
     def end(self, now: float, body: bytes = b"") -> None:
         """Read no more, queue last words and, where framed, the last chunk."""
@@ -149,6 +160,8 @@ class Stream:
             return
         if body:
             self.write(body, now)
+        if self.encoding.gzip:
+            self._put(self._framed(gzip_blocks.end(self._checksum, self._plain_bytes)), now)
         if self.encoding.chunked:
             self._put(sse.chunk(b""), now)
         self.is_ending, self._end_at = True, now
@@ -211,7 +224,11 @@ class Stream:
         if self.unconfirmed_seconds(now) >= limits.STREAM_STALL_SECONDS:
             return False
         if not self._queue and now >= self._quiet_since + limits.KEEPALIVE_SECONDS:
-            self._put(_KEEPALIVE_CHUNK if self.encoding.chunked else KEEPALIVE, now)
+            if self.encoding.gzip:
+                self._count(KEEPALIVE)
+                self._put(self._framed(_KEEPALIVE_BLOCK), now)
+            else:
+                self._put(_KEEPALIVE_CHUNK if self.encoding.chunked else KEEPALIVE, now)
         return True
 
     def next_deadline(self, now: float) -> float:
@@ -223,6 +240,14 @@ class Stream:
         return min(due, self._waiting_since + limits.STREAM_STALL_SECONDS) if self.unconfirmed_bytes else due
 
     # -- inside
+
+    def _framed(self, body: bytes) -> bytes:
+        return sse.chunk(body) if self.encoding.chunked else body
+
+    def _count(self, plain: bytes) -> None:
+        """Take on the checksum by what is written compressed."""
+        self._checksum = crc32(plain, self._checksum)
+        self._plain_bytes += len(plain)
 
     def _put(self, body: bytes, now: float) -> None:
         if self.written_bytes == self.confirmed_bytes:

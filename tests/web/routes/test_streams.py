@@ -70,6 +70,33 @@ def test_what_is_asked_for(web: Web, query: str, headers: dict[str, str], order:
 
 
 @pytest.mark.parametrize(
+    ("query", "accepts", "gzip"),
+    [
+        ("", "gzip, deflate, br", False),
+        ("&gzip=1", "gzip, deflate, br", True),
+        ("&gzip=1", "identity", False),
+        ("&gzip=1", None, False),
+        ("&gzip=0", "gzip", False),
+    ],
+)
+def test_a_stream_is_compressed_for_who_asks_for_it_and_takes_it(web: Web, query: str, accepts: str | None, gzip: bool) -> None:
+    """Browsers take gzip always: that alone asks for nothing."""
+    headers = {} if accepts is None else {"Accept-Encoding": accepts}
+    response = web.client.get(f"/stream?username=Alice{query}", headers=headers)
+    assert [order.gzip for order in web.orders] == [gzip]
+    assert response.headers.get("Content-Encoding") == ("gzip" if gzip else None)
+    assert ("Accept-Encoding" in response.headers["Vary"]) == gzip
+    assert "Content-Length" not in response.headers
+
+
+def test_a_stream_that_is_later_is_not_compressed(web: Web) -> None:
+    web.no_room = "this broker serves as many streams as it may"
+    response = web.client.get("/stream?username=Alice&gzip=1", headers={"Accept-Encoding": "gzip"})
+    assert "Content-Encoding" not in response.headers
+    assert b"as many streams" in response.data
+
+
+@pytest.mark.parametrize(
     ("query", "code"),
     [
         ("", "missing-field"),

@@ -31,6 +31,7 @@ from newswire.web import origins, request_fields
 from newswire.web.askers import Asker, accepts_page, is_in_background, is_reader
 from newswire.web.auth import Caller, caller_of, subject_of, ticket_user
 from newswire.web.availability import may_be_known, why_not, why_nothing_to_read
+from newswire.web.content_coding import accepts_gzip
 from newswire.web.pace import Pace
 from newswire.web.request_fields import Environ
 from newswire.web.route import MAY_READ, SELF_OR_ADMIN, Field, Route, Success, Values, text_field
@@ -83,13 +84,16 @@ FOLLOW: Final = text_field(
     "follow", str, str, "`1`: the client goes where `moved` sends it, and is sent while the stream goes on, to share the load."
 )
 RAW: Final = text_field("raw", str, str, "`1`: the stream, also for a browser that would get the page.")
+GZIP: Final = text_field(
+    "gzip", str, str, "`1`: compressed by gzip, if `Accept-Encoding` takes that: for slow lines, and for who catches up."
+)
 TICKET: Final = text_field("ticket", str, str, "In place of a credential, once: what `POST /tickets` gave within 30 seconds.")
 STREAM: Final = Route(
     method="GET",
     path="/stream",
     words="A user's stream, as Server-Sent Events; for a browser's navigation the feed page.",
     rights=(SELF_OR_ADMIN, MAY_READ),
-    fields=(USERNAME, FORMAT, ACK, LAST_EVENT_ID, LAST_EVENT_ID_TOO, FOLLOW, RAW, TICKET, LAST_EVENT_ID_HEADER),
+    fields=(USERNAME, FORMAT, ACK, LAST_EVENT_ID, LAST_EVENT_ID_TOO, FOLLOW, RAW, GZIP, TICKET, LAST_EVENT_ID_HEADER),
     answers=(Success(media=_EVENT_STREAM), Success(media="text/html"), Success(media="text/html", status=403)),
     codes=("not-registered", "cross-site", "no-user"),
     is_light=True,
@@ -124,6 +128,7 @@ def routes(
             return _events([sse.comment(later, retry=limits.RETRY_LATER_MILLISECONDS)])
         if hand_over is not None:
             environ[ENVIRON_KEY] = hand_over(stream_order)
+            return _events([], gzip=stream_order.gzip)
         return _events([])
 
     return blueprint
@@ -149,6 +154,7 @@ def order(environ: Environ, fields: Values, user: str, caller: Caller) -> Stream
         ack=fields.get(ACK, "auto"),
         follows=fields.get(FOLLOW, "") == "1",
         caller=network_of(environ.get("REMOTE_ADDR", "")),
+        gzip=fields.get(GZIP, "") == "1" and accepts_gzip(environ),
     )
 
 
@@ -193,6 +199,10 @@ def _why_not_now(engine: Engine, user: str, by: Principal | None) -> str:
     return may_be_known(user, view)
 
 
-def _events(blocks: list[bytes]) -> Response:
+def _events(blocks: list[bytes], *, gzip: bool = False) -> Response:
     # an iterator, not a list: the length of a stream is not known, so none may be sent
-    return Response(iter(blocks), 200, _HEADERS, content_type=_EVENT_STREAM)
+    response = Response(iter(blocks), 200, _HEADERS, content_type=_EVENT_STREAM)
+    if gzip:
+        response.headers["Content-Encoding"] = "gzip"
+        response.headers["Vary"] = "Accept, Accept-Encoding"
+    return response
