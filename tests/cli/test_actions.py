@@ -302,6 +302,22 @@ def test_a_window_opens_with_a_ticket_that_is_not_shown(fake: Fake) -> None:
     assert "nw_1" not in opened[0]
 
 
+def test_of_many_streams_a_window_opens_where_there_is_room(fake: Fake) -> None:
+    me, other = {"streams": 1_000, "streams_limit": 1_000}, {"streams": 0, "streams_limit": 1_000}
+    rows = [
+        {"id": "1001", "ip": fake.address, "is_primary": True, "state": "up", "lag": 0, "self": True, **me},
+        {"id": "1002", "ip": "127.0.0.1:9", "is_primary": False, "state": "up", "lag": 0, "self": False, **other},
+    ]
+    fake.answers["/list_replicas"] = (200, rows)
+    opened: list[str] = []
+    desk = desk_of(fake, opened, {})
+    desk.perform(menus.StreamMessages("Ann"))
+    assert opened == [f"http://{fake.address}/stream?username=Ann"], "the other one is not reached from here"
+    assert menus.connecting_lines((), "a:1", moved=False, always_list=False, seat="b:2") == [
+        "Connecting to a broker with more room... b:2"
+    ]
+
+
 def test_where_nobody_is_asked_a_window_needs_no_ticket(fake: Fake) -> None:
     opened: list[str] = []
     desk_of(fake, opened, {}).perform(menus.StreamMessages("Ann"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -173,6 +174,64 @@ def test_home_is_the_primary_only_when_it_is_up_and_not_resting() -> None:
     assert brokers.better(A, 0) is None
     brokers.failed(A, 0, chance=0)
     assert brokers.better(B, 0) is None
+
+
+def crowd(a: int = 0, b: int = 0, c: int = 0) -> list[Row]:
+    """The rows of brokers that serve so many streams."""
+    rows = [Row("1001", A, is_primary=True, itself=True, streams=a), Row("1002", B, streams=b), Row("1003", C, streams=c)]
+    return [msgspec.structs.replace(row, streams_limit=20_000) for row in rows]
+
+
+def seats(brokers: Brokers) -> set[str | None]:
+    return {brokers.seat(0, chance / 20) for chance in range(20)}
+
+
+def test_of_few_streams_all_go_to_the_primary_and_of_many_each_where_there_is_room() -> None:
+    brokers = Brokers([A])
+    assert seats(brokers) == {A}, "nothing is known yet"
+    brokers.learn(A, crowd(a=limits.SPREAD_STREAMS - 1), 0)
+    assert seats(brokers) == {A}
+    brokers.learn(A, crowd(a=limits.SPREAD_STREAMS), 0)
+    assert seats(brokers) == {A, B, C}
+    brokers.learn(A, [msgspec.structs.replace(row, streams_limit=0) for row in crowd(a=limits.SPREAD_STREAMS)], 0)
+    assert seats(brokers) == {A}, "who does not say how many it has is sent none"
+
+
+def test_of_many_streams_none_goes_home_until_they_are_few() -> None:
+    brokers, many = Brokers([A, B, C]), limits.SPREAD_STREAMS
+    for streams, home in ((many, None), (many // 2, None), (many // 2 - 1, A)):
+        brokers.learn(A, crowd(b=streams), 0)
+        assert brokers.better(B, 0) == home
+    away = limits.CLIENT_LOOK_AWAY_SECONDS
+    assert brokers.stale(B, away, 0)
+    brokers.learn(A, crowd(b=many), 0)
+    assert not brokers.stale(B, away, 0), "it is where it should be"
+
+
+def test_where_no_broker_is_reached_that_others_named_no_stream_goes_to_one() -> None:
+    """Behind one name, or a proxy, what brokers call each other counts for nothing."""
+    brokers, many = Brokers([A]), limits.SPREAD_STREAMS
+    brokers.learn(A, crowd(a=many), 0)
+    assert brokers.may_move_to(B, 0)
+    brokers.failed(B, 0, chance=0)
+    later = 10 * limits.CLIENT_STRANGER_SECONDS
+    assert [brokers.may_move_to(address, later) for address in (A, B, C)] == [True, False, False]
+    assert seats(brokers) == {A}
+    brokers.answered(B)
+    assert brokers.may_move_to(C, later)
+    configured = Brokers([A, B, C])
+    configured.learn(A, crowd(a=many), 0)
+    configured.failed(B, 0, chance=0)
+    assert [configured.may_move_to(address, 0) for address in (B, C)] == [False, True], "B rests"
+
+
+def test_brokers_behind_one_name_are_one() -> None:
+    brokers, many = Brokers(["news:80"]), limits.SPREAD_STREAMS
+    brokers.learn("news:80", crowd(a=many), 0)
+    other = [msgspec.structs.replace(row, itself=row.ip == B) for row in crowd(a=many)]
+    brokers.learn("news:80", other, 0)
+    assert brokers.ours(A) == brokers.ours(B) == "news:80"
+    assert seats(brokers) == {"news:80", C}
 
 
 def test_away_from_home_the_rows_grow_old_sooner() -> None:

@@ -84,7 +84,7 @@ def test_messages_come_as_they_are_sent(a: FakeBroker) -> None:
         assert next(stream) == Message("1", "e-1", topic="Google", data="1")
         assert take(stream, 1) == ["2"]
     (asked,) = a.came("GET", "/stream")
-    assert asked.query == {"username": "Alice", "format": "json", "ack": "client"}
+    assert asked.query == {"username": "Alice", "format": "json", "ack": "client", "follow": "1"}
     assert asked.headers["accept"] == "text/event-stream"
     assert "last-event-id" not in asked.headers
     assert alice.told == [("live", a.address)]
@@ -467,6 +467,82 @@ def test_a_leaving_broker_that_names_nobody(a: FakeBroker, b: FakeBroker) -> Non
     a.stream(leaving)
     b.stream(sends("1"))
     with Alice(a, b).stream() as stream:
+        assert take(stream, 1) == ["1"]
+
+
+def told_to_move(to: str, *ids: str) -> Callable[[Wire], None]:
+    """A script: send these, say that there is more room at `to`, and go on with one more."""
+
+    def script(wire: Wire) -> None:
+        wire.open()
+        for id in ids:
+            wire.message(id)
+        wire.send(f"event: moved\ndata: {json.dumps({'to': to, 'reason': 'load'})}\n\n")
+        wire.message(f"{ids[-1]}+")
+        wire.stay()
+
+    return script
+
+
+def test_where_there_is_more_room_nothing_is_lost_or_given_twice(a: FakeBroker, b: FakeBroker) -> None:
+    a.stream(told_to_move(b.address, "1", "2"))
+    b.stream(sends("2", "2+", "3"))  # from what was taken on: the one in hand comes again
+    alice = Alice(a)
+    with alice.stream() as stream:
+        assert take(stream, 4) == ["1", "2", "2+", "3"]
+    assert resumed(b) == ["e-2"]
+    assert alice.told == [("live", a.address), ("moving", b.address), ("live", b.address)]
+
+
+def test_who_does_not_reach_the_broker_with_more_room_stays_and_asks_once(a: FakeBroker, b: FakeBroker) -> None:
+    b.down()
+    a.stream(told_to_move(b.address, "1"))
+    alice = Alice(a)
+    with alice.stream() as stream:
+        assert take(stream, 2) == ["1", "1+"]
+        assert alice.told == [("live", a.address)]
+        stream._follow(b.address)
+    assert len(a.came("GET", "/stream")) == 1
+    assert (b.came("GET", "/list_replicas"), b.came("GET", "/stream")) == ([], [])
+
+
+def test_who_is_refused_where_there_is_more_room_stays(a: FakeBroker, b: FakeBroker) -> None:
+    a.stream(told_to_move(b.address, "1"))
+    b.on("GET", "/stream", lambda asked: problem(403, "not-registered"))
+    with Alice(a).stream() as stream:
+        assert take(stream, 2) == ["1", "1+"]
+    assert len(b.came("GET", "/stream")) == 1
+
+
+def test_who_only_looks_is_sent_nowhere(a: FakeBroker) -> None:
+    a.stream(sends("1"))
+    with Alice(a).stream(ack=False) as stream:
+        take(stream, 1)
+    assert "follow" not in a.came("GET", "/stream")[0].query
+
+
+def test_of_many_streams_one_begins_where_there_is_room(a: FakeBroker, b: FakeBroker) -> None:
+    rows = [row(a, is_primary=True, streams=1_000, streams_limit=1_000), row(b, streams=0, streams_limit=1_000)]
+    a.rows = [{**rows[0], "self": True}, rows[1]]
+    b.rows = [rows[0], {**rows[1], "self": True}]
+    b.stream(sends("1"))
+    alice = Alice(a)
+    with alice.stream() as stream:
+        assert take(stream, 1) == ["1"]
+        alice.time.now += 10 * limits.CLIENT_LOOK_AWAY_SECONDS
+        stream._go_home()
+    assert a.came("GET", "/stream") == []
+    assert alice.told == [("live", b.address)]
+
+
+def test_of_many_streams_one_begins_at_the_primary_where_the_other_is_not_reached(a: FakeBroker, b: FakeBroker) -> None:
+    a.rows = [
+        row(a, is_primary=True, streams=900, streams_limit=1_000, self=True),
+        row(b, streams=0, streams_limit=1_000),
+    ]
+    b.down()
+    a.stream(sends("1"))
+    with Alice(a).stream() as stream:
         assert take(stream, 1) == ["1"]
 
 

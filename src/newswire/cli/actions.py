@@ -228,9 +228,11 @@ class MenuActions:
 
         with Subscriber(self._brokers, username, **self._who, timeout=limits.CLI_CALL_SECONDS, absent=0) as subscriber:
             snapshot = self._look(subscriber.pool)
-            url = _url(subscriber.pool, snapshot.primary, "/stream", {"username": username})
-            address = url if subscriber.pool.is_anonymous else window.with_ticket(url, subscriber.pool, snapshot.primary)
-        self._say(menus.connecting_lines(snapshot.nodes, snapshot.primary, moved=snapshot.moved, always_list=False))
+            pool, primary = subscriber.pool, snapshot.primary
+            seat = pool.seat(primary)
+            url = _url(pool, seat, "/stream", {"username": username})
+            address = url if pool.is_anonymous else window.with_ticket(url, pool, seat)
+        self._say(menus.connecting_lines(snapshot.nodes, primary, moved=snapshot.moved, always_list=False, seat=seat))
         self._say([url, menus.opening_line(username)])
         if not self._open_window(address):
             viewing.stream_here(self._here, self._brokers, username, self._who)

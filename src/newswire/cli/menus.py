@@ -322,11 +322,14 @@ def nodes_line(nodes: Sequence[str]) -> str:
     return f"List of available nodes: {list(nodes)}"
 
 
-def connecting_lines(nodes: Sequence[str], primary: str, *, moved: bool, always_list: bool) -> list[str]:
+def connecting_lines(nodes: Sequence[str], primary: str, *, moved: bool, always_list: bool, seat: str = "") -> list[str]:
     """Say which broker is used; `moved`: the configured primary is down and `primary` acts as it.
 
-    The publisher always lists the living nodes, the subscriber only when the primary is down.
+    The publisher always lists the living nodes, the subscriber only when the primary is down. `seat`: where a stream is
+    opened instead, as it has more room.
     """
+    if seat and seat != primary:
+        return [f"Connecting to a broker with more room... {seat}"]
     listed = [nodes_line(nodes)] if always_list or moved else []
     if moved:
         return [*listed, f"Primary broker is down ,updating the broker the primary broker to {primary}"]

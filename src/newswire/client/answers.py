@@ -20,6 +20,8 @@ class Row(msgspec.Struct, frozen=True):
     itself: bool = msgspec.field(default=False, name="self")
     detail: str = ""
     down_since: str = ""  # RFC 3339; "" where it is not known to be down
+    streams: int = 0  # that it serves, of so many that it may; 0: it does not say
+    streams_limit: int = 0
 
 
 class ClusterSnapshot(msgspec.Struct, frozen=True):

@@ -34,9 +34,13 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 class Moved(msgspec.Struct, frozen=True):
-    """The broker serves its streams no longer; it names another, or nobody ("")."""
+    """The broker serves its streams no longer; it names another, or nobody ("").
+
+    `goes_on`: this stream does; the broker that is named has more room.
+    """
 
     to: str
+    goes_on: bool = False
 
 
 class UnreadableEvent(Exception):
@@ -48,6 +52,7 @@ class _Target(msgspec.Struct):
     ip: str = ""
     address: str = ""
     broker: str = ""
+    reason: str = ""
 
 
 _gap: Final = msgspec.json.Decoder(Gap)
@@ -116,7 +121,8 @@ class Delivery:
             if not event.data.startswith("{"):  # the bare address
                 return Moved(event.data.strip().strip('"'))
             target = _target.decode(event.data)
-            return Moved(target.to or target.ip or target.address or target.broker)
+            to = target.to or target.ip or target.address or target.broker
+            return Moved(to, goes_on=target.reason == "load")
         return Opened() if event.name == "open" else None
 
     def _message(self, message: Message) -> Item | None:

@@ -23,6 +23,7 @@ from typing import Final
 from newswire.client.answers import ClusterSnapshot, Row
 from newswire.core import limits
 from newswire.core.model.addresses import is_tls
+from newswire.core.model.balance import Load, are_few, are_many, choose_seat
 from newswire.core.model.names import check_broker
 from newswire.errors import BadRequest
 
@@ -119,8 +120,7 @@ class Brokers:
     def failed(self, address: str, now: float, chance: float, least: float = 0.0) -> None:
         """Take note that `address` failed: it rests, `least` seconds or more, and the rows are no news any more."""
         count = self._failures[address] = self._failures.get(address, 0) + 1
-        is_known = address in self.configured or address in self._answered
-        most = limits.BACKOFF_MOST_SECONDS if is_known else limits.CLIENT_STRANGER_SECONDS
+        most = limits.BACKOFF_MOST_SECONDS if self._is_known(address) else limits.CLIENT_STRANGER_SECONDS
         self._rest[address] = now + max(pause(count, chance, most), least * (1 + chance / 2))
         self._looked = None
 
@@ -136,6 +136,22 @@ class Brokers:
             return None
         return min((a for a in self.addresses() if a not in avoid and not self._rests(a, now)), key=self._rank, default=None)
 
+    def seat(self, now: float, chance: float) -> str | None:
+        """The broker to open a stream at now, of many streams one with room (SHARE); None while all rest."""
+        usual, loads = self.choose(now), self._loads()
+        if usual is None or not are_many(loads.values()):
+            return usual
+        return choose_seat({a: load for a, load in loads.items() if self.may_move_to(a, now)}, chance) or usual
+
+    def may_move_to(self, address: str, now: float) -> bool:
+        """Say whether a stream that is served goes there. Where one that was only named was not reached, none of these is:
+
+        what brokers call each other is then no name that counts here.
+        """
+        if self._rests(address, now) or not self.may_ask(address):
+            return False
+        return self._is_known(address) or all(map(self._is_known, self._failures))
+
     def wait(self, now: float) -> float:
         """Seconds until `choose` has an answer again; 0 if it has one."""
         first = min(self._rest.get(a, now) for a in self.addresses())
@@ -147,7 +163,7 @@ class Brokers:
         row = self.row(home)
         if home == self.ours(current) or row is None or not (row.is_primary and row.state == "up") or self._rests(home, now):
             return None
-        return home
+        return home if are_few(self._loads().values()) else None
 
     def stale(self, current: str, now: float, chance: float) -> bool:
         """Say whether somebody should be asked for the rows again, by a client that is served by `current`."""
@@ -155,7 +171,8 @@ class Brokers:
         if looked is None:
             return True
         first, here = self.row(self.configured[0]), self.row(current)
-        is_home = first is not None and first.state == "up" and here is not None and here.is_primary
+        may_stay = here is not None and (here.is_primary or not are_few(self._loads().values()))
+        is_home = first is not None and first.state == "up" and may_stay
         every = limits.CLIENT_LOOK_HOME_SECONDS if is_home else limits.CLIENT_LOOK_AWAY_SECONDS
         return now - looked >= every * (1 + chance)
 
@@ -191,6 +208,19 @@ class Brokers:
         gone = self._rests(self.ours(self.configured[0]), now) or (first is not None and first.state == "down")
         primary = nodes[0] if nodes else (self.choose(now) or self.configured[0])
         return ClusterSnapshot(nodes=nodes, primary=primary, moved=gone, rows=self.rows)
+
+    def _loads(self) -> dict[str, Load]:
+        """How many streams brokers serve that are up and say so. Of those behind one address together."""
+        loads: dict[str, Load] = {}
+        for row in self.rows:
+            if row.state == "up" and row.streams_limit:
+                before = loads.get(self.ours(row.ip), Load())
+                loads[self.ours(row.ip)] = Load(before.streams + row.streams, before.limit + row.streams_limit)
+        return loads
+
+    def _is_known(self, address: str) -> bool:
+        """Whether it was named in the settings or has answered, and is not only known from other brokers."""
+        return address in self.configured or address in self._answered
 
     def _rests(self, address: str, now: float) -> bool:
         return now < self._rest.get(address, now)

@@ -93,6 +93,17 @@ class BrokerPool:
         """The address of the primary. Raises NoBroker."""
         return self.look().primary
 
+    def seat(self, usual: str) -> str:
+        """The broker at which to open a stream: one with room that answers, if there are many streams, else `usual`."""
+        seat = self.brokers.seat(self.clock(), self.chance()) or usual
+        if seat == self.brokers.ours(usual):
+            return usual
+        try:
+            self.ask_rows(seat)
+        except Unreached:
+            return usual
+        return seat
+
     def url_for(self, path: str, params: Mapping[str, str | int] | None = None) -> str:
         """The URL of `path` at the broker that a call would go to now, as menus show it and browsers open it."""
         address = self.brokers.choose(self.clock()) or self.brokers.configured[0]

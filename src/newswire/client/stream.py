@@ -8,8 +8,9 @@ order inside `__next__`:
     the last item counts as taken -> acknowledge, if due -> an event that was read but not looked at, if there is one
     -> home to the primary, if it is back -> read (blocks), or connect
 
-Between two reads at most a keepalive interval passes, so what is due is late by no more than that. Going home opens the
-stream at the primary before it leaves the other broker: what the old connection still held is sent again by the new one.
+Between two reads at most a keepalive interval passes, so what is due is late by no more than that. Going home, and going
+where there is more room, opens the stream there before it leaves the other broker: what the old connection still held is
+sent again by the new one.
 
 A child process that goes on with a stream of its parent's connects for itself, from what was taken at the fork. One that
 only ends says nothing in its parent's name: no acknowledgement, and the parent's connection stays.
@@ -177,7 +178,7 @@ class MessageStream(Iterator[Item]):
             if isinstance(got, Message):
                 return got
             if isinstance(got, Moved):
-                self._move(got)
+                self._follow(got.to) if got.goes_on else self._move(got)
             elif isinstance(got, Opened):
                 broker = self._at()
                 self._brokers.answered(broker)
@@ -215,13 +216,17 @@ class MessageStream(Iterator[Item]):
 
     def _connect(self) -> None:
         now = self._pool.clock()
-        broker, self._aim = self._aim or self._brokers.choose(now), ""
+        aim, self._aim = self._aim, ""
+        broker = aim or self._brokers.choose(now)
         if broker is None:
             wait = self._brokers.wait(now)
             self._tell("waiting", "", f"trying again in {wait:.1f} s")
             self._pause(wait)
             return
         try:
+            self._pool.ask_rows(broker)
+            if not aim:
+                broker = self._pool.seat(broker)
             self._use(self._open(broker))
         except Unreached as error:
             self._tell("lost", broker, f"{self._name(broker)}: {error.reason}")
@@ -229,12 +234,13 @@ class MessageStream(Iterator[Item]):
     def _open(self, broker: str) -> Incoming:
         """Open the stream at `broker`. Raises Unreached, after taking note of it, and the error that is final.
 
-        The rows are asked for first: a broker that hangs is found out within the time of a small question, and the
-        other brokers are known by the time this one fails.
+        Ask it for the rows first: a broker that hangs is found out within the time of a small question, and the other
+        brokers are known by the time this one fails.
         """
-        self._pool.ask_rows(broker)
         who = {} if self._username is None else {"username": self._username}
         params = {**who, "format": "json", "ack": "client"}
+        if self._delivery.ack is not False:  # who acknowledges nothing would be sent all again
+            params["follow"] = "1"
         resume = self._delivery.resume
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity", "Cache-Control": "no-cache"}
         if resume:
@@ -285,11 +291,25 @@ class MessageStream(Iterator[Item]):
             self._pool.ask_rows(here)
             home = self._brokers.better(here, now)
             if home is not None:
-                incoming = self._open(home)
-                self._tell("moving", home, f"the primary is back, moving to {self._name(home)}")
-                self._use(incoming)
+                self._change_to(home, "the primary is back")
         except (Unreached, NewswireError):  # stay: if this broker is gone too, the stream tells
             self._brokers.looked(now)
+
+    def _follow(self, address: str) -> None:
+        """Go where there is more room, if that can be reached from here; else stay, and say so to nobody (SHARE)."""
+        try:
+            to = self._brokers.ours(names.check_address(address))
+            if to != self._at() and self._brokers.may_move_to(to, self._pool.clock()):
+                self._change_to(to, "another broker has more room")
+        except (Unreached, NewswireError):
+            pass
+
+    def _change_to(self, broker: str, why: str) -> None:
+        """Open the stream at `broker`, then leave this one. Raises as `_open`, and nothing has changed."""
+        self._pool.ask_rows(broker)
+        incoming = self._open(broker)
+        self._tell("moving", broker, f"{why}, moving to {self._name(broker)}")
+        self._use(incoming)
 
     # -- acknowledgement
 
