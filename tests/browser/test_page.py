@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+from contextlib import ExitStack, closing
 
 import pytest
 
 from brokers import ask, get, post, rows, until, wait_in_sync
+from newswire.core import limits
 from tests.kit.asking import delivered
 from tests.kit.processes import Pair, pause, resume
 from tests.kit.windows import SECONDS, Desk, Hand, Window
@@ -22,6 +25,28 @@ def unread(pair: Pair, user: str) -> int:
 
 
 # -- brokers that go
+
+
+def test_of_many_streams_a_page_is_served_where_there_is_room(desk: Desk, pair: Pair, hand: Hand) -> None:
+    """Whether it is told so when it opens, or later by its broker: 83 of 100 pages go at once."""
+    hand.subscribe("Alice", "Google")
+    host, port = pair.first.address.split(":")
+    with ExitStack() as crowd:
+        for number in range(limits.SPREAD_STREAMS):
+            user = f"u{number // 20}"
+            if number % 20 == 0:
+                hand.subscribe(user, "Google")
+            sock = crowd.enter_context(closing(socket.create_connection((host, int(port)))))
+            sock.sendall(f"GET /stream?username={user} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
+        until("all are served", lambda: rows(pair.first.address)["1001"].get("streams", 0) >= limits.SPREAD_STREAMS)
+        alice = desk.open(pair.first.address, "Alice")
+        alice.says("live at broker 1002")
+        hand.publish("Google", "Hello Google")
+        alice.shows("Hello Google")
+        until("both know", lambda: rows(pair.first.address)["1002"].get("streams") == 1, 20.0)
+    hand.publish("Google", "Few are left")
+    alice.says("live at broker 1001")
+    alice.shows("Hello Google", "Few are left")
 
 
 def test_cases_one_to_three_in_two_windows(desk: Desk, pair: Pair, hand: Hand) -> None:

@@ -11,6 +11,7 @@ import pytest
 from jinja2 import DictLoader
 
 from newswire import web as package
+from newswire.core import limits
 from newswire.errors import NewswireError
 from newswire.web.route import routes_of
 from newswire.web.routes import pages
@@ -195,6 +196,24 @@ def test_an_account_and_the_page_of_admins(asking: GuardedWeb) -> None:
         assert "'unsafe-inline'" not in response.headers["Content-Security-Policy"]
         assert response.headers["Cache-Control"] == "no-store"
         assert not re.search(r"<script(?![^>]*(?:src=|application/json))|style=|\son[a-z]+=", response.get_data(as_text=True))
+
+
+def test_of_many_streams_the_page_is_told_where_there_is_room() -> None:
+    web, many = Web(), limits.SPREAD_STREAMS
+    me, other = web.engine.describe().rows
+
+    def seat(mine: int, theirs: int) -> str:
+        counts = {me: mine, other: theirs}
+        shown = [
+            msgspec.structs.replace(row, streams=count, streams_limit=max(counts.values())) for row, count in counts.items()
+        ]
+        web.engine.change_view(rows=tuple(shown))
+        html = web.client.get("/?username=Bob", headers=NAVIGATION).get_data(as_text=True)
+        return str(json.loads(html.partition('type="application/json">')[2].partition("</script>")[0])["seat"])
+
+    assert seat(many, 0) == other.ip
+    assert seat(0, many) == ""
+    assert seat(many - 1, 0) == ""
 
 
 def test_the_feed_is_that_of_whoever_is_signed_in_and_says_who_that_is(asking: GuardedWeb) -> None:

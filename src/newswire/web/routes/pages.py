@@ -10,6 +10,8 @@ whoever is signed in, the admins' page, and their static files.
   `address`   the address (`core.model.addresses`) of the broker that answered, as the cluster knows it ("" while unknown);
   `brokers`   that of every broker of the cluster, primary first, the answering one included: where to go on when this one
               is gone. `origins.py` lets a page of one broker ask the others, and the policy below lets it connect there;
+  `seat`      where its stream is opened, if that broker serves the page, too: one with more room; "" for this one;
+  `few`       below so many streams of all brokers a page that moved goes home;
   `auth`      `required` where people sign in, else `none`; `caller` and `admin`: who is signed in, and whether he is one.
 The other pages hold nothing but who is signed in: what they show comes from the routes that any program uses.
 
@@ -20,6 +22,7 @@ Scripts and styles come from `/static/` only: the policy forbids inline ones and
 from __future__ import annotations
 
 import hashlib
+import random
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -31,6 +34,7 @@ from msgspec import Meta
 from newswire.config import ServiceSettings
 from newswire.core import limits
 from newswire.core.model.addresses import is_address, url_of
+from newswire.core.model.balance import are_many, choose_seat
 from newswire.core.model.names import check_username
 from newswire.engine.seam import ClusterStatus, Engine
 from newswire.errors import BadRequest, NewswireError
@@ -181,11 +185,22 @@ def feed(engine: Engine, settings: ServiceSettings, username: str) -> Response:
         broker=settings.id,
         address=next((row.ip for row in view.rows if row.self), ""),
         brokers=[row.ip for row in sorted(view.rows, key=lambda row: (not row.is_primary, row.id)) if is_address(row.ip)],
+        seat=_seat(view),
+        few=limits.SPREAD_STREAMS // 2,
         auth=settings.auth,
         caller=caller.username,
         acknowledges=caller.username in ("", whose),
         admin=caller.admin,
     )
+
+
+def _seat(view: ClusterStatus) -> str:
+    """The broker with room where the page of one more of many streams is served, "" for this one (SHARE)."""
+    up = [row for row in view.rows if row.state == "up" and is_address(row.ip)]
+    if not are_many([row.load for row in up]):
+        return ""
+    seat = choose_seat({row.ip: row.load for row in up}, random.random())
+    return seat if seat in [row.ip for row in up if not row.self] else ""
 
 
 def sign_in(engine: Engine, place: str, *, typed: str = "", refusal: NewswireError | None = None) -> Response:

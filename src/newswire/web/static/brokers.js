@@ -2,6 +2,7 @@
 
 const ASK_MS = 3_000;            // one question, while another broker can be asked
 const ASK_LAST_MS = 8_000;       // and where there is none left
+const ASK_QUIETLY_MS = 1_000;    // where the page is served already, or soon is by its own broker
 
 export const page = JSON.parse(document.getElementById("page").textContent);
 export const user = page.username;
@@ -64,9 +65,19 @@ function unreachable(late) {
   return "No broker can be reached.";
 }
 
-export async function isUp(address) {
+/** Whether a page that moved goes home: its broker is up, and streams are so few that all go to one. */
+export async function isHomeAgain() {
   try {
-    return (await ask(address, "/list_replicas", {})).some((row) => row.self && row.state === "up");
+    const rows = await ask(home, "/list_replicas", {});
+    return rows.some((row) => row.self && row.state === "up") && rows.reduce((sum, row) => sum + (row.streams ?? 0), 0) < page.few;
+  } catch { return false; }
+}
+
+/** Whether the broker at `address` would serve this page; nobody hears of it if not. */
+export async function isOpenTo(address) {
+  try {
+    const options = { credentials, signal: AbortSignal.timeout(ASK_QUIETLY_MS) };
+    return (await fetch(url(address, "/list_replicas"), options)).ok;
   } catch { return false; }
 }
 

@@ -3,7 +3,7 @@
 // Pages of one host share six connections (HTTP/1.1), and a stream keeps one. Pages of other users in this browser have
 // streams of their own, so there are four places for streams; where more are wanted, they take turns.
 
-import { at, brokers, credentials, findWelcomingBroker, home, isUp, saySignedOut, url, user } from "./brokers.js";
+import { at, brokers, credentials, findWelcomingBroker, home, isHomeAgain, isOpenTo, page, saySignedOut, url, user } from "./brokers.js";
 import { EventReader } from "./sse.js";
 import { isForbidden } from "./status.js";
 import { hurry, pause } from "./waiting.js";
@@ -46,6 +46,7 @@ export class Stream {
   #place = null;                 // the lock of one of PLACES, and since when
   #asked = 0;                    // when it last asked whether somebody waits for its place
   #turnEnded = -Infinity;        // when this page last waited for a place
+  #seat = "";                    // a broker with more room, where this page was sent
   #leaving = false;
   #notAllowed = false;           // this page's own broker answers, and takes it for another site's
 
@@ -59,6 +60,7 @@ export class Stream {
     this.#lostSince = new Date(this.state.lostSince ?? Date.now());   // perhaps since another tab led
     this.sayLost(this.#lostSince);
     this.#comeHome(signal);
+    if (page.seat) await this.#follow(page.seat);
     while (!signal.aborted) {
       if (this.#on.registered() === false) { await this.#on.untilRegistered(signal); continue; }
       const address = await this.#nextBroker(signal);
@@ -82,6 +84,7 @@ export class Stream {
     const backOff = BACK_OFF_MS[Math.min(failures, BACK_OFF_MS.length - 1)] * (0.75 + Math.random() / 2);
     this.#due.set(address, Date.now() + Math.max(backOff, end.retry ?? 0));
     if (brokers.includes(end.to)) at.preferred = end.to;
+    else if (address === this.#seat && !end.opened) at.preferred = home;
     if (address === home) this.#notAllowed = end.notThisPage;
     if (end.signedOut) return this.#saySignedOut(address);
     if (this.#notAllowed) return this.#sayNotAllowed(end);    // and other brokers know even less of this page
@@ -104,7 +107,7 @@ export class Stream {
   /** One connection to one broker, and how it ended. Never throws. */
   async #read(address, signal) {
     const end = { opened: false, silent: false, refused: false, notThisPage: false, signedOut: false, yielded: false, to: "", retry: null, why: "", address };
-    const fields = { username: user, format: "json", ack: "client" };
+    const fields = { username: user, format: "json", ack: "client", follow: "1" };
     if (this.#on.place()) fields.last_event_id = this.#on.place();
     const silence = new AbortController();
     const watch = (ms) => setTimeout(() => { end.silent = true; silence.abort(); }, ms);
@@ -151,6 +154,7 @@ export class Stream {
       else {
         const said = JSON.parse(event.data);
         if (event.name === "open") { items.push({ open: true }); this.#opened(said.broker, end); }
+        else if (event.name === "moved" && said.reason === "load") this.#follow(said.to);
         else if (event.name === "moved") end.to = said.to;
         else if (event.name === "gap") items.push({ gap: said, eventId: event.id, at: Date.now() });
         else if (event.name === "message") items.push({ message: said, eventId: event.id });
@@ -168,7 +172,7 @@ export class Stream {
     this.#lostSince = null;
     this.#reason = "";
     if (this.#locks.shared && Date.now() - this.#turnEnded < TURNS_MS) this.#say("moved", `in turns at broker ${broker}`, "", TURNS);
-    else if (end.address === home) this.#say("live", `live at broker ${broker}`);
+    else if (end.address === home || end.address === this.#seat) this.#say("live", `live at broker ${broker}`);
     else this.#say("moved", `moved to broker ${broker}`, `${home} does not answer; this page goes back by itself`);
     this.#on.opened();
   }
@@ -262,6 +266,16 @@ export class Stream {
     } finally { this.#leaving = false; }
   }
 
+  /** Go where there is more room, if that broker serves this page as well; else stay, and say so to nobody. */
+  async #follow(to) {
+    const connection = this.#connection;
+    if (to === at.serving || !brokers.includes(to) || this.#failures.has(to) || !(await isOpenTo(to))) return;
+    if (connection !== this.#connection) return;              // it broke meanwhile
+    at.preferred = this.#seat = to;
+    this.#due.delete(to);
+    connection.abort();
+  }
+
   /** A page that moved goes home when its own broker is back and has caught up; ever slower when that does not last. */
   async #comeHome(signal) {
     let looks = 0, wait = HOME_MS;
@@ -270,7 +284,7 @@ export class Stream {
       if (at.serving === home) { looks = 0; wait = HOME_MS; }
       if (!at.serving || at.serving === home) continue;
       wait = Math.max(wait, ++looks < 120_000 / HOME_MS ? HOME_MS : HOME_LATER_MS);
-      if (signal.aborted || !(await isUp(home)) || !at.serving || at.serving === home) continue;
+      if (signal.aborted || !(await isHomeAgain()) || !at.serving || at.serving === home) continue;
       wait = Math.min(2 * wait, 60_000);
       at.preferred = home;
       this.#due.delete(home);
