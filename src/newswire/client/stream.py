@@ -14,6 +14,8 @@ sent again by the new one.
 
 A child process that goes on with a stream of its parent's connects for itself, from what was taken at the fork. One that
 only ends says nothing in its parent's name: no acknowledgement, and the parent's connection stays.
+
+Longer than other rooms: what happens between two items can be read in one place.
 """
 
 from __future__ import annotations
