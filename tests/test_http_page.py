@@ -41,7 +41,7 @@ def web() -> Web:
 def test_each_route_is_there_and_no_other(web: Web) -> None:
     rules = [(rule.rule, rule.methods or ()) for rule in web.app.url_map.iter_rules()]
     routes = {f"{method} {path}" for path, methods in rules for method in methods if method != "HEAD"}
-    assert set(re.findall(r"`((?:GET|POST|DELETE) /[\w/<>.]*)`", PAGE.partition("## Names")[0])) == routes
+    assert set(re.findall(r"`((?:GET|POST|PUT|DELETE) /[\w/<>.]*)`", PAGE.partition("## Names")[0])) == routes
 
 
 def test_each_code_is_there_with_its_status_and_no_other() -> None:

@@ -43,6 +43,7 @@ WIDER: Final = {
     "engine/embedded/test_secret.py": "the file of the cluster's secret",
     "streams/test_acknowledging.py": "streams and confirmations together",
     "streams/test_reopen.py": "streams, pages and the hub over a change below them",
+    "streams/test_topics.py": "the same for who reads topics without a subscription",
     "streams/test_rights.py": "the same over a change of rights",
 }
 

@@ -46,6 +46,7 @@ class ServiceSettings:
     advertise: str = ""  # an address (core.model.addresses) for peers and clients; "" means host:port as bound
     allowed_hosts: tuple[str, ...] = ()  # further names that clients may ask for, `*` for any
     auth: str = "none"
+    open_reading: bool = False  # topics are read by ntfy's wire though nobody is asked who he is
     min_copies: int = 1
     subscriptions_per_user: int = limits.SUBSCRIPTIONS_PER_USER
     streams: int = limits.STREAMS_COUNT

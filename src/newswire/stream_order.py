@@ -1,4 +1,7 @@
-"""What a client orders with `GET /stream`: the web checks it, the streams serve it, and neither knows the other."""
+"""What a client orders with `GET /stream`, or by ntfy's wire.
+
+The web checks it, the streams serve it, and neither knows the other.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,19 @@ import msgspec
 from newswire.core.access import Principal
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.ops import OpId
+from newswire.ntfy import Wire
 
 
 class StreamOrder(msgspec.Struct, frozen=True):
-    """What `GET /stream` asked for, checked. `format`: text or json; `ack`: auto, client, or none.
+    """What a stream is asked for, checked. `format`: text or json; `ack`: auto, client, or none.
 
     `none`: nothing is acknowledged, `event_id` says where to start and no more; for whoever may not be the reader.
     `caller`: whose it is, as far as limits are concerned (`quotas.networks`). `by`: who asks, and `asker`,
     by name; None where nobody is asked. `until`: when that expires, seconds since 1970. `follows`: the client goes to
     another broker when it is sent there. `gzip`: compressed.
+
+    `wire`: how events are written for a reader of ntfy's wire. Then `topics` are read from `since` on, without a subscription
+    (`engine.seam.Engine.open_topics`), and nothing is acknowledged; `polls`: what there is now, and no more. `user`: who asks.
     """
 
     user: str
@@ -30,6 +37,10 @@ class StreamOrder(msgspec.Struct, frozen=True):
     until: float = math.inf
     follows: bool = False
     gzip: bool = False
+    wire: Wire | None = None
+    topics: tuple[str, ...] = ()
+    since: EventId | str | int | None = None
+    polls: bool = False
 
     @property
     def token(self) -> OpId:

@@ -16,6 +16,7 @@ SAMPLES: Final[Mapping[str, str]] = {
     "name": "ann",
     "who": "ann",
     "topic": "news.x",
+    "topics": "news.x",
     "verb": "publish",
     "data": "x",
     "password": PASSWORD,
@@ -27,12 +28,13 @@ OF_ROUTE: Final[Mapping[tuple[str, str], Mapping[str, str]]] = {  # where a samp
     ("POST", "/users"): {"username": "carl"},
     ("POST", "/grants"): {"who": "ben"},
     ("DELETE", "/grants"): {"topic": "news.>"},
+    **{("GET", f"/<topics>/{shape}"): {"id": ""} for shape in ("json", "sse", "raw")},
     ("GET", "/static/<name>"): {"name": "feed.js"},
     ("GET", "/static/<version>/<name>"): {"name": "feed.js", "version": "v"},
 }
 LEFT_OUT: Final = frozenset(  # a request goes well without them
     """from since limit key title priority tags click expires copies ids format ack last_event_id lastEventId raw ticket next
-    origin first last even_if_away label publish subscribe admin escalate confirm""".split()
+    origin first last even_if_away label publish subscribe admin escalate confirm message poll auth""".split()
 )
 
 
@@ -56,6 +58,7 @@ def ask(
     path = route.path.replace("<id>", token)
     for field in route.fields:
         path = path.replace(f"<{field.name}>", samples.get(field.name, ""))
+    body = {"json": {"topic": samples["topic"], "message": "x"}} if route.path == "/" and not route.is_safe else {}
     names = [field.name for field in route.fields if field.place == "field" and field.name not in LEFT_OUT - own.keys()]
     query = {name: samples[name] for name in names if name != left_out} | ({more: "x"} if more else {})
-    return web.client.open(path + end, method=method or route.method, query_string=query, headers=headers or {})
+    return web.client.open(path + end, method=method or route.method, query_string=query, headers=headers or {}, **body)

@@ -290,14 +290,16 @@ class Newsroom:
         asker: str = "",
         follows: bool = False,
         gzip: bool = False,
+        order: StreamOrder | None = None,
     ) -> Client:
+        """`order`: in place of all that it is made of."""
         sock = socket.socket()
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         sock.connect(self.server.getsockname())
         client = Client(sock, chunked, gzip)
         self.clients.append(client)
-        order = StreamOrder(
+        order = order or StreamOrder(
             user=user,
             event_id=event_id,
             format="json" if as_json else "text",

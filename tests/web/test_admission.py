@@ -18,7 +18,7 @@ HEAD = {
 }
 
 REFUSED = [
-    ("not-found", {"PATH_INFO": "/nothing"}),
+    ("not-found", {"PATH_INFO": "/nothing/here"}),
     ("wrong-method", {"REQUEST_METHOD": "PUT"}),
     ("wrong-method", {"PATH_INFO": "/stream"}),
     ("wrong-type", {"CONTENT_TYPE": "image/png"}),

@@ -11,11 +11,13 @@ from typing import Any, Final
 
 import pytest
 
+from newswire.config import Settings
 from newswire.core.model.commands import CreateToken, RevokeToken
 from newswire.engine.seam import Principal, PushAnswer
 from newswire.errors import LinkRefused, NewswireError
 from newswire.web import credentials
 from newswire.web.route import Route, routes_of
+from newswire.web.routes.ntfy import BY_GET
 from tests.kit.access import GuardedWeb, bearer
 from tests.kit.samples import ask
 from tests.kit.web_fakes import FakeCluster, Web
@@ -100,6 +102,9 @@ OTHERWISE: Final[Mapping[tuple[str, str, str], int]] = {
     **{("GET", "/", who): 403 for who in OTHERS},
     **{("GET", path, "a ticket's session"): 303 for path in ("/account", "/admin")},  # to where one signs in
     **{("POST", path, "a ticket's session"): 403 for path in ("/publish", "/subscribe", "/unsubscribe")},
+    **{("GET", f"/<topic>/{word}", "a session"): 403 for word in ("publish", "send", "trigger")},  # a page could be behind it
+    # what is published is named in the body
+    **{(method, "/", who): 403 for method in ("POST", "PUT") for who in (*NARROW, *OTHERS)},
 }
 
 
@@ -124,7 +129,7 @@ def expected(route: Route, who: str) -> int:
         return 403
     if kinds & {"self-or-admin", "topic"} and who in OTHERS:
         return 403
-    return 200
+    return 200 if route.answers else 400
 
 
 @pytest.mark.parametrize("who", CREDENTIALS)
@@ -141,8 +146,9 @@ def test_where_nobody_is_asked_no_credential_is_looked_at(route: Route) -> None:
     """Whatever is shown, the answer is that to nothing; routes of access say that it is off."""
     statuses = set[int]()
     for headers in ({}, bearer(credentials.new_token()), {"Authorization": "nonsense"}, {"Cookie": "newswire_session=x"}):
-        web = Web()
+        web = Web(Settings(open_reading=True))
         web.post("/subscribe?username=ann&topic=news.x")
         statuses.add(ask(web, route, headers).status_code)
-    assert statuses <= ({409} if "auth-is-off" in route.codes else {200, 303})
+    no_credential = {403} if route in BY_GET else {400} if not route.answers else {200, 303}
+    assert statuses <= ({409} if "auth-is-off" in route.codes else no_credential)
     assert len(statuses) == 1

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pytest
 from flask import Blueprint
+from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from newswire.core import limits
 from newswire.core.model import names
@@ -99,13 +100,14 @@ def test_what_is_read_is_what_is_declared() -> None:
 
 
 def test_the_first_word_of_each_path_is_no_topic() -> None:
-    assert {route.path.split("/")[1] for route in ROUTES} - {""} <= names.ROUTES
+    assert {route.path.split("/")[1] for route in ROUTES} - {"", "<topic>", "<topics>"} <= names.ROUTES
 
 
 def test_the_listener_knows_peers_and_what_is_short_by_their_paths() -> None:
     """It sees the path before there is a route."""
     assert {route.path for route in ROUTES if route.rights == (PEER,)} == http_head.PEER_PATHS
-    short = [route.path for route in ROUTES if route.method != "GET" and not route.takes_lines and route.rights != (PEER,)]
+    mine = [route for route in ROUTES if not route.wire]
+    short = [route.path for route in mine if route.method != "GET" and not route.takes_lines and route.rights != (PEER,)]
     for path in short:
         assert "<id>" in path or http_head.body_limit_bytes(path.replace("<name>", "ann")) == limits.CHANGE_BYTES, path
 
@@ -148,3 +150,12 @@ def test_they_never_wait(path: str, query: str, accept: str, *, is_light: bool) 
     assert len(outcome) == 1
     assert (outcome != ["needs a thread"]) == is_light
     assert not str(outcome[0]).startswith("5")
+
+
+@pytest.mark.parametrize("path", ["/publish/json", "/stream/publish", "/v1/ws", "/users/auth", "/./json", "/../publish", "/v1"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+def test_a_topic_shadows_no_other_address(method: str, path: str) -> None:
+    """What begins like a route is none of ntfy's wire, and so are dots."""
+    adapter = Web().app.url_map.bind("")
+    with pytest.raises((NotFound, MethodNotAllowed)):
+        adapter.match(path, method)

@@ -24,6 +24,8 @@ SAMPLES = {
     "<name>": ("feed.js", "feed.css", "nothing.js", "..%2Fapp.py"),
     "<version>": ("0123456789ab",),
     "<id>": ("1001-a.7", "x"),
+    "<topic>": ("news.x", "no topic"),
+    "<topics>": ("news.x,news.y",),
 }
 JSON, FORM, LINES = "application/json", "application/x-www-form-urlencoded", "application/x-ndjson"
 REQUESTS: dict[str, dict[str, Any]] = {

@@ -34,6 +34,7 @@ VECTOR_ENTRIES: Final = 10_000  # of a vector on the wire: a restart adds one, c
 VECTOR_SHORTEN_ENTRIES: Final = 64  # a longer one is shortened by another `began`; two of so many fit into an event id
 VECTOR_ALARM_ENTRIES: Final = 100  # of a short vector: more means that `began` does not keep it short (H2)
 PAGE_MESSAGES: Final = 1_000  # of one `GET /messages`: some 10 ms of reading
+READ_TOPICS_COUNT: Final = 100  # of one stream of ntfy's wire: a phone shows fewer, and each is looked up when it is opened
 OTHER_BROKERS_SECONDS: Final = 10  # before a message that was read last: what another broker took then may not have come
 STEP_MESSAGES: Final = 64  # read or written before publishers may go first, about a millisecond
 STEP_LINES: Final = 256  # of a batch, parsed before single messages may go first, 0.2 ms; 2 ms if each is looked at by itself

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Final
 
 from newswire.core import limits
+from newswire.core.model.names import ROUTES
 from newswire.listener.http_head import PEER_PATHS, PROBE_PATHS, is_sign_in
 
 
@@ -78,4 +79,9 @@ def kind_of(method: str, path: str, body_bytes: int, body_type: str = "", body_c
         return Kind.CLUSTER
     if is_sign_in(path):
         return Kind.SIGN_IN
-    return Kind.PUBLISH if path == "/publish" else Kind.CHANGE
+    return Kind.PUBLISH if path == "/publish" or _is_topic(path) else Kind.CHANGE
+
+
+def _is_topic(path: str) -> bool:
+    """Say whether a message is published there by ntfy's wire: to a topic, or to what its JSON names."""
+    return path.count("/") == 1 and path[1:] not in ROUTES

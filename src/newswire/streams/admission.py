@@ -161,7 +161,7 @@ class Admission:
     def refusal(self, order: StreamOrder, now: float) -> str:
         """Why `order` certainly gets no stream now; "" if it perhaps gets one."""
         mine = self._of_user.get(order.user)
-        if order.ack == "none" and (len(mine.streams) if mine else 0) >= self._per_user.most // 2:
+        if order.user and order.ack == "none" and (len(mine.streams) if mine else 0) >= self._per_user.most // 2:
             return _FOR_THE_READER
         first = next((group for group in self._groups(order) if group.is_full), None)  # who leaves it leaves the others, too
         return first.reason if first is not None and now < first.next_look else ""
@@ -186,9 +186,10 @@ class Admission:
             group.note_eviction(now)
         for group in groups:
             group.streams[stream] = None
-        self._of_user[order.user] = groups[0]
+        if order.user:
+            self._of_user[order.user] = groups[0]
         if is_counted(order.caller, own=self._counts_own):
-            self._of_caller[order.caller] = groups[1]
+            self._of_caller[order.caller] = groups[-2]
         return list(evictions.values())
 
     def remove(self, stream: Stream) -> None:
@@ -202,9 +203,13 @@ class Admission:
                     del groups[name]
 
     def _groups(self, order: StreamOrder) -> list[Group]:
-        """The groups that `order` would count in, those of its user first; one that is empty is made, and not stored."""
-        of_user = self._of_user.get(order.user) or Group(self._per_user)
-        if not is_counted(order.caller, own=self._counts_own):
-            return [of_user, self._all]
-        of_caller = self._of_caller.get(order.caller) or Group(self._per_caller)
-        return [of_user, of_caller, self._all]
+        """The groups that `order` would count in: of its user, if it has one, of its address, all.
+
+        One that is empty is made, and not stored.
+        """
+        groups = [self._all]
+        if is_counted(order.caller, own=self._counts_own):
+            groups.insert(0, self._of_caller.get(order.caller) or Group(self._per_caller))
+        if order.user:
+            groups.insert(0, self._of_user.get(order.user) or Group(self._per_user))
+        return groups

@@ -24,13 +24,14 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Final
 
 from newswire.config import ServiceSettings
 from newswire.core import limits
-from newswire.core.access import EVERYBODY, Principal
+from newswire.core.access import EVERYBODY
 from newswire.core.model.commands import Acknowledge
+from newswire.core.model.event_ids import EventId
 from newswire.engine.seam import Engine, Start, Wake
 from newswire.stream_order import StreamOrder
 from newswire.streams import notices
@@ -112,7 +113,10 @@ class Hub:
         """
         if self._inbox.arrivals_count + len(self._connections) >= self._settings.streams + limits.ENDING_STREAMS_COUNT:
             self.refusal_count += 1
-            turn_away(sock, chunked, NO_ROOM, gzip=order.gzip)
+            if order.wire is None:
+                turn_away(sock, chunked, NO_ROOM, gzip=order.gzip)
+            else:
+                sock.close()  # before the end of what was announced: its client sees that
         elif not self._inbox.put_arrival(Arrival(order, sock, chunked)):
             sock.close()
 
@@ -261,7 +265,7 @@ class Hub:
         try:
             if reason := self._admission.refusal(order, now):
                 raise NotNow(reason)
-            start = self._engine.open_stream(order.user, order.event_id, order.by)
+            start = self._start_of(order, order.event_id)
             if start is None:
                 raise NotNow(notices.NOTHING_AWAKE if order.by is None else notices.NO_RIGHTS)
             evictions = self._admission.admit(stream, now)
@@ -278,8 +282,17 @@ class Hub:
         if order.event_id is not None and order.ack != "none":
             ack = Acknowledge(order.user, order.event_id, account=start.account, token=order.token)
             self._acks.offer((conn, "opening"), ack)
-        stream.write(notices.greeting(self._settings.id, as_json=stream.encoding.as_json), now)
+        if order.wire is None:
+            stream.write(notices.greeting(self._settings.id, as_json=stream.encoding.as_json), now)
+        elif not order.polls:
+            stream.write(order.wire.opening(",".join(order.topics), self._wall()), now)
         self._send(conn, now)
+
+    def _start_of(self, order: StreamOrder, event_id: EventId | None) -> Start | None:
+        """OPEN, or TOPICS, behind `event_id`."""
+        if order.wire is None:
+            return self._engine.open_stream(order.user, event_id, order.by)
+        return self._engine.open_topics(order.topics, order.since if event_id is None else event_id, order.by)
 
     def _evict(self, conn: Connection, eviction: Eviction) -> None:
         self.eviction_count += 1
@@ -290,23 +303,23 @@ class Hub:
 
     def _reopen_all(self, user: str) -> None:
         """REOPEN what depends on `user`. Such streams mostly stand at one place, which is looked up once for all alike."""
-        starts: dict[tuple[str, str, Principal | None], Start | None] = {}
+        starts: dict[Hashable, Start | None] = {}
         for conn in self._audience.of_user(user):
             self._guard(self._reopen, conn, starts)
 
-    def _reopen(self, conn: Connection, starts: dict[tuple[str, str, Principal | None], Start | None]) -> None:
+    def _reopen(self, conn: Connection, starts: dict[Hashable, Start | None]) -> None:
         """OPEN with the last id that was sent. `starts`: what was looked up already, by what is alike."""
         last_id, order = conn.stream.last_id, conn.stream.order
-        alike = (str(last_id), order.user, order.by)
+        alike = (str(last_id), order.user, order.by, order.topics, order.since)
         if alike not in starts:
-            starts[alike] = self._engine.open_stream(order.user, last_id, order.by)
+            starts[alike] = self._start_of(order, last_id)
         if (start := starts[alike]) is not None:
             self._read_from(conn, start)
         else:
             self._end(conn, notices.not_now(notices.NOTHING_AWAKE if order.by is None else notices.NO_RIGHTS))
 
     def _read_from(self, conn: Connection, start: Start) -> None:
-        conn.stream.open(start.position, start.account)
+        conn.stream.open(start.position, start.account, start.event_id)
         self._audience.put(conn.stream.users, conn, start.patterns)
         self._rounds.put_catching_up(conn)
 
@@ -331,6 +344,8 @@ class Hub:
             self._send(conn, now)
         if stream.wants_page and not conn.is_closed:
             self._rounds.put_catching_up(conn)
+        elif stream.order.polls and not stream.is_behind:
+            self._finish(conn, b"")
 
     # -- hub thread: sockets
 
@@ -349,7 +364,16 @@ class Hub:
             self._confirmations.watch(conn, now)
 
     def _end(self, conn: Connection, body: bytes) -> None:
-        """Say the last words, and close when they, and what was sent before, have arrived (or it takes too long)."""
+        """Say the last words, and close when they, and what was sent before, have arrived (or it takes too long).
+
+        On ntfy's wire nothing is said; a poll that is not done is cut off, so that nobody takes it for all there is.
+        """
+        if conn.stream.order.polls:
+            self._close(conn)
+        else:
+            self._finish(conn, body if conn.stream.order.wire is None else b"")
+
+    def _finish(self, conn: Connection, body: bytes) -> None:
         now = self._clock()
         conn.stream.end(now, body)
         self._forget(conn)
@@ -434,7 +458,7 @@ class Hub:
             self._confirmations.check_one(conn, now)
         if wall >= stream.order.until and not stream.is_ending:
             self._end(conn, notices.not_now(notices.EXPIRED))
-        elif not stream.tick(now):
+        elif not stream.tick(now, wall):
             self._close(conn)
         else:
             if not conn.is_blocked:

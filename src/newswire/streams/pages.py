@@ -15,23 +15,45 @@ import msgspec
 from newswire import sse
 from newswire.core import limits
 from newswire.core.model.event_ids import EventId
-from newswire.core.model.results import GapEntry, Page, Position
+from newswire.core.model.results import Entry, GapEntry, Page, Position
+from newswire.ntfy import Wire
+from newswire.stream_order import StreamOrder
 from newswire.streams import gzip_blocks
 
 NextPage = Callable[[Position, int], Page]
 
 
 class Encoding(NamedTuple):
-    """How events are written for a stream: as JSON or text, in chunks (RFC 9112, 7.1) or as they are, compressed or not."""
+    """How events are written for a stream: as JSON or text, in chunks (RFC 9112, 7.1) or as they are, compressed or not.
+
+    `wire`: in the shapes of ntfy's, for its readers.
+    """
 
     as_json: bool
     chunked: bool
     gzip: bool = False
+    wire: Wire | None = None
+
+    def event(self, entry: Entry | GapEntry) -> bytes:
+        """An event as bytes; none where its reader does not want it."""
+        if isinstance(entry, GapEntry):
+            if self.wire is not None:
+                return self.wire.gap(entry.topic, entry.dropped, entry.reason)
+            return sse.gap_event(entry.topic, entry.dropped, entry.event_id, entry.reason)
+        if self.wire is not None:
+            return self.wire.message(entry.message, entry.event_id)
+        return sse.message_event(entry.message, entry.event_id, as_json=self.as_json)
+
+
+def encoding_of(order: StreamOrder, chunked: bool) -> Encoding:
+    """The encoding of a stream, one object for all streams of `GET /stream` that are alike."""
+    if order.wire is not None:
+        return Encoding(True, chunked, wire=order.wire)
+    return _encoding(order.format == "json", chunked, order.gzip)
 
 
 @cache
-def encoding_of(as_json: bool, chunked: bool, gzip: bool = False) -> Encoding:
-    """The encoding, one object for all streams."""
+def _encoding(as_json: bool, chunked: bool, gzip: bool) -> Encoding:
     return Encoding(as_json, chunked, gzip)
 
 
@@ -64,10 +86,7 @@ def encode_page(page: Page, encoding: Encoding, most: int = limits.STREAM_ROUND_
     ack_ids: list[EventId | None] = []
     size = 0
     for entry in page.entries:
-        if isinstance(entry, GapEntry):
-            blocks.append(sse.gap_event(entry.topic, entry.dropped, entry.event_id, entry.reason))
-        else:
-            blocks.append(sse.message_event(entry.message, entry.event_id, as_json=encoding.as_json))
+        blocks.append(encoding.event(entry))
         size += len(blocks[-1])
         ends.append(size)
         ack_ids.append(entry.event_id if not entry.pending_gap else ack_ids[-1] if ack_ids else None)

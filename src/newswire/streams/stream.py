@@ -60,7 +60,7 @@ class Stream:
         self.order = order
         self.users = order.users
         self._acks = order.ack == "auto"
-        self.encoding = encoding_of(order.format == "json", chunked, order.gzip)
+        self.encoding = encoding_of(order, chunked)
         self._checksum = self._plain_bytes = 0  # of what is written, where it is compressed
         self.position = Position()
         self.account = ""  # whose the subscriptions are
@@ -125,9 +125,13 @@ class Stream:
 
     # -- what comes in
 
-    def open(self, position: Position, account: str = "") -> None:
-        """Read on from here, for `account`: at the start, and when the user's subscriptions or rights changed (REOPEN)."""
+    def open(self, position: Position, account: str = "", event_id: EventId | None = None) -> None:
+        """Read on from here, for `account`: at the start, and when the user's subscriptions or rights changed (REOPEN).
+
+        `event_id`: what stands for the position, where the client came with nothing that does.
+        """
         self.position, self.account, self.is_behind = position, account, True
+        self._last_id = event_id or self._last_id
 
     def receive(self, page: EncodedPage, now: float) -> None:
         """Take what is due at `position`."""
@@ -217,14 +221,19 @@ class Stream:
 
     # -- time
 
-    def tick(self, now: float) -> bool:
-        """Do what silence asks for; False: close it (stalled, or at its end and its last bytes do not leave)."""
+    def tick(self, now: float, wall: float = 0.0) -> bool:
+        """Do what silence asks for; False: close it (stalled, or at its end and its last bytes do not leave).
+
+        `wall`: seconds since 1970.
+        """
         if self.is_ending:
             return now < self._end_at + limits.STREAM_LINGER_SECONDS
         if self.unconfirmed_seconds(now) >= limits.STREAM_STALL_SECONDS:
             return False
         if not self._queue and now >= self._quiet_since + limits.KEEPALIVE_SECONDS:
-            if self.encoding.gzip:
+            if self.order.wire is not None:
+                self.write(self.order.wire.keepalive(",".join(self.order.topics), wall), now)
+            elif self.encoding.gzip:
                 self._count(KEEPALIVE)
                 self._put(self._framed(_KEEPALIVE_BLOCK), now)
             else:

@@ -23,6 +23,7 @@ from newswire.web.entrance import caller_check
 from newswire.web.origins import host_check, page_check
 from newswire.web.request_fields import Environ
 from newswire.web.responses import as_ours
+from newswire.web.route import DeclaredRule
 from newswire.web.routes.peers import Headers
 
 PEER_ENDPOINT = "peers."
@@ -42,10 +43,12 @@ def create_admission(
     def check(environ: Environ) -> None:
         check_host(environ)
         check_page(environ)
-        endpoint, _ = routes.match(environ["PATH_INFO"], method=environ["REQUEST_METHOD"])
+        rule, _ = routes.match(environ["PATH_INFO"], method=environ["REQUEST_METHOD"], return_rule=True)
+        endpoint = rule.endpoint
         if not endpoint.startswith(PEER_ENDPOINT):
             check_caller(environ, endpoint)
-            _check_type(environ)
+            if not (isinstance(rule, DeclaredRule) and rule.declared.wire):  # of which any body is a text
+                _check_type(environ)
         elif cluster is not None:
             cluster.check_head(environ["PATH_INFO"], Headers(environ))
 

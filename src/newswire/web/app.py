@@ -32,6 +32,7 @@ from newswire.web.routes import (
     losses,
     messages,
     metrics,
+    ntfy,
     openapi,
     pages,
     peers,
@@ -101,6 +102,7 @@ def create_app(
     app.register_blueprint(subscriptions.routes(engine, settings, clock, pace))
     app.register_blueprint(messages.routes(engine, clock, pace, give_way))
     app.register_blueprint(streams.routes(engine, settings, hand_over, no_room, pace))
+    app.register_blueprint(ntfy.routes(engine, settings, hand_over, no_room, clock))
     app.register_blueprint(brokers.routes(engine, cluster))
     app.register_blueprint(backup.routes(engine, download, is_downloading))
     app.register_blueprint(sign_in.routes(engine, settings, auth))

@@ -7,7 +7,9 @@ import binascii
 import hashlib
 import re
 import secrets
-from typing import Final
+from contextlib import suppress
+from typing import Any, Final
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -51,6 +53,19 @@ def read(header: str) -> TokenShown | PasswordShown | None:
             return TokenShown(digest_of(password), username) if is_token(password) else PasswordShown(username, password)
         case _:
             return None
+
+
+def take_from_query(environ: dict[str, Any]) -> None:
+    """Take what the query shows as `auth` for the Authorization header: that header's value in base64url (docs/ntfy.md).
+
+    Only where a route says so: an address lands in logs of proxies and in histories.
+    """
+    shown = parse_qs(environ.get("QUERY_STRING", ""), max_num_fields=limits.FIELDS_COUNT)
+    for name in ("auth", "authorization"):
+        for value in shown.get(name, ()):
+            plain = value.rstrip("=").translate(str.maketrans("+/ ", "-_-"))
+            with suppress(ValueError, UnicodeError):
+                environ["HTTP_AUTHORIZATION"] = base64.urlsafe_b64decode(plain + "=" * (-len(plain) % 4)).decode("latin-1")
 
 
 def is_token(text: str) -> bool:

@@ -47,14 +47,15 @@ class DeferredResponse(ReadyResponse, Generic[T]):
         seconds: float,
         late: Callable[[], NewswireError],
         amend: Callable[[NewswireError], NewswireError] = lambda error: error,
+        wire: str = "",
     ) -> None:
-        """Ask with `begin`, now. `answer` makes the answer to what is told, `amend` the error for one.
+        """Ask with `begin`, now. `answer` makes the answer to what is told, `amend` the error for one; `wire`: in its shape.
 
         After `seconds` the answer is what `late` makes. They run in any thread, and `answer` raises NewswireError like a view.
         Raises what `begin` does.
         """
         super().__init__(b"", 200, KEEP_NO_COPY)
-        self._answer, self._amend, self._late = answer, amend, late
+        self._answer, self._amend, self._late, self._wire = answer, amend, late, wire
         self._request = request_now()
         self._result: T | NewswireError | None = None
         self._ring: Callable[[], object] | None = None
@@ -103,9 +104,9 @@ class DeferredResponse(ReadyResponse, Generic[T]):
                 raise ValueError("nothing was told yet")
             return self._answer(outcome)
         except NewswireError as error:
-            return responses.refused(error, self._request.method, self._request.path)
+            return responses.refused(error, self._request.method, self._request.path, self._wire)
         except Exception as error:
-            return responses.unforeseen(error, self._request.method, self._request.path)
+            return responses.unforeseen(error, self._request.method, self._request.path, self._wire)
 
     def wait(self) -> None:
         """Wait until it is settled. Threads that may wait."""
@@ -142,12 +143,17 @@ def stored(
     copies: int = 1,
     amend: Callable[[NewswireError], NewswireError] = without_index,
     by: Principal | None = None,
+    wire: str = "",
 ) -> DeferredResponse[Receipt]:
-    """Store `requests`; `answer` is what the receipt is answered with, `amend` what is made of an error. `by`: who asks."""
+    """Store `requests`; `answer` is what the receipt is answered with, `amend` what is made of an error. `by`: who asks.
+
+    `wire`: whose shape an error has.
+    """
     return DeferredResponse(
         partial(engine.submit_later, requests, copies=copies, timeout=limits.RECEIPT_SECONDS, by=by),
         answer,
         seconds=limits.RECEIPT_SECONDS + limits.RECEIPT_GRACE_SECONDS,
         late=lambda: Unknown("no receipt in time: perhaps stored, retry with the same key"),
         amend=amend,
+        wire=wire,
     )

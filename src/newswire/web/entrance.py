@@ -17,7 +17,7 @@ from newswire.engine.seam import Engine
 from newswire.errors import NewswireError, Refused
 from newswire.threads import NeedsThread, must_not_wait
 from newswire.web import auth as callers
-from newswire.web import request_fields, sessions
+from newswire.web import credentials, request_fields, sessions
 from newswire.web.askers import Asker, is_navigation
 from newswire.web.auth import ANONYMOUS, NOBODY, Authenticator, Caller
 from newswire.web.availability import serving
@@ -39,6 +39,7 @@ def install(app: Flask, engine: Engine, auth: Authenticator | None, pace: Pace) 
         return
     check_serves = serving(engine)
     open_to_all, for_admins = _endpoints(app, PUBLIC, PEER), _endpoints(app, ADMIN)
+    by_query = frozenset(rule.endpoint for rule in _rules(app) if rule.declared.takes_auth_field)
     audited = {rule.endpoint: rule.declared.audited for rule in _rules(app) if rule.declared.audited}
 
     @app.before_request
@@ -53,6 +54,8 @@ def install(app: Flask, engine: Engine, auth: Authenticator | None, pace: Pace) 
             return None
         if (ticket := _ticket_of(environ)) is not None:
             return _use_ticket(engine, auth, environ, ticket)
+        if endpoint in by_query and "HTTP_AUTHORIZATION" not in environ:
+            credentials.take_from_query(environ)
         try:
             caller = auth.identify(environ)
         except NewswireError as error:

@@ -20,6 +20,7 @@ from newswire.web.route import Field, Right, Route
 Json = dict[str, Any]
 
 _REF: Final = "#/components/schemas/{name}"
+_WIRE_ERROR: Final = "NtfyError"
 _ARGUMENT: Final = re.compile(r"<(\w+)>")
 _HALVES: Final = r"\ud800-\udfff"  # of characters: no UTF-8 text has any, and few engines know them in a pattern
 _ANY_REQUEST: Final = (  # what the head or the size of any request is refused for
@@ -76,7 +77,9 @@ def document(routes: Sequence[Route], *, version: str, auth: str) -> Json:
         path[route.method.lower()] = _operation(route, of_type, auth)
         if route.takes_head:
             path["head"] = _head(path["get"])
-    refusals = {_name(*one): _refusal(*one) for route in routes for one in _by_status(codes_of(route, auth))}
+    refusals = {_name(*one): _refusal(*one) for route in routes if not route.wire for one in _by_status(codes_of(route, auth))}
+    if any(route.wire for route in routes):
+        refusals[_WIRE_ERROR] = _wire_refusal()
     return {
         "openapi": "3.1.0",
         "info": {
@@ -125,7 +128,9 @@ def _operation(route: Route, of_type: Mapping[int, Json], auth: str) -> Json:
         "responses": _responses(route, of_type, auth),
         "security": _security(route, auth),
     }
-    if route.method == "POST" and (route.names or _is_of_peers(route)):
+    if route.wire and not route.is_safe:
+        operation["requestBody"] = _text_body(route)
+    elif route.method == "POST" and (route.names or _is_of_peers(route)):
         operation["requestBody"] = _body(route, of_type, auth)
     return {name: value for name, value in operation.items() if value or name == "security"}
 
@@ -214,11 +219,22 @@ def _body(route: Route, of_type: Mapping[int, Json], auth: str) -> Json:
     return {"description": "The fields; those that stand in the query are left out here.", "content": content}
 
 
+def _text_body(route: Route) -> Json:
+    """The body of ntfy's wire: the text, whatever its type says, or the one object that describes a message."""
+    if _ARGUMENT.search(route.path):
+        return {"description": "The text.", "content": {"text/plain": {"schema": {}}}}
+    example = {"topic": "kitchen", "message": "Soup is ready", "title": "Lunch", "tags": ["soup"], "priority": 4}
+    return {"description": "ntfy's JSON.", "content": {"application/json; charset=utf-8": {"schema": {}, "example": example}}}
+
+
 # -- answers ------------------------------------------------------------------------------------------------------
 def _responses(route: Route, of_type: Mapping[int, Json], auth: str) -> Json:
     responses = _successes(route, of_type)
     if auth != "none" and not _is_public(route) and not _is_of_peers(route):
         responses.setdefault("303", {"description": "A browser that navigates is sent to the page where one signs in."})
+    if route.wire:
+        refusal = {"$ref": f"#/components/responses/{_WIRE_ERROR}"}
+        return responses | dict.fromkeys(("4XX", "5XX"), refusal)
     for status, codes in _by_status(codes_of(route, auth)):
         page = responses.get(str(status))  # an error as a page
         if page is None:
@@ -263,6 +279,20 @@ def _refusal(status: int, codes: tuple[str, ...]) -> Json:
     if status in (429, 503, 507):
         response["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
     return response
+
+
+def _wire_refusal() -> Json:
+    """An error in ntfy's shape."""
+    schema = {
+        "type": "object",
+        "properties": {
+            "code": {"type": "integer", "description": "ntfy's number."},
+            "http": {"type": "integer", "minimum": 400, "maximum": 599},
+            "error": {"type": "string", "description": "What to do, for people."},
+        },
+        "required": ["code", "http", "error"],
+    }
+    return {"description": "An error as ntfy's clients read it.", "content": {"application/json": {"schema": schema}}}
 
 
 def _problem() -> Json:

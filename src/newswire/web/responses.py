@@ -16,7 +16,7 @@ from flask import Flask, Response, request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from newswire import escape
+from newswire import escape, ntfy
 from newswire.core import limits
 from newswire.errors import BadRequest, NewswireError, NotFound, Refused, TooLarge
 
@@ -31,6 +31,9 @@ _RETRY_AFTER: Final = {
     503: limits.RETRY_AFTER_SECONDS,
     507: limits.RETRY_AFTER_LIMIT_SECONDS,
 }
+
+
+_OF_A_TOPIC: Final = {"POST", "PUT"}  # what `/<topic>` takes, and no other address does
 
 
 class ReadyHeaders(Headers):
@@ -102,9 +105,12 @@ class Rows:
         return response
 
 
-def problem(error: NewswireError) -> Response:
-    """Answer `error`; where trying again is right, say when."""
-    response = _ready(_encode(error.problem()) + b"\n", error.status, "application/problem+json")
+def problem(error: NewswireError, wire: str = "") -> Response:
+    """Answer `error`, in the shape of `wire`; where trying again is right, say when."""
+    if wire == "ntfy":
+        response = answer(ntfy.error_object(error), error.status)
+    else:
+        response = _ready(_encode(error.problem()) + b"\n", error.status, "application/problem+json")
     if error.status == 415:
         response.headers["Accept-Encoding"] = "gzip"  # RFC 9110, 15.5.16
     if error.status == 401:
@@ -127,26 +133,26 @@ def install(app: Flask) -> None:
     app.register_error_handler(Exception, lambda error: unforeseen(error, request.method, request.path))
 
 
-def refused(error: NewswireError, method: str, path: str) -> Response:
-    """Answer an error of the table that a request met, and log it where it is the broker's own."""
+def refused(error: NewswireError, method: str, path: str, wire: str = "") -> Response:
+    """Answer an error of the table that a request met, in the shape of `wire`, and log it where it is the broker's own."""
     if error.status == 500:
         _log.error("%s %r: %s", method, path, error.detail)
-    return problem(error)
+    return problem(error, wire)
 
 
 def _refused_by_flask(error: HTTPException) -> Response:
     response = problem(as_ours(error))
-    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+    if isinstance(error, MethodNotAllowed) and response.status_code == 405 and error.valid_methods:
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
     return response
 
 
 def as_ours(error: HTTPException) -> NewswireError:
     """The error of our table for one of Flask's."""
-    if isinstance(error, MethodNotAllowed):
+    if isinstance(error, MethodNotAllowed) and set(error.valid_methods or ()) != _OF_A_TOPIC:
         allowed = " or ".join(sorted(error.valid_methods or ()))
         return Refused(f"this address takes {allowed}", code="wrong-method")
-    if error.code == 404:
+    if error.code == 404 or isinstance(error, MethodNotAllowed):  # no topic is looked at by its name alone
         return NotFound(
             "there is nothing at this address: publish with POST /publish, subscribe with POST /subscribe, read at /stream"
         )
@@ -155,8 +161,8 @@ def as_ours(error: HTTPException) -> NewswireError:
     return BadRequest("the request cannot be read: check its address and headers")
 
 
-def unforeseen(error: Exception, method: str, path: str) -> Response:
+def unforeseen(error: Exception, method: str, path: str, wire: str = "") -> Response:
     """Answer any other error, and log where it comes from."""
     # the path alone: queries and bodies never reach a log (docs/operate.md, The log)
     _log.error("unforeseen error in %s %r", method, path, exc_info=error)
-    return problem(NewswireError(_UNFORESEEN))
+    return problem(NewswireError(_UNFORESEEN), wire)

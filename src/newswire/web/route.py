@@ -14,8 +14,9 @@ from functools import cached_property
 from typing import Any, Final, Generic, Literal, TypeVar
 
 from flask import Blueprint, Flask
-from werkzeug.routing import Rule
+from werkzeug.routing import BaseConverter, Rule
 
+from newswire.core.model.names import ROUTES
 from newswire.errors import TABLE
 from newswire.web import request_fields
 from newswire.web.request_fields import Environ
@@ -126,10 +127,12 @@ class Route:
     changed anything, for a request that is not light.
     `is_shared`: pages of other members may use it. `reads_all`: pages of other sites may not, as where something would change.
     `is_lenient`: fields that nobody knows are let pass, as others add them to links.
+    `wire`: `ntfy` for what is in its shapes: errors have them, and a body is its text, or its JSON (docs/ntfy.md).
+    `takes_auth_field`: a credential may stand in the query, as `auth`.
     `audited`: as what the audit trail tells that an admin asked for it; "" for what it tells by itself, or not at all.
     """
 
-    method: Literal["GET", "POST", "DELETE"]
+    method: Literal["GET", "POST", "PUT", "DELETE"]
     path: str
     words: str
     rights: tuple[Right, ...]
@@ -142,6 +145,8 @@ class Route:
     is_shared: bool = False
     reads_all: bool = False
     is_lenient: bool = False
+    wire: Literal["", "ntfy"] = ""
+    takes_auth_field: bool = False
     audited: str = ""
 
     def __post_init__(self) -> None:
@@ -199,6 +204,13 @@ class Route:
         return Values({field.name: field.read(raw[field.name]) for field in self.fields if field.name in raw})
 
 
+class TopicConverter(BaseConverter):
+    """What stands where a path has a topic, or several with commas between: anything but a word that routes begin with."""
+
+    part_isolating = True  # it never reaches over a slash, though one stands in the pattern
+    regex = rf"(?!(?:{'|'.join(map(re.escape, sorted(ROUTES)))})\Z)(?!\.{{1,2}}\Z)[^/]+"
+
+
 class DeclaredRule(Rule):
     """A rule with its declaration. It takes the methods that it names and no others: HEAD on a stream would open one."""
 
@@ -210,6 +222,12 @@ class DeclaredRule(Rule):
         super().__init__(string, methods=methods, **options)
         self.methods = set(declared.methods)
         self.declared = declared
+
+    def get_converter(self, variable_name: str, converter_name: str, args: Any, kwargs: Mapping[str, Any]) -> BaseConverter:
+        """How a part of a path is matched: a topic shadows no route."""
+        if variable_name in ("topic", "topics"):
+            return TopicConverter(self.map)
+        return super().get_converter(variable_name, converter_name, args, kwargs)
 
 
 def routes_of(app: Flask) -> tuple[Route, ...]:

@@ -88,6 +88,9 @@ _EVERYWHERE: Final = ("", "0.0.0.0", "::", "[::]")
     help="Address or network of a proxy whose X-Forwarded-For, -Host and -Proto count; repeatable.",
 )
 @option("--auth", type=click.Choice(["none", "required"]), default="none", help="Whether clients must say who they are.")
+@option(
+    "--open-reading", is_flag=True, help="With --auth none, let anybody read topics by ntfy's wire, without a subscription."
+)
 @option("--insecure", is_flag=True, help="Serve addresses other than this machine's own without access control.")
 @option("--min-copies", type=WholeNumber(1), default=1, help="Refuse a publish that fewer brokers would hold.")
 @option(
@@ -211,6 +214,10 @@ def check(settings: Settings) -> None:
     if settings.reset_admin_password and not (settings.admin_password and settings.auth == "required"):
         raise click.UsageError(
             "--reset-admin-password needs --auth required, and the new one in the file that NEWSWIRE_ADMIN_PASSWORD_FILE names."
+        )
+    if settings.open_reading and settings.auth != "none":
+        raise click.UsageError(
+            "--open-reading is for --auth none: with --auth required topics are read by who has a grant to (newswire grant)."
         )
     if settings.host in _EVERYWHERE and not settings.advertise:
         raise click.UsageError(
