@@ -105,5 +105,6 @@ def test_nothing_is_read_of_what_may_not_be_read_as_a_whole(pair: Pair) -> None:
     assert read(pair.one, ("may.be",), 0, by) == ["1"]
     assert pair.one.open_topics(("may.be", "may"), 0, by) is None
     assert pair.one.open_topics(("may.be",), 0, Principal("1001-x.9")) is None
+    assert pair.one.open_topics(("may.be",), 0, Principal(account.account, feed=account.account)) is None, "a ticket's"
     pair.one.submit([RevokeGrant("reader", "subscribe", "may.>")])
     assert pair.one.open_topics(("may.be",), 0, by) is None

@@ -102,9 +102,16 @@ OTHERWISE: Final[Mapping[tuple[str, str, str], int]] = {
     **{("GET", "/", who): 403 for who in OTHERS},
     **{("GET", path, "a ticket's session"): 303 for path in ("/account", "/admin")},  # to where one signs in
     **{("POST", path, "a ticket's session"): 403 for path in ("/publish", "/subscribe", "/unsubscribe")},
-    **{("GET", f"/<topic>/{word}", "a session"): 403 for word in ("publish", "send", "trigger")},  # a page could be behind it
+    # a page could be behind it
+    **{
+        ("GET", f"/<topic>/{word}", f"a {whose}session"): 403
+        for word in ("publish", "send", "trigger")
+        for whose in ("", "ticket's ")
+    },
+    **{("GET", f"/<topics>/{word}", "a ticket's session"): 403 for word in ("json", "sse", "raw", "auth", "ws")},
+    **{(method, "/<topic>", "a ticket's session"): 403 for method in ("POST", "PUT")},
     # what is published is named in the body
-    **{(method, "/", who): 403 for method in ("POST", "PUT") for who in (*NARROW, *OTHERS)},
+    **{(method, "/", who): 403 for method in ("POST", "PUT") for who in (*NARROW, *OTHERS, "a ticket's session")},
 }
 
 

@@ -127,7 +127,7 @@ class StateQueries(ABC):
 
         def query(state: State) -> Pieces[Start | None]:
             rights = state.accounts.rights(by, now) if by is not None else None
-            if by is not None and rights is None:
+            if by is not None and (rights is None or by.feed):  # a ticket is for a user's news alone
                 return None
             event_id = write(Coverage("", dict(state.vector))) if since is None else None
             opening = yield from topics_opening(state, rights, topics, place, now)

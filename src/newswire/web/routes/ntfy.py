@@ -294,6 +294,8 @@ def _readable(settings: ServiceSettings, caller: Caller, path: str) -> tuple[str
     topics = ntfy_fields.topics_of(path)
     if caller.rights is None and not settings.open_reading:
         raise Refused(_OFF)
+    if caller.principal is not None and caller.principal.feed:
+        raise Refused("this was opened with a ticket for a user's news: to read topics, sign in")
     for topic in topics:
         if caller.rights is not None and not caller.rights.may("subscribe", topic):
             raise Refused(f"{caller.username} may not read {topic}: an admin can grant it")
