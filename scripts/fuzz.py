@@ -52,6 +52,9 @@ SAYS: Final[Mapping[str, tuple[str, ...]]] = {
     "/subscribe": ("bad-time",),
     "/replicate": ("bad-body",),
     "/heartbeat/receive": ("bad-body",),
+    # ntfy's wire: a field or body that says what it may not, JSON that is none, text that is not UTF-8, a priority, a time
+    **dict.fromkeys(("/", "/{topic}", "/{topic}/publish", "/{topic}/send", "/{topic}/trigger"), ("400",)),
+    **dict.fromkeys(("/{topics}/json", "/{topics}/sse", "/{topics}/raw", "/{topics}/ws", "/{topics}/auth"), ("400",)),
 }
 ALSO_REQUIRED: Final = {"/publish": ("data",)}  # or a title: most messages would be refused for having neither
 NEARBY: Final = r"^127\.0\.0\.1:1[0-9]{3}$"  # where no broker is: other addresses would be looked up
@@ -66,7 +69,7 @@ ASKED_FOR: Final = frozenset({"not-enough-copies"})  # of 5xx: the request wants
 STREAM_SECONDS: Final = 0.2  # for what comes first of a stream
 ANSWER_SECONDS: Final = 30.0
 CONFIG: Final = {
-    "checks": {"negative_data_rejection": {"expected-statuses": [400, 401, 403, 404, 409, 413, 415, 429, 431, 503]}}
+    "checks": {"negative_data_rejection": {"expected-statuses": [400, 401, 403, 404, 405, 409, 413, 415, 429, 431, 503]}}
 }
 FINDING_CHARS: Final = 1_500  # of one that is told: a message may be long
 
@@ -221,7 +224,7 @@ def check(case: AnyCase, response: Response) -> None:
 
 
 def code_of(response: Response) -> str:
-    """The code of a problem, "" for another answer."""
+    """The code of a problem, "" for another answer, also for an error of ntfy's wire."""
     kind = response.headers.get("content-type", [""])[0]
     return str(response.json()["code"]) if kind == "application/problem+json" and response.content else ""
 
@@ -237,7 +240,8 @@ def refused_for_what_it_says(ctx: CheckContext, response: Response, case: AnyCas
     is_allowed = case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE
     if not is_allowed or response.status_code not in (400, 415):
         return
-    said = f"{code_of(response)}: {response.json()['detail']}"
+    body = response.json()
+    said = f"{body['code']}: {body.get('detail') or body.get('error')}"
     if not said.startswith(SAYS.get(case.operation.path, ())):
         raise Failure(operation=case.operation.label, title="Refused, and the description allows it", message=response.text)
 
@@ -248,7 +252,7 @@ def sender(address: str, credential: tuple[str, str] | None = None) -> Send:
     session.auth = credential
 
     def send(case: AnyCase) -> Response:
-        seconds = STREAM_SECONDS if case.operation.path == "/stream" else ANSWER_SECONDS
+        seconds = STREAM_SECONDS if case.operation.path.startswith(("/stream", "/{topics}")) else ANSWER_SECONDS
         return case.call(base_url=f"http://{address}", session=session, timeout=seconds)
 
     return send

@@ -117,7 +117,7 @@ def test_what_everybody_may_read_changes_for_all_streams(room: Newsroom) -> None
 
 def test_an_admin_who_reads_for_another_depends_on_both(room: Newsroom) -> None:
     alice = signed_up(room, "Alice", "news")
-    room.desk.submit_access(AddUser("root", admin=True))
+    room.desk.submit_access(AddUser("root", admin=True), AddUser("another", admin=True))
     root = Principal(room.desk.state.accounts.account_of("root"))
     client, own = room.open(by=root, asker="root"), room.open(by=alice, asker="Alice")
     room.desk.publish("news", "one")

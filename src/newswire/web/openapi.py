@@ -292,7 +292,12 @@ def _wire_refusal() -> Json:
         },
         "required": ["code", "http", "error"],
     }
-    return {"description": "An error as ntfy's clients read it.", "content": {"application/json": {"schema": schema}}}
+    # a problem where its head or size is refused, or what was meant as a topic is another address
+    content = {
+        "application/json": {"schema": schema},
+        "application/problem+json": {"schema": {"$ref": _REF.format(name="Problem")}},
+    }
+    return {"description": "An error as ntfy's clients read it.", "content": content}
 
 
 def _problem() -> Json:

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, Any, Final, get_args
+from typing import Any, Final, get_args
 
 import msgspec
 from flask import Blueprint, Response, request
 
 from newswire import ntfy
 from newswire.config import ServiceSettings
-from newswire.core import limits
 from newswire.core.model import event_ids
 from newswire.core.model.commands import Publish
 from newswire.core.model.names import check_topic
@@ -76,19 +75,9 @@ class Granted(msgspec.Struct, frozen=True):
 
 def _fields(names: Mapping[str, tuple[str, ...]], *shown: str) -> tuple[Field[Any], ...]:
     """The fields of a query that are described; all of them stand on a page of their own."""
-    return tuple(text_field(name, str, _TYPES.get(name, str), _WORDS[name]) for name in shown if name in names)
+    return tuple(text_field(name, str, str, _WORDS[name]) for name in shown if name in names)
 
 
-_TYPES: Final[Mapping[str, Any]] = {
-    "priority": Annotated[str, msgspec.Meta(pattern=f"^(?:{'|'.join(ntfy.PRIORITIES)})$")],
-    "title": Annotated[str, msgspec.Meta(max_length=limits.TITLE_CHARS, pattern=r"^[ -~]*$")],
-    "tags": Annotated[str, msgspec.Meta(max_length=limits.TAG_CHARS, pattern=r"^[ -~]*$")],
-    "message": Annotated[str, msgspec.Meta(max_length=1_000)],
-    "poll": Annotated[str, msgspec.Meta(pattern="^(?:0|1|yes|no|true|false)$")],
-    "since": Annotated[
-        str, msgspec.Meta(examples=["all", "10m", "1795514400", "1001-k3b9.7"], max_length=limits.EVENT_ID_CHARS)
-    ],
-}
 _WORDS: Final[Mapping[str, str]] = {
     "title": "A line above the text, also as the header `Title`.",
     "message": "The text, where the body has none.",
