@@ -12,6 +12,17 @@ from newswire.core import limits
 
 
 @dataclass(frozen=True)
+class NatsSettings:
+    """How the engine `jetstream` reaches its servers."""
+
+    servers: tuple[str, ...] = field(default=(), repr=False)  # URLs, a name and password in them
+    credentials: str = ""  # a file, as `nsc` makes it
+    stream: str = "newswire"
+    replicas: int = 1  # of a stream that is made: servers that keep it
+    monitors: tuple[str, ...] = ()  # the servers' monitoring addresses: whether they sync is told there alone
+
+
+@dataclass(frozen=True)
 class EngineSettings:
     """What an engine is told. Durations in seconds, sizes in bytes."""
 
@@ -30,6 +41,8 @@ class EngineSettings:
     subscriptions_per_user: int = limits.SUBSCRIPTIONS_PER_USER
     compacts: bool = True  # it compacts its ops file, and takes what others compacted
     away_seconds: float = limits.COMPACT_AWAY_SECONDS  # a broker that is away for longer is not waited for
+    engine: str = "embedded"
+    nats: NatsSettings = field(default_factory=NatsSettings)
 
     @property
     def directory(self) -> Path:

@@ -13,12 +13,13 @@ import threading
 from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from newswire import __version__, own_secret
 from newswire.config import Settings
 from newswire.core import limits
-from newswire.engine.embedded.engine import EmbeddedEngine, Restored
+from newswire.engine.commit_engine import CommitEngine, Restored
+from newswire.engine.embedded.engine import EmbeddedEngine
 from newswire.engine.embedded.ops_file import Progress
 from newswire.engine.seam import Wake
 from newswire.errors import NewswireError
@@ -29,6 +30,9 @@ from newswire.quotas.descriptors import share
 from newswire.streams.downloads import Downloads
 from newswire.streams.hub import Hub
 from newswire.web import Authenticator, SlimApp, create_admission, create_app, light_routes
+
+if TYPE_CHECKING:
+    from newswire.engine.jetstream.engine import JetstreamEngine
 
 T = TypeVar("T")
 
@@ -52,8 +56,8 @@ class Server:
         self.address = ""
         self._started = False
         self.restored = Restored(0, 0, 0.0)
-        self.engine: EmbeddedEngine
-        self._parts: list[EmbeddedEngine | Listener | Hub | Downloads] = []
+        self.engine: EmbeddedEngine | JetstreamEngine
+        self._parts: list[EmbeddedEngine | JetstreamEngine | Listener | Hub | Downloads] = []
 
     def start(self) -> None:
         """Recover, bind, serve. Raises NewswireError or StartFailed with a sentence."""
@@ -75,7 +79,14 @@ class Server:
     def _start(self) -> None:
         streams_configured = self.settings.streams
         settings = self.settings = _with_secret(_fit(self.settings, _raise_descriptor_limit()))
-        engine = EmbeddedEngine(settings, progress=self._progress, on_fatal=_die, on_exit=self._left)
+        engine: EmbeddedEngine | JetstreamEngine
+        cluster: EmbeddedEngine | None = None
+        if settings.engine == "jetstream":
+            from newswire.engine.jetstream.engine import JetstreamEngine
+
+            engine = JetstreamEngine(settings, progress=self._progress, on_fatal=_die)
+        else:
+            engine = cluster = EmbeddedEngine(settings, progress=self._progress, on_fatal=_die, on_exit=self._left)
         self.engine, self.restored = engine, engine.restored
         self._parts.append(engine)
         hub, downloads = Hub(engine, settings, on_fatal=_die), Downloads(_die)
@@ -86,7 +97,7 @@ class Server:
             engine,
             settings,
             auth=auth,
-            cluster=engine,
+            cluster=cluster,
             hand_over=lambda order: partial(hub.adopt, order),
             streams_open=lambda: hub.count,
             messages_delivered=lambda: hub.message_count,
@@ -114,7 +125,7 @@ class Server:
             ),
             light=light_routes(app),
             together=engine.together,
-            admit=create_admission(app, engine, settings, engine, auth),
+            admit=create_admission(app, engine, settings, cluster, auth),
             user_of=auth.user_of if auth is not None else lambda authorization, cookie: "",
             trusted_proxies=settings.trusted_proxies,
             on_fatal=_die,
@@ -161,7 +172,7 @@ class Server:
         parts, self._parts = self._parts, []
         for part in reversed(parts):
             try:
-                part.close(limits.STOP_SECONDS) if isinstance(part, EmbeddedEngine) else part.stop(limits.STOP_SECONDS)
+                part.close(limits.STOP_SECONDS) if isinstance(part, CommitEngine) else part.stop(limits.STOP_SECONDS)
             except Exception:
                 log.exception("while stopping")
         if self._started:

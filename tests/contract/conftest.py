@@ -13,15 +13,19 @@ from brokers import free_ports
 from newswire.config import Settings
 from newswire.core.broker.events import Now
 from newswire.core.model.event_ids import EventId
+from newswire.engine.jetstream.engine import JetstreamEngine
 from newswire.engine.lock import StateLock
 from newswire.engine.lone import LoneEngine
 from newswire.engine.memory import MemoryEngine, MemoryLog, MemoryNetwork
 from newswire.engine.seam import ClusterAdmin, Engine, Entry, GapEntry
 from newswire.server import Server
+from tests.kit.gateways import drop, gateway, new_stream, shared_servers, wait_until_read
 from tests.kit.waiting import wait_until
 
-WITH_PEERS = ("memory", "embedded")  # engines: a new one has its name in one of the two, and its `Pair` in `begun`
-ALONE = ("lone",)
+# engines: a new one has its name in one of these, and its `Pair` in `begun`
+WITH_PEERS = ("memory", "embedded")
+GATEWAYS = ("jetstream-r3",)  # two brokers of one log, which has the copies: nobody joins, leaves or is missed
+ALONE = ("lone", "jetstream-r1")
 
 
 class CountedLock(StateLock):
@@ -171,6 +175,59 @@ class EmbeddedPair:
             server.stop()
 
 
+class Gateways:
+    """Two gateways of a log of three servers, which has two copies, or one of a log of one. Each has read what is stored."""
+
+    def __init__(self, folder: Path, servers: int) -> None:
+        self._folder, self._servers, self._stream = folder, shared_servers(servers), new_stream()
+        self.copies = servers // 2 + 1
+        self._is_counted = False
+        self._one = self._start("1001")
+        self._other = self._start("1002") if servers > 1 else self._one
+
+    def _start(self, broker: str) -> JetstreamEngine:
+        return gateway(self._servers, self._stream, self._folder, broker)
+
+    @property
+    def one(self) -> JetstreamEngine:
+        if not self._is_counted:
+            wait_until_read(self._one, self._other)
+        return self._one
+
+    @property
+    def other(self) -> JetstreamEngine:
+        wait_until_read(self._one, self._other)
+        return self._other
+
+    @property
+    def admin(self) -> ClusterAdmin:
+        raise NotImplementedError
+
+    def part(self) -> None:
+        raise NotImplementedError
+
+    def restart(self) -> None:
+        is_alone = self._one is self._other
+        self._one.close()
+        self._one = self._start("1001")
+        self._other = self._one if is_alone else self._other
+
+    def counted(self) -> CountedLock:
+        wait_until_read(self._one, self._other)
+        self._is_counted = True
+        lock = self._one._shell.lock = CountedLock()
+        return lock
+
+    def stop(self) -> None:
+        self._one.close()
+
+    def close(self) -> None:
+        self._one.close()
+        if self._other is not self._one:
+            self._other.close()
+        drop(self._servers, self._stream)
+
+
 def wait_until_in_sync(pair: Pair) -> None:
     """Wait until both serve, and each counts the other."""
     wait_until(
@@ -179,14 +236,24 @@ def wait_until_in_sync(pair: Pair) -> None:
 
 
 @pytest.fixture(params=WITH_PEERS)
+def peers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
+    """Engines with peers, where something is said of peers."""
+    yield from begun(request.param, tmp_path)
+
+
+@pytest.fixture(params=(*WITH_PEERS, *GATEWAYS))
 def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
-    """Engines with peers."""
+    """Two brokers."""
     yield from begun(request.param, tmp_path)
 
 
 def begun(engine: str, folder: Path) -> Iterator[Pair]:
     """Brokers of that engine, in sync."""
-    made = Lone() if engine == "lone" else MemoryPair() if engine == "memory" else EmbeddedPair(folder)
+    made: Lone | MemoryPair | EmbeddedPair | Gateways
+    if engine.startswith("jetstream"):
+        made = Gateways(folder, int(engine[-1]))
+    else:
+        made = Lone() if engine == "lone" else MemoryPair() if engine == "memory" else EmbeddedPair(folder)
     wait_until_in_sync(made)
     yield made
     made.close()

@@ -30,13 +30,13 @@ from newswire.core.model.commands import (
 from newswire.engine.memory import MemoryEngine, MemoryNetwork
 from newswire.engine.seam import Account, Engine, Entry, GrantRow, Receipt, TopicRow, Wake
 from newswire.errors import NewswireError, NotFound, Refused
-from tests.contract.conftest import ALONE, WITH_PEERS, Pair, begun
+from tests.contract.conftest import GATEWAYS, WITH_PEERS, Pair, begun
 from tests.kit.waiting import wait_until
 
 NOW = 1_795_514_400_000  # ms since 1970; no broker here has lived later
 
 
-@pytest.fixture(params=(*WITH_PEERS, *ALONE))
+@pytest.fixture(params=(*WITH_PEERS, *GATEWAYS, "lone"))
 def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
     yield from begun(request.param, tmp_path)
 

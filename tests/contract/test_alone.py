@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from newswire.core.broker.alone import NoMembership, NoReplication
+from newswire.core.broker.shared_log import SharedLog
 from newswire.core.model.commands import Acknowledge, Publish, Subscribe, Unsubscribe
+from newswire.engine.jetstream.engine import JetstreamEngine
 from newswire.engine.lone import LoneEngine
 from newswire.engine.seam import Wake
 from newswire.errors import KeyReused, NotEnoughCopies, NotFound
 from tests.contract.conftest import ALONE, Pair, begun, read, texts
+from tests.kit.waiting import wait_until
 
 
 @pytest.fixture(params=ALONE)
@@ -38,10 +42,9 @@ def test_it_has_nothing_of_a_cluster_to_administer(lone: Pair) -> None:
 
 
 def test_it_carries_neither_replication_nor_membership(lone: Pair) -> None:
-    if not isinstance(lone.one, LoneEngine):
-        pytest.skip("an engine with a broker of its own")
-    broker = lone.one.shell.broker
-    assert [type(part).__name__ for part in (broker.replication, broker.membership)] == ["NoReplication", "NoMembership"]
+    assert isinstance(lone.one, (LoneEngine, JetstreamEngine))
+    shell, part = (lone.one.shell, NoReplication) if isinstance(lone.one, LoneEngine) else (lone.one._shell, SharedLog)
+    assert [type(one) for one in (shell.broker.replication, shell.broker.membership)] == [part, NoMembership]
 
 
 def test_users_see_what_they_see_of_any_other(lone: Pair) -> None:
@@ -57,5 +60,5 @@ def test_users_see_what_they_see_of_any_other(lone: Pair) -> None:
     entries = read(lone.one, "Alice")
     assert texts(entries) == ["x"]
     assert lone.one.post([Acknowledge("Alice", entries[0].event_id)])
-    assert read(lone.one, "Alice") == []
+    wait_until(lambda: read(lone.one, "Alice") == [])
     assert [(set(wake.topics), set(wake.users)) for wake in wakes] == [(set(), {"Alice"}), ({"news"}, set())]

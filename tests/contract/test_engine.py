@@ -194,22 +194,22 @@ def test_two_copies_can_be_asked_for_while_there_are_two(pair: Pair) -> None:
     assert counts(pair.one) == [1]
 
 
-def test_when_the_other_is_lost(pair: Pair) -> None:
+def test_when_the_other_is_lost(peers: Pair) -> None:
     """Honest copies: stored here, then one, and at last nothing where two are asked for."""
-    pair.part()
+    peers.part()
     with pytest.raises(FewerCopies) as stored:
-        pair.one.submit([Publish("news", "lost on the way", key="k")], copies=2)
+        peers.one.submit([Publish("news", "lost on the way", key="k")], copies=2)
     assert stored.value.extra["copies"] == 1
     known = stored.value.extra["id"]
     assert stored.value.extra["ids"] == (known,)
     with pytest.raises(NotEnoughCopies):
-        pair.one.submit([Publish("news", "y")], copies=2)
-    assert pair.one.submit([Publish("news", "lost on the way", key="k")]).first == known
+        peers.one.submit([Publish("news", "y")], copies=2)
+    assert peers.one.submit([Publish("news", "lost on the way", key="k")]).first == known
     with pytest.raises(FewerCopies, match="stored before with this key, and now on 1 of the 2 brokers") as again:
-        pair.one.submit([Publish("news", "lost on the way", key="k")], copies=2)
+        peers.one.submit([Publish("news", "lost on the way", key="k")], copies=2)
     assert again.value.extra == {"id": known, "copies": 1, "ids": (known,), "duplicate": True}
-    assert pair.one.submit([Publish("news", "z")]).copies == 1
-    assert counts(pair.one) == [2]
+    assert peers.one.submit([Publish("news", "z")]).copies == 1
+    assert counts(peers.one) == [2]
 
 
 def test_the_wake_says_what_changed(pair: Pair) -> None:
@@ -337,18 +337,18 @@ def test_who_waits_when_the_engine_stops_is_told_once(pair: Pair) -> None:
     assert (len(told.results), late.results) == (50, [])
 
 
-def test_a_broker_joins_and_leaves_later(pair: Pair) -> None:
+def test_a_broker_joins_and_leaves_later(peers: Pair) -> None:
     told = Told()
-    pair.admin.leave_later("nobody", told)
-    pair.admin.leave_later("1002", told)
+    peers.admin.leave_later("nobody", told)
+    peers.admin.leave_later("1002", told)
     missing, row = told.wait(2)
     assert isinstance(missing, NotFound)
     assert isinstance(row, BrokerStatus)
     assert row.id == "1002"
-    wait_until(lambda: [row.id for row in pair.one.describe().rows] == ["1001"])
-    pair.admin.join_later("127.0.0.1:9", told, timeout=5.0)
+    wait_until(lambda: [row.id for row in peers.one.describe().rows] == ["1001"])
+    peers.admin.join_later("127.0.0.1:9", told, timeout=5.0)
     assert isinstance(told.wait(3)[2], NewswireError)
-    pair.admin.accept_loss_later(told)
+    peers.admin.accept_loss_later(told)
     assert isinstance(told.wait(4)[3], NotFound)
 
 

@@ -180,6 +180,17 @@ RECALL_OPS: Final = 1_000  # read at once by a broker that holds what was given 
 PEERS_COUNT: Final = 16  # each has a thread and a push
 TOLD_COUNT: Final = 32  # others that a header names while the cluster id is open: configured ones and members
 CLOCK_SKEW_SECONDS: Final = 300  # of a signed peer request; also how long its nonce is remembered
+GATEWAYS_COUNT: Final = 256  # brokers of one shared log that are shown: a page of them
+GATEWAY_FORGET_SECONDS: Final = 120.0  # that a silent one is shown as down; then it was taken away, and nobody misses it
+GATEWAY_VECTOR_ENTRIES: Final = 64  # of a longer vector a gateway says nothing: it is shortened soon
+LOG_LOOKS_COUNT: Final = 3  # looks at a log that seems shorter than it was, before that is believed: a new leader reads on
+LOG_LOOK_SECONDS: Final = 0.5  # between two of them, and between two looks for what others appended, where nobody wakes us
+LOG_ANSWER_SECONDS: Final = 2.0  # for an answer of the log's servers; then another one is asked
+LOG_AGAIN_SECONDS: Final = 0.2  # between two tries: a server that lost its leader has another within some seconds
+LOG_PAYLOAD_BYTES: Final = 960 * 1024  # of one record of a shared log: servers take 1 MiB by default, headers included
+LOG_PAGE_RECORDS: Final = 256  # read of a shared log at once
+LOG_PAGE_BYTES: Final = 4 * 1024 * 1024  # and their size
+LOG_OPS: Final = 1_000  # of a shared log, taken as one: no more origins may begin in one batch (PUSH_ORIGINS)
 NONCES_COUNT: Final = 100_000  # remembered of one peer: 160 pushes a second over twice the skew; more push older times out
 SECRET_BYTES: Final = 32  # least length of the cluster secret: as long as what HMAC-SHA-256 makes of it
 

@@ -1,8 +1,8 @@
 """The seam: all that is known of an engine above it (docs/architecture.md, Rooms).
 
-Three engines stand below it, `embedded` (ops file, links), `memory` and `lone`; one contract suite (`tests/contract`) runs over
-all. What is asked has a name, and what is answered is a plain value: nothing of an engine's state is seen above it.
-`lag`, `unread` and `index` are counts that the engine or the fold gives.
+Four engines stand below it, `embedded` (ops file, links), `jetstream`, `memory` and `lone`; one contract suite
+(`tests/contract`) runs over all. What is asked has a name, and what is answered is a plain value: nothing of an engine's state
+is seen above it. `lag`, `unread` and `index` are counts that the engine or the fold gives.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from newswire.core.model import conditions
 from newswire.core.model.conditions import CONDITIONS, Condition, condition_of
 from newswire.core.state.holes import Hole
 from newswire.engine.disk_watch import DiskWatch
+from newswire.engine.jetstream.monitor import Varz, VarzConfig, VarzJetStream, durability
 from tests.core.broker.test_status import THREE, peer, situation, state
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "operate.md"
@@ -63,6 +64,8 @@ def test_each_is_said_by_a_broker_and_nothing_else_is() -> None:
     disk.note_sync(2.0, 7_200.0)
     said += disk.reasons(7_200.0)
     said.append(conditions.NO_ADMIN.say())  # the web's
+    late = Varz(VarzJetStream(VarzConfig(sync_interval=120 * 10**9)))
+    said += [*durability(3, []).reasons, *durability(3, [late]).reasons]
     codes = {found.code if (found := condition_of(sentence)) else sentence for sentence in said}
     assert codes == {condition.code for condition in CONDITIONS}
 

@@ -18,6 +18,7 @@ import click
 
 from newswire.cli import logs, output
 from newswire.cli.command import Command
+from newswire.cli.nats_options import nats_options, nats_settings
 from newswire.cli.options import (
     ADDRESS,
     BROKER_ID,
@@ -66,6 +67,13 @@ _EVERYWHERE: Final = ("", "0.0.0.0", "::", "[::]")
 @option("--primary/--secondary", default=False, help="Whether clients try this broker first.")
 @option("--peer", "peers", type=ADDRESS, multiple=True, help="Another broker; repeatable (environment: commas between).")
 @ca_file_option
+@option(
+    "--engine",
+    type=click.Choice(["embedded", "jetstream"]),
+    default="embedded",
+    help="Who keeps what is published: brokers themselves, or servers of NATS JetStream.",
+)
+@nats_options
 @option("--ops-dir", type=click.Path(path_type=Path, file_okay=False), default="ops_logs", help="Home of the ops files.")
 @option(
     "--heartbeat",
@@ -179,6 +187,7 @@ def settings_of(
     from newswire.config import Settings
 
     settings = Settings(
+        nats=nats_settings(same),
         id=broker_id,
         advertise=advertise or "",
         ca_file=ca_file(),
@@ -200,7 +209,18 @@ def settings_of(
 def check(settings: Settings) -> None:
     """Refuse settings that would leave the service open or unreachable. Raises click.UsageError."""
     host = named("host", "host")
-    if not settings.secrets and (place := _other_machine(settings)):
+    is_gateway = settings.engine == "jetstream"
+    if is_gateway != bool(settings.nats.servers):
+        raise click.UsageError(
+            "--engine jetstream needs --nats nats://HOST:4222, the servers that keep the log."
+            if is_gateway
+            else "--nats names servers that nobody uses: add --engine jetstream, or leave it out."
+        )
+    if is_gateway and settings.peers:
+        raise click.UsageError(
+            "With --engine jetstream there are no peers: leave --peer out; brokers of one log find each other."
+        )
+    if not is_gateway and not settings.secrets and (place := _other_machine(settings)):
         raise click.UsageError(
             f"{place} is not this machine alone, and there is no secret that brokers sign with, so whoever reaches this broker"
             " could pass for another one: put one into a file (umask 077; openssl rand -hex 32 > cluster-secret), the same for"
@@ -287,6 +307,9 @@ def say_started(broker: Server, settings: Settings, log: Path | None) -> None:
     lines = started_lines(
         broker.address, settings, summary.messages, summary.subscriptions, summary.seconds, peer_states(settings.peers, rows)
     )
+    if settings.engine == "jetstream":
+        count = len(settings.nats.servers)
+        lines[3:] = [f"Log: {settings.nats.stream}, NATS servers: {count}", f"Copy: {settings.directory.resolve()}"]
     click.echo("\n".join(lines) + (f"\nLog: {log.resolve()}" if log else ""))
     if settings.auth == "none" and settings.insecure and not is_loopback(settings.host):
         logging.getLogger("newswire").warning(

@@ -30,6 +30,7 @@ from newswire.core.broker.long_batch import is_long
 from newswire.core.broker.parts import Parts
 from newswire.core.broker.receipts import check_copies
 from newswire.core.broker.replication import CODE_OF, STATE_OF
+from newswire.core.broker.shared_log import SharedLog
 from newswire.core.model.balance import Load
 from newswire.core.model.commands import Acknowledge, Publish
 from newswire.core.model.ops import NO_PLACE, Began, Lost, NotAnOp, Op
@@ -54,9 +55,18 @@ def stages_only(event: Event) -> TypeGuard[Submitted]:
 class Broker(Parts):
     """One broker: fed events, it says what to do."""
 
-    def __init__(self, identity: values.Identity, state: State, cluster: str, *, settled: bool, alone: bool = False) -> None:
+    def __init__(
+        self,
+        identity: values.Identity,
+        state: State,
+        cluster: str,
+        *,
+        settled: bool,
+        alone: bool = False,
+        log: SharedLog | None = None,
+    ) -> None:
         """As `Parts`."""
-        super().__init__(identity, state, cluster, settled=settled, alone=alone)
+        super().__init__(identity, state, cluster, settled=settled, alone=alone, log=log)
         self._deferred: list[Submitted] = []
         self._unapplied: list[tuple[Op, int, int]] = []  # of what is stored, what follows the piece that was applied
         self._wants_room = False  # the disk has little room
@@ -100,6 +110,8 @@ class Broker(Parts):
                 self._tick(event, now)
             case Received():
                 self._receive(event, now)
+            case events.Logged(raws):
+                self.stager.take_logged(raws)
             case Answered():
                 self._take_answer(event, now)
             case events.Failed(address, number, state, detail) if self.replication.awaits(address, number):
@@ -111,7 +123,7 @@ class Broker(Parts):
             case events.Writable(writable):
                 self.writable = writable
             case events.Loaded(streams, limit):
-                self._load = Load(streams, limit)
+                self.load = Load(streams, limit)
             case events.SilentDamage(places):
                 self._silent_damage = places
             case events.Unreadable():

@@ -147,6 +147,12 @@ class Received(msgspec.Struct, frozen=True):
     raws: Sequence[bytes]
 
 
+class Logged(msgspec.Struct, frozen=True):
+    """The log that several brokers share holds these, in this order: they are durable, and to be kept and applied here."""
+
+    raws: Sequence[bytes]
+
+
 class Answered(msgspec.Struct, frozen=True):
     """The answer to push `header.number` on the link to `address`."""
 
@@ -264,6 +270,7 @@ class Writable(msgspec.Struct, frozen=True):
 Event = (
     Submitted
     | Received
+    | Logged
     | Answered
     | Failed
     | HungUp

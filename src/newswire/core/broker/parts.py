@@ -21,6 +21,7 @@ from newswire.core.broker.long_batch import LongBatches
 from newswire.core.broker.receipts import PendingReceipts
 from newswire.core.broker.replication import Replication
 from newswire.core.broker.retention import Retention
+from newswire.core.broker.shared_log import SharedLog
 from newswire.core.broker.stager import Stager
 from newswire.core.model.balance import Load
 from newswire.core.model.ops import Began
@@ -31,15 +32,25 @@ from newswire.core.state.rewriting import Rewriting
 class Parts:
     """All that one broker is made of, and the actions that gather in a step. What happens to it: `Broker`."""
 
-    def __init__(self, identity: values.Identity, state: State, cluster: str, *, settled: bool, alone: bool = False) -> None:
+    def __init__(
+        self,
+        identity: values.Identity,
+        state: State,
+        cluster: str,
+        *,
+        settled: bool,
+        alone: bool = False,
+        log: SharedLog | None = None,
+    ) -> None:
         """`cluster`: the id that the ops file names (`settled`), else one minted for the case that no peer has another.
 
-        `alone`: for an engine without peers, which hands in no event of one (`core.broker.alone`).
+        `alone`: for an engine without peers, which hands in no event of one (`core.broker.alone`); `log`: for one whose brokers
+        share a log, what is known of that.
         """
         self.identity, self.state = identity, state
         self.stager = Stager(state, identity.origin, identity.subscriptions_per_user)
-        self.replication = NoReplication() if alone else Replication(identity, state)
-        self.membership = NoMembership() if alone else membership.Membership(identity, state.members)
+        self.replication = log or NoReplication() if alone or log else Replication(identity, state)
+        self.membership = NoMembership() if alone or log else membership.Membership(identity, state.members)
         self.cluster_id = ClusterId(identity, cluster, settled=settled)
         self.receipts = PendingReceipts()
         self.losses = losses.Losses(identity, state)
@@ -50,7 +61,7 @@ class Parts:
         self.compaction = Compaction(identity, state)
         self.begun = False  # this run's `began` is on disk
         self.writable = True  # the disk has room
-        self._load = Load()  # of streams
+        self.load = Load()  # of streams
         self._silent_damage = 0  # places in the ops file that were damaged at the start, and do not tell what was there
         self._actions: list[Action] = []
 
@@ -93,16 +104,16 @@ class Parts:
             why_not=self._why_not(),
             belongs=self.membership.belongs,
             writable=self.writable,
-            most_copies=1 + sum(peer.counts and peer.writable for peer in facts),
+            most_copies=1 + self.replication.count_writable(),
             lacks_room=self.compaction.lacks_room,
-            load=self._load,
+            load=self.load,
             damage=self._silent_damage,
             wall_jump=self.clocks.wall_jump,
             retention_behind=self.clocks.retention_behind,
         )
 
     def _announce(self, now: Now) -> values.Announcement:
-        others, offered, load = self._others(), self.compaction.offered, self._load
+        others, offered, load = self._others(), self.compaction.offered, self.load
         return self.cluster_id.announce(others, offered, serves=self.serves, writable=self.writable, wall=now.wall, load=load)
 
     def _others(self) -> dict[str, str]:

@@ -132,6 +132,19 @@ class Stager:
         except ops.NotAnOp:
             raise BadRequest(f"the {name} holds something that is no operation", code="bad-body") from None
 
+    def take_logged(self, raws: Sequence[bytes]) -> None:
+        """TAKE what a shared log holds, in its order; what is no operation there is nobody's, and nothing follows from it."""
+        decoded = runs.decode_all(raws)
+        if decoded is not None and self._takes_run(decoded):
+            self._stage_run(decoded, raws)
+            return
+        for raw, op in zip(raws, decoded or map(_decode, raws), strict=True):
+            if not isinstance(op, Void):
+                if op is not None:
+                    self.take(op, raw)
+            elif op.origin not in self._own and self.state.takes(op, self._held):
+                self._stage(op, raw)  # of a log that was moved here: what it stands for is in no log any more
+
     def _takes_run(self, decoded: Sequence[Op]) -> bool:
         """Say whether `take` would stage all of these for one reason: messages of an origin, of which nothing is amiss."""
         state, origin = self.state, decoded[0].origin if decoded else ""
@@ -424,6 +437,13 @@ class Stager:
             del self.staged[length:], self.raws[-len(gone) :]
             self._held[self.origin] = self._next(self.origin) - 1 - len(gone)
             self._keys = {mark: op for mark, op in self._keys.items() if op.id not in gone}
+
+
+def _decode(raw: bytes) -> Op | None:
+    try:
+        return ops.decode(raw)
+    except ops.NotAnOp:
+        return None
 
 
 def _reads(request: Request) -> frozenset[str]:

@@ -126,6 +126,17 @@ DAMAGE: Final = _condition(
     "bring the other brokers back: they hand over what they have; then look at the disk, and check its file with"
     " `newswire opsfile check`",
 )
+LOG_LATE: Final = _condition(
+    "log-late",
+    "the servers of the log acknowledge before they sync: a power failure of most of them takes what was published up to"
+    " {span} before",
+    "set `sync_interval: always` in their jetstream block, one server after the other; then `copies` counts what is synced",
+)
+LOG_UNPROVED: Final = _condition(
+    "log-unproved",
+    "it is not known whether the servers of the log sync what they acknowledge: `copies` counts one",
+    "name their monitoring addresses (--nats-monitor http://HOST:8222), which say so; they serve them with `http_port`",
+)
 LONG_VECTOR: Final = _condition(
     "long-vector",
     "the vector has {count} entries, more than {most}: it is shortened when there is room on the disk",
@@ -139,8 +150,8 @@ NO_ADMIN: Final = _condition(
 
 CONDITIONS: Final = (
     PEER_DOWN, PEER_LONG_AWAY, PEER_OLD, PEER_AUTH_FAILED, OTHER_CLUSTER, ID_IN_USE, PEER_DISK_FULL, STALE, CLOCKS_APART,
-    CLOCK_SET, RETENTION_WAITS, DISK_FULL, DISK_LOW, DISK_FILLS, DISK_CRAMPED, DISK_SLOW, HOLE, MORE_HOLES, DAMAGE, LONG_VECTOR,
-    NO_ADMIN,
+    CLOCK_SET, RETENTION_WAITS, DISK_FULL, DISK_LOW, DISK_FILLS, DISK_CRAMPED, DISK_SLOW, HOLE, MORE_HOLES, DAMAGE, LOG_LATE,
+    LOG_UNPROVED, LONG_VECTOR, NO_ADMIN,
 )  # fmt: skip
 OF_STATE: Final = {one.code: one for one in (PEER_AUTH_FAILED, OTHER_CLUSTER, ID_IN_USE)}  # of a peer that is not reached
 

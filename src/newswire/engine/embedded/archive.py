@@ -13,27 +13,32 @@ from __future__ import annotations
 
 import gzip
 import tarfile
+import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Final, Protocol, cast
+from typing import IO, Final, Protocol, TypeAlias, cast
 
 import msgspec
 
 from newswire.core import limits
 from newswire.core.model.bad_json import BAD_JSON
 from newswire.core.model.names import check_broker_id
+from newswire.core.state.fold import State
 from newswire.engine.embedded import segment
 from newswire.engine.embedded.layout import Layout, SegmentLength, name_of
+from newswire.engine.embedded.ops_file import OpsFile
 from newswire.engine.embedded.scan import path_of
 from newswire.engine.embedded.window import pread
+from newswire.engine.seam import Backup
 from newswire.errors import BadRequest, Damaged, Refused
 
 FORMAT: Final = 1
 COMPACTED_FORMAT: Final = 2  # has a `layout`: who reads format 1 only would restore a part of it
 _MANIFEST: Final = "manifest.json"
 _LEVEL: Final = 1
+_Held: TypeAlias = tuple[dict[str, int], int]  # a vector, and the newest stamp
 _GZIP: Final = 16 + zlib.MAX_WBITS  # zlib: with gzip's head and checksum
 
 
@@ -70,6 +75,27 @@ class Source(Protocol):
 
 
 # -- writing ------------------------------------------------------------------------------------------------------
+
+
+def back_up(read: Callable[[Callable[[State], _Held]], _Held], opsfile: OpsFile, broker: str, wall: int) -> Backup:
+    """A copy of what is in the state: that is looked at first, what it holds was written before, so the copy holds it.
+
+    `read`: see `Shell`. `wall`: the time of day, ms.
+    """
+    vector, newest = read(lambda state: (dict(state.vector), state.log.times[-1] if state.log.times else 0))
+    pin = opsfile.pin()
+    manifest = Manifest(
+        format=FORMAT if pin.layout is None else COMPACTED_FORMAT,
+        cluster=opsfile.cluster,
+        broker=broker,
+        time=wall,
+        newest=newest,
+        vector=vector,
+        segments=tuple(SegmentLength(number, length) for number, length in sorted(pin.lengths.items())),
+        layout=pin.layout,
+    )
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(manifest.time // 1000))
+    return Backup(f"newswire-{broker}-{stamp}.tar.gz", pack(manifest, opsfile.directory, pin))
 
 
 def pack(manifest: Manifest, directory: Path, pin: object = None) -> Iterator[bytes]:

@@ -10,15 +10,10 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, TypeVar
-
-import msgspec
 
 from newswire.config import EngineSettings
 from newswire.core import limits
-from newswire.core.access import Principal
 from newswire.core.broker.broker import Broker
 from newswire.core.broker.events import (
     AcceptLoss,
@@ -28,13 +23,10 @@ from newswire.core.broker.events import (
     Connect,
     Disconnect,
     DropParts,
-    Event,
     Exit,
     Join,
     KeepPart,
     Leave,
-    Loaded,
-    Now,
     Recall,
     Recalled,
     Received,
@@ -42,24 +34,18 @@ from newswire.core.broker.events import (
     Rewrite,
     Send,
     SilentDamage,
-    Submitted,
     Switched,
     Unreadable,
     Wake,
 )
-from newswire.core.broker.values import BrokerStatus, ClusterStatus, Identity
+from newswire.core.broker.values import BrokerStatus, Identity
 from newswire.core.model import ops
-from newswire.core.model.commands import Request
 from newswire.core.model.names import check_address
-from newswire.core.model.ops import Published
-from newswire.core.read.counts import topics
-from newswire.core.read.pieces import Pieces
-from newswire.core.read.scan import Due
 from newswire.core.state.fold import State
+from newswire.engine.commit_engine import CommitEngine, Restored, mint_origin, now_here, restored
 from newswire.engine.commit_thread import CommitThread
-from newswire.engine.embedded.archive import COMPACTED_FORMAT, FORMAT, Manifest, pack
+from newswire.engine.embedded.archive import back_up
 from newswire.engine.embedded.compactor import Compactor
-from newswire.engine.embedded.layout import SegmentLength
 from newswire.engine.embedded.ops_file import OpsFile, Progress
 from newswire.engine.embedded.pieces import replay
 from newswire.engine.embedded.segment import split_place
@@ -67,29 +53,14 @@ from newswire.engine.group_commit import Outward
 from newswire.engine.peers import push_codec
 from newswire.engine.peers.auth import Passport
 from newswire.engine.peers.link import Link, status_of
-from newswire.engine.queries import StateQueries, read_texts
 from newswire.engine.seam import Backup, Compacted, EngineNumbers, PushAnswer, Receipt
 from newswire.engine.shell import Shell
-from newswire.engine.waiting import wait_for
-from newswire.errors import Damaged, NewswireError, NotStored, Unknown
+from newswire.errors import Damaged, NewswireError, Unknown
 
 log = logging.getLogger("newswire.engine")
 
-T = TypeVar("T")
-Tell = Callable[[Any], object]  # what became of an event; the commit thread calls it
 
-_ORIGIN_CHARS = "abcdefghijkmnpqrstuvwxyz23456789"  # none that is taken for another
-
-
-class Restored(msgspec.Struct, frozen=True):
-    """What a start found on disk."""
-
-    messages: int
-    subscriptions: int
-    seconds: float
-
-
-class EmbeddedEngine(StateQueries):
+class EmbeddedEngine(CommitEngine):
     """`seam.Engine` and `seam.ClusterAdmin`. Any thread may call; `start` and `close`: the composition root."""
 
     def __init__(
@@ -104,12 +75,11 @@ class EmbeddedEngine(StateQueries):
 
         Raises Refused (in use, another version), DiskFailed.
         """
+        super().__init__()
         self.settings = settings
         self._on_fatal, self._on_exit = on_fatal, on_exit
-        self._wake: Callable[[Wake], None] = lambda wake: None
         self._links: dict[str, Link] = {}
-        self._left = self._closed = False
-        self._waiting: set[Tell] = set()  # who is to be told; who takes it out tells it, so that nobody is told twice
+        self._left = False
         self._opsfile = OpsFile(settings.directory)
         self._state = State()
         self.restored = self._recover(progress)
@@ -117,7 +87,7 @@ class EmbeddedEngine(StateQueries):
     def start(self, address: str) -> None:
         """Open this run as the broker at `address`. Nothing is served before this returns. Raises DiskFailed, StorageFull."""
         settings = self.settings
-        origin = f"{settings.id}-{''.join(secrets.choice(_ORIGIN_CHARS) for _ in range(8))}"
+        origin = mint_origin(settings.id)
         cluster, settled = self._opsfile.cluster, bool(self._opsfile.cluster)
         self._opsfile.start(cluster, origin)
         identity = Identity(
@@ -138,7 +108,7 @@ class EmbeddedEngine(StateQueries):
         broker = Broker(identity, self._state, cluster or secrets.token_hex(16), settled=settled)
         del self._state  # the broker has it, until a compaction gives it another
         self._passport = Passport(settings.secrets, identity)
-        self._shell = Shell(broker, self._opsfile, self._execute, _now, settings.disk_reserve)
+        self._shell = Shell(broker, self._opsfile, self._execute, now_here, settings.disk_reserve)
         self._commit = CommitThread(self._shell, self._opsfile.free_bytes, self._on_fatal, self._opsfile.size_bytes)
         self._compactor = Compactor(
             self._opsfile, self._shell.query, self._commit.put, self._on_fatal, settings.disk_reserve // 8
@@ -157,95 +127,17 @@ class EmbeddedEngine(StateQueries):
         self._state.suspect(names)
         for place in self._opsfile.damage:
             log.error("the ops file is damaged, the rest of it is kept: %s", place)
-        messages = sum(row.messages for row in topics(self._state))
-        return Restored(messages, len(self._state.subscriptions.alive), time.monotonic() - start)
+        return restored(self._state, start)
 
     # -- seam.Engine --------------------------------------------------------------------------------------------
-
-    def submit_later(
-        self,
-        requests: Sequence[Request],
-        then: Callable[[Receipt | NewswireError], None],
-        *,
-        copies: int = 1,
-        timeout: float = limits.RECEIPT_SECONDS,
-        by: Principal | None = None,
-    ) -> None:
-        """See `seam.Engine`."""
-        tell = self._shell.timed(requests, then)
-        self._put(tell, Submitted(reply_to=tell, requests=requests, copies=copies, until=time.monotonic() + timeout, by=by))
-
-    def together(self) -> AbstractContextManager[None]:
-        """See `seam.Engine`."""
-        return self._commit.together()
-
-    def submit(
-        self,
-        requests: Sequence[Request],
-        *,
-        copies: int = 1,
-        timeout: float = limits.RECEIPT_SECONDS,
-        by: Principal | None = None,
-    ) -> Receipt:
-        """See `seam.Engine`."""
-        late = Unknown("no receipt in time: perhaps stored, retry with the same key")
-
-        def begin(then: Callable[[Receipt | NewswireError], None]) -> None:
-            self.submit_later(requests, then, copies=copies, timeout=timeout, by=by)
-
-        return wait_for(begin, timeout + limits.RECEIPT_GRACE_SECONDS, late)
-
-    def post(self, requests: Sequence[Request]) -> bool:
-        """See `seam.Engine`."""
-        return self._commit.put(Submitted(None, requests))
-
-    def _read(self, query: Callable[[State], T]) -> T:
-        return self._shell.read(query)
-
-    def _query(self, query: Callable[[State], Pieces[T]]) -> T:
-        return self._shell.query(query)
-
-    def _texts(self, dues: Sequence[Due]) -> Sequence[Published | None]:
-        return read_texts(dues, self._shell.messages, self._read_each)
-
-    def _records(self, places: Sequence[tuple[int, int]]) -> Sequence[bytes | None]:
-        return self._read_each(places)
-
-    def _wall(self) -> int:
-        return _now().wall
-
-    def on_wake(self, wake: Callable[[Wake], None]) -> None:
-        """See `seam.Engine`."""
-        self._wake = wake
-
-    def note_load(self, streams: int, limit: int) -> None:
-        """See `seam.Engine`."""
-        self._commit.put(Loaded(streams, limit))
-
-    def describe(self) -> ClusterStatus:
-        """See `seam.Engine`."""
-        return self._shell.describe()
 
     def numbers(self) -> EngineNumbers:
         """See `seam.Engine`."""
         return self._shell.numbers(self._opsfile.size_bytes(), self._compactor.count)
 
     def backup(self) -> Backup:
-        """See `seam.Engine`. The state is looked at first: what it holds was synced before, so the copy holds it."""
-        vector, newest = self._shell.read(lambda state: (dict(state.vector), state.log.times[-1] if state.log.times else 0))
-        pin = self._opsfile.pin()
-        manifest = Manifest(
-            format=FORMAT if pin.layout is None else COMPACTED_FORMAT,
-            cluster=self._opsfile.cluster,
-            broker=self.settings.id,
-            time=_now().wall,
-            newest=newest,
-            vector=vector,
-            segments=tuple(SegmentLength(number, length) for number, length in sorted(pin.lengths.items())),
-            layout=pin.layout,
-        )
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(manifest.time // 1000))
-        return Backup(f"newswire-{self.settings.id}-{stamp}.tar.gz", pack(manifest, self._opsfile.directory, pin))
+        """See `seam.Engine`."""
+        return back_up(self._shell.read, self._opsfile, self.settings.id, now_here().wall)
 
     def close(self, timeout: float = 5.0) -> None:
         """See `seam.Engine`."""
@@ -253,8 +145,7 @@ class EmbeddedEngine(StateQueries):
             self._commit.stop(timeout)
             self._compactor.close(timeout)
         self._closed = True
-        for tell in list(self._waiting):
-            self._tell(tell, Unknown("this broker has stopped: perhaps stored, retry with the same key at another one"))
+        self._tell_all(Unknown("this broker has stopped: perhaps stored, retry with the same key at another one"))
         for link in self._links.values():
             link.close()
         for link in self._links.values():
@@ -371,25 +262,3 @@ class EmbeddedEngine(StateQueries):
             log.error("%d records cannot be read any more, the first at %s", len(bad), split_place(bad[0]))
             self._commit.put(Unreadable(tuple(bad)))
         return raws
-
-    def _put(self, tell: Tell, event: Event) -> None:
-        """Hand in an event whose outcome `tell` is told. Raises NotStored."""
-        self._waiting.add(tell)
-        if self._closed or not self._commit.put(event):
-            self._waiting.discard(tell)
-            raise NotStored("too many requests wait at this broker: nothing was stored, try again or use another broker")
-
-    def _tell(self, tell: Tell, result: object) -> None:
-        """Tell, unless that is done. A fault of who is told is no fault of the engine."""
-        try:
-            self._waiting.remove(tell)
-        except KeyError:
-            return
-        try:
-            tell(result)
-        except Exception:
-            log.exception("what became of a request could not be told")
-
-
-def _now() -> Now:
-    return Now(time.monotonic(), time.time_ns() // 1_000_000)

@@ -174,7 +174,7 @@ class OpsFile:
             self._sync_fd(self._fd)
             self._see_that_it_is_there()
             self._synced = self._length
-            self._synced_point = (self._layout, self._earlier, self._number, self._synced)
+        self._synced_point = (self._layout, self._earlier, self._number, self._length)
 
     def vouch(self) -> None:
         """Write and sync a closing mark, unless nothing was appended since the last. Raises StorageFull, DiskFailed."""

@@ -1,0 +1,1 @@
+"""An engine whose log NATS JetStream keeps (docs/growth.md)."""

@@ -1,0 +1,183 @@
+"""Gateways over a real server that is killed, paused, and started on an older copy of its disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from nats_servers import NatsServers
+from newswire.config import NatsSettings
+from newswire.core.model.commands import Publish, Subscribe
+from newswire.engine.jetstream.connection import NatsConnection
+from newswire.engine.jetstream.engine import JetstreamEngine
+from newswire.engine.jetstream.link import NatsLink
+from newswire.engine.jetstream.servers import Checkpoint, LogAway, LogMoved, LogRefused
+from newswire.engine.seam import Receipt
+from newswire.errors import Refused, Unknown
+from tests.contract.conftest import read, texts
+from tests.kit.gateways import gateway, link_to, new_stream, shared_servers, wait_until_read
+from tests.kit.waiting import wait_until
+
+
+@pytest.fixture
+def link() -> Iterator[NatsLink]:
+    link = link_to(shared_servers(1), new_stream())
+    yield link
+    link.close()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[NatsServers]:
+    server = NatsServers(tmp_path / "nats").start()
+    yield server
+    server.end()
+
+
+class Several:
+    """Gateways on a server of their own."""
+
+    def __init__(self, server: NatsServers, folder: Path, count: int = 2) -> None:
+        self.server, self.folder = server, folder
+        self.engines = [self.start(str(1001 + at)) for at in range(count)]
+
+    def start(self, broker: str) -> JetstreamEngine:
+        return gateway(self.server, "news", self.folder, broker)
+
+    def restart_server(self) -> None:
+        self.server.kill(0)
+        self.server.launch(0)
+
+    def end(self) -> None:
+        for engine in self.engines:
+            engine.close()
+
+
+@pytest.fixture
+def several(server: NatsServers, tmp_path: Path) -> Iterator[Several]:
+    several = Several(server, tmp_path)
+    yield several
+    several.end()
+
+
+def test_a_log_is_made_once_and_says_whose_it_is(link: NatsLink) -> None:
+    cluster = link.open("")
+    assert cluster
+    assert link.open("another") == cluster
+    assert (link.look(0).last, link.look(7).token) == (0, None)
+
+
+def test_what_is_appended_is_read_by_number_and_has_its_token(link: NatsLink) -> None:
+    link.open("")
+    incarnation = link.look(0).incarnation
+    assert [link.append(incarnation, f"t{number}", b"x%d" % number) for number in (1, 2, 3)] == [
+        (1, False), (2, False), (3, False),
+    ]  # fmt: skip
+    assert link.append(incarnation, "t2", b"x2") == (2, True), "sent again"
+    assert [(one.sequence, one.token, one.payload) for one in link.read(2)] == [(2, "t2", b"x2"), (3, "t3", b"x3")]
+    assert link.read(4) == []
+    assert (link.has(3), link.has(4)) == (True, False)
+    assert (link.look(2).token, link.look(2).last) == ("t2", 3)
+
+
+def test_under_another_name_nothing_gets_in(link: NatsLink) -> None:
+    link.open("")
+    old = link.look(0).incarnation
+    link.append(old, "t1", b"x")
+    link.rename(old, "new")
+    link.rename(old, "newer")  # somebody else noticed, too
+    assert link.look(1).incarnation == "new"
+    with pytest.raises(LogMoved):
+        link.append(old, "t2", b"y")
+    assert link.append("new", "t2", b"y") == (2, False)
+
+
+def test_a_checkpoint_counts_when_it_is_sealed_and_then_the_log_begins_behind_it(link: NatsLink) -> None:
+    link.open("")
+    incarnation = link.look(0).incarnation
+    for number in (1, 2, 3):
+        link.append(incarnation, f"t{number}", b"x")
+    assert link.checkpoint() is None
+    first = link.append_checkpoint(b"a")
+    last = link.append_checkpoint(b"b")
+    assert link.checkpoint() is None
+    sealed = Checkpoint(upto=2, token="t2", first=first, last=last)
+    link.seal(sealed)
+    assert link.checkpoint() == sealed
+    assert [one.payload for one in link.read_checkpoint(first)] == [b"a", b"b"]
+    assert (link.look(3).first, link.look(3).token, link.look(2).token) == (3, "t3", None)
+    assert [one.sequence for one in link.read(1)] == [3]
+
+
+def test_a_stream_of_somebody_else_is_left_alone(link: NatsLink) -> None:
+    body = {"name": link._name, "subjects": [f"{link._name}.x"], "num_replicas": 1, "storage": "file", "retention": "limits"}
+    link.run(lambda client: link.ask(client, f"$JS.API.STREAM.CREATE.{link._name}", body))
+    with pytest.raises(LogRefused, match="is not newswire's"):
+        link.open("")
+
+
+def test_without_nats_py_the_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    from newswire.engine.jetstream import connection
+
+    monkeypatch.setattr(connection, "nats", None)
+    with pytest.raises(Refused, match=r"pip install 'newswire\[jetstream\]'"):
+        NatsConnection(None, lambda error: None)  # type: ignore[arg-type]
+
+
+def test_a_server_that_was_killed_comes_back_and_nothing_is_lost(several: Several) -> None:
+    one, other = several.engines
+    one.submit([Subscribe("Alice", "news")])
+    one.submit([Publish("news", "before")])
+    results: list[object] = []
+    several.server.kill(0)
+    one.submit_later([Publish("news", "meanwhile", key="k")], results.append)
+    several.server.launch(0)
+    wait_until(lambda: results)
+    assert isinstance(results[0], Receipt)
+    assert other.submit([Publish("news", "meanwhile", key="k")]).duplicates == 1
+    for engine in (one, other):
+        assert texts(read(engine, "Alice")) == ["before", "meanwhile"]
+
+
+def test_a_server_that_is_away_is_why_nobody_is_served_and_reading_goes_on(several: Several) -> None:
+    one, _ = several.engines
+    one.submit([Subscribe("Alice", "news")])
+    one.submit([Publish("news", "x")])
+    several.server.pause(0)
+    wait_until(lambda: not one.describe().serves, seconds=15)
+    assert "the log cannot be reached" in one.describe().why_not
+    assert texts(read(one, "Alice")) == ["x"]
+    several.server.go_on(0)
+    wait_until(lambda: one.describe().serves, seconds=15)
+    assert one.submit([Publish("news", "y")]).count == 1
+
+
+def test_a_server_on_an_older_disk_gets_back_what_gateways_have(several: Several) -> None:
+    one, other = several.engines
+    one.submit([Subscribe("Alice", "news")])
+    several.server.kill(0)
+    several.server.keep_copy("old")
+    several.server.launch(0)
+    first = one.submit([Publish("news", "x", key="k")])
+    wait_until_read(one, other)
+    several.server.kill(0)
+    several.server.restore_copy("old")
+    several.server.launch(0)
+    with suppress(Unknown):  # it waits while the log is exchanged
+        other.submit([Publish("news", "x", key="k")], timeout=20.0)
+    retried = other.submit([Publish("news", "x", key="k")], timeout=20.0)
+    assert (retried.first, retried.duplicates) == (first.first, 1)
+    wait_until_read(one, other)
+    for engine in (one, other):
+        wait_until(lambda engine=engine: engine.describe().serves)
+        assert texts(read(engine, "Alice")) == ["x"]
+    assert one.submit([Publish("news", "y")]).count == 1
+
+
+def test_who_asks_while_there_is_no_connection_is_told_so() -> None:
+    link = NatsLink(NatsSettings(servers=("nats://127.0.0.1:9",)), lambda error: None)
+    with pytest.raises(LogAway):
+        link.look(0)
+    link.close()
