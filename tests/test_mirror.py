@@ -44,6 +44,7 @@ WIDER: Final = {
     "core/state/test_fusion.py": "what is left out of logs, and logs that are merged",
     "core/model/test_ancestry.py": "vectors, ops and names against a model of all histories",
     "engine/embedded/test_compaction.py": "a broker's engine whose log is compacted while it is used",
+    "engine/embedded/test_compression.py": "a log whose complete files are compressed, for all who read it",
     "engine/embedded/test_secret.py": "the file of the cluster's secret",
     "streams/test_acknowledging.py": "streams and confirmations together",
     "streams/test_reopen.py": "streams, pages and the hub over a change below them",

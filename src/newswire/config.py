@@ -40,6 +40,7 @@ class EngineSettings:
     trust_clock: bool = False  # retention begins at the clock as it is, whatever the stamps say
     subscriptions_per_user: int = limits.SUBSCRIPTIONS_PER_USER
     compacts: bool = True  # it compacts its ops file, and takes what others compacted
+    compress_segments: bool = False  # files of the log that do not change any more: an older version refuses the log then
     away_seconds: float = limits.COMPACT_AWAY_SECONDS  # a broker that is away for longer is not waited for
     engine: str = "embedded"
     nats: NatsSettings = field(default_factory=NatsSettings)

@@ -199,6 +199,10 @@ SEGMENT_BYTES: Final = 64 * 1024 * 1024  # of one file: OPEN_SEGMENTS of them ho
 RECORD_BYTES: Final = 1024 * 1024  # one record: message of 64 KiB escaped six-fold, fields, CRC; a longer line is damage
 OP_BYTES: Final = RECORD_BYTES - 64  # of an op's JSON: a record is that and its frame
 SEGMENT_HEADER_BYTES: Final = 64 * 1024  # the first line of a segment: a few names, and the lengths of the segments before it
+PACK_FILE_BYTES: Final = (
+    64 * 1024
+)  # of a file of a log that is compressed: a smaller one is a few blocks of the disk either way
+PACK_EVERY_SECONDS: Final = 10.0  # between two looks for files of a log that can be compressed; a second of work each
 OPEN_SEGMENTS: Final = 64  # segments kept open for reading: 4 GiB of history
 READ_BYTES: Final = 1024 * 1024  # read from a segment in one go when records are close together
 AHEAD_BYTES: Final = 32 * 1024 * 1024  # of a log that several processes read at a start: a smaller one takes half a second

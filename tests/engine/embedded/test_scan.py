@@ -87,8 +87,8 @@ def test_a_segment_that_is_gone_is_an_error_with_a_sentence(tmp_path: Path, open
 
 
 def test_segments_of_another_version_are_refused(tmp_path: Path, opened: Opener) -> None:
-    path_of(tmp_path, 1).write_bytes(segment.line(b'{"op":"segment","v":3,"whatever":1}'))
-    with pytest.raises(NewswireError, match=r"version 3.*run the version that wrote it"):
+    path_of(tmp_path, 1).write_bytes(segment.line(b'{"op":"segment","v":4,"whatever":1}'))
+    with pytest.raises(NewswireError, match=r"version 4.*run the version that wrote it"):
         list(opened(tmp_path, start=False).scan())
     assert segments_in(tmp_path) == [1]
 

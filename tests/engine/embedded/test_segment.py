@@ -304,8 +304,8 @@ def test_headers() -> None:
     assert segment.read_header(segment.line(raw(1)), NUMBER) == (None, 0)
     assert segment.read_header(segment.line(b'{"op":"segment","v":1}'), NUMBER) == (None, 0)
     assert segment.read_header(b"", NUMBER) == (None, 0)
-    with pytest.raises(segment.OtherVersion, match="version 3"):
-        segment.read_header(segment.line(msgspec.json.encode({"op": "segment", "v": 3, "anything": []})), NUMBER)
+    with pytest.raises(segment.OtherVersion, match="version 4"):
+        segment.read_header(segment.line(msgspec.json.encode({"op": "segment", "v": 4, "anything": []})), NUMBER)
 
 
 def test_places() -> None:

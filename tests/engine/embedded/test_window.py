@@ -29,7 +29,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> int:
 def test_what_is_asked_of_it_is_as_of_bytes(opened: int, asked: list[tuple[str, int, int]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(limits, "SCAN_BYTES", 16)
-        window = Window(opened)
+        window = Window(lambda length, offset: pread(opened, length, offset), len(TEXT))
         assert len(window) == len(TEXT)
         for what, one, other in asked:
             start, end = sorted((one, other))

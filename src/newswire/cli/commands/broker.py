@@ -128,6 +128,11 @@ _EVERYWHERE: Final = ("", "0.0.0.0", "::", "[::]")
     default=limits.DISK_RESERVE_BYTES,
     help="Bytes of the disk that are left free: below it publishing is refused, and reading goes on.",
 )
+@option(
+    "--compress-segments",
+    is_flag=True,
+    help="Compress ops files that are complete, to about a third. An older newswire refuses such a folder.",
+)
 @option("--streams-per-user", type=WholeNumber(1), default=limits.STREAMS_PER_USER, help="Open streams of one user.")
 @option("--streams", type=WholeNumber(1), default=limits.STREAMS_COUNT, help="Open streams of this broker.")
 @option(

@@ -64,7 +64,8 @@ def check(directory: Path, as_json: bool) -> int:
 def look(folder: Path, looks: int = _LOOKS) -> Report:
     """Read one broker's folder to its end; anew if its files were replaced meanwhile, as by a compaction."""
     from newswire.cli.inspect import OpTally, Report
-    from newswire.engine.embedded.ops_file import Scan, path_of, segments_in
+    from newswire.engine.embedded.log_file import path_on_disk
+    from newswire.engine.embedded.ops_file import Scan, segments_in
 
     before, tally, scan = _layout_of(folder), OpTally(), Scan(folder)
     try:
@@ -75,7 +76,7 @@ def look(folder: Path, looks: int = _LOOKS) -> Report:
             for batch in scan.batches(bar):
                 tally.add([op for op, _, _ in batch])
             damage = tuple(_with_healing(scan, tally))
-        size = sum(path_of(folder, number).stat().st_size for number in numbers)
+        size = sum(path_on_disk(folder, number).stat().st_size for number in numbers)
     except OSError as error:
         if looks > 1 and _layout_of(folder) != before:
             return look(folder, looks - 1)

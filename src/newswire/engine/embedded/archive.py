@@ -28,9 +28,8 @@ from newswire.core.model.names import check_broker_id
 from newswire.core.state.fold import State
 from newswire.engine.embedded import segment
 from newswire.engine.embedded.layout import Layout, SegmentLength, name_of
+from newswire.engine.embedded.log_file import open_contents
 from newswire.engine.embedded.ops_file import OpsFile
-from newswire.engine.embedded.scan import path_of
-from newswire.engine.embedded.window import pread
 from newswire.engine.seam import Backup
 from newswire.errors import BadRequest, Damaged, Refused
 
@@ -117,7 +116,7 @@ def _members(manifest: Manifest, directory: Path) -> Iterator[bytes]:
     yield _head(_MANIFEST, len(content), seconds) + content + _padding(len(content))
     for one in manifest.segments:
         yield _head(name_of(one.segment), one.length, seconds)
-        yield from _read(path_of(directory, one.segment), one.length)
+        yield from _read(directory, one)
         yield _padding(one.length)
     yield bytes(2 * tarfile.BLOCKSIZE)
 
@@ -132,15 +131,17 @@ def _padding(length: int) -> bytes:
     return bytes(-length % tarfile.BLOCKSIZE)
 
 
-def _read(path: Path, length: int) -> Iterator[bytes]:
-    with path.open("rb", buffering=0) as file:
-        at = 0
-        while at < length:
-            part = pread(file.fileno(), min(limits.BACKUP_PART_BYTES, length - at), at)
-            if not part:
-                raise Damaged(f"{path.name} lost {length - at} bytes while it was copied: run `newswire opsfile check`")
-            yield part
-            at += len(part)
+def _read(directory: Path, one: SegmentLength) -> Iterator[bytes]:
+    """The bytes of a file as they were written, whichever form it has."""
+    contents = open_contents(directory, one.segment)
+    at = 0
+    while at < one.length:
+        part = contents.read(min(limits.BACKUP_PART_BYTES, one.length - at), at)
+        if not part:
+            lost = one.length - at
+            raise Damaged(f"{name_of(one.segment)} lost {lost} bytes while it was copied: run `newswire opsfile check`")
+        yield part
+        at += len(part)
 
 
 # -- reading ------------------------------------------------------------------------------------------------------

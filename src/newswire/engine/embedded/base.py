@@ -19,6 +19,7 @@ from pathlib import Path
 from newswire.core import limits
 from newswire.engine.embedded import disk, layout, segment
 from newswire.engine.embedded.layout import Layout, SegmentLength
+from newswire.engine.embedded.log_file import remove_file
 from newswire.engine.embedded.scan import layout_copies, path_of
 
 
@@ -104,5 +105,5 @@ def store_layout(directory: Path, its_layout: Layout) -> None:
 def remove(directory: Path, numbers: Iterable[int]) -> None:
     """Remove these files of a log, in this order."""
     for number in numbers:
-        path_of(directory, number).unlink(missing_ok=True)
+        remove_file(directory, number)
     disk.sync_directory(directory)

@@ -121,8 +121,27 @@ class Compactor:
     # -- its own thread -----------------------------------------------------------------------------------------
 
     def _main(self) -> None:
-        while (work := self._inbox.get()) is not None and not self._stop.is_set():
-            work()
+        while not self._stop.is_set():
+            try:
+                work = self._inbox.get(timeout=limits.PACK_EVERY_SECONDS if self._opsfile.packs else None)
+            except queue.Empty:
+                work = self._pack
+            if work is not None:
+                work()
+
+    def _pack(self) -> None:
+        """Compress what does not change any more, while there is nothing else to do."""
+        self._busy_from = time.thread_time()
+
+        def goes_on() -> bool:
+            self._leave_processor()
+            return self._inbox.empty() and not self._stop.is_set()
+
+        try:
+            while goes_on() and self._opsfile.pack_one(goes_on):
+                pass
+        except (OSError, EOFError) as error:
+            _log.warning("a part of the ops file could not be compressed, and stays as it is: %s", error)
 
     def _run(self, job: Rewriting, replaces: int, writer: BaseWriter) -> None:
         lengths = self._opsfile.pin().lengths
@@ -179,12 +198,15 @@ class Compactor:
 
     def _rest(self, job: Rewriting) -> None:
         """Leave the processor to others, for as long as it was taken. Raises _GivenUp."""
+        self._leave_processor()
+        if job.stopped or self._stop.is_set():
+            raise _GivenUp("it was stopped")
+
+    def _leave_processor(self) -> None:
         busy = time.thread_time() - self._busy_from
         if busy >= _BUSY_SECONDS:
             self._stop.wait(busy)
             self._busy_from = time.thread_time()
-        if job.stopped or self._stop.is_set():
-            raise _GivenUp("it was stopped")
 
     def _catch_up(self, job: Rewriting) -> None:
         while job.catch_up() and not self._stop.is_set():

@@ -11,7 +11,7 @@ from typing import Final
 
 from newswire.engine.embedded import disk, layout
 from newswire.engine.embedded.base import remove, store_layout
-from newswire.engine.embedded.layout import Layout
+from newswire.engine.embedded.layout import PACKED_SUFFIX, Layout
 from newswire.engine.embedded.scan import read_layout, unusable
 from newswire.errors import Refused
 
@@ -32,6 +32,9 @@ def take(directory: Path) -> tuple[int, Layout | None]:
         if its_layout is not None:
             store_layout(directory, its_layout)
             disk.sync_directory(directory)  # also of a rename that a crash left in the cache alone
+        for path in directory.glob(f"*{PACKED_SUFFIX}"):
+            if path.with_suffix("").exists():  # it was not to count yet
+                path.unlink()
         if numbers := layout.left_over(os.listdir(directory), its_layout):
             remove(directory, numbers)
         return fd, its_layout

@@ -80,7 +80,7 @@ class EmbeddedEngine(CommitEngine):
         self._on_fatal, self._on_exit = on_fatal, on_exit
         self._links: dict[str, Link] = {}
         self._left = False
-        self._opsfile = OpsFile(settings.directory)
+        self._opsfile = OpsFile(settings.directory, packs=settings.compress_segments)
         self._state = State()
         self.restored = self._recover(progress)
 

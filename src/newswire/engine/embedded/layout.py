@@ -31,7 +31,8 @@ VERSION: Final = 1
 MANIFEST: Final = "MANIFEST"
 COPIES: Final = (MANIFEST, "MANIFEST.copy")  # in the order in which they are written
 BASE: Final = 1 << 31  # in the number of a file: it is a base file
-_NAME: Final = re.compile(r"(base-)?([0-9]{8,10})\.ops")
+PACKED_SUFFIX: Final = ".zst"  # behind the name of a file that is kept in compressed blocks (`blocks.py`)
+_NAME: Final = re.compile(r"(base-)?([0-9]{8,10})\.ops(?:\.zst)?")
 
 
 class SegmentLength(msgspec.Struct, frozen=True):
@@ -72,7 +73,7 @@ def name_of(number: int) -> str:
 
 
 def number_of(name: str) -> int | None:
-    """The number of a file by its name; None for other files."""
+    """The number of a file by its name, whichever form it has; None for other files."""
     match = _NAME.fullmatch(name)
     number = int(match[2]) if match is not None else BASE
     if match is None or number >= BASE:
@@ -132,4 +133,4 @@ def left_over(names: Iterable[str], layout: Layout | None) -> list[int]:
     """The numbers of the files that make up nothing: what a crash left of a compaction. Raises UnknownLayout."""
     names = list(names)
     count = set(log_files(names, layout))
-    return sorted(number for number in map(number_of, names) if number is not None and number not in count)
+    return sorted({number for number in map(number_of, names) if number is not None and number not in count})

@@ -20,12 +20,18 @@ A compaction replaces what lies before the segment in use, while that goes on (`
     switch       from now on this object, too, has the new files, as the index of the state has
     remove       what is replaced goes, once no backup reads it: that thread
 
+What does not change any more may be compressed (`blocks.py`, `log_file.py`); all places stay what they are:
+
+    pack_one     its compressed form: written, synced, read back, renamed, the directory synced; then the file goes: that thread
+
 A failed sync is never retried: the kernel may have forgotten the dirty pages, and then the second sync succeeds without
 them. After `DiskFailed` this object only reads. A disk without room is no failure: the batch is taken back, so that the
 next one finds the file as it was (`_take_back`), and the caller hears StorageFull.
 
+Longer than other rooms: what may be done to a log, and in which order, is to be read in one place.
+
 Threads: `scan`, `start`, `append`, `sync`, `vouch`, `roll`, `begin_base`, `switch`, `close` are the commit thread's;
-`commit_base`, `remove_replaced` the rewriting one's; `read`, `read_lines`, `pin`, `free_bytes` are anyone's.
+`commit_base`, `remove_replaced`, `pack_one` the rewriting one's; `read`, `read_lines`, `pin`, `free_bytes` are anyone's.
 """
 
 from __future__ import annotations
@@ -44,7 +50,8 @@ from newswire.core import limits
 from newswire.engine.embedded import disk, layout, segment
 from newswire.engine.embedded.base import BaseWriter, remove, store_layout
 from newswire.engine.embedded.directory import take
-from newswire.engine.embedded.layout import BASE, Layout, SegmentLength
+from newswire.engine.embedded.layout import BASE, PACKED_SUFFIX, Layout, SegmentLength
+from newswire.engine.embedded.log_file import open_contents, pack_file, path_on_disk
 from newswire.engine.embedded.pieces import Piece
 from newswire.engine.embedded.scan import Progress, Reader, Scan, layout_copies, path_of, segments_in
 from newswire.engine.embedded.segment import Damage, Found
@@ -71,8 +78,13 @@ class Pin:
 class OpsFile:
     """See above. `synced=False`: no sync at all, for a copy that can be built again; it then vouches for nothing."""
 
-    def __init__(self, directory: Path, *, synced: bool = True, segment_bytes: int = limits.SEGMENT_BYTES) -> None:
-        """Take the directory: make it, lock it, sweep what a crash left. Raises Refused with a sentence."""
+    def __init__(
+        self, directory: Path, *, synced: bool = True, segment_bytes: int = limits.SEGMENT_BYTES, packs: bool = False
+    ) -> None:
+        """Take the directory: make it, lock it, sweep what a crash left. Raises Refused with a sentence.
+
+        `packs`: files that do not change any more may be compressed (`pack_one`).
+        """
         self.directory = directory
         self._synced_mode = synced
         self._segment_bytes = segment_bytes
@@ -93,6 +105,10 @@ class OpsFile:
         self._pins: weakref.WeakSet[Pin] = weakref.WeakSet()
         self._pins_lock = threading.Lock()  # of `_pins` and `_replaced`
         self._version = segment.VERSION if self._layout is None else segment.COMPACTED_VERSION
+        if packs or any(directory.glob(f"*{PACKED_SUFFIX}")):
+            self._version = segment.PACKED_VERSION
+        self.packs = packs and synced
+        self._stays: set[int] = set()  # files that were looked at, and are not worth it
         self._origin = ""
         self._cluster = ""
         self._failed = False
@@ -111,7 +127,7 @@ class OpsFile:
         try:
             if self._synced_mode:
                 for number in segments_in(self.directory):
-                    disk.drop_cached(path_of(self.directory, number))
+                    disk.drop_cached(path_on_disk(self.directory, number))
             yield from read(progress)
         except OSError as error:
             self._fail("read", error)
@@ -202,7 +218,7 @@ class OpsFile:
         The commit thread. Raises StorageFull (still in the old segment), DiskFailed.
         """
         self._writable()
-        before, self._version = self._version, segment.COMPACTED_VERSION
+        before, self._version = self._version, max(self._version, segment.COMPACTED_VERSION)
         try:
             self._open_next()
         except StorageFull:
@@ -243,6 +259,27 @@ class OpsFile:
         self._reader.forget(numbers)  # an open file keeps its room
         remove(self.directory, numbers)
         return True
+
+    # -- compression --------------------------------------------------------------------------------------------
+
+    def pack_one(self, goes_on: Callable[[], bool]) -> bool:
+        """Compress one of the files that do not change any more; False: there is none, or it was broken off.
+
+        `goes_on` is asked after each piece, and may wait. The rewriting thread. Raises OSError: the file stays as it is.
+        """
+        for number, kept in self._earlier.items() if self.packs else ():
+            if kept < limits.PACK_FILE_BYTES or number in self._stays or not path_of(self.directory, number).exists():
+                continue
+            if self.free_bytes() < kept:
+                return False
+            if not pack_file(self.directory, number, kept, goes_on):
+                if not goes_on():
+                    return False
+                self._stays.add(number)
+                continue
+            self._reader.forget([number])
+            return True
+        return False
 
     def close(self) -> None:
         """Write a closing mark if all is synced, and let go of the directory. Once more does nothing."""
@@ -376,7 +413,7 @@ class OpsFile:
                 self._pins.add(pin)
             if point is self._synced_point:  # else they may have been replaced, and removed, before it was there
                 break
-        there = {one: path_of(self.directory, one).stat().st_size for one in earlier}
+        there = {one: open_contents(self.directory, one).length for one in earlier}
         pin.lengths.update({one: min(length, there[one]) for one, length in earlier.items()})
         return pin
 

@@ -20,6 +20,7 @@ from newswire.core import limits
 from newswire.engine.embedded import layout, segment
 from newswire.engine.embedded.ahead import Ahead
 from newswire.engine.embedded.layout import BASE, Layout, name_of
+from newswire.engine.embedded.log_file import Contents, open_contents
 from newswire.engine.embedded.pieces import Piece, condense, end_of
 from newswire.engine.embedded.segment import Damage, Found, split_place
 from newswire.engine.embedded.window import Window, pread
@@ -31,11 +32,12 @@ _log = logging.getLogger(__name__)
 
 
 class LogFile(NamedTuple):
-    """A file of a log, and how much of it counts."""
+    """A file of a log, how much of it counts, and how long it is."""
 
-    path: Path
+    directory: Path
     number: int
     kept: int
+    length: int
 
 
 class Scan:
@@ -56,7 +58,8 @@ class Scan:
         Raises Refused before the first list if the segments are of another version or of two clusters, or the MANIFEST is
         damaged.
         """
-        read_bytes, files, total = 0, self._open(), self._size()
+        read_bytes, files = 0, self._open()
+        total = sum(file.length for file in files)
         for file in files:
             damage: list[Damage] = []
             for rows in _records(file, damage):
@@ -64,7 +67,7 @@ class Scan:
                 if progress is not None and rows:
                     progress(read_bytes + end_of(rows), total)
             self._note(damage)
-            read_bytes += file.path.stat().st_size
+            read_bytes += file.length
             if progress is not None:
                 progress(read_bytes, total)
 
@@ -72,7 +75,7 @@ class Scan:
         """As `batches`, for a fold: long runs by the column, and large logs read in several processes."""
         files = self._open()
         ahead = Ahead(files, _read_file, _count_processes(files))
-        read_bytes, total = 0, self._size()
+        read_bytes, total = 0, sum(file.length for file in files)
         try:
             for file in files:
                 for pieces, damage in ahead.take(file):
@@ -80,7 +83,7 @@ class Scan:
                     yield from pieces
                     if progress is not None and pieces:
                         progress(read_bytes + end_of(pieces[-1]), total)
-                read_bytes += file.path.stat().st_size
+                read_bytes += file.length
                 if progress is not None:
                     progress(read_bytes, total)
         finally:
@@ -99,12 +102,11 @@ class Scan:
         for number in sorted(self.named.keys() - set(numbers)):  # a later header or the MANIFEST names it, and it is not there
             if self.named[number]:
                 self.damage.append(Damage(segment=number, offset=0, length=self.named[number], reason="missing"))
+        files = []
         for number in numbers:
-            self.kept[number] = self._kept_length(number)
-        return [LogFile(path_of(self.directory, number), number, self.kept[number]) for number in numbers]
-
-    def _size(self) -> int:
-        return sum(path_of(self.directory, number).stat().st_size for number in self.kept)
+            self.kept[number], length = self._kept_length(number)
+            files.append(LogFile(directory=self.directory, number=number, kept=self.kept[number], length=length))
+        return files
 
     def _note(self, damage: list[Damage]) -> None:
         self.damage += damage
@@ -126,12 +128,10 @@ class Scan:
         """Origin and sequence of the ops that one place held, as far as its bytes tell; None: it was but a mark."""
         if damage.reason == "missing":
             return []
-        with path_of(self.directory, damage.segment).open("rb", buffering=0) as file:
-            return segment.names_in(pread(file.fileno(), damage.length, damage.offset))
+        return segment.names_in(open_contents(self.directory, damage.segment).read(damage.length, damage.offset))
 
     def _read_header(self, number: int) -> None:
-        with path_of(self.directory, number).open("rb", buffering=0) as file:
-            data = pread(file.fileno(), limits.SEGMENT_HEADER_BYTES, 0)
+        data = open_contents(self.directory, number).read(limits.SEGMENT_HEADER_BYTES, 0)
         try:
             header, _ = segment.read_header(data, number)
         except segment.OtherVersion as error:
@@ -143,20 +143,22 @@ class Scan:
             raise unusable(self.directory, f"it holds segments of two clusters, {self.cluster} and {header.cluster}")
         self.cluster = header.cluster or self.cluster
 
-    def _kept_length(self, number: int) -> int:
-        """What counts of a segment. One that no header names is looked at as a whole, now, while memory is still empty."""
-        path = path_of(self.directory, number)
+    def _kept_length(self, number: int) -> tuple[int, int]:
+        """What counts of a segment, and how long it is.
+
+        One that no header names is looked at as a whole, now, while memory is still empty.
+        """
+        contents = open_contents(self.directory, number)
         if number in self.named:
-            kept, length = self.named[number], path.stat().st_size
+            kept, length = self.named[number], contents.length
         else:
-            with path.open("rb", buffering=0) as file:
-                data = pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)  # zeros for blocks that the disk can't read
+            data = contents.read(contents.length, 0)  # zeros for blocks that the disk can't read
             unnamed = self.kept.keys() - self.named.keys()
             kept, length = segment.kept_length(data, number, segment.longest_header(number, unnamed)), len(data)
             if kept < length:
                 _log.warning("%s: a torn write of %d bytes at its end is ignored", name_of(number), length - kept)
         self.torn_bytes += max(0, length - kept)  # now: a running broker goes on writing behind it
-        return kept
+        return kept, length
 
 
 def _count_processes(files: Sequence[LogFile]) -> int:
@@ -176,8 +178,8 @@ def _read_file(file: LogFile) -> Iterator[tuple[list[Piece], list[Damage]]]:
 
 
 def _records(file: LogFile, damage: list[Damage]) -> Iterator[list[Found]]:
-    with file.path.open("rb", buffering=0) as opened:
-        yield from segment.records(Window(opened.fileno()), file.number, file.kept, damage)
+    contents = open_contents(file.directory, file.number)
+    yield from segment.records(Window(contents.read, contents.length), file.number, file.kept, damage)
 
 
 class Reader:
@@ -214,8 +216,7 @@ class Reader:
         number, base = split_place(places[0][0])
         last, length = places[-1]
         try:
-            handle = self._handles.get(number)
-            data = os.pread(handle.fd, (last & 0xFFFFFFFF) + length - base, base)
+            data = self._handles.get(number).read_once((last & 0xFFFFFFFF) + length - base, base)
         except OSError as error:
             raise Damaged(f"{name_of(number)} can't be read at {base}: {error.strerror or error}") from error
         lines = [data[at : at + size] for at, size in ((where - places[0][0], size) for where, size in places)]
@@ -234,40 +235,26 @@ class Reader:
         self._handles.close()
 
 
-class _Handle:
-    """An open segment. Closed when the cache and the last reader have let go of it, so never under a reader."""
-
-    __slots__ = ("fd",)
-
-    def __init__(self, path: Path) -> None:
-        self.fd = -1
-        self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-
-    def __del__(self) -> None:
-        if self.fd >= 0:
-            os.close(self.fd)
-
-
 class _Handles:
     """The segments read last."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._lock = threading.Lock()
-        self._open: OrderedDict[int, _Handle] = OrderedDict()
+        self._open: OrderedDict[int, Contents] = OrderedDict()
 
-    def get(self, number: int) -> _Handle:
-        """Keep the answer while its descriptor is in use."""
+    def get(self, number: int) -> Contents:
+        """The bytes of a file; raises OSError."""
         with self._lock:
             handle = self._open.get(number)
             if handle is None:
                 try:
-                    handle = _Handle(path_of(self._directory, number))
+                    handle = open_contents(self._directory, number)
                 except OSError as error:
                     if error.errno != errno.EMFILE or not self._open:
                         raise
                     self._open.popitem(last=False)  # descriptors are short: the one that was read longest ago goes for it
-                    handle = _Handle(path_of(self._directory, number))
+                    handle = open_contents(self._directory, number)
                 self._open[number] = handle
                 if len(self._open) > limits.OPEN_SEGMENTS:
                     self._open.popitem(last=False)

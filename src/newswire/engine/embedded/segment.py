@@ -57,6 +57,7 @@ from newswire.core.model.bad_json import BAD_JSON
 from newswire.core.model.ops import Op
 
 VERSION: Final = 1  # of a log that was never compacted
+PACKED_VERSION: Final = 3  # of segments that may have others before them in compressed blocks: who reads less would miss those
 COMPACTED_VERSION: Final = 2  # of all segments of one that was: who reads version 1 only would take a part of it for all
 FRAME_BYTES: Final = 10  # of a line beside its JSON object: eight digits, a space, a newline
 MARK_BYTES: Final = 128  # a mark is never longer: three numbers of at most 20 digits
@@ -189,9 +190,9 @@ def read_header(data: Bytes, number: int) -> tuple[SegmentHeader | None, int]:
         version = _decode_version(raw).version
     except BAD_JSON:
         return None, 0
-    if not VERSION <= version <= COMPACTED_VERSION:
+    if not VERSION <= version <= PACKED_VERSION:
         raise OtherVersion(
-            f"segment {number} has format version {version}; this newswire reads versions {VERSION} and {COMPACTED_VERSION}"
+            f"segment {number} has format version {version}; this newswire reads versions {VERSION} to {PACKED_VERSION}"
         )
     try:
         header = _decode_header(raw)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from typing import Final
 
 from newswire.core import limits
@@ -14,8 +15,9 @@ _BLOCK_BYTES: Final = 4096  # what a disk loses at once; read alone where it can
 class Window:
     """The bytes of a file, of which a few MiB are in memory (`segment.Bytes`): a start needs room for what it keeps only."""
 
-    def __init__(self, fd: int) -> None:
-        self._fd, self._length = fd, os.fstat(fd).st_size
+    def __init__(self, read: Callable[[int, int], bytes], length: int) -> None:
+        """`read`: so many bytes from an offset on."""
+        self._read, self._length = read, length
         self._base, self._data = 0, b""
 
     def __len__(self) -> int:
@@ -47,7 +49,7 @@ class Window:
         """Have these bytes in memory; where they start there."""
         if start < self._base or stop > self._base + len(self._data):
             self._data = b""  # before the next are read, so that never two are held
-            self._base, self._data = start, pread(self._fd, max(stop - start, limits.SCAN_BYTES), start)
+            self._base, self._data = start, self._read(max(stop - start, limits.SCAN_BYTES), start)
         return start - self._base
 
 
