@@ -174,3 +174,12 @@ def test_an_alert_fires_when_it_should_and_not_else(tmp_path: Path, alert: str, 
     case.write_text(FIRING.format(rules=rules, alert=alert, copies=copies, serves=serves, expected=expected if fires else ""))
     done = subprocess.run(["promtool", "test", "rules", case], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_unit_that_forwards_runs_a_command_with_settings_that_exist() -> None:
+    text = (DEPLOY / "newswire-forward.service").read_text()
+    words = next(line for line in text.splitlines() if line.startswith("ExecStart=")).split()
+    assert words[1] in newswire.commands
+    known = {f"NEWSWIRE_{word.upper().replace('-', '_')}" for word in known_settings(newswire)}
+    names = set(re.findall(r"^Environment=(NEWSWIRE_\w+)=", text, re.MULTILINE))
+    assert {name for name in names if name not in known and name.removesuffix("_FILE") not in known} == set()

@@ -342,6 +342,10 @@ CLIENT_ANSWER_BYTES: Final = 64 * 1024 * 1024  # of one answer: more than the lo
 CLIENT_BROKERS_COUNT: Final = 64  # addresses kept: more than any cluster has
 
 # -- command line -----------------------------------------------------------------------------------------------
+FORWARD_RETRY_SECONDS: Final = 1.0  # of `forward`: after the first try in vain, twice as long after each further one
+FORWARD_RETRY_MOST_SECONDS: Final = 60.0  # a mail server that is back is used within a minute
+FORWARD_TRIES_COUNT: Final = 8  # before a message is a dead letter: some two minutes
+FORWARD_LOOK_SECONDS: Final = 1.0  # between two looks whether the broker beside it is the primary
 LARGE_THREADS_MOST: Final = 1_024  # of --threads: each costs a stack, and beyond it they only wait for the interpreter lock
 HEARTBEAT_LEAST_SECONDS: Final = 0.1  # of --heartbeat: below it heartbeats are the load
 HEARTBEAT_MOST_SECONDS: Final = 3_600.0  # of --heartbeat: above it a dead broker is not noticed in an hour
