@@ -137,6 +137,9 @@ COMMIT_OPS: Final = 20_000  # of one commit: two full batches; bounds the time b
 PUSH_OPS: Final = 5_000  # of one push or answer
 PUSH_BYTES: Final = 4 * 1024 * 1024  # of one push or answer: well under what a peer receives within its 2 s
 PACK_LEAST_BYTES: Final = 4 * 1024  # of a push that is compressed: a smaller one saves less than two packets, and costs 15 us
+PUSH_LINES: Final = (
+    100_000  # of what is read as a push: twenty times what one has; a frame of 2 KB may hold 16 million empty ones
+)
 PUSH_ORIGINS: Final = 1_000  # that begin in one push, answer or batch: 100,000 starts take 100 pushes
 ANCESTRY_FIRST: Final = 8  # origins whose `began` the first push of a link tells: two brokers that restarted a few times apart
 ANCESTRY_MOST: Final = 4_096  # and at most in one push or answer, 0.4 MB; beyond it ops are sent that the peer may hold
@@ -242,7 +245,9 @@ LIGHT_LOCK_SECONDS: Final = 0.001  # that the loop tries to get the state lock: 
 SWITCH_SECONDS: Final = 0.0005  # that one thread computes while another wants to: a publish changes threads ten times
 PROBE_THREADS: Final = 1  # for those that the loop does not run itself; they wait for nothing
 PEER_THREADS: Final = 2  # for pushes that are large, and answers that read ops
-LIGHT_BODY_BYTES: Final = 64 * 1024  # of a push that the loop takes itself: 0.2 ms of reading and checking
+LIGHT_BODY_BYTES: Final = (
+    64 * 1024
+)  # of a push that the loop takes itself: 0.2 ms of reading and checking, 0.5 where it is compressed
 LIGHT_IN_FLIGHT_OF_CALLER: Final = 16  # while others ask, too: a round is short for who publishes a message after the other
 LIGHT_ROUND_COUNT: Final = 6  # requests that join in when one begins that is asked alone: beside more it takes twice as long
 LIGHT_ROUND_SECONDS: Final = 0.02  # after which they begin all the same: what is asked alone may wait for a disk or a peer

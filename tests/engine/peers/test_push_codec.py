@@ -67,11 +67,23 @@ def frame(body: bytes, **options: bool) -> bytes:
         (frame(b"\n".join(many())) + b"x", "damaged"),
         (frame(b"\n".join(many()))[:7], "damaged"),
         (frame(b"\n".join(many())).replace(b"Google", b"google", 1)[:-9] + bytes(9), "damaged"),
+        (frame(push_codec.write(header_of(), [b"x"]) + b"\n" * limits.PUSH_LINES), "lines"),
         (frame(b""), "truncated"),
         (frame(frame(push_codec.write(header_of(), many()))), "malformed"),
         (zstandard.FRAME_HEADER, "damaged"),
     ],
-    ids=["a bomb", "of no known length", "cut off", "more behind it", "a head", "damaged", "nothing", "twice", "a beginning"],
+    ids=[
+        "a bomb",
+        "of no known length",
+        "cut off",
+        "more behind it",
+        "a head",
+        "damaged",
+        "lines",
+        "nothing",
+        "twice",
+        "a beginning",
+    ],
 )
 def test_a_frame_that_is_none_or_too_long_is_no_push(body: bytes, why: str) -> None:
     with pytest.raises(msgspec.DecodeError, match=why):

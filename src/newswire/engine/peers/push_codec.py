@@ -42,7 +42,11 @@ def write(header: Header, raws: Sequence[bytes], *, pack: bool = False) -> bytes
 
 def read(body: bytes) -> tuple[Header, list[bytes]]:
     """What `write` wrote; the sender's own words are made fit to be shown and logged. Raises msgspec.DecodeError."""
-    head, *raws = (_unpack(body) if body.startswith(zstandard.FRAME_HEADER) else body).split(b"\n")
+    if body.startswith(zstandard.FRAME_HEADER):
+        body = _unpack(body)
+    if body.count(b"\n") > limits.PUSH_LINES:
+        raise msgspec.DecodeError(f"more than {limits.PUSH_LINES} lines")
+    head, *raws = body.split(b"\n")
     try:
         header = _decode(head)
     except BAD_JSON as error:
