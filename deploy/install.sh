@@ -108,7 +108,7 @@ find_python() { # prints the first Python of 3.11 or later that can make a virtu
     for candidate in python3.14 python3.13 python3.12 python3.11 python3; do
         if "$candidate" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then
             command -v "$candidate"
-            return
+            return 0
         fi
     done
     return 1
@@ -137,7 +137,7 @@ digest() { # of what pip is given: a release has this name
 make_release() { # prepares $release, a virtual environment, unless it is there; whatever runs meanwhile is not touched
     release=$HOME_FOLDER/releases/$(digest)
     if [ -f "$release/complete" ]; then
-        return
+        return 0
     fi
     python=$(find_python) || { install_python && python=$(find_python); } || fail 1 "there is no Python 3.11 or later here"
     say "Installing newswire into $release ..."
@@ -167,9 +167,11 @@ in_use() { # prints the release that /opt/newswire/bin leads to, nothing if ther
 }
 
 use_release() { # RELEASE: /opt/newswire/bin leads to it from one moment to the next
-    ln -sfn "$1/bin" "$HOME_FOLDER/bin.new"
-    mv -T "$HOME_FOLDER/bin.new" "$HOME_FOLDER/bin"
-    ln -sfn "$HOME_FOLDER/bin/newswire" "$COMMAND"
+    if [ "$(in_use)" != "$1" ]; then
+        ln -sfn "$1/bin" "$HOME_FOLDER/bin.new"
+        mv -T "$HOME_FOLDER/bin.new" "$HOME_FOLDER/bin"
+    fi
+    [ "$(readlink "$COMMAND")" = "$HOME_FOLDER/bin/newswire" ] || ln -sfn "$HOME_FOLDER/bin/newswire" "$COMMAND"
 }
 
 drop_old_releases() { # KEEP...: all others go
@@ -191,7 +193,7 @@ make_user() {
 put_secret() { # NAME FILE WORDS: /etc/newswire/NAME, root's with mode 0600: a copy of FILE, else what is there, else a new one
     target=$SETTINGS/$1
     if [ -n "$2" ] && cmp -s "$2" "$target"; then
-        return
+        return 0
     fi
     if [ -n "$2" ]; then
         (umask 077 && cat "$2" > "$target.new")
@@ -199,7 +201,7 @@ put_secret() { # NAME FILE WORDS: /etc/newswire/NAME, root's with mode 0600: a c
         (umask 077 && head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n' > "$target.new")
         say "$3"
     else
-        return
+        return 0
     fi
     mv "$target.new" "$target"
 }
@@ -212,7 +214,7 @@ put_settings() {
     fi
     if [ -f "$SETTINGS/newswire.toml" ]; then
         say "$SETTINGS/newswire.toml stays as it is."
-        return
+        return 0
     fi
     if [ -z "$advertise" ]; then
         address=$(hostname -I 2> /dev/null | cut -d' ' -f1)
@@ -290,7 +292,7 @@ do_install() {
     if ! has_systemd; then
         say "$(cat "$release/complete") is installed. There is no systemd here: it starts when this system has one (or start it yourself)."
         systemctl --quiet enable newswire.service 2> /dev/null || true
-        return
+        return 0
     fi
     if "$start"; then
         systemctl --quiet enable newswire.service
@@ -324,7 +326,7 @@ restart_into() { # RELEASE BEFORE: over to it; back if it does not get ready
     systemctl restart newswire.service
     if wait_ready whole; then
         drop_old_releases "$1" "$2"
-        return
+        return 0
     fi
     if ready ready; then
         fail 1 "it runs and serves, but after $wait_seconds s it has not all that the others have, or one of them is down: newswire status"
@@ -342,14 +344,14 @@ do_upgrade() {
     make_release
     if [ "$release" = "$before" ]; then
         say "$(cat "$release/complete"): this release is in use already."
-        return
+        return 0
     fi
     if ! has_systemd; then
         use_release "$release"
         put_unit
         drop_old_releases "$release" "$before"
         say "$(cat "$release/complete") is installed; whatever runs the broker here has to restart it."
-        return
+        return 0
     fi
     # the others carry the service while this one restarts: all have to be there, with all that there is
     "$force" || ready whole || fail 1 "this broker is not ready or another one is down or behind: newswire status; --force upgrades nevertheless"

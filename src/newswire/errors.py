@@ -42,6 +42,7 @@ TABLE: Final[Mapping[str, tuple[int, str]]] = {
     "wrong-method": (405, "Wrong method"),
     "timeout": (408, "The request took too long to arrive"),
     "other-cluster": (409, "The broker belongs to another cluster"),
+    "other-version": (409, "The broker is of a version that is not understood"),
     "id-in-use": (409, "The broker id is in use"),
     "ops-dir": (409, "The ops directory cannot be used"),
     "user-exists": (409, "There is such a user"),
@@ -228,6 +229,7 @@ _CLASS_OF: Final[Mapping[str, type[NewswireError]]] = {
     "unknown-outcome": Unknown,
     "storage-full": StorageFull,
     "other-cluster": LinkRefused,
+    "other-version": LinkRefused,
     "id-in-use": LinkRefused,
     "peer-auth-failed": LinkRefused,
 }

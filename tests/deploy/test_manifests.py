@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,6 +80,7 @@ def test_services_budgets_and_policies_choose_these_pods(kind: str, name: str) -
 def test_the_gateways_settings_are_settings_and_name_the_servers() -> None:
     (container,) = pod("Deployment", "newswire")["containers"]
     values = {it["name"]: it.get("value", "") for it in container["env"]}
+    assert are_settings(set(values))
     assert values["NEWSWIRE_ENGINE"] == "jetstream"
     count = one("StatefulSet", "nats")["spec"]["replicas"]
     assert values["NEWSWIRE_NATS"].split(",") == [f"nats://nats-{n}.nats:4222" for n in range(count)]
@@ -97,11 +99,16 @@ def test_the_gateways_settings_are_settings_and_name_the_servers() -> None:
     assert re.fullmatch(names.BROKER_ID_FORM, words[2])
 
 
-def test_the_servers_of_nats_sync_each_write() -> None:
+def test_the_servers_of_nats_sync_each_write_and_accept_their_settings(tmp_path: Path) -> None:
     text = one("ConfigMap", "nats")["data"]["nats.conf"]
     assert re.search(r"^ +sync_interval: always$", text, re.MULTILINE)
     routes = re.findall(r"nats://(\S+):6222", text)
     assert routes == [f"nats-{n}.nats" for n in range(one("StatefulSet", "nats")["spec"]["replicas"])]
+    server = Path(sys.executable).with_name("nats-server")
+    file = tmp_path / "nats.conf"
+    file.write_text(text)
+    done = subprocess.run([server, "-t", "-c", file], env={"POD_NAME": "nats-0"}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_two_brokers_of_the_compose_file_fit_together() -> None:

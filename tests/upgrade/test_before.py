@@ -1,4 +1,4 @@
-"""What the version before stored is opened, and what it says is understood and answered (tests/data/before).
+"""What earlier versions stored is opened, and what they said is understood and answered (tests/data/before, tests/data/v0.1.0).
 
 That is a rolling upgrade as far as one version can show it: the later broker reads the older one's disk, takes its pushes and
 its answers, and says nothing that lacks what the older one reads. That the older one goes on beside what it does not know
@@ -30,13 +30,43 @@ from newswire.engine.peers import push_codec, signing
 from newswire.engine.seam import Entry, TopicRow
 from tests.kit.waiting import wait_until
 
-HERE: Final = Path(__file__).resolve().parents[1] / "data" / "before"
-EXPECTED: Final[dict[str, Any]] = json.loads((HERE / "expected.json").read_text())
-SAID: Final[list[dict[str, Any]]] = [json.loads(line) for line in (HERE / "pushes.jsonl").read_text().splitlines()]
-for _one in SAID:
-    _one["nonce"] = dict(part.split("=", 1) for part in _one["signature"].split(";")[1:])["nonce"]
+DATA: Final = Path(__file__).resolve().parents[1] / "data"
 SECRET: Final = b"golden-secret-of-more-than-thirty-two-bytes"
 LATER: Final = 4_000_000_000_000  # ms: the time of day for those who ask for topics
+
+
+class Version:
+    """What two brokers of an earlier version stored, said and showed."""
+
+    def __init__(self, name: str) -> None:
+        self.folder = DATA / name
+        self.expected: dict[str, Any] = json.loads((self.folder / "expected.json").read_text())
+        lines = (self.folder / "pushes.jsonl").read_text().splitlines()
+        self.said: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        for one in self.said:
+            one["nonce"] = dict(part.split("=", 1) for part in one["signature"].split(";")[1:])["nonce"]
+
+    def without_expired(self) -> dict[str, Any]:
+        """What is to be seen now: the message that was to live for a second is over, if it was not by then."""
+        messages = [one for one in self.expected["messages"] if one[2] != "over soon"]
+        over = len(self.expected["messages"]) - len(messages)
+        topics = [[topic, count - (over if topic == "news" else 0)] for topic, count in self.expected["topics"]]
+        ann, bob = ([list(row) for row in self.expected["subscriptions"][user]] for user in ("Ann", "Bob"))
+        ann[0][1] -= over
+        return {"topics": topics, "messages": messages, "subscriptions": {"Ann": ann, "Bob": bob}}
+
+    def always_said(self) -> set[str]:
+        """The fields of a header that each answer has."""
+        answers = [
+            signing.unseal((SECRET,), one["nonce"], 200, one["answer"].encode()) for one in self.said if one["status"] == 200
+        ]
+        heads = [msgspec.json.decode(body.split(b"\n", 1)[0]).keys() for body in answers]
+        return set.intersection(*map(set, heads))
+
+
+@pytest.fixture(params=["before", "v0.1.0"])
+def before(request: pytest.FixtureRequest) -> Version:
+    return Version(request.param)
 
 
 @pytest.fixture
@@ -71,35 +101,25 @@ def seen(engine: EmbeddedEngine) -> dict[str, Any]:
     }
 
 
-def without_expired() -> dict[str, Any]:
-    """What is to be seen now: the message that was to live for a second is over."""
-    messages = [one for one in EXPECTED["messages"] if one[2] != "over soon"]
-    assert len(messages) == len(EXPECTED["messages"]) - 1
-    topics = [[topic, count - (topic == "news")] for topic, count in EXPECTED["topics"]]
-    ann, bob = ([list(row) for row in EXPECTED["subscriptions"][user]] for user in ("Ann", "Bob"))
-    ann[0][1] -= 1
-    return {"topics": topics, "messages": messages, "subscriptions": {"Ann": ann, "Bob": bob}}
-
-
 @pytest.mark.parametrize("broker", ["1001", "1002"])
 def test_its_ops_files_are_whole_and_opened_and_show_the_same(
-    broker: str, tmp_path: Path, engines: list[EmbeddedEngine]
+    before: Version, broker: str, tmp_path: Path, engines: list[EmbeddedEngine]
 ) -> None:
-    shutil.copytree(HERE / broker, tmp_path / broker)
+    shutil.copytree(before.folder / broker, tmp_path / broker)
     assert look(tmp_path / broker).whole
     engine = opened(engines, tmp_path, broker)
-    wait_until(lambda: seen(engine) == without_expired())
-    names = [name for name, _, _ in EXPECTED["messages"]]
+    wait_until(lambda: seen(engine) == before.without_expired())
+    names = [name for name, _, _ in before.expected["messages"]]
     assert engine.describe().holes == ()
     engine.close()
     assert look(tmp_path / broker).whole, "what this version wrote behind it, too"
     again = opened(engines, tmp_path, broker)
-    assert seen(again) == without_expired()
+    assert seen(again) == before.without_expired()
     assert len(names) == len(set(names))
 
 
-def test_its_signatures_fit() -> None:
-    for one in SAID:
+def test_its_signatures_fit(before: Version) -> None:
+    for one in before.said:
         match = dict(part.split("=", 1) for part in one["signature"].split(";")[1:])
         receiver, time, nonce = match["to"], int(match["time"]), match["nonce"]
         verifier = signing.Verifier((SECRET,))
@@ -111,21 +131,25 @@ def test_its_signatures_fit() -> None:
         assert header.broker == one["to"] or one["status"] != 200
 
 
-def test_its_pushes_are_taken_and_answered_and_bring_all(tmp_path: Path, engines: list[EmbeddedEngine]) -> None:
+def test_its_pushes_are_taken_and_answered_and_bring_all(
+    before: Version, tmp_path: Path, engines: list[EmbeddedEngine]
+) -> None:
     """A third broker hears all that the two told each other, in order; then it has what they had."""
     with patch("newswire.engine.embedded.engine.secrets.token_hex", lambda count: "f" * 2 * count):  # it yields to their id
         engine = opened(engines, tmp_path, "1003")
     told: SimpleQueue[Any] = SimpleQueue()
-    for one in SAID:
-        header, raws = push_codec.read(one["body"].encode())
-        assert [type(ops.decode(raw)) for raw in raws if type(ops.decode(raw)) is BareOp] == []
-        engine.receive_later(one["path"], {}, push_codec.write(header, raws), told.put)
-        answer = told.get(timeout=10)
-        assert answer.status == 200, answer
-        mine = answer.write().split(b"\n", 1)[0]
-        assert msgspec.json.decode(mine).keys() >= _required(), "what the older one does not go without"
+    for one in before.said:
+        answered = signing.unseal((SECRET,), one["nonce"], one["status"], one["answer"].encode())
+        for body in (one["body"].encode(), answered):  # an answer brings ops, too
+            header, raws = push_codec.read(body)
+            assert [type(ops.decode(raw)) for raw in raws if type(ops.decode(raw)) is BareOp] == []
+            engine.receive_later(one["path"], {}, push_codec.write(header, raws), told.put)
+            answer = told.get(timeout=10)
+            assert answer.status == 200, answer
+            mine = answer.write().split(b"\n", 1)[0]
+            assert msgspec.json.decode(mine).keys() >= before.always_said(), "what the older one does not go without"
     with patch.object(limits, "EXPIRY_EVERY_SECONDS", 0.0):
-        wait_until(lambda: seen(engine) in (EXPECTED, without_expired()))
+        wait_until(lambda: seen(engine) in (before.expected, before.without_expired()))
     asks = msgspec.structs.replace(header, address="127.0.0.1:9", vector={}, began={}, want=limits.PUSH_OPS)
     for packs in (False, True):
         engine.receive_later("/replicate", {}, push_codec.write(msgspec.structs.replace(asks, packs=packs), []), told.put)
@@ -133,13 +157,6 @@ def test_its_pushes_are_taken_and_answered_and_bring_all(tmp_path: Path, engines
             answer = told.get(timeout=10).write()
         assert len(push_codec.read(answer)[1]) > 20, "it hands over all that it has"
         assert answer.startswith(zstandard.FRAME_HEADER) == packs, "compressed for who said that it reads that"
-
-
-def _required() -> set[str]:
-    """The fields of a header that each answer of the older broker has."""
-    answers = [signing.unseal((SECRET,), one["nonce"], 200, one["answer"].encode()) for one in SAID if one["status"] == 200]
-    heads = [msgspec.json.decode(body.split(b"\n", 1)[0]).keys() for body in answers]
-    return set.intersection(*map(set, heads))
 
 
 def test_what_is_new_is_of_no_effect_to_who_does_not_know_it() -> None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from newswire.core import limits
-from newswire.core.broker.events import Answer, Connect, Disconnect, Header, Now, Send
+from newswire.core.broker.events import WIRE, WIRE_LEAST, Answer, Connect, Disconnect, Header, Now, Send
 from newswire.core.broker.replication import Replication
 from newswire.core.broker.values import Announcement, Identity
 from newswire.core.model.balance import Load
@@ -237,11 +237,38 @@ def test_beside_one_that_has_its_id_this_broker_serves_nobody() -> None:
 def test_an_id_that_another_living_process_has_is_refused(said: dict[str, Any], seconds: float, refused: bool) -> None:
     part, _ = in_sync()
     if not refused:
-        part.check_id(header(**said), at(seconds))
+        part.check_sender(header(**said), at(seconds))
         return
     with pytest.raises(Refused) as error:
-        part.check_id(header(**said), at(seconds))
+        part.check_sender(header(**said), at(seconds))
     assert error.value.code == "id-in-use"
+
+
+@pytest.mark.parametrize(
+    ("said", "who"),
+    [
+        ({}, ""),
+        ({"wire": WIRE_LEAST}, ""),
+        ({"wire": WIRE + 1, "wire_least": WIRE}, ""),
+        ({"wire": WIRE_LEAST - 1}, "1002"),
+        ({"wire": WIRE + 2, "wire_least": WIRE + 1}, "1001"),
+    ],
+)
+def test_who_is_not_understood_is_refused_and_told_who_is_to_be_upgraded(said: dict[str, Any], who: str) -> None:
+    part, _ = in_sync()
+    if not who:
+        part.check_sender(header(**said), at(1))
+        return
+    with pytest.raises(Refused) as error:
+        part.check_sender(header(**said), at(1))
+    assert (error.value.code, error.value.detail.endswith(f"upgrade {who}")) == ("other-version", True)
+
+
+def test_it_says_which_version_it_speaks_and_who_says_none_is_of_the_first() -> None:
+    part, _ = linked()
+    sent = push(part, at(0)).header
+    assert (sent.wire, sent.wire_least) == (WIRE, WIRE_LEAST)
+    assert (header().wire, header().wire_least) == (1, 1)
 
 
 def test_who_agrees_is_who_answered_under_the_id_that_the_push_named() -> None:

@@ -108,7 +108,7 @@ class NoReplication:
 
     # -- of pushes and answers, which nobody hands in
 
-    def check_id(self, header: Header, now: Now) -> None:
+    def check_sender(self, header: Header, now: Now) -> None:
         raise Refused(_NO_PEERS)
 
     def refuse(self, reply_to: ReplyTo, header: Header, error: NewswireError, announcement: Announcement) -> NoReturn:

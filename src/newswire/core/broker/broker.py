@@ -427,7 +427,7 @@ class Broker(Parts):
 
     def _check(self, header: Header, now: Now) -> None:
         """Raise Refused if no ops are exchanged with this sender. May take its cluster id for our own."""
-        self.replication.check_id(header, now)
+        self.replication.check_sender(header, now)
         if self.cluster_id.take(header, self._others(), has_ops=not self.state.log.holds_nothing):
             self.replication.greet_all(now)  # to let all others know soon
             if header.settled or (self.state.log.holds_nothing and header.has_ops):

@@ -10,7 +10,7 @@ Longer than other rooms: it is one vocabulary.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
@@ -63,6 +63,11 @@ class Offered(msgspec.Struct, frozen=True):
     end: _Count
 
 
+# Of what brokers say to each other (docs/rules.md, WIRE): raised where an older one would take a new word for something else
+WIRE: Final = 2  # what this version speaks; 1: a header that says none, as that of 0.1 does
+WIRE_LEAST: Final = 1  # the oldest that this version understands
+
+
 class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a push and its answer say beside the ops. `vector`: synced by the sender, short.
 
@@ -99,6 +104,8 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     offer: Offer | None = None
     offered: Offered | None = None
     wall: Annotated[int, Meta(ge=0, le=limits.TIME_MILLISECONDS)] = 0  # the sender's time of day, ms; 0: it does not say
+    wire: _Count = 1  # the version of what it says that the sender speaks
+    wire_least: _Count = 1  # the oldest that it understands
     streams: _Count = 0  # that the sender serves,
     streams_limit: _Count = 0  # and may serve; 0: it does not say
 

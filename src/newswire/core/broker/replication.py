@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from newswire.core import limits
-from newswire.core.broker.events import Answer, Connect, Disconnect, Header, Now, Offer, Send
+from newswire.core.broker.events import WIRE, WIRE_LEAST, Answer, Connect, Disconnect, Header, Now, Offer, Send
 from newswire.core.broker.offering import Offers
 from newswire.core.broker.peer import Peer, lacks_void, understand
 from newswire.core.broker.values import Announcement, Identity, PeerFacts, ReplyTo
@@ -25,6 +25,7 @@ STATE_OF: Final[Mapping[str, str]] = {
     # what a refusal (its code) makes of a peer
     "other-cluster": "other-cluster",
     "id-in-use": "id-in-use",
+    "other-version": "other-version",
     "unauthenticated": "peer-auth-failed",
 }
 CODE_OF: Final[Mapping[str, str]] = {  # what is said of a broker in such a state to who asks for it: he is authenticated
@@ -172,8 +173,15 @@ class Replication:
         """Whether a push waits for its answer."""
         return bool(self._to_answer)
 
-    def check_id(self, header: Header, now: Now) -> None:
-        """Raise Refused (`id-in-use`) if another living process has the sender's broker id (H3)."""
+    def check_sender(self, header: Header, now: Now) -> None:
+        """Raise Refused if one of the two does not understand the other (`other-version`, WIRE).
+
+        Also if another living process has the sender's broker id (`id-in-use`, H3).
+        """
+        for speaks, least, which in ((header.wire, WIRE_LEAST, header.broker), (WIRE, header.wire_least, self._me.id)):
+            if speaks < least:
+                detail = f"broker {which} speaks version {speaks} of what brokers say, and the other one none below {least}"
+                raise Refused(f"{detail}: upgrade {which}", code="other-version")
         namesake = self._me.address if header.broker == self._me.id and header.origin != self._me.origin else ""
         silence = self._me.heartbeat + limits.HEARTBEAT_GRACE_SECONDS
         for peer in self._peers.values() if not namesake else ():
@@ -408,6 +416,8 @@ class Replication:
             offer=offer,
             offered=announcement.offered,
             wall=max(0, min(announcement.wall, limits.TIME_MILLISECONDS)),
+            wire=WIRE,
+            wire_least=WIRE_LEAST,
             streams=announcement.load.streams,
             streams_limit=announcement.load.limit,
         )

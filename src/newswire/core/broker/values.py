@@ -42,7 +42,7 @@ class BrokerStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     id: str
     ip: str
     is_primary: bool
-    state: str  # up | catching-up | down | peer-auth-failed | other-cluster | id-in-use
+    state: str  # up | catching-up | down | peer-auth-failed | other-cluster | id-in-use | other-version
     lag: int
     self: bool = False
     detail: str = ""

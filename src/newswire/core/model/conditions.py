@@ -56,6 +56,11 @@ OTHER_CLUSTER: Final = _condition(
     "{peer}: other-cluster: {why}",
     "it belongs to another cluster: start it with an empty --ops-dir, or point --peer elsewhere",
 )
+OTHER_VERSION: Final = _condition(
+    "other-version",
+    "{peer}: other-version: {why}",
+    "brokers of these two versions do not understand each other: install the newer one on both, by way of those between",
+)
 ID_IN_USE: Final = _condition(
     "id-in-use",
     "{peer}: id-in-use: {why}",
@@ -149,11 +154,12 @@ NO_ADMIN: Final = _condition(
 )
 
 CONDITIONS: Final = (
-    PEER_DOWN, PEER_LONG_AWAY, PEER_OLD, PEER_AUTH_FAILED, OTHER_CLUSTER, ID_IN_USE, PEER_DISK_FULL, STALE, CLOCKS_APART,
-    CLOCK_SET, RETENTION_WAITS, DISK_FULL, DISK_LOW, DISK_FILLS, DISK_CRAMPED, DISK_SLOW, HOLE, MORE_HOLES, DAMAGE, LOG_LATE,
-    LOG_UNPROVED, LONG_VECTOR, NO_ADMIN,
+    PEER_DOWN, PEER_LONG_AWAY, PEER_OLD, PEER_AUTH_FAILED, OTHER_CLUSTER, OTHER_VERSION, ID_IN_USE, PEER_DISK_FULL, STALE,
+    CLOCKS_APART, CLOCK_SET, RETENTION_WAITS, DISK_FULL, DISK_LOW, DISK_FILLS, DISK_CRAMPED, DISK_SLOW, HOLE, MORE_HOLES,
+    DAMAGE, LOG_LATE, LOG_UNPROVED, LONG_VECTOR, NO_ADMIN,
 )  # fmt: skip
-OF_STATE: Final = {one.code: one for one in (PEER_AUTH_FAILED, OTHER_CLUSTER, ID_IN_USE)}  # of a peer that is not reached
+# of a peer that is not reached
+OF_STATE: Final = {one.code: one for one in (PEER_AUTH_FAILED, OTHER_CLUSTER, OTHER_VERSION, ID_IN_USE)}
 
 
 def low_water(free: int, size: int, reserve: int) -> int:

@@ -58,7 +58,7 @@ ADD_REPLICA: Final = Route(
     audited="asked-to-add-broker",
     fields=(BROKER_ADDRESS,),
     answers=(Success(ChangeAnswer),),
-    codes=("unreachable", "other-cluster", "id-in-use", "peer-auth-failed", "too-many", *STORE_CODES),
+    codes=("unreachable", "other-cluster", "other-version", "id-in-use", "peer-auth-failed", "too-many", *STORE_CODES),
 )
 REMOVE_REPLICA: Final = Route(
     method="POST",

@@ -23,7 +23,7 @@ REPLICATE: Final = Route(
     words="Between brokers: takes operations.",
     rights=(PEER,),
     answers=(Success(media="application/octet-stream"),),
-    codes=("bad-body", "unauthenticated", "other-cluster", "id-in-use", *STORE_CODES),
+    codes=("bad-body", "unauthenticated", "other-cluster", "other-version", "id-in-use", *STORE_CODES),
     is_light=True,
 )
 HEARTBEAT: Final = replace(REPLICATE, path="/heartbeat/receive", words="Between brokers: a push without operations.")
