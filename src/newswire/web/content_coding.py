@@ -3,8 +3,8 @@
 A body is inflated no further than its request may be long, however short it came, and in a time that is linear in its bytes:
 one that has many members would be copied once for each.
 
-Compressed are answers to GET that are JSON or plain text, of some length. Pages are not: what was typed stands in them beside
-who is signed in, and the length of what is compressed tells how alike two texts are (docs/security.md).
+Compressed are answers to GET that are JSON or plain text, of some length, and are not yet. Pages are not: what was typed stands
+in them beside who is signed in, and the length of what is compressed tells how alike two texts are (docs/security.md).
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def compress_answer(response: Response) -> Response:
     if environ["REQUEST_METHOD"] != "GET" or not headers.get("Content-Type", "").startswith(_TYPES):
         return response
     headers.add("Vary", "Accept-Encoding")
-    if accepts_gzip(environ):
+    if "Content-Encoding" not in headers and accepts_gzip(environ):
         response.response = pieces = deflate(parts)
         headers["Content-Encoding"], headers["Content-Length"] = "gzip", str(sum(map(len, pieces)))
     return response

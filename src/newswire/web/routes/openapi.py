@@ -11,6 +11,7 @@ from flask import Blueprint, Response, request
 from newswire.config import ServiceSettings
 from newswire.threads import NeedsThread, must_not_wait
 from newswire.web import openapi, responses
+from newswire.web.content_coding import accepts_gzip, deflate
 from newswire.web.route import SIGNED_IN, Route, Success
 
 OPENAPI: Final = Route(
@@ -34,7 +35,12 @@ def routes(settings: ServiceSettings, version: str, declared: Callable[[], Seque
         if not written:
             if must_not_wait():
                 raise NeedsThread  # it is made once, in some milliseconds
-            written.append(msgspec.json.encode(openapi.document(declared(), version=version, auth=settings.auth)) + b"\n")
-        return responses.answer_encoded(written[0])
+            plain = msgspec.json.encode(openapi.document(declared(), version=version, auth=settings.auth)) + b"\n"
+            written.extend((plain, b"".join(deflate([plain], level=9))))  # once: the loop would compress it for a millisecond
+        takes_gzip = accepts_gzip(request.environ)
+        response = responses.answer_encoded(written[takes_gzip])
+        if takes_gzip:
+            response.headers["Content-Encoding"] = "gzip"
+        return response
 
     return blueprint
