@@ -109,6 +109,7 @@ MAY_IMPORT = {
         "newswire.config",
         "newswire.errors",
         "newswire.escape",
+        "newswire.ntfy",
         "newswire.threads",
     ),
     "newswire.client": (

@@ -111,6 +111,13 @@ def test_curl_publishes_json(open_broker: str) -> None:
     assert "later" in refusal["error"]
 
 
+def test_what_is_refused_before_it_is_taken_has_the_shape_of_there(open_broker: str) -> None:
+    """A photograph, which is over what any body may have."""
+    refusal = json.loads(curl(f"curl -T - {open_broker}/docs_3", b"x" * 700_000))
+    assert refusal == {"code": 41301, "http": 413, "error": refusal["error"]}
+    assert json.loads(curl(f"curl -d @- {open_broker}/docs_3", b"x" * 100_000))["code"] == 41301
+
+
 def test_curl_polls_with_since_and_filters(open_broker: str) -> None:
     for number in range(1, 5):
         curl(f'curl -H "Tags: n{number},all" -H "Priority: {number}" -H "Title: T{number}" -d "{number}" {open_broker}/polls')

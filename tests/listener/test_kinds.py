@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from newswire.core import limits
-from newswire.listener.kinds import Kind, Threads, kind_of
+from newswire.listener.kinds import Kind, Threads, kind_of, wire_of
 
 LARGE = limits.LARGE_BODY_BYTES + 1
 
@@ -56,3 +56,22 @@ def test_each_kind_has_threads() -> None:
     threads = Threads()
     assert all(getattr(threads, kind.value) >= 1 for kind in Kind)
     assert threads.total == sum(getattr(threads, kind.value) for kind in Kind)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "wire"),
+    [
+        ("POST", "/backups", "ntfy"),
+        ("PUT", "/backups", "ntfy"),
+        ("POST", "/", "ntfy"),
+        ("GET", "/backups/json", "ntfy"),
+        ("GET", "/backups", ""),
+        ("POST", "/publish", ""),
+        ("POST", "/users/ann", ""),
+        ("GET", "/static/feed.js", ""),
+        ("GET", "/", ""),
+        ("DELETE", "/backups", ""),
+    ],
+)
+def test_what_is_of_ntfys_wire_is_known_by_its_path(method: str, path: str, wire: str) -> None:
+    assert wire_of(method, path) == wire

@@ -79,9 +79,11 @@ def kind_of(method: str, path: str, body_bytes: int, body_type: str = "", body_c
         return Kind.CLUSTER
     if is_sign_in(path):
         return Kind.SIGN_IN
-    return Kind.PUBLISH if path == "/publish" or _is_topic(path) else Kind.CHANGE
+    return Kind.PUBLISH if path == "/publish" or wire_of(method, path) else Kind.CHANGE
 
 
-def _is_topic(path: str) -> bool:
-    """Say whether a message is published there by ntfy's wire: to a topic, or to what its JSON names."""
-    return path.count("/") == 1 and path[1:] not in ROUTES
+def wire_of(method: str, path: str) -> str:
+    """`ntfy` for what its clients publish, to a topic or as JSON, or read; "" for what is none of its wire."""
+    first, *more = path[1:].split("/")
+    is_published, is_read = method in ("POST", "PUT") and not more, method == "GET" and len(more) == 1
+    return "ntfy" if first not in ROUTES and (is_published or is_read) else ""

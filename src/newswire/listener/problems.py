@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from waitress import utilities
 
-from newswire import escape
+from newswire import escape, ntfy
 from newswire.core import limits
 from newswire.errors import NewswireError
 
@@ -44,10 +44,11 @@ class Refusal(utilities.Error):
         self.code, self.body, self.error = error.status, error.detail, error
 
 
-def answer(error: NewswireError) -> tuple[str, list[tuple[str, str]], bytes]:
-    """Status, headers and body of an error (RFC 9457)."""
+def answer(error: NewswireError, wire: str = "") -> tuple[str, list[tuple[str, str]], bytes]:
+    """Status, headers and body of an error: a problem (RFC 9457), or in the shape of `wire`."""
+    is_ntfy = wire == "ntfy"
     headers = [
-        ("Content-Type", "application/problem+json"),
+        ("Content-Type", "application/json" if is_ntfy else "application/problem+json"),
         ("Cache-Control", "no-store"),
         ("X-Content-Type-Options", "nosniff"),
     ]
@@ -57,7 +58,8 @@ def answer(error: NewswireError) -> tuple[str, list[tuple[str, str]], bytes]:
         headers.append(("Accept-Encoding", "gzip"))
     if seconds := _RETRY_AFTER.get(error.status):
         headers.append(("Retry-After", str(seconds)))
-    return f"{error.status} {HTTPStatus(error.status).phrase}", headers, msgspec.json.encode(error.problem()) + b"\n"
+    shown = ntfy.error_object(error) if is_ntfy else error.problem()
+    return f"{error.status} {HTTPStatus(error.status).phrase}", headers, msgspec.json.encode(shown) + b"\n"
 
 
 def raw_answer(error: NewswireError) -> bytes:

@@ -11,7 +11,7 @@ from waitress import utilities
 from waitress.task import ErrorTask, WSGITask
 
 from newswire.listener import answer_head
-from newswire.listener.kinds import Kind
+from newswire.listener.kinds import Kind, wire_of
 from newswire.listener.problems import answer, as_ours
 from newswire.listener.request import HttpRequest
 
@@ -188,7 +188,9 @@ class ProblemTask(ErrorTask):
     def execute(self) -> None:
         """Write the error as problem+json and close, but not before the client could read it."""
         error = self.request.error
-        self.status, self.response_headers, body = answer(as_ours(cast(utilities.Error, error)))
+        self.status, self.response_headers, body = answer(
+            as_ours(cast(utilities.Error, error)), wire_of(self.request.command, self.request.route)
+        )
         self.content_length = len(body)
         self.set_close_on_finish()
         self.channel.lingers = True
