@@ -148,6 +148,7 @@ MAY_IMPORT = {
         "newswire.server",
         "newswire.client",
         "newswire.engine.embedded.archive",
+        "newswire.engine.embedded.log_file",
         "newswire.engine.embedded.ops_file",
         "newswire.engine.embedded.restore",
         "newswire.engine.seam",
