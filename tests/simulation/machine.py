@@ -88,6 +88,7 @@ class Disk:
         self.cluster = ""  # the id that the segments name
         self.changes = 0  # another one whenever other ops may be held
         self.voids: dict[str, list[tuple[int, int]]] = {}  # ranges that `lost` ops in here name, by origin
+        self.ignores_voids = False  # the records of some are gone: none counts until the log is written anew
 
     def append(self, op: Op, raw: bytes) -> None:
         """Write a record; it is not synced yet."""
@@ -98,7 +99,7 @@ class Disk:
         self.changes += 1
         self.heads[op.origin] = max(op.sequence, self.heads.get(op.origin, 0))
         if isinstance(op, Void):
-            self.void.update(ids_of(op))
+            self.void.update(() if self.ignores_voids else ids_of(op))
             return
         name = op.id
         self.order.setdefault(name, len(self.order))
@@ -153,6 +154,13 @@ class Disk:
         """Fold the records at `places`, which are about to be applied."""
         for place, _ in places:
             self.fold.add(self.get(place)[1])
+
+    def ignore_voids(self) -> None:
+        """What is known to be void is not known any more, but for what stands behind it, too."""
+        order, rotten = self.order, self.rotten
+        self.ignores_voids = True
+        self.commit(self.base, self.start)
+        self.order, self.rotten = order, rotten
 
     def begin_base(self) -> int:
         """Where the records go that are to stand for those that there are now."""
@@ -223,7 +231,7 @@ class Disk:
     def replace(self, records: Iterable[Record], cluster: str) -> None:
         """Become another disk, which holds these records and no others."""
         self._forget()
-        self.cluster = cluster
+        self.cluster, self.ignores_voids = cluster, False
         for raw, op in records:
             self.append(op, raw)
         self.synced = len(self.records)
@@ -340,6 +348,7 @@ class Machine:
     def start(self) -> None:
         """Start a process on what the disk holds."""
         self._wake_host()
+        state = self._replay()
         self.run += 1
         self.origin = self.mint()
         self.run_of[self.origin] = self.run
@@ -347,13 +356,7 @@ class Machine:
         self.answered_at, self.started_at, self.waits_for_nobody = {}, self.world.now, False
         self.exited = self.full = False
         self.incoming, self.writing = [], {}
-        if len(self.disk.records) > self.disk.synced:
-            self.disk.sync()
         self.disk.fold_all()
-        state = State()
-        good = (place for place in self.disk.places() if place not in self.disk.rotten)
-        state.replay([(ops.decode(raw), place, len(raw)) for place in good for raw in (self.disk.get(place)[0],)])
-        state.revive(None)
         if state.waiting and not self.disk.damaged:
             raise Violation(f"{self.id} starts on records that stand behind a gap: {state.waiting}")
         identity = Identity(
@@ -376,6 +379,28 @@ class Machine:
         self._phases = self._commit.begin()
         self._go_on()
         self.world.after(TICK, self._tick, self.run)
+
+    def _replay(self) -> State:
+        """What a start reads from the disk."""
+        disk, state = self.disk, State()
+        if len(disk.records) > disk.synced:
+            disk.sync()
+        good = (place for place in disk.places() if place not in disk.rotten)
+        records = [(ops.decode(raw), place, len(raw)) for place in good for raw in (disk.get(place)[0],)]
+        state.replay(records)
+        bad_voids = any(isinstance(disk.get(place)[1], Void) for place in disk.rotten if disk.is_synced(place))
+        if (state.lacks_voids or bad_voids) and not disk.ignores_voids:
+            before = disk.names()
+            disk.ignore_voids()
+            lost = self.ledger.disk_changed(self, before)
+            self.world.deeds["voids ignored"] += 1
+            if self.world.tracing:
+                self.world.say(self.id, f"ignores its voids: {sorted(lost)}")
+        if state.lacks_voids:
+            state = State(without_voids=True)
+            state.replay(records)
+        state.revive(None)
+        return state
 
     def mint(self) -> str:
         """A new origin: never one that was."""
@@ -755,6 +780,8 @@ class Machine:
         yield
 
     def _commit_base(self, job: Rewriting, start: int) -> None:
+        self.disk.ignores_voids = False
+        self.disk.damaged |= bool(job.state.waiting)  # handed over by who has a hole
         void = self.disk.commit(self.writing, start)
         self.world.deeds["adopted" if job.adopts else "compacted"] += 1
         self.ledger.compacted(self, void, adopts=job.adopts)

@@ -616,15 +616,15 @@ def _rot(cluster: Cluster) -> None:
     """Some records of a disk turn bad: found when they are read, or at the next start."""
     machine = cluster.world.rng.choice(cluster.machines)
     disk = machine.disk
-    good = [index for index in range(disk.synced) if index not in disk.rotten]
+    places = disk.places()
+    good = [at for at, place in enumerate(places) if place not in disk.rotten]
     if not good or cluster.healing:
         return
     cluster.count("records rotten")
     before = disk.names()
     at = cluster.world.rng.choice(good)
-    for index in range(at, at + (1 if cluster.world.chance(0.7) else cluster.world.rng.randint(2, 6))):
-        if index < disk.synced:
-            disk.rot(index)
+    for place in places[at : at + (1 if cluster.world.chance(0.7) else cluster.world.rng.randint(2, 6))]:
+        disk.rot(place)
     lost = cluster.ledger.rotted(machine, before)
     if cluster.world.tracing:
         cluster.world.say(machine.id, f"rotten: {sorted(lost)}")

@@ -42,6 +42,8 @@ SHOWN_BY = {  # of bugs that few schedules show: one that does, which is played 
     "told-when-all-is-applied": 51,
     "twins-alone": 111,
     "unfinished-batch-counts": 8,
+    "voids-count-in-part": 73,
+    "voids-that-wait-are-kept-back": 3239,
     "wall-clock-decides": 9,
     "withdrawn-under-one-id": 96,
     "words-never-age": 105,
@@ -51,7 +53,7 @@ KINDS = (
     "|suspend|oversleep|relapse|crash loop|clock jump|clocks jump everywhere|partition|one-way partition|clients cut off"
     "|loss|double|delay|broker removed|broker added|records rotten|record unreadable|loss accepted"
 ).split("|")
-DEEDS = "compacted|adopted|rewriting failed|stream moved".split("|")
+DEEDS = "compacted|adopted|rewriting failed|stream moved|voids ignored".split("|")
 
 
 @pytest.mark.timeout(600)

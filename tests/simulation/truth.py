@@ -129,6 +129,7 @@ class Ledger:
         self.began: dict[str, Vector] = {}
         self.batches: dict[str, int] = {}  # by origin: of how many ops it is, `began` counted
         self.given_up: set[OpId] = set()
+        self.lost_by: dict[OpId, list[OpId]] = {}  # by what was given up, the `lost` ops that say so
         self.again: dict[OpId, list[OpId]] = {}  # by the first id of a message, those under which it was stored again
         self.messages: dict[str, list[tuple[str, int, str]]] = {}  # by topic: (origin, sequence, text)
         self.texts: dict[str, Text] = {}
@@ -392,7 +393,10 @@ class Ledger:
 
     def _give_up(self, machine: Machine, op: Lost) -> None:
         """LOST: nobody whose copy counts there can have what is given up, unless that is new."""
-        names = {f"{op.source}.{sequence}" for sequence in range(op.first, op.last + 1)} - self.given_up
+        names = {f"{op.source}.{sequence}" for sequence in range(op.first, op.last + 1)}
+        for name in names:
+            self.lost_by.setdefault(name, []).append(op.id)
+        names -= self.given_up
         broker = machine.broker
         assert broker is not None
         for other in self.machines:
@@ -564,11 +568,21 @@ class Ledger:
     # -- at the end
 
     def union(self) -> Fold:
-        """The fold of everything that any disk holds."""
+        """The fold of everything that any disk holds. What is void was ended, perhaps by what is gone."""
         fold = Fold()
         for name in set().union(*(machine.disk.names() for machine in self.machines)):
             fold.add(self.ops[name])
+        fold.removed |= self._void()
         return fold
+
+    def _void(self) -> set[OpId]:
+        return set().union(*(machine.disk.void for machine in self.machines))
+
+    def _surviving(self, registration: Registration) -> list[tuple[float, OpId]]:
+        """The subscriptions of a registration that some disk holds; none where all are void: what took their place is gone."""
+        surviving = [(at, name) for at, name in registration.answered if name not in self.gone]
+        void = self._void() if surviving else set()
+        return surviving if any(name not in void for _, name in surviving) else []
 
     def due(self) -> dict[str, set[str]]:
         """By user, the texts that he must have got in the end."""
@@ -578,12 +592,12 @@ class Ledger:
         }
         due: dict[str, set[str]] = {user: set() for user in self.taken}
         for registration in self.registrations.values():
-            kept = [at for at, name in registration.answered if name not in self.gone]
+            kept = self._surviving(registration)
             if not kept:
                 continue
             whole = registration.earliest and registration.answered[0][1] not in self.gone
             for text, topic in exist.items():
-                if matches(registration.pattern, topic) and (whole or self.texts[text].at > kept[0]):
+                if matches(registration.pattern, topic) and (whole or self.texts[text].at > kept[0][0]):
                     due[registration.user].add(text)
         return due
 
@@ -638,7 +652,7 @@ class Ledger:
         """Who was told that he is registered is alive in what the disks hold."""
         fold = self.union()
         for registration in self.registrations.values():
-            if any(name not in self.gone for _, name in registration.answered):
+            if self._surviving(registration):
                 patterns = {op.pattern for _, op in fold.alive(registration.user)}
                 if registration.pattern not in patterns:
                     raise Violation(f"{registration.user} was registered for {registration.pattern} and is not any more")
@@ -677,16 +691,20 @@ class Ledger:
         found = []
         for registration in self.registrations.values():
             user, pattern = registration.user, registration.pattern
-            kept = [at for at, name in registration.answered if name not in self.gone and name not in self.given_up]
+            kept = [at for at, name in self._surviving(registration) if name not in self.given_up]
             if not kept or self.told_gaps[user, pattern]:
                 continue
             for name, text in self.texts.items():
-                lost = bool(text.published) and all(one in self.given_up and one in self.gone for one in text.ids)
+                lost = bool(text.published) and all(self._is_told_lost(one) and one in self.gone for one in text.ids)
                 due = matches(pattern, text.topic) and text.at > kept[0]
                 excused = self.has_taken(user, name) or self.is_dropped(name) or self.is_withdrawn(name)
                 if lost and due and not excused:
                     found.append(f"{user} never got {name}, which was given up, and no gap for {pattern}")
         return found
+
+    def _is_told_lost(self, name: OpId) -> bool:
+        """Whether an operator gave this op up, and what says so did not go with a disk."""
+        return any(one not in self.gone for one in self.lost_by.get(name, ()))
 
     def check_cursors(self) -> None:
         """No cursor of an awake subscription covers what its user did not get.
@@ -832,13 +850,15 @@ class Ledger:
         mine = {name for name in (*disk.held, *disk.void) if machine.holds(name)}
         fold = self.applied(machine)
         said = {name for name, op in fold.subs.items() if fold.is_alive(name, op)}
-        if state.holes:
-            said -= disk.void  # what ended them may be in a void that waits behind the hole
+        if disk.damaged:
+            said -= disk.void  # what ended them may wait behind a hole, or be gone
         if set(alive) != said:
             raise Violation(f"{machine.id} has {sorted(alive)} alive; its ops say {sorted(said)}")
         if difference := fold.access.differs(state.accounts):
             raise Violation(f"{machine.id}: {difference}")
         members = {broker: tuple(sorted(joined)) for broker, joined in state.members.of.items() if joined}
+        if disk.damaged:
+            mine -= disk.void  # the same
         self._check_members(machine, mine, members)
         self._check_fold(machine, fold, left, alive)
         rights = seen_accounts(state.accounts)
@@ -864,7 +884,10 @@ class Ledger:
             op = self.ops.get(name) if machine.broker.state.log.is_void(*split(name)) else None
             if isinstance(op, Published) and name not in self.given_up and len(self.texts[op.data].ids) == 1:
                 horizon = self.expand(fold.dropped.get(op.topic, {}))
-                if horizon.get(op.origin, 0) < op.sequence and name not in fold.withdrawn:
+                is_over = horizon.get(op.origin, 0) >= op.sequence or name in fold.withdrawn
+                if self.world.faults["records rotten"]:  # what dropped it may wait behind a hole, here or where it was left out
+                    is_over |= self.is_dropped(op.data) or self.is_withdrawn(op.data)
+                if not is_over:
                     raise Violation(f"{machine.id} holds {name} void, and by its ops nobody dropped it")
         log, offered = machine.broker.state.log, machine.broker.compaction.offered
         for name in sorted(shown):
@@ -875,7 +898,8 @@ class Ledger:
                 continue  # what the drop names lies before it in the offer, so what that implies is not known yet
             if len(self.texts[op.data].ids) == 1 and self.expand(horizon).get(op.origin, 0) >= op.sequence:
                 raise Violation(f"{machine.id} shows {name}, which its ops dropped")
-        for name, (*_, since, _awake, cursor) in alive.items() if not self.given_up else ():
+        # what is gone may be later acknowledgements, for which earlier ones were left out
+        for name, (*_, since, _awake, cursor) in alive.items() if not (self.given_up or machine.disk.damaged) else ():
             full = dict(since)
             for vector in fold.acks.get(name, ()):
                 full.update({o: s for o, s in self.expand(vector).items() if full.get(o, 0) < s})
@@ -913,7 +937,7 @@ class Ledger:
         said = {broker: tuple(sorted(left)) for broker, held in joined.items() if (left := held - ended)}
         assert machine.broker is not None
         forgotten = sorted(broker for broker in joined if not machine.broker.state.members.ever(broker))
-        if forgotten:
+        if forgotten and not machine.broker.state.holes:  # else the last one that says so may wait
             raise Violation(f"{machine.id} does not know any more that {forgotten} ever joined")
         if said != members:
             raise Violation(f"{machine.id} has members {members}; its ops say {said}")

@@ -26,19 +26,32 @@ def test_voids_and_what_is_lacking_go_in_parts_and_the_next_one_when_the_last_is
     state = held()
     offers, holds = Offers("1001-run", state), state.lineage.expand({A: 2})
     assert offers.is_due(TWO, None, ("", -1))
-    first, rows = offers.next_part(TWO, "1002-b", holds, None, 1_000)
+    first, places = offers.next_part(TWO, "1002-b", holds, None, 1_000)
     assert first is not None
     assert (first.run, first.start, first.end, first.last, first.count, first.vector) == ("1002-b", 0, 4, 6, 2, {A: 8})
-    assert rows == [2, 3], "the void, and the first op that it lacks"
+    assert places == [(2, 9), (3, 9)], "the void, and the first op that it lacks"
     assert not offers.is_due(TWO, None, (first.id, 0)), "it was tried"
     offered = Offered(first.id, first.end)
     assert offers.is_due(TWO, offered, (first.id, 0))
-    last, rows = offers.next_part(TWO, "1002-b", holds, offered, 1_000)
+    last, places = offers.next_part(TWO, "1002-b", holds, offered, 1_000)
     assert last is not None
-    assert (last.id, last.start, last.end, rows) == (first.id, 4, 6, [4, 5])
+    assert (last.id, last.start, last.end, places) == (first.id, 4, 6, [(4, 9), (5, 9)])
     offered = Offered(last.id, last.end)
     assert not offers.is_due(TWO, offered, (last.id, 4))
     assert offers.next_part(TWO, "1002-b", holds, offered, 1_000) == (None, ()), "it has all of it"
+
+
+def test_voids_that_wait_behind_damage_come_last() -> None:
+    """What ended by an op that is void may be in one of those."""
+    state = held()
+    state.replay([(Void(A, 12, 0, first=10), 10, 9), (Void(A, 13, 0, first=13), 11, 9)])
+    offers, holds = Offers("1001-run", state), state.lineage.expand({A: 8})
+    first, places = offers.next_part(TWO, "1002-b", holds, None, 1_000)
+    assert first is not None
+    assert (first.end, first.last, places) == (6, 8, [(2, 9)])
+    last, places = offers.next_part(TWO, "1002-b", holds, Offered(first.id, first.end), 1_000)
+    assert last is not None
+    assert (last.end, last.last, places, last.count) == (8, 8, [(10, 9), (11, 9)], 2)
 
 
 def test_another_run_or_another_log_begins_anew() -> None:

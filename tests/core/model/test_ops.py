@@ -82,7 +82,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "grant_revoked": {"grants": ["1001-a.2"], "was": {"who": "1001-a.2", "verb": "publish", "pattern": ">"}, "by": "root"},
     "session_ended": {"session": "s" * 64, "account": "1001-a.2", "by": "root"},
     "audit": {"what": "a" * 32, "who": "\u00e9" * 64, "at": "a" * limits.ADDRESS_CHARS},
-    "void": {"first": 2, "messages": {f"t{number}": [2**32 - 1, 2] for number in range(limits.VOID_TOPICS)}},
+    "void": {"first": 2, "messages": {f"t{number}": [2**32 - 1, 2] for number in range(limits.VOID_TOPICS)}, "of": 7},
 }  # fmt: skip
 TYPES = {
     "began": Began, "msg": Published, "sub": Subscribed, "unsub": Unsubscribed, "ack": Acknowledged, "drop": Dropped,

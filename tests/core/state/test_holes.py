@@ -48,6 +48,35 @@ def test_what_is_missing_before_something_that_waits_is_a_hole() -> None:
     assert state.waits == {A: 9}
 
 
+def test_what_waits_and_cannot_be_read_is_missing() -> None:
+    state = fold(began(), message(4), message(6))
+    state.miss_apart(1, "")
+    assert state.holes == (Hole(A, 2, 5, 1),)
+    state.miss_apart(2, "")
+    assert state.holes == (Hole(A, 2, 6),)
+    assert not state.waiting
+
+
+def test_a_part_of_a_long_batch_that_cannot_be_read_is_missing_and_what_is_behind_it_waits() -> None:
+    batch = Began(B, 1, 0, "1002", {A: 1}, batch=5)
+    state = fold(began(), batch, message(2, origin=B), message(3, origin=B), message(4, origin=B))
+    state.miss_apart(2, B)
+    assert state.parts == {B: 4}, "one that goes on at this broker"
+    state.miss_apart(2, "")
+    assert state.parts == {B: 1}
+    assert state.holes == (Hole(B, 2, 2, 2),)
+    state.miss_apart(1, "")
+    assert state.holes == (Hole(B, 1, 2, 2),)
+
+
+def test_what_is_left_of_a_batch_whose_broker_went_on_without_it_is_forgotten_when_it_cannot_be_read() -> None:
+    batch = Began(B, 1, 0, "1002", {A: 1}, batch=5)
+    state = fold(began(), batch, message(2, origin=B), began("1002-c"))
+    state.miss_apart(1, "")
+    assert not state.open
+    assert not state.holes
+
+
 def test_what_a_began_that_waits_names_is_a_hole() -> None:
     state = fold(began(), message(2), began(B, {A: 4}), message(2, origin=B))
     assert state.holes == (Hole(A, 3, 4, 2),)

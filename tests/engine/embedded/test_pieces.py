@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newswire.core.model.ops import Acknowledged, Began, Op, Published
+from newswire.core.model.ops import Acknowledged, Began, Op, Published, Void
 from newswire.core.state.fold import State
 from newswire.core.state.message_run import MessageRun
 from newswire.engine.embedded import pieces
-from newswire.engine.embedded.pieces import Piece, StoredRun, condense, end_of
+from newswire.engine.embedded.pieces import Piece, StoredRun, condense, end_of, fold_log
 from newswire.engine.embedded.segment import Found, place
 
 A, B = "1001-a", "1002-b"
@@ -96,3 +96,20 @@ def test_a_run_that_does_not_go_on_from_what_is_held_is_left_alone() -> None:
     unknown = MessageRun("1003-c", 1, array("Q", [0]), ["n"], array("I", [0]), array("q"), array("Q"), ())
     assert not state.replay_run(unknown, array("Q", [1]), array("I", [1]))
     assert len(state.log) == 2
+
+
+def test_a_log_of_which_a_void_is_missing_is_read_once_more_without_any() -> None:
+    ops: list[Op] = [Began(A, 1, 0, "1001"), Void(A, 5, 0, first=2, of=2), Published(A, 6, 0, topic="t", data="x")]
+    rows = [(op, place(1, 100 + 10 * at), 10) for at, op in enumerate(ops)]
+    reads: list[int] = []
+
+    def read() -> list[Piece]:
+        reads.append(len(reads))
+        return [rows]
+
+    state = fold_log(read, lambda places: [])
+    assert (len(reads), state.lacks_voids) == (2, True)
+    assert [(hole.first, hole.last) for hole in state.holes] == [(2, 5)]
+    rows[1] = (Void(A, 5, 0, first=2, of=1), *rows[1][1:])
+    state = fold_log(read, lambda places: [])
+    assert (len(reads), state.lacks_voids, state.holes) == (3, False, ())

@@ -127,7 +127,7 @@ class Broker(Parts):
             case events.SilentDamage(places):
                 self._silent_damage = places
             case events.Unreadable():
-                self.losses.miss(event)
+                self.losses.miss(event, self.batches.origin)
                 self.replication.greet_all(now)
             case events.Recalled():
                 self._follow(self.losses.take(event, self.stager.again, writable=self.writable), now)

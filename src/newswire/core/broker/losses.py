@@ -36,12 +36,14 @@ class Losses:
 
     # -- records that the disk does not give back -----------------------------------------------------------------
 
-    def miss(self, event: Unreadable) -> None:
-        """Some records could not be read: peers are asked for them with the next header."""
+    def miss(self, event: Unreadable, batch: str) -> None:
+        """Some records could not be read: peers are asked for them with the next header. `batch`: that goes on here, or ""."""
         for place in event.places:
             row = self._state.log.find_place(place)
             if row is not None:
                 self._state.miss(row)
+            else:
+                self._state.miss_apart(place, batch)
 
     # -- what others gave up and this broker holds ----------------------------------------------------------------
 

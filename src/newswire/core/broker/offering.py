@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from newswire.core import limits
 from newswire.core.broker.events import Offer, Offered
-from newswire.core.model.vector import FullVector, Vector
+from newswire.core.model.vector import FullVector
 from newswire.core.state.fold import State
 from newswire.core.state.op_index import SILENT, VOID
 
@@ -17,13 +17,21 @@ from newswire.core.state.op_index import SILENT, VOID
 class Offering:
     """What is handed over to one peer, frozen at one moment."""
 
-    def __init__(self, name: str, run: str, generation: int, cut: int, holds: FullVector, vector: Vector) -> None:
-        self.id, self.run, self.generation, self.cut = name, run, generation, cut
-        self._holds, self.vector = holds, vector
+    def __init__(self, name: str, run: str, state: State, holds: FullVector) -> None:
+        self.id, self.run, self.generation = name, run, state.generation
+        self._cut, self._waiting = len(state.log), state.voids_waiting()
+        self.last = self._cut + len(self._waiting)
+        self._holds, self.vector = holds, dict(state.vector)
 
-    def rows(self, state: State, start: int, most_bytes: int) -> tuple[list[int], int]:
-        """Offsets of voids, and of ops that it lacks, from `start` on, as many as one push carries; and where that ends."""
-        log, stop = state.log, min(self.cut, start + limits.SCAN_ROWS)
+    def records(self, state: State, start: int, most_bytes: int) -> tuple[Sequence[tuple[int, int]], int]:
+        """Place and length of voids, and of ops that it lacks, from `start` on, as many as one push carries; where that ends.
+
+        Those of rows of the log, then voids that wait: in these may be what ended by an op that is void.
+        """
+        if start >= self._cut:
+            voids = self._waiting[start - self._cut :][: limits.PUSH_OPS]
+            return voids, start + len(voids)
+        log, stop = state.log, min(self._cut, start + limits.SCAN_ROWS)
         columns = zip(log.origins[start:stop], log.sequences[start:stop], log.topics[start:stop], strict=True)
         rows = [
             row
@@ -31,7 +39,7 @@ class Offering:
             if topic in (VOID, SILENT) or sequence > self._holds.get(log.names[number])
         ]
         part = log.cut(rows[: limits.PUSH_OPS], most_bytes)
-        return part, rows[len(part)] if len(part) < len(rows) else stop
+        return log.where(part), rows[len(part)] if len(part) < len(rows) else stop
 
 
 class Offers:
@@ -57,20 +65,20 @@ class Offers:
         if offer is None:
             return True
         start = offered.end if offered is not None and offered.id == offer.id else 0
-        return start < offer.cut and tried != (offer.id, start)
+        return start < offer.last and tried != (offer.id, start)
 
     def next_part(
         self, address: str, run: str, holds: FullVector, offered: Offered | None, most_bytes: int
-    ) -> tuple[Offer | None, Sequence[int]]:
-        """The part behind what the peer has, and its rows; None: it has all. `run`: the origin of its run."""
+    ) -> tuple[Offer | None, Sequence[tuple[int, int]]]:
+        """The part behind what the peer has, and where its records lie; None: it has all. `run`: the origin of its run."""
         offer, state = self._of.get(address), self._state
         start = offered.end if offer is not None and offered is not None and offered.id == offer.id else 0
         if offer is None or not start or (offer.run, offer.generation) != (run, state.generation):
             self._count += 1
             name, start = f"{self._origin}.{self._count}", 0
-            offer = self._of[address] = Offering(name, run, state.generation, len(state.log), holds, dict(state.vector))
-        if start >= offer.cut:
+            offer = self._of[address] = Offering(name, run, state, holds)
+        if start >= offer.last:
             return None, ()
-        rows, end = offer.rows(state, start, most_bytes)
-        part = Offer(id=offer.id, run=run, start=start, end=end, last=offer.cut, count=len(rows), vector=offer.vector)
-        return part, rows
+        places, end = offer.records(state, start, most_bytes)
+        part = Offer(id=offer.id, run=run, start=start, end=end, last=offer.last, count=len(places), vector=offer.vector)
+        return part, places

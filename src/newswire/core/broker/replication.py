@@ -208,14 +208,14 @@ class Replication:
         """After the sync: the vector, and ops that the pusher lacks and our own link to it cannot bring."""
         answers = []
         for reply_to, header in self._to_answer:
-            ask, offer, rows = self._bring(header)
+            ask, offer, places = self._bring(header)
             answer = self._header(announcement, header.number, header.address, tell=header.ask, ask=ask, offer=offer)
-            answers.append(Answer(reply_to, answer, self._state.log.where(rows)))
+            answers.append(Answer(reply_to, answer, places))
         self._to_answer = []
         return answers
 
-    def _bring(self, header: Header) -> tuple[int, Offer | None, Sequence[int]]:
-        """Of how many origins to ask the pusher what they began with; the part of an offer, and the rows, that it is brought.
+    def _bring(self, header: Header) -> tuple[int, Offer | None, Sequence[tuple[int, int]]]:
+        """Of how many origins to ask the pusher what they began with; the part of an offer and the records that it is brought.
 
         One that is in sync, and names no origin that is not known here, gets all by our own link.
         """
@@ -227,7 +227,7 @@ class Replication:
             return ask, None, ()
         rows = self._rows_for(header, holds.raise_to(header.parts))
         offer, part = self._part_for(header, holds)
-        return 0, offer, [*rows, *part]
+        return 0, offer, [*self._state.log.where(rows), *part]
 
     def refuse(self, reply_to: ReplyTo, header: Header, error: NewswireError, announcement: Announcement) -> Answer:
         """The answer to a push whose ops are not taken."""
@@ -250,7 +250,7 @@ class Replication:
 
     # -- what is handed over to who is behind (OFFER)
 
-    def _part_for(self, header: Header, holds: FullVector) -> tuple[Offer | None, Sequence[int]]:
+    def _part_for(self, header: Header, holds: FullVector) -> tuple[Offer | None, Sequence[tuple[int, int]]]:
         """The next part for a pusher to which there is no link that works."""
         peer = self._peers.get(header.address)
         is_reached = peer is not None and peer.state in _REACHED
@@ -258,13 +258,13 @@ class Replication:
             return None, ()
         return self._offers.next_part(header.address, header.origin, holds, header.offered, limits.PUSH_BYTES)
 
-    def _part_to_push(self, peer: Peer) -> tuple[Offer | None, Sequence[int]]:
+    def _part_to_push(self, peer: Peer) -> tuple[Offer | None, Sequence[tuple[int, int]]]:
         if not peer.takes_ops or not peer.is_behind(self._state):
             self._offers.end(peer.address)
             return None, ()
-        offer, rows = self._offers.next_part(peer.address, peer.origin, peer.holds, peer.offered, peer.push_bytes)
+        offer, places = self._offers.next_part(peer.address, peer.origin, peer.holds, peer.offered, peer.push_bytes)
         peer.part_tried = (offer.id, offer.start) if offer is not None else ("", -1)
-        return offer, rows
+        return offer, places
 
     def _is_part_due(self, peer: Peer) -> bool:
         """Whether a part goes out at once: one that was not tried, since the last one was taken."""
@@ -299,7 +299,7 @@ class Replication:
                 number = peer.note_push(self._state, rows, now, self._me.heartbeat)
                 want = limits.PUSH_OPS if announcement.writable else 0
                 header = self._header(announcement, number, peer.address, tell=peer.tell, ask=peer.ask, want=want, offer=offer)
-                places = self._state.log.where([*rows, *part])
+                places = [*self._state.log.where(rows), *part]
                 sends.append(Send(address=peer.address, header=header, places=places, parts=parts))
         return sends
 

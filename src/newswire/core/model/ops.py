@@ -279,11 +279,13 @@ class Void(BareOp, frozen=True, omit_defaults=True, gc=False, tag="void"):
     """The ops `first` to `sequence` of an origin, compacted: held, and of no effect any more (`docs/rules.md`, COMPACT).
 
     A record of a log or of an offer, which no broker stamps and none takes by itself. `messages`: by topic, how many messages
-    that were shown are among them, and the sequence of the last. `time`: the stamp of the last op.
+    that were shown are among them, and the sequence of the last. `time`: the stamp of the last op. `of`: how many voids the log
+    has that it was written for; 0 where an older version wrote it.
     """
 
     first: _Sequence
     messages: Annotated[Mapping[TopicName, tuple[_Sequence, _Sequence]], Meta(max_length=limits.VOID_TOPICS)] = {}
+    of: Annotated[int, Meta(ge=0, le=SEQUENCE_MOST)] = 0
 
 
 class _Envelope(msgspec.Struct, frozen=True, gc=False):

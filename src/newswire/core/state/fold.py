@@ -56,7 +56,10 @@ class Changes(msgspec.Struct):
 class State:
     """Everything a broker holds. `apply`: commit thread, under the state lock. Queries: any thread, under it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, without_voids: bool = False) -> None:
+        """`without_voids`: of what is replayed voids do not count (`lacks_voids`)."""
+        self._without_voids = without_voids
+        self._voids_read = self._voids_written = 0  # records of voids: replayed, and in all of the log
         self.lineage = Lineage()
         self.log = OpIndex(self.lineage)
         self.messages = TopicIndex(self.log)
@@ -96,6 +99,8 @@ class State:
             run = count_run(batch, at, highest + 1) if highest else 0
             if run:
                 self._apply_run(batch[at : at + run], None)
+            elif isinstance(op, Void) and not self._counts(op):
+                self._lack(op)
             elif self.takes(op, {}):
                 self.apply(op, place, length, None)
                 if self.waiting:
@@ -108,6 +113,20 @@ class State:
             if self._released:
                 self._apply_released(None)
             at += run or 1
+
+    def _counts(self, void: Void) -> bool:
+        """Note a void that is replayed; say whether it counts."""
+        self._voids_read += 1
+        self._voids_written = void.of
+        return not self._without_voids
+
+    @property
+    def lacks_voids(self) -> bool:
+        """Whether some voids were replayed, and not all that the log had: none of them may count then (COMPACT).
+
+        What one of those stands for, that others cannot be read, may be what ended that.
+        """
+        return 0 < self._voids_read < self._voids_written
 
     def revive(self, changes: Changes | None) -> None:
         """Apply what waited behind damage and can be taken now: a peer filled the hole, or a later record did."""
@@ -212,6 +231,11 @@ class State:
         """The highest sequence that waits behind damage, by origin."""
         return self._waits if self.holes else {}
 
+    def voids_waiting(self) -> list[tuple[int, int]]:
+        """Place and length of the voids that wait behind damage."""
+        entries = (entry for ops in self.waiting.values() for entry in ops.values())
+        return [(place, length) for op, place, length in entries if isinstance(op, Void)]
+
     def losses_waiting(self) -> list[Lost]:
         """The `lost` ops that wait behind damage themselves, of ranges that are not held. Two may wait for each other."""
         ops_apart = (op for ops in self.waiting.values() for op, _, _ in ops.values())
@@ -232,6 +256,32 @@ class State:
     def miss(self, row: int) -> None:
         """Note that the record at `row` cannot be read."""
         self.log.unreadable[row] = None
+        self._holes = None
+
+    def miss_apart(self, place: int, own: str) -> None:
+        """Note that the record there, of what waits or is kept apart, cannot be read. `own`: a batch that goes on here."""
+        for origin, entries in list(self.waiting.items()):
+            for first, (op, at, _) in list(entries.items()):
+                if at == place:
+                    del entries[first]
+                    self._lack(op)
+            if not entries:
+                del self.waiting[origin]
+        self.forget_unfinished("")
+        for origin, parts in list(self.open.items()):
+            index = next((index for index, (_, at, _) in enumerate(parts) if at == place), None)
+            if index is None or origin == own:
+                continue
+            rest = {op.sequence: (op, at, length) for op, at, length in parts[index + 1 :]}
+            if rest:
+                self.waiting.setdefault(origin, {}).update(rest)
+            self._lack(parts[index][0])
+            del parts[index:]
+            if not parts:
+                del self.open[origin]
+
+    def _lack(self, op: Op) -> None:
+        self.suspects[op.origin] = max(op.sequence, self.suspects.get(op.origin, 0))
         self._holes = None
 
     def heal(self, op: Op, place: int, length: int, changes: Changes | None) -> None:
@@ -334,7 +384,7 @@ class State:
         """
         reach = self.reach(op.origin, staged)
         if isinstance(op, Void):
-            return 0 < reach < op.sequence and op.first <= reach + 1
+            return reach < op.sequence and op.first <= reach + 1
         if op.sequence != reach + 1:
             return False
         if op.sequence > 1:
@@ -416,6 +466,8 @@ class State:
 
     def _void(self, op: Void, place: int, length: int) -> None:
         """COMPACT: what a compaction left of ops. Only a log that is read has such records: no void is taken by itself."""
+        if op.origin not in self.lineage:
+            self.lineage.began(op.origin, {})  # given up, and could not be read: nothing follows from it
         row = self.log.add_void(op, place, length)
         self.messages.take_void(op.origin, op.messages, row)
         if op.origin in self.voids:

@@ -147,6 +147,8 @@ class OpIndex:
         number, origin = self.number(op.origin), op.origin
         offsets = self.offsets_of[number]
         count = op.sequence - len(offsets)
+        if not offsets:
+            self._grown = None
         if isinstance(offsets, array):
             offsets = self.offsets_of[number] = SparseOffsets(offsets)
         self._filled.add(number)

@@ -63,12 +63,14 @@ class Rewriting:
         self._left = bytearray(len(state.log))
         self._loose: list[Stored] = [part for parts in state.open.values() for part in parts]
         self._loose += [entry for entries in state.waiting.values() for entry in entries.values()]
+        self._loose_voids = [op for op, _, _ in self._loose if isinstance(op, Void)]
         self._void_messages: Mapping[int, Mapping[str, tuple[int, int]]] = state.log.void_messages
         self._offered = offered
         self._ranges: Mapping[str, Sequence[Void]] = {}  # ADOPT: void here or there, by origin
         self._firsts: Mapping[int, int] = {}  # by row of a void, the first op in it
         self._emitted: set[tuple[str, int]] = set()
-        self._handed: dict[str, int] = {}
+        self._voids_count = 0  # in the new log
+        self._handed: dict[str, int] = {}  # ops; voids may wait, as they did there
         self._takes_handed = False
 
     @property
@@ -96,7 +98,10 @@ class Rewriting:
         )
         yield None
         if self.adopts:
-            self._ranges = yield lambda: _by_origin([*log.voids(), *self._offered])
+            self._ranges = yield lambda: _by_origin([*log.voids(), *self._loose_voids, *self._offered])
+            given_up = ((log.names[log.origins[row]], log.sequences[row]) for row in prefix.unreadable)
+            single = sum(self._range_of(*name) is None for name in given_up)
+            self._voids_count = sum(map(len, self._ranges.values())) + single
             return
         self._firsts = yield log.void_firsts
         prefix.keyed = bytearray(cut)
@@ -137,15 +142,18 @@ class Rewriting:
         piece: list[tuple[int, int] | bytes] = []
         size = 0
         for entry in self._entries():
-            part = encode(entry) if isinstance(entry, Void) else (prefix.places[entry], prefix.lengths[entry])
+            part = self._record(entry) if isinstance(entry, Void) else (prefix.places[entry], prefix.lengths[entry])
             size += part[1] if isinstance(part, tuple) else len(part)
             piece.append(part)
             if len(piece) >= limits.PIECE_OPS or size >= limits.PUSH_BYTES:
                 yield piece
                 piece, size = [], 0
         for op, place, length in self._loose:  # kept apart: of no effect before the rest is there
-            if self._range_of(op.origin, op.sequence) is None:
+            void = self._range_of(op.origin, op.sequence)
+            if void is None:
                 piece.append((place, length))
+            elif isinstance(op, Void) and self._emit(void):
+                piece.append(self._record(void))
         yield piece
         self._takes_handed = True
 
@@ -172,6 +180,7 @@ class Rewriting:
                 void = growing[number] = _Growing(prefix.origin_names[number], first)
                 entries.append(void)
             void.grow(sequence, prefix.times[row], messages)
+        self._voids_count = sum(not isinstance(entry, int) for entry in entries)
         yield from (entry if isinstance(entry, int) else entry.void() for entry in entries)
 
     def _merged(self) -> Iterator[int | Void]:
@@ -186,6 +195,9 @@ class Rewriting:
                 yield row
             elif self._emit(void):
                 yield void
+
+    def _record(self, void: Void) -> bytes:
+        return encode(structs.replace(void, of=self._voids_count))
 
     def _emit(self, void: Void) -> bool:
         """Say whether a void has yet to be written, and note that it is."""
@@ -207,11 +219,12 @@ class Rewriting:
         for raw in raws:
             op = decode(raw)
             void = self._range_of(op.origin, op.sequence)
-            self._handed[op.origin] = max(op.sequence, self._handed.get(op.origin, 0))
             if void is not None:
-                rest += [encode(void)] if self._emit(void) else []
-            elif op.sequence > self.state.extent(op.origin):
-                rest.append(raw)
+                rest += [self._record(void)] if self._emit(void) else []
+            else:
+                self._handed[op.origin] = max(op.sequence, self._handed.get(op.origin, 0))
+                if op.sequence > self.state.extent(op.origin):
+                    rest.append(raw)
         return rest
 
     def take(self, raws: Sequence[bytes], places: Sequence[tuple[int, int]]) -> None:
@@ -225,6 +238,8 @@ class Rewriting:
         state.subscriptions.forget_void()
         self.cut_after = self.rows_after = len(state.log)
         self.ends = sorted(self._ends())
+        if state.lacks_voids:
+            return "what was written does not say all that is void"
         if not self.adopts:
             same = dict(state.log.full) == dict(self._held) and not state.waiting
             return "" if same else "what was written does not hold what the log held"

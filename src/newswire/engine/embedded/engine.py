@@ -41,13 +41,12 @@ from newswire.core.broker.events import (
 from newswire.core.broker.values import BrokerStatus, Identity
 from newswire.core.model import ops
 from newswire.core.model.names import check_address
-from newswire.core.state.fold import State
 from newswire.engine.commit_engine import CommitEngine, Restored, mint_origin, now_here, restored
 from newswire.engine.commit_thread import CommitThread
 from newswire.engine.embedded.archive import back_up
 from newswire.engine.embedded.compactor import Compactor
 from newswire.engine.embedded.ops_file import OpsFile, Progress
-from newswire.engine.embedded.pieces import replay
+from newswire.engine.embedded.pieces import fold_log
 from newswire.engine.embedded.segment import split_place
 from newswire.engine.group_commit import Outward
 from newswire.engine.peers import push_codec
@@ -81,7 +80,6 @@ class EmbeddedEngine(CommitEngine):
         self._links: dict[str, Link] = {}
         self._left = False
         self._opsfile = OpsFile(settings.directory, packs=settings.compress_segments)
-        self._state = State()
         self.restored = self._recover(progress)
 
     def start(self, address: str) -> None:
@@ -121,8 +119,9 @@ class EmbeddedEngine(CommitEngine):
 
     def _recover(self, progress: Progress | None) -> Restored:
         start = time.monotonic()
-        replay(self._state, self._opsfile.pieces(progress), self._opsfile.read_lines)
-        self._state.revive(None)
+        self._state = fold_log(lambda: self._opsfile.pieces(progress), self._opsfile.read_lines)
+        if self._state.lacks_voids:
+            log.error("a record of what a compaction left out is damaged: other brokers are asked for all that was left out")
         names, self._silent_damage = self._opsfile.names_in_damage()
         self._state.suspect(names)
         for place in self._opsfile.damage:

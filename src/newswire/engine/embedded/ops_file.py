@@ -120,7 +120,8 @@ class OpsFile:
         yield from self._read_all(self._scan.batches, progress)
 
     def pieces(self, progress: Progress | None = None) -> Iterator[Piece]:
-        """As `scan`, for a fold (`Scan.pieces`)."""
+        """As `scan`, for a fold (`Scan.pieces`). Each time from the first record on."""
+        self._scan = Scan(self.directory)
         yield from self._read_all(self._scan.pieces, progress)
 
     def _read_all(self, read: Callable[[Progress | None], Iterator[T]], progress: Progress | None) -> Iterator[T]:

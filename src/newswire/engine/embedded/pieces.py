@@ -60,6 +60,20 @@ def replay(state: State, pieces: Iterable[Piece], read: Callable[[Sequence[tuple
             state.replay([(decode(raw), *where) for raw, where in zip(read(places), places, strict=True)])
 
 
+def fold_log(pieces: Callable[[], Iterable[Piece]], read: Callable[[Sequence[tuple[int, int]]], list[bytes]]) -> State:
+    """The state of a log that `pieces` reads from its first record on; `read` as for `replay`.
+
+    Where some of its voids are missing it is read once more, and none counts (COMPACT): `lacks_voids` says so.
+    """
+    state = State()
+    replay(state, pieces(), read)
+    if state.lacks_voids:
+        state = State(without_voids=True)
+        replay(state, pieces(), read)
+    state.revive(None)
+    return state
+
+
 def end_of(piece: Piece) -> int:
     """Where the last record of a piece ends in its file."""
     where, length = (piece.places[-1], piece.lengths[-1]) if isinstance(piece, StoredRun) else piece[-1][1:]

@@ -25,6 +25,7 @@ from newswire.engine.embedded.archive import Archive
 from newswire.engine.embedded.base import store_layout
 from newswire.engine.embedded.disk import sync_directory
 from newswire.engine.embedded.ops_file import OpsFile
+from newswire.engine.embedded.pieces import fold_log
 from newswire.engine.embedded.scan import path_of, unusable
 from newswire.errors import Refused
 
@@ -116,11 +117,9 @@ def _under(cluster: str, number: int, parts: Iterator[bytes]) -> Iterator[bytes]
 
 def _look(directory: Path, broker: str, cluster: str) -> OpsDirectory:
     """Read it as a start does; end all memberships in it if it is of a new `cluster`."""
-    opsfile, state = OpsFile(directory), State()
+    opsfile = OpsFile(directory)
     try:
-        for batch in opsfile.scan():
-            state.replay(batch)
-        state.revive(None)
+        state = fold_log(opsfile.pieces, opsfile.read_lines)
         if cluster:
             _begin_cluster(opsfile, state, broker, cluster)
         return OpsDirectory(
