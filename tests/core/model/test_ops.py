@@ -144,6 +144,7 @@ BAD: dict[str, list[Any]] = {
     "session": [*NAMES, "a b"],
     "what": [*NAMES, "Signed in"],
     "at": ["a" * 300, 7],
+    "of": [-1, 2**54, "2"],
     "messages": [{LINES: [1, 2]}, {"": [1, 2]}, {"news.*": [1, 2]}, {"news": [0, 2]}, {"news": [1]}, {"news": [1, 2**32]}],
 }
 
