@@ -9,6 +9,7 @@ import pytest
 
 from brokers import CREDENTIALS, Broker, Stream, ask, get, rows, until, wait_in_sync
 from tests.kit.asking import delivered, topics
+from tests.kit.gateways import GatewayPair, shared_servers
 from tests.kit.hands import Hand, OverHttp, OverMenus
 from tests.kit.processes import PASSWORD, Guarded, Pair
 
@@ -16,6 +17,14 @@ from tests.kit.processes import PASSWORD, Guarded, Pair
 @pytest.mark.parametrize("hands", [OverHttp, OverMenus])
 def test_cases_one_to_seven(hands: type[Hand], pair: Pair, tmp_path: Path) -> None:
     play(hands, pair, tmp_path)
+
+
+def test_cases_one_to_seven_over_a_log_that_three_servers_keep(tmp_path: Path) -> None:
+    gateways = GatewayPair(tmp_path, shared_servers(3))
+    try:
+        play(OverHttp, gateways.start(), tmp_path)
+    finally:
+        gateways.end()
 
 
 def test_cases_one_to_seven_where_everybody_is_asked(guarded: Guarded, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from nats_servers import NatsServers
 from newswire.config import NatsSettings, Settings
 from newswire.engine.jetstream.engine import JetstreamEngine
 from newswire.engine.jetstream.link import NatsLink
+from tests.kit.processes import HEARTBEAT, Pair
 from tests.kit.waiting import wait_until
 
 _numbers: Final = itertools.count(1)
@@ -72,3 +73,24 @@ def wait_until_read(*engines: JetstreamEngine) -> None:
 
 def _held(engine: JetstreamEngine) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(engine._read(lambda state: dict(state.log.full)).items()))
+
+
+def gateway_options(servers: NatsServers, stream: str) -> tuple[str, ...]:
+    """What the command line of a gateway says of its log."""
+    where = ("--nats", ",".join(servers.urls), "--nats-monitor", ",".join(servers.monitors))
+    return ("--engine", "jetstream", *where, "--nats-stream", stream, "--nats-replicas", str(servers.count))
+
+
+class GatewayPair(Pair):
+    """Gateways 1001 (primary) and 1002 as processes, of a log of their own."""
+
+    def __init__(self, home: Path, servers: NatsServers) -> None:
+        super().__init__(home, *HEARTBEAT, *gateway_options(servers, new_stream()))
+        self._copies = servers.count // 2 + 1
+        for broker in self.brokers:
+            broker.peers = []
+
+    @property
+    def copies(self) -> int:
+        """Of servers: gateways have none."""
+        return self._copies

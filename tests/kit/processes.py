@@ -57,6 +57,11 @@ class Pair:
         for broker in self.brokers:
             broker.kill9()
 
+    @property
+    def copies(self) -> int:
+        """How many a publish gets now."""
+        return len(self.living())
+
     def living(self) -> list[Broker]:
         """Those that have a process, primary first."""
         return [b for b in self.brokers if b.process is not None]
