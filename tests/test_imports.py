@@ -151,6 +151,7 @@ MAY_IMPORT = {
         "newswire.engine.embedded.log_file",
         "newswire.engine.embedded.ops_file",
         "newswire.engine.embedded.restore",
+        "newswire.engine.jetstream.move",
         "newswire.engine.seam",
         *CORE_ABOVE_THE_SEAM,
         "newswire.config",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from newswire.core.model.results import Receipt, TopicRow
 from newswire.core.read.counts import topic_rows
 from newswire.core.state.fold import State
 from newswire.engine.group_commit import Outward
+from newswire.engine.jetstream.checkpoint import write_checkpoint
 from newswire.engine.jetstream.log import Log, OtherLog
 from newswire.engine.jetstream.shell import GatewayShell
 from tests.kit.fake_log import FakeJetStream, FakeServers
@@ -65,6 +67,7 @@ class FakeGateway:
             0,
             self._mint,
             lambda: None,
+            partial(write_checkpoint, self.servers, log.copy),
         )
         self.log = log
         self.servers.on_news(self.shell.hear)
@@ -143,7 +146,7 @@ class Schedule:
         self._number = 0
         publishes, others = (
             [self._publish, self._publish, self._say, self._say],
-            [self._follow, self._lose, self._restart, self._kill, self._keep, self._lag],
+            [self._checkpoint, self._follow, self._lose, self._restart, self._kill, self._keep, self._lag],
         )
         self.acts: list[Callable[[FakeGateway], None]] = [*publishes, *others, self._break]
         if rolls_back:
@@ -209,6 +212,11 @@ class Schedule:
 
     def _keep(self, gateway: FakeGateway) -> None:
         self._old = self.stream.keep()
+
+    def _checkpoint(self, gateway: FakeGateway) -> None:
+        """As after a compaction of its copy."""
+        gateway.shell.wants_checkpoint = True
+        gateway.follow()
 
     def _roll_back(self, gateway: FakeGateway) -> None:
         if self._old is not None:

@@ -95,10 +95,10 @@ class FakeServers:
         end = min(self.stream.last - self.lags, start + 2)
         return [self.stream.records[one] for one in range(start, end + 1)]
 
-    def has(self, sequence: int) -> bool:
+    def bounds(self) -> tuple[int, int]:
         self._check()
         self.lags = max(0, self.lags - 1)
-        return sequence in self.stream.records
+        return self.stream.first, self.stream.last
 
     def rename(self, old: str, new: str) -> None:
         self._check()
@@ -131,6 +131,8 @@ class FakeServers:
 
     def seal(self, checkpoint: Checkpoint) -> None:
         self._check()
+        if min(self.stream.base, default=0) > checkpoint.first:
+            raise LogAway("another checkpoint")
         self.stream.sealed = checkpoint
         self.stream.base = {number: record for number, record in self.stream.base.items() if number >= checkpoint.first}
         self.stream.first = checkpoint.upto + 1

@@ -28,6 +28,7 @@ from newswire.cli.commands import (
     members,
     menus,
     messages,
+    move,
     ops_file,
     publish,
     status,
@@ -84,6 +85,7 @@ for command in (
     compaction.compact,
     backup.backup,
     backup.restore,
+    move.move,
     ops_file.opsfile,
     completion.completion,
 ):

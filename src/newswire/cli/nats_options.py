@@ -72,11 +72,13 @@ def nats_options(command: Callable[..., Any]) -> Callable[..., Any]:
 _OPTIONS: Final = (
     option(
         "--nats",
+        "--to",
+        "nats",
         type=NatsParam(),
         default="",
         callback=no_password,
         show_default=False,
-        help="With --engine jetstream: the NATS servers, nats://HOST:4222 each, commas between.",
+        help="The NATS servers that keep the log, nats://HOST:4222 each, commas between.",
     ),
     option(
         "--nats-credentials",

@@ -188,6 +188,7 @@ GATEWAY_FORGET_SECONDS: Final = 120.0  # that a silent one is shown as down; the
 GATEWAY_VECTOR_ENTRIES: Final = 64  # of a longer vector a gateway says nothing: it is shortened soon
 LOG_LOOKS_COUNT: Final = 3  # looks at a log that seems shorter than it was, before that is believed: a new leader reads on
 LOG_LOOK_SECONDS: Final = 0.5  # between two of them, and between two looks for what others appended, where nobody wakes us
+LOG_SEE_SECONDS: Final = 2.0  # between two looks whether an idle log is the one that was read, and was not purged beyond us
 LOG_ANSWER_SECONDS: Final = 2.0  # for an answer of the log's servers; then another one is asked
 LOG_AGAIN_SECONDS: Final = 0.2  # between two tries: a server that lost its leader has another within some seconds
 LOG_PAYLOAD_BYTES: Final = 960 * 1024  # of one record of a shared log: servers take 1 MiB by default, headers included

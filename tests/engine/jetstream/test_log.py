@@ -18,7 +18,7 @@ from tests.kit.fake_log import FakeJetStream, FakeServers
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("LOG_AGAIN_SECONDS", "LOG_LOOK_SECONDS"):
+    for name in ("LOG_AGAIN_SECONDS", "LOG_LOOK_SECONDS", "LOG_SEE_SECONDS"):
         monkeypatch.setattr(limits, name, 0.0)
 
 

@@ -55,6 +55,7 @@ class Compaction:
 
     def __init__(self, identity: Identity, state: State) -> None:
         self._me, self.state = identity, state
+        self.waits_for_members = True  # not where all that anybody has is in a log that brokers share
         self.job: Rewriting | None = None
         self._asked: Compact | None = None  # waits until nothing is staged
         self._reply_to: ReplyTo | None = None
@@ -175,6 +176,8 @@ class Compaction:
         """Why nothing is compacted now, in a sentence; "" if it may. `has_word`: an operator waits for nobody who is away."""
         if self.state.holes or self._incoming is not None:
             return "something is missing here, or is being handed over: try again when that is done"
+        if not self.waits_for_members:
+            return ""
         known = {peer.id: peer for peer in peers}
         members = sorted(broker for broker, joined in self.state.members.of.items() if joined and broker != self._me.id)
         reasons = (self._why_wait(broker, known.get(broker), has_word=has_word, wants_room=wants_room) for broker in members)

@@ -59,6 +59,7 @@ class Parts:
         self.batches = LongBatches(identity.id, state)
         self.clocks = Clocks()
         self.compaction = Compaction(identity, state)
+        self.compaction.waits_for_members = log is None
         self.begun = False  # this run's `began` is on disk
         self.writable = True  # the disk has room
         self.load = Load()  # of streams

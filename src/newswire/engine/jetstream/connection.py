@@ -50,7 +50,7 @@ class NatsConnection:
         self._client: Client | None = None
         self._epoch, self._why = 0, "no connection yet"
         self._renew: asyncio.Event | None = None
-        self._closed = threading.Event()
+        self._closed, self._is_there = threading.Event(), threading.Event()
         self._has_loop = threading.Event()
         self._loop: asyncio.AbstractEventLoop
         self._thread = supervise(self._main, "nats", on_fatal, may_end=self._closed.is_set)
@@ -61,6 +61,11 @@ class NatsConnection:
     def why(self) -> str:
         """Why there is no connection, in a few words."""
         return self._why
+
+    def wait(self) -> None:
+        """Wait for the first connection. Raises LogAway for none in time."""
+        if not self._is_there.wait(limits.LOG_ANSWER_SECONDS + _GRACE):
+            raise LogAway(self._why)
 
     def epoch(self) -> int:
         """See `LogServers`."""
@@ -93,6 +98,7 @@ class NatsConnection:
                 continue
             self._epoch += 1
             self._client, self._why = client, ""
+            self._is_there.set()
             if client.is_closed:
                 self._drop("the connection was lost")
             await self._renew.wait()

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from newswire.config import EngineSettings
 from newswire.core import limits
+from newswire.core.access import Principal
 from newswire.core.broker.events import (
     CatchUp,
     DropParts,
@@ -23,10 +24,12 @@ from newswire.core.broker.events import (
     Reply,
     Rewrite,
     Switched,
+    Tick,
     Wake,
 )
 from newswire.core.broker.values import Identity
 from newswire.core.model import ops
+from newswire.core.model.event_ids import EventId
 from newswire.core.state.fold import State
 from newswire.engine.commit_engine import CommitEngine, mint_origin, now_here, restored
 from newswire.engine.commit_thread import CommitThread
@@ -34,13 +37,15 @@ from newswire.engine.embedded.archive import back_up
 from newswire.engine.embedded.compactor import Compactor
 from newswire.engine.embedded.ops_file import Progress
 from newswire.engine.group_commit import Outward
+from newswire.engine.jetstream.checkpoint import Checkpointer
 from newswire.engine.jetstream.link import NatsLink
 from newswire.engine.jetstream.log import Log, OtherLog
 from newswire.engine.jetstream.monitor import Monitor
 from newswire.engine.jetstream.servers import LogAway
 from newswire.engine.jetstream.shell import GatewayShell
-from newswire.engine.seam import Backup, EngineNumbers
+from newswire.engine.seam import Backup, EngineNumbers, Start
 from newswire.errors import Unknown
+from newswire.threads import must_not_wait
 
 _log: Final = logging.getLogger("newswire.engine")
 _SAY_SECONDS: Final = 5.0  # between two lines of the log while a start waits for the servers
@@ -112,6 +117,7 @@ class JetstreamEngine(CommitEngine):
             trust_clock=settings.trust_clock,
         )
         copy = self._log.copy
+        self._checkpointer = Checkpointer(self._link, copy, self._on_fatal)
         self._shell = GatewayShell(
             identity,
             self._state,
@@ -121,6 +127,7 @@ class JetstreamEngine(CommitEngine):
             settings.disk_reserve,
             partial(mint_origin, settings.id),
             self._forget,
+            self._checkpointer.put,
         )
         del self._state
         self._link.on_news(self._shell.hear)
@@ -149,6 +156,30 @@ class JetstreamEngine(CommitEngine):
 
     # -- seam.Engine ------------------------------------------------------------------------------------------------
 
+    def open_stream(self, user: str, event_id: EventId | None, by: Principal | None = None) -> Start | None:
+        """See `seam.Engine`. Who is not known here may have subscribed at another gateway a moment ago."""
+        start = super().open_stream(user, event_id, by)
+        if start is None and self._reads_on():
+            start = super().open_stream(user, event_id, by)
+        return start
+
+    def open_page(
+        self, user: str, topic: str | None, since: EventId | int | None, now: int, by: Principal | None = None
+    ) -> Start | None:
+        """See `seam.Engine`, and `open_stream`."""
+        start = super().open_page(user, topic, since, now, by)
+        if start is None and self._reads_on():
+            start = super().open_page(user, topic, since, now, by)
+        return start
+
+    def _reads_on(self) -> bool:
+        """Have all that the log has here; False where this thread may not wait, or the engine is closed."""
+        if must_not_wait() or self._closed:
+            return False
+        self._commit.put(Tick())
+        self._shell.read_on()
+        return True
+
     def numbers(self) -> EngineNumbers:
         """See `seam.Engine`."""
         return self._shell.numbers(self._log.copy.size_bytes(), self._compactor.count)
@@ -165,6 +196,7 @@ class JetstreamEngine(CommitEngine):
             self._commit.stop(timeout)
             self._compactor.close(timeout)
             self._monitor.close()
+            self._checkpointer.close()
             self._shell.say_goodbye()
         self._closed = True
         self._log.stop()
@@ -186,6 +218,7 @@ class JetstreamEngine(CommitEngine):
                 self._commit.put(Recalled(lost, [ops.decode(raw) for raw in raws if raw is not None]))
             case Rewrite() | CatchUp() | Switched() | KeepPart() | DropParts():
                 self._compactor.take(action)
+                self._shell.wants_checkpoint |= isinstance(action, Switched)
             case _:
                 pass
 

@@ -143,9 +143,12 @@ class NatsLink(NatsConnection):
 
         return self.run(ask)
 
-    def has(self, sequence: int) -> bool:
+    def bounds(self) -> tuple[int, int]:
         """See `LogServers`."""
-        return self.run(lambda client: self._get(client, self._name, {"seq": sequence})) is not None
+        info = self.run(lambda client: self._info(client, self._name))
+        if info is None:
+            raise LogAway("the stream is not there")
+        return info.state.first_seq, info.state.last_seq
 
     def append(self, incarnation: str, token: str, payload: bytes) -> tuple[int, bool]:
         """See `LogServers`."""
@@ -228,8 +231,8 @@ class NatsLink(NatsConnection):
         async def ask(client: Client) -> None:
             base = f"{self._name}-base"
             info = await self._info(client, base)
-            if info is None:
-                raise LogAway("the log of checkpoints is not there")
+            if info is None or info.state.first_seq > checkpoint.first:
+                raise LogAway("another checkpoint was sealed meanwhile")
             metadata = info.config.get("metadata", {}) | {"checkpoint": msgspec.json.encode(checkpoint).decode()}
             for subject, body in (
                 (f"$JS.API.STREAM.UPDATE.{base}", info.config | {"metadata": metadata}),

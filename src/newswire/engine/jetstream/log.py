@@ -77,7 +77,7 @@ class Log:
         self._seen: dict[str, int] = {}  # how far each origin was read by this start
         self._path = directory / _PLACE
         self._place_due = 0.0
-        self._look_due = 0.0
+        self._look_due = self._see_due = 0.0
         self._stop = threading.Event()
 
     def stop(self) -> None:
@@ -157,13 +157,16 @@ class Log:
 
         Raises LogAway where it may, OtherLog, Stopped.
         """
+        if time.monotonic() >= self._see_due:
+            self._see_due = time.monotonic() + limits.LOG_SEE_SECONDS
+            self.follower.doubt()
         while True:
             self.grown.clear()
             sequence = self.follower.place.sequence + 1
 
             def ask(sequence: int = sequence) -> list[list[bytes]]:
                 self.look()
-                records = self.servers.read(sequence) if not to_end or self.servers.has(sequence) else []
+                records = self.servers.read(sequence) if not to_end or self._is_beyond(self.servers.bounds()) else []
                 count = self.follower.take((record.sequence, record.token) for record in records)
                 return [unpack(record.payload) for record in records[:count]]
 
@@ -174,7 +177,15 @@ class Log:
                 return
 
     def _has_more(self) -> bool:
-        return self.insist(lambda: self.servers.has(self.follower.place.sequence + 1))
+        return self._is_beyond(self.insist(self.servers.bounds))
+
+    def _is_beyond(self, bounds: tuple[int, int]) -> bool:
+        """Say whether a log of these bounds has more; where it was purged beyond this place, or lost its end, look first."""
+        (first, last), place = bounds, self.follower.place
+        if first > place.sequence + 1 or last < place.newest[0]:
+            self.follower.doubt()
+            return True
+        return last > place.sequence
 
     def is_due(self) -> bool:
         """Say whether to look for what others appended."""

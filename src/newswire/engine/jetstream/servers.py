@@ -61,8 +61,8 @@ class LogServers(Protocol):
         """Records from `sequence` on, some; what another server has not yet is not among them. [] for none."""
         ...
 
-    def has(self, sequence: int) -> bool:
-        """Say whether the leader has a record `sequence`."""
+    def bounds(self) -> tuple[int, int]:
+        """The first and the last record that the leader has; one more than the last where it has none."""
         ...
 
     def rename(self, old: str, new: str) -> None:

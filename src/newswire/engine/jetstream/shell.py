@@ -7,6 +7,7 @@ has, so that a retry at another gateway finds its first message. What a round st
 from __future__ import annotations
 
 import queue
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -25,6 +26,7 @@ from newswire.core.model.commands import Publish
 from newswire.core.model.ops import Op
 from newswire.core.state.fold import State
 from newswire.engine.group_commit import GroupCommit, Outward
+from newswire.engine.jetstream.checkpoint import Snapshot, take_snapshot
 from newswire.engine.jetstream.log import Log, OtherLog, Stopped
 from newswire.engine.jetstream.servers import LogAway
 from newswire.engine.shell import Shell
@@ -52,10 +54,16 @@ class GatewayShell(Shell):
         disk_reserve: int,
         mint: Callable[[], str],
         forget: Callable[[], None],
+        checkpoint: Callable[[Snapshot], object],
     ) -> None:
-        """`mint`: another origin. `forget`: nothing that is under way has an outcome; called before all is folded again."""
+        """`mint`: another origin. `forget`: nothing that is under way has an outcome; called before all is folded again.
+
+        `checkpoint`: has one written.
+        """
+        self._checkpoint, self.wants_checkpoint = checkpoint, False  # once the copy was compacted
         self._identity, self._log, self._mint, self._forget = identity, log, mint, forget
         self._news: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._asks: queue.SimpleQueue[threading.Event] = queue.SimpleQueue()  # who waits for all that the log has
         self._beat_due = 0.0
         self.durability: Durability = Durability()  # set by whoever asks the servers
         self.is_damaged = False  # the copy: a record of it cannot be read
@@ -72,6 +80,12 @@ class GatewayShell(Shell):
         else:
             self._log.grown.set()
 
+    def read_on(self) -> None:
+        """Wait until all that the log had when this was called is here, a moment at most. Threads that may wait."""
+        is_read = threading.Event()
+        self._asks.put(is_read)
+        is_read.wait(limits.LOG_ANSWER_SECONDS)
+
     # -- rounds -----------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
@@ -83,12 +97,19 @@ class GatewayShell(Shell):
         """One round, after what others appended. Of one that the end of the broker interrupts nothing is told."""
         try:
             self._note_others()
-            names_keys = any(_names_key(event) for event in events)
-            if names_keys or self._log.is_due():
-                self._follow(to_end=names_keys)
+            asks = [self._asks.get() for _ in range(self._asks.qsize())]
+            wants_all = bool(asks) or any(_names_key(event) for event in events)
+            if wants_all or self._log.is_due():
+                self._follow(to_end=wants_all)
+            for is_read in asks:
+                is_read.set()
             super().run(events)
             self._log.note_place(self.broker.state)
             self._tell_others()
+            if self.wants_checkpoint and not self.has_more:
+                self.wants_checkpoint = False
+                if any(row.self and row.is_primary for row in self.view.rows):
+                    self._checkpoint(take_snapshot(self.broker.state, self._log.copy, self._log.follower.place))
         except OtherLog:
             self.fold_again()
         except Stopped:
