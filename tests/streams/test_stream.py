@@ -352,6 +352,7 @@ def test_of_a_compressed_page_nothing_is_acknowledged_before_all_of_it_is_there(
     send_all(made)
     for confirmed in range(before, made.written_bytes - len(b"\r\n")):
         assert made.note_confirmed(confirmed, 0.0) is None
+    assert [point.page.plain for point in made._ack_points] == [b""], "it does not take room until it is confirmed"
     assert made.note_confirmed(made.written_bytes, 0.0) == news.ack_id
     assert made.ack_points_count == 0
 

@@ -152,6 +152,6 @@ class SharedPages:
             if self._size > limits.ROUND_CACHE_BYTES:
                 self.start_round()
             self._encoded[position, encoding] = page
-            self._size += len(page.body)
+            self._size += len(page.body) + len(page.plain)
         self._last = (position, encoding, page)
         return page

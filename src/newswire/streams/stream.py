@@ -143,10 +143,11 @@ class Stream:
             self.page_limit = min(self.page_limit * 2 if wide else count * 2, limits.STREAM_PAGE_MESSAGES)
         if page.body:
             self._last_id, self._event_at = page.last_id, now
-            if self._acks:
-                self._ack_points.append(AckPoint(self.written_bytes, page, page.ack_id))
             if page.plain:
                 self._count(page.plain)
+                page = msgspec.structs.replace(page, plain=b"")  # it is not kept until what was sent is confirmed
+            if self._acks:
+                self._ack_points.append(AckPoint(self.written_bytes, page, page.ack_id))
             self._put(page.body, now)
         elif self._ack_points and page.ack_id is not None:
             self._ack_points[-1].ack_id = page.ack_id
