@@ -79,7 +79,7 @@ def retry_seconds(tries: int) -> float:
 def without_secrets(text: str, address: str) -> str:
     """`text`, with every part of a target's address out of it, as it stands there and decoded."""
     _, _, rest = address.partition("://")
-    parts = {part for found in _PART.findall(rest) for part in (found, unquote(found))}
+    parts = {part for word in _PART.findall(rest) for part in (word, unquote(word))}
     for part in sorted(parts, key=len, reverse=True):
         text = text.replace(part, "***")
     return text
@@ -112,14 +112,14 @@ class Forwarder:
     def forward(self, message: Message) -> bool:
         """Hand `message` to each target; False: not done with it, as it is no more for here. Raises what `bury` does."""
         notice = notice_of(message, self._template)
-        waiting, tries = list(self._targets), 0
+        targets, tries = list(self._targets), 0
         while True:
-            reasons = {target.name: target.hand_over(notice) for target in waiting}
-            waiting = [target for target in waiting if reasons[target.name]]
-            if not waiting:
+            reasons = {target.name: target.hand_over(notice) for target in targets}
+            targets = [target for target in targets if reasons[target.name]]
+            if not targets:
                 return True
             tries += 1
-            why = "; ".join(f"{target.name}: {reasons[target.name]}" for target in waiting)
+            why = "; ".join(f"{target.name}: {reasons[target.name]}" for target in targets)
             if self._bury is not None and tries >= self._tries:
                 return self._give_up(message, why)
             seconds = retry_seconds(tries)

@@ -58,8 +58,8 @@ def answer(error: NewswireError, wire: str = "") -> tuple[str, list[tuple[str, s
         headers.append(("Accept-Encoding", "gzip"))
     if seconds := _RETRY_AFTER.get(error.status):
         headers.append(("Retry-After", str(seconds)))
-    shown = ntfy.error_object(error) if is_ntfy else error.problem()
-    return f"{error.status} {HTTPStatus(error.status).phrase}", headers, msgspec.json.encode(shown) + b"\n"
+    content = ntfy.error_object(error) if is_ntfy else error.problem()
+    return f"{error.status} {HTTPStatus(error.status).phrase}", headers, msgspec.json.encode(content) + b"\n"
 
 
 def raw_answer(error: NewswireError) -> bytes:

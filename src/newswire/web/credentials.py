@@ -60,9 +60,9 @@ def take_from_query(environ: dict[str, Any]) -> None:
 
     Only where a route says so: an address lands in logs of proxies and in histories.
     """
-    shown = parse_qs(environ.get("QUERY_STRING", ""), max_num_fields=limits.FIELDS_COUNT)
-    for name in ("auth", "authorization"):
-        for value in shown.get(name, ()):
+    with suppress(ValueError):
+        fields = parse_qs(environ.get("QUERY_STRING", ""), max_num_fields=limits.FIELDS_COUNT)
+        for value in (*fields.get("auth", ()), *fields.get("authorization", ())):
             plain = value.rstrip("=").translate(str.maketrans("+/ ", "-_-"))
             with suppress(ValueError, UnicodeError):
                 environ["HTTP_AUTHORIZATION"] = base64.urlsafe_b64decode(plain + "=" * (-len(plain) % 4)).decode("latin-1")

@@ -83,36 +83,36 @@ _IN_JSON: Final = frozenset({*NAMES, "topic", "sequence_id"}) - {"sequence-id", 
 # -- what is published ----------------------------------------------------------------------------------------------
 def of_body(environ: Environ, topic: str, publisher: str) -> Publish:
     """The message whose text is the body. Raises BadRequest, TooLarge."""
-    given = texts(environ, NAMES)
+    values = texts(environ, NAMES)
     body = _body(environ, topic)
-    template = given.pop("template", "")
+    template = values.pop("template", "")
     if template in webhooks.TEMPLATES:
-        rendered = webhooks.render(template, request_fields.json_object(body.encode()))
-        return _message(environ, {**rendered, **given, "topic": topic}, publisher)
+        parts = webhooks.render(template, request_fields.json_object(body.encode()))
+        return _message(environ, {**parts, **values, "topic": topic}, publisher)
     if template not in _NO:
         raise bad(
             f"`template` must be {' or '.join(sorted(webhooks.TEMPLATES))}: templates of one's own are not filled in here",
             40046,
         )
-    if "message" in given:
+    if "message" in values:
         if body:
             raise BadRequest("the text is given twice, in the body and as `message`: leave one out", code="double-field")
-        given["message"] = given["message"].replace("\\n", "\n")
-    return _message(environ, {"message": body, **given, "topic": topic}, publisher)
+        values["message"] = values["message"].replace("\\n", "\n")
+    return _message(environ, {"message": body, **values, "topic": topic}, publisher)
 
 
 def of_json(environ: Environ, publisher: str) -> Publish:
     """The message that a JSON object describes, with headers beside it. Raises BadRequest, TooLarge."""
-    values = request_fields.json_object(request_fields.read(environ, limits.FORM_BYTES))
-    request_fields.only(values, _IN_JSON)
-    given = texts(environ, NAMES)
-    for name, value in values.items():
+    members = request_fields.json_object(request_fields.read(environ, limits.FORM_BYTES))
+    request_fields.only(members, _IN_JSON)
+    values = texts(environ, NAMES)
+    for name, value in members.items():
         text = _json_text(name, value)
-        if text and given.setdefault(name.replace("_", "-"), text) != text:
+        if text and values.setdefault(name.replace("_", "-"), text) != text:
             raise BadRequest(f"`{name}` is given twice, in a header and in the JSON object: leave one out", code="double-field")
-    if "topic" not in given:
+    if "topic" not in values:
         raise request_fields.missing("topic")
-    return _message(environ, given, publisher)
+    return _message(environ, values, publisher)
 
 
 def _json_text(name: str, value: Any) -> str:
@@ -141,8 +141,8 @@ def _tag(value: Any) -> str:
     return tag
 
 
-def _message(environ: Environ, given: Mapping[str, str], publisher: str) -> Publish:
-    for name, value in given.items():
+def _message(environ: Environ, values: Mapping[str, str], publisher: str) -> Publish:
+    for name, value in values.items():
         if name == "cache":
             refuses = not _flag(name, value)
         else:
@@ -151,25 +151,19 @@ def _message(environ: Environ, given: Mapping[str, str], publisher: str) -> Publ
             number, sentence = REFUSED[name]
             raise bad(sentence, number)
     for name in ("markdown", "firebase"):
-        _flag(name, given.get(name, ""))
-    text = given.get("message", "").strip()
-    tags = [word.strip() for word in given.get("tags", "").split(",") if word.strip()]
+        _flag(name, values.get(name, ""))
+    text = values.get("message", "").strip()
+    tags = [word.strip() for word in values.get("tags", "").split(",") if word.strip()]
     fields: Fields = {
-        "topic": _topic(given["topic"]),
+        "topic": check_topic(values["topic"]),
         "data": text or EMPTY_TEXT,
-        "title": given.get("title", "").strip(),
-        "priority": ntfy.read_priority(given.get("priority", "")),
+        "title": values.get("title", "").strip(),
+        "priority": ntfy.read_priority(values.get("priority", "")),
         "tags": tags,
-        "click": given.get("click", "").strip(),
+        "click": values.get("click", "").strip(),
         "key": environ.get("HTTP_IDEMPOTENCY_KEY", ""),
     }
     return message_fields.publish({name: value for name, value in fields.items() if value}, publisher)
-
-
-def _topic(topic: str) -> str:
-    if topic in ("", None):
-        raise bad("`topic` is empty", 40009)
-    return check_topic(topic)
 
 
 def _body(environ: Environ, topic: str) -> str:
@@ -195,22 +189,22 @@ def topics_of(path: str) -> tuple[str, ...]:
     return tuple(check_topic(topic) for topic in topics or ("",))
 
 
-def filters_of(given: Mapping[str, str]) -> Filters:
+def filters_of(values: Mapping[str, str]) -> Filters:
     """What a reader wants of its topics. Raises `bad-field`."""
-    words = [word for word in given.get("priority", "").split(",") if word.strip()]
+    words = [word for word in values.get("priority", "").split(",") if word.strip()]
     return Filters(
-        id=given.get("id", ""),
-        message=given.get("message", ""),
-        title=given.get("title", ""),
+        id=values.get("id", ""),
+        message=values.get("message", ""),
+        title=values.get("title", ""),
         priorities=tuple(sorted({ntfy.read_priority(word) for word in words} - {0})),
-        tags=tuple(sorted({tag.strip() for tag in given.get("tags", "").split(",") if tag.strip()})),
+        tags=tuple(sorted({tag.strip() for tag in values.get("tags", "").split(",") if tag.strip()})),
     )
 
 
-def polls(given: Mapping[str, str]) -> bool:
+def polls(values: Mapping[str, str]) -> bool:
     """Whether a reader wants what there is, and no stream. Raises `bad-field`."""
-    _flag("scheduled", given.get("scheduled", ""))  # there are none
-    return _flag("poll", given.get("poll", ""))
+    _flag("scheduled", values.get("scheduled", ""))  # there are none
+    return _flag("poll", values.get("poll", ""))
 
 
 def since_of(text: str, now: float, *, of_poll: bool) -> EventId | str | int | None:

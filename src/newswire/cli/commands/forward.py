@@ -71,7 +71,7 @@ def forward(
     if urls and ctx.get_parameter_source("urls") is click.core.ParameterSource.COMMANDLINE:
         output.warn("others on this machine can see what --to holds: keep what is secret in a file, --to-file.")
     targets = targets_of([*urls, *(read_secret(to_file, "to").splitlines() if to_file else ())])
-    filled = _checked(lambda: Template(template) if template else None, "--template")
+    text = _checked(lambda: Template(template) if template else None, "--template")
     topic = _checked(lambda: check_topic(dead_letter) if dead_letter else "", "--dead-letter")
     who = signature(brokers)
     check_named(user, who)
@@ -85,7 +85,7 @@ def forward(
             is_ours = Beside(brokers[0], subscriber.pool.transport).is_primary if only_at_primary else lambda: True
             forwarder = Forwarder(
                 targets,
-                template=filled,
+                template=text,
                 tries=tries,
                 bury=_burial(publisher, topic, stop) if topic else None,
                 dead_letters=topic,
@@ -163,7 +163,7 @@ class AppriseTarget:
         log = logging.getLogger("apprise")
         log.addHandler(reasons)
         try:
-            taken = self._notifier.notify(
+            is_taken = self._notifier.notify(
                 title=notice.title,
                 body=notice.body,
                 notify_type=kinds.WARNING if notice.is_urgent else kinds.INFO,
@@ -173,7 +173,7 @@ class AppriseTarget:
             return f"failed with {type(error).__name__}"
         finally:
             log.removeHandler(reasons)
-        return "" if taken else escape.line(without_secrets(reasons.last, self._url)) or "refused it"
+        return "" if is_taken else escape.line(without_secrets(reasons.last, self._url)) or "refused it"
 
 
 class _Reasons(logging.Handler):

@@ -260,8 +260,8 @@ def routes(
 
 def order(environ: Environ, caller: Caller, topics: tuple[str, ...], shape: Shape, now: float) -> StreamOrder:
     """What a reader of these topics asks for. `now`: seconds since 1970. Raises `bad-field`, `bad-time`, `unknown-field`."""
-    given = ntfy_fields.texts(environ, ntfy_fields.READER_NAMES)
-    polls = ntfy_fields.polls(given)
+    values = ntfy_fields.texts(environ, ntfy_fields.READER_NAMES)
+    polls = ntfy_fields.polls(values)
     last = event_ids.parse(environ.get("HTTP_LAST_EVENT_ID", ""))
     return StreamOrder(
         caller.username,
@@ -271,9 +271,9 @@ def order(environ: Environ, caller: Caller, topics: tuple[str, ...], shape: Shap
         until=caller.until,
         ack="none",
         caller=network_of(environ.get("REMOTE_ADDR", "")),
-        wire=Wire(shape, ntfy_fields.filters_of(given)),
+        wire=Wire(shape, ntfy_fields.filters_of(values)),
         topics=topics,
-        since=ntfy_fields.since_of(given.get("since", ""), now, of_poll=polls),
+        since=ntfy_fields.since_of(values.get("since", ""), now, of_poll=polls),
         polls=polls,
     )
 
