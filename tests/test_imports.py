@@ -27,6 +27,7 @@ CORE_ABOVE_THE_SEAM = (
     "newswire.core.model.balance",
     "newswire.core.model.commands",
     "newswire.core.model.conditions",  # what may be wrong: for the doctor
+    "newswire.core.model.forecasts",
     "newswire.core.model.event_ids",  # text; what it says is `coverage`, and below
     "newswire.core.model.matching",
     "newswire.core.model.message",
@@ -127,7 +128,14 @@ MAY_IMPORT = {
         "newswire.core.model.message",
         "newswire.errors",
     ),
+    "newswire.sampler": (
+        "newswire.core.foresight",
+        "newswire.core.model.forecasts",
+        "newswire.engine.seam",
+        "newswire.threads",
+    ),
     "newswire.server": (
+        "newswire.sampler",
         "newswire.listener",
         "newswire.quotas",
         "newswire.web",

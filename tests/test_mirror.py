@@ -23,6 +23,7 @@ WITHOUT: Final = {
     "core/limits.py": DECLARES,
     "core/model/bad_json.py": "one tuple of errors: tests/core/model/test_ops.py meets each",
     "core/model/commands.py": DECLARES,
+    "core/model/forecasts.py": DECLARES,
     "core/model/results.py": DECLARES,
     "engine/embedded/engine.py": "tests/contract tests all engines by what they promise",
     "engine/commit_engine.py": "tests/contract tests all engines by what they promise",

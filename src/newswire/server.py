@@ -27,6 +27,7 @@ from newswire.first_admin import FirstAdmin
 from newswire.hkdf import derive
 from newswire.listener import Bounds, Listener, Threads
 from newswire.quotas.descriptors import share
+from newswire.sampler import Sampler
 from newswire.streams.downloads import Downloads
 from newswire.streams.hub import Hub
 from newswire.web import Authenticator, SlimApp, create_admission, create_app, light_routes
@@ -57,7 +58,7 @@ class Server:
         self._started = False
         self.restored = Restored(0, 0, 0.0)
         self.engine: EmbeddedEngine | JetstreamEngine
-        self._parts: list[EmbeddedEngine | JetstreamEngine | Listener | Hub | Downloads] = []
+        self._parts: list[EmbeddedEngine | JetstreamEngine | Listener | Hub | Downloads | Sampler] = []
 
     def start(self) -> None:
         """Recover, bind, serve. Raises NewswireError or StartFailed with a sentence."""
@@ -90,6 +91,13 @@ class Server:
         self.engine, self.restored = engine, engine.restored
         self._parts.append(engine)
         hub, downloads = Hub(engine, settings, on_fatal=_die), Downloads(_die)
+        sampler = Sampler(
+            engine,
+            streams=lambda: hub.count,
+            deliveries=lambda: hub.message_count,
+            streams_limit=settings.streams,
+            on_fatal=_die,
+        )
         auth = None
         if settings.auth == "required":
             auth = Authenticator(engine, [derive(secret, "session") for secret in settings.secrets])
@@ -105,6 +113,7 @@ class Server:
             streams_configured=streams_configured,
             download=lambda parts: partial(downloads.adopt, parts),
             is_downloading=lambda: downloads.is_busy,
+            measured=sampler,
             no_room=hub.refusal,
             give_way=lambda: listener.give_way(),
             version=__version__,
@@ -130,13 +139,14 @@ class Server:
             trusted_proxies=settings.trusted_proxies,
             on_fatal=_die,
         )
-        self._parts += [downloads, hub, listener]
+        self._parts += [downloads, hub, listener, sampler]
         host, port = listener.host, listener.port
         self.address = settings.advertise or (f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
         engine.on_wake(hub.wake if auth is None else partial(_wake, auth, hub))
         engine.start(self.address)
         hub.start()
         listener.start()
+        sampler.start()
         if auth is not None:
             self._first_admin = FirstAdmin(
                 engine, auth, settings.admin_password, self._stopped, _die, resets=settings.reset_admin_password

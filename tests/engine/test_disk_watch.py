@@ -81,24 +81,9 @@ def test_a_small_disk_is_low_when_a_tenth_of_it_is_left_above_the_reserve() -> N
     assert said == [False, False, False, True, True, True, False]
 
 
-def test_a_disk_that_is_full_in_a_week_is_told_until_it_is_a_day_better() -> None:
-    watch, rate = DiskWatch(RESERVE), 1_000
-    days = (7.5, 6.5, 7.5, 8.5, 7.5)
-    for minute in range(120):
-        watch.look(10**12, minute * 60 * rate, minute * 60.0)
-    said = []
-    for step, left in enumerate(days):
-        clock = 7_200.0 + step
-        watch.look(RESERVE + int(left * 86_400 * rate), int(clock * rate), clock)
-        said.append(codes(watch) == ["disk-fills"])
-    assert said == [False, True, True, False, False]
-    assert watch.facts is not None
-    assert watch.facts.full_seconds is not None
-
-
 def test_what_is_seen_is_told_as_numbers() -> None:
     watch = DiskWatch(RESERVE)
     watch.look(300 * MIB, 5, 1.0)
     facts = watch.facts
     assert facts is not None
-    assert (facts.free_bytes, facts.reserve_bytes, facts.log_bytes, facts.full_seconds) == (300 * MIB, RESERVE, 5, None)
+    assert (facts.free_bytes, facts.reserve_bytes, facts.log_bytes) == (300 * MIB, RESERVE, 5)

@@ -20,6 +20,7 @@ from newswire.errors import LinkRefused, NewswireError, NotFound, Refused
 from newswire.stream_order import StreamOrder
 from newswire.web import Authenticator, create_admission, create_app
 from newswire.web.routes.streams import Adopter
+from newswire.web.routes.trends import Measured
 
 NOW = 1_795_514_400.0  # 2026-11-24T10:00:00Z
 OWN, OTHER = "127.0.0.1:5053", "10.0.0.2:5054"
@@ -133,7 +134,14 @@ class FakeCluster:
 class Web:
     """A client of an application over fakes."""
 
-    def __init__(self, settings: Settings | None = None, *, cluster: bool = True, adopts: bool = True) -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        cluster: bool = True,
+        adopts: bool = True,
+        measured: Measured | None = None,
+    ) -> None:
         network = MemoryNetwork()
         self.engine = SteeredEngine(network)
         self.other = MemoryEngine("1002", address=OTHER, peers=(OWN,), network=network, clock=self.engine._clock)
@@ -159,6 +167,7 @@ class Web:
             clock=lambda: self.engine.now,
             version="0.1",
             is_downloading=lambda: self.is_downloading,
+            measured=measured,
         )
         self.app = app
         self.admission = create_admission(

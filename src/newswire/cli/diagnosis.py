@@ -165,7 +165,7 @@ def find_disks(brokers: Sequence[Examined]) -> Iterator[Finding]:
         yield Finding(
             code=conditions.DISK_FILLS.code,
             severity="wrong" if latest is not None and latest < _FILLS_WRONG_SECONDS else "note",
-            text=f"the disk of {broker.name} is full {when}, if its ops file grows on as in the last week",
+            text=f"the disk of {broker.name} is full {when}, if its ops file grows on as in the last days",
             advice=conditions.DISK_FILLS.advice,
         )
 
@@ -303,17 +303,19 @@ _SAYS_MORE: Final = {
 
 
 def find_others(brokers: Sequence[Examined]) -> Iterator[Finding]:
-    """What brokers call degraded and no check above has found."""
+    """What brokers call degraded, or foresee, and no check above has found."""
     found = {finding.code for check in _CHECKS if check is not find_others for finding in check(brokers)}
     said = {condition for code in found for condition in _SAYS_MORE.get(code, (code,))}
     for broker in _answering(brokers):
-        for reason in broker.condition.get("degraded", ()):
+        reasons = [(reason, "degraded") for reason in broker.condition.get("degraded", ())]
+        reasons += [(reason, "warning") for reason in broker.condition.get("warnings", ())]
+        for reason, kind in reasons:
             condition = conditions.condition_of(reason)
             if condition is not None and condition.code in said:
                 continue
             yield Finding(
-                code=condition.code if condition else "degraded",
-                severity="wrong",
+                code=condition.code if condition else kind,
+                severity="wrong" if kind == "degraded" else "note",
                 text=f"{broker.name}: {reason}",
                 advice=condition.advice if condition else "docs/operate.md, Conditions, says what to do",
             )

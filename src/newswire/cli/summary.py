@@ -200,7 +200,7 @@ def _broker(row: Row, condition: Mapping[str, Any] | None) -> BrokerSummary:
         notes.append("does not answer here")
     else:
         notes += [] if condition.get("ready") else [str(condition.get("detail", "not ready"))]
-        notes += [str(reason) for reason in condition.get("degraded", ())]
+        notes += [str(reason) for reason in (*condition.get("degraded", ()), *condition.get("warnings", ()))]
     facts = condition or {}
     ahead = facts.get("clock_seconds")
     if ahead is not None and abs(ahead) > limits.CLOCK_NOTE_SECONDS:

@@ -1,4 +1,4 @@
-"""What is wrong with the disk of a log, or soon will be: slow, low, full in some days (`core.model.conditions`). Pure.
+"""What is wrong with the disk of a log: slow or low (`core.model.conditions`). When it is full: `core.foresight.growth`. Pure.
 
 Each begins at one bound and ends at another, so that what goes up and down about a bound makes two lines of the log.
 """
@@ -10,9 +10,7 @@ from typing import Final
 from newswire.core import limits
 from newswire.core.broker.values import DiskFacts
 from newswire.core.model import conditions
-from newswire.engine.growth import Growth
 
-_DAY: Final = 86_400.0
 _NEAR: Final = 8  # times the reserve is free, or less: more than what may be stored before the next look
 
 
@@ -24,10 +22,9 @@ class DiskWatch:
         self.reserve = reserve
         self.facts: DiskFacts | None = None  # as of the last look; None where there is no disk
         self.slow_syncs = 0  # since the start
-        self._growth = Growth()
         self._slow_until = 0.0  # on the clock of the rounds
         self._slow_count, self._longest = 0, 0.0  # of the time that is slow now
-        self._is_low = self._fills = False
+        self._is_low = False
         self.is_near = False  # to the reserve: room has to be looked at in every turn
         self.wants_room = False  # for a compaction: one that waits longer may find none
 
@@ -46,17 +43,9 @@ class DiskWatch:
         """Take the room on the disk and the size of the log, in bytes; say whether clients' requests may be stored."""
         self.is_near = free < _NEAR * self.reserve
         self.wants_room = free < self.reserve + size // 2  # what stays has to be written before what goes is free
-        self._growth.note(clock, size)
-        full_in = self._growth.full_in(free - self.reserve)
         low = conditions.low_water(free, size, self.reserve)
         self._is_low = free < (low + low // 8 if self._is_low else low)
-        latest = full_in[1] if full_in else None
-        days = limits.DISK_FILLS_DAYS + (1 if self._fills else 0)
-        self._fills = latest is not None and latest < days * _DAY
-        seconds = None if full_in is None else (int(full_in[0]), None if latest is None else int(latest))
-        self.facts = DiskFacts(
-            free_bytes=free, reserve_bytes=self.reserve, log_bytes=size, full_seconds=seconds, slow_syncs=self.slow_syncs
-        )
+        self.facts = DiskFacts(free_bytes=free, reserve_bytes=self.reserve, log_bytes=size, slow_syncs=self.slow_syncs)
         return free > self.reserve
 
     def reasons(self, clock: float) -> list[str]:
@@ -68,9 +57,6 @@ class DiskWatch:
             return found
         if self._is_low and facts.free_bytes > self.reserve:
             found.append(conditions.DISK_LOW.say(room=_mebibytes(facts.free_bytes), reserve=_mebibytes(self.reserve)))
-        latest = facts.full_seconds[1] if facts.full_seconds else None
-        if self._fills and latest is not None:
-            found.append(conditions.DISK_FILLS.say(days=int(latest // _DAY) + 1))
         return found
 
 

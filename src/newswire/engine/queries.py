@@ -15,6 +15,7 @@ from newswire.core.access import Principal, Rights
 from newswire.core.model import ops
 from newswire.core.model.coverage import Coverage, read, write
 from newswire.core.model.event_ids import EventId
+from newswire.core.model.forecasts import ArrivalPlace, Arrivals, Past
 from newswire.core.model.ops import Published
 from newswire.core.model.results import (
     Account,
@@ -27,6 +28,7 @@ from newswire.core.model.results import (
     TokenRow,
     TopicRow,
 )
+from newswire.core.read import arrivals
 from newswire.core.read.accounts import account_row, account_rows, grant_rows, token_row, token_rows
 from newswire.core.read.audit import audit_places, audit_rows
 from newswire.core.read.counts import subscription_rows, topic_rows
@@ -173,6 +175,16 @@ class StateQueries(ABC):
         places = self._query(lambda state: audit_places(state, since, limit))
         records = [ops.decode(raw) for raw in self._records(places) if raw is not None] if places else []
         return self._read(lambda state: audit_rows(state.accounts, records))
+
+    # -- counts of messages
+
+    def arrivals(self, since: ArrivalPlace | None, oldest: int) -> Arrivals:
+        """See `seam.Engine`."""
+        return self._query(lambda state: arrivals.arrivals(state, since, oldest))
+
+    def past(self, now: int) -> Past:
+        """See `seam.Engine`."""
+        return self._query(lambda state: arrivals.past(state, now))
 
     # -- pages
 

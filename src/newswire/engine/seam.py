@@ -15,9 +15,11 @@ import msgspec
 
 from newswire.core.access import Principal, Rights
 from newswire.core.broker.events import Wake
+from newswire.core.broker.journal import Fact, tell_changes, tell_reasons
 from newswire.core.broker.values import BrokerStatus, ClusterStatus, DiskFacts, HoleRow
 from newswire.core.model.commands import Request
 from newswire.core.model.event_ids import EventId
+from newswire.core.model.forecasts import ArrivalPlace, Arrivals, Past
 from newswire.core.model.results import (
     LATEST,
     Account,
@@ -50,6 +52,7 @@ __all__ = [
     "Engine",
     "EngineNumbers",
     "Entry",
+    "Fact",
     "GapEntry",
     "GrantRow",
     "HoleRow",
@@ -64,6 +67,8 @@ __all__ = [
     "TokenRow",
     "TopicRow",
     "Wake",
+    "tell_changes",
+    "tell_reasons",
 ]
 
 
@@ -269,6 +274,17 @@ class Engine(Protocol):
 
     def numbers(self) -> EngineNumbers:
         """What is counted, for metrics. One piece, and a look at the directory of the log: threads that may wait."""
+        ...
+
+    def arrivals(self, since: ArrivalPlace | None, oldest: int) -> Arrivals:
+        """What messages came since that place, of those stamped at `oldest` (ms) or later; none without a place. In pieces.
+
+        A place is one of this run; after a compaction it counts as the end of the log.
+        """
+        ...
+
+    def past(self, now: int) -> Past:
+        """What came in the hours before `now` (ms), as stamps tell: of a million records and eight weeks at most. In pieces."""
         ...
 
     def backup(self) -> Backup:

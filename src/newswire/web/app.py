@@ -41,6 +41,7 @@ from newswire.web.routes import (
     streams,
     subscriptions,
     tokens,
+    trends,
     users,
 )
 from newswire.web.routes import cluster as brokers
@@ -70,19 +71,21 @@ def create_app(
     streams_configured: int | None = None,
     download: backup.Download | None = None,
     is_downloading: Callable[[], bool] = lambda: False,
+    measured: trends.Measured | None = None,
 ) -> PlainFlask:
     """The application over `engine`.
 
     `auth` finds out who asks, None: nobody is asked. `hand_over` makes what adopts a stream's socket, `streams_open` counts
     those, `no_room` says why there is none for another; `messages_delivered` counts what they were sent, `streams_sent` those
     that were sent to other brokers; `streams_configured`: how many an operator asked for, if it is more than `settings` allow;
-    `download` makes what sends a backup, `is_downloading` says whether one is sent; `clock`: seconds since 1970; `version`: of
-    newswire, as `/readyz` tells it.
+    `download` makes what sends a backup, `is_downloading` says whether one is sent; `measured` has what is measured and
+    foreseen; `clock`: seconds since 1970; `version`: of newswire, as `/readyz` tells it.
     """
     app = _App("newswire.web", static_folder=None, template_folder="templates")
     app.url_map.merge_slashes = False  # a redirect to the clean path would lose the body
     tally = Tally()
     pace = Pace(settings.requests_per_user, clock)
+    measured = measured or trends.Nothing()
 
     def process() -> dict[str, Any]:
         now = rfc3339(int(clock() * 1000))
@@ -110,8 +113,9 @@ def create_app(
     app.register_blueprint(tokens.routes(engine, auth, clock))
     app.register_blueprint(grants.routes(engine, auth))
     app.register_blueprint(audit.routes(engine, auth, clock))
-    app.register_blueprint(health.routes(engine, process, degraded))
-    app.register_blueprint(metrics.routes(engine, count, degraded))
+    app.register_blueprint(health.routes(engine, process, degraded, lambda: measured.outlook))
+    app.register_blueprint(metrics.routes(engine, count, degraded, lambda: measured.outlook))
+    app.register_blueprint(trends.routes(measured))
     app.register_blueprint(pages.routes(engine, settings))
     app.register_blueprint(openapi.routes(settings, version, lambda: routes_of(app)))
     if cluster is not None:

@@ -137,7 +137,7 @@ def _operation(route: Route, of_type: Mapping[int, Json], auth: str) -> Json:
 
 def _head(get: Json) -> Json:
     """The same without bodies."""
-    responses = {status: {"description": "As of `GET`, without a body."} for status in get["responses"]}
+    responses = {status: {"description": "No body."} for status in get["responses"]}
     return {**get, "operationId": get["operationId"].replace("get", "head", 1), "responses": responses}
 
 

@@ -10,8 +10,10 @@ import pytest
 
 from newswire.core import limits
 from newswire.core.broker import status
+from newswire.core.foresight.outlook import Foresight, Sample
 from newswire.core.model import conditions
 from newswire.core.model.conditions import CONDITIONS, Condition, condition_of
+from newswire.core.model.forecasts import Past
 from newswire.core.state.holes import Hole
 from newswire.engine.disk_watch import DiskWatch
 from newswire.engine.jetstream.monitor import Varz, VarzConfig, VarzJetStream, durability
@@ -37,6 +39,45 @@ def test_each_has_a_code_of_its_own() -> None:
     assert len({condition.code for condition in CONDITIONS}) == len(CONDITIONS)
 
 
+def warnings() -> list[str]:
+    """Everything that is foreseen, of peers and of loads."""
+    held, foresight = state(), Foresight()
+    suspicious = situation(held, peer(held, phi=9.5, silence=(1.2, 0.1)))
+    hours = [dict.fromkeys("abcdef", 60)] * 72
+    foresight.restore(Past(first=500_000 - 72, hours=hours, peaks=[100.0] * 72), 0.0, 500_000 * 3_600_000)
+    said: list[str] = []
+    for minute in range(72 * 60):
+        is_last, much = minute >= 71 * 60, minute % 2
+        foresight.take(
+            Sample(
+                clock=minute * 60.0,
+                wall=500_000 * 3_600_000 + minute * 60_000,
+                seconds=5.0,
+                counts={"a": 0} if is_last else {"a": 1, "e": 600 * much},
+                streams=200,
+                streams_limit=100,
+                free_bytes=10**9,
+                log_bytes=minute * 10**6,
+            )
+        )
+        said += foresight.outlook.warnings
+    for step in range(12 * 30):
+        much = step // 12 % 2
+        foresight.take(
+            Sample(
+                clock=72 * 3_600.0 + step * 5,
+                wall=500_072 * 3_600_000 + step * 5_000,
+                seconds=5.0,
+                counts={"e": 100 * much, **dict.fromkeys("bcdf", 100)},
+                processor_seconds=4.0 * much,
+                free_bytes=10**9,
+                log_bytes=72 * 60 * 10**6,
+            )
+        )
+        said += foresight.outlook.warnings
+    return [*status.view(suspicious).warnings, *said]
+
+
 def test_each_is_said_by_a_broker_and_nothing_else_is() -> None:
     held = state()
     worst = [
@@ -59,13 +100,13 @@ def test_each_is_said_by_a_broker_and_nothing_else_is() -> None:
     worst.append(situation(crowded))
     said = [sentence for one in worst for sentence in status.view(one).degraded]
     disk = DiskWatch(2**20)
-    for minute in range(120):
-        disk.look(2**22, minute * 2**18, minute * 60.0)
+    disk.look(2**20 + 1, 2**22, 7_200.0)
     disk.note_sync(2.0, 7_200.0)
     said += disk.reasons(7_200.0)
     said.append(conditions.NO_ADMIN.say())  # the web's
     late = Varz(VarzJetStream(VarzConfig(sync_interval=120 * 10**9)))
     said += [*durability(3, []).reasons, *durability(3, [late]).reasons]
+    said += warnings()
     codes = {found.code if (found := condition_of(sentence)) else sentence for sentence in said}
     assert codes == {condition.code for condition in CONDITIONS}
 

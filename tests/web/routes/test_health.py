@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from newswire.core.model.forecasts import Outlook
 from newswire.engine.seam import DiskFacts, HoleRow
+from newswire.web.routes.trends import Nothing
 from tests.kit.web_fakes import OTHER, Web
 
 
@@ -20,6 +22,7 @@ def test_alive_and_ready(web: Web) -> None:
         "message": "ready",
         "ready": True,
         "degraded": [],
+        "warnings": [],
         "holes": [],
         "away": [],
         "streams": 0,
@@ -30,12 +33,26 @@ def test_alive_and_ready(web: Web) -> None:
         "time": "2026-11-24T10:00:00.000Z",
         "version": "0.1",
     }
-    disk = DiskFacts(free_bytes=7, reserve_bytes=3, log_bytes=9, full_seconds=(60, None))
+    disk = DiskFacts(free_bytes=7, reserve_bytes=3, log_bytes=9)
     web.engine.change_view(degraded=("1002 does not answer",), disk=disk, most_copies=1)
-    sizes = {"disk_free_bytes": 7, "disk_reserve_bytes": 3, "ops_file_bytes": 9, "disk_full_seconds": [60, None]}
+    sizes = {"disk_free_bytes": 7, "disk_reserve_bytes": 3, "ops_file_bytes": 9}
     assert web.get("/readyz") == {**told, "degraded": ["1002 does not answer"], **sizes, "copies": 1}
     head = web.client.head("/readyz")
     assert (head.status_code, head.data) == (200, b"")
+
+
+class Foreseen(Nothing):
+    """Something is foreseen."""
+
+    outlook = Outlook(disk_full_seconds=(60, None), warnings=("a topic is unusually busy",))
+
+
+def test_what_is_foreseen_is_told_beside_what_is_wrong() -> None:
+    web = Web(measured=Foreseen())
+    web.engine.change_view(warnings=("1002 is silent",), disk=DiskFacts(free_bytes=7, reserve_bytes=3, log_bytes=9))
+    told = web.get("/readyz")
+    assert (told["degraded"], told["warnings"]) == ([], ["1002 is silent", "a topic is unusually busy"])
+    assert told["disk_full_seconds"] == [60, None]
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,19 @@ def test_where_nobody_is_asked_there_is_nothing_to_sign_in_to(web: Web) -> None:
         assert "everybody may do everything" in response.get_data(as_text=True)
 
 
+def test_the_page_of_the_cluster_is_for_admins_and_for_all_where_nobody_is_asked(asking: GuardedWeb) -> None:
+    refused = asking.client.get("/cluster", headers=NAVIGATION | basic("ann"))
+    assert refused.status_code == 403
+    assert "cluster.js" not in refused.get_data(as_text=True)
+    for response in (asking.client.get("/cluster", headers=NAVIGATION | basic("root")), Web().client.get("/cluster")):
+        html = response.get_data(as_text=True)
+        assert response.status_code == 200
+        assert "/cluster.js" in html
+        assert '<a href="/cluster" aria-current="page">Cluster</a>' in html
+        assert "'unsafe-inline'" not in response.headers["Content-Security-Policy"]
+        assert not re.search(r"<script(?![^>]*(?:src=|application/json))|style=|\son[a-z]+=", html)
+
+
 def test_the_page_where_one_signs_in_works_without_a_script(asking: GuardedWeb) -> None:
     response = asking.client.get("/login?next=/stream?username%3DAnn%26topic%3Da", headers=NAVIGATION)
     html = response.get_data(as_text=True)

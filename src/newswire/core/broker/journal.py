@@ -35,7 +35,9 @@ def tell_changes(before: ClusterStatus, after: ClusterStatus) -> Iterator[Fact]:
     if before.rows != after.rows:
         yield from _tell_rows(before.rows, after.rows)
     if before.degraded != after.degraded:
-        yield from _tell_degraded(before.degraded, after.degraded)
+        yield from tell_reasons(before.degraded, after.degraded)
+    if before.warnings != after.warnings:
+        yield from tell_reasons(before.warnings, after.warnings)
 
 
 def _tell_rows(before: tuple[BrokerStatus, ...], after: tuple[BrokerStatus, ...]) -> Iterator[Fact]:
@@ -61,7 +63,8 @@ def _find(row: BrokerStatus, rows: tuple[BrokerStatus, ...]) -> BrokerStatus | N
     )
 
 
-def _tell_degraded(before: tuple[str, ...], after: tuple[str, ...]) -> Iterator[Fact]:
+def tell_reasons(before: tuple[str, ...], after: tuple[str, ...]) -> Iterator[Fact]:
+    """What of two lists of sentences is new, and what is over; of one that only has other numbers nothing."""
     old, new = ({_DETAIL.sub("", reason): reason for reason in reasons} for reasons in (before, after))
     for key, reason in new.items():
         if key not in old:

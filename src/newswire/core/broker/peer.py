@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from newswire.core import limits
 from newswire.core.broker.events import Header, Now, Offered
 from newswire.core.broker.values import PeerFacts
+from newswire.core.foresight.suspicion import Suspicion
 from newswire.core.model.balance import Load
 from newswire.core.model.ops import Op
 from newswire.core.model.vector import FullVector, Lineage, Vector
@@ -27,7 +28,7 @@ from newswire.core.state.holes import Hole
 class Peer:
     """One peer, as one link to it knows it. Commit thread only."""
 
-    def __init__(self, address: str, clock: float, lineage: Lineage) -> None:
+    def __init__(self, address: str, clock: float, lineage: Lineage, heartbeat: float = limits.HEARTBEAT_SECONDS) -> None:
         self.address = address
         self.id = ""  # "" until it answered or pushed
         self.origin = ""
@@ -73,6 +74,7 @@ class Peer:
         self.part_tried = ("", -1)  # the offer of which a part was pushed last, and which
         self.to_heal: list[int] = []  # what is held and can be read here of its holes
         self.heal_at = clock  # not before: a push that was to heal them changed nothing
+        self.suspicion = Suspicion(heartbeat)
         self._listed: Vector = {}  # of the vector understood last: all known here, and with what follows from it in `holds`
 
     @property
@@ -106,6 +108,8 @@ class Peer:
             down_since=self.down_since.wall if self.down_since is not None else None,
             away_seconds=self.away_seconds(now),
             load=self.load,
+            phi=self.suspicion.phi,
+            silence=(self.suspicion.seconds, self.suspicion.usual),
         )
 
     def is_behind(self, state: State) -> bool:
@@ -209,6 +213,7 @@ class Peer:
         if self.to_heal or self._parts_that_heal(state):
             self.heal_at = clock + limits.PUSH_AGAIN_SECONDS
         self.next_at = clock + heartbeat
+        self.suspicion.ask(clock)
         return self.number
 
     def is_late(self, clock: float) -> bool:
@@ -229,6 +234,8 @@ class Peer:
         """Take what the peer says of itself, in a push or an answer."""
         if self.origin and self.origin != header.origin:
             self._forget()
+            self.suspicion.lose()
+        self.suspicion.hear(now.clock)
         self.id, self.origin = header.broker, header.origin
         self.primary, self.serves = header.primary, header.serves
         self.writable, self.counts_us = header.writable, header.counts
@@ -286,6 +293,7 @@ class Peer:
         """Take the answer to the push in flight."""
         was_in_sync = self.in_sync
         self.in_flight, self.tell = False, 0
+        self.suspicion.answer(now.clock)
         self.hear(header, state, now)
         self.proof, self.said_at = self.holds, Now(self.sent_at, self.sent_wall)
         partly = self.in_sync and self.writable  # what it lacks yet is on its way; a full disk takes nothing
@@ -300,6 +308,7 @@ class Peer:
     def fail(self, state: str, detail: str, clock: float, heartbeat: float) -> None:
         """The push in flight got no usable answer: not in sync from now on; it is tried again soon."""
         self.in_flight = self.in_sync = False
+        self.suspicion.lose()
         if self.cargo and clock - self.sent_at > limits.PUSH_TIMEOUT_SECONDS:
             self.push_bytes = max(limits.PUSH_LEAST_BYTES, self.push_bytes // 2)
         self.state, self.detail = state, detail

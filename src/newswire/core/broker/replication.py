@@ -163,7 +163,7 @@ class Replication:
         return [Disconnect(address)] if self._peers.pop(address, None) is not None else []
 
     def _connect(self, address: str, now: Now) -> Connect:
-        self._peers[address] = Peer(address, now.clock, self._state.lineage)
+        self._peers[address] = Peer(address, now.clock, self._state.lineage, self._me.heartbeat)
         return Connect(address)
 
     # -- as the receiver of a push ------------------------------------------------------------------------------
@@ -361,6 +361,7 @@ class Replication:
         Both count each other's copies before this broker serves: so the first publish has two, whichever of them takes it.
         """
         for peer in self._peers.values():
+            peer.suspicion.look(now.clock)
             if peer.is_late(now.clock):
                 peer.in_sync = False
             if peer.in_sync and not peer.is_recent(now, self._me.heartbeat):

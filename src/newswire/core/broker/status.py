@@ -9,6 +9,7 @@ import msgspec
 from newswire.core import limits
 from newswire.core.broker.events import Now
 from newswire.core.broker.values import BrokerStatus, ClusterStatus, HoleRow, Identity, PeerFacts
+from newswire.core.foresight.suspicion import SUSPICIOUS
 from newswire.core.model import conditions
 from newswire.core.model.balance import Load
 from newswire.core.model.times import rfc3339, span
@@ -61,6 +62,7 @@ def view(situation: Situation) -> ClusterStatus:
         most_copies=situation.most_copies,
         all_in_sync=not absent and not any(holes for _, holes in holes_of(situation)),
         degraded=_degraded(situation),
+        warnings=_warnings(situation),
         holes=tuple(
             HoleRow(
                 broker=broker,
@@ -188,6 +190,7 @@ def _row(situation: Situation, peer: PeerFacts, primary: str | None) -> BrokerSt
         down_since=peer.down_since,
         streams=peer.load.streams,
         streams_limit=peer.load.limit,
+        phi=peer.phi,
     )
 
 
@@ -257,6 +260,17 @@ def _degraded(situation: Situation) -> tuple[str, ...]:
     if len(situation.state.vector) > limits.VECTOR_ALARM_ENTRIES:
         reasons.append(conditions.LONG_VECTOR.say(count=len(situation.state.vector), most=limits.VECTOR_ALARM_ENTRIES))
     return tuple(reasons)
+
+
+def _warnings(situation: Situation) -> tuple[str, ...]:
+    """What may be wrong soon, in the same sentences."""
+    return tuple(
+        conditions.PEER_SUSPICIOUS.say(
+            peer=_name_of(situation, peer), silence=f"{peer.silence[0]:.2g}", usual=f"{peer.silence[1]:.2g}", phi=peer.phi
+        )
+        for peer in _others(situation)
+        if peer.phi >= SUSPICIOUS and peer.state in _REACHED
+    )
 
 
 def _hole_reason(situation: Situation, broker: str, hole: Hole) -> str:

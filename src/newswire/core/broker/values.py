@@ -50,6 +50,7 @@ class BrokerStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     down_since: int | None = None  # ms since 1970: since when it gives no usable answer
     streams: int = 0  # that it serves, as it last said, of so many that it may
     streams_limit: int = 0  # 0: it does not say
+    phi: float = 0.0  # how suspicious its silence was, the most of the last minute
 
     @property
     def load(self) -> Load:
@@ -69,17 +70,11 @@ class HoleRow(msgspec.Struct, frozen=True):
 
 
 class DiskFacts(msgspec.Struct, frozen=True):
-    """The disk of a log, in bytes. `full_seconds`: until it is full at the rate of the last week, at the earliest and the
-    latest.
-
-    The latest is None where it may be never; `full_seconds` where the log does not grow, or not enough is known.
-    `slow_syncs`: that took a second or more, since the start.
-    """
+    """The disk of a log, in bytes. `slow_syncs`: that took a second or more, since the start."""
 
     free_bytes: int
     reserve_bytes: int
     log_bytes: int
-    full_seconds: tuple[int, int | None] | None = None
     slow_syncs: int = 0
 
 
@@ -89,8 +84,9 @@ class ClusterStatus(msgspec.Struct, frozen=True):
     `rows`: one a broker, this one included and marked `self`. `serves`: whether clients may be served here now, else
     `why_not` says why in a sentence. `why_behind`: why readers get all news at another broker only, "" if here, too.
     `most_copies`: brokers that would hold a publish taken now. `degraded`: what is wrong that another broker would not do
-    better. `all_in_sync`: no member is away that may know more than this broker. `disk`: of the ops file, None where there is
-    none. `holes`: of all brokers; `away`: members that may have what is missing and cannot be asked.
+    better; `warnings`: what may be wrong soon. `all_in_sync`: no member is away that may know more than this broker. `disk`:
+    of the ops file, None where there is none. `holes`: of all brokers; `away`: members that may have what is missing and
+    cannot be asked.
     """
 
     rows: tuple[BrokerStatus, ...]
@@ -101,6 +97,7 @@ class ClusterStatus(msgspec.Struct, frozen=True):
     most_copies: int = 1
     all_in_sync: bool = True
     degraded: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     disk: DiskFacts | None = None
     holes: tuple[HoleRow, ...] = ()
     away: tuple[str, ...] = ()
@@ -164,6 +161,8 @@ class PeerFacts(msgspec.Struct, frozen=True):
     down_since: int | None  # ms since 1970
     away_seconds: float  # that it has given no usable answer for, by the clock that only runs; 0 while it answers
     load: Load = Load()  # of streams, as it last said
+    phi: float = 0.0  # how suspicious its silence was, the most of the last minute (`core.foresight.suspicion`)
+    silence: tuple[float, float] = (0.0, 0.0)  # the wait that was so suspicious, and what is usual, in seconds
 
 
 class Announcement(msgspec.Struct, frozen=True):

@@ -110,6 +110,37 @@ DISK_CRAMPED: Final = _condition(
     "the disk has no room to compact the ops file: about {writes} of it would stay, and {room} may be written",
     "make room on it, keep less (--retention-bytes), or move --ops-dir to a larger disk while the broker is stopped",
 )
+PEER_SUSPICIOUS: Final = _condition(
+    "peer-suspicious",
+    "{peer} was silent for {silence} s, where {usual} s is usual (phi {phi}): it may be down soon",
+    "look at its load, its disk and the way to it: it pauses, or what it says is late; nothing is decided by this",
+)
+LOAD_NEARS: Final = _condition(
+    "load-nears",
+    "{high} messages a second are to be expected within a day (most likely {middle}): about {limit} are what this broker"
+    " takes of messages as they come now",
+    "publish in batches, which costs a tenth, or plan a faster machine; /cluster shows when it comes",
+)
+STREAMS_NEAR: Final = _condition(
+    "streams-near",
+    "{high} streams are to be expected within a day (most likely {middle}): there may be {limit} here",
+    "raise --streams and the descriptor limit (LimitNOFILE, ulimit -n), or add a broker",
+)
+TOPIC_BUSY: Final = _condition(
+    "topic-busy",
+    "topic {topic} is unusually busy: {count} messages in ten minutes, where {usual} are usual at this hour",
+    "see who publishes there, and whether it should: a loop, or news",
+)
+TOPIC_QUIET: Final = _condition(
+    "topic-quiet",
+    "topic {topic} is unusually quiet: {count} messages within an hour, where {usual} are usual at this hour",
+    "see whether its publisher still runs",
+)
+MORE_TOPICS: Final = _condition(
+    "more-topics",
+    "{count} more topics are unusually busy or quiet",
+    "as for the topics that are named; GET /cluster/trends has all",
+)
 DISK_SLOW: Final = _condition(
     "disk-slow",
     "the disk is slow: {count} syncs took a second or more, the longest {longest} s",
@@ -157,6 +188,7 @@ CONDITIONS: Final = (
     PEER_DOWN, PEER_LONG_AWAY, PEER_OLD, PEER_AUTH_FAILED, OTHER_CLUSTER, OTHER_VERSION, ID_IN_USE, PEER_DISK_FULL, STALE,
     CLOCKS_APART, CLOCK_SET, RETENTION_WAITS, DISK_FULL, DISK_LOW, DISK_FILLS, DISK_CRAMPED, DISK_SLOW, HOLE, MORE_HOLES,
     DAMAGE, LOG_LATE, LOG_UNPROVED, LONG_VECTOR, NO_ADMIN,
+    PEER_SUSPICIOUS, LOAD_NEARS, STREAMS_NEAR, TOPIC_BUSY, TOPIC_QUIET, MORE_TOPICS,
 )  # fmt: skip
 # of a peer that is not reached
 OF_STATE: Final = {one.code: one for one in (PEER_AUTH_FAILED, OTHER_CLUSTER, OTHER_VERSION, ID_IN_USE)}

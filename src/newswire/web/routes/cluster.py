@@ -33,6 +33,7 @@ class ShownBroker(msgspec.Struct, frozen=True, omit_defaults=True):
     down_since: str = ""
     streams: int | None = None
     streams_limit: int = 0
+    phi: float | None = None
 
 
 class ChangeAnswer(msgspec.Struct, frozen=True):
@@ -100,6 +101,7 @@ def shown(row: BrokerStatus) -> ShownBroker:
         down_since="" if row.down_since is None else rfc3339(row.down_since),
         streams=row.streams if row.streams_limit else None,
         streams_limit=row.streams_limit,
+        phi=row.phi or None,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 from flask import Blueprint, Response
 
+from newswire.core.model.forecasts import Outlook
 from newswire.engine.seam import ClusterStatus, Engine, HoleRow
 from newswire.errors import NewswireError, StorageFull, Unavailable
 from newswire.web.availability import why_not
@@ -22,6 +23,7 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     ready: bool
     degraded: list[str]
+    warnings: list[str]
     holes: tuple[HoleRow, ...]
     away: list[str]
     copies: int
@@ -61,11 +63,15 @@ READYZ: Final = Route(
 
 
 def routes(
-    engine: Engine, process: Callable[[], Mapping[str, Any]], degraded: Callable[[ClusterStatus], list[str]]
+    engine: Engine,
+    process: Callable[[], Mapping[str, Any]],
+    degraded: Callable[[ClusterStatus], list[str]],
+    outlook: Callable[[], Outlook],
 ) -> Blueprint:
     """The routes of health checks; they answer HEAD too, as load balancers like it.
 
-    `process`: what is told of this process beside the view: its streams, its clock, its version; `degraded`: what is wrong.
+    `process`: what is told of this process beside the view: its streams, its clock, its version; `degraded`: what is wrong;
+    `outlook`: what is foreseen.
     """
     blueprint = Blueprint("health", __name__)
 
@@ -76,16 +82,17 @@ def routes(
     @READYZ.on(blueprint)
     def readyz() -> Response:
         view = engine.describe()
-        facts = {"degraded": degraded(view), **condition(view), **process()}
+        facts = {"degraded": degraded(view), **condition(view, outlook()), **process()}
         error = why_not_ready(view, facts)
         return answer({"message": "ready", "ready": True, **facts}) if error is None else problem(error)
 
     return blueprint
 
 
-def condition(view: ClusterStatus) -> dict[str, Any]:
+def condition(view: ClusterStatus, outlook: Outlook) -> dict[str, Any]:
     """What an operator asks first. `copies`: of a publish taken now; `peers`: their rows."""
     facts: dict[str, Any] = {
+        "warnings": [*view.warnings, *outlook.warnings],
         "holes": view.holes,
         "away": list(view.away),
         "copies": view.most_copies if view.serves and view.writable else 0,
@@ -94,8 +101,8 @@ def condition(view: ClusterStatus) -> dict[str, Any]:
     if (disk := view.disk) is not None:
         facts["disk_free_bytes"], facts["disk_reserve_bytes"] = disk.free_bytes, disk.reserve_bytes
         facts["ops_file_bytes"] = disk.log_bytes
-        if disk.full_seconds is not None:
-            facts["disk_full_seconds"] = list(disk.full_seconds)
+        if outlook.disk_full_seconds is not None:
+            facts["disk_full_seconds"] = list(outlook.disk_full_seconds)
     return facts
 
 

@@ -105,6 +105,13 @@ ADMIN: Final = replace(
     answers=(*ACCOUNT.answers, Success(media="text/html", status=403)),
     codes=("auth-is-off", "forbidden"),
 )
+CLUSTER: Final = replace(
+    ACCOUNT,
+    path="/cluster",
+    words="The page with the brokers, what they measure and foresee, and what happened.",
+    answers=(Success(media="text/html"), Success(media="text/html", status=403)),
+    codes=("forbidden",),
+)
 _NOBODY_IS_ASKED: Final = (
     "This broker asks nobody who he is, so there is nobody to sign in and no right to give: everybody may do everything."
 )
@@ -147,6 +154,10 @@ def routes(engine: Engine, settings: ServiceSettings) -> Blueprint:
     @ADMIN.on(blueprint)
     def admin() -> Response:
         return _own_page(engine, settings, "admin")
+
+    @CLUSTER.on(blueprint)
+    def cluster() -> Response:
+        return _own_page(engine, settings, "cluster")
 
     return blueprint
 
@@ -220,13 +231,16 @@ def _own_page(engine: Engine, settings: ServiceSettings, here: str) -> Response:
     view, caller = engine.describe(), caller_now()
     if caller.principal is not None and caller.principal.feed:  # who has a ticket's session signs in first
         return see_other(f"/login?next=/{here}")
-    if settings.auth == "none":
+    if settings.auth == "none" and here != "cluster":
         return _page(view, "words.html", 409, title="Nobody is asked who he is", words=_NOBODY_IS_ASKED)
     signed_in: dict[str, Any] = {"username": caller.username, "admin": caller.admin}
-    if here == "admin" and not caller.admin:
+    if here == "cluster":
+        signed_in |= {"auth": settings.auth, "broker": settings.id}
+    if here != "account" and settings.auth == "required" and not caller.admin:
         words = f"You are signed in as {caller.username}, who is none. Ask an admin for what you need."
         return _page(view, "words.html", 403, title="This page is for admins", words=words, **signed_in)
-    return _page(view, f"{here}.html", title={"account": caller.username, "admin": "Users"}[here], here=here, **signed_in)
+    title = {"account": caller.username, "admin": "Users", "cluster": "Cluster"}[here]
+    return _page(view, f"{here}.html", title=title, here=here, **signed_in)
 
 
 def _page(view: ClusterStatus, template: str, status: int = 200, **values: Any) -> Response:

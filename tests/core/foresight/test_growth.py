@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from newswire.engine.growth import Growth
+from newswire.core.foresight.growth import Growth
 
 HOUR, DAY = 3_600.0, 86_400.0
 
@@ -23,10 +23,40 @@ def test_less_than_an_hour_says_nothing() -> None:
 
 
 def test_a_steady_log_fills_its_disk_at_one_moment() -> None:
-    for length in (HOUR, DAY, 20 * DAY):
+    for length in (DAY, 2 * DAY, 20 * DAY):
         full = grown(length, 100).full_in(100 * 86_400)
         assert full is not None
         assert full == pytest.approx((DAY, DAY), rel=0.01)
+
+
+def test_a_short_record_says_of_what_is_far_off_when_it_is_at_the_earliest() -> None:
+    assert grown(HOUR, 100).full_in(100 * 3_600) == pytest.approx((HOUR, HOUR), rel=0.01)
+    full = grown(HOUR, 100).full_in(100 * 86_400)
+    assert full is not None
+    assert full[0] == pytest.approx(DAY, rel=0.01)
+    assert full[1] is None
+
+
+@pytest.mark.parametrize("days", [2, 5, 7])
+def test_days_that_differ_make_a_band_that_is_narrower_the_more_there_are(days: int) -> None:
+    growth, size = Growth(), 0.0
+    for day in range(days):
+        growth = grown(DAY - 60, 100 + 40 * (day % 2), growth, start=day * DAY, size=size)
+        size += DAY * (100 + 40 * (day % 2))
+    growth.note(days * DAY, int(size))
+    full = growth.full_in(120 * 86_400 * 30)
+    assert full is not None
+    assert full[0] < 30 * DAY
+    assert full[0] > {2: 10, 5: 23, 7: 25}[days] * DAY
+    assert full[1] is None if days == 2 else full[1] is not None
+
+
+def test_a_flood_is_told_at_its_own_rate() -> None:
+    growth = grown(5 * DAY, 100)
+    growth = grown(HOUR, 100_000, growth, start=5 * DAY + 10, size=5 * DAY * 100)
+    full = growth.full_in(100_000 * 3_600 * 3)
+    assert full is not None
+    assert full[0] == pytest.approx(3 * HOUR, rel=0.05)
 
 
 def test_one_that_grows_faster_now_has_a_band() -> None:
