@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from newswire.engine.embedded.archive import Archive
 from newswire.engine.embedded.blocks import BLOCK_BYTES
 from newswire.engine.embedded.engine import EmbeddedEngine
 from newswire.engine.embedded.ops_file import OpsFile, Scan
+from newswire.engine.embedded.pieces import StoredRun
 from newswire.engine.embedded.restore import restore
 from newswire.engine.embedded.segment import split_place
 from newswire.engine.seam import Entry
@@ -93,6 +95,16 @@ def test_who_does_not_ask_for_it_compresses_nothing_and_reads_what_is(packed: Pa
     file.close()
     assert held(packed) == list(range(1, COUNT + 50))
     assert Scan(packed).damage == []
+
+
+def test_a_start_reads_it_in_processes_of_its_own(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "AHEAD_BYTES", 0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
+    flip(packed / "00000001.ops.zst", 5_000)
+    scan, plain = Scan(packed), Scan(packed)
+    count = sum(len(piece.places) if isinstance(piece, StoredRun) else len(piece) for piece in scan.pieces())
+    assert count == sum(map(len, plain.batches())) < COUNT
+    assert scan.damage == plain.damage != []
 
 
 def test_damage_to_a_block_loses_what_lies_in_it_and_nothing_else(packed: Path, opened: Opener) -> None:
