@@ -9,14 +9,16 @@ from __future__ import annotations
 import contextlib
 import shlex
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 from urllib.parse import parse_qs, urlsplit
 
 from brokers import (
     UNREACHABLE,
     Answer,
+    Broker,
     Failed,
     Stream,
     ask,
@@ -26,10 +28,23 @@ from tests.kit.processes import Pair
 from tests.kit.terminal import Terminal
 
 
+class Switched(Protocol):
+    """Brokers that are switched on and off, the primary first."""
+
+    brokers: Sequence[Broker]
+    addresses: list[str]
+
+    def living(self) -> list[Broker]:
+        """Those that have a process, primary first."""
+
+    def start(self) -> object:
+        """Start all at once and wait until they are ready."""
+
+
 class Hand(ABC):
     """What a user does, by one means or another."""
 
-    def __init__(self, pair: Pair, home: Path) -> None:
+    def __init__(self, pair: Switched, home: Path) -> None:
         self.pair = pair
 
     def __enter__(self) -> Self:
@@ -99,6 +114,7 @@ class OverMenus(Hand):
 
     def __init__(self, pair: Pair, home: Path) -> None:
         super().__init__(pair, home)
+        self.first, self.second = pair.brokers
         self.window = home / "window"  # where the "browser" writes the address that it was opened with
         browser = home / "browser"
         browser.write_text(f"#!/bin/sh\nprintf '%s\\n' \"$1\" >> {shlex.quote(str(self.window))}\n")
@@ -175,11 +191,11 @@ class OverMenus(Hand):
 
     def _connected(self, shown: str) -> str:
         """The address that a menu says it talks to; with the primary dead, that it says so and lists the living."""
-        if self.pair.first.process is not None:
-            assert f"Connecting to the primary broker... {self.pair.first.address}\n" in shown
-            return self.pair.first.address
+        if self.first.process is not None:
+            assert f"Connecting to the primary broker... {self.first.address}\n" in shown
+            return self.first.address
         assert self._nodes_line() in shown
-        second = self.pair.second.address
+        second = self.second.address
         assert f"Primary broker is down ,updating the broker the primary broker to {second}\n" in shown
         return second
 
