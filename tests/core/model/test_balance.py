@@ -9,6 +9,7 @@ from random import Random
 import pytest
 
 from newswire.core import limits
+from newswire.core.model import balance
 from newswire.core.model.balance import Balance, Load, are_few, are_many, choose_seat
 
 LIMIT = 20_000
@@ -90,12 +91,12 @@ def test_who_joins_many_brokers_gets_its_share_though_none_of_them_has_far_too_m
     assert set(given(Balance(), seen, 10)) == {"k"}
 
 
-def test_what_was_sent_counts_as_there_until_the_word_of_the_other_is_newer() -> None:
-    balance, chance, sent = Balance(), chances(), 0
-    for at in range(60):
-        seen = {"a": Load(300 - sent, LIMIT), "b": Load(100, LIMIT, float(at))}  # it said so at the start
-        sent += len(balance.choose("a", seen, 1_000, chance, float(at)))
-    assert 90 < sent <= 100
+def test_the_older_what_is_known_the_fewer_are_given_away() -> None:
+    def fewer(age: float) -> int:
+        return len(given(Balance(), {"a": Load(1_000, LIMIT), "b": Load(0, LIMIT, age)}, 10))
+
+    assert fewer(0.0) == fewer(limits.MOVE_SECONDS / 3) > 300
+    assert fewer(60.0) < 30
 
 
 def test_it_begins_when_one_is_far_from_its_share_and_goes_on_until_all_are_near() -> None:
@@ -211,3 +212,49 @@ def test_streams_that_follow_nobody_stay_and_nothing_swings_about() -> None:
     town.stay = 900
     town.run(120)
     assert (town.counts["a"], len(town.moves)) == (900, 100)
+
+
+# -- planted faults: what the town is there to find
+
+
+def test_the_town_finds_that_all_new_streams_go_to_the_emptiest_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    def emptiest(seen: dict[str, Load], chance: float) -> str:
+        return min(seen, key=lambda name: (seen[name].streams, name))
+
+    def come(town: Town) -> float:
+        town.counts["a"] = limits.SPREAD_STREAMS
+        town.run(HEARTBEAT)
+        for _ in range(1_000):  # within one heartbeat
+            town.open("c")
+        return town.far
+
+    assert come(Town(1, a=0, b=0, c=0)) < 0.6
+    monkeypatch.setitem(globals(), "choose_seat", emptiest)
+    assert come(Town(1, a=0, b=0, c=0)) > 1.4
+
+
+def test_the_town_finds_that_words_of_any_age_are_taken_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "HEARTBEAT", 60.0)
+
+    def moves() -> int:
+        town = Town(1, a=3_000)
+        town.run(HEARTBEAT)
+        town.join("z")
+        town.run(300)
+        return len(town.moves)
+
+    assert moves() < 1.1 * 1_500
+    monkeypatch.setattr(balance, "_PATIENCE", 0.0)
+    assert moves() > 1.5 * 1_500
+
+
+def test_the_town_finds_that_brokers_look_at_their_own_share_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten that have a tenth too many give nothing to the eleventh."""
+
+    def own(balance: Balance, seen: dict[str, Load], counts: dict[str, int], evens: dict[str, float]) -> bool:
+        return counts["a"] > 1.15 * evens["a"]
+
+    seen = loads(**dict.fromkeys("abcdefghij", 1_000), k=0)
+    assert given(Balance(), seen, 10)
+    monkeypatch.setattr(Balance, "_is_due", own)
+    assert not given(Balance(), seen, 10)

@@ -2,12 +2,11 @@
 
 What a broker says of its streams travels with its heartbeats, so it is some seconds old where it is used. Therefore what is
 decided by it is gentle: a new stream goes to any broker, only the more often the more room it has; a broker that has too many
-gives some away each second, less and less, and counts what it sent as arrived until the other one's word is newer.
+gives some away each second, less and less, and the fewer the older what it knows is.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -17,6 +16,7 @@ from newswire.core import limits
 
 _LEVEL: Final = 1.25  # times what the fullest broker has: up to there all are filled, so that it gets some, too
 _BEGIN: Final = 0.15  # of an even share that any broker has too few or too many: streams are given away from there on,
+_PATIENCE: Final = 3.0  # times the age of what is known: what is too many is not given away in less time
 _END: Final = 0.03  # and until it is less
 
 
@@ -56,7 +56,6 @@ class Balance:
         self._gives = False
         self._credit = 0.0  # streams that may go now
         self._looked: float | None = None
-        self._sent: deque[tuple[float, str]] = deque()  # when a stream was sent to whom
 
     def choose(self, me: str, loads: Mapping[str, Load], most: int, chances: Iterator[float], now: float) -> Sequence[str]:
         """Where to send streams of broker `me` now, a name each, `most` at most. Asked about once a second.
@@ -65,14 +64,15 @@ class Balance:
         """
         passed = min(now - self._looked, 1.0) if self._looked is not None else 0.0
         self._looked = now
-        counts = self._count(loads, now)
+        counts = {name: load.streams for name, load in loads.items() if load.limit}
         evens = _even_shares(loads, counts)
         excess = counts[me] - evens[me] if me in counts else 0.0
         self._gives = excess >= 1 and self._is_due(loads, counts, evens)
         if not self._gives:
             self._credit = 0.0
             return ()
-        self._credit += passed * min(limits.MOVE_STREAMS_PER_SECOND, max(1.0, excess / limits.MOVE_SECONDS))
+        seconds = max(limits.MOVE_SECONDS, _PATIENCE * max(load.age for load in loads.values()))
+        self._credit += passed * min(limits.MOVE_STREAMS_PER_SECOND, excess / seconds)
         names: list[str] = []
         while self._credit >= 1 and len(names) < min(most, int(excess)):
             name = _choose({name: evens[name] - count for name, count in counts.items() if name != me}, next(chances))
@@ -80,21 +80,9 @@ class Balance:
                 break
             self._credit -= 1
             counts[name] += 1
-            self._sent.append((now, name))
             names.append(name)
         self._credit = min(self._credit, 1.0)  # what could not be sent now is no reason for a crowd later
         return names
-
-    def _count(self, loads: Mapping[str, Load], now: float) -> dict[str, int]:
-        """The streams of each, with those that are on their way since it said so."""
-        oldest = max((load.age for load in loads.values()), default=0.0) + limits.MOVE_ARRIVES_SECONDS
-        while self._sent and self._sent[0][0] < now - oldest:
-            self._sent.popleft()
-        counts = {name: load.streams for name, load in loads.items() if load.limit}
-        for at, name in self._sent:
-            if name in counts and at >= now - loads[name].age - limits.MOVE_ARRIVES_SECONDS:
-                counts[name] += 1
-        return counts
 
     def _is_due(self, loads: Mapping[str, Load], counts: Mapping[str, int], evens: Mapping[str, float]) -> bool:
         """Say whether streams are given away: some broker, not only this one, is far from its share."""
