@@ -50,7 +50,8 @@ SHOWN_BY = {  # of bugs that few schedules show: one that does, which is played 
 }
 KINDS = (
     "crash|power cut|power cut everywhere|unsynced lost|disk lost|disk rolled back|disk cloned|slow disk|disk full|pause"
-    "|suspend|oversleep|relapse|crash loop|clock jump|clocks jump everywhere|partition|one-way partition|clients cut off"
+    "|suspend|oversleep|relapse|crash loop|clock jump|clocks jump everywhere|partition|one-way partition"
+    "|two cut off from each other|clients cut off"
     "|loss|double|delay|broker removed|broker added|records rotten|record unreadable|loss accepted"
 ).split("|")
 DEEDS = "compacted|adopted|rewriting failed|stream moved|voids ignored".split("|")
@@ -61,11 +62,13 @@ def test_schedules_go_right() -> None:
     faults: Counter[str] = Counter()
     deeds: Counter[str] = Counter()
     idle = 0
+    sizes = set()
     wrong = []
     for outcome in outcomes(range(SCHEDULES), processes=2):
         faults += outcome.faults
         deeds += outcome.deeds
         idle += not outcome.faults
+        sizes.add(outcome.brokers)
         if outcome.violation:
             wrong.append(f"scripts/simulate --seed {outcome.seed}: {outcome.violation}")
         assert outcome.steps >= STEPS or outcome.violation
@@ -73,6 +76,7 @@ def test_schedules_go_right() -> None:
     assert [kind for kind in KINDS if not faults[kind]] == []
     assert [kind for kind in DEEDS if not deeds[kind]] == []
     assert 0 < idle < SCHEDULES / 5
+    assert sizes == {2, 3, 5}
 
 
 @pytest.mark.timeout(300)
