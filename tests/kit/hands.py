@@ -34,6 +34,10 @@ class Switched(Protocol):
     brokers: Sequence[Broker]
     addresses: list[str]
 
+    @property
+    def copies(self) -> int:
+        """How many a publish gets now."""
+
     def living(self) -> list[Broker]:
         """Those that have a process, primary first."""
 

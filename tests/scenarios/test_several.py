@@ -34,6 +34,11 @@ class Several:
         self.brokers = cluster.nodes
         self.addresses = [node.address for node in cluster.nodes]
 
+    @property
+    def copies(self) -> int:
+        """One of each that lives."""
+        return len(self.living())
+
     def living(self) -> list[Node]:
         """Those that have a process, primary first."""
         return [node for node in self.brokers if node.process is not None]
