@@ -14,7 +14,9 @@ import pytest
 from newswire.cli.main import newswire
 from newswire.cli.options import known_settings, read_file
 from newswire.core import limits
+from newswire.core.model.forecasts import Band, LoadForecast, Outlook
 from newswire.engine.seam import DiskFacts
+from newswire.web.routes.trends import Nothing
 from tests.kit.web_fakes import Web
 
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
@@ -108,10 +110,17 @@ def test_the_readme_names_files_that_exist() -> None:
         assert (DEPLOY / name).is_file(), name
 
 
+class Foreseen(Nothing):
+    """All that may be foreseen."""
+
+    _load = LoadForecast(peak=Band(1, 2, 3), limit=9, error=0.1)
+    outlook = Outlook(disk_full_seconds=(1, 2), publish=_load, streams=_load)
+
+
 # -- metrics ----------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("file", ["alerts.yml", "grafana.json"])
 def test_each_metric_that_is_asked_for_is_there(file: str) -> None:
-    web = Web()
+    web = Web(measured=Foreseen())
     web.engine.change_view(disk=DiskFacts(free_bytes=5, reserve_bytes=3, log_bytes=9))
     web.get("/livez")
     there = set(re.findall(r"^(newswire_\w+)", web.client.get("/metrics").get_data(as_text=True), re.MULTILINE))
