@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from newswire.core import limits
+from newswire.core.broker.log_place import LogLook
 from newswire.core.model.commands import Publish
 from newswire.core.state.fold import State
 from newswire.engine.jetstream.log import Log, OtherLog, Stopped, pack, unpack
-from newswire.errors import Refused, StorageFull
+from newswire.errors import DiskFailed, Refused, StorageFull
 from tests.kit.fake_gateways import FakeGateway
 from tests.kit.fake_log import FakeJetStream, FakeServers
 
@@ -78,6 +79,39 @@ def test_servers_without_room_store_nothing_and_say_so(stream: FakeJetStream, ga
     stream.full = False
     assert len(gateway.submit(Publish("news", "x"))) == 1
     assert gateway.shown() == {"news": 1}
+
+
+def test_of_several_records_the_rest_waits_for_room_once_the_first_stands_there(
+    stream: FakeJetStream, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their numbers are taken: to say that nothing was stored would give them to others."""
+    write, tries = stream.write, [0]
+
+    def fill(token: str, payload: bytes) -> int:
+        stream.full = True
+        return write(token, payload)
+
+    def look(sequence: int) -> LogLook:
+        tries[0] += 1
+        stream.full = tries[0] < 3  # then there is room again
+        return FakeServers.look(gateway.servers, sequence)
+
+    monkeypatch.setattr(stream, "write", fill)
+    monkeypatch.setattr(gateway.servers, "look", look)
+    before = stream.last
+    gateway.log.append([b"{" * 600_000] * 2)
+    assert (stream.last, tries[0]) == (before + 2, 3)
+
+
+def test_a_copy_without_room_ends_the_gateway(gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands in the log and not here would be a hole that nobody fills."""
+
+    def refuse(raws: object) -> None:
+        raise StorageFull("no room")
+
+    monkeypatch.setattr(gateway.log.copy, "append", refuse)
+    with pytest.raises(DiskFailed):
+        gateway.submit(Publish("news", "x"))
 
 
 def test_another_name_of_the_same_log_is_taken(stream: FakeJetStream, gateway: FakeGateway) -> None:

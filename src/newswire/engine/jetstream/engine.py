@@ -70,7 +70,7 @@ class JetstreamEngine(CommitEngine):
         self.settings, self._on_fatal = settings, on_fatal
         self._link = NatsLink(settings.nats, on_fatal)
         try:
-            self._log = Log(self._link, settings.directory)
+            self._log = Log(self._link, settings.directory, packs=settings.compress_segments)
             self._origin = mint_origin(settings.id)
             self._state = self._recover(self._open(), progress)
         except BaseException:

@@ -63,10 +63,10 @@ class _Place(msgspec.Struct):
 class Log:
     """See above; `shell.Store` is made of it."""
 
-    def __init__(self, servers: LogServers, directory: Path) -> None:
-        """Take the directory of the copy. Raises Refused."""
+    def __init__(self, servers: LogServers, directory: Path, *, packs: bool = False) -> None:
+        """Take the directory of the copy; `packs`: see `OpsFile`. Raises Refused."""
         self.servers = servers
-        self.copy = OpsFile(directory, synced=False)
+        self.copy = OpsFile(directory, synced=False, packs=packs)
         self.follower = Follower(LogPlace(""))
         self.cluster = ""
         self.grown = threading.Event()  # somebody appended something
@@ -133,13 +133,21 @@ class Log:
     # -- appending --------------------------------------------------------------------------------------------------
 
     def append(self, raws: Sequence[bytes]) -> None:
-        """Append these; they stand in the log when it returns. Raises StorageFull, OtherLog, Stopped."""
-        for payload in pack(raws):
+        """Append these; they stand in the log when it returns. Raises StorageFull, OtherLog, Stopped.
+
+        Of what takes several records all stand there or none, but for a gateway that is killed between two.
+        """
+        for number, payload in enumerate(pack(raws)):
             token = secrets.token_hex(12)
 
-            def ask(payload: bytes = payload, token: str = token) -> int:
+            def ask(payload: bytes = payload, token: str = token, number: int = number) -> int:
                 self.look()
-                sequence, repeated = self.servers.append(self.follower.place.incarnation, token, payload)
+                try:
+                    sequence, repeated = self.servers.append(self.follower.place.incarnation, token, payload)
+                except LogRefused as error:
+                    if not number:
+                        raise
+                    raise LogAway(str(error)) from error  # a part stands there: its numbers are taken
                 if not self.follower.acknowledge(sequence, token, repeated=repeated):
                     self.look()
                 return sequence

@@ -30,6 +30,7 @@ from newswire.engine.jetstream.checkpoint import Snapshot, take_snapshot
 from newswire.engine.jetstream.log import Log, OtherLog, Stopped
 from newswire.engine.jetstream.servers import LogAway
 from newswire.engine.shell import Shell
+from newswire.errors import DiskFailed, StorageFull
 
 _BEAT: Final = msgspec.json.Decoder(Beat)
 
@@ -196,14 +197,17 @@ class GatewayShell(Shell):
     # -- what a round does outside of the core ------------------------------------------------------------------------
 
     def append(self, ops: Sequence[Op], raws: Sequence[bytes]) -> list[tuple[int, int]]:
-        """See `group_commit.Effects`. What others appended stands in the log already. Raises OtherLog, Stopped."""
+        """See `group_commit.Effects`. What others appended stands in the log already. Raises DiskFailed, OtherLog, Stopped."""
         self._append_at = self.clock().clock
         run = self._identity.origin
         own = [raw for op, raw in zip(ops, raws, strict=True) if op.origin.startswith(run)]
         with self._on_disk():
             if own:
                 self._log.append(own)
-            return self.store.append(raws)
+            try:
+                return self.store.append(raws)
+            except StorageFull as error:  # they stand in the log, and must stand here
+                raise DiskFailed(f"the copy of the log finds no room: {error.detail}") from error
 
     def describe(self) -> ClusterStatus:
         """See `Shell`. What hangs is the log."""
