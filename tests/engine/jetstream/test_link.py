@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from newswire.engine.jetstream.link import NatsLink
 from newswire.engine.jetstream.servers import Checkpoint, LogAway, LogMoved, LogRefused
 from newswire.engine.seam import Receipt
 from newswire.errors import Refused, Unknown
+from newswire.threads import NeedsThread, never_waits
 from tests.contract.conftest import read, texts
 from tests.kit.gateways import gateway, link_to, new_stream, shared_servers, wait_until_read
 from tests.kit.waiting import wait_until
@@ -124,6 +126,33 @@ def test_without_nats_py_the_sentence_says_what_to_install(monkeypatch: pytest.M
     monkeypatch.setattr(connection, "nats", None)
     with pytest.raises(Refused, match=r"pip install 'newswire\[jetstream\]'"):
         NatsConnection(None, lambda error: None)  # type: ignore[arg-type]
+
+
+def test_who_subscribed_at_another_gateway_a_moment_ago_is_known(several: Several) -> None:
+    one, other = several.engines
+    for number in range(5):
+        user = f"user{number}"
+        one.submit([Subscribe(user, "news")])
+        assert other.patterns_of(user) == ("news",)
+        one.submit([Subscribe(f"{user}b", "news")])
+        assert other.open_stream(f"{user}b", None) is not None
+    assert other.patterns_of("nobody") == ()
+
+
+def test_a_thread_that_never_waits_is_told_that_it_would(several: Several) -> None:
+    raised: list[BaseException] = []
+
+    def main() -> None:
+        never_waits()
+        try:
+            several.engines[0].patterns_of("nobody")
+        except NeedsThread as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=main)
+    thread.start()
+    thread.join()
+    assert len(raised) == 1
 
 
 def test_a_server_that_was_killed_comes_back_and_nothing_is_lost(several: Several) -> None:

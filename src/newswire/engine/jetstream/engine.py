@@ -45,7 +45,7 @@ from newswire.engine.jetstream.servers import LogAway
 from newswire.engine.jetstream.shell import GatewayShell
 from newswire.engine.seam import Backup, EngineNumbers, Start
 from newswire.errors import Unknown
-from newswire.threads import must_not_wait
+from newswire.threads import NeedsThread, must_not_wait
 
 _log: Final = logging.getLogger("newswire.engine")
 _SAY_SECONDS: Final = 5.0  # between two lines of the log while a start waits for the servers
@@ -155,6 +155,13 @@ class JetstreamEngine(CommitEngine):
         self._compactor.start()
 
     # -- seam.Engine ------------------------------------------------------------------------------------------------
+
+    def patterns_of(self, user: str, by: Principal | None = None) -> tuple[str, ...]:
+        """See `seam.Engine`, and `open_stream`. Raises NeedsThread where it would have to wait to say that there is nothing."""
+        patterns = super().patterns_of(user, by)
+        if not patterns and must_not_wait() and not self._closed:
+            raise NeedsThread
+        return super().patterns_of(user, by) if not patterns and self._reads_on() else patterns
 
     def open_stream(self, user: str, event_id: EventId | None, by: Principal | None = None) -> Start | None:
         """See `seam.Engine`. Who is not known here may have subscribed at another gateway a moment ago."""
