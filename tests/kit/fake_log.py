@@ -51,7 +51,7 @@ class FakeServers:
         self.loses_acks = 0  # of so many appends the answer is lost
         self.lags = 0  # reads do not show the last so many records
         self.told: list[tuple[str, bytes]] = []
-        self.take: Callable[[str, bytes], None] = lambda kind, payload: None
+        self.take: Callable[[str, bytes], object] = lambda kind, payload: None
         self._epoch = 1
         stream.views.append(self)
 
@@ -112,7 +112,7 @@ class FakeServers:
             if view is not self and not view.is_away:
                 view.take(kind, payload)
 
-    def on_news(self, take: Callable[[str, bytes], None]) -> None:
+    def on_news(self, take: Callable[[str, bytes], object]) -> None:
         self.take = take
 
     def checkpoint(self) -> Checkpoint | None:

@@ -11,7 +11,9 @@ import pytest
 
 from nats_servers import NatsServers
 from newswire.config import NatsSettings
+from newswire.core import limits
 from newswire.core.model.commands import Publish, Subscribe
+from newswire.engine import commit_thread
 from newswire.engine.jetstream.connection import NatsConnection
 from newswire.engine.jetstream.engine import JetstreamEngine
 from newswire.engine.jetstream.link import NatsLink
@@ -137,6 +139,20 @@ def test_who_subscribed_at_another_gateway_a_moment_ago_is_known(several: Severa
         one.submit([Subscribe(f"{user}b", "news")])
         assert other.open_stream(f"{user}b", None) is not None
     assert other.patterns_of("nobody") == ()
+
+
+def test_what_another_gateway_appends_is_read_when_it_says_so_and_not_by_the_clock(
+    several: Several, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = several.engines
+    woken = threading.Event()
+    monkeypatch.setattr(commit_thread, "_TICK_SECONDS", 60.0)
+    monkeypatch.setattr(limits, "LOG_LOOK_SECONDS", 60.0)
+    one.submit([Publish("news", "settled")])
+    wait_until_read(one, other)
+    other.on_wake(lambda wake: woken.set() if "late" in wake.topics else None)
+    one.submit([Publish("late", "x")])
+    assert woken.wait(20.0)
 
 
 def test_a_thread_that_never_waits_is_told_that_it_would(several: Several) -> None:

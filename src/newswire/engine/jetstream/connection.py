@@ -45,7 +45,7 @@ class NatsConnection:
         if nats is None:
             raise Refused("the engine jetstream needs nats-py: pip install 'newswire[jetstream]'", code="unavailable")
         self._settings, self._name = settings, settings.stream
-        self._take: Callable[[str, bytes], None] = lambda kind, payload: None
+        self._take: Callable[[str, bytes], object] = lambda kind, payload: None
         self._me = secrets.token_hex(8).encode()  # begins what this one shouts
         self._client: Client | None = None
         self._epoch, self._why = 0, "no connection yet"
@@ -71,7 +71,7 @@ class NatsConnection:
         """See `LogServers`."""
         return self._epoch if self._client is not None else 0
 
-    def on_news(self, take: Callable[[str, bytes], None]) -> None:
+    def on_news(self, take: Callable[[str, bytes], object]) -> None:
         """See `LogServers`."""
         self._take = take
 

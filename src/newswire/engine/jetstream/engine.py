@@ -130,7 +130,7 @@ class JetstreamEngine(CommitEngine):
             self._checkpointer.put,
         )
         del self._state
-        self._link.on_news(self._shell.hear)
+        self._link.on_news(self._hear)
         self._monitor = Monitor(settings.nats, self._on_fatal, partial(setattr, self._shell, "durability"))
         self._commit = CommitThread(self._shell, copy.free_bytes, self._on_fatal, copy.size_bytes)
         self._compactor = self._make_compactor()
@@ -143,6 +143,11 @@ class JetstreamEngine(CommitEngine):
                 break
         self._commit.start()
         self._compactor.start()
+
+    def _hear(self, kind: str, payload: bytes) -> None:
+        """Take what another gateway shouted; a round begins at once where it appended something."""
+        if self._shell.hear(kind, payload) and hasattr(self, "_commit"):
+            self._commit.put(Tick())
 
     def _make_compactor(self) -> Compactor:
         return Compactor(self._log.copy, self._shell.query, self._commit.put, self._on_fatal, self.settings.disk_reserve // 8)

@@ -73,7 +73,7 @@ class LogServers(Protocol):
         """Tell all other brokers of this log, now and never again; returns at once, whatever becomes of it. Any thread."""
         ...
 
-    def on_news(self, take: Callable[[str, bytes], None]) -> None:
+    def on_news(self, take: Callable[[str, bytes], object]) -> None:
         """Once, before anything: `take` gets what others shout. A thread of its own calls it."""
         ...
 

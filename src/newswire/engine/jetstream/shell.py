@@ -74,12 +74,14 @@ class GatewayShell(Shell):
         self._shared = SharedLog(identity, state)
         return Broker(identity, state, self._log.cluster, settled=True, log=self._shared)
 
-    def hear(self, kind: str, payload: bytes) -> None:
-        """Take what another gateway shouted. Any thread."""
+    def hear(self, kind: str, payload: bytes) -> bool:
+        """Take what another gateway shouted; whether there is something to be read that was not known of. Any thread."""
         if kind == "beat":
             self._news.put(payload)
-        else:
-            self._log.grown.set()
+            return False
+        was_known = self._log.grown.is_set()
+        self._log.grown.set()
+        return not was_known
 
     def read_on(self) -> None:
         """Wait until all that the log had when this was called is here, a moment at most. Threads that may wait."""
