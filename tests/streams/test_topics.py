@@ -68,7 +68,9 @@ def test_who_wants_the_same_shares_what_is_read_and_encoded(room: Newsroom) -> N
     assert room.hub.pages.encoding_count - before <= 4, "two encodings, and for each the empty page behind it"
     room.desk.publish("news", "2")
     assert texts(clients[0], 1) == ["2"]
+    room.settle()
     assert picky.plain == b""
+    assert room.hub.message_count == 2 * len(clients), "what a filter keeps back is not delivered"
 
 
 def test_a_poll_ends_when_there_is_no_more(room: Newsroom) -> None:

@@ -88,8 +88,9 @@ def encode_page(page: Page, encoding: Encoding, most: int = limits.STREAM_ROUND_
     for entry in page.entries:
         blocks.append(encoding.event(entry))
         size += len(blocks[-1])
-        ends.append(size)
-        ack_ids.append(entry.event_id if not entry.pending_gap else ack_ids[-1] if ack_ids else None)
+        if blocks[-1]:  # else its reader does not want it
+            ends.append(size)
+            ack_ids.append(entry.event_id if not entry.pending_gap else ack_ids[-1] if ack_ids else None)
         if size >= most and not entry.pending_gap:
             break
     plain = body = b"".join(blocks)

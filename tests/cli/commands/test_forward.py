@@ -124,7 +124,7 @@ def test_a_broker_is_primary_while_it_says_so() -> None:
     try:
         assert beside.is_primary()
         fake.answers["/list_replicas"] = (200, [fake.row(is_primary=False), fake.row(id="1002") | {"self": False}])
-        assert beside.is_primary(), "it is asked once a second"
+        assert beside.is_primary(), "it was asked a moment ago"
         for rows in (fake.answers["/list_replicas"], (200, [fake.row(state="down")]), (503, {}), (200, "nonsense")):
             clock[0] += 1.5
             fake.answers["/list_replicas"] = rows

@@ -134,7 +134,7 @@ class Beside:
         self._is_primary, self._until = False, float("-inf")
 
     def is_primary(self) -> bool:
-        """Whether it is the primary, as it says itself; asked once a second. One that does not answer is none."""
+        """Whether it is the primary, as it says itself, or did a moment ago. One that does not answer is none."""
         from newswire.client.answers import Row
         from newswire.client.transport import Call
         from newswire.client.unreached import Unreached
@@ -146,7 +146,7 @@ class Beside:
             except (Unreached, NewswireError):
                 rows = []
             self._is_primary = any(row.itself and row.is_primary and row.state == "up" for row in rows)
-            self._until = self._clock() + limits.FORWARD_LOOK_SECONDS
+            self._until = self._clock() + limits.FORWARD_PROOF_SECONDS
         return self._is_primary
 
 
