@@ -35,7 +35,7 @@ OF_ROUTE: Final[Mapping[tuple[str, str], Mapping[str, str]]] = {  # where a samp
 LEFT_OUT: Final = frozenset(  # a request goes well without them
     """from since limit key title priority tags click expires copies ids format ack last_event_id lastEventId raw ticket next
     origin first last even_if_away label publish subscribe admin escalate confirm message poll auth follow
-    after""".split()
+    after gzip""".split()
 )
 
 

@@ -11,7 +11,6 @@ from newswire.cli import output
 from newswire.cli.command import CommandGroup, show_help
 from newswire.cli.options import PATTERN, brokers_option, config_option, json_option, option, timeout_option, times
 from newswire.cli.parameters import DURATION
-from newswire.core.access import overlap
 
 if TYPE_CHECKING:
     from newswire.client.access import AccessClient
@@ -81,6 +80,8 @@ def create(
 
 def _without_effect(client: AccessClient, publish: tuple[str, ...], subscribe: tuple[str, ...]) -> str:
     """What of these patterns lets the token do nothing now, as its user may not; "" for nothing of them."""
+    from newswire.core.access import overlap
+
     with client:
         granted = client.me().grants
     lines = [
