@@ -95,7 +95,7 @@ class Publisher(Client):
         self.left -= count
         expires = rng.choice(LIFETIMES) if rng.random() < 0.25 else 0
         keyed = rng.random() < 0.9
-        self.copies, self.tries = (2 if rng.random() < 0.15 else 1), 0
+        self.copies, self.tries = (2 if rng.random() < self.cluster.asks_for_two else 1), 0
         if not self.cluster.keeps_keys and 0 < expires < LIFETIMES[-1]:
             keyed = False  # where its message is compacted its key is forgotten, and a retry is one more message there
         self.now = [self.write(rng.choice(TOPICS), keyed=keyed, expires=expires) for _ in range(count)]

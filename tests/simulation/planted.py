@@ -223,6 +223,12 @@ def copies_after_timeout() -> list[Patch]:
     return [(Peer, "fail", hopeful)]
 
 
+def own_copy_counts_twice() -> list[Patch]:
+    """Where copies are asked for a broker counts what it holds itself once more, as if another had proved it."""
+    proofs = Replication.proofs
+    return [(Replication, "proofs", lambda links: [*(there := proofs(links)), *([links._state.log.full] if there else [])])]
+
+
 def receipt_without_peers() -> list[Patch]:
     """A receipt counts peers that are in sync without waiting for their answer."""
     settle = PendingReceipts.settle
@@ -691,6 +697,7 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
         acks_together_move_all,
         cursor_on_send,
         copies_after_timeout,
+        own_copy_counts_twice,
         receipt_without_peers,
         wall_clock_decides,
         unsubscribe_by_pattern,

@@ -75,6 +75,7 @@ class Cluster:
         count = 2 if rng.random() < 0.65 else 3
         if count == 3 and Random(f"five {seed}").random() < 1 / 12:  # draws nothing from the schedule
             count = 5
+        self.asks_for_two = 0.7 if count == 5 else 0.15  # of texts: on two disks, the share
         addresses = [f"10.0.0.{number}:5053" for number in range(1, count + 1)]
         knows_all = rng.random() < 0.7
         self.machines: list[Machine] = []
@@ -94,7 +95,7 @@ class Cluster:
         if rng.random() < 0.4:
             self.limits |= {"ANCESTRY_FIRST": 1, "ANCESTRY_MOST": rng.choice((1, 2, 4, 16, 4_096))}
         if rng.random() < 0.3:
-            self.limits["VECTOR_SHORTEN_ENTRIES"] = rng.randint(3, 5)  # no fewer than brokers: each has an entry
+            self.limits["VECTOR_SHORTEN_ENTRIES"] = max(count, rng.randint(3, 5))  # no fewer than brokers: each has an entry
         if rng.random() < 0.2:
             self.limits["PUSH_ORIGINS"] = rng.randint(1, 3)
         self.limits |= {"COMPACT_LEAST_ROWS": rng.choice((4, 16)), "COMPACT_LOOK_SECONDS": rng.choice((1, 3))}

@@ -30,7 +30,7 @@ SHOWN_BY = {  # of bugs that few schedules show: one that does, which is played 
     "id-speaks-for-all": 8,
     "ids-without-opening": 274,
     "keys-without-content": 26,
-    "lost-untold": 44,
+    "lost-untold": 29,
     "originals-stay-shown": 45,
     "refused-for-good": 7,
     "retention-by-newest-stamps": 3,

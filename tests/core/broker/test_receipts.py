@@ -49,6 +49,19 @@ def test_each_broker_in_sync_that_proves_it_is_a_copy(held: tuple[int, ...], cop
     assert reply.result.copies == copies
 
 
+@pytest.mark.parametrize(("asked", "held", "copies"), [(2, (4, 5, 4, 4), 2), (2, (5, 5, 0, 4), 3), (3, (5, 4, 5, 0), 3)])
+def test_so_many_as_were_asked_for_are_enough(asked: int, held: tuple[int, ...], copies: int) -> None:
+    (reply,) = waiting(copies=asked).settle([proof(sequence) for sequence in held], NOW)
+    assert isinstance(reply, Reply)
+    assert isinstance(reply.result, Receipt)
+    assert reply.result.copies == copies, "so many hold it now"
+
+
+@pytest.mark.parametrize(("asked", "held"), [(2, (4, 4, 0, 0)), (3, (5, 4, 4, 4)), (1, (5, 5, 5, 4))])
+def test_fewer_are_not_and_who_does_not_ask_waits_for_all(asked: int, held: tuple[int, ...]) -> None:
+    assert waiting(copies=asked).settle([proof(sequence) for sequence in held], NOW) == []
+
+
 @pytest.mark.parametrize("held", [(4,), (5, 4), (0,)])
 def test_one_that_has_not_proved_it_is_waited_for(held: tuple[int, ...]) -> None:
     receipts = waiting()

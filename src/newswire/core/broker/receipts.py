@@ -1,6 +1,7 @@
 """Receipts: who waits for what to be stored, and when it may be told (docs/rules.md, RECEIPT).
 
-An op is told when it is synced here and covered by the last answer of every in-sync member; `copies` is 1 + their number.
+An op is told when it is synced here and covered by the last answer of every in-sync member, or of as many as were asked for;
+`copies` is 1 + the number of those that cover it.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class PendingReceipts:
         return replies
 
     def settle(self, proofs: Sequence[FullVector], now: Now) -> list[Reply | TellStatus]:
-        """Answer those whose ops every in-sync member has synced, and those who have waited too long.
+        """Answer those whose ops every in-sync member has synced, or as many as they asked for, and those who waited too long.
 
         `proofs`: what each in-sync member has surely synced.
         """
@@ -94,8 +95,9 @@ class PendingReceipts:
         answers: list[Reply | TellStatus] = []
         for pending in self._new:
             required = pending.staged.required
-            if all(proof.holds(required) for proof in proofs):
-                answers.append(_answer(pending, 1 + len(proofs)))
+            holders = sum(proof.holds(required) for proof in proofs)
+            if holders == len(proofs) or 1 < pending.copies <= 1 + holders:
+                answers.append(_answer(pending, 1 + holders))
             elif pending.until and now.clock >= pending.until:
                 late = Unknown("stored here, but another broker has not confirmed it in time: retry with the same key")
                 answers.append(Reply(pending.reply_to, late))
