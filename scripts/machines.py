@@ -28,6 +28,7 @@ from typing import Final
 
 from brokers import Failed, ask, free_ports, get, until
 from newswire.client import Publisher
+from newswire.errors import Unauthenticated
 from rolling import Load
 from upgrade import ROOT, last_tag
 
@@ -263,8 +264,13 @@ def go_through(first: Machine, second: Machine, wheels: dict[str, str]) -> None:
     first.install_sh(f"install --primary --host 127.0.0.1 --port {first.port} --advertise {first.address} {this}")
     password = (first.root / "etc/newswire/admin-password").read_text().strip()
     expect(ask(first.address, "GET", "/topics").status == 401, "everybody is asked who he is")
-    with Publisher(first.address, user="admin", password=password) as publisher:
-        publisher.publish("news", "hello")
+
+    def is_taken() -> bool:  # the admin is made when the broker serves: a moment later
+        with Publisher(first.address, user="admin", password=password) as publisher, contextlib.suppress(Unauthenticated):
+            return bool(publisher.publish("news", "hello").id)
+        return False
+
+    until("the password of the first admin is good", is_taken)
     print("1001: begun anew with --auth required, and its admin has published", flush=True)
 
 
