@@ -232,3 +232,15 @@ def test_the_patterns_of_a_user_are_one_piece(pair: Pair) -> None:
     lock = pair.counted()
     pair.one.patterns_of("Alice")
     assert lock.turns == 1
+
+
+def test_what_came_is_counted_from_a_place_on_and_by_the_hour(pair: Pair) -> None:
+    pair.one.submit([Publish(topic="news", data="x")])
+    place = pair.one.arrivals(None, 0).place
+    pair.one.submit([Publish(topic="news", data="y"), Publish(topic="sport", data="z")])
+    then = pair.one.arrivals(place, 0)
+    assert dict(then.counts) == {"news": 1, "sport": 1}
+    assert dict(pair.one.arrivals(then.place, 0).counts) == {}
+    assert dict(pair.one.arrivals(place, NOW * 2).counts) == {}, "stamped before"
+    newest = pair.one.past(NOW * 2)
+    assert newest.hours == (), "eight weeks before that there was nothing"

@@ -110,7 +110,7 @@ function fill(row, broker) {
   }
   lacks.textContent = broker.lag ? plural(broker.lag, "operation") : broker.state === "up" ? "nothing" : "–";
   streams.textContent = broker.streams === undefined ? "–" : `${short(broker.streams)} of ${short(broker.streams_limit)}`;
-  heard.textContent = broker.self ? "–" : broker.seconds === undefined ? "never" : `${short(broker.seconds)} s ago`;
+  heard.textContent = broker.self ? "–" : broker.seconds === undefined ? "never" : broker.seconds < 1 ? "just now" : `${short(broker.seconds)} s ago`;
   return row;
 }
 
