@@ -9,7 +9,7 @@ import pytest
 from newswire.core.model.coverage import Coverage, write
 from newswire.core.model.ops import Published
 from newswire.errors import BadRequest, NewswireError, Refused
-from newswire.ntfy import Filters, Shape, Wire, error_object, read_priority
+from newswire.ntfy import Filters, NtfyWire, Shape, error_object, read_priority
 
 EVENT_ID = write(Coverage("1001-a.2", {"1001-a": 2}))
 MESSAGE = Published(
@@ -27,7 +27,7 @@ PLAIN = Published("1001-a", 3, 1_795_514_400_999, topic="news", data="plain")
 
 
 def test_a_message_has_the_fields_that_it_has_and_a_place() -> None:
-    assert json.loads(Wire("json").message(MESSAGE, EVENT_ID)) == {
+    assert json.loads(NtfyWire("json").message(MESSAGE, EVENT_ID)) == {
         "id": "1001-a.2",
         "time": 1_795_514_400,
         "expires": 1_795_514_500,
@@ -42,18 +42,18 @@ def test_a_message_has_the_fields_that_it_has_and_a_place() -> None:
 
 
 def test_each_shape_has_its_frames() -> None:
-    line = Wire("json").message(PLAIN, EVENT_ID)
+    line = NtfyWire("json").message(PLAIN, EVENT_ID)
     assert line.endswith(b"}\n")
-    assert Wire("sse").message(PLAIN, EVENT_ID) == b"id: " + str(EVENT_ID).encode() + b"\ndata: " + line + b"\n"
-    assert Wire("raw").message(MESSAGE, EVENT_ID) == b"two lines\n"
-    assert Wire("raw").keepalive("news", 1.0) == Wire("raw").opening("news", 1.0) == b"\n"
-    assert Wire("sse").keepalive("news", 1.0).startswith(b'event: keepalive\ndata: {"id":')
-    assert json.loads(Wire("json").opening("a,b", 7.5)) == {"id": "open7500", "time": 7, "event": "open", "topic": "a,b"}
+    assert NtfyWire("sse").message(PLAIN, EVENT_ID) == b"id: " + str(EVENT_ID).encode() + b"\ndata: " + line + b"\n"
+    assert NtfyWire("raw").message(MESSAGE, EVENT_ID) == b"two lines\n"
+    assert NtfyWire("raw").keepalive("news", 1.0) == NtfyWire("raw").opening("news", 1.0) == b"\n"
+    assert NtfyWire("sse").keepalive("news", 1.0).startswith(b'event: keepalive\ndata: {"id":')
+    assert json.loads(NtfyWire("json").opening("a,b", 7.5)) == {"id": "open7500", "time": 7, "event": "open", "topic": "a,b"}
 
 
 def test_a_gap_is_an_event_that_every_client_skips() -> None:
-    assert json.loads(Wire("json").gap("news", 3, "lost"))["event"] == "keepalive"
-    assert json.loads(Wire("json").gap("news", 3, ""))["dropped"] == 3
+    assert json.loads(NtfyWire("json").gap("news", 3, "lost"))["event"] == "keepalive"
+    assert json.loads(NtfyWire("json").gap("news", 3, ""))["dropped"] == 3
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_gap_is_an_event_that_every_client_skips() -> None:
 def test_each_filter_has_to_fit(filters: Filters, passes: tuple[bool, bool]) -> None:
     shapes: tuple[Shape, ...] = ("json", "sse", "raw")
     for shape in shapes:
-        wire = Wire(shape, filters)
+        wire = NtfyWire(shape, filters)
         assert (bool(wire.message(MESSAGE, EVENT_ID)), bool(wire.message(PLAIN, EVENT_ID))) == passes
 
 

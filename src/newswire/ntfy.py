@@ -92,7 +92,7 @@ class Filters(msgspec.Struct, frozen=True):
 NO_FILTERS: Final = Filters()
 
 
-class Wire(msgspec.Struct, frozen=True):
+class NtfyWire(msgspec.Struct, frozen=True):
     """How events are written for a reader. Equal ones write the same."""
 
     shape: Shape

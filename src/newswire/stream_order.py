@@ -12,7 +12,7 @@ import msgspec
 from newswire.core.access import Principal
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.ops import OpId
-from newswire.ntfy import Wire
+from newswire.ntfy import NtfyWire
 
 
 class StreamOrder(msgspec.Struct, frozen=True):
@@ -37,7 +37,7 @@ class StreamOrder(msgspec.Struct, frozen=True):
     until: float = math.inf
     follows: bool = False
     gzip: bool = False
-    wire: Wire | None = None
+    wire: NtfyWire | None = None
     topics: tuple[str, ...] = ()
     since: EventId | str | int | None = None
     polls: bool = False

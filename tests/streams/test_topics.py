@@ -11,14 +11,14 @@ from newswire.core.access import Principal
 from newswire.core.model import event_ids
 from newswire.core.model.commands import AddGrant, AddUser, RevokeGrant
 from newswire.engine.seam import LATEST
-from newswire.ntfy import Filters, Wire
+from newswire.ntfy import Filters, NtfyWire
 from newswire.stream_order import StreamOrder
 from tests.kit.stream_fakes import Client, Clock, Newsroom
 from tests.kit.waiting import wait_until
 
 
 def reading(*topics: str, user: str = "", **fields: Any) -> StreamOrder:
-    return StreamOrder(user, asker=user, ack="none", topics=topics, **{"wire": Wire("json"), **fields})
+    return StreamOrder(user, asker=user, ack="none", topics=topics, **{"wire": NtfyWire("json"), **fields})
 
 
 def lines(client: Client, count: int) -> list[dict[str, Any]]:
@@ -59,7 +59,7 @@ def test_it_brings_what_comes_and_what_there_was_if_asked(room: Newsroom) -> Non
 
 def test_who_wants_the_same_shares_what_is_read_and_encoded(room: Newsroom) -> None:
     clients = [opened(room, reading("news", user=user)) for user in ("Alice", "Bob", "", "")]
-    picky = opened(room, reading("news", wire=Wire("json", Filters(priorities=(5,)))))
+    picky = opened(room, reading("news", wire=NtfyWire("json", Filters(priorities=(5,)))))
     room.settle()
     before = room.hub.pages.encoding_count
     room.desk.publish("news", "1")

@@ -16,7 +16,7 @@ from newswire import sse
 from newswire.core import limits
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.results import Entry, GapEntry, Page, Position
-from newswire.ntfy import Wire
+from newswire.ntfy import NtfyWire
 from newswire.stream_order import StreamOrder
 from newswire.streams import gzip_blocks
 
@@ -32,7 +32,7 @@ class Encoding(NamedTuple):
     as_json: bool
     chunked: bool
     gzip: bool = False
-    wire: Wire | None = None
+    wire: NtfyWire | None = None
 
     def event(self, entry: Entry | GapEntry) -> bytes:
         """An event as bytes; none where its reader does not want it."""

@@ -9,7 +9,7 @@ import pytest
 from newswire.config import Settings
 from newswire.core.model.commands import Publish
 from newswire.errors import NotEnoughCopies
-from newswire.ntfy import Filters, Wire
+from newswire.ntfy import Filters, NtfyWire
 from newswire.stream_order import StreamOrder
 from tests.kit.access import GuardedWeb, basic
 from tests.kit.web_fakes import Web
@@ -47,11 +47,11 @@ def test_a_reader_orders_a_stream(web: Web) -> None:
     answer = web.client.get("/a,b/sse?since=latest&priority=high", headers={"Last-Event-ID": "e~1001-a.2~1001-a.2~"})
     assert answer.headers["Content-Type"] == "text/event-stream; charset=utf-8"
     (order,) = web.orders
-    wire = Wire("sse", Filters(priorities=(4,)))
+    wire = NtfyWire("sse", Filters(priorities=(4,)))
     assert str(order.event_id) == "e~1001-a.2~1001-a.2~"
     assert order == StreamOrder("", order.event_id, ack="none", wire=wire, topics=("a", "b"), since="latest")
     web.client.get("/a/raw?poll=1")
-    assert web.orders[1] == StreamOrder("", ack="none", wire=Wire("raw"), topics=("a",), since=0, polls=True)
+    assert web.orders[1] == StreamOrder("", ack="none", wire=NtfyWire("raw"), topics=("a",), since=0, polls=True)
 
 
 def test_without_room_it_is_refused_with_a_number(web: Web) -> None:

@@ -21,7 +21,7 @@ from newswire.core.model.commands import Publish
 from newswire.core.model.names import check_topic
 from newswire.engine.seam import Engine, Receipt
 from newswire.errors import BadRequest, NewswireError, Refused
-from newswire.ntfy import Shape, Wire
+from newswire.ntfy import NtfyWire, Shape
 from newswire.quotas.networks import network_of
 from newswire.stream_order import StreamOrder
 from newswire.web import ntfy_fields, origins, responses
@@ -67,7 +67,7 @@ class Healthy(msgspec.Struct, frozen=True):
     healthy: bool
 
 
-class Granted(msgspec.Struct, frozen=True):
+class MayRead(msgspec.Struct, frozen=True):
     """That topics may be read."""
 
     success: bool
@@ -152,7 +152,7 @@ AUTH: Final = Route(
     words="Whether topics may be read.",
     rights=(_READS,),
     fields=(TOPICS, *_fields(ntfy_fields.READER_NAMES, "auth")),
-    answers=(Success(Granted),),
+    answers=(Success(MayRead),),
     codes=("forbidden",),
     wire="ntfy",
     takes_auth_field=True,
@@ -180,7 +180,7 @@ def routes(
 ) -> Blueprint:
     """The routes of ntfy's wire. `no_room`, `hand_over`: as for `streams.routes`."""
     blueprint = Blueprint("ntfy", __name__)
-    check_serves, check_reads = serving(engine), reading(engine)
+    check_serves = serving(engine)
     publish = partial(_publish, engine, settings.min_copies, clock)
 
     @PUT_TOPIC.on(blueprint)
@@ -210,6 +210,35 @@ def routes(
     for route in BY_GET:
         route.on(blueprint)(publish_by_get)
 
+    _add_readers(blueprint, engine, settings, hand_over, no_room, clock)
+
+    @HEALTH.on(blueprint)
+    def health() -> Response:
+        serves = engine.describe().serves
+        return answer(Healthy(healthy=serves), 200 if serves else 503)
+
+    @blueprint.errorhandler(NewswireError)
+    def refuse(error: NewswireError) -> Response:
+        return responses.refused(error, request.method, request.path, "ntfy")
+
+    @blueprint.errorhandler(Exception)
+    def fail(error: Exception) -> Response:
+        return responses.unforeseen(error, request.method, request.path, "ntfy")
+
+    return blueprint
+
+
+def _add_readers(
+    blueprint: Blueprint,
+    engine: Engine,
+    settings: ServiceSettings,
+    hand_over: HandOver | None,
+    no_room: Callable[[StreamOrder], str],
+    clock: Callable[[], float],
+) -> None:
+    """Add what readers of topics ask for."""
+    check_reads = reading(engine)
+
     def read(topics: str, *, shape: Shape) -> Response:
         check_reads()
         environ = request.environ
@@ -234,28 +263,13 @@ def routes(
     def may_read(topics: str) -> Response:
         ntfy_fields.texts(request.environ, ntfy_fields.READER_NAMES)
         _readable(settings, caller_of(request.environ), topics)
-        return answer(Granted(success=True))
+        return answer(MayRead(success=True))
 
     @SOCKET.on(blueprint)
     def socket(topics: str) -> Response:
         ntfy_fields.texts(request.environ, ntfy_fields.READER_NAMES)
         _readable(settings, caller_of(request.environ), topics)
         raise BadRequest(_NO_SOCKETS, ntfy=40016)
-
-    @HEALTH.on(blueprint)
-    def health() -> Response:
-        serves = engine.describe().serves
-        return answer(Healthy(healthy=serves), 200 if serves else 503)
-
-    @blueprint.errorhandler(NewswireError)
-    def refuse(error: NewswireError) -> Response:
-        return responses.refused(error, request.method, request.path, "ntfy")
-
-    @blueprint.errorhandler(Exception)
-    def fail(error: Exception) -> Response:
-        return responses.unforeseen(error, request.method, request.path, "ntfy")
-
-    return blueprint
 
 
 def order(environ: Environ, caller: Caller, topics: tuple[str, ...], shape: Shape, now: float) -> StreamOrder:
@@ -271,7 +285,7 @@ def order(environ: Environ, caller: Caller, topics: tuple[str, ...], shape: Shap
         until=caller.until,
         ack="none",
         caller=network_of(environ.get("REMOTE_ADDR", "")),
-        wire=Wire(shape, ntfy_fields.filters_of(values)),
+        wire=NtfyWire(shape, ntfy_fields.filters_of(values)),
         topics=topics,
         since=ntfy_fields.since_of(values.get("since", ""), now, of_poll=polls),
         polls=polls,
