@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from nats_servers import NatsServers
-from newswire.config import NatsSettings
+from newswire.config import NatsSettings, Settings
 from newswire.core import limits
 from newswire.core.model.commands import Publish, Subscribe
 from newswire.engine import commit_thread
@@ -22,7 +23,7 @@ from newswire.engine.seam import Receipt
 from newswire.errors import Refused, Unknown
 from newswire.threads import NeedsThread, never_waits
 from tests.contract.conftest import read, texts
-from tests.kit.gateways import gateway, link_to, new_stream, shared_servers, wait_until_read
+from tests.kit.gateways import drop, gateway, link_to, nats_settings, new_stream, shared_servers, wait_until_read
 from tests.kit.waiting import wait_until
 
 
@@ -120,6 +121,34 @@ def test_a_stream_of_somebody_else_is_left_alone(link: NatsLink) -> None:
     link.run(lambda client: link.ask(client, f"$JS.API.STREAM.CREATE.{link._name}", body))
     with pytest.raises(LogRefused, match="is not newswire's"):
         link.open("")
+
+
+def test_a_log_that_is_kept_in_memory_is_none(link: NatsLink, tmp_path: Path) -> None:
+    metadata = {"newswire": "c"}
+    body = {
+        "name": link._name,
+        "subjects": [f"{link._name}.a.ops"],
+        "num_replicas": 1,
+        "storage": "memory",
+        "metadata": metadata,
+    }
+    link.run(lambda client: link.ask(client, f"$JS.API.STREAM.CREATE.{link._name}", body))
+    with pytest.raises(LogRefused, match="in memory"):
+        link.open("")
+    with pytest.raises(Refused, match="in memory"):
+        gateway(shared_servers(1), link._name, tmp_path)
+
+
+def test_copies_are_counted_by_what_the_log_has_and_not_by_what_was_asked_for(tmp_path: Path) -> None:
+    servers, stream = shared_servers(1), new_stream()
+    one = gateway(servers, stream, tmp_path, "1001")
+    settings = replace(nats_settings(servers, stream), replicas=3)
+    other = JetstreamEngine(Settings(id="1002", ops_dir=tmp_path, nats=settings), on_fatal=lambda error: None)
+    other.start("127.0.0.1:1002")
+    assert other.submit([Publish("news", "x")]).copies == 1
+    one.close()
+    other.close()
+    drop(servers, stream)
 
 
 def test_without_nats_py_the_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

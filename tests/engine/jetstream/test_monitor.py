@@ -73,8 +73,8 @@ def server() -> Iterator[str]:
 
 def test_each_address_is_asked_at_once_and_one_that_is_not_there_is_no_matter(server: str) -> None:
     told: list[Durability] = []
-    settings = NatsSettings(replicas=3, monitors=(server, "http://127.0.0.1:9", f"{server}/"))
-    monitor = Monitor(settings, lambda error: None, told.append)
+    settings = NatsSettings(monitors=(server, "http://127.0.0.1:9", f"{server}/"))
+    monitor = Monitor(settings, lambda: 3, lambda error: None, told.append)
     monitor.close()
     wait_until(lambda: told[-1].copies == 2)
     assert told[0].copies == 1

@@ -41,10 +41,10 @@ from newswire.engine.jetstream.checkpoint import Checkpointer
 from newswire.engine.jetstream.link import NatsLink
 from newswire.engine.jetstream.log import Log, OtherLog
 from newswire.engine.jetstream.monitor import Monitor
-from newswire.engine.jetstream.servers import LogAway
+from newswire.engine.jetstream.servers import LogAway, LogRefused
 from newswire.engine.jetstream.shell import GatewayShell
 from newswire.engine.seam import Backup, EngineNumbers, Start
-from newswire.errors import Unknown
+from newswire.errors import Refused, Unknown
 from newswire.threads import NeedsThread, must_not_wait
 
 _log: Final = logging.getLogger("newswire.engine")
@@ -79,11 +79,13 @@ class JetstreamEngine(CommitEngine):
         self.restored = restored(self._state, began)
 
     def _open(self) -> str:
-        """The cluster id of the log, once a server answers. Raises LogRefused as Refused."""
+        """The cluster id of the log, once a server answers. Raises Refused."""
         told = time.monotonic()
         while True:
             try:
                 return self._link.open(self._log.its_cluster)
+            except LogRefused as error:
+                raise Refused(str(error), code="other-cluster") from error
             except LogAway as error:
                 if time.monotonic() - told >= _SAY_SECONDS:
                     told = time.monotonic()
@@ -131,7 +133,9 @@ class JetstreamEngine(CommitEngine):
         )
         del self._state
         self._link.on_news(self._hear)
-        self._monitor = Monitor(settings.nats, self._on_fatal, partial(setattr, self._shell, "durability"))
+        self._monitor = Monitor(
+            settings.nats, lambda: self._link.replicas, self._on_fatal, partial(setattr, self._shell, "durability")
+        )
         self._commit = CommitThread(self._shell, copy.free_bytes, self._on_fatal, copy.size_bytes)
         self._compactor = self._make_compactor()
         while True:

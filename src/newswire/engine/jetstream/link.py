@@ -68,7 +68,9 @@ class _Got(_Answer):
 
 
 class NatsLink(NatsConnection):
-    """`servers.LogServers` over NATS."""
+    """`servers.LogServers` over NATS. `replicas`: servers that keep the log, as they said last."""
+
+    replicas = 1
 
     # -- the log --------------------------------------------------------------------------------------------------
 
@@ -88,6 +90,8 @@ class NatsLink(NatsConnection):
         its_cluster: str = found.config.get("metadata", {}).get("newswire", "")
         if not its_cluster:
             raise LogRefused(f"the stream {self._name} is not newswire's: name another one (--nats-stream)")
+        if found.config.get("storage") != "file":
+            raise LogRefused(f"the stream {self._name} is kept in memory: make it anew with files")
         return its_cluster
 
     def _make(self, name: str, subject: str, metadata: dict[str, str]) -> None:
@@ -118,6 +122,8 @@ class NatsLink(NatsConnection):
             if info.error.code == 404:
                 return None
             raise LogAway(info.error.description)
+        if name == self._name:
+            self.replicas = info.config.get("num_replicas", 1)
         return info
 
     async def _get(self, client: Client, name: str, body: dict[str, object]) -> _Stored | None:

@@ -46,10 +46,13 @@ class Varz(msgspec.Struct):
 class Monitor:
     """Asks them now and then, in a thread of its own; `tell` gets what follows."""
 
-    def __init__(self, settings: NatsSettings, on_fatal: OnFatal, tell: Callable[[Durability], None]) -> None:
-        self._settings, self._tell = settings, tell
+    def __init__(
+        self, settings: NatsSettings, replicas: Callable[[], int], on_fatal: OnFatal, tell: Callable[[Durability], None]
+    ) -> None:
+        """`replicas`: how many servers keep the log now, whatever was asked for when it was made."""
+        self._settings, self._replicas, self._tell = settings, replicas, tell
         self._stop = threading.Event()
-        tell(durability(settings.replicas, []))
+        tell(durability(replicas(), []))
         self._thread = supervise(self._main, "nats-monitor", on_fatal, may_end=self._stop.is_set)
         if settings.monitors:
             self._look()
@@ -64,7 +67,7 @@ class Monitor:
             self._look()
 
     def _look(self) -> None:
-        self._tell(durability(self._settings.replicas, [_ask(url) for url in self._settings.monitors]))
+        self._tell(durability(self._replicas(), [_ask(url) for url in self._settings.monitors]))
 
 
 def _ask(url: str) -> Varz | None:

@@ -15,7 +15,7 @@ from newswire.engine.embedded.ops_file import OpsFile, Progress
 from newswire.engine.embedded.pieces import replay
 from newswire.engine.jetstream.link import NatsLink
 from newswire.engine.jetstream.log import Log, give_back
-from newswire.engine.jetstream.servers import LogAway, LogServers
+from newswire.engine.jetstream.servers import LogAway, LogRefused, LogServers
 from newswire.errors import Refused, Unavailable
 
 
@@ -47,6 +47,8 @@ def move(settings: NatsSettings, directory: Path, progress: Progress | None = No
         try:
             link.wait()
             return move_to(link, link.open(source.cluster), source, state)
+        except LogRefused as error:
+            raise Refused(str(error), code="other-cluster") from error
         except LogAway as error:
             raise Unavailable(f"the servers of the log cannot be reached: {error}") from error
         finally:
