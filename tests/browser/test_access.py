@@ -167,9 +167,24 @@ def test_a_session_outlives_its_broker_and_what_was_typed_outlives_the_session(b
     expect(page.locator("#state")).to_contain_text("live at broker 1001")
 
     page.get_by_label("Message").fill("What I typed")
-    page.context.clear_cookies()
+    page.evaluate(
+        """() => {
+            window.said = [];
+            const note = () => window.said.push($("state").textContent, $("notice").textContent);
+            const $ = (id) => document.getElementById(id);
+            for (const id of ["state", "notice"]) new MutationObserver(note).observe($(id), { childList: true, subtree: true });
+        }"""
+    )
+    asked(guarded, "POST", "/users/ben/password", password=PASSWORD)  # by an admin, elsewhere
+    expect(page.locator("#state")).to_have_text("signed out")
     page.keyboard.press("Enter")
     expect(page.locator("#notice")).to_contain_text("You are signed out.")
+    asks = []
+    page.on("request", lambda request: asks.append(request.url) if "/stream?" in request.url else None)
+    until("the page has asked again and again", lambda: page.wait_for_timeout(200) or len(asks) >= 3, 3 * SECONDS)
+    assert {url.split("/")[2] for url in asks} == {guarded.first.address}, "its own broker answers"
+    said = page.evaluate("window.said")
+    assert not [text for text in said[said.index("signed out") :] if "does not answer" in text or "trying again" in text]
     page.get_by_role("link", name="Sign in").click()
     sign_in(page, "ben")
     expect(page.get_by_label("Message")).to_have_value("What I typed")

@@ -12,7 +12,7 @@ export const home = isSecure ? location.origin : location.host;
 export const brokers = [home, ...page.brokers.filter((address) => address !== page.address && address !== home && mayAsk(address))];
 
 /** Where the stream is open ("" for nowhere), in this tab or in the one that reads it for all; and which is tried first. */
-export const at = { serving: "", preferred: home };
+export const at = { serving: "", preferred: home, signedOut: false };   // signedOut: this page's own broker answers, and knows nobody
 
 /** Where people sign in, what a page asks other brokers has to have its cookie, too. */
 export const credentials = page.auth === "required" ? "include" : "same-origin";
@@ -22,8 +22,11 @@ export const url = (address, path, fields = {}) =>
 
 function mayAsk(address) { return !isSecure || address.startsWith("https://"); }
 
-/** The broker at `address` does not know who asks: whoever shows that hears of it. */
-export function saySignedOut(address) { document.dispatchEvent(new CustomEvent("signedout", { detail: address })); }
+/** The broker at `address` does not know who asks: whoever shows that hears of it. Where this page's own does not, that is why. */
+export function saySignedOut(address) {
+  at.signedOut ||= address === home;
+  document.dispatchEvent(new CustomEvent("signedout", { detail: at.signedOut ? home : address }));
+}
 
 /**
  * Ask one broker. Throws an Error with a sentence for people and the broker's `code` and `status`;
@@ -63,6 +66,16 @@ function unreachable(late) {
   if (navigator.onLine === false) return "This device is offline.";
   if (late) return `No broker answers. If other pages of ${location.host} are open in this browser, close some: it makes six connections at most.`;
   return "No broker can be reached.";
+}
+
+/** Have this page's own broker say whether anybody is signed in: `at.signedOut`. */
+export async function askHome() {
+  try {
+    await ask(home, "/me", {});
+    at.signedOut = false;
+  } catch (error) {
+    at.signedOut = error.status === 401;
+  }
 }
 
 /** Whether a page that moved goes home: its broker is up, and streams are so few that all go to one. */

@@ -3,7 +3,7 @@
 // Pages of one host share six connections (HTTP/1.1), and a stream keeps one. Pages of other users in this browser have
 // streams of their own, so there are four places for streams; where more are wanted, they take turns.
 
-import { at, brokers, credentials, findWelcomingBroker, home, isHomeAgain, isOpenTo, page, saySignedOut, url, user } from "./brokers.js";
+import { askHome, at, brokers, credentials, findWelcomingBroker, home, isHomeAgain, isOpenTo, page, saySignedOut, url, user } from "./brokers.js";
 import { EventReader } from "./sse.js";
 import { isForbidden } from "./status.js";
 import { hurry, pause } from "./waiting.js";
@@ -49,6 +49,7 @@ export class Stream {
   #seat = "";                    // a broker with more room, where this page was sent
   #leaving = false;
   #notAllowed = false;           // this page's own broker answers, and takes it for another site's
+  #strangerAt = "";              // another broker that answers, and does not know who asks
 
   constructor(on, locks) { this.#on = on; this.#locks = locks; }
 
@@ -86,18 +87,23 @@ export class Stream {
     if (brokers.includes(end.to)) at.preferred = end.to;
     else if (address === this.#seat && !end.opened) at.preferred = home;
     if (address === home) this.#notAllowed = end.notThisPage;
-    if (end.signedOut) return this.#saySignedOut(address);
+    if (address === home) at.signedOut = end.signedOut;
+    if (address === this.#strangerAt) this.#strangerAt = "";
+    if (end.signedOut && address !== home) await askHome();
+    if (end.signedOut) return this.#saySignedOut(at.signedOut ? home : address);
     if (this.#notAllowed) return this.#sayNotAllowed(end);    // and other brokers know even less of this page
     if (!end.opened || end.to) this.moveOn(end.to);
-    this.sayLost(end.silent && end.opened ? new Date(this.#lastByte) : new Date(), end);
+    if (!this.#strangerAt) this.sayLost(end.silent && end.opened ? new Date(this.#lastByte) : new Date(), end);
     if (end.why) await this.#on.told(end.why);
+    if (at.signedOut) return this.#saySignedOut(home);
     if (brokers.every((other) => (this.#failures.get(other) ?? 0) >= TRIES)) await this.#on.giveWay();
   }
 
   /** The broker to try now: the preferred one, or the first other that is not to be left alone for a while. */
   async #nextBroker(signal) {
     for (;;) {
-      const order = [at.preferred, ...brokers.filter((other) => other !== at.preferred)];
+      // where the page's own broker says that nobody is signed in, that is so until it says otherwise, or is gone
+      const order = at.signedOut ? [home] : [at.preferred, ...brokers.filter((other) => other !== at.preferred)];
       const ready = order.find((address) => (this.#due.get(address) ?? 0) <= Date.now());
       if (ready || signal.aborted) return ready;
       await pause(Math.min(...order.map((address) => this.#due.get(address))) - Date.now(), signal);
@@ -167,6 +173,8 @@ export class Stream {
   #opened(broker, end) {
     end.opened = true;
     this.#notAllowed = false;
+    this.#strangerAt = "";
+    at.signedOut = false;
     at.serving = end.address;
     this.#failures.delete(end.address);
     this.#lostSince = null;
@@ -236,6 +244,7 @@ export class Stream {
   #saySignedOut(address) {
     this.#lostSince = null;
     this.#reason = "";
+    this.#strangerAt = address === home ? "" : address;
     saySignedOut(address);
     this.#say("silent", address === home ? "signed out" : `not signed in at ${address}`);
   }
