@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from newswire import errors
@@ -81,3 +86,61 @@ def test_a_code_of_a_later_version_is_what_its_status_suggests(status: int, kind
     error = from_problem({"code": "of-later", "title": "Later"}, status)
     assert (type(error), error.detail) == (kind, "Later")
     assert str(status) in from_problem({}, status).detail
+
+
+_REQUEST = re.compile(r"\b(?:GET|POST|DELETE) /\w+")
+_DECLARATIONS = {"text_field", "Route", "Field", "Success", "_choice", "flag_field", "whole_field", "Right"}
+_FOR_HTTP = {
+    "newswire/web/responses.py": "what is said at an address where nothing is",
+    "newswire/web/openapi.py": "its own words",
+}
+
+
+def told(module: Path) -> Iterator[str]:
+    """The texts of a module that a request stands in, without docstrings and what declares routes."""
+
+    def walk(node: ast.AST) -> Iterator[str]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
+                continue
+            if isinstance(child, ast.Call) and isinstance(child.func, ast.Name) and child.func.id in _DECLARATIONS:
+                continue
+            if isinstance(child, ast.JoinedStr):
+                parts = [part.value if isinstance(part, ast.Constant) else "x" for part in child.values]
+                yield "".join(str(part) for part in parts)
+            elif isinstance(child, ast.Constant) and isinstance(child.value, str):
+                yield child.value
+            else:
+                yield from walk(child)
+
+    return (text for text in walk(ast.parse(module.read_text())) if _REQUEST.search(text))
+
+
+def test_nobody_at_a_command_line_or_in_a_menu_is_told_of_a_request() -> None:
+    root = Path(errors.__file__).parent
+    texts = [
+        (module, text)
+        for room in ("core", "web", "engine")
+        for module in sorted((root / room).rglob("*.py"))
+        if str(module.relative_to(root.parent)) not in _FOR_HTTP
+        for text in told(module)
+    ]
+    assert len(texts) > 8
+    for module, text in texts:
+        for reader in ("command", "menu"):
+            assert not _REQUEST.search(errors.as_sentence(text, reader)), f"{module}: add it to errors.REQUESTS"
+
+
+@pytest.mark.parametrize(
+    ("detail", "sentence"),
+    [
+        ("there is no user x: GET /users lists who there is", "There is no user x: newswire user list lists who there is."),
+        ("is it there?", "Is it there?"),
+        ("Already one.", "Already one."),
+        ("`label` is a line", "`label` is a line."),
+        ("ops_logs/1001 is in use", "ops_logs/1001 is in use."),
+        ("127.0.0.1:1 is none", "127.0.0.1:1 is none."),
+    ],
+)
+def test_a_detail_becomes_a_sentence(detail: str, sentence: str) -> None:
+    assert errors.as_sentence(detail, "command") == sentence

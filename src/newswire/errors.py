@@ -3,13 +3,14 @@
 A code is a stable word (docs/http.md, Codes): programs match on it, people read the sentence beside it. The table
 gives each code its HTTP status and its title; the detail says what to do and is written where the error is raised.
 The web answers `problem()` as RFC 9457, the client raises the same classes again from what it received
-(`from_problem`), the menus and the command line print `detail`.
+(`from_problem`), the menus and the command line print `detail` as a sentence, in their own words (`REQUESTS`).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 TABLE: Final[Mapping[str, tuple[int, str]]] = {
     # code: (HTTP status, title)
@@ -71,6 +72,38 @@ TABLE: Final[Mapping[str, tuple[int, str]]] = {
     "disk-failed": (503, "The disk failed"),
     "storage-full": (507, "The disk is full"),
 }
+
+REQUESTS: Final = tuple(  # what a detail tells whoever speaks HTTP to do; the same at a command line; and in a menu
+    (re.compile(request), {"command": command, "menu": menu})
+    for request, command, menu in (
+        (r"subscribe first, POST /subscribe\?username=(\S+)&topic=\S+",
+         r"subscribe first, newswire subscribe \1 TOPIC", "choose Subscribe User first"),
+        (r"GET /subscriptions\?username=(\S+)", r"newswire subscriptions \1", "an admin or the page"),
+        (r"GET /subscriptions", "newswire subscriptions", "the page"),
+        (r"GET /grants\?who=(\S+)", r"newswire grants \1", "the page of admins"),
+        (r"GET /users", "newswire user list", "the page of admins"),
+        (r"GET /tokens", "newswire token list", "the page of your account"),
+        (r"GET /me\b", "newswire whoami", "the page of your account"),
+        (r"GET /list_replicas lists", "newswire status lists", "List Replicas shows"),
+        (r"GET /list_replicas", "newswire status", "List Replicas"),
+        (r"GET /readyz", "newswire status", "Status"),
+        (r"DELETE /tokens/<id>", "newswire token revoke ID", "the page of your account"),
+        (r"with a token \(Authorization: Bearer nw_\.\.\.\), with user and password, or sign in at /login",
+         "with newswire login, or a token in NEWSWIRE_TOKEN_FILE", "with name and password"),
+        (r"leave `username` out", "leave USER out", "enter your own name"),
+        (r"leave `topic` out", "leave TOPIC out", "leave it out"),
+    )
+)  # fmt: skip
+_PLAIN_WORD: Final = re.compile(r"[a-z]+(?=[\s,:;'])")
+
+
+def as_sentence(detail: str, reader: Literal["http", "command", "menu"] = "http") -> str:
+    """A detail as a sentence, which begins with a capital letter and ends with a stop, in the words of who reads it."""
+    text = detail.strip()
+    for request, words in REQUESTS if reader != "http" else ():
+        text = request.sub(words[reader], text)
+    text = _PLAIN_WORD.sub(lambda word: word[0].capitalize(), text, count=1) if _PLAIN_WORD.match(text) else text
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 class NewswireError(Exception):

@@ -94,19 +94,19 @@ def test_a_sentence_of_a_menu_has_no_flags() -> None:
         ("port 1 at x is taken: stop the other program or choose another port with --port", "choose another port."),
         ("x is no address to listen at: choose another with --host", "choose another."),
         ("Stop that one, or give this one another --id or --ops-dir", "give this one another id."),
-        ("is this the address that it gives others (--advertise)?", "is this the address that it gives others?"),
+        ("is this the address that it gives others (--advertise)?", "Is this the address that it gives others?"),
         (
             "a:1 is no broker of this cluster: GET /list_replicas lists them, with their addresses",
             "List Replicas shows them, with their addresses.",
         ),
         ("start the other one with another --id", "with another id."),
-        ("raise --subscriptions-per-user", "raise subscriptions per user."),
+        ("raise --subscriptions-per-user", "Raise subscriptions per user."),
     ):
         shown = actions.sentence(Refused(said))
         assert "--" not in shown
         assert shown.endswith(meant)
     assert actions.sentence(Unknown("no broker answered in time (a:1: x): perhaps it was done; ...")) == (
-        "no broker answered in time (a:1: x): perhaps it was done. Do it again: it will not be done twice."
+        "No broker answered in time (a:1: x): perhaps it was done. Do it again: it will not be done twice."
     )
 
 
@@ -115,7 +115,7 @@ def test_a_sentence_of_a_menu_has_no_flags() -> None:
 )
 def test_that_nobody_is_there_is_told_at_once(menu: list[str]) -> None:
     shown = piped(menu[0], menu[1:], NEWSWIRE_BROKERS=f"{DOWN},127.0.0.1:2")
-    assert "no broker is there (127.0.0.1:1: no connection (nobody listens there); 127.0.0.1:2: no connection" in shown
+    assert "No broker is there (127.0.0.1:1: no connection (nobody listens there); 127.0.0.1:2: no connection" in shown
     assert f"\nWhat you typed is kept: choose {menu[1]} again" in shown
     assert "--" not in shown
 
@@ -127,7 +127,7 @@ def test_that_nobody_answers_is_told_before_it_is_certain(monkeypatch: pytest.Mo
         brokers = ",".join(f"127.0.0.1:{server.getsockname()[1]}" for server in (one, two))
         shown = piped("publisher", ["1", "Google", "Hi"], NEWSWIRE_BROKERS=brokers)
     waiting = shown.index(f"No broker has answered yet, still asking {brokers.replace(',', ', ')}")
-    assert waiting < shown.index("no broker could serve this")
+    assert waiting < shown.index("No broker could serve this")
     assert "What you typed is kept" in shown
 
 
@@ -155,10 +155,10 @@ def test_brokers_are_managed_from_the_one_menu(fake: Fake) -> None:
     fake.answers["/topics"] = (200, [])
     shown = piped("menu", ["1", "2", "127.0.0.1:5054", "3", "127.0.0.1:9", "4", "5", "6", "1001", "7", "2", "2", "4"])
     assert "\n{'message': 'Added broker 127.0.0.1:5054 (1002)'}\nBrokers:" in shown
-    assert "\nno member 127.0.0.1:9.\nBrokers:" in shown
+    assert "\nNo member 127.0.0.1:9.\nBrokers:" in shown
     assert f"List of available nodes: ['{fake.address}']\n{fake.address}  broker 1001, primary, up\n" in shown
     assert "1 broker would hold a message published now.\n\nNo topics yet.\nBrokers:" in shown
-    assert "\nbroker 1001 was not started from this menu: stop it where it runs.\nBrokers:" in shown
+    assert "\nBroker 1001 was not started from this menu: stop it where it runs.\nBrokers:" in shown
     assert fake.sent("/add_replica") == [{"broker_ip": "127.0.0.1:5054"}]
 
 

@@ -44,8 +44,8 @@ def test_a_child_is_started_and_stopped(tmp_path: Path, broker: menus.StartBroke
 
 
 def test_a_child_that_cannot_start_says_why(tmp_path: Path, broker: menus.StartBroker) -> None:
-    held = children.Children(tmp_path, program("import sys; sys.exit('newswire: port 5053 is in use.')"))
-    with pytest.raises(errors.Refused, match=r"^port 5053 is in use\.$"):
+    held = children.Children(tmp_path, program("import sys; sys.exit('newswire: Port 5053 is in use.')"))
+    with pytest.raises(errors.Refused, match=r"^Port 5053 is in use\.$"):
         held.start(broker)
     assert not held.running()
 

@@ -73,7 +73,7 @@ def test_what_is_done_is_done(fake: Fake, command: str, astray: str) -> None:
     assert done.returncode == output.DONE, done.stderr
     assert "Traceback" not in done.stderr
     if astray == "full":
-        assert done.stderr.startswith("newswire: the output could not be written (No space left on device)")
+        assert done.stderr.startswith("newswire: The output could not be written (No space left on device)")
 
     else:
         assert done.stderr == ""
@@ -135,7 +135,7 @@ def test_what_cannot_be_printed_is_not_acknowledged(fake: Fake, astray: str) -> 
     fake.events = [message(1)]
     done = run(f"{NEWSWIRE} stream Alice {astray}")
     assert done.returncode == output.FAILED
-    assert "message a-1 stays unacknowledged and comes again: the output cannot be written (" in done.stderr
+    assert "Message a-1 stays unacknowledged and comes again: the output cannot be written (" in done.stderr
     assert not fake.sent("/ack")
 
 
@@ -257,7 +257,7 @@ def test_the_command_line_advises_commands() -> None:
     )
     assert output.sentence(gita) == "Gita is not registered for any topic: subscribe first, newswire subscribe Gita TOPIC."
     ann = errors.NotFound("ann has no subscription to x: GET /subscriptions?username=ann lists what there is")
-    assert output.sentence(ann) == "ann has no subscription to x: newswire subscriptions ann lists what there is."
+    assert output.sentence(ann) == "Ann has no subscription to x: newswire subscriptions ann lists what there is."
 
 
 def test_tables_take_cells_as_they_are() -> None:

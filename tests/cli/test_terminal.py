@@ -62,7 +62,7 @@ def test_a_line_without_an_end_is_cut() -> None:
 
 def test_a_sentence_keeps_its_words_whole_on_a_terminal() -> None:
     master, slave = pty.openpty()
-    sentence = "no broker is there (127.0.0.1:5053: no connection (nobody listens there)): try again."
+    sentence = "No broker is there (127.0.0.1:5053: no connection (nobody listens there)): try again."
     with os.fdopen(slave, "w") as out:
         for columns in (40, 0):
             fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))

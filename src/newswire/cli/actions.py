@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from newswire import escape
+from newswire import errors, escape
 from newswire.cli import menus, output, terminal, window
 from newswire.cli.children import Children
 from newswire.cli.credentials import Signature, signature
@@ -19,7 +19,7 @@ from newswire.cli.menus import Action, Menu
 from newswire.cli.terminal import Terminal
 from newswire.core import limits
 from newswire.core.model import names
-from newswire.errors import NewswireError, NoBroker, NotRegistered, NotStored, Unauthenticated, Unknown
+from newswire.errors import NewswireError, NoBroker, NotStored, Unauthenticated, Unknown
 
 if TYPE_CHECKING:
     from newswire.client import BrokerPool, ClusterSnapshot
@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 
 Perform = Callable[[Action], None]
 
-_SUBSCRIBE_FIRST: Final = re.compile(r": subscribe first.*")
 _FLAGS: Final = (  # what the sentences for a command line say, and what they mean where there is none
-    (re.compile(r"GET /list_replicas lists"), "List Replicas shows"),
     (re.compile(r" \(--[a-z-]+\)"), ""),
     (re.compile(r",? (?:with|by) --[a-z-]+(?: [A-Z:]+)?"), ""),
     (re.compile(r"--id or --ops-dir"), "id"),
@@ -99,9 +97,7 @@ def sentence(error: NewswireError) -> str:
         return output.sentence_of(f"{why}: perhaps it was done. Do it again: it will not be done twice")
     if isinstance(error, Unauthenticated) and error.extra.get("sent") == "password":
         return "The name or the password is wrong."
-    if isinstance(error, NotRegistered):
-        return output.sentence_of(_SUBSCRIBE_FIRST.sub(": choose Subscribe User first", error.detail))
-    return output.sentence_of(without_flags(error.detail.strip() or error.title))
+    return output.sentence_of(without_flags(errors.as_sentence(error.detail.strip() or error.title, "menu")))
 
 
 def without_flags(text: str) -> str:

@@ -99,5 +99,5 @@ def _open_file(path: Path) -> logging.Handler:
     try:
         return _LogFile(path, encoding="utf-8")
     except OSError as error:
-        output.warn(f"cannot write the log {path} ({error.strerror}): the broker runs without one.")
+        output.warn(f"Cannot write the log {path} ({error.strerror}): the broker runs without one.")
         return logging.NullHandler()

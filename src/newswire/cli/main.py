@@ -97,7 +97,7 @@ def run(args: Sequence[str] | None = None) -> int:
     code = _run(args)
     failure = output.failure()
     if failure and not output.is_quiet(failure) and code == output.DONE:
-        output.warn(f"the output could not be written ({failure.strerror}); the command has done its work.")
+        output.warn(f"The output could not be written ({failure.strerror}); the command has done its work.")
     return code
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from newswire import errors
 from newswire.core.model import names, offers
 from newswire.errors import BadRequest, NewswireError
 
@@ -176,8 +177,7 @@ def step(menu: Menu, state: MenuState, line: str) -> Step:
     except NewswireError as error:
         if not line.strip():
             return Step(replace(START, kept=state.kept), NOTHING_ENTERED)
-        end = "" if error.detail.endswith(".") else "."
-        return Step(state, f"{error.detail[:1].upper()}{error.detail[1:]}{end} {BACK}")
+        return Step(state, f"{errors.as_sentence(error.detail, 'menu')} {BACK}")
     return _advance(choice, replace(state, answers=(*state.answers, answer), lines=(*state.lines, line)))
 
 

@@ -15,7 +15,6 @@ import errno
 import io
 import json
 import os
-import re
 import select
 import sys
 import threading
@@ -26,7 +25,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
 
 import click
 
-from newswire import escape
+from newswire import errors, escape
 from newswire.errors import FewerCopies, NewswireError, NoBroker, Unauthenticated, Unavailable, Unknown
 
 if TYPE_CHECKING:
@@ -50,10 +49,6 @@ MEANINGS: Final = {
     UNKNOWN: "perhaps done: the key to repeat it with is printed",
     INTERRUPTED: "interrupted (Ctrl-C)",
 }
-_COMMANDS: Final = (  # what brokers advise whoever speaks HTTP
-    (re.compile(r"POST /subscribe\?username=(\S+)&topic=\S+"), r"newswire subscribe \1 TOPIC"),
-    (re.compile(r"GET /subscriptions\?username=(\S+)"), r"newswire subscriptions \1"),
-)
 _SIGN_IN: Final = {  # by what was sent with a request that came back with 401
     "nothing": "the brokers ask who you are: `newswire login` signs you in, NEWSWIRE_TOKEN_FILE a program",
     "token": "the brokers do not take your token: it has expired, was revoked or is mistyped; `newswire login` makes a new one",
@@ -81,16 +76,12 @@ def exit_code(error: NewswireError) -> int:
 def sentence(error: NewswireError) -> str:
     """What people at a command line are told: the detail, as a sentence, with commands in place of requests."""
     text = _SIGN_IN.get(str(error.extra.get("sent", "")), "") if isinstance(error, Unauthenticated) else ""
-    text = text or error.detail.strip() or error.title
-    for request, command in _COMMANDS:
-        text = request.sub(command, text)
-    return sentence_of(text)
+    return sentence_of(errors.as_sentence(text or error.detail.strip() or error.title, "command"))
 
 
 def sentence_of(text: str) -> str:
-    """One line that is safe to print and ends like a sentence."""
-    line = escape.line(text.strip())
-    return line if line.endswith((".", "!", "?")) else f"{line}."
+    """One line that is safe to print and is a sentence."""
+    return errors.as_sentence(escape.line(text.strip()))
 
 
 # -- lines -------------------------------------------------------------------------------------------------------------

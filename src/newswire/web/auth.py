@@ -299,7 +299,7 @@ class Authenticator:
         """Who made the ticket, as he is now, and for whose stream. It is used up. Raises `unauthenticated`."""
         value = self.tickets.take(ticket)
         if value is None:
-            raise _unauthenticated("this ticket was used, or is older than 30 seconds: ask for another, POST /tickets")
+            raise _unauthenticated("this ticket was used, or is older than 30 seconds: ask for another")
         caller, username = value
         assert caller.principal is not None
         return self.resolve(caller.username, caller.principal, by="ticket", until=caller.until), username

@@ -69,7 +69,7 @@ def install(app: Flask, engine: Engine, auth: Authenticator | None, pace: Pace) 
             raise Refused("what a browser changes has to come from a page of this broker", code="cross-site")
         pace.check(caller.username)
         if endpoint in for_admins and not caller.admin:
-            raise Refused(f"this is for admins, and {caller.username} is none: ask an admin")
+            raise Refused(f"this is for admins, and {caller.username} is not one: ask an admin")
         if endpoint in audited:
             engine.post([Audit(what=audited[endpoint], who=caller.username, at=environ.get("REMOTE_ADDR", ""))])
         callers.note_caller(environ, caller)

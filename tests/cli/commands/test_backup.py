@@ -176,7 +176,7 @@ def test_who_refuses_is_heard_and_who_is_not_there_passed_over(broker: Source, c
     busy = Fake()
     busy.answers["/backup"] = (409, {"code": "backup-running", "status": 409, "detail": "another backup is under way"})
     assert main.run(["backup", "x.tar.gz", "--brokers", f"{DOWN},{busy.address},{broker.address}"]) == output.FAILED
-    assert "another backup is under way." in capsys.readouterr().err
+    assert "Another backup is under way." in capsys.readouterr().err
     busy.close()
     assert main.run(["backup", "x.tar.gz", "--brokers", f"{DOWN},{broker.address}"]) == output.DONE
     assert main.run(["backup", "y.tar.gz", "--brokers", DOWN]) == output.NO_BROKER

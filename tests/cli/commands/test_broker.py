@@ -84,7 +84,7 @@ def test_a_broker_that_cannot_start_says_why(
 ) -> None:
     server.failure = failure
     assert main.run(["broker"]) == output.FAILED
-    assert capsys.readouterr().err == "newswire: port 5053 is in use.\n"
+    assert capsys.readouterr().err == "newswire: Port 5053 is in use.\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -27,6 +27,6 @@ def test_one_that_did_not_is_named_with_its_reason(fake: Fake, capsys: Capture) 
     fake.answers["/compact"] = [(409, refusal), DONE]
     assert main.run(["compact", "--even-if-away"]) == output.FAILED
     said = capsys.readouterr()
-    assert "Broker 1001: broker 1003 is away" in said.err
+    assert "Broker 1001: Broker 1003 is away" in said.err
     assert said.out.startswith("Broker 1002: ")
     assert fake.sent("/compact") == [{"even_if_away": "1"}] * 2

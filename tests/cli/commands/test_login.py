@@ -102,7 +102,7 @@ def test_who_is_not_signed_in_is_told_what_to_do(
     typed(monkeypatch, "wrong\n")
     capsys.readouterr()
     assert main.run(["login", "ann"]) == output.FAILED
-    assert capsys.readouterr().err == "newswire: the name or the password is wrong.\n"
+    assert capsys.readouterr().err == "newswire: The name or the password is wrong.\n"
     assert not credentials.path().exists()
 
 

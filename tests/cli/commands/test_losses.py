@@ -65,7 +65,7 @@ def test_a_refusal_is_a_sentence_and_no_success(torn: Fake, capsys: Capture) -> 
     torn.answers["/readyz"] = (200, {"holes": [HOLE], "away": []})
     torn.answers["/accept_loss"] = (409, {"code": "may-be-elsewhere", "detail": "broker 1002 may hold it"})
     assert main.run(["accept-loss", "--yes"]) == output.FAILED
-    assert capsys.readouterr().err == "newswire: broker 1002 may hold it.\n"
+    assert capsys.readouterr().err == "newswire: Broker 1002 may hold it.\n"
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def test_add_and_remove(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_refusal_is_a_sentence(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
     fake.answers["/remove_replica"] = (404, {"code": "no-broker", "detail": "no member is 1009"})
     assert main.run(["remove-replica", "1009"]) == 1
-    assert capsys.readouterr().err == "newswire: no member is 1009.\n"
+    assert capsys.readouterr().err == "newswire: No member is 1009.\n"
     assert main.run(["add-replica", "nonsense"]) == 1
     assert "HOST:PORT" in capsys.readouterr().err
     assert fake.sent("/add_replica") == []

@@ -422,7 +422,7 @@ def test_a_copy_that_is_not_complete_is_no_success(folder: Path) -> None:
         command = [sys.executable, "-m", "newswire", "opsfile", "show", folder]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == output.FAILED
-    assert done.stderr == "newswire: the output could not be written (No space left on device): it is not complete.\n"
+    assert done.stderr == "newswire: The output could not be written (No space left on device): it is not complete.\n"
 
 
 @pytest.mark.parametrize("arguments", [["show"], ["check"], ["check", "--json"]])

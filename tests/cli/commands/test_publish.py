@@ -94,7 +94,7 @@ def test_a_bad_line_is_named(fake: Fake, tmp_path: Path, capsys: pytest.CaptureF
     batch = tmp_path / "batch.ndjson"
     batch.write_text(f'{{"topic": "a", "data": "b"}}\n{line}\n')
     assert main.run(["publish", "--ndjson", str(batch)]) == output.FAILED
-    assert "line 2: not a JSON object" in capsys.readouterr().err
+    assert "Line 2: not a JSON object" in capsys.readouterr().err
     assert not fake.sent("/publish")
 
 
@@ -134,7 +134,7 @@ def test_a_bad_line_behind_what_is_stored(
     batch.write_text('{"topic": "t", "data": "x"}\n' * 3 + "nonsense\n")
     assert main.run(["publish", "--ndjson", str(batch), "--key", "k"]) == output.FAILED
     said = capsys.readouterr().err
-    assert "line 4: not a JSON object" in said
+    assert "Line 4: not a JSON object" in said
     assert "the 2 messages before are stored; to go on add --key k to the command" in said
 
 

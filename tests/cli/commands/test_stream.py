@@ -68,7 +68,7 @@ def test_exec_stops_at_what_fails(fake: Fake, capfd: pytest.CaptureFixture[str])
     )
     said = capfd.readouterr()
     assert said.out == "good\nbad\n"
-    assert "the command exited 1 at message a-2: it stays unacknowledged" in said.err
+    assert "The command exited 1 at message a-2: it stays unacknowledged" in said.err
     assert [fields["id"] for fields in fake.sent("/ack")] == ["e1"]
 
 

@@ -37,7 +37,7 @@ from newswire.core.model.addresses import is_address, url_of
 from newswire.core.model.balance import are_many, choose_seat
 from newswire.core.model.names import check_username
 from newswire.engine.seam import ClusterStatus, Engine
-from newswire.errors import BadRequest, NewswireError
+from newswire.errors import BadRequest, NewswireError, as_sentence
 from newswire.web.content_coding import accepts_gzip, deflate
 from newswire.web.entrance import caller_now
 from newswire.web.responses import problem, see_other
@@ -219,8 +219,7 @@ def sign_in(engine: Engine, place: str, *, typed: str = "", refusal: NewswireErr
     values: dict[str, Any] = {"title": "Sign in", "next": place, "typed": typed}
     if refusal is None:
         return _page(engine.describe(), "login.html", notice="", **values)
-    notice = f"{refusal.detail[:1].upper()}{refusal.detail[1:].rstrip('.')}."
-    response = _page(engine.describe(), "login.html", refusal.status, notice=notice, **values)
+    response = _page(engine.describe(), "login.html", refusal.status, notice=as_sentence(refusal.detail), **values)
     if (seconds := problem(refusal).headers.get("Retry-After")) is not None:
         response.headers["Retry-After"] = seconds
     return response
@@ -237,7 +236,7 @@ def _own_page(engine: Engine, settings: ServiceSettings, here: str) -> Response:
     if here == "cluster":
         signed_in |= {"auth": settings.auth, "broker": settings.id}
     if here != "account" and settings.auth == "required" and not caller.admin:
-        words = f"You are signed in as {caller.username}, who is none. Ask an admin for what you need."
+        words = f"You are signed in as {caller.username}, and {caller.username} is not an admin. Ask one for what you need."
         return _page(view, "words.html", 403, title="This page is for admins", words=words, **signed_in)
     title = {"account": caller.username, "admin": "Users", "cluster": "Cluster"}[here]
     return _page(view, f"{here}.html", title=title, here=here, **signed_in)
