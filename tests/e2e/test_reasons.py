@@ -72,9 +72,9 @@ def test_over_the_limit_of_streams(broker: Broker) -> None:
         until("the first is open", lambda: get(broker.address, "/readyz").get("streams") == 1)
         with streaming(broker.address, "ann") as second:
             second.expect(f"newswire: 1001 ({broker.address}): 1 stream of this user is open, which is the limit")
-            second.expect("newswire: trying again.\n")
+            second.expect("newswire: Trying again.\n")
             first.end()  # makes room
-            second.expect(f"newswire: live at 1001 ({broker.address}).\n")
+            second.expect(f"newswire: Live at 1001 ({broker.address}).\n")
     assert "no broker" not in second.said
     assert first.said == ""
 
@@ -185,7 +185,7 @@ def test_a_secret_that_is_none_is_named_as_its_variable(tmp_path: Path, of_file:
     given = {"NEWSWIRE_CLUSTER_SECRET_FILE": str(tmp_path / "secret")} if of_file else {"NEWSWIRE_CLUSTER_SECRET": "short"}
     done = run("127.0.0.1:1", "broker", "--ops-dir", str(tmp_path), **given)
     assert done.returncode == 2
-    assert f"the cluster-secret ({next(iter(given))}) is shorter than 32 bytes" in done.stderr
+    assert f"The cluster-secret ({next(iter(given))}) is shorter than 32 bytes" in done.stderr
 
 
 @pytest.mark.parametrize(
