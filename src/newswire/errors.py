@@ -87,6 +87,7 @@ REQUESTS: Final = tuple(  # what a detail tells whoever speaks HTTP to do; the s
         (r"GET /list_replicas lists", "newswire status lists", "List Replicas shows"),
         (r"GET /list_replicas", "newswire status", "List Replicas"),
         (r"GET /readyz", "newswire status", "Status"),
+        (r"GET /cluster(?:/\w+)?", "the page /cluster", "the page /cluster"),
         (r"DELETE /tokens/<id>", "newswire token revoke ID", "the page of your account"),
         (r"with a token \(Authorization: Bearer nw_\.\.\.\), with user and password, or sign in at /login",
          "with newswire login, or a token in NEWSWIRE_TOKEN_FILE", "with name and password"),
