@@ -208,16 +208,6 @@ def voids_count_in_part() -> list[Patch]:
     return [(State, "lacks_voids", property(lambda state: False))]
 
 
-def voids_that_wait_are_kept_back() -> list[Patch]:
-    """What is handed over has the voids that count, not those that wait behind damage: half of what ended is still there."""
-    return [(State, "voids_waiting", lambda state: [])]
-
-
-def what_waits_is_read_for_ever() -> list[Patch]:
-    """A record of what is kept apart cannot be read, and nobody takes note of it: no log is written anew any more."""
-    return [(State, "miss_apart", lambda state, place, own: None)]
-
-
 COMPACTION: tuple[Callable[[], list[Patch]], ...] = (
     voids_one_by_one,
     base_in_parts,
@@ -233,8 +223,6 @@ COMPACTION: tuple[Callable[[], list[Patch]], ...] = (
     left_out_though_a_member_lacks_it,
     away_by_the_wall_clock,
     voids_count_in_part,
-    voids_that_wait_are_kept_back,
-    what_waits_is_read_for_ever,
 )
 FOCUS_COMPACTION: dict[str, tuple[str, ...]] = {
     "voids-one-by-one": ("partition", "disk-back"),
@@ -250,6 +238,4 @@ FOCUS_COMPACTION: dict[str, tuple[str, ...]] = {
     "left-out-though-a-member-lacks-it": ("partition", "disk-lost"),
     "away-by-the-wall-clock": ("partition", "wall"),
     "voids-count-in-part": ("rot", "disk-cloned", "crash", "partition"),
-    "voids-that-wait-are-kept-back": ("rot", "disk-cloned", "rot", "give-up", "leave"),
-    "what-waits-is-read-for-ever": ("rot", "crash", "power", "leave"),
 }
