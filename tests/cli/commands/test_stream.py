@@ -21,7 +21,7 @@ def test_stream_prints_and_acknowledges(fake: Fake, capsys: pytest.CaptureFixtur
     assert main.run(["stream", "Alice", "--count", "2"]) == 0
     assert capsys.readouterr().out == "Hello Google\nT\ntwo\nlines\n"
     assert fake.sent("/ack")[-1] == {"username": "Alice", "id": "e2"}
-    assert fake.sent("/stream")[0] == {"username": "Alice", "format": "json", "ack": "client"}
+    assert fake.sent("/stream")[0] == {"username": "Alice", "format": "json", "ack": "client", "follow": "1"}
 
 
 def test_stream_as_json(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
