@@ -71,6 +71,8 @@ def test_a_message_has_the_fields_of_the_page(web: Web) -> None:
         priority=3,
         tags=("a",),
         click="https://example.org",
+        confirm=60,
+        about="1001-a.1",
     )
     row = next(line for line in section("Stream").splitlines() if line.startswith("| (no name) |"))
     fields = set(message_object(message, str(write(Coverage("", {})))))

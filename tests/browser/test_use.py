@@ -317,3 +317,18 @@ def test_what_is_read_in_one_tab_is_read_in_the_others(tabs: BrowserContext, pai
     for window in (two, one):
         expect(window.page.locator("#mine .n")).to_have_count(0, timeout=SECONDS * 1000)
     assert one.page.title() == "Alice · newswire"
+
+
+def test_a_message_that_asks_for_it_is_confirmed_by_a_button(desk: Desk, pair: Pair, hand: Hand) -> None:
+    hand.subscribe("Alice", "team.*")
+    fields = {"topic": "team.red", "data": "Leave the house", "confirm": "600"}
+    name = ask(pair.first.address, "POST", "/publish", fields).json()["id"]
+    alice = desk.open(pair.first.address, "Alice", width=390, height=780)
+    alice.has(".confirm", "Please confirm by")
+    alice.page.get_by_role("button", name="Confirm").click()
+    alice.has(".confirm", "You have confirmed this")
+    report = get(pair.second.address, "/receipts", id=name)
+    assert (report["confirmed"], report["subscribers"][0]["username"]) == (1, "Alice")
+    alice.page.reload()
+    alice.has(".confirm", "You have confirmed this")
+    assert alice.errors == alice.complaints == []

@@ -39,7 +39,19 @@ def test_publish_sends_what_was_given_and_nothing_else(a: FakeBroker) -> None:
     a.on("POST", "/publish", lambda asked: stored())
     with publisher(FakeTime(), a, new_key=lambda: "k1", token="secret") as p:
         receipt = p.publish("Google", "Hello Google")
-        p.publish("Google", "", title="t", priority=4, tags=("x", "y"), click="http://c/", key="mine", expires=60, copies=2)
+        p.publish(
+            "Google",
+            "",
+            title="t",
+            priority=4,
+            tags=("x", "y"),
+            click="http://c/",
+            key="mine",
+            expires=60,
+            confirm=9,
+            escalate="late",
+            copies=2,
+        )
     assert (receipt.id, receipt.copies, receipt.broker) == ("1001-a.1", 2, a.address)
     assert receipt.message == "Published topic Google data Hello Google"
     plain, full = a.came("POST", "/publish")
@@ -55,6 +67,8 @@ def test_publish_sends_what_was_given_and_nothing_else(a: FakeBroker) -> None:
         "click": "http://c/",
         "key": "mine",
         "expires": 60,
+        "confirm": 9,
+        "escalate": "late",
     }
     assert full.query == {"copies": "2"}
 

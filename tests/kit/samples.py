@@ -32,6 +32,7 @@ OF_ROUTE: Final[Mapping[tuple[str, str], Mapping[str, str]]] = {  # where a samp
     ("GET", "/static/<name>"): {"name": "feed.js"},
     ("GET", "/static/<version>/<name>"): {"name": "feed.js", "version": "v"},
 }
+NAME_MESSAGES: Final = frozenset({"/receipts", "/confirm"})
 LEFT_OUT: Final = frozenset(  # a request goes well without them
     """from since limit key title priority tags click expires copies ids format ack last_event_id lastEventId raw ticket next
     origin first last even_if_away label publish subscribe admin escalate confirm message poll auth follow
@@ -55,7 +56,7 @@ def ask(
     `method`: another one; `more`: a field that nobody knows; `left_out`: one that is not given; `end`: of the path.
     """
     own = OF_ROUTE.get((route.method, route.path), {})
-    samples = {**SAMPLES, "id": web.engine.place(), **own}
+    samples = {**SAMPLES, "id": web.engine.notice() if route.path in NAME_MESSAGES else web.engine.place(), **own}
     path = route.path.replace("<id>", token)
     for field in route.fields:
         path = path.replace(f"<{field.name}>", samples.get(field.name, ""))

@@ -12,7 +12,7 @@ from msgspec.structs import asdict
 from newswire.config import Settings
 from newswire.core.access import Principal
 from newswire.core.broker.events import Now
-from newswire.core.model.commands import Publish, Request
+from newswire.core.model.commands import Publish, Request, Subscribe
 from newswire.core.model.coverage import Coverage, write
 from newswire.engine.memory import MemoryEngine, MemoryNetwork
 from newswire.engine.seam import BrokerStatus, ClusterStatus, Compacted, PushAnswer, Receipt
@@ -70,6 +70,16 @@ class SteeredEngine(MemoryEngine):
         """The event id of everything up to now."""
         event_id = self.shell.read(lambda state: write(Coverage("", dict(state.vector))))
         return str(event_id.for_page() if of_page else event_id)
+
+    def notice(self) -> str:
+        """The id of a message of ann's that asks to be confirmed, and that is due to her."""
+        account = self.account("ann")
+        mine = account.account if account is not None else ""
+        before, fails, self.fails = self.submitted[:], self.fails, None
+        self.submit([Subscribe("ann", "news.x", account=mine)])
+        name = self.submit([Publish("news.x", "x", confirm=60, publisher="ann")]).first
+        self.submitted, self.fails = before, fails
+        return name
 
     def _clock(self) -> Now:
         return Now(self.now - NOW, int(self.now * 1000))

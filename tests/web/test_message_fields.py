@@ -17,8 +17,17 @@ from newswire.web import message_fields, request_fields
 
 
 def test_each_field_that_a_client_may_give_is_checked_with_its_rule() -> None:
-    assert message_fields.FIELDS == set(RULES) == set(MessageFields.__struct_fields__) - {"publisher", "again"}
-    bad = {"title": "", "priority": 6, "tags": [""], "click": "ftp://x", "key": "\n", "expires": 0}
+    assert message_fields.FIELDS == set(RULES) == set(MessageFields.__struct_fields__) - {"publisher", "about", "again"}
+    bad = {
+        "title": "",
+        "priority": 6,
+        "tags": [""],
+        "click": "ftp://x",
+        "key": "\n",
+        "expires": 0,
+        "confirm": 0,
+        "escalate": "a b",
+    }
     assert bad.keys() == RULES.keys() - {"topic", "data"}, "a new field: give a value here that it refuses"
     for name, value in bad.items():
         with pytest.raises(BadRequest) as caught:

@@ -29,6 +29,7 @@ LIGHT_REQUESTS: Final = [
     ("/subscribe", "username=Bob&topic=t", "", True),
     ("/unsubscribe", "username=Ann&topic=t", "", True),
     ("/ack", "username=Ann&id=e~~~", "", True),
+    ("/confirm", "username=Ann&id=1001-a.2", "", True),
     ("/replicate", "", "", True),
     ("/heartbeat/receive", "", "", True),
     ("/livez", "", "", True),

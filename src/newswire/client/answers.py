@@ -81,6 +81,25 @@ class TopicCount(msgspec.Struct, frozen=True):
     last: str | None = None
 
 
+class MessageReader(msgspec.Struct, frozen=True):
+    """A reader of a message: `state` is `pending`, `delivered` or `confirmed`; `at`: when it was confirmed (RFC 3339)."""
+
+    username: str
+    state: str
+    at: str | None = None
+
+
+class MessageReport(msgspec.Struct, frozen=True):
+    """Who has got a message, and who has confirmed it; each of `subscribers` is counted once."""
+
+    id: str
+    topic: str
+    delivered: int = 0
+    pending: int = 0
+    confirmed: int = 0
+    subscribers: tuple[MessageReader, ...] = ()
+
+
 class MessagePage(msgspec.Struct, frozen=True):
     """A page of messages; ask again with the last one's `event_id` as `since` while there is `more`."""
 

@@ -85,6 +85,10 @@ class AsyncSubscriber:
         """See `Subscriber.ack`."""
         return await self._worker.run(lambda: self._subscriber.ack(event_id, topic))
 
+    async def confirm(self, message_id: str) -> str:
+        """See `Subscriber.confirm`."""
+        return await self._worker.run(lambda: self._subscriber.confirm(message_id))
+
     async def messages(
         self, topic: str | None = None, since: checks.Moment = None, limit: int = limits.PAGE_DEFAULT_MESSAGES
     ) -> MessagePage:

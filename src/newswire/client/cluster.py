@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Unpack
 
 from newswire.client import checks
-from newswire.client.answers import Row, TopicCount
+from newswire.client.answers import MessageReport, Row, TopicCount
 from newswire.client.pool import BrokerPool, PoolOptions
 from newswire.client.transport import Call, form
 from newswire.client.unreached import Unreached
@@ -34,6 +34,12 @@ class ClusterClient:
         """The topics that hold messages and may be seen, by name."""
         rows: list[TopicCount] = self.pool.request(Call("GET", "/topics")).read(list[TopicCount])
         return rows
+
+    def receipts(self, message_id: str) -> MessageReport:
+        """Who has got a message, and who has confirmed it. Raises NotFound, also where it is another's."""
+        call = Call("GET", "/receipts", {"id": checks.text("message_id", message_id)})
+        report: MessageReport = self.pool.request(call).read(MessageReport)
+        return report
 
     def add(self, address: str) -> str:
         """Make the broker at `address` a member. Returns the broker's sentence. Raises BadRequest, NoBroker, Unknown."""

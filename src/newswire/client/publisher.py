@@ -100,6 +100,8 @@ class Publisher:
         click: str | None = None,
         key: str | None = None,
         expires: int | None = None,
+        confirm: int | None = None,
+        escalate: str | None = None,
         copies: int | None = None,
     ) -> MessageReceipt:
         """Publish one message. Raises what the broker refused it with, and TypeError for what is not of the type named.
@@ -108,7 +110,18 @@ class Publisher:
         not stored. Unknown: it may be; publish it again with the key in `extra["key"]`.
         """
         post = self._post(
-            Post, topic, data, title=title, priority=priority, tags=tags, click=click, key=key, expires=expires, copies=copies
+            Post,
+            topic,
+            data,
+            title=title,
+            priority=priority,
+            tags=tags,
+            click=click,
+            key=key,
+            expires=expires,
+            confirm=confirm,
+            escalate=escalate,
+            copies=copies,
         )
         self._outbox().deliver(post)
         outcome = post.outcome or late(post)
@@ -127,6 +140,8 @@ class Publisher:
         click: str | None = None,
         key: str | None = None,
         expires: int | None = None,
+        confirm: int | None = None,
+        escalate: str | None = None,
         copies: int | None = None,
     ) -> Future[MessageReceipt]:
         """Publish one message and do not wait for it: `result()` of what is returned does, and returns or raises as `publish`.
@@ -145,6 +160,8 @@ class Publisher:
             click=click,
             key=key,
             expires=expires,
+            confirm=confirm,
+            escalate=escalate,
             copies=copies,
         )
         if not self._outbox().deliver_later(post):
@@ -228,6 +245,8 @@ class Publisher:
         click: str | None,
         key: str | None,
         expires: int | None,
+        confirm: int | None,
+        escalate: str | None,
         copies: int | None,
     ) -> P:
         """A message as it is sent, all of it checked."""
@@ -245,6 +264,10 @@ class Publisher:
             fields["click"] = checks.text("click", click)
         if expires is not None:
             fields["expires"] = checks.whole("expires", expires)
+        if confirm is not None:
+            fields["confirm"] = checks.whole("confirm", confirm)
+        if escalate is not None:
+            fields["escalate"] = names.check_topic(checks.text("escalate", escalate))
         if len(fields) > 3:
             fields = {name: value for name, value in fields.items() if value or name == "data"}
         body = _as_json(fields)

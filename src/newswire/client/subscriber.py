@@ -66,6 +66,10 @@ class Subscriber:
         """Move the cursors (of one subscription, or all) to an event id of a stream. Returns the broker's sentence."""
         return self._post("/ack", {"id": checks.text("event_id", event_id), "topic": checks.text_or_none("topic", topic)})
 
+    def confirm(self, message_id: str) -> str:
+        """Confirm a message that asks for it (`Message.confirm`). Returns the broker's sentence. Raises NotFound, Refused."""
+        return self._post("/confirm", {"id": checks.text("message_id", message_id)})
+
     def messages(
         self, topic: str | None = None, since: checks.Moment = None, limit: int = limits.PAGE_DEFAULT_MESSAGES
     ) -> MessagePage:

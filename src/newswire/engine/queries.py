@@ -16,10 +16,11 @@ from newswire.core.model import ops
 from newswire.core.model.coverage import Coverage, read, write
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.forecasts import ArrivalPlace, Arrivals, Past
-from newswire.core.model.ops import Published
+from newswire.core.model.ops import OpId, Published
 from newswire.core.model.results import (
     Account,
     AuditRow,
+    DeliveryReport,
     GrantRow,
     Page,
     Position,
@@ -34,6 +35,7 @@ from newswire.core.read.audit import audit_places, audit_rows
 from newswire.core.read.counts import subscription_rows, topic_rows
 from newswire.core.read.pages import ReadPosition
 from newswire.core.read.pieces import Pieces
+from newswire.core.read.reports import delivery_report
 from newswire.core.read.scan import Due, read_on
 from newswire.core.read.start import Opening, Recipient, find_recipient, page_opening, stream_opening, topics_opening
 from newswire.core.state.fold import State
@@ -138,6 +140,25 @@ class StateQueries(ABC):
             return Start(ReadPosition(opening.position, opening.wanted), opening.wanted.patterns, event_id=event_id)
 
         return self._query(query)
+
+    def delivery_report(self, name: OpId, by: Principal | None = None) -> DeliveryReport | None:
+        """See `seam.Engine`."""
+        now = self._wall()
+        report = self._query(lambda state: delivery_report(state, name, now))
+        if report is None or by is None:
+            return report
+        (raw,) = self._records([report.place])
+        op = ops.decode(raw) if raw is not None else None
+        publisher = op.publisher if isinstance(op, Published) else ""
+
+        def is_theirs(state: State) -> bool:
+            rights = state.accounts.rights(by, now)
+            if rights is None or by.feed:
+                return False
+            user = state.accounts.users.get(by.account)  # a later user of a name inherits nothing
+            return rights.admin or (user is not None and user.name == publisher and user.time <= report.time)
+
+        return report if self._read(is_theirs) else None
 
     # -- access
 

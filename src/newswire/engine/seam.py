@@ -20,11 +20,13 @@ from newswire.core.broker.values import BrokerStatus, ClusterStatus, DiskFacts, 
 from newswire.core.model.commands import Request
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.forecasts import ArrivalPlace, Arrivals, Past
+from newswire.core.model.ops import OpId
 from newswire.core.model.results import (
     LATEST,
     Account,
     AuditRow,
     Compacted,
+    DeliveryReport,
     Entry,
     GapEntry,
     GrantRow,
@@ -48,6 +50,7 @@ __all__ = [
     "ClusterAdmin",
     "ClusterStatus",
     "Compacted",
+    "DeliveryReport",
     "DiskFacts",
     "Engine",
     "EngineNumbers",
@@ -209,6 +212,13 @@ class Engine(Protocol):
         `since`: an event id, the id of the last message that was read (one that is not held here: all there are), `LATEST`, a
         time in ms (0: the earliest), or None: only what comes from now on; then the start has an event id. As `open_stream`,
         what follows was decided here, so it is opened again when a `Wake` names whose `by` it is.
+        """
+        ...
+
+    def delivery_report(self, name: OpId, by: Principal | None = None) -> DeliveryReport | None:
+        """Who has got the message of this id, and who has confirmed it. In pieces; threads that may wait.
+
+        None: there is no such message (any more), or `by` is neither its publisher nor an admin.
         """
         ...
 

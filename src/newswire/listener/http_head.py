@@ -15,7 +15,7 @@ PEER_PATHS: Final = frozenset({"/replicate", "/heartbeat/receive"})
 PROBE_PATHS: Final = frozenset({"/livez", "/readyz", "/metrics", "/list_replicas"})
 """Cheap, and needed most when clients fill everything else."""
 _SHORT_PATHS: Final = frozenset(
-    """/subscribe /unsubscribe /ack /add_replica /remove_replica /accept_loss /compact
+    """/subscribe /unsubscribe /ack /confirm /add_replica /remove_replica /accept_loss /compact
     /login /logout /tickets /users /tokens /grants""".split()
 )
 """What they need is a few names and an event id."""

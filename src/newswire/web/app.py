@@ -37,6 +37,7 @@ from newswire.web.routes import (
     pages,
     peers,
     publish,
+    receipts,
     sign_in,
     streams,
     subscriptions,
@@ -104,6 +105,7 @@ def create_app(
     app.register_blueprint(publish.routes(engine, settings, give_way))
     app.register_blueprint(subscriptions.routes(engine, settings, clock, pace))
     app.register_blueprint(messages.routes(engine, clock, pace, give_way))
+    app.register_blueprint(receipts.routes(engine, pace))
     app.register_blueprint(streams.routes(engine, settings, hand_over, no_room, pace))
     app.register_blueprint(ntfy.routes(engine, settings, hand_over, no_room, clock))
     app.register_blueprint(brokers.routes(engine, cluster))

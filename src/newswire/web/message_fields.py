@@ -66,6 +66,8 @@ def publish(fields: Fields, publisher: str = "") -> Publish:
             raise _broken(name)
     if message.click and not _is_web_address(message.click):
         raise _broken("click")
+    if message.escalate and not message.confirm:
+        raise _bad("`escalate` goes with `confirm`: say within how many seconds it is to be confirmed")
     return message
 
 
@@ -80,7 +82,8 @@ def publish_lines(lines: Sequence[bytes], publisher: str = "") -> list[Publish] 
         messages: list[Publish] = list(map(_decode_line, lines))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    if not _says_all(messages, b"\n".join(lines)) or {one.publisher or one.again or one.click for one in messages} - {""}:
+    others = {one.publisher or one.again or one.about or one.click or one.escalate for one in messages}
+    if not _says_all(messages, b"\n".join(lines)) or others - {""}:
         return None
     keys = "".join([one.key for one in messages])
     if not (keys.isascii() and keys.isprintable()):

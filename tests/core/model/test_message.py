@@ -32,9 +32,10 @@ OP = Published(
 )  # fmt: skip
 
 
+FULL = msgspec.structs.replace(OP, confirm=60, escalate="late", about="1001-a.3")  # with what came later
 SHOWN = (
     '{"id":"1001-a.7","event_id":"e","topic":"news.a","data":"two\\nlines","time":"2025-11-24T21:54:12.345Z","title":"T",'
-    '"priority":3,"tags":["a","b"],"click":"https://example.org/","publisher":"Ann"}'
+    '"priority":3,"tags":["a","b"],"click":"https://example.org/","confirm":60,"publisher":"Ann","about":"1001-a.3"}'
 )
 
 
@@ -47,8 +48,8 @@ def test_a_record_of_the_first_version_is_read_and_written_to_the_byte() -> None
 
 def test_what_readers_are_shown_is_the_same_to_the_byte() -> None:
     event_id = EventId("e")
-    assert msgspec.json.encode(message_object(OP, "e")).decode() == SHOWN
-    assert message_event(OP, event_id, as_json=True) == f"id: e\ndata: {SHOWN}\n\n".encode()
+    assert msgspec.json.encode(message_object(FULL, "e")).decode() == SHOWN
+    assert message_event(FULL, event_id, as_json=True) == f"id: e\ndata: {SHOWN}\n\n".encode()
     bare = Published("1001-a", 7, 0, topic="news", data="x", key="k", expires=5)
     assert list(message_object(bare, "e")) == ["id", "event_id", "topic", "data", "time"]
 
@@ -57,7 +58,7 @@ def test_a_reader_has_each_field_that_is_shown() -> None:
     assert tuple(json.loads(SHOWN)) == SHOWN_FIELDS
     message = read_message(SHOWN)
     assert all(getattr(message, name) for name in SHOWN_FIELDS)
-    assert {name for name in Message.__struct_fields__ if not getattr(message, name)} == {"key", "expires", "again"}
+    assert {name for name in Message.__struct_fields__ if not getattr(message, name)} == {"key", "expires", "escalate", "again"}
 
 
 def test_a_struct_without_bounds_has_the_same_fields() -> None:
@@ -66,7 +67,15 @@ def test_a_struct_without_bounds_has_the_same_fields() -> None:
 
 def test_each_field_with_help_is_an_option() -> None:
     options = {param.name: param for param in newswire.commands["publish"].params}
-    assert {name for name, rule in RULES.items() if rule.help} == {"key", "title", "priority", "tags", "click"}
+    assert {name for name, rule in RULES.items() if rule.help} == {
+        "key",
+        "title",
+        "priority",
+        "tags",
+        "click",
+        "confirm",
+        "escalate",
+    }
     for name, rule in RULES.items():
         if rule.help:
             assert getattr(options[name], "help", "") == rule.help
@@ -84,6 +93,7 @@ def test_each_field_that_says_something_counts_as_content_of_a_key() -> None:
     """Two messages under one key are one only if they say the same."""
     plain = Publish("t", "x")
     others = {"title": "T", "priority": 1, "tags": ("a",), "click": "https://example.org", "expires": 60, "data": "y"}
+    others |= {"confirm": 60, "escalate": "late"}
     assert others.keys() == RULES.keys() - {"topic", "key"}
     for name, value in others.items():
         assert keys.content(msgspec.structs.replace(plain, **{name: value})) != keys.content(plain), name

@@ -21,6 +21,7 @@ from newswire.core.model.ops import (
     Audited,
     BareOp,
     Began,
+    Confirmed,
     Dropped,
     Granted,
     GrantedRight,
@@ -58,8 +59,9 @@ FIELDS: dict[str, dict[str, Any]] = {
     "msg": {
         "topic": "t" * 128, "data": "d" * limits.MESSAGE_BYTES, "key": "k" * 64, "publisher": "p" * 64, "title": "\u00e9" * 256,
         "priority": 5, "tags": ["tag"] * 16, "click": "HTTPS://x/" + "c" * 2038, "expires": limits.TIME_MILLISECONDS,
-        "again": "1001-a.2",
+        "again": "1001-a.2", "confirm": limits.EXPIRES_SECONDS, "escalate": "e" * 128, "about": "1001-a.2",
     },
+    "confirmed": {"message": "1001-a.2", "user": "a@b.c_d-e", "account": "1001-a.2"},
     "sub": {"user": "a@b.c_d-e", "pattern": "a.*.>", "since": {"1001-a": 1}, "follows": ["1001-a.2"], "replaces": ["1002-b.9"],
             "account": "1001-a.2"},
     "unsub": {"ids": ["1001-a.2"]},
@@ -86,7 +88,7 @@ FIELDS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 TYPES = {
     "began": Began, "msg": Published, "sub": Subscribed, "unsub": Unsubscribed, "ack": Acknowledged, "drop": Dropped,
-    "withdrawn": Withdrawn,
+    "withdrawn": Withdrawn, "confirmed": Confirmed,
     "join": Joined, "left": Left, "lost": Lost, "user": UserAdded, "user_removed": UsersRemoved, "password": PasswordSet,
     "token": TokenCreated, "token_revoked": TokensRevoked, "grant": Granted, "grant_revoked": GrantsRevoked,
     "session_ended": SessionEnded, "audit": Audited, "void": Void,
@@ -121,6 +123,10 @@ BAD: dict[str, list[Any]] = {
     "tags": [["t"] * 17, [""], [LINES], ["t" * 65]],
     "click": ["javascript:alert(1)", "https://x\r\ny", 'https://x"y', "https://" + "c" * 2048],
     "expires": [-1, 2**60, 2**70],
+    "confirm": [-1, 2**60, "5"],
+    "escalate": [LINES, "news.*", "e" * 129, 7],
+    "about": ["1001-a", LINES, 7],
+    "message": ["1001-a", "1001-a.0", LINES, 7],
     "address": [*NAMES, "10.0.0.1:5053\r\nX: y", "10.0.0.1", "10.0.0.1:0", "10.0.0.1:65536"],
     "ids": IDS,
     "follows": IDS,

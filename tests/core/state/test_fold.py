@@ -13,6 +13,7 @@ from newswire.core.model.ops import (
     Acknowledged,
     BareOp,
     Began,
+    Confirmed,
     Dropped,
     Joined,
     Left,
@@ -80,15 +81,19 @@ def draft(state: State, chance: Random) -> Op:
     vector, topic, broker = dict(state.vector), chance.choice(TOPICS), chance.choice(("1001", "1002"))
     if chance.random() < 0.4:
         return account_draft(state.accounts, chance)
+    message = f"{chance.choice(ORIGINS)}.{chance.randint(2, 9)}"
     account = chance.choice(("", *sorted(state.accounts.users), "1009-zz.7"))
     return chance.choice(
         (
             Published("", 0, 0, topic=topic, data=str(chance.random()), key=chance.choice(("", "k1", "k2"))),
+            Published("", 0, 0, topic=topic, data="x", confirm=60, escalate=chance.choice(("", "late"))),
+            Published("", 0, 0, topic="late", data=str(chance.random()), about=message),
+            Confirmed("", 0, 0, message, "Alice", account),
             Subscribed("", 0, 0, "Alice", chance.choice((*TOPICS, "news.*", ">")), vector, some, more, account),
             Unsubscribed("", 0, 0, some),
             Acknowledged("", 0, 0, some, vector),
             Dropped("", 0, 0, topic, vector),
-            Withdrawn("", 0, 0, (f"{chance.choice(ORIGINS)}.{chance.randint(2, 9)}",)),  # held here or not, a message or not
+            Withdrawn("", 0, 0, (message,)),  # held here or not, a message or not
             Joined("", 0, 0, broker, f"127.0.0.1:{broker}", state.members.ids(broker)),
             Left("", 0, 0, broker, state.members.ids(broker)),
         )
@@ -138,6 +143,8 @@ def digest(state: State) -> dict[str, object]:
         "addresses": state.members.addresses,
         "horizons": {topic: full(vector) for topic, vector in state.messages.horizons.items()},
         "withdrawn": sorted(state.messages.withdrawals.names()),
+        "confirmed": sorted(state.messages.notices.names()),
+        "notices": sorted(state.messages.notices.of.values()),
         "shown": sorted(state.messages.name(row) for row, topic in enumerate(state.log.topics) if topic not in (0, GIVEN_UP)),
     }
 

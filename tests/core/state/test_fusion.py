@@ -11,6 +11,7 @@ import pytest
 from newswire.core.model.ops import (
     Acknowledged,
     Began,
+    Confirmed,
     Dropped,
     Op,
     Published,
@@ -20,6 +21,7 @@ from newswire.core.model.ops import (
     decode,
     encode,
 )
+from newswire.core.read.reports import shown_row
 from newswire.core.state.fold import State
 from newswire.core.state.leave_out import Base, LeaveOut
 from newswire.core.state.op_index import SILENT, VOID
@@ -35,16 +37,25 @@ def history(rng: Random) -> dict[str, list[Op]]:
     ops: dict[str, list[Op]] = {origin: [Began(origin, 1, 0, origin.partition("-")[0])] for origin in ORIGINS}
     subs: list[str] = []
     messages: list[str] = []
+    notices: list[Published] = []
     acks: list[tuple[tuple[str, ...], dict[str, int]]] = []
     for _ in range(rng.randint(10, 40)):
         origin = rng.choice(ORIGINS)
         place: dict[str, Any] = {"origin": origin, "sequence": len(ops[origin]) + 1, "time": rng.randint(0, 9)}
         vector = {one: rng.randint(1, len(mine)) for one, mine in ops.items() if rng.random() < 0.7}
         some = tuple(rng.sample(subs, min(len(subs), rng.randint(1, 2))))
-        match rng.choice("mmmmssuaaaadw"):
+        match rng.choice("mmmmnessuaaaadwcc"):
             case "m":
                 op: Op = Published(**place, topic=rng.choice(TOPICS), data="x")
                 messages.append(op.id)
+            case "n":
+                op = Published(**place, topic=rng.choice((*TOPICS, "alarm")), data="x", confirm=9)
+                notices.append(op)
+            case "e":  # of what stays: a message about one that is void somewhere may be shown there once more (TWINS)
+                names = [one.id for one in notices if one.topic == "alarm"] or [""]
+                op = Published(**place, topic=rng.choice(TOPICS), data="x", about=rng.choice(names))
+            case "c":
+                op = Confirmed(**place, message=rng.choice([*[one.id for one in notices], "1001-a.99"]), user="ann")
             case "s":
                 replaces = some[:1] if rng.random() < 0.4 else ()
                 op = Subscribed(**place, user="ann", pattern=rng.choice(TOPICS), replaces=replaces)
@@ -99,14 +110,19 @@ def says(state: State) -> tuple[object, ...]:
     """What a state means: what is shown, who has which subscription, and how far each is delivered."""
     messages, subscriptions = state.messages, state.subscriptions
     shown = sorted(
-        f"{origin}.{sequence}"
+        messages.name(row)
         for number, columns in enumerate(messages.sequences)
         for origin, sequences in columns.items()
         for sequence in sequences
         if (row := state.log.row(origin, sequence)) is not None and not messages.is_dropped(number, row)
     )
     cursors = {name: dict(state.lineage.expand(subscriptions.cursor(sub))) for name, sub in subscriptions.alive.items()}
-    return shown, cursors, [sub.id for sub in subscriptions.awake_of("ann")]
+    confirmed = sorted(
+        (name, reader, time)
+        for name, reader, time in messages.notices.names()
+        if (row := shown_row(state, name)) is not None and row in messages.notices.of
+    )
+    return shown, confirmed, cursors, [sub.id for sub in subscriptions.awake_of("ann")]
 
 
 def merge_goes_wrong(seed: int) -> bool:

@@ -133,6 +133,8 @@ def terminal_text(message: Message) -> str:
     """Time, topic, title and text; further lines are indented, controls are escaped."""
     title = f"{escape.line(message.title)}: " if message.title and message.data else escape.line(message.title)
     text = escape.block(message.data).replace("\n", "\n    ")
+    if message.confirm:
+        text += f"\n    To confirm it within {message.confirm} s: newswire confirm [USER] {escape.line(message.id)}"
     return f"{escape.line(message.time[11:19])} {escape.line(message.topic)}  {title}{text}"
 
 

@@ -17,6 +17,7 @@ from newswire.core.model.commands import (
     AddGrant,
     AddUser,
     Audit,
+    Confirm,
     CreateToken,
     EndSession,
     Publish,
@@ -63,9 +64,9 @@ def check(accounts: Accounts, requests: Sequence[Request], by: Principal | None,
     topics: set[str] = set()  # that may be published to: a batch has few
     for index, request in enumerate(requests):
         if isinstance(request, Publish):
-            if request.topic in topics:
+            if {request.topic, request.escalate or request.topic} <= topics:
                 continue
-            topics.add(request.topic)
+            topics |= {request.topic, request.escalate or request.topic}
         try:
             _check_one(accounts, request, by, rights, now)
         except NewswireError as error:
@@ -77,14 +78,17 @@ def _check_one(accounts: Accounts, request: Request, by: Principal, rights: Righ
     is_narrow = bool(by.token) and accounts.is_narrow(by.token)
     is_own = isinstance(request, SetPassword | CreateToken) and accounts.account_of(request.name) == by.account
     match request:
-        case Acknowledge(account=account) | EndSession(account=account) if by.feed and account == by.account:
-            if isinstance(request, Acknowledge) and by.feed != account:
+        case Acknowledge(account=account) | Confirm(account=account) | EndSession(account=account) if (
+            by.feed and account == by.account
+        ):
+            if not isinstance(request, EndSession) and by.feed != account:
                 _refuse(READS_ONLY)
         case _ if by.feed:
             _refuse(READS_ONLY)
         case Publish(topic=topic):
-            if not rights.may("publish", topic):
-                _refuse(f"you may not publish to {topic}: ask an admin for a grant")
+            for one in filter(None, (topic, request.escalate)):
+                if not rights.may("publish", one):
+                    _refuse(f"you may not publish to {one}: ask an admin for a grant")
         case Subscribe(user, account=account) | Unsubscribe(user, account=account) if accounts.name_of(account) != user:
             _refuse("there is no such user any more, or another one of that name")
         case Subscribe(account=account, pattern=pattern):
@@ -96,6 +100,12 @@ def _check_one(accounts: Accounts, request: Request, by: Principal, rights: Righ
             if not accounts.reads_whole(by.token, pattern):
                 _refuse(f"this token may not read all of {pattern}, so it does not end that: use another")
         case Acknowledge(account=account):
+            _rights_of(accounts, account, by, rights, now)
+            if is_narrow and not rights.subscribe:
+                _refuse("this token is not for reading")
+        case Confirm(account=account) if accounts.name_of(account) != request.user:
+            _refuse("there is no such user any more, or another one of that name")
+        case Confirm(account=account):
             _rights_of(accounts, account, by, rights, now)
             if is_narrow and not rights.subscribe:
                 _refuse("this token is not for reading")

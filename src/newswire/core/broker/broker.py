@@ -445,18 +445,21 @@ class Broker(Parts):
     # -- time ---------------------------------------------------------------------------------------------------
 
     def _tick(self, event: events.Tick, now: Now) -> None:
-        """Take the time of day; if this is the primary, drop what is old and withdraw what is over, a piece at a time."""
+        """Take the time of day; a primary drops what is old, withdraws what is over, names who is late, a piece at a time."""
         self._watch_clocks(now)
         self._wants_room = event.wants_room
         self._follow(self.compaction.tick(event, now), now)
         is_old = self.retention.is_due(now, wants_room=event.wants_room, is_tight=self.compaction.is_tight)
         is_over = self.expiry.is_due(self.clocks, now)
-        if self.stager.staged or not self.serves or not (is_old or is_over):
+        is_late = self.escalation.is_due(self.clocks.retention, now)
+        if self.stager.staged or not self.serves or not (is_old or is_over or is_late):
             return
         decides = status.is_primary(self._situation(now))
         latest = max(self.clocks.latest, now.wall + self.replication.most_ahead())
         if is_over:
             self._follow([self.expiry.look(self.clocks, latest, now, decides=decides)], now)
+        if is_late:
+            self._follow([self.escalation.look(now, decides=decides)], now)
         if is_old and (decides or not self.writable):  # a full disk takes nothing that the primary decides
             self._follow([self.retention.drop(self.clocks.retention, latest, now)], now)
 

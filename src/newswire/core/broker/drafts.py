@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from newswire.core import limits
 from newswire.core.access import Principal
 from newswire.core.broker.access_drafts import draft_access
-from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe, Unsubscribe
+from newswire.core.model.commands import Acknowledge, Confirm, Publish, Request, Subscribe, Unsubscribe
 from newswire.core.model.event_ids import EventId
-from newswire.core.model.ops import NO_PLACE, Acknowledged, Op, Subscribed, Unsubscribed
+from newswire.core.model.ops import NO_PLACE, Acknowledged, Confirmed, Op, Subscribed, Unsubscribed
+from newswire.core.read.reports import is_reader, shown_row
 from newswire.core.read.start import to_acknowledge
 from newswire.core.state.fold import State
+from newswire.core.state.notices import Addressee
 from newswire.errors import NotFound, Refused
 
 
@@ -42,6 +44,8 @@ def draft_ops(state: State, request: Request, wall: int, most: int, by: Principa
             return [unsubscribe(state, request)]
         case Acknowledge():
             return acknowledge(state, [request])
+        case Confirm():
+            return confirm(state, request, wall)
         case _:
             return draft_access(state.accounts, request, by, wall)
 
@@ -82,6 +86,22 @@ def unsubscribe(state: State, request: Unsubscribe) -> Unsubscribed:
             code="no-subscription",
         )
     return Unsubscribed(**NO_PLACE, ids=ids)
+
+
+def confirm(state: State, request: Confirm, wall: int) -> list[Op]:
+    """CONFIRM: by who is a reader of it, and has not done so before."""
+    row = shown_row(state, request.message)
+    if row is None:
+        raise NotFound(f"there is no message {request.message} (any more)", code="no-message")
+    messages, reader = state.messages, Addressee(request.user, request.account)
+    rows = [twin.row for twin in messages.twins.of(row)] or [row]
+    if not any(one in messages.notices.of for one in rows):
+        raise Refused(f"nobody asked to confirm the message {request.message}", code="confirm-not-asked")
+    if reader in messages.notices.confirmed(messages.ids(row)):
+        return []
+    if not is_reader(state, row, request.user, request.account, wall):
+        raise Refused(f"{request.user} is no reader of the message {request.message}", code="not-registered")
+    return [Confirmed(**NO_PLACE, message=messages.name(row), user=request.user, account=request.account)]
 
 
 def acknowledge(state: State, requests: Sequence[Acknowledge]) -> list[Op]:

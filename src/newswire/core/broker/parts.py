@@ -15,6 +15,7 @@ from newswire.core.broker.alone import NoMembership, NoReplication
 from newswire.core.broker.clock import Clocks
 from newswire.core.broker.cluster_id import ClusterId
 from newswire.core.broker.compaction import Compaction, Doing
+from newswire.core.broker.escalation import Escalation
 from newswire.core.broker.events import Action, Now, Reply
 from newswire.core.broker.expiry import Expiry
 from newswire.core.broker.long_batch import LongBatches
@@ -56,6 +57,7 @@ class Parts:
         self.losses = losses.Losses(identity, state)
         self.retention = Retention(identity, state)
         self.expiry = Expiry(state)
+        self.escalation = Escalation(state)
         self.batches = LongBatches(identity.id, state)
         self.clocks = Clocks()
         self.compaction = Compaction(identity, state)
@@ -153,6 +155,7 @@ class Parts:
         """Go on with the state of a rewriting; `goes_on`: vectors mean the same there (`State.succeed`)."""
         state = job.state
         self.expiry.become(state, job.cut_after, job.ends)
+        self.escalation.become(state)
         self.state = self.stager.state = state
         self.losses.become(state)
         self.retention.become(state)

@@ -20,7 +20,7 @@ from newswire.core.broker.access_drafts import check
 from newswire.core.broker.drafts import draft_all
 from newswire.core.broker.values import NamedBatch, Staged
 from newswire.core.model import ops, runs
-from newswire.core.model.commands import Acknowledge, Audit, Publish, Request, Subscribe, Unsubscribe
+from newswire.core.model.commands import Acknowledge, Audit, Confirm, Publish, Request, Subscribe, Unsubscribe
 from newswire.core.model.ops import NO_PLACE, Began, Lost, Op, OpId, PasswordSet, Published, Void, op_id
 from newswire.core.state.fold import State
 from newswire.core.state.keys import content, fingerprint, fingerprints
@@ -450,14 +450,14 @@ def _reads(request: Request) -> frozenset[str]:
     """What deciding `request` looks at: a user's subscriptions, by name, and `*` for all that is about users."""
     if isinstance(request, (Publish, Audit)):
         return frozenset()  # a publish is checked by what is stored
-    if isinstance(request, (Subscribe, Unsubscribe, Acknowledge)):
+    if isinstance(request, (Subscribe, Unsubscribe, Acknowledge, Confirm)):
         return frozenset((request.user, EVERYBODY)) if request.account else frozenset((request.user,))
     return frozenset((EVERYBODY,))
 
 
 def _changes(request: Request) -> frozenset[str]:
     """What of that its op changes."""
-    if isinstance(request, (Subscribe, Unsubscribe)):
+    if isinstance(request, (Subscribe, Unsubscribe, Confirm)):
         return frozenset((request.user,))
     return frozenset() if isinstance(request, Acknowledge) else _reads(request)
 

@@ -73,6 +73,17 @@ class Acknowledge(msgspec.Struct, frozen=True):
     token: OpId = ""
 
 
+class Confirm(msgspec.Struct, frozen=True):
+    """Say that `user` has seen the message of this id, which asks for it.
+
+    Refused with `no-message`, `confirm-not-asked`, and `not-registered` for who is no reader of it.
+    """
+
+    user: str
+    message: OpId
+    account: OpId = ""
+
+
 class AddUser(msgspec.Struct, frozen=True):
     """Add a user. `password`: its argon2id string, "" for none. Refused with `user-exists`.
 
@@ -150,4 +161,4 @@ class Audit(msgspec.Struct, frozen=True):
 
 
 AccessRequest = AddUser | RemoveUser | SetPassword | CreateToken | RevokeToken | AddGrant | RevokeGrant | EndSession | Audit
-Request = Publish | Subscribe | Unsubscribe | Acknowledge | AccessRequest
+Request = Publish | Subscribe | Unsubscribe | Acknowledge | Confirm | AccessRequest

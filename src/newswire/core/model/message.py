@@ -34,7 +34,8 @@ _Tag = Annotated[str, Meta(min_length=1, max_length=limits.TAG_CHARS, pattern=ON
 class MessageFields(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
     """What a publisher says, and what a broker adds. Absent fields are empty, 0 or (). The bounds are those of what is stored.
 
-    `expires`: milliseconds since 1970, 0 for never. `again`: the id under which it was stored before an operator gave that
+    `expires`: milliseconds since 1970, 0 for never. `about`: the id of the message that this one names those of who have not
+    confirmed it in time. `again`: the id under which it was stored before an operator gave that
     op up, and who held it stored it again.
     """
 
@@ -71,6 +72,26 @@ class MessageFields(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, k
         ),
     ] = ""
     expires: Annotated[int, Meta(ge=0, le=2 * limits.TIME_MILLISECONDS), _NOT_SHOWN] = 0
+    confirm: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=limits.EXPIRES_SECONDS,
+            description=f"a whole number of seconds from 1 to {limits.EXPIRES_SECONDS}",
+            title="Ask readers to confirm it within so many seconds.",
+        ),
+    ] = 0
+    escalate: Annotated[
+        str,
+        Meta(
+            max_length=limits.TOPIC_CHARS,
+            pattern=rf"^(?:{names.TOPIC_FORM})?\Z",
+            description="a topic, beside `confirm`",
+            title="The topic where those who have not confirmed it in time are named.",
+        ),
+        _NOT_SHOWN,
+    ] = ""
+    about: Annotated[str, Meta(pattern=_AGAIN)] = ""
     again: Annotated[str, Meta(pattern=_AGAIN), _NOT_SHOWN] = ""
 
 

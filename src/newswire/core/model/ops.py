@@ -4,6 +4,8 @@ An op carries its own coordinates: `origin` and `sequence` name it for ever and 
 1970, wall clock of the broker that took it) is display and an attribute, never a reason to deliver or not. On disk and
 on the wire it is one JSON object; a peer stores and forwards the very bytes that it received, so a type or a field that
 this version does not know survives it (docs/hazards.md, H15).
+
+Longer than other rooms: all that can ever be stored is read in one place.
 """
 
 from __future__ import annotations
@@ -131,6 +133,14 @@ class Withdrawn(BareOp, frozen=True, omit_defaults=True, gc=False, tag="withdraw
     """The messages that these ops published are shown no more: their time is over."""
 
     ids: tuple[_OpId, ...] = ()
+
+
+class Confirmed(BareOp, frozen=True, omit_defaults=True, gc=False, tag="confirmed"):
+    """`user` has confirmed the message that this op published. `account`: as of `Subscribed`."""
+
+    message: _OpId
+    user: _Username
+    account: _AccountOrNone = ""
 
 
 class Joined(BareOp, frozen=True, omit_defaults=True, gc=False, tag="join"):
@@ -297,7 +307,19 @@ class _Envelope(msgspec.Struct, frozen=True, gc=False):
 
 
 KnownOp = (
-    Began | Published | Subscribed | Unsubscribed | Acknowledged | Dropped | Withdrawn | Joined | Left | Lost | Void | AccountOp
+    Began
+    | Published
+    | Subscribed
+    | Unsubscribed
+    | Acknowledged
+    | Confirmed
+    | Dropped
+    | Withdrawn
+    | Joined
+    | Left
+    | Lost
+    | Void
+    | AccountOp
 )
 Op = BareOp | Published  # any
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -26,6 +26,24 @@ class Receipt(msgspec.Struct, frozen=True):
     duplicates: int = 0
     ids: tuple[str, ...] = ()
     repeated: tuple[int, ...] = ()
+
+
+class ReaderRow(msgspec.Struct, frozen=True, gc=False):
+    """A reader of one message: `state` is pending, delivered or confirmed; `at`: when it was confirmed, ms since 1970, or 0."""
+
+    user: str
+    state: Literal["pending", "delivered", "confirmed"]
+    at: int = 0
+
+
+class DeliveryReport(msgspec.Struct, frozen=True):
+    """Who has got a message, and who has confirmed it. `time`: ms since 1970; `place`: of its record in the log."""
+
+    id: OpId
+    topic: str
+    time: int
+    place: tuple[int, int]
+    readers: tuple[ReaderRow, ...]
 
 
 class Compacted(msgspec.Struct, frozen=True):

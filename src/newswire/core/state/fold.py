@@ -19,6 +19,7 @@ from newswire.core.model.ops import (
     AccountOp,
     Acknowledged,
     Began,
+    Confirmed,
     Dropped,
     Joined,
     Left,
@@ -494,6 +495,8 @@ class State:
                 return self.subscriptions.unsubscribed(op)
             case Acknowledged():
                 self.subscriptions.acknowledged(op)
+            case Confirmed():
+                self.messages.notices.confirm(op)
             case Dropped():
                 self.messages.drop(op.topic, op.vector)
             case Withdrawn():

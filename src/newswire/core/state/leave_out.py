@@ -14,6 +14,7 @@ from newswire.core import limits
 from newswire.core.model.ops import (
     Acknowledged,
     Began,
+    Confirmed,
     Dropped,
     Joined,
     Left,
@@ -42,6 +43,8 @@ class Prefix:
         self.origin_names: Sequence[str] = ()
         self.topic_names: Sequence[str] = ()
         self.twins: Sequence[Sequence[int]] = ()  # of each message that has twins the rows
+        self.asking: Mapping[OpId, int] = {}  # messages that ask to be confirmed, and their rows
+        self.pinned: frozenset[int] = frozenset()  # rows of messages that stay while what they are about does
         self.keyed = bytearray()  # by row, whether a publisher's key that is remembered names the message there
         self.ops: dict[int, Op] = {}  # by row, what is no message that is shown
         self.unreadable: frozenset[int] = frozenset()  # rows that were given up, and whose records cannot be read
@@ -154,6 +157,8 @@ class LeaveOut:
         return dropped, min(dropped, self.base.get(origin))
 
     def _names_key(self, row: int) -> bool:
+        if row in self.prefix.pinned:
+            return True
         day, stamp = limits.COMPACT_KEY_SECONDS * 1000, self.prefix.times[row]
         return bool(self.prefix.keyed[row]) and any(abs(now - stamp) <= day for now in self.now)
 
@@ -192,10 +197,15 @@ class LeaveOut:
         return any(first <= sequence <= last for first, last in self._lost.get(origin, ()))
 
     def _leave_withdrawals(self) -> None:
-        """One goes when all that it names is void, and nothing of that was given up: it might come once more."""
+        """One goes when all that it names is void, and nothing of that was given up: it might come once more.
+
+        So does what was confirmed.
+        """
         for row, op in self.prefix.ops.items():
-            if isinstance(op, Withdrawn) and self._in_base(op) and self._all_void(op.ids):
-                self.left[row] = not any(self._is_given_up(*split_op_id(name)) for name in op.ids)
+            if isinstance(op, Withdrawn | Confirmed) and self._in_base(op):
+                ids = op.ids if isinstance(op, Withdrawn) else (op.message,)
+                if self._all_void(ids):
+                    self.left[row] = not any(self._is_given_up(*split_op_id(name)) for name in ids)
 
     def _leave_drops(self) -> None:
         """A drop goes when all that it names is in the base, so that all of it is void, or later ones that stay cover it."""
@@ -219,9 +229,9 @@ class LeaveOut:
 
     def is_void(self, name: OpId) -> bool:
         """Say whether an op is held and void, or goes now."""
-        row = self._row_of.get(name)
+        row = self._row_of.get(name, self.prefix.asking.get(name))
         if row is not None:
-            return bool(self.left[row])
+            return row < self.prefix.cut and bool(self.left[row])
         origin, sequence = split_op_id(name)
         return self.held.get(origin) >= sequence
 

@@ -104,6 +104,8 @@ class Rewriting:
             self._voids_count = sum(map(len, self._ranges.values())) + single
             return
         self._firsts = yield log.void_firsts
+        prefix.asking = {notice.id: row for row, notice in state.messages.notices.of.items()}
+        prefix.pinned = frozenset(state.messages.notices.pinned())
         prefix.keyed = bytearray(cut)
         for entries in state.messages.keys.entries():
             yield partial(_mark, prefix.keyed, entries)
@@ -236,6 +238,7 @@ class Rewriting:
         state = self.state
         state.revive(None)
         state.subscriptions.forget_void()
+        state.messages.notices.forget_void()
         self.cut_after = self.rows_after = len(state.log)
         self.ends = sorted(self._ends())
         if state.lacks_voids:

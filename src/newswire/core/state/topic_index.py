@@ -17,6 +17,7 @@ from newswire.core.model.ops import OpId, Published, op_id
 from newswire.core.model.vector import Vector
 from newswire.core.state.keys import Keys, content, fingerprint
 from newswire.core.state.message_run import MessageRun
+from newswire.core.state.notices import Notices
 from newswire.core.state.op_index import GIVEN_UP, OpIndex
 from newswire.core.state.totals import Totals
 from newswire.core.state.twins import Twin, Twins
@@ -50,6 +51,7 @@ class TopicIndex:
         self._in_order: list[str] = []
         self.withdrawals = Withdrawals(log)
         self.lifetimes = Lifetimes()
+        self.notices = Notices(log)
         self._again: dict[OpId, int] = {}  # by its first id, the row at which a message that was stored again is shown
         self._copies: dict[OpId, list[int]] = {}  # and the rows of all that stored it again
 
@@ -80,6 +82,8 @@ class TopicIndex:
         if op.expires:
             self.lifetimes.note(op, offset)
         shown_at = self._note_names(op, offset)
+        if op.confirm or op.about:
+            self.notices.note(op, offset)
         if shown_at != offset:
             self.twins.add(number, self._twin(shown_at), Twin(op.origin, op.sequence, offset))
             self.totals.forget(number)
@@ -99,7 +103,9 @@ class TopicIndex:
             if op.again in self._again:
                 return self._again[op.again]
         shown_at = offset
-        if op.key:
+        if op.about:
+            shown_at = self.twins.first_row(self.notices.escalation(op.about, offset))
+        elif op.key:
             mark, content_hash = fingerprint(op.publisher, op.topic, op.key), content(op)
             uses = (use.offset for use in self.keys.uses(mark) if use.content == content_hash)
             shown_at = next((row for row in uses if self.is_same_day(row, op.time)), offset)
@@ -159,6 +165,7 @@ class TopicIndex:
         if first == row:
             heir = rest[0] if rest else None
             self.keys.move(row, heir)
+            self.notices.move(row, heir)
             for name in [name for name, shown_at in self._again.items() if shown_at == row]:
                 if heir is not None:
                     self._again[name] = heir
@@ -219,6 +226,12 @@ class TopicIndex:
         """The id of the message that is shown at `row`."""
         at = self.name_row(row)
         return op_id(self.log.names[self.log.origins[at]], self.log.sequences[at])
+
+    def ids(self, row: int) -> list[OpId]:
+        """All ids of the message that is shown at `row`: of its twins, and from before they were stored again."""
+        rows, log = [twin.row for twin in self.twins.of(row)] or [row], self.log
+        own = [op_id(log.names[log.origins[one]], log.sequences[one]) for one in rows]
+        return own + [notice.again for one in rows if (notice := self.notices.of.get(one)) and notice.again]
 
     def name_row(self, row: int) -> int:
         """The row whose op names the message that is shown at `row`: the smallest of its twins."""

@@ -1,5 +1,6 @@
 // The elements of messages, gaps and days.
 
+import { confirmLine } from "./confirm.js";
 import { $, button, clock, element, link, plural } from "./dom.js";
 import { firstPieces, isAddress, linkPieces } from "./links.js";
 
@@ -42,6 +43,7 @@ function article({ message }) {
     tags.append(...message.tags.map((tag) => element("li", "tag", tag)));
     body.append(tags);
   }
+  if (message.confirm) body.append(confirmLine(message));
   made.append(time, body);
   return made;
 }

@@ -1,0 +1,101 @@
+"""Whom a message names who was asked to confirm another one and has not (docs/rules.md, CONFIRM).
+
+Pure over the state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from heapq import heapify, heappop
+from typing import Final
+
+from newswire.core import limits
+from newswire.core.broker.events import Now
+from newswire.core.broker.values import Stamp
+from newswire.core.model.ops import NO_PLACE, Published
+from newswire.core.read.reports import Readership, missing_of, shown_row
+from newswire.core.state.fold import State
+from newswire.core.state.notices import Addressee, AskingMessage
+
+_TITLE: Final = "Not confirmed in time: "
+
+
+class Escalation:
+    """Which messages were not confirmed in time. Commit thread only.
+
+    Every broker keeps this, since any may become the primary, which alone decides. Two that do not see each other may both
+    decide: what they publish about one message is one message (TWINS).
+    """
+
+    def __init__(self, state: State) -> None:
+        self.become(state)
+
+    def become(self, state: State) -> None:
+        """Go on with this state."""
+        self._state = state
+        self._seen = 0  # notices that were looked at: there come only more
+        self._due: list[tuple[int, int]] = []  # heap: until when (ms), and the row
+        self._work: Iterator[object] | None = None  # looks for the readers of the first of these, a piece at a time
+        self._readership: Readership | None = None
+        self._next_at = 0.0  # on `Now.clock`
+
+    def is_due(self, time: int, now: Now) -> bool:
+        """Say whether something was to be confirmed until `time`, ms by retention's clock."""
+        notices = self._state.messages.notices.of
+        if len(notices) != self._seen:
+            fresh = list(notices.items())[self._seen :]
+            self._due += [(notice.until, row) for row, notice in fresh if notice.escalate]
+            heapify(self._due)
+            self._seen = len(notices)
+        return bool(self._due) and self._due[0][0] <= time and now.clock >= self._next_at
+
+    def look(self, now: Now, *, decides: bool) -> Stamp:
+        """Do one piece of the work; name who has not confirmed the first message that is due, if this broker decides."""
+        row = self._due[0][1]
+        notice = self._state.messages.notices.of[row]
+        if self._is_over(notice):
+            self._end()
+            return Stamp([])
+        if not decides:
+            self._next_at = now.clock + limits.EXPIRY_EVERY_SECONDS
+            return Stamp([])
+        if self._work is None:
+            shown = shown_row(self._state, notice.id)
+            assert shown is not None  # else it is over
+            self._readership = Readership(self._state, shown, now.wall)
+            self._work = self._readership.look()
+        if next(self._work, self) is not self:
+            return Stamp([])
+        readership, self._work, self._readership = self._readership, None, None
+        assert readership is not None
+        missing = missing_of(readership)
+        if not missing:
+            self._end()
+            return Stamp([])
+        self._next_at = now.clock + limits.ESCALATE_AGAIN_SECONDS  # it is over when it is stored
+        return Stamp([_message(notice, self._state.messages.name(readership.row), missing, len(readership.delivered))])
+
+    def _is_over(self, notice: AskingMessage) -> bool:
+        messages, shown = self._state.messages, shown_row(self._state, notice.id)
+        return shown is None or messages.notices.is_escalated(messages.ids(shown))
+
+    def _end(self) -> None:
+        heappop(self._due)
+        self._work = self._readership = None
+
+
+def _message(notice: AskingMessage, name: str, missing: Sequence[Addressee], of: int) -> Published:
+    """What is published: the words of the message that was not confirmed, and by whom."""
+    users = [reader.user for reader in missing]
+    shown = ", ".join(users[: limits.ESCALATE_NAMES])
+    more = f" and {len(users) - limits.ESCALATE_NAMES} more" if len(users) > limits.ESCALATE_NAMES else ""
+    have = "has" if len(users) == 1 else "have"
+    text = f"{len(users)} of {of} {have} not confirmed \u201c{notice.words}\u201d within {notice.seconds} s: {shown}{more}"
+    return Published(
+        **NO_PLACE,
+        topic=notice.escalate,
+        data=text,
+        title=f"{_TITLE}{notice.words}"[: limits.TITLE_CHARS],
+        priority=notice.priority,
+        about=name,
+    )

@@ -1,0 +1,142 @@
+"""Who has not confirmed in time is named once, never before, and exactly (docs/rules.md, CONFIRM)."""
+
+from __future__ import annotations
+
+import pytest
+
+from newswire.core import limits
+from newswire.core.broker.escalation import Escalation
+from newswire.core.broker.events import Now
+from newswire.core.model.commands import Confirm, Publish, Request, Subscribe, Unsubscribe
+from newswire.core.model.ops import Published
+from newswire.engine.lone import LoneEngine
+from newswire.engine.memory import MemoryLog
+from newswire.errors import NotFound, Refused
+
+START = 1_700_000_000_000
+
+
+class Desk:
+    """A broker whose time the test makes pass."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.log, self.runs = MemoryLog(), 0
+        self.restart()
+        for user in ("ann", "ben", "late"):
+            self.take(Subscribe(user, "late" if user == "late" else "news"))
+
+    def restart(self) -> None:
+        self.runs += 1
+        self.engine = LoneEngine(self.log, lambda: Now(self.seconds, START + int(self.seconds * 1000)), run=f"r{self.runs}")
+
+    def take(self, *requests: Request) -> str:
+        return self.engine.submit(requests).first
+
+    def ask(self, seconds: int = 60, **fields: str) -> str:
+        return self.take(Publish("news", fields.pop("data", "Leave"), confirm=seconds, escalate="late", **fields))  # type: ignore[arg-type]
+
+    def wait(self, seconds: float) -> list[str]:
+        """What is published there in so many seconds."""
+        before = len(self.said())
+        for _ in range(int(seconds)):
+            self.seconds += 1
+            self.engine.tick()
+        return self.said()[before:]
+
+    def said(self) -> list[str]:
+        start = self.engine.open_page("late", None, 0, START + 10**9)
+        assert start is not None
+        return [entry.message.data for entry in self.engine.next_page(start.position, 100).entries if hasattr(entry, "message")]
+
+    def report(self, name: str) -> dict[str, str]:
+        report = self.engine.delivery_report(name)
+        assert report is not None
+        return {row.user: row.state for row in report.readers}
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def test_who_has_not_confirmed_is_named_when_the_time_is_over_and_once(desk: Desk) -> None:
+    name = desk.ask(60, title="Fire", data="Leave the house")
+    desk.take(Confirm("ann", name))
+    assert desk.wait(59) == []
+    assert desk.wait(3) == ["1 of 2 has not confirmed “Fire” within 60 s: ben"]
+    desk.take(Confirm("ben", name))
+    assert desk.wait(100) == []
+    desk.restart()
+    assert desk.wait(100) == []
+
+
+def test_a_broker_that_starts_later_names_them_still(desk: Desk) -> None:
+    desk.ask(10)
+    desk.restart()
+    assert desk.wait(15) == ["2 of 2 have not confirmed “Leave” within 10 s: ann, ben"]
+
+
+def test_where_all_have_confirmed_nobody_is_named(desk: Desk) -> None:
+    name = desk.ask(5)
+    desk.take(Confirm("ann", name), Confirm("ben", name))
+    assert desk.wait(30) == []
+
+
+def test_who_came_later_or_left_is_not_asked(desk: Desk) -> None:
+    name = desk.ask(5)
+    desk.take(Subscribe("carl", "news"))
+    desk.take(Subscribe("dora", "news", since=0))
+    desk.take(Unsubscribe("ben", "news"))
+    assert desk.report(name) == {"ann": "pending"}
+    assert desk.wait(8) == ["1 of 1 has not confirmed “Leave” within 5 s: ann"]
+
+
+def test_without_a_topic_for_it_nothing_is_published(desk: Desk) -> None:
+    desk.take(Publish("news", "x", confirm=1))
+    desk.take(Publish("news", "y"))
+    assert desk.wait(20) == []
+
+
+def test_the_names_are_found_in_pieces_and_many_are_counted(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PIECE_SUBSCRIPTIONS", 2)
+    monkeypatch.setattr(limits, "ESCALATE_NAMES", 3)
+    for number in range(6):
+        desk.take(Subscribe(f"user{number}", "news"))
+    desk.ask(1)
+    assert desk.wait(4) == [], "a piece a tick"
+    assert desk.wait(10) == ["8 of 8 have not confirmed “Leave” within 1 s: ann, ben, user0 and 5 more"]
+
+
+def test_only_the_broker_that_decides_publishes_it(desk: Desk) -> None:
+    desk.ask(1)
+    other = Escalation(desk.engine.shell.read(lambda state: state))
+    now = Now(5.0, START + 5_000)
+    assert other.is_due(START + 5_000, now)
+    assert other.look(now, decides=False).ops == []
+    assert not other.is_due(START + 5_000, now), "it looks again a second later"
+    later = Now(7.0, START + 7_000)
+    assert other.is_due(START + 7_000, later)
+    for _ in range(2):
+        (*ops,) = other.look(later, decides=True).ops
+        if ops:
+            break
+    (op,) = ops
+    assert isinstance(op, Published)
+    assert (op.topic, op.data) == ("late", "2 of 2 have not confirmed “Leave” within 1 s: ann, ben")
+
+
+def test_what_is_refused(desk: Desk) -> None:
+    name, plain = desk.ask(), desk.take(Publish("news", "x"))
+    for command, error, code in (
+        (Confirm("ann", "1009-x.7"), NotFound, "no-message"),
+        (Confirm("ann", plain), Refused, "confirm-not-asked"),
+        (Confirm("carl", name), Refused, "not-registered"),
+    ):
+        with pytest.raises(error) as refused:
+            desk.take(command)
+        assert refused.value.code == code
+    desk.take(Confirm("ann", name))
+    before = len(desk.log.raws)
+    desk.take(Confirm("ann", name))
+    assert len(desk.log.raws) == before, "what is confirmed is not stored again"

@@ -1,0 +1,134 @@
+"""What asks to be confirmed, and who has: whatever came first, under all ids of a message (docs/rules.md, CONFIRM)."""
+
+from __future__ import annotations
+
+from newswire.core.model.ops import Confirmed, Lost, Published, Withdrawn, with_place
+from newswire.core.read.pieces import finish
+from newswire.core.read.reports import delivery_report, shown_row
+from newswire.core.state.notices import Addressee
+from newswire.core.state.salvage import again, blindly
+from tests.core.state.test_twins import HERE, Side, apart, meet
+
+
+def ask(side: Side, text: str = "Leave the house", *, key: str = "", title: str = "") -> str:
+    return side.make(Published("", 0, 0, topic="news", data=text, key=key, title=title, confirm=60, escalate="late"))
+
+
+def confirm(side: Side, name: str, user: str = "alice", time: int = 2_000) -> None:
+    side.make(Confirmed("", 0, 0, name, user), time)
+
+
+def tell(side: Side, name: str, text: str) -> str:
+    """Publish who has not confirmed it."""
+    return side.make(Published("", 0, 0, topic="late", data=text, about=name))
+
+
+def confirmed(side: Side, name: str) -> dict[Addressee, int]:
+    row = shown_row(side.state, name)
+    assert row is not None
+    return side.state.messages.notices.confirmed(side.state.messages.ids(row))
+
+
+def shown(side: Side, topic: str) -> list[str]:
+    number = side.state.messages.numbers.get(topic, 0)
+    return [side.state.messages.name(row) for row, one in enumerate(side.state.log.topics) if number and one == number]
+
+
+def test_what_is_confirmed_is_so_at_both_and_the_first_time_counts() -> None:
+    here, there = apart()
+    name = ask(here)
+    meet(here, there)
+    confirm(here, name, time=5_000)
+    confirm(there, name, time=4_000)
+    confirm(there, name, "bob", time=6_000)
+    meet(here, there)
+    for side in (here, there):
+        assert confirmed(side, name) == {Addressee("alice", ""): 4_000, Addressee("bob", ""): 6_000}
+
+
+def test_a_confirmation_may_come_before_its_message() -> None:
+    here, there = apart()
+    name = f"{there.name}.{len(there.made) + 1}"
+    confirm(here, name)
+    assert ask(there) == name
+    here.hear(there)
+    assert confirmed(here, name) == {Addressee("alice", ""): 2_000}
+
+
+def test_twins_are_confirmed_under_either_id() -> None:
+    here, there = apart()
+    names = [ask(here, key="k"), ask(there, key="k")]
+    confirm(here, names[0])
+    confirm(there, names[1], "bob")
+    meet(here, there)
+    for side in (here, there):
+        for name in names:
+            assert {reader.user for reader in confirmed(side, name)} == {"alice", "bob"}
+
+
+def test_what_two_brokers_say_of_one_message_is_one_message() -> None:
+    here, there = apart()
+    name = ask(here)
+    meet(here, there)
+    tell(here, name, "alice and bob")
+    tell(there, name, "bob")
+    meet(here, there)
+    smaller = shown(here, "late")
+    assert len(smaller) == 1
+    assert shown(there, "late") == smaller
+    assert here.state.messages.notices.is_escalated([name])
+
+
+def test_what_it_is_called() -> None:
+    here, _ = apart()
+    for name, words in (
+        (ask(here, title="Fire"), "Fire"),
+        (ask(here, "\n  Leave\nnow"), "  Leave"),
+        (ask(here, "x" * 100), "x" * 79 + "…"),
+    ):
+        notice = here.state.messages.notices.of[here.state.log.row(HERE, int(name.rpartition(".")[2])) or 0]
+        assert (notice.id, notice.words, notice.until) == (name, words, 61_000)
+
+
+def test_one_that_was_given_up_and_stored_again_keeps_who_confirmed_it() -> None:
+    here, there = apart()
+    name = ask(here)
+    meet(here, there)
+    confirm(here, name)
+    meet(here, there)
+    op = here.made[-2]
+    assert isinstance(op, Published)
+    (draft,) = again(there.state, op)
+    copy = there.make(draft)
+    there.make(Lost("", 0, 0, HERE, op.sequence, op.sequence))
+    meet(here, there)
+    for side in (here, there):
+        assert {reader.user for reader in confirmed(side, copy)} == {"alice"}
+
+
+def test_a_confirmation_is_stored_again_by_who_has_it() -> None:
+    here, there = apart()
+    name = ask(here)
+    meet(here, there)
+    confirm(here, name)
+    there.hear(here)
+    assert again(there.state, here.made[-1]) == [with_place(here.made[-1], "", 0, 0)]
+    assert Confirmed("", 0, 0, name, "alice") in blindly(there.state, [here.made[-1].id])
+
+
+def test_what_is_withdrawn_is_reported_no_more() -> None:
+    here, _ = apart()
+    name = ask(here)
+    assert finish(delivery_report(here.state, name, 0)) is not None
+    here.make(Withdrawn("", 0, 0, (name,)))
+    assert finish(delivery_report(here.state, name, 0)) is None
+    assert finish(delivery_report(here.state, "1009-x.7", 0)) is None
+
+
+def test_a_run_with_such_messages_is_folded_one_by_one() -> None:
+    here, there = apart()
+    for number in range(20):
+        there.publish(str(number), key="")
+    name = ask(there)
+    here.state.replay([(op, 0, 1) for op in there.made[-21:]])
+    assert shown_row(here.state, name) in here.state.messages.notices.of

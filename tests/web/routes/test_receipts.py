@@ -1,0 +1,66 @@
+"""/receipts and /confirm."""
+
+from __future__ import annotations
+
+import pytest
+
+from newswire.core.model.commands import Confirm
+from tests.kit.web_fakes import NOW, Web
+
+
+@pytest.fixture
+def web() -> Web:
+    web = Web()
+    for user in ("ann", "ben"):
+        web.post(f"/subscribe?username={user}&topic=news")
+    return web
+
+
+def publish(web: Web, **fields: object) -> str:
+    told = web.post("/publish", json={"topic": "news", "data": "Leave", **fields})
+    assert isinstance(told, dict)
+    return str(told["id"])
+
+
+def test_a_report_counts_each_reader_once(web: Web) -> None:
+    name = publish(web, confirm=60, escalate="late")
+    assert web.post("/confirm", data={"username": "ben", "id": name}) == {"message": "Confirmed by ben"}
+    assert web.engine.submitted[-1] == Confirm("ben", name)
+    assert web.get(f"/receipts?id={name}") == {
+        "id": name,
+        "topic": "news",
+        "delivered": 0,
+        "pending": 1,
+        "confirmed": 1,
+        "subscribers": [
+            {"username": "ann", "state": "pending", "at": None},
+            {"username": "ben", "state": "confirmed", "at": "2026-11-24T10:00:00.000Z"},
+        ],
+    }
+    assert NOW == 1_795_514_400.0
+
+
+def test_what_is_refused(web: Web) -> None:
+    web.get("/receipts", "missing-field")
+    web.get("/receipts?id=news", "bad-field")
+    assert "1001-a.99" in str(web.get("/receipts?id=1001-a.99", "no-message"))
+    web.post("/confirm", "no-message", data={"username": "ann", "id": "1001-a.99"})
+    web.post("/confirm", "confirm-not-asked", data={"username": "ann", "id": publish(web)})
+    web.post("/confirm", "not-registered", data={"username": "carl", "id": publish(web, confirm=5)})
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"confirm": 0}, "seconds"),
+        ({"confirm": "soon"}, "seconds"),
+        ({"confirm": 5, "escalate": "no topic"}, "topic"),
+        ({"escalate": "late"}, "goes with `confirm`"),
+        ({"about": "1001-a.2"}, "about"),
+    ],
+)
+def test_what_may_not_be_published(web: Web, fields: dict[str, object], words: str) -> None:
+    code = "unknown-field" if "about" in fields else "bad-field"
+    assert words in str(web.post("/publish", code, json={"topic": "news", "data": "x", **fields}))
+    line = b'{"topic": "news", "data": "x", "escalate": "late"}\n'
+    assert web.client.post("/publish", data=line * 2, content_type="application/x-ndjson").status_code == 400
