@@ -34,6 +34,7 @@ except ImportError:  # the tests install it
 T = TypeVar("T")
 
 _log: Final = logging.getLogger("newswire.nats")
+_RETRY_SECONDS: Final = 0.01  # nats-py tries a server twice: one that is not there must not hold up the next one
 _GRACE: Final = 1.0  # beyond what the event loop waits itself
 
 
@@ -110,13 +111,14 @@ class NatsConnection:
 
     async def _connect(self, server: str) -> Client | None:
         async def quiet(error: Exception) -> None:
-            self._why = self._why or type(error).__name__
+            reasons.append(_first_line(error))
 
         async def lost() -> None:
             if made and self._client is made[0]:  # else an older one is being closed
                 self._drop("the connection was lost")
 
         made: list[Client] = []
+        reasons: list[str] = []  # of tries that failed
         options: dict[str, Any] = {"user_credentials": self._settings.credentials} if self._settings.credentials else {}
         try:
             client = await asyncio.wait_for(
@@ -124,7 +126,8 @@ class NatsConnection:
                     server,
                     name="newswire",
                     allow_reconnect=False,
-                    reconnect_time_wait=limits.LOG_AGAIN_SECONDS,
+                    reconnect_time_wait=_RETRY_SECONDS,
+                    max_reconnect_attempts=1,
                     connect_timeout=limits.LOG_ANSWER_SECONDS,
                     ping_interval=limits.LOG_ANSWER_SECONDS,
                     max_outstanding_pings=2,
@@ -137,7 +140,7 @@ class NatsConnection:
             )
             await client.subscribe(f"{self._name}.news.*", cb=self._hear)
         except Exception as error:  # a library's own, of sockets, TLS, credentials
-            self._why = str(error).partition("\n")[0][:120] or type(error).__name__
+            self._why = reasons[-1] if reasons else _first_line(error)
             return None
         if client.max_payload < limits.LOG_PAYLOAD_BYTES + 4096:
             self._why = f"its max_payload is {client.max_payload}, and at least 1 MiB is needed"
@@ -192,3 +195,7 @@ class NatsConnection:
         payload = body if isinstance(body, bytes) else msgspec.json.encode(body) if body is not None else b""
         message = await client.request(subject, payload, timeout=limits.LOG_ANSWER_SECONDS, headers=headers)
         return message.data
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0][:120] or type(error).__name__
