@@ -155,10 +155,10 @@ def test_what_finds_that_it_needs_a_thread_is_run_again_in_one(serve: Serve, app
             raise NeedsThread
         return body + b" " + threading.current_thread().name.encode()
 
-    app.routes["/where"] = view
+    app.routes["/where/it/is"] = view
     with Client(serve().port) as client:
         for _ in range(2):
-            assert client.post("/where", b"all of it").reply().body.startswith(b"all of it change-")
+            assert client.post("/where/it/is", b"all of it").reply().body.startswith(b"all of it change-")
 
 
 def test_a_call_that_waits_is_an_error_in_the_loop(serve: Serve, app: LaterApp, caplog: pytest.LogCaptureFixture) -> None:

@@ -35,8 +35,8 @@ NONSENSE = [
     b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
     b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
     b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " + 5000 * b"9" + b"\r\n\r\n",
-    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfive\r\nabcde\r\n0\r\n\r\n",
-    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n0\r\n\r\n",
+    b"POST /a/b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfive\r\nabcde\r\n0\r\n\r\n",
+    b"POST /a/b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n0\r\n\r\n",
     b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n",
 ]
 
@@ -95,7 +95,7 @@ def test_more_headers_than_anybody_sends_are_refused(serve: Serve, app: App) -> 
 
 
 @pytest.mark.parametrize(
-    ("path", "limit"), [("/subscribe", limits.CHANGE_BYTES), ("/publish", limits.BATCH_BYTES), ("/x", limits.FORM_BYTES)]
+    ("path", "limit"), [("/subscribe", limits.CHANGE_BYTES), ("/publish", limits.BATCH_BYTES), ("/x/y", limits.FORM_BYTES)]
 )
 def test_a_body_of_the_limit_is_taken_and_a_byte_more_is_not(serve: Serve, path: str, limit: int) -> None:
     listener = serve()
@@ -112,8 +112,8 @@ def test_a_chunked_body_of_the_limit_is_taken_and_a_byte_more_is_not(serve: Serv
     whole, rest = divmod(limits.FORM_BYTES, size)
     chunks = whole * (b"%x\r\n" % size + bytes(size) + b"\r\n") + (b"%x\r\n" % rest + bytes(rest) + b"\r\n" if rest else b"")
     with Client(listener.port) as client:
-        assert client.send(chunked("/x"), chunks, b"0\r\n\r\n").reply().body == str(limits.FORM_BYTES).encode()
-        reply = client.send(chunked("/x"), chunks, b"1\r\nx\r\n").reply()  # cut off before its end
+        assert client.send(chunked("/x/y"), chunks, b"0\r\n\r\n").reply().body == str(limits.FORM_BYTES).encode()
+        reply = client.send(chunked("/x/y"), chunks, b"1\r\nx\r\n").reply()  # cut off before its end
         assert (reply.status, reply.problem["code"]) == (413, "too-large")
 
 
