@@ -23,7 +23,7 @@ from newswire.engine.embedded.ops_file import OpsFile, Scan
 from newswire.engine.embedded.pieces import StoredRun
 from newswire.engine.embedded.restore import restore
 from newswire.engine.embedded.segment import split_place
-from newswire.engine.seam import Entry
+from newswire.engine.seam import Entry, TopicRow
 from newswire.engine.waiting import wait_for
 from newswire.errors import Unknown
 from tests.kit.ops_files import Opener, crash, flip, held, raws
@@ -207,6 +207,13 @@ def texts(engine: EmbeddedEngine) -> list[str]:
     return [one.message.data for one in engine.next_page(start.position, 5_000).entries if isinstance(one, Entry)]
 
 
+def count(engine: EmbeddedEngine) -> int:
+    """How many messages there are."""
+    rows: list[TopicRow] = []
+    engine.topics(limits.TIME_MILLISECONDS - limits.CLOCK_SKEW_SECONDS * 1000, rows.extend)
+    return sum(row.messages for row in rows)
+
+
 def test_a_broker_compresses_compacts_is_copied_and_starts_again(begun: Callable[[], EmbeddedEngine], tmp_path: Path) -> None:
     home = tmp_path / "1001"
     engine = begun()
@@ -216,6 +223,7 @@ def test_a_broker_compresses_compacts_is_copied_and_starts_again(begun: Callable
     wait_until(lambda: names(home) == ["00000001.ops", "00000002.ops.zst", "00000003.ops"])
     assert texts(engine)[-300:] == [f"message {number}" for number in range(600, 900)], "read from what is compressed"
 
+    wait_until(lambda: count(engine) == 300)  # retention drops the others at a tick
     whole = b"".join(engine.backup().parts)
     made = restore(Archive(io.BytesIO(whole)), tmp_path / "restored")
     assert (made.messages, made.damaged_bytes) == (300, 0)
