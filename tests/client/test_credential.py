@@ -78,7 +78,7 @@ def test_a_stream_without_a_name_asks_for_none(a: FakeBroker) -> None:
     a.on("GET", "/stream", lambda asked: problem(403, "not-registered"))
     with Subscriber(a.address, token=TOKEN) as s, s.stream() as stream, pytest.raises(NotRegistered):
         next(stream)
-    assert a.came("GET", "/stream")[0].query == {"format": "json", "ack": "client"}
+    assert a.came("GET", "/stream")[0].query == {"format": "json", "ack": "client", "follow": "1"}
 
 
 def test_401_says_what_to_do_by_what_was_sent(a: FakeBroker) -> None:
