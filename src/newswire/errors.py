@@ -80,8 +80,9 @@ REQUESTS: Final = tuple(  # what a detail tells whoever speaks HTTP to do; the s
     for request, command, menu in (
         (r"subscribe first, POST /subscribe\?username=(\S+)&topic=\S+",
          r"subscribe first, newswire subscribe \1 TOPIC", "choose Subscribe User first"),
-        (r"GET /subscriptions\?username=(\S+)", r"newswire subscriptions \1", "an admin or the page"),
-        (r"GET /subscriptions", "newswire subscriptions", "the page"),
+        (r"GET /subscriptions\?username=(\S+) lists", r"newswire subscriptions \1 lists", "List Subscriptions shows"),
+        (r"GET /subscriptions\?username=(\S+)", r"newswire subscriptions \1", "List Subscriptions"),
+        (r"GET /subscriptions", "newswire subscriptions", "List Subscriptions"),
         (r"GET /grants\?who=(\S+)", r"newswire grants \1", "the page of admins"),
         (r"GET /users", "newswire user list", "the page of admins"),
         (r"GET /tokens", "newswire token list", "the page of your account"),

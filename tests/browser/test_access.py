@@ -200,7 +200,7 @@ def test_a_menu_opens_a_window_that_is_signed_in_once(browser: Browser, guarded:
     opener.write_text(f'#!/bin/sh\necho "$1" > {window}\n')
     opener.chmod(0o700)
     address = guarded.first.address
-    lines = ["1", "cleo", "news", "cleo", PASSWORD, "2", "cleo", "3"]
+    lines = ["1", "cleo", PASSWORD, "news", "2", "3"]
     shown = piped("subscriber", lines, NEWSWIRE_BROKERS=",".join(guarded.addresses), BROWSER=str(opener))
     connecting = f"Connecting to the primary broker... {address}\nhttp://{address}"
     answered = "{'message': 'Successfully subscribed cleo to topic news'}"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from newswire.cli import actions, menus
+from newswire.cli import actions, menus, phrases
 from newswire.cli.children import Children
 from newswire.cli.credentials import Signature
 from newswire.cli.terminal import Lines, Terminal
@@ -34,6 +34,7 @@ def test_the_publisher_menu_reads_to_the_letter(fake: Fake) -> None:
         f"List of available nodes: ['{fake.address}', '127.0.0.1:5054']\n"
         f"Connecting to the primary broker... {fake.address}\n"
         "{'message': 'Published topic Google data Hello Google'}\n"
+        "Stored on 2 brokers.\n"
         "Menu:\n1. Publish Topic\n2. Exit\nEnter your choice: 2\n"
     )
 
@@ -64,19 +65,36 @@ def test_the_subscriber_menu_reads_to_the_letter(fake: Fake, tmp_path: Path) -> 
     browser.write_text(f'#!/bin/sh\necho "$1" >{opened}.new && mv {opened}.new {opened}\n')
     browser.chmod(0o755)
     menu = "Menu:\n1. Subscribe User\n2. Stream Messages\n3. Exit\nEnter your choice: "
+    further = "Further choices: Unsubscribe User (4), List Subscriptions (5), List Topics (6).\n"
     assert piped("subscriber", ["1", "Alice", "Google", "2", "Alice", "3"], BROWSER=str(browser)) == (
-        f"{menu}1\nEnter username: Alice\nEnter topic to subscribe: Google\n"
+        f"{further}{menu}1\nEnter username: Alice\nEnter topic to subscribe: Google\n"
         f"Connecting to the primary broker... {fake.address}\n"
         f"http://{fake.address}/subscribe?username=Alice&topic=Google\n"
         "{'message': 'Successfully subscribed Alice to topic Google'}\n"
-        f"{menu}2\nEnter username to stream messages: Alice\n"
+        f"{further}{menu}2\nEnter username to stream messages: Alice\n"
         f"Connecting to the primary broker... {fake.address}\n"
         f"http://{fake.address}/stream?username=Alice\n"
         "Opening window for streaming Alice's messages..\n"
-        f"{menu}3\n"
+        f"{further}{menu}3\n"
     )
     wait_until(opened.exists)
     assert opened.read_text() == f"http://{fake.address}/stream?username=Alice\n"
+
+
+def test_what_one_is_subscribed_to_is_shown_and_ended(fake: Fake) -> None:
+    fake.answers["/unsubscribe"] = (200, {"message": "Successfully unsubscribed Alice from topic Google"})
+    fake.answers["/subscriptions"] = [(200, [{"topic": "Google", "index": 7, "unread": 1234}]), (200, [])]
+    fake.answers["/topics"] = [(200, [{"topic": "Google", "messages": 8, "last": None}]), (200, [])]
+    shown = piped("subscriber", ["5", "Alice", "4", "Alice", "Google", "5", "Alice", "6", "6", "3"])
+    assert "Enter username: Alice\nTopic   Unread\nGoogle   1,234\nFurther choices: " in shown
+    assert (
+        f"Enter topic to unsubscribe: Google\nConnecting to the primary broker... {fake.address}\n"
+        "{'message': 'Successfully unsubscribed Alice from topic Google'}\nFurther"
+    ) in shown
+    assert "\nAlice is not subscribed to any topic.\n" in shown
+    assert "your choice: 6\nTopic   Messages\nGoogle         8\nFurther" in shown
+    assert "\nThere are no topics yet: the first message to one makes it.\n" in shown
+    assert fake.sent("/unsubscribe") == [{"username": "Alice", "topic": "Google"}]
 
 
 def test_an_error_is_a_sentence_and_the_menu_goes_on(fake: Fake) -> None:
@@ -98,6 +116,10 @@ def test_a_sentence_of_a_menu_has_no_flags() -> None:
         (
             "a:1 is no broker of this cluster: GET /list_replicas lists them, with their addresses",
             "List Replicas shows them, with their addresses.",
+        ),
+        (
+            "Al has no subscription to x: GET /subscriptions?username=Al lists what there is",
+            "x: List Subscriptions shows what there is.",
         ),
         ("start the other one with another --id", "with another id."),
         ("raise --subscriptions-per-user", "Raise subscriptions per user."),
@@ -171,7 +193,7 @@ def test_a_menu_on_a_terminal(fake: Fake, terminal: Callable[[str], Pty]) -> Non
     menu.type("Google\n")
     menu.expect("Enter data: ")
     menu.type("Hello Google\n")
-    menu.expect("{'message': 'Published topic Google data Hello Google'}\nMenu:")
+    menu.expect("{'message': 'Published topic Google data Hello Google'}\nStored on 2 brokers.\nMenu:")
     menu.expect("Enter your choice: ", after="'}\n")
     menu.type("\x04")
     assert menu.close() == 0
@@ -211,41 +233,70 @@ def test_ctrl_c_returns_from_a_stream_and_leaves_a_menu(fake: Fake, terminal: Ca
 # -- brokers that ask who that is
 
 
-def ask_who(fake: Fake, name: str = "Ann", password: str = "secret") -> None:
-    """Make the fake refuse whoever does not show this name and password."""
+def ask_who(fake: Fake, name: str = "ann", password: str = "secret", *, admin: bool = False) -> str:
+    """Make the fake refuse whoever does not show this name and password. Returns what shows them."""
     header = f"Basic {base64.b64encode(f'{name}:{password}'.encode()).decode()}"
     fake.let_in = lambda path, shown: shown == header
-    fake.answers["/me"] = (200, {"username": name, "admin": False, "auth": "required", "grants": []})
+    fake.answers["/me"] = (200, {"username": name, "admin": admin, "auth": "required", "grants": []})
     fake.answers["/publish"] = (200, PUBLISHED)
+    return header
 
 
-def test_name_and_password_are_asked_for_once(fake: Fake) -> None:
+def test_name_and_password_are_asked_for_once_and_first(fake: Fake) -> None:
     ask_who(fake)
-    shown = piped("publisher", ["1", "Google", "Hello Google", "Ann", "secret", "1", "Google", "Hello Google", "2"])
-    first, _, rest = shown.partition("Enter data: Hello Google\n")
-    assert "sign" not in first
-    asked, _, after = rest.partition("\nEnter your password: \n")
-    assert asked == ("The brokers ask who you are: sign in, or press Enter alone to go back to the menu.\nEnter your name: Ann")
-    assert after.startswith(
+    shown = piped("publisher", ["1", "ann", "secret", "Google", "Hello Google", "1", "Google", "Hello Google", "2"])
+    assert shown.startswith(
+        "Menu:\n1. Publish Topic\n2. Exit\nEnter your choice: 1\n"
+        "The brokers ask who you are: sign in, or press Enter alone to go back to the menu.\n"
+        "Enter your name: ann\nEnter your password: \nEnter topic: Google\nEnter data: Hello Google\n"
         f"List of available nodes: ['{fake.address}']\nConnecting to the primary broker... {fake.address}\n"
     )
     assert shown.count("{'message': 'Published topic Google data Hello Google'}") == 2
     assert shown.count("Enter your name") == 1
+    assert len(fake.sent("/me")) == 2, "without a name, and with it"
     assert "secret" not in shown
 
 
-def test_a_wrong_password_is_a_sentence_and_what_was_typed_is_kept(fake: Fake) -> None:
+@pytest.mark.parametrize("admin", [False, True])
+def test_who_signs_in_subscribes_himself_and_an_admin_says_whom(fake: Fake, admin: bool) -> None:
+    ask_who(fake, admin=admin)
+    fake.answers["/subscribe"] = (200, {"message": "Successfully subscribed"})
+    name = ["bob"] if admin else []
+    shown = piped("subscriber", ["1", "ann", "secret", *name, "Google", "1", *name, "Meta", "3"])
+    whom = "bob" if admin else "ann"
+    assert fake.sent("/subscribe") == [{"username": whom, "topic": "Google"}, {"username": whom, "topic": "Meta"}]
+    assert shown.count("Enter username: ") == 2 * admin
+    assert f"http://{fake.address}/subscribe?username={whom}&topic=Meta\n" in shown
+
+
+def test_where_nobody_is_asked_who_he_is_everybody_says_whom(fake: Fake) -> None:
+    fake.answers["/me"] = (200, {"username": None, "admin": True, "auth": "none", "grants": []})
+    fake.answers["/subscribe"] = (200, {"message": "Successfully subscribed"})
+    piped("subscriber", ["1", "Alice", "Google", "1", "Bob", "Meta", "3"])
+    assert [sent["username"] for sent in fake.sent("/subscribe")] == ["Alice", "Bob"]
+    assert len(fake.sent("/me")) == 1
+
+
+def test_a_wrong_password_is_a_sentence_before_anything_is_typed(fake: Fake) -> None:
     ask_who(fake)
-    shown = piped("publisher", ["1", "Google", "Hello Google", "Ann", "wrong", "1", "", "", "Ann", "secret", "2"])
-    assert "\nThe name or the password is wrong.\nWhat you typed is kept" in shown
+    shown = piped("publisher", ["1", "ann", "wrong", "1", "ann", "secret", "Google", "Hello Google", "2"])
+    assert "\nThe name or the password is wrong.\nMenu:" in shown
     assert "{'message': 'Published topic Google data Hello Google'}" in shown
     assert "wrong\n" not in shown.replace("password is wrong.\n", "")
 
 
+def test_what_was_typed_when_a_sign_in_ends_is_kept(fake: Fake) -> None:
+    header = ask_who(fake)
+    fake.let_in = lambda path, shown: shown == header or (path == "/me" and not shown)  # it ends after the choice
+    shown = piped("publisher", ["1", "Google", "Hello Google", "ann", "wrong", "1", "", "", "ann", "secret", "2"])
+    assert "\nThe name or the password is wrong.\nWhat you typed is kept" in shown
+    assert "{'message': 'Published topic Google data Hello Google'}" in shown
+
+
 def test_nothing_entered_goes_back_to_the_menu(fake: Fake) -> None:
     ask_who(fake)
-    shown = piped("publisher", ["1", "Google", "Hello Google", "", "2"])
-    assert f"\nEnter your name: \n{menus.NOTHING_ENTERED}\n" in shown
+    shown = piped("publisher", ["1", "", "2"])
+    assert f"\nEnter your name: \n{menus.NOTHING_ENTERED}\nMenu:" in shown
     assert fake.sent("/publish") == []
 
 
@@ -254,14 +305,14 @@ def test_a_password_is_not_shown_on_a_terminal(fake: Fake, terminal: Callable[[s
     menu = terminal("publisher")
     for prompt, line in (
         ("your choice: ", "1"),
+        ("name: ", "ann"),
+        ("password: ", "secret"),
         ("topic: ", "Google"),
         ("data: ", "Hi"),
-        ("name: ", "Ann"),
-        ("password: ", "secret"),
     ):
         menu.expect(prompt)
         menu.type(f"{line}\n")
-    menu.expect("{'message': 'Published topic Google data Hello Google'}\nMenu:")
+    menu.expect("{'message': 'Published topic Google data Hello Google'}\n")
     menu.type("\x04")
     assert menu.close() == 0
     assert "secret" not in menu.seen
@@ -270,11 +321,9 @@ def test_a_password_is_not_shown_on_a_terminal(fake: Fake, terminal: Callable[[s
 def test_ctrl_c_at_the_question_goes_back_to_the_menu(fake: Fake, terminal: Callable[[str], Pty]) -> None:
     ask_who(fake)
     menu = terminal("publisher")
-    for prompt, line in (("your choice: ", "1"), ("topic: ", "Google"), ("data: ", "Hi")):
+    for prompt, line in (("your choice: ", "1"), ("name: ", "ann")):
         menu.expect(prompt)
         menu.type(f"{line}\n")
-    menu.expect("name: ")
-    menu.type("Ann\n")
     menu.expect("password: ")
     menu.child.send_signal(signal.SIGINT)
     menu.expect("your choice: ", after=menus.NOTHING_ENTERED)
@@ -313,7 +362,7 @@ def test_of_many_streams_a_window_opens_where_there_is_room(fake: Fake) -> None:
     desk = desk_of(fake, opened, {})
     desk.perform(menus.StreamMessages("Ann"))
     assert opened == [f"http://{fake.address}/stream?username=Ann"], "the other one is not reached from here"
-    assert menus.connecting_lines((), "a:1", moved=False, always_list=False, seat="b:2") == [
+    assert phrases.connecting_lines((), "a:1", moved=False, always_list=False, seat="b:2") == [
         "Connecting to a broker with more room... b:2"
     ]
 

@@ -67,9 +67,50 @@ def test_replicas_are_managed() -> None:
     assert walk(menus.BROKER, "4")[1].action == menus.ShowStatus()
 
 
-@pytest.mark.parametrize("line", ["0", "4", "-1", "one", "1.0", "²", "99999999999999999999999999"])
+@pytest.mark.parametrize("line", ["0", "3", "-1", "one", "1.0", "²", "99999999999999999999999999"])
 def test_a_wrong_choice_is_told_and_the_menu_comes_again(line: str) -> None:
-    assert step(menus.SUBSCRIBER, START, line) == Step(START, f"There is no choice {line!r}: enter a number from 1 to 3.")
+    assert step(menus.PUBLISHER, START, line) == Step(START, f"There is no choice {line!r}: enter a number from 1 to 2.")
+
+
+def test_further_choices_have_the_numbers_behind_the_list_and_a_line_of_their_own() -> None:
+    line = "Further choices: Unsubscribe User (4), List Subscriptions (5), List Topics (6)."
+    assert menus.further_line(menus.SUBSCRIBER, START) == line
+    assert walk(menus.SUBSCRIBER, "4", "Alice", "Google")[1].action == menus.UnsubscribeUser("Alice", "Google")
+    assert walk(menus.SUBSCRIBER, "5", "Alice")[1].action == menus.ListSubscriptions("Alice")
+    assert walk(menus.SUBSCRIBER, "6")[1].action == menus.ListTopics()
+    assert step(menus.SUBSCRIBER, START, "7").text.endswith("enter a number from 1 to 6.")
+    before = walk(menus.SUBSCRIBER, "4", "Alice")[1].state
+    assert menus.further_line(menus.SUBSCRIBER, before) == "", "not between the questions of a choice"
+    assert menus.kept_line(menus.kept_after(before, "Google")).startswith("What you typed is kept: choose 4 again")
+    assert [menus.further_line(menu, START) for menu in ALL if menu is not menus.SUBSCRIBER] == [""] * 4
+
+
+def test_who_is_signed_in_and_no_admin_is_not_asked_for_a_name() -> None:
+    menu = menus.SUBSCRIBER
+    for number, action in (("1", menus.SubscribeUser("ann", "a.>")), ("4", menus.UnsubscribeUser("ann", "a.>"))):
+        before = step(menu, START, number, "ann").state
+        assert prompt(menu, before).startswith("Enter topic to ")
+        assert step(menu, before, "a.>", "ann").action == action
+        again = step(menu, menus.kept_after(before, "a.>"), number, "ann").state
+        assert step(menu, again, "", "ann").action == action
+    assert step(menu, START, "2", "ann") == Step(START, action=menus.StreamMessages("ann"))
+    assert step(menu, START, "5", "ann") == Step(START, action=menus.ListSubscriptions("ann"))
+    assert prompt(menus.BROKERS, step(menus.BROKERS, START, "1", "ann").state) == "Enter broker id, for example 1001: "
+
+
+def test_brokers_are_asked_by_some_choices_only() -> None:
+    asking = {
+        choice.label
+        for menu in ALL
+        for number, choice in enumerate((*menu.choices, *menu.further), 1)
+        if menus.asks_brokers(menu, START, f" {number} ")
+    }
+    assert asking == {
+        *("Publish Topic", "Subscribe User", "Stream Messages", "Unsubscribe User", "List Subscriptions", "List Topics"),
+        *("Add Replica", "Remove Replica", "List Replicas", "Status"),
+    }
+    assert not menus.asks_brokers(menus.PUBLISHER, START, "3")
+    assert not menus.asks_brokers(menus.PUBLISHER, walk(menus.PUBLISHER, "1")[1].state, "1"), "an answer is no choice"
 
 
 def test_an_empty_choice_shows_the_menu_again() -> None:
@@ -165,40 +206,13 @@ def test_data_is_taken_as_it_is() -> None:
 @given(
     st.sampled_from(ALL),
     st.lists(st.sampled_from(["1", "2", "3", "4", "5", "", "x", "Alice", "127.0.0.1:1"]) | st.text(), max_size=12),
+    st.sampled_from(["", "ann"]),
 )
-def test_any_lines_keep_the_menu_going(menu: Menu, lines: list[str]) -> None:
+def test_any_lines_keep_the_menu_going(menu: Menu, lines: list[str], username: str) -> None:
     state = START
     for line in lines:
         assert prompt(menu, state).endswith(": ")
-        taken = step(menu, state, line)
+        taken = step(menu, state, line, username)
         assert taken.action is None or taken.state == START
         assert "\x1b" not in taken.text
         state = taken.state
-
-
-def test_what_is_said_of_the_brokers() -> None:
-    both = ("18.217.232.220:5053", "3.131.241.161:5054")
-    assert menus.connecting_lines(both, both[0], moved=False, always_list=True) == [
-        "List of available nodes: ['18.217.232.220:5053', '3.131.241.161:5054']",
-        "Connecting to the primary broker... 18.217.232.220:5053",
-    ]
-    assert menus.connecting_lines(both, both[0], moved=False, always_list=False) == [
-        "Connecting to the primary broker... 18.217.232.220:5053"
-    ]
-
-
-@pytest.mark.parametrize("always_list", [True, False])
-def test_what_is_said_when_the_primary_is_down(always_list: bool) -> None:
-    assert menus.connecting_lines(("3.131.241.161:5054",), "3.131.241.161:5054", moved=True, always_list=always_list) == [
-        "List of available nodes: ['3.131.241.161:5054']",
-        "Primary broker is down ,updating the broker the primary broker to 3.131.241.161:5054",
-    ]
-
-
-def test_answers_and_windows() -> None:
-    assert (
-        menus.answer_line("Published topic Google data Hello Google")
-        == "{'message': 'Published topic Google data Hello Google'}"
-    )
-    assert menus.answer_line("a\x1b\u202eb") == "{'message': 'a\\x1b\\u202eb'}"
-    assert menus.opening_line("Alice") == "Opening window for streaming Alice's messages.."

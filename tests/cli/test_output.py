@@ -315,6 +315,9 @@ def test_on_a_narrow_terminal_each_cell_has_its_line() -> None:
     assert shown(Table(("Broker", "Address", ""), [(*ROWS[0][:2], "down"), (*ROWS[1][:2], "")]), columns=24) == [
         "Broker: 1001", "Address: 127.0.0.1:5053", "down", "", "Broker: 1002", "Address: 127.0.0.1:5054",
     ]  # fmt: skip
+    assert shown(Table(("Broker", "Address"), [ROWS[0][:2]], "1 broker would hold it"), columns=20) == [
+        "Broker: 1001", "Address:", "127.0.0.1:5053", "", "1 broker would hold", "it",
+    ]  # fmt: skip
 
 
 def test_cells_are_no_markup_and_move_no_terminal() -> None:

@@ -15,7 +15,7 @@ def test_without_a_window_the_stream_is_shown_in_the_terminal(fake: Fake) -> Non
     shown = piped("subscriber", ["2", "Alice", "", "3"])
     assert "streaming in this terminal, press Enter" in shown
     assert (
-        "data: Listening to new message for subscribed topics\n\ndata: Hello Google\n\ndata: two\ndata: \\x1blines\n\nMenu:"
+        "data: Listening to new message for subscribed topics\n\ndata: Hello Google\n\ndata: two\ndata: \\x1blines\n\nFurther"
         in shown
     )
     assert fake.sent("/ack")[-1]["id"] == "e2"
@@ -24,7 +24,7 @@ def test_without_a_window_the_stream_is_shown_in_the_terminal(fake: Fake) -> Non
 def test_without_a_window_a_refusal_is_shown(fake: Fake) -> None:
     fake.answers["/stream"] = (403, {"code": "not-registered", "detail": "Gita is not registered for any topic"})
     shown = piped("subscriber", ["2", "Gita", "3"])
-    assert "\nGita is not registered for any topic.\nMenu:" in shown
+    assert "\nGita is not registered for any topic.\nFurther choices: " in shown
 
 
 def test_enter_returns_from_a_stream_on_a_terminal(fake: Fake, terminal: Callable[[str], Pty]) -> None:

@@ -2,13 +2,14 @@
 
 A menu is a table of choices; a choice asks its questions in turn and then makes an action of the answers. An answer that is
 refused is asked for again; nothing that was typed before it is lost, nor when the action fails for now (`kept_after`).
+Who is signed in and acts for nobody else is not asked for a username: `step` is told it.
 Nothing here reads, prints or connects: `cli.actions` does. The texts are given, spelling
 included (docs/decisions.md, The menus).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -44,6 +45,26 @@ class SubscribeUser:
 
     username: str
     topic: str
+
+
+@dataclass(frozen=True)
+class UnsubscribeUser:
+    """End the subscription of `username` to exactly `topic`."""
+
+    username: str
+    topic: str
+
+
+@dataclass(frozen=True)
+class ListSubscriptions:
+    """Show what `username` is subscribed to."""
+
+    username: str
+
+
+@dataclass(frozen=True)
+class ListTopics:
+    """Show the topics that there are."""
 
 
 @dataclass(frozen=True)
@@ -95,35 +116,52 @@ class ShowStatus:
 
 
 Action = (
-    LeaveMenu | Open | PublishTopic | SubscribeUser | StreamMessages | StartBroker | StopBroker | AddReplica | RemoveReplica
-    | ListReplicas | ShowStatus
+    LeaveMenu | Open | PublishTopic | SubscribeUser | UnsubscribeUser | ListSubscriptions | ListTopics | StreamMessages
+    | StartBroker | StopBroker | AddReplica | RemoveReplica | ListReplicas | ShowStatus
 )  # fmt: skip
 
 
 # -- machines ---------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Question:
-    """One line asked of the user. `take` makes a value of it and raises NewswireError (with the rule) if it can't."""
+    """One line asked of the user. `take` makes a value of it and raises NewswireError (with the rule) if it can't.
+
+    `is_for_user`: it asks for a name, which is known of who is signed in and acts for nobody else.
+    """
 
     prompt: str
     take: Callable[[str], Any] = str
+    is_for_user: bool = False
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A numbered line of a menu: its questions, and the action made of their answers."""
+    """A numbered line of a menu: its questions, and the action made of their answers. `is_local`: it asks no broker."""
 
     label: str
     make: Callable[..., Action]
     questions: tuple[Question, ...] = ()
+    is_local: bool = False
 
 
 @dataclass(frozen=True)
 class Menu:
-    """The choices of one menu, numbered from 1; the last leaves it."""
+    """The choices of one menu, numbered from 1; the last leaves it.
+
+    `further` ones have the numbers behind that. A line of their own names them, as the list of the others is given.
+    """
 
     choices: tuple[Choice, ...]
     title: str = "Menu:"
+    further: tuple[Choice, ...] = ()
+
+    def choice(self, at: int) -> Choice:
+        """The one with the number `at` + 1."""
+        return (*self.choices, *self.further)[at]
+
+    def count(self) -> int:
+        """How many there are to choose from."""
+        return len(self.choices) + len(self.further)
 
 
 @dataclass(frozen=True)
@@ -159,16 +197,30 @@ NOTHING_ENTERED = "Nothing was entered, so nothing is done."
 def prompt(menu: Menu, state: MenuState) -> str:
     """What to show before the next line is read."""
     if state.choice is not None:
-        return menu.choices[state.choice].questions[len(state.answers)].prompt
+        return menu.choice(state.choice).questions[len(state.answers)].prompt
     lines = [f"{number}. {choice.label}" for number, choice in enumerate(menu.choices, 1)]
     return "\n".join([menu.title, *lines, "Enter your choice: "])
 
 
-def step(menu: Menu, state: MenuState, line: str) -> Step:
-    """Take a line, without its line end."""
+def further_line(menu: Menu, state: MenuState) -> str:
+    """What to show before the list: the choices that are not in it, "" if there are none or a question follows."""
+    if state.choice is not None or not menu.further:
+        return ""
+    numbered = [f"{choice.label} ({number})" for number, choice in enumerate(menu.further, len(menu.choices) + 1)]
+    return f"Further choices: {', '.join(numbered)}."
+
+
+def asks_brokers(menu: Menu, state: MenuState, line: str) -> bool:
+    """Whether `line` makes a choice that brokers will be asked for: then it counts who that is."""
+    at = _number(menu, line.strip()) if state.choice is None else None
+    return at is not None and not menu.choice(at).is_local
+
+
+def step(menu: Menu, state: MenuState, line: str, username: str = "") -> Step:
+    """Take a line, without its line end. `username`: who is signed in and acts for nobody else, "" if that is not so."""
     if state.choice is None:
-        return _choose(menu, state, line.strip())
-    choice = menu.choices[state.choice]
+        return _choose(menu, state, line.strip(), username)
+    choice = menu.choice(state.choice)
     at = len(state.answers)
     if not line.strip() and state.kept is not None and state.kept[0] == state.choice:
         line = state.kept[1][at]
@@ -178,7 +230,7 @@ def step(menu: Menu, state: MenuState, line: str) -> Step:
         if not line.strip():
             return Step(replace(START, kept=state.kept), NOTHING_ENTERED)
         return Step(state, f"{errors.as_sentence(error.detail, 'menu')} {BACK}")
-    return _advance(choice, replace(state, answers=(*state.answers, answer), lines=(*state.lines, line)))
+    return _advance(choice, replace(state, answers=(*state.answers, answer), lines=(*state.lines, line)), username)
 
 
 def kept_after(before: MenuState, line: str) -> MenuState:
@@ -199,17 +251,27 @@ def kept_line(state: MenuState) -> str:
     )
 
 
-def _choose(menu: Menu, state: MenuState, line: str) -> Step:
+def _choose(menu: Menu, state: MenuState, line: str, username: str) -> Step:
     if not line:
         return Step(state)
-    if not (line.isascii() and line.isdigit() and 0 < int(line) <= len(menu.choices)):
-        return Step(state, f"There is no choice {line[:40]!r}: enter a number from 1 to {len(menu.choices)}.")
-    return _advance(menu.choices[int(line) - 1], replace(state, choice=int(line) - 1))
+    at = _number(menu, line)
+    if at is None:
+        return Step(state, f"There is no choice {line[:40]!r}: enter a number from 1 to {menu.count()}.")
+    return _advance(menu.choice(at), replace(state, choice=at), username)
 
 
-def _advance(choice: Choice, state: MenuState) -> Step:
-    if len(state.answers) < len(choice.questions):
-        return Step(state)
+def _number(menu: Menu, line: str) -> int | None:
+    """Where the choice of this number stands, None if there is none."""
+    if not (line.isascii() and line.isdigit() and len(line) < 10):
+        return None
+    return int(line) - 1 if 0 < int(line) <= menu.count() else None
+
+
+def _advance(choice: Choice, state: MenuState, username: str) -> Step:
+    while len(state.answers) < len(choice.questions):
+        if not (username and choice.questions[len(state.answers)].is_for_user):
+            return Step(state)
+        state = replace(state, answers=(*state.answers, username), lines=(*state.lines, username))
     return Step(START, action=choice.make(*state.answers))
 
 
@@ -259,20 +321,24 @@ _ID = _name(names.check_broker_id)
 PUBLISHER = Menu(
     (
         Choice("Publish Topic", PublishTopic, (Question("Enter topic: ", _TOPIC), Question("Enter data: ", _data))),
-        Choice("Exit", LeaveMenu),
+        Choice("Exit", LeaveMenu, is_local=True),
     )
 )
 
+_WHOSE = Question("Enter username: ", _USERNAME, is_for_user=True)
+_WHOSE_STREAM = Question("Enter username to stream messages: ", _USERNAME, is_for_user=True)
+
 SUBSCRIBER = Menu(
     (
-        Choice(
-            "Subscribe User",
-            SubscribeUser,
-            (Question("Enter username: ", _USERNAME), Question("Enter topic to subscribe: ", _PATTERN)),
-        ),
-        Choice("Stream Messages", StreamMessages, (Question("Enter username to stream messages: ", _USERNAME),)),
-        Choice("Exit", LeaveMenu),
-    )
+        Choice("Subscribe User", SubscribeUser, (_WHOSE, Question("Enter topic to subscribe: ", _PATTERN))),
+        Choice("Stream Messages", StreamMessages, (_WHOSE_STREAM,)),
+        Choice("Exit", LeaveMenu, is_local=True),
+    ),
+    further=(
+        Choice("Unsubscribe User", UnsubscribeUser, (_WHOSE, Question("Enter topic to unsubscribe: ", _PATTERN))),
+        Choice("List Subscriptions", ListSubscriptions, (_WHOSE,)),
+        Choice("List Topics", ListTopics),
+    ),
 )
 
 _REPLICAS = (
@@ -282,7 +348,7 @@ _REPLICAS = (
     Choice("Status", ShowStatus),
 )
 
-BROKER = Menu((*_REPLICAS, Choice("Exit", LeaveMenu)))  # `newswire broker --menu`
+BROKER = Menu((*_REPLICAS, Choice("Exit", LeaveMenu, is_local=True)))  # `newswire broker --menu`
 
 BROKERS = Menu(
     (
@@ -298,49 +364,20 @@ BROKERS = Menu(
                     lambda line: _address(line) if line.strip() else "",
                 ),
             ),
+            is_local=True,
         ),
         *_REPLICAS,
-        Choice("Stop Broker", StopBroker, (Question("Enter id of the broker to stop: ", _ID),)),
-        Choice("Back", LeaveMenu),
+        Choice("Stop Broker", StopBroker, (Question("Enter id of the broker to stop: ", _ID),), is_local=True),
+        Choice("Back", LeaveMenu, is_local=True),
     ),
     title="Brokers:",
 )
 
 EVERYTHING = Menu(
     (
-        Choice("Manage Brokers", lambda: Open(BROKERS)),
-        Choice("Publisher", lambda: Open(PUBLISHER)),
-        Choice("Subscriber", lambda: Open(SUBSCRIBER)),
-        Choice("Exit", LeaveMenu),
+        Choice("Manage Brokers", lambda: Open(BROKERS), is_local=True),
+        Choice("Publisher", lambda: Open(PUBLISHER), is_local=True),
+        Choice("Subscriber", lambda: Open(SUBSCRIBER), is_local=True),
+        Choice("Exit", LeaveMenu, is_local=True),
     )
 )  # `newswire menu`
-
-
-# -- what an action says ------------------------------------------------------------------------------------------
-def nodes_line(nodes: Sequence[str]) -> str:
-    """The living brokers, primary first."""
-    return f"List of available nodes: {list(nodes)}"
-
-
-def connecting_lines(nodes: Sequence[str], primary: str, *, moved: bool, always_list: bool, seat: str = "") -> list[str]:
-    """Say which broker is used; `moved`: the configured primary is down and `primary` acts as it.
-
-    The publisher always lists the living nodes, the subscriber only when the primary is down. `seat`: where a stream is
-    opened instead, as it has more room.
-    """
-    if seat and seat != primary:
-        return [f"Connecting to a broker with more room... {seat}"]
-    listed = [nodes_line(nodes)] if always_list or moved else []
-    if moved:
-        return [*listed, f"Primary broker is down ,updating the broker the primary broker to {primary}"]
-    return [*listed, f"Connecting to the primary broker... {primary}"]
-
-
-def answer_line(message: str) -> str:
-    """An answer as the menus print it: a dictionary with the message alone."""
-    return str({"message": message})
-
-
-def opening_line(username: str) -> str:
-    """What stands before the stream's window opens."""
-    return f"Opening window for streaming {username}'s messages.."

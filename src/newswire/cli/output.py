@@ -117,7 +117,7 @@ def rendered(tables: Sequence[Table], columns: int) -> Group:
             cells = zip(table.headings, *table.rows, strict=True)
             *widths, last = (max(len(escape.line(cell)) for cell in column) for column in cells)
             least = sum(width + len(_BETWEEN) for width in widths) + min(last, _LEAST_WIDTH)
-            parts.append(_rows(table) if least <= columns else _records(table))
+            parts += [_rows(table)] if least <= columns else [_records(table), *([Text()] if table.note else [])]
         parts += [Text(escape.line(table.note))] if table.note else []
     return Group(*parts)
 
