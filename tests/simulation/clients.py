@@ -7,15 +7,16 @@ is let know more (`Call.open`: whether something may still come of a request), i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from random import Random
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from newswire.core.access import Principal
 from newswire.core.broker.values import BrokerStatus
-from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe, Unsubscribe
+from newswire.core.model.commands import Acknowledge, Confirm, Publish, Request, Subscribe, Unsubscribe
 from newswire.core.model.event_ids import parse
-from newswire.core.model.ops import Published
+from newswire.core.model.ops import Confirmed, Published
 from newswire.core.model.results import Receipt
 from newswire.core.read.scan import DueGap
 from newswire.errors import FewerCopies, KeyReused, NewswireError, NotFound, NotStored, Unknown
@@ -117,7 +118,10 @@ class Publisher(Client):
         self.number += 1
         name = f"{self.name}.{self.number}"
         self.ledger.texts[name] = Text(name, topic, self.world.now)
-        return Publish(topic, name, key=name if keyed else "", publisher=self.name, expires=expires)
+        confirm, escalate = self.cluster.draw_confirm()
+        return Publish(
+            topic, name, key=name if keyed else "", publisher=self.name, expires=expires, confirm=confirm, escalate=escalate
+        )
 
     def _try(self) -> None:
         self.tries += 1
@@ -259,6 +263,55 @@ class _Desk:
         if self.wanted:
             user.elsewhere()
             user.world.after(user.world.between(0.02, 0.5), self._try)
+
+
+class Confirmer(Client):
+    """Confirms for a user some of the messages that he took and that ask for it, at any broker, under any of their ids."""
+
+    def __init__(self, cluster: Cluster, user: User, rng: Random) -> None:
+        super().__init__(cluster, user.name)
+        self._rng = rng
+        self._willing: dict[str, bool] = {}  # by text
+        self._asked = ""
+        self.world.after(rng.random(), self._loop)
+
+    def _loop(self) -> None:
+        if not self.cluster.healing:
+            self.world.after(self._rng.uniform(0.1, 0.8), self._loop)
+        texts = sorted({text for taken in self.ledger.taken[self.name] for text in taken if self._asks(text)})
+        todo = [text for text in texts if self._is_willing(text)]
+        if todo and not self._asked:
+            self._asked = self._rng.choice(todo)
+            self._ask_once()
+
+    def _asks(self, text: str) -> bool:
+        ids = self.ledger.texts[text].ids if text in self.ledger.texts else []
+        return bool(ids) and not self.ledger.confirmations.asking.isdisjoint(ids)
+
+    def _is_willing(self, text: str) -> bool:
+        is_willing = self._willing.setdefault(text, self._rng.random() < 0.7)
+        done = (self.name, text) in self.ledger.confirmations.answered
+        return is_willing and (not done or self._rng.random() < 0.05)
+
+    def _ask_once(self) -> None:
+        self.machine = self._rng.choice(self.cluster.machines)
+        ids = self.ledger.texts[self._asked].ids
+        if ids:
+            name = self._rng.choice(ids)
+            self.ask([Confirm(self.name, name)], lambda machine, result: self._answered(machine, name, result))
+        else:
+            self._asked = ""
+
+    def _answered(self, machine: Machine, name: str, result: Result) -> None:
+        text, self._asked = self._asked, ""
+        if isinstance(result, Receipt):
+            op = self.ledger.ops[result.first] if result.first else None
+            if op is not None and (not isinstance(op, Confirmed) or op.user != self.name):
+                raise Violation(f"{machine.id} answers {self.name}, who confirms {name}, with {op}")
+            self.ledger.confirmations.answered.setdefault((self.name, text), []).extend([op.id] if op is not None else [])
+        elif isinstance(result, (NotStored, Unknown)) or result is None:
+            self._asked = text
+            self.world.after(self._rng.uniform(0.02, 0.5), self._ask_once)
 
 
 class Reader(Client):

@@ -16,6 +16,7 @@ from newswire.core import limits
 from newswire.core.access import EVERYBODY, Principal
 from newswire.core.broker import events
 from newswire.core.broker.broker import Broker
+from newswire.core.broker.escalation import Escalation
 from newswire.core.broker.events import (
     Answered,
     Event,
@@ -266,12 +267,27 @@ class Push:
         self.source, self.run, self.address, self.number, self.twin = source, source.run, address, number, twin
 
 
+class NotedEscalation(Escalation):
+    """Of production; the ledger hears of what is let be since all have confirmed it."""
+
+    def __init__(self, machine: Machine, state: State) -> None:
+        super().__init__(state)
+        self._machine = machine
+
+    def _end(self) -> None:
+        notice = self._state.messages.notices.of[self._due[0][1]]
+        if not self._is_over(notice):
+            self._machine.ledger.confirmations.lets_be(self._machine, notice.id)
+        super()._end()
+
+
 class NotedBroker(Broker):
     """The production core; what it wants done is noted in the order in which it says so."""
 
     def __init__(self, machine: Machine, identity: Identity, state: State, cluster: str, *, settled: bool) -> None:
         super().__init__(identity, state, cluster, settled=settled)
         self._machine = machine
+        self.escalation = NotedEscalation(machine, state)
 
     def _begin_rewriting(self, now: Now) -> None:
         asked = self.compaction._asked

@@ -55,6 +55,7 @@ from tests.simulation import machine
 from tests.simulation.clients import Session
 from tests.simulation.machine import Disk, Machine, Outlet
 from tests.simulation.planted_compaction import COMPACTION, FOCUS_COMPACTION
+from tests.simulation.planted_confirmations import CONFIRMING, FOCUS_CONFIRMING
 from tests.simulation.schedule import CALM
 
 Patch = tuple[Any, str, Any]
@@ -735,6 +736,7 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
         receipt_before_the_last_piece,
         *ACCESS,
         *COMPACTION,
+        *CONFIRMING,
     )
 }
 
@@ -778,10 +780,12 @@ FOCUS: dict[str, tuple[str, ...]] = {
     "password-by-arrival": ("partition", "one-way"),
     "password-by-stamp": ("wall", "wall-all"),
     **FOCUS_COMPACTION,
+    **FOCUS_CONFIRMING,
 }
 
 
 ASKS: frozenset[str] = frozenset(make.__name__.replace("_", "-") for make in ACCESS)
+CONFIRMS: frozenset[str] = frozenset(make.__name__.replace("_", "-") for make in CONFIRMING)
 
 
 @contextmanager

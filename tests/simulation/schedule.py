@@ -23,7 +23,7 @@ from newswire.core.model.ops import OpId
 from newswire.core.model.results import Compacted, Receipt
 from newswire.core.state import rewriting
 from tests.simulation.access import NAMES, Member, Registrar
-from tests.simulation.clients import PATTERNS, TOPICS, Publisher, Reader, Result, User
+from tests.simulation.clients import PATTERNS, TOPICS, Confirmer, Publisher, Reader, Result, User
 from tests.simulation.machine import Call, Machine
 from tests.simulation.truth import Ledger, Text
 from tests.simulation.world import Violation, World
@@ -33,6 +33,7 @@ CHAOS = 14.0  # seconds of faults
 STEPS = 250  # at least, before healing begins
 RETENTION_EVERY = 3.0  # seconds between two looks at what retention is to drop
 HEAL = 60.0  # seconds: by then all must have settled, and once more as long for compacting
+LATE = "c"  # the topic where those are named who have not confirmed in time
 PIECE = 2  # ops of a batch that are applied before streams may read
 
 
@@ -62,8 +63,16 @@ class Outcome(msgspec.Struct):
 class Cluster:
     """The brokers and clients of one schedule."""
 
-    def __init__(self, seed: int, *, tracing: bool = False, digesting: bool = False, asks: bool | None = None) -> None:
-        """`asks`: whether there are users, tokens and grants, too; None: as the seed says."""
+    def __init__(
+        self,
+        seed: int,
+        *,
+        tracing: bool = False,
+        digesting: bool = False,
+        asks: bool | None = None,
+        confirms: bool | None = None,
+    ) -> None:
+        """`asks`: whether there are users, tokens and grants; `confirms`: messages that ask for it. None: as the seed says."""
         world = self.world = World(seed, tracing=tracing, digesting=digesting)
         rng = world.rng
         self.ledger = Ledger(world)
@@ -115,6 +124,8 @@ class Cluster:
             machine.by_address = self.by_address
         self.ledger.machines = self.machines
         self.asks = Random(f"access {seed}").random() < 0.25 if asks is None else asks  # draws nothing from the schedule
+        own = Random(f"confirm {seed}")  # draws nothing from the schedule
+        self.confirming = own if (own.random() < 0.3 if confirms is None else confirms) else None
         self.members: dict[str, Member] = {}
         self.publishers: list[Publisher] = []
         self.users: list[User] = []
@@ -135,12 +146,21 @@ class Cluster:
             user = User(self, f"u{number}", patterns, steady=rng.random() < 0.4)
             self.users.append(user)
             self._add_readers(user)
+            if self.confirming is not None:
+                Confirmer(self, user, Random(f"confirm {world.seed} {number}"))
         if self.asks:
             self.ledger.guarded = NAMES
             self.members = {name: Member(self, name) for name in NAMES}
             Registrar(self)
         self._users_loop()
         self._compact_loop()
+
+    def draw_confirm(self) -> tuple[int, str]:
+        """Within how many seconds a new message is to be confirmed, and where it is told who has not."""
+        own = self.confirming
+        if own is None or self.healing or own.random() < 0.5:
+            return 0, ""
+        return own.randint(1, 5), LATE if own.random() < 0.8 else ""
 
     def _add_readers(self, user: User) -> None:
         rng = self.world.rng
@@ -289,6 +309,7 @@ class Cluster:
         self.ledger.check_delivered()
         self.ledger.check_equal()
         self.ledger.check_cursors()
+        self.ledger.confirmations.check_confirmed()
         self._check_repeats()
         self._compact_all(end + HEAL)
 
@@ -378,6 +399,7 @@ class Cluster:
             return "readers move"
         return (
             "; ".join(self.ledger.undelivered() or self.ledger.untold() or self.ledger.unsaid() or self.ledger.overdue())
+            or "; ".join(self.ledger.confirmations.untold())
             or "; ".join(f"{member.name} lacks {text}" for member in self.members.values() for text in member.lacks(self.last))
             or self._streams()
         )
@@ -401,7 +423,7 @@ class Cluster:
             for reader in (reader for reader in steady if len(reader.user.desks) == 1):
                 twice = [text for text, times in reader.seen.items() if times > 1]
                 if not self.keeps_keys:  # what is published again when its key went with it is another message
-                    twice = [text for text in twice if len(self.ledger.texts[text].ids) == 1]
+                    twice = [text for text in twice if text not in self.ledger.texts or len(self.ledger.texts[text].ids) == 1]
                 if twice:
                     raise Violation(f"{reader.name} got {twice[0]} twice, and there was no fault")
 
@@ -705,12 +727,13 @@ def run(
     digesting: bool = False,
     focus: Sequence[str] = (),
     asks: bool | None = None,
+    confirms: bool | None = None,
 ) -> Outcome:
-    """Run one schedule. `asks`: see `Cluster`.
+    """Run one schedule. `asks`, `confirms`: see `Cluster`.
 
     `focus`: kinds of faults (keys of `FAULTS`, or `CALM`) instead of those that the seed would draw.
     """
-    cluster = Cluster(seed, tracing=tracing, digesting=digesting, asks=asks)
+    cluster = Cluster(seed, tracing=tracing, digesting=digesting, asks=asks, confirms=confirms)
     cluster.fault_free = focus == CALM or (cluster.fault_free and not focus)
     world, ledger = cluster.world, cluster.ledger
     decode = cache(ops.decode)  # brokers read the same bytes many times, and an op never changes

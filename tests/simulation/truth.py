@@ -21,6 +21,7 @@ from newswire.core.model.ops import (
     AccountOp,
     Acknowledged,
     Began,
+    Confirmed,
     Dropped,
     Joined,
     Left,
@@ -39,6 +40,7 @@ from newswire.core.model.results import Receipt
 from newswire.core.model.vector import Vector
 from tests.kit.accounts import seen as seen_accounts
 from tests.simulation.access_fold import PROBES, AccessFold
+from tests.simulation.confirmations import Confirmations
 from tests.simulation.world import Violation, World
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ class Fold:
         self.access = AccessFold()
         self.withdrawn: set[OpId] = set()
         self.acks: dict[OpId, list[Vector]] = {}  # by subscription: what was acknowledged
+        self.confirmed: dict[OpId, dict[tuple[str, OpId], int]] = {}  # by the id that was named: by whom, and when first
         self.version = 0  # another one with each op that says something of this
 
     def add(self, op: Op) -> None:
@@ -83,6 +86,9 @@ class Fold:
         elif isinstance(op, Dropped):
             horizon = self.dropped.setdefault(op.topic, {})
             horizon.update({o: s for o, s in op.vector.items() if horizon.get(o, 0) < s})
+        elif isinstance(op, Confirmed):
+            times, reader = self.confirmed.setdefault(op.message, {}), (op.user, op.account)
+            times[reader] = min(op.time, times.get(reader, op.time))
         elif isinstance(op, AccountOp):
             self.access.add(op)
         elif isinstance(op, Withdrawn):
@@ -137,6 +143,7 @@ class Ledger:
         self.taken: dict[str, list[set[str]]] = {}  # by user: the sets of texts that each of his readers took
         self.dropped: dict[str, dict[str, int]] = {}  # by topic, in full: what any broker's retention dropped
         self.withdrawn: set[OpId] = set()
+        self.confirmations = Confirmations(self)
         self.told_gaps: Counter[tuple[str, str]] = Counter()  # by user and topic, how many messages were told as dropped
         self.gone: set[OpId] = set()
         self.made: dict[OpId, float] = {}  # when each subscription was taken
@@ -224,8 +231,13 @@ class Ledger:
                 continue
             if adopts:
                 continue  # it is void at another broker, where this was asked
-            if isinstance(op, Published) and not (self.is_dropped(op.data) or self.is_withdrawn(op.data)):
+            if isinstance(op, Published) and op.about:
+                if not self._is_dropped(op.topic, self.confirmations.same(name)) or self.confirmations.is_pinned(machine, name):
+                    raise Violation(f"{machine.id} leaves out {name} ({op.topic}), which says who is late with {op.about}")
+            elif isinstance(op, Published) and not (self.is_dropped(op.data) or self.is_withdrawn(op.data)):
                 raise Violation(f"{machine.id} leaves out {name} ({op.topic}), which nobody dropped")
+            if isinstance(op, Confirmed) and op.message in machine.disk.held and op.message not in self.given_up:
+                raise Violation(f"{machine.id} leaves out that {op.user} has confirmed {op.message}")
             if isinstance(op, Subscribed) and name not in self.ended and machine.disk.fold.is_alive(name, op):
                 raise Violation(f"{machine.id} leaves out the subscription {name}, which nobody ended")
             if isinstance(op, (Began, Lost)):
@@ -239,6 +251,9 @@ class Ledger:
             asked = op.publisher in self.guarded and not op.again
             if asked and not self.applied(machine).access.may_publish(op.publisher, op.topic):
                 raise Violation(f"{machine.id} takes {name} on {op.topic} from {op.publisher}, who may not")
+            self.confirmations.appended(machine, op)
+            if op.about:
+                return
             text = self.texts[op.data]
             text.taken_at = text.taken_at or self.world.now
             text.ids.append(name)
@@ -358,6 +373,8 @@ class Ledger:
         """What this broker has applied of a message: the op `name`, and those that others took of the same, under its key."""
         op = self.ops[name]
         assert isinstance(op, Published)
+        if op.about:
+            return self.confirmations.twins(machine, name)
         if not op.key and not op.again:
             return [name]
         found = {name}
@@ -426,7 +443,8 @@ class Ledger:
         for op in ops:
             if machine.mints(op.origin):
                 del self.ops[op.id], self.raws[op.id]
-                if isinstance(op, Published):
+                self.confirmations.forget(op.id)
+                if isinstance(op, Published) and not op.about:
                     self.texts[op.data].ids.remove(op.id)
                     self.messages[op.topic].remove((op.origin, op.sequence, op.data))
 
@@ -504,8 +522,11 @@ class Ledger:
 
     def is_dropped(self, text: str) -> bool:
         """Whether a broker's retention dropped this message or a twin of it."""
-        horizon = self.dropped.get(self.texts[text].topic, {})
-        return bool(horizon) and any(horizon.get(o, 0) >= s for o, s in map(split, self.texts[text].ids))
+        return self._is_dropped(self.texts[text].topic, self.texts[text].ids)
+
+    def _is_dropped(self, topic: str, ids: list[OpId]) -> bool:
+        horizon = self.dropped.get(topic, {})
+        return bool(horizon) and any(horizon.get(o, 0) >= s for o, s in map(split, ids))
 
     def _twin_before(self, text: str, since: Vector) -> bool:
         """Whether a twin of this message lies before the subscription: then the message is not due."""
@@ -588,7 +609,9 @@ class Ledger:
         """By user, the texts that he must have got in the end."""
         names: set[OpId] = set().union(*(machine.disk.names() for machine in self.machines))
         exist = {
-            op.data: op.topic for name in names if isinstance(op := self.ops[name], Published) and self.counts(op.origin, names)
+            op.data: op.topic
+            for name in names
+            if isinstance(op := self.ops[name], Published) and not op.about and self.counts(op.origin, names)
         }
         due: dict[str, set[str]] = {user: set() for user in self.taken}
         for registration in self.registrations.values():
@@ -740,12 +763,12 @@ class Ledger:
             for place in machine.disk.places():
                 op = machine.disk.get(place)[1]
                 kinds[type(op).__name__] += 1
-                is_message = isinstance(op, Published) and len(self.texts[op.data].ids) == 1
+                is_message = isinstance(op, Published) and not op.about and len(self._ids(op)) == 1
                 if is_message and (dropped.get(op.topic, {}).get(op.origin, 0) >= op.sequence or op.id in self.withdrawn):
                     raise Violation(f"{machine.id} still has {op.id}, which was dropped or withdrawn")
                 if isinstance(op, Subscribed) and op.id not in subscriptions.alive:
                     raise Violation(f"{machine.id} still has {op.id}, which ended")
-            twins = sum(len(text.ids) > 1 for text in self.texts.values())
+            twins = sum(len(text.ids) > 1 for text in self.texts.values()) + len(self.confirmations.escalations)  # these stay
             if kinds["Unsubscribed"] or (kinds["Dropped"] and not twins):
                 raise Violation(f"{machine.id} still has {kinds}")
             jumps = sum(count for kind, count in self.world.faults.items() if kind.startswith("clock"))
@@ -862,13 +885,19 @@ class Ledger:
         self._check_members(machine, mine, members)
         self._check_fold(machine, fold, left, alive)
         rights = seen_accounts(state.accounts)
-        return {"messages": sorted(left), "alive": alive, "members": members, "rights": rights}
+        reports = self.confirmations.digest(machine, left)
+        return {"messages": sorted(left), "alive": alive, "members": members, "rights": rights, "reports": reports}
+
+    def _ids(self, op: Published) -> list[OpId]:
+        """All ops that carry the same message."""
+        return self.confirmations.same(op.id) if op.about else self.texts[op.data].ids
 
     def _has_void_twin(self, name: OpId) -> bool:
         """Whether a twin of this message was compacted somewhere: its key is forgotten there, and this one shown again."""
         op = self.ops[name]
-        ids = self.texts[op.data].ids if isinstance(op, Published) else []
-        return len(ids) > 1 and any(one in machine.disk.void for machine in self.machines for one in ids)
+        ids = self._ids(op) if isinstance(op, Published) else []
+        about = {one.about for name in ids if (one := self.confirmations.escalations.get(name))}
+        return len(ids) > 1 and any(one in machine.disk.void for machine in self.machines for one in {*ids, *about})
 
     def _shown_at(self, machine: Machine, row: int) -> int:
         """The row that is shown of the message whose name stands at `row`."""
@@ -882,11 +911,11 @@ class Ledger:
         assert machine.broker is not None
         for name in machine.disk.void:
             op = self.ops.get(name) if machine.broker.state.log.is_void(*split(name)) else None
-            if isinstance(op, Published) and name not in self.given_up and len(self.texts[op.data].ids) == 1:
+            if isinstance(op, Published) and name not in self.given_up and len(self._ids(op)) == 1:
                 horizon = self.expand(fold.dropped.get(op.topic, {}))
                 is_over = horizon.get(op.origin, 0) >= op.sequence or name in fold.withdrawn
                 if self.world.faults["records rotten"]:  # what dropped it may wait behind a hole, here or where it was left out
-                    is_over |= self.is_dropped(op.data) or self.is_withdrawn(op.data)
+                    is_over |= self._is_dropped(op.topic, self._ids(op)) or not self.withdrawn.isdisjoint(self._ids(op))
                 if not is_over:
                     raise Violation(f"{machine.id} holds {name} void, and by its ops nobody dropped it")
         log, offered = machine.broker.state.log, machine.broker.compaction.offered
@@ -896,7 +925,7 @@ class Ledger:
             horizon = fold.dropped.get(op.topic, {})
             if offered is not None and not log.holds(horizon):
                 continue  # what the drop names lies before it in the offer, so what that implies is not known yet
-            if len(self.texts[op.data].ids) == 1 and self.expand(horizon).get(op.origin, 0) >= op.sequence:
+            if len(self._ids(op)) == 1 and self.expand(horizon).get(op.origin, 0) >= op.sequence:
                 raise Violation(f"{machine.id} shows {name}, which its ops dropped")
         # what is gone may be later acknowledgements, for which earlier ones were left out
         for name, (*_, since, _awake, cursor) in alive.items() if not (self.given_up or machine.disk.damaged) else ():

@@ -77,6 +77,12 @@ def test_a_broker_that_starts_later_names_them_still(desk: Desk) -> None:
     assert desk.wait(15) == ["2 of 2 have not confirmed “Leave” within 10 s: ann, ben"]
 
 
+def test_many_that_are_over_are_named_one_after_the_other_without_waiting(desk: Desk) -> None:
+    for number in range(5):
+        desk.ask(5, data=str(number))
+    assert len(desk.wait(17)) == 5
+
+
 def test_where_all_have_confirmed_nobody_is_named(desk: Desk) -> None:
     name = desk.ask(5)
     desk.take(Confirm("ann", name), Confirm("ben", name))

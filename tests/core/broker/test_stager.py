@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from newswire.core.broker.stager import Stager
 from newswire.core.model import ops
-from newswire.core.model.commands import Acknowledge, Publish, Subscribe
+from newswire.core.model.commands import Acknowledge, Confirm, Publish, Subscribe, Unsubscribe
 from newswire.core.model.coverage import Coverage, write
 from newswire.core.model.ops import Acknowledged, Began, Op, Published, Subscribed, Void
 from newswire.core.state.fold import State
@@ -93,6 +93,19 @@ def test_a_batch_becomes_what_its_messages_become_one_after_the_other(batch: lis
     assert many.raws == [ops.encode(op) for op in many.staged]
     again = Publish("a", "other", key="k1")
     assert many.stores_nothing([again], wall) == single.stores_nothing([again], wall)
+
+
+def test_nobody_waits_for_what_stores_nothing() -> None:
+    state = State()
+    stager = Stager(state, HERE, 10)
+    store(state, Began(HERE, 1, 0, "1001"))
+    for request in (Subscribe("ann", "news"), Publish("news", "x", confirm=60), Confirm("ann", "1001-a.3")):
+        stager.decide([request], 1_000)
+        store(state, *stager.clear())
+    assert stager.decide([Confirm("ann", "1001-a.3")], 1_000).ids == ()
+    assert not stager.collides([Unsubscribe("ann", "news")])
+    stager.decide([Subscribe("ann", "news")], 1_000)
+    assert stager.collides([Unsubscribe("ann", "news")])
 
 
 def test_a_batch_is_encoded_and_decoded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,6 +79,30 @@ def test_what_two_brokers_say_of_one_message_is_one_message() -> None:
     assert here.state.messages.notices.is_escalated([name])
 
 
+def test_what_two_brokers_say_of_two_twins_is_one_message() -> None:
+    here, there = apart()
+    names = [ask(here, key="k"), ask(there, key="k")]
+    tell(here, names[0], "alice and bob")
+    tell(there, names[1], "bob")
+    meet(here, there)
+    assert len(shown(here, "late")) == 1
+    assert shown(there, "late") == shown(here, "late")
+
+
+def test_what_is_said_of_one_that_was_stored_again_is_said_once() -> None:
+    here, there = apart()
+    name = ask(here)
+    meet(here, there)
+    tell(here, name, "alice and bob")
+    (draft,) = again(there.state, here.made[-2])
+    copy = there.make(draft)
+    there.make(Lost("", 0, 0, HERE, here.made[-2].sequence, here.made[-2].sequence))
+    tell(there, copy, "bob")
+    meet(here, there)
+    assert len(shown(here, "late")) == 1
+    assert shown(there, "late") == shown(here, "late")
+
+
 def test_what_it_is_called() -> None:
     here, _ = apart()
     for name, words in (

@@ -47,7 +47,9 @@ class Escalation:
             self._due += [(notice.until, row) for row, notice in fresh if notice.escalate]
             heapify(self._due)
             self._seen = len(notices)
-        return bool(self._due) and self._due[0][0] <= time and now.clock >= self._next_at
+        if not self._due or self._due[0][0] > time:
+            return False
+        return now.clock >= self._next_at or self._is_over(notices[self._due[0][1]])  # stored: the next one need not wait
 
     def look(self, now: Now, *, decides: bool) -> Stamp:
         """Do one piece of the work; name who has not confirmed the first message that is due, if this broker decides."""
@@ -81,6 +83,7 @@ class Escalation:
 
     def _end(self) -> None:
         heappop(self._due)
+        self._next_at = 0.0
         self._work = self._readership = None
 
 

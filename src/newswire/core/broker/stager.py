@@ -351,7 +351,8 @@ class Stager:
         for op in draft:
             is_new = isinstance(op, PasswordSet) and not op.account
             names.append(self.stamp(msgspec.structs.replace(op, account=names[0]) if is_new else op, wall).id)
-        self._touched |= _changes(request)
+        if names:  # else nothing is stored, and who waits for that waits for ever
+            self._touched |= _changes(request)
         return names
 
     def _stamp_run(self, messages: Sequence[Publish], wall: int, origin: str) -> Sequence[Published]:

@@ -73,9 +73,9 @@ class Notices:
                 times[reader] = min(time, times.get(reader, time))
         return times
 
-    def escalation(self, name: OpId, row: int) -> int:
-        """The row of the message about `name`; `row`, if there is none yet."""
-        return self._escalations.get(name, row)
+    def escalation(self, names: Iterable[OpId], row: int) -> int:
+        """The row of the message about one that has these ids; `row`, if there is none yet."""
+        return min((self._escalations[name] for name in names if name in self._escalations), default=row)
 
     def move(self, row: int, to: int | None) -> None:
         """The message at `row` is given up, and shown at `to`; None: nowhere."""

@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from newswire.core import limits
-from newswire.core.model.ops import OpId, Published, op_id
+from newswire.core.model.ops import OpId, Published, op_id, split_op_id
 from newswire.core.model.vector import Vector
 from newswire.core.state.keys import Keys, content, fingerprint
 from newswire.core.state.message_run import MessageRun
@@ -104,7 +104,7 @@ class TopicIndex:
                 return self._again[op.again]
         shown_at = offset
         if op.about:
-            shown_at = self.twins.first_row(self.notices.escalation(op.about, offset))
+            shown_at = self.twins.first_row(self.notices.escalation(self._names_of(op.about), offset))
         elif op.key:
             mark, content_hash = fingerprint(op.publisher, op.topic, op.key), content(op)
             uses = (use.offset for use in self.keys.uses(mark) if use.content == content_hash)
@@ -232,6 +232,11 @@ class TopicIndex:
         rows, log = [twin.row for twin in self.twins.of(row)] or [row], self.log
         own = [op_id(log.names[log.origins[one]], log.sequences[one]) for one in rows]
         return own + [notice.again for one in rows if (notice := self.notices.of.get(one)) and notice.again]
+
+    def _names_of(self, name: OpId) -> list[OpId]:
+        """`name`, and all other ids that the message has here."""
+        row = self._again.get(name, self.log.row(*split_op_id(name)))
+        return [name] if row is None else [name, *self.ids(self.twins.first_row(row))]
 
     def name_row(self, row: int) -> int:
         """The row whose op names the message that is shown at `row`: the smallest of its twins."""

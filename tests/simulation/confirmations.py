@@ -1,0 +1,198 @@
+"""What the ledger knows of messages that ask to be confirmed, who confirmed them, and who is named (CONFIRM): the checkers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from newswire.core.access import Principal
+from newswire.core.broker.status import is_primary
+from newswire.core.model.names import matches
+from newswire.core.model.ops import OpId, Published
+from newswire.core.model.ops import split_op_id as split
+from newswire.core.read.pieces import finish
+from newswire.core.read.reports import delivery_report
+from tests.simulation.world import Violation
+
+if TYPE_CHECKING:
+    from tests.simulation.machine import Machine
+    from tests.simulation.truth import Ledger
+
+DAY = 86_400_000  # ms: as of twins
+Reader = tuple[str, OpId]  # by name and account
+
+
+class Confirmations:
+    """The part of the ledger that is about confirmations."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.asking: set[OpId] = set()  # ops that ask, and say where it is told who has not confirmed
+        self.escalations: dict[OpId, Published] = {}
+        self.let_be: set[OpId] = set()  # ops that ask, of whose message some broker saw that all had confirmed it in time
+        self.answered: dict[tuple[str, str], list[OpId]] = {}  # by user and text: the ops that he was answered with
+
+    def appended(self, machine: Machine, op: Published) -> None:
+        """A broker stamps a message that asks, or that is about one that did."""
+        if op.confirm and op.escalate:
+            self.asking.add(op.id)
+        if op.about:
+            self.escalations[op.id] = op
+            self.ledger.world.deeds["late named"] += 1
+            if not op.again:
+                self._check_escalation(machine, op)
+
+    def forget(self, name: OpId) -> None:
+        """It was stamped, and not stored."""
+        self.asking.discard(name)
+        self.escalations.pop(name, None)
+
+    def lets_be(self, machine: Machine, name: OpId) -> None:
+        """A broker found that all have confirmed a message when its time was over."""
+        names = self.names(machine, name)
+        missing = self._missing(machine, names)
+        if missing:
+            raise Violation(f"{machine.id} lets {name} be, and {missing} have not confirmed it")
+        self.let_be |= names
+        self.ledger.world.deeds["all confirmed"] += 1
+
+    def names(self, machine: Machine, name: OpId) -> set[OpId]:
+        """The ids under which a broker knows a message: those of its twins, and from before they were stored again."""
+        ledger, op = self.ledger, self.ledger.ops[name]
+        assert isinstance(op, Published)
+        names = {name}
+        for one in ledger.texts[op.data].ids if machine.shows(name) or ledger.again.get(name) else ():
+            other = ledger.ops[one]
+            assert isinstance(other, Published)
+            is_twin = op.key and op.key == other.key and abs(op.time - other.time) <= DAY
+            is_copy = (other.again or one) == (op.again or name)
+            if (is_twin or is_copy) and machine.shows(one):
+                names |= {one, other.again} if other.again else {one}
+        return names
+
+    def twins(self, machine: Machine, name: OpId) -> list[OpId]:
+        """What a broker has applied of what names who has not confirmed the same message."""
+        about = self.names(machine, self.escalations[name].about)
+        twins = (one for one, op in self.escalations.items() if op.about in about and self.ledger._is_live(machine, one))
+        return sorted({name, *twins})
+
+    def same(self, name: OpId) -> list[OpId]:
+        """All that is about the same text as `name`, wherever it is."""
+        data = self._data(name)
+        return [one for one in self.escalations if self._data(one) == data]
+
+    def _data(self, name: OpId) -> str:
+        about = self.ledger.ops[self.escalations[name].about]
+        assert isinstance(about, Published)
+        return about.data
+
+    def is_pinned(self, machine: Machine, name: OpId) -> bool:
+        """Whether the message that `name` is about is there still, so that nobody may forget that it was told."""
+        about = self.escalations[name].about
+        return about in machine.disk.held and about not in self.ledger.given_up
+
+    def _check_escalation(self, machine: Machine, op: Published) -> None:
+        ledger, names = self.ledger, self.names(machine, op.about)
+        assert machine.broker is not None
+        asking = [asked for name in names if isinstance(asked := ledger.ops[name], Published) and machine.shows(name)]
+        clock = machine.broker.clocks.retention
+        if not asking or clock < min(asked.time + asked.confirm * 1000 for asked in asking):
+            raise Violation(f"{machine.id} names at {clock} who has not confirmed {op.about}, before its time is over")
+        if done := self._told(machine, names - {op.id}, but=op.id):
+            raise Violation(f"{machine.id} names once more who has not confirmed {op.about}, after {done}")
+        said, missing = op.data.rpartition(": ")[2].split(", "), self._missing(machine, names)
+        if said != missing:
+            raise Violation(f"{machine.id} names {said} for {op.about}; by its ops {missing} have not confirmed it")
+
+    def _told(self, machine: Machine, names: set[OpId], *, but: OpId = "") -> list[OpId]:
+        """What names who has not confirmed this message, and is held or void there, or was given up."""
+        told = (one for one, op in self.escalations.items() if op.about in names and one != but)
+        return [one for one in told if machine.holds(one) or one in self.ledger.given_up]
+
+    def confirmed(self, machine: Machine, names: set[OpId]) -> dict[Reader, int]:
+        """Who has confirmed a message by the ops that a broker has applied, and when."""
+        times: dict[Reader, int] = {}
+        for name in names:
+            for reader, time in self.ledger.applied(machine).confirmed.get(name, {}).items():
+                times[reader] = min(time, times.get(reader, time))
+        return times
+
+    def readers(self, machine: Machine, names: set[OpId]) -> set[Reader]:
+        """For whom a message is, by the ops that a broker has applied."""
+        ledger, fold, broker = self.ledger, self.ledger.applied(machine), machine.broker
+        assert broker is not None
+        twins = [op for name in names if isinstance(op := ledger.ops[name], Published) and ledger._is_live(machine, name)]
+        found: set[Reader] = set()
+        for name, sub in fold.subs.items():
+            if not twins or not fold.is_alive(name, sub) or not matches(sub.pattern, twins[0].topic):
+                continue
+            if machine.disk.damaged and name in machine.disk.void:
+                continue  # what ended it may wait behind a hole, or be gone
+            if sub.account and not fold.access.may(Principal(sub.account), "subscribe", twins[0].topic):
+                continue
+            since = ledger.expand({origin: last for origin, last in sub.since.items() if origin in broker.state.lineage})
+            there = (sub.sequence < op.sequence if sub.origin == op.origin else sub.time <= op.time for op in twins)
+            if any(there) and not any(since.get(op.origin, 0) >= op.sequence for op in twins):
+                found.add((sub.user, sub.account))
+        return found
+
+    def _missing(self, machine: Machine, names: set[OpId]) -> list[str]:
+        confirmed = self.confirmed(machine, names)
+        return [user for user, account in sorted(self.readers(machine, names)) if (user, account) not in confirmed]
+
+    def _is_shown(self, machine: Machine, names: set[OpId]) -> bool:
+        ledger, fold = self.ledger, self.ledger.applied(machine)
+        live = sorted(name for name in names if ledger._is_live(machine, name))
+        if not live or ledger.is_over(fold.withdrawn, live):
+            return False
+        op = ledger.ops[live[0]]
+        assert isinstance(op, Published)
+        horizon = ledger.expand(fold.dropped.get(op.topic, {}))
+        return not any(horizon.get(origin, 0) >= sequence for origin, sequence in map(split, live))
+
+    def untold(self) -> list[str]:
+        """What was not confirmed by all in time, and nobody is named for it: by what the primary knows."""
+        found = []
+        for machine in self.ledger.machines:
+            broker = machine.broker
+            if broker is None or not self.asking or not is_primary(broker._situation(machine.now())):
+                continue
+            for name in sorted(self.asking):
+                op = self.ledger.ops[name]
+                assert isinstance(op, Published)
+                if not self.ledger._is_live(machine, name) or broker.clocks.retention < op.time + op.confirm * 1000:
+                    continue
+                names = self.names(machine, name)
+                is_let_be = not self.let_be.isdisjoint(names) or not self._is_shown(machine, names)
+                if not is_let_be and self._missing(machine, names) and not self._told(machine, names):
+                    found.append(f"{machine.id} names nobody for {name}, and {self._missing(machine, names)} are late")
+        return found
+
+    def check_confirmed(self) -> None:
+        """Who was told that he has confirmed a message has, at each broker, unless the op went with a disk."""
+        for (user, text), ops in self.answered.items():
+            for machine in self.ledger.machines:
+                names = set(self.ledger.texts[text].ids)
+                is_kept = any(name not in self.ledger.gone and name not in self.ledger.given_up for name in ops)
+                is_there = self._is_shown(machine, names)
+                if is_kept and is_there and (user, "") not in self.confirmed(machine, names):
+                    raise Violation(f"{user} has confirmed {text} ({ops}), and {machine.id} does not know")
+
+    def digest(self, machine: Machine, shown: list[OpId]) -> dict[OpId, object]:
+        """The reports of a broker on what asks to be confirmed: to be the same wherever the same is held."""
+        assert machine.broker is not None
+        state, reports = machine.broker.state, dict[OpId, object]()
+        for name in shown:
+            op = self.ledger.ops[name]
+            if not isinstance(op, Published) or not op.confirm:
+                continue
+            report = finish(delivery_report(state, name, 0))
+            if report is None:
+                raise Violation(f"{machine.id} has no report on {name}, which it shows")
+            names = self.names(machine, name)
+            confirmed = {reader: time for (reader, _), time in self.confirmed(machine, names).items()}
+            readers = sorted({user for user, _ in self.readers(machine, names)} | confirmed.keys())
+            said = {row.user: row.at for row in report.readers if row.state == "confirmed"}
+            if said != confirmed or sorted({row.user for row in report.readers}) != readers:
+                raise Violation(f"{machine.id} reports {report.readers} on {name}; its ops say {readers}, {confirmed}")
+            reports[name] = tuple((row.user, row.state, row.at) for row in report.readers)
+        return reports
