@@ -256,8 +256,8 @@ def test_the_command_line_advises_commands() -> None:
         "Gita is not registered for any topic: subscribe first, POST /subscribe?username=Gita&topic=..."
     )
     assert output.sentence(gita) == "Gita is not registered for any topic: subscribe first, newswire subscribe Gita TOPIC."
-    ann = errors.NotFound("ann has no subscription to x: GET /subscriptions?username=ann lists what there is")
-    assert output.sentence(ann) == "Ann has no subscription to x: newswire subscriptions ann lists what there is."
+    ann = errors.NotFound("user ann has no subscription to x: GET /subscriptions?username=ann lists what there is")
+    assert output.sentence(ann) == "User ann has no subscription to x: newswire subscriptions ann lists what there is."
 
 
 def test_tables_take_cells_as_they_are() -> None:

@@ -87,7 +87,7 @@ def test_after_the_last_unsubscribe(broker: Broker) -> None:
         stream.expect("not registered for any topic")
         until("it has ended", lambda: stream.process.poll() is not None)
     assert stream.process.returncode == 1
-    assert "newswire: Ann is not registered for any topic" in stream.said
+    assert "newswire: User ann is not registered for any topic" in stream.said
     assert "no broker" not in stream.said
 
 

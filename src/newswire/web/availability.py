@@ -52,17 +52,17 @@ def why_nothing_to_read(engine: Engine, user: str, by: Principal | None) -> News
     if by is not None and must_not_wait():
         raise NeedsThread  # counts take long
     if by is not None and engine.subscriptions_of(user, by):
-        return Refused(f"{user} may not read any of the topics of {user}'s subscriptions: an admin can grant it")
+        return Refused(f"user {user} may not read any of the topics of {user}'s subscriptions: an admin can grant it")
     return NotRegistered(not_registered(user))
 
 
 def not_registered(user: str) -> str:
     """The sentence for a user whom no broker knows."""
-    return f"{user} is not registered for any topic: subscribe first, POST /subscribe?username={user}&topic=..."
+    return f"user {user} is not registered for any topic: subscribe first, POST /subscribe?username={user}&topic=..."
 
 
 def may_be_known(user: str, view: ClusterStatus) -> str:
     """The sentence for a user whom a broker that is away may know, or who may stand behind damage."""
     if view.holes and not view.away:
-        return f"{user} is not registered here, as far as damaged disks tell: operators have been told, try again later"
-    return f"{user} is not registered here, but a broker that is away may know better: try again, or another broker"
+        return f"user {user} is not registered here, as far as damaged disks tell: operators have been told, try again later"
+    return f"user {user} is not registered here, but a broker that is away may know better: try again, or another broker"

@@ -149,7 +149,8 @@ def draft_access(accounts: Accounts, request: AccessRequest, by: Principal | Non
         case RemoveUser(name):
             if accounts.users[_account(accounts, name)].admin and not accounts.has_admin_beside(name):
                 raise Refused(
-                    f"{name} is the last admin, without whom nobody can add users: add another admin first", code="last-admin"
+                    f"user {name} is the last admin, without whom nobody can add users: add another admin first",
+                    code="last-admin",
                 )
             return [UsersRemoved(**NO_PLACE, accounts=accounts.accounts_of(name), by=me)]
         case SetPassword(name, password):

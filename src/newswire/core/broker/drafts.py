@@ -69,7 +69,7 @@ def subscribe(state: State, request: Subscribe, wall: int, most: int) -> Subscri
         )
     if subscriptions.count_patterns(user, account) >= most:
         raise Refused(
-            f"{user} has {most} subscriptions, the most allowed: unsubscribe from some, or use a pattern", code="too-many"
+            f"user {user} has {most} subscriptions, the most allowed: unsubscribe from some, or use a pattern", code="too-many"
         )
     at = request.since
     begin = dict(state.vector) if at is None else state.log.before(at, wall + limits.CLOCK_SKEW_SECONDS * 1000)
@@ -81,7 +81,7 @@ def unsubscribe(state: State, request: Unsubscribe) -> Unsubscribed:
     ids = tuple(sub.id for sub in state.subscriptions.with_pattern(request.user, request.pattern, request.account))
     if not ids:
         raise NotFound(
-            f"{request.user} has no subscription to {request.pattern}: GET /subscriptions?username={request.user}"
+            f"user {request.user} has no subscription to {request.pattern}: GET /subscriptions?username={request.user}"
             " lists what there is",
             code="no-subscription",
         )
@@ -100,7 +100,7 @@ def confirm(state: State, request: Confirm, wall: int) -> list[Op]:
     if reader in messages.notices.confirmed(messages.ids(row)):
         return []
     if not is_reader(state, row, request.user, request.account, wall):
-        raise Refused(f"{request.user} is no reader of the message {request.message}", code="not-registered")
+        raise Refused(f"user {request.user} is no reader of the message {request.message}", code="not-registered")
     return [Confirmed(**NO_PLACE, message=messages.name(row), user=request.user, account=request.account)]
 
 

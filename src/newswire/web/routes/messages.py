@@ -160,5 +160,5 @@ def _nothing_there(engine: Engine, user: str, topic: str | None, by: Principal |
     if not engine.patterns_of(user, by):
         return nothing_to_read(engine, user, by)
     return NotFound(
-        f"{user} is not subscribed to {topic}: GET /subscriptions?username={user} says to what", code="no-subscription"
+        f"user {user} is not subscribed to {topic}: GET /subscriptions?username={user} says to what", code="no-subscription"
     )

@@ -126,7 +126,7 @@ def routes(engine: Engine, settings: ServiceSettings, clock: Callable[[], float]
         pattern, since = fields[PATTERN], starting(fields.get(FROM, "now"), clock())
         patterns, most = engine.patterns_of(user, by), settings.subscriptions_per_user
         if len(patterns) >= most and pattern not in patterns:  # the engine checks it again where it is stored
-            detail = f"{user} has {most} subscriptions, the most there may be: unsubscribe from one, or use a pattern"
+            detail = f"user {user} has {most} subscriptions, the most there may be: unsubscribe from one, or use a pattern"
             raise Refused(detail, code="too-many")
         text = f"Successfully subscribed {user} to topic {pattern}"
         command = Subscribe(user, pattern, since, account=account)
@@ -182,6 +182,6 @@ def _check_registered(engine: Engine, user: str, pattern: str | None, by: Princi
         raise nothing_to_read(engine, user, by)
     if pattern is not None and pattern not in patterns:
         raise NotFound(
-            f"{user} has no subscription to {pattern}: name it as GET /subscriptions does, or leave `topic` out for all",
+            f"user {user} has no subscription to {pattern}: name it as GET /subscriptions does, or leave `topic` out for all",
             code="no-subscription",
         )
