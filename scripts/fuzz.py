@@ -42,7 +42,14 @@ MODES: Final = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 # a well-formed request is refused with 400 for what it says: how the code and the sentence begin, by route
 SAYS: Final[Mapping[str, tuple[str, ...]]] = {
     # an address that opens nothing; neither text nor title; words with commas, which make more words of a form; no batch
-    "/publish": ("bad-field: `click`", "bad-field: `data` is empty", "bad-field: `tags`", "bad-line", "bad-body"),
+    "/publish": (
+        "bad-field: `click`",
+        "bad-field: `data` is empty",
+        "bad-field: `escalate` goes",
+        "bad-field: `tags`",
+        "bad-line",
+        "bad-body",
+    ),
     "/accept_loss": ("missing-field: `first` and `last`",),
     "/add_replica": ("unreachable", "bad-address"),
     "/remove_replica": ("bad-address", "bad-field: a broker id"),

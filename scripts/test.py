@@ -1,4 +1,4 @@
-"""All checks and all tests: style, types, import layers, then pytest, in four lanes at once.
+"""All checks and all tests: style, types, import layers, then pytest, in five lanes at once.
 
 scripts/test             everything; ends with one line such as `412 passed, 0 failed, 3 skipped: no chromium here (3)`
 scripts/test --quick     the checks, and the tests that neither start processes nor play long schedules: within a minute
@@ -33,11 +33,13 @@ CHECKS: Final = {
     "imports": ["lint-imports"],
 }
 WAITING: Final = {  # what starts processes, and mostly waits for them, or takes long: in lanes that take about as long
-    "cases": ["tests/e2e", "tests/test_docs.py", "tests/test_scripts.py"],
-    "faults": ["tests/scenarios", "tests/simulation", "--ignore=tests/scenarios/test_partition.py"],
+    "cases": ["tests/e2e", "tests/test_scripts.py"],
+    "faults": ["tests/scenarios", "tests/test_docs.py", "--ignore=tests/scenarios/test_partition.py"],
+    "simulation": ["tests/simulation"],  # computes all the time: behind the scenarios it would end alone, long after the rest
     # where a network interface comes or goes Chromium drops what it asks for: what makes some waits until the pages are done
     "pages": ["tests/browser", "tests/scenarios/test_partition.py"],
 }
+COMPUTING: Final = frozenset({"quick", "simulation"})
 LONG: Final = {  # of the others, what takes seconds: logs, terminals, disks and clients that wait
     "tests/core/model/test_ancestry.py",
     "tests/client/test_gathering.py",
@@ -143,7 +145,9 @@ class Lane:
         self.report = folder / f"{name}.xml"
         self.output = folder / f"{name}.txt"
         quiet = ["--quiet", "--no-header", "-p", "no:cacheprovider", f"--junit-xml={self.report}"]
-        self.command = [sys.executable, "-m", "pytest", *quiet, *arguments]
+        # what computes all the time leaves the processor to those that wait for an answer
+        ahead = ["nice", "-n", "10"] if name in COMPUTING else []
+        self.command = [*ahead, sys.executable, "-m", "pytest", *quiet, *arguments]
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *, shown: bool) -> None:

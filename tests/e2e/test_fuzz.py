@@ -57,6 +57,7 @@ def sender(app: Any, headers: Mapping[str, str] | None = None) -> fuzz.Send:
         options = case.as_transport_kwargs(base_url="http://localhost", headers=dict(headers or {}))
         names = ("method", "url", "headers", "params", "data", "json", "files", "cookies")
         sent = requests.Request(**{name: options[name] for name in names if name in options}).prepare()
+        sent.headers["Accept-Encoding"] = "identity"  # what answers in this process is not decompressed by anybody
         body = sent.body.encode() if isinstance(sent.body, str) else sent.body
         return Response.from_any(client.open(sent.path_url, method=sent.method, headers=list(sent.headers.items()), data=body))
 

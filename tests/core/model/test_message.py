@@ -35,7 +35,7 @@ OP = Published(
 FULL = msgspec.structs.replace(OP, confirm=60, escalate="late", about="1001-a.3")  # with what came later
 SHOWN = (
     '{"id":"1001-a.7","event_id":"e","topic":"news.a","data":"two\\nlines","time":"2025-11-24T21:54:12.345Z","title":"T",'
-    '"priority":3,"tags":["a","b"],"click":"https://example.org/","confirm":60,"publisher":"Ann","about":"1001-a.3"}'
+    '"priority":3,"tags":["a","b"],"click":"https://example.org/","publisher":"Ann","confirm":60,"about":"1001-a.3"}'
 )
 
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from newswire.core import limits
+from newswire.core.model import names
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.message import MessageFields, rules_of
 from newswire.core.model.ops import OpId, Verb
@@ -30,6 +31,25 @@ class Publish(MessageFields, frozen=True):
             pattern=rf"^[\x20-\x7e]{{1,{limits.KEY_BYTES}}}\Z",
             description=f"1 to {limits.KEY_BYTES} printable ASCII characters, a UUID for example, or be left out",
             title="Publishing again with the same key publishes once; of a batch, what its lines' keys begin with.",
+        ),
+    ] = ""
+    confirm: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=limits.EXPIRES_SECONDS,
+            description=f"a whole number of seconds from 1 to {limits.EXPIRES_SECONDS}",
+            title="Ask readers to confirm it within so many seconds.",
+        ),
+    ] = 0
+    escalate: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=limits.TOPIC_CHARS,
+            pattern=rf"^{names.TOPIC_FORM}\Z",
+            description="a topic, beside `confirm`",
+            title="The topic where those who have not confirmed it in time are named.",
         ),
     ] = ""
     expires: Annotated[

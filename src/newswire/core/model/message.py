@@ -24,6 +24,7 @@ from newswire.core.model import names
 
 ONE_LINE: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*\Z"  # no control, no line end, no half of a character
 _WEB_ADDRESS: Final = r"^[Hh][Tt][Tt][Pp][Ss]?://[^\x00-\x20\x7f-\xa0\u2028\u2029\"<>\\]+\Z"
+_TOPIC_OR_NONE: Final = rf"^(?:{names.TOPIC_FORM})?\Z"
 _AGAIN: Final = rf"^(?:{names.OP_ID_FORM})?\Z"
 _NOT_SHOWN: Final = Meta(extra={"shown": False})  # to readers
 
@@ -72,25 +73,8 @@ class MessageFields(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, k
         ),
     ] = ""
     expires: Annotated[int, Meta(ge=0, le=2 * limits.TIME_MILLISECONDS), _NOT_SHOWN] = 0
-    confirm: Annotated[
-        int,
-        Meta(
-            ge=0,
-            le=limits.EXPIRES_SECONDS,
-            description=f"a whole number of seconds from 1 to {limits.EXPIRES_SECONDS}",
-            title="Ask readers to confirm it within so many seconds.",
-        ),
-    ] = 0
-    escalate: Annotated[
-        str,
-        Meta(
-            max_length=limits.TOPIC_CHARS,
-            pattern=rf"^(?:{names.TOPIC_FORM})?\Z",
-            description="a topic, beside `confirm`",
-            title="The topic where those who have not confirmed it in time are named.",
-        ),
-        _NOT_SHOWN,
-    ] = ""
+    confirm: Annotated[int, Meta(ge=0, le=limits.EXPIRES_SECONDS)] = 0
+    escalate: Annotated[str, Meta(max_length=limits.TOPIC_CHARS, pattern=_TOPIC_OR_NONE), _NOT_SHOWN] = ""
     about: Annotated[str, Meta(pattern=_AGAIN)] = ""
     again: Annotated[str, Meta(pattern=_AGAIN), _NOT_SHOWN] = ""
 

@@ -24,7 +24,7 @@ from newswire.web.entrance import caller_now
 from newswire.web.responses import Confirmation, answer
 from newswire.web.route import SELF_OR_ADMIN, SIGNED_IN, WHOLE, Field, Route, Success, text_field
 from newswire.web.routes.sign_in import check_is_on
-from newswire.web.usual_fields import USERNAME, Pattern, whole_field
+from newswire.web.usual_fields import USERNAME, whole_field
 
 _is_line: Final = re.compile(ONE_LINE).match
 _is_id: Final = re.compile(names.OP_ID_FORM).fullmatch
@@ -56,19 +56,24 @@ def _label(text: str) -> str:
     return text
 
 
+_PatternOrBlank = Annotated[  # blanks are left out: in a form a list without a word is one blank
+    str, msgspec.Meta(max_length=limits.TOPIC_CHARS, pattern=f"^(?:{names.PATTERN_FORM})?$", examples=["kitchen.>"])
+]
+
+
 def _patterns_field(verb: str) -> Field[tuple[str, ...]]:
     def read(value: Any) -> tuple[str, ...]:
-        words = [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+        words = value.split(",") if isinstance(value, str) else value
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
             raise BadRequest(f"`{verb}` is a list of topics and patterns", code="bad-field")
         if len(words) > limits.TOKEN_PATTERNS:
             raise BadRequest(f"`{verb}` has at most {limits.TOKEN_PATTERNS} patterns", code="bad-field")
-        return tuple(check_pattern(word) for word in words)
+        return tuple(check_pattern(word.strip()) for word in words if word.strip())
 
     return Field(
         name=verb,
         read=read,
-        type=Annotated[list[Pattern], msgspec.Meta(max_length=limits.TOKEN_PATTERNS)],
+        type=Annotated[list[_PatternOrBlank], msgspec.Meta(max_length=limits.TOKEN_PATTERNS)],
         words=f"Topics and patterns: the token may {verb} to no others; left out: to what its user may.",
         is_repeatable=True,
         codes=("bad-pattern",),
