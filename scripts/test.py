@@ -39,7 +39,7 @@ WAITING: Final = {  # what starts processes, and mostly waits for them, or takes
     # where a network interface comes or goes Chromium drops what it asks for: what makes some waits until the pages are done
     "pages": ["tests/browser", "tests/scenarios/test_partition.py"],
 }
-COMPUTING: Final = frozenset({"quick", "simulation"})
+COMPUTING: Final = frozenset({"simulation"})
 LONG: Final = {  # of the others, what takes seconds: logs, terminals, disks and clients that wait
     "tests/core/model/test_ancestry.py",
     "tests/client/test_gathering.py",
