@@ -135,6 +135,7 @@ def test_a_ticket_signs_a_browser_in_and_leaves_the_address(web: GuardedWeb) -> 
     response = client.get(f"/stream?ticket={used}", headers=PAGE)
     assert (response.status_code, response.headers["Location"]) == (303, "/stream?username=ann")
     cookie = response.headers["Set-Cookie"].partition(";")[0]
+    assert f"; Max-Age={limits.TICKET_SESSION_SECONDS};" in response.headers["Set-Cookie"]
     assert client.get("/me", headers={"Cookie": cookie}).get_json()["username"] == "ann"
     assert client.get(f"/stream?ticket={used}", headers=PAGE).headers["Location"] == "/login?next=/"
     response = client.get(f"/stream?ticket={ticket()}", headers={**PAGE, "Referer": "http://evil.example/"})

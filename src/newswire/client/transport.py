@@ -155,8 +155,8 @@ class Incoming:
                 received = self._response.raw.read1(decode_content=False)
         except urllib3.exceptions.ReadTimeoutError:
             raise Unreached("not even a keepalive came", silent=True) from None
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise Unreached(f"the connection broke ({type(error).__name__})") from None
+        except (urllib3.exceptions.HTTPError, OSError):
+            raise Unreached("the connection broke") from None
         return self.reader.feed(received) if received else None
 
     def interrupt(self) -> None:

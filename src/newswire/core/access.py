@@ -16,7 +16,9 @@ from newswire.core.model.matching import PatternSet, pattern_set
 from newswire.core.model.ops import OpId, Verb
 
 EVERYBODY: Final = "*"  # everybody who is signed in: no username, nor an op id
-READS_ONLY: Final = "this was opened with a ticket, which reads and acknowledges and does nothing else: sign in for more"
+READS_ONLY: Final = (
+    "this was opened with a ticket, which reads, acknowledges and confirms, and does nothing else: sign in for more"
+)
 _ALL: Final = (">",)
 _WILD: Final = ("*", ">")
 

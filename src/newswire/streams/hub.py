@@ -24,7 +24,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Final
 
 from newswire.config import ServiceSettings
@@ -32,7 +32,7 @@ from newswire.core import limits
 from newswire.core.access import EVERYBODY
 from newswire.core.model.commands import Acknowledge
 from newswire.core.model.event_ids import EventId
-from newswire.engine.seam import Engine, Start, Wake
+from newswire.engine.seam import BrokerStatus, Engine, Start, Wake
 from newswire.stream_order import StreamOrder
 from newswire.streams import notices
 from newswire.streams.admission import NO_ROOM, Admission, Eviction, NotNow
@@ -260,7 +260,7 @@ class Hub:
         """OPEN, if there is room."""
         stream, order = conn.stream, conn.stream.order
         if self._is_stopping or not self._serves:
-            self._end(conn, b"" if self._is_stopping else self._last_words())
+            self._end(conn, b"" if self._is_stopping else self._last_words(self._engine.describe().rows))
             return
         try:
             if reason := self._admission.refusal(order, now):
@@ -407,13 +407,14 @@ class Hub:
         if now >= self._acks.due:
             self._acks.post(now)
 
-    def _last_words(self) -> bytes:
+    def _last_words(self, rows: Sequence[BrokerStatus]) -> bytes:
         """Of one stream: where it goes on."""
-        return notices.moved(notices.successor(self._engine.describe().rows, self._chance()))
+        return notices.moved(notices.successor(rows, self._chance()))
 
     def _send_all_elsewhere(self) -> None:
+        rows = self._engine.describe().rows
         for conn in list(self._audience):
-            self._guard(self._end, conn, self._last_words())
+            self._guard(self._end, conn, self._last_words(rows))
 
     def _share(self) -> None:
         """Tell other brokers how many streams are here, and send them some, if here are too many (docs/rules.md, SHARE)."""

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from flask import Flask, Response
 
+from newswire.core import limits
 from newswire.core.model.commands import Audit
 from newswire.engine.seam import Engine
 from newswire.errors import NewswireError, Refused
@@ -153,7 +154,8 @@ def _use_ticket(engine: Engine, auth: Authenticator, environ: Environ, ticket: s
     engine.post([Audit(what="signed-in", who=caller.username, at=environ.get("REMOTE_ADDR", ""))])
     response = see_other(f"/stream?username={quote(username)}")
     if not auth.is_signed_in(environ, caller.username):
-        response.headers.add(*sessions.set_cookie(auth.new_session(caller), secure=sessions.is_secure(environ)))
+        value, secure = auth.new_session(caller), sessions.is_secure(environ)
+        response.headers.add(*sessions.set_cookie(value, secure=secure, seconds=limits.TICKET_SESSION_SECONDS))
     return response
 
 

@@ -86,8 +86,8 @@ def is_secure(environ: Mapping[str, Any]) -> bool:
     return environ.get("wsgi.url_scheme") == "https"
 
 
-def set_cookie(value: str, *, secure: bool) -> tuple[str, str]:
-    """The header that has a browser keep the cookie; with "", forget it. `secure`: send it over TLS only."""
-    age = limits.SESSION_SECONDS if value else 0
+def set_cookie(value: str, *, secure: bool, seconds: int = limits.SESSION_SECONDS) -> tuple[str, str]:
+    """The header that has a browser keep the cookie so long; with "", forget it. `secure`: send it over TLS only."""
+    age = seconds if value else 0
     name, end = (SECURE_COOKIE, "; Secure") if secure else (COOKIE, "")
     return "Set-Cookie", f"{name}={value}; Max-Age={age}; Path=/; HttpOnly; SameSite=Lax{end}"

@@ -143,7 +143,7 @@ def digest(state: State) -> dict[str, object]:
         "addresses": state.members.addresses,
         "horizons": {topic: full(vector) for topic, vector in state.messages.horizons.items()},
         "withdrawn": sorted(state.messages.withdrawals.names()),
-        "confirmed": sorted(state.messages.notices.names()),
+        "confirmed": sorted(state.messages.notices.confirmations()),
         "notices": sorted(state.messages.notices.of.values()),
         "shown": sorted(state.messages.name(row) for row, topic in enumerate(state.log.topics) if topic not in (0, GIVEN_UP)),
     }

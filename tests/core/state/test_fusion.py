@@ -119,7 +119,7 @@ def says(state: State) -> tuple[object, ...]:
     cursors = {name: dict(state.lineage.expand(subscriptions.cursor(sub))) for name, sub in subscriptions.alive.items()}
     confirmed = sorted(
         (name, reader, time)
-        for name, reader, time in messages.notices.names()
+        for name, reader, time in messages.notices.confirmations()
         if (row := shown_row(state, name)) is not None and row in messages.notices.of
     )
     return shown, confirmed, cursors, [sub.id for sub in subscriptions.awake_of("ann")]

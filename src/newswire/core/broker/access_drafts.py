@@ -61,12 +61,12 @@ def check(accounts: Accounts, requests: Sequence[Request], by: Principal | None,
     rights = accounts.rights(by, now)
     if rights is None:
         raise Refused(_GONE, code="unauthenticated")
-    topics: set[str] = set()  # that may be published to: a batch has few
+    topics = {""}  # that may be published to: a batch has few
     for index, request in enumerate(requests):
         if isinstance(request, Publish):
-            if {request.topic, request.escalate or request.topic} <= topics:
+            if request.topic in topics and request.escalate in topics:
                 continue
-            topics |= {request.topic, request.escalate or request.topic}
+            topics |= {request.topic, request.escalate}
         try:
             _check_one(accounts, request, by, rights, now)
         except NewswireError as error:
@@ -76,7 +76,7 @@ def check(accounts: Accounts, requests: Sequence[Request], by: Principal | None,
 
 def _check_one(accounts: Accounts, request: Request, by: Principal, rights: Rights, now: int) -> None:
     is_narrow = bool(by.token) and accounts.is_narrow(by.token)
-    is_own = isinstance(request, SetPassword | CreateToken) and accounts.account_of(request.name) == by.account
+    is_own = isinstance(request, (SetPassword, CreateToken)) and accounts.account_of(request.name) == by.account
     match request:
         case Acknowledge(account=account) | Confirm(account=account) | EndSession(account=account) if (
             by.feed and account == by.account
@@ -89,7 +89,9 @@ def _check_one(accounts: Accounts, request: Request, by: Principal, rights: Righ
             for one in filter(None, (topic, request.escalate)):
                 if not rights.may("publish", one):
                     _refuse(f"you may not publish to {one}: ask an admin for a grant")
-        case Subscribe(user, account=account) | Unsubscribe(user, account=account) if accounts.name_of(account) != user:
+        case Subscribe(user, account=account) | Unsubscribe(user, account=account) | Confirm(user, account=account) if (
+            accounts.name_of(account) != user
+        ):
             _refuse("there is no such user any more, or another one of that name")
         case Subscribe(account=account, pattern=pattern):
             theirs = _rights_of(accounts, account, by, rights, now)
@@ -99,13 +101,7 @@ def _check_one(accounts: Accounts, request: Request, by: Principal, rights: Righ
             _rights_of(accounts, account, by, rights, now)
             if not accounts.reads_whole(by.token, pattern):
                 _refuse(f"this token may not read all of {pattern}, so it does not end that: use another")
-        case Acknowledge(account=account):
-            _rights_of(accounts, account, by, rights, now)
-            if is_narrow and not rights.subscribe:
-                _refuse("this token is not for reading")
-        case Confirm(account=account) if accounts.name_of(account) != request.user:
-            _refuse("there is no such user any more, or another one of that name")
-        case Confirm(account=account):
+        case Acknowledge(account=account) | Confirm(account=account):
             _rights_of(accounts, account, by, rights, now)
             if is_narrow and not rights.subscribe:
                 _refuse("this token is not for reading")

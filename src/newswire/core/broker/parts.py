@@ -50,8 +50,9 @@ class Parts:
         """
         self.identity, self.state = identity, state
         self.stager = Stager(state, identity.origin, identity.subscriptions_per_user)
-        self.replication = log or NoReplication() if alone or log else Replication(identity, state)
-        self.membership = NoMembership() if alone or log else membership.Membership(identity, state.members)
+        has_peers = not alone and log is None
+        self.replication = Replication(identity, state) if has_peers else log or NoReplication()
+        self.membership = membership.Membership(identity, state.members) if has_peers else NoMembership()
         self.cluster_id = ClusterId(identity, cluster, settled=settled)
         self.receipts = PendingReceipts()
         self.losses = losses.Losses(identity, state)

@@ -100,7 +100,7 @@ class Notices:
             if not self._log.is_void(*split_op_id(name)):
                 yield row
 
-    def names(self) -> Iterator[tuple[OpId, Addressee, int]]:
+    def confirmations(self) -> Iterator[tuple[OpId, Addressee, int]]:
         """All that was confirmed: message, reader, time."""
         for name, readers in self._confirmed.items():
             for reader, time in readers.items():

@@ -89,7 +89,7 @@ def blindly(state: State, names: Collection[OpId]) -> list[Op]:
     drafts += [Withdrawn(**NO_PLACE, ids=ids) for ids in _parts(list(state.messages.withdrawals.names()))]
     drafts += [
         Confirmed(**NO_PLACE, message=name, user=reader.user, account=reader.account)
-        for name, reader, _ in state.messages.notices.names()
+        for name, reader, _ in state.messages.notices.confirmations()
     ]
     drafts += [
         Left(**NO_PLACE, broker=broker, seen=ids) for broker in members.addresses for ids in _parts(sorted(members.ended))
