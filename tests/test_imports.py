@@ -5,13 +5,18 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
+import pydoc
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 import newswire
+from newswire import errors
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "newswire"
@@ -39,7 +44,7 @@ CORE_ABOVE_THE_SEAM = (
 )
 # room (longest prefix counts): what of newswire it may import directly; "" is the package itself (its version)
 MAY_IMPORT = {
-    "newswire": ("newswire.client",),  # exports the client library, on first use
+    "newswire": ("newswire.client", "newswire.errors"),  # exports the client library, on first use
     "newswire.__main__": ("newswire.cli",),
     "newswire.errors": (),
     "newswire.hkdf": (),
@@ -301,17 +306,24 @@ def test_no_mutable_globals() -> None:
 
 
 def test_exports() -> None:
-    assert sorted(newswire.__all__) == [
-        "AsyncSubscriber",
-        "Gap",
-        "Message",
-        "NewswireHandler",
-        "Publisher",
-        "Subscriber",
-        "__version__",
-    ]
+    assert sorted(newswire.__all__) == newswire.__all__
+    assert {"AsyncSubscriber", "Gap", "Message", "NewswireError", "NewswireHandler", "Publisher", "Subscriber"} <= {
+        *dir(newswire)
+    }
     for name in newswire.__all__:
         assert getattr(newswire, name)
+
+
+def test_what_a_client_may_meet_is_exported() -> None:
+    """Each error that the library raises of an answer: who handles one imports it from where the rest comes from."""
+    raised = {kind.__name__ for kind in errors._CLASS_OF.values()} - {"LinkRefused"}  # between brokers
+    assert raised < set(newswire.__all__)
+
+
+@pytest.mark.parametrize("kind", ["Publisher", "Subscriber", "AsyncSubscriber", "NewswireHandler"])
+def test_the_help_of_the_library_shows_what_programs_use(kind: str) -> None:
+    text = pydoc.plain(pydoc.render_doc(getattr(newswire, kind)))
+    assert not re.search(r"\b(clock|sleep|chance|new_key)\b", text)
 
 
 def test_a_broker_does_not_load_the_client_library() -> None:

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from newswire.client import Message, Publisher, Subscriber
+from newswire.client import BrokerPool, Message, Publisher, Subscriber
 from newswire.errors import BadRequest
-from tests.kit.client_fakes import Asked, FakeBroker, FakeTime, Reply
+from tests.kit.client_fakes import Asked, FakeBroker, FakeTime, Reply, hooks
 
 
 @pytest.fixture
@@ -150,8 +150,7 @@ CASES: list[tuple[Callable[[str], Any], str]] = [
     (lambda at: Publisher(at, token="x", user="ann", password="y"), "one is enough"),
     (lambda at: Publisher({at}), "not a set: the first is the one to try first"),  # type: ignore[arg-type]
     (lambda at: Publisher(at, verify=None), "`verify` must be True, False or the path"),  # type: ignore[arg-type]
-    (lambda at: Publisher(at, new_key="k"), "`new_key` must be a function, not str"),  # type: ignore[arg-type]
-    (lambda at: Publisher(at, clock=5), "`clock` must be a function, not int"),  # type: ignore[arg-type]
+    (lambda at: BrokerPool(at, clock=5), "`clock` must be a function, not int"),  # type: ignore[arg-type]
     (lambda at: Subscriber(at, b"alice"), "`username` must be a str, not bytes"),  # type: ignore[arg-type]
     (lambda at: Subscriber(at, None), "`username` is None"),  # type: ignore[arg-type]
     (lambda at: Subscriber(at, 5), "`username` must be a str, not int"),  # type: ignore[arg-type]
@@ -233,7 +232,7 @@ def test_a_duplicate_is_passed_on(a: FakeBroker, publisher: Publisher) -> None:
 
 def test_what_a_try_of_this_very_call_stored_is_no_duplicate(a: FakeBroker) -> None:
     time = FakeTime()
-    publisher = Publisher(a.address, clock=time.clock, sleep=time.sleep)
+    publisher = Publisher(a.address, **hooks(time))
     replies = iter([None, Reply({"message": "m", "id": "x.1", "copies": 2, "duplicate": True})])
     a.on("POST", "/publish", lambda asked: next(replies))  # took it, and died before the answer
     assert not publisher.publish("t", "x", key="mine").duplicate
@@ -261,7 +260,7 @@ def test_a_text_of_another_class_is_what_it_holds(a: FakeBroker, publisher: Publ
 def test_a_call_without_anybody_there_ends_as_soon_as_it_is_told(a: FakeBroker) -> None:
     a.down()
     time = FakeTime()
-    publisher = Publisher(a.address, absent=0, clock=time.clock, sleep=time.sleep, chance=threading.active_count)
+    publisher = Publisher(a.address, absent=0, **hooks(time, threading.active_count))
     with pytest.raises(Exception, match="no broker is there"):
         publisher.publish("t", "x")
     assert time.slept == []

@@ -22,7 +22,7 @@ from newswire.errors import (
     TooLarge,
     Unknown,
 )
-from tests.kit.client_fakes import LIMIT_SECONDS, FakeBroker, FakeTime, Reply, problem
+from tests.kit.client_fakes import LIMIT_SECONDS, FakeBroker, FakeTime, Reply, hooks, problem
 from tests.kit.desk import Desk, bad_words, data, gather, receipts, results, waiting
 from tests.kit.waiting import wait_until
 
@@ -173,7 +173,7 @@ def test_nor_when_the_next_try_has_a_bad_line(pool: ThreadPoolExecutor, desk: De
 
 def test_an_unknown_outcome_is_told_to_each_with_its_key(pool: ThreadPoolExecutor, desk: Desk, a: FakeBroker) -> None:
     time = FakeTime()
-    publisher = Publisher(a.address, clock=time.clock, sleep=time.sleep)
+    publisher = Publisher(a.address, **hooks(time))
     desk.refuse = lambda lines: problem(503, "unknown-outcome") if lines[0]["data"] != "first" else None
     calls = [{"data": word, "key": f"key of {word}"} for word in ("a", "b")]
     told = results(gather(pool, desk, publisher, *calls))
@@ -188,7 +188,7 @@ def test_an_unknown_outcome_is_told_to_each_with_its_key(pool: ThreadPoolExecuto
 
 def test_nobody_there_is_told_to_each(pool: ThreadPoolExecutor, desk: Desk, a: FakeBroker) -> None:
     time = FakeTime()
-    publisher = Publisher(a.address, clock=time.clock, sleep=time.sleep)
+    publisher = Publisher(a.address, **hooks(time))
 
     def last_word(lines: list[dict[str, Any]]) -> Reply:
         a._server.shutdown()
@@ -243,7 +243,7 @@ def test_a_call_ends_when_its_time_is_over(pool: ThreadPoolExecutor, desk: Desk,
 
 def test_what_waited_until_its_time_was_over_is_not_sent(desk: Desk, a: FakeBroker) -> None:
     time = FakeTime()
-    publisher = Publisher(a.address, clock=time.clock, sleep=time.sleep, in_flight=1)
+    publisher = Publisher(a.address, in_flight=1, **hooks(time))
     first = publisher.publish_later("t", "first")
     wait_until(lambda: len(desk.bodies) == 1)
     waits = publisher.publish_later("t", "waits")

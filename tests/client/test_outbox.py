@@ -19,7 +19,7 @@ from newswire.client.posts import LaterPost, Post, settle_all
 from newswire.client.transport import BrokerAnswer, Call
 from newswire.core import limits
 from newswire.errors import BadRequest
-from tests.kit.client_fakes import LIMIT_SECONDS, Asked, FakeBroker, FakeTime, Reply, problem, stored, taking_batches
+from tests.kit.client_fakes import LIMIT_SECONDS, Asked, FakeBroker, FakeTime, Reply, hooks, problem, stored, taking_batches
 from tests.kit.desk import Desk, bad_words, data, gather, receipts, results, waiting
 from tests.kit.waiting import wait_until
 
@@ -495,7 +495,7 @@ def test_a_call_within_a_call_does_not_wait_for_itself(pool: ThreadPoolExecutor,
             nested.append("")
             nested[0] = publisher.publish("t", "nested").id
 
-    publisher = Publisher(a.address, clock=clock.clock, sleep=sleep)
+    publisher = Publisher(a.address, **{**hooks(clock), "sleep": sleep})
     slow_down = iter([problem(429, "too-many", headers={"Retry-After": "1"})])
     desk.refuse = lambda lines: next(slow_down, None) if lines[0]["data"] == "a" else None
     (receipt,) = receipts(gather(pool, desk, publisher, {"data": "a"}))

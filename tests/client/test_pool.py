@@ -26,6 +26,7 @@ from tests.kit.client_fakes import (
     FakeBroker,
     FakeTime,
     Reply,
+    hooks,
     problem,
     publisher,
     row,
@@ -86,7 +87,7 @@ def test_tries_grow_longer_since_all_may_be_slow(monkeypatch: pytest.MonkeyPatch
         time.now += seconds
         raise Unreached("no answer in time", silent=True)
 
-    p = Publisher("a:1,b:2", timeout=100, clock=time.clock, sleep=time.sleep, chance=lambda: 0.0)
+    p = Publisher("a:1,b:2", timeout=100, **hooks(time))
     monkeypatch.setattr(p.pool.transport, "send", send)
     with pytest.raises(Unknown):
         p.publish("Google", "Hello")

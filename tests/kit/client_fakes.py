@@ -242,12 +242,20 @@ def row(broker: FakeBroker, **fields: Any) -> dict[str, Any]:
     return {"id": broker.id, "ip": broker.address, "is_primary": False, "state": "up", "lag": 0, **fields}
 
 
-def publisher(time: FakeTime, *brokers: FakeBroker, **more: Any) -> Publisher:
-    return Publisher([x.address for x in brokers], clock=time.clock, sleep=time.sleep, chance=lambda: 0.0, **more)
+def hooks(time: FakeTime, chance: Callable[[], float] = lambda: 0.0) -> Any:
+    """What a pool is given in place of the clock, of waiting and of chance."""
+    return {"clock": time.clock, "sleep": time.sleep, "chance": chance}
+
+
+def publisher(time: FakeTime, *brokers: FakeBroker, new_key: Callable[[], str] | None = None, **more: Any) -> Publisher:
+    made = Publisher([x.address for x in brokers], **{**hooks(time), **more})
+    if new_key is not None:
+        made._new_key = new_key
+    return made
 
 
 def subscriber(time: FakeTime, *brokers: FakeBroker, **more: Any) -> Subscriber:
-    return Subscriber([x.address for x in brokers], "Alice", clock=time.clock, sleep=time.sleep, chance=lambda: 0.0, **more)
+    return Subscriber([x.address for x in brokers], "Alice", **{**hooks(time), **more})
 
 
 def stored(id: str = "1001-a.1", copies: int = 2) -> Reply:

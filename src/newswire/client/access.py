@@ -19,8 +19,7 @@ _NOTHING: Final = ","  # as a form says a list without words: one that is left o
 class AccessClient:
     """Who may do what: asks and changes it. One thread. What is not an admin's own affair is refused with Forbidden.
 
-    `options`: `timeout`, seconds for all tries of a call, `absent`, `token`, `user`, `password`, `verify` and the others of
-    BrokerPool.
+    `options`: `timeout`, seconds for all tries of a call, `absent`, `token`, `user`, `password` and `verify`.
     """
 
     def __init__(self, brokers: str | Sequence[str], **options: Unpack[PoolOptions]) -> None:

@@ -19,8 +19,7 @@ from newswire.errors import NoBroker, Unknown
 class ClusterClient:
     """Lists brokers and topics, adds and removes brokers. One thread.
 
-    `options`: `timeout`, seconds for all tries of a call, `absent`, `token`, `user`, `password`, `verify` and the others of
-    BrokerPool.
+    `options`: `timeout`, seconds for all tries of a call, `absent`, `token`, `user`, `password` and `verify`.
     """
 
     def __init__(self, brokers: str | Sequence[str], **options: Unpack[PoolOptions]) -> None:

@@ -31,9 +31,6 @@ class PoolOptions(TypedDict, total=False):
     user: str | None
     password: str | None
     verify: bool | str
-    clock: Callable[[], float]
-    sleep: Callable[[float], None]
-    chance: Callable[[], float]
 
 
 class BrokerPool:

@@ -66,9 +66,9 @@ class Publisher:
 
     `in_flight`: requests at once, at most. With 1, what is published later is stored in the order of the calls.
     `copies`: the brokers that must hold a message on disk, unless a call says otherwise; None: as many as are in sync.
-    `new_key` makes the keys by which brokers know a retry; without it they are random.
-    `options`: `timeout`, seconds for all tries of a call (twice that for each body of a batch), `absent`, `token`, `user`,
-    `password`, `verify` and the others of BrokerPool.
+    `options`: `timeout`, seconds for all tries of a call (twice that for each body of a batch); `absent`, seconds after
+    which it ends while no broker listens anywhere; `token`, or `user` and `password`: who asks;
+    `verify`: a file of CAs, for https.
     """
 
     def __init__(
@@ -77,7 +77,6 @@ class Publisher:
         *,
         copies: int | None = None,
         in_flight: int = limits.CLIENT_IN_FLIGHT_COUNT,
-        new_key: Callable[[], str] | None = None,
         **options: Unpack[PoolOptions],
     ) -> None:
         self._copies = checks.whole_or_none("copies", copies)
@@ -85,8 +84,7 @@ class Publisher:
         if self._in_flight < 1:
             raise ValueError(f"`in_flight` must be 1 or more, not {in_flight}")
         self.pool = BrokerPool(brokers, **options)
-        checks.called("new_key", new_key)
-        self._new_key = new_key or RandomKeys().take
+        self._new_key: Callable[[], str] = RandomKeys().take
         self._outboxes: dict[int, Outbox] = {}  # by process (docs/rules.md, FORK)
 
     def publish(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Unpack
@@ -22,8 +23,9 @@ class Subscriber:
     """One user's subscriptions and streams, at whichever broker serves, the primary first. One thread.
 
     `username` left out is whoever the credential says: `token`, or `user` (`username` without it) and `password`.
-    `silence`: seconds without a byte after which a stream is dead. `options`: `timeout`, seconds for all tries of a call,
-    `absent`, `token`, `user`, `password`, `verify` and the others of BrokerPool.
+    `silence`: seconds without a byte after which a stream is dead. `options`: `timeout`, seconds for all tries of a call;
+    `absent`, seconds after which it ends while no broker listens anywhere; `token`, or `user` and `password`: who asks;
+    `verify`: a file of CAs, for https.
     """
 
     def __init__(
@@ -36,10 +38,11 @@ class Subscriber:
     ) -> None:
         self.username = None if username is None else names.check_username(checks.text("username", username))
         self._silence = checks.seconds("silence", silence)
-        self._pause = options.get("sleep")  # without it a stream's pauses end when it is closed
         if options.get("user") is None and options.get("password") is not None:
             options["user"] = username
         self.pool = BrokerPool(brokers, **options)
+        sleep = self.pool.sleep
+        self._pause = None if sleep is time.sleep else sleep  # None: pauses of a stream end with it
         if username is None and self.pool.is_anonymous:
             raise TypeError("`username` is None: give a str, or a token that says who it is")
         self._stream: MessageStream | None = None
