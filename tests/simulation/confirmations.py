@@ -125,8 +125,8 @@ class Confirmations:
         for name, sub in fold.subs.items():
             if not twins or not fold.is_alive(name, sub) or not matches(sub.pattern, twins[0].topic):
                 continue
-            if machine.disk.damaged and name in machine.disk.void:
-                continue  # what ended it may wait behind a hole, or be gone
+            if ledger.may_have_ended(machine, name):
+                continue
             if sub.account and not fold.access.may(Principal(sub.account), "subscribe", twins[0].topic):
                 continue
             since = ledger.expand({origin: last for origin, last in sub.since.items() if origin in broker.state.lineage})

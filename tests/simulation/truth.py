@@ -88,7 +88,7 @@ class Fold:
             horizon.update({o: s for o, s in op.vector.items() if horizon.get(o, 0) < s})
         elif isinstance(op, Confirmed):
             times, reader = self.confirmed.setdefault(op.message, {}), (op.user, op.account)
-            times[reader] = min(op.time, times.get(reader, op.time))
+            times[reader] = min(made := op.made or op.time, times.get(reader, made))
         elif isinstance(op, AccountOp):
             self.access.add(op)
         elif isinstance(op, Withdrawn):
@@ -135,6 +135,7 @@ class Ledger:
         self.began: dict[str, Vector] = {}
         self.batches: dict[str, int] = {}  # by origin: of how many ops it is, `began` counted
         self.given_up: set[OpId] = set()
+        self.ended_by_lost: set[OpId] = set()  # subscriptions and memberships that something of that had ended
         self.lost_by: dict[OpId, list[OpId]] = {}  # by what was given up, the `lost` ops that say so
         self.again: dict[OpId, list[OpId]] = {}  # by the first id of a message, those under which it was stored again
         self.messages: dict[str, list[tuple[str, int, str]]] = {}  # by topic: (origin, sequence, text)
@@ -222,6 +223,10 @@ class Ledger:
                     raise Violation(f"{machine.id} has {name} void, which never was")
         elif self.raws.get(op.id) != raw:
             raise Violation(f"{machine.id} writes {op.id} anew, and it is another op")
+
+    def may_have_ended(self, machine: Machine, name: OpId) -> bool:
+        """Whether a subscription or membership is void there, and what ended it may wait behind a hole, or be gone."""
+        return name in machine.disk.void and (machine.disk.damaged or name in self.ended_by_lost)
 
     def compacted(self, machine: Machine, void: set[OpId], *, adopts: bool) -> None:
         """These are void on a disk from now on: nothing may be that was not dropped or ended, and whose time is not over."""
@@ -422,6 +427,10 @@ class Ledger:
                 if found:
                     raise Violation(f"{machine.id} gives up {found}, which {other.id} has")
         self.given_up |= names
+        for lost in map(self.ops.get, names):
+            match lost:
+                case Subscribed(replaces=ids) | Unsubscribed(ids=ids) | Joined(seen=ids) | Left(seen=ids):
+                    self.ended_by_lost.update(ids)
         if op.first == 1 and op.source in self.began:
             self.began[op.source] = {}
             self.full = {}
@@ -873,15 +882,13 @@ class Ledger:
         mine = {name for name in (*disk.held, *disk.void) if machine.holds(name)}
         fold = self.applied(machine)
         said = {name for name, op in fold.subs.items() if fold.is_alive(name, op)}
-        if disk.damaged:
-            said -= disk.void  # what ended them may wait behind a hole, or be gone
+        said = {name for name in said if not self.may_have_ended(machine, name)}
         if set(alive) != said:
             raise Violation(f"{machine.id} has {sorted(alive)} alive; its ops say {sorted(said)}")
         if difference := fold.access.differs(state.accounts):
             raise Violation(f"{machine.id}: {difference}")
         members = {broker: tuple(sorted(joined)) for broker, joined in state.members.of.items() if joined}
-        if disk.damaged:
-            mine -= disk.void  # the same
+        mine = {name for name in mine if not self.may_have_ended(machine, name)}
         self._check_members(machine, mine, members)
         self._check_fold(machine, fold, left, alive)
         rights = seen_accounts(state.accounts)

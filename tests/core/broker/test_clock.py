@@ -6,9 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from newswire.core import limits
-from newswire.core.broker.clock import RetentionClock, WallClock, lived_until, newest_stamp
+from newswire.core.broker.clock import Clocks, RetentionClock, WallClock, lived_until, newest_stamp
 from newswire.core.broker.clock import start_of_clock as _start_of_clock
+from newswire.core.broker.events import Now
 from newswire.core.broker.stager import Stager
+from newswire.core.broker.values import Identity
 from newswire.core.model.commands import Publish
 from newswire.core.model.ops import Began, Joined, Published
 from newswire.core.state.fold import State
@@ -38,7 +40,7 @@ def hourly(origin: str, start: int, hours: int) -> list[tuple[str, int]]:
 
 
 def start_of_clock(state: State, wall: int) -> int:
-    return _start_of_clock(state, wall, lived_until(state))
+    return _start_of_clock(state, "1001", wall, lived_until(state))
 
 
 # -- stamps -------------------------------------------------------------------------------------------------------
@@ -120,6 +122,20 @@ def test_a_run_begins_no_later_than_any_member_s_newest_stamp() -> None:
     assert start_of_clock(state, NOON - 40) == NOON - 40
     state.apply(Joined("1001-a", 2, NOON + 9, "1001", "h:1"), 0, 0, None)
     assert start_of_clock(state, NOON + DAY) == NOON + 9, "1002 is no member"
+    assert _start_of_clock(state, "1002", NOON + DAY, lived_until(state)) == NOON + 5, "1002 comes back"
+
+
+def test_a_broker_with_a_new_disk_goes_by_what_it_is_handed() -> None:
+    """The clock of the broker that made the oldest messages of the log was years behind: they are not old."""
+    handed = state_of(("1002-a", NOON - YEARS), ("1002-a", NOON), ("1001-a", NOON))
+    handed.apply(Joined("1002-a", 3, NOON, "1002", "h:1"), 0, 0, None)
+    for trusts in (False, True):
+        me = Identity("1001", "h:2", "1001-b", trust_clock=trusts)
+        clocks = Clocks()
+        clocks.start(me, State(), Now(5.0, NOON + HOUR))
+        assert clocks.retention == NOON + HOUR
+        clocks.meet(me, handed)
+        assert clocks.retention == (NOON + HOUR if trusts else NOON - YEARS + HOUR)
 
 
 def test_a_step_of_every_clock_does_not_count_until_it_has_lasted() -> None:

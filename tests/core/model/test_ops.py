@@ -61,7 +61,9 @@ FIELDS: dict[str, dict[str, Any]] = {
         "priority": 5, "tags": ["tag"] * 16, "click": "HTTPS://x/" + "c" * 2038, "expires": limits.TIME_MILLISECONDS,
         "again": "1001-a.2", "confirm": limits.EXPIRES_SECONDS, "escalate": "e" * 128, "about": "1001-a.2",
     },
-    "confirmed": {"message": "1001-a.2", "user": "a@b.c_d-e", "account": "1001-a.2"},
+    "confirmed": {
+        "message": "1001-a.2", "user": "a@b.c_d-e", "account": "1001-a.2", "made": limits.TIME_MILLISECONDS,
+    },
     "sub": {"user": "a@b.c_d-e", "pattern": "a.*.>", "since": {"1001-a": 1}, "follows": ["1001-a.2"], "replaces": ["1002-b.9"],
             "account": "1001-a.2"},
     "unsub": {"ids": ["1001-a.2"]},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from newswire.core.model.ops import Confirmed, Lost, Published, Withdrawn, with_place
+from newswire.core.model.ops import Confirmed, Lost, Published, Withdrawn
 from newswire.core.read.pieces import finish
 from newswire.core.read.reports import delivery_report, shown_row
 from newswire.core.state.notices import Addressee
@@ -136,8 +136,26 @@ def test_a_confirmation_is_stored_again_by_who_has_it() -> None:
     meet(here, there)
     confirm(here, name)
     there.hear(here)
-    assert again(there.state, here.made[-1]) == [with_place(here.made[-1], "", 0, 0)]
-    assert Confirmed("", 0, 0, name, "alice") in blindly(there.state, [here.made[-1].id])
+    said = Confirmed("", 0, 0, name, "alice", made=2_000)
+    assert again(there.state, here.made[-1]) == [said]
+    assert said in blindly(there.state, [here.made[-1].id])
+    once_more = there.make(said, 9_000)
+    assert again(there.state, there.made[-1]) == [said], "stored again twice it is as old"
+    assert once_more
+
+
+def test_when_it_was_confirmed_is_the_same_where_the_first_record_was_given_up() -> None:
+    """A broker that has compacted does not hold it any more, another one does."""
+    here, there = apart()
+    name = ask(here)
+    meet(here, there)
+    confirm(here, name)
+    (draft,) = again(here.state, here.made[-1])
+    given_up = here.made[-1]
+    here.make(draft, 12_000)
+    here.make(Lost("", 0, 0, HERE, given_up.sequence, given_up.sequence), 12_000)
+    there.hear(here)
+    assert confirmed(here, name) == confirmed(there, name) == {Addressee("alice", ""): 2_000}
 
 
 def test_what_is_withdrawn_is_reported_no_more() -> None:

@@ -483,6 +483,8 @@ class Broker(Parts):
         self._settle_receipts(now)
         serves = self.serves
         if (serving := (serves, serves and self._gets_all_news(now))) != self._served:
+            if serves and not self._served[0]:
+                self.clocks.meet(self.identity, self.state)
             self._served = serving  # streams and peers are told when this broker begins or stops to serve them
             self._actions.append(Wake(frozenset(), frozenset(), serving[1]))
             self.replication.greet_all(now)

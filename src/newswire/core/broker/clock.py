@@ -6,7 +6,7 @@ and nothing that matters may stand on them alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Final
 
 from newswire.core import limits
@@ -84,6 +84,10 @@ class RetentionClock:
             self.latest = max(self.now, self.latest)
         return self.now
 
+    def hold(self, until: int, latest: int) -> None:
+        """Go back to `until`, if that is earlier; `latest`: as of the start."""
+        self.now, self.latest = min(self.now, until), max(self.latest, latest)
+
 
 class Clocks:
     """The clocks of one run. Commit thread only."""
@@ -91,13 +95,25 @@ class Clocks:
     def __init__(self) -> None:
         self.wall_jump = 0  # ms by which this broker's clock was set within the last hour
         self.retention_behind = 0  # ms by which retention's clock is behind the wall clock
+        self._heard: Set[str] = frozenset()  # the brokers by whose stamps retention's clock was set
 
     def start(self, identity: Identity, state: State, now: Now) -> None:
         """Begin the run, on the state that it starts on."""
         lived = lived_until(state)
-        start = now.wall if identity.trust_clock else start_of_clock(state, now.wall, lived)
+        start = now.wall if identity.trust_clock else start_of_clock(state, identity.id, now.wall, lived)
+        self._heard = lived.keys()
         self._wall = WallClock(now.wall, now.clock, newest_stamp(state, identity.id))
         self._retention = RetentionClock(start, max(lived.values(), default=0), now.wall, now.clock)
+
+    def meet(self, identity: Identity, state: State) -> None:
+        """Hold retention's clock back for brokers of which this one had heard nothing when it began: its disk was new.
+
+        Where there are some this looks at all stamps that are held: once in a run, before clients are served.
+        """
+        if not identity.trust_clock and not _runs_by_broker(state).keys() <= self._heard:
+            lived = lived_until(state)
+            self._heard = lived.keys()
+            self._retention.hold(start_of_clock(state, identity.id, self._retention.now, lived), max(lived.values()))
 
     def note(self, now: Now, *, agreed: bool) -> None:
         """Take the time of day, and whether the other members agree to it."""
@@ -130,14 +146,14 @@ def lived_until(state: State) -> dict[str, int]:
     return {broker: _lived_until(state, runs) for broker, runs in _runs_by_broker(state).items()}
 
 
-def start_of_clock(state: State, wall: int, lived: Mapping[str, int]) -> int:
-    """Where retention's clock starts in a run, in ms: no later than what any member has lived through.
+def start_of_clock(state: State, me: str, wall: int, lived: Mapping[str, int]) -> int:
+    """Where retention's clock starts in a run of `me`, in ms: no later than what any member has lived through.
 
-    One member whose clock is years ahead, at its start too, drops nothing that the others have just stamped. A member
-    that is away holds the clock back: messages stay longer.
+    Who was removed and comes back is a member again soon. One member whose clock is years ahead, at its start too, drops
+    nothing that the others have just stamped. A member that is away holds the clock back: messages stay longer.
     """
-    members = [until for broker, until in lived.items() if broker in state.members]
-    until: list[int] = members or list(lived.values())
+    anybody = state.members.anybody()
+    until = [time for broker, time in lived.items() if not anybody or broker == me or broker in state.members]
     return min([wall, *until])
 
 

@@ -136,11 +136,15 @@ class Withdrawn(BareOp, frozen=True, omit_defaults=True, gc=False, tag="withdraw
 
 
 class Confirmed(BareOp, frozen=True, omit_defaults=True, gc=False, tag="confirmed"):
-    """`user` has confirmed the message that this op published. `account`: as of `Subscribed`."""
+    """`user` has confirmed the message that this op published. `account`: as of `Subscribed`.
+
+    `made`, if not 0, counts instead of the stamp: when it was confirmed, of one that was given up and stored again (LOST).
+    """
 
     message: _OpId
     user: _Username
     account: _AccountOrNone = ""
+    made: _Time = 0
 
 
 class Joined(BareOp, frozen=True, omit_defaults=True, gc=False, tag="join"):

@@ -63,7 +63,8 @@ class Notices:
         if self._log.is_void(*split_op_id(op.message)):
             return
         readers, reader = self._confirmed.setdefault(op.message, {}), Addressee(op.user, op.account)
-        readers[reader] = min(op.time, readers.get(reader, op.time))
+        time = op.made or op.time
+        readers[reader] = min(time, readers.get(reader, time))
 
     def confirmed(self, ids: Iterable[OpId]) -> dict[Addressee, int]:
         """Who has confirmed a message that has all of these ids, and when (ms since 1970)."""

@@ -88,8 +88,8 @@ def blindly(state: State, names: Collection[OpId]) -> list[Op]:
     drafts += [Dropped(**NO_PLACE, topic=topic, vector=dict(horizon)) for topic, horizon in state.messages.horizons.items()]
     drafts += [Withdrawn(**NO_PLACE, ids=ids) for ids in _parts(list(state.messages.withdrawals.names()))]
     drafts += [
-        Confirmed(**NO_PLACE, message=name, user=reader.user, account=reader.account)
-        for name, reader, _ in state.messages.notices.confirmations()
+        Confirmed(**NO_PLACE, message=name, user=reader.user, account=reader.account, made=time)
+        for name, reader, time in state.messages.notices.confirmations()
     ]
     drafts += [
         Left(**NO_PLACE, broker=broker, seen=ids) for broker in members.addresses for ids in _parts(sorted(members.ended))
@@ -133,7 +133,9 @@ def again(state: State, op: Op) -> list[Op]:
             if op.id in state.members.of.get(op.broker, ()):
                 return [*leaves, Joined(**NO_PLACE, broker=op.broker, address=op.address, seen=(op.id,))]
             return [*leaves, Left(**NO_PLACE, broker=op.broker, seen=(op.id,))]
-        case Unsubscribed() | Acknowledged() | Confirmed() | Dropped() | Withdrawn() | Left() | Lost():
+        case Confirmed():
+            return [msgspec.structs.replace(op, **NO_PLACE, made=op.made or op.time)]
+        case Unsubscribed() | Acknowledged() | Dropped() | Withdrawn() | Left() | Lost():
             return [msgspec.structs.replace(op, **NO_PLACE)]
         case _ if isinstance(op, AccountOp):
             return [state.accounts.again(op)]
