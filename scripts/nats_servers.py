@@ -22,9 +22,9 @@ PROGRAM: Final = str(_BESIDE) if _BESIDE.exists() else shutil.which("nats-server
 
 
 class NatsServers:
-    """`count` servers with JetStream, in `home`; `sync`: their sync_interval."""
+    """`count` servers with JetStream, in `home`; `sync`: their sync_interval; `config`: more lines of their configuration."""
 
-    def __init__(self, home: Path, count: int = 1, sync: str = "always") -> None:
+    def __init__(self, home: Path, count: int = 1, sync: str = "always", config: str = "") -> None:
         self.home, self.count = home, count
         ports = free_ports(3 * count)
         self.ports, self._http, self._routes = ports[:count], ports[count : 2 * count], ports[2 * count :]
@@ -39,6 +39,7 @@ class NatsServers:
                 f'server_name: "n{at}"\nlisten: "127.0.0.1:{self.ports[at]}"\nhttp: "127.0.0.1:{self._http[at]}"\n'
                 f'jetstream {{ store_dir: "{self.store(at)}", sync_interval: {json.dumps(sync)} }}\n'
                 + (cluster if count > 1 else "")
+                + config
             )
 
     @property

@@ -28,7 +28,6 @@ WITHOUT: Final = {
     "engine/embedded/engine.py": "tests/contract tests all engines by what they promise",
     "engine/commit_engine.py": "tests/contract tests all engines by what they promise",
     "cli/commands/move.py": "tests/engine/jetstream/test_move.py: the command over a real server",
-    "engine/jetstream/connection.py": "tests/engine/jetstream/test_link.py: over real servers",
     "engine/jetstream/engine.py": "tests/contract tests all engines by what they promise",
     "engine/jetstream/servers.py": DECLARES,
     "engine/seam.py": "the promise of all engines: tests/contract is its test",

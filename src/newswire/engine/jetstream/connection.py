@@ -104,10 +104,7 @@ class NatsConnection:
                 self._drop("the connection was lost")
             await self._renew.wait()
             self._client = None
-            try:
-                await asyncio.wait_for(client.close(), _GRACE)
-            except Exception as error:
-                _log.debug("a connection was not closed in order: %s", error)
+            await self._close(client)
 
     async def _connect(self, server: str) -> Client | None:
         async def quiet(error: Exception) -> None:
@@ -138,16 +135,26 @@ class NatsConnection:
                 ),
                 limits.LOG_ANSWER_SECONDS + _GRACE,
             )
-            await client.subscribe(f"{self._name}.news.*", cb=self._hear)
         except Exception as error:  # a library's own, of sockets, TLS, credentials
             self._why = reasons[-1] if reasons else _first_line(error)
             return None
-        if client.max_payload < limits.LOG_PAYLOAD_BYTES + 4096:
+        try:
+            await client.subscribe(f"{self._name}.news.*", cb=self._hear)
+        except Exception as error:
+            self._why = _first_line(error)
+        else:
+            if client.max_payload >= limits.LOG_PAYLOAD_BYTES + 4096:
+                made.append(client)
+                return client
             self._why = f"its max_payload is {client.max_payload}, and at least 1 MiB is needed"
-            await client.close()
-            return None
-        made.append(client)
-        return client
+        await self._close(client)
+        return None
+
+    async def _close(self, client: Client) -> None:
+        try:
+            await asyncio.wait_for(client.close(), _GRACE)
+        except Exception as error:
+            _log.debug("a connection was not closed in order: %s", error)
 
     def _drop(self, why: str) -> None:
         """End this connection; the event loop's thread."""
