@@ -43,6 +43,13 @@ def first_page(engine: Engine, user: str, limit: int = 1_000) -> Page:
     return engine.next_page(start.position, limit)
 
 
+def whole(engine: Engine) -> Position:
+    """Where all that Alice may read begins."""
+    start = engine.open_page("Alice", None, 0, NOW)
+    assert start is not None
+    return start.position
+
+
 def calls(protocol: type) -> dict[str, inspect.Signature]:
     """What this part of the seam names, with its parameters."""
     return {name: inspect.signature(call) for name, call in vars(protocol).items() if name[0] != "_" and callable(call)}
@@ -77,12 +84,14 @@ QUERIES: dict[str, Callable[[Engine], object]] = {
     "open_stream": lambda engine: engine.open_stream("Alice", None),
     "open_page": lambda engine: engine.open_page("Alice", None, 0, NOW),
     "next_page": lambda engine: first_page(engine, "Alice"),
+    "older_page": lambda engine: engine.older_page(whole(engine), None, 1_000),
 }
 AT_LEAST = {  # turns at the state lock, with as many topics and subscriptions as NAMES
     "subscriptions_of": PIECES,
     "topics": PIECES,
     "open_stream": PIECES,
     "open_page": PIECES,
+    "older_page": 1 + 2,
     "next_page": 1 + 2,  # where the stream starts; the rows that are due; the page
 }
 
@@ -147,6 +156,16 @@ def test_an_event_id_of_another_cluster_brings_everything_that_it_does_not_cover
     strange = parse("e~9999-strange.7~9999-strange.7~")
     assert strange is not None
     assert texts(read(pair.one, "Alice", strange)) == ["one"]
+
+
+def test_older_pages_give_the_newest_first_and_end(pair: Pair) -> None:
+    pair.one.submit([Subscribe("Alice", "news"), *(Publish("news", str(number)) for number in range(6))])
+    page = pair.one.older_page(whole(pair.one), None, 4)
+    assert [entry.message.data for entry in page.entries if isinstance(entry, Entry)] == list("5432")
+    assert page.more
+    page = pair.one.older_page(whole(pair.one), page.event_id, 4)
+    assert [entry.message.data for entry in page.entries if isinstance(entry, Entry)] == list("10")
+    assert pair.one.older_page(whole(pair.one), page.event_id, 4).entries == ()
 
 
 # -- positions

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
+import msgspec
+
 from newswire.core import limits
 from newswire.core.access import Principal, Rights
 from newswire.core.model import ops
@@ -33,6 +35,7 @@ from newswire.core.read import arrivals
 from newswire.core.read.accounts import account_row, account_rows, grant_rows, token_row, token_rows
 from newswire.core.read.audit import audit_places, audit_rows
 from newswire.core.read.counts import subscription_rows, topic_rows
+from newswire.core.read.older import read_older
 from newswire.core.read.pages import ReadPosition
 from newswire.core.read.pieces import Pieces
 from newswire.core.read.reports import delivery_report
@@ -223,6 +226,15 @@ class StateQueries(ABC):
             if not bad:
                 return plan.page([text for text in texts if text is not None], at.wanted)
             unreadable |= bad
+
+    def older_page(self, at: Position, before: EventId | int | None, limit: int) -> Page:
+        """See `seam.Engine`. What cannot be read is left out."""
+        assert isinstance(at, ReadPosition), "a position of another engine"
+        place, now = read(before) if isinstance(before, EventId) else before, self._wall()
+        plan = self._query(lambda state: read_older(state, at.log, at.wanted, place, now, limit))
+        texts = self._texts(plan.dues)
+        items = tuple(item for item, text in zip(plan.items, texts, strict=True) if text is not None)
+        return msgspec.structs.replace(plan, items=items).page([text for text in texts if text is not None], at.wanted)
 
 
 def _start(recipient: Recipient, opening: Opening | None) -> Start | None:

@@ -267,6 +267,14 @@ class Engine(Protocol):
         """
         ...
 
+    def older_page(self, at: Position, before: EventId | int | None, limit: int) -> Page:
+        """What is due from `at` on and `before` covers, the newest first: at most `limit` messages, and no gaps. In pieces.
+
+        `before`: an event id, without the message that it stands behind; a time in ms; None: all there is. It looks at a
+        bounded part of the log: the page's `event_id` stands for what was not looked at, `more` says whether there is any.
+        """
+        ...
+
     def on_wake(self, wake: Callable[[Wake], None]) -> None:
         """Once, before start. `wake` runs in the engine's thread under the state lock: it returns at once, calls nothing here.
 

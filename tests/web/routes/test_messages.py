@@ -149,3 +149,53 @@ def test_a_list_of_many_topics_gives_way_between_its_parts(web: Web) -> None:
     rows: Any = web.get("/topics")
     assert len(rows) == 4 * limits.PIECE_TOPICS + 3
     assert web.gave_way >= 4
+
+
+# -- back through what was said
+
+
+def test_before_gives_the_newest_first_page_after_page(web: Web) -> None:
+    whole = ["f4", "g4", "f3", "g3", "f2", "g2", "f1", "g1", "f0", "g0", "before"]
+    for limit in (1, 4, 11, 20):
+        seen: list[str] = []
+        before, more = "now", True
+        while more:
+            page: Any = web.get(f"/messages?username=Alice&limit={limit}&before={before}")
+            seen += [message["data"] for message in page["messages"]]
+            before, more = page.get("next"), page["more"]
+            assert (before is not None) is more
+        assert seen == whole
+    assert _texts(web, "&before=2m&topic=Google") == (["g2", "g1", "g0", "before"], False)
+    assert _texts(web, "&before=2m&since=4m&topic=Google") == (["g2", "g1"], False)
+
+
+def test_search_finds_what_has_all_words_in_any_of_its_parts(web: Web) -> None:
+    web.post("/publish?topic=Google&data=Größe%20Nord&title=Wort&tags=chip")
+    assert _texts(web, "&q=GRÖSSE%20wort%20chip%20goog")[0] == ["Größe Nord"]
+    assert _texts(web, "&q=f&topic=finance.*")[0] == ["f4", "f3", "f2", "f1", "f0"]
+    assert _texts(web, "&q=f&since=3m") == (["f4", "f3", "f2"], False)
+    assert _texts(web, "&q=o0") == ([], False), "of a topic without a subscription"
+    assert web.get("/messages?username=Alice&q=%20", code="bad-field")
+
+
+def test_a_search_looks_at_a_bounded_count_of_messages_and_says_where_to_go_on(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SEARCH_MESSAGES", 4)
+    monkeypatch.setattr(limits, "STEP_MESSAGES", 2)
+    found: list[str] = []
+    pages, before = 0, "now"
+    while before:
+        page: Any = web.get(f"/messages?username=Alice&q=before&before={before}")
+        found += [message["data"] for message in page["messages"]]
+        pages, before = pages + 1, page.get("next", "")
+    assert (found, pages) == (["before"], 3), "of eleven messages"
+
+
+def test_the_place_to_go_on_from_is_no_place_of_a_stream(web: Web) -> None:
+    page: Any = web.get("/messages?username=Alice&limit=1&before=now")
+    place = event_ids.parse(page["next"])
+    assert place is not None
+    assert place.of_page
+    assert web.get("/messages?username=Alice&before=1001-a.7", code="bad-event-id")
+    assert web.get("/messages?username=Alice&before=soon", code="bad-time")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Final
 
 import msgspec
@@ -13,6 +13,7 @@ from newswire.core.model import event_ids
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.message import Message
 from newswire.core.model.times import rfc3339
+from newswire.core.model.words import Words, words_of
 from newswire.engine.seam import Engine, Entry, GapEntry, Position, Principal, TopicRow
 from newswire.errors import BadRequest, NewswireError, NotFound
 from newswire.sse import message_object
@@ -46,9 +47,11 @@ class MessagesPage(msgspec.Struct, frozen=True, omit_defaults=True):
 
     messages: tuple[Message, ...]
     more: bool
+    next: str = ""
     gaps: tuple[ShownGap, ...] = ()
 
 
+_SOME_WORDS: Final = rf"^\s*\S+(?:\s+\S+){{0,{limits.SEARCH_WORDS_COUNT - 1}}}\s*$"
 SINCE: Final = text_field(
     "since",
     str,
@@ -56,13 +59,26 @@ SINCE: Final = text_field(
     "Only what follows: an event id of a stream or page, or a time; else the cursor.",
     codes=("bad-event-id", "bad-time"),
 )
+BEFORE: Final = text_field(
+    "before",
+    str,
+    Annotated[str, msgspec.Meta(max_length=limits.EVENT_ID_CHARS, examples=["now", "2d", "2026-11-24T09:41:00Z"])],
+    "Only what came before, the newest first: `now` for all, `next` of the page before, an event id, or a time.",
+    codes=("bad-event-id", "bad-time"),
+)
+Q: Final = text_field(
+    "q",
+    words_of,
+    Annotated[str, msgspec.Meta(max_length=limits.SEARCH_CHARS, pattern=_SOME_WORDS, examples=["invoice march"])],
+    "Only what has all of these words in its text, title, tags or topic, the newest first.",
+)
 LIMIT: Final = whole_field("limit", 1, limits.PAGE_MESSAGES, f"At most so many messages, else {limits.PAGE_DEFAULT_MESSAGES}.")
 MESSAGES: Final = Route(
     method="GET",
     path="/messages",
-    words="A page of what a user is subscribed to.",
+    words="A page of what a user is subscribed to; with `q` or `before` the newest first.",
     rights=(SELF_OR_ADMIN, MAY_READ),
-    fields=(USERNAME, PATTERN_IF_ONE, SINCE, LIMIT),
+    fields=(USERNAME, PATTERN_IF_ONE, SINCE, LIMIT, BEFORE, Q),
     answers=(Success(MessagesPage),),
     codes=("not-ready", "unavailable", "too-many", "not-registered", "no-subscription", "damaged"),
     is_shared=True,
@@ -90,18 +106,29 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Cal
         limit = fields.get(LIMIT, limits.PAGE_DEFAULT_MESSAGES)
         user = subject_of(engine, caller, fields.get(USERNAME, None)).username
         pace.check(user)
-        since = _since(fields[SINCE], clock()) if SINCE in fields else None
+        since = _place("since", fields[SINCE], clock()) if SINCE in fields else None
+        goes_back = Q in fields or BEFORE in fields
+        before = _place("before", fields[BEFORE], clock()) if fields.get(BEFORE, "now") != "now" else None
+        if goes_back and since is None:
+            since = 0  # not the cursor: what was delivered is looked for, too
         start = engine.open_page(user, topic, since, int(clock() * 1000), caller.principal)
         if start is None:
             raise _nothing_there(engine, user, topic, caller.principal)
+        if goes_back:
+            entries, rest = read_older(engine, start.position, before, fields.get(Q, None), limit, give_way)
+            go_on = {"next": str(rest.for_page())} if rest is not None else {}
+            return _rows_of(entries).answer("messages", {"more": rest is not None, **go_on})
         entries, gaps, more = read_page(engine, start.position, limit, give_way)
+        tellings = [ShownGap(gap.topic, gap.dropped, gap.reason) for gap in gaps]
+        return _rows_of(entries).answer("messages", {"more": more, **({"gaps": tellings} if gaps else {})})
+
+    def _rows_of(entries: Sequence[Entry]) -> Rows:
         rows = Rows()
         for at in range(0, len(entries), limits.STEP_MESSAGES):
             give_way()
             part = entries[at : at + limits.STEP_MESSAGES]
             rows.add([message_object(entry.message, str(entry.event_id.for_page())) for entry in part])
-        tellings = [ShownGap(gap.topic, gap.dropped, gap.reason) for gap in gaps]
-        return rows.answer("messages", {"more": more, **({"gaps": tellings} if gaps else {})})
+        return rows
 
     @TOPICS.on(blueprint)
     def topics() -> Response:
@@ -144,15 +171,51 @@ def read_page(
         at = page.position
 
 
-def _since(text: str, now: float) -> EventId | int:
+def read_older(
+    engine: Engine,
+    at: Position,
+    before: EventId | int | None,
+    words: Words | None,
+    limit: int,
+    give_way: Callable[[], None] = lambda: None,
+) -> tuple[list[Entry], EventId | None]:
+    """At most `limit` entries that `before` covers and that have all `words`, the newest first; from where to go on, or None.
+
+    It looks at a bounded count of messages, of their bytes, and of rows of the log. `give_way`: as of `read_page`.
+    """
+    entries = list[Entry]()
+    count = size = 0
+    for _ in range(limits.SEARCH_STEPS):
+        give_way()
+        step = limits.STEP_MESSAGES if words else min(limit - len(entries), limits.STEP_MESSAGES)
+        page = engine.older_page(at, before, step)
+        for entry in page.entries:
+            assert isinstance(entry, Entry), "gaps are told to who reads forwards"
+            count += 1
+            size += len(entry.message.data)
+            if words is None or words.are_in(entry.message):
+                entries.append(entry)
+            if len(entries) == limit:
+                is_last = entry is page.entries[-1] and not page.more
+                return entries, None if is_last else entry.event_id
+        before = page.event_id
+        if not page.more:
+            return entries, None
+        if count >= limits.SEARCH_MESSAGES or size > limits.PAGE_BYTES:
+            break
+    assert isinstance(before, EventId)
+    return entries, before
+
+
+def _place(name: str, text: str, now: float) -> EventId | int:
     event_id = event_ids.parse(text)
     if event_id is not None:
         return event_id
     if event_ids.is_message_id(text):
-        raise BadRequest("this is the id of a message: `since` takes its `event_id`", code="bad-event-id")
+        raise BadRequest(f"this is the id of a message: `{name}` takes its `event_id`", code="bad-event-id")
     at = times.moment(text, now)
     if at is None:
-        raise BadRequest(f"`since` must be an event id, {times.FORMS}", code="bad-time")
+        raise BadRequest(f"`{name}` must be an event id, {times.FORMS}", code="bad-time")
     return at
 
 
