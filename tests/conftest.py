@@ -22,7 +22,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # Real processes start, fail over, hang and time out: they get more than a unit test does, unless a test says otherwise.
-SECONDS = {"tests/e2e/": 150, "tests/scenarios/": 150, "tests/browser/": 120}
+SECONDS = {"tests/e2e/": 600, "tests/scenarios/": 600, "tests/browser/": 600}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -22,12 +22,13 @@ import pytest
 
 from brokers import CREDENTIALS, Broker, clean_environment, free_ports, get, post, until, wait_in_sync
 from tests.kit.processes import sign_in_as_admin, write_admin_password
+from tests.kit.waiting import PATIENCE_SECONDS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "deploy" / "README.md", ROOT / "CHANGELOG.md"]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#\s]+)\)")
-SECONDS = 40.0
+SECONDS = PATIENCE_SECONDS
 ASKING = ("signing-in.md",)  # pages whose brokers ask who one is
 
 
@@ -185,7 +186,7 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
     process.stdout.close()
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", PAGES_WITH_EXAMPLES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_examples(page: Path, machine: Machine) -> None:
     for example in examples(page):
@@ -194,7 +195,7 @@ def test_examples(page: Path, machine: Machine) -> None:
         assert line is None, f"{page.name}: {example.text}\nshould show: {line}\nand shows: {output}"
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_the_two_brokers_of_the_readme(tmp_path: Path) -> None:
     """The two command lines for two machines, with two loopback ports in place of the machines."""
     one, two = free_ports(2)

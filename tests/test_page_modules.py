@@ -15,6 +15,7 @@ from newswire.core.model import offers
 from newswire.core.model.names import check_pattern, check_topic, check_username
 from newswire.core.read import audit
 from newswire.errors import BadRequest
+from tests.kit.waiting import PATIENCE_SECONDS
 
 TESTS = Path(__file__).parent / "page"
 STATIC = Path(web.__file__).parent / "static"
@@ -52,7 +53,9 @@ def run(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
     for file in (*TESTS.glob("*.js"), *TESTS.glob("*.json")):
         shutil.copy(file, folder)
     (folder / "package.json").write_text('{"type": "module"}')  # or node takes these for scripts of its older kind
-    return subprocess.run([node, "--test", name], cwd=folder, capture_output=True, text=True, timeout=50, check=False)
+    return subprocess.run(
+        [node, "--test", name], cwd=folder, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
 
 
 @pytest.mark.parametrize("name", sorted(file.name for file in TESTS.glob("*.test.js")))

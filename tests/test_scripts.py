@@ -19,11 +19,12 @@ from types import ModuleType
 import pytest
 
 from brokers import until
+from tests.kit.waiting import PATIENCE_SECONDS
 
 ROOT = Path(__file__).resolve().parent.parent
 BASE_PYTHON = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
 
-SECONDS = 120.0  # to make an environment on a busy machine
+SECONDS = PATIENCE_SECONDS
 PYPROJECT = """\
 [build-system]
 requires = []
@@ -167,7 +168,7 @@ def test_named_python_does_not_fit(tree: Tree) -> None:
 
 
 @needs_base_python
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_made_once_then_quick_and_remade_when_pyproject_changes(tree: Tree) -> None:
     tree.program("python3.12", "echo 'pyenv: python3.12: command not found' >&2; exit 127")
     tree.has_python("python3.11")
@@ -197,7 +198,7 @@ def test_made_once_then_quick_and_remade_when_pyproject_changes(tree: Tree) -> N
 
 
 @needs_base_python
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_killed_while_it_is_made_then_two_at_once(tree: Tree) -> None:
     tree.has_python()
     (tree.root / "hold").touch()
@@ -218,7 +219,7 @@ def test_killed_while_it_is_made_then_two_at_once(tree: Tree) -> None:
 
 
 @needs_base_python
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_interrupted_while_it_is_made(tree: Tree) -> None:
     tree.has_python()
     (tree.root / "hold").touch()
@@ -233,7 +234,7 @@ def os_killpg(process: subprocess.Popen[str], number: signal.Signals) -> None:
     """Send a signal to the group that `start` made, and wait until its first process is gone."""
 
     os.killpg(process.pid, number)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE_SECONDS)
 
 
 # -- the closing line of scripts/test -----------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from newswire.threads import MustNotWait, Stumbles, ThreadEnded, check_may_wait, must_not_wait, never_waits, supervise
+from tests.kit.waiting import PATIENCE_SECONDS
 
 
 def died(main: object, *, may_end: bool) -> list[BaseException]:
@@ -14,7 +15,7 @@ def died(main: object, *, may_end: bool) -> list[BaseException]:
     told: list[BaseException] = []
     thread = supervise(main, "t", told.append, may_end=lambda: may_end)  # type: ignore[arg-type]
     thread.start()
-    thread.join(20)
+    thread.join(PATIENCE_SECONDS)
     assert not thread.is_alive()
     return told
 

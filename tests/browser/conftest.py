@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.processes import Pair, lend
-from tests.kit.windows import Desk, Hand
+from tests.kit.windows import SECONDS, Desk, Hand
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = ["--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-component-update"]
@@ -25,6 +25,7 @@ def driver() -> Iterator["Playwright"]:  # noqa: F821, UP037  (playwright is imp
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if not CHROMIUM.exists():
         pytest.skip("no /usr/bin/chromium: apt-get install chromium")
+    playwright.expect.set_options(timeout=SECONDS * 1000)
     with playwright.sync_playwright() as started:
         yield started
 

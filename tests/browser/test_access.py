@@ -45,7 +45,7 @@ def page_of(browser: Browser, width: int, scheme: str) -> Page:
     """A window of somebody who is not signed in; axe is injected, past the policy."""
     context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme, bypass_csp=True)
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(SECONDS * 1000)
     page.on("pageerror", lambda error: pytest.fail(f"the page threw {error}"))
     return page
 

@@ -10,6 +10,7 @@ import requests
 
 from brokers import get, post, until
 from tests.kit.processes import Pair
+from tests.kit.waiting import PATIENCE_SECONDS
 from tests.kit.windows import Desk
 
 READ = """
@@ -23,7 +24,7 @@ url => new Promise(resolve => {
 """
 
 
-def curl(*arguments: str, seconds: float = 20.0) -> str:
+def curl(*arguments: str, seconds: float = PATIENCE_SECONDS) -> str:
     return subprocess.run(["curl", "-sS", *arguments], capture_output=True, text=True, timeout=seconds, check=True).stdout
 
 
@@ -36,7 +37,7 @@ def test_foreign_clients_send_and_read_what_is_compressed(pair: Pair, desk: Desk
     headers = {"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"}
     batch = gzip.compress(lines[:999]) + gzip.compress(lines[999:])
     for body, status in ((b"\x1f\x8b\x08", 400), (gzip.compress(b"x" * 9_000_000), 413), (batch, 200)):
-        told = requests.post(f"{url}/publish", data=body, headers=headers, timeout=20)
+        told = requests.post(f"{url}/publish", data=body, headers=headers, timeout=PATIENCE_SECONDS)
         assert told.status_code == status
     assert (told.json()["count"], told.json()["copies"]) == (300, 2)
 
@@ -49,7 +50,7 @@ def test_foreign_clients_send_and_read_what_is_compressed(pair: Pair, desk: Desk
     def stream_of(user: str) -> str:
         return f"{url}/stream?username={user}&format=json&gzip=1&raw=1"
 
-    with requests.get(stream_of("Ben"), stream=True, timeout=20) as response:
+    with requests.get(stream_of("Ben"), stream=True, timeout=PATIENCE_SECONDS) as response:
         assert response.headers["Content-Encoding"] == "gzip"
         news = (json.loads(line[6:]) for line in response.iter_lines() if line.startswith(b"data: {"))
         assert next(news)["broker"] == "1001"

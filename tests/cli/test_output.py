@@ -21,7 +21,7 @@ from newswire import errors
 from newswire.cli import output
 from newswire.cli.output import Table, print_tables, rendered
 from tests.kit.fake_broker import DOWN, PUBLISHED, Fake, message
-from tests.kit.waiting import wait_until
+from tests.kit.waiting import PATIENCE_SECONDS, wait_until
 
 NEWSWIRE = f'"{sys.executable}" -m newswire'
 # how a shell leads standard output astray
@@ -63,7 +63,7 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Fake]:
 def run(line: str) -> subprocess.CompletedProcess[str]:
     """Run a line of bash; a pipe's status is that of its first command."""
     told = f"{line}; exit ${{PIPESTATUS[0]}}"
-    return subprocess.run(["bash", "-c", told], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(["bash", "-c", told], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
 
 
 @pytest.mark.parametrize("astray", ASTRAY)
@@ -200,7 +200,7 @@ def test_a_broker_serves_without_a_log(tmp_path: Path, astray: str, monkeypatch:
         assert ask(f"127.0.0.1:{port}", "POST", "/publish", {"topic": "t", "data": "x"}).status == 200
     finally:
         os.killpg(process.pid, 15)
-        process.wait(20)
+        process.wait(PATIENCE_SECONDS)
 
 
 def _descriptors(group: int, number: str) -> Iterator[str]:
@@ -225,7 +225,7 @@ def test_a_pipe_that_somebody_made_non_blocking_gets_all_the_same(fake: Fake) ->
     wait_until(lambda: bool(fake.sent("/stream")))
     with os.fdopen(reader) as pipe:
         assert pipe.read() == ("x" * 60_000 + "\n") * 5
-    _, said = child.communicate(timeout=30)
+    _, said = child.communicate(timeout=PATIENCE_SECONDS)
     assert (child.returncode, said) == (0, "")
 
 

@@ -17,6 +17,7 @@ from newswire.client import Row
 from newswire.core import limits
 from newswire.errors import NoBroker
 from tests.kit.fake_broker import DOWN, Fake
+from tests.kit.waiting import PATIENCE_SECONDS
 
 READY = {"ready": True, "copies": 2, "time": "2026-11-24T21:54:12.345Z"}
 
@@ -30,7 +31,7 @@ class Together(Fake):
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         if request.path == "/list_replicas":
-            self.all_asked.wait(20)
+            self.all_asked.wait(PATIENCE_SECONDS)
         super().answer(request)
 
 

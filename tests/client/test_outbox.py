@@ -336,7 +336,7 @@ def test_who_waits_for_room_has_it_when_all_that_waits_was_cancelled(
 
 
 def test_who_is_called_back_may_publish_and_close(desk: Desk, a: FakeBroker) -> None:
-    desk.go.set()
+    """In the thread that has sent it, whose calls are answered when they return."""
     publisher = Publisher(a.address)
     ids: list[str] = []
 
@@ -347,6 +347,7 @@ def test_who_is_called_back_may_publish_and_close(desk: Desk, a: FakeBroker) -> 
         publisher.close()
 
     publisher.publish_later("t", "x").add_done_callback(told)
+    desk.go.set()  # not before: of a future that is done the callback runs in this thread
     publisher.flush()
     wait_until(lambda: ids == ["id of x", "id of now", "id of later"])
 

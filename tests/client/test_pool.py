@@ -66,7 +66,10 @@ def test_a_dead_primary(a: FakeBroker, b: FakeBroker) -> None:
     assert time.slept == []
 
 
-def test_a_primary_that_hangs_is_left_when_its_share_of_the_time_is_over(a: FakeBroker, b: FakeBroker) -> None:
+def test_a_primary_that_hangs_is_left_when_its_share_of_the_time_is_over(
+    a: FakeBroker, b: FakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "CLIENT_TRY_SECONDS", 0.3)  # of a real clock: the time-out is the socket's
     release = threading.Event()
 
     def hang(asked: Asked) -> None:
@@ -74,12 +77,13 @@ def test_a_primary_that_hangs_is_left_when_its_share_of_the_time_is_over(a: Fake
 
     a.on("POST", "/publish", hang)
     b.on("POST", "/publish", lambda asked: stored())
-    p = Publisher([a.address, b.address], timeout=0.6)  # a real clock: the time-out is the socket's
+    p = Publisher([a.address, b.address])
     assert p.publish("Google", "Hello").broker == b.address
     release.set()
 
 
 def test_tries_grow_longer_since_all_may_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CLIENT_TRY_SECONDS", 2.8)
     time, given = FakeTime(), []
 
     def send(address: str, call: Call, seconds: float) -> BrokerAnswer:

@@ -20,6 +20,7 @@ from newswire.client import MessageStream, Publisher, Subscriber
 from newswire.client.unreached import Unreached
 from newswire.core import limits
 from tests.kit.client_fakes import Asked, FakeBroker, Reply, Wire
+from tests.kit.waiting import PATIENCE_SECONDS
 
 ROUNDS = 40
 
@@ -76,13 +77,13 @@ def test_a_child_waits_for_what_it_published_itself(a: FakeBroker) -> None:
     def answer(asked: Asked) -> Reply:
         if asked.json["data"] == "parent":
             held.set()
-            assert go.wait(10)
+            assert go.wait(PATIENCE_SECONDS)
         return echo(asked)
 
     a.on("POST", "/publish", answer)
     publisher = Publisher(a.address)
     mine = publisher.publish_later("t", "parent")
-    assert held.wait(10)
+    assert held.wait(PATIENCE_SECONDS)
 
     def publish() -> None:
         receipt = publisher.publish_later("t", "child")
@@ -92,7 +93,7 @@ def test_a_child_waits_for_what_it_published_itself(a: FakeBroker) -> None:
 
     assert in_a_child(publish) == 0
     go.set()
-    assert mine.result(10).id == "parent"
+    assert mine.result(PATIENCE_SECONDS).id == "parent"
 
 
 def test_a_program_that_ends_waits_for_what_it_published(a: FakeBroker) -> None:
@@ -103,7 +104,7 @@ def test_a_program_that_ends_waits_for_what_it_published(a: FakeBroker) -> None:
         Publisher(sys.argv[1]).publish_later("t", "last words")
         sys.exit(3)
     """
-    assert subprocess.run([sys.executable, "-c", program, a.address], check=False, timeout=30).returncode == 3
+    assert subprocess.run([sys.executable, "-c", program, a.address], check=False, timeout=PATIENCE_SECONDS).returncode == 3
     assert [asked.json["data"] for asked in a.came("POST", "/publish")] == ["last words"]
 
 
@@ -115,7 +116,7 @@ def alive(a: FakeBroker, ids: list[str], also: threading.Event | None = None) ->
         for id in ids:
             wire.message(id)
         if also is not None:
-            assert also.wait(10)
+            assert also.wait(PATIENCE_SECONDS)
             wire.message("last")
         wire.stay()
 

@@ -9,7 +9,7 @@ import pytest
 
 import abuse
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(600)
 
 
 def test_an_attack_is_played_and_the_honest_publisher_measured(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from brokers import Broker, clean_environment, free_ports, get, newswire, post, until, wait_in_sync
 from tests.kit.asking import delivered
 from tests.kit.processes import Pair
+from tests.kit.waiting import PATIENCE_SECONDS
 
 
 def run(pair_or_addresses: Pair | list[str], *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
@@ -21,7 +22,13 @@ def run(pair_or_addresses: Pair | list[str], *arguments: str, given: str = "") -
     addresses = pair_or_addresses.addresses if isinstance(pair_or_addresses, Pair) else pair_or_addresses
     environment = clean_environment(NEWSWIRE_BROKERS=",".join(addresses))
     return subprocess.run(
-        newswire(*arguments), input=given, capture_output=True, text=True, check=False, timeout=60, env=environment
+        newswire(*arguments),
+        input=given,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_SECONDS,
+        env=environment,
     )
 
 
@@ -111,7 +118,7 @@ def test_an_interrupted_publish_names_its_key(pair: Pair) -> None:
         until("it has connected", lambda: f":{pair.first.port:04X} " in Path(f"/proc/{process.pid}/net/tcp").read_text())
         until("its handler is there", lambda: is_caught(process.pid, signal.SIGTERM))
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 130
     assert re.match(r"newswire: interrupted, perhaps it is stored; to repeat it is safe if you add --key \S+ to", said)
 
@@ -156,5 +163,5 @@ def test_a_stream_goes_on_at_the_other_broker(pair: Pair) -> None:
     delivered("Alice", pair.second)  # acknowledged, and known at both
     pair.first.kill9()
     post(pair.second.address, "/publish", topic="Google", data="after")
-    rest, _ = process.communicate(timeout=60)
+    rest, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, rest) == (0, "after\n")

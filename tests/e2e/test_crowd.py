@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from brokers import Broker, free_ports, get, post, until, wait_in_sync
+from tests.kit.waiting import PATIENCE_SECONDS
 
 STREAMS, USERS = 2_000, 200
 ATTACKERS = 500
@@ -47,7 +48,7 @@ def threads(broker: Broker) -> int:
 
 def connect(broker: Broker, sent: bytes) -> socket.socket:
     """A connection on which `sent` was sent."""
-    made = socket.create_connection(("127.0.0.1", broker.port), timeout=30)
+    made = socket.create_connection(("127.0.0.1", broker.port), timeout=PATIENCE_SECONDS)
     made.sendall(sent)
     return made
 
@@ -66,7 +67,7 @@ def test_two_thousand_streams_add_no_thread(broker: Broker) -> None:
         post(broker.address, "/publish", topic="news", data="to everybody")
         got = 0
         while got < STREAMS:
-            ready = selector.select(timeout=30)
+            ready = selector.select(timeout=PATIENCE_SECONDS)
             assert ready, f"only {got} of {STREAMS} streams got it"
             for key, _ in ready:
                 key.data.extend(key.fileobj.recv(65_536))  # type: ignore[union-attr]  # each is a socket

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from brokers import free_ports, get, is_free, post, until
+from tests.kit.waiting import PATIENCE_SECONDS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -38,7 +39,7 @@ class Demo:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run it to its end."""
-        return subprocess.run(self.command(*arguments), capture_output=True, text=True, check=False, timeout=120)
+        return subprocess.run(self.command(*arguments), capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS)
 
     def pid(self, broker: str) -> int:
         """The process number of a broker."""
@@ -131,7 +132,9 @@ def test_what_is_no_port(demo: Demo, port: str) -> None:
 
 def test_a_demo_that_nobody_reads_does_all_the_same(demo: Demo) -> None:
     with open("/dev/full", "w") as full:
-        done = subprocess.run(demo.command(), stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=120)
+        done = subprocess.run(
+            demo.command(), stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=PATIENCE_SECONDS
+        )
     assert (done.returncode, done.stderr) == (0, "")
     assert set(topics(demo.ports[0])) == {"Google", "Meta", "Tiktok"}
 
@@ -145,7 +148,7 @@ def test_before_anything_is_made_it_says_that_a_port_is_taken(tmp_path: Path) ->
         port = server.getsockname()[1]
         for words in (["--port", str(port)], [f"--port={port}"], ["--port", str(port - 1)], ["--once", "--port", str(port)]):
             command = ["sh", str(tmp_path / "scripts" / "demo"), *words]
-            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS)
             assert done.returncode == 1
             if is_free(port - 1) or str(port - 1) not in words:
                 assert done.stderr.startswith(f"Port {port} is taken by another program: ")
@@ -178,7 +181,7 @@ def test_interrupted_it_ends_what_it_started(demo: Demo, number: signal.Signals)
         if "POST /publish" in line:
             break
     process.send_signal(number)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 130
     assert "Interrupted; what this run had started is ended." in error
     assert "Traceback" not in error

@@ -21,7 +21,7 @@ from newswire.cli.forwarding import Forwarder, Template
 from newswire.client import Publisher, Subscriber
 from newswire.config import Settings
 from newswire.server import Server
-from tests.kit.waiting import wait_until
+from tests.kit.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -53,7 +53,7 @@ class Hook:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                hook.gate.wait(10)
+                hook.gate.wait(PATIENCE_SECONDS)
                 hook.texts.append(body["message"])
                 self.send_response(200)
                 self.end_headers()
@@ -131,7 +131,7 @@ class Forwarding:
 
     def close(self) -> None:
         self.stop.set()
-        self.thread.join(15)
+        self.thread.join(PATIENCE_SECONDS)
         assert not self.thread.is_alive()
         self.subscriber.close()
 

@@ -22,7 +22,7 @@ from tests.kit.access import GuardedWeb, bearer
 from tests.kit.processes import Pair
 from tests.kit.web_fakes import Web
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore")]
 CASES = 100  # of a route, where it takes so many that differ
 CASES_OF_BROKERS = 6
 

@@ -15,6 +15,7 @@ from newswire.engine.seam import Receipt
 from newswire.errors import Unknown
 from tests.contract.conftest import read, texts
 from tests.kit.gateways import gateway, wait_until_read
+from tests.kit.waiting import PATIENCE_SECONDS
 
 LOG = "news"
 
@@ -38,11 +39,11 @@ def publish(engine: JetstreamEngine, text: str) -> Receipt:
     """Until there is a receipt, as a client does."""
     for _ in range(4):
         with suppress(Unknown):
-            return engine.submit([Publish("news", text, key=text)], timeout=20.0)
+            return engine.submit([Publish("news", text, key=text)], timeout=PATIENCE_SECONDS)
     raise AssertionError(f"no receipt for {text}")
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_servers_that_hang_die_and_come_back_older_lose_nothing_that_a_gateway_has(
     servers: NatsServers, gateways: list[JetstreamEngine]
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 from brokers import UNREACHABLE, Answer, Broker, Stream, ask, post, until, wait_in_sync
 from tests.kit.asking import texts_at
 from tests.kit.processes import Pair, pause, resume
+from tests.kit.waiting import PATIENCE_SECONDS
 
 MESSAGES = 2_000
 THREADS = 8
@@ -39,7 +40,7 @@ class Publishers:
     def wait(self) -> None:
         """Wait until all are done."""
         for thread in self._threads:
-            thread.join(120)
+            thread.join(PATIENCE_SECONDS)
             assert not thread.is_alive()
 
     def _run(self) -> None:

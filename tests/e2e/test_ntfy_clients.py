@@ -23,7 +23,7 @@ from newswire.config import Settings
 from newswire.core.model.commands import AddGrant, AddUser, RevokeGrant
 from newswire.server import Server
 from tests.kit.access import PASSWORD, password_hash
-from tests.kit.waiting import wait_until
+from tests.kit.waiting import PATIENCE_SECONDS, wait_until
 
 
 def started(folder: Path, **settings: Any) -> Iterator[Server]:
@@ -150,10 +150,10 @@ def test_streams_open_and_bring_what_comes(open_broker: str) -> None:
         ("sse", b"event: open\ndata: ", b'"message":"sse"'),
         ("raw", b"\n", b"raw\n"),
     ):
-        with requests.get(f"http://{open_broker}/live.{shape},more/{shape}", stream=True, timeout=10) as response:
+        with requests.get(f"http://{open_broker}/live.{shape},more/{shape}", stream=True, timeout=PATIENCE_SECONDS) as response:
             parts = response.iter_content(None)
             assert first in next(parts)
-            requests.post(f"http://{open_broker}/live.{shape}", data=shape, timeout=10)
+            requests.post(f"http://{open_broker}/live.{shape}", data=shape, timeout=PATIENCE_SECONDS)
             assert later in next(parts)
 
 
@@ -192,7 +192,7 @@ def test_ntfpy_publishes_and_subscribes(guarded: Server) -> None:
     wait_until(lambda: guarded._parts and any(getattr(part, "count", 0) for part in guarded._parts))
     assert client.send("one", title="T", tags=["a"], priority=4).status_code == 200
     assert client.send("two").status_code == 200
-    thread.join(10)
+    thread.join(PATIENCE_SECONDS)
     assert [(one.message, one.title, one.priority, one.tags) for one in got] == [
         ("one", "T", 4, ["a"]),
         ("two", None, None, None),
@@ -205,7 +205,7 @@ def test_apprise_notifies(guarded: Server) -> None:
     target = apprise.Apprise()
     assert target.add(f"ntfy://ann:{PASSWORD.replace(' ', '%20')}@{guarded.address}/apprise?priority=high&tags=a,b")
     assert target.notify(title="Disk", body="It is full", notify_type=apprise.NotifyType.WARNING)
-    poll = requests.get(f"http://{guarded.address}/apprise/json?poll=1", auth=("ann", PASSWORD), timeout=10)
+    poll = requests.get(f"http://{guarded.address}/apprise/json?poll=1", auth=("ann", PASSWORD), timeout=PATIENCE_SECONDS)
     (message,) = lines(poll.text)
     assert (message["title"], message["message"], message["priority"], message["tags"]) == ("Disk", "It is full", 4, ["a", "b"])
     nobody = apprise.Apprise()
@@ -231,7 +231,7 @@ def test_webhooks_of_alertmanager_and_grafana(open_broker: str) -> None:
     grafana = {"status": "resolved", "title": "[RESOLVED] Disk", "message": "All is well again", "alerts": []}
     for template, fields in (("alertmanager", alertmanager), ("grafana", grafana)):
         address = f"http://{open_broker}/hooks?template={template}"
-        assert requests.post(address, json=fields, timeout=10).status_code == 200
+        assert requests.post(address, json=fields, timeout=PATIENCE_SECONDS).status_code == 200
     one, two = lines(curl(f'curl "{open_broker}/hooks/json?poll=1"'))
     assert one["title"] == "🚨 Alert: HighLoad"
     assert "Severity: critical" in one["message"]
@@ -242,21 +242,26 @@ def test_webhooks_of_alertmanager_and_grafana(open_broker: str) -> None:
 def test_a_right_that_is_revoked_ends_the_stream(guarded: Server) -> None:
     guarded.engine.submit([AddUser("eve", password=password_hash())])
     guarded.engine.submit([AddGrant("eve", "subscribe", "news.>")])
-    with requests.get(f"http://{guarded.address}/news.x/json", auth=("eve", PASSWORD), stream=True, timeout=10) as response:
+    with requests.get(
+        f"http://{guarded.address}/news.x/json", auth=("eve", PASSWORD), stream=True, timeout=PATIENCE_SECONDS
+    ) as response:
         parts = response.iter_content(None)
         assert b'"open"' in next(parts)
         guarded.engine.submit([RevokeGrant("eve", "subscribe", "news.>")])
         assert list(parts) == []
-    assert requests.get(f"http://{guarded.address}/news.x/json", auth=("eve", PASSWORD), timeout=10).json()["http"] == 403
+    assert (
+        requests.get(f"http://{guarded.address}/news.x/json", auth=("eve", PASSWORD), timeout=PATIENCE_SECONDS).json()["http"]
+        == 403
+    )
 
 
 def test_a_credential_may_stand_in_the_address_of_a_reader_alone(guarded: Server) -> None:
     basic = "Basic " + base64.b64encode(f"ann:{PASSWORD}".encode()).decode()
     shown = base64.urlsafe_b64encode(basic.encode()).decode().rstrip("=")
     url = f"http://{guarded.address}/news"
-    assert requests.get(f"{url}/auth?auth={shown}", timeout=10).json() == {"success": True}
-    assert requests.get(f"{url}/json?poll=1&auth={shown}", timeout=10).status_code == 200
-    assert requests.post(f"{url}?auth={shown}", data="x", timeout=10).status_code == 401
-    assert requests.get(f"{url}/publish?auth={shown}&message=x", timeout=10).status_code == 401
-    by_get = requests.get(f"{url}/trigger", params={"message": "by GET"}, auth=("ann", PASSWORD), timeout=10)
+    assert requests.get(f"{url}/auth?auth={shown}", timeout=PATIENCE_SECONDS).json() == {"success": True}
+    assert requests.get(f"{url}/json?poll=1&auth={shown}", timeout=PATIENCE_SECONDS).status_code == 200
+    assert requests.post(f"{url}?auth={shown}", data="x", timeout=PATIENCE_SECONDS).status_code == 401
+    assert requests.get(f"{url}/publish?auth={shown}&message=x", timeout=PATIENCE_SECONDS).status_code == 401
+    by_get = requests.get(f"{url}/trigger", params={"message": "by GET"}, auth=("ann", PASSWORD), timeout=PATIENCE_SECONDS)
     assert by_get.json()["message"] == "by GET"

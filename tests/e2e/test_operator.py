@@ -12,6 +12,7 @@ from typing import Any
 from brokers import Broker, ask, free_ports, get, newswire, post, rows, until, wait_in_sync
 from newswire import __version__
 from tests.kit.processes import Pair, lend
+from tests.kit.waiting import PATIENCE_SECONDS
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d (INFO|WARNING) newswire\.(\w+) (.*)")
 
@@ -160,7 +161,7 @@ def test_no_log_has_what_people_say_ask_for_or_prove_themselves_with(tmp_path: P
         ):
             for headers in ({}, signed):
                 ask(first.address, method, path, body=body, headers=headers)
-        with socket.create_connection(("127.0.0.1", first.port), timeout=5) as raw:
+        with socket.create_connection(("127.0.0.1", first.port), timeout=PATIENCE_SECONDS) as raw:
             raw.sendall(f"GET /livez?{said_word} HTTP/9\r\n{said_word}\r\n\r\n".encode())
             assert raw.recv(1_000)
         post(second.address, "/publish", topic="t", data="short", expires="1")

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from brokers import Broker, clean_environment, free_ports, get, newswire, post, until
+from tests.kit.waiting import PATIENCE_SECONDS
 
-SECONDS = 60
+SECONDS = PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -145,7 +146,7 @@ def test_what_is_no_broker(broker: Broker, answer: bytes, told: str) -> None:
         if b"308" not in answer:
             assert run(f"{strange},{broker.address}", "publish", "t", "x").returncode == 0
         server.shutdown(socket.SHUT_RDWR)
-    thread.join(10)
+    thread.join(PATIENCE_SECONDS)
 
 
 def test_proxies_of_the_environment_are_not_used(broker: Broker) -> None:

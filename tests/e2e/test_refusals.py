@@ -10,6 +10,7 @@ import pytest
 
 from brokers import Broker, clean_environment, free_ports, newswire, post
 from tests.kit.asking import topics
+from tests.kit.waiting import PATIENCE_SECONDS
 
 
 def refusal(*arguments: str, cwd: Path) -> tuple[int, str]:
@@ -21,7 +22,7 @@ def refusal(*arguments: str, cwd: Path) -> tuple[int, str]:
         check=False,
         cwd=cwd,
         env=clean_environment(),
-        timeout=30,
+        timeout=PATIENCE_SECONDS,
     )
     assert "Traceback" not in done.stderr + done.stdout
     assert done.stderr.strip(), "a refusal says why"

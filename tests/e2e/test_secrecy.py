@@ -22,6 +22,7 @@ from newswire.errors import Unauthenticated
 from tests.kit.authority import Authority
 from tests.kit.nginx import Nginx, needs_nginx
 from tests.kit.secure_pair import SECRET, SecurePair, private
+from tests.kit.waiting import PATIENCE_SECONDS
 
 pytestmark = needs_nginx
 
@@ -50,7 +51,11 @@ class Desk:
     def ask(self, method: str, path: str, fields: dict[str, str] | None = None, **headers: str) -> Asked:
         place = place_of(self.pair.urls[0])
         connection = http.client.HTTPSConnection(
-            place.host, place.port, context=tls.context(self.pair.authority.file), timeout=20, source_address=(FAR, 0)
+            place.host,
+            place.port,
+            context=tls.context(self.pair.authority.file),
+            timeout=PATIENCE_SECONDS,
+            source_address=(FAR, 0),
         )
         body = urlencode(fields) if fields is not None else None
         kind = {"Content-Type": "application/x-www-form-urlencoded"} if body is not None else {}

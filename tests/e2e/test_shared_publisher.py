@@ -9,6 +9,7 @@ from brokers import post, wait_in_sync
 from newswire.client import MessageReceipt, Publisher, Subscriber
 from newswire.errors import BadRequest, KeyReused, NewswireError, Unknown
 from tests.kit.processes import Pair
+from tests.kit.waiting import PATIENCE_SECONDS
 
 THREADS = 32
 EACH = 40
@@ -28,7 +29,7 @@ def stored(pair: Pair, user: str) -> dict[str, str]:
 def test_each_thread_gets_its_own_receipts_while_a_broker_dies(pair: Pair) -> None:
     wait_in_sync(pair.brokers)
     post(pair.first.address, "/subscribe", username="Alice", topic="t")
-    publisher = Publisher(pair.addresses, timeout=60)
+    publisher = Publisher(pair.addresses, timeout=PATIENCE_SECONDS)
     some = threading.Semaphore(0)
 
     def publish(who: int) -> list[tuple[str, MessageReceipt]]:
@@ -41,10 +42,10 @@ def test_each_thread_gets_its_own_receipts_while_a_broker_dies(pair: Pair) -> No
     with ThreadPoolExecutor(THREADS) as pool:
         calls = [pool.submit(publish, who) for who in range(THREADS)]
         for _ in range(THREADS * EACH // 4):
-            assert some.acquire(timeout=60)
+            assert some.acquire(timeout=PATIENCE_SECONDS)
         later = [publisher.publish_later("t", f"later {number}") for number in range(EACH * EACH)]
         pair.first.kill9()
-        told = [pair for call in calls for pair in call.result(120)]
+        told = [pair for call in calls for pair in call.result(PATIENCE_SECONDS)]
     assert [text for text, _ in told] == [f"{who} {number}" for who in range(THREADS) for number in range(EACH)]
     publisher.close()
     told += [(f"later {number}", future.result(0)) for number, future in enumerate(later)]
@@ -113,9 +114,9 @@ def test_nobody_is_told_that_nothing_is_stored_where_it_is(pair: Pair) -> None:
     with ThreadPoolExecutor(THREADS) as pool:
         calls = [pool.submit(publish, who) for who in range(THREADS)]
         for _ in range(200):
-            assert some.acquire(timeout=60)
+            assert some.acquire(timeout=PATIENCE_SECONDS)
         pair.end()
-        fates = {text: fate for call in calls for text, fate in call.result(60).items()}
+        fates = {text: fate for call in calls for text, fate in call.result(PATIENCE_SECONDS).items()}
     pair.start()
     wait_in_sync(pair.brokers, 60)
     held = stored(pair, "Alice")

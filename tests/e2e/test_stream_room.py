@@ -11,7 +11,8 @@ import pytest
 
 from brokers import Broker, free_ports, get, post, until
 from newswire.client import ConnectionState, Message, Subscriber
-from newswire.streams.admission import PATIENCE_SECONDS
+from newswire.streams.admission import PATIENCE_SECONDS as IDLE_SECONDS
+from tests.kit.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ class Device(threading.Thread):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._end.set()
-        self.join(10)
+        self.join(PATIENCE_SECONDS)
 
     def run(self) -> None:
         with self._subscriber.stream(ack=False, stop=self._end, on_state=self.states.append) as stream:
@@ -59,7 +60,7 @@ def test_two_programs_and_one_place(broker: Broker) -> None:
             until("the second one is told to wait", lambda: second.count("lost") >= 1)
             assert "1 stream of this user is open, which is the limit" in second.states[0].detail
             assert first.count("lost") == 0
-            until("the second one has the place", lambda: second.count("live") == 1, PATIENCE_SECONDS + 20)
+            until("the second one has the place", lambda: second.count("live") == 1)
             until("the first one is told", lambda: first.count("lost") == 1)
             lost = next(state for state in first.states if state.kind == "lost")
             assert "another stream takes the place of this one, which has brought nothing for 1" in lost.detail
@@ -67,5 +68,5 @@ def test_two_programs_and_one_place(broker: Broker) -> None:
             post(broker.address, "/publish", topic="news", data="one")
             until("the second one gets the news", lambda: second.texts == ["one"])
             waiting = until("the first one waits", lambda: [state for state in list(first.states) if state.kind == "waiting"])
-            assert float(waiting[0].detail.removeprefix("trying again in ").removesuffix(" s")) > PATIENCE_SECONDS
+            assert float(waiting[0].detail.removeprefix("trying again in ").removesuffix(" s")) > IDLE_SECONDS
         assert (first.texts, first.count("live"), second.count("live")) == ([], 1, 1)

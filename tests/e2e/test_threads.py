@@ -13,6 +13,7 @@ import pytest
 from brokers import UNREACHABLE, Broker, ask, free_ports, post, until, wait_in_sync
 from newswire.core import limits
 from tests.kit.processes import Pair
+from tests.kit.waiting import PATIENCE_SECONDS
 
 FATAL_STATUS = 70
 
@@ -131,5 +132,7 @@ def test_the_menu_s_end_is_the_broker_s(tmp_path: Path) -> None:
         f"sys.argv = ['newswire', 'broker', '--menu', '--port', '{port}', '--ops-dir', {str(tmp_path)!r}]\n"
         "main.main()"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr

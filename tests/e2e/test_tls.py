@@ -17,6 +17,7 @@ from tests.kit.authority import Authority
 from tests.kit.caddy import Caddy, needs_caddy
 from tests.kit.nginx import Nginx, needs_nginx
 from tests.kit.secure_pair import SecurePair
+from tests.kit.waiting import PATIENCE_SECONDS
 
 NGINX = pytest.param(Nginx.in_tls, marks=needs_nginx, id="nginx")
 CADDY = pytest.param(Caddy, marks=needs_caddy, id="caddy")
@@ -71,7 +72,7 @@ def test_one_name_for_both_and_a_stranger_s_push_at_either(pair: SecurePair) -> 
     for url, status in ((pair.one_name, b"413"), (pair.urls[0], b"401")):
         place = place_of(url)
         with (
-            socket.create_connection((place.host, place.port), timeout=20) as plain,
+            socket.create_connection((place.host, place.port), timeout=PATIENCE_SECONDS) as plain,
             tls.context(pair.authority.file).wrap_socket(plain, server_hostname=place.host) as stranger,
         ):
             head = f"POST /replicate HTTP/1.1\r\nHost: {place.host}\r\nContent-Length: 16000000\r\n\r\n"

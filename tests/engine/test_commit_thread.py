@@ -14,6 +14,7 @@ from newswire.core.model.commands import Publish
 from newswire.core.model.ops import NO_PLACE, Dropped, Withdrawn
 from newswire.engine.commit_thread import CommitThread
 from tests.kit.shell_fakes import Parts, begun, publish
+from tests.kit.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -32,8 +33,8 @@ def test_a_failed_sync_ends_it_at_once_and_answers_nobody(parts: Parts) -> None:
     thread = CommitThread(shell, lambda: 10**12, fatal.put)
     thread.start()
     thread.put(publish("a"))
-    assert isinstance(fatal.get(timeout=10), OSError)
-    thread.stop(10)
+    assert isinstance(fatal.get(timeout=PATIENCE_SECONDS), OSError)
+    thread.stop(PATIENCE_SECONDS)
     assert disk.syncs == 1, "a failed sync is never tried again"
     assert told.replies() == []
 
@@ -118,7 +119,7 @@ def test_what_waits_at_a_stop_is_done_first(parts: Parts) -> None:
     for name in ("a", "b"):
         thread.put(publish(name))
     thread.start()
-    thread.stop(10)
+    thread.stop(PATIENCE_SECONDS)
     assert len(told.replies()) == 2
     assert deaths == []
 

@@ -15,8 +15,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from newswire.client import Publisher, Subscriber
+from tests.kit.waiting import PATIENCE_SECONDS
 
-LIMIT_SECONDS = 10.0  # of every wait: only a failing test takes that long
+LIMIT_SECONDS = PATIENCE_SECONDS
 
 
 class FakeTime:

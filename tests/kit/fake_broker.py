@@ -9,6 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.kit.waiting import PATIENCE_SECONDS
+
 DOWN = "127.0.0.1:1"  # nobody listens there
 PUBLISHED = {"message": "Published topic Google data Hello Google", "id": "a-1", "copies": 2}
 
@@ -84,7 +86,7 @@ class Fake:
         request.send_header("Connection", "close")
         request.end_headers()
         request.wfile.write(b"event: open\ndata: {}\n\n" + b"".join(self.events))
-        self.done.wait(20)
+        self.done.wait(PATIENCE_SECONDS)
         request.close_connection = True
 
     def sent(self, path: str) -> list[dict[str, Any]]:

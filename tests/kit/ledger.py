@@ -26,10 +26,11 @@ from newswire.client import Gap, Subscriber
 from tests.kit.asking import pages
 from tests.kit.damage import segments
 from tests.kit.processes import AUDITOR, Node
+from tests.kit.waiting import PATIENCE_SECONDS
 
 TRY_SECONDS: Final = 5.0  # of one publish: more than the 2 s that a hung peer may cost
 TRIES: Final = 400
-SYNC_SECONDS: Final = 60.0
+SYNC_SECONDS: Final = PATIENCE_SECONDS
 IDLE_SECONDS: Final = 0.01  # between two messages of one publisher under load, and between two tries
 
 
@@ -114,10 +115,10 @@ class Ledger:
         finally:
             ending.set()
             for thread in running:
-                thread.join(120)
+                thread.join(PATIENCE_SECONDS)
         assert not failures, failures
 
-    def wait_more(self, count: int, seconds: float = 60.0) -> None:
+    def wait_more(self, count: int, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until `count` more messages are acknowledged (by whom the load publishes at)."""
         enough = len(self.entries) + count
         until(f"{count} more messages are acknowledged", lambda: len(self.entries) >= enough, seconds)
@@ -220,9 +221,9 @@ class Reader(threading.Thread):
 
     def __exit__(self, *_: object) -> None:
         self._ending.set()
-        self.join(20.0)
+        self.join(PATIENCE_SECONDS)
 
-    def check(self, ledger: Ledger, seconds: float = 60.0) -> None:
+    def check(self, ledger: Ledger, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until all that was acknowledged has come; nothing came twice."""
         try:
             until("", lambda: ledger.texts() <= set(self.texts), seconds)

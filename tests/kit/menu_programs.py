@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from tests.kit.waiting import wait_until
+from tests.kit.waiting import PATIENCE_SECONDS, wait_until
 
 
 def clean(environment: dict[str, str]) -> dict[str, str]:
@@ -23,7 +23,7 @@ def piped(command: str, lines: Sequence[str], **environment: str) -> str:
         input="".join(f"{line}\n" for line in lines),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_SECONDS,
         env=clean(environment),
         check=False,
     )
@@ -62,6 +62,6 @@ class Pty:
         os.write(self.master, text.encode())
 
     def close(self) -> int:
-        code = self.child.wait(10)
+        code = self.child.wait(PATIENCE_SECONDS)
         os.close(self.master)
         return code

@@ -26,6 +26,7 @@ from brokers import (
     until,
     wait_in_sync,
 )
+from tests.kit.waiting import PATIENCE_SECONDS
 from tests.kit.wires import Wire
 
 HEARTBEAT: Final = ("--heartbeat", "0.5")
@@ -164,7 +165,7 @@ class Traced(Broker):
             self.signal(signal.SIGKILL)
         super().kill9()
 
-    def wait(self, seconds: float = 30.0) -> int:
+    def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
         """Wait until it has ended by itself; its exit code."""
         assert self.process is not None
         process, self.process = self.process, None
@@ -198,7 +199,7 @@ class Node(Broker):
         super().start(own_session=own_session)
         return self
 
-    def end_code(self, seconds: float = 20.0) -> int:
+    def end_code(self, seconds: float = PATIENCE_SECONDS) -> int:
         """Wait until it has ended by itself; its exit code, negative for a signal."""
         assert self.process is not None
         try:
@@ -225,7 +226,7 @@ class Node(Broker):
         """Why readiness says that it is degraded, in one text."""
         return "; ".join(self.readiness()[1].get("degraded", ()))
 
-    def wait_degraded(self, *words: str, seconds: float = 20.0) -> str:
+    def wait_degraded(self, *words: str, seconds: float = PATIENCE_SECONDS) -> str:
         """Wait until it is ready, and degraded for a reason in which all of `words` stand."""
 
         def found() -> str:
@@ -238,7 +239,7 @@ class Node(Broker):
         except Failed:
             raise Failed(f"{self.id} does not say {words} but {self.readiness()}") from None
 
-    def wait_whole(self, seconds: float = 20.0) -> None:
+    def wait_whole(self, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until it is ready and nothing is degraded."""
         try:
             until("", lambda: self.readiness()[0] == 200 and not self.degraded(), seconds)

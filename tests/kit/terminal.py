@@ -17,8 +17,8 @@ from brokers import (
     clean_environment,
     newswire,
 )
+from tests.kit.waiting import PATIENCE_SECONDS
 
-TERMINAL_SECONDS: Final = 20.0
 _CONTROL: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -48,7 +48,7 @@ class Terminal:
         self.process.wait()
         os.close(self._master)
 
-    def expect(self, text: str, seconds: float = TERMINAL_SECONDS) -> str:
+    def expect(self, text: str, seconds: float = PATIENCE_SECONDS) -> str:
         """Read until `text` comes; what was shown since the last expected text, with it."""
         limit = time.monotonic() + seconds
         while (at := self.shown.find(text, self._seen)) < 0:
@@ -82,7 +82,7 @@ class Terminal:
         """Ctrl-C."""
         os.write(self._master, b"\x03")
 
-    def wait(self, seconds: float = TERMINAL_SECONDS) -> int:
+    def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
         """Read to the end of the program; its exit code."""
         limit = time.monotonic() + seconds
         while time.monotonic() < limit and self._receive(limit - time.monotonic()):

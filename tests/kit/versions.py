@@ -10,6 +10,7 @@ from typing import Final
 
 from brokers import clean_environment
 from tests.kit.processes import Node
+from tests.kit.waiting import PATIENCE_SECONDS
 
 _SOURCE: Final = Path(__file__).resolve().parents[1] / "data" / "before" / "newswire.tar.xz"
 
@@ -37,4 +38,4 @@ class Before:
         """Run a command of it."""
         environment = clean_environment(PYTHONPATH=str(self.path / "src"))
         command = [sys.executable, "-m", "newswire", *arguments]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from brokers import until
 from newswire.core.model.addresses import url_of
 from tests.kit.hands import OverHttp
+from tests.kit.waiting import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-SECONDS = 30
+SECONDS = PATIENCE_SECONDS
 
 
 class Window:

@@ -10,11 +10,12 @@ import pytest
 from brokers import Failed, Stream, ask, get, newswire, post, until, wait_in_sync
 from tests.kit.ledger import Ledger, messages_at
 from tests.kit.processes import Cluster, Node
+from tests.kit.waiting import PATIENCE_SECONDS
 
 
 def command(*words: str | Path) -> str:
     """Run `newswire` to a good end; what it said."""
-    done = subprocess.run(newswire(*map(str, words)), capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(newswire(*map(str, words)), capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS)
     if done.returncode:
         raise Failed(f"newswire {words[0]} ended with {done.returncode}: {done.stderr}")
     return done.stdout

@@ -88,7 +88,7 @@ def test_a_disk_is_not_what_it_was_before_a_compaction(
 
 
 @pytest.mark.long
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("victim", [0, 1])
 @pytest.mark.parametrize("fault", [lost, rolled_back, cloned])
 def test_each_disk_is_lost_rolled_back_and_cloned_around_compactions(

@@ -11,6 +11,7 @@ from brokers import Stream, ask, post, until, wait_in_sync
 from tests.kit.damage import flip, in_record, segments, wipe
 from tests.kit.ledger import Ledger, messages_at
 from tests.kit.processes import AUDITOR, Cluster, Node
+from tests.kit.waiting import PATIENCE_SECONDS
 
 
 def test_a_damaged_record_comes_back_from_the_peer_with_all_that_stood_behind_it(pair: Cluster, ledger: Ledger) -> None:
@@ -211,7 +212,9 @@ def kill_both(pair: Cluster) -> None:
 def command(name: str, node: Node, *options: str) -> subprocess.CompletedProcess[str]:
     """Run a command of `newswire` against a broker, with nobody at the keyboard."""
     words = [sys.executable, "-m", "newswire", name, "--brokers", node.address, *options]
-    return subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=False)
+    return subprocess.run(
+        words, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=PATIENCE_SECONDS, check=False
+    )
 
 
 def gaps(stream: Stream) -> list[dict[str, object]]:

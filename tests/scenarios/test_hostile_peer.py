@@ -14,6 +14,7 @@ from brokers import get, until
 from newswire.core import limits
 from tests.kit.ledger import Ledger
 from tests.kit.processes import Cluster, Node
+from tests.kit.waiting import PATIENCE_SECONDS
 
 LINES = "127.0.0.2:1\r\nX-Evil: yes\x1b[2J"
 
@@ -32,7 +33,7 @@ class Stranger:
             "primary": False, "serves": True, "number": 1, "vector": {}, **changed,
         }  # fmt: skip
         body = b"\n".join(map(msgspec.json.encode, (head, *ops)))
-        connection = http.client.HTTPConnection(self.node.address, timeout=20)
+        connection = http.client.HTTPConnection(self.node.address, timeout=PATIENCE_SECONDS)
         try:
             connection.request("POST", "/replicate", body, {"Content-Type": "application/octet-stream"})
             answer: dict[str, Any] = msgspec.json.decode(connection.getresponse().read().split(b"\n")[0])

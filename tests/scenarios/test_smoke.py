@@ -11,6 +11,7 @@ import pytest
 from brokers import Stream, post
 from tests.kit.ledger import Ledger, Reader
 from tests.kit.processes import Cluster, Node, hang, resume
+from tests.kit.waiting import PATIENCE_SECONDS
 
 OPERATIONS = 9
 BETWEEN = 15  # messages between two operations, if anybody serves
@@ -104,7 +105,7 @@ def test_nothing_acknowledged_is_lost(pair: Cluster, ledger: Ledger, seed: int) 
         for reader in readers:
             reader.check(ledger)
         for stream in streams:
-            stream.wait_texts(*ledger.texts(), seconds=60)
+            stream.wait_texts(*ledger.texts(), seconds=PATIENCE_SECONDS)
         ledger.check(*pair.nodes)
     for node in pair.nodes:
         node.wait_whole()

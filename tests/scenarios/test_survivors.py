@@ -10,6 +10,7 @@ from brokers import UNREACHABLE, Failed, Stream, ask, post, until, wait_in_sync
 from tests.kit.damage import segments
 from tests.kit.ledger import Ledger, Reader, messages_at
 from tests.kit.processes import Cluster, Node
+from tests.kit.waiting import PATIENCE_SECONDS
 
 
 def test_a_stale_survivor(pair: Cluster, ledger: Ledger) -> None:
@@ -153,7 +154,7 @@ class Batches:
 
     def __exit__(self, *_: object) -> None:
         self._ending.set()
-        self._thread.join(60)
+        self._thread.join(PATIENCE_SECONDS)
 
     def wait_more(self, count: int) -> None:
         """Wait until `count` more are acknowledged."""

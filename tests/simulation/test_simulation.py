@@ -80,7 +80,7 @@ def test_schedules_go_right() -> None:
     assert sizes == {2, 3, 5}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("bug", BUGS)
 def test_a_planted_bug_is_found(bug: str) -> None:
     seeds = [SHOWN_BY.get(bug, 0), *range(MOST_SEEDS)]

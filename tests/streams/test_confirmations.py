@@ -20,6 +20,7 @@ from newswire.streams.connections import Connection
 from newswire.streams.pages import EncodedPage
 from newswire.streams.schedule import NEVER
 from newswire.streams.stream import Stream
+from tests.kit.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.skipif(not LINUX, reason="the kernel's count of unconfirmed bytes is read on Linux only")
 
@@ -35,7 +36,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         theirs.connect(server.getsockname())
         ours, _ = server.accept()
     ours.setblocking(False)
-    theirs.settimeout(5)
+    theirs.settimeout(PATIENCE_SECONDS)
     with closing(ours), closing(theirs):
         yield ours, theirs
 

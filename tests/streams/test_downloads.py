@@ -10,7 +10,7 @@ import pytest
 
 from newswire.errors import Damaged
 from newswire.streams.downloads import Downloads
-from tests.kit.waiting import wait_until
+from tests.kit.waiting import PATIENCE_SECONDS, wait_until
 
 
 @pytest.fixture
@@ -18,14 +18,14 @@ def downloads() -> Iterator[Downloads]:
     deaths: list[BaseException] = []
     downloads = Downloads(deaths.append)
     yield downloads
-    downloads.stop(10.0)
+    downloads.stop(PATIENCE_SECONDS)
     assert deaths == []
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
     ours, theirs = socket.socketpair()
     ours.setblocking(False)  # as the listener hands it over
-    theirs.settimeout(10.0)
+    theirs.settimeout(PATIENCE_SECONDS)
     return ours, theirs
 
 
@@ -74,7 +74,7 @@ def test_a_second_one_is_closed_and_the_first_goes_on(downloads: Downloads) -> N
 
     def parts() -> Iterator[bytes]:
         yield b"one"
-        assert go_on.wait(10.0)
+        assert go_on.wait(PATIENCE_SECONDS)
         yield b"two"
 
     first, second = pair(), pair()
@@ -89,7 +89,7 @@ def test_a_second_one_is_closed_and_the_first_goes_on(downloads: Downloads) -> N
 def test_stop_breaks_off_and_nothing_more_is_taken(downloads: Downloads) -> None:
     ours, theirs = pair()
     downloads.adopt(iter([b"x" * 1_000_000] * 5), ours, True)
-    downloads.stop(10.0)
+    downloads.stop(PATIENCE_SECONDS)
     assert not rest(theirs).endswith(b"0\r\n\r\n")
     late = pair()
     downloads.adopt(iter([b"late"]), late[0], False)

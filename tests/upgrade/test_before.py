@@ -28,7 +28,7 @@ from newswire.core.model.ops import BareOp, Published, Withdrawn
 from newswire.engine.embedded.engine import EmbeddedEngine
 from newswire.engine.peers import push_codec, signing
 from newswire.engine.seam import Entry, TopicRow
-from tests.kit.waiting import wait_until
+from tests.kit.waiting import PATIENCE_SECONDS, wait_until
 
 DATA: Final = Path(__file__).resolve().parents[1] / "data"
 SECRET: Final = b"golden-secret-of-more-than-thirty-two-bytes"
@@ -144,7 +144,7 @@ def test_its_pushes_are_taken_and_answered_and_bring_all(
             header, raws = push_codec.read(body)
             assert [type(ops.decode(raw)) for raw in raws if type(ops.decode(raw)) is BareOp] == []
             engine.receive_later(one["path"], {}, push_codec.write(header, raws), told.put)
-            answer = told.get(timeout=10)
+            answer = told.get(timeout=PATIENCE_SECONDS)
             assert answer.status == 200, answer
             mine = answer.write().split(b"\n", 1)[0]
             assert msgspec.json.decode(mine).keys() >= before.always_said(), "what the older one does not go without"
@@ -154,7 +154,7 @@ def test_its_pushes_are_taken_and_answered_and_bring_all(
     for packs in (False, True):
         engine.receive_later("/replicate", {}, push_codec.write(msgspec.structs.replace(asks, packs=packs), []), told.put)
         with patch.object(limits, "PACK_LEAST_BYTES", 1_024):
-            answer = told.get(timeout=10).write()
+            answer = told.get(timeout=PATIENCE_SECONDS).write()
         assert len(push_codec.read(answer)[1]) > 20, "it hands over all that it has"
         assert answer.startswith(zstandard.FRAME_HEADER) == packs, "compressed for who said that it reads that"
 

@@ -24,7 +24,7 @@ from newswire.engine.embedded.scan import read_layout
 from newswire.engine.peers import push_codec
 from newswire.engine.waiting import wait_for
 from newswire.errors import Unknown
-from tests.kit.waiting import wait_until
+from tests.kit.waiting import PATIENCE_SECONDS, wait_until
 
 LATER: Final = "1009-later"
 OPS: Final[list[Mapping[str, Any]]] = [
@@ -75,7 +75,7 @@ def push(engine: EmbeddedEngine, head: bytes, raws: list[bytes]) -> tuple[Header
     """Push, and take the answer apart."""
     told: SimpleQueue[Any] = SimpleQueue()
     engine.receive_later("/replicate", {}, b"\n".join((head, *raws)), told.put)
-    answer = told.get(timeout=30)
+    answer = told.get(timeout=PATIENCE_SECONDS)
     assert answer.status == 200, answer
     return push_codec.read(answer.write())
 

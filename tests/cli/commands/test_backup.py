@@ -19,6 +19,7 @@ from newswire.engine.embedded.archive import FORMAT, Manifest, pack
 from newswire.engine.embedded.layout import SegmentLength
 from newswire.engine.embedded.ops_file import OpsFile, Scan, path_of
 from tests.kit.fake_broker import DOWN, Fake
+from tests.kit.waiting import PATIENCE_SECONDS
 
 ORIGIN, TIME = "1001-k3f9x2qa", 1_795_514_400_000
 Capture = pytest.CaptureFixture[str]
@@ -56,7 +57,7 @@ class Source:
 
     def close(self) -> None:
         self.server.shutdown()
-        self.thread.join(10.0)
+        self.thread.join(PATIENCE_SECONDS)
         self.server.server_close()
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from newswire.cli import examination, main, output
 from tests.kit.fake_broker import DOWN, Fake
+from tests.kit.waiting import PATIENCE_SECONDS
 
 WELL = {"message": "ready", "ready": True, "degraded": [], "version": "1.0", "disk_free_bytes": 10**12, "streams": 0}
 
@@ -99,7 +100,7 @@ def test_a_stream_of_which_nothing_arrives(
     pair: tuple[Fake, Fake], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(examination, "_STREAM_SECONDS", 0.2)
-    monkeypatch.setattr(pair[0], "_stream", lambda request: pair[0].done.wait(20))
+    monkeypatch.setattr(pair[0], "_stream", lambda request: pair[0].done.wait(PATIENCE_SECONDS))
     assert main.run(["doctor", "--user", "ann"]) == output.FAILED
     assert "collects answers before it passes them on" in capsys.readouterr().out
 

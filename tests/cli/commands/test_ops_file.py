@@ -20,6 +20,7 @@ from newswire.core.model import ops
 from newswire.core.model.ops import Began, Lost, Op, Published, Subscribed, Void
 from newswire.engine.embedded import segment
 from newswire.engine.embedded.ops_file import OpsFile, Scan, path_of
+from tests.kit.waiting import PATIENCE_SECONDS
 
 ORIGIN = "1001-k3f9x2qa"
 Capture = pytest.CaptureFixture[str]
@@ -414,7 +415,7 @@ def test_a_reader_that_leaves_early(tmp_path: Path, opened: Opener) -> None:
         assert shown.stdout.readline().startswith(b'{"op":"msg"')
         shown.stdout.close()
         assert shown.stderr.read() == b""
-        assert shown.wait(20) == output.FAILED
+        assert shown.wait(PATIENCE_SECONDS) == output.FAILED
 
 
 def test_a_copy_that_is_not_complete_is_no_success(folder: Path) -> None:
@@ -450,7 +451,7 @@ def on_a_terminal(command: Sequence[str]) -> bytes:
         except OSError:  # how Linux says that the other side is closed
             pass
         os.close(ours)
-        assert process.wait(20) == output.DONE
+        assert process.wait(PATIENCE_SECONDS) == output.DONE
     return seen
 
 

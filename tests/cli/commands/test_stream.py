@@ -13,7 +13,7 @@ from newswire.cli import main, output
 from newswire.cli.commands import stream
 from newswire.client import Message
 from tests.kit.fake_broker import Fake, message
-from tests.kit.waiting import wait_until
+from tests.kit.waiting import PATIENCE_SECONDS, wait_until
 
 
 def test_stream_prints_and_acknowledges(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,6 +91,6 @@ def test_an_interrupted_stream_ends_well(fake: Fake) -> None:
     assert child.stdout.readline() == b"Hello Google\n"
     wait_until(lambda: bool(fake.sent("/ack")))
     child.send_signal(signal.SIGTERM)
-    assert child.wait(10) == 0
+    assert child.wait(PATIENCE_SECONDS) == 0
     child.stdout.close()
     assert {fields["id"] for fields in fake.sent("/ack")} == {"e1"}

@@ -202,7 +202,7 @@ def ends(seeds: range) -> Iterator[tuple[int, str]]:
             yield seed, f"{'star' if world.star else 'all'} of {len(world.nodes)}: {world.wrong()}"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_fresh_brokers_end_in_one_cluster_with_all_that_was_published() -> None:
     assert list(ends(range(SCHEDULES))) == []
 

@@ -30,6 +30,7 @@ from newswire.engine.embedded.compactor import Compactor
 from newswire.engine.embedded.layout import BASE
 from newswire.engine.embedded.ops_file import OpsFile, path_of
 from tests.kit.ops_files import Opener, flip, held, raw, raws
+from tests.kit.waiting import PATIENCE_SECONDS
 
 
 class ListJob:
@@ -101,7 +102,7 @@ class Outcomes:
                 self.queue.put(("unreadable", list(places)))
 
     def next(self) -> tuple[Any, ...]:
-        return self.queue.get(timeout=20)
+        return self.queue.get(timeout=PATIENCE_SECONDS)
 
 
 class Fixture:
@@ -127,7 +128,7 @@ class Fixture:
         """Wait until all that was asked of the compactor is done."""
         done: queue.SimpleQueue[None] = queue.SimpleQueue()
         self.compactor._inbox.put(lambda: done.put(None))
-        done.get(timeout=20)
+        done.get(timeout=PATIENCE_SECONDS)
 
 
 @pytest.fixture
@@ -353,6 +354,6 @@ def test_a_disk_that_fails_at_the_commit_ends_the_process(log: Fixture, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(os, "rename", fail)
         log.compactor.take(Rewrite(job))
-        log.compactor._thread.join(20)
+        log.compactor._thread.join(PATIENCE_SECONDS)
     assert [getattr(error, "code", "") for error in log.fatal] == ["disk-failed"]
     log.fatal.clear()

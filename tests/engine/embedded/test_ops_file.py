@@ -18,6 +18,7 @@ from newswire.engine.embedded import disk, segment
 from newswire.engine.embedded.ops_file import Damage, Scan, path_of, segments_in
 from newswire.errors import DiskFailed, StorageFull, TooLarge
 from tests.kit.ops_files import ORIGIN, Opener, crash, flip, held, raw, raws
+from tests.kit.waiting import PATIENCE_SECONDS
 
 # -- storing and reading ----------------------------------------------------------------------------------------
 
@@ -488,7 +489,7 @@ for i in range(1, int(sys.argv[2]) + 1):
 def store(directory: Path, count: int, *before: str) -> list[list[str]]:
     """Store in a process of its own; what it said, a line a message."""
     command = [*before, sys.executable, "-c", STORE, str(directory), str(count)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     return [line.split() for line in done.stdout.splitlines()]
 
 
@@ -498,7 +499,7 @@ def strace() -> str:
     if not found:
         pytest.skip("no strace here")
     probe = [found, "-f", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO:when=99", "true"]
-    if subprocess.run(probe, capture_output=True, timeout=30, check=False).returncode:
+    if subprocess.run(probe, capture_output=True, timeout=PATIENCE_SECONDS, check=False).returncode:
         pytest.skip("strace may not trace here")
     return found
 
@@ -536,12 +537,12 @@ def test_a_disk_that_is_really_full(tmp_path: Path, opened: Opener) -> None:
     if os.geteuid() != 0 or not shutil.which("mount"):
         pytest.skip("only root mounts a small disk")
     mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)]
-    if subprocess.run(mount, capture_output=True, timeout=30, check=False).returncode:
+    if subprocess.run(mount, capture_output=True, timeout=PATIENCE_SECONDS, check=False).returncode:
         pytest.skip("no tmpfs can be mounted here")
     try:
         check_full(disk, opened)
     finally:
-        subprocess.run(["umount", "-l", str(disk)], capture_output=True, timeout=30, check=True)
+        subprocess.run(["umount", "-l", str(disk)], capture_output=True, timeout=PATIENCE_SECONDS, check=True)
 
 
 def check_full(disk: Path, opened: Opener) -> None:
@@ -583,7 +584,7 @@ def test_power_cut(tmp_path: Path) -> None:
     mounted: list[Path] = []
 
     def mount(*arguments: str) -> None:
-        if subprocess.run(["mount", *arguments], capture_output=True, timeout=30, check=False).returncode:
+        if subprocess.run(["mount", *arguments], capture_output=True, timeout=PATIENCE_SECONDS, check=False).returncode:
             pytest.skip("no disk image can be mounted here")
         mounted.append(Path(arguments[-1]))
 
@@ -591,7 +592,9 @@ def test_power_cut(tmp_path: Path) -> None:
         mount("-t", "tmpfs", "-o", "size=100m", "tmpfs", str(images))
         with (images / "image").open("wb") as image:
             image.truncate(32 * 2**20)
-        subprocess.run(["mkfs.ext4", "-q", "-F", str(images / "image")], capture_output=True, timeout=30, check=True)
+        subprocess.run(
+            ["mkfs.ext4", "-q", "-F", str(images / "image")], capture_output=True, timeout=PATIENCE_SECONDS, check=True
+        )
         mount("-o", "loop,commit=600", str(images / "image"), str(disk))
         command = [sys.executable, "-c", STORE + UNSYNCED, str(disk / "ops"), "40"]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
@@ -600,7 +603,7 @@ def test_power_cut(tmp_path: Path) -> None:
             shutil.copy(images / "image", images / "copy")
             assert len(held(disk / "ops")) == 240  # what a kill would have left
             writer.kill()
-        subprocess.run(["umount", str(mounted.pop())], capture_output=True, timeout=30, check=True)
+        subprocess.run(["umount", str(mounted.pop())], capture_output=True, timeout=PATIENCE_SECONDS, check=True)
         mount("-o", "loop", str(images / "copy"), str(disk))
         scan = Scan(disk / "ops")
         found = [op.sequence for rows in scan.batches() for op, _, _ in rows]
@@ -609,7 +612,7 @@ def test_power_cut(tmp_path: Path) -> None:
         assert scan.damage == []
     finally:
         for path in reversed(mounted):
-            subprocess.run(["umount", "-l", str(path)], capture_output=True, timeout=30, check=False)
+            subprocess.run(["umount", "-l", str(path)], capture_output=True, timeout=PATIENCE_SECONDS, check=False)
 
 
 def test_a_limit_on_file_size_is_a_full_disk(tmp_path: Path, opened: Opener) -> None:

@@ -12,7 +12,7 @@ from newswire.config import Settings
 from newswire.engine.seam import BrokerStatus
 from newswire.errors import NewswireError
 from newswire.server import Server
-from tests.kit.waiting import wait_until
+from tests.kit.waiting import PATIENCE_SECONDS, wait_until
 
 GOOD, OTHER = b"g" * 32, b"o" * 32
 
@@ -81,7 +81,7 @@ def test_a_stranger_is_refused_before_the_body_of_his_push_is_taken(tmp_path: Pa
     try:
         server.start()
         host, port = server.address.split(":")
-        with socket.create_connection((host, int(port)), timeout=20) as stranger:
+        with socket.create_connection((host, int(port)), timeout=PATIENCE_SECONDS) as stranger:
             more = signature + "Expect: 100-continue\r\n" * expect
             stranger.sendall(
                 f"POST /replicate HTTP/1.1\r\nHost: {server.address}\r\nContent-Length: 16000000\r\n{more}\r\n".encode()

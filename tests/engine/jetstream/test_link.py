@@ -24,7 +24,7 @@ from newswire.errors import Refused, Unknown
 from newswire.threads import NeedsThread, never_waits
 from tests.contract.conftest import read, texts
 from tests.kit.gateways import drop, gateway, link_to, nats_settings, new_stream, shared_servers, wait_until_read
-from tests.kit.waiting import wait_until
+from tests.kit.waiting import PATIENCE_SECONDS, wait_until
 
 
 @pytest.fixture
@@ -175,13 +175,13 @@ def test_what_another_gateway_appends_is_read_when_it_says_so_and_not_by_the_clo
 ) -> None:
     one, other = several.engines
     woken = threading.Event()
-    monkeypatch.setattr(commit_thread, "_TICK_SECONDS", 60.0)
-    monkeypatch.setattr(limits, "LOG_LOOK_SECONDS", 60.0)
+    monkeypatch.setattr(commit_thread, "_TICK_SECONDS", 3_600.0)
+    monkeypatch.setattr(limits, "LOG_LOOK_SECONDS", 3_600.0)
     one.submit([Publish("news", "settled")])
     wait_until_read(one, other)
     other.on_wake(lambda wake: woken.set() if "late" in wake.topics else None)
     one.submit([Publish("late", "x")])
-    assert woken.wait(20.0)
+    assert woken.wait(PATIENCE_SECONDS)
 
 
 def test_a_thread_that_never_waits_is_told_that_it_would(several: Several) -> None:
@@ -220,11 +220,11 @@ def test_a_server_that_is_away_is_why_nobody_is_served_and_reading_goes_on(sever
     one.submit([Subscribe("Alice", "news")])
     one.submit([Publish("news", "x")])
     several.server.pause(0)
-    wait_until(lambda: not one.describe().serves, seconds=15)
+    wait_until(lambda: not one.describe().serves)
     assert "the log cannot be reached" in one.describe().why_not
     assert texts(read(one, "Alice")) == ["x"]
     several.server.go_on(0)
-    wait_until(lambda: one.describe().serves, seconds=15)
+    wait_until(lambda: one.describe().serves)
     assert one.submit([Publish("news", "y")]).count == 1
 
 

@@ -16,7 +16,7 @@ from newswire.engine.peers import connection
 from newswire.engine.peers.connection import PeerReply, Wire, head_of
 from newswire.tls import NoTrust
 from tests.kit.authority import Authority, server_side
-from tests.kit.waiting import wait_until
+from tests.kit.waiting import PATIENCE_SECONDS, wait_until
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: 2\r\n\r\nok"
 CLOSE, WAIT = b"", b"..."
@@ -60,7 +60,7 @@ class Peer:
 
     def close(self) -> None:
         self.listening.close()
-        self._thread.join(5.0)
+        self._thread.join(PATIENCE_SECONDS)
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def peers() -> Iterator[list[Peer]]:
         peer.close()
 
 
-def connect(peers: list[Peer], *answers: bytes, timeout: float = 5.0) -> tuple[Peer, Wire]:
+def connect(peers: list[Peer], *answers: bytes, timeout: float = PATIENCE_SECONDS) -> tuple[Peer, Wire]:
     peers.append(Peer(list(answers)))
     return peers[-1], Wire(peers[-1].address, timeout)
 
@@ -190,7 +190,7 @@ def test_an_answer_that_drips_is_cut_off() -> None:
                 sock.sendall(b"z")
                 dripping.set()
 
-    wire = Wire(f"127.0.0.1:{listening.getsockname()[1]}", 5.0)
+    wire = Wire(f"127.0.0.1:{listening.getsockname()[1]}", PATIENCE_SECONDS)
 
     def post() -> None:
         with suppress(OSError, HTTPException):  # or what came until then, cut short
@@ -199,12 +199,12 @@ def test_an_answer_that_drips_is_cut_off() -> None:
     threads = [threading.Thread(target=drip), threading.Thread(target=post)]
     for thread in threads:
         thread.start()
-    assert dripping.wait(5.0)
+    assert dripping.wait(PATIENCE_SECONDS)
     wire.cut()
-    threads[1].join(5.0)
+    threads[1].join(PATIENCE_SECONDS)
     ended = not threads[1].is_alive()
     over.set()
-    threads[0].join(5.0)
+    threads[0].join(PATIENCE_SECONDS)
     assert ended
     with closing(listening), pytest.raises(OSError, match="nobody waits"):
         wire.post("/", {}, b"")
@@ -212,7 +212,7 @@ def test_an_answer_that_drips_is_cut_off() -> None:
 
 def connect_in_tls(peers: list[Peer], authority: Authority, *answers: bytes) -> tuple[Peer, Wire]:
     peers.append(Peer(list(answers), server_side(authority.issue("127.0.0.1"))))
-    return peers[-1], Wire(peers[-1].address, 5.0, authority.file)
+    return peers[-1], Wire(peers[-1].address, PATIENCE_SECONDS, authority.file)
 
 
 def test_tls_shares_a_connection_and_sees_its_end(peers: list[Peer], tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_nobody_is_spoken_to_who_is_not_trusted(peers: list[Peer], tmp_path: Pat
         ("", ssl.SSLCertVerificationError),
         (str(tmp_path / "absent"), NoTrust),
     ):
-        with closing(Wire(peer.address, 5.0, trust)) as other, pytest.raises(kind):
+        with closing(Wire(peer.address, PATIENCE_SECONDS, trust)) as other, pytest.raises(kind):
             other.post("/", {}, b"secret")
     with closing(wire):
         assert wire.post("/", {}, b"").body == b"ok"
@@ -273,5 +273,5 @@ def test_a_handshake_can_be_cut() -> None:
         with sock:
             assert sock.recv(1)  # its hello: it waits for ours
             wire.cut()
-            thread.join(5.0)
+            thread.join(PATIENCE_SECONDS)
             assert not thread.is_alive()

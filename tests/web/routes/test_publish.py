@@ -20,6 +20,7 @@ from newswire.engine.seam import TopicRow
 from newswire.errors import FewerCopies, StorageFull, Unknown
 from newswire.web import request_fields
 from newswire.web.turn import Turn
+from tests.kit.waiting import PATIENCE_SECONDS
 from tests.kit.web_fakes import Web
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -505,7 +506,7 @@ def test_while_others_publish_long_batches_are_stored_one_at_a_time_and_short_on
         inside[0] += 1
         most[0] = max(most[0], inside[0])
         entered.release()
-        assert go_on.wait(10.0)
+        assert go_on.wait(PATIENCE_SECONDS)
         inside[0] -= 1
         return submit(requests, then, **options)
 
@@ -523,13 +524,13 @@ def test_while_others_publish_long_batches_are_stored_one_at_a_time_and_short_on
     threads = [threading.Thread(target=post, args=(body,), daemon=True) for body in bodies]
     for thread in threads:
         thread.start()
-    assert entered.acquire(timeout=10.0)
+    assert entered.acquire(timeout=PATIENCE_SECONDS)
     assert not entered.acquire(timeout=0.2), "the other one waits"
     post(b'{"topic": "t", "data": "short"}\n')
     assert [message.data for message in web.engine.published()] == ["before", "short"]
     go_on.set()
     for thread in threads:
-        thread.join(10.0)
+        thread.join(PATIENCE_SECONDS)
     assert most == [1]
     assert len(web.engine.published()) == 5 + limits.STEP_LINES + 1 + 10 + 2
 
