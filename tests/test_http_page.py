@@ -71,6 +71,7 @@ def test_a_message_has_the_fields_of_the_page(web: Web) -> None:
         priority=3,
         tags=("a",),
         click="https://example.org",
+        markdown=True,
         confirm=60,
         about="1001-a.1",
     )

@@ -28,6 +28,7 @@ MEDIA: Final[Mapping[str, str]] = {
 PRIORITIES: Final[Mapping[str, int]] = {"min": 1, "low": 2, "default": 3, "high": 4, "max": 5, "urgent": 5} | {
     str(number): number for number in range(1, 6)
 }
+MARKDOWN: Final = "text/markdown"  # the type of a text that is Markdown
 _DEFAULT_PRIORITY: Final = 3
 _HTTP_PRIORITY: Final = re.compile(r"\s*(?:u=\s*\d\s*(?:,\s*i)?|i)\s*")  # RFC 9218: a browser's header of the same name
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
@@ -135,5 +136,6 @@ def message_object(message: Published) -> dict[str, Any]:
 
 
 def looks(message: Any) -> dict[str, Any]:
-    """Those of title, priority, tags and click that `message` has."""
-    return {name: value for name in ("title", "priority", "tags", "click") if (value := getattr(message, name))}
+    """Those of title, priority, tags and click that `message` has, and that its text is Markdown."""
+    named = {name: value for name in ("title", "priority", "tags", "click") if (value := getattr(message, name))}
+    return {**named, "content_type": MARKDOWN} if message.markdown else named

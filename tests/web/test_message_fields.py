@@ -26,6 +26,7 @@ def test_each_field_that_a_client_may_give_is_checked_with_its_rule() -> None:
         "key": "\n",
         "expires": 0,
         "confirm": 0,
+        "markdown": "perhaps",
         "escalate": "a b",
     }
     assert bad.keys() == RULES.keys() - {"topic", "data"}, "a new field: give a value here that it refuses"
@@ -166,3 +167,9 @@ def test_no_field_that_is_given_twice_is_overlooked(members: list[bytes]) -> Non
     many = message_fields.publish_lines([line])
     if many is not None:
         assert as_fields(many) == as_fields([message_fields.publish(request_fields.json_object(line))])
+
+
+def test_a_flag_is_truth_in_json_and_a_word_elsewhere() -> None:
+    for text, value in {"1": True, "true": True, "Yes": True, "0": False, "no": False, "False": False}.items():
+        assert message_fields.publish(message_fields.from_text({"topic": "t", "data": "x", "markdown": text})).markdown is value
+    assert message_fields.publish({"topic": "t", "data": "x", "markdown": True}).markdown

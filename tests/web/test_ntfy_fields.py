@@ -85,8 +85,15 @@ def test_what_does_not_happen_here_is_refused_with_a_sentence(name: str) -> None
 
 
 def test_what_only_looks_is_taken_and_has_no_effect() -> None:
-    message = read(b"x", ICON="https://x/i.png", MARKDOWN="yes", FIREBASE="no", CACHE="yes")
+    message = read(b"x", ICON="https://x/i.png", FIREBASE="no", CACHE="yes")
     assert message == Publish(topic="news", data="x", publisher="ann")
+
+
+def test_a_text_is_markdown_by_its_header_or_its_type() -> None:
+    assert read(b"*x*", MARKDOWN="yes").markdown
+    assert not read(b"*x*", MARKDOWN="no").markdown
+    assert ntfy_fields.of_body({**environ(b"*x*"), "CONTENT_TYPE": "text/markdown; charset=utf-8"}, "news", "").markdown
+    assert ntfy_fields.of_json(environ(b'{"topic":"news","message":"*x*","markdown":true}'), "").markdown
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ def message_options() -> list[Setting]:
         Setting(
             [f"--{name}"],
             type=WholeNumber(rule.least, rule.most) if rule.kind is int else None,
+            **({"is_flag": True} if rule.kind is bool else {}),
             metavar="N" if rule.kind is int else None,
             help=rule.help,
         )

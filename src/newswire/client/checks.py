@@ -58,6 +58,13 @@ def whole(name: str, value: Any) -> int:
         raise TypeError(f"`{name}` must be an int, not {_kind(value)}: int(...) makes one of it") from None
 
 
+def flag(name: str, value: object) -> bool:
+    """Return `value` if it is a bool."""
+    if not isinstance(value, bool):
+        raise TypeError(f"`{name}` must be a bool, not {_kind(value)}: True or False")
+    return value
+
+
 def whole_or_none(name: str, value: Any) -> int | None:
     """Return `value` as an int if it is a whole number, or None."""
     return None if value is None else whole(name, value)

@@ -96,6 +96,7 @@ class Publisher:
         priority: int | None = None,
         tags: Iterable[str] | None = None,
         click: str | None = None,
+        markdown: bool | None = None,
         key: str | None = None,
         expires: int | None = None,
         confirm: int | None = None,
@@ -115,6 +116,7 @@ class Publisher:
             priority=priority,
             tags=tags,
             click=click,
+            markdown=markdown,
             key=key,
             expires=expires,
             confirm=confirm,
@@ -136,6 +138,7 @@ class Publisher:
         priority: int | None = None,
         tags: Iterable[str] | None = None,
         click: str | None = None,
+        markdown: bool | None = None,
         key: str | None = None,
         expires: int | None = None,
         confirm: int | None = None,
@@ -156,6 +159,7 @@ class Publisher:
             priority=priority,
             tags=tags,
             click=click,
+            markdown=markdown,
             key=key,
             expires=expires,
             confirm=confirm,
@@ -241,6 +245,7 @@ class Publisher:
         priority: int | None,
         tags: Iterable[str] | None,
         click: str | None,
+        markdown: bool | None,
         key: str | None,
         expires: int | None,
         confirm: int | None,
@@ -260,6 +265,8 @@ class Publisher:
             fields["tags"] = checks.words("tags", tags)
         if click is not None:
             fields["click"] = checks.text("click", click)
+        if markdown is not None:
+            fields["markdown"] = checks.flag("markdown", markdown)
         if expires is not None:
             fields["expires"] = checks.whole("expires", expires)
         if confirm is not None:
@@ -285,7 +292,7 @@ class Publisher:
 
     def _line(self, number: int, message: Mapping[str, Any] | Message) -> bytes:
         if isinstance(message, Message):
-            message = {name: getattr(message, name) for name in RULES}
+            message = {name: value for name in RULES if (value := getattr(message, name)) or name == "data"}
         if not isinstance(message, Mapping):
             kind = type(message).__name__
             raise TypeError(f'message {number} must be a mapping like {{"topic": "t", "data": "text"}}, not {kind}')

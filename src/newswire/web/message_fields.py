@@ -25,8 +25,10 @@ _SURELY_SHORT: Final = limits.MESSAGE_BYTES // 4  # characters: UTF-8 needs at m
 # `publisher` is not among them: who publishes is a matter of authentication, never of what the client says
 FIELDS: Final = frozenset(RULES)
 _NUMBERS: Final = (*(name for name, rule in RULES.items() if rule.kind is int), "copies", "ids")
+_FLAGS: Final = tuple(name for name, rule in RULES.items() if rule.kind is bool)
+_FLAG_WORDS: Final[Mapping[str, bool]] = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 _LISTS: Final = tuple(name for name, rule in RULES.items() if rule.kind is tuple)
-_EMPTY: Final = frozenset(("data", *_LISTS))  # may be given, and be empty
+_EMPTY: Final = frozenset(("data", *_LISTS, *_FLAGS))  # may be given, and be empty
 
 
 class _Line(Publish, frozen=True):
@@ -115,6 +117,9 @@ def from_text(texts: Mapping[str, str]) -> Fields:
     for name in _NUMBERS:
         if name in typed and _WHOLE.fullmatch(typed[name]):
             typed[name] = int(typed[name])
+    for name in _FLAGS:
+        if name in typed:
+            typed[name] = _FLAG_WORDS.get(typed[name].lower(), typed[name])
     for name in _LISTS:
         if name in typed and len(typed[name]) <= limits.LIST_BYTES:
             typed[name] = [word.strip() for word in typed[name].split(",") if word.strip()]

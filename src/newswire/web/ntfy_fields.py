@@ -1,7 +1,7 @@
 """What a request of ntfy's wire says, in headers, query or JSON: read, checked, and made a message or a reader's wishes.
 
 Each field has ntfy's names, with or without `X-` in a header; a header beats the query, as there. Three kinds of fields are
-told apart. What this service acts upon is read. What only says how a message looks on some screen (`icon`, `markdown`) is taken
+told apart. What this service acts upon is read. What only says how a message looks on some screen (`icon`) is taken
 and has no effect here. What would have something happen that does not happen here is refused with a sentence, never dropped.
 """
 
@@ -150,8 +150,8 @@ def _message(environ: Environ, values: Mapping[str, str], publisher: str) -> Pub
         if refuses:
             number, sentence = REFUSED[name]
             raise bad(sentence, number)
-    for name in ("markdown", "firebase"):
-        _flag(name, values.get(name, ""))
+    _flag("firebase", values.get("firebase", ""))
+    kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
     text = values.get("message", "").strip()
     tags = [word.strip() for word in values.get("tags", "").split(",") if word.strip()]
     fields: Fields = {
@@ -161,6 +161,7 @@ def _message(environ: Environ, values: Mapping[str, str], publisher: str) -> Pub
         "priority": ntfy.read_priority(values.get("priority", "")),
         "tags": tags,
         "click": values.get("click", "").strip(),
+        "markdown": _flag("markdown", values.get("markdown", "")) or kind == ntfy.MARKDOWN,
         "key": environ.get("HTTP_IDEMPOTENCY_KEY", ""),
     }
     return message_fields.publish({name: value for name, value in fields.items() if value}, publisher)

@@ -32,10 +32,10 @@ OP = Published(
 )  # fmt: skip
 
 
-FULL = msgspec.structs.replace(OP, confirm=60, escalate="late", about="1001-a.3")  # with what came later
+FULL = msgspec.structs.replace(OP, markdown=True, confirm=60, escalate="late", about="1001-a.3")  # with what came later
 SHOWN = (
     '{"id":"1001-a.7","event_id":"e","topic":"news.a","data":"two\\nlines","time":"2025-11-24T21:54:12.345Z","title":"T",'
-    '"priority":3,"tags":["a","b"],"click":"https://example.org/","publisher":"Ann","confirm":60,"about":"1001-a.3"}'
+    '"priority":3,"tags":["a","b"],"click":"https://example.org/","markdown":true,"publisher":"Ann","confirm":60,"about":"1001-a.3"}'
 )
 
 
@@ -73,6 +73,7 @@ def test_each_field_with_help_is_an_option() -> None:
         "priority",
         "tags",
         "click",
+        "markdown",
         "confirm",
         "escalate",
     }
@@ -93,7 +94,7 @@ def test_each_field_that_says_something_counts_as_content_of_a_key() -> None:
     """Two messages under one key are one only if they say the same."""
     plain = Publish("t", "x")
     others = {"title": "T", "priority": 1, "tags": ("a",), "click": "https://example.org", "expires": 60, "data": "y"}
-    others |= {"confirm": 60, "escalate": "late"}
+    others |= {"confirm": 60, "escalate": "late", "markdown": True}
     assert others.keys() == RULES.keys() - {"topic", "key"}
     for name, value in others.items():
         assert keys.content(msgspec.structs.replace(plain, **{name: value})) != keys.content(plain), name

@@ -60,6 +60,7 @@ FIELDS: dict[str, dict[str, Any]] = {
         "topic": "t" * 128, "data": "d" * limits.MESSAGE_BYTES, "key": "k" * 64, "publisher": "p" * 64, "title": "\u00e9" * 256,
         "priority": 5, "tags": ["tag"] * 16, "click": "HTTPS://x/" + "c" * 2038, "expires": limits.TIME_MILLISECONDS,
         "again": "1001-a.2", "confirm": limits.EXPIRES_SECONDS, "escalate": "e" * 128, "about": "1001-a.2",
+        "markdown": True,
     },
     "confirmed": {
         "message": "1001-a.2", "user": "a@b.c_d-e", "account": "1001-a.2", "made": limits.TIME_MILLISECONDS,
@@ -128,6 +129,7 @@ BAD: dict[str, list[Any]] = {
     "confirm": [-1, 2**60, "5"],
     "escalate": [LINES, "news.*", "e" * 129, 7],
     "about": ["1001-a", LINES, 7],
+    "markdown": [1, "true"],
     "message": ["1001-a", "1001-a.0", LINES, 7],
     "address": [*NAMES, "10.0.0.1:5053\r\nX: y", "10.0.0.1", "10.0.0.1:0", "10.0.0.1:65536"],
     "ids": IDS,

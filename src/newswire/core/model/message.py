@@ -33,7 +33,7 @@ _Tag = Annotated[str, Meta(min_length=1, max_length=limits.TAG_CHARS, pattern=ON
 
 
 class MessageFields(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
-    """What a publisher says, and what a broker adds. Absent fields are empty, 0 or (). The bounds are those of what is stored.
+    """What a publisher says, and what a broker adds. Absent fields are empty, 0, () or False; bounds those of what is stored.
 
     `expires`: milliseconds since 1970, 0 for never. `about`: the id of the message that this one names those of who have not
     confirmed it in time. `again`: the id under which it was stored before an operator gave that
@@ -72,6 +72,9 @@ class MessageFields(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, k
             title="The address that the message opens.",
         ),
     ] = ""
+    markdown: Annotated[
+        bool, Meta(description="true or false", title="The text is Markdown, which the page shows as such.")
+    ] = False
     expires: Annotated[int, Meta(ge=0, le=2 * limits.TIME_MILLISECONDS), _NOT_SHOWN] = 0
     confirm: Annotated[int, Meta(ge=0, le=limits.EXPIRES_SECONDS)] = 0
     escalate: Annotated[str, Meta(max_length=limits.TOPIC_CHARS, pattern=_TOPIC_OR_NONE), _NOT_SHOWN] = ""
@@ -102,7 +105,7 @@ class Gap(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """What a client may give as a field: a `kind` of value (str, int, or tuple for a list), and the rule in words.
+    """What a client may give as a field: a `kind` of value (str, int, bool, or tuple for a list), and the rule in words.
 
     `least` and `most` bound a number, None for any other kind. `help` is that of the option, "" where there is none.
     """
