@@ -12,8 +12,9 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from brokers import free_ports, until
 
@@ -21,36 +22,46 @@ _BESIDE: Final = Path(sys.executable).parent / "nats-server"
 PROGRAM: Final = str(_BESIDE) if _BESIDE.exists() else shutil.which("nats-server") or ""
 
 
-class NatsServers:
-    """`count` servers with JetStream, in `home`; `sync`: their sync_interval; `config`: more lines of their configuration."""
+class Place(NamedTuple):
+    """Where a server runs: its address, as others reach it, and what stands before its command line."""
 
-    def __init__(self, home: Path, count: int = 1, sync: str = "always", config: str = "") -> None:
+    address: str = "127.0.0.1"
+    before: tuple[str, ...] = ()
+
+
+class NatsServers:
+    """`count` servers with JetStream, in `home`.
+
+    `sync`: their sync_interval. `config`: more lines of their configuration. `places`: one a server; else all are here.
+    """
+
+    def __init__(
+        self, home: Path, count: int = 1, sync: str = "always", config: str = "", places: Sequence[Place] = ()
+    ) -> None:
         self.home, self.count = home, count
         ports = free_ports(3 * count)
         self.ports, self._http, self._routes = ports[:count], ports[count : 2 * count], ports[2 * count :]
         self._running: dict[int, subprocess.Popen[bytes]] = {}
+        self._places = places or [Place()] * count
         home.mkdir(parents=True, exist_ok=True)
-        for at in range(count):
-            routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in self._routes)
-            cluster = (
-                f'cluster {{ name: test, listen: "127.0.0.1:{self._routes[at]}", routes: [{routes}] }}' if count > 1 else ""
-            )
+        routes = ", ".join(f'"nats://{place.address}:{port}"' for place, port in zip(self._places, self._routes, strict=True))
+        for at, (address, _) in enumerate(self._places):
+            own = f'name: test, listen: "{address}:{self._routes[at]}", routes: [{routes}]'
+            cluster = f"cluster {{ {own} }}" if count > 1 else ""
             self._file(at).write_text(
-                f'server_name: "n{at}"\nlisten: "127.0.0.1:{self.ports[at]}"\nhttp: "127.0.0.1:{self._http[at]}"\n'
-                f'jetstream {{ store_dir: "{self.store(at)}", sync_interval: {json.dumps(sync)} }}\n'
-                + (cluster if count > 1 else "")
-                + config
+                f'server_name: "n{at}"\nlisten: "{address}:{self.ports[at]}"\nhttp: "{address}:{self._http[at]}"\n'
+                f'jetstream {{ store_dir: "{self.store(at)}", sync_interval: {json.dumps(sync)} }}\n{cluster}\n{config}'
             )
 
     @property
     def urls(self) -> list[str]:
         """How gateways reach them."""
-        return [f"nats://127.0.0.1:{port}" for port in self.ports]
+        return [f"nats://{place.address}:{port}" for place, port in zip(self._places, self.ports, strict=True)]
 
     @property
     def monitors(self) -> list[str]:
         """Where they say how they sync."""
-        return [f"http://127.0.0.1:{port}" for port in self._http]
+        return [f"http://{place.address}:{port}" for place, port in zip(self._places, self._http, strict=True)]
 
     def store(self, at: int) -> Path:
         """The directory of a server."""
@@ -70,7 +81,8 @@ class NatsServers:
         """Start one, unless it runs."""
         if at not in self._running:
             with open(self.home / f"n{at}.log", "ab") as log:
-                self._running[at] = subprocess.Popen([PROGRAM, "-c", str(self._file(at))], stdout=log, stderr=log)
+                words = [*self._places[at].before, PROGRAM, "-c", str(self._file(at))]
+                self._running[at] = subprocess.Popen(words, stdout=log, stderr=log)
 
     def wait(self, seconds: float = 30.0) -> None:
         """Wait until those that run are well, and one of them leads."""

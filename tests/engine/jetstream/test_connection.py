@@ -12,6 +12,8 @@ from nats_servers import NatsServers
 from newswire.config import NatsSettings
 from newswire.core import limits
 from newswire.engine.jetstream.connection import NatsConnection
+from newswire.engine.jetstream.servers import LogAway, LogElsewhere
+from tests.kit.gateways import shared_servers
 from tests.kit.nats_credentials import make_credentials
 from tests.kit.waiting import wait_until
 
@@ -76,6 +78,20 @@ def test_a_user_and_a_password_of_the_url_are_shown(servers: Callable[[str], Nat
     wait_until(lambda: refused.why != "no connection yet")
     assert "authorization" in refused.why.lower()
     assert "wrong" not in refused.why
+
+
+def test_a_server_that_does_not_serve_the_log_is_left_for_the_next_one(connect: Connect) -> None:
+    server = shared_servers(1)
+    link = connect(server.urls[0], server.urls[0])
+    link.wait()
+    before = link.epoch()
+
+    async def refuse(client: Any) -> None:
+        raise LogElsewhere("JetStream system temporarily unavailable")
+
+    with pytest.raises(LogAway, match="temporarily unavailable"):
+        link.run(refuse)
+    wait_until(lambda: link.epoch() > before, "another connection")
 
 
 def test_who_may_not_hear_the_others_leaves_no_connection_behind(

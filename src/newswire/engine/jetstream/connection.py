@@ -19,7 +19,7 @@ import msgspec
 
 from newswire.config import NatsSettings
 from newswire.core import limits
-from newswire.engine.jetstream.servers import LogAway, LogMoved
+from newswire.engine.jetstream.servers import LogAway, LogElsewhere, LogMoved
 from newswire.errors import Refused
 from newswire.threads import OnFatal, supervise
 
@@ -182,7 +182,7 @@ class NatsConnection:
             asyncio.run_coroutine_threadsafe(send(), self._loop)
 
     def run(self, ask: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
-        """Ask, in the thread of the loop. Raises LogAway; a server that does not answer is not asked again."""
+        """Ask, in the thread of the loop. Raises LogAway; a server that does not answer, or not for the log, is left."""
         client = self._client
         if client is None or self._closed.is_set():
             raise LogAway(self._why or "no connection")
@@ -193,6 +193,9 @@ class NatsConnection:
             future.cancel()
             self._loop.call_soon_threadsafe(self._drop, "no answer in time")
             raise LogAway("no answer in time") from None
+        except LogElsewhere as error:
+            self._loop.call_soon_threadsafe(self._drop, str(error))
+            raise
         except nats.errors.NoRespondersError:
             raise LogMoved("no server answers for the log") from None
         except nats.errors.Error as error:

@@ -21,7 +21,7 @@ import msgspec
 from newswire.core import limits
 from newswire.core.broker.log_place import LogLook
 from newswire.engine.jetstream.connection import NatsConnection
-from newswire.engine.jetstream.servers import Checkpoint, LogAway, LogMoved, LogRefused, Record
+from newswire.engine.jetstream.servers import Checkpoint, LogAway, LogElsewhere, LogMoved, LogRefused, Record
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _TOKEN: Final = "Nats-Msg-Id"
 _STORED_ELSEWHERE: Final = frozenset({10_058})  # "stream name already in use": somebody made it a moment before
+_UNAVAILABLE: Final = 503  # JetStream's code of a server that reaches no majority, or knows of no leader
 _FULL: Final = frozenset({10_023, 10_047, 10_077})  # no room: resources, memory, the stream's own bound
 
 
@@ -121,7 +122,7 @@ class NatsLink(NatsConnection):
         if info.error is not None:
             if info.error.code == 404:
                 return None
-            raise LogAway(info.error.description)
+            raise _refusal(info.error)
         if name == self._name:
             self.replicas = info.config.get("num_replicas", 1)
         return info
@@ -129,7 +130,7 @@ class NatsLink(NatsConnection):
     async def _get(self, client: Client, name: str, body: dict[str, object]) -> _Stored | None:
         got = msgspec.json.decode(await self.ask(client, f"$JS.API.STREAM.MSG.GET.{name}", body), type=_Got)
         if got.error is not None and got.error.code != 404:
-            raise LogAway(got.error.description)
+            raise _refusal(got.error)
         return got.message
 
     def look(self, sequence: int) -> LogLook:
@@ -208,7 +209,7 @@ class NatsLink(NatsConnection):
             raw = await self.ask(client, f"$JS.API.STREAM.UPDATE.{self._name}", config)
             error = msgspec.json.decode(raw, type=_Answer).error
             if error is not None:
-                raise LogAway(error.description)
+                raise _refusal(error)
 
         self.run(ask)
 
@@ -247,9 +248,13 @@ class NatsLink(NatsConnection):
             ):
                 error = msgspec.json.decode(await self.ask(client, subject, body), type=_Answer).error
                 if error is not None:
-                    raise LogAway(error.description)
+                    raise _refusal(error)
 
         self.run(ask)
+
+
+def _refusal(error: _Error) -> LogAway:
+    return (LogElsewhere if error.code == _UNAVAILABLE else LogAway)(error.description)
 
 
 def _incarnation(subject: str) -> str:

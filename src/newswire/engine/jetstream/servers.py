@@ -17,6 +17,10 @@ class LogAway(Exception):
     """No answer, of nobody: what was asked may have been done. The text says why, in a few words."""
 
 
+class LogElsewhere(LogAway):
+    """This server does not serve the log now, as it reaches no majority of them: another one may."""
+
+
 class LogMoved(LogAway):
     """Nobody takes what is appended to that incarnation: there is another one, or no leader now."""
 
