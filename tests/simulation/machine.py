@@ -610,7 +610,9 @@ class Machine:
 
     def sync(self) -> None:
         """Sync what was written, unless there was no room for it."""
-        self.disk.cluster, self._naming = self._naming or self.disk.cluster, ""
+        if self._naming:
+            self.disk.cluster = self.ledger.settled_last = self._naming
+            self._naming = ""
         assert self.broker is not None
         if self.full and self.broker.begun and self.world.chance(0.3):
             self.ledger.unstored(self, [op for _, op in self.disk.records[self.disk.synced :]])

@@ -478,8 +478,8 @@ def _disk_back(cluster: Cluster, machine: Machine | None = None) -> None:
         return
     records, named = cluster.world.rng.choice(machine.snapshots)
     disk = machine.disk
-    if named and any(other.disk.cluster not in ("", named) for other in cluster.machines if other is not machine):
-        return  # all disks of that cluster were lost, and the brokers founded another one: this disk is refused there
+    if named != cluster.ledger.settled_last and named:
+        return  # all disks of that cluster were lost, another one was founded, and a broker may have heard of it: refused there
     cluster.count("disk rolled back")
     cluster.replace_disk(machine, lambda: disk.replace(records, named))
 

@@ -152,6 +152,7 @@ class Ledger:
         self.guarded_count = 0  # messages shown to them
         self.ended: set[OpId] = set()  # subscriptions that some op, perhaps not known everywhere, has ended
         self.ghosts: dict[str, list[tuple[int, set[OpId]]]] = {}  # by machine: what its disk lost, before which run
+        self.settled_last = ""  # the cluster id that went to a disk last
         self.shaken_at = 0.0  # when a disk last changed under its broker
         self._applied: dict[str, tuple[object, Fold]] = {}  # by machine: of what, and what `applied` said
         self.drops = 0
