@@ -3,6 +3,7 @@
 A block marked `sh` or `python` is run as it stands, with the addresses of brokers on free ports in place of those on the
 page. A `text` block behind it is what it has to show: each line, in this order, perhaps among others; `...` stands for
 anything. A block with `curl -N` is a stream, which ends when it has shown that. Blocks marked `console` are not run here.
+The tutorial starts its own brokers: its blocks are one script.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#\s]+)\)")
 SECONDS = PATIENCE_SECONDS
 ASKING = ("signing-in.md",)  # pages whose brokers ask who one is
+TUTORIAL = ROOT / "docs" / "tutorial.md"
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def examples(page: Path) -> list[Example]:
     return made
 
 
-PAGES_WITH_EXAMPLES = [page for page in PAGES if examples(page)]
+PAGES_WITH_EXAMPLES = [page for page in PAGES if page != TUTORIAL and examples(page)]
 
 
 class Machine:
@@ -193,6 +195,16 @@ def test_examples(page: Path, machine: Machine) -> None:
         output = run(machine, example)
         line = missing(tuple(machine.here(wanted) for wanted in example.shown), output)
         assert line is None, f"{page.name}: {example.text}\nshould show: {line}\nand shows: {output}"
+
+
+@pytest.mark.timeout(600)
+def test_the_tutorial(tmp_path: Path) -> None:
+    parts = examples(TUTORIAL)
+    script = Example("sh", "".join(part.text for part in parts), tuple(line for part in parts for line in part.shown))
+    machine = Machine(tmp_path)
+    output = run(machine, script)
+    line = missing(tuple(machine.here(wanted) for wanted in script.shown), output)
+    assert line is None, f"should show: {line}\nand shows: {output}"
 
 
 @pytest.mark.timeout(600)
