@@ -16,6 +16,7 @@ from reference.page import Page, code, plain, table
 
 _FILE: Final = "openapi.json"
 _PROBLEM: Final = "application/problem+json"
+_SAID: Final = ("Done.", "A page.")  # by what is answered
 _ABOUT: Final = f"""\
 Each request, its fields and answers, from the description that each broker gives at `GET /openapi.json`; here it is [as
 a file]({_FILE}). [HTTP](http.md) says in words what they do, with examples. Who may ask what counts with `--auth
@@ -73,9 +74,7 @@ def _operation(path: str, method: str, operation: Json, *, has_head: bool) -> st
     ]
     if body and "properties" not in _schema(body):
         parts.append(f"Body: {plain(body.get('description', 'of another broker'))}\n")
-    parts.append(
-        table(("status", "answer"), _answers(operation["responses"]))
-    )
+    parts.append(table(("status", "answer"), _answers(operation["responses"])))
     return "\n".join(part for part in parts if part)
 
 
@@ -109,7 +108,8 @@ def _answer(response: Json) -> str:
     content = response.get("content", {})
     medias = [f"`{media}`{_of(one.get('schema'))}" for media, one in content.items() if media != _PROBLEM]
     codes = content.get(_PROBLEM, {}).get("schema", {}).get("properties", {}).get("code", {}).get("enum", ())
-    words = plain(response["description"]) if not (medias and response["description"] in ("Done.", "A page.")) and not codes else ""
+    description = response["description"]
+    words = "" if codes or (medias and description in _SAID) else plain(description)
     links = _links(code for code in codes if code not in common())
     return " ".join(part for part in (words, ", ".join(medias), links) if part)
 
