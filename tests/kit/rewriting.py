@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from newswire.core.read.pieces import finish
 from newswire.core.state.fold import State
@@ -11,8 +11,10 @@ from newswire.core.state.rewriting import Rewriting
 FIRST = 1_000_000  # places of what is written
 
 
-def rewrite(job: Rewriting, state: State, raws: Sequence[bytes], parts: Iterable[Sequence[bytes]] = ()) -> list[bytes]:
-    """Run it to the end over the records `raws`, whose places are their indexes; return those of the new log."""
+def rewrite(
+    job: Rewriting, state: State, raws: Sequence[bytes] | Mapping[int, bytes], parts: Iterable[Sequence[bytes]] = ()
+) -> list[bytes]:
+    """Run it to the end over the records `raws`, by their places; return those of the new log, which lie from `FIRST` on."""
     finish(job.survey(state))
     for where in job.to_look_at():
         job.look([raws[place] for place, _ in where])

@@ -51,6 +51,7 @@ from newswire.core.state.salvage import Owed
 from newswire.core.state.subscriptions import Subscription, Subscriptions
 from newswire.core.state.topic_index import TopicIndex
 from newswire.core.state.twins import Twin, Twins
+from newswire.core.state.withdrawals import Ages
 from tests.simulation import machine
 from tests.simulation.clients import Session
 from tests.simulation.machine import Disk, Machine, Outlet
@@ -457,15 +458,8 @@ def expiry_by_wall_clock() -> list[Patch]:
 
 def expiry_forgotten_at_a_start() -> list[Patch]:
     """A broker watches the time of what it took in this run."""
-    learn = Expiry.learn
-
-    def forget(expiry: Expiry, clocks: Clocks, until: int) -> None:
-        lifetimes = expiry._state.messages.lifetimes
-        while lifetimes and lifetimes.peek(1)[0][0] < expiry._found_until:
-            lifetimes.pass_by(1)
-        learn(expiry, clocks, until)
-
-    return [(Expiry, "learn", forget)]
+    never = 1 << 60
+    return [(Ages, "end", lambda ages, row, lifetime, at: never)]
 
 
 def withdrawn_under_one_id() -> list[Patch]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from newswire.core.broker.compaction import Compaction
 from newswire.core.broker.events import Now
+from newswire.core.broker.expiry import Expiry
 from newswire.core.broker.peer import Peer
 from newswire.core.broker.stager import Stager
 from newswire.core.model.ops import Acknowledged, Joined, Left, Op, Void
@@ -15,6 +16,7 @@ from newswire.core.state.fold import State
 from newswire.core.state.leave_out import LeaveOut
 from newswire.core.state.op_index import OpIndex
 from newswire.core.state.rewriting import Rewriting
+from newswire.core.state.withdrawals import ROW_BITS, ROW_MASK
 from tests.simulation.machine import Machine
 
 Patch = tuple[Any, str, Any]
@@ -65,7 +67,7 @@ def _finish(job: Rewriting) -> bool:
     job.state.revive(None)
     job.state.subscriptions.forget_void()
     job.cut_after = job.rows_after = len(job.state.log)
-    job.ends = sorted(job._ends())
+    job._find_ends()
     return True
 
 
@@ -208,6 +210,19 @@ def voids_count_in_part() -> list[Patch]:
     return [(State, "lacks_voids", property(lambda state: False))]
 
 
+def time_begins_anew() -> list[Patch]:
+    """In a log that is written anew each message has its whole time once more."""
+    become = Expiry.become
+
+    def forget(expiry: Expiry, job: Rewriting, *, same_rows: bool) -> None:
+        become(expiry, job, same_rows=same_rows)
+        assert job._ends_before is not None
+        lasted, shift = job._ends_before.at.lasted << ROW_BITS, 30_000 << ROW_BITS
+        expiry._ends = sorted(max(entry, lasted + shift | entry & ROW_MASK) for entry in expiry._ends)
+
+    return [(Expiry, "become", forget)]
+
+
 COMPACTION: tuple[Callable[[], list[Patch]], ...] = (
     voids_one_by_one,
     base_in_parts,
@@ -223,6 +238,7 @@ COMPACTION: tuple[Callable[[], list[Patch]], ...] = (
     left_out_though_a_member_lacks_it,
     away_by_the_wall_clock,
     voids_count_in_part,
+    time_begins_anew,
 )
 FOCUS_COMPACTION: dict[str, tuple[str, ...]] = {
     "voids-one-by-one": ("partition", "disk-back"),

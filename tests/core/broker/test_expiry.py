@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from newswire.core import limits
@@ -9,8 +11,11 @@ from newswire.core.broker.clock import Clocks
 from newswire.core.broker.events import Now
 from newswire.core.broker.expiry import Expiry
 from newswire.core.broker.values import Identity
-from newswire.core.model.ops import Began, Op, OpId, Published, Withdrawn
+from newswire.core.model.ops import Began, Op, Published, Withdrawn, encode
 from newswire.core.state.fold import State
+from newswire.core.state.leave_out import Base
+from newswire.core.state.rewriting import Rewriting
+from tests.kit.rewriting import FIRST, rewrite
 
 DAY = 86_400_000
 NOW = 400 * DAY
@@ -23,7 +28,8 @@ class Run:
     def __init__(self, *ops: Op, wall: int = NOW) -> None:
         self.state, self.wall, self.clock = State(), wall, 100.0
         self.made: dict[str, int] = {}
-        self.ops: dict[OpId, Op] = {}
+        self.raws: dict[int, bytes] = {}  # by place
+        self.job: Rewriting | None = None
         for op in ops:
             self.apply(op)
         self.clocks = Clocks()
@@ -31,9 +37,12 @@ class Run:
         self.expiry = Expiry(self.state)
 
     def apply(self, op: Op) -> None:
-        self.state.apply(op, 0, 0, None)
+        raw, place = encode(op), len(self.raws)
+        self.raws[place] = raw
+        self.state.apply(op, place, len(raw), None)
+        if self.job is not None:
+            self.job.tail.append((op, place, len(raw)))
         self.made[op.origin] = op.sequence
-        self.ops[op.id] = op
 
     @property
     def now(self) -> Now:
@@ -47,15 +56,17 @@ class Run:
         self.apply(op)
         return op.id
 
-    def compact(self) -> None:
-        """Go on with another state in which all is as it was."""
-        self.look(decides=False)
-        state, log = State(), self.state.log
-        for origin, sequence in zip(log.origins, log.sequences, strict=True):
-            state.apply(self.ops[f"{log.names[origin]}.{sequence}"], 0, 0, None)
-        ends = self.expiry.ends
-        self.state = state
-        self.expiry.become(state, len(state.log), ends)
+    def compact(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Write the log anew, and go on with that. `meanwhile`: what happens while it is written."""
+        self.clocks.note(self.now, agreed=True)
+        ends = self.expiry.ends(self.clocks, max(self.clocks.latest, self.wall))
+        job = self.job = Rewriting(self.state, Base([self.state.log.full]), [self.wall], ends=ends)
+        meanwhile()
+        written = rewrite(job, self.state, self.raws)
+        self.raws |= dict(enumerate(written, FIRST))
+        same_rows, _ = job.state.succeed(self.state, job.cut, job.cut_after, adopts=False)
+        self.expiry.become(job, same_rows=same_rows)
+        self.state, self.job = job.state, None
 
     def look(self, *, decides: bool = True, stored: bool = True) -> list[str]:
         """What is named in one look, which is applied if it is stored."""
@@ -133,9 +144,71 @@ def test_a_log_that_is_written_anew_takes_no_time_from_what_this_run_took(stamp:
     assert run.look() == []
     for _ in range(3):
         run.wait(9)
+        run.look(decides=False)
         run.compact()
     assert run.look() == []
-    run.wait(4)
+    run.wait(3)
+    assert run.look() == [name]
+
+
+def test_a_log_that_is_written_anew_again_and_again_holds_up_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer rows are looked at between two of these than stand before the message."""
+    monkeypatch.setattr(limits, "SCAN_ROWS", 8)
+    run = found(*[(NOW, 0)] * 50, (NOW, 10))
+    for _ in range(10):
+        assert run.look() == []
+        run.compact(lambda: run.wait(1))
+    assert run.look() == ["1001-a.52"]
+
+
+def test_what_is_taken_while_the_log_is_written_anew_has_its_time_and_no_more() -> None:
+    run = found((NOW, 10), (NOW, 0))
+    run.apply(Withdrawn("1001-a", 4, NOW, ids=("1001-a.2",)))  # so rows move
+    names: list[str] = []
+
+    def publish() -> None:
+        names.append(run.publish(30))
+        run.look()
+        names.append(run.publish(30))  # nobody has looked at it when the new log counts
+        run.wait(20)
+
+    run.compact(publish)
+    run.wait(9)
+    assert run.look() == []
+    run.wait(1)
+    assert run.look() == [names[0]]
+    run.wait(28)
+    assert run.look() == []
+    run.wait(1)
+    assert run.look() == [names[1]], "its time begins when somebody looks at it"
+
+
+@pytest.mark.parametrize("stamp", [NOW, NOW - 300 * DAY])
+def test_what_was_taken_a_moment_before_the_log_is_written_anew_has_its_time(stamp: int) -> None:
+    run = found((NOW - 60_000, 0))
+    name = run.publish(30, stamp=stamp, origin="1003-x")
+    run.compact(lambda: run.wait(29))
+    assert run.look() == []
+    run.wait(1)
+    assert run.look() == [name]
+
+
+def test_what_was_named_and_not_stored_is_named_again_in_a_log_that_is_written_anew() -> None:
+    run = Run()
+    name = run.publish(60)
+    run.look()
+    run.wait(60)
+    assert run.look(stored=False) == [name]
+    run.compact()
+    run.wait(1)
+    assert run.look() == [name]
+
+
+def test_what_comes_after_a_start_does_not_wait_for_what_was_found() -> None:
+    run = found(*[(NOW, 0)] * (4 * limits.SCAN_ROWS), (NOW, 60))
+    name = run.publish(2)
+    run.look()
+    run.wait(2)
     assert run.look() == [name]
 
 
@@ -239,7 +312,7 @@ def test_one_op_names_a_bounded_number_and_what_ends_one_by_one_costs_few() -> N
 def test_a_start_on_many_looks_at_them_in_pieces() -> None:
     run = found(*[(NOW, 0)] * (2 * limits.SCAN_ROWS), (NOW, 1))
     looks = 0
-    while run.state.messages.lifetimes:
+    while run.expiry.is_due(run.clocks, run.now):
         run.look()
         looks += 1
     assert looks == 3

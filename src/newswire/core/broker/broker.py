@@ -264,7 +264,9 @@ class Broker(Parts):
         facts, proofs = self.replication.facts(now), self.replication.proofs()
         if not self.writable:
             proofs = []  # who is full, too, gets no further: what only waits for that one goes, and it is handed what stays
-        begin = self.compaction.begin(facts, proofs, self.stager.shifts, self.expiry.ends, now, wants_room=self._wants_room)
+        self._watch_clocks(now)  # else the time of what was taken since began when they were looked at last
+        ends = self.expiry.ends(self.clocks, self._latest(now))
+        begin = self.compaction.begin(facts, proofs, self.stager.shifts, ends, now, wants_room=self._wants_room)
         self._follow(begin, now)
 
     def _take_over(self, event: events.Rewritten, now: Now) -> None:
@@ -275,6 +277,7 @@ class Broker(Parts):
             return
         old, state = self.state, job.state
         same_places, same_vectors = state.succeed(old, job.cut, job.cut_after, adopts=job.adopts)
+        self.expiry.become(job, same_rows=same_places)
         self._become(job, now, goes_on=same_vectors)
         self._forgotten = state.lineage.forgotten
         self._follow(self.compaction.finish(job), now)
@@ -455,13 +458,17 @@ class Broker(Parts):
         if self.stager.staged or not self.serves or not (is_old or is_over or is_late):
             return
         decides = status.is_primary(self._situation(now))
-        latest = max(self.clocks.latest, now.wall + self.replication.most_ahead())
+        latest = self._latest(now)
         if is_over:
             self._follow([self.expiry.look(self.clocks, latest, now, decides=decides)], now)
         if is_late:
             self._follow([self.escalation.look(now, decides=decides)], now)
         if is_old and (decides or not self.writable):  # a full disk takes nothing that the primary decides
             self._follow([self.retention.drop(self.clocks.retention, latest, now)], now)
+
+    def _latest(self, now: Now) -> int:
+        """The latest time that it may be, in ms, by what any broker says or has lived through."""
+        return max(self.clocks.latest, now.wall + self.replication.most_ahead())
 
     # -- what every step ends with ------------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ from newswire.core.model.vector import FullVector
 from newswire.core.state.fold import State
 from newswire.core.state.leave_out import Base
 from newswire.core.state.rewriting import Rewriting
+from newswire.core.state.withdrawals import Ends
 from newswire.errors import Refused
 
 Doing = Reply | Rewrite | KeepPart | DropParts | CatchUp | Switched
@@ -148,7 +149,7 @@ class Compaction:
         peers: Sequence[PeerFacts],
         proofs: Sequence[FullVector],
         shifts: Sequence[int],
-        ends: Sequence[int],
+        ends: Ends,
         now: Now,
         *,
         wants_room: bool,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from heapq import heappop, heappush
-from typing import Final
+from heapq import heapify, heappop, heappush
 
 from newswire.core import limits
 from newswire.core.broker.clock import Clocks
@@ -12,9 +10,8 @@ from newswire.core.broker.events import Now
 from newswire.core.broker.values import Stamp
 from newswire.core.model.ops import NO_PLACE, Withdrawn, op_id
 from newswire.core.state.fold import State
-from newswire.core.state.rewriting import ROW_BITS
-
-_ROW_MASK: Final = (1 << ROW_BITS) - 1
+from newswire.core.state.rewriting import Rewriting
+from newswire.core.state.withdrawals import ROW_BITS, ROW_MASK, Ages, Ends, Lifetimes, Moment
 
 
 class Expiry:
@@ -25,30 +22,39 @@ class Expiry:
     """
 
     def __init__(self, state: State) -> None:
-        self.become(state, len(state.log))
-
-    def become(self, state: State, found: int, ends: Sequence[int] = ()) -> None:
-        """Go on with this state, where what stands before the offset `found` was there before: as at a start.
-
-        `ends`: what is known of its messages (`ends`, below), ascending.
-        """
         self._state = state
-        self._found_until = found
-        self._looked_until = 0  # offset: stamps before it were looked at
-        self._newest = 0  # ms: the newest of these, none from the future
-        self._known = {entry & _ROW_MASK for entry in ends}  # rows that `learn` need not take up
-        self._ends = list(ends)  # heap: of each op the end, in ms that this run has lasted, and its row in the low bits
+        self._found = state.messages.take_lifetimes()  # what stood in the log at the start; what comes is not held up by it
+        self._ages = Ages(state.log)
+        self._ends: list[int] = []  # heap: entries as those of `Ends`
         self._named: list[int] = []  # of these what was named last: again in the heap, if that was not stored
         self._next_at = 0.0  # on `Now.clock`: when something may be named
 
-    @property
-    def ends(self) -> list[int]:
-        """A copy of what is known of when messages end, with their offsets in the low `ROW_BITS` bits."""
-        return self._ends[:]
+    def become(self, job: Rewriting, *, same_rows: bool) -> None:
+        """Go on with the state of a log that was written anew.
+
+        `same_rows`: what was stored meanwhile has the rows from `job.cut_after` on, as it had those from `job.cut` on.
+        """
+        messages, shift = job.state.messages, job.cut - job.cut_after
+        since = [entry - shift for entry in (*self._ends, *self._named) if same_rows and entry & ROW_MASK >= job.cut]
+        messages.lifetimes.leave_out({entry & ROW_MASK for entry in since})
+        self._state, self._found = job.state, Lifetimes()  # of what stood there before the end is known
+        self._ends = [*job.ends, *since]
+        heapify(self._ends)
+        self._named = []
+
+    def ends(self, clocks: Clocks, latest: int) -> Ends:
+        """A copy of what is known of when messages end, and what the end of others follows from. `latest`: as for `look`.
+
+        `clocks` were looked at in this moment.
+        """
+        lasted = clocks.lasted
+        new = [lasted + lifetime << ROW_BITS | row for row, lifetime in self._state.messages.lifetimes.all()]
+        at = Moment(lasted=lasted, retention=clocks.retention, until=latest + limits.CLOCK_FUTURE_MILLISECONDS)
+        return Ends(entries=[*self._ends, *self._named, *new], at=at)
 
     def is_due(self, clocks: Clocks, now: Now) -> bool:
         """Say whether there is something to look at."""
-        if self._state.messages.lifetimes:
+        if self._state.messages.lifetimes or self._found:
             return True
         is_over = self._named or (self._ends and self._ends[0] >> ROW_BITS <= clocks.lasted)
         return bool(is_over) and now.clock >= self._next_at
@@ -57,7 +63,7 @@ class Expiry:
         """Do one piece of the work; name what is over, if this broker decides. `latest`: the latest time that it may be, ms."""
         self.learn(clocks, latest + limits.CLOCK_FUTURE_MILLISECONDS)
         for entry in self._named:
-            if self._is_shown(entry & _ROW_MASK):
+            if self._is_shown(entry & ROW_MASK):
                 heappush(self._ends, entry)
         self._named = []
         if now.clock < self._next_at:
@@ -67,13 +73,13 @@ class Expiry:
             if not self._ends or self._ends[0] >= end:
                 self._next_at = now.clock + limits.EXPIRY_EVERY_SECONDS  # many that end one by one are named by few ops
                 break
-            if self._is_shown(self._ends[0] & _ROW_MASK):
+            if self._is_shown(self._ends[0] & ROW_MASK):
                 if not decides:
                     self._next_at = now.clock + limits.EXPIRY_EVERY_SECONDS
                     break
                 self._named.append(self._ends[0])
             heappop(self._ends)
-        rows = [entry & _ROW_MASK for entry in self._named]
+        rows = [entry & ROW_MASK for entry in self._named]
         ids = tuple(op_id(log.names[log.origins[row]], log.sequences[row]) for row in rows)
         return Stamp([Withdrawn(**NO_PLACE, ids=ids)] if ids else [])
 
@@ -85,23 +91,16 @@ class Expiry:
 
     def learn(self, clocks: Clocks, until: int) -> None:
         """Take up some messages that have a time. Stamps later than `until` (ms) are from the future."""
-        messages, count = self._state.messages, 0
-        for row, lifetime in messages.lifetimes.peek(limits.PIECE_ROWS):
-            if row in self._known:
-                self._known.discard(row)
-                count += 1
-                continue
-            left = lifetime
-            if row < self._found_until:
-                end = min(row + 1, self._looked_until + limits.SCAN_ROWS)
-                stamps = self._state.log.times[self._looked_until : end]
-                self._newest = max([self._newest, *(stamp for stamp in stamps if stamp <= until)])
-                self._looked_until = max(end, self._looked_until)
-                if self._looked_until <= row:
-                    break
-                stamp = self._state.log.times[row]
-                if stamp <= until:
-                    left = min(lifetime, max(0, self._newest + lifetime - clocks.retention))
-            heappush(self._ends, clocks.lasted + left << ROW_BITS | row)
+        lasted, new = clocks.lasted, self._state.messages.lifetimes
+        came = new.peek(limits.PIECE_ROWS)
+        for row, lifetime in came:
+            heappush(self._ends, lasted + lifetime << ROW_BITS | row)
+        new.pass_by(len(came))
+        count, at = 0, Moment(lasted=lasted, retention=clocks.retention, until=until)
+        for row, lifetime in self._found.peek(limits.PIECE_ROWS):
+            end = self._ages.end(row, lifetime, at)
+            if end is None:
+                break
+            heappush(self._ends, end << ROW_BITS | row)
             count += 1
-        messages.lifetimes.pass_by(count)
+        self._found.pass_by(count)

@@ -155,7 +155,6 @@ class Parts:
     def _become(self, job: Rewriting, now: Now, *, goes_on: bool) -> None:
         """Go on with the state of a rewriting; `goes_on`: vectors mean the same there (`State.succeed`)."""
         state = job.state
-        self.expiry.become(state, job.cut_after, job.ends)
         self.escalation.become(state)
         self.state = self.stager.state = state
         self.losses.become(state)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from functools import partial
 from itertools import islice
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any
 
 from msgspec import structs
 
@@ -26,8 +26,8 @@ from newswire.core.state.fold import State
 from newswire.core.state.keys import OFFSET_MASK
 from newswire.core.state.leave_out import Base, LeaveOut, Prefix
 from newswire.core.state.op_index import GIVEN_UP, SILENT, VOID
+from newswire.core.state.withdrawals import ROW_BITS, ROW_MASK, Ages, Ends
 
-ROW_BITS: Final = 32  # of an entry that names a row in its low bits
 Stored = tuple[Op, int, int]  # an op, and place and length of its record
 
 
@@ -41,12 +41,12 @@ class Rewriting:
         now: Sequence[int] = (),
         offered: Collection[Void] = (),
         offered_vector: Vector | None = None,
-        ends: Sequence[int] = (),
+        ends: Ends | None = None,
     ) -> None:
         """Begin, under the state lock: nothing is staged, and nothing waits to be applied.
 
         `base`: what may be left out; `now`: what the time may be said to be (ms). `offered`: the voids that were handed over,
-        with `offered_vector`, what their broker holds. `ends`: numbers that name rows in their low bits: they go on with these.
+        with `offered_vector`, what their broker holds. `ends`: of what is in the log now.
         """
         self.state = State()
         self.adopts = offered_vector is not None
@@ -57,7 +57,8 @@ class Rewriting:
         self.cut_after = 0  # rows of the new log that stand for those before `cut`
         self.tail: deque[Stored] = deque()  # what was stored since, in the order of the file: the core appends
         self._offered_vector: Vector = offered_vector or {}
-        self.ends = ends
+        self.ends: list[int] = []  # when `check` is through: of all messages before `cut_after` that have a time, ascending
+        self._ends_before = ends
         self._vector, self._held, self._base, self._now = dict(state.vector), state.log.full, base, now
         self._prefix = Prefix(len(state.log))
         self._left = bytearray(len(state.log))
@@ -240,7 +241,7 @@ class Rewriting:
         state.subscriptions.forget_void()
         state.messages.notices.forget_void()
         self.cut_after = self.rows_after = len(state.log)
-        self.ends = sorted(self._ends())
+        self._find_ends()
         if state.lacks_voids:
             return "what was written does not say all that is void"
         if not self.adopts:
@@ -252,15 +253,24 @@ class Rewriting:
             return "what was handed over has a hole"
         return ""
 
-    def _ends(self) -> Iterator[int]:
-        """The ends, by where rows stand now."""
-        prefix, log = self._prefix, self.state.log
-        for entry in self.ends:
-            row = entry & ((1 << ROW_BITS) - 1)
+    def _find_ends(self) -> None:
+        """Find when each message that has a time is over, by where it stands now: nothing is left for who takes over."""
+        prefix, log, before = self._prefix, self.state.log, self._ends_before
+        if before is None:
+            return
+        ends: dict[int, int] = {}  # by row, in ms that the run has lasted
+        for entry in before.entries:
+            row = entry & ROW_MASK
             if row < prefix.cut:
                 now_at = log.row(prefix.origin_names[prefix.origins[row]], prefix.sequences[row])
                 if now_at is not None:
-                    yield entry >> ROW_BITS << ROW_BITS | now_at
+                    ends[now_at] = entry >> ROW_BITS
+        ages = Ages(log)
+        for row, lifetime in self.state.messages.take_lifetimes().all():
+            while row not in ends:
+                if (end := ages.end(row, lifetime, before.at)) is not None:
+                    ends[row] = end
+        self.ends = sorted(end << ROW_BITS | row for row, end in ends.items())
 
     def catch_up(self) -> bool:
         """Fold some of what was stored meanwhile; False: hardly anything is left, which the core folds when it takes over."""

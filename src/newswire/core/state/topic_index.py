@@ -55,6 +55,11 @@ class TopicIndex:
         self._again: dict[OpId, int] = {}  # by its first id, the row at which a message that was stored again is shown
         self._copies: dict[OpId, list[int]] = {}  # and the rows of all that stored it again
 
+    def take_lifetimes(self) -> Lifetimes:
+        """What nobody has asked for yet of messages that have a time; it is forgotten here."""
+        lifetimes, self.lifetimes = self.lifetimes, Lifetimes()
+        return lifetimes
+
     def number(self, topic: str) -> int:
         """The number of `topic`, given at its first message."""
         number = self.numbers.get(topic)

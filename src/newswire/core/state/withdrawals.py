@@ -1,16 +1,23 @@
 """Which messages were withdrawn, and which have a time: what `withdrawn` ops and `expires` say (docs/rules.md, EXPIRY). Pure.
 
-The commit thread writes, under the state lock.
+The commit thread writes, under the state lock; what a log that is written anew has is its thread's, until that log counts.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import compress
+from typing import Final
 
+import msgspec
+
+from newswire.core import limits
 from newswire.core.model.ops import OpId, Published, op_id, split_op_id
 from newswire.core.state.op_index import OpIndex
+
+ROW_BITS: Final = 32  # of an entry that names a row in its low bits
+ROW_MASK: Final = (1 << ROW_BITS) - 1
 
 
 class Withdrawals:
@@ -116,3 +123,56 @@ class Lifetimes:
         self._taken += count
         if self._taken == len(self._rows):
             self._rows, self._milliseconds, self._taken = array("I"), array("Q"), 0
+
+    def all(self) -> Iterator[tuple[int, int]]:
+        """All that nobody has asked for: row and lifetime in ms."""
+        return zip(self._rows[self._taken :], self._milliseconds[self._taken :], strict=True)
+
+    def leave_out(self, rows: Collection[int]) -> None:
+        """Forget what stands at one of `rows`."""
+        rest = [(row, milliseconds) for row, milliseconds in self.all() if row not in rows]
+        self._rows, self._milliseconds, self._taken = array("I"), array("Q"), 0
+        for row, milliseconds in rest:
+            self.add(row, milliseconds)
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """A moment of a run, for what is as old as RETENTION says; in ms.
+
+    `lasted`: how long the run has lasted; `retention`: what retention's clock says; `until`: later stamps are from the future.
+    """
+
+    lasted: int
+    retention: int
+    until: int
+
+
+class Ends(msgspec.Struct, frozen=True):
+    """When messages are over: of each the end, in ms that the run has lasted, and its row in the low `ROW_BITS` bits.
+
+    Of those that have a time and are not among `entries` the end follows from the log, and from the moment `at`.
+    """
+
+    entries: list[int]
+    at: Moment
+
+
+class Ages:
+    """How old the messages are that a run found: a walk through the log, with rows that ascend."""
+
+    def __init__(self, log: OpIndex) -> None:
+        self._log = log
+        self._looked_until = 0  # offset: stamps before it were looked at
+        self._newest = 0  # ms: the newest of these, none from the future
+
+    def end(self, row: int, lifetime: int, at: Moment) -> int | None:
+        """When the message at `row` is over, in ms that the run has lasted; None: ask again, a piece of the log was seen."""
+        end = min(row + 1, self._looked_until + limits.SCAN_ROWS)
+        stamps = self._log.times[self._looked_until : end]
+        self._newest = max([self._newest, *(stamp for stamp in stamps if stamp <= at.until)])
+        self._looked_until = max(end, self._looked_until)
+        if self._looked_until <= row:
+            return None
+        if self._log.times[row] > at.until:
+            return at.lasted + lifetime
+        return at.lasted + min(lifetime, max(0, self._newest + lifetime - at.retention))
