@@ -82,9 +82,9 @@ class Desk:
         self._browser = browser
         self.windows: list[Window] = []
 
-    def open(self, address: str, user: str, width: int = 1280, height: int = 800) -> Window:
+    def open(self, address: str, user: str, width: int = 1280, height: int = 800, locale: str = "en-GB") -> Window:
         """Open the page of `user` at a broker, in a window of its own."""
-        page = self._browser.new_page(viewport={"width": width, "height": height})
+        page = self._browser.new_page(viewport={"width": width, "height": height}, locale=locale)
         self.windows.append(Window(page, address, user))
         return self.windows[-1]
 

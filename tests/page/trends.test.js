@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { bytes, diskWords, grown, inWords, last, loadWords, mergeEvents, nextDay, percent, short } from "./static/trends.js";
 
 const NOW = Date.UTC(2026, 10, 28, 5, 30), DAY = 86_400;
+const on = (days) => new Date(NOW + days * DAY * 1000).toLocaleDateString(undefined, { day: "numeric", month: "long" });
 
 test("samples that come later are added, the oldest go, and none comes twice", () => {
   const old = { step: 5, times: [1, 2], columns: { a: [10, 20] } }, more = { step: 5, times: [2, 3], columns: { a: [21, 30] } };
@@ -24,9 +25,9 @@ test("numbers have as many digits as tell something", () => {
 
 test("a disk is full on a day, soon in hours, or perhaps never", () => {
   assert.equal(diskWords(null, NOW), "does not fill, as far as can be told yet");
-  assert.equal(diskWords([23 * DAY, 31 * DAY], NOW), "is full on 21 December at the earliest, and on 29 December at the latest");
-  assert.equal(diskWords([3 * DAY, null], NOW), "is full on 1 December at the earliest, or perhaps never");
-  assert.equal(diskWords([3 * DAY, 3 * DAY + 60], NOW), "is full on 1 December, if its ops file grows on as it does");
+  assert.equal(diskWords([23 * DAY, 31 * DAY], NOW), `is full on ${on(23)} at the earliest, and on ${on(31)} at the latest`);
+  assert.equal(diskWords([3 * DAY, null], NOW), `is full on ${on(3)} at the earliest, or perhaps never`);
+  assert.equal(diskWords([3 * DAY, 3 * DAY + 60], NOW), `is full on ${on(3)}, if its ops file grows on as it does`);
   assert.equal(diskWords([7200, 10_800], NOW), "is full in 2 hours at the earliest, and in 3 hours at the latest");
   assert.equal(diskWords([0, 0], NOW), "is full now, if its ops file grows on as it does");
   assert.equal(diskWords([4000 * DAY, null], NOW), "does not fill within ten years");

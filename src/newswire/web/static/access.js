@@ -101,7 +101,7 @@ export function choice(label, name, choices) {
 }
 
 export function day(when) {
-  return when ? new Date(when).toLocaleDateString("en-GB", { day: "numeric", month: "long", year: "numeric" }) : "";
+  return when ? new Date(when).toLocaleDateString(undefined, { day: "numeric", month: "long", year: "numeric" }) : "";
 }
 
 /** Rights in words: what somebody may read and publish, a line each. */

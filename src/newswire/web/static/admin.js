@@ -150,7 +150,7 @@ $("audit").addEventListener("toggle", async () => {
   try {
     const rows = await send("GET", "/audit", { limit: "100" });
     list.replaceChildren(...rows.reverse().map((row) => {
-      const line = element("li"), time = element("time", "", new Date(row.time).toLocaleString("en-GB", { dateStyle: "short", timeStyle: "short" }));
+      const line = element("li"), time = element("time", "", new Date(row.time).toLocaleString(undefined, { dateStyle: "short", timeStyle: "short" }));
       time.dateTime = row.time;
       line.append(time, element("span", "", trailLine(row)));
       return line;

@@ -1,10 +1,15 @@
 // The elements of messages, gaps and days.
 
 import { confirmLine } from "./confirm.js";
-import { $, button, clock, element, link, plural } from "./dom.js";
+import { $, button, clock, element, hasTwelveHours, link, plural } from "./dom.js";
+import { pictureOf } from "./emoji.js";
 import { firstPieces, isAddress, linkPieces } from "./links.js";
+import { markdownNodes } from "./markdown.js";
 
 const TEXT_CHARS = 1_500;        // of a text, before "Show all"
+const PRIORITIES = { 1: "lowest", 2: "low", 4: "high", 5: "highest" };
+
+document.documentElement.classList.toggle("twelve", hasTwelveHours());
 
 export const dateOf = (at) => new Date(at).toDateString();
 export const isNews = (node) => node.matches("article, .gap");
@@ -13,7 +18,7 @@ export function day(date) {
   const now = new Date(), when = new Date(date);
   if (date === now.toDateString()) return "Today";
   if (date === new Date(now.getFullYear(), now.getMonth(), now.getDate() - 1).toDateString()) return "Yesterday";
-  return when.toLocaleDateString("en-GB", { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+  return when.toLocaleDateString(undefined, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
 }
 
 export function dayHeading(date) {
@@ -22,30 +27,56 @@ export function dayHeading(date) {
   return made;
 }
 
-function article({ message }) {
+export function article(message) {
   const when = new Date(message.time), high = message.priority >= 4;
-  const made = element("article", high ? "high" : "");
+  const made = element("article", message.priority >= 5 ? "high highest" : high ? "high" : "");
   made.dataset.topic = message.topic;
   made.dataset.id = message.id;
   const time = element("time", "", clock(when));
   time.dateTime = message.time;
-  time.title = when.toLocaleString("en-GB");
+  time.title = when.toLocaleString();
   const head = element("div", "topic", message.topic);
-  const beside = [message.publisher, high ? "high" : ""].filter(Boolean);
+  const beside = [message.publisher, PRIORITIES[message.priority] ?? ""].filter(Boolean);
   if (beside.length) head.append(" ", element("i", "", `· ${beside.join(" · ")}`));
   const body = element("div");
   body.append(head);
   if (message.title) body.append(withLinks(element("h3"), linkPieces(message.title)));
-  if (message.data) body.append(...text(message.data));
+  if (message.data) body.append(...((message.markdown && markdown(message.data)) || text(message.data)));
   if (message.click && isAddress(message.click)) body.append(link(message.click));
   if (message.tags?.length) {
     const tags = element("ul", "tags");
-    tags.append(...message.tags.map((tag) => element("li", "tag", tag)));
+    tags.append(...message.tags.map(tagOf));
     body.append(tags);
   }
   if (message.confirm) body.append(confirmLine(message));
   made.append(time, body);
   return made;
+}
+
+function tagOf(tag) {
+  const picture = pictureOf(tag), made = element("li", "tag", picture ? "" : tag);
+  if (picture) {
+    const shown = element("span", "", picture);
+    shown.setAttribute("aria-hidden", "true");
+    made.append(shown, ` ${tag}`);
+  }
+  return made;
+}
+
+/** Markdown as elements, folded where it is long; null where it is shown as it is. */
+function markdown(whole) {
+  const made = element("div", "markdown"), nodes = markdownNodes(whole);
+  if (!nodes) return null;
+  made.append(...nodes);
+  if (whole.length <= TEXT_CHARS * 1.2) return [made];
+  made.classList.add("folded");
+  const more = button("whole", `Show all ${plural(whole.length, "character")}`, () => {
+    made.classList.remove("folded");
+    made.tabIndex = -1;
+    made.focus({ preventScroll: true });
+    more.remove();
+  });
+  return [made, more];
 }
 
 function withLinks(parent, pieces) {
@@ -89,7 +120,7 @@ export function nodes(record, before, isNew) {
   const date = dateOf(record.at);
   if (!before || dateOf(before.at) !== date) made.push(dayHeading(date));
   if (isNew && before) made.push(newSince(before));
-  made.push(record.message ? article(record) : gapLine(record));
+  made.push(record.message ? article(record.message) : gapLine(record));
   return made;
 }
 

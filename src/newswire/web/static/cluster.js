@@ -218,7 +218,7 @@ function showEvents() {
   if ($("events").dataset.key === key) return;
   $("events").dataset.key = key;
   $("events").replaceChildren(...shown.map(({ time, text, bad }) => {
-    const line = element("li"), at = element("time", "", new Date(time).toLocaleString("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" }));
+    const line = element("li"), at = element("time", "", new Date(time).toLocaleString(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" }));
     at.dateTime = new Date(time).toISOString();
     line.append(at, element("span", bad ? "bad" : "", sentence(text)));
     return line;

@@ -1,7 +1,7 @@
 // A message that asks to be confirmed: the button, and what came of it.
 
 import { askAny, page, user } from "./brokers.js";
-import { button, clock, element } from "./dom.js";
+import { button, clock, dayOf, element } from "./dom.js";
 
 const KEPT = 500;                // ids of what was confirmed in this browser: a button that is pressed again does no harm
 const STORE = `newswire confirmed ${user}`;
@@ -23,7 +23,7 @@ export function confirmLine(message) {
     return made;
   }
   const until = new Date(Date.parse(message.time) + message.confirm * 1000);
-  const day = until.toDateString() === new Date().toDateString() ? "" : `${until.toLocaleDateString("en-GB", { day: "numeric", month: "long" })}, `;
+  const day = until.toDateString() === new Date().toDateString() ? "" : `${dayOf(until)}, `;
   const words = element("span", "", `Please confirm by ${day}${clock(until)}.`);
   const pressed = button("", "Confirm", async () => {
     pressed.disabled = true;

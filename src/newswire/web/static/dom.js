@@ -3,8 +3,12 @@
 export const $ = (id) => document.getElementById(id);
 export const visible = () => document.visibilityState === "visible";
 export const narrow = () => matchMedia("(max-width: 700px)").matches;
-export const plural = (n, one, many = `${one}s`) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
-export const clock = (when) => when.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+export const plural = (n, one, many = `${one}s`) => `${n.toLocaleString()} ${n === 1 ? one : many}`;
+const twelve = new Intl.DateTimeFormat(undefined, { hour: "numeric" }).resolvedOptions().hour12 === true;
+export const hasTwelveHours = () => twelve;   // whether the reader's clock says AM and PM: such times are longer
+export const clock = (when) => when.toLocaleTimeString(undefined, { hour: twelve ? "numeric" : "2-digit", minute: "2-digit" });
+export const dayOf = (when) => when.toLocaleDateString(undefined, { day: "numeric", month: "long" });
+
 
 export function element(tag, className, text) {
   const made = document.createElement(tag);

@@ -32,6 +32,7 @@ const store = new Store();
 const view = new View(store, (ids) => read(ids));
 const form = new PublishForm({
   isSubscribed: (topic) => topics.isSubscribed(topic),
+  isNew: (topic) => topics.areLoaded && !topics.knows(topic),
   published: (topic) => { if (!topics.knows(topic)) topics.loadSoon(); },
   unreachable: () => stream.moveOn(),
 });
@@ -40,7 +41,7 @@ const topics = new Topics({
   chosen: () => view.chosen,
   choose: (topic) => choose(topic),
   markRead: (pattern) => read(store.unreadIds(pattern)),
-  loaded: (first) => { form.prefillIfEmpty(first); showEmpty(); },
+  loaded: (first) => { form.prefillIfEmpty(first); form.showNew(); showEmpty(); },
   subscribed: (topic) => { tabs.tell("topics", topic); return loadTopic(topic); },
 });
 const acknowledger = new Acknowledger({

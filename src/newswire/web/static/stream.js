@@ -4,6 +4,7 @@
 // streams of their own, so there are four places for streams; where more are wanted, they take turns.
 
 import { askHome, at, brokers, credentials, findWelcomingBroker, home, isHomeAgain, isOpenTo, page, saySignedOut, url, user } from "./brokers.js";
+import { clock } from "./dom.js";
 import { EventReader } from "./sse.js";
 import { isForbidden } from "./status.js";
 import { hurry, pause } from "./waiting.js";
@@ -22,8 +23,6 @@ const TURNS_MS = 60_000;         // after the last turn it says so for as long
 const TURNS = "This browser makes six connections to a broker at most, and pages of other names are open in it, too: they get their news in turn, every few seconds.";
 const CROWDED = "This browser makes six connections to a broker at most, and other pages have them. Close some, and news comes in here.";
 const TRIES = 2;                 // rounds over all brokers, before another tab may try
-
-const clock = (when) => when.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
 
 /**
  * `on` has

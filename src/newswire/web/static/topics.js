@@ -11,6 +11,7 @@ const LISTED = 200;              // topics in a list
 const SOON_MS = 1_000;
 
 export class Topics {
+  areLoaded = false;             // whether it is known which topics there are
   registered;                    // whether the user has subscriptions; undefined while nobody could say
   #on; #subscriptions = []; #listed = new Set(); #timer = 0;
   #settleMine = rove($("mine"), ".pick");
@@ -59,6 +60,7 @@ export class Topics {
     const shown = mine.slice(0, LISTED);
     if (chosen && this.isSubscribed(chosen) && !shown.includes(chosen)) shown.push(chosen);
     for (const topic of names) this.#listed.add(topic);
+    this.areLoaded = true;
     fill($("mine"), ["", ...shown], mineItem);
     fill($("more"), more.slice(0, LISTED), moreItem);
     fill($("topics"), [...new Set([...mine.filter((topic) => !isPattern(topic)), ...names])].slice(0, LISTED), (topic) => Object.assign(element("option"), { value: topic }));

@@ -50,7 +50,7 @@ export function when(seconds, now) {
   if (seconds < 2 * 3600) return `in ${Math.round(seconds / 60)} minutes`;
   if (seconds < 2 * DAY) return `in ${Math.round(seconds / 3600)} hours`;
   const date = new Date(now + seconds * 1000), far = seconds > 300 * DAY;
-  return `on ${date.toLocaleDateString("en-GB", { day: "numeric", month: "long", ...(far ? { year: "numeric" } : {}) })}`;
+  return `on ${date.toLocaleDateString(undefined, { day: "numeric", month: "long", ...(far ? { year: "numeric" } : {}) })}`;
 }
 
 /** When a disk is full: `full` are seconds, at the earliest and at the latest. */
