@@ -926,13 +926,13 @@ class Ledger:
                     is_over |= self._is_dropped(op.topic, self._ids(op)) or not self.withdrawn.isdisjoint(self._ids(op))
                 if not is_over:
                     raise Violation(f"{machine.id} holds {name} void, and by its ops nobody dropped it")
-        log, offered = machine.broker.state.log, machine.broker.compaction.offered
+        begun = machine.broker.state.lineage
         for name in sorted(shown):
             op = self.ops[name]
             assert isinstance(op, Published)
             horizon = fold.dropped.get(op.topic, {})
-            if offered is not None and not log.holds(horizon):
-                continue  # what the drop names lies before it in the offer, so what that implies is not known yet
+            # what a drop names may wait behind a hole, or lie before it in an offer: nothing follows from it yet
+            horizon = {origin: sequence for origin, sequence in horizon.items() if origin in begun}
             if len(self._ids(op)) == 1 and self.expand(horizon).get(op.origin, 0) >= op.sequence:
                 raise Violation(f"{machine.id} shows {name}, which its ops dropped")
         # what is gone may be later acknowledgements, for which earlier ones were left out

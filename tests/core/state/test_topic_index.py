@@ -80,6 +80,18 @@ def test_what_retention_dropped_is_not_counted_under_any_of_its_names() -> None:
     assert (list(index.dropped_by_twin(number)), index.count(number)) == ([], 2)
 
 
+def test_what_a_drop_implies_is_dropped_when_what_it_names_has_begun_here() -> None:
+    """Before that it may wait behind a hole: nobody here can know what follows from it, so more is shown, never less."""
+    state = state_of(message(2), message(3), message(2, origin=B))
+    index, number = state.messages, state.messages.numbers["news"]
+    state.apply(Dropped(B, 3, 0, "news", {"1003-c": 1}), 0, 0, None)
+    assert (index.work_out(number), index.totals.counts[number], index.is_dropped(number, 2)) == (True, 3, False)
+    state.apply(Began("1003-c", 1, 0, "1003", {A: 2, B: 2}), 0, 0, None)
+    assert index.work_out(number)
+    assert [index.is_dropped(number, row) for row in (2, 3, 4)] == [True, False, True]
+    assert index.totals.counts[number] == 1
+
+
 def test_the_last_of_a_topic_is_not_of_a_clock_that_was_ahead_unless_there_is_no_other() -> None:
     state = state_of(message(2, time=5), message(2, origin=B, time=900))
     index, number = state.messages, state.messages.numbers["news"]
