@@ -311,7 +311,7 @@ class Newsroom:
             follows=follows,
             gzip=gzip,
         )
-        self.hub.adopt(order, self.server.accept()[0], chunked)
+        self.hub.adopt(order, self.server.accept()[0], b"", chunked)
         return client
 
     def open(self, user: str = "Alice", **options: object) -> Client:

@@ -192,7 +192,7 @@ class Web:
         self.callers.append(order.caller)
         self.orders.append(msgspec.structs.replace(order, caller=""))
 
-        def adopt(sock: socket.socket, chunked: bool) -> None:
+        def adopt(sock: socket.socket, head: bytes, chunked: bool) -> None:
             raise AssertionError("the test client has no socket")
 
         return adopt

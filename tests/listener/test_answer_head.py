@@ -36,6 +36,13 @@ def test_a_usual_answer() -> None:
     )
 
 
+def test_a_stream() -> None:
+    assert build("200 OK", HEADERS, None, AT) == (
+        b"HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nConnection: close\r\nContent-Type: application/json\r\n"
+        b"Date: Tue, 24 Nov 2026 10:00:00 GMT\r\nTransfer-Encoding: chunked\r\nX-Content-Type-Options: nosniff\r\n\r\n"
+    )
+
+
 @pytest.mark.parametrize(
     "more",
     [

@@ -199,10 +199,10 @@ def test_a_view_that_ends_its_thread_does_not_end_the_loop(serve: Serve, app: La
 
 
 def test_a_stream_is_handed_over_by_the_loop(serve: Serve, app: LaterApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    streams: list[socket.socket] = []
+    streams: list[tuple[socket.socket, bytes]] = []
 
     def view(environ: dict[str, Any]) -> Any:
-        environ[HAND_OVER] = lambda sock, chunked: streams.append(sock)
+        environ[HAND_OVER] = lambda sock, head, chunked: streams.append((sock, head))
         return "200 OK", iter(())
 
     app.routes["/stream"] = view
@@ -210,14 +210,47 @@ def test_a_stream_is_handed_over_by_the_loop(serve: Serve, app: LaterApp, monkey
     changes: list[object] = []
     monkeypatch.setattr(listener._server.interest._selector, "modify", lambda *change: changes.append(change))
     with Client(listener.port) as client:
-        assert client.get("/stream").head().status == 200
+        client.get("/stream")
         wait_until(lambda: streams, "the hand-over")
         assert not changes, "the selector is told of the socket, and that it has left"
         assert app.threads["/stream"] == "listener"
-        streams[0].sendall(b"raw")
+        ((sock, head),) = streams
+        sock.sendall(head + b"raw")
+        assert client.head().status == 200
         assert client.exactly(3) == b"raw"
         assert listener.connections == 0
-        streams[0].close()
+        sock.close()
+
+
+def test_a_stream_that_is_asked_for_when_it_is_accepted_costs_the_selector_nothing(
+    serve: Serve, app: LaterApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streams: list[socket.socket] = []
+    is_busy, go = threading.Event(), threading.Event()
+
+    def hold(environ: dict[str, Any]) -> bytes:
+        is_busy.set()
+        assert go.wait(PATIENCE_SECONDS)
+        return b""
+
+    def stream(environ: dict[str, Any]) -> Any:
+        environ[HAND_OVER] = lambda sock, head, chunked: streams.append(sock)
+        return "200 OK", iter(())
+
+    app.routes.update({"/where": hold, "/stream": stream})
+    listener = serve()
+    with Client(listener.port) as first:
+        first.get("/where")
+        assert is_busy.wait(PATIENCE_SECONDS)
+        told: list[object] = []
+        selector = listener._server.interest._selector
+        monkeypatch.setattr(selector, "register", lambda fd, mask, channel: told.append(channel.addr))
+        clients = [Client(listener.port).get("/stream") for _ in range(20)]
+        go.set()
+        wait_until(lambda: len(streams) == len(clients), "all hand-overs")
+        assert not {client.sock.getsockname() for client in clients}.intersection(told)
+    for end in (*clients, *streams):
+        end.close()
 
 
 def test_a_request_that_is_answered_is_forgotten_without_the_garbage_collector(serve: Serve, app: LaterApp) -> None:

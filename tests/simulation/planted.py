@@ -386,6 +386,12 @@ def cursor_forgotten() -> list[Patch]:
     return [(State, "__init__", note), (Subscriptions, "cursor", at_the_end)]
 
 
+def all_known_at_a_glance() -> list[Patch]:
+    """A stream of which one subscription has all that is held begins at the end of the log for all of them."""
+    has_all = start._has_all
+    return [(start, "_has_all", lambda state, known: any(has_all(state, [one]) for one in known))]
+
+
 def ids_without_opening() -> list[Patch]:
     """An event id does not say what its broker held when the stream opened (K)."""
     begin = scan._Walk.__init__
@@ -705,6 +711,7 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
         twins_move,
         streams_never_reopen,
         cursor_forgotten,
+        all_known_at_a_glance,
         ids_without_opening,
         told_when_all_is_applied,
         gaps_untold,

@@ -139,6 +139,17 @@ def test_a_gap_is_told_and_then_acknowledged(room: Newsroom) -> None:
     wait_until(lambda: room.desk.unread("Alice") == 0)
 
 
+def test_who_comes_back_and_has_all_is_read_nothing(room: Newsroom) -> None:
+    room.desk.subscribe("Alice", "news")
+    room.desk.publish("news", "one")
+    event = room.open(ack="client").take(1)[0]
+    read = room.hub.pages.read_count
+    again = room.open(ack="client", event_id=parse(event.id))
+    assert room.hub.pages.read_count == read
+    room.desk.publish("news", "two")
+    assert again.data(1) == ["two"]
+
+
 def test_five_hundred_streams_share_what_is_encoded(make: Callable[..., Newsroom]) -> None:
     room = make(settings=Settings(streams_per_user=1000))
     room.desk.subscribe("Alice", "news")

@@ -15,7 +15,7 @@ def is_awake(inbox: Inbox) -> bool:
 
 
 def arrival() -> Arrival:
-    return Arrival(StreamOrder("Alice"), socket.socket(), chunked=True)
+    return Arrival(StreamOrder("Alice"), socket.socket(), head=b"", chunked=True)
 
 
 def test_what_commits_changed_is_merged_and_wakes_once() -> None:

@@ -13,6 +13,7 @@ from newswire import sse
 from newswire.core import limits
 from newswire.core.model.coverage import Coverage, write
 from newswire.core.model.event_ids import EventId
+from newswire.core.model.results import Start
 from newswire.stream_order import StreamOrder
 from newswire.streams import gzip_blocks
 from newswire.streams.pages import Encoding, encode_page
@@ -23,7 +24,7 @@ from tests.kit.stream_fakes import Dechunker
 
 def stream(*, ack: str = "auto", chunked: bool = False, event_id: EventId | None = None) -> Stream:
     made = Stream(StreamOrder("Alice", event_id, ack=ack), chunked, 0.0)
-    made.open(Place(0))
+    made.open(Start(Place(0), ()))
     return made
 
 
@@ -64,6 +65,14 @@ def test_nothing_is_lost_or_repeated_whatever_the_kernel_takes(sizes: list[int],
         out += taken
         assert made.unsent_bytes == len(expected) - len(out)
     assert out + send_all(made) == expected
+
+
+def test_the_head_of_the_response_leaves_with_what_is_said_first() -> None:
+    made = Stream(StreamOrder("Alice"), False, 0.0, b"HTTP/1.1 200 OK\r\n\r\n")
+    made.open(Start(Place(0), (), more=False))
+    made.write(b"hello\n\n", 0.0)
+    assert bytes(made.bytes_to_send()) == b"HTTP/1.1 200 OK\r\n\r\nhello\n\n"
+    assert not made.wants_page
 
 
 def test_a_full_queue_reads_on_only_when_drained() -> None:
@@ -239,7 +248,7 @@ def test_a_stream_goes_on_from_the_last_id_it_queued() -> None:
     made.receive(encoded(end=60), 0.0)
     assert made.last_id == entry(3).event_id
     assert made.unsent_bytes > 0
-    made.open(Place(3))
+    made.open(Start(Place(3), ()))
     assert made.wants_page
     assert made.position == Place(3)
 
@@ -328,7 +337,7 @@ def test_a_compressed_stream_is_whole_whatever_it_says() -> None:
     """Greeting, pages, silence and last words: one gzip with a right end."""
     for chunked in (False, True):
         made = Stream(StreamOrder("Alice", gzip=True), chunked, 0.0)
-        made.open(Place(0))
+        made.open(Start(Place(0), ()))
         made.write(b"hello\n\n", 0.0)
         encoding = Encoding(as_json=False, chunked=chunked, gzip=True)
         pages = [encode_page(page(entry(n), entry(n + 1, "y" * 3_000)), encoding) for n in (1, 3)]
@@ -344,7 +353,7 @@ def test_a_compressed_stream_is_whole_whatever_it_says() -> None:
 
 def test_of_a_compressed_page_nothing_is_acknowledged_before_all_of_it_is_there() -> None:
     made = Stream(StreamOrder("Alice", gzip=True), True, 0.0)
-    made.open(Place(0))
+    made.open(Start(Place(0), ()))
     send_all(made)
     before = made.written_bytes
     news = encode_page(page(entry(1), entry(2, "y" * 900), entry(3)), Encoding(False, True, gzip=True))

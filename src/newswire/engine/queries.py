@@ -240,7 +240,8 @@ class StateQueries(ABC):
 def _start(recipient: Recipient, opening: Opening | None) -> Start | None:
     if opening is None:
         return None
-    return Start(ReadPosition(opening.position, opening.wanted), opening.wanted.patterns, recipient.account)
+    position, patterns = ReadPosition(opening.position, opening.wanted), opening.wanted.patterns
+    return Start(position, patterns, recipient.account, more=opening.more)
 
 
 def read_texts(dues: Sequence[Due], cache: MessageCache, fetch: Fetch) -> list[Published | None]:

@@ -41,10 +41,9 @@ while a request is served or its answer unsent. What is refused is answered by t
 **How memory is bounded.** Requests and answers stay in memory, where they share `room`s: of clients' requests, of pushes, of
 answers. When one is full, those go that hold most for longest. No file is made: it would fill the disk that messages are on.
 
-**Hand-over.** The view of a stream puts an adopter into the environ and answers 200 without a body. The worker
-writes the header, no last chunk, and asks for a close as after any answer without a length. Where the loop would then close
-the flushed channel, it takes the socket out of waitress instead and gives it to the adopter. A client that left earlier failed
-the flush and is closed as usual; one that leaves later is the adopter's.
+**Hand-over.** The view of a stream puts an adopter into the environ and answers 200 without a body. The worker writes nothing
+and asks for a close. Where the loop would then close the channel, it takes the socket out of waitress instead and gives it to
+the adopter, with the head, which leaves with the first event as one packet. A client that left is the adopter's, too.
 
 **What a worker never does**, nor the loop: wait for a client. Whatever the application answers is buffered (answers are
 finite, streams have left), and the next pipelined request is not begun before it is sent: at most one unsent answer a

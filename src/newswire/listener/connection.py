@@ -25,7 +25,7 @@ from newswire.listener.presence import is_reset
 from newswire.listener.problems import LATE, EscapingLog, raw_answer
 from newswire.listener.proxies import Proxies
 from newswire.listener.request import HttpRequest, UserOf
-from newswire.listener.tasks import Adopter, AppTask, ProblemTask
+from newswire.listener.tasks import AppTask, ProblemTask
 from newswire.quotas.networks import network_of
 from newswire.threads import NeedsThread
 
@@ -96,12 +96,11 @@ class Channel(HTTPChannel):
     in_line = False  # the loop has placed it
     asked = False  # a request has come since it was idle
     serves_peer = False  # a push was taken from it
-    adopter: Adopter | None = None  # set by the worker before it asks for the close
+    hand_over: Callable[[socket.socket], None] | None = None  # to whom; set by the worker before it asks for the close
     later_task: AppTask | None = None  # its answer comes later; no thread has it
     answer_task: AppTask | None = None  # its answer has come, and waits for a thread
     give_up_at = 0.0  # clock: for how long it is waited for
     probes = False  # its last request was a probe
-    chunked = False
     lingers = False  # the close waits for the client
     lingering = False
 
@@ -111,11 +110,7 @@ class Channel(HTTPChannel):
         super().__init__(*args, **options)
         self.logger = self.server.escaping
         self.network = self.caller = network_of(self.addr[0])
-
-    def add_channel(self, map: Any = None) -> None:
-        """Enter the map."""
-        super().add_channel(map)
-        self.server.changed.append(self)
+        self.since = self.server.clock()
 
     def del_channel(self, map: Any = None) -> None:
         """Leave map and selector."""
@@ -228,8 +223,8 @@ class Channel(HTTPChannel):
         if self.will_close:
             self.handle_close()
         elif self.connected and self.close_when_flushed and not self.total_outbufs_len:
-            if self.adopter:
-                self._hand_over(self.adopter)
+            if self.hand_over:
+                self._hand_over(self.hand_over)
             elif self.lingers:
                 self._linger()
             else:
@@ -243,14 +238,14 @@ class Channel(HTTPChannel):
         except OSError:  # he has left
             self.handle_close()
 
-    def _hand_over(self, adopter: Adopter) -> None:
+    def _hand_over(self, adopt: Callable[[socket.socket], None]) -> None:
         """Take the socket out of waitress and give it away."""
         sock = self.socket
         self.del_channel()
         self.socket, self.connected = None, False
         self.server.handed_over += 1
         try:
-            adopter(sock, self.chunked)
+            adopt(sock)
         except Exception:
             _log.exception("a stream could not be adopted")
             sock.close()
@@ -400,8 +395,8 @@ class Channel(HTTPChannel):
                 if self.current_outbuf_count > 0:
                     self.current_outbuf_count = self.adj.outbuf_high_watermark  # the next answer begins a new buffer
                 self.requests.pop(0).close()
-        if self.adopter and not self.total_outbufs_len and threading.get_ident() == self.server.loop_ident:
-            self._hand_over(self.adopter)  # at once: to ask the selector whether the head may be sent is no use, as it is sent
+        if self.hand_over and not self.total_outbufs_len and threading.get_ident() == self.server.loop_ident:
+            self._hand_over(self.hand_over)
         elif self.connected:
             self.server.pull_trigger()
 

@@ -393,6 +393,7 @@ class Loop(TcpWSGIServer):
             self.set_socket_options(sock)
             channel = self.channel_class(self, sock, address, self.adj, map=self._map)  # type: ignore[attr-defined]
             self.of_network.setdefault(network, OrderedDict())[channel] = None
+            self._queue(channel, selectors.EVENT_READ)  # most have sent a request by now: the selector need not say so
         except OSError:  # it has left already
             sock.close()
 

@@ -28,8 +28,10 @@ _OF_PROXIES: Final = frozenset(  # headers of which the application is told what
     "X_FORWARDED_FOR X_FORWARDED_HOST X_FORWARDED_PROTO X_FORWARDED_PORT X_FORWARDED_BY FORWARDED".split()
 )
 
-Adopter = Callable[[socket.socket, bool], None]
-"""Takes a stream's socket (non-blocking, header sent) and whether its body is chunked. Loop thread; returns at once."""
+Adopter = Callable[[socket.socket, bytes, bool], None]
+"""Takes a stream's socket (non-blocking), the head that it sends first, and whether its body is chunked. Loop thread; returns
+at once. So head and first event leave as one packet.
+"""
 
 
 class Later(Protocol):
@@ -58,8 +60,7 @@ class TaskChannel(Protocol):
     """What a run needs of the connection that it answers on."""
 
     server: HasEnviron
-    adopter: Adopter | None
-    chunked: bool
+    hand_over: Callable[[socket.socket], None] | None
     lingers: bool
 
     def write_soon(self, data: bytes) -> object:
@@ -149,10 +150,12 @@ class AppTask(WSGITask):
 
     def build_response_header(self) -> bytes:
         """Make the head of the answer; of a usual one without waitress."""
-        keeps = self.version == "1.1" and not self.close_on_finish and not self.request.connection_close
-        if keeps and self.has_body and self.content_length is not None:
+        is_stream = self.content_length is None
+        keeps = not self.close_on_finish and (is_stream or not self.request.connection_close)
+        if keeps and self.version == "1.1" and self.has_body:
             head = answer_head.build(self.status, self.response_headers, self.content_length, self.start_time)
             if head is not None:
+                self.chunked_response, self.close_on_finish = is_stream, is_stream
                 return head
         built: bytes = super().build_response_header()
         return built
@@ -166,17 +169,17 @@ class AppTask(WSGITask):
         self.wrote_header, self.content_bytes_written = True, len(data)
 
     def finish(self) -> None:
-        """End the answer; or leave it open for the adopter: the header is written, no last chunk."""
+        """End the answer; or leave it to the adopter, who sends the head, too."""
         if self.status.startswith("200 "):
             self.channel.has_served(self.request)
         adopter: Adopter | None = (self.environ or {}).get(HAND_OVER)
         if adopter is None or not self.status.startswith("200 ") or self.content_length is not None:
             super().finish()
             return
-        if not self.wrote_header:
-            self.write(b"")
-        self.channel.adopter, self.channel.chunked = adopter, self.chunked_response
-        self.close_on_finish = True
+        head = b"" if self.wrote_header else self.build_response_header()
+        chunked = self.chunked_response
+        self.channel.hand_over = lambda sock: adopter(sock, head, chunked)
+        self.wrote_header = self.close_on_finish = True
 
 
 class ProblemTask(ErrorTask):

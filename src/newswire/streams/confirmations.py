@@ -1,7 +1,7 @@
 """What the other end has confirmed, and the cursors that follow from it (docs/rules.md, AUTO-ACK).
 
 The kernel counts the bytes of a connection that the other end has not acknowledged (SIOCOUTQ). Those bytes may include
-a response head that was written before the stream began, so `sent - SIOCOUTQ` is never too high.
+answers that were written before the stream began, so `sent - SIOCOUTQ` is never too high.
 
 A reset connection has thrown its bytes away and its count says nothing, so the count is believed only if the connection
 still stands *after* it was read. Orderly closes by the other end (CLOSE_WAIT) still stand: what it confirmed before, it had.

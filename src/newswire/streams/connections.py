@@ -144,13 +144,13 @@ class Connections:
         self._selector.close()
 
 
-def turn_away(sock: socket.socket, chunked: bool, reason: str, *, gzip: bool = False) -> None:
-    """Say why there is no room, as far as the socket takes it at once, and close it. Any thread."""
+def turn_away(sock: socket.socket, head: bytes, *, chunked: bool, reason: str, gzip: bool = False) -> None:
+    """Say behind `head` why there is no room, as far as the socket takes it at once, and close it. Any thread."""
     body = sse.comment(reason, retry=limits.RETRY_LATER_MILLISECONDS)
     if gzip:
         body = gzip_blocks.whole(body)
     with suppress(OSError):
         sock.setblocking(False)
-        sock.send(sse.chunk(body) + sse.chunk(b"") if chunked else body)
+        sock.send(head + (sse.chunk(body) + sse.chunk(b"") if chunked else body))
         sock.shutdown(socket.SHUT_WR)
     sock.close()

@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 
 from newswire import sse
 from newswire.core import limits
@@ -36,8 +37,8 @@ class Downloads:
         """Whether one is under way."""
         return self._sock is not None
 
-    def adopt(self, parts: Iterator[bytes], sock: socket.socket, chunked: bool) -> None:
-        """Send `parts` on `sock`, to which a response head (`chunked` or not) was written, and own it. Never waits.
+    def adopt(self, parts: Iterator[bytes], sock: socket.socket, head: bytes, chunked: bool) -> None:
+        """Send `head` and `parts` (in chunks, if it says so) on `sock`, and own it. Never waits.
 
         Where another is under way, as two asked at the same moment, it is broken off.
         """
@@ -46,7 +47,8 @@ class Downloads:
                 sock.close()
                 return
             self._sock = sock
-        self._thread = supervise(lambda: self._send(parts, sock, chunked), "download", self._on_fatal, may_end=lambda: True)
+        send = partial(self._send, parts, sock, head, chunked)
+        self._thread = supervise(send, "download", self._on_fatal, may_end=lambda: True)
         self._thread.start()
 
     def stop(self, timeout: float) -> None:
@@ -59,10 +61,11 @@ class Downloads:
         if self._thread is not None:
             self._thread.join(timeout)
 
-    def _send(self, parts: Iterator[bytes], sock: socket.socket, chunked: bool) -> None:
+    def _send(self, parts: Iterator[bytes], sock: socket.socket, head: bytes, chunked: bool) -> None:
         count = 0
         try:
             sock.settimeout(limits.BACKUP_PART_SECONDS)
+            sock.sendall(head)
             for part in parts:
                 sock.sendall(sse.chunk(part) if chunked else part)
                 count += len(part)

@@ -106,18 +106,18 @@ class Hub:
         """Start the thread. `engine.on_wake(hub.wake)` is for whoever builds both."""
         self._thread.start()
 
-    def adopt(self, order: StreamOrder, sock: socket.socket, chunked: bool) -> None:
-        """Serve `order` on `sock`, to which a response head (`chunked` or not) was written, and own it from here on.
+    def adopt(self, order: StreamOrder, sock: socket.socket, head: bytes, chunked: bool) -> None:
+        """Serve `order` on `sock`, beginning with a response head (that says whether it is `chunked`), and own it from here on.
 
         Never waits. Where more sockets are held than there may be, however they got past `refusal`, it is told so and closed.
         """
         if self._inbox.arrivals_count + len(self._connections) >= self._settings.streams + limits.ENDING_STREAMS_COUNT:
             self.refusal_count += 1
             if order.wire is None:
-                turn_away(sock, chunked, NO_ROOM, gzip=order.gzip)
+                turn_away(sock, head, chunked=chunked, reason=NO_ROOM, gzip=order.gzip)
             else:
                 sock.close()  # before the end of what was announced: its client sees that
-        elif not self._inbox.put_arrival(Arrival(order, sock, chunked)):
+        elif not self._inbox.put_arrival(Arrival(order=order, sock=sock, head=head, chunked=chunked)):
             sock.close()
 
     def refusal(self, order: StreamOrder) -> str:
@@ -247,7 +247,7 @@ class Hub:
 
     def _open(self, arrival: Arrival) -> None:
         now = self._clock()
-        stream = Stream(arrival.order, arrival.chunked, now)
+        stream = Stream(arrival.order, arrival.chunked, now, arrival.head)
         try:
             conn = self._connections.add(arrival.sock, stream, now)
         except (OSError, ValueError):  # gone already
@@ -319,9 +319,10 @@ class Hub:
             self._end(conn, notices.not_now(notices.NOTHING_AWAKE if order.by is None else notices.NO_RIGHTS))
 
     def _read_from(self, conn: Connection, start: Start) -> None:
-        conn.stream.open(start.position, start.account, start.event_id)
+        conn.stream.open(start)
         self._audience.put(conn.stream.users, conn, start.patterns)
-        self._rounds.put_catching_up(conn)
+        if start.more:
+            self._rounds.put_catching_up(conn)
 
     # -- hub thread: reading on
 

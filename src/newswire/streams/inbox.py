@@ -13,10 +13,11 @@ from newswire.stream_order import StreamOrder
 
 
 class Arrival(NamedTuple):
-    """A socket that is to be served. `chunked`: what the head of the response said, which was written already."""
+    """A socket that is to be served, with the head of the response that is sent first. `chunked`: as that says."""
 
     order: StreamOrder
     sock: socket.socket
+    head: bytes
     chunked: bool
 
 

@@ -25,7 +25,7 @@ import msgspec
 from newswire import sse
 from newswire.core import limits
 from newswire.core.model.event_ids import EventId
-from newswire.core.model.results import Position
+from newswire.core.model.results import Position, Start
 from newswire.stream_order import StreamOrder
 from newswire.streams import gzip_blocks
 from newswire.streams.pages import EncodedPage, encoding_of
@@ -56,7 +56,8 @@ class AckPoint(msgspec.Struct, gc=False):
 class Stream:
     """The state of one stream. Owned by the hub's thread. Times are in seconds, of one clock that never goes back."""
 
-    def __init__(self, order: StreamOrder, chunked: bool, now: float) -> None:
+    def __init__(self, order: StreamOrder, chunked: bool, now: float, head: bytes = b"") -> None:
+        """`head`: of the response, if it is still to be sent."""
         self.order = order
         self.users = order.users
         self._acks = order.ack == "auto"
@@ -80,6 +81,8 @@ class Stream:
         self._event_at = now  # of the last event, or the opening
         self._waiting_since = now  # for a confirmation
         self._end_at = now
+        if head:
+            self._put(head, now)
         if order.gzip:
             self._put(self._framed(gzip_blocks.HEAD), now)
 
@@ -125,13 +128,10 @@ class Stream:
 
     # -- what comes in
 
-    def open(self, position: Position, account: str = "", event_id: EventId | None = None) -> None:
-        """Read on from here, for `account`: at the start, and when the user's subscriptions or rights changed (REOPEN).
-
-        `event_id`: what stands for the position, where the client came with nothing that does.
-        """
-        self.position, self.account, self.is_behind = position, account, True
-        self._last_id = event_id or self._last_id
+    def open(self, start: Start) -> None:
+        """Read on from here: at the start, and when the user's subscriptions or rights changed (REOPEN)."""
+        self.position, self.account, self.is_behind = start.position, start.account, start.more
+        self._last_id = start.event_id or self._last_id
 
     def receive(self, page: EncodedPage, now: float) -> None:
         """Take what is due at `position`."""

@@ -7,7 +7,7 @@ nobody foresaw is logged with its traceback and answered as `internal`, without 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Final
 
@@ -46,10 +46,11 @@ class ReadyHeaders(Headers):
 class ReadyResponse(Response):
     """An answer of status, lines and body of ours: werkzeug takes 6 µs to look at each and to complete them."""
 
-    def __init__(self, body: bytes, status: int, lines: Iterable[tuple[str, str]]) -> None:
+    def __init__(self, body: bytes | Iterator[bytes], status: int, lines: Iterable[tuple[str, str]]) -> None:
+        """`body`: with its length among `lines`; or an iterator, of a stream, whose length nobody knows."""
         self.headers = ReadyHeaders(lines)
         self._status, self._status_code = _status_line(status), status
-        self.response, self.direct_passthrough, self._on_close = [body], False, []
+        self.response, self.direct_passthrough, self._on_close = [body] if isinstance(body, bytes) else body, False, []
 
 
 @cache

@@ -243,15 +243,17 @@ _URL_HEADERS: Final = frozenset({"location", "content-location"})
 
 
 def _send(response: Response, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """Start the answer; itself where it is bytes of a known length, which is what werkzeug would come to."""
+    """Start the answer; itself where it is bytes of a known length or a stream, which is what werkzeug would come to."""
     body, status = response.response, response.status
-    if type(response) in _PLAIN and type(body) is list and len(body) == 1 and not response._on_close:
+    has_body = environ["REQUEST_METHOD"] != "HEAD" and not status.startswith(_NO_BODY)
+    if type(response) in _PLAIN and has_body and not response._on_close:
         headers = response.headers.to_wsgi_list()
         names = {name.lower() for name, _ in headers}
-        plain = type(body[0]) is bytes and "content-length" in names and _URL_HEADERS.isdisjoint(names)
-        if plain and environ["REQUEST_METHOD"] != "HEAD" and not status.startswith(_NO_BODY):
+        is_whole = type(body) is list and len(body) == 1 and type(body[0]) is bytes and "content-length" in names
+        is_stream = type(response) is ReadyResponse and type(body) is not list
+        if (is_whole or is_stream) and _URL_HEADERS.isdisjoint(names):
             start_response(status, headers)
-            return body
+            return cast("Iterable[bytes]", body)
     return response(environ, start_response)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from newswire.core.model.commands import Acknowledge
 from newswire.core.model.coverage import Coverage, write
-from newswire.core.model.ops import Acknowledged, Began, Op, Published, Subscribed
+from newswire.core.model.ops import Acknowledged, Began, Lost, Op, Published, Subscribed
 from newswire.core.model.vector import Vector
 from newswire.core.read.start import acknowledged_by, open_page, open_stream, to_acknowledge
 from newswire.core.state.fold import State
@@ -95,6 +95,37 @@ def test_nothing_begins_for_who_has_no_subscription() -> None:
     broker = Broker()
     assert open_stream(broker.state, "Alice", None) is None
     assert open_page(broker.state, "Alice", None, 0) is None
+
+
+def begins(broker: Broker, after: Vector) -> tuple[int, bool]:
+    """Where a stream of who knows this begins, and whether something may be due there."""
+    opening = open_stream(broker.state, "Alice", Coverage("", after, {HERE: broker.next}))
+    assert opening is not None
+    return opening.position.offset, opening.more
+
+
+def test_who_has_all_of_his_topics_begins_at_the_end() -> None:
+    broker = Broker()
+    broker.subscribe("news")
+    broker.take(Published(HERE, broker.next, 0, topic="other", data="x"))
+    end = len(broker.state.log)
+    assert begins(broker, {BEFORE: 5}) == (end, False)
+    assert begins(broker, {HERE: 1}) == (end, False), "what that run began with"
+    assert begins(broker, {BEFORE: 4})[1]
+    assert begins(broker, {BEFORE: 5, "1009-x": 7})[1], "what another broker gave him is due when it comes, and he has it"
+    broker.take(Published(HERE, broker.next, 0, topic="news", data="x"))
+    assert begins(broker, {BEFORE: 5})[1]
+
+
+def test_patterns_and_what_is_missing_take_a_longer_look() -> None:
+    broker = Broker()
+    broker.subscribe("news")
+    broker.subscribe("none.*")
+    assert begins(broker, {BEFORE: 5})[1]
+    other = Broker()
+    other.subscribe("news")
+    other.state.given_up.append((3, Lost(HERE, other.next, 0, source=BEFORE, first=4, last=4)))
+    assert begins(other, {BEFORE: 5})[1]
 
 
 def test_a_page_of_one_topic_begins_where_the_first_that_matches_does() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from werkzeug.test import create_environ
+from werkzeug.wrappers import Response
 
 from newswire.config import Settings
 from newswire.core import limits
 from newswire.core.model.coverage import Coverage, write
 from newswire.stream_order import StreamOrder
+from newswire.web import SlimApp
 from newswire.web.routes.streams import ENVIRON_KEY
 from tests.kit.web_fakes import Web
 
@@ -35,6 +38,19 @@ def test_the_connection_is_handed_over_after_the_head(web: Web) -> None:
     assert response.headers["X-Accel-Buffering"] == "no"
     assert "Accept" in response.headers["Vary"]
     assert response.get_data() == b""
+
+
+def test_a_stream_is_opened_without_an_answer_of_werkzeugs(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise AssertionError("10,000 streams that come back wait for it")
+
+    for name in ("__init__", "__call__", "get_wsgi_headers"):
+        monkeypatch.setattr(Response, name, refuse)
+    started: list[str] = []
+    environ = create_environ("/stream?username=Alice")
+    assert list(SlimApp(web.app)(environ, lambda status, headers: started.append(status))) == []
+    assert started == ["200 OK"]
+    assert callable(environ[ENVIRON_KEY])
 
 
 def test_without_anybody_to_hand_over_to() -> None:

@@ -66,13 +66,14 @@ class Start(msgspec.Struct, frozen=True):
     """Where a reader begins. `patterns`: what it is subscribed to and may read, so a commit to another topic brings nothing.
 
     `account`: whose subscriptions these are, "" where nobody is asked. `event_id`: what stands for `position`, for a reader of
-    topics who begins now; else what was asked for does.
+    topics who begins now; else what was asked for does. `more`: something may be due there at once, else when woken.
     """
 
     position: Position
     patterns: tuple[str, ...]
     account: OpId = ""
     event_id: EventId | None = None
+    more: bool = True
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):

@@ -11,23 +11,26 @@ from newswire.core import limits
 from newswire.core.access import Principal, Rights
 from newswire.core.model.commands import Acknowledge
 from newswire.core.model.coverage import Coverage, read
-from newswire.core.model.names import matches
+from newswire.core.model.names import is_pattern, matches
 from newswire.core.model.ops import OpId
 from newswire.core.model.results import LATEST
 from newswire.core.model.vector import Vector
-from newswire.core.read.pages import LogPosition, Wanted, as_items
+from newswire.core.read.pages import LogPosition, Wanted, all_of, as_items
 from newswire.core.read.pieces import Pieces, finish
 from newswire.core.read.selection import Reach
 from newswire.core.state.accounts import Accounts
 from newswire.core.state.fold import State
 from newswire.core.state.subscriptions import Subscription
 
+_GLANCE_SUBSCRIPTIONS = 16  # of one reader, looked at without a pause: 1 us each
+
 
 class Opening(msgspec.Struct, frozen=True):
-    """Where to read on, and what is wanted."""
+    """Where to read on, and what is wanted. `more`: something may be due there; else nothing is before the end of the log."""
 
     position: LogPosition
     wanted: Wanted
+    more: bool = True
 
 
 class Recipient(msgspec.Struct, frozen=True):
@@ -230,12 +233,33 @@ def _behind(state: State, message: OpId, latest: int) -> Vector:
     return state.lineage.shorten({name: sequence for name, sequence in known.items() if sequence})
 
 
+def _has_all(state: State, known: Sequence[tuple[str, Vector]]) -> bool:
+    """Say whether all that is held of these topics is known, and no more than is held; False where that takes a longer look.
+
+    So it is for most who come back after a moment: they need not read a page to learn it.
+    """
+    if len(known) > _GLANCE_SUBSCRIPTIONS or state.given_up or state.waiting_topics:
+        return False
+    lineage, messages, held = state.lineage, state.messages, state.vector
+    for topic, vector in known:
+        number = messages.numbers.get(topic, 0)
+        last = {origin: sequences[-1] for origin, sequences in messages.sequences[number].items() if sequences}
+        for void in messages.voids.get(number, ()):
+            last[void.origin] = max(void.last, last.get(void.origin, 0))
+        if is_pattern(topic) or not (lineage.covers_all(vector, last) and lineage.covers_all(held, vector)):
+            return False
+    return True
+
+
 def _open(state: State, known: Sequence[tuple[str, Vector]], opened: Vector) -> Pieces[Opening]:
     """Where to begin: at the first record that one of the known vectors does not cover, of whatever topic.
 
     `opened`: K, what was held when `known` was looked up (`follow` leaves it out where D covers it). A later K would speak
     for a subscription that was made meanwhile.
     """
+    if _has_all(state, known):
+        end = LogPosition(len(state.log), generation=state.generation)
+        return Opening(end, all_of(tuple(sorted({pattern for pattern, _ in known}))), more=False)
     written: dict[int, tuple[tuple[str, int], ...]] = {}  # by identity: many are one object, and `known` holds all of them
     reach, items = Reach(state.lineage), set[tuple[str, tuple[tuple[str, int], ...]]]()
     least: dict[frozenset[str], dict[str, int]] = {}  # by the origins that are listed: how far all of these reach

@@ -1,7 +1,7 @@
 """`GET /stream`: checks what is asked for and hands the connection over to whoever writes the events.
 
-The view answers the head only. As its last act it puts an adopter into the environ; the listener gives it the socket
-once the head is out. Nothing here knows who adopts. What is final is refused with its status; "not now" is a stream of
+The view answers the head only. As its last act it puts an adopter into the environ; the listener gives it the socket and the
+bytes of the head. Nothing here knows who adopts. What is final is refused with its status; "not now" is a stream of
 one comment that ends, with a longer `retry:`, since a browser gives up for good on any status but 200 (docs/http.md, Stream).
 
 A GET moves cursors only on the reader's word. What a page of another site opens in the background is refused; what else is
@@ -34,16 +34,19 @@ from newswire.web.availability import may_be_known, why_not, why_nothing_to_read
 from newswire.web.content_coding import accepts_gzip
 from newswire.web.pace import Pace
 from newswire.web.request_fields import Environ
+from newswire.web.responses import KEEP_NO_COPY, ReadyResponse
 from newswire.web.route import MAY_READ, SELF_OR_ADMIN, Field, Route, Success, Values, text_field
 from newswire.web.routes import pages
 from newswire.web.usual_fields import USERNAME
 
-Adopter = Callable[[socket.socket, bool], None]
+Adopter = Callable[[socket.socket, bytes, bool], None]
 HandOver = Callable[[StreamOrder], Adopter]
 
 ENVIRON_KEY: Final = "newswire.hand_over"
-_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Vary": "Accept"}
 _EVENT_STREAM: Final = "text/event-stream"
+_OF_ALL: Final = (("Content-Type", _EVENT_STREAM), *KEEP_NO_COPY, ("X-Accel-Buffering", "no"))
+_LINES: Final = (*_OF_ALL, ("Vary", "Accept"))
+_GZIP_LINES: Final = (*_OF_ALL, ("Vary", "Accept, Accept-Encoding"), ("Content-Encoding", "gzip"))
 
 
 def _choice(name: str, type: Any, words: str) -> Field[str]:
@@ -200,9 +203,4 @@ def _why_not_now(engine: Engine, user: str, by: Principal | None) -> str:
 
 
 def _events(blocks: list[bytes], *, gzip: bool = False) -> Response:
-    # an iterator, not a list: the length of a stream is not known, so none may be sent
-    response = Response(iter(blocks), 200, _HEADERS, content_type=_EVENT_STREAM)
-    if gzip:
-        response.headers["Content-Encoding"] = "gzip"
-        response.headers["Vary"] = "Accept, Accept-Encoding"
-    return response
+    return ReadyResponse(iter(blocks), 200, _GZIP_LINES if gzip else _LINES)
