@@ -56,6 +56,7 @@ LONG: Final = {  # of the others, what takes seconds: logs, terminals, disks and
     "tests/engine/jetstream/test_shell.py",
     "tests/cli/test_output.py",
     "tests/test_page_modules.py",
+    "tests/test_site.py",
     "tests/cli/test_actions.py",
 }
 PROGRAMS: Final = {  # what tests use beyond Python: program, Debian's package

@@ -12,9 +12,9 @@ from typing import Final
 import pytest
 
 import docs
+import newswire
 import reference
-from newswire import client
-from newswire.cli.main import newswire
+from newswire.cli.main import newswire as group
 from newswire.cli.options import known_settings
 from newswire.errors import TABLE
 from newswire.web.route import routes_of
@@ -73,12 +73,12 @@ def test_what_is_wrong_in_a_site_is_found(tmp_path: Path) -> None:
 
 # -- the reference -------------------------------------------------------------------------------------------------------
 def test_each_command_has_a_heading() -> None:
-    for name in newswire.commands:
+    for name in group.commands:
         assert f"## newswire {name}\n" in TEXTS["commands"]
 
 
 def test_each_setting_has_a_row() -> None:
-    for setting in known_settings(newswire).values():
+    for setting in known_settings(group).values():
         assert f"`{setting.envvar}`" in TEXTS["settings"]
 
 
@@ -99,10 +99,14 @@ def test_each_metric_of_the_page_has_a_row_and_no_other() -> None:
 
 
 def test_each_class_of_the_library_has_a_heading_and_no_hook_of_tests() -> None:
-    for name in set(client.__all__) - {"BrokerPool"}:
+    for name in set(newswire.__all__) - {"__version__"}:
         assert f"## {name}\n" in TEXTS["library"]
     assert "<built-in" not in TEXTS["library"]
     assert "<function" not in TEXTS["library"]
+
+
+def test_examples_of_a_command_stand_in_lines() -> None:
+    assert block("newswire user list --json") in TEXTS["commands"]
 
 
 # -- Markdown ---------------------------------------------------------------------------------------------------------------

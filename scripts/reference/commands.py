@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import Final
 
 import click
 
@@ -10,7 +12,9 @@ from newswire.cli import output
 from newswire.cli.main import newswire
 from reference.page import Page, block, code, plain, prose, table
 
-_ABOUT = """\
+_EXAMPLES: Final = re.compile(r"(Examples?[^:]*:) (.+)", re.DOTALL)
+_NEXT: Final = re.compile(r"; (?=(?:[\w ]+: )?newswire )")
+_ABOUT: Final = """\
 What each command does and takes, as `newswire COMMAND --help` says it. What all have in common, such as where values
 come from and where the output goes, is in [the command line](command-line.md); each option as a variable and a name in
 a file is in [settings](settings.md). Each command takes `--help`, too.
@@ -55,8 +59,16 @@ def _command(context: click.Context) -> str:
         names = [f"{context.command_path} {name}" for name in command.commands]
         parts.append(f"It has {', '.join(f'[{name}](#{name.replace(chr(32), chr(45))})' for name in names)}.\n")
     parts.append(table(("option", "means"), _options(context)))
-    parts.append(prose(command.epilog))
+    parts.append(_examples(command.epilog or ""))
     return "\n".join(part for part in parts if part)
+
+
+def _examples(epilog: str) -> str:
+    """The last words of a command, which are examples."""
+    found = _EXAMPLES.fullmatch(epilog.strip())
+    if not found:
+        return prose(epilog)
+    return f"{found[1]}\n\n{block(_NEXT.sub(chr(10), found[2]))}"
 
 
 def _options(context: click.Context) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from newswire.errors import TABLE, from_problem
 from newswire.web.openapi import codes_of
@@ -10,7 +11,7 @@ from reference.application import AUTH
 from reference.page import Page, code, plain
 from reference.requests import declared
 
-_ABOUT = """\
+_ABOUT: Final = """\
 A refusal over HTTP is an RFC 9457 object (`application/problem+json`) with `title`, `status`, `detail` and one of these
 as `code`. A code does not change: programs match on it. `detail` says what to do. The library raises a class of
 `newswire.errors` for each, with `code` and `detail`. A status of 500 or more means *perhaps done*: do it again with the

@@ -7,15 +7,14 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import newswire
-from newswire import client, errors
+from newswire.errors import NewswireError
 from reference.page import Page, block, prose
 
 _ABOUT: Final = """\
-`from newswire import Publisher, Subscriber`: the classes that programs use, and those of what they give.
-[Publish](publish.md) and [subscribe and stream](subscribe.md) have examples. What goes wrong is raised as a class of
-`newswire.errors`, below.
+`from newswire import Publisher, Subscriber`: the classes that programs use, those of what they give, and those of what goes
+wrong. [Publish](publish.md) and [subscribe and stream](subscribe.md) have examples.
 """
-_WITHIN: Final = ("BrokerPool",)  # what the others are made with
+_FIRST: Final = ("Publisher", "Subscriber", "AsyncSubscriber", "NewswireHandler")  # what programs make themselves
 
 
 class _Words(str):
@@ -27,24 +26,15 @@ class _Words(str):
 
 def text() -> str:
     """The page."""
+    exported = [getattr(newswire, name) for name in newswire.__all__ if isinstance(getattr(newswire, name), type)]
+    errors = [kind for kind in exported if issubclass(kind, NewswireError)]
+    first = [getattr(newswire, name) for name in _FIRST]
     parts = ["# Library\n", _ABOUT]
-    for name in _names():
-        parts += _class(getattr(client, name))
+    for kind in (*first, *(kind for kind in exported if kind not in (*first, *errors))):
+        parts += _class(kind)
     parts.append("## Errors\n")
-    parts += [f"### {kind.__name__}\n\n{prose(inspect.getdoc(kind))}" for kind in _kinds(errors.NewswireError)]
+    parts += [f"### {kind.__name__}\n\n{prose(inspect.getdoc(kind))}" for kind in errors]
     return "\n".join(parts)
-
-
-def _names() -> list[str]:
-    """What programs make themselves, then what they are given."""
-    first = [name for name in ("Publisher", "Subscriber", "AsyncSubscriber", "NewswireHandler") if name in newswire.__all__]
-    return [*first, *(name for name in client.__all__ if name not in (*first, *_WITHIN))]
-
-
-def _kinds(kind: type[errors.NewswireError]) -> Iterator[type[errors.NewswireError]]:
-    yield kind
-    for one in kind.__subclasses__():
-        yield from _kinds(one)
 
 
 def _class(kind: type[Any]) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from prometheus_client.parser import text_string_to_metric_families
 
 from newswire.config import Settings
@@ -9,7 +11,7 @@ from newswire.web import create_app
 from reference.application import engine, foresight
 from reference.page import Page, code, plain, table
 
-_ABOUT = """\
+_ABOUT: Final = """\
 What `GET /metrics` answers, in the text format of Prometheus. [Operate](operate.md#metrics) says what to look at. A
 metric of what is not known is not there: of a disk where there is none, of a forecast before two days were seen.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import click
 
@@ -11,7 +12,7 @@ from newswire.cli.options import PLACES, Secret, Setting
 from reference.commands import contexts, variable
 from reference.page import Page, code, plain, table
 
-_ABOUT = f"""\
+_ABOUT: Final = f"""\
 Each option of a command is also an environment variable and a name in a TOML file. A flag wins over the environment,
 that over the file, that over the default; [the command line](command-line.md#where-options-come-from) has the details.
 The file is the one that `--config` or `NEWSWIRE_CONFIG` names, else {
