@@ -27,6 +27,13 @@ test("history stands by time, and what the stream brings of it is not new", () =
   assert.equal(store.unreadCount(), 0);
 });
 
+test("older ones stand before what is here, also those of one moment", () => {
+  const store = new Store(), batch = (n) => ({ ...message(n), time: message(0).time });
+  store.addHistory([batch(3), batch(4)]);
+  store.addHistory([batch(1), batch(2)], true);
+  assert.deepEqual(texts(store), ["1", "2", "3", "4"]);
+});
+
 test("unread is what nobody saw come, and what was undelivered", () => {
   const store = new Store();
   store.undelivered = 2;

@@ -4,15 +4,17 @@
 //   view.js      what of it is in the page        tabs.js     which tab that is, and what they tell each other
 //   topics.js    the topics beside it             acks.js     what was shown is told to a broker
 //   publish.js   the form at its foot             brokers.js  asking brokers
+//   history.js   what was published before (pure) search.js   what is found, in place of the news
 
 import { Acknowledger } from "./acks.js";
 import { announce, renameDays } from "./article.js";
 import { askAny, at, home, page, url, user } from "./brokers.js";
 import { $, element, narrow, visible } from "./dom.js";
-import { loadHistory } from "./history.js";
+import { History } from "./history.js";
 import { locksOf } from "./locks.js";
 import { isPattern, patternFault } from "./names.js";
 import { PublishForm } from "./publish.js";
+import { Search } from "./search.js";
 import { showAllowed, showForbidden, showSignedIn, showSignedOut, showState, tell } from "./status.js";
 import { Store } from "./store.js";
 import { Stream } from "./stream.js";
@@ -29,7 +31,21 @@ const AT_A_GLANCE = 3;           // messages that come in one frame and are cert
 const UNDELIVERED_MOST = 500;    // with more than fill the page, history would only be in the way
 
 const store = new Store();
-const view = new View(store, (ids) => read(ids));
+const past = new History((fields) => askAny("/messages", { username: user, ...fields }));
+const isHere = (id) => store.has(id);
+const loadHistory = (topic = "") => past.load(topic, isHere);
+const view = new View(store, {
+  read: (ids) => read(ids),
+  since: (topic) => past.since(topic),
+  hasOlder: (topic) => Boolean(topics.registered) && !store.undelivered && (!topic || topics.isSubscribed(topic)) && past.hasOlder(topic),
+  older: async (topic) => {
+    const more = store.addHistory(await past.older(topic, isHere), true);
+    showCounts();
+    showEmpty();
+    return more;
+  },
+});
+const search = new Search({ chosen: () => view.chosen, opens: () => view.cover(), left: () => view.uncover() });
 const form = new PublishForm({
   isSubscribed: (topic) => topics.isSubscribed(topic),
   isNew: (topic) => topics.areLoaded && !topics.knows(topic),
@@ -186,6 +202,7 @@ function choose(topic, { remember = true } = {}) {
   showEmpty();
   view.toEnd();
   topics.showChosen();
+  search.again();
 }
 
 function showEmpty() {

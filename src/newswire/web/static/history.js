@@ -1,41 +1,53 @@
-// What was published before the page was open.
+// What was published before: the newest of it when the page opens, and older news as somebody scrolls up. Pure: `ask` asks.
+//
+// A page of `/messages?before=` is the newest first, and says where the next one begins. What the page holds of a topic or pattern is
+// whole back to where that last ended; of older news it may have some, of another one of them.
 
-import { askAny, user } from "./brokers.js";
+import { matches } from "./names.js";
 
-const SPANS = ["2d", "12h", "2h", "20m", "3m"];     // the longest that is not too much,
-const SPANS_MORE = ["7d", "30d"];                   // or longer, while it is little
-const LITTLE = 20;
-const LIMIT = 300;
-const PAGES = 20;                                   // of 1,000, where the last minutes held hundreds
+const FIRST = 300;               // messages when the page opens: more than a screen, and less than a moment
+const OLDER = 200;               // and each time that somebody has scrolled to the top
+const TRIES = 5;                 // pages that bring nothing new, as messages were here already
 
-/** Messages (of `topic`, or of all), as far back as is neither too much nor too little. */
-export async function loadHistory(topic) {
-  const fields = { username: user, limit: LIMIT, ...(topic ? { topic } : {}) };
-  const since = (from, more) => askAny("/messages", { ...fields, since: from, ...more });
-  let last = null, wider = null;
-  for (const from of SPANS) {
-    last = await since(from);
-    if (!last.more) break;
-    wider = last;
+export class History {
+  #ask;
+  #ends = new Map();             // topic or pattern, "" for all -> { next: where older ones begin, "" for none; since: ms }
+
+  /** `ask(fields)` gives a page of `/messages`. */
+  constructor(ask) { this.#ask = ask; }
+
+  /** The newest messages (of `topic`, or of all), in their order. `has(id)`: whether one is here already. */
+  async load(topic, has) {
+    const page = await this.#ask({ before: "now", limit: FIRST, ...(topic ? { topic } : {}) });
+    if (!this.#ends.has(topic) || !page.messages.some(({ id }) => has(id))) this.#note(topic, page);
+    return page.messages.reverse();
   }
-  const few = last.messages.length < LITTLE;
-  if (wider && (few || last.more)) return [...await readOn(since, wider), ...last.messages];
-  if (!few) return last.messages;
-  let all = last.messages;
-  for (const from of SPANS_MORE) {
-    const more = await since(from);
-    if (more.more) break;
-    all = more.messages;
-  }
-  return all;
-}
 
-/** Pages go forward only: on to the newest. */
-async function readOn(since, first) {
-  const all = [...first.messages];
-  for (let at = first, pages = 0; at.more && pages < PAGES; pages++) {
-    at = await since(at.messages.at(-1).event_id, { limit: 1_000 });
-    all.push(...at.messages);
+  /** Older ones than are here of `topic`; [] where there are none. */
+  async older(topic, has) {
+    for (let tries = 0; tries < TRIES && this.hasOlder(topic); tries++) {
+      const page = await this.#ask({ before: this.#ends.get(topic)?.next ?? "now", limit: OLDER, ...(topic ? { topic } : {}) });
+      this.#note(topic, page);
+      if (page.messages.some(({ id }) => !has(id))) return page.messages.reverse();
+    }
+    return [];
   }
-  return all;
+
+  hasOlder(topic) { return !this.#about(topic).some(({ next }) => next === ""); }
+
+  /** From when on (ms) all of `topic` is here; -Infinity where that is not known, or all is. */
+  since(topic) {
+    const known = this.#about(topic).map(({ since }) => since);
+    return known.length ? Math.min(...known) : -Infinity;
+  }
+
+  /** What is known of `topic`: by itself, or as part of others. */
+  #about(topic) {
+    return [...this.#ends].filter(([other]) => other === topic || matches(other, topic)).map(([, end]) => end);
+  }
+
+  #note(topic, { messages, next }) {
+    const times = messages.map(({ time }) => Date.parse(time)), before = this.#ends.get(topic)?.since ?? Infinity;
+    this.#ends.set(topic, { next: next ?? "", since: next ? Math.min(...times, times.length ? Infinity : before) : -Infinity });
+  }
 }

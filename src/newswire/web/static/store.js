@@ -45,14 +45,18 @@ export class Store {
 
   // -- what comes --------------------------------------------------------------------------------------------------------
 
-  /** Messages of /messages, which are shown and move nothing. Says whether any was new. */
-  addHistory(messages) {
-    const more = messages.filter(({ id }) => !this.#known.has(id));
+  /**
+   * Messages of /messages, which are shown and move nothing. Says whether any was new.
+   * `areOlder`: than all that are here, also where stamps are the same, as those of a batch are.
+   */
+  addHistory(messages, areOlder = false) {
+    const more = messages.filter(({ id }) => !this.#known.has(id)), before = this.records.length;
     if (more.length === 0) return false;
     for (const message of more) {
       const record = this.#remember(message);
       if (this.#unreadElsewhere.delete(message.id)) this.#markUnread(record);
     }
+    if (areOlder) this.records.unshift(...this.records.splice(before));
     this.#sortByTime();
     this.#forget();
     return true;

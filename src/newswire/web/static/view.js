@@ -18,11 +18,19 @@ export class View {
   #behind = false;               // newer ones are in memory only: the page is full, and somebody reads further up
   #wasAtEnd = true;
   #reader;
+  #on;
+  #loading = false;              // older news is asked for
+  #covered = -1;                 // where the page was scrolled to, while something else stands in place of the news; else -1
+  #top = new IntersectionObserver(([{ isIntersecting }]) => { if (isIntersecting) this.#addEarlier(); }, { rootMargin: "400px 0px 0px" });
 
-  /** `onRead(ids)`: these unread messages were on the screen long enough. */
-  constructor(store, onRead) {
+  /**
+   * `on` has read(ids): these unread messages were on the screen long enough; hasOlder(topic), older(topic): whether a broker may have
+   * older news than are in memory, and that it is asked for; since(topic): from when on (ms) memory has all.
+   */
+  constructor(store, on) {
     this.#store = store;
-    this.#reader = new Reader(onRead);
+    this.#on = on;
+    this.#reader = new Reader(on.read);
     window.addEventListener("scroll", () => this.looked(), { passive: true });
     window.addEventListener("resize", () => this.#stayAtEnd());
     new ResizeObserver(() => this.#stayAtEnd()).observe($("publish"));   // it covers more of the news, or less
@@ -31,8 +39,32 @@ export class View {
   }
 
   get isEmpty() { return this.#inPage.length === 0; }
-  get following() { return !this.#behind && atBottom(); }
+  get following() { return this.#covered < 0 && !this.#behind && atBottom(); }
   passes(record) { return matches(this.chosen, record.topic); }
+
+  /** Something else stands in place of the news, or the news is back, where it was left. */
+  cover() { this.#covered = this.following ? Infinity : window.scrollY; }
+
+  uncover() {
+    const top = this.#covered;
+    this.#covered = -1;
+    if (top === Infinity) this.toEnd();
+    else window.scrollTo({ top, behavior: "instant" });
+    this.looked();
+  }
+
+  /** What is in memory of the topic that is looked at, without older news among which others may be missing. */
+  #passing() {
+    const since = this.#on.since(this.chosen);
+    return this.#store.passing(this.chosen).filter((record) => record.streamed || record.at >= since);
+  }
+
+  #showEarlier(inMemory) {
+    const hidden = !inMemory && !this.#on.hasOlder(this.chosen);
+    $("earlier").hidden = hidden;
+    this.#top.unobserve($("earlier"));
+    if (!hidden) this.#top.observe($("earlier"));              // it is told at once whether that is in view
+  }
 
   /** The store has changed. Gives the new records that the page is about. */
   update({ added, redraw, newLine }, following) {
@@ -47,12 +79,12 @@ export class View {
 
   /** Draw all anew: the newest that pass. */
   draw() {
-    const passing = this.#store.passing(this.chosen);
+    const passing = this.#passing();
     const from = Math.max(0, passing.length - IN_PAGE);
     $("feed").replaceChildren(...this.#allNodes(passing, from, passing.length));
     this.#inPage = passing.slice(from);
     this.#behind = false;
-    $("earlier").hidden = from === 0;
+    this.#showEarlier(from > 0);
   }
 
   choose(topic) {
@@ -65,6 +97,7 @@ export class View {
   #stayAtEnd() { if (this.#wasAtEnd) this.toEnd(); }
 
   toEnd() {
+    if (this.#covered >= 0) return void (this.#covered = Infinity);
     if (this.#behind) this.draw();
     window.scrollTo({ top: document.documentElement.scrollHeight, behavior: "instant" });
     this.looked();
@@ -72,6 +105,7 @@ export class View {
 
   /** The view or its end has moved, or the tab is looked at, or not any more. */
   looked() {
+    if (this.#covered >= 0) return;
     if (this.#behind && atBottom()) this.#addLater();
     this.#wasAtEnd = this.following;
     if (this.#wasAtEnd) this.#below = 0;
@@ -113,12 +147,20 @@ export class View {
     for (let left = count; left > 0; feed.firstChild.remove()) left -= isNews(feed.firstChild) ? 1 : 0;
     this.#inPage.splice(0, count);
     if (!feed.firstChild.matches(".day")) feed.prepend(dayHeading(dateOf(this.#inPage[0].at)));
-    $("earlier").hidden = false;
+    this.#showEarlier(true);
   }
 
-  /** Put what stands before the first into the page, without moving what is in view. */
-  #addEarlier() {
-    const passing = this.#store.passing(this.chosen), to = passing.indexOf(this.#inPage[0]), from = Math.max(0, to - EARLIER);
+  /** Put what stands before the first into the page, without moving what is in view: from memory, else from a broker. */
+  async #addEarlier() {
+    if (this.#loading || this.#covered >= 0) return;
+    if (this.#passing().indexOf(this.#inPage[0]) <= 0 && !(await this.#load())) return;
+    const passing = this.#passing(), to = passing.indexOf(this.#inPage[0]), from = Math.max(0, to - EARLIER);
+    if (this.#inPage.some((record, at) => passing[to + at] !== record)) {   // some of it stands among what is in the page
+      const following = this.following;
+      this.draw();
+      if (following) this.toEnd();
+      return;
+    }
     if (to > 0) {
       const feed = $("feed"), anchor = [...feed.children].find(isNews), top = anchor.getBoundingClientRect().top;
       if (dateOf(passing[to - 1].at) === feed.firstChild.dataset.date) feed.firstChild.remove();
@@ -126,13 +168,34 @@ export class View {
       this.#inPage.unshift(...passing.slice(from, to));
       window.scrollBy({ top: anchor.getBoundingClientRect().top - top, behavior: "instant" });
     }
-    $("earlier").hidden = from <= 0;
-    if (from <= 0 && document.activeElement === document.body) $("feed").focus({ preventScroll: true });
+    this.#showEarlier(from > 0);
+    if ($("earlier").hidden && document.activeElement === document.body) $("feed").focus({ preventScroll: true });
+  }
+
+  /** Ask a broker for older news. Gives whether there is any to be shown. */
+  async #load() {
+    const { chosen } = this, button = $("earlier");
+    if (!this.#on.hasOlder(chosen)) return false;
+    this.#loading = true;
+    button.textContent = "Loading earlier news …";
+    let more = false;
+    try {
+      more = await this.#on.older(chosen);
+      if (!more && chosen === this.chosen) button.hidden = true;
+    } catch { /* no broker answers: the button is there, and the next scroll */ } finally {
+      this.#loading = false;
+      button.textContent = "Show earlier news";
+    }
+    if (!more || chosen !== this.chosen) return false;
+    if (!this.isEmpty) return true;
+    this.draw();
+    this.toEnd();
+    return false;
   }
 
   /** The reverse, where somebody who read further up comes to the end of the page, but not of the news. */
   #addLater() {
-    const passing = this.#store.passing(this.chosen), from = passing.indexOf(this.#inPage.at(-1)) + 1;
+    const passing = this.#passing(), from = passing.indexOf(this.#inPage.at(-1)) + 1;
     const to = Math.min(passing.length, from + EARLIER);
     this.#behind = false;
     this.#append(passing.slice(from, to), true);
