@@ -36,6 +36,7 @@ from newswire.core.model.event_ids import EventId
 from newswire.core.model.names import matches
 from newswire.core.model.ops import Lost, Op, OpId, Published, Void, split_op_id
 from newswire.core.model.results import Receipt
+from newswire.core.read.pages import as_items
 from newswire.core.read.pieces import finish
 from newswire.core.read.scan import Due, DueGap, plan
 from newswire.core.read.start import find_recipient, stream_opening
@@ -938,7 +939,9 @@ class Outlet:
             return False
         self.account = recipient.account
         self.position, self.wanted, self.order = opening.position, opening.wanted, {}
-        self.opening = opening.wanted
+        # of each pattern what is known of it: where the wanted says nothing, all that is held
+        known = opening.wanted.known or (as_items(state.vector),) * len(opening.wanted.patterns)
+        self.opening = list(zip(opening.wanted.patterns, known, strict=True))
         return True
 
     def pump(self) -> None:
@@ -987,8 +990,8 @@ class Outlet:
         machine.ledger.show(machine, self.user, name, due.coverage)
         if self.by is not None:
             machine.ledger.check_allowed(machine, self.by, op.topic)
-        opened = zip(self.opening.patterns, self.opening.known, strict=True)
-        machine.ledger.check_due(machine, name, [dict(known) for pattern, known in opened if matches(pattern, op.topic)])
+        opened = [dict(known) for pattern, known in self.opening if matches(pattern, op.topic)]
+        machine.ledger.check_due(machine, name, opened)
         self._check_order(due, name)
         self.session.send(op, str(due.coverage), self.sent)
 
