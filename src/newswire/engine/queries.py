@@ -38,7 +38,7 @@ from newswire.core.read.counts import subscription_rows, topic_rows
 from newswire.core.read.older import read_older
 from newswire.core.read.pages import ReadPosition
 from newswire.core.read.pieces import Pieces
-from newswire.core.read.reports import delivery_report
+from newswire.core.read.reports import confirmed_at, delivery_report
 from newswire.core.read.scan import Due, read_on
 from newswire.core.read.start import Opening, Recipient, find_recipient, page_opening, stream_opening, topics_opening
 from newswire.core.state.fold import State
@@ -162,6 +162,16 @@ class StateQueries(ABC):
             return rights.admin or (user is not None and user.name == publisher and user.time <= report.time)
 
         return report if self._read(is_theirs) else None
+
+    def confirmed_at(self, name: OpId, user: str, by: Principal | None = None) -> int | None:
+        """See `seam.Engine`."""
+        now = self._wall()
+
+        def query(state: State) -> int | None:
+            recipient = find_recipient(state.accounts, user, by, now)
+            return None if recipient is None else confirmed_at(state, name, recipient, now)
+
+        return self._read(query)
 
     # -- access
 

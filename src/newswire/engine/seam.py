@@ -222,6 +222,13 @@ class Engine(Protocol):
         """
         ...
 
+    def confirmed_at(self, name: OpId, user: str, by: Principal | None = None) -> int | None:
+        """When `user` confirmed the message of this id (ms since 1970), 0 for not yet. One piece.
+
+        None: there is no such message (any more), or it is not due to `user`, or `by` may not read it for that one.
+        """
+        ...
+
     def account(self, name: str) -> Account | None:
         """The user of this name; None if there is none. One piece, a look-up: also for threads that never wait."""
         ...

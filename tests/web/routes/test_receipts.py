@@ -64,3 +64,12 @@ def test_what_may_not_be_published(web: Web, fields: dict[str, object], words: s
     assert words in str(web.post("/publish", code, json={"topic": "news", "data": "x", **fields}))
     line = b'{"topic": "news", "data": "x", "escalate": "late"}\n'
     assert web.client.post("/publish", data=line * 2, content_type="application/x-ndjson").status_code == 400
+
+
+def test_a_reader_is_told_whether_he_has_confirmed(web: Web) -> None:
+    name = publish(web, confirm=60)
+    assert web.get(f"/confirm?username=ben&id={name}") == {"id": name, "confirmed": False, "at": None}
+    web.post("/confirm", data={"username": "ben", "id": name})
+    assert web.get(f"/confirm?username=ben&id={name}") == {"id": name, "confirmed": True, "at": "2026-11-24T10:00:00.000Z"}
+    web.get(f"/confirm?username=carl&id={name}", "no-message")
+    web.get("/confirm?username=ben&id=1001-a.99", "no-message")

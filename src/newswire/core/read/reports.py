@@ -10,6 +10,7 @@ from newswire.core.model.names import matches
 from newswire.core.model.ops import OpId, split_op_id
 from newswire.core.model.results import DeliveryReport, ReaderRow
 from newswire.core.read.pieces import Pieces
+from newswire.core.read.start import Recipient
 from newswire.core.state.fold import State
 from newswire.core.state.notices import Addressee
 from newswire.core.state.op_index import MARKS
@@ -93,6 +94,21 @@ def delivery_report(state: State, name: OpId, now: int) -> Pieces[DeliveryReport
     rows = tuple(states[reader] for reader in sorted(states))
     name = messages.name(row)
     return DeliveryReport(id=name, topic=readership.topic, time=state.log.times[row], place=place, readers=rows)
+
+
+def confirmed_at(state: State, name: OpId, recipient: Recipient, now: int) -> int | None:
+    """When the recipient confirmed the message of this id (ms since 1970); 0: not yet. One piece.
+
+    None: there is no such message, or it is not due to him, or he may not read it.
+    """
+    row = shown_row(state, name)
+    if row is None:
+        return None
+    messages, rights = state.messages, recipient.rights
+    if rights is not None and not rights.may("subscribe", messages.names[state.log.topics[row]]):
+        return None
+    at = messages.notices.confirmed(messages.ids(row)).get(Addressee(recipient.user, recipient.account), 0)
+    return at if at or is_reader(state, row, recipient.user, recipient.account, now) else None
 
 
 def _was_there(sub: Subscription, origin: str, sequence: int, time: int) -> bool:

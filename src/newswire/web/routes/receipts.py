@@ -1,4 +1,4 @@
-"""Who has got a message and who has confirmed it: `GET /receipts`, `POST /confirm`."""
+"""Who has got a message and who has confirmed it: `GET /receipts`, `POST /confirm`, and whether one has: `GET /confirm`."""
 
 from __future__ import annotations
 
@@ -42,6 +42,14 @@ class ShownReport(msgspec.Struct, frozen=True):
     subscribers: tuple[ShownReader, ...]
 
 
+class OwnConfirmation(msgspec.Struct, frozen=True):
+    """What `GET /confirm` answers; `at`: when it was confirmed (RFC 3339), None if it was not."""
+
+    id: str
+    confirmed: bool
+    at: str | None
+
+
 def message_id(text: str) -> OpId:
     """The message id `text`. Raises `bad-field`."""
     if len(text) > limits.EVENT_ID_CHARS or not event_ids.is_message_id(text):
@@ -75,6 +83,18 @@ CONFIRM: Final = Route(
     answers=(Success(Confirmation),),
     codes=("confirm-not-asked", "not-registered", *STORE_CODES),
     is_light=True,
+    is_shared=True,
+)
+
+
+CONFIRMED: Final = Route(
+    method="GET",
+    path="/confirm",
+    words="Whether one has confirmed a message.",
+    rights=(SELF_OR_ADMIN, MAY_READ),
+    fields=(USERNAME, MESSAGE_ID),
+    answers=(Success(OwnConfirmation),),
+    codes=("not-ready", "too-many"),
     is_shared=True,
 )
 
@@ -114,5 +134,17 @@ def routes(engine: Engine, pace: Pace) -> Blueprint:
         done = Confirmation(f"Confirmed by {user}")
         command = Confirm(user, fields[MESSAGE_ID], account)
         return stored(engine, (command,), lambda receipt: answer(done), by=caller.principal)
+
+    @CONFIRMED.on(blueprint)
+    def confirmed() -> Response:
+        reading(engine)()
+        fields = CONFIRMED.read(request.environ)
+        caller, name = caller_of(request.environ), fields[MESSAGE_ID]
+        user = subject_of(engine, caller, fields.get(USERNAME, None)).username
+        pace.check(user)
+        at = engine.confirmed_at(name, user, caller.principal)
+        if at is None:
+            raise NotFound(f"there is no message {name} (any more), or it is none for user {user}", code="no-message")
+        return answer(OwnConfirmation(id=name, confirmed=bool(at), at=rfc3339(at) if at else None))
 
     return blueprint

@@ -9,6 +9,7 @@
 import { Acknowledger } from "./acks.js";
 import { announce, renameDays } from "./article.js";
 import { askAny, at, home, page, url, user } from "./brokers.js";
+import { lookForConfirmations } from "./confirm.js";
 import { $, element, narrow, visible } from "./dom.js";
 import { History } from "./history.js";
 import { locksOf } from "./locks.js";
@@ -300,6 +301,7 @@ function seenOrNot() {
     acknowledge();
     tryNow();
     topics.loadSoon();
+    lookForConfirmations();
   }
   showCounts();
 }
@@ -313,6 +315,7 @@ function tryNow() {
 function everyWhile() {
   if (!visible()) return;
   renameDays();
+  lookForConfirmations();
   topics.loadSoon();
 }
 
