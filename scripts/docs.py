@@ -91,18 +91,18 @@ def place(page: Path) -> str:
 
 
 def navigation() -> str:
-    """The lists of README.md, Documentation, and CHANGELOG.md, as the generator's own."""
-    parts = [_toctree(caption, names) for caption, names in sections()]
-    return "\n".join(parts)
+    """The lists of README.md, Documentation, as the generator's own."""
+    return "\n".join(_toctree(caption, names) for caption, names in sections())
 
 
 def sections() -> list[tuple[str, list[str]]]:
-    """By caption, the names of the pages of the site."""
+    """By caption, the names of the pages of the site. What has changed stands behind all other references."""
     text = (ROOT / "README.md").read_text().partition("\n## Documentation\n")[2].partition("\n## ")[0]
     found = []
     for section in SECTION.finditer(text):
         names = [place(ROOT / link).removesuffix(".md") for link in LISTED.findall(section[2])]
-        found.append((section[1], names + ([made.name for made in PAGES] if section[1] == "Reference" else [])))
+        made = [page.name for page in PAGES] if section[1] == "Reference" else []
+        found.append((section[1], [*names[:-1], *made, names[-1]]))
     return found
 
 

@@ -23,7 +23,7 @@ a file is in [settings](settings.md). Each command takes `--help`, too.
 
 def text() -> str:
     """The page."""
-    parts = ["# Commands\n", _ABOUT, prose(newswire.help), _exit_codes()]
+    parts = ["# Commands\n", _ABOUT, _exit_codes()]
     parts += [_command(context) for context in contexts()]
     return "\n".join(parts)
 
