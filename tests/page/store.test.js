@@ -126,3 +126,43 @@ test("a message that another tab has as unread is unread where history brings it
   store.addHistory([message(1), message(2)]);
   assert.deepEqual(store.unreadIds(), ["m1"]);
 });
+
+const newer = (n, original, replaces = original) => ({ message: message(n, "news", { original, replaces }), eventId: `e${n}` });
+
+test("a message stands in the place of the one that it replaces, whatever came between", () => {
+  const store = new Store();
+  store.take([item(1), item(2), item(3)], all);
+  const change = store.take([newer(4, "m2")], none);
+  assert.deepEqual(texts(store), ["1", "4", "3"]);
+  assert.deepEqual([change.added, change.changed.length, store.unreadIds()], [[], 1, ["m4"]]);
+  store.take([newer(6, "m2", "m5")], all);                    // the one between was never here
+  assert.deepEqual(texts(store), ["1", "6", "3"]);
+  assert.deepEqual(store.take([item(2), newer(4, "m2")], all).changed, [], "what was replaced comes again, from another broker");
+  assert.deepEqual(texts(store), ["1", "6", "3"]);
+  store.addHistory([newer(7, "m2", "m6").message]);
+  assert.deepEqual(texts(store), ["1", "7", "3"]);
+  assert.equal(store.take([newer(9, "m8")], all).added.length, 1, "of what was never here it is news");
+  assert.equal(store.shown(), "e9");
+});
+
+test("of two that replace the same one, the newer stands there, whichever comes first", () => {
+  for (const order of [[5, 6], [6, 5]]) {
+    const store = new Store();
+    store.take([item(1), ...order.map((n) => newer(n, "m1"))], all);
+    assert.deepEqual(texts(store), ["6"]);
+  }
+});
+
+test("what was withdrawn is said in its place, and is not unread; what never came does not come later", () => {
+  const store = new Store();
+  store.take([item(1), newer(2, "m1"), item(3)], none);
+  const { changed } = store.take([{ withdrawn: { topic: "news", id: "m2", original: "m1" }, eventId: "e4" }], none);
+  assert.deepEqual(changed.map(({ withdrawn, message: { id } }) => [withdrawn, id]), [[true, "m2"]]);
+  assert.deepEqual(store.unreadIds(), ["m3"]);
+  assert.deepEqual(store.take([{ withdrawn: { topic: "news", id: "m9" }, eventId: "e5" }], none).changed, []);
+  assert.equal(store.addHistory([message(9)]), false);
+  const late = new Store();
+  late.adopt(store.backlog());
+  assert.deepEqual(late.records.map((record) => [record.message.data, record.withdrawn ?? false]), [["2", true], ["3", false]]);
+  assert.equal(store.shown(), "e5");
+});

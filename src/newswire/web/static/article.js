@@ -27,16 +27,18 @@ export function dayHeading(date) {
   return made;
 }
 
-export function article(message) {
-  const when = new Date(message.time), high = message.priority >= 4;
+/** `at`: ms, when what it stands in the place of was published, if that is another time. */
+export function article(message, at = Date.parse(message.time)) {
+  const when = new Date(at), changed = new Date(message.time), high = message.priority >= 4;
   const made = element("article", message.priority >= 5 ? "high highest" : high ? "high" : "");
   made.dataset.topic = message.topic;
   made.dataset.id = message.id;
   const time = element("time", "", clock(when));
-  time.dateTime = message.time;
+  time.dateTime = when.toISOString();
   time.title = when.toLocaleString();
   const head = element("div", "topic", message.topic);
-  const beside = [message.publisher, PRIORITIES[message.priority] ?? ""].filter(Boolean);
+  const since = message.replaces ? `changed ${dateOf(at) === dateOf(changed) ? "" : `${day(dateOf(changed))} `}${clock(changed)}` : "";
+  const beside = [message.publisher, PRIORITIES[message.priority] ?? "", since].filter(Boolean);
   if (beside.length) head.append(" ", element("i", "", `· ${beside.join(" · ")}`));
   const body = element("div");
   body.append(head);
@@ -98,6 +100,17 @@ function text(whole) {
   return [shown, more];
 }
 
+function withdrawnLine({ message, at }) {
+  const made = element("article", "withdrawn"), time = element("time", "", clock(new Date(at)));
+  made.dataset.topic = message.topic;
+  made.dataset.id = message.id;
+  time.dateTime = new Date(at).toISOString();
+  const body = element("div");
+  body.append(element("div", "topic", message.topic), element("p", "", "This message was withdrawn."));
+  made.append(time, body);
+  return made;
+}
+
 /** What is not there, and why (`reason`: of a gap event; without one it was retention). */
 function gapLine({ gap: { topic, dropped, reason } }) {
   const one = dropped === 1, older = plural(dropped, "older message"), some = plural(dropped, "message");
@@ -120,7 +133,7 @@ export function nodes(record, before, isNew) {
   const date = dateOf(record.at);
   if (!before || dateOf(before.at) !== date) made.push(dayHeading(date));
   if (isNew && before) made.push(newSince(before));
-  made.push(record.message ? article(record.message) : gapLine(record));
+  made.push(record.withdrawn ? withdrawnLine(record) : record.message ? article(record.message, record.at) : gapLine(record));
   return made;
 }
 
@@ -137,7 +150,7 @@ const HEARD_MS = 3_000;          // between two announcements to a screen reader
 
 /** Tell a screen reader what came, shortly: the log itself would have each of a hundred messages read out. */
 export function announce(records) {
-  unheard.push(...records.filter((record) => record.message));
+  unheard.push(...records.filter((record) => record.message && !record.withdrawn));
   if (unheard.length) hearing ||= setTimeout(() => {
     const [{ message }] = unheard;
     $("heard").textContent = unheard.length > 1 ? `${unheard.length} new messages` : `${message.topic}: ${message.title ?? message.data.slice(0, 200)}`;

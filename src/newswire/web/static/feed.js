@@ -149,7 +149,7 @@ function change(act) {
   const following = view.following, catchingUp = store.undelivered > 0;
   const changes = act(), shown = view.update(changes, following);
   if (changes.added.some((record) => !topics.knows(record.topic))) topics.loadSoon();
-  if (!catchingUp) announce(shown);
+  if (!catchingUp) announce([...shown, ...changes.changed.filter((record) => view.passes(record))]);
   showCounts();
   showEmpty();
   if (visible()) acknowledge();

@@ -16,14 +16,17 @@ const IN_MEMORY_LEAST = 1_500;   // messages that are kept however long they are
 const RECENT = 300;              // messages that a tab gets from another when it opens
 const IDS = 200_000;             // message ids remembered: more than a broker sends again
 
-/** A record is `{ message | gap, topic, at (ms), streamed, epoch, unread }`; `epoch` is the current one from "new since" on. */
+/**
+ * A record is `{ message | gap, topic, at (ms), streamed, epoch, unread, withdrawn, isGone }`; `epoch` is the current one from "new since" on.
+ * A message that takes the place of others stands where the first of them stood that was here, so `at` may be older than its time.
+ */
 export class Store {
   records = [];                  // in the order of the page
   undelivered = 0;               // messages that the stream still brings from before the page was open
   place = "";                    // event id up to which some tab has shown all
   #limits;
   #chars = 0;
-  #known = new Map();            // message id -> its record; null when that has left memory
+  #known = new Map();            // message id -> its record, also of one that was replaced; null when that has left memory
   #unread = new Map();           // topic -> unread messages
   #unreadElsewhere = new Set();  // message ids that another tab has as unread and this one does not hold yet
   #waitingGaps = [];             // told, and no message has followed them yet
@@ -53,7 +56,7 @@ export class Store {
     const more = messages.filter(({ id }) => !this.#known.has(id)), before = this.records.length;
     if (more.length === 0) return false;
     for (const message of more) {
-      const record = this.#remember(message);
+      const record = this.#inPlace(message) ?? this.#remember(message);
       if (this.#unreadElsewhere.delete(message.id)) this.#markUnread(record);
     }
     if (areOlder) this.records.unshift(...this.records.splice(before));
@@ -65,17 +68,19 @@ export class Store {
   /**
    * Items of the stream, in its order: `{ open: true }` where a connection begins, `{ caughtUp: true }` when
    * all that was due has come, `{ message, eventId }`,
-   * `{ gap, eventId, at }` (`at`: ms, when it came).
+   * `{ gap, eventId, at }` (`at`: ms, when it came), `{ withdrawn: { id, original }, eventId }`.
    * `attended(record)`: whether it is seen as it comes.
-   * Gives the records that are new, whether the page must be drawn anew for them, and whether "new since" moved.
+   * Gives the records that are new, those that say something else than before, whether the page must be drawn anew, and
+   * whether "new since" moved.
    */
   take(items, attended) {
     const epoch = this.#epoch;
-    const change = { added: [], redraw: false, sort: false, newLine: false };
+    const change = { added: [], changed: [], redraw: false, sort: false, newLine: false };
     for (const item of items) {
       if (item.open) { this.#unshown = []; continue; }     // what nobody has shown comes again
       if (item.caughtUp) { this.undelivered = 0; continue; }
       this.#unshown.push(item.message ? { eventId: item.eventId, id: item.message.id } : item);
+      if (item.withdrawn) { this.#withdraw(item.withdrawn, change); continue; }
       const record = item.message ? this.#takeMessage(item.message, attended, change) : this.#takeGap(item);
       if (record) change.added.push(record);
     }
@@ -87,6 +92,7 @@ export class Store {
 
   #takeMessage(message, attended, change) {
     let record = this.#known.get(message.id);
+    if (record === undefined && this.#inPlace(message)) return this.#takeChanged(message, attended, change);
     const here = record !== undefined, last = this.records.at(-1);
     if (record === null || record?.streamed) {              // it came before, perhaps from another broker,
       this.#dropWaitingGaps(change);                          // and so did what stands before it
@@ -107,6 +113,44 @@ export class Store {
     for (const gap of this.#waitingGaps) Object.assign(gap, { at: record.at, epoch: this.#epoch });
     this.#waitingGaps = [];
     return here ? null : record;
+  }
+
+  /** The message stands in the place of one that is here: what was shown of that is not true any more. */
+  #takeChanged(message, attended, change) {
+    const record = this.#known.get(message.id);
+    record.streamed = true;
+    const before = this.undelivered > 0;
+    if (before) this.undelivered--;
+    this.#waitingGaps = [];                                   // these stay where they are: nothing new follows them
+    if (this.#unreadElsewhere.delete(message.id) || before || !attended(record)) this.#markUnread(record);
+    change.changed.push(record);
+    return null;
+  }
+
+  /** Put `message` in the place of the one here that it replaces, itself or by others; the newer one stays. Gives the record. */
+  #inPlace(message) {
+    const record = message.original ? this.#standing(message.original, message.replaces) : null;
+    if (!record) return null;
+    this.#known.set(message.id, record);
+    if (record.message.time <= message.time) {
+      this.#chars += message.data.length - record.message.data.length;
+      record.message = message;
+    }
+    return record;
+  }
+
+  /** The record of a message that is here and stands for the first of these ids that is known. */
+  #standing(...ids) {
+    return ids.map((id) => this.#known.get(id)).find((record) => record && !record.isGone);
+  }
+
+  #withdraw({ id, original }, change) {
+    const record = this.#standing(id, ...(original ? [original] : []));
+    if (!record) return void this.#known.set(id, null);       // an older page of a broker may bring it yet
+    this.#known.set(id, record);
+    this.#markRead(record);
+    record.withdrawn = true;
+    change.changed.push(record);
   }
 
   #dropWaitingGaps(change) {
@@ -147,6 +191,7 @@ export class Store {
     for (const record of this.records.splice(0, count)) {
       if (!record.message) continue;
       this.#markRead(record);                               // nobody can look at it any more
+      record.isGone = true;                                 // ids of what it replaced may name it still
       this.#known.set(record.message.id, null);
       this.#chars -= record.message.data.length;
     }
@@ -227,8 +272,9 @@ export class Store {
   /** For a tab that opens later: what no tab has shown, what is unread, and the newest of the rest. */
   backlog() {
     const unshown = new Set(this.#unshown.map(({ id }) => id));
-    const recent = this.records.filter(({ message }) => message && !unshown.has(message.id)).slice(-RECENT);
-    const items = this.#unshown.map(({ eventId, id, gap, at }) => {
+    const recent = this.records.filter(({ message, withdrawn }) => message && !withdrawn && !unshown.has(message.id)).slice(-RECENT);
+    const items = this.#unshown.map(({ eventId, id, gap, at, withdrawn }) => {
+      if (withdrawn) return { withdrawn, eventId };
       if (gap) return { gap, eventId, at };
       const record = this.#known.get(id);
       return record ? { message: record.message, eventId } : null;

@@ -162,6 +162,7 @@ export class Stream {
         else if (event.name === "moved" && said.reason === "load") this.#follow(said.to);
         else if (event.name === "moved") end.to = said.to;
         else if (event.name === "gap") items.push({ gap: said, eventId: event.id, at: Date.now() });
+        else if (event.name === "withdrawn") items.push({ withdrawn: said, eventId: event.id });
         else if (event.name === "message") items.push({ message: said, eventId: event.id });
       }
     }

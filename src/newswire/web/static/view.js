@@ -67,11 +67,14 @@ export class View {
   }
 
   /** The store has changed. Gives the new records that the page is about. */
-  update({ added, redraw, newLine }, following) {
+  update({ added, changed, redraw, newLine }, following) {
     const shown = added.filter((record) => this.passes(record));
     if (newLine) document.querySelector("#feed .news")?.remove();
     if (redraw || (following && shown.length > IN_PAGE)) this.draw();
-    else this.#append(shown, following);
+    else {
+      for (const record of changed) this.#change(record);
+      this.#append(shown, following);
+    }
     if (following) this.toEnd();
     else this.#below += shown.length;
     return shown;
@@ -126,6 +129,15 @@ export class View {
     for (let i = from; i < to; i++) made.push(...this.#nodes(passing[i], passing[i - 1], passing[i] === first));
     if (made.length && !made[0].matches(".day")) made.unshift(dayHeading(dateOf(passing[from].at)));
     return made;
+  }
+
+  /** Show what `record` says now, where it stands. */
+  #change(record) {
+    const at = this.#inPage.indexOf(record), there = [...$("feed").children].filter(isNews)[at];
+    if (!there) return;
+    const [made] = this.#nodes(record, record, false), hadFocus = there.contains(document.activeElement);
+    there.replaceWith(made);
+    if (hadFocus) { made.tabIndex = -1; made.focus({ preventScroll: true }); }
   }
 
   #append(records, following) {
