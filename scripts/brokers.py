@@ -8,6 +8,7 @@ loop would. Nothing here waits by the clock alone: `until` polls a condition and
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import http.client
 import json
 import os
@@ -16,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,6 +34,8 @@ STOP_SECONDS: Final = 60.0  # from SIGTERM to the end of the process, on such a 
 POLL_SECONDS: Final = 0.05
 PORTS: Final = range(20_000, 32_000)  # below what Linux gives to outgoing connections: a dead broker's port stays free
 UNREACHABLE: Final = (OSError, http.client.HTTPException)
+_CLAIMS: Final[list[int]] = []  # the descriptor of the file whose bytes stand for ports; empty: nobody has asked yet
+_CLAIMED: Final[set[int]] = set()  # ports that this process was given
 
 
 CREDENTIALS: Final[dict[str, str]] = {}
@@ -66,14 +70,30 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody has now, picked by chance so that two runs at once hardly meet."""
-    found: list[int] = []
-    for port in random.sample(PORTS, len(PORTS)):
-        if is_free(port):
-            found.append(port)
-        if len(found) == count:
-            return found
+    """Ports that nobody has now, and that nobody else who asks here is told while this process lives."""
+    ports: list[int] = []
+    for _ in range(10 * len(PORTS)):
+        if len(ports) == count:
+            return ports
+        port = random.choice(PORTS)
+        if claim(port) and is_free(port):
+            ports.append(port)
     raise Failed("no free ports on this machine")
+
+
+def claim(port: int) -> bool:
+    """Take `port` for this process until it ends; False if it was taken. Between choice and `bind` it is free to see."""
+    if port in _CLAIMED:
+        return False
+    if not _CLAIMS:
+        path = Path(tempfile.gettempdir()) / f"newswire-ports-{os.getuid()}"
+        _CLAIMS.append(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    try:
+        fcntl.lockf(_CLAIMS[0], fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)  # of a byte, which ends with the process
+    except OSError:
+        return False
+    _CLAIMED.add(port)
+    return True
 
 
 class Answer:

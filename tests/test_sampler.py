@@ -9,6 +9,7 @@ import pytest
 from newswire.core.model.commands import Publish
 from newswire.engine.seam import EngineNumbers
 from newswire.sampler import Sampler
+from tests.kit.waiting import PATIENCE_SECONDS
 from tests.kit.web_fakes import OTHER, Web
 
 
@@ -100,5 +101,5 @@ def test_what_is_foreseen_is_logged_once(turning: Turning, caplog: pytest.LogCap
 
 def test_its_thread_begins_and_ends(turning: Turning) -> None:
     turning.sampler.start()
-    turning.sampler.stop(5)
+    turning.sampler.stop(PATIENCE_SECONDS)
     assert not turning.sampler._thread.is_alive()

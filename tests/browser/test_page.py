@@ -43,7 +43,7 @@ def test_of_many_streams_a_page_is_served_where_there_is_room(desk: Desk, pair: 
         alice.says("live at broker 1002")
         hand.publish("Google", "Hello Google")
         alice.shows("Hello Google")
-        until("both know", lambda: rows(pair.first.address)["1002"].get("streams") == 1, 20.0)
+        until("both know", lambda: rows(pair.first.address)["1002"].get("streams") == 1)
     hand.publish("Google", "Few are left")
     alice.says("live at broker 1001")
     alice.shows("Hello Google", "Few are left")

@@ -38,7 +38,7 @@ def test_cases_one_to_seven_where_everybody_is_asked(guarded: Guarded, tmp_path:
     with Stream("Pooja", guarded.addresses) as pooja:
         pooja.wait_open(first.address)
         guarded.revoke("Pooja", "subscribe", ">", at=second)
-        until("the stream at the other broker is refused", lambda: pooja.refused is not None, 5.0)
+        until("the stream at the other broker is refused", lambda: pooja.refused is not None)
         assert pooja.refused is not None
         assert (pooja.refused.status, pooja.refused.json()["code"]) == (403, "forbidden")
     for broker in guarded.brokers:

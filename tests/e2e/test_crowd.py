@@ -62,7 +62,7 @@ def test_two_thousand_streams_add_no_thread(broker: Broker) -> None:
             request = f"GET /stream?username=user{number % USERS} HTTP/1.1\r\nHost: {broker.address}\r\n\r\n"
             stream = stack.enter_context(connect(broker, request.encode()))
             selector.register(stream, selectors.EVENT_READ, bytearray())
-        until("all streams are open", lambda: get(broker.address, "/readyz")["streams"] == STREAMS, 60)
+        until("all streams are open", lambda: get(broker.address, "/readyz")["streams"] == STREAMS)
         assert threads(broker) == before
         post(broker.address, "/publish", topic="news", data="to everybody")
         got = 0

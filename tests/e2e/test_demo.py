@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from brokers import free_ports, get, is_free, post, until
+from brokers import claim, free_ports, get, is_free, post, until
 from tests.kit.waiting import PATIENCE_SECONDS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -108,7 +108,7 @@ def test_nothing_is_deleted_unless_asked(demo: Demo) -> None:
 
 
 def test_other_ports(demo: Demo) -> None:
-    (port,) = [n for n in free_ports(20) if is_free(n + 1)][:1]
+    port = next(n for n in free_ports(20) if is_free(n + 1) and claim(n + 1))
     first = demo.run("--port", str(port))
     assert (first.returncode, first.stderr) == (0, "")
     assert f"http://127.0.0.1:{port}/stream?username=Alice" in first.stdout

@@ -58,7 +58,7 @@ def test_a_cut_wire(wired: WiredPair, how: str) -> None:
 
         for wire in wired.wires:
             wire.mend()
-        wait_in_sync(wired.brokers, 60)
+        wait_in_sync(wired.brokers)
         here.wait_texts("at the second")
         there.wait_texts("at the first", "after Carlos")
     for broker in wired.brokers:
@@ -80,9 +80,9 @@ def test_a_wire_that_is_cut_one_way(wired: WiredPair, deaf: str) -> None:
             assert publish(broker, f"{broker.id}-{n}") in (1, 2)
     expected = {f"{broker.id}-{n}" for broker in wired.brokers for n in range(5)}
     for broker in wired.brokers:
-        until(f"{broker.id} has all", lambda b=broker: set(texts_at(b, "Auditor")) == expected, 40)  # type: ignore[misc]
+        until(f"{broker.id} has all", lambda b=broker: set(texts_at(b, "Auditor")) == expected)  # type: ignore[misc]
     wire.mend()
-    wait_in_sync(wired.brokers, 60)
+    wait_in_sync(wired.brokers)
     assert publish(wired.first, "after") == 2
 
 
@@ -95,7 +95,7 @@ def test_two_copies_asked_for_and_one_to_be_had(wired: WiredPair) -> None:
     assert (answer.status, answer.json()["code"]) == (503, "not-enough-copies")
     assert texts_at(wired.first, "Auditor") == []
     wired.second.start()
-    wait_in_sync(wired.brokers, 60)
+    wait_in_sync(wired.brokers)
     answer = ask(wired.first.address, "POST", "/publish?copies=2", {"topic": "news", "data": "both"})
     assert (answer.status, answer.json()["copies"]) == (200, 2)
 
@@ -163,7 +163,7 @@ def publish_until_it_dies(broker: Traced, text: str) -> list[str]:
             answered.append(f"{text} {len(answered)}")
         return broker.process is None or broker.process.poll() is not None
 
-    until("the broker has died", dead, 40)
+    until("the broker has died", dead)
     return answered
 
 
@@ -231,7 +231,7 @@ def test_damage_in_what_was_synced_is_never_served_as_whole(tmp_path: Path) -> N
         first.launch()
         until("it is ready, or has refused to start", lambda: first.is_ready() or ended(first))
         if not ended(first):
-            until("the hole is filled, or said", lambda: "message 7" in texts_at(first, "Auditor") or degraded(first), 40)
+            until("the hole is filled, or said", lambda: "message 7" in texts_at(first, "Auditor") or degraded(first))
         assert "message 7" in texts_at(second, "Auditor")
     finally:
         first.kill9()

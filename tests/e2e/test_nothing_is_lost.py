@@ -72,13 +72,13 @@ def check_all(pair: Pair, publishers: list[Publishers], streams: list[Stream]) -
     """Both brokers hold what was answered, each once, and every subscriber got it."""
     answered = {text for p in publishers for text in p.answered}
     assert [p.given_up for p in publishers] == [[] for _ in publishers]
-    wait_in_sync(pair.brokers, 60)
+    wait_in_sync(pair.brokers)
     for broker in pair.brokers:
         texts = texts_at(broker, "Auditor")
         assert answered - set(texts) == set(), f"answered and missing at {broker.id}"
         assert len(texts) == len(set(texts)), f"a key is shown twice at {broker.id}"
     for stream in streams:
-        until(f"{stream.user} has received all", lambda s=stream: answered <= set(s.texts), 60)  # type: ignore[misc]
+        until(f"{stream.user} has received all", lambda s=stream: answered <= set(s.texts))  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("victim", ["1001", "1002"])
@@ -93,9 +93,9 @@ def test_a_broker_is_killed_and_comes_back(pair: Pair, victim: str) -> None:
         assert set(before.answered.values()) == {2}  # both up and in sync: on both disks, each
 
         during = Publishers(pair.addresses, 100, MESSAGES).start()
-        until("a fourth is published", lambda: len(during.answered) > MESSAGES // 4, 60)
+        until("a fourth is published", lambda: len(during.answered) > MESSAGES // 4)
         dying.kill9()
-        until("half is published", lambda: len(during.answered) > MESSAGES // 2, 60)
+        until("half is published", lambda: len(during.answered) > MESSAGES // 2)
         dying.start()
         during.wait()
         check_all(pair, [before, during], streams)
@@ -112,7 +112,7 @@ def test_both_are_killed_at_once(pair: Pair) -> None:
     with ExitStack() as opened:
         streams = [open_stream(opened, pair, "Alice")]
         during = Publishers(pair.addresses, 0, 600).start()
-        until("a third is published", lambda: len(during.answered) > 200, 60)
+        until("a third is published", lambda: len(during.answered) > 200)
         for broker in pair.brokers:
             broker.kill9()
         pair.start()
@@ -151,7 +151,7 @@ def test_an_orderly_stop_answers_what_it_took(pair: Pair) -> None:
     with ExitStack() as opened:
         streams = [open_stream(opened, pair, "Alice")]
         during = Publishers(pair.addresses, 0, 400).start()
-        until("a quarter is published", lambda: len(during.answered) > 100, 60)
+        until("a quarter is published", lambda: len(during.answered) > 100)
         assert pair.first.stop() == 0
         pair.first.start()
         during.wait()

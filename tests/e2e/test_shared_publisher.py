@@ -118,7 +118,7 @@ def test_nobody_is_told_that_nothing_is_stored_where_it_is(pair: Pair) -> None:
         pair.end()
         fates = {text: fate for call in calls for text, fate in call.result(PATIENCE_SECONDS).items()}
     pair.start()
-    wait_in_sync(pair.brokers, 60)
+    wait_in_sync(pair.brokers)
     held = stored(pair, "Alice")
     assert len(set(held.values())) == len(held)
     assert {text for text in held.values() if not fates[text]} == set()

@@ -9,6 +9,7 @@ import pytest
 
 from newswire.engine.waiting import wait_for
 from newswire.errors import NewswireError, NotFound, Unknown
+from tests.kit.waiting import PATIENCE_SECONDS
 
 LATE = Unknown("no answer in time")
 
@@ -20,9 +21,9 @@ def test_what_is_told_is_returned_and_an_error_raised() -> None:
     def refuse(then: Callable[[str | NewswireError], None]) -> None:
         then(NotFound("nothing there"))
 
-    assert wait_for(tell, 10.0, LATE) == "told"
+    assert wait_for(tell, PATIENCE_SECONDS, LATE) == "told"
     with pytest.raises(NotFound):
-        wait_for(refuse, 10.0, LATE)
+        wait_for(refuse, PATIENCE_SECONDS, LATE)
 
 
 def test_who_waits_too_long_is_told_so_and_what_comes_then_is_dropped() -> None:

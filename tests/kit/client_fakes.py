@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from brokers import free_ports
 from newswire.client import Publisher, Subscriber
 from tests.kit.waiting import PATIENCE_SECONDS
 
@@ -134,7 +135,7 @@ class FakeBroker:
         self._scripts: queue.Queue[Callable[[Wire], None]] = queue.Queue()
         self._came = threading.Condition()
         self._sockets: set[socket.socket] = set()
-        self.port = port
+        self.port = port or free_ports(1)[0]  # which stays free while it is down
         self.up()
         self.on("GET", "/list_replicas", lambda asked: Reply(self.rows or [row(self, is_primary=True, self=True)]))
         self.on("POST", "/ack", lambda asked: Reply({"message": "Acknowledged"}))
@@ -153,7 +154,6 @@ class FakeBroker:
     def up(self) -> None:
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), self._handler())
         self._server.daemon_threads = True
-        self.port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
 

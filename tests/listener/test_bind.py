@@ -12,6 +12,7 @@ from newswire.core import limits
 from newswire.errors import Unavailable
 from newswire.listener import Listener, bind
 from tests.kit.listener_fakes import BIG_BYTES, App, Client, Serve
+from tests.kit.waiting import PATIENCE_SECONDS
 
 FAMILIES = ((socket.AF_INET6, "::1"), (socket.AF_INET, "127.0.0.1"))
 
@@ -36,7 +37,7 @@ def test_a_port_is_free_again_after_a_stop(serve: Serve, app: App) -> None:
         first = serve()
         with Client(first.port) as client:
             client.get("/").reply()
-            first.stop(5.0)  # our end closes first, and lingers in TIME_WAIT
+            first.stop(PATIENCE_SECONDS)  # our end closes first, and lingers in TIME_WAIT
             try:
                 second = Listener(app, host="127.0.0.1", port=first.port)
             except Unavailable:

@@ -68,7 +68,7 @@ def test_requests_wait_from_the_bind_to_the_start(app: App) -> None:
         assert app.seen == []
         listener.start()
         assert client.reply().status == 200
-    listener.stop(5.0)
+    listener.stop(PATIENCE_SECONDS)
 
 
 def test_what_computes_gives_way_to_what_publishes_for_a_moment(
@@ -153,6 +153,6 @@ def test_a_stop_leaves_no_thread_and_no_descriptor(app: App) -> None:
     assert len(mine) == 1 + Threads().total
     with Client(listener.port) as client:
         client.get("/").reply()
-        listener.stop(5.0)
+        listener.stop(PATIENCE_SECONDS)
     wait_until(lambda: not any(thread.is_alive() for thread in mine), "the end of the threads")
     assert descriptors() <= open_before

@@ -39,7 +39,7 @@ def test_what_was_revoked_while_the_brokers_were_apart_ends_streams_when_they_me
                 (ben, 401, "unauthenticated"),
                 (cleo, 401, "unauthenticated"),
             ):
-                until(f"{stream.user}'s stream is refused", lambda it=stream: it.refused is not None, 5.0)  # type: ignore[misc]
+                until(f"{stream.user}'s stream is refused", lambda it=stream: it.refused is not None)  # type: ignore[misc]
                 assert stream.refused is not None
                 assert (stream.refused.status, stream.refused.json()["code"]) == (status, code)
                 assert stream.texts == ["apart"]

@@ -14,7 +14,7 @@ from newswire.core import limits
 from newswire.core.model.commands import Request
 from newswire.core.model.event_ids import parse
 from tests.kit.stream_fakes import Newsroom
-from tests.kit.waiting import wait_until
+from tests.kit.waiting import PATIENCE_SECONDS, wait_until
 
 
 def test_what_a_client_received_is_acknowledged_without_a_word_from_it(room: Newsroom) -> None:
@@ -41,7 +41,7 @@ def test_a_client_that_acknowledges_itself_is_left_alone(room: Newsroom) -> None
     client = room.open(ack="client")
     room.desk.publish("news", "one")
     client.data(1)
-    room.hub.stop(5.0)
+    room.hub.stop(PATIENCE_SECONDS)
     assert room.desk.posts == []
 
 
@@ -50,7 +50,7 @@ def test_what_may_be_no_reader_acknowledges_nothing_not_even_by_the_id_that_it_n
     room.desk.publish("news", "one", "two", "three")
     shown = room.open(ack="none").take(3)
     assert room.open(ack="none", event_id=parse(shown[1].id)).data(1) == ["three"]
-    room.hub.stop(5.0)
+    room.hub.stop(PATIENCE_SECONDS)
     assert (room.desk.posts, room.desk.unread("Alice")) == ([], 3)
 
 
@@ -70,7 +70,7 @@ def test_only_what_the_other_kernel_confirmed_is_acknowledged(room: Newsroom) ->
     assert 0 < acknowledged <= whole < 500
     client.reset()
     wait_until(lambda: room.hub.count == 0)
-    room.hub.stop(5.0)
+    room.hub.stop(PATIENCE_SECONDS)
     assert room.desk.unread("Alice") > 0
 
 
@@ -83,7 +83,7 @@ def test_an_idle_stream_posts_nothing(room: Newsroom) -> None:
     wait_until(lambda: room.desk.unread("Alice") == 0)
     posts = len(room.desk.posts)
     room.desk.publish("other", "four")
-    room.hub.stop(5.0)
+    room.hub.stop(PATIENCE_SECONDS)
     assert len(room.desk.posts) == posts
 
 

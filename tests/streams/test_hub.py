@@ -19,7 +19,7 @@ from newswire.core.model.event_ids import parse
 from newswire.core.model.results import Position
 from newswire.engine.seam import Wake
 from tests.kit.stream_fakes import Clock, Newsroom, patterns_at
-from tests.kit.waiting import wait_until
+from tests.kit.waiting import PATIENCE_SECONDS, wait_until
 
 
 def test_the_greeting_comes_first_with_a_retry_in_the_same_block(room: Newsroom) -> None:
@@ -92,7 +92,7 @@ def test_compressed_streams_bring_and_acknowledge_the_same(room: Newsroom, chunk
     assert [client.data(1) for client in (alice, other, bob)] == [["late"]] * 3
     wait_until(lambda: room.desk.unread("Alice") == room.desk.unread("Bob") == 0)
     assert room.hub.message_count == 3 * 601
-    room.hub.stop(5.0)
+    room.hub.stop(PATIENCE_SECONDS)
     assert [client.end() for client in (alice, other, bob)] == [[], [], []]
 
 
@@ -105,7 +105,7 @@ def test_an_unframed_stream(room: Newsroom) -> None:
     client = room.open(chunked=False)
     room.desk.publish("news", "one")
     assert client.data(1) == ["one"]
-    room.hub.stop(5.0)
+    room.hub.stop(PATIENCE_SECONDS)
     assert client.end() == []
 
 
@@ -340,7 +340,7 @@ def test_stop_ends_streams_in_order_and_hands_over_the_last_cursors(room: Newsro
     monkeypatch.setattr(limits, "ACK_EVERY_SECONDS", 1000.0)
     room.desk.publish("news", "one")
     assert client.data(1) == ["one"]
-    room.hub.stop(5.0)
+    room.hub.stop(PATIENCE_SECONDS)
     assert client.end() == []
     assert room.desk.unread("Alice") == 0
     assert room.hub.count == 0
@@ -359,7 +359,7 @@ def test_stop_does_not_wait_for_who_does_not_read(room: Newsroom) -> None:
 
 def test_who_comes_after_the_stop_is_closed(room: Newsroom) -> None:
     room.desk.subscribe("Alice", "news")
-    room.hub.stop(5.0)
+    room.hub.stop(PATIENCE_SECONDS)
     room.desk.publish("news", "one")
     assert room.connect().sock.recv(100) == b""
 

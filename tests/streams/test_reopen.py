@@ -12,7 +12,7 @@ from newswire.core.model.results import Position
 from newswire.engine.memory import MemoryEngine
 from newswire.engine.seam import Wake
 from tests.kit.stream_fakes import Newsroom
-from tests.kit.waiting import wait_until
+from tests.kit.waiting import PATIENCE_SECONDS, wait_until
 
 
 def test_a_new_subscription_joins_the_open_stream_with_its_history(room: Newsroom) -> None:
@@ -159,7 +159,7 @@ def test_the_hub_over_the_memory_engine() -> None:
     assert client.data(1) == ["one"]
     engine.submit([Subscribe("Alice", "sport", since=0), Publish("sport", "goal"), Publish("news", "two")])
     assert client.data(3) == ["old goal", "goal", "two"]
-    room.hub.stop(5.0)
+    room.hub.stop(PATIENCE_SECONDS)
     assert client.end() == []
     assert [row.unread for row in engine.subscriptions_of("Alice")] == [0, 0]
     room.close()

@@ -18,7 +18,7 @@ from newswire.core.model.commands import (
 )
 from newswire.streams import notices
 from tests.kit.stream_fakes import Newsroom
-from tests.kit.waiting import wait_until
+from tests.kit.waiting import PATIENCE_SECONDS, wait_until
 
 DIGEST = "ab" * 32
 
@@ -67,7 +67,7 @@ def test_a_stream_that_a_narrow_token_opened_acknowledges_what_that_may_read_who
     wait_until(lambda: unread() == {"news": 0, "pay": 1, "sport.>": 2})
     shown = event_ids.parse(events[-1].id)
     room.open(by=Principal(alice.account, token=token), asker="Alice", event_id=shown, ack="client")
-    room.hub.stop(5.0)
+    room.hub.stop(PATIENCE_SECONDS)
     assert unread() == {"news": 0, "pay": 1, "sport.>": 2}
 
 

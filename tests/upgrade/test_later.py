@@ -81,7 +81,7 @@ def push(engine: EmbeddedEngine, head: bytes, raws: list[bytes]) -> tuple[Header
 
 
 def compact(engine: EmbeddedEngine) -> None:
-    wait_for(lambda then: engine.compact_later(then, even_if_away=True), 60.0, Unknown("late"))
+    wait_for(lambda then: engine.compact_later(then, even_if_away=True), PATIENCE_SECONDS, Unknown("late"))
 
 
 def test_fields_and_types_that_are_not_known_are_kept_through_storing_handing_on_compaction_and_backup(

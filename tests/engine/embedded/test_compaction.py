@@ -19,7 +19,7 @@ from newswire.engine.embedded.scan import read_layout, segments_in
 from newswire.engine.seam import Entry, GapEntry
 from newswire.engine.waiting import wait_for
 from newswire.errors import Refused, Unknown
-from tests.kit.waiting import wait_until
+from tests.kit.waiting import PATIENCE_SECONDS, wait_until
 
 KEEP = 300
 
@@ -68,7 +68,7 @@ def count(engine: EmbeddedEngine) -> int:
 
 
 def compact(engine: EmbeddedEngine) -> Compacted:
-    return wait_for(lambda then: engine.compact_later(then), 60.0, Unknown("late"))
+    return wait_for(lambda then: engine.compact_later(then), PATIENCE_SECONDS, Unknown("late"))
 
 
 def entries(engine: EmbeddedEngine, user: str) -> list[Entry | GapEntry]:

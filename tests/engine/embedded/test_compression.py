@@ -28,7 +28,7 @@ from newswire.engine.waiting import wait_for
 from newswire.errors import Unknown
 from tests.kit.ops_files import Opener, crash, flip, held, raws
 from tests.kit.versions import Before
-from tests.kit.waiting import wait_until
+from tests.kit.waiting import PATIENCE_SECONDS, wait_until
 
 COUNT = 1_500
 
@@ -229,7 +229,7 @@ def test_a_broker_compresses_compacts_is_copied_and_starts_again(begun: Callable
     assert (made.messages, made.damaged_bytes) == (300, 0)
     assert "00000002.ops" in names(tmp_path / "restored" / "1001"), "a backup has files as they were written"
 
-    done = wait_for(lambda then: engine.compact_later(then), 60.0, Unknown("late"))
+    done = wait_for(lambda then: engine.compact_later(then), PATIENCE_SECONDS, Unknown("late"))
     assert done.bytes_after < done.bytes_before / 2
     wait_until(lambda: names(home) == ["00000004.ops", "base-00000001.ops.zst"])
     assert texts(engine)[-300:] == [f"message {number}" for number in range(600, 900)]
