@@ -1,4 +1,4 @@
-"""All checks and all tests: style, types, import layers, then pytest, in five lanes at once.
+"""All checks and all tests: style, types, import layers, and pytest in five lanes, all at once.
 
 scripts/test             everything; ends with one line such as `412 passed, 0 failed, 3 skipped: no chromium here (3)`
 scripts/test --quick     the checks, and the tests that neither start processes nor play long schedules: within a minute
@@ -85,12 +85,12 @@ def main(arguments: list[str]) -> int:
     quick = arguments == ["--quick"]
     if arguments and not quick:
         with tempfile.TemporaryDirectory() as folder:
-            return close(*run_lanes([Lane(Path(folder), "only", arguments)]), [])
+            return close(*run_lanes([Lane(Path(folder), "only", arguments)], {}))
     if CI:
         install_programs()
-    failed_checks = run_checks()
     with tempfile.TemporaryDirectory() as folder:
-        passed, failed, reasons = run_lanes([Lane(Path(folder), name, files) for name, files in lanes_of(quick=quick).items()])
+        lanes = [Lane(Path(folder), name, files) for name, files in lanes_of(quick=quick).items()]
+        passed, failed, reasons, failed_checks = run_lanes(lanes, CHECKS)
     passed += len(CHECKS) - len(failed_checks)
     return close(passed, failed + len(failed_checks), reasons, failed_checks)
 
@@ -106,13 +106,14 @@ def install_programs() -> None:
         subprocess.run(["apt-get", "-qq", *command], check=False, stdout=subprocess.DEVNULL, env=environment)
 
 
-def run_checks() -> list[str]:
-    """Run all checks at once; the names of those that failed. A check's output is shown only then."""
-    bin = Path(sys.executable).parent
-    running = {
-        name: subprocess.Popen([bin / command[0], *command[1:]], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for name, command in CHECKS.items()
-    }
+def start_check(command: list[str]) -> subprocess.Popen[str]:
+    """Start a check. It ends by itself, in a minute at most."""
+    program = Path(sys.executable).parent / command[0]
+    return subprocess.Popen([program, *command[1:]], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def end_checks(running: dict[str, subprocess.Popen[str]]) -> list[str]:
+    """Wait for checks; the names of those that failed. A check's output is shown only then."""
     failed = []
     for name, process in running.items():
         output, _ = process.communicate()
@@ -174,12 +175,17 @@ class Lane:
         return passed, failed or int(status != 0), reasons
 
 
-def run_lanes(lanes: list[Lane]) -> tuple[int, int, Counter[str]]:
-    """Run lanes at once, the first one shown as it goes; their results together."""
+def run_lanes(lanes: list[Lane], checks: dict[str, list[str]]) -> tuple[int, int, Counter[str], list[str]]:
+    """Run lanes and checks at once, the first lane shown as it goes; the results of lanes together, and which checks failed.
+
+    A core that waited for the types alone would be a tenth of the whole run.
+    """
     passed, failed, reasons = 0, 0, Counter[str]()
     try:
+        running = {name: start_check(command) for name, command in checks.items()}
         for lane in lanes:
             lane.start(shown=lane is lanes[0])
+        failed_checks = end_checks(running)
         for lane in lanes:
             more = lane.result()
             print(lane.output.read_text(errors="replace"), end="", flush=True)
@@ -187,7 +193,7 @@ def run_lanes(lanes: list[Lane]) -> tuple[int, int, Counter[str]]:
     finally:
         for lane in lanes:
             lane.end()
-    return passed, failed, reasons
+    return passed, failed, reasons, failed_checks
 
 
 def read_report(report: Path) -> tuple[int, int, Counter[str]]:

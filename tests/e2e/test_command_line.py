@@ -11,10 +11,26 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from brokers import Broker, clean_environment, free_ports, get, newswire, post, until, wait_in_sync
-from tests.kit.asking import delivered
-from tests.kit.processes import Pair
+import pytest
+
+from brokers import Broker, clean_environment, free_ports, newswire, post, until, wait_in_sync
+from tests.kit.asking import delivered, topics
+from tests.kit.processes import Pair, lend
 from tests.kit.waiting import PATIENCE_SECONDS
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Two brokers for all tests here: each has topics and users of its own, and the last one kills."""
+    with lend(Pair(tmp_path_factory.mktemp("both"))) as pair:
+        yield pair.start()
+
+
+@pytest.fixture
+def pair(both: Pair) -> Pair:
+    """These brokers, in sync."""
+    wait_in_sync(both.brokers)
+    return both
 
 
 def run(pair_or_addresses: Pair | list[str], *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
@@ -33,7 +49,6 @@ def run(pair_or_addresses: Pair | list[str], *arguments: str, given: str = "") -
 
 
 def test_publish_subscribe_stream_and_status(pair: Pair, tmp_path: Path) -> None:
-    wait_in_sync(pair.brokers)
     assert run(pair, "subscribe", "Alice", "Google").stdout == "Successfully subscribed Alice to topic Google\n"
     assert run(pair, "publish", "Google", "Hello Google").stdout.startswith("Published topic Google data Hello Google")
     assert run(pair, "publish", "Google", given="from a pipe\n").returncode == 0
@@ -54,7 +69,6 @@ def test_publish_subscribe_stream_and_status(pair: Pair, tmp_path: Path) -> None
 
 
 def test_exit_codes(pair: Pair) -> None:
-    wait_in_sync(pair.brokers)
     assert run(pair, "publish", "no such topic", "x").returncode in (1, 2)
     assert run(pair, "unsubscribe", "Nobody", "Google").returncode == 1
     assert run(pair, "stream", "Gita").returncode == 1
@@ -77,44 +91,41 @@ def hung(*brokers: Broker) -> Iterator[None]:
 
 
 def test_a_hung_primary_is_outlasted(pair: Pair) -> None:
-    wait_in_sync(pair.brokers)
     with hung(pair.first):
         for number in range(3):
-            done = run(pair, "publish", "Google", f"number {number}", "--json")
+            done = run(pair, "publish", "Meta", f"number {number}", "--json")
             assert (done.returncode, done.stderr) == (0, "")
             assert json.loads(done.stdout)["copies"] == 1
-        assert run(pair, "subscribe", "Alice", "Google", "--from", "earliest").returncode == 0
-        batch = run(pair, "publish", "--ndjson", "-", given='{"topic": "Google", "data": "number 3"}\n')
+        assert run(pair, "subscribe", "Bob", "Meta", "--from", "earliest").returncode == 0
+        batch = run(pair, "publish", "--ndjson", "-", given='{"topic": "Meta", "data": "number 3"}\n')
         assert (batch.returncode, batch.stderr) == (0, "")
     wait_in_sync(pair.brokers)
-    streamed = run(pair, "stream", "Alice", "--count", "4")
+    streamed = run(pair, "stream", "Bob", "--count", "4")
     assert streamed.stdout.splitlines() == [f"number {number}" for number in range(4)]
 
 
 def test_with_both_hung_the_key_is_printed_and_makes_one_message(pair: Pair) -> None:
-    wait_in_sync(pair.brokers)
     with hung(*pair.brokers):
-        one = run(pair, "publish", "Google", "once", "--timeout", "2")
-        batch = run(pair, "publish", "Google", "--ndjson", "-", "--timeout", "2", given='{"data": "one"}\n{"data": "two"}\n')
+        one = run(pair, "publish", "once", "once", "--timeout", "2")
+        batch = run(pair, "publish", "unsent", "--ndjson", "-", "--timeout", "2", given='{"data": "one"}\n{"data": "two"}\n')
     wait_in_sync(pair.brokers)
     assert one.returncode == 6
     assert batch.returncode in (4, 6)  # 4: who is there was asked first, and nobody answered
     key = re.search(r"--key (\S+) to the command", one.stderr)
     assert key, one.stderr
     for _ in range(2):
-        assert run(pair, "publish", "Google", "once", "--key", key[1]).returncode == 0
-    assert {t["topic"]: t["messages"] for t in get(pair.first.address, "/topics")} == {"Google": 1}
+        assert run(pair, "publish", "once", "once", "--key", key[1]).returncode == 0
+    assert topics(pair.first)["once"] == 1
     for _ in range(2):  # a batch repeated with its key is the same messages
-        again = run(pair, "publish", "Meta", "--ndjson", "-", "--key", "b", given='{"data": "1"}\n{"data": "2"}\n')
+        again = run(pair, "publish", "twice", "--ndjson", "-", "--key", "twice", given='{"data": "1"}\n{"data": "2"}\n')
         assert (again.returncode, again.stderr) == (0, "")
-    assert {t["topic"]: t["messages"] for t in get(pair.first.address, "/topics")} == {"Google": 1, "Meta": 2}
+    assert (topics(pair.first)["once"], topics(pair.first)["twice"]) == (1, 2)
 
 
 def test_an_interrupted_publish_names_its_key(pair: Pair) -> None:
-    wait_in_sync(pair.brokers)
     with hung(*pair.brokers):
         environment = clean_environment(NEWSWIRE_BROKERS=",".join(pair.addresses))
-        process = subprocess.Popen(newswire("publish", "Google", "x"), stderr=subprocess.PIPE, text=True, env=environment)
+        process = subprocess.Popen(newswire("publish", "interrupted", "x"), stderr=subprocess.PIPE, text=True, env=environment)
         until("it has connected", lambda: f":{pair.first.port:04X} " in Path(f"/proc/{process.pid}/net/tcp").read_text())
         until("its handler is there", lambda: is_caught(process.pid, signal.SIGTERM))
         process.send_signal(signal.SIGTERM)
@@ -124,7 +135,6 @@ def test_an_interrupted_publish_names_its_key(pair: Pair) -> None:
 
 
 def test_a_key_that_was_used(pair: Pair) -> None:
-    wait_in_sync(pair.brokers)
     first = json.loads(run(pair, "publish", "t", "x", "--key", "k", "--json").stdout)
     again = json.loads(run(pair, "publish", "t", "x", "--key", "k", "--json").stdout)
     assert again == first | {"duplicate": True}
@@ -148,11 +158,10 @@ def is_caught(pid: int, number: int) -> bool:
 
 
 def test_a_stream_goes_on_at_the_other_broker(pair: Pair) -> None:
-    wait_in_sync(pair.brokers)
-    post(pair.first.address, "/subscribe", username="Alice", topic="Google")
-    post(pair.first.address, "/publish", topic="Google", data="before")
+    post(pair.first.address, "/subscribe", username="Cleo", topic="moving")
+    post(pair.first.address, "/publish", topic="moving", data="before")
     process = subprocess.Popen(
-        newswire("stream", "Alice", "--count", "2"),
+        newswire("stream", "Cleo", "--count", "2"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -160,8 +169,8 @@ def test_a_stream_goes_on_at_the_other_broker(pair: Pair) -> None:
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "before\n"
-    delivered("Alice", pair.second)  # acknowledged, and known at both
+    delivered("Cleo", pair.second)  # acknowledged, and known at both
     pair.first.kill9()
-    post(pair.second.address, "/publish", topic="Google", data="after")
+    post(pair.second.address, "/publish", topic="moving", data="after")
     rest, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, rest) == (0, "after\n")

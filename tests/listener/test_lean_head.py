@@ -209,5 +209,4 @@ def test_a_parser_that_reads_too_much_is_found(change: Callable[[bytes], bytes])
     class Wrong(HttpRequest):
         parse_lean = staticmethod(lambda head: parse(change(head)))
 
-    _, _, faults = run(range(4_000), kind=Wrong)
-    assert faults
+    assert any(run(range(at, at + 50), kind=Wrong)[2] for at in range(0, 4_000, 50))

@@ -12,7 +12,7 @@ from tests.simulation.planted import BUGS, planted
 from tests.simulation.schedule import run
 from tests.simulation.world import as_values
 
-SCHEDULES = 600  # each compacts, and compacts once more at its end; thousands more: scripts/simulate
+SCHEDULES = 500  # each compacts, and compacts once more at its end; thousands more: scripts/simulate
 STEPS = 250  # a schedule, at least
 MOST_SEEDS = 400  # until a planted bug is found
 SHOWN_BY = {  # of bugs that few schedules show: one that does, which is played before all others
