@@ -2,6 +2,7 @@
 
     scripts/docs                    into build/site; open build/site/index.html, or let any web server serve the folder
     scripts/docs --output FOLDER    into another folder
+    scripts/docs --check            into none: what can be wrong in the pages is looked for, in half the time
 
 The pages are those of the repository, as they lie there: their lists in README.md, Documentation, are the navigation, so a
 page that stands in none of them is a warning. What `reference` makes of the code stands in no file that could fall behind. A
@@ -20,7 +21,7 @@ import tempfile
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import unquote, urlsplit
 
 from reference import PAGES
@@ -57,12 +58,16 @@ def main(arguments: list[str]) -> int:
     """Build the site; the exit status."""
     parser = argparse.ArgumentParser(description="Build the documentation as a site.")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "site", help="the folder [default: build/site]")
-    output = parser.parse_args(arguments).output.resolve()
+    parser.add_argument("--check", action="store_true", help="look for what is wrong in the pages, and write nothing")
+    options = parser.parse_args(arguments)
+    output: Path = options.output.resolve()
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "source"
         lay_out(source)
+        if options.check:
+            return int(not build(source, Path(folder) / "nothing", Path(folder) / "doctrees", builder="dummy"))
         shutil.rmtree(output, ignore_errors=True)
-        if not build(source, output, Path(folder) / "doctrees"):
+        if not build(source, output, Path(folder) / "doctrees", builder="html"):
             return 1
     faults = [*faults_of(output)]
     for fault in faults:
@@ -75,13 +80,18 @@ def lay_out(source: Path) -> None:
     """Lay the pages out as the site has them: links follow, what they lead to comes along, and the lists become navigation."""
     (source / "_static").mkdir(parents=True)
     shutil.copyfile(ROOT / "docs" / "site.css", source / "_static" / "site.css")
-    for page in (ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "deploy/README.md", *sorted((ROOT / "docs").glob("*.md"))):
+    for page in pages():
         text = LINK.sub(lambda link, page=page: _moved(page, link[1], source), page.read_text())  # type: ignore[misc]
         (source / place(page)).write_text(text if page != ROOT / "README.md" else f"{_with_reference(text)}{navigation()}")
     for made in PAGES:
         (source / f"{made.name}.md").write_text(made.text())
         for name, content in made.files().items():
             (source / name).write_text(content)
+
+
+def pages() -> list[Path]:
+    """The pages of the repository."""
+    return [*(ROOT / name for name in PLACES), *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def place(page: Path) -> str:
@@ -131,7 +141,7 @@ def _moved(page: Path, link: str, source: Path) -> str:
     return copy.relative_to(source).as_posix()
 
 
-def build(source: Path, output: Path, doctrees: Path) -> bool:
+def build(source: Path, output: Path, doctrees: Path, *, builder: Literal["html", "dummy"]) -> bool:
     """Run the generator; whether it had nothing to say."""
     from sphinx.application import Sphinx
     from sphinx.util.console import nocolor
@@ -143,14 +153,13 @@ def build(source: Path, output: Path, doctrees: Path) -> bool:
         confdir=None,
         outdir=output,
         doctreedir=doctrees,
-        buildername="html",
+        buildername=builder,
         confoverrides=SETTINGS,
         status=None,
         warning=sys.stderr,
         warningiserror=True,
     )
     app.build()
-    shutil.rmtree(output / ".doctrees", ignore_errors=True)
     (output / ".buildinfo").unlink(missing_ok=True)
     return app.statuscode == 0
 
