@@ -101,10 +101,14 @@ class MessageReport(msgspec.Struct, frozen=True):
 
 
 class MessagePage(msgspec.Struct, frozen=True):
-    """A page of messages; ask again with the last one's `event_id` as `since` while there is `more`."""
+    """A page of messages; ask again with the last one's `event_id` as `since` while there is `more`.
+
+    `next`: of a search, the `before` to ask again with while there is more to look at; it may be there with no message.
+    """
 
     messages: tuple[Message, ...]
     more: bool = False
+    next: str = ""
 
 
 class Myself(msgspec.Struct, frozen=True):
@@ -159,7 +163,9 @@ class UserGrant(msgspec.Struct, frozen=True):
 _AnyMessage: Final[Any] = without_bounds(Message)
 _decode_message: Final = msgspec.json.Decoder(Message).decode
 _decode_any: Final = msgspec.json.Decoder(_AnyMessage).decode
-PageBody: Final[Any] = msgspec.defstruct("PageBody", [("messages", tuple[_AnyMessage, ...]), ("more", bool, False)])
+PageBody: Final[Any] = msgspec.defstruct(
+    "PageBody", [("messages", tuple[_AnyMessage, ...]), ("more", bool, False), ("next", str, "")]
+)
 
 
 def read_message(text: str) -> Message:
@@ -172,7 +178,7 @@ def read_message(text: str) -> Message:
 
 def page_of(body: Any) -> MessagePage:
     """The page that a PageBody holds."""
-    return MessagePage(tuple(map(_message, body.messages)), body.more)
+    return MessagePage(tuple(map(_message, body.messages)), body.more, body.next)
 
 
 def _message(fields: Any) -> Message:

@@ -11,6 +11,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, TypeVar, Unpack
@@ -94,6 +95,19 @@ class AsyncSubscriber:
     ) -> MessagePage:
         """See `Subscriber.messages`."""
         return await self._worker.run(lambda: self._subscriber.messages(topic, since, limit))
+
+    async def search(
+        self,
+        words: str,
+        topic: str | None = None,
+        *,
+        since: checks.Moment = None,
+        before: checks.Moment = None,
+        limit: int = limits.PAGE_DEFAULT_MESSAGES,
+    ) -> MessagePage:
+        """See `Subscriber.search`."""
+        ask = partial(self._subscriber.search, words, topic, since=since, before=before, limit=limit)
+        return await self._worker.run(ask)
 
     def stream(self, *, ack: Acks = True, last_event_id: str | None = None) -> AsyncMessageStream:
         """Iterate with `async for` over what is published, across failures of brokers. See `Subscriber.stream`."""

@@ -87,6 +87,29 @@ class Subscriber:
         }
         return page_of(self._get("/messages", params).read(PageBody))
 
+    def search(
+        self,
+        words: str,
+        topic: str | None = None,
+        *,
+        since: checks.Moment = None,
+        before: checks.Moment = None,
+        limit: int = limits.PAGE_DEFAULT_MESSAGES,
+    ) -> MessagePage:
+        """Get the messages that have all of `words` in text, title, tags or topic, the newest first. Moves no cursor.
+
+        Of what this user is subscribed to, also what was delivered. One call looks at a bounded part of it: ask again with
+        `before=page.next` while there is one.
+        """
+        params: dict[str, str | int | None] = {
+            "q": checks.text("words", words),
+            "topic": checks.text_or_none("topic", topic),
+            "since": checks.moment("since", since),
+            "before": checks.moment("before", before),
+            "limit": checks.whole("limit", limit),
+        }
+        return page_of(self._get("/messages", params).read(PageBody))
+
     def stream(
         self,
         *,

@@ -56,6 +56,17 @@ def test_messages_end_where_there_are_no_more(fake: Fake, capsys: pytest.Capture
     assert len(fake.sent("/messages")) == 1
 
 
+def test_a_search_goes_on_until_there_is_nothing_to_look_at(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+    pages = [([message(9)], "p1"), ([], "p2"), ([message(3)], "")]
+    fake.answers["/messages"] = [(200, {"messages": one, "more": bool(go_on), "next": go_on}) for one, go_on in pages]
+    assert main.run(["messages", "ann", "--search", "text up", "--topic", "news"]) == 0
+    assert capsys.readouterr().out == "text 9\ntext 3\n"
+    asked = fake.sent("/messages")
+    assert [(one["q"], one["topic"], one["limit"], one.get("before")) for one in asked] == [
+        ("text up", "news", limit, before) for limit, before in (("100", None), ("99", "p1"), ("99", "p2"))
+    ]
+
+
 def test_ack(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
     fake.answers["/ack"] = (200, {"message": "Acknowledged"})
     assert main.run(["ack", "ann", "e5", "--topic", "news"]) == 0

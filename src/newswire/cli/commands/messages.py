@@ -45,7 +45,7 @@ def topics(brokers: tuple[str, ...], timeout: float | None, as_json: bool) -> in
 @click.command(
     cls=Command,
     short_help="Print messages that are there.",
-    epilog="Examples: newswire messages ann; newswire messages ann --since 1d --topic 'finance.>'",
+    epilog="Examples: newswire messages ann --since 1d --topic 'finance.>'; newswire messages ann --search invoice",
 )
 @config_option
 @brokers_option
@@ -55,7 +55,13 @@ def topics(brokers: tuple[str, ...], timeout: float | None, as_json: bool) -> in
     "--since",
     help="earliest, a duration such as 90m or 7d, an RFC 3339 time, or an event id  [default: what is not delivered yet]",
 )
-@option("--limit", type=WholeNumber(1), default=limits.PAGE_DEFAULT_MESSAGES, help="At most so many, the oldest first.")
+@option("--search", metavar="WORDS", help="Only what has all of these words in text, title, tags or topic, the newest first.")
+@option(
+    "--limit",
+    type=WholeNumber(1),
+    default=limits.PAGE_DEFAULT_MESSAGES,
+    help="At most so many, the oldest first; what is found, the newest.",
+)
 @timeout_option
 @json_option
 def messages(
@@ -63,6 +69,7 @@ def messages(
     user: str | None,
     topic: str | None,
     since: str | None,
+    search: str | None,
     limit: int,
     timeout: float | None,
     as_json: bool,
@@ -80,7 +87,8 @@ def messages(
     take = printer(as_json, terminal=sys.stdout.isatty())
     with Subscriber(brokers, user, **who, **times(timeout)) as subscriber:
         try:
-            for message in _messages(subscriber, topic, since, limit):
+            rows = _search(subscriber, search, topic, since, limit) if search else _messages(subscriber, topic, since, limit)
+            for message in rows:
                 take(message)
         except OutputFailed as failed:
             why = failed.__cause__
@@ -124,3 +132,15 @@ def _messages(subscriber: Subscriber, topic: str | None, since: str | None, limi
             return
         limit -= len(page.messages)
         since = page.messages[-1].event_id
+
+
+def _search(subscriber: Subscriber, words: str, topic: str | None, since: str | None, limit: int) -> Iterator[Message]:
+    """What a search finds, at most `limit`: each answer is about a part of all that there is."""
+    before: str | None = None
+    while limit > 0:
+        page = subscriber.search(words, topic, since=since, before=before, limit=min(limit, limits.PAGE_MESSAGES))
+        yield from page.messages
+        if not page.next:
+            return
+        limit -= len(page.messages)
+        before = page.next
