@@ -24,6 +24,8 @@ from newswire.core.read.selection import Column, Selection, Stretch
 from newswire.core.state.fold import State
 from newswire.core.state.op_index import MARKS
 
+_FIRST = 4  # times as many rows are looked at first as messages are asked for
+
 
 class _Reach:
     """What is read: all that an event id covers, without the message that it stands behind; all there is without one."""
@@ -80,11 +82,14 @@ def read_older(
         rows = list(islice(_rows_of_topics(state, selection, columns, reach.full), most))
         stop = rows[-1] if len(rows) == most else low
     else:
-        stop = max(low, reach.end - scan)
-        rows = yield partial(_rows_of_stretch, Stretch(state, stop, max(stop, reach.end)), selection, most)
-        stop = rows[-1] if len(rows) == most else stop
-    if state.generation != generation:  # the log was written anew beside it: the same again, from the same place
-        return Plan(items=(), position=at, coverage=before or Coverage("", dict(state.vector)), wanted=wanted, more=True)
+        rows, stop, step = [], max(low, reach.end), _FIRST * limit  # few rows are enough where most are due
+        while len(rows) < most and low < stop and reach.end - stop < scan:
+            start = max(low, stop - step, reach.end - scan)
+            rows += yield partial(_rows_of_stretch, Stretch(state, start, stop), selection, most - len(rows))
+            if state.generation != generation:  # the log was written anew beside it: the same again, from the same place
+                place = before or Coverage("", dict(state.vector))
+                return Plan(items=(), position=at, coverage=place, wanted=wanted, more=True)
+            stop, step = rows[-1] if len(rows) == most else start, scan
     picked, stop = _pick(state, reach, rows, limit, scan, stop)
     rest = reach.rest(stop)  # vectors are made from here on upwards: each goes on from the last
     items = tuple(_due(state, at, row) for row in reversed(picked))[::-1]
