@@ -41,7 +41,7 @@ AFTER: Final[tuple[dict[str, str], ...]] = (
         "title": "Card payments fail in region north",
         "data": "Cards of all banks are refused since this morning. On call: Bob. Next word in a quarter of an hour.",
         "priority": "5",
-        "tags": "payments,north",
+        "tags": "warning,payments",
         "confirm": "3600",
     },
     {"topic": "hiring", "data": "Two openings for data engineers, see https://jobs.example.org/data."},
@@ -89,7 +89,7 @@ def take(browser: Browser, address: str, output: Path) -> None:
         post(address, "/publish", topic=topic, data="Nothing to add.")
     busy(address, TRAFFIC_SECONDS)
     feed = f"http://{address}/?username={READER}"
-    for width, height in ((1280, 760), (390, 760)):
+    for width, height in ((1280, 760), (390, 844)):
         page = browser.new_page(viewport={"width": width, "height": height}, locale=LOCALE)
         page.goto(feed)
         page.get_by_text("Family day").first.wait_for()
