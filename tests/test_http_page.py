@@ -74,6 +74,8 @@ def test_a_message_has_the_fields_of_the_page(web: Web) -> None:
         markdown=True,
         confirm=60,
         about="1001-a.1",
+        replaces="1001-a.2",
+        original="1001-a.1",
     )
     row = next(line for line in section("Stream").splitlines() if line.startswith("| (no name) |"))
     fields = set(message_object(message, str(write(Coverage("", {})))))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         Publisher,
         Subscriber,
         UserSubscription,
+        Withdrawal,
     )
     from newswire.errors import (
         BadRequest,
@@ -69,6 +70,7 @@ __all__ = [
     "Unavailable",
     "Unknown",
     "UserSubscription",
+    "Withdrawal",
     "__version__",
 ]
 

@@ -57,6 +57,7 @@ TABLE: Final[Mapping[str, tuple[int, str]]] = {
     "may-be-elsewhere": (409, "A broker that is away may hold it"),
     "not-compacted": (409, "Not compacted"),
     "backup-running": (409, "Another backup is under way"),
+    "replaced": (409, "The message was replaced by another one"),
     "last-broker": (409, "No other broker is in sync"),
     "too-large": (413, "Too large"),
     "wrong-type": (415, "Content type not understood"),

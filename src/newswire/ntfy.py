@@ -15,6 +15,7 @@ import msgspec
 
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.ops import Published
+from newswire.core.model.results import WithdrawalEntry
 from newswire.errors import BadRequest, NewswireError
 
 Shape = Literal["json", "sse", "raw"]
@@ -108,6 +109,16 @@ class NtfyWire(msgspec.Struct, frozen=True):
         line = _encode({**message_object(message), "event_id": event_id.text})
         return line + b"\n" if self.shape == "json" else b"id: %b\ndata: %b\n\n" % (event_id.text.encode(), line)
 
+    def withdrawal(self, entry: WithdrawalEntry) -> bytes:
+        """That a message was withdrawn; nothing as bare text."""
+        if self.shape == "raw":
+            return b""
+        fields = {"id": f"withdrawn-{entry.id}", "time": 0, "event": "message_delete", "topic": entry.topic}
+        line = _encode({**fields, "sequence_id": entry.original or entry.id, "event_id": entry.event_id.text})
+        if self.shape == "json":
+            return line + b"\n"
+        return b"id: %b\nevent: message_delete\ndata: %b\n\n" % (entry.event_id.text.encode(), line)
+
     def opening(self, topics: str, wall: float) -> bytes:
         """That the stream is open. `wall`: seconds since 1970."""
         return self._event("open", topics, wall)
@@ -130,6 +141,8 @@ class NtfyWire(msgspec.Struct, frozen=True):
 def message_object(message: Published) -> dict[str, Any]:
     """A message as its clients read it: absent fields left out, but for the text, which is always there."""
     fields: dict[str, Any] = {"id": message.id, "time": message.time // 1000}
+    if message.original:
+        fields["sequence_id"] = message.original
     if message.expires:
         fields["expires"] = message.expires // 1000
     return {**fields, "event": "message", "topic": message.topic, "message": message.data, **looks(message)}

@@ -15,6 +15,7 @@ import msgspec
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.message import shown_object
 from newswire.core.model.ops import Published
+from newswire.core.model.results import WithdrawalEntry
 from newswire.core.model.times import rfc3339
 
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
@@ -56,10 +57,28 @@ def message_object(message: Published, event_id: str) -> dict[str, Any]:
 def message_event(message: Published, event_id: EventId, *, as_json: bool) -> bytes:
     """The event block of a message in either format."""
     text = event_id.text
+    before = replaced_event(message) if message.replaces else b""
     if as_json:
-        return b"id: %b\ndata: %b\n\n" % (text.encode(), _encode(message_object(message, text)))  # JSON is one line
+        return b"%bid: %b\ndata: %b\n\n" % (before, text.encode(), _encode(message_object(message, text)))  # JSON is one line
     data = f"{message.title}\n{message.data}" if message.title and message.data else message.data or message.title
-    return event(data, id=text)
+    return before + event(data, id=text)
+
+
+def replaced_event(message: Published) -> bytes:
+    """The event block before a message that takes the place of another one: readers that show that show it no more.
+
+    It has no id: it comes with its message, in one piece.
+    """
+    fields = {"topic": message.topic, "id": message.replaces, "original": message.original, "by": message.id}
+    return event(_encode(fields).decode(), name="replaced")
+
+
+def withdrawn_event(withdrawal: WithdrawalEntry) -> bytes:
+    """The event block that says that a message was withdrawn."""
+    fields = {"topic": withdrawal.topic, "id": withdrawal.id}
+    if withdrawal.original:
+        fields["original"] = withdrawal.original
+    return event(_encode(fields).decode(), id=withdrawal.event_id.text, name="withdrawn")
 
 
 def gap_event(topic: str, dropped: int, event_id: EventId | None, reason: str = "") -> bytes:

@@ -32,10 +32,10 @@ OF_ROUTE: Final[Mapping[tuple[str, str], Mapping[str, str]]] = {  # where a samp
     ("GET", "/static/<name>"): {"name": "feed.js"},
     ("GET", "/static/<version>/<name>"): {"name": "feed.js", "version": "v"},
 }
-NAME_MESSAGES: Final = frozenset({"/receipts", "/confirm"})
+NAME_MESSAGES: Final = frozenset({"/receipts", "/confirm", "/messages/<id>"})
 LEFT_OUT: Final = frozenset(  # a request goes well without them
     """from since limit key title priority tags click expires copies ids format ack last_event_id lastEventId raw ticket next
-    origin first last even_if_away label publish subscribe admin escalate confirm message poll auth follow
+    origin first last even_if_away label publish subscribe admin escalate replaces confirm message poll auth follow
     after gzip before q markdown""".split()
 )
 
@@ -57,7 +57,7 @@ def ask(
     """
     own = OF_ROUTE.get((route.method, route.path), {})
     samples = {**SAMPLES, "id": web.engine.notice() if route.path in NAME_MESSAGES else web.engine.place(), **own}
-    path = route.path.replace("<id>", token)
+    path = route.path.replace("<id>", samples["id"] if route.path in NAME_MESSAGES else token)
     for field in route.fields:
         path = path.replace(f"<{field.name}>", samples.get(field.name, ""))
     body = {"json": {"topic": samples["topic"], "message": "x"}} if route.path == "/" and not route.is_safe else {}

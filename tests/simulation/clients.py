@@ -14,11 +14,11 @@ import msgspec
 
 from newswire.core.access import Principal
 from newswire.core.broker.values import BrokerStatus
-from newswire.core.model.commands import Acknowledge, Confirm, Publish, Request, Subscribe, Unsubscribe
+from newswire.core.model.commands import Acknowledge, Confirm, Publish, Request, Subscribe, Unsubscribe, Withdraw
 from newswire.core.model.event_ids import parse
 from newswire.core.model.ops import Confirmed, Published
 from newswire.core.model.results import Receipt
-from newswire.core.read.scan import DueGap
+from newswire.core.read.scan import DueGap, DueWithdrawal
 from newswire.errors import FewerCopies, KeyReused, NewswireError, NotFound, NotStored, Unknown
 from tests.simulation.machine import Call, Machine, Outlet
 from tests.simulation.truth import Ledger, Registration, Text
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Result = Receipt | BrokerStatus | NewswireError | None  # None: refused by the host, nothing came of it
 TOPICS = ("a.x", "a.y", "b")
 PATTERNS = ("a.x", "a.y", "b", "a.*", ">")
+EDIT_TRIES = 6
 LIFETIMES = (1, 3, 8, 86_400)  # seconds until a message that expires does; the last outlasts any schedule
 
 
@@ -314,6 +315,62 @@ class Confirmer(Client):
             self.world.after(self._rng.uniform(0.02, 0.5), self._ask_once)
 
 
+class Editor(Client):
+    """Withdraws messages, or has others take their place, at any broker, under any of their ids; tries again elsewhere."""
+
+    def __init__(self, cluster: Cluster, rng: Random) -> None:
+        super().__init__(cluster, "editor")
+        self._rng = rng
+        self._request: Request | None = None
+        self._text = ""
+        self._count = self._tries = 0
+        self.world.after(rng.uniform(1.0, 3.0), self._loop)
+
+    def _loop(self) -> None:
+        if self.cluster.healing:
+            return
+        self.world.after(self._rng.uniform(0.3, 1.5), self._loop)
+        texts = [text for name, text in sorted(self.ledger.texts.items()) if text.ids and not self.ledger.is_withdrawn(name)]
+        if self._request is not None or not texts:
+            return
+        text = self._rng.choice(texts)
+        self._text, self._tries, name = text.name, 0, self._rng.choice(text.ids)
+        if self._rng.random() < 0.5:
+            self.ledger.edits.asked.add(text.name)
+            self._request = Withdraw(name, text.topic)
+        else:
+            self._count += 1
+            newer = f"editor.{self._count}"
+            self._text = newer
+            self.ledger.texts[newer] = Text(newer, text.topic, self.world.now)
+            self._request = Publish(text.topic, newer, key=newer, publisher=self.name, replaces=name)
+        self._ask_once()
+
+    def _ask_once(self) -> None:
+        assert self._request is not None
+        self._tries += 1
+        self.machine = self._rng.choice(self.cluster.machines)
+        self.ask([self._request], self._answered)
+
+    def _answered(self, machine: Machine, result: Result) -> None:
+        request, self._request = self._request, None
+        assert request is not None
+        if isinstance(result, Receipt):
+            self._done(machine, request, result)
+        elif (isinstance(result, (NotStored, Unknown)) or result is None) and self._tries < EDIT_TRIES:
+            self._request = request
+            self.world.after(self._rng.uniform(0.02, 0.5), self._ask_once)
+
+    def _done(self, machine: Machine, request: Request, done: Receipt) -> None:
+        if isinstance(request, Publish):
+            op = self.ledger.ops[done.first]
+            if not isinstance(op, Published) or (op.data, op.replaces) != (request.data, request.replaces):
+                raise Violation(f"{request} is answered with {op}")
+            self.ledger.texts[request.data].published.append(done.first)
+        elif done.first:
+            self.ledger.edits.answered.setdefault(self._text, []).append(done.first)
+
+
 class Reader(Client):
     """A user's program that reads a stream: crashes, moves, shows ids or none, acknowledges or leaves it to the kernel.
 
@@ -385,6 +442,8 @@ class Reader(Client):
             if isinstance(op, DueGap):
                 self.ledger.told_gaps[self.user.name, op.topic] += op.dropped
                 continue
+            if isinstance(op, DueWithdrawal):
+                continue
             if self.cluster.fault_free:
                 self.seen[op.data] = self.seen.get(op.data, 0) + 1
             if self.auto or self.ids == "durable":
@@ -436,7 +495,7 @@ class Session:
         self.reader, self.machine, self.world = reader, machine, reader.world
         self.auto = reader.auto
         self.outlet: Outlet | None = None
-        self.arrived: list[tuple[Published | DueGap, str]] = []
+        self.arrived: list[tuple[Published | DueGap | DueWithdrawal, str]] = []
         self.over = False
         self.slow = reader.world.chance(0.1)
         self._last = 0.0
@@ -456,12 +515,12 @@ class Session:
     def _end(self) -> None:
         self.over = True
 
-    def send(self, op: Published | DueGap, text: str, frames: int) -> None:
+    def send(self, op: Published | DueGap | DueWithdrawal, text: str, frames: int) -> None:
         """Bytes on their way to this end, in order."""
         self._last = max(self._last, self.world.now + self.world.delay())
         self.world.after(self._last - self.world.now, self._arrive, op, text, frames)
 
-    def _arrive(self, op: Published | DueGap, text: str, frames: int) -> None:
+    def _arrive(self, op: Published | DueGap | DueWithdrawal, text: str, frames: int) -> None:
         if self.over:
             return
         cluster = self.reader.cluster

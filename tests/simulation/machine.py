@@ -38,7 +38,7 @@ from newswire.core.model.ops import Lost, Op, OpId, Published, Void, split_op_id
 from newswire.core.model.results import Receipt
 from newswire.core.read.pages import as_items
 from newswire.core.read.pieces import finish
-from newswire.core.read.scan import Due, DueGap, plan
+from newswire.core.read.scan import Due, DueGap, DueWithdrawal, plan
 from newswire.core.read.start import find_recipient, stream_opening
 from newswire.core.state.fold import State
 from newswire.core.state.rewriting import Rewriting
@@ -969,7 +969,7 @@ class Outlet:
             if not page.more:
                 return
 
-    def _frame(self, item: Due | DueGap) -> None:
+    def _frame(self, item: Due | DueGap | DueWithdrawal) -> None:
         """Send a message or a gap. A place before which a gap is pending is never acknowledged."""
         self.last_id = item.coverage or self.last_id
         self.sent += 1
@@ -977,6 +977,9 @@ class Outlet:
             self.places.append((self.sent, item.coverage))
         if isinstance(item, DueGap):
             self.session.send(item, str(item.coverage or ""), self.sent)
+        elif isinstance(item, DueWithdrawal):
+            self.machine.ledger.edits.tell(self.machine, self.user, item)
+            self.session.send(item, str(item.coverage), self.sent)
         else:
             self._message(item)
 

@@ -57,6 +57,7 @@ from tests.simulation.clients import Session
 from tests.simulation.machine import Disk, Machine, Outlet
 from tests.simulation.planted_compaction import COMPACTION, FOCUS_COMPACTION
 from tests.simulation.planted_confirmations import CONFIRMING, FOCUS_CONFIRMING
+from tests.simulation.planted_edits import EDITING, FOCUS_EDITING
 from tests.simulation.schedule import CALM
 
 Patch = tuple[Any, str, Any]
@@ -738,6 +739,7 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
         *ACCESS,
         *COMPACTION,
         *CONFIRMING,
+        *EDITING,
     )
 }
 
@@ -782,10 +784,12 @@ FOCUS: dict[str, tuple[str, ...]] = {
     "password-by-stamp": ("wall", "wall-all"),
     **FOCUS_COMPACTION,
     **FOCUS_CONFIRMING,
+    **FOCUS_EDITING,
 }
 
 
 ASKS: frozenset[str] = frozenset(make.__name__.replace("_", "-") for make in ACCESS)
+EDITS: frozenset[str] = frozenset(make.__name__.replace("_", "-") for make in EDITING)
 CONFIRMS: frozenset[str] = frozenset(make.__name__.replace("_", "-") for make in CONFIRMING)
 
 

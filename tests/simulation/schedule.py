@@ -23,7 +23,7 @@ from newswire.core.model.ops import OpId
 from newswire.core.model.results import Compacted, Receipt
 from newswire.core.state import rewriting
 from tests.simulation.access import NAMES, Member, Registrar
-from tests.simulation.clients import PATTERNS, TOPICS, Confirmer, Publisher, Reader, Result, User
+from tests.simulation.clients import PATTERNS, TOPICS, Confirmer, Editor, Publisher, Reader, Result, User
 from tests.simulation.machine import Call, Machine
 from tests.simulation.truth import Ledger, Text
 from tests.simulation.world import Violation, World
@@ -71,8 +71,11 @@ class Cluster:
         digesting: bool = False,
         asks: bool | None = None,
         confirms: bool | None = None,
+        edits: bool | None = None,
     ) -> None:
-        """`asks`: whether there are users, tokens and grants; `confirms`: messages that ask for it. None: as the seed says."""
+        """`asks`: whether there are users, tokens and grants; `confirms`: messages that ask for it; `edits`: who withdraws and
+        replaces messages. None: as the seed says.
+        """
         world = self.world = World(seed, tracing=tracing, digesting=digesting)
         rng = world.rng
         self.ledger = Ledger(world)
@@ -126,6 +129,8 @@ class Cluster:
         self.asks = Random(f"access {seed}").random() < 0.25 if asks is None else asks  # draws nothing from the schedule
         own = Random(f"confirm {seed}")  # draws nothing from the schedule
         self.confirming = own if (own.random() < 0.3 if confirms is None else confirms) else None
+        editing = Random(f"edit {seed}")  # draws nothing from the schedule
+        self.editing = editing if (editing.random() < 0.3 if edits is None else edits) else None
         self.members: dict[str, Member] = {}
         self.publishers: list[Publisher] = []
         self.users: list[User] = []
@@ -148,6 +153,8 @@ class Cluster:
             self._add_readers(user)
             if self.confirming is not None:
                 Confirmer(self, user, Random(f"confirm {world.seed} {number}"))
+        if self.editing is not None:
+            Editor(self, self.editing)
         if self.asks:
             self.ledger.guarded = NAMES
             self.members = {name: Member(self, name) for name in NAMES}
@@ -310,6 +317,7 @@ class Cluster:
         self.ledger.check_equal()
         self.ledger.check_cursors()
         self.ledger.confirmations.check_confirmed()
+        self.ledger.edits.check_withdrawn()
         self._check_repeats()
         self._compact_all(end + HEAL)
 
@@ -728,12 +736,13 @@ def run(
     focus: Sequence[str] = (),
     asks: bool | None = None,
     confirms: bool | None = None,
+    edits: bool | None = None,
 ) -> Outcome:
-    """Run one schedule. `asks`, `confirms`: see `Cluster`.
+    """Run one schedule. `asks`, `confirms`, `edits`: see `Cluster`.
 
     `focus`: kinds of faults (keys of `FAULTS`, or `CALM`) instead of those that the seed would draw.
     """
-    cluster = Cluster(seed, tracing=tracing, digesting=digesting, asks=asks, confirms=confirms)
+    cluster = Cluster(seed, tracing=tracing, digesting=digesting, asks=asks, confirms=confirms, edits=edits)
     cluster.fault_free = focus == CALM or (cluster.fault_free and not focus)
     world, ledger = cluster.world, cluster.ledger
     decode = cache(ops.decode)  # brokers read the same bytes many times, and an op never changes

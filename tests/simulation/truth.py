@@ -41,6 +41,7 @@ from newswire.core.model.vector import Vector
 from tests.kit.accounts import seen as seen_accounts
 from tests.simulation.access_fold import PROBES, AccessFold
 from tests.simulation.confirmations import Confirmations
+from tests.simulation.edits import Edits
 from tests.simulation.world import Violation, World
 
 if TYPE_CHECKING:
@@ -70,9 +71,11 @@ class Fold:
 
     def add(self, op: Op) -> None:
         """Fold in an op."""
-        if type(op) in _SILENT:
+        if says_nothing(op):
             return
         self.version += 1
+        if isinstance(op, Published):
+            self.withdrawn.add(op.replaces)
         if isinstance(op, Subscribed):
             name = op.id
             self.subs[name] = op
@@ -101,6 +104,11 @@ class Fold:
     def is_alive(self, name: OpId, op: Subscribed) -> bool:
         """Whether no op removed this subscription, or the account on which it hangs."""
         return name not in self.removed and (not op.account or op.account not in self.access.removed)
+
+
+def says_nothing(op: Op) -> bool:
+    """Whether an op is none that `Fold` is about: most are not."""
+    return type(op) in _SILENT and not (isinstance(op, Published) and op.replaces)
 
 
 class Text:
@@ -145,6 +153,7 @@ class Ledger:
         self.dropped: dict[str, dict[str, int]] = {}  # by topic, in full: what any broker's retention dropped
         self.withdrawn: set[OpId] = set()
         self.confirmations = Confirmations(self)
+        self.edits = Edits(self)
         self.told_gaps: Counter[tuple[str, str]] = Counter()  # by user and topic, how many messages were told as dropped
         self.gone: set[OpId] = set()
         self.made: dict[OpId, float] = {}  # when each subscription was taken
@@ -242,6 +251,7 @@ class Ledger:
                     raise Violation(f"{machine.id} leaves out {name} ({op.topic}), which says who is late with {op.about}")
             elif isinstance(op, Published) and not (self.is_dropped(op.data) or self.is_withdrawn(op.data)):
                 raise Violation(f"{machine.id} leaves out {name} ({op.topic}), which nobody dropped")
+            self.edits.check_left_out(machine, op)
             if isinstance(op, Confirmed) and op.message in machine.disk.held and op.message not in self.given_up:
                 raise Violation(f"{machine.id} leaves out that {op.user} has confirmed {op.message}")
             if isinstance(op, Subscribed) and name not in self.ended and machine.disk.fold.is_alive(name, op):
@@ -251,6 +261,7 @@ class Ledger:
 
     def _first_seen(self, machine: Machine, op: Op, name: OpId, raw: bytes) -> None:
         self.ops[name], self.raws[name] = op, raw
+        self.edits.appended(machine, op)
         if isinstance(op, Published):
             if op.again:
                 self.again.setdefault(op.again, []).append(name)
@@ -323,7 +334,7 @@ class Ledger:
         """
         assert machine.broker is not None
         log, clocks = machine.broker.state.log, machine.broker.clocks
-        for name in set(op.ids) - self.withdrawn:
+        for name in set(op.ids) - self.withdrawn if not op.topic else ():
             self.withdrawals += 1
             message = self.ops[name]
             assert isinstance(message, Published)
@@ -454,6 +465,7 @@ class Ledger:
             if machine.mints(op.origin):
                 del self.ops[op.id], self.raws[op.id]
                 self.confirmations.forget(op.id)
+                self.edits.forget(op)
                 if isinstance(op, Published) and not op.about:
                     self.texts[op.data].ids.remove(op.id)
                     self.messages[op.topic].remove((op.origin, op.sequence, op.data))
@@ -773,7 +785,9 @@ class Ledger:
             for place in machine.disk.places():
                 op = machine.disk.get(place)[1]
                 kinds[type(op).__name__] += 1
-                is_message = isinstance(op, Published) and not op.about and len(self._ids(op)) == 1
+                is_message = (
+                    isinstance(op, Published) and not op.about and len(self._ids(op)) == 1 and not self.edits.outlives(op)
+                )
                 if is_message and (dropped.get(op.topic, {}).get(op.origin, 0) >= op.sequence or op.id in self.withdrawn):
                     raise Violation(f"{machine.id} still has {op.id}, which was dropped or withdrawn")
                 if isinstance(op, Subscribed) and op.id not in subscriptions.alive:
@@ -957,7 +971,7 @@ class Ledger:
         fold = Fold()
         for name in (*disk.held, *disk.void):
             op = self.ops.get(name)
-            if op is not None and type(op) not in _SILENT and machine.holds(name):
+            if op is not None and not says_nothing(op) and machine.holds(name):
                 fold.add(op)
         self._applied[machine.id] = of, fold
         return fold

@@ -17,7 +17,11 @@ from newswire.web import message_fields, request_fields
 
 
 def test_each_field_that_a_client_may_give_is_checked_with_its_rule() -> None:
-    assert message_fields.FIELDS == set(RULES) == set(MessageFields.__struct_fields__) - {"publisher", "about", "again"}
+    assert (
+        message_fields.FIELDS
+        == set(RULES)
+        == set(MessageFields.__struct_fields__) - {"publisher", "about", "original", "again"}
+    )
     bad = {
         "title": "",
         "priority": 6,
@@ -28,6 +32,7 @@ def test_each_field_that_a_client_may_give_is_checked_with_its_rule() -> None:
         "confirm": 0,
         "markdown": "perhaps",
         "escalate": "a b",
+        "replaces": "a b",
     }
     assert bad.keys() == RULES.keys() - {"topic", "data"}, "a new field: give a value here that it refuses"
     for name, value in bad.items():

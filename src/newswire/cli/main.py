@@ -61,6 +61,7 @@ for command in (
     menus.subscriber,
     menus.menu,
     publish.publish,
+    publish.withdraw,
     subscribe.subscribe,
     subscribe.unsubscribe,
     subscribe.subscriptions,

@@ -23,7 +23,7 @@ from newswire.client.pool import BrokerPool
 from newswire.client.publisher import Publisher
 from newswire.client.stream import MessageStream
 from newswire.client.subscriber import Subscriber
-from newswire.core.model.message import Gap, Message
+from newswire.core.model.message import Gap, Message, Withdrawal
 
 __all__ = [
     "AsyncMessageStream",
@@ -42,4 +42,5 @@ __all__ = [
     "Row",
     "Subscriber",
     "UserSubscription",
+    "Withdrawal",
 ]

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from newswire.core.model.message import Message, without_bounds
+from newswire.core.model.message import Message, Withdrawal, without_bounds
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -109,6 +109,7 @@ class MessagePage(msgspec.Struct, frozen=True):
     messages: tuple[Message, ...]
     more: bool = False
     next: str = ""
+    withdrawn: tuple[Withdrawal, ...] = ()  # since then: they are not among the messages
 
 
 class Myself(msgspec.Struct, frozen=True):
@@ -164,7 +165,13 @@ _AnyMessage: Final[Any] = without_bounds(Message)
 _decode_message: Final = msgspec.json.Decoder(Message).decode
 _decode_any: Final = msgspec.json.Decoder(_AnyMessage).decode
 PageBody: Final[Any] = msgspec.defstruct(
-    "PageBody", [("messages", tuple[_AnyMessage, ...]), ("more", bool, False), ("next", str, "")]
+    "PageBody",
+    [
+        ("messages", tuple[_AnyMessage, ...]),
+        ("more", bool, False),
+        ("next", str, ""),
+        ("withdrawn", tuple[Withdrawal, ...], ()),
+    ],
 )
 
 
@@ -178,7 +185,7 @@ def read_message(text: str) -> Message:
 
 def page_of(body: Any) -> MessagePage:
     """The page that a PageBody holds."""
-    return MessagePage(tuple(map(_message, body.messages)), body.more, body.next)
+    return MessagePage(messages=tuple(map(_message, body.messages)), more=body.more, next=body.next, withdrawn=body.withdrawn)
 
 
 def _message(fields: Any) -> Message:

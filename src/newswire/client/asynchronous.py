@@ -23,6 +23,7 @@ from newswire.client.pool import PoolOptions
 from newswire.client.stream import MessageStream
 from newswire.client.subscriber import Subscriber
 from newswire.core import limits
+from newswire.core.model.message import Withdrawal
 
 T = TypeVar("T")
 
@@ -109,10 +110,26 @@ class AsyncSubscriber:
         ask = partial(self._subscriber.search, words, topic, since=since, before=before, limit=limit)
         return await self._worker.run(ask)
 
-    def stream(self, *, ack: Acks = True, last_event_id: str | None = None) -> AsyncMessageStream:
-        """Iterate with `async for` over what is published, across failures of brokers. See `Subscriber.stream`."""
+    def stream(
+        self,
+        *,
+        ack: Acks = True,
+        last_event_id: str | None = None,
+        on_withdrawn: Callable[[Withdrawal], object] | None = None,
+    ) -> AsyncMessageStream:
+        """Iterate with `async for` over what is published, across failures of brokers. See `Subscriber.stream`.
+
+        `on_withdrawn` is called in the thread of the event loop.
+        """
+        loop, tell = asyncio.get_running_loop(), on_withdrawn
+        if on_withdrawn is not None:
+
+            def tell(withdrawal: Withdrawal) -> None:
+                loop.call_soon_threadsafe(on_withdrawn, withdrawal)
+
         subscriber = self._new()
-        stream = AsyncMessageStream(subscriber.stream(ack=ack, last_event_id=last_event_id), subscriber.close)
+        messages = subscriber.stream(ack=ack, last_event_id=last_event_id, on_withdrawn=tell)
+        stream = AsyncMessageStream(messages, subscriber.close)
         self._streams = [one for one in self._streams if not one.is_closed] + [stream]
         return stream
 

@@ -22,7 +22,7 @@ import msgspec
 from newswire.client.answers import read_message
 from newswire.core import limits
 from newswire.core.model.bad_json import BAD_JSON
-from newswire.core.model.message import Gap, Message
+from newswire.core.model.message import Gap, Message, Withdrawal
 from newswire.sse import Event
 
 Item = Message | Gap
@@ -56,6 +56,7 @@ class _Target(msgspec.Struct):
 
 
 _gap: Final = msgspec.json.Decoder(Gap)
+_withdrawal: Final = msgspec.json.Decoder(Withdrawal)
 _target: Final = msgspec.json.Decoder(_Target)
 
 
@@ -76,7 +77,7 @@ class Delivery:
         """The `Last-Event-ID` of the next connection, "" for the user's cursor."""
         return self._resume
 
-    def receive(self, event: Event) -> Item | Opened | Moved | None:
+    def receive(self, event: Event) -> Item | Withdrawal | Opened | Moved | None:
         """Read an event; None for a repeat and for kinds that a later broker may send. Raises Unreadable."""
         try:
             return self._read(event)
@@ -111,12 +112,16 @@ class Delivery:
         """An acknowledgement failed: another one later."""
         self._ack_at = now + limits.CLIENT_SIDE_SECONDS
 
-    def _read(self, event: Event) -> Item | Opened | Moved | None:
+    def _read(self, event: Event) -> Item | Withdrawal | Opened | Moved | None:
         if event.name == "message":
             return self._message(read_message(event.data))
         if event.name == "gap":
             gap = _gap.decode(event.data)
             return self._give(msgspec.structs.replace(gap, event_id=event.id))
+        if event.name == "withdrawn":
+            if self.ack is True:  # it is no item that is taken later, and all before it was taken
+                self._take(event.id)
+            return msgspec.structs.replace(_withdrawal.decode(event.data), event_id=event.id)
         if event.name == "moved":
             if not event.data.startswith("{"):  # the bare address
                 return Moved(event.data.strip().strip('"'))

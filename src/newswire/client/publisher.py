@@ -1,4 +1,7 @@
-"""Publish, one message or many, so that a retry at any broker never makes two of one."""
+"""Publish, one message or many, so that a retry at any broker never makes two of one.
+
+Longer than other rooms: each field of a message is a parameter of each way to publish.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, TypeVar, Unpack
+from urllib.parse import quote
 
 import msgspec
 
@@ -101,6 +105,7 @@ class Publisher:
         expires: int | None = None,
         confirm: int | None = None,
         escalate: str | None = None,
+        replaces: str | None = None,
         copies: int | None = None,
     ) -> MessageReceipt:
         """Publish one message. Raises what the broker refused it with, and TypeError for what is not of the type named.
@@ -121,6 +126,7 @@ class Publisher:
             expires=expires,
             confirm=confirm,
             escalate=escalate,
+            replaces=replaces,
             copies=copies,
         )
         self._outbox().deliver(post)
@@ -143,6 +149,7 @@ class Publisher:
         expires: int | None = None,
         confirm: int | None = None,
         escalate: str | None = None,
+        replaces: str | None = None,
         copies: int | None = None,
     ) -> Future[MessageReceipt]:
         """Publish one message and do not wait for it: `result()` of what is returned does, and returns or raises as `publish`.
@@ -164,11 +171,22 @@ class Publisher:
             expires=expires,
             confirm=confirm,
             escalate=escalate,
+            replaces=replaces,
             copies=copies,
         )
         if not self._outbox().deliver_later(post):
             post.settle(late(post))
         return post.future
+
+    def withdraw(self, message_id: str) -> str:
+        """Have a message shown no more, which you published. Returns the broker's sentence; again, the same.
+
+        Raises NotFound where there is none, and Refused (`replaced`, with the newer one's `id` in `extra`).
+        """
+        path = f"/messages/{quote(checks.text('message_id', message_id), safe='')}"
+        answer = self._alone(lambda: self.pool.request(Call("DELETE", path)))
+        reply = answer.json()
+        return str(reply.get("message", "")) if isinstance(reply, dict) else ""
 
     def flush(self) -> None:
         """Wait until all that was published later has its outcome, which their futures tell."""
@@ -250,6 +268,7 @@ class Publisher:
         expires: int | None,
         confirm: int | None,
         escalate: str | None,
+        replaces: str | None,
         copies: int | None,
     ) -> P:
         """A message as it is sent, all of it checked."""
@@ -273,6 +292,8 @@ class Publisher:
             fields["confirm"] = checks.whole("confirm", confirm)
         if escalate is not None:
             fields["escalate"] = names.check_topic(checks.text("escalate", escalate))
+        if replaces is not None:
+            fields["replaces"] = checks.text("replaces", replaces)
         if len(fields) > 3:
             fields = {name: value for name, value in fields.items() if value or name == "data"}
         body = _as_json(fields)

@@ -36,7 +36,7 @@ from newswire.client.transport import BrokerAnswer, Call, Incoming, form
 from newswire.client.unreached import Unreached
 from newswire.core import limits
 from newswire.core.model import names
-from newswire.core.model.message import Gap, Message
+from newswire.core.model.message import Gap, Message, Withdrawal
 from newswire.errors import BadRequest, NewswireError
 from newswire.sse import Event
 
@@ -57,6 +57,7 @@ class MessageStream(Iterator[Item]):
         *,
         ack: Acks = True,
         last_event_id: str | None = None,
+        on_withdrawn: Callable[[Withdrawal], object] | None = None,
         stop: threading.Event | None = None,
         on_state: Callable[[ConnectionState], None] | None = None,
         silence: float = limits.CLIENT_SILENCE_SECONDS,
@@ -73,6 +74,7 @@ class MessageStream(Iterator[Item]):
             raise BadRequest("an event id is what a stream gave as `event_id`", code="bad-event-id")
         self._delivery = Delivery(event_id, ack)
         self._on_state = checks.called("on_state", on_state)
+        self._on_withdrawn = checks.called("on_withdrawn", on_withdrawn)
         self._silence = silence
         self._given_pause = pause
         self._stop = stop
@@ -179,7 +181,10 @@ class MessageStream(Iterator[Item]):
                 return None
             if isinstance(got, Message):
                 return got
-            if isinstance(got, Moved):
+            if isinstance(got, Withdrawal):
+                if self._on_withdrawn is not None:
+                    self._on_withdrawn(got)
+            elif isinstance(got, Moved):
                 self._follow(got.to) if got.goes_on else self._move(got)
             elif isinstance(got, Opened):
                 broker = self._at()

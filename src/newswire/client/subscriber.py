@@ -16,6 +16,7 @@ from newswire.client.stream import MessageStream
 from newswire.client.transport import BrokerAnswer, Call, form
 from newswire.core import limits
 from newswire.core.model import names
+from newswire.core.model.message import Withdrawal
 from newswire.errors import BadRequest
 
 
@@ -115,19 +116,22 @@ class Subscriber:
         *,
         ack: Acks = True,
         last_event_id: str | None = None,
+        on_withdrawn: Callable[[Withdrawal], object] | None = None,
         stop: threading.Event | None = None,
         on_state: Callable[[ConnectionState], None] | None = None,
     ) -> MessageStream:
         """Iterate over what is published, across failures of brokers, until it is closed or `stop` is set.
 
         `ack`: True counts an item as delivered when the program asks for the next one; `"manual"` when it says `taken`;
-        False never. `on_state` is told, in the iterating thread, how the connection stands.
+        False never. In the iterating thread `on_state` is told how the connection stands, and `on_withdrawn` that a message was
+        withdrawn, behind all that came before. A message that takes the place of another one has `replaces`.
         """
         self._stream = MessageStream(
             self.pool,
             self.username,
             ack=ack,
             last_event_id=last_event_id,
+            on_withdrawn=on_withdrawn,
             stop=stop,
             on_state=on_state,
             silence=self._silence,

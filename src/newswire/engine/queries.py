@@ -150,18 +150,36 @@ class StateQueries(ABC):
         report = self._query(lambda state: delivery_report(state, name, now))
         if report is None or by is None:
             return report
-        (raw,) = self._records([report.place])
+        return report if self._own(report.place, report.time, by, now) is not None else None
+
+    def own_message(self, name: OpId, by: Principal | None = None) -> Published | None:
+        """See `seam.Engine`."""
+
+        def query(state: State) -> tuple[tuple[int, int], int] | None:
+            row = state.log.row(*ops.split_op_id(name))
+            return None if row is None else ((state.log.places[row], state.log.lengths[row]), state.log.times[row])
+
+        found = self._read(query)
+        return None if found is None else self._own(*found, by, self._wall())
+
+    def _own(self, place: tuple[int, int], time: int, by: Principal | None, now: int) -> Published | None:
+        """The message whose record lies there, stamped at `time`, if `by` is its publisher or an admin."""
+        (raw,) = self._records([place])
         op = ops.decode(raw) if raw is not None else None
-        publisher = op.publisher if isinstance(op, Published) else ""
+        if not isinstance(op, Published):
+            return None
+        publisher = op.publisher
 
         def is_theirs(state: State) -> bool:
+            if by is None:
+                return True
             rights = state.accounts.rights(by, now)
             if rights is None or by.feed:
                 return False
             user = state.accounts.users.get(by.account)  # a later user of a name inherits nothing
-            return rights.admin or (user is not None and user.name == publisher and user.time <= report.time)
+            return rights.admin or (user is not None and user.name == publisher and user.time <= time)
 
-        return report if self._read(is_theirs) else None
+        return op if self._read(is_theirs) else None
 
     def confirmed_at(self, name: OpId, user: str, by: Principal | None = None) -> int | None:
         """See `seam.Engine`."""

@@ -20,7 +20,7 @@ from newswire.core.broker.values import BrokerStatus, ClusterStatus, DiskFacts, 
 from newswire.core.model.commands import Request
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.forecasts import ArrivalPlace, Arrivals, Past
-from newswire.core.model.ops import OpId
+from newswire.core.model.ops import OpId, Published
 from newswire.core.model.results import (
     LATEST,
     Account,
@@ -37,6 +37,7 @@ from newswire.core.model.results import (
     SubscriptionRow,
     TokenRow,
     TopicRow,
+    WithdrawalEntry,
 )
 from newswire.errors import NewswireError
 from newswire.metrics import Distribution
@@ -70,6 +71,7 @@ __all__ = [
     "TokenRow",
     "TopicRow",
     "Wake",
+    "WithdrawalEntry",
     "tell_changes",
     "tell_reasons",
 ]
@@ -226,6 +228,13 @@ class Engine(Protocol):
         """When `user` confirmed the message of this id (ms since 1970), 0 for not yet. One piece.
 
         None: there is no such message (any more), or it is not due to `user`, or `by` may not read it for that one.
+        """
+        ...
+
+    def own_message(self, name: OpId, by: Principal | None = None) -> Published | None:
+        """The message of this id, shown or not, for its publisher and for admins. One piece; threads that may wait.
+
+        None: there is no such message (any more), it cannot be read, or `by` is neither.
         """
         ...
 

@@ -15,7 +15,7 @@ import msgspec
 from newswire import sse
 from newswire.core import limits
 from newswire.core.model.event_ids import EventId
-from newswire.core.model.results import Entry, GapEntry, Page, Position
+from newswire.core.model.results import Entry, GapEntry, Page, Position, WithdrawalEntry
 from newswire.ntfy import NtfyWire
 from newswire.stream_order import StreamOrder
 from newswire.streams import gzip_blocks
@@ -34,8 +34,10 @@ class Encoding(NamedTuple):
     gzip: bool = False
     wire: NtfyWire | None = None
 
-    def event(self, entry: Entry | GapEntry) -> bytes:
+    def event(self, entry: Entry | GapEntry | WithdrawalEntry) -> bytes:
         """An event as bytes; none where its reader does not want it."""
+        if isinstance(entry, WithdrawalEntry):
+            return sse.withdrawn_event(entry) if self.wire is None else self.wire.withdrawal(entry)
         if isinstance(entry, GapEntry):
             if self.wire is not None:
                 return self.wire.gap(entry.topic, entry.dropped, entry.reason)

@@ -84,7 +84,7 @@ def publish_lines(lines: Sequence[bytes], publisher: str = "") -> list[Publish] 
         messages: list[Publish] = list(map(_decode_line, lines))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    others = {one.publisher or one.again or one.about or one.click or one.escalate for one in messages}
+    others = {one.publisher or one.again or one.about or one.original or one.click or one.escalate for one in messages}
     if not _says_all(messages, b"\n".join(lines)) or others - {""}:
         return None
     keys = "".join([one.key for one in messages])

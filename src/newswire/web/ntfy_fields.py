@@ -69,7 +69,6 @@ REFUSED: Final[Mapping[str, tuple[int, str]]] = {  # number and sentence
     "call": (40033, "nobody is called from here: an operator can have a subscriber's news handed on with `newswire forward`"),
     "unifiedpush": (40050, "UnifiedPush is not spoken here: publish text"),
     "poll-id": (40051, "poll requests are not taken: readers keep a stream open, or poll with GET /<topic>/json?poll=1"),
-    "sequence-id": (40049, "a message that was published is not replaced: publish another one"),
     "cache": (40002, "every message is kept until retention removes it: leave `cache` out"),
 }
 _YES: Final = frozenset({"1", "yes", "true"})
@@ -154,8 +153,12 @@ def _message(environ: Environ, values: Mapping[str, str], publisher: str) -> Pub
     kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
     text = values.get("message", "").strip()
     tags = [word.strip() for word in values.get("tags", "").split(",") if word.strip()]
+    sequence = values.get("sequence-id", "").strip()
+    if sequence and not event_ids.is_message_id(sequence):
+        raise bad("a sequence id is the id of the message that this one replaces, as its publish answered it", 40049)
     fields: Fields = {
         "topic": check_topic(values["topic"]),
+        "replaces": sequence,
         "data": text or EMPTY_TEXT,
         "title": values.get("title", "").strip(),
         "priority": ntfy.read_priority(values.get("priority", "")),

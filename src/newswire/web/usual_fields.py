@@ -8,8 +8,9 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from msgspec import Meta
 
 from newswire.core import limits
-from newswire.core.model import addresses, names
+from newswire.core.model import addresses, event_ids, names
 from newswire.core.model.names import check_address, check_broker_id, check_pattern, check_username
+from newswire.core.model.ops import OpId
 from newswire.errors import BadRequest
 from newswire.web.message_fields import whole_of_text
 from newswire.web.route import Field, text_field
@@ -91,3 +92,10 @@ def whole_field(name: str, least: int, most: int, words: str) -> Field[int]:
         type=Annotated[int, Meta(ge=least, le=most)],
         words=words,
     )
+
+
+def message_id(text: str) -> OpId:
+    """The message id `text`. Raises `bad-field`."""
+    if len(text) > limits.EVENT_ID_CHARS or not event_ids.is_message_id(text):
+        raise BadRequest("`id` must be the id of a message, as /publish answers it and a stream shows it", code="bad-field")
+    return text

@@ -32,10 +32,13 @@ OP = Published(
 )  # fmt: skip
 
 
-FULL = msgspec.structs.replace(OP, markdown=True, confirm=60, escalate="late", about="1001-a.3")  # with what came later
+FULL = msgspec.structs.replace(
+    OP, markdown=True, confirm=60, escalate="late", about="1001-a.3", replaces="1001-a.4", original="1001-a.2"
+)  # with what came later
 SHOWN = (
     '{"id":"1001-a.7","event_id":"e","topic":"news.a","data":"two\\nlines","time":"2025-11-24T21:54:12.345Z","title":"T",'
-    '"priority":3,"tags":["a","b"],"click":"https://example.org/","markdown":true,"publisher":"Ann","confirm":60,"about":"1001-a.3"}'
+    '"priority":3,"tags":["a","b"],"click":"https://example.org/","markdown":true,"publisher":"Ann","confirm":60,"about":"1001-a.3",'
+    '"replaces":"1001-a.4","original":"1001-a.2"}'
 )
 
 
@@ -49,7 +52,13 @@ def test_a_record_of_the_first_version_is_read_and_written_to_the_byte() -> None
 def test_what_readers_are_shown_is_the_same_to_the_byte() -> None:
     event_id = EventId("e")
     assert msgspec.json.encode(message_object(FULL, "e")).decode() == SHOWN
-    assert message_event(FULL, event_id, as_json=True) == f"id: e\ndata: {SHOWN}\n\n".encode()
+    assert (
+        message_event(FULL, event_id, as_json=True)
+        == (
+            'event: replaced\ndata: {"topic":"news.a","id":"1001-a.4","original":"1001-a.2","by":"1001-a.7"}\n\n'
+            f"id: e\ndata: {SHOWN}\n\n"
+        ).encode()
+    )
     bare = Published("1001-a", 7, 0, topic="news", data="x", key="k", expires=5)
     assert list(message_object(bare, "e")) == ["id", "event_id", "topic", "data", "time"]
 
@@ -76,6 +85,7 @@ def test_each_field_with_help_is_an_option() -> None:
         "markdown",
         "confirm",
         "escalate",
+        "replaces",
     }
     for name, rule in RULES.items():
         if rule.help:
@@ -94,7 +104,7 @@ def test_each_field_that_says_something_counts_as_content_of_a_key() -> None:
     """Two messages under one key are one only if they say the same."""
     plain = Publish("t", "x")
     others = {"title": "T", "priority": 1, "tags": ("a",), "click": "https://example.org", "expires": 60, "data": "y"}
-    others |= {"confirm": 60, "escalate": "late", "markdown": True}
+    others |= {"confirm": 60, "escalate": "late", "markdown": True, "replaces": "1001-a.4"}
     assert others.keys() == RULES.keys() - {"topic", "key"}
     for name, value in others.items():
         assert keys.content(msgspec.structs.replace(plain, **{name: value})) != keys.content(plain), name

@@ -153,3 +153,30 @@ def test_a_base_is_what_all_hold() -> None:
     assert (base.get(A), base.get("1002-b")) == (2, 0)
     assert (base.holds({A: 2}), base.holds({A: 3})) == (True, False)
     assert Base([FullVector(state.lineage)]).get(A) == 0
+
+
+def test_what_was_replaced_goes_and_what_replaced_it_outlives_it() -> None:
+    ops = (began(), message(2), message(3, replaces=f"{A}.2"))
+    assert left_out(*ops) == {f"{A}.2"}
+    assert left_out(*ops, base={A: 2}) == set(), "others may lack what replaced it"
+    dropped = Dropped(A, 4, 0, topic="news", vector={A: 3})
+    assert left_out(*ops, dropped) == {f"{A}.2", f"{A}.3", f"{A}.4"}
+    ahead = (began(), message(2, replaces="1002-b.7"), Dropped(A, 3, 0, topic="news", vector={A: 2}))
+    assert left_out(*ahead) == set(), "what it replaces may come"
+
+
+def test_what_replaced_stays_while_that_was_given_up_and_may_come_again() -> None:
+    ops = (began(), message(2), message(3, replaces=f"{A}.2"), Lost(A, 4, 0, A, 2, 2))
+    dropped = Dropped(A, 5, 0, topic="news", vector={A: 3})
+    assert f"{A}.3" not in left_out(*ops, dropped)
+
+
+def test_each_of_a_chain_goes_but_the_newest() -> None:
+    chain = (message(3, replaces=f"{A}.2"), message(4, replaces=f"{A}.3", original=f"{A}.2"))
+    assert left_out(began(), message(2), *chain) == {f"{A}.2", f"{A}.3"}
+
+
+def test_a_withdrawal_of_which_readers_are_told_goes_with_its_message() -> None:
+    ops = (began(), message(2), Withdrawn(A, 3, 0, (f"{A}.2",), topic="news"))
+    assert left_out(*ops) == {f"{A}.2", f"{A}.3"}
+    assert left_out(*ops, base={A: 2}) == set()

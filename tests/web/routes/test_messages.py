@@ -199,3 +199,47 @@ def test_the_place_to_go_on_from_is_no_place_of_a_stream(web: Web) -> None:
     assert place.of_page
     assert web.get("/messages?username=Alice&before=1001-a.7", code="bad-event-id")
     assert web.get("/messages?username=Alice&before=soon", code="bad-time")
+
+
+def _publish(web: Web, data: str, code: str = "", **fields: str) -> Any:
+    told: Any = web.post("/publish", code, json={"topic": "Google", "data": data, **fields})
+    return told if code else told["id"]
+
+
+def test_only_the_newer_message_is_read_and_it_says_what_it_replaces(web: Web) -> None:
+    first = _publish(web, "soon")
+    second = _publish(web, "now", replaces=first)
+    third = _publish(web, "over", replaces=second, key="k")
+    assert _publish(web, "over", replaces=second, key="k") == third  # a retry is the same message
+    page: Any = web.get("/messages?username=Alice&since=1m")
+    assert [(one["data"], one.get("replaces"), one.get("original")) for one in page["messages"][-1:]] == [
+        ("over", second, first)
+    ]
+    assert {"soon", "now"}.isdisjoint(one["data"] for one in page["messages"])
+    assert "was replaced by" in _publish(web, "late", "replaced", replaces=first)
+    assert "is on Google" in str(web.post("/publish", "bad-field", json={"topic": "x", "data": "x", "replaces": third}))
+    _publish(web, "x", "no-message", replaces="1001-x.7")
+    _publish(web, "x", "bad-field", replaces="x")
+
+
+def test_what_is_withdrawn_is_told_once_to_whoever_reads_on(web: Web) -> None:
+    first = _publish(web, "soon")
+    second = _publish(web, "now", replaces=first)
+    before: Any = web.get("/messages?username=Alice&since=earliest")
+    for _ in range(2):  # again: nothing is stored
+        response = web.client.delete(f"/messages/{second}")
+        assert (response.status_code, response.get_json()) == (200, {"message": f"Withdrew message {second}"})
+    told = [{"topic": "Google", "id": second, "original": first}]
+    for since in ("earliest", before["messages"][-1]["event_id"]):
+        page: Any = web.get(f"/messages?username=Alice&since={since}")
+        assert page["withdrawn"] == told
+        assert second not in [one["id"] for one in page["messages"]]
+    assert "withdrawn" not in web.get("/messages?username=Alice&topic=finance.eu")  # type: ignore[operator]
+    codes = [(web.client.delete(f"/messages/{name}")).get_json()["code"] for name in (first, "1001-x.7", "x")]
+    assert codes == ["replaced", "no-message", "bad-field"]
+
+
+def test_what_is_withdrawn_is_in_no_count(web: Web) -> None:
+    before = web.get("/topics"), web.get("/subscriptions?username=Alice")
+    web.client.delete(f"/messages/{_publish(web, 'soon')}")
+    assert (web.get("/topics"), web.get("/subscriptions?username=Alice")) == before

@@ -19,7 +19,7 @@ import click
 
 from newswire import escape
 from newswire.cli import output
-from newswire.cli.command import MessageCommand
+from newswire.cli.command import Command, MessageCommand
 from newswire.cli.options import brokers_option, config_option, json_option, option, timeout_option, times
 from newswire.cli.parameters import WholeNumber
 from newswire.core import limits
@@ -65,6 +65,21 @@ def publish(topic: str | None, data: str | None, ndjson: Path | None, **options:
     if topic is None:
         raise click.UsageError("Missing argument 'TOPIC'.")
     return publish_one(topic, data, **options)
+
+
+@click.command(cls=Command, short_help="Withdraw a message.", epilog="Example: newswire withdraw 1001-k3b9.7")
+@config_option
+@brokers_option
+@click.argument("message_id", metavar="ID")
+@timeout_option
+def withdraw(brokers: tuple[str, ...], message_id: str, timeout: float | None) -> int:
+    """Have the message ID shown no more, which you published. Its readers are told."""
+    from newswire.cli.credentials import signature
+    from newswire.client import Publisher
+
+    with Publisher(brokers, **signature(brokers), **times(timeout)) as publisher:
+        click.echo(escape.line(publisher.withdraw(message_id)))
+    return output.DONE
 
 
 def publish_one(

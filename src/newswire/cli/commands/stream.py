@@ -23,7 +23,7 @@ from newswire.cli.options import brokers_option, config_option, json_option, opt
 from newswire.cli.parameters import WholeNumber
 
 if TYPE_CHECKING:
-    from newswire.client import ConnectionState, Gap, Message, Subscriber
+    from newswire.client import ConnectionState, Gap, Message, Subscriber, Withdrawal
 
 
 class CommandFailed(Exception):
@@ -86,7 +86,7 @@ def _take_all(subscriber: Subscriber, take: Callable[[Message], None], count: in
     from newswire.client import Gap
 
     budget = count
-    with subscriber.stream(ack="manual", stop=stop, on_state=_Teller()) as stream:
+    with subscriber.stream(ack="manual", stop=stop, on_state=_Teller(), on_withdrawn=_tell_withdrawal) as stream:
         try:
             for item in stream:
                 if isinstance(item, Gap):
@@ -101,6 +101,10 @@ def _take_all(subscriber: Subscriber, take: Callable[[Message], None], count: in
             stream.close()  # what was taken before is acknowledged
             raise
     return output.DONE
+
+
+def _tell_withdrawal(withdrawal: Withdrawal) -> None:
+    _say(f"The message {withdrawal.id} of topic {withdrawal.topic} was withdrawn.")
 
 
 def printer(as_json: bool, *, terminal: bool) -> Callable[[Message], None]:
@@ -135,6 +139,8 @@ def terminal_text(message: Message) -> str:
     text = escape.block(message.data).replace("\n", "\n    ")
     if message.confirm:
         text += f"\n    To confirm it within {message.confirm} s: newswire confirm [USER] {escape.line(message.id)}"
+    if message.replaces:
+        text += f"\n    In place of the message {escape.line(message.replaces)}."
     return f"{escape.line(message.time[11:19])} {escape.line(message.topic)}  {title}{text}"
 
 

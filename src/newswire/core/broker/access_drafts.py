@@ -28,6 +28,7 @@ from newswire.core.model.commands import (
     SetPassword,
     Subscribe,
     Unsubscribe,
+    Withdraw,
 )
 from newswire.core.model.ops import (
     NO_PLACE,
@@ -85,6 +86,9 @@ def _check_one(accounts: Accounts, request: Request, by: Principal, rights: Righ
                 _refuse(READS_ONLY)
         case _ if by.feed:
             _refuse(READS_ONLY)
+        case Withdraw(topic=topic):
+            if not rights.may("publish", topic):
+                _refuse(f"you may not publish to {topic}: ask an admin for a grant")
         case Publish(topic=topic):
             for one in filter(None, (topic, request.escalate)):
                 if not rights.may("publish", one):

@@ -10,14 +10,23 @@ from collections.abc import Sequence
 from newswire.core import limits
 from newswire.core.access import Principal
 from newswire.core.broker.access_drafts import draft_access
-from newswire.core.model.commands import Acknowledge, Confirm, Publish, Request, Subscribe, Unsubscribe
+from newswire.core.model.commands import Acknowledge, Confirm, Publish, Request, Subscribe, Unsubscribe, Withdraw
 from newswire.core.model.event_ids import EventId
-from newswire.core.model.ops import NO_PLACE, Acknowledged, Confirmed, Op, Subscribed, Unsubscribed
+from newswire.core.model.ops import (
+    NO_PLACE,
+    Acknowledged,
+    Confirmed,
+    Op,
+    OpId,
+    Subscribed,
+    Unsubscribed,
+    Withdrawn,
+)
 from newswire.core.read.reports import is_reader, shown_row
 from newswire.core.read.start import to_acknowledge
 from newswire.core.state.fold import State
 from newswire.core.state.notices import Addressee
-from newswire.errors import NotFound, Refused
+from newswire.errors import BadRequest, NotFound, Refused
 
 
 def draft_all(state: State, requests: Sequence[Request], wall: int, most: int, by: Principal | None = None) -> list[list[Op]]:
@@ -46,6 +55,8 @@ def draft_ops(state: State, request: Request, wall: int, most: int, by: Principa
             return acknowledge(state, [request])
         case Confirm():
             return confirm(state, request, wall)
+        case Withdraw():
+            return withdraw(state, request, by)
         case _:
             return draft_access(state.accounts, request, by, wall)
 
@@ -102,6 +113,44 @@ def confirm(state: State, request: Confirm, wall: int) -> list[Op]:
     if not is_reader(state, row, request.user, request.account, wall):
         raise Refused(f"user {request.user} is no reader of the message {request.message}", code="not-registered")
     return [Confirmed(**NO_PLACE, message=messages.name(row), user=request.user, account=request.account)]
+
+
+def withdraw(state: State, request: Withdraw, by: Principal | None) -> list[Op]:
+    """WITHDRAW: the message under all its ids; no op where it is done already."""
+    messages, name = state.messages, request.message
+    _check_newest(state, name)
+    if messages.withdrawals.has(name):
+        return []
+    row = shown_row(state, name)
+    if row is None or messages.names[state.log.topics[row]] != request.topic:
+        raise NotFound(f"there is no message {name} (any more)", code="no-message")
+    shown = messages.name(row)
+    ids = (shown, *(one for one in messages.ids(row) if one != shown))
+    original = messages.original(row)
+    user = state.accounts.name_of(by.account) if by is not None else ""
+    return [Withdrawn(**NO_PLACE, ids=ids, topic=request.topic, original=original if original != shown else "", by=user)]
+
+
+def check_replaced(state: State, request: Publish) -> None:
+    """WITHDRAW: a message is replaced that is shown on the same topic.
+
+    Raises NotFound where it is not shown, Refused where it was replaced already, BadRequest for another topic.
+    """
+    messages, name = state.messages, request.replaces
+    row = shown_row(state, name)
+    if row is None:
+        _check_newest(state, name)
+        raise NotFound(f"there is no message {name} (any more), so none takes its place", code="no-message")
+    topic = messages.names[state.log.topics[row]]
+    if topic != request.topic:
+        raise BadRequest(f"the message {name} is on {topic}: what takes its place is published there", code="bad-field")
+
+
+def _check_newest(state: State, name: OpId) -> None:
+    row = state.messages.replacements.row_of_newer(name)
+    if row is not None:
+        newer = state.messages.name(row)
+        raise Refused(f"the message {name} was replaced by {newer}: name that one", code="replaced", id=newer)
 
 
 def acknowledge(state: State, requests: Sequence[Acknowledge]) -> list[Op]:

@@ -17,15 +17,16 @@ import msgspec
 from newswire.core import limits
 from newswire.core.access import EVERYBODY, Principal
 from newswire.core.broker.access_drafts import check
-from newswire.core.broker.drafts import draft_all
+from newswire.core.broker.drafts import check_replaced, draft_all
 from newswire.core.broker.values import NamedBatch, Staged
 from newswire.core.model import ops, runs
-from newswire.core.model.commands import Acknowledge, Audit, Confirm, Publish, Request, Subscribe, Unsubscribe
+from newswire.core.model.commands import Acknowledge, Audit, Confirm, Publish, Request, Subscribe, Unsubscribe, Withdraw
 from newswire.core.model.ops import NO_PLACE, Began, Lost, Op, OpId, PasswordSet, Published, Void, op_id
+from newswire.core.read.reports import shown_row
 from newswire.core.state.fold import State
 from newswire.core.state.keys import content, fingerprint, fingerprints
 from newswire.core.state.salvage import again, blindly, owed
-from newswire.errors import BadRequest, KeyReused
+from newswire.errors import BadRequest, KeyReused, NewswireError
 
 AnyOp = TypeVar("AnyOp", bound=Op)
 
@@ -227,6 +228,7 @@ class Stager:
             origin, sequence = ops.split_op_id(names[-1])
             return Staged(ids=tuple(names), required={origin: sequence}, stored=len(names))
         keys = self._look_up(requests, wall)
+        self._check_replaced(requests, keys)
         drafts = draft_all(self.state, requests, wall, self.subscriptions_per_user, by)
         ids: list[OpId] = []
         required: dict[str, int] = {}
@@ -250,7 +252,7 @@ class Stager:
         """Stage what the requests mean, in one pass, and return the ids; [] where not all are messages without known keys."""
         messages = [request for request in requests if isinstance(request, Publish)]
         marks = self._new_marks(messages) if len(messages) == len(requests) else None
-        if marks is None:
+        if marks is None or any(message.replaces for message in messages):
             return []
         run = self._stamp_run(messages, wall, self.origin)
         if run:
@@ -280,7 +282,7 @@ class Stager:
         origin = self._batch_origin(self._batches + 1)
         publishes = [request for request in requests if isinstance(request, Publish)]
         marks = self._new_marks(publishes)
-        if marks is not None:
+        if marks is not None and not any(one.replaces for one in publishes):
             return NamedBatch(
                 origin=origin,
                 messages=publishes,
@@ -293,7 +295,9 @@ class Stager:
         repeated: list[int] = []
         messages: list[Publish] = []
         mine: dict[int, OpId] = {}
-        for at, (request, key) in enumerate(zip(requests, self._look_up(requests, wall), strict=True)):
+        keys = self._look_up(requests, wall)
+        self._check_replaced(requests, keys)
+        for at, (request, key) in enumerate(zip(requests, keys, strict=True)):
             name = (key.first or self._staged_under(key) or mine.get(key.mark, "")) if key else ""
             if name:
                 repeated.append(at)
@@ -346,6 +350,8 @@ class Stager:
             message = self._stamp(self._published(request, wall, self.origin))
             if key:
                 self._keys[key.mark] = message
+            if request.replaces:
+                self._touched |= _changes(request)
             return [message.id]
         names: list[OpId] = []
         for op in draft:
@@ -357,7 +363,7 @@ class Stager:
 
     def _stamp_run(self, messages: Sequence[Publish], wall: int, origin: str) -> Sequence[Published]:
         """`_stamp` what publishes these, in one pass; nothing, and nothing staged, where one has to be looked at by itself."""
-        if any(message.expires for message in messages):
+        if any(message.expires or message.replaces for message in messages):
             return ()
         first, time = self._next(origin), max(0, min(wall, limits.TIME_MILLISECONDS))
         try:
@@ -374,6 +380,9 @@ class Stager:
         fields = msgspec.structs.asdict(request)
         if request.expires:
             fields["expires"] = wall + request.expires * 1000
+        if request.replaces:
+            row = shown_row(self.state, request.replaces)
+            fields["original"] = request.replaces if row is None else self.state.messages.original(row)
         time = 0 if wall < 0 else min(wall, limits.TIME_MILLISECONDS)
         return Published(origin, self._next(origin), time, **fields)
 
@@ -398,6 +407,16 @@ class Stager:
             if contents.setdefault(mark, content_hash) != content_hash:
                 raise KeyReused(_reused(request, "in the same batch"), index=at)
         return keys
+
+    def _check_replaced(self, requests: Sequence[Request], keys: Sequence[_Key | None]) -> None:
+        """Check that what these replace is there, but of those that were published before. Raises as `check_replaced`."""
+        for at, (request, key) in enumerate(zip(requests, keys, strict=True)):
+            if isinstance(request, Publish) and request.replaces and not (key and (key.first or self._staged_under(key))):
+                try:
+                    check_replaced(self.state, request)
+                except NewswireError as error:
+                    error.extra["index"] = at
+                    raise
 
     def _first(self, request: Publish, mark: int, content_hash: int, wall: int) -> OpId:
         """PUBLISH, KEY: the message that `request` publishes again; "" for none. Raises KeyReused."""
@@ -449,8 +468,12 @@ def _decode(raw: bytes) -> Op | None:
 
 def _reads(request: Request) -> frozenset[str]:
     """What deciding `request` looks at: a user's subscriptions, by name, and `*` for all that is about users."""
-    if isinstance(request, (Publish, Audit)):
-        return frozenset()  # a publish is checked by what is stored
+    if isinstance(request, Publish):
+        return frozenset((f"message {request.replaces}",)) if request.replaces else frozenset()  # checked by what is stored
+    if isinstance(request, Audit):
+        return frozenset()
+    if isinstance(request, Withdraw):
+        return frozenset((f"message {request.message}",))
     if isinstance(request, (Subscribe, Unsubscribe, Acknowledge, Confirm)):
         return frozenset((request.user, EVERYBODY)) if request.account else frozenset((request.user,))
     return frozenset((EVERYBODY,))

@@ -52,6 +52,15 @@ class Publish(MessageFields, frozen=True):
             title="The topic where those who have not confirmed it in time are named.",
         ),
     ] = ""
+    replaces: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            pattern=rf"^{names.OP_ID_FORM}\Z",
+            description="the id of a message, as /publish answers it and a stream shows it",
+            title="The message of the same topic, of yours, that this one takes the place of.",
+        ),
+    ] = ""
     expires: Annotated[
         int, Meta(ge=1, le=limits.EXPIRES_SECONDS, description=f"a whole number from 1 to {limits.EXPIRES_SECONDS}")
     ] = 0
@@ -91,6 +100,16 @@ class Acknowledge(msgspec.Struct, frozen=True):
     pattern: str | None = None
     account: OpId = ""
     token: OpId = ""
+
+
+class Withdraw(msgspec.Struct, frozen=True):
+    """Show the message of this id, which is on `topic`, no more. Again: nothing is stored. Refused with `no-message`.
+
+    Whose it is does not change, so that is looked at before (`engine.seam.Engine.own_message`).
+    """
+
+    message: OpId
+    topic: str
 
 
 class Confirm(msgspec.Struct, frozen=True):
@@ -181,4 +200,4 @@ class Audit(msgspec.Struct, frozen=True):
 
 
 AccessRequest = AddUser | RemoveUser | SetPassword | CreateToken | RevokeToken | AddGrant | RevokeGrant | EndSession | Audit
-Request = Publish | Subscribe | Unsubscribe | Acknowledge | Confirm | AccessRequest
+Request = Publish | Withdraw | Subscribe | Unsubscribe | Acknowledge | Confirm | AccessRequest

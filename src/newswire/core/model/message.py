@@ -36,7 +36,8 @@ class MessageFields(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, k
     """What a publisher says, and what a broker adds. Absent fields are empty, 0, () or False; bounds those of what is stored.
 
     `expires`: milliseconds since 1970, 0 for never. `about`: the id of the message that this one names those of who have not
-    confirmed it in time. `again`: the id under which it was stored before an operator gave that
+    confirmed it in time. `replaces`: the id of the message that is shown no more because of this one; `original`: of the first
+    of those that were replaced so, one by the next. `again`: the id under which it was stored before an operator gave that
     op up, and who held it stored it again.
     """
 
@@ -79,6 +80,8 @@ class MessageFields(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, k
     confirm: Annotated[int, Meta(ge=0, le=limits.EXPIRES_SECONDS)] = 0
     escalate: Annotated[str, Meta(max_length=limits.TOPIC_CHARS, pattern=_TOPIC_OR_NONE), _NOT_SHOWN] = ""
     about: Annotated[str, Meta(pattern=_AGAIN)] = ""
+    replaces: Annotated[str, Meta(pattern=_AGAIN)] = ""
+    original: Annotated[str, Meta(pattern=_AGAIN)] = ""
     again: Annotated[str, Meta(pattern=_AGAIN), _NOT_SHOWN] = ""
 
 
@@ -102,6 +105,18 @@ class Gap(msgspec.Struct, frozen=True, omit_defaults=True):
     dropped: int
     event_id: str = ""
     reason: str = ""
+
+
+class Withdrawal(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The message `id` of `topic` was withdrawn: whoever shows it shows it no more.
+
+    `original`: as of the message; "" where it replaced none. `event_id`, the place to go on from, is not part of the JSON.
+    """
+
+    topic: str
+    id: str
+    original: str = ""
+    event_id: str = ""
 
 
 class Rule(msgspec.Struct, frozen=True):

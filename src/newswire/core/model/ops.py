@@ -30,6 +30,7 @@ _Time = Annotated[int, Meta(ge=0, le=limits.TIME_MILLISECONDS)]
 _OpId = Annotated[str, Meta(pattern=rf"^{names.OP_ID_FORM}\Z")]
 _Username = Annotated[str, Meta(max_length=limits.USERNAME_CHARS, pattern=rf"^{names.USERNAME_FORM}\Z")]
 _AccountOrNone = Annotated[str, Meta(pattern=rf"^(?:{names.OP_ID_FORM})?\Z")]
+_TopicOrNone = Annotated[str, Meta(max_length=limits.TOPIC_CHARS, pattern=rf"^(?:{names.TOPIC_FORM})?\Z")]
 _Pattern = Annotated[str, Meta(max_length=limits.TOPIC_CHARS, pattern=rf"^(?:{names.PATTERN_FORM})\Z")]
 
 _Who = Annotated[str, Meta(pattern=rf"^(?:\*|{names.OP_ID_FORM})\Z")]
@@ -130,9 +131,16 @@ class Dropped(BareOp, frozen=True, omit_defaults=True, gc=False, tag="drop"):
 
 
 class Withdrawn(BareOp, frozen=True, omit_defaults=True, gc=False, tag="withdrawn"):
-    """The messages that these ops published are shown no more: their time is over."""
+    """The messages that these ops published are shown no more: their time is over, or somebody said so.
+
+    `topic`: that of one message, whose id is the first of `ids`, where its readers are told; "" for none. `original`: as of
+    that message. `by`: the user who said so; "": nobody was asked.
+    """
 
     ids: tuple[_OpId, ...] = ()
+    topic: _TopicOrNone = ""
+    original: _AccountOrNone = ""
+    by: _By = ""
 
 
 class Confirmed(BareOp, frozen=True, omit_defaults=True, gc=False, tag="confirmed"):
@@ -407,7 +415,11 @@ class _Remembered:
 
 _origins: Final = _Remembered(names.ORIGIN_FORM)
 _topics: Final = _Remembered(names.TOPIC_FORM)
-_WITH_TOPIC: Final = frozenset(kind for kind in get_args(KnownOp) if "topic" in kind.__struct_fields__)
+_WITH_TOPIC: Final = frozenset(
+    kind
+    for kind in get_args(KnownOp)
+    if "topic" in kind.__struct_fields__ and kind is not Withdrawn  # has a pattern itself
+)
 _publishers: Final = _Remembered(f"(?:{names.USERNAME_FORM})?")
 
 

@@ -104,6 +104,20 @@ class GapEntry(msgspec.Struct, frozen=True):
     pending_gap: bool = False
 
 
+class WithdrawalEntry(msgspec.Struct, frozen=True, gc=False):
+    """The message `id` of `topic` was withdrawn; `original`: the first of those that were replaced by it, "" for none.
+
+    Beside that as an `Entry`.
+    """
+
+    topic: str
+    id: OpId
+    original: OpId
+    event_id: EventId
+    position: Position
+    pending_gap: bool = False
+
+
 class Page(msgspec.Struct, frozen=True):
     """What is due after a position, in the order of the log. Go on at `position`; `more`: at once, else when woken.
 
@@ -112,7 +126,7 @@ class Page(msgspec.Struct, frozen=True):
     with the last event id (docs/rules.md, COMPACT).
     """
 
-    entries: tuple[Entry | GapEntry, ...]
+    entries: tuple[Entry | GapEntry | WithdrawalEntry, ...]
     position: Position
     event_id: EventId
     more: bool

@@ -16,13 +16,13 @@ import msgspec
 from newswire.core import limits
 from newswire.core.model.coverage import Coverage, write
 from newswire.core.model.matching import Match
-from newswire.core.model.ops import Published, op_id
-from newswire.core.model.results import Entry, GapEntry, Page
+from newswire.core.model.ops import OpId, Published, op_id
+from newswire.core.model.results import Entry, GapEntry, Page, WithdrawalEntry
 from newswire.core.read.pages import LogPosition, ReadPosition, Wanted, all_of
 from newswire.core.read.pieces import Pieces, finish
 from newswire.core.read.selection import Selection, Stretch, void_rows
 from newswire.core.state.fold import State
-from newswire.core.state.op_index import GIVEN_UP, MARKS, VOID
+from newswire.core.state.op_index import GIVEN_UP, MARKS, VOID, WITHDRAWN
 
 _SKIP_SCANS: Final = 4  # so many scans ahead at least, or going on by rows is as good
 
@@ -50,10 +50,20 @@ class DueGap(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+class DueWithdrawal(msgspec.Struct, frozen=True):
+    """A `WithdrawalEntry`, and where in the log reading goes on behind it."""
+
+    topic: str
+    id: OpId
+    original: OpId
+    coverage: Coverage
+    position: LogPosition
+
+
 class Plan(msgspec.Struct, frozen=True):
     """A page without its texts. `moved`: see `Page`."""
 
-    items: tuple[Due | DueGap, ...]
+    items: tuple[Due | DueGap | DueWithdrawal, ...]
     position: LogPosition
     coverage: Coverage
     wanted: Wanted
@@ -65,11 +75,22 @@ class Plan(msgspec.Struct, frozen=True):
 
         Within the page reading goes on with `wanted`: what is not to be known any more holds only behind all of it.
         """
-        rest, entries = iter(texts), list[Entry | GapEntry]()
+        rest, entries = iter(texts), list[Entry | GapEntry | WithdrawalEntry]()
         for item in self.items:
             position, pending = ReadPosition(item.position, wanted), bool(item.position.dropped)
             if isinstance(item, Due):
                 entries.append(Entry(message=next(rest), event_id=write(item.coverage), position=position, pending_gap=pending))
+            elif isinstance(item, DueWithdrawal):
+                entries.append(
+                    WithdrawalEntry(
+                        topic=item.topic,
+                        id=item.id,
+                        original=item.original,
+                        event_id=write(item.coverage),
+                        position=position,
+                        pending_gap=pending,
+                    )
+                )
             else:
                 event_id = write(item.coverage) if item.coverage is not None else None
                 entries.append(
@@ -134,6 +155,7 @@ def read_on(
     if columns is not None:
         lost = [row for row, _ in state.given_up if row >= start]
         lost += void_rows(state, selection.topics(state), start)
+        lost += state.messages.told_rows(selection.topics(state), start)
         due, stop = sorted({*selection.rows_by_topic(state, columns, start, most), *lost})[:most], end
         yield None
     else:
@@ -160,6 +182,7 @@ def _skip(state: State, selection: Selection, start: int, scanned: int) -> Piece
     messages = state.messages
     active: list[tuple[int, Match[int]]] = yield partial(selection.active, messages.names, topics, messages.newest[:], start)
     told = [row for row, _ in state.given_up if row >= start] + void_rows(state, (number for number, _ in active), start)
+    told += state.messages.told_rows(topics, start)[:1]
     first, looked_at = min(told, default=end), 0
     for number, match in active:
         columns = [(match, *column) for column in messages.sequences[number].items()]
@@ -186,7 +209,7 @@ class _Walk:
         self.dropped: dict[tuple[str, str], int] = {(topic, reason): count for topic, reason, count in at.dropped}
         self.unreadable = unreadable | state.log.unreadable.keys()
         self.waiting = at.waiting
-        self.items: list[Due | DueGap] = []
+        self.items: list[Due | DueGap | DueWithdrawal] = []
 
     def run(self, due: Sequence[int], limit: int, stop: int, scan: int) -> Plan:
         """The page of the rows `due`, which ends at `stop` if `limit` entries and `scan` steps of the vector do not end it."""
@@ -235,6 +258,8 @@ class _Walk:
                 self._count_lost(row)
             elif topic == VOID:
                 self._count_void(row)
+            elif topic == WITHDRAWN:
+                self._tell_withdrawal(row)
             return True
         log, messages = self.log, self.state.messages
         name, twins = messages.names[topic], messages.twins.of(row)
@@ -252,6 +277,20 @@ class _Walk:
         place, length, position = log.places[name_row], log.lengths[name_row], self._position(row + 1)
         self.items.append(Due(row=name_row, place=place, length=length, coverage=coverage, position=position))
         return True
+
+    def _tell_withdrawal(self, row: int) -> None:
+        """WITHDRAW: readers of the topic are told, in their place of the log."""
+        telling, log = self.state.messages.tellings[row], self.log
+        name = self.state.messages.names[telling.number]
+        match = self.selection.patterns.match(name)
+        if not match.hits or self.selection.least(match, log.names[log.origins[row]]) >= log.sequences[row]:
+            return
+        self._tell_gaps(row)
+        self._roll(row + 1)
+        coverage, position = Coverage("", dict(self.vector), self.opened), self._position(row + 1)
+        self.items.append(
+            DueWithdrawal(topic=name, id=telling.id, original=telling.original, coverage=coverage, position=position)
+        )
 
     def _tell_gaps(self, row: int) -> None:
         """If counted: a `gap` a topic. Only the last has an id, with the vector before `row`: it says that all were told."""

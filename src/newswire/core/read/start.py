@@ -244,6 +244,8 @@ def _has_all(state: State, known: Sequence[tuple[str, Vector]]) -> bool:
     for topic, vector in known:
         number = messages.numbers.get(topic, 0)
         last = {origin: sequences[-1] for origin, sequences in messages.sequences[number].items() if sequences}
+        for origin, sequence in messages.last_told.get(number, {}).items():
+            last[origin] = max(sequence, last.get(origin, 0))
         for void in messages.voids.get(number, ()):
             last[void.origin] = max(void.last, last.get(void.origin, 0))
         if is_pattern(topic) or not (lineage.covers_all(vector, last) and lineage.covers_all(held, vector)):

@@ -40,7 +40,7 @@ from newswire.core.state.accounts import Accounts
 from newswire.core.state.holes import Hole, Voids
 from newswire.core.state.members import Members
 from newswire.core.state.message_run import MessageRun, run_of
-from newswire.core.state.op_index import GIVEN_UP, OpIndex
+from newswire.core.state.op_index import GIVEN_UP, WITHDRAWN, OpIndex
 from newswire.core.state.subscriptions import Subscriptions
 from newswire.core.state.topic_index import TopicIndex
 
@@ -414,6 +414,8 @@ class State:
             self.lineage.began(op.origin, cast(Began, op).vector)
         elif kind is Lost and cast(Lost, op).is_valid:
             topic = GIVEN_UP
+        elif kind is Withdrawn and cast(Withdrawn, op).topic:
+            topic = WITHDRAWN
         self.log.add(op.origin, op.sequence, op.time, topic, place, length)
         if kind is not Published and kind is not Began:
             users = self._other(op)
@@ -421,6 +423,10 @@ class State:
                 changes.users |= users
         if op.origin in self.voids:
             self._fill(op.origin)
+        if topic == WITHDRAWN:
+            self.messages.tell(cast(Withdrawn, op), len(self.log) - 1)
+            if changes is not None:
+                changes.topics.add(cast(Withdrawn, op).topic)
         if kind is Lost and changes is not None:
             changes.topics.update(self.messages.names[1:])  # whoever reads anything is told
 

@@ -45,6 +45,7 @@ class Prefix:
         self.twins: Sequence[Sequence[int]] = ()  # of each message that has twins the rows
         self.asking: Mapping[OpId, int] = {}  # messages that ask to be confirmed, and their rows
         self.pinned: frozenset[int] = frozenset()  # rows of messages that stay while what they are about does
+        self.replacing: Mapping[int, OpId] = {}  # rows of messages that replace one, and which
         self.keyed = bytearray()  # by row, whether a publisher's key that is remembered names the message there
         self.ops: dict[int, Op] = {}  # by row, what is no message that is shown
         self.unreadable: frozenset[int] = frozenset()  # rows that were given up, and whose records cannot be read
@@ -87,9 +88,9 @@ class LeaveOut:
         """Decide, in steps of some milliseconds."""
         yield from self._learn()
         self._leave_unreadable()
-        yield from self._leave_messages()
-        self._leave_twins()
+        self._leave_twins()  # what was replaced goes first, as it keeps what replaced it
         yield None
+        yield from self._leave_messages()
         self._leave_drops()
         self._leave_withdrawals()
         yield None
@@ -119,6 +120,9 @@ class LeaveOut:
                     self._lost.setdefault(op.source, []).append((op.first, op.last))
             if count % limits.PIECE_OPS == 0:
                 yield None
+        for row, target in self.prefix.replacing.items():
+            if self.prefix.sequences[row] <= self.base.get(self.prefix.origin_names[self.prefix.origins[row]]):
+                self._withdrawn.add(target)
         self._horizons = {topic: self.lineage.expand(vector) for topic, vector in horizons.items()}
 
     def _leave_unreadable(self) -> None:
@@ -157,7 +161,8 @@ class LeaveOut:
         return dropped, min(dropped, self.base.get(origin))
 
     def _names_key(self, row: int) -> bool:
-        if row in self.prefix.pinned:
+        target = self.prefix.replacing.get(row)
+        if row in self.prefix.pinned or (target is not None and not self._is_gone(target)):
             return True
         day, stamp = limits.COMPACT_KEY_SECONDS * 1000, self.prefix.times[row]
         return bool(self.prefix.keyed[row]) and any(abs(now - stamp) <= day for now in self.now)
@@ -196,6 +201,10 @@ class LeaveOut:
     def _is_given_up(self, origin: str, sequence: int) -> bool:
         return any(first <= sequence <= last for first, last in self._lost.get(origin, ()))
 
+    def _is_gone(self, name: OpId) -> bool:
+        """Say whether an op is void, and was not given up: else it might come once more."""
+        return self.is_void(name) and not self._is_given_up(*split_op_id(name))
+
     def _leave_withdrawals(self) -> None:
         """One goes when all that it names is void, and nothing of that was given up: it might come once more.
 
@@ -204,8 +213,7 @@ class LeaveOut:
         for row, op in self.prefix.ops.items():
             if isinstance(op, Withdrawn | Confirmed) and self._in_base(op):
                 ids = op.ids if isinstance(op, Withdrawn) else (op.message,)
-                if self._all_void(ids):
-                    self.left[row] = not any(self._is_given_up(*split_op_id(name)) for name in ids)
+                self.left[row] = all(map(self._is_gone, ids))
 
     def _leave_drops(self) -> None:
         """A drop goes when all that it names is in the base, so that all of it is void, or later ones that stay cover it."""

@@ -19,6 +19,7 @@ from newswire.core.state.keys import contents, fingerprints
 _expires: Final = attrgetter("expires")
 _asks: Final = attrgetter("confirm")
 _about: Final = attrgetter("about")
+_replaces: Final = attrgetter("replaces")
 
 
 class MessageRun(msgspec.Struct, frozen=True):
@@ -54,9 +55,9 @@ class MessageRun(msgspec.Struct, frozen=True):
 def run_of(messages: Sequence[Published]) -> MessageRun | None:
     """The run that these are, of which `runs.are_run` is true; None where some have keys and others not, or two the same.
 
-    None also where one asks to be confirmed, or is about one that did: those are few, and looked at one by one.
+    None also where one asks to be confirmed, is about one that did, or replaces one: those are few, and looked at one by one.
     """
-    if any(map(_asks, messages)) or any(map(_about, messages)):
+    if any(map(_asks, messages)) or any(map(_about, messages)) or any(map(_replaces, messages)):
         return None
     topics, keys = [op.topic for op in messages], [op.key for op in messages]
     marks: list[int] = []

@@ -24,8 +24,9 @@ from newswire.core.state.sparse import Offsets, SparseOffsets
 GIVEN_UP: Final = 2**32 - 1  # of a `lost` op: readers of any topic are told there
 VOID: Final = 2**32 - 2  # of a void with messages: readers of their topics are told there
 SILENT: Final = 2**32 - 3  # of a void without
-MARKS: Final = frozenset((0, GIVEN_UP, VOID, SILENT))
-TOLD: Final = frozenset((GIVEN_UP, VOID))  # readers are told of something there
+WITHDRAWN: Final = 2**32 - 4  # of a `withdrawn` of which readers of its topic are told there
+MARKS: Final = frozenset((0, GIVEN_UP, VOID, SILENT, WITHDRAWN))
+TOLD: Final = frozenset((GIVEN_UP, VOID, WITHDRAWN))  # readers are told of something there
 _CHECKPOINT: Final = limits.CHECKPOINT_ROWS
 
 

@@ -25,7 +25,7 @@ from newswire.core.model.vector import Vector
 from newswire.core.state.fold import State
 from newswire.core.state.keys import OFFSET_MASK
 from newswire.core.state.leave_out import Base, LeaveOut, Prefix
-from newswire.core.state.op_index import GIVEN_UP, SILENT, VOID
+from newswire.core.state.op_index import GIVEN_UP, MARKS, SILENT, VOID, WITHDRAWN
 from newswire.core.state.withdrawals import ROW_BITS, ROW_MASK, Ages, Ends
 
 Stored = tuple[Op, int, int]  # an op, and place and length of its record
@@ -107,6 +107,7 @@ class Rewriting:
         self._firsts = yield log.void_firsts
         prefix.asking = {notice.id: row for row, notice in state.messages.notices.of.items()}
         prefix.pinned = frozenset(state.messages.notices.pinned())
+        prefix.replacing = {row: one.target for row, one in state.messages.replacements.of.items()}
         prefix.keyed = bytearray(cut)
         for entries in state.messages.keys.entries():
             yield partial(_mark, prefix.keyed, entries)
@@ -121,7 +122,9 @@ class Rewriting:
         if not self.adopts:
             unreadable = self._prefix.unreadable
             yield from (
-                row for row, topic in enumerate(self._prefix.topics) if topic in (0, GIVEN_UP) and row not in unreadable
+                row
+                for row, topic in enumerate(self._prefix.topics)
+                if topic in (0, GIVEN_UP, WITHDRAWN) and row not in unreadable
             )
 
     def look(self, raws: Iterable[bytes]) -> None:
@@ -176,7 +179,7 @@ class Rewriting:
                 continue
             first = self._firsts[row] if is_void else sequence
             messages: Mapping[str, tuple[int, int]] = self._void_messages.get(row, {})
-            if 0 < topic < SILENT:
+            if topic not in MARKS:
                 messages = {prefix.topic_names[topic]: (1, sequence)}
             void = growing.get(number)
             if void is None or void.last != first - 1 or not void.has_room(messages):

@@ -30,6 +30,7 @@ from newswire.core.model.ops import (
     with_place,
 )
 from newswire.core.state.fold import State
+from newswire.core.state.op_index import WITHDRAWN
 
 
 class Owed(msgspec.Struct, frozen=True):
@@ -56,8 +57,13 @@ def owed(state: State, op: Lost, finished_here: Mapping[str, set[int]]) -> Owed:
     return Owed(
         tuple(row for row in rows if row not in log.unreadable),
         tuple(kept for s, (kept, _, _) in ops if op.first <= s <= op.last and s not in finished),
-        tuple(log.sequences[row] for row in rows if row in log.unreadable and not log.topics[row]),
+        tuple(log.sequences[row] for row in rows if row in log.unreadable and _has_effect_left(state, row)),
     )
+
+
+def _has_effect_left(state: State, row: int) -> bool:
+    """Whether the op at `row` has done something here beside the text of a message that is shown."""
+    return state.log.topics[row] in (0, WITHDRAWN) or row in state.messages.replacements.of
 
 
 def blindly(state: State, names: Collection[OpId]) -> list[Op]:
@@ -107,8 +113,8 @@ def again(state: State, op: Op) -> list[Op]:
     match op:
         case Published():
             row = state.log.row(op.origin, op.sequence)
-            if row is not None and not state.log.topics[row]:
-                return []  # a twin is shown instead, or it is withdrawn
+            if row is not None and not state.log.topics[row]:  # a twin is shown instead, or it is withdrawn
+                return [Withdrawn(**NO_PLACE, ids=(op.replaces,))] if op.replaces else []
             return [msgspec.structs.replace(with_place(op, **NO_PLACE), again=op.again or op.id)]
         case Subscribed():
             ends: list[Op] = [Unsubscribed(**NO_PLACE, ids=op.replaces)] if op.replaces else []

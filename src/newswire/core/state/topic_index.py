@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
 from newswire.core import limits
-from newswire.core.model.ops import OpId, Published, op_id, split_op_id
+from newswire.core.model.ops import OpId, Published, Withdrawn, op_id, split_op_id
 from newswire.core.model.vector import Vector
 from newswire.core.state.keys import Keys, content, fingerprint
 from newswire.core.state.message_run import MessageRun
 from newswire.core.state.notices import Notices
-from newswire.core.state.op_index import GIVEN_UP, OpIndex
+from newswire.core.state.op_index import MARKS, TOLD, OpIndex
+from newswire.core.state.replacements import Replacements, Telling
 from newswire.core.state.totals import Totals
 from newswire.core.state.twins import Twin, Twins
 from newswire.core.state.withdrawals import Lifetimes, Withdrawals
@@ -52,6 +53,10 @@ class TopicIndex:
         self.withdrawals = Withdrawals(log)
         self.lifetimes = Lifetimes()
         self.notices = Notices(log)
+        self.replacements = Replacements()
+        self.tellings: dict[int, Telling] = {}  # by row, ascending: withdrawals of which readers are told
+        self.telling_rows: list[int] = []  # the same rows
+        self.last_told: dict[int, dict[str, int]] = {}  # by topic number: by origin, the sequence of the last of these
         self._again: dict[OpId, int] = {}  # by its first id, the row at which a message that was stored again is shown
         self._copies: dict[OpId, list[int]] = {}  # and the rows of all that stored it again
 
@@ -89,6 +94,9 @@ class TopicIndex:
         shown_at = self._note_names(op, offset)
         if op.confirm or op.about:
             self.notices.note(op, offset)
+        if op.replaces and op.replaces != op.id:
+            self.replacements.note(op, offset)
+            self.withdraw((op.replaces,))
         if shown_at != offset:
             self.twins.add(number, self._twin(shown_at), Twin(op.origin, op.sequence, offset))
             self.totals.forget(number)
@@ -162,7 +170,7 @@ class TopicIndex:
         """Take out what the op at `row` published: it is void. A twin of it is shown from now on, if there is one."""
         log, first = self.log, self.twins.first_row(row)
         number = log.topics[row] or self.twins.topic_of(row)
-        if number == GIVEN_UP or not (number or self.withdrawals.has_row(row)):
+        if number in TOLD or not (number or self.withdrawals.has_row(row)):
             return
         rest = [twin.row for twin in self.twins.of(first) if twin.row != row]
         self._show(number, first, yes=False)
@@ -188,11 +196,23 @@ class TopicIndex:
             rows.append(copy)
         for first in map(self.twins.first_row, rows):
             number = log.topics[first]
-            if number not in (0, GIVEN_UP):
+            if number not in MARKS:
                 log.topics[first] = 0
                 gone.setdefault((number, log.origins[first]), []).append(log.sequences[first])
         for (number, origin), sequences in gone.items():
             self._take_out(number, log.names[origin], sequences)
+
+    def tell(self, op: Withdrawn, row: int) -> None:
+        """Note that readers of the topic of `op`, which stands at `row`, are told there what was withdrawn."""
+        number = self.number(op.topic)
+        self.tellings[row] = Telling(number=number, id=op.ids[0] if op.ids else "", original=op.original)
+        self.last_told.setdefault(number, {})[op.origin] = op.sequence
+        self.telling_rows.append(row)
+
+    def told_rows(self, numbers: Collection[int], start: int) -> list[int]:
+        """The rows from `start` on where readers of these topics are told of withdrawals, ascending."""
+        rows = self.telling_rows[bisect_left(self.telling_rows, start) :] if self.telling_rows else ()
+        return [row for row in rows if self.tellings[row].number in numbers]
 
     def _settle(self, number: int, row: int) -> None:
         """Show the message whose first op stands at `row`, or not: it is withdrawn under the id of any of its twins."""
@@ -231,6 +251,11 @@ class TopicIndex:
         """The id of the message that is shown at `row`."""
         at = self.name_row(row)
         return op_id(self.log.names[self.log.origins[at]], self.log.sequences[at])
+
+    def original(self, row: int) -> OpId:
+        """The first of the messages that were replaced one by the next up to that which is shown at `row`; itself, for none."""
+        rows = [twin.row for twin in self.twins.of(row)] or [row]
+        return next((one.original for at in rows if (one := self.replacements.of.get(at))), self.name(row))
 
     def ids(self, row: int) -> list[OpId]:
         """All ids of the message that is shown at `row`: of its twins, and from before they were stored again."""

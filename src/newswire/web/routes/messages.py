@@ -9,21 +9,24 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from newswire.core import limits
-from newswire.core.model import event_ids
+from newswire.core.model import event_ids, names
+from newswire.core.model.commands import Withdraw
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.message import Message
 from newswire.core.model.times import rfc3339
 from newswire.core.model.words import Words, words_of
-from newswire.engine.seam import Engine, Entry, GapEntry, Position, Principal, TopicRow
+from newswire.engine.seam import Engine, Entry, GapEntry, Position, Principal, TopicRow, WithdrawalEntry
 from newswire.errors import BadRequest, NewswireError, NotFound
 from newswire.sse import message_object
 from newswire.web import times
 from newswire.web.auth import caller_of, subject_of
 from newswire.web.availability import nothing_to_read, reading
+from newswire.web.deferred import STORE_CODES, stored
+from newswire.web.ownership import own_message
 from newswire.web.pace import Pace
-from newswire.web.responses import Rows
-from newswire.web.route import MAY_READ, SELF_OR_ADMIN, SIGNED_IN, Route, Success, text_field
-from newswire.web.usual_fields import PATTERN_IF_ONE, USERNAME, whole_field
+from newswire.web.responses import Confirmation, Rows, answer
+from newswire.web.route import MAY_READ, SELF_OR_ADMIN, SIGNED_IN, Field, Route, Success, text_field
+from newswire.web.usual_fields import PATTERN_IF_ONE, USERNAME, message_id, whole_field
 
 
 class ShownTopic(msgspec.Struct, frozen=True, gc=False):
@@ -42,6 +45,14 @@ class ShownGap(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     reason: str = ""
 
 
+class ShownWithdrawal(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A message that was withdrawn, as JSON."""
+
+    topic: str
+    id: str
+    original: str = ""
+
+
 class MessagesPage(msgspec.Struct, frozen=True, omit_defaults=True):
     """What `/messages` answers; it is written in parts (`Rows`)."""
 
@@ -49,6 +60,7 @@ class MessagesPage(msgspec.Struct, frozen=True, omit_defaults=True):
     more: bool
     next: str = ""
     gaps: tuple[ShownGap, ...] = ()
+    withdrawn: tuple[ShownWithdrawal, ...] = ()
 
 
 _SOME_WORDS: Final = rf"^\s*\S+(?:\s+\S+){{0,{limits.SEARCH_WORDS_COUNT - 1}}}\s*$"
@@ -81,6 +93,25 @@ MESSAGES: Final = Route(
     fields=(USERNAME, PATTERN_IF_ONE, SINCE, LIMIT, BEFORE, Q),
     answers=(Success(MessagesPage),),
     codes=("not-ready", "unavailable", "too-many", "not-registered", "no-subscription", "damaged"),
+    is_shared=True,
+)
+WITHDRAW: Final = Route(
+    method="DELETE",
+    path="/messages/<id>",
+    words="Withdraws a message: for its publisher, and for admins.",
+    rights=(SIGNED_IN,),
+    fields=(
+        Field(
+            name="id",
+            read=str,
+            type=Annotated[str, msgspec.Meta(pattern=f"^{names.OP_ID_FORM}$", examples=["1001-k3b9.7"])],
+            words="The id of the message.",
+            place="path",
+            codes=("bad-field", "no-message", "replaced"),
+        ),
+    ),
+    answers=(Success(Confirmation),),
+    codes=STORE_CODES,
     is_shared=True,
 )
 TOPICS: Final = Route(
@@ -118,9 +149,11 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Cal
             entries, rest = read_older(engine, start.position, before, fields.get(Q, None), limit, give_way)
             go_on = {"next": str(rest.for_page())} if rest is not None else {}
             return _rows_of(entries).answer("messages", {"more": rest is not None, **go_on})
-        entries, gaps, more = read_page(engine, start.position, limit, give_way)
-        tellings = [ShownGap(gap.topic, gap.dropped, gap.reason) for gap in gaps]
-        return _rows_of(entries).answer("messages", {"more": more, **({"gaps": tellings} if gaps else {})})
+        entries, others, more = read_page(engine, start.position, limit, give_way)
+        gaps = [ShownGap(one.topic, one.dropped, one.reason) for one in others if isinstance(one, GapEntry)]
+        withdrawn = [ShownWithdrawal(one.topic, one.id, one.original) for one in others if isinstance(one, WithdrawalEntry)]
+        more_members = {name: members for name, members in (("gaps", gaps), ("withdrawn", withdrawn)) if members}
+        return _rows_of(entries).answer("messages", {"more": more, **more_members})
 
     def _rows_of(entries: Sequence[Entry]) -> Rows:
         rows = Rows()
@@ -129,6 +162,14 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Cal
             part = entries[at : at + limits.STEP_MESSAGES]
             rows.add([message_object(entry.message, str(entry.event_id.for_page())) for entry in part])
         return rows
+
+    @WITHDRAW.on(blueprint)
+    def withdraw(id: str) -> Response:
+        WITHDRAW.read(request.environ)
+        by, name = caller_of(request.environ).principal, message_id(id)
+        message = own_message(engine, name, by)
+        done = Confirmation(f"Withdrew message {name}")
+        return stored(engine, (Withdraw(name, message.topic),), lambda receipt: answer(done), by=by)
 
     @TOPICS.on(blueprint)
     def topics() -> Response:
@@ -147,27 +188,27 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Cal
 
 def read_page(
     engine: Engine, at: Position, limit: int, give_way: Callable[[], None] = lambda: None
-) -> tuple[list[Entry], list[GapEntry], bool]:
-    """At most `limit` entries, fewer where they are big; what is not there among them; whether more are due at once.
+) -> tuple[list[Entry], list[GapEntry | WithdrawalEntry], bool]:
+    """At most `limit` messages, fewer where they are big; what is not there among them; whether more are due at once.
 
     `give_way` is called between steps of a millisecond.
     """
-    entries, gaps = list[Entry](), list[GapEntry]()
+    entries, others = list[Entry](), list[GapEntry | WithdrawalEntry]()
     size = 0
     while True:
         give_way()
         page = engine.next_page(at, min(limit + 1 - len(entries), limits.STEP_MESSAGES))
         for entry in page.entries:
             is_full = len(entries) == limit or size > limits.PAGE_BYTES
-            if isinstance(entry, GapEntry):
-                gaps += [] if is_full else [entry]
+            if isinstance(entry, (GapEntry, WithdrawalEntry)):
+                others += [] if is_full else [entry]
             elif is_full:
-                return entries, gaps, True  # one is read to know
+                return entries, others, True  # one is read to know
             else:
                 entries.append(entry)
                 size += len(entry.message.data)
         if not page.more or page.moved:
-            return entries, gaps, page.more  # `moved`: the log was written anew meanwhile; who asks for more asks by an id
+            return entries, others, page.more  # `moved`: the log was written anew meanwhile; who asks for more asks by an id
         at = page.position
 
 

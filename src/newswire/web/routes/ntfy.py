@@ -29,6 +29,7 @@ from newswire.web.askers import Asker, is_in_background
 from newswire.web.auth import Caller, caller_of
 from newswire.web.availability import reading, serving
 from newswire.web.deferred import STORE_CODES, DeferredResponse, stored
+from newswire.web.ownership import check_replaced
 from newswire.web.request_fields import Environ
 from newswire.web.responses import answer
 from newswire.web.route import MAY_PUBLISH, PUBLIC, SIGNED_IN, Field, Right, Route, Success, text_field
@@ -104,7 +105,16 @@ TOPICS: Final = Field(
 )
 _MESSAGE_FIELDS: Final = _fields(ntfy_fields.NAMES, "title", "message", "priority", "tags")
 _READER_FIELDS: Final = _fields(ntfy_fields.READER_NAMES, "since", "poll", "priority", "tags", "message", "title", "id", "auth")
-_PUBLISH_CODES: Final = ("too-large", "key-reused", "not-enough-copies", "fewer-copies-than-asked", "not-found", *STORE_CODES)
+_PUBLISH_CODES: Final = (
+    "too-large",
+    "key-reused",
+    "no-message",
+    "replaced",
+    "not-enough-copies",
+    "fewer-copies-than-asked",
+    "not-found",
+    *STORE_CODES,
+)
 POST_TOPIC: Final = Route(
     method="POST",
     path="/<topic>",
@@ -320,4 +330,5 @@ def _publish(
             }
         )
 
+    check_replaced(engine, message, caller.principal)
     return stored(engine, (message,), published, copies=copies, by=caller.principal, wire="ntfy")

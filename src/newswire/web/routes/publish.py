@@ -19,6 +19,7 @@ from newswire.web import message_fields, request_fields
 from newswire.web.auth import caller_of
 from newswire.web.availability import serving
 from newswire.web.deferred import STORE_CODES, DeferredResponse, stored
+from newswire.web.ownership import check_replaced
 from newswire.web.request_fields import Environ, Fields
 from newswire.web.responses import answer
 from newswire.web.route import MAY_PUBLISH, Field, Route, Success
@@ -99,7 +100,16 @@ PUBLISH: Final = Route(
     rights=(MAY_PUBLISH,),
     fields=(*map(_message_field, RULES), COPIES, IDS, KEY_HEADER),
     answers=(Success(PublishAnswer), Success(BatchAnswer)),
-    codes=("bad-line", "too-many", "key-reused", "not-enough-copies", "fewer-copies-than-asked", *STORE_CODES),
+    codes=(
+        "bad-line",
+        "too-many",
+        "key-reused",
+        "no-message",
+        "replaced",
+        "not-enough-copies",
+        "fewer-copies-than-asked",
+        *STORE_CODES,
+    ),
     takes_lines=True,
     is_light=True,
     is_shared=True,
@@ -193,6 +203,8 @@ def _each(lines: list[bytes], before: int, count: int, fields: Fields, publisher
 
 
 def _publish_one(engine: Engine, message: Publish, copies: int, by: Principal | None) -> DeferredResponse[Receipt]:
+    check_replaced(engine, message, by)
+
     def published(receipt: Receipt) -> Response:
         text = f"Published topic {message.topic} data {message.data or message.title}"
         return answer(PublishAnswer(message=text, id=receipt.first, copies=receipt.copies, duplicate=receipt.duplicates > 0))
@@ -234,6 +246,12 @@ def _publish_batch(
             error.extra.pop("ids", None)
         return error
 
+    for at, message in enumerate(messages.values()):
+        try:
+            check_replaced(engine, message, by)
+        except NewswireError as error:
+            error.extra["index"] = at
+            raise amend(error) from None
     return stored(engine, list(messages.values()), published, copies=copies, amend=amend, by=by)
 
 

@@ -7,20 +7,18 @@ from typing import Annotated, Final, Literal
 import msgspec
 from flask import Blueprint, Response, request
 
-from newswire.core import limits
-from newswire.core.model import event_ids, names
+from newswire.core.model import names
 from newswire.core.model.commands import Confirm
-from newswire.core.model.ops import OpId
 from newswire.core.model.times import rfc3339
 from newswire.engine.seam import Engine
-from newswire.errors import BadRequest, NotFound
+from newswire.errors import NotFound
 from newswire.web.auth import caller_of, subject_of
 from newswire.web.availability import reading, serving
 from newswire.web.deferred import STORE_CODES, stored
 from newswire.web.pace import Pace
 from newswire.web.responses import Confirmation, answer
 from newswire.web.route import MAY_READ, SELF_OR_ADMIN, SIGNED_IN, Route, Success, text_field
-from newswire.web.usual_fields import USERNAME
+from newswire.web.usual_fields import USERNAME, message_id
 
 
 class ShownReader(msgspec.Struct, frozen=True):
@@ -48,13 +46,6 @@ class OwnConfirmation(msgspec.Struct, frozen=True):
     id: str
     confirmed: bool
     at: str | None
-
-
-def message_id(text: str) -> OpId:
-    """The message id `text`. Raises `bad-field`."""
-    if len(text) > limits.EVENT_ID_CHARS or not event_ids.is_message_id(text):
-        raise BadRequest("`id` must be the id of a message, as /publish answers it and a stream shows it", code="bad-field")
-    return text
 
 
 MESSAGE_ID: Final = text_field(
