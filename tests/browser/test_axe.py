@@ -57,6 +57,16 @@ def test_axe_finds_nothing(browser: Browser, pair: Pair, hand: Hand, width: int,
     assert faults(page) == [], "with messages, and the other topics open"
     page.get_by_role("button", name="team.red").click()
     assert faults(page) == [], "a topic"
+    page.get_by_text("Title, priority, tags").click()
+    page.get_by_label("To be confirmed").select_option("within an hour")
+    assert faults(page) == [], "all that a message may have"
+    if width < 700:
+        page.get_by_role("button", name="Search the news").click()
+    page.get_by_role("searchbox", name="Search the news").fill("ww")
+    page.keyboard.press("Enter")
+    alice.has("#found-said", "1 message with “ww”")
+    assert faults(page) == [], "what was found"
+    page.keyboard.press("Escape")
 
     page.get_by_label("Topic to subscribe to").fill("my topic")
     page.keyboard.press("Enter")

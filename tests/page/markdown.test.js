@@ -29,11 +29,15 @@ const shown = (text) => written(markdownNodes(text));
 
 test("the usual marks are elements", () => {
   assert.equal(shown("a **b** *c* ~~d~~ `e<f`\ng"), "<p>a <strong>b</strong> <em>c</em> <s>d</s> <code>e&lt;f</code><br></br>g</p>");
-  assert.equal(shown("# One\n\n> two\n\n---"), "<h4>One</h4><blockquote><p>two</p></blockquote><hr></hr>");
+  assert.equal(shown("# One\n\n> two\n\n---"), "<h3>One</h3><blockquote><p>two</p></blockquote><hr></hr>");
   assert.equal(shown("- [x] a\n- b\n  1. c"), "<ul><li>☑ a</li><li>b<ol><li>c</li></ol></li></ul>");
   assert.equal(shown("|a|\n|-|\n|*b*|"), "<div><table><thead><tr><th>a</th></tr></thead><tbody><tr><td><em>b</em></td></tr></tbody></table></div>");
   assert.equal(shown("```\n<i>\n```"), "<pre><code>&lt;i></code></pre>");
   assert.equal(shown("5 &lt; 6 &amp; \\*x\\*"), "<p>5 &lt; 6 &amp; *x*</p>");
+});
+
+test("headings begin at the level that is named, and leave none out", () => {
+  assert.equal(written(markdownNodes("## a\n#### b\n## c", 4)), "<h4>a</h4><h5>b</h5><h4>c</h4>");
 });
 
 test("HTML is text", () => {

@@ -43,7 +43,7 @@ export function article(message, at = Date.parse(message.time)) {
   const body = element("div");
   body.append(head);
   if (message.title) body.append(withLinks(element("h3"), linkPieces(message.title)));
-  if (message.data) body.append(...((message.markdown && markdown(message.data)) || text(message.data)));
+  if (message.data) body.append(...((message.markdown && markdown(message.data, message.title ? 4 : 3)) || text(message.data)));
   if (message.click && isAddress(message.click)) body.append(link(message.click));
   if (message.tags?.length) {
     const tags = element("ul", "tags");
@@ -66,8 +66,8 @@ function tagOf(tag) {
 }
 
 /** Markdown as elements, folded where it is long; null where it is shown as it is. */
-function markdown(whole) {
-  const made = element("div", "markdown"), nodes = markdownNodes(whole);
+function markdown(whole, level) {
+  const made = element("div", "markdown"), nodes = markdownNodes(whole, level);
   if (!nodes) return null;
   made.append(...nodes);
   if (whole.length <= TEXT_CHARS * 1.2) return [made];

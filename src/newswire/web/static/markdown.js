@@ -11,11 +11,20 @@ const DEEP = /^(?:[ \t]*>){16}/m;  // quotes in quotes, each of which is read on
 const ENTITIES = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0", "#39": "'" };
 const INLINE = { strong: "strong", em: "em", del: "s" };
 
-/** The elements that show `text`; null where it is shown as it is: it is long, or nested deeper than can be read. */
-export function markdownNodes(text) {
+let levels = [];                 // of the headings of the text that is read: the depth of each kind, from the outermost in
+let outermost = 3;
+
+/**
+ * The elements that show `text`, whose outermost headings are of this `level`; null where it is shown as it is: it is long, or nested
+ * deeper than can be read.
+ */
+export function markdownNodes(text, level = 3) {
   if (text.length > MOST_CHARS || DEEP.test(text)) return null;
   try {
-    return blocks(lexer(text, { gfm: true, breaks: true }));
+    const tokens = lexer(text, { gfm: true, breaks: true });
+    levels = [...new Set(tokens.filter(({ type }) => type === "heading").map(({ depth }) => depth))].sort();
+    outermost = level;
+    return blocks(tokens);
   } catch {
     return null;
   }
@@ -25,7 +34,7 @@ const blocks = (tokens = []) => tokens.flatMap(block);
 
 function block(token) {
   if (token.type === "space" || token.type === "def") return [];
-  if (token.type === "heading") return [filled(`h${Math.min(6, token.depth + 3)}`, inlines(token.tokens))];
+  if (token.type === "heading") return [filled(`h${Math.min(6, outermost + Math.max(0, levels.indexOf(token.depth)))}`, inlines(token.tokens))];
   if (token.type === "paragraph") return [filled("p", inlines(token.tokens))];
   if (token.type === "text") return token.tokens ? inlines(token.tokens) : plain(token.text);
   if (token.type === "code") return [filled("pre", [element("code", "", token.text)])];
