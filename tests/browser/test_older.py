@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from brokers import ask, get, until
+from brokers import ask, get, post, until
 from tests.kit.processes import Pair
 from tests.kit.windows import SECONDS, Desk, Hand
 
@@ -87,5 +87,14 @@ def test_a_message_is_written_with_all_that_it_may_have(desk: Desk, pair: Pair, 
     expect(form.get_by_label("Title")).to_be_hidden()
     alice.page.get_by_role("button", name="Confirm").click()
     expect(article.locator(".confirm")).to_have_text("✓ You have confirmed this.", timeout=SECONDS * 1000)
+    older = get(pair.first.address, "/messages", username="Alice", before="now")["messages"][1]["id"]
+    post(pair.second.address, "/publish", topic="news.old", data="y", replaces=older)
+    alice.has("#feed article >> nth=0", "changed")
+    until("it stands in place of the other", lambda: alice.texts()[0] == "y", SECONDS)
+    form.get_by_label("Message").fill("too soon")
+    alice.page.keyboard.press("Enter")
+    alice.page.get_by_role("button", name="Withdraw it").click()
+    alice.has("#said", "Withdrawn.")
+    alice.has("#feed article >> nth=-1", "This message was withdrawn.")
     assert alice.page.evaluate("[...document.querySelectorAll('time')].every(t => /^\\d\\d:\\d\\d$/.test(t.textContent))")
     assert alice.errors == alice.complaints == []

@@ -16,6 +16,7 @@ export class PublishForm {
   #details = $("details"); #named = ["title", "tags", "priority", "confirm", "escalate", "markdown"];   // fields that are folded away
   #draft = { text: "", key: "" };   // the key makes it safe to send the same again, here or at another broker
   #publishing = false;
+  #last = "";                    // the id of the message that was published last, while it can be withdrawn here
 
   /** `on` has isSubscribed(topic), isNew(topic), published(topic), unreachable(). */
   constructor(on) {
@@ -33,12 +34,33 @@ export class PublishForm {
       this.#data.focus();
     });
     this.#showEscalate();
+    $("withdraw").addEventListener("click", () => this.#withdraw());
+    this.#form.addEventListener("input", () => this.#offerWithdrawal(""));
     this.#data.addEventListener("keydown", (event) => {       // Shift and Enter: a new line; an input method's Enter is its own
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       event.preventDefault();
       this.#form.requestSubmit();
     });
     wireFault(this.#topic, $("said"), $("offer"), () => (this.#data.value ? this.#press : this.#data).focus());
+  }
+
+  #offerWithdrawal(id) {
+    this.#last = id;
+    $("withdraw").hidden = id === "";
+  }
+
+  async #withdraw() {
+    const id = this.#last;
+    this.#offerWithdrawal("");
+    this.#data.focus();
+    try {
+      await askAny(`/messages/${id}`, {}, "DELETE");
+      tell("Withdrawn.");
+    } catch (error) {
+      if (error.unreachable) this.#on.unreachable();
+      tell(`Not withdrawn: ${error.message}`, true);
+      if (!error.final) this.#offerWithdrawal(id);
+    }
   }
 
   #topicChanged() {
@@ -128,9 +150,11 @@ export class PublishForm {
     this.#publishing = true;
     this.#press.setAttribute("aria-disabled", "true");
     try {
-      const { copies } = await askAny("/publish", { topic, ...(data ? { data } : {}), ...more, key: this.#draft.key }, "POST");
+      this.#offerWithdrawal("");
+      const { copies, id } = await askAny("/publish", { topic, ...(data ? { data } : {}), ...more, key: this.#draft.key }, "POST");
       const elsewhere = this.#on.isSubscribed(topic) ? "" : `. You are not subscribed to ${topic}`;
       tell(`Stored on ${plural(copies, "broker")}, ${new Date().toLocaleTimeString()}${elsewhere}`);
+      this.#offerWithdrawal(id);
       showAllowed();
       showSignedIn();
       this.#draft = { text: "", key: "" };
