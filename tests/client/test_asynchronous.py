@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,12 @@ from newswire.client.asynchronous import AsyncMessageStream, AsyncSubscriber
 from newswire.errors import NotFound, NotRegistered
 from tests.kit.client_fakes import LIMIT_SECONDS, FakeBroker, Reply, Wire, problem
 from tests.kit.waiting import wait_until
+
+
+def run(program: Coroutine[Any, Any, None]) -> None:
+    """In a thread of its own: where browsers were tested before in this process, a loop of theirs is in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, program).result()
 
 
 def sends(*ids: str, then: Callable[[Wire], None] = Wire.stay) -> Callable[[Wire], None]:
@@ -50,7 +58,7 @@ def test_calls(a: FakeBroker) -> None:
             with pytest.raises(NotFound):
                 await alice.unsubscribe("Google")
 
-    asyncio.run(program())
+    run(program())
     assert a.came("POST", "/subscribe")[0].form == {"username": "Alice", "topic": "Google", "from": "7d"}
 
 
@@ -61,7 +69,7 @@ def test_leaving_in_order_counts_the_last_item_as_taken(a: FakeBroker) -> None:
         async with AsyncSubscriber(a.address, "Alice") as alice, alice.stream() as stream:
             assert [await take(stream), await take(stream)] == ["1", "2"]
 
-    asyncio.run(program())
+    run(program())
     assert acks(a)[-1] == "e-2"
 
 
@@ -74,7 +82,7 @@ def test_leaving_by_an_exception_does_not(a: FakeBroker) -> None:
             raise KeyError
 
     with pytest.raises(KeyError):
-        asyncio.run(program())
+        run(program())
     assert acks(a)[-1] == "e-1"
 
 
@@ -96,7 +104,7 @@ def test_who_is_cancelled_loses_nothing(a: FakeBroker) -> None:
             go.set()
             assert await take(stream) == "1"
 
-    asyncio.run(program())
+    run(program())
 
 
 def test_what_came_and_was_never_given_is_not_taken(a: FakeBroker) -> None:
@@ -117,7 +125,7 @@ def test_what_came_and_was_never_given_is_not_taken(a: FakeBroker) -> None:
             with pytest.raises(StopAsyncIteration):
                 await anext(stream)
 
-    asyncio.run(program())
+    run(program())
     assert acks(a)[-1] == "e-1"
 
 
@@ -133,7 +141,7 @@ def test_closing_ends_who_waits(a: FakeBroker) -> None:
             with pytest.raises(StopAsyncIteration):
                 await task
 
-    asyncio.run(program())
+    run(program())
 
 
 def test_what_is_final_is_raised_and_what_is_done_is_said(a: FakeBroker) -> None:
@@ -144,7 +152,7 @@ def test_what_is_final_is_raised_and_what_is_done_is_said(a: FakeBroker) -> None
             with pytest.raises(NotRegistered):
                 await take(alice.stream())
 
-    asyncio.run(program())
+    run(program())
     a._answers.pop(("GET", "/stream"))
     a.stream(sends("1"))
 
@@ -153,7 +161,7 @@ def test_what_is_final_is_raised_and_what_is_done_is_said(a: FakeBroker) -> None
             item = await anext(stream)
             await stream.taken(item)
 
-    asyncio.run(manual())
+    run(manual())
     assert acks(a) == ["e-1"]
 
 
@@ -164,5 +172,5 @@ def test_its_threads_end_with_it(a: FakeBroker) -> None:
         async with AsyncSubscriber(a.address, "Alice") as alice, alice.stream() as stream:
             await take(stream)
 
-    asyncio.run(program())
+    run(program())
     wait_until(lambda: not [one for one in threading.enumerate() if one.name.startswith("newswire-s")])

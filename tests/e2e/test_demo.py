@@ -191,7 +191,7 @@ def test_interrupted_it_ends_what_it_started(demo: Demo, number: signal.Signals)
 def test_a_process_number_that_was_given_out_again_is_left_alone(demo: Demo) -> None:
     home = demo.root / ".demo" / "brokers"
     home.mkdir(parents=True)
-    other = subprocess.Popen(["sleep", "60"])
+    other = subprocess.Popen(["sleep", "3600"])
     try:
         (home / "1001.pid").write_text(f"{other.pid}\n")
         assert demo.run("--stop").stdout == "No broker of this demo is running.\n"

@@ -31,7 +31,7 @@ from newswire.core.model import ops
 from newswire.core.model.commands import Publish
 from newswire.core.state.fold import State
 
-SCHEDULES = 1_500
+SCHEDULES = 500
 STEPS = 60  # a schedule, before all that hinders ends
 
 
