@@ -26,7 +26,6 @@ MESSAGE = Published(
         "nord  nord",
         "09:28\tseit",
         "ahlun",
-        "７",
     ],
 )
 def test_all_words_occur_in_text_title_tags_or_topic(text: str) -> None:
@@ -48,4 +47,4 @@ def test_no_words_and_too_many_are_refused() -> None:
 def test_case_is_folded_as_unicode_has_it() -> None:
     assert folded("STRASSE") == folded("straße")
     assert folded("ΣΊΣΥΦΟΣ") == folded("σίσυφος")
-    assert folded("ＡＢＣ") == "abc"
+    assert len(folded("ﷺ" * 100)) == 100, "and makes nothing longer than it has to"

@@ -23,10 +23,13 @@ class Words(msgspec.Struct, frozen=True):
 
 
 def folded(text: str) -> str:
-    """`text` as it is compared: without a difference of case, of width, or of how an accent is written."""
+    """`text` as it is compared: without a difference of case, or of how an accent is written.
+
+    The wider form, NFKC, would make 18 characters of one that somebody fills a message with.
+    """
     if text.isascii():
         return text.lower()
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
 def words_of(text: str) -> Words:
