@@ -131,6 +131,7 @@ MAY_IMPORT = {
         "newswire.core.model.event_ids",
         "newswire.core.model.bad_json",
         "newswire.core.model.message",
+        "newswire.core.model.times",
         "newswire.errors",
     ),
     "newswire.sampler": (

@@ -27,6 +27,7 @@ WITHOUT: Final = {
     "core/model/results.py": DECLARES,
     "engine/embedded/engine.py": "tests/contract tests all engines by what they promise",
     "engine/commit_engine.py": "tests/contract tests all engines by what they promise",
+    "cli/bench_load.py": "tests/e2e/test_command_line.py: a load needs brokers",
     "cli/commands/move.py": "tests/engine/jetstream/test_move.py: the command over a real server",
     "engine/jetstream/engine.py": "tests/contract tests all engines by what they promise",
     "engine/jetstream/servers.py": DECLARES,

@@ -81,6 +81,8 @@ REQUESTS: Final = tuple(  # what a detail tells whoever speaks HTTP to do; the s
     for request, command, menu in (
         (r"subscribe first, POST /subscribe\?username=(\S+)&topic=\S+",
          r"subscribe first, newswire subscribe \1 TOPIC", "choose Subscribe User first"),
+        (r"POST /subscribe, then GET /stream", "newswire subscribe USER TOPIC, then newswire stream USER",
+         "choose Subscribe User, then Stream Messages"),
         (r"GET /subscriptions\?username=(\S+) lists", r"newswire subscriptions \1 lists", "List Subscriptions shows"),
         (r"GET /subscriptions\?username=(\S+)", r"newswire subscriptions \1", "List Subscriptions"),
         (r"GET /subscriptions", "newswire subscriptions", "List Subscriptions"),
@@ -277,13 +279,16 @@ _CLASS_OF: Final[Mapping[str, type[NewswireError]]] = {
 def from_problem(problem: Mapping[str, Any], status: int) -> NewswireError:
     """Make the error again that a broker answered with; an unknown code becomes the class that its status suggests."""
     code = str(problem.get("code", ""))
-    detail = str(problem.get("detail") or problem.get("title") or f"the broker answered with status {status}")
+    said = problem.get("detail") or problem.get("error") or problem.get("title")  # the second: by ntfy's wire
+    detail = str(said or f"the broker answered with status {status}")
     extra = {k: v for k, v in problem.items() if k not in ("title", "status", "detail", "code", "type", "instance")}
     if code in TABLE:
         kind = _CLASS_OF.get(code, BadRequest if TABLE[code][0] == 400 else Refused)
         return kind(detail, code=code, **extra)
     if status >= 500:
         return Unknown(detail)
+    if status == 401:
+        return Unauthenticated(detail)
     if status == TooLarge("").status:  # a proxy's
         return TooLarge(detail)
     return Refused(detail) if status != 400 else BadRequest(detail)

@@ -12,6 +12,7 @@ import pytest
 
 from newswire import escape
 from newswire.cli import main, output
+from newswire.cli.command import CommandGroup
 from tests.kit.fake_broker import DOWN, Fake
 
 
@@ -83,7 +84,7 @@ def test_usage_is_2_and_one_sentence(fake: Fake, capsys: pytest.CaptureFixture[s
 
 def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run([]) == output.USAGE
-    assert "Commands:" in capsys.readouterr().err
+    assert "Publish and read:" in capsys.readouterr().err
     assert main.run(["--help"]) == 0
     assert main.run(["--version"]) == 0
     assert capsys.readouterr().out.endswith("newswire 0.2.0.dev0\n")
@@ -131,3 +132,27 @@ def leaves(group: click.Group, path: str = "newswire") -> Iterator[tuple[str, cl
 def test_the_help_of_every_command_has_an_example_of_it() -> None:
     for path, command in leaves(main.newswire):
         assert re.search(rf"Examples?\b[^:]*: .*{path}\b", command.epilog or ""), path
+
+
+def test_every_command_that_says_something_says_it_as_json() -> None:
+    silent = {  # they talk with people, or what they print is a format of its own
+        "broker", "publisher", "subscriber", "menu", "forward", "accept-loss", "opsfile show", "completion",
+    }  # fmt: skip
+    for path, command in leaves(main.newswire):
+        has_json = any(param.name == "as_json" for param in command.params)
+        assert has_json == (path.removeprefix("newswire ") not in silent), path
+
+
+def test_the_help_lists_each_command_once_by_what_people_come_for(capsys: pytest.CaptureFixture[str]) -> None:
+    group = main.newswire
+    assert isinstance(group, CommandGroup)
+    assert sorted(name for names in group.sections.values() for name in names) == sorted(group.commands)
+    assert main.run(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"^Publish and read:\n  publish         Publish a message", shown, re.MULTILINE)
+
+
+def test_examples_stand_on_lines_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["stream", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "\nExamples:\n  newswire stream ann\n  newswire stream ann --topic 'alarms.>' --notify\n" in shown

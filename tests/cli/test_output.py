@@ -120,13 +120,13 @@ def test_what_a_terminal_cannot_show_is_escaped(fake: Fake, monkeypatch: pytest.
 def test_a_stream_whose_reader_leaves_ends_quietly(fake: Fake) -> None:
     fake.events = [message(n, f"number {n}") for n in range(1, 100)]
     done = run(f"{NEWSWIRE} stream Alice | head -n 2")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "number 1\nnumber 2\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Google\tnumber 1\nGoogle\tnumber 2\n", "")
 
 
 def test_a_quiet_stream_whose_reader_leaves_ends_too(fake: Fake) -> None:
     fake.events = [message(1)]
     done = run(f"{NEWSWIRE} stream Alice | head -n 1")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "Hello Google\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Google\tHello Google\n", "")
     assert fake.sent("/ack")[-1]["id"] == "e1"
 
 
@@ -224,7 +224,7 @@ def test_a_pipe_that_somebody_made_non_blocking_gets_all_the_same(fake: Fake) ->
     os.close(writer)
     wait_until(lambda: bool(fake.sent("/stream")))
     with os.fdopen(reader) as pipe:
-        assert pipe.read() == ("x" * 60_000 + "\n") * 5
+        assert pipe.read() == ("Google\t" + "x" * 60_000 + "\n") * 5
     _, said = child.communicate(timeout=PATIENCE_SECONDS)
     assert (child.returncode, said) == (0, "")
 
@@ -370,3 +370,12 @@ def test_a_bar_may_be_there_at_once_without_an_end(capsys: pytest.CaptureFixture
     with output.Bar("Publishing", after_seconds=0, is_visible=True) as bar:
         bar(0, None)
     assert "Publishing" in capsys.readouterr().err
+
+
+def test_an_answer_is_a_sentence_or_json(capsys: pytest.CaptureFixture[str]) -> None:
+    output.print_answer("Added\x1b user", as_json=False, more=1)
+    output.print_answer("Added\x1b user", as_json=True, more=1)
+    output.print_answer("Wrote", as_json=True, to_stderr=True)
+    shown = capsys.readouterr()
+    assert shown.out == 'Added\\x1b user\n{"message": "Added\\u001b user", "more": 1}\n'
+    assert shown.err == '{"message": "Wrote"}\n'

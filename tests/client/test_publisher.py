@@ -8,12 +8,10 @@ import pytest
 
 import newswire
 from newswire.client import Message, Publisher, Subscriber
-from newswire.client.publisher import batches
 from newswire.core import limits
 from newswire.errors import (
     BadRequest,
     FewerCopies,
-    TooLarge,
     Unknown,
 )
 from tests.kit.client_fakes import (
@@ -139,15 +137,6 @@ def test_many_are_cut_into_bodies_within_the_limits_and_progress_is_told(a: Fake
     assert sent == [str(n) for n in range(limits.BATCH_MESSAGES + 5)]
 
 
-def test_batches_are_cut_by_lines_and_by_bytes() -> None:
-    lines = [b"aa\n", b"bb\n", b"cc\n", b"dddddd\n"]
-    assert list(batches(lines, 2, 100)) == [[b"aa\n", b"bb\n"], [b"cc\n", b"dddddd\n"]]
-    assert list(batches(lines, 100, 9)) == [[b"aa\n", b"bb\n", b"cc\n"], [b"dddddd\n"]]
-    assert list(batches([], 2, 2)) == []
-    with pytest.raises(TooLarge, match="line 4"):
-        list(batches(lines, 100, 6))
-
-
 def test_a_batch_goes_on_elsewhere_with_the_same_lines(a: FakeBroker, b: FakeBroker) -> None:
     a.on("POST", "/publish", lambda asked: None)
     b.on("POST", "/publish", taking_batches)
@@ -173,3 +162,14 @@ def test_nodes_and_primary(a: FakeBroker, b: FakeBroker) -> None:
     p = publisher(FakeTime(), a)
     assert [(r.id, r.state) for r in p.nodes()] == [("1001", "up"), ("1002", "down")]
     assert p.primary() == a.address
+
+
+def test_none_sends_what_came_before_it(a: FakeBroker) -> None:
+    a.on("POST", "/publish", taking_batches)
+    told: list[int] = []
+    messages = [None, {"topic": "t", "data": "1"}, {"topic": "t", "data": "2"}, None, None, {"topic": "t", "data": "3"}]
+    with publisher(FakeTime(), a) as p:
+        assert p.publish_batch(messages, progress=told.append).count == 3
+        assert told == [2, 3]
+        with pytest.raises(TypeError, match="message 2 must be a mapping"):
+            p.publish_batch([{"topic": "t", "data": "1"}, None, 5])  # type: ignore[list-item]

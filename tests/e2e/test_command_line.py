@@ -59,13 +59,29 @@ def test_publish_subscribe_stream_and_status(pair: Pair, tmp_path: Path) -> None
     streamed = run(pair, "stream", "Alice", "--count", "5")
     assert (streamed.returncode, streamed.stdout.splitlines()) == (
         0,
-        ["Hello Google", "from a pipe", "number 0", "number 1", "number 2"],
+        ["Google\tHello Google", "Google\tfrom a pipe", *(f"Google\tnumber {number}" for number in range(3))],
     )
     delivered("Alice", pair.first)
     assert json.loads(run(pair, "subscriptions", "Alice", "--json").stdout)[0]["topic"] == "Google"
     status = json.loads(run(pair, "status", "--json").stdout)
     assert [b["state"] for b in status["brokers"]] == ["up", "up"]
     assert run(pair, "unsubscribe", "Alice", "Google").returncode == 0
+    measures_what_they_can_do(pair)
+
+
+def measures_what_they_can_do(pair: Pair) -> None:
+    """A moment of `newswire bench`: all that it does, and nothing that stays."""
+    measured = run(pair, "bench", "--yes", "--seconds", "0.1", "--clients", "2", "--readers", "2", "--json")
+    assert measured.returncode == 0, measured.stderr
+    result = json.loads(measured.stdout)
+    assert result["copies"] == 2
+    rows = result["measurements"]
+    assert [{one["id"] for one in row["brokers"]} for row in rows] == [{"1001", "1002"}] * 5
+    assert all(row["count"] > 0 and row["limit"] for row in rows)
+    assert rows[-1]["count"] == 2_000
+    run_name = result["topic"].removeprefix("bench.")
+    for at in range(2):
+        assert json.loads(run(pair, "subscriptions", f"bench-{run_name}-{at}", "--json").stdout) == []
 
 
 def test_exit_codes(pair: Pair) -> None:
@@ -101,7 +117,7 @@ def test_a_hung_primary_is_outlasted(pair: Pair) -> None:
         assert (batch.returncode, batch.stderr) == (0, "")
     wait_in_sync(pair.brokers)
     streamed = run(pair, "stream", "Bob", "--count", "4")
-    assert streamed.stdout.splitlines() == [f"number {number}" for number in range(4)]
+    assert streamed.stdout.splitlines() == [f"Meta\tnumber {number}" for number in range(4)]
 
 
 def test_with_both_hung_the_key_is_printed_and_makes_one_message(pair: Pair) -> None:
@@ -168,9 +184,9 @@ def test_a_stream_goes_on_at_the_other_broker(pair: Pair) -> None:
         env=clean_environment(NEWSWIRE_BROKERS=",".join(pair.addresses), PYTHONUNBUFFERED="1"),
     )
     assert process.stdout is not None
-    assert process.stdout.readline() == "before\n"
+    assert process.stdout.readline() == "moving\tbefore\n"
     delivered("Cleo", pair.second)  # acknowledged, and known at both
     pair.first.kill9()
     post(pair.second.address, "/publish", topic="moving", data="after")
     rest, _ = process.communicate(timeout=PATIENCE_SECONDS)
-    assert (process.returncode, rest) == (0, "after\n")
+    assert (process.returncode, rest) == (0, "moving\tafter\n")

@@ -184,7 +184,7 @@ class FakeBroker:
             self.asked.append(asked)
             self._came.notify_all()
         answering = self._answers.get((asked.method, asked.path))
-        if answering is None and asked.path == "/stream":
+        if answering is None and (asked.path == "/stream" or asked.path.endswith("/sse")):
             handler.close_connection = True
             try:
                 self._scripts.get(timeout=LIMIT_SECONDS)(Wire(asked, handler))

@@ -65,7 +65,7 @@ class Fake:
         if not self.let_in(url.path, self.shown[-1]):
             self._say(request, 401, {"code": "unauthenticated", "detail": "say who you are"})
             return
-        if url.path == "/stream" and "/stream" not in self.answers:
+        if (url.path == "/stream" or url.path.endswith("/sse")) and url.path not in self.answers:
             self._stream(request)
             return
         nothing = (404, {"code": "not-found", "detail": "nothing here"})

@@ -1,20 +1,34 @@
-"""What click makes of the commands: help that ends with the exit codes; one has an option for each field of a message."""
+"""What click makes of the commands: help with examples and exit codes; one has an option for each field of a message."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Mapping
+from typing import Any, Final
 
 import click
 
 from newswire.cli import output
 
+_EXAMPLES: Final = re.compile(r"(Examples?\b[^:]*): (.*)", re.DOTALL)
+_BETWEEN_TWO: Final = re.compile(r"; (?=newswire |for |echo )")
+
 
 class Command(click.Command):
-    """A command whose help ends with the exit codes, the same for all."""
+    """A command whose help ends with the exit codes, the same for all.
+
+    Its own last words before them are examples, "; " between two: each stands on a line of its own, to be copied.
+    """
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the command's own last words, then the table of exit codes."""
-        super().format_epilog(ctx, formatter)
+        examples = _EXAMPLES.fullmatch(self.epilog or "")
+        if examples is None:
+            super().format_epilog(ctx, formatter)
+        else:
+            with formatter.section(examples[1]):
+                for line in _BETWEEN_TWO.split(examples[2]):
+                    formatter.write(f"{'':{formatter.current_indent}}{line}\n")
         with formatter.section("Exit codes"):
             formatter.write_dl([(str(code), meaning) for code, meaning in output.MEANINGS.items()])
 
@@ -43,9 +57,22 @@ class MessageCommand(Command):
 
 
 class CommandGroup(Command, click.Group):
-    """A group of such commands."""
+    """A group of such commands. `sections`: headings and what stands below each in help, in that order; else by name."""
 
     command_class = Command
+
+    def __init__(self, *args: Any, sections: Mapping[str, str] | None = None, **attrs: Any) -> None:
+        self.sections = {heading: names.split() for heading, names in (sections or {}).items()}
+        super().__init__(*args, **attrs)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands, section by section."""
+        if not self.sections:
+            super().format_commands(ctx, formatter)
+        width = max(map(len, self.commands), default=0)
+        for heading, names in self.sections.items():
+            with formatter.section(heading):
+                formatter.write_dl([(f"{name:{width}}", self.commands[name].get_short_help_str(200)) for name in names])
 
 
 def show_help(ctx: click.Context) -> None:

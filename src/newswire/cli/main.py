@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import click
 
@@ -17,6 +17,7 @@ from newswire.cli import output
 from newswire.cli.command import CommandGroup, show_help
 from newswire.cli.commands import (
     backup,
+    bench,
     broker,
     compaction,
     completion,
@@ -40,9 +41,19 @@ from newswire.cli.commands import (
 )
 from newswire.errors import NewswireError
 
+_SECTIONS: Final = {  # of the help, by what people come for
+    "Publish and read": "publish withdraw subscribe unsubscribe subscriptions stream topics messages ack confirm receipts"
+    " forward",
+    "Menus": "publisher subscriber menu",
+    "Brokers": "broker status doctor bench add-replica remove-replica backup restore compact accept-loss move opsfile",
+    "Who may what": "login logout whoami user token grant revoke grants audit",
+    "Your shell": "completion",
+}
+
 
 @click.group(
     cls=CommandGroup,
+    sections=_SECTIONS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     invoke_without_command=True,
     epilog="Every option is also an environment variable, NEWSWIRE_<OPTION>, and a name in a TOML file (--config)."
@@ -85,6 +96,7 @@ for command in (
     grants.grants,
     grants.audit,
     doctor.doctor,
+    bench.bench,
     losses.accept_loss,
     compaction.compact,
     backup.backup,

@@ -91,6 +91,13 @@ def print_json(value: object) -> None:
     click.echo(escape.json(text) if sys.stdout.isatty() else text)
 
 
+def print_answer(message: str, *, as_json: bool, to_stderr: bool = False, **more: object) -> None:
+    """Print what was done: a sentence, or as JSON `message` and what else a program may want to know."""
+    text = json.dumps({"message": message, **more}, ensure_ascii=False) if as_json else message
+    is_terminal = (sys.stderr if to_stderr else sys.stdout).isatty()
+    click.echo((escape.json(text) if is_terminal else text) if as_json else escape.line(text), err=to_stderr)
+
+
 def warn(text: str) -> None:
     """Print a sentence on standard error, as the program's; what came from strangers in it must have been escaped."""
     click.echo(f"newswire: {text}", err=True)
@@ -178,9 +185,11 @@ class Bar:
             return
         if self._bar is None:
             from rich.console import Console
-            from rich.progress import Progress
+            from rich.progress import BarColumn, Progress, TextColumn
 
-            self._bar = Progress(console=Console(stderr=True), transient=True)
+            count_alone = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f}"))
+            columns = count_alone if total is None else Progress.get_default_columns()
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
             self._bar.add_task(escape.line(self._label).replace("[", r"\["), total=total)
             self._bar.start()
         self._bar.update(self._bar.task_ids[0], completed=count, total=total)

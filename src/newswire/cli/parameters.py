@@ -46,4 +46,19 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
         return sum(int(part or 0) * unit for part, unit in zip(match.groups(), _UNITS, strict=True))
 
 
+class PastTime(click.ParamType):  # type: ignore[type-arg]
+    """A moment in the past, as brokers read it; without a zone it is the reader's time."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return it as text."""
+        from datetime import datetime
+
+        from newswire.cli.local_time import to_moment
+
+        return to_moment(str(value), datetime.now().astimezone())
+
+
 DURATION: Final = Duration()
+MOMENT: Final = PastTime()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from newswire import escape
 from newswire.cli import output
 from newswire.cli.credentials import Signature, to_credential
+from newswire.cli.local_time import in_sentence, in_words
 from newswire.core import limits
 from newswire.core.model.addresses import is_tls
 from newswire.errors import NewswireError, NoBroker, Unauthenticated
@@ -235,7 +236,7 @@ def as_tables(status: Status) -> list[output.Table]:
             one.state,
             f"{one.lag:,}",
             *(cells[at] for cells in more.values()),
-            "; ".join(one.notes),
+            in_sentence("; ".join(one.notes)),
         )
         for at, one in enumerate(status.brokers)
     ]
@@ -247,13 +248,14 @@ def as_tables(status: Status) -> list[output.Table]:
     reserves = [one.disk_reserve_bytes for one in status.brokers if one.disk_reserve_bytes is not None]
     refusal = f" With less than {_size(max(reserves))} free a broker takes none." if reserves else ""
     sections = [
-        (str(t.get("topic", "")), f"{t.get('messages', 0):,}", str(t.get("last") or "")) for t in status.topics[:_TOPICS_SHOWN]
+        (str(t.get("topic", "")), f"{t.get('messages', 0):,}", in_words(str(t.get("last") or "")))
+        for t in status.topics[:_TOPICS_SHOWN]
     ]
     others = len(status.topics) - len(sections)
     note = "No topics yet." if not sections else f"and {others} more" if others else ""
     return [
         output.Table(headings, rows, f"{promise} a message published now.{refusal}"),
-        output.Table(("Topic", "Messages", "Newest"), sections, note),
+        output.Table(("Topic", "Messages", "Last"), sections, note),
     ]
 
 

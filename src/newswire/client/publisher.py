@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -19,6 +18,7 @@ import msgspec
 
 from newswire.client import checks
 from newswire.client.answers import BatchReceipt, MessageReceipt, Row
+from newswire.client.batches import batches, renumbered, sum_of
 from newswire.client.gathering import late, send_posts
 from newswire.client.outbox import Outbox
 from newswire.client.pool import BrokerPool, PoolOptions
@@ -28,7 +28,7 @@ from newswire.core import limits
 from newswire.core.model import names
 from newswire.core.model.commands import RULES
 from newswire.core.model.message import Message
-from newswire.errors import BadRequest, NewswireError, NoBroker, TooLarge
+from newswire.errors import BadRequest, NewswireError, NoBroker
 
 T = TypeVar("T")
 P = TypeVar("P", bound=Post)
@@ -36,7 +36,6 @@ P = TypeVar("P", bound=Post)
 _KEY_BYTES: Final = 16  # as a UUID
 _KEYS_COUNT: Final = 256  # asked for at once
 _to_json: Final = msgspec.json.Encoder().encode
-_LINE: Final = re.compile(r"line (\d+)(?=:)")
 
 
 class RandomKeys:
@@ -194,14 +193,15 @@ class Publisher:
 
     def publish_batch(
         self,
-        messages: Iterable[Mapping[str, Any] | Message],
+        messages: Iterable[Mapping[str, Any] | Message | None],
         *,
         copies: int | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> BatchReceipt:
         """Publish many, in order, in bodies of at most 10,000 lines and 8 MiB, each of which is stored whole or not at all.
 
-        A mapping has the fields of `publish`. `progress` is told after each body how many are stored. An error has in
+        A mapping has the fields of `publish`; None, for an iterable that waits for messages, sends what came before it.
+        `progress` is told after each body how many are stored. An error has in
         `extra["published"]` how many were stored before the body that failed; lines it names count from the first message.
         Raises TypeError for what is no message, or holds what JSON has no words for; bodies before it are stored by then.
         """
@@ -211,8 +211,8 @@ class Publisher:
         total = BatchReceipt(count=0, copies=0, first="", last="", message="Published 0 messages", duplicates=0)
         count = 0  # messages that are stored
         try:
-            for lines in batches(self._line(number, message) for number, message in enumerate(messages, 1)):
-                total = _sum(total, self._alone(partial(self._publish_lines, lines, self._copies_of(copies), count)))
+            for lines in batches(self._lines(messages)):
+                total = sum_of(total, self._alone(partial(self._publish_lines, lines, self._copies_of(copies), count)))
                 count += len(lines)
                 if progress is not None:
                     progress(count)
@@ -311,6 +311,13 @@ class Publisher:
     def _copies_of(self, copies: int | None) -> int | None:
         return self._copies if copies is None else checks.whole("copies", copies)
 
+    def _lines(self, messages: Iterable[Mapping[str, Any] | Message | None]) -> Iterator[bytes]:
+        """A line a message, an empty one for None."""
+        number = 0
+        for message in messages:
+            number += message is not None
+            yield b"" if message is None else self._line(number, message)
+
     def _line(self, number: int, message: Mapping[str, Any] | Message) -> bytes:
         if isinstance(message, Message):
             message = {name: value for name in RULES if (value := getattr(message, name)) or name == "data"}
@@ -338,25 +345,7 @@ class Publisher:
             return receipt
         except NewswireError as error:
             error.extra["published"] = before
-            raise _renumbered(error, before) from None
-
-
-def batches(
-    lines: Iterable[bytes], most_lines: int = limits.BATCH_MESSAGES, most_bytes: int = limits.BATCH_BYTES
-) -> Iterator[list[bytes]]:
-    """Cut lines into lists within the limits of one body, in order. Raises TooLarge for a line that fits in none."""
-    batch: list[bytes] = []
-    size = 0
-    for number, line in enumerate(lines, 1):
-        if len(line) > most_bytes:
-            raise TooLarge(f"line {number}: {len(line)} bytes are more than a batch may have ({most_bytes})")
-        if batch and (len(batch) == most_lines or size + len(line) > most_bytes):
-            yield batch
-            batch, size = [], 0
-        batch.append(line)
-        size += len(line)
-    if batch:
-        yield batch
+            raise renumbered(error, before) from None
 
 
 def _encode(fields: Mapping[str, Any]) -> bytes:
@@ -389,30 +378,3 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return all(isinstance(one, str | int | bool | None) for one in value)
     return value is None or isinstance(value, str | int | bool | dict) or (isinstance(value, float) and math.isfinite(value))
-
-
-def _sum(total: BatchReceipt, receipt: BatchReceipt) -> BatchReceipt:
-    count = total.count + receipt.count
-    copies = min(total.copies, receipt.copies) if total.copies else receipt.copies
-    duplicates = total.duplicates + receipt.duplicates
-    message = f"Published {count} message{'' if count == 1 else 's'}"
-    if duplicates:
-        message += f", {duplicates} {'was' if duplicates == 1 else 'were'} published before"
-    return BatchReceipt(
-        count=count,
-        copies=copies,
-        first=total.first or receipt.first,
-        last=receipt.last or total.last,
-        message=message,
-        duplicates=duplicates,
-    )
-
-
-def _renumbered(error: NewswireError, before: int) -> NewswireError:
-    """The same error, with the lines that it names counted from the first of all messages."""
-    if not before:
-        return error
-    detail = _LINE.sub(lambda match: f"line {int(match[1]) + before}", error.detail, count=1)
-    line = error.extra.get("line")
-    extra = {**error.extra, "line": line + before} if isinstance(line, int) else error.extra
-    return type(error)(detail, code=error.code, **extra)

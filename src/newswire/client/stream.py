@@ -244,23 +244,26 @@ class MessageStream(Iterator[Item]):
         Ask it for the rows first: a broker that hangs is found out within the time of a small question, and the other
         brokers are known by the time this one fails.
         """
-        who = {} if self._username is None else {"username": self._username}
-        params = {**who, "format": "json", "ack": "client"}
-        if self._delivery.ack is not False:  # who acknowledges nothing would be sent all again
-            params["follow"] = "1"
         resume = self._delivery.resume
-        headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity", "Cache-Control": "no-cache"}
-        if resume:
-            headers["Last-Event-ID"] = resume
-        call = Call("GET", "/stream", params, headers=headers)
         try:
-            incoming = _opened(self._pool.transport.open(broker, call, self._silence, resume))
+            incoming = _opened(self._pool.transport.open(broker, self._request(resume), self._silence, resume))
         except Unreached as error:
             self._pool.unreached(broker, error)
             raise
         if resume:
             self._delivery.acked(resume, self._pool.clock())  # the broker counts it as one
         return incoming
+
+    def _request(self, resume: str) -> Call:
+        """What a broker is asked for to go on behind `resume`."""
+        who = {} if self._username is None else {"username": self._username}
+        params = {**who, "format": "json", "ack": "client"}
+        if self._delivery.ack is not False:  # who acknowledges nothing would be sent all again
+            params["follow"] = "1"
+        headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity", "Cache-Control": "no-cache"}
+        if resume:
+            headers["Last-Event-ID"] = resume
+        return Call("GET", "/stream", params, headers=headers)
 
     def _use(self, incoming: Incoming) -> None:
         self._drop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from newswire.cli.commands import publish
 from newswire.client import publisher
 from newswire.core import limits
 from tests.kit.fake_broker import PUBLISHED, Fake
+from tests.kit.waiting import wait_until
 
 
 def test_publish(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,3 +145,23 @@ def test_text_behind_two_hyphens(fake: Fake) -> None:
     assert main.run(["publish", "Google", "--", "-5 degrees"]) == 0
     assert main.run(["publish", "--title", "-t", "--", "Google", "--json"]) == 0
     assert [sent["data"] for sent in fake.sent("/publish")] == ["-5 degrees", "--json"]
+
+
+def test_a_mistyped_topic_is_noticed() -> None:
+    assert publish.new_topic_note("kitchn", {"kitchn": 1, "kitchm": 1, "kitchen": 7, "garden": 1}) == (
+        "This is the first message of topic kitchn: did you mean kitchen?"
+    )
+    assert publish.new_topic_note("zoo", {"zoo": 1, "kitchen": 7}) == "This is the first message of topic zoo."
+    assert publish.new_topic_note("kitchen", {"kitchen": 2, "kitchn": 1}) == ""
+
+
+def test_what_a_pipe_brings_is_published_as_it_comes(fake: Fake) -> None:
+    fake.answers["/publish"] = (200, {"message": "m", "count": 1, "first": "x.1", "last": "x.1", "copies": 2})
+    command = [sys.executable, "-m", "newswire", "publish", "--ndjson", "-", "--key", "k"]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdin is not None
+    child.stdin.write(b'{"topic": "Google", "data": "first"}\n')
+    child.stdin.flush()
+    wait_until(lambda: len(fake.sent("/publish")) == 1)
+    assert child.communicate()[0] == b"Published 1 message (copies 2)\n"  # which ends what it reads
+    assert fake.sent("/publish")[0]["lines"] == [{"key": "k-1", "topic": "Google", "data": "first"}]

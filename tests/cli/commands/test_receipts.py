@@ -27,7 +27,7 @@ def test_receipts(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["receipts", "1001-a.7", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == REPORT
     assert main.run(["receipts", "1001-a.7"]) == 0
-    expected = "Reader State At ann delivered ben confirmed 2026-11-28T10:00:00.000Z 1 confirmed, 1 delivered, 0 pending."
+    expected = "Reader State At ann delivered ben confirmed 2026-11-28 10:00:00 UTC 1 confirmed, 1 delivered, 0 pending."
     assert capsys.readouterr().out.split() == expected.split()
     assert fake.sent("/receipts") == [{"id": "1001-a.7"}] * 2
 

@@ -28,7 +28,7 @@ def test_subscriptions(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["subscriptions", "Alice", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == rows
     assert main.run(["subscriptions", "Alice"]) == 0
-    assert capsys.readouterr().out.split() == "Topic Since Delivered Unread Google 2026-11-24T21:54:12.345Z 1,234 5".split()
+    assert capsys.readouterr().out.split() == "Topic Since Delivered Unread Google 2026-11-24 21:54:12 UTC 1,234 5".split()
     fake.answers["/subscriptions"] = (200, [])
     assert main.run(["subscriptions", "Alice"]) == 0
     assert capsys.readouterr().out == "Alice is not subscribed to any topic.\n"

@@ -40,7 +40,7 @@ def test_list_remove_and_password(fake: Fake, monkeypatch: pytest.MonkeyPatch, c
     assert main.run(["user", "list", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == rows
     assert main.run(["user", "list"]) == 0
-    assert capsys.readouterr().out.split() == "User Since ann admin 2026-11-27T21:00:00.000Z bot".split()
+    assert capsys.readouterr().out.split() == "User Since ann admin 2026-11-27 21:00:00 UTC bot".split()
     fake.answers["DELETE /users/ann"] = (200, {"message": "Removed user ann"})
     typed(monkeypatch, "")
     assert main.run(["user", "remove", "ann"]) == 0

@@ -14,7 +14,7 @@ import click
 from newswire import escape
 from newswire.cli import output
 from newswire.cli.command import Command
-from newswire.cli.options import BROKER_ID, brokers_option, config_option, option, times
+from newswire.cli.options import BROKER_ID, brokers_option, config_option, json_option, option, times
 from newswire.core import limits
 from newswire.errors import NoBroker, Refused
 
@@ -38,11 +38,16 @@ _file = click.argument("file", metavar="FILE", type=click.Path(path_type=Path, d
 # -- backup -------------------------------------------------------------------------------------------------------
 
 
-@click.command(cls=Command, short_help="Copy a running broker into a file.", epilog="Example: newswire backup monday.tar.gz")
+@click.command(
+    cls=Command,
+    short_help="Copy a running broker into a file.",
+    epilog="Examples: newswire backup monday.tar.gz; newswire backup - | ssh elsewhere 'cat > monday.tar.gz'",
+)
 @config_option
 @brokers_option
 @_file
-def backup(file: Path, brokers: tuple[str, ...]) -> int:
+@json_option
+def backup(file: Path, brokers: tuple[str, ...], as_json: bool) -> int:
     """Write a copy of all that a running broker holds to FILE (a compressed tar), checked while it comes; - is standard output.
 
     The first of --brokers that answers is asked. FILE is there when the copy is whole, and else is as it was.
@@ -59,7 +64,7 @@ def backup(file: Path, brokers: tuple[str, ...]) -> int:
             manifest, records, bad = _check(Archive(_Tee(download, sink)))
         except Unreached as error:
             raise NoBroker(f"the backup broke off: {error}. Nothing is written: try again") from None
-    _tell_backup(file, manifest, records, bad)
+    _tell_backup(file, manifest, records, bad, as_json=as_json)
     return output.DONE
 
 
@@ -155,12 +160,22 @@ def _standard_output() -> Iterator[IO[bytes]]:
         raise click.ClickException(f"the output could not be written ({failure.strerror}): it is not complete.")
 
 
-def _tell_backup(file: Path, manifest: Manifest, records: int, bad: int) -> None:
+def _tell_backup(file: Path, manifest: Manifest, records: int, bad: int, *, as_json: bool) -> None:
+    from newswire.cli.local_time import in_words
     from newswire.core.model.times import rfc3339
 
-    of = f"broker {manifest.broker}, cluster {_cluster(manifest.cluster)}, as of {rfc3339(manifest.time)}"
+    of = f"broker {manifest.broker}, cluster {_cluster(manifest.cluster)}, as of {in_words(rfc3339(manifest.time))}"
     where = "standard output" if file == _STANDARD else str(file)
-    click.echo(escape.line(f"Wrote {where}: {of}, {records:,} records, all checked."), err=file == _STANDARD)
+    output.print_answer(
+        f"Wrote {where}: {of}, {records:,} records, all checked.",
+        as_json=as_json,
+        to_stderr=file == _STANDARD,
+        broker=manifest.broker,
+        cluster=manifest.cluster,
+        time=rfc3339(manifest.time),
+        records=records,
+        damaged=bad,
+    )
     if bad:
         output.warn(
             f"{bad:,} {'record is' if bad == 1 else 'records are'} damaged at the broker already, and copied as they"
@@ -187,11 +202,13 @@ def _cluster(id: str) -> str:
 )
 @option("--id", "broker_id", type=BROKER_ID, help="The broker that will run on it  [default: the one that was copied]")
 @option("--new-cluster", is_flag=True, help="Begin a cluster of its own, which never joins the one that was copied.")
-def restore(file: Path, ops_dir: Path, broker_id: str | None, new_cluster: bool) -> int:
+@json_option
+def restore(file: Path, ops_dir: Path, broker_id: str | None, new_cluster: bool, as_json: bool) -> int:
     """Make an ops directory of the backup FILE (- is standard input): all of it is checked, or nothing is made.
 
     The broker may start on it then. It must not be running, and no other may have its id.
     """
+    from newswire.cli.local_time import in_words
     from newswire.core.model.times import rfc3339
     from newswire.engine.embedded.archive import Archive
     from newswire.engine.embedded.restore import restore as make_directory
@@ -207,13 +224,19 @@ def restore(file: Path, ops_dir: Path, broker_id: str | None, new_cluster: bool)
                 f"{error.filename or file}: {error.strerror or error}. Nothing is restored", code="ops-dir"
             ) from error
     kind = "new cluster" if new_cluster else "cluster"
-    click.echo(
-        escape.line(
-            f"Restored broker {made.broker} of {kind} {_cluster(made.cluster)} as of {rfc3339(made.time)}:"
-            f" {made.messages:,} messages, {made.subscriptions:,} subscriptions, in {made.directory}."
-        )
+    output.print_answer(
+        f"Restored broker {made.broker} of {kind} {_cluster(made.cluster)} as of {in_words(rfc3339(made.time))}:"
+        f" {made.messages:,} messages, {made.subscriptions:,} subscriptions, in {made.directory}.",
+        as_json=as_json,
+        broker=made.broker,
+        cluster=made.cluster,
+        time=rfc3339(made.time),
+        messages=made.messages,
+        subscriptions=made.subscriptions,
+        directory=str(made.directory),
+        damaged_bytes=made.damaged_bytes,
     )
-    if not new_cluster:
+    if not new_cluster and not as_json:
         click.echo("What is newer comes from another broker of the cluster, if one has it; else it is gone.")
     if made.damaged_bytes:
         output.warn(

@@ -49,11 +49,8 @@ _EVERYWHERE: Final = ("", "0.0.0.0", "::", "[::]")
 
 @click.command(
     cls=Command,
-    epilog="Example: newswire broker --id 1001 --primary --auth required."
-    " The secret that brokers sign with comes from NEWSWIRE_CLUSTER_SECRET, from the file named by"
-    " NEWSWIRE_CLUSTER_SECRET_FILE, or from `cluster-secret` or `cluster-secret-file` in the TOML file; never from a flag."
-    " With --auth required and no secret, one is made in --ops-dir. The first admin's password comes from"
-    " NEWSWIRE_ADMIN_PASSWORD or the file named by NEWSWIRE_ADMIN_PASSWORD_FILE.",
+    epilog="Examples: newswire broker; newswire broker --id 1002 --port 5054 --peer 127.0.0.1:5053;"
+    " newswire broker --id 1001 --primary --host 10.0.0.11 --peer 10.0.0.12:5053 --auth required",
 )
 @config_option
 @option("--id", "broker_id", type=BROKER_ID, default="1001", help="This broker's id, another one for every broker.")
@@ -174,7 +171,13 @@ _EVERYWHERE: Final = ("", "0.0.0.0", "::", "[::]")
 @option("--log-level", type=click.Choice(logs.LEVELS), default="info", help="The least of what is logged.")
 @option("--menu", is_flag=True, help="Run the broker menu in this terminal.")
 def broker(menu: bool, log_format: Any, log_level: Any, **options: Any) -> int:
-    """Run a broker in the foreground."""
+    """Run a broker in the foreground.
+
+    The secret that brokers sign with comes from NEWSWIRE_CLUSTER_SECRET, from the file named by NEWSWIRE_CLUSTER_SECRET_FILE,
+    or from `cluster-secret` or `cluster-secret-file` in the TOML file; never from a flag. With --auth required and no secret
+    one is made in --ops-dir. The first admin's password comes from NEWSWIRE_ADMIN_PASSWORD, or the file named by
+    NEWSWIRE_ADMIN_PASSWORD_FILE.
+    """
     return run(settings_of(**options), logs.LogOptions(log_format, log_level), menu=menu)
 
 

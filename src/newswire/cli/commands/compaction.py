@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from newswire import escape
 from newswire.cli import output
 from newswire.cli.command import Command
-from newswire.cli.options import brokers_option, config_option, option, times
+from newswire.cli.options import brokers_option, config_option, json_option, option, times
 from newswire.core import limits
 from newswire.errors import NewswireError
 
@@ -22,7 +21,8 @@ if TYPE_CHECKING:
 @config_option
 @brokers_option
 @option("--even-if-away", is_flag=True, help="Also while a broker is away: it is handed everything when it comes back.")
-def compact(brokers: tuple[str, ...], even_if_away: bool) -> int:
+@json_option
+def compact(brokers: tuple[str, ...], even_if_away: bool, as_json: bool) -> int:
     """Have each broker compact its ops file now, one after the other. They do so by themselves when it is worth it.
 
     What stays is written anew, so a disk needs room for that; brokers serve meanwhile. Exit code 0: all have done it.
@@ -32,11 +32,11 @@ def compact(brokers: tuple[str, ...], even_if_away: bool) -> int:
 
     with closing(BrokerPool(brokers, **signature(brokers), **times(None))) as pool:
         pool.look()
-        results = [_compact(pool, row.id, row.ip, even_if_away=even_if_away) for row in pool.nodes()]
+        results = [_compact(pool, row.id, row.ip, even_if_away=even_if_away, as_json=as_json) for row in pool.nodes()]
     return output.DONE if all(results) else output.FAILED
 
 
-def _compact(pool: BrokerPool, broker: str, address: str, *, even_if_away: bool) -> bool:
+def _compact(pool: BrokerPool, broker: str, address: str, *, even_if_away: bool, as_json: bool) -> bool:
     """Ask one broker, and say what it did; False: nothing."""
     from newswire.client.transport import Call, form
     from newswire.client.unreached import Unreached
@@ -55,5 +55,5 @@ def _compact(pool: BrokerPool, broker: str, address: str, *, even_if_away: bool)
         output.warn(f"Broker {broker}: {output.sentence(error)}")
         return False
     size, operations = (f"{done[f'{what}_before']:,} became {done[f'{what}_after']:,}" for what in ("bytes", "operations"))
-    click.echo(escape.line(f"Broker {broker}: {size} bytes, {operations} operations."))
+    output.print_answer(f"Broker {broker}: {size} bytes, {operations} operations.", as_json=as_json, broker=broker, **done)
     return True

@@ -19,7 +19,7 @@ _WHERE: Final = {
 @click.command(
     cls=Command,
     short_help="Make a shell complete commands and options.",
-    epilog=f"Examples: newswire completion bash; for good: {_WHERE['bash']}; {_WHERE['zsh']}; {_WHERE['fish']}",
+    epilog=f"Examples, for good: {_WHERE['bash']}; {_WHERE['zsh']}; {_WHERE['fish']}",
 )
 @click.argument("shell", type=click.Choice(tuple(_WHERE)))
 def completion(shell: str) -> int:

@@ -70,9 +70,11 @@ def check_files(directory: Path) -> Iterator[Finding]:
 
 def describe(examined: Sequence[Examined], findings: Sequence[Finding], *, looked_at_streams: bool) -> Iterator[str]:
     """Yield lines for people: each finding with what to do, then what it comes to."""
+    from newswire.cli.local_time import in_sentence
+
     for finding in findings:
-        yield escape.line(f"{'WRONG' if finding.severity == 'wrong' else 'note '}  {finding.text}")
-        yield escape.line(f"       {finding.advice}")
+        yield escape.line(in_sentence(f"{'WRONG' if finding.severity == 'wrong' else 'note '}  {finding.text}"))
+        yield escape.line(in_sentence(f"       {finding.advice}"))
     wrong = sum(finding.severity == "wrong" for finding in findings)
     answered = sum(not one.refusal for one in examined)
     yield (

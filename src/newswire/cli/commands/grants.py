@@ -7,11 +7,10 @@ from typing import Any, Final
 
 import click
 
-from newswire import escape
 from newswire.cli import output
 from newswire.cli.command import Command
 from newswire.cli.options import PATTERN, brokers_option, config_option, json_option, option, timeout_option, times
-from newswire.cli.parameters import WholeNumber
+from newswire.cli.parameters import MOMENT, WholeNumber
 
 _VERB: Final = click.Choice(("publish", "subscribe"))
 _LEAD: Final = ("time", "by", "what")  # the columns of an audit row; what else it says stands behind them
@@ -28,13 +27,14 @@ _LEAD: Final = ("time", "by", "what")  # the columns of an audit row; what else 
 @click.argument("verb", type=_VERB, metavar="publish|subscribe")
 @click.argument("pattern", type=PATTERN)
 @timeout_option
-def grant(brokers: tuple[str, ...], who: str, verb: str, pattern: str, timeout: float | None) -> int:
+@json_option
+def grant(brokers: tuple[str, ...], who: str, verb: str, pattern: str, timeout: float | None, as_json: bool) -> int:
     """Let WHO (a user, or '*' for all that are signed in) publish or subscribe to what PATTERN covers."""
     from newswire.cli.credentials import signature
     from newswire.client.access import AccessClient
 
     with AccessClient(brokers, **signature(brokers), **times(timeout)) as client:
-        click.echo(escape.line(client.grant(who, verb, pattern)))
+        output.print_answer(client.grant(who, verb, pattern), as_json=as_json)
     return output.DONE
 
 
@@ -45,13 +45,14 @@ def grant(brokers: tuple[str, ...], who: str, verb: str, pattern: str, timeout: 
 @click.argument("verb", type=_VERB, metavar="publish|subscribe")
 @click.argument("pattern", type=PATTERN)
 @timeout_option
-def revoke(brokers: tuple[str, ...], who: str, verb: str, pattern: str, timeout: float | None) -> int:
+@json_option
+def revoke(brokers: tuple[str, ...], who: str, verb: str, pattern: str, timeout: float | None, as_json: bool) -> int:
     """End the grant of the same words. What it let through stays; streams that it carried end within seconds."""
     from newswire.cli.credentials import signature
     from newswire.client.access import AccessClient
 
     with AccessClient(brokers, **signature(brokers), **times(timeout)) as client:
-        click.echo(escape.line(client.revoke(who, verb, pattern)))
+        output.print_answer(client.revoke(who, verb, pattern), as_json=as_json)
     return output.DONE
 
 
@@ -81,7 +82,11 @@ def grants(brokers: tuple[str, ...], who: str | None, timeout: float | None, as_
 @click.command(cls=Command, short_help="Show who did what.", epilog="Example: newswire audit --since 2d")
 @config_option
 @brokers_option
-@option("--since", help="A duration such as 90m or 7d, or an RFC 3339 time  [default: the newest]")
+@option(
+    "--since",
+    type=MOMENT,
+    help="A duration such as 90m or 7d, or a time such as 09:41 or 2026-11-28  [default: the newest]",
+)
 @option("--limit", type=WholeNumber(1), help="Lines at most.")
 @timeout_option
 @json_option
@@ -103,5 +108,7 @@ def audit(brokers: tuple[str, ...], since: str | None, limit: int | None, timeou
 
 def audit_cells(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
     """A row of the audit trail: when, who did it, what, and all else that it says."""
+    from newswire.cli.local_time import in_words
+
     time, by, what = (str(row.get(name) or "") for name in _LEAD)
-    return time, by, what, " ".join(str(value) for name, value in row.items() if name not in (*_LEAD, "id") and value)
+    return in_words(time), by, what, " ".join(str(value) for name, value in row.items() if name not in (*_LEAD, "id") and value)

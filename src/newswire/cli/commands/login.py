@@ -34,7 +34,10 @@ AUTH_IS_OFF = "These brokers ask nobody who he is (--auth none): everybody may d
 @password_option
 @option("--days", type=WholeNumber(1, limits.LOGIN_DAYS_MOST), default=limits.LOGIN_DAYS, help="How long it lasts.")
 @timeout_option
-def login(brokers: tuple[str, ...], user: str | None, password_file: Path | None, days: int, timeout: float | None) -> int:
+@json_option
+def login(
+    brokers: tuple[str, ...], user: str | None, password_file: Path | None, days: int, timeout: float | None, as_json: bool
+) -> int:
     """Sign in as USER at the brokers, and keep a token for them, so that all other commands are signed in.
 
     The password is asked for, or is the first line of standard input. It is not kept.
@@ -62,7 +65,14 @@ def login(brokers: tuple[str, ...], user: str | None, password_file: Path | None
         if before and set(before.brokers) == set(brokers):
             with suppress(NewswireError), AccessClient(brokers, token=before.token, **times(timeout)) as earlier:
                 earlier.revoke_token(before.id)
-    click.echo(f"Signed in as {user} at {', '.join(brokers)} for {days} days; the token is in {file}.")
+    output.print_answer(
+        f"Signed in as {user} at {', '.join(brokers)} for {days} days; the token is in {file}.",
+        as_json=as_json,
+        username=user,
+        brokers=brokers,
+        days=days,
+        file=str(file),
+    )
     return output.DONE
 
 
@@ -70,14 +80,15 @@ def login(brokers: tuple[str, ...], user: str | None, password_file: Path | None
 @config_option
 @brokers_option
 @timeout_option
-def logout(brokers: tuple[str, ...], timeout: float | None) -> int:
+@json_option
+def logout(brokers: tuple[str, ...], timeout: float | None, as_json: bool) -> int:
     """Revoke the token that `newswire login` has kept for the brokers, and forget it."""
     from newswire.cli import credentials
     from newswire.client.access import AccessClient
 
     token = credentials.find(brokers)
     if token is None:
-        click.echo(f"Nobody is signed in at {', '.join(brokers)}.")
+        output.print_answer(f"Nobody is signed in at {', '.join(brokers)}.", as_json=as_json)
         return output.DONE
     credentials.forget(token)
     try:
@@ -91,7 +102,7 @@ def logout(brokers: tuple[str, ...], timeout: float | None) -> int:
             f"The token is forgotten here, and counts elsewhere until it expires or `newswire token revoke {token.id}`."
         )
         return output.exit_code(error)
-    click.echo(f"Signed out {escape.line(token.username)} at {', '.join(token.brokers)}.")
+    output.print_answer(f"Signed out {token.username} at {', '.join(token.brokers)}.", as_json=as_json)
     return output.DONE
 
 

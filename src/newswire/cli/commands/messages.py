@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from newswire import escape
-from newswire.cli import output
+from newswire.cli import completing, output
 from newswire.cli.command import Command
 from newswire.cli.options import PATTERN, brokers_option, config_option, json_option, option, timeout_option, times
-from newswire.cli.parameters import WholeNumber
+from newswire.cli.parameters import MOMENT, WholeNumber
 from newswire.core import limits
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from newswire.client import Message, Subscriber
 
 
-@click.command(cls=Command, short_help="List the topics.", epilog="Example: newswire topics --json")
+@click.command(cls=Command, short_help="List the topics.", epilog="Examples: newswire topics; newswire topics --json")
 @config_option
 @brokers_option
 @timeout_option
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 def topics(brokers: tuple[str, ...], timeout: float | None, as_json: bool) -> int:
     """List the topics that you may see, with how many messages each holds and the time of the last one."""
     from newswire.cli.credentials import signature
+    from newswire.cli.local_time import in_words
     from newswire.client.cluster import ClusterClient
 
     with ClusterClient(brokers, **signature(brokers), **times(timeout)) as client:
@@ -37,7 +37,7 @@ def topics(brokers: tuple[str, ...], timeout: float | None, as_json: bool) -> in
     elif not rows:
         click.echo("There are no topics yet: the first message to one makes it.")
     else:
-        cells = [(row.topic, f"{row.messages:,}", row.last or "") for row in rows]
+        cells = [(row.topic, f"{row.messages:,}", in_words(row.last or "")) for row in rows]
         output.print_tables([output.Table(("Topic", "Messages", "Last"), cells)])
     return output.DONE
 
@@ -50,10 +50,12 @@ def topics(brokers: tuple[str, ...], timeout: float | None, as_json: bool) -> in
 @config_option
 @brokers_option
 @click.argument("user", required=False)
-@option("--topic", type=PATTERN, help="Only what this topic or pattern covers.")
+@option("--topic", type=PATTERN, shell_complete=completing.topics, help="Only what this topic or pattern covers.")
 @option(
     "--since",
-    help="earliest, a duration such as 90m or 7d, an RFC 3339 time, or an event id  [default: what is not delivered yet]",
+    type=MOMENT,
+    help="all, a duration such as 90m or 7d, a time such as 09:41 or 2026-11-28, or an event id"
+    "  [default: what is not delivered yet]",
 )
 @option("--search", metavar="WORDS", help="Only what has all of these words in text, title, tags or topic, the newest first.")
 @option(
@@ -84,7 +86,7 @@ def messages(
 
     who = signature(brokers)
     check_named(user, who)
-    take = printer(as_json, terminal=sys.stdout.isatty())
+    take = printer(as_json, terminal=sys.stdout.isatty(), user=user)
     with Subscriber(brokers, user, **who, **times(timeout)) as subscriber:
         try:
             rows = _search(subscriber, search, topic, since, limit) if search else _messages(subscriber, topic, since, limit)
@@ -107,7 +109,10 @@ def messages(
 @click.argument("event_id", metavar="EVENT_ID", required=False)
 @option("--topic", type=PATTERN, help="Only of the subscription to exactly this topic or pattern.")
 @timeout_option
-def ack(brokers: tuple[str, ...], user: str, event_id: str | None, topic: str | None, timeout: float | None) -> int:
+@json_option
+def ack(
+    brokers: tuple[str, ...], user: str, event_id: str | None, topic: str | None, timeout: float | None, as_json: bool
+) -> int:
     """Let all that USER, or you, were sent up to EVENT_ID count as delivered. It moves forwards only.
 
     `newswire stream --json` prints it, as `event_id`.
@@ -119,7 +124,7 @@ def ack(brokers: tuple[str, ...], user: str, event_id: str | None, topic: str | 
     who = signature(brokers)
     whom, event = whose(user, event_id, who, missing="EVENT_ID")
     with Subscriber(brokers, whom, **who, **times(timeout)) as subscriber:
-        click.echo(escape.line(subscriber.ack(event, topic)))
+        output.print_answer(subscriber.ack(event, topic), as_json=as_json)
     return output.DONE
 
 

@@ -7,11 +7,10 @@ from typing import Any
 
 import click
 
-from newswire import escape
 from newswire.cli import output
 from newswire.cli.command import Command
 from newswire.cli.nats_options import nats_options, nats_settings
-from newswire.cli.options import BROKER_ID, config_option, option
+from newswire.cli.options import BROKER_ID, config_option, json_option, option
 
 
 @click.command(
@@ -25,7 +24,8 @@ from newswire.cli.options import BROKER_ID, config_option, option
     "--ops-dir", type=click.Path(path_type=Path, file_okay=False), default="ops_logs", help="Home of the ops files of brokers."
 )
 @option("--id", "broker_id", type=BROKER_ID, default="1001", help="The broker whose history it is; it must not run.")
-def move(ops_dir: Path, broker_id: str, **values: Any) -> int:
+@json_option
+def move(ops_dir: Path, broker_id: str, as_json: bool, **values: Any) -> int:
     """Append all that a stopped broker holds to the log of --nats (also: --to), which is made where there is none.
 
     Of brokers that replicate to each other any one is enough; after another one only what that held alone is appended. Done
@@ -38,11 +38,15 @@ def move(ops_dir: Path, broker_id: str, **values: Any) -> int:
 
     with output.Bar("Reading") as bar:
         moved = move_history(settings, ops_dir / broker_id, bar)
-    click.echo(
-        escape.line(
-            f"Appended {moved.operations:,} operations to {settings.stream}, which holds {moved.messages:,} messages and"
-            f" {moved.subscriptions:,} subscriptions."
-        )
+    output.print_answer(
+        f"Appended {moved.operations:,} operations to {settings.stream}, which holds {moved.messages:,} messages and"
+        f" {moved.subscriptions:,} subscriptions.",
+        as_json=as_json,
+        operations=moved.operations,
+        stream=settings.stream,
+        messages=moved.messages,
+        subscriptions=moved.subscriptions,
+        damaged=moved.damaged,
     )
     if moved.damaged:
         output.warn(f"{moved.damaged:,} places of the ops file are damaged: move the history of another broker, too.")

@@ -6,11 +6,12 @@ The lines of a batch that have none get the batch's, with their number behind it
 
 from __future__ import annotations
 
+import difflib
 import json
 import signal
 import sys
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 import click
 
 from newswire import escape
-from newswire.cli import output
+from newswire.cli import completing, output
 from newswire.cli.command import Command, MessageCommand
 from newswire.cli.options import brokers_option, config_option, json_option, option, timeout_option, times
 from newswire.cli.parameters import WholeNumber
@@ -30,20 +31,25 @@ from newswire.text import decode, without_mark
 if TYPE_CHECKING:
     from newswire.client import BatchReceipt, Publisher
 
+_NOTE_SECONDS: Final = 1.0  # that a person waits for a word on a topic, at most
 _NUMBER_CHARS: Final = 10  # a hyphen and the number of a line behind a batch's key
 
 
 @click.command(
-    cls=MessageCommand, short_help="Publish a message, or a batch.", epilog="Example: newswire publish news 'Soup is ready'"
+    cls=MessageCommand,
+    short_help="Publish a message, or a batch.",
+    epilog="Examples: newswire publish news 'Soup is ready'; newswire publish news 'At noon' --title Lunch --priority 4"
+    " --tags food,today; newswire publish weather -- '-5 degrees'; newswire publish office.clock < /etc/motd;"
+    " newswire publish --ndjson batch.ndjson",
 )
 @config_option
 @brokers_option
-@click.argument("topic", required=False)
+@click.argument("topic", required=False, shell_complete=completing.topics)
 @click.argument("data", required=False)
 @option(
     "--ndjson",
     type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
-    help="Publish a batch: one JSON object a line.",
+    help="Publish a batch: one JSON object a line; - is standard input.",
 )
 @option(
     "--copies",
@@ -55,7 +61,8 @@ _NUMBER_CHARS: Final = 10  # a hyphen and the number of a line behind a batch's 
 def publish(topic: str | None, data: str | None, ndjson: Path | None, **options: Any) -> int:
     """Publish DATA to TOPIC; without DATA, or with -, what standard input holds (less one line end).
 
-    With --ndjson each line names its own topic, or takes TOPIC. DATA that begins with - goes behind --, as in
+    With --ndjson each line names its own topic, or takes TOPIC. From a pipe lines are published as they come, all within a
+    second: `tail -f x.ndjson | newswire publish --ndjson -`. DATA that begins with - goes behind --, as in
     `newswire publish TOPIC -- '-5 degrees'`.
     """
     if ndjson:
@@ -72,13 +79,14 @@ def publish(topic: str | None, data: str | None, ndjson: Path | None, **options:
 @brokers_option
 @click.argument("message_id", metavar="ID")
 @timeout_option
-def withdraw(brokers: tuple[str, ...], message_id: str, timeout: float | None) -> int:
+@json_option
+def withdraw(brokers: tuple[str, ...], message_id: str, timeout: float | None, as_json: bool) -> int:
     """Have the message ID shown no more, which you published. Its readers are told."""
     from newswire.cli.credentials import signature
     from newswire.client import Publisher
 
     with Publisher(brokers, **signature(brokers), **times(timeout)) as publisher:
-        click.echo(escape.line(publisher.withdraw(message_id)))
+        output.print_answer(publisher.withdraw(message_id), as_json=as_json)
     return output.DONE
 
 
@@ -108,13 +116,37 @@ def publish_one(
     key = key or str(uuid.uuid4())
     with Publisher(brokers, **signature(brokers), **times(timeout)) as publisher, _key_told(key):
         receipt = publisher.publish(topic, data, **fields_of(options), key=key, copies=copies)
+        note = _topic_note(publisher, topic) if sys.stdout.isatty() and not as_json else ""  # for a person, who may mistype it
     repeat = {"duplicate": True} if receipt.duplicate else {}
     if as_json:
         output.print_json({"message": receipt.message, "id": receipt.id, "copies": receipt.copies, **repeat})
     else:
         before = ", published before with this key" if repeat else ""
         click.echo(f"{escape.line(receipt.message)} (id {receipt.id}, copies {receipt.copies}{before})")
+        if note:
+            output.warn(note)
     return output.DONE
+
+
+def _topic_note(publisher: Publisher, topic: str) -> str:
+    """What a person should know of the topic; "" for nothing, also where brokers take long to say."""
+    from newswire.client.answers import TopicCount
+    from newswire.client.transport import Call
+
+    try:
+        rows: list[TopicCount] = publisher.pool.request(Call("GET", "/topics"), seconds=_NOTE_SECONDS).read(list[TopicCount])
+    except NewswireError:
+        return ""
+    return new_topic_note(topic, {row.topic: row.messages for row in rows})
+
+
+def new_topic_note(topic: str, counts: Mapping[str, int]) -> str:
+    """That a message was the first of its topic, and which may be meant; "" if it was not. `counts`: messages by topic."""
+    if counts.get(topic) != 1:
+        return ""
+    near = difflib.get_close_matches(topic, [name for name in counts if name != topic])
+    end = f": did you mean {max(near, key=counts.__getitem__)}?" if near else "."
+    return f"This is the first message of topic {topic}{end}"
 
 
 def publish_file(
@@ -130,6 +162,7 @@ def publish_file(
 ) -> int:
     """Publish a file of JSON objects, one a line, in order. Raises NewswireError."""
     from newswire.cli.credentials import signature
+    from newswire.cli.line_input import lines_of
     from newswire.cli.message_options import fields_of
     from newswire.client import Publisher
 
@@ -141,7 +174,7 @@ def publish_file(
     key = key or str(uuid.uuid4())
     common = fields_of({"topic": topic, **options})
     with _opened(path) as lines, Publisher(brokers, **signature(brokers), **times(timeout)) as publisher, _key_told(key):
-        receipt = _with_bar(publisher, messages_in(lines, common, key), path, copies, key)
+        receipt = _with_bar(publisher, messages_in(lines_of(lines), common, key), path, copies, key)
     if as_json:
         fields = {name: getattr(receipt, name) for name in ("message", "count", "first", "last", "copies")}
         output.print_json(fields | ({"duplicates": receipt.duplicates} if receipt.duplicates else {}))
@@ -187,13 +220,17 @@ def read_data(stream: BinaryIO) -> str:
         raise BadRequest(f"the data is not UTF-8 text: {error.reason} (byte {error.start})", code="bad-field") from None
 
 
-def messages_in(lines: Iterable[bytes], common: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:
+def messages_in(lines: Iterable[bytes | None], common: dict[str, Any], key: str) -> Iterator[dict[str, Any] | None]:
     """The object on each line; what a line leaves out comes from `common`, and its key is made of `key` and its number.
 
-    Raises BadRequest naming the line.
+    None, which is no line, is passed on. Raises BadRequest naming the line.
     """
-    for number, line in enumerate(lines, 1):
-        if without_mark(line).strip():
+    number = 0
+    for line in lines:
+        number += line is not None
+        if line is None:
+            yield None
+        elif without_mark(line).strip():
             yield {"key": f"{key}-{number}"} | common | _object(number, line)
 
 
@@ -224,6 +261,8 @@ def _opened(path: Path) -> BinaryIO:
     if str(path) == "-":
         if output.is_input_closed():
             raise click.UsageError("Standard input is closed: name a file with --ndjson.")
+        if sys.stdin.isatty():
+            click.echo('Type one object a line, such as {"topic": "news", "data": "text"}, and Ctrl-D at the end.', err=True)
         return sys.stdin.buffer
     try:
         return path.open("rb")
@@ -232,11 +271,12 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def _with_bar(
-    publisher: Publisher, messages: Iterator[dict[str, Any]], path: Path, copies: int | None, key: str
+    publisher: Publisher, messages: Iterator[dict[str, Any] | None], path: Path, copies: int | None, key: str
 ) -> BatchReceipt:
     """Publish, with a progress bar on a terminal; an error says how many messages were stored before it."""
     try:
-        with output.Bar("Publishing", after_seconds=0) as bar:
+        is_typed = str(path) == "-" and sys.stdin.isatty()  # where a bar would stand in the way
+        with output.Bar("Publishing", after_seconds=0, is_visible=False if is_typed else None) as bar:
             total = None  # of a pipe nobody knows it
             if bar.is_visible and path.is_file():
                 with path.open("rb") as lines:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from newswire import escape
 from newswire.cli import output
 from newswire.cli.command import Command
 from newswire.cli.options import brokers_option, config_option, json_option, timeout_option, times
@@ -23,6 +22,7 @@ from newswire.cli.options import brokers_option, config_option, json_option, tim
 def receipts(brokers: tuple[str, ...], message_id: str, timeout: float | None, as_json: bool) -> int:
     """Show to whom the message ID is due, who of them has got it, and who has confirmed it."""
     from newswire.cli.credentials import signature
+    from newswire.cli.local_time import in_words
     from newswire.client.cluster import ClusterClient
 
     with ClusterClient(brokers, **signature(brokers), **times(timeout)) as client:
@@ -33,7 +33,7 @@ def receipts(brokers: tuple[str, ...], message_id: str, timeout: float | None, a
         output.print_json({"id": report.id, "topic": report.topic, **counts, "subscribers": people})
         return output.DONE
     note = f"{report.confirmed} confirmed, {report.delivered} delivered, {report.pending} pending."
-    rows = [(one.username, one.state, one.at or "") for one in report.subscribers]
+    rows = [(one.username, one.state, in_words(one.at or "")) for one in report.subscribers]
     output.print_tables([output.Table(("Reader", "State", "At"), rows, note)])
     return output.DONE
 
@@ -44,7 +44,8 @@ def receipts(brokers: tuple[str, ...], message_id: str, timeout: float | None, a
 @click.argument("user", metavar="[USER]")
 @click.argument("message_id", metavar="ID", required=False)
 @timeout_option
-def confirm(brokers: tuple[str, ...], user: str, message_id: str | None, timeout: float | None) -> int:
+@json_option
+def confirm(brokers: tuple[str, ...], user: str, message_id: str | None, timeout: float | None, as_json: bool) -> int:
     """Confirm, as USER or yourself, the message ID, which asks for it."""
     from newswire.cli.commands.subscribe import whose
     from newswire.cli.credentials import signature
@@ -53,5 +54,5 @@ def confirm(brokers: tuple[str, ...], user: str, message_id: str | None, timeout
     who = signature(brokers)
     whom, message = whose(user, message_id, who, missing="ID")
     with Subscriber(brokers, whom, **who, **times(timeout)) as subscriber:
-        click.echo(escape.line(subscriber.confirm(message)))
+        output.print_answer(subscriber.confirm(message), as_json=as_json)
     return output.DONE

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from newswire.cli.credentials import Signature
 
 
-@click.command(cls=Command, short_help="Show brokers, topics and streams.", epilog="Example: newswire status --watch")
+@click.command(
+    cls=Command,
+    short_help="Show brokers, topics and streams.",
+    epilog="Examples: newswire status; newswire status --watch; newswire status --json",
+)
 @config_option
 @brokers_option
 @json_option

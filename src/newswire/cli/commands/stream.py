@@ -1,6 +1,11 @@
 """`newswire stream`: print messages, or hand each to a command; what was not taken stays unacknowledged.
 
 What cannot be printed is not taken: printing is the work here. A reader that leaves ends the stream, as it ends `tail -f`.
+
+With a user it is that user's stream, of all subscriptions or of chosen topics (`cli/chosen_topics.py`). With topics and no user
+it is a stream of these topics, which needs no subscription and leaves nothing behind (`client/topic_stream.py`).
+
+Longer than other rooms: whose stream it is, what is done with a message and what is said of it are one command.
 """
 
 from __future__ import annotations
@@ -11,19 +16,29 @@ import signal
 import stat
 import sys
 import threading
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from newswire import escape
-from newswire.cli import output
+from newswire.cli import completing, output
 from newswire.cli.command import Command
-from newswire.cli.options import brokers_option, config_option, json_option, option, times
-from newswire.cli.parameters import WholeNumber
+from newswire.cli.options import PATTERN, brokers_option, config_option, json_option, option, times
+from newswire.cli.parameters import MOMENT, WholeNumber
+from newswire.core import limits
+from newswire.errors import BadRequest, Refused
 
 if TYPE_CHECKING:
-    from newswire.client import ConnectionState, Gap, Message, Subscriber, Withdrawal
+    from newswire.cli.chosen_topics import ChosenTopics
+    from newswire.cli.credentials import Signature
+    from newswire.client import ConnectionState, Gap, Message, MessageStream, Subscriber, Withdrawal
+
+Take = Callable[["Message"], None]
+_IN_A_COLUMN: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 class CommandFailed(Exception):
@@ -34,46 +49,82 @@ class OutputFailed(Exception):
     """A message could not be printed."""
 
 
-@click.command(cls=Command, short_help="Print messages as they come.", epilog="Example: newswire stream ann --json | jq .data")
+@click.command(
+    cls=Command,
+    short_help="Print messages as they come.",
+    epilog="Examples: newswire stream ann; newswire stream ann --topic 'alarms.>' --notify;"
+    " newswire stream --topic news --since 1h; newswire stream ann --json | jq .data",
+)
 @config_option
 @brokers_option
 @click.argument("user", required=False)
 @json_option
+@option(
+    "--topic",
+    "topics",
+    type=PATTERN,
+    multiple=True,
+    shell_complete=completing.topics,
+    help="Only what this topic or pattern covers; can be given again.",
+)
+@option(
+    "--since",
+    type=MOMENT,
+    help="First, once more, what has come since: all, a duration such as 10m, a time such as 09:41, or an event id.",
+)
 @option("--count", type=WholeNumber(1), help="Stop after so many messages.")
 @option("--exec", "command", help="Run a shell command for each message; it counts as delivered when the command exits 0.")
-def stream(brokers: tuple[str, ...], user: str | None, as_json: bool, count: int | None, command: str | None) -> int:
+@option("--notify", is_flag=True, help="Notify, too: on the desktop by notify-send, else by the terminal.")
+def stream(
+    brokers: tuple[str, ...],
+    user: str | None,
+    as_json: bool,
+    topics: tuple[str, ...],
+    since: str | None,
+    count: int | None,
+    command: str | None,
+    notify: bool,
+) -> int:
     """Print the messages of USER, or your own, as they come, across broker failures, until interrupted.
+
+    A terminal shows time, topic and text. Elsewhere a message is a line of topic, text and, if it has one, title, with tabs
+    between; in them tabs, line ends and backslashes are \\t, \\n, \\r and \\\\. --json has all fields.
+
+    With --topic the rest of what USER is subscribed to stays undelivered. --topic without USER reads topics without a
+    subscription, from now on or --since, where brokers let you; nothing counts as delivered by it.
 
     The command of --exec finds the message as JSON on its standard input and its fields in NEWSWIRE_MESSAGE_ID, _EVENT_ID,
     _TOPIC, _DATA, _TIME, _TITLE, _PRIORITY, _TAGS, _CLICK and _PUBLISHER (each with NEWSWIRE_MESSAGE before it). They set no
     option: to forward a title, say --title "$NEWSWIRE_MESSAGE_TITLE".
     """
     from newswire.cli.credentials import check_named, signature
-    from newswire.client import Subscriber
 
     who = signature(brokers)
-    check_named(user, who)
-    take = command_taker(command) if command else printer(as_json, terminal=sys.stdout.isatty())
+    if not topics:
+        check_named(user, who)
+    take = command_taker(command) if command else printer(as_json, terminal=sys.stdout.isatty(), user=user)
+    take = notifying(take) if notify else take
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     stop = threading.Event()
     if not command and is_pipe(1):
         output.reader_left(1, stop.set)
     try:
-        with Subscriber(brokers, user, **who, **times(None)) as subscriber:
-            subscriber.pool.look()  # with no broker at all a script wants to know; later failures are waited out
-            return _take_all(subscriber, take, count, stop)
-    except KeyboardInterrupt:
-        return output.DONE
+        if topics and user is None:
+            _follow_topics(brokers, who, topics, since, Budget(take, count), stop)
+        else:
+            _follow_user(brokers, who, user, topics, since, Budget(take, count), stop)
+    except (KeyboardInterrupt, Enough):
+        pass
     except OutputFailed as failed:
         why = failed.__cause__
-        if isinstance(why, BrokenPipeError):  # a pipe's reader has left
-            return output.DONE
-        reason = why.strerror if isinstance(why, OSError) else why
-        raise click.ClickException(f"{failed}: the output cannot be written ({reason}).") from None
+        if not isinstance(why, BrokenPipeError):  # a pipe's reader has left
+            reason = why.strerror if isinstance(why, OSError) else why
+            raise click.ClickException(f"{failed}: the output cannot be written ({reason}).") from None
     except CommandFailed as error:
         raise click.ClickException(str(error)) from None
     finally:
         signal.signal(signal.SIGTERM, before)
+    return output.DONE
 
 
 def is_pipe(descriptor: int) -> bool:
@@ -82,39 +133,183 @@ def is_pipe(descriptor: int) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
-def _take_all(subscriber: Subscriber, take: Callable[[Message], None], count: int | None, stop: threading.Event) -> int:
-    from newswire.client import Gap
+class Enough(Exception):
+    """As many messages were taken as were asked for."""
 
-    budget = count
-    with subscriber.stream(ack="manual", stop=stop, on_state=_Teller(), on_withdrawn=_tell_withdrawal) as stream:
-        try:
+
+class Budget:
+    """Takes messages, `count` of them at most, None: all."""
+
+    def __init__(self, take: Take, count: int | None) -> None:
+        self._take, self._left = take, count
+
+    def take(self, message: Message) -> None:
+        """Take one."""
+        self._take(message)
+        self._left = None if self._left is None else self._left - 1
+
+    def check(self) -> None:
+        """Raise Enough when no more are wanted."""
+        if self._left == 0:
+            raise Enough
+
+
+def _follow_topics(
+    brokers: Sequence[str],
+    who: Signature,
+    topics: Sequence[str],
+    since: str | None,
+    budget: Budget,
+    stop: threading.Event,
+) -> None:
+    """Take what is published to `topics`, without a subscription."""
+    from newswire.client import Gap
+    from newswire.client.pool import BrokerPool
+    from newswire.client.topic_stream import TopicStream
+    from newswire.core.model.names import is_pattern
+
+    if patterns := [topic for topic in topics if is_pattern(topic)]:
+        raise BadRequest(f"{patterns[0]} is a pattern, which needs a subscription: name a USER who has one", code="bad-topic")
+    with closing(BrokerPool(brokers, **who, **times(None))) as pool:
+        pool.look()
+        start = "all" if since == "earliest" else to_unix(since) if since else None
+        with TopicStream(pool, topics, since=start, stop=stop, on_state=_Teller()) as stream:
             for item in stream:
                 if isinstance(item, Gap):
                     _say(gap_text(item))
                 else:
-                    take(item)
-                    budget = None if budget is None else budget - 1
-                stream.taken(item)
-                if budget == 0:
-                    break
-        except (KeyboardInterrupt, CommandFailed, OutputFailed):
-            stream.close()  # what was taken before is acknowledged
-            raise
-    return output.DONE
+                    budget.take(item)
+                    budget.check()
 
 
-def _tell_withdrawal(withdrawal: Withdrawal) -> None:
-    _say(f"The message {withdrawal.id} of topic {withdrawal.topic} was withdrawn.")
+def to_unix(moment: str) -> str:
+    """A moment as ntfy's wire reads it: a time in seconds since 1970; what is none stays as it is."""
+    from datetime import datetime
+
+    try:
+        return str(int(datetime.fromisoformat(moment).timestamp()))
+    except ValueError:
+        return moment
 
 
-def printer(as_json: bool, *, terminal: bool) -> Callable[[Message], None]:
-    """Print a message: as JSON, one a line; on a terminal with time and topic; else its text alone. Raises OutputFailed."""
+def _follow_user(
+    brokers: Sequence[str],
+    who: Signature,
+    user: str | None,
+    topics: Sequence[str],
+    since: str | None,
+    budget: Budget,
+    stop: threading.Event,
+) -> None:
+    """Take what comes of the user's subscriptions, or of those of `topics` alone."""
+    from newswire.cli.chosen_topics import ChosenTopics, Cursors
+    from newswire.client import Subscriber
+
+    with ExitStack() as ending:
+        subscriber = ending.enter_context(Subscriber(brokers, user, **who, **times(None)))
+        subscriber.pool.look()  # with no broker at all a script wants to know; later failures are waited out
+        subscriptions = [row.topic for row in subscriber.subscriptions()] if topics else []
+        chosen = ChosenTopics(topics, subscriptions)
+        if user is not None and topics:
+            _check(chosen, user)
+        seen: OrderedDict[str, None] = OrderedDict()
+        for message in _earlier(subscriber, since) if since else ():
+            if stop.is_set():
+                return
+            if chosen.cover(message.topic):
+                budget.take(message)
+                budget.check()
+                seen[message.id] = None
+                if len(seen) > limits.CLIENT_SEEN_MESSAGES:
+                    seen.popitem(last=False)
+        tell = partial(_tell_withdrawal, chosen)
+        if not topics or set(chosen.whole) == set(subscriptions):
+            stream = ending.enter_context(subscriber.stream(ack="manual", stop=stop, on_state=_Teller(), on_withdrawn=tell))
+            _take_all(stream, chosen, seen, budget, lambda item: stream.taken(item))
+            return
+        reader = ending.enter_context(Subscriber(brokers, user, **who, **times(None)))
+        cursors = ending.enter_context(Cursors(reader.ack))
+        stream = ending.enter_context(subscriber.stream(ack=False, stop=stop, on_state=_Teller(), on_withdrawn=tell))
+        _take_all(stream, chosen, seen, budget, lambda item: cursors.move(item.event_id, chosen.subscriptions_to(item.topic)))
+
+
+def _check(chosen: ChosenTopics, user: str) -> None:
+    """Say what of the chosen topics does not count as delivered. Raises Refused where none is subscribed to."""
+    if not chosen.whole and not chosen.parts:
+        topics = ", ".join(chosen.patterns)
+        advice = f"newswire subscribe {user} {chosen.patterns[0]}, or leave USER out to read it without a subscription"
+        raise Refused(f"user {user} is not subscribed to {topics}: {advice}", code="not-registered")
+    if chosen.parts:
+        parts = ", ".join(chosen.parts)
+        _say(f"What is shown of {parts} does not count as delivered, as it is only a part of it.")
+
+
+def _earlier(subscriber: Subscriber, since: str | None) -> Iterator[Message]:
+    """What has come since, page by page."""
+    while True:
+        page = subscriber.messages(since=since, limit=limits.PAGE_MESSAGES)
+        yield from page.messages
+        if not page.more or not page.messages:
+            return
+        since = page.messages[-1].event_id
+
+
+def _tell_withdrawal(chosen: ChosenTopics, withdrawal: Withdrawal) -> None:
+    if chosen.cover(withdrawal.topic):
+        _say(f"The message {withdrawal.id} of topic {withdrawal.topic} was withdrawn.")
+
+
+def _take_all(
+    stream: MessageStream,
+    chosen: ChosenTopics,
+    seen: Mapping[str, None],
+    budget: Budget,
+    taken: Callable[[Message | Gap], None],
+) -> None:
+    """Take what comes of the chosen topics and was not seen; say `taken` of all of them."""
+    from newswire.client import Gap
+
+    try:
+        for item in stream:
+            if not chosen.cover(item.topic):
+                continue
+            if isinstance(item, Gap):
+                _say(gap_text(item))
+            elif item.id not in seen:
+                budget.take(item)
+            taken(item)
+            budget.check()
+    except (KeyboardInterrupt, CommandFailed, OutputFailed, Enough):
+        stream.close()  # what was taken before is acknowledged
+        raise
+
+
+def notifying(take: Take) -> Take:
+    """Take a message, then notify of it."""
+    from newswire.cli import notifying
+
+    notifier = notifying.standard()
+    if notifier.is_mute:
+        output.warn("Nobody can be notified: notify-send is not there, or no desktop, and standard error is no terminal.")
+
+    def take_and_tell(message: Message) -> None:
+        take(message)
+        notifier.tell(message)
+
+    return take_and_tell
+
+
+def printer(as_json: bool, *, terminal: bool, user: str | None = None) -> Take:
+    """Print a message: as JSON, one a line; for people on a terminal, whose name is `user`; else in columns.
+
+    Raises OutputFailed.
+    """
 
     def take(message: Message) -> None:
         if as_json:
             output.print_json(as_object(message))
         else:
-            click.echo(terminal_text(message) if terminal else plain_text(message))
+            click.echo(terminal_text(message, user) if terminal else plain_text(message))
         if failure := output.failure():
             raise OutputFailed(f"message {message.id} stays unacknowledged and comes again") from failure
 
@@ -129,19 +324,26 @@ def as_object(message: Message) -> dict[str, Any]:
 
 
 def plain_text(message: Message) -> str:
-    """Title and text, as they are."""
-    return "\n".join(part for part in (message.title, message.data) if part)
+    """Topic, text and, if it has one, title, with tabs between: one line, of which a program can make them again."""
+    parts = (message.topic, message.data, message.title) if message.title else (message.topic, message.data)
+    return "\t".join(part.translate(_IN_A_COLUMN) for part in parts)
 
 
-def terminal_text(message: Message) -> str:
+def terminal_text(message: Message, user: str | None = None) -> str:
     """Time, topic, title and text; further lines are indented, controls are escaped."""
+    from datetime import datetime
+
+    from newswire.cli.local_time import on_a_line
+
     title = f"{escape.line(message.title)}: " if message.title and message.data else escape.line(message.title)
     text = escape.block(message.data).replace("\n", "\n    ")
     if message.confirm:
-        text += f"\n    To confirm it within {message.confirm} s: newswire confirm [USER] {escape.line(message.id)}"
+        command = " ".join(["newswire confirm", *([user] if user else []), message.id])
+        text += f"\n    To confirm it within {message.confirm} s: {escape.line(command)}"
     if message.replaces:
         text += f"\n    In place of the message {escape.line(message.replaces)}."
-    return f"{escape.line(message.time[11:19])} {escape.line(message.topic)}  {title}{text}"
+    when = on_a_line(message.time, datetime.now().astimezone())
+    return f"{escape.line(when)} {escape.line(message.topic)}  {title}{text}"
 
 
 def gap_text(gap: Gap) -> str:
@@ -154,7 +356,7 @@ def gap_text(gap: Gap) -> str:
     return why.get(gap.reason, text)
 
 
-def command_taker(command: str) -> Callable[[Message], None]:
+def command_taker(command: str) -> Take:
     """Run `command` for a message. Raises CommandFailed."""
     import subprocess
 

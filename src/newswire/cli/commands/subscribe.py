@@ -7,24 +7,35 @@ from typing import TYPE_CHECKING
 import click
 
 from newswire import escape
-from newswire.cli import output
+from newswire.cli import completing, output
 from newswire.cli.command import Command
 from newswire.cli.options import brokers_option, config_option, json_option, option, timeout_option, times
+from newswire.cli.parameters import MOMENT
 
 if TYPE_CHECKING:
     from newswire.cli.credentials import Signature
 
 
 @click.command(
-    cls=Command, short_help="Subscribe a user to a topic.", epilog="Example: newswire subscribe ann 'finance.>' --from 7d"
+    cls=Command,
+    short_help="Subscribe a user to a topic.",
+    epilog="Examples: newswire subscribe ann kitchen; newswire subscribe ann 'finance.>' --from 7d",
 )
 @config_option
 @brokers_option
 @click.argument("user", metavar="[USER]")
-@click.argument("topic", metavar="TOPIC", required=False)
-@option("--from", "since", help="now, earliest, a duration such as 90m or 7d, or an RFC 3339 time  [default: now]")
+@click.argument("topic", metavar="TOPIC", required=False, shell_complete=completing.topics)
+@option(
+    "--from",
+    "since",
+    type=MOMENT,
+    help="now, earliest, a duration such as 90m or 7d, or a time such as 09:41 or 2026-11-28  [default: now]",
+)
 @timeout_option
-def subscribe(brokers: tuple[str, ...], user: str, topic: str | None, since: str | None, timeout: float | None) -> int:
+@json_option
+def subscribe(
+    brokers: tuple[str, ...], user: str, topic: str | None, since: str | None, timeout: float | None, as_json: bool
+) -> int:
     """Subscribe USER, or yourself, to TOPIC; `*` stands for one level, a final `>` for the rest."""
     from newswire.cli.credentials import signature
     from newswire.client import Subscriber
@@ -32,7 +43,7 @@ def subscribe(brokers: tuple[str, ...], user: str, topic: str | None, since: str
     who = signature(brokers)
     whom, wish = whose(user, topic, who)
     with Subscriber(brokers, whom, **who, **times(timeout)) as subscriber:
-        click.echo(escape.line(subscriber.subscribe(wish, since)))
+        output.print_answer(subscriber.subscribe(wish, since), as_json=as_json)
     return output.DONE
 
 
@@ -40,9 +51,10 @@ def subscribe(brokers: tuple[str, ...], user: str, topic: str | None, since: str
 @config_option
 @brokers_option
 @click.argument("user", metavar="[USER]")
-@click.argument("topic", metavar="TOPIC", required=False)
+@click.argument("topic", metavar="TOPIC", required=False, shell_complete=completing.topics)
 @timeout_option
-def unsubscribe(brokers: tuple[str, ...], user: str, topic: str | None, timeout: float | None) -> int:
+@json_option
+def unsubscribe(brokers: tuple[str, ...], user: str, topic: str | None, timeout: float | None, as_json: bool) -> int:
     """End the subscription of USER, or your own, to exactly TOPIC."""
     from newswire.cli.credentials import signature
     from newswire.client import Subscriber
@@ -50,7 +62,7 @@ def unsubscribe(brokers: tuple[str, ...], user: str, topic: str | None, timeout:
     who = signature(brokers)
     whom, wish = whose(user, topic, who)
     with Subscriber(brokers, whom, **who, **times(timeout)) as subscriber:
-        click.echo(escape.line(subscriber.unsubscribe(wish)))
+        output.print_answer(subscriber.unsubscribe(wish), as_json=as_json)
     return output.DONE
 
 
@@ -63,6 +75,7 @@ def unsubscribe(brokers: tuple[str, ...], user: str, topic: str | None, timeout:
 def subscriptions(brokers: tuple[str, ...], user: str | None, as_json: bool, timeout: float | None) -> int:
     """List what USER is subscribed to, or you are, and how much of it is unread."""
     from newswire.cli.credentials import check_named, signature
+    from newswire.cli.local_time import in_words
     from newswire.client import Subscriber
 
     who = signature(brokers)
@@ -74,7 +87,7 @@ def subscriptions(brokers: tuple[str, ...], user: str | None, as_json: bool, tim
     elif not rows:
         click.echo(f"{escape.line(user)} is not subscribed to any topic." if user else "You are not subscribed to any topic.")
     else:
-        cells = [(r.topic, str(r.since), f"{r.index:,}", f"{r.unread:,}") for r in rows]
+        cells = [(r.topic, in_words(str(r.since)), f"{r.index:,}", f"{r.unread:,}") for r in rows]
         output.print_tables([output.Table(("Topic", "Since", "Delivered", "Unread"), cells)])
     return output.DONE
 

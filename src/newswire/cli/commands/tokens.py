@@ -25,7 +25,7 @@ def token(ctx: click.Context) -> None:
 
 @token.command(
     short_help="Make a token.",
-    epilog="Example, which leaves the token in a file and nowhere else: (umask 077; newswire token create backup > token)",
+    epilog="Example, which leaves the token in a file and nowhere else: (umask 077 && newswire token create backup > token)",
 )
 @config_option
 @brokers_option
@@ -51,6 +51,7 @@ def create(
     It may do what USER may, or less: with --publish or --subscribe nothing but what is named.
     """
     from newswire.cli.credentials import signature
+    from newswire.cli.local_time import in_words
     from newswire.client.access import AccessClient
 
     narrow = bool(publish or subscribe)
@@ -72,7 +73,7 @@ def create(
         f"That is the token {escape.line(token.id)}. It is shown this once: keep it where only its program can read it."
     )
     if token.expires and expires is None:
-        output.warn(f"It expires with the token that you are signed in with, at {escape.line(token.expires)}.")
+        output.warn(f"It expires with the token that you are signed in with, at {escape.line(in_words(token.expires))}.")
     if idle:
         output.warn(idle)
     return output.DONE
@@ -106,6 +107,7 @@ def list_tokens(brokers: tuple[str, ...], user: str | None, timeout: float | Non
     import msgspec
 
     from newswire.cli.credentials import signature
+    from newswire.cli.local_time import in_words
     from newswire.client.access import AccessClient
 
     with AccessClient(brokers, **signature(brokers), **times(timeout)) as client:
@@ -118,7 +120,7 @@ def list_tokens(brokers: tuple[str, ...], user: str | None, timeout: float | Non
         click.echo("There are no tokens.")
     else:
         cells = [
-            (one.id, one.username, one.label or "", str(one.expires or "never"), limited(one.publish, one.subscribe))
+            (one.id, one.username, one.label or "", in_words(str(one.expires or "never")), limited(one.publish, one.subscribe))
             for one in rows
         ]
         output.print_tables([output.Table(("Token", "User", "For", "Expires", "Limited to"), cells)])
@@ -136,11 +138,12 @@ def limited(publish: tuple[str, ...] | None, subscribe: tuple[str, ...] | None) 
 @brokers_option
 @click.argument("token_id", metavar="ID")
 @timeout_option
-def revoke(brokers: tuple[str, ...], token_id: str, timeout: float | None) -> int:
+@json_option
+def revoke(brokers: tuple[str, ...], token_id: str, timeout: float | None, as_json: bool) -> int:
     """End the token that `newswire token list` shows as ID: its streams end within seconds."""
     from newswire.cli.credentials import signature
     from newswire.client.access import AccessClient
 
     with AccessClient(brokers, **signature(brokers), **times(timeout)) as client:
-        click.echo(escape.line(client.revoke_token(token_id)))
+        output.print_answer(client.revoke_token(token_id), as_json=as_json)
     return output.DONE

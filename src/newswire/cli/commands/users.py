@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from newswire import escape
 from newswire.cli import output
 from newswire.cli.command import CommandGroup, show_help
 from newswire.cli.options import brokers_option, config_option, json_option, option, timeout_option, times
@@ -29,7 +28,10 @@ def user(ctx: click.Context) -> None:
 @option("--admin", is_flag=True, help="He may do everything.")
 @password_option
 @timeout_option
-def add(brokers: tuple[str, ...], name: str, admin: bool, password_file: Path | None, timeout: float | None) -> int:
+@json_option
+def add(
+    brokers: tuple[str, ...], name: str, admin: bool, password_file: Path | None, timeout: float | None, as_json: bool
+) -> int:
     """Add NAME. The password is asked for, or is the first line of standard input; an empty one is none: then only tokens
     sign him in.
     """
@@ -39,7 +41,7 @@ def add(brokers: tuple[str, ...], name: str, admin: bool, password_file: Path | 
     names.check_username(name)
     password = read_new_password(password_file, f"Password of {name} (Enter alone: none, he uses tokens)")
     with AccessClient(brokers, **signature(brokers), **times(timeout)) as client:
-        click.echo(escape.line(client.add_user(name, password or None, admin=admin)))
+        output.print_answer(client.add_user(name, password or None, admin=admin), as_json=as_json)
     return output.DONE
 
 
@@ -49,7 +51,8 @@ def add(brokers: tuple[str, ...], name: str, admin: bool, password_file: Path | 
 @click.argument("name")
 @option("--yes", is_flag=True, help="Remove without asking, at a terminal, too.")
 @timeout_option
-def remove(brokers: tuple[str, ...], name: str, yes: bool, timeout: float | None) -> int:
+@json_option
+def remove(brokers: tuple[str, ...], name: str, yes: bool, timeout: float | None, as_json: bool) -> int:
     """Remove NAME with his tokens, grants, subscriptions and streams. A later user of that name inherits nothing."""
     from newswire.cli.credentials import signature
     from newswire.client.access import AccessClient
@@ -60,7 +63,7 @@ def remove(brokers: tuple[str, ...], name: str, yes: bool, timeout: float | None
         click.echo("Nobody was removed.")
         return output.FAILED
     with AccessClient(brokers, **signature(brokers), **times(timeout)) as client:
-        click.echo(escape.line(client.remove_user(name)))
+        output.print_answer(client.remove_user(name), as_json=as_json)
     return output.DONE
 
 
@@ -72,6 +75,7 @@ def remove(brokers: tuple[str, ...], name: str, yes: bool, timeout: float | None
 def list_users(brokers: tuple[str, ...], timeout: float | None, as_json: bool) -> int:
     """List who may sign in."""
     from newswire.cli.credentials import signature
+    from newswire.cli.local_time import in_words
     from newswire.client.access import AccessClient
 
     with AccessClient(brokers, **signature(brokers), **times(timeout)) as client:
@@ -79,20 +83,21 @@ def list_users(brokers: tuple[str, ...], timeout: float | None, as_json: bool) -
     if as_json:
         output.print_json([{"username": one.username, "admin": one.admin, "since": one.since} for one in rows])
     else:
-        cells = [(one.username, "admin" if one.admin else "", str(one.since or "")) for one in rows]
+        cells = [(one.username, "admin" if one.admin else "", in_words(str(one.since or ""))) for one in rows]
         output.print_tables([output.Table(("User", "", "Since"), cells)])
     return output.DONE
 
 
-@user.command(
-    short_help="Set a password.", epilog="Example: newswire user password ann; without a name it is your own that is set"
-)
+@user.command(short_help="Set a password.", epilog="Examples: newswire user password; newswire user password ann")
 @config_option
 @brokers_option
 @click.argument("name", required=False)
 @password_option
 @timeout_option
-def password(brokers: tuple[str, ...], name: str | None, password_file: Path | None, timeout: float | None) -> int:
+@json_option
+def password(
+    brokers: tuple[str, ...], name: str | None, password_file: Path | None, timeout: float | None, as_json: bool
+) -> int:
     """Give NAME, or yourself, another password, which is asked for, or is the first line of standard input.
 
     For your own you show the one before: it is asked for first, or is a line before the new one.
@@ -112,5 +117,5 @@ def password(brokers: tuple[str, ...], name: str | None, password_file: Path | N
     if not new:
         raise click.UsageError("No password was given: nothing was done.")
     with AccessClient(brokers, **who, **times(timeout)) as client:
-        click.echo(escape.line(client.set_password(name, new)))
+        output.print_answer(client.set_password(name, new), as_json=as_json)
     return output.DONE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -64,6 +65,7 @@ class _Families:
             ("messages_delivered", "Messages that were sent to streams.", process.get("messages_delivered", 0)),
             ("streams_sent_elsewhere", "Streams that were sent to brokers with more room.", process.get("streams_sent", 0)),
             ("compactions", "Compactions of the ops file.", numbers.compactions),
+            ("cpu_seconds", "Processor time of this process, user and system.", time.process_time()),
             ("slow_syncs", "Syncs of the disk that took a second or more.", view.disk.slow_syncs if view.disk else 0),
         ):  # fmt: skip
             yield CounterMetricFamily(f"newswire_{name}", text, value=count)
