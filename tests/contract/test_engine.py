@@ -7,9 +7,9 @@ import threading
 import pytest
 
 from newswire.core import limits
-from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe, Unsubscribe
+from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe, Unsubscribe, Withdraw
 from newswire.core.model.event_ids import EventId, parse
-from newswire.engine.seam import BrokerStatus, Engine, Entry, Receipt, TopicRow, Wake
+from newswire.engine.seam import BrokerStatus, Engine, Entry, Receipt, TopicRow, Wake, WithdrawalEntry
 from newswire.errors import FewerCopies, KeyReused, NewswireError, NotEnoughCopies, NotFound, NotStored, TooLarge
 from newswire.threads import MustNotWait, never_waits
 from tests.contract.conftest import Pair, read, texts
@@ -391,3 +391,23 @@ def test_the_streams_of_a_broker_are_known_to_all(pair: Pair) -> None:
         return [(row.streams, row.streams_limit) for row in engine.describe().rows if row.id == "1001"]
 
     wait_until(lambda: loads(pair.one) == loads(pair.other) == [(7, 100)], "both know")
+
+
+def test_what_is_replaced_and_withdrawn_is_read_nowhere_and_told_in_its_place(pair: Pair) -> None:
+    pair.one.submit([Subscribe("Alice", "news")])
+    first = pair.one.submit([Publish("news", "soon")], copies=2).first
+    second = pair.other.submit([Publish("news", "now", replaces=first)], copies=2).first
+    third = pair.one.submit([Publish("news", "other")], copies=2).first
+    pair.one.submit([Withdraw(third, "news")])
+    assert pair.one.submit([Withdraw(third, "news")]).first == ""  # again: nothing is stored
+    pair.one.submit([Publish("news", "end")], copies=2)
+    for engine in (pair.one, pair.other):
+        wait_until(lambda engine=engine: counts(engine) == [2])
+        assert texts(read(engine, "Alice")) == ["now", "end"]
+        message = engine.own_message(second)
+        assert message is not None
+        assert (message.replaces, message.original) == (first, first)
+        start = engine.open_page("Alice", None, 0, NOW)
+        assert start is not None
+        entries = engine.next_page(start.position, 10).entries
+        assert [one.id for one in entries if isinstance(one, WithdrawalEntry)] == [third]

@@ -47,8 +47,10 @@ SHOWN_BY = {  # of bugs that few schedules show: one that does, which is played 
     "twins-alone": 111,
     "unfinished-batch-counts": 1,
     "voids-count-in-part": 73,
+    "replaced-twice": 28,
     "wall-clock-decides": 9,
     "withdrawn-under-one-id": 96,
+    "withdrawn-where-it-is-there": 14,
     "words-never-age": 105,
 }
 KINDS = (
@@ -57,7 +59,9 @@ KINDS = (
     "|two cut off from each other|clients cut off"
     "|loss|double|delay|broker removed|broker added|records rotten|record unreadable|loss accepted"
 ).split("|")
-DEEDS = "compacted|adopted|rewriting failed|stream moved|voids ignored|late named|all confirmed".split("|")
+DEEDS = (
+    "compacted|adopted|rewriting failed|stream moved|voids ignored|late named|all confirmed|replaced|withdrawn|withdrawal told"
+).split("|")
 
 
 @pytest.mark.timeout(600)

@@ -244,7 +244,7 @@ class Shell:
         for op in ops:
             if type(op) is Dropped:
                 self.topics_dropped += 1
-            elif type(op) is Withdrawn:
+            elif type(op) is Withdrawn and not op.topic:  # else somebody withdrew it
                 self.messages_expired += len(op.ids)
 
     @contextmanager

@@ -19,6 +19,7 @@ from newswire.core.model.ops import (
     TokensRevoked,
     UserAdded,
     UsersRemoved,
+    Withdrawn,
 )
 from newswire.core.read.audit import audit_places, audit_rows
 from newswire.core.read.pieces import finish
@@ -117,3 +118,21 @@ def test_the_last_rows_or_the_first_since_a_time_however_long_the_log() -> None:
     assert times(1_001, 2) == [2_000, 3_000]
     assert times(3_001, 2) == []
     assert finish(audit_places(State(), None, 5)) == finish(audit_places(State(), 0, 5)) == []
+
+
+def test_who_withdrew_a_message_is_told_and_not_that_its_time_is_over() -> None:
+    ops = (
+        Began("1001-a", 1, 1, broker="1001"),
+        Published("1001-a", 2, 2, topic="news", data="x", publisher="ann"),
+        Published("1001-a", 3, 3, topic="news", data="y", publisher="ann", replaces=A),
+        Withdrawn("1001-a", 4, 4, ("1001-a.3",), topic="news", original=A, by="root"),
+        Withdrawn("1001-a", 5, 5, ("1001-a.3",)),
+    )
+    state = state_of(*ops)
+    places = finish(audit_places(state, None, 10))
+    rows = audit_rows(state.accounts, [ops[place] for place, _ in places])
+    assert [(row.what, row.by, row.topic, row.detail) for row in rows] == [
+        ("published", "ann", "news", ""),
+        ("published", "ann", "news", f"in place of {A}"),
+        ("withdrew", "root", "news", "1001-a.3"),
+    ]

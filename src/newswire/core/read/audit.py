@@ -26,6 +26,7 @@ from newswire.core.model.ops import (
     TokensRevoked,
     UserAdded,
     UsersRemoved,
+    Withdrawn,
 )
 from newswire.core.model.results import AuditRow
 from newswire.core.read.pieces import Pieces
@@ -60,7 +61,8 @@ def _rows(state: State, start: int, stop: int) -> list[int]:
     """The rows of a stretch that are told of: messages, what is about users and members, and what was given up."""
     special = state.account_rows
     others = special[bisect_left(special, start) : bisect_left(special, stop)]
-    rows = [row for row, topic in enumerate(state.log.topics[start:stop], start) if topic and topic not in (VOID, SILENT)]
+    was_withdrawn, topics = state.messages.withdrawals.has_row, state.log.topics[start:stop]
+    rows = [row for row, topic in enumerate(topics, start) if topic not in (VOID, SILENT) and (topic or was_withdrawn(row))]
     return sorted([*rows, *(row for row in others if _is_valid(state, row))])
 
 
@@ -78,7 +80,10 @@ def _audit_row(accounts: Accounts, op: Op) -> AuditRow | None:
     label = accounts.label_of
     match op:
         case Published():
-            return AuditRow(id=op.id, time=op.time, what="published", by=op.publisher, topic=op.topic)
+            detail = f"in place of {op.replaces}" if op.replaces else ""
+            return AuditRow(id=op.id, time=op.time, what="published", by=op.publisher, topic=op.topic, detail=detail)
+        case Withdrawn(topic=topic) if topic:
+            return AuditRow(id=op.id, time=op.time, what="withdrew", by=op.by, topic=topic, detail=", ".join(op.ids))
         case UserAdded():
             return AuditRow(
                 id=op.id, time=op.time, what="added-user", by=op.by, who=label(op.first_id), detail=_about(accounts, op)
