@@ -174,3 +174,22 @@ def test_its_threads_end_with_it(a: FakeBroker) -> None:
 
     run(program())
     wait_until(lambda: not [one for one in threading.enumerate() if one.name.startswith("newswire-s")])
+
+
+def test_a_withdrawal_is_told_in_the_thread_of_the_loop(a: FakeBroker) -> None:
+    def withdraws(wire: Wire) -> None:
+        wire.send('event: withdrawn\nid: e-2\ndata: {"topic":"Google","id":"1"}\n\n')
+        wire.message("3")
+        wire.stay()
+
+    a.stream(sends("1", then=withdraws))
+    told: list[tuple[str, int]] = []
+
+    async def program() -> None:
+        async with AsyncSubscriber(a.address, "Alice") as alice:
+            stream = alice.stream(on_withdrawn=lambda one: told.append((one.id, threading.get_ident())))
+            async with stream:
+                assert [await take(stream), await take(stream)] == ["1", "3"]
+                assert told == [("1", threading.get_ident())]
+
+    run(program())

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from newswire.client import Gap, Message
+from newswire.client import Gap, Message, Withdrawal
 from newswire.client.delivery import Delivery, Moved, Opened, UnreadableEvent
 from newswire.core import limits
 from newswire.sse import Event
@@ -99,3 +99,12 @@ def test_other_kinds() -> None:
     for unreadable in ("", "[]", "{", '{"id":1}', '{"id":' * 100_000):
         with pytest.raises(UnreadableEvent):
             delivery.receive(Event(unreadable, "", "message"))
+
+
+def test_a_withdrawal_moves_the_place_only_where_all_before_it_counts_as_taken() -> None:
+    told = Event('{"topic":"Google","id":"m-1","original":"m-0"}', "e-9", "withdrawn")
+    for ack, place in ((True, "e-9"), ("manual", ""), (False, "")):
+        delivery = Delivery(ack=ack)  # type: ignore[arg-type]
+        assert delivery.receive(told) == Withdrawal("Google", "m-1", "m-0", "e-9")
+        assert delivery.resume == place
+    assert Delivery().receive(Event('{"topic":"Google","id":"m-0","original":"m-0","by":"m-1"}', "", "replaced")) is None

@@ -17,6 +17,7 @@ from newswire.errors import (
 from tests.kit.client_fakes import (
     FakeBroker,
     FakeTime,
+    Reply,
     problem,
     publisher,
     row,
@@ -173,3 +174,16 @@ def test_none_sends_what_came_before_it(a: FakeBroker) -> None:
         assert told == [2, 3]
         with pytest.raises(TypeError, match="message 2 must be a mapping"):
             p.publish_batch([{"topic": "t", "data": "1"}, None, 5])  # type: ignore[list-item]
+
+
+def test_a_message_is_withdrawn_and_replaced_by_its_id(a: FakeBroker) -> None:
+    path = "/messages/1001-a.7"
+    a.on("DELETE", path, lambda asked: Reply({"message": "Withdrew message 1001-a.7"}))
+    a.on("POST", "/publish", lambda asked: stored())
+    with publisher(FakeTime(), a) as p:
+        assert p.withdraw("1001-a.7") == "Withdrew message 1001-a.7"
+        p.publish("Google", "newer", replaces="1001-a.7")
+        with pytest.raises(TypeError):
+            p.withdraw(7)  # type: ignore[arg-type]
+    assert len(a.came("DELETE", path)) == 1
+    assert a.came("POST", "/publish")[0].json["replaces"] == "1001-a.7"

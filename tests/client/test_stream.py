@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from newswire.client import ConnectionState, Gap, Message, MessageStream, Subscriber
+from newswire.client import ConnectionState, Gap, Message, MessageStream, Subscriber, Withdrawal
 from newswire.core import limits
 from newswire.errors import BadRequest, NotRegistered, Refused
 from tests.kit.client_fakes import LIMIT_SECONDS, Asked, FakeBroker, FakeTime, Reply, Wire, problem, row
@@ -142,6 +142,25 @@ def test_a_gap_is_given_to_the_program(a: FakeBroker) -> None:
         take(stream, 1)
         a.wait_for("POST", "/ack")
     assert acks(a) == ["e-12", "e-13"]
+
+
+def test_a_withdrawal_is_told_in_its_place_and_is_no_item(a: FakeBroker) -> None:
+    def script(wire: Wire) -> None:
+        wire.open()
+        wire.message("12")
+        wire.send('event: withdrawn\nid: e-13\ndata: {"topic":"Google","id":"12"}\n\n')
+        wire.message("14", replaces="11", original="9")
+        wire.stay()
+
+    a.stream(script)
+    told: list[Withdrawal] = []
+    with Alice(a).stream(on_withdrawn=told.append) as stream:
+        assert take(stream, 1) == ["12"]
+        assert told == []
+        (newer,) = [next(stream)]
+        assert isinstance(newer, Message)
+        assert (newer.replaces, newer.original) == ("11", "9")
+        assert told == [Withdrawal("Google", "12", "", "e-13")]
 
 
 def test_a_start_from_an_event_id(a: FakeBroker) -> None:

@@ -231,7 +231,7 @@ class FakeBroker:
             def do_GET(self) -> None:
                 broker._serve(self)
 
-            do_POST = do_GET
+            do_POST = do_DELETE = do_GET
 
             def log_message(self, *args: Any) -> None:
                 pass
