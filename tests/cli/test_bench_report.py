@@ -15,6 +15,7 @@ from newswire.cli.bench_report import (
     as_objects,
     as_table,
     limit,
+    limits_in_words,
     numbers_of,
     percentile,
     use_of,
@@ -72,9 +73,15 @@ def test_what_limits_is_said_in_words(
 
 def test_the_table_and_the_json() -> None:
     alone = replace(ONE, p50=None, p99=None, brokers=())
-    table = as_table([ONE, alone], None)
-    assert table.rows[0][:4] == ("publish", "250 messages/s", "4.0 ms", "9.0 ms")
-    assert table.rows[1][2:] == ("-", "-", "waiting: for the network and for each other")
+    table = as_table([ONE, alone])
+    assert table.rows == [("publish", "250 messages/s", "4.0 ms", "9.0 ms"), ("publish", "250 messages/s", "-", "-")]
+    waiting = "waiting: for the network and for each other"
+    assert limits_in_words([ONE, alone], None) == [f"What limits all of it: {waiting}."]
+    busy = replace(ONE, name="batches", client_cpu=0.9)
+    assert limits_in_words([ONE, busy, replace(ONE, name="two")], None) == [
+        f"What limits `publish` and `two`: {waiting}.",
+        "What limits `batches`: this client (90% of a core): brokers can do more.",
+    ]
     (row,) = as_objects([ONE], None)
     assert (row["rate"], row["p99"], row["brokers"][0]["id"]) == (250.0, 9.0, "1001")
     assert replace(ONE, seconds=0.0).rate == 0.0

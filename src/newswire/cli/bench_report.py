@@ -116,17 +116,24 @@ def limit(one: Measurement, here: SharedMachine | None) -> str:
     return "waiting: for the network and for each other"
 
 
-def as_table(measurements: Sequence[Measurement], here: SharedMachine | None) -> output.Table:
-    """The table for people."""
+def as_table(measurements: Sequence[Measurement]) -> output.Table:
+    """The figures for people."""
 
     def milliseconds(value: float | None) -> str:
         return "-" if value is None else f"{value:.1f} ms"
 
-    rows = [
-        (one.name, f"{one.rate:,.0f} {one.unit}/s", milliseconds(one.p50), milliseconds(one.p99), limit(one, here))
-        for one in measurements
-    ]
-    return output.Table(("Measured", "Rate", "p50", "p99", "Limited by"), rows)
+    rows = [(one.name, f"{one.rate:,.0f} {one.unit}/s", milliseconds(one.p50), milliseconds(one.p99)) for one in measurements]
+    return output.Table(("Measured", "Rate", "p50", "p99"), rows)
+
+
+def limits_in_words(measurements: Sequence[Measurement], here: SharedMachine | None) -> list[str]:
+    """A sentence for each limit, which names what it limits; where there is one alone, that is all."""
+    by_limit: dict[str, list[str]] = {}
+    for one in measurements:
+        by_limit.setdefault(limit(one, here), []).append(one.name)
+    if len(by_limit) == 1:
+        return [f"What limits all of it: {text}." for text in by_limit]
+    return [f"What limits {' and '.join(f'`{name}`' for name in names)}: {text}." for text, names in by_limit.items()]
 
 
 def as_objects(measurements: Sequence[Measurement], here: SharedMachine | None) -> list[Mapping[str, Any]]:

@@ -48,7 +48,7 @@ def bench(brokers: tuple[str, ...], seconds: float, clients: int, readers: int, 
     """
     from newswire.cli import summary
     from newswire.cli.bench_load import Bench, BenchLoad, shared_machine
-    from newswire.cli.bench_report import as_objects, as_table
+    from newswire.cli.bench_report import as_objects, as_table, limits_in_words
     from newswire.cli.credentials import signature
 
     who = signature(brokers)
@@ -83,10 +83,11 @@ def bench(brokers: tuple[str, ...], seconds: float, clients: int, readers: int, 
             }
         )
         return output.DONE
-    output.print_tables([as_table(measurements, here)])
     held = f"{status.copies} {'broker' if status.copies == 1 else 'brokers'}"
-    click.echo(f"\nEach message was on the disks of {held} before its publish was answered. The figures are for {size} bytes.")
-    click.echo(f"Of topic {one.topic} nothing is left in a minute; its subscriptions are ended.")
+    output.print_tables([as_table(measurements)])
+    click.echo("\n".join(["", *limits_in_words(measurements, here), ""]))
+    click.echo(f"Messages of {size} bytes, on the disks of {held} before the answer.")
+    click.echo(f"Topic {one.topic} is gone in a minute; its subscriptions are ended.")
     return output.DONE
 
 
