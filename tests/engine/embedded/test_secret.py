@@ -57,10 +57,8 @@ def test_a_wrong_secret_is_named_and_takes_nobody_out_of_service(
             return {row.state for server in (one, other) for row in server.engine.describe().rows if not row.self}
 
         wait_until(lambda: "peer-auth-failed" in states())
-        for server in (one, other):
-            view = server.engine.describe()
-            assert view.serves
-            assert view.most_copies == 1
+        wait_until(lambda: all(server.engine.describe().serves for server in (one, other)), "both serve")
+        assert [server.engine.describe().most_copies for server in (one, other)] == [1, 1]
         degraded = [reason for server in (one, other) for reason in server.engine.describe().degraded]
         assert any("secret" in reason for reason in degraded)
         outcomes: list[BrokerStatus | NewswireError] = []
