@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
 import click
 
 from newswire.cli import output
+from newswire.cli.command import Command
 from newswire.cli.main import newswire
 from reference.page import Page, block, code, plain, prose, table
 
-_EXAMPLES: Final = re.compile(r"(Examples?[^:]*:) (.+)", re.DOTALL)
-_NEXT: Final = re.compile(r"; (?=(?:[\w ]+: )?newswire )")
 _ABOUT: Final = """\
 What each command does and takes, as `newswire COMMAND --help` says it. What all have in common, such as where values
 come from and where the output goes, is in [the command line](command-line.md); each option as a variable and a name in
@@ -59,16 +57,16 @@ def _command(context: click.Context) -> str:
         names = [f"{context.command_path} {name}" for name in command.commands]
         parts.append(f"It has {', '.join(f'[{name}](#{name.replace(chr(32), chr(45))})' for name in names)}.\n")
     parts.append(table(("option", "means"), _options(context)))
-    parts.append(_examples(command.epilog or ""))
+    parts.append(_examples(command))
     return "\n".join(part for part in parts if part)
 
 
-def _examples(epilog: str) -> str:
+def _examples(command: click.Command) -> str:
     """The last words of a command, which are examples."""
-    found = _EXAMPLES.fullmatch(epilog.strip())
-    if not found:
-        return prose(epilog)
-    return f"{found[1]}\n\n{block(_NEXT.sub(chr(10), found[2]))}"
+    heading, lines = command.examples() if isinstance(command, Command) else ("", [])
+    if not lines:
+        return prose(command.epilog)
+    return f"{heading}:\n\n{block(chr(10).join(lines))}"
 
 
 def _options(context: click.Context) -> Iterator[tuple[str, str]]:

@@ -20,14 +20,19 @@ class Command(click.Command):
     Its own last words before them are examples, "; " between two: each stands on a line of its own, to be copied.
     """
 
+    def examples(self) -> tuple[str, list[str]]:
+        """Their heading and lines; none where its last words are something else."""
+        found = _EXAMPLES.fullmatch(self.epilog or "")
+        return (found[1], _BETWEEN_TWO.split(found[2])) if found else ("", [])
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the command's own last words, then the table of exit codes."""
-        examples = _EXAMPLES.fullmatch(self.epilog or "")
-        if examples is None:
+        heading, lines = self.examples()
+        if not lines:
             super().format_epilog(ctx, formatter)
         else:
-            with formatter.section(examples[1]):
-                for line in _BETWEEN_TWO.split(examples[2]):
+            with formatter.section(heading):
+                for line in lines:
                     formatter.write(f"{'':{formatter.current_indent}}{line}\n")
         with formatter.section("Exit codes"):
             formatter.write_dl([(str(code), meaning) for code, meaning in output.MEANINGS.items()])
