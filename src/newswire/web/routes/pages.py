@@ -21,11 +21,8 @@ Scripts and styles come from `/static/` only: the policy forbids inline ones and
 
 from __future__ import annotations
 
-import hashlib
 import random
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 from flask import Blueprint, Response, render_template, request, send_from_directory
@@ -38,15 +35,11 @@ from newswire.core.model.balance import are_many, choose_seat
 from newswire.core.model.names import check_username
 from newswire.engine.seam import ClusterStatus, Engine
 from newswire.errors import BadRequest, NewswireError, as_sentence
-from newswire.web.content_coding import accepts_gzip, deflate
+from newswire.web import shell
+from newswire.web.content_coding import accepts_gzip
 from newswire.web.entrance import caller_now
 from newswire.web.responses import problem, see_other
 from newswire.web.route import PUBLIC, SIGNED_IN, Field, Route, Success, text_field
-
-_STATIC: Final = Path(__file__).parent.parent / "static"
-_TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}  # of what is compressed
-_FILES: Final = frozenset(file.name for file in _STATIC.iterdir() if file.suffix in _TYPES)
-_VERSION: Final = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(_STATIC.iterdir()))).hexdigest()[:12]
 
 # whatever was typed: the page says what is wrong with it
 READER: Final = text_field("username", str, str, "Whose feed; without one the page asks for it.")
@@ -129,14 +122,21 @@ def routes(engine: Engine, settings: ServiceSettings) -> Blueprint:
     @STATIC.on(blueprint)
     def static(name: str, version: str = "") -> Response:
         environ = request.environ
-        if name in _FILES and "HTTP_RANGE" not in environ and accepts_gzip(environ):
-            content_type, body = _compressed(name)
+        if name == shell.WORKER:  # a browser asks whether there is another before it takes this one again
+            headers = {"Service-Worker-Allowed": "/", "Cache-Control": "no-cache"}
+            return Response(shell.worker(), 200, headers, content_type="text/javascript; charset=utf-8")
+        seconds = (
+            limits.STATIC_CACHE_SECONDS if version in ("", shell.VERSION) else 0
+        )  # a proxy may have the page of another broker
+        if name in shell.FILES and "HTTP_RANGE" not in environ and accepts_gzip(environ):
+            content_type, body = shell.compressed(name)
             response = Response(body, content_type=content_type, headers={"Content-Encoding": "gzip"})
-            response.set_etag(f"{_VERSION}-{name}-gzip")  # another representation has another (RFC 9110, 8.8.3)
-            response.cache_control.public, response.cache_control.max_age = True, limits.STATIC_CACHE_SECONDS
+            response.set_etag(f"{shell.VERSION}-{name}-gzip")  # another representation has another (RFC 9110, 8.8.3)
+            response.cache_control.public, response.cache_control.max_age = True, seconds
             response.make_conditional(environ)
         else:
-            response = send_from_directory(_STATIC, name, max_age=limits.STATIC_CACHE_SECONDS)
+            media = shell.TYPES.get(f".{name.rpartition('.')[2]}")
+            response = send_from_directory(shell.FOLDER, name, mimetype=media, max_age=seconds)
         response.headers["Vary"] = "Accept-Encoding"
         return response
 
@@ -160,13 +160,6 @@ def routes(engine: Engine, settings: ServiceSettings) -> Blueprint:
         return _own_page(engine, settings, "cluster")
 
     return blueprint
-
-
-@cache
-def _compressed(name: str) -> tuple[str, bytes]:
-    """The content type of a file, and the file as gzip: made once, as small as it gets."""
-    file = _STATIC / name
-    return f"{_TYPES[file.suffix]}; charset=utf-8", b"".join(deflate([file.read_bytes()], level=9))
 
 
 def feed(engine: Engine, settings: ServiceSettings, username: str) -> Response:
@@ -243,7 +236,7 @@ def _own_page(engine: Engine, settings: ServiceSettings, here: str) -> Response:
 
 
 def _page(view: ClusterStatus, template: str, status: int = 200, **values: Any) -> Response:
-    html = render_template(template, static=f"/static/{_VERSION}", **values)
+    html = render_template(template, static=shell.PLACE, **values)
     headers = {
         "Content-Security-Policy": policy(view),
         "Referrer-Policy": "same-origin",  # the address holds the username; `no-referrer` would make forms' Origin null
@@ -261,6 +254,6 @@ def policy(view: ClusterStatus) -> str:
     reachable = " ".join(["'self'", *(url_of(row.ip) for row in view.rows if not row.self and is_address(row.ip))])
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        f"connect-src {reachable}; "
+        f"connect-src {reachable}; manifest-src 'self'; worker-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )

@@ -5,13 +5,19 @@
 //   topics.js    the topics beside it             acks.js     what was shown is told to a broker
 //   publish.js   the form at its foot             brokers.js  asking brokers
 //   history.js   what was published before (pure) search.js   what is found, in place of the news
+//   alerts.js    what is told to who looks away   bell.js     by notification, sound, and the icon of the tab
 
 import { Acknowledger } from "./acks.js";
+import { AlertPanel } from "./alert_panel.js";
+import { Alerts } from "./alerts.js";
 import { announce, renameDays } from "./article.js";
-import { askAny, at, home, page, url, user } from "./brokers.js";
+import { canPlay, play, show, showCountInIcon } from "./bell.js";
+import { askAny, at, brokers, home, page, url, user } from "./brokers.js";
 import { lookForConfirmations } from "./confirm.js";
 import { $, element, narrow, visible } from "./dom.js";
 import { History } from "./history.js";
+import { wireKeys } from "./keys.js";
+import { noteLastWord } from "./last_word.js";
 import { locksOf } from "./locks.js";
 import { isPattern, patternFault } from "./names.js";
 import { PublishForm } from "./publish.js";
@@ -72,7 +78,7 @@ const stream = new Stream({
   items: (items) => tabs.share(items),
   place: () => store.place,
   changed: (state) => { showState(state); tabs.tellState(); },
-  alive: () => tabs.tellState(false),
+  alive: () => { tabs.tellState(false); noteLastWord(brokers, user); },
   opened: () => {
     showSignedIn();
     topics.registered ??= true;
@@ -107,6 +113,18 @@ const tabs = new Tabs({
     hurry: () => stream.tryNow(),
   },
 });
+const panel = new AlertPanel(user, () => view.chosen);
+const alerts = new Alerts({
+  channel: new BroadcastChannel(`newswire alerts of ${user}`),
+  on: {
+    settings: () => panel.settings,
+    leads: () => tabs.leads,
+    isUnread: (id) => store.isUnread(id),
+    isLookedAt: () => visible() && document.hasFocus(),
+    canPlay, play,
+    show: (messages) => show(messages, user, goTo),
+  },
+});
 
 /** The tab that leads says how the connection stands. */
 function follow(state) {
@@ -139,12 +157,13 @@ function flush() {
   frame = timer = 0;
   if (!queue.length) return;
   busy = queue.length > BATCH;
-  const items = queue.splice(0), attended = view.following && visible();
-  change(() => store.take(items, (record) => attended && view.passes(record)));
+  const items = queue.splice(0), attended = view.following && visible(), catchingUp = store.undelivered > 0;
+  const { added } = change(() => store.take(items, (record) => attended && view.passes(record)));
+  if (!catchingUp) alerts.consider(added);
   if (attended) readElsewhere(items.filter(({ message }) => message && !store.isUnread(message.id)).map(({ message }) => message.id));
 }
 
-/** Let the store change, and show it. */
+/** Let the store change, and show it. Gives how it changed. */
 function change(act) {
   const following = view.following, catchingUp = store.undelivered > 0;
   const changes = act(), shown = view.update(changes, following);
@@ -153,6 +172,7 @@ function change(act) {
   showCounts();
   showEmpty();
   if (visible()) acknowledge();
+  return changes;
 }
 
 function acknowledge() {
@@ -181,6 +201,8 @@ function showTitle() {
   const count = visible() ? 0 : store.unreadCount();
   const title = `${count ? `(${count}) ` : ""}${view.chosen ? `${view.chosen} · ` : ""}${user} · newswire`;
   if (document.title !== title) document.title = title;
+  showCountInIcon(count);
+  if (tabs.leads) navigator.setAppBadge?.(store.unreadCount()).catch(() => {});   // of the page as an app
 }
 
 // -- which topic is looked at: it stands in the address -------------------------------------------------------------------
@@ -204,6 +226,18 @@ function choose(topic, { remember = true } = {}) {
   view.toEnd();
   topics.showChosen();
   search.again();
+}
+
+/** Show the message `id`, as who has pressed its notification wants it; the end of the news where the page has it no more. */
+function goTo(id) {
+  const find = () => [...$("feed").children].find((node) => node.dataset.id === id);
+  if (!find()) choose("");
+  view.toEnd();
+  const there = find();
+  if (!there) return;
+  there.tabIndex = -1;
+  there.focus({ preventScroll: true });
+  there.scrollIntoView({ block: "center", behavior: "instant" });
 }
 
 function showEmpty() {
@@ -291,6 +325,16 @@ function listen() {
   window.addEventListener("offline", () => { if (tabs.leads) stream.cut(); });
   window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
   document.addEventListener("visibilitychange", seenOrNot);
+  navigator.serviceWorker?.addEventListener("message", ({ data }) => { if (data.goTo && data.user === user) goTo(data.goTo); });
+  wireKeys([
+    ["w", "write a message", () => form.focus()],
+    ["t", "go to the topics", () => topics.focus()],
+    ["f", "find a topic", () => topics.focusFilter()],
+    ["a", "show all topics", () => choose("")],
+    ["u", "go to the first that is new, or to the end", () => view.toNew()],
+    ["m", "mark what is shown as read", () => read(store.unreadIds(view.chosen))],
+    ["n", "set up notifications", () => $("alerts-open").click()],
+  ]);
   document.addEventListener("freeze", () => tabs.freeze());
   document.addEventListener("resume", () => { tabs.thaw(); loadHistory().then(addHistory, () => {}); });
 }
@@ -334,6 +378,8 @@ async function start() {
   topics.load().then(() => topics.showChosen()).catch(() => {});
   setInterval(everyWhile, TOPICS_MS);
   tabs.run();
+  if (location.hash.startsWith("#message-")) goTo(decodeURIComponent(location.hash.slice("#message-".length)));
+  navigator.serviceWorker?.register("/static/worker.js", { scope: "/" }).catch(() => {});   // without it the page works as well
 }
 
 start();

@@ -1,6 +1,6 @@
 // What the page says of itself, in words: how the connection stands, what was done, what it may not do.
 
-import { $ } from "./dom.js";
+import { $, clock } from "./dom.js";
 
 let connection = { kind: "", text: "connecting", detail: "", reason: "", serving: "" };
 let forbidden = "";              // why a broker refuses what this page asks for, "" while it does not
@@ -52,6 +52,15 @@ function show() {
   if (pill.textContent !== text) pill.textContent = text;     // a screen reader reads each change, so only changes
   pill.className = `state ${readOnly ? "moved" : connection.kind}`;
   pill.title = connection.detail;
+  showStale();
+}
+
+/** Under the news, where nothing comes in: how old they are. */
+function showStale() {
+  const { kind, lostSince, detail } = connection, stale = kind === "silent" && lostSince;
+  const said = stale ? `Nothing has come in since ${clock(new Date(lostSince))}: what stands here may be out of date, and what is missing comes in by itself. ${detail}`.trim() : "";
+  if ($("stale").textContent !== said) $("stale").textContent = said;
+  $("stale").hidden = !said;
 }
 
 /** Whether a refusal is of this page, wherever it asks: a broker takes it for another site's, or its address for no name of its own. */

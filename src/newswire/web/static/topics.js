@@ -9,11 +9,13 @@ import { isForbidden, showAllowed, showForbidden, tell } from "./status.js";
 
 const LISTED = 200;              // topics in a list
 const SOON_MS = 1_000;
+const FEW = 10;                  // topics that are found without a field to find them
 
 export class Topics {
   areLoaded = false;             // whether it is known which topics there are
   registered;                    // whether the user has subscriptions; undefined while nobody could say
   #on; #subscriptions = []; #listed = new Set(); #timer = 0;
+  #mine = []; #more = [];        // names: those of the user, and the others
   #settleMine = rove($("mine"), ".pick");
   #settleMore = rove($("more"), ".pick");
   #arrived = () => {};
@@ -34,6 +36,8 @@ export class Topics {
     });
     $("mine").addEventListener("click", (event) => { const pick = event.target.closest(".pick"); if (pick) on.choose(pick.parentNode.dataset.topic); });
     $("read").addEventListener("click", () => { on.markRead(on.chosen()); this.#pickOf(on.chosen())?.focus(); });
+    $("filter").addEventListener("input", () => this.#fillLists());
+    $("filter").addEventListener("keydown", (event) => this.#filterKey(event));
     $("more").addEventListener("click", (event) => { const pick = event.target.closest(".pick"); if (pick) this.subscribe(pick.parentNode.dataset.topic); });
   }
 
@@ -54,21 +58,48 @@ export class Topics {
   async load() {
     const [all] = await Promise.all([askAny("/topics", {}), this.loadSubscriptions()]);
     const names = all.map((row) => row.topic);
-    const covered = names.filter((topic) => this.isSubscribed(topic)), chosen = this.#on.chosen();
-    const mine = [...new Set([...this.#subscriptions, ...covered])].sort();
-    const more = names.filter((topic) => !mine.includes(topic));
-    const shown = mine.slice(0, LISTED);
-    if (chosen && this.isSubscribed(chosen) && !shown.includes(chosen)) shown.push(chosen);
+    const mine = [...new Set([...this.#subscriptions, ...names.filter((topic) => this.isSubscribed(topic))])].sort(), own = new Set(mine);
+    this.#mine = mine;
+    this.#more = names.filter((topic) => !own.has(topic));
     for (const topic of names) this.#listed.add(topic);
     this.areLoaded = true;
-    fill($("mine"), ["", ...shown], mineItem);
-    fill($("more"), more.slice(0, LISTED), moreItem);
     fill($("topics"), [...new Set([...mine.filter((topic) => !isPattern(topic)), ...names])].slice(0, LISTED), (topic) => Object.assign(element("option"), { value: topic }));
-    $("others").textContent = more.length > LISTED ? `and ${more.length - LISTED} more: type the name` : "";
-    this.showCounts();
-    this.#settleMore();
+    this.#fillLists();
     this.#on.loaded(mine.find((topic) => !isPattern(topic)) ?? "");
   }
+
+  /** Both lists, of what the field above them lets through. */
+  #fillLists() {
+    const filter = $("filter"), part = filter.value.trim().toLowerCase(), fits = (topic) => topic.toLowerCase().includes(part), chosen = this.#on.chosen();
+    filter.hidden = part === "" && document.activeElement !== filter && this.#mine.length + this.#more.length <= FEW;
+    const mine = this.#mine.filter(fits), more = this.#more.filter(fits), shown = mine.slice(0, LISTED);
+    if (chosen && this.isSubscribed(chosen) && !shown.includes(chosen)) shown.push(chosen);
+    fill($("mine"), ["", ...shown], mineItem);
+    fill($("more"), more.slice(0, LISTED), moreItem);
+    const left = more.length - LISTED, none = part !== "" && mine.length + more.length === 0;
+    $("others").textContent = left > 0 ? `and ${left} more: ${part ? "type more of the name" : "find them by name above"}` : none ? `No topic has ${part} in its name.` : "";
+    this.showCounts();
+    this.#settleMore();
+  }
+
+  #filterKey(event) {
+    const filter = $("filter"), part = filter.value.trim().toLowerCase();
+    if (event.key === "Escape" && filter.value) {
+      event.preventDefault();
+      filter.value = "";
+      this.#fillLists();
+    } else if (event.key === "ArrowDown" || event.key === "Enter") {
+      event.preventDefault();
+      const first = [...$("mine").children].find(({ dataset: { topic } }) => topic && topic.toLowerCase().includes(part));
+      (first?.firstChild ?? $("more").querySelector(".pick"))?.focus();
+    }
+  }
+
+  /** The list gets the focus. */
+  focus() { (this.#pickOf(this.#on.chosen()) ?? this.#pickOf(""))?.focus(); }
+
+  /** The field to find a topic gets it, or the list where all are in view. */
+  focusFilter() { if ($("filter").hidden) this.focus(); else $("filter").focus(); }
 
   loadSoon() {
     this.#timer ||= setTimeout(() => { this.#timer = 0; this.load().catch(() => {}); }, SOON_MS);
@@ -80,14 +111,25 @@ export class Topics {
       const { topic } = item.dataset, pick = item.firstChild, count = this.#on.unreadCount(topic), current = topic === chosen;
       showCount(pick, count);
       pick.setAttribute("aria-current", String(current));
-      const there = item.querySelector(".off"), wanted = current && topic !== "" && this.#subscriptions.includes(topic);
-      if (there && !wanted) there.remove();
-      if (!there && wanted) item.append(Object.assign(button("off", "Unsubscribe", () => this.unsubscribe(topic)), { title: `Unsubscribe from ${topic}` }));
+      this.#offerToEnd(item, current ? topic : "");
     }
     const none = this.#on.unreadCount(chosen) === 0, moves = none !== $("read").hidden && narrow();
     $("read").hidden = none;
     if (moves) this.showChosen();
     this.#settleMine();
+  }
+
+  /** Beside the topic that is looked at: how it ends, by its own subscription or by those of patterns that it belongs to. */
+  #offerToEnd(item, topic) {
+    const own = this.#subscriptions.includes(topic);
+    const ends = topic === "" ? [] : own ? [topic] : this.#subscriptions.filter((pattern) => matches(pattern, topic));
+    if (item.dataset.ends === ends.join(" ") || (!item.dataset.ends && !ends.length)) return;
+    item.dataset.ends = ends.join(" ");
+    item.querySelectorAll(".off, .by").forEach((node) => node.remove());
+    if (ends.length && !own) item.append(element("span", "by", `comes by ${ends.join(" and ")}, and ends with ${ends.length > 1 ? "them" : "it"}`));
+    for (const pattern of ends) {
+      item.append(Object.assign(button("off", own ? "Unsubscribe" : `Unsubscribe from ${pattern}`, () => this.unsubscribe(pattern)), { title: `Unsubscribe from ${pattern}` }));
+    }
   }
 
   async subscribe(topic) {
@@ -150,9 +192,16 @@ function showCount(pick, count) {
   pick.append(number);
 }
 
+/** A name that is broken, where it must be, after a dot. */
+function nameOf(topic) {
+  const made = element("span");
+  made.append(...topic.split(/(?<=\.)/).flatMap((part, at) => (at ? [element("wbr"), part] : [part])));
+  return made;
+}
+
 function mineItem(topic) {
   const item = element("li"), pick = button("pick");
-  pick.append(element("span", "", topic || "All"));
+  pick.append(nameOf(topic || "All"));
   pick.title = topic;
   item.append(pick);
   return item;
@@ -160,7 +209,7 @@ function mineItem(topic) {
 
 function moreItem(topic) {
   const item = element("li"), pick = button("pick");
-  pick.append(element("span", "", topic), element("span", "n", "Subscribe"));
+  pick.append(nameOf(topic), element("span", "n", "Subscribe"));
   pick.setAttribute("aria-label", `Subscribe to ${topic}`);
   item.append(pick);
   return item;

@@ -224,7 +224,15 @@ export class View {
 
   #jump() {
     if (this.#below) this.toEnd();
-    else document.querySelector("#feed .news")?.scrollIntoView({ block: "start", behavior: "instant" });
+    else this.#toLine();
+  }
+
+  #toLine() { document.querySelector("#feed .news")?.scrollIntoView({ block: "start", behavior: "instant" }); }
+
+  /** Show the first that is new, else the end. */
+  toNew() {
+    if (this.#store.unreadCount(this.chosen) && document.querySelector("#feed .news")) this.#toLine();
+    else this.toEnd();
   }
 }
 
