@@ -25,6 +25,22 @@ def faults(page: Page) -> list[tuple[Any, ...]]:
     return [(one["id"], one["impact"], *(node["html"][:120] for node in one["nodes"])) for one in found["violations"]]
 
 
+def faults_in_every_look(page: Page) -> list[tuple[Any, ...]]:
+    """The same wide and narrow, light and dark; and whether anything is cut off. Afterwards the page looks as before."""
+    size, found = page.viewport_size, []
+    dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    for width in (1280, 390):
+        for scheme in ("light", "dark"):
+            page.set_viewport_size({"width": width, "height": 800})
+            page.emulate_media(color_scheme=scheme)
+            found += [(width, scheme, *one) for one in faults(page)]
+        if page.evaluate("document.documentElement.scrollWidth") > width:
+            found.append((width, "scrolls sideways"))
+    page.emulate_media(color_scheme="dark" if dark else "light")
+    page.set_viewport_size(size)
+    return found
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_axe_finds_nothing(browser: Browser, pair: Pair, hand: Hand, width: int, scheme: str) -> None:
@@ -66,6 +82,13 @@ def test_axe_finds_nothing(browser: Browser, pair: Pair, hand: Hand, width: int,
     page.keyboard.press("Enter")
     alice.has("#found-said", "1 message with “ww”")
     assert faults(page) == [], "what was found"
+    page.keyboard.press("Escape")
+
+    page.get_by_role("button", name="Notifications").click()
+    page.get_by_label("Topic or pattern").fill("a b")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Use a-b")).to_be_visible()
+    assert faults(page) == [], "what is told"
     page.keyboard.press("Escape")
 
     page.get_by_label("Topic to subscribe to").fill("my topic")

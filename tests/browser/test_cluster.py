@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from brokers import rows, until
-from tests.browser.test_axe import faults
+from tests.browser.test_axe import faults, faults_in_every_look
 from tests.kit.processes import Pair
 from tests.kit.windows import SECONDS, Hand
 
@@ -22,7 +22,7 @@ def test_an_operator_looks_removes_and_adds(browser: Browser, pair: Pair, hand: 
     expect(page.locator("#charts canvas")).to_have_count(6, timeout=SECONDS * 1000)
     expect(page.get_by_role("img", name="Streams, open here")).to_be_visible()
     expect(page.locator("#events")).to_contain_text("This broker was started", timeout=SECONDS * 1000)
-    assert faults(page) == []
+    assert faults_in_every_look(page) == []
 
     page.get_by_role("button", name="Remove broker 1002").focus()
     page.keyboard.press("Enter")

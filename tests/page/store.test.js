@@ -48,6 +48,13 @@ test("unread is what nobody saw come, and what was undelivered", () => {
   assert.equal(store.unreadCount(), 0);
 });
 
+test("what another tab has shown before it comes here is read", () => {
+  const store = new Store();
+  assert.deepEqual(store.markRead(["m1"]), []);
+  store.take([item(1), item(2)], none);
+  assert.deepEqual(store.unreadIds(), ["m2"]);
+});
+
 test("'new since' stands before the first unread message, and moves when the next one comes after all were read", () => {
   const store = new Store();
   const first = () => store.records.find((record) => store.isNew(record))?.message.data;

@@ -166,6 +166,12 @@ def test_a_password_that_comes_with_a_user_names_nobody_yet(accounts: Accounts) 
     assert (password.account, password.hash) == ("", "$1")
 
 
+def test_no_two_users_differ_in_capital_letters_only(accounts: Accounts) -> None:
+    with pytest.raises(Refused, match="there is a user Ann, and names that differ in capital letters only") as refused:
+        draft_access(accounts, AddUser("aNN"), Principal(ROOT), 1_000)
+    assert refused.value.code == "user-exists"
+
+
 def test_a_user_who_is_removed_takes_all_accounts_of_the_name_along(accounts: Accounts) -> None:
     accounts.take(UserAdded("1002-b", 1, 99, name="Ann"))
     (op,) = draft_access(accounts, RemoveUser("Ann"), None, 1_000)

@@ -75,6 +75,17 @@ def test_an_unsubscribe_names_all_that_are_seen() -> None:
     assert missing.value.code == "no-subscription"
 
 
+def test_what_comes_by_a_pattern_ends_with_the_pattern_and_the_refusal_names_it() -> None:
+    state = state_of(subscribed(2, "team.>"), subscribed(3, "*.red"), subscribed(4, "news"))
+    with pytest.raises(
+        NotFound, match=r"no subscription to team\.red itself: it comes by \*\.red and team\.>, which"
+    ) as missing:
+        draft(state, Unsubscribe("Ann", "team.red"))
+    assert missing.value.code == "no-subscription"
+    with pytest.raises(NotFound, match="lists what there is"):
+        draft(state, Unsubscribe("Ann", "other.blue"))
+
+
 def test_an_acknowledgement_of_many_subscriptions_is_several_ops() -> None:
     state = state_of(*(subscribed(n, f"news.{n}") for n in (2, 3, 4)), Published(A, 5, 0, topic="news.2", data="x"))
     event_id = write(Coverage(f"{A}.5", {A: 5}, {}))

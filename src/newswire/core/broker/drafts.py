@@ -12,6 +12,7 @@ from newswire.core.access import Principal
 from newswire.core.broker.access_drafts import draft_access
 from newswire.core.model.commands import Acknowledge, Confirm, Publish, Request, Subscribe, Unsubscribe, Withdraw
 from newswire.core.model.event_ids import EventId
+from newswire.core.model.names import matches
 from newswire.core.model.ops import (
     NO_PLACE,
     Acknowledged,
@@ -90,6 +91,13 @@ def subscribe(state: State, request: Subscribe, wall: int, most: int) -> Subscri
 def unsubscribe(state: State, request: Unsubscribe) -> Unsubscribed:
     """UNSUBSCRIBE: all alive ones seen here, by id; one made meanwhile elsewhere stays."""
     ids = tuple(sub.id for sub in state.subscriptions.with_pattern(request.user, request.pattern, request.account))
+    covering = [one for one in state.subscriptions.patterns_of(request.user, request.account) if matches(one, request.pattern)]
+    if not ids and covering:
+        raise NotFound(
+            f"user {request.user} has no subscription to {request.pattern} itself: it comes by {' and '.join(covering)},"
+            " which can be unsubscribed from",
+            code="no-subscription",
+        )
     if not ids:
         raise NotFound(
             f"user {request.user} has no subscription to {request.pattern}: GET /subscriptions?username={request.user}"

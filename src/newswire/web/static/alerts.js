@@ -17,7 +17,7 @@ const TEXT_CHARS = 65_536;       // of settings, as a browser keeps them
 export const NEVER = 9;          // above every priority
 
 /** From which priority on a message is told, in words. */
-export const LEVELS = [[1, "every message"], [ORDINARY, "normal and higher"], [HIGH, "high and urgent"], [5, "urgent only"], [NEVER, "nothing"]];
+export const LEVELS = [[1, "every message"], [ORDINARY, "usual priority and higher"], [HIGH, "high and highest"], [5, "highest only"], [NEVER, "nothing"]];
 
 const isLevel = (value) => LEVELS.some(([level]) => level === value);
 

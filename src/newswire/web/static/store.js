@@ -29,6 +29,7 @@ export class Store {
   #known = new Map();            // message id -> its record, also of one that was replaced; null when that has left memory
   #unread = new Map();           // topic -> unread messages
   #unreadElsewhere = new Set();  // message ids that another tab has as unread and this one does not hold yet
+  #readElsewhere = new Set();    // message ids that another tab has shown to somebody before they came here
   #waitingGaps = [];             // told, and no message has followed them yet
   #epoch = 0;                    // grows with each "new since"
   #unshown = [];                 // what the stream brought since `place`: { eventId, id | gap }
@@ -102,7 +103,8 @@ export class Store {
     record.streamed = true;
     const before = this.undelivered > 0;
     if (before) this.undelivered--;
-    if (this.#unreadElsewhere.delete(message.id) || before || !attended(record)) this.#markUnread(record);
+    const unread = this.#unreadElsewhere.delete(message.id) || before || !attended(record);
+    if (!this.#readElsewhere.delete(message.id) && unread) this.#markUnread(record);
     record.epoch = this.#epoch;
     if (here || this.#waitingGaps.length) change.redraw = true;
     else if (last && !last.streamed && last.at > record.at) change.sort = true;   // older than what history brought
@@ -199,6 +201,10 @@ export class Store {
       if (this.#known.size <= ids) break;
       this.#known.delete(id);
     }
+    for (const id of this.#readElsewhere) {
+      if (this.#readElsewhere.size <= ids) break;
+      this.#readElsewhere.delete(id);
+    }
     if (this.#unshown.length > ids) this.#unshown.splice(0, this.#unshown.length - ids);
   }
 
@@ -224,6 +230,7 @@ export class Store {
     return ids.filter((id) => {
       this.#unreadElsewhere.delete(id);
       const record = this.#known.get(id);
+      if (record === undefined) this.#readElsewhere.add(id);
       return record ? this.#markRead(record) : false;
     });
   }
