@@ -27,7 +27,7 @@ export async function askPermission() {
 export async function show(messages, user, goTo) {
   if (!isAllowed()) return;
   const registration = await navigator.serviceWorker?.getRegistration();
-  const each = messages.slice(-MOST).map(({ id, topic, title, data }) => ({ id, title: title ? `${topic}: ${title}` : topic, body: data.slice(0, BODY_CHARS) }));
+  const each = messages.slice(-MOST).map(({ id, topic, title, data }) => ({ id, title: title ? `${topic}: ${title}` : topic, body: (data ?? "").slice(0, BODY_CHARS) }));
   const rest = messages.length - each.length;
   if (rest > 0) each.unshift({ id: messages[0].id, title: `and ${rest} more`, body: [...new Set(messages.slice(0, rest).map(({ topic }) => topic))].join(", ").slice(0, BODY_CHARS) });
   for (const { id, title, body } of each) {

@@ -230,6 +230,7 @@ function choose(topic, { remember = true } = {}) {
 
 /** Show the message `id`, as who has pressed its notification wants it; the end of the news where the page has it no more. */
 function goTo(id) {
+  search.leave();
   const find = () => [...$("feed").children].find((node) => node.dataset.id === id);
   if (!find()) choose("");
   view.toEnd();
@@ -328,6 +329,7 @@ function listen() {
   navigator.serviceWorker?.addEventListener("message", ({ data }) => { if (data.goTo && data.user === user) goTo(data.goTo); });
   wireKeys([
     ["w", "write a message", () => form.focus()],
+    ["/", "search the news", () => search.focus()],
     ["t", "go to the topics", () => topics.focus()],
     ["f", "find a topic", () => topics.focusFilter()],
     ["a", "show all topics", () => choose("")],
