@@ -271,9 +271,10 @@ def test_the_end_is_in_view_and_nothing_moves_with_the_focus(desk: Desk, pair: P
     for name in ("Message", "Topic", "Publish"):
         alice.tab_to(name)
         assert left() == before, name
-    alice.tab_to("Write a message")
-    for key in ("Tab", "Tab", "ArrowDown", "End", "Home"):
+    alice.tab_to("Find a topic in the list")
+    for key, topic in {"Tab": "All", "ArrowDown": "topic0", "End": "topic9", "Home": "All"}.items():
         alice.page.keyboard.press(key)
+        assert alice.focused().partition("\n")[0] == topic
         assert left() == before, key
 
 

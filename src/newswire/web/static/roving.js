@@ -2,6 +2,18 @@
 
 const TYPED_MS = 800;            // typing after a longer pause begins a new name
 
+/** Gives `node` the focus, and brings it into view within what scrolls around it; the page itself stays where it is. */
+export function focusIn(node) {
+  node.focus({ preventScroll: true });
+  let box = node.parentElement;
+  while (box && !(box.scrollHeight > box.clientHeight && /auto|scroll/.test(getComputedStyle(box).overflowY))) box = box.parentElement;
+  if (!box || box === document.documentElement) return;
+  const { top, bottom } = node.getBoundingClientRect(), around = box.getBoundingClientRect();
+  const below = bottom - around.bottom + (parseFloat(getComputedStyle(box).scrollPaddingBottom) || 0);
+  if (top < around.top) box.scrollTop -= around.top - top;
+  else if (below > 0) box.scrollTop += below;
+}
+
 /** Makes a list (`ul`) with the buttons that `selector` finds such a Tab stop. Gives a function to call when it has changed. */
 export function rove(list, selector) {
   let typed = "", typedAt = 0;
@@ -37,7 +49,7 @@ export function rove(list, selector) {
     if (!to) return;
     event.preventDefault();
     settle(to);
-    to.focus();
+    focusIn(to);
   });
   list.addEventListener("focusin", (event) => { if (event.target.matches(selector)) settle(event.target); });
   return () => settle();

@@ -4,7 +4,7 @@ import { askAny, user } from "./brokers.js";
 import { $, button, element, narrow } from "./dom.js";
 import { showFault, wireFault } from "./fault.js";
 import { isPattern, matches, patternFault } from "./names.js";
-import { rove } from "./roving.js";
+import { focusIn, rove } from "./roving.js";
 import { isForbidden, showAllowed, showForbidden, tell } from "./status.js";
 
 const LISTED = 200;              // topics in a list
@@ -91,12 +91,13 @@ export class Topics {
     } else if (event.key === "ArrowDown" || event.key === "Enter") {
       event.preventDefault();
       const first = [...$("mine").children].find(({ dataset: { topic } }) => topic && topic.toLowerCase().includes(part));
-      (first?.firstChild ?? $("more").querySelector(".pick"))?.focus();
+      const to = first?.firstChild ?? $("more").querySelector(".pick");
+      if (to) focusIn(to);
     }
   }
 
   /** The list gets the focus. */
-  focus() { (this.#pickOf(this.#on.chosen()) ?? this.#pickOf(""))?.focus(); }
+  focus() { focusIn(this.#pickOf(this.#on.chosen()) ?? this.#pickOf("")); }
 
   /** The field to find a topic gets it, or the list where all are in view. */
   focusFilter() { if ($("filter").hidden) this.focus(); else $("filter").focus(); }
