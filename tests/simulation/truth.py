@@ -782,13 +782,14 @@ class Ledger:
             log, subscriptions = machine.broker.state.log, machine.broker.state.subscriptions
             kinds: Counter[str] = Counter()
             dropped = {topic: self.expand(vector) for topic, vector in self.applied(machine).dropped.items()}
+            ends = self.applied(machine).withdrawn  # as far as it was stored: a broker may have died with it
             for place in machine.disk.places():
                 op = machine.disk.get(place)[1]
                 kinds[type(op).__name__] += 1
                 is_message = (
                     isinstance(op, Published) and not op.about and len(self._ids(op)) == 1 and not self.edits.outlives(op)
                 )
-                if is_message and (dropped.get(op.topic, {}).get(op.origin, 0) >= op.sequence or op.id in self.withdrawn):
+                if is_message and (dropped.get(op.topic, {}).get(op.origin, 0) >= op.sequence or op.id in ends):
                     raise Violation(f"{machine.id} still has {op.id}, which was dropped or withdrawn")
                 if isinstance(op, Subscribed) and op.id not in subscriptions.alive:
                     raise Violation(f"{machine.id} still has {op.id}, which ended")
