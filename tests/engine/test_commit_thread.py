@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from unittest.mock import Mock
 
 import pytest
 
@@ -98,6 +99,29 @@ def test_the_time_is_looked_at_now_and_then_and_not_in_each_round(parts: Parts, 
         thread.put(publish(str(round_)))
         thread._turn()
     assert ticks == [0.0, 0.05]
+
+
+def test_when_nothing_comes_for_a_second_the_time_is_looked_at_less_often(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    def get(timeout: float) -> None:
+        waits.append(timeout)
+        raise queue.Empty
+
+    thread = CommitThread(parts[0], lambda: 10**12, lambda error: None)
+    with monkeypatch.context() as patched:
+        patched.setattr(thread, "_inbox", Mock(get=get))
+        for _ in range(25):
+            thread._turn()
+    assert sum(waits[:20]) == pytest.approx(1.0)
+    assert waits[20:] == [0.25] * 5
+    thread.put(publish("a"))
+    thread._turn()
+    monkeypatch.setattr(thread, "_inbox", Mock(get=get))
+    thread._turn()
+    assert waits[25:] == [0.05]
 
 
 def test_a_round_takes_so_many_and_the_rest_is_the_next_ones(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
