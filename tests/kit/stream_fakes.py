@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from newswire import sse
 from newswire.config import Settings
+from newswire.core import limits
 from newswire.core.access import Principal
 from newswire.core.broker.access_drafts import draft_access
 from newswire.core.broker.values import BrokerStatus
@@ -260,6 +261,15 @@ class Clock:
         return self.now
 
 
+def as_handed_over(sock: socket.socket) -> socket.socket:
+    """`sock` as the listener hands one over: it waits for nothing, and has little memory in the kernel."""
+    sock.setblocking(False)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.SOCKET_BUFFER_BYTES)
+    if sock.family == socket.AF_INET:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
 class Newsroom:
     """A desk, a hub, and a port that only hands connections over."""
 
@@ -313,7 +323,7 @@ class Newsroom:
             follows=follows,
             gzip=gzip,
         )
-        self.hub.adopt(order, self.server.accept()[0], b"", chunked)
+        self.hub.adopt(order, as_handed_over(self.server.accept()[0]), b"", chunked)
         return client
 
     def open(self, user: str = "Alice", **options: object) -> Client:

@@ -13,7 +13,7 @@ from newswire.core.model.results import Position
 from newswire.stream_order import StreamOrder
 from newswire.streams.connections import Connection, Connections
 from newswire.streams.stream import Stream
-from tests.kit.stream_fakes import Clock, Newsroom
+from tests.kit.stream_fakes import Clock, Newsroom, as_handed_over
 from tests.kit.waiting import wait_until
 
 
@@ -29,7 +29,7 @@ class Switchboard:
         """A connection whose other end is the last of `others`."""
         ours, other = socket.socketpair()
         self.others.append(other)
-        return self.connections.add(ours, Stream(StreamOrder("Alice"), chunked=False, now=0.0), 0.0)
+        return self.connections.add(as_handed_over(ours), Stream(StreamOrder("Alice"), chunked=False, now=0.0), 0.0)
 
     def fill(self, conn: Connection) -> None:
         """Have more to send than its socket takes."""
@@ -82,7 +82,7 @@ def test_a_stream_that_is_done_and_a_client_that_is_gone_are_to_be_closed(board:
 def test_a_socket_that_is_closed_already_is_not_held(board: Switchboard) -> None:
     sock = socket.socket()
     sock.close()
-    with pytest.raises(OSError, match="descriptor"):
+    with pytest.raises(ValueError, match="-1"):
         board.connections.add(sock, Stream(StreamOrder("Alice"), chunked=False, now=0.0), 0.0)
     assert len(board.connections) == 0
 

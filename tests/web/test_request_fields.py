@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from io import BytesIO
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given
@@ -92,6 +93,11 @@ def test_a_body_is_read_as_far_as_its_length_says() -> None:
 )
 def test_pairs(encoded: str, found: dict[str, str]) -> None:
     assert request_fields.pairs(encoded) == found
+
+
+@given(st.text("ab=&;é ", max_size=12))
+def test_what_has_no_escapes_is_split_as_the_library_does(encoded: str) -> None:
+    assert list(request_fields._split(encoded)) == parse_qsl(encoded, keep_blank_values=True, errors="strict")
 
 
 def test_pairs_refuse_what_is_lost_or_too_much() -> None:

@@ -29,8 +29,8 @@ _OF_PROXIES: Final = frozenset(  # headers of which the application is told what
 )
 
 Adopter = Callable[[socket.socket, bytes, bool], None]
-"""Takes a stream's socket (non-blocking), the head that it sends first, and whether its body is chunked. Loop thread; returns
-at once. So head and first event leave as one packet.
+"""Takes a stream's socket (non-blocking, with little memory in the kernel, TCP_NODELAY), the head that is to be sent first, and
+whether its body is chunked. Loop thread; returns at once. So head and first event leave as one packet.
 """
 
 

@@ -59,14 +59,10 @@ class Connections:
         return self._by_stream[stream]
 
     def add(self, sock: socket.socket, stream: Stream, now: float) -> Connection:
-        """Hold `sock`, and make it fit for a stream: no waiting, little kernel memory, small events at once.
+        """Hold `sock`, which waits for nothing, has little kernel memory, and sends small events at once.
 
         Raises OSError or ValueError when it is closed already; then nothing is held.
         """
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.SOCKET_BUFFER_BYTES)
-        if sock.family in (socket.AF_INET, socket.AF_INET6):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         conn = Connection(sock, stream, now)
         self._selector.register(sock, _READ, conn)
         self._by_stream[stream] = conn

@@ -320,6 +320,7 @@ class Hub:
 
     def _read_from(self, conn: Connection, start: Start) -> None:
         conn.stream.open(start)
+        conn.stream.position = self.pages.share(start.position)
         self._audience.put(conn.stream.users, conn, start.patterns)
         if start.more:
             self._rounds.put_catching_up(conn)

@@ -128,6 +128,7 @@ class SharedPages:
         self._pages: dict[Position, Page] = {}
         self._encoded: dict[tuple[Position, Encoding], EncodedPage] = {}
         self._last: tuple[Position, Encoding, EncodedPage] | None = None
+        self._begun: Position | None = None  # where a stream began last
         self._size = 0
         self.read_count = 0
         self.encoding_count = 0
@@ -138,6 +139,12 @@ class SharedPages:
         self._encoded.clear()
         self._last = None
         self._size = 0
+
+    def share(self, position: Position) -> Position:
+        """`position`, where a stream begins; one object for those that begin at one place one after the other."""
+        if self._begun != position:
+            self._begun = position
+        return self._begun
 
     def get(self, position: Position, encoding: Encoding, limit: int) -> EncodedPage:
         """What is due at `position`; read with `limit` if nobody has read it yet. Raises what the engine raises."""

@@ -210,13 +210,21 @@ def pairs(encoded: str, repeatable: frozenset[str] = frozenset()) -> dict[str, s
     _check_count(encoded.count("&") + 1)
     values: dict[str, str] = {}
     try:
-        for name, value in parse_qsl(encoded, keep_blank_values=True, errors="strict"):
+        for name, value in _split(encoded):
             if name in values and name not in repeatable:
                 raise _twice(name, "in the query or form")
             values[name] = f"{values[name]},{value}" if name in values else value
     except UnicodeDecodeError:
         raise _not_utf8() from None
     return values
+
+
+def _split(encoded: str) -> Iterable[tuple[str, str]]:
+    """Names and values of a query or form. Raises UnicodeDecodeError."""
+    if "%" in encoded or "+" in encoded:
+        return parse_qsl(encoded, keep_blank_values=True, errors="strict")
+    parts = (part.partition("=") for part in encoded.split("&") if part)
+    return [(name, value) for name, _, value in parts]  # in a third of the time
 
 
 # -- JSON ---------------------------------------------------------------------------------------------------------

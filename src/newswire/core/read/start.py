@@ -139,7 +139,7 @@ def stream_opening(state: State, recipient: Recipient, coverage: Coverage | None
     subs, opened = state.subscriptions.awake_of(recipient.user, recipient.account), dict(state.vector)
     known = knew(state, coverage) if coverage is not None else {}
     after = state.lineage.shorten(coverage.after) if coverage is not None else {}
-    full = state.lineage.expand(after)
+    full = state.lineage.expand(after) if coverage is not None else {}
     wanted: list[tuple[str, Vector]] = []
     for count, sub in enumerate(subs, 1):
         if not speaks(known, sub):
