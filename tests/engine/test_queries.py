@@ -8,11 +8,11 @@ from newswire.core.broker.events import Now
 from newswire.core.model import ops
 from newswire.core.model.commands import Publish, Subscribe
 from newswire.core.model.coverage import Coverage
-from newswire.core.model.ops import Began, Published
+from newswire.core.model.ops import Began, Op, Published
 from newswire.core.model.results import Entry, Position
 from newswire.core.read.pages import LogPosition
 from newswire.core.read.scan import Due
-from newswire.engine.caches import MessageCache
+from newswire.engine.caches import Newest
 from newswire.engine.lone import LoneEngine
 from newswire.engine.memory import MemoryLog
 from newswire.engine.queries import read_texts
@@ -27,8 +27,8 @@ def due(row: int) -> Due:
 
 
 def test_what_is_in_memory_is_not_fetched_and_the_rest_in_one_go() -> None:
-    cache, fetched = MessageCache(), []
-    cache.add([(200, 10)], [message(2)])
+    cache, fetched = Newest[Op](100, 100), []
+    cache.add([(200, 10)], [message(2)], 10)
 
     def fetch(places: object) -> list[bytes | None]:
         fetched.append(places)
@@ -42,7 +42,7 @@ def test_what_is_in_memory_is_not_fetched_and_the_rest_in_one_go() -> None:
 
 def test_a_record_that_is_another_op_is_a_fault() -> None:
     with pytest.raises(ValueError, match="offset 1 is no message"):
-        read_texts([due(1)], MessageCache(), lambda places: [ops.encode(Began("1001-a", 1, 0, "1001", {}))])
+        read_texts([due(1)], Newest[Op](100, 100), lambda places: [ops.encode(Began("1001-a", 1, 0, "1001", {}))])
 
 
 class Holed(LoneEngine):

@@ -224,6 +224,7 @@ BACKUP_PART_SECONDS: Final = 60.0  # for a client to take one part: who is slowe
 BACKUP_MANIFEST_BYTES: Final = 4 * 1024 * 1024  # of a backup: a vector of 10,000 entries, and segments of some terabytes
 READ_GAP_BYTES: Final = 4096  # between two records that are still read in one go: a page comes from the disk anyway
 TAIL_BYTES: Final = 8 * 1024 * 1024  # newest records kept as they were written, for peers: two pushes
+TAIL_RECORDS: Final = 40_000  # of them: short ones in as many bytes
 FRAME_CACHE_MESSAGES: Final = 10_000  # newest messages kept decoded for streams
 FRAME_CACHE_BYTES: Final = 16 * 1024 * 1024
 DISK_LOW_BYTES: Final = 112 * 1024 * 1024  # above the reserve, told below it: ten minutes of 1,000 short messages a second

@@ -18,7 +18,7 @@ from newswire.core.model import ops
 from newswire.core.model.coverage import Coverage, read, write
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.forecasts import ArrivalPlace, Arrivals, Past
-from newswire.core.model.ops import OpId, Published
+from newswire.core.model.ops import Op, OpId, Published
 from newswire.core.model.results import (
     Account,
     AuditRow,
@@ -42,7 +42,7 @@ from newswire.core.read.reports import confirmed_at, delivery_report
 from newswire.core.read.scan import Due, read_on
 from newswire.core.read.start import Opening, Recipient, find_recipient, page_opening, stream_opening, topics_opening
 from newswire.core.state.fold import State
-from newswire.engine.caches import MessageCache
+from newswire.engine.caches import Newest
 
 T = TypeVar("T")
 Fetch = Callable[[Sequence[tuple[int, int]]], Sequence[bytes | None]]
@@ -272,9 +272,10 @@ def _start(recipient: Recipient, opening: Opening | None) -> Start | None:
     return Start(position, patterns, recipient.account, more=opening.more)
 
 
-def read_texts(dues: Sequence[Due], cache: MessageCache, fetch: Fetch) -> list[Published | None]:
-    """The message of each, from `frames` or else by `fetch`, which gives None for a record that it cannot read."""
-    texts = {due.row: cache.get(due.place) for due in dues}
+def read_texts(dues: Sequence[Due], cache: Newest[Op], fetch: Fetch) -> list[Published | None]:
+    """The message of each, from `cache` or else by `fetch`, which gives None for a record that it cannot read."""
+    newest = ((due.row, cache.get(due.place)) for due in dues)
+    texts = {row: op if isinstance(op, Published) else None for row, op in newest}
     missing = [due for due in dues if texts[due.row] is None]
     for due, raw in zip(missing, fetch([(due.place, due.length) for due in missing]) if missing else (), strict=True):
         op = ops.decode(raw) if raw is not None else None

@@ -23,7 +23,7 @@ from newswire.core.model.ops import Dropped, Op, Withdrawn
 from newswire.core.model.results import Receipt
 from newswire.core.read.pieces import Pieces
 from newswire.core.state.fold import State
-from newswire.engine.caches import MessageCache, RecordCache
+from newswire.engine.caches import Newest
 from newswire.engine.disk_watch import DiskWatch
 from newswire.engine.group_commit import GroupCommit, Outward, Phases
 from newswire.engine.lock import StateLock
@@ -73,7 +73,8 @@ class Shell:
         """`execute`: see `group_commit.Effects`. `disk_reserve`: bytes of the disk that are left to cursors and streams."""
         self.broker, self.store, self.execute, self.clock = broker, store, execute, clock
         self.lock = StateLock()
-        self.messages, self.records = MessageCache(), RecordCache()
+        self.messages: Newest[Op] = Newest(limits.FRAME_CACHE_BYTES, limits.FRAME_CACHE_MESSAGES)
+        self.records: Newest[bytes] = Newest(limits.TAIL_BYTES, limits.TAIL_RECORDS)
         self.disk = DiskWatch(disk_reserve)
         self.topics_dropped = self.messages_expired = 0  # by ops that were stored, whoever decided them
         self.messages_published = 0  # the three are counted in the thread that runs the rounds
@@ -239,8 +240,9 @@ class Shell:
 
     def after_apply(self, places: Sequence[tuple[int, int]], ops: Sequence[Op], raws: Sequence[bytes]) -> None:
         """See `group_commit.Effects`. What is not noted here is read from disk."""
-        self.messages.add(places, ops)
-        self.records.add(places, raws)
+        size = sum(map(len, raws))
+        self.messages.add(places, ops, size)
+        self.records.add(places, raws, size)
         for op in ops:
             if type(op) is Dropped:
                 self.topics_dropped += 1

@@ -38,13 +38,17 @@ def confirmed_bytes(sock: socket.socket, sent_bytes: int) -> int | None:
         return sent_bytes
     try:
         unacknowledged = int.from_bytes(fcntl.ioctl(sock.fileno(), _SIOCOUTQ, bytes(4)), sys.byteorder)
-        if sock.family in (socket.AF_INET, socket.AF_INET6):
-            stands = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in _STANDING
-        else:
-            stands = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
-        return max(sent_bytes - unacknowledged, 0) if stands else None
+        return max(sent_bytes - unacknowledged, 0) if _stands(sock) else None
     except (OSError, ValueError):  # closed
         return None
+
+
+def _stands(sock: socket.socket) -> bool:
+    """Say whether the connection still stands. Raises OSError where it is closed."""
+    try:
+        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in _STANDING
+    except OSError:  # it is none of TCP; to ask of which family it is takes as long as all the rest
+        return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
 
 
 class PendingAcks:

@@ -238,7 +238,7 @@ class EmbeddedEngine(CommitEngine):
         """The records there. Raises Damaged, after telling the core of those that cannot be read."""
         if not places:
             return []
-        cache = self._shell.records.get(places)
+        cache = self._shell.records.get_all(places)
         if cache is not None:
             return cache
         raws = [raw for raw in self._read_each(places) if raw is not None]
