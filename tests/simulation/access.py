@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from random import Random
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from newswire.core.access import EVERYBODY, Principal
 from newswire.core.model.commands import (
@@ -23,19 +26,23 @@ from newswire.core.model.commands import (
 from newswire.core.model.event_ids import parse
 from newswire.core.model.names import matches
 from newswire.core.model.ops import (
+    OpId,
     PasswordSet,
     TokenCreated,
     Verb,
 )
 from newswire.core.model.results import Receipt
 from tests.simulation.clients import TOPICS, Client, Result, Session
+from tests.simulation.machine import WALL
 from tests.simulation.truth import Text
+from tests.simulation.world import Violation
 
 if TYPE_CHECKING:
     from tests.simulation.schedule import Cluster
 
 NAMES = ("m0", "m1")
 GRANTS = ("a.x", "a.y", "b", "a.*", ">")
+LATER = WALL + 3_600_000  # ms: when tokens expire that do, if no clock jumps
 
 
 class Registrar(Client):
@@ -45,6 +52,7 @@ class Registrar(Client):
         super().__init__(cluster, "registrar")
         self.grants: list[tuple[str, Verb, str]] = []
         self.number = 0
+        self.tickets = Random(f"tickets {self.world.seed}")
         self.world.after(self.world.between(0.0, 1.0), self._loop)
 
     def _loop(self) -> None:
@@ -62,7 +70,8 @@ class Registrar(Client):
         member = self.cluster.members[name]
         self.number += 1
         if not member.principals or rng.random() < 0.1:
-            return AddUser(name, admin=rng.random() < 0.1, password=f"${self.number}")
+            is_admin = rng.random() < 0.1 or self.tickets.random() < 0.2  # who makes tickets for others
+            return AddUser(name, admin=is_admin, password=f"${self.number}")
         what = rng.random()
         if what < 0.06:
             return RemoveUser(name)
@@ -74,7 +83,8 @@ class Registrar(Client):
             return RevokeGrant(*self.grants.pop(rng.randrange(len(self.grants))))
         if what < 0.7:
             narrower = rng.choice((None, None, ("a.*",), ("b",), ()))
-            return CreateToken(name, f"{self.number:064x}", subscribe=narrower)
+            expires = LATER if self.tickets.random() < 0.5 else 0
+            return CreateToken(name, f"{self.number:064x}", expires=expires, subscribe=narrower)
         if what < 0.8:
             tokens = [member.by.token] if member.by.token else [by.token for by in member.principals if by.token]
             return RevokeToken(rng.choice(tokens)) if tokens else None  # that of its stream, if it has one
@@ -87,6 +97,8 @@ class Registrar(Client):
             return
         if isinstance(request, AddUser):
             self.cluster.members[request.name].learn(Principal(result.first), Principal(result.first, password=result.ids[1]))
+            for one in self.cluster.members.values():
+                one.show(result.first, request.name)
         elif isinstance(request, CreateToken):
             op = self.ledger.ops[result.first]
             assert isinstance(op, TokenCreated)
@@ -110,11 +122,21 @@ class Member(Client):
         self.by = Principal("")
         self.ids: list[str] = [""]  # shown before
         self.number = 0
+        self.tickets = Random(f"tickets {self.world.seed} {name}")
         self.world.after(self.world.between(0.5, 1.5), self._loop)
+
+    def show(self, account: OpId, name: str) -> None:
+        """Make a ticket for the feed of `account`, which has the name: one's own, or as an admin another's. "": nobody's."""
+        feed = [replace(by, feed=account) for by in self.principals[-3:] if not by.feed]
+        if account and feed and self.tickets.random() < 0.6:
+            self.cluster.members[name].principals.append(self.tickets.choice(feed))
 
     def learn(self, *principals: Principal) -> None:
         """What it may ask with from here on."""
         self.principals += principals
+        if self.tickets.random() < 0.4:
+            for other in self.cluster.members.values():
+                self.show(*other.account)
         sessions = [Principal(by.account, by.token, by.password, f"s{self.world.rng.randint(1, 3)}") for by in principals]
         self.principals += sessions if self.world.chance(0.3) else ()
 
@@ -137,28 +159,64 @@ class Member(Client):
             return rng.choice(tokens[-2:])
         return rng.choice(self.principals[-3:] if rng.random() < 0.6 else self.principals)
 
+    @property
+    def account(self) -> tuple[OpId, str]:
+        """What it was last, "" for nothing yet, and its name."""
+        return next((by.account for by in reversed(self.principals) if not by.feed), ""), self.name
+
     def _ask(self) -> None:
+        if self.tickets.random() < 0.15:
+            self._make_token()
         rng, by = self.world.rng, self._choose()
         pattern = rng.choice(GRANTS)
         what = rng.random()
         if what < 0.6:
-            self.ask([Subscribe(self.name, pattern, account=by.account)], lambda machine, result: None, by=by)
+            account = by.feed or by.account
+            self.ask([Subscribe(self.name, pattern, account=account)], lambda machine, result: _check(by, result), by=by)
         elif what < 0.7:
-            self.ask([Unsubscribe(self.name, pattern, account=by.account)], lambda machine, result: None, by=by)
+            account = by.feed or by.account
+            self.ask([Unsubscribe(self.name, pattern, account=account)], lambda machine, result: _check(by, result), by=by)
         else:
             self.number += 1
             text, topic = f"{self.name}.{self.number}", rng.choice(TOPICS)
             self.ledger.texts[text] = Text(text, topic, self.world.now)
-            self.ask([Publish(topic, text, publisher=self.name)], lambda machine, result: self._published(text, result), by=by)
+            publish = Publish(topic, text, publisher=self.name)
+            self.ask([publish], lambda machine, result: self._published(by, text, result), by=by)
         if rng.random() < 0.3:
             self.elsewhere()
 
-    def _published(self, text: str, result: Result) -> None:
+    def _make_token(self) -> None:
+        """Make a token for oneself, with whatever one has: one that is made with a token ends with that at the latest."""
+        if not self.principals:
+            return
+        tokens = [by for by in self.principals if by.token]
+        by = self.tickets.choice(tokens if tokens and self.tickets.random() < 0.7 else self.principals)
+        ends = self.tickets.choice((0, LATER - 1_000, LATER + 1_000))
+        self.number += 1
+        digest = f"{self.name}{self.number}".encode().hex().rjust(64, "f")
+        self.ask([CreateToken(self.name, digest, expires=ends)], lambda machine, result: self._got_token(by, result), by=by)
+
+    def _got_token(self, by: Principal, result: Result) -> None:
+        _check(by, result)
+        if isinstance(result, Receipt):
+            op = self.ledger.ops[result.first]
+            assert isinstance(op, TokenCreated)
+            maker = self.ledger.ops.get(by.token)
+            ends = maker.expires if isinstance(maker, TokenCreated) and op.account == by.account else 0
+            if ends and not 0 < op.expires <= ends:
+                raise Violation(f"{op} was made with {by.token}, which ends before")
+            self.learn(Principal(op.account, token=result.first))
+
+    def _published(self, by: Principal, text: str, result: Result) -> None:
+        _check(by, result)
         if isinstance(result, Receipt):
             self.ledger.texts[text].published.append(result.first)
 
     def _connect(self) -> None:
         by, machine = self._choose(), self.machine
+        feeds = [by for by in self.principals if by.feed]
+        if feeds and self.tickets.random() < 0.4:
+            by = self.tickets.choice(feeds[-3:])
         event_id = parse(self.world.rng.choice(self.ids[-8:]))
         session = self.session = Session(self, machine)
         self.by = by
@@ -182,7 +240,8 @@ class Member(Client):
         if self.session is None or self.session.over or self.session.outlet is None:
             return []
         fold = self.ledger.applied(self.session.machine)
-        patterns = [sub.pattern for _, sub in fold.alive(self.name) if sub.account == self.by.account]
+        account = self.by.feed or self.by.account
+        patterns = [sub.pattern for _, sub in fold.alive(self.name) if sub.account == account]
         return [
             text.name
             for text in texts
@@ -190,3 +249,9 @@ class Member(Client):
             and fold.access.may(self.by, "subscribe", text.topic)
             and text.name not in self.got
         ]
+
+
+def _check(by: Principal, result: Result) -> None:
+    """A ticket reads, and nothing is stored for it."""
+    if by.feed and isinstance(result, Receipt):
+        raise Violation(f"{by}, which is for one feed, had {result} stored")

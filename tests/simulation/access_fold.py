@@ -87,17 +87,26 @@ class AccessFold:
         """Whether something may be asked with this."""
         self._fold()
         token = self._tokens.get(by.token)
+        is_narrow = token is not None and (token.publish, token.subscribe) != (None, None)
         return (
             by.account in self._users
             and (not by.token or (token is not None and token.account == by.account))
             and (not by.password or self._passwords.get(by.account) == by.password)
             and (by.session, by.account) not in self._over
+            and (by.feed in ("", by.account) or (by.feed in self._users and self._users[by.account].admin and not is_narrow))
         )
 
+    def admins(self) -> set[OpId]:
+        """The accounts of admins that have their name."""
+        self._fold()
+        return {account for account, user in self._users.items() if user.admin}
+
     def may(self, by: Principal, verb: Verb, topic: str) -> bool:
-        """Whether who asks with this may publish to a topic, or read it."""
-        if not self.good(by):
+        """Whether who asks with this may publish to a topic, or read it; with a ticket what its feed may read, and no more."""
+        if not self.good(by) or (by.feed and verb == "publish"):
             return False
+        if by.feed not in ("", by.account):
+            return self.may(Principal(by.feed), verb, topic)
         token = self._tokens.get(by.token)
         patterns = None if token is None else token.publish if verb == "publish" else token.subscribe
         narrowed = patterns is not None and not any(matches(pattern, topic) for pattern in patterns)

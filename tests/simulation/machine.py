@@ -903,7 +903,7 @@ class Machine:
 
     def _wake(self, action: events.Wake) -> None:
         for outlet in list(self.outlets):
-            if not action.users.isdisjoint((outlet.user, EVERYBODY)) and not outlet.reopen():
+            if not action.users.isdisjoint((*outlet.users, EVERYBODY)) and not outlet.reopen():
                 outlet.close()
                 continue
             outlet.pump()
@@ -918,6 +918,9 @@ class Outlet:
         self, machine: Machine, session: Session, user: str, coverage: Coverage | None, by: Principal | None = None
     ) -> None:
         self.machine, self.session, self.user, self.by = machine, session, user, by
+        self.users = (user,)  # on whom it depends: with an admin's ticket for somebody else also on the admin
+        if machine.broker is not None and by is not None and by.feed:
+            self.users = (user, machine.broker.state.accounts.name_of(by.account))
         self.account = ""
         self.last_id = coverage
         self.confirmed: Coverage | None = None  # the last place that the other end's kernel has confirmed

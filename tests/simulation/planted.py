@@ -670,6 +670,38 @@ def password_by_stamp() -> list[Patch]:
     return [(access_drafts, "_set_password", stamped)]
 
 
+def ticket_is_all_that_its_maker_is() -> list[Patch]:
+    """Who has a ticket does what the one may who made it."""
+    check = access_drafts._check_one
+
+    def unbound(accounts: Accounts, request: Any, by: Principal, *terms: Any) -> None:
+        check(accounts, request, msgspec.structs.replace(by, feed=""), *terms)
+
+    return [(access_drafts, "_check_one", unbound)]
+
+
+def ticket_reads_what_its_maker_may() -> list[Patch]:
+    """Who has an admin's ticket for the feed of somebody else reads there what the admin may."""
+    rights = Accounts.rights
+
+    def unbound(accounts: Accounts, by: Principal, now: int) -> Rights | None:
+        whole = rights(accounts, msgspec.structs.replace(by, feed=""), now)
+        return whole if rights(accounts, by, now) is not None else None
+
+    return [(Accounts, "rights", unbound)]
+
+
+def token_outlives_its_maker() -> list[Patch]:
+    """A token that was made with another one lasts as long as its maker asked for."""
+    make = access_drafts._create_token
+    return [(access_drafts, "_create_token", lambda accounts, request, by, me: make(accounts, request, None, me))]
+
+
+def last_admin_goes() -> list[Patch]:
+    """Who is the only admin is removed like everybody."""
+    return [(Accounts, "has_admin_beside", lambda accounts, name: True)]
+
+
 ACCESS = (  # these need schedules with users
     rights_checked_at_publish_only,
     commands_checked_at_the_door_only,
@@ -681,6 +713,10 @@ ACCESS = (  # these need schedules with users
     name_goes_to_who_is_known_first,
     password_by_arrival,
     password_by_stamp,
+    ticket_is_all_that_its_maker_is,
+    ticket_reads_what_its_maker_may,
+    token_outlives_its_maker,
+    last_admin_goes,
 )
 BUGS: dict[str, Callable[[], list[Patch]]] = {
     make.__name__.replace("_", "-"): make
@@ -782,6 +818,8 @@ FOCUS: dict[str, tuple[str, ...]] = {
     "name-goes-to-who-is-known-first": ("partition", "one-way"),
     "password-by-arrival": ("partition", "one-way"),
     "password-by-stamp": ("wall", "wall-all"),
+    "ticket-reads-what-its-maker-may": ("clients-cut",),
+    "token-outlives-its-maker": ("clients-cut",),
     **FOCUS_COMPACTION,
     **FOCUS_CONFIRMING,
     **FOCUS_EDITING,

@@ -32,6 +32,7 @@ from newswire.core.model.ops import (
     Published,
     Subscribed,
     Unsubscribed,
+    UsersRemoved,
     Void,
     Withdrawn,
 )
@@ -292,6 +293,10 @@ class Ledger:
         elif isinstance(op, PasswordSet):
             if not op.again and not self.applied(machine).access.password_counts(op):
                 raise Violation(f"{machine.id} takes a password {name} that does not count beside one that it knows")
+        elif isinstance(op, UsersRemoved):
+            admins = self.applied(machine).access.admins()
+            if admins and admins.issubset(op.accounts):
+                raise Violation(f"{machine.id} removes {op.accounts}, the last admin")
         elif isinstance(op, Dropped):
             self.drops += 1
             self._check_drop(machine, op)
@@ -322,7 +327,7 @@ class Ledger:
         of = fold, fold.version
         if outlet.allowed_by == of:  # looked at already
             return False
-        patterns = [sub.pattern for _, sub in fold.alive(outlet.user) if sub.account == by.account]
+        patterns = [sub.pattern for _, sub in fold.alive(outlet.user) if sub.account == (by.feed or by.account)]
         allowed = any(matches(p, topic) and fold.access.may(by, "subscribe", topic) for p in patterns for topic in PROBES)
         outlet.allowed_by = of
         return not allowed
