@@ -38,6 +38,7 @@ class Expiry:
         since = [entry - shift for entry in (*self._ends, *self._named) if same_rows and entry & ROW_MASK >= job.cut]
         messages.lifetimes.leave_out({entry & ROW_MASK for entry in since})
         self._state, self._found = job.state, Lifetimes()  # of what stood there before the end is known
+        self._ages = Ages(job.state.log)  # asked for nothing any more, and it would keep the log that was replaced
         self._ends = [*job.ends, *since]
         heapify(self._ends)
         self._named = []
