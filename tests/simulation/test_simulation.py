@@ -42,6 +42,7 @@ SHOWN_BY = {  # of bugs that few schedules show: one that does, which is played 
     "revoked-token-is-kept": 4,
     "short-vectors-alone": 11,
     "streams-go-on": 16,
+    "subscribe-again-is-no-op": 82,
     "subscriptions-hang-on-the-name": 10,
     "target-outlives-run": 65,
     "ticket-reads-what-its-maker-may": 91,
