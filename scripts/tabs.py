@@ -41,6 +41,7 @@ WATCH: Final = """
         }).observe(document.getElementById("feed"), { childList: true });
     });
 """
+STATE: Final = "document.getElementById('state').textContent"
 TEXTS: Final = "[...document.querySelectorAll('#feed > article')].map((one) => one.querySelector('p').textContent)"
 
 
@@ -83,8 +84,7 @@ def play(browser: Any, brokers: list[Broker], tabs: int, kills: int) -> list[str
     pages = [context.new_page() for _ in range(tabs)]
     for page in pages:
         page.goto(f"http://{brokers[0].address}/stream?username={USER}")
-    for page in pages:
-        page.wait_for_function("document.getElementById('state').textContent.startsWith('live')", timeout=WAIT_SECONDS * 1000)
+    wait_for_text(pages, "live at broker 1001")
     writer = Writer([broker.address for broker in brokers])
     writer.start()
     for kill in range(kills):
@@ -102,8 +102,7 @@ def play(browser: Any, brokers: list[Broker], tabs: int, kills: int) -> list[str
 
 def wait_for_text(pages: list[Any], words: str) -> None:
     """Wait until every tab says in its state that it is served there."""
-    for page in pages:
-        page.wait_for_function(f"document.getElementById('state').textContent.includes('{words}')", timeout=WAIT_SECONDS * 1000)
+    until(f"all tabs say {words}", lambda: all(words in page.evaluate(STATE) for page in pages), WAIT_SECONDS)
 
 
 def judge(pages: list[Any], brokers: list[Broker], expected: list[str]) -> list[str]:
