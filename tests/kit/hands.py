@@ -99,7 +99,7 @@ class OverHttp(Hand):
         """Open a stream that is refused for good."""
         for broker in self.pair.living():
             answer = ask(broker.address, "GET", f"/stream?username={user}")
-            assert answer.status == 403
+            assert answer.status == 403, (broker.id, answer.status, answer.body)
             assert answer.headers.get_content_type() == "application/problem+json"
             assert answer.json()["code"] == "not-registered"
             assert answer.json()["detail"]
