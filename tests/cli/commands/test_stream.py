@@ -72,15 +72,7 @@ def test_exec_stops_at_what_fails(fake: Fake, capfd: pytest.CaptureFixture[str])
     assert [fields["id"] for fields in fake.sent("/ack")] == ["e1"]
 
 
-def test_a_terminal_is_shown_no_controls() -> None:
-    hostile = Message(
-        "a-1", "e1", topic="Google", data="\x1b[2Jtwo\nlines\u202e", time="2026-11-24T21:54:12.345Z", title="\x07T"
-    )
-    assert stream.terminal_text(hostile) == "2026-11-24 21:54:12 UTC Google  \\x07T: \\x1b[2Jtwo\n    lines\\u202e"
-    assert (
-        stream.terminal_text(Message("a-1", "e1", topic="G", data="", time="2026-11-24T21:54:12.345Z", title="T"))
-        == "2026-11-24 21:54:12 UTC G  T"
-    )
+def test_the_environment_holds_no_nul() -> None:
     assert stream.environment(Message("a", "e", topic="G", data="x\0y"), {})["NEWSWIRE_MESSAGE_DATA"] == "x\ufffdy"
 
 
@@ -170,10 +162,3 @@ def test_what_brokers_say_of_reading_topics_is_told(fake: Fake, capsys: pytest.C
     assert "is a pattern, which needs a subscription" in capsys.readouterr().err
     assert stream.to_unix("2026-11-28T09:41:00+01:00") == "1795855260"
     assert stream.to_unix("10m") == "10m"
-
-
-def test_a_message_in_columns_can_be_read_back() -> None:
-    text = "a\tb\r\nC:\\new"
-    line = stream.plain_text(Message("a", "e", topic="t", data=text, title="T"))
-    assert line == "t\ta\\tb\\r\\nC:\\\\new\tT"
-    assert line.split("\t")[1].encode().decode("unicode_escape") == text

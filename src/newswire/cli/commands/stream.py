@@ -4,8 +4,6 @@ What cannot be printed is not taken: printing is the work here. A reader that le
 
 With a user it is that user's stream, of all subscriptions or of chosen topics (`cli/chosen_topics.py`). With topics and no user
 it is a stream of these topics, which needs no subscription and leaves nothing behind (`client/topic_stream.py`).
-
-Longer than other rooms: whose stream it is, what is done with a message and what is said of it are one command.
 """
 
 from __future__ import annotations
@@ -20,13 +18,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 import click
 
 from newswire import escape
 from newswire.cli import completing, output
 from newswire.cli.command import Command
+from newswire.cli.message_text import as_object, gap_text, plain_text, terminal_text
 from newswire.cli.options import PATTERN, brokers_option, config_option, json_option, option, times
 from newswire.cli.parameters import MOMENT, WholeNumber
 from newswire.core import limits
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from newswire.client import ConnectionState, Gap, Message, MessageStream, Subscriber, Withdrawal
 
 Take = Callable[["Message"], None]
-_IN_A_COLUMN: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 class CommandFailed(Exception):
@@ -314,46 +312,6 @@ def printer(as_json: bool, *, terminal: bool, user: str | None = None) -> Take:
             raise OutputFailed(f"message {message.id} stays unacknowledged and comes again") from failure
 
     return take
-
-
-def as_object(message: Message) -> dict[str, Any]:
-    """The message as the stream's JSON has it: absent fields left out."""
-    from newswire.core.model.message import shown_object
-
-    return shown_object(message, id=message.id, event_id=message.event_id, time=message.time)
-
-
-def plain_text(message: Message) -> str:
-    """Topic, text and, if it has one, title, with tabs between: one line, of which a program can make them again."""
-    parts = (message.topic, message.data, message.title) if message.title else (message.topic, message.data)
-    return "\t".join(part.translate(_IN_A_COLUMN) for part in parts)
-
-
-def terminal_text(message: Message, user: str | None = None) -> str:
-    """Time, topic, title and text; further lines are indented, controls are escaped."""
-    from datetime import datetime
-
-    from newswire.cli.local_time import on_a_line
-
-    title = f"{escape.line(message.title)}: " if message.title and message.data else escape.line(message.title)
-    text = escape.block(message.data).replace("\n", "\n    ")
-    if message.confirm:
-        command = " ".join(["newswire confirm", *([user] if user else []), message.id])
-        text += f"\n    To confirm it within {message.confirm} s: {escape.line(command)}"
-    if message.replaces:
-        text += f"\n    In place of the message {escape.line(message.replaces)}."
-    when = on_a_line(message.time, datetime.now().astimezone())
-    return f"{escape.line(when)} {escape.line(message.topic)}  {title}{text}"
-
-
-def gap_text(gap: Gap) -> str:
-    """Say what is missing, and why."""
-    why = {
-        "waiting": f"{gap.dropped} messages of topic {gap.topic} wait behind damage at a broker and come when it is mended.",
-        "lost": f"Up to {gap.dropped} messages of topic {gap.topic} were lost to damage at a broker, and given up.",
-    }
-    text = f"{gap.dropped} messages of topic {gap.topic} were removed by retention before they were delivered."
-    return why.get(gap.reason, text)
 
 
 def command_taker(command: str) -> Take:
