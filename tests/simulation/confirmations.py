@@ -95,8 +95,9 @@ class Confirmations:
         assert machine.broker is not None
         asking = [asked for name in names if isinstance(asked := ledger.ops[name], Published) and machine.shows(name)]
         clock = machine.broker.clocks.retention
-        if not asking or clock < min(asked.time + asked.confirm * 1000 for asked in asking):
-            raise Violation(f"{machine.id} names at {clock} who has not confirmed {op.about}, before its time is over")
+        passed = (ledger.world.now - min((ledger.texts[one.data].taken_at for one in asking), default=0)) * 1000
+        if all(clock < one.time + one.confirm * 1000 and passed < one.confirm * 1000 for one in asking):
+            raise Violation(f"{machine.id} names after {passed:.0f} ms who has not confirmed {op.about}: that is too soon")
         if done := self._told(machine, names - {op.id}, but=op.id):
             raise Violation(f"{machine.id} names once more who has not confirmed {op.about}, after {done}")
         said, missing = op.data.rpartition(": ")[2].split(", "), self._missing(machine, names)

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from newswire.core.broker import escalation
+from newswire.core.broker.clock import Clocks
 from newswire.core.broker.escalation import Escalation
+from newswire.core.broker.events import Now
 from newswire.core.model.ops import Confirmed
 from newswire.core.read.reports import Readership
 from newswire.core.state.notices import Addressee, Notices
@@ -17,7 +19,13 @@ Patch = tuple[Any, str, Any]
 def named_by_the_wall_clock() -> list[Patch]:
     """The time to confirm something is over when the time of day says so: a clock that is set ends it at once."""
     is_due = Escalation.is_due
-    return [(Escalation, "is_due", lambda part, time, now: is_due(part, now.wall, now))]
+
+    def by_the_wall(part: Escalation, clocks: Clocks, now: Now) -> bool:
+        notices = part._state.messages.notices.of
+        part._due = sorted((0 if notices[row].until <= now.wall else 2**53, row) for _, row in part._due)
+        return is_due(part, clocks, now)
+
+    return [(Escalation, "is_due", by_the_wall)]
 
 
 def named_though_confirmed() -> list[Patch]:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import pytest
 
 from newswire.core import limits
+from newswire.core.broker.clock import Clocks
 from newswire.core.broker.escalation import Escalation
 from newswire.core.broker.events import Now
+from newswire.core.broker.values import Identity
 from newswire.core.model.commands import Confirm, Publish, Request, Subscribe, Unsubscribe
-from newswire.core.model.ops import Published
+from newswire.core.model.ops import Began, Joined, Published
+from newswire.core.state.fold import State
 from newswire.engine.lone import LoneEngine
 from newswire.engine.memory import MemoryLog
 from newswire.errors import NotFound, Refused
 
 START = 1_700_000_000_000
+HOUR = 3_600_000
+WEEKS = 21 * 24 * HOUR
 
 
 class Desk:
@@ -77,6 +82,27 @@ def test_a_broker_that_starts_later_names_them_still(desk: Desk) -> None:
     assert desk.wait(15) == ["2 of 2 have not confirmed “Leave” within 10 s: ann, ben"]
 
 
+def test_a_start_makes_nobody_wait_for_longer_than_was_asked(desk: Desk) -> None:
+    """Retention's clock begins weeks back where another broker has stamped nothing since: it had nothing to say."""
+    clocks, state = Clocks(), State()
+    for op in (Joined("1002-a", 2, START - WEEKS, "1002", "h:2"), Joined("1001-a", 2, START - WEEKS, "1001", "h:1")):
+        state.apply(Began(op.origin, 1, op.time, op.broker, {}), 0, 0, None)
+        state.apply(op, 0, 0, None)
+    fields = {"topic": "news", "data": "Leave", "confirm": 60, "escalate": "late"}
+    state.apply(Published("1001-a", 3, START - 50_000, **fields), 0, 0, None)  # type: ignore[arg-type]
+    part = Escalation(state)
+    clocks.start(Identity("1001", "h:1", "1001-b"), state, Now(0.0, START))
+    assert clocks.retention <= START - WEEKS + HOUR
+    due = []
+    for second in range(61):
+        now = Now(float(second), START + second * 1000)
+        clocks.note(now, agreed=True)
+        if second == 30:
+            part.become(state)  # as a compaction has it: it goes on with the time that is left
+        due.append(part.is_due(clocks, now))
+    assert due == [False] * 60 + [True]
+
+
 def test_many_that_are_over_are_named_one_after_the_other_without_waiting(desk: Desk) -> None:
     for number in range(5):
         desk.ask(5, data=str(number))
@@ -116,13 +142,17 @@ def test_the_names_are_found_in_pieces_and_many_are_counted(desk: Desk, monkeypa
 
 def test_only_the_broker_that_decides_publishes_it(desk: Desk) -> None:
     desk.ask(1)
-    other = Escalation(desk.engine.shell.read(lambda state: state))
+    state, clocks = desk.engine.shell.read(lambda state: state), Clocks()
+    other = Escalation(state)
+    clocks.start(Identity("1002", "h:2", "1002-a"), state, Now(0.0, START))
+    assert not other.is_due(clocks, Now(0.0, START))
     now = Now(5.0, START + 5_000)
-    assert other.is_due(START + 5_000, now)
+    clocks.note(now, agreed=True)
+    assert other.is_due(clocks, now)
     assert other.look(now, decides=False).ops == []
-    assert not other.is_due(START + 5_000, now), "it looks again a second later"
+    assert not other.is_due(clocks, now), "it looks again a second later"
     later = Now(7.0, START + 7_000)
-    assert other.is_due(START + 7_000, later)
+    assert other.is_due(clocks, later)
     for _ in range(2):
         (*ops,) = other.look(later, decides=True).ops
         if ops:

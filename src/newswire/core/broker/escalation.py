@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from heapq import heapify, heappop
+from itertools import islice
 from typing import Final
 
 from newswire.core import limits
+from newswire.core.broker.clock import Clocks
 from newswire.core.broker.events import Now
 from newswire.core.broker.values import Stamp
-from newswire.core.model.ops import NO_PLACE, Published
+from newswire.core.model.ops import NO_PLACE, OpId, Published
 from newswire.core.read.reports import Readership, missing_of, shown_row
 from newswire.core.state.fold import State
 from newswire.core.state.notices import Addressee, AskingMessage
@@ -25,29 +27,37 @@ class Escalation:
 
     Every broker keeps this, since any may become the primary, which alone decides. Two that do not see each other may both
     decide: what they publish about one message is one message (TWINS).
+
+    The time to confirm a message passes by what this run lasts (`Clocks.lasted`). What is found in the log has as much of it
+    left as is left by retention's clock, and all of it at most: after a start that clock may be weeks behind.
     """
 
     def __init__(self, state: State) -> None:
+        self._ends: dict[OpId, int] = {}  # by message: when its time is over, ms of `Clocks.lasted`
         self.become(state)
 
     def become(self, state: State) -> None:
         """Go on with this state."""
         self._state = state
+        names = {notice.id for notice in state.messages.notices.of.values()}
+        self._ends = {name: end for name, end in self._ends.items() if name in names}
         self._seen = 0  # notices that were looked at: there come only more
-        self._due: list[tuple[int, int]] = []  # heap: until when (ms), and the row
+        self._due: list[tuple[int, int]] = []  # heap: when its time is over, as above, and the row
         self._work: Iterator[object] | None = None  # looks for the readers of the first of these, a piece at a time
         self._readership: Readership | None = None
         self._next_at = 0.0  # on `Now.clock`
 
-    def is_due(self, time: int, now: Now) -> bool:
-        """Say whether something was to be confirmed until `time`, ms by retention's clock."""
+    def is_due(self, clocks: Clocks, now: Now) -> bool:
+        """Say whether something was to be confirmed by now."""
         notices = self._state.messages.notices.of
         if len(notices) != self._seen:
-            fresh = list(notices.items())[self._seen :]
-            self._due += [(notice.until, row) for row, notice in fresh if notice.escalate]
+            for row, notice in islice(notices.items(), self._seen, None):
+                if notice.escalate:
+                    left = min(notice.seconds * 1000, max(0, notice.until - clocks.retention))
+                    self._due.append((self._ends.setdefault(notice.id, clocks.lasted + left), row))
             heapify(self._due)
             self._seen = len(notices)
-        if not self._due or self._due[0][0] > time:
+        if not self._due or self._due[0][0] > clocks.lasted:
             return False
         return now.clock >= self._next_at or self._is_over(notices[self._due[0][1]])  # stored: the next one need not wait
 
