@@ -16,6 +16,8 @@ test("each kind is a sentence", () => {
   assert.equal(row({ what: "set-password", by: "ann", who: "ann" }), "ann changed the password");
   assert.equal(row({ what: "added-user", who: "admin" }), "a broker added admin");
   assert.equal(row({ what: "published", by: "ann", topic: "news" }), "ann published to news");
+  assert.equal(row({ what: "published", by: "ann", topic: "news", detail: "in place of 1001-a.2" }), "ann published to news in place of 1001-a.2");
+  assert.equal(row({ what: "withdrew", by: "ann", topic: "news", detail: "1001-a.2" }), "ann withdrew from news: 1001-a.2");
   assert.equal(row({ what: "asked-for-backup", who: "boss", detail: "10.0.0.7" }), "boss asked for a backup from 10.0.0.7");
   assert.equal(row({ what: "removed-broker", who: "1002" }), "broker 1002 left");
 });
