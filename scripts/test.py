@@ -32,12 +32,13 @@ CHECKS: Final = {
     "types": ["mypy"],
     "imports": ["lint-imports"],
 }
+MAKES_INTERFACES: Final = ("tests/scenarios/test_partition.py", "tests/scenarios/test_several.py")
 WAITING: Final = {  # what starts processes, and mostly waits for them, or takes long: in lanes that take about as long
     "cases": ["tests/e2e", "tests/test_scripts.py"],
-    "faults": ["tests/scenarios", "tests/test_docs.py", "--ignore=tests/scenarios/test_partition.py"],
+    "faults": ["tests/scenarios", "tests/test_docs.py", *(f"--ignore={file}" for file in MAKES_INTERFACES)],
     "simulation": ["tests/simulation"],  # computes all the time: behind the scenarios it would end alone, long after the rest
     # where a network interface comes or goes Chromium drops what it asks for: what makes some waits until the pages are done
-    "pages": ["tests/browser", "tests/scenarios/test_partition.py"],
+    "pages": ["tests/browser", *MAKES_INTERFACES],
 }
 COMPUTING: Final = frozenset({"simulation"})
 LONG: Final = {  # of the others, what takes seconds: logs, terminals, disks and clients that wait

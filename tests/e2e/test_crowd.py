@@ -122,7 +122,11 @@ def test_streams_leave_room_for_publishers_probes_and_peers_where_descriptors_ar
         for number in range(190):
             request = f"GET /stream?username=user{number % 20} HTTP/1.1\r\nHost: {cramped.address}\r\n\r\n"
             stream = stack.enter_context(connect(cramped, request.encode()))
-            told.append(stream.recv(65_536) + stream.recv(65_536))
+            answer = b""
+            while b"retry: " not in answer:  # the first event, in the same piece as the head or not
+                answer += (piece := stream.recv(65_536))
+                assert piece, answer
+            told.append(answer)
         assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in told)
         refused = [answer for answer in told if b"as many streams as it may" in answer]
         assert len(refused) == 190 - most

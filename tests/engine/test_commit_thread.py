@@ -13,6 +13,7 @@ from newswire.core import limits
 from newswire.core.broker.events import Submitted, Tick
 from newswire.core.model.commands import Publish
 from newswire.core.model.ops import NO_PLACE, Dropped, Withdrawn
+from newswire.engine import commit_thread
 from newswire.engine.commit_thread import CommitThread
 from tests.kit.shell_fakes import Parts, begun, publish
 from tests.kit.waiting import PATIENCE_SECONDS
@@ -161,7 +162,11 @@ def test_a_disk_without_room_is_seen_before_a_write_fails_and_so_is_its_room(par
     assert disk.syncs == 0
 
 
-def test_retention_is_a_line_a_minute_however_much_goes(parts: Parts, caplog: pytest.LogCaptureFixture) -> None:
+def test_retention_is_a_line_a_minute_however_much_goes(
+    parts: Parts, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for wait in ("_TICK_SECONDS", "_QUIET_TICK_SECONDS"):
+        monkeypatch.setattr(commit_thread, wait, 0.001)  # nothing comes
     shell, _, _, clock = parts
     caplog.set_level(logging.INFO)
     thread = CommitThread(shell, lambda: 10**12, lambda error: None)
