@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import socket
@@ -291,3 +292,14 @@ def test_five_thousand_at_once(desk: Desk, pair: Pair, hand: Hand) -> None:
     texts = alice.texts()  # also those that come as the top is in view
     assert texts == [str(number) for number in range(5_001 - len(texts), 5_001)]
     assert alice.errors == []
+
+
+def test_a_page_of_which_a_module_did_not_come_loads_again(browser: Browser, pair: Pair) -> None:
+    page = browser.new_page()
+    tries = itertools.count(1)
+    page.route("**/view.js", lambda route: route.abort() if next(tries) <= 2 else route.continue_())
+    alice = Window(page, pair.first.address, "Alice")
+    alice.says("connected")
+    assert next(tries) > 3
+    assert page.evaluate("sessionStorage.getItem('newswire-loads')") == "0"
+    page.close()
