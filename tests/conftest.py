@@ -23,7 +23,8 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # Real processes start, fail over, hang and time out: they get more than a unit test does, unless a test says otherwise.
-SECONDS = {"tests/e2e/": 600, "tests/scenarios/": 600, "tests/browser/": 600}
+# Schedules compute behind all others: how long that takes says what else the machine does.
+SECONDS = {"tests/e2e/": 600, "tests/scenarios/": 600, "tests/browser/": 600, "tests/simulation/": 1_800}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -134,7 +134,9 @@ def test_a_broker_with_a_new_disk_goes_by_what_it_is_handed() -> None:
         clocks = Clocks()
         clocks.start(me, State(), Now(5.0, NOON + HOUR))
         assert clocks.retention == NOON + HOUR
+        assert not clocks.has_met
         clocks.meet(me, handed)
+        assert clocks.has_met
         assert clocks.retention == (NOON + HOUR if trusts else NOON - YEARS + HOUR)
 
 

@@ -34,6 +34,7 @@ class Run:
             self.apply(op)
         self.clocks = Clocks()
         self.clocks.start(ME, self.state, self.now)
+        self.clocks.meet(ME, self.state)
         self.expiry = Expiry(self.state)
 
     def apply(self, op: Op) -> None:

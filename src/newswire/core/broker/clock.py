@@ -95,6 +95,7 @@ class Clocks:
     def __init__(self) -> None:
         self.wall_jump = 0  # ms by which this broker's clock was set within the last hour
         self.retention_behind = 0  # ms by which retention's clock is behind the wall clock
+        self.has_met = False  # what others have stamped is known: retention's clock may be gone by
         self._heard: Set[str] = frozenset()  # the brokers by whose stamps retention's clock was set
 
     def start(self, identity: Identity, state: State, now: Now) -> None:
@@ -110,6 +111,7 @@ class Clocks:
 
         Where there are some this looks at all stamps that are held: once in a run, before clients are served.
         """
+        self.has_met = True
         if not identity.trust_clock and not _runs_by_broker(state).keys() <= self._heard:
             lived = lived_until(state)
             self._heard = lived.keys()

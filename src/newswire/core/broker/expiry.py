@@ -50,7 +50,8 @@ class Expiry:
         """
         lasted = clocks.lasted
         new = [lasted + lifetime << ROW_BITS | row for row, lifetime in self._state.messages.lifetimes.all()]
-        at = Moment(lasted=lasted, retention=clocks.retention, until=latest + limits.CLOCK_FUTURE_MILLISECONDS)
+        retention = clocks.retention if clocks.has_met else 0  # else some would end too soon
+        at = Moment(lasted=lasted, retention=retention, until=latest + limits.CLOCK_FUTURE_MILLISECONDS)
         return Ends(entries=[*self._ends, *self._named, *new], at=at)
 
     def is_due(self, clocks: Clocks, now: Now) -> bool:
