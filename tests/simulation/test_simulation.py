@@ -18,27 +18,39 @@ MOST_SEEDS = 400  # until a planted bug is found
 SHOWN_BY = {  # of bugs that few schedules show: one that does, which is played before all others
     "acks-by-any-other": 40,
     "acks-together-move-all": 7,
+    "all-known-at-a-glance": 5,
     "away-by-the-wall-clock": 11,
     "base-in-parts": 7,
     "began-stays-known": 276,
     "cursor-on-send": 6,
     "each-gap-confirms-all": 9,
     "gap-counts-lost": 9,
+    "gaps-untold": 4,
     "gives-up-what-it-stands-on": 272,
+    "gives-up-what-others-keep": 4,
     "grants-hang-on-the-name": 55,
     "holder-keeps-to-itself": 45,
     "hole-is-nobodys-business": 100,
     "id-speaks-for-all": 8,
     "ids-without-opening": 274,
     "keys-without-content": 26,
+    "last-admin-goes": 11,
     "last-confirmation-counts": 12,
     "late-are-forgotten": 17,
     "late-are-told-of-each-twin": 32,
+    "left-out-though-a-member-lacks-it": 3,
     "lost-untold": 29,
-    "named-though-confirmed": 92,
+    "name-goes-to-who-is-known-first": 4,
+    "named-by-the-wall-clock": 3,
+    "named-though-confirmed": 94,
+    "newer-goes-first": 3,
     "originals-stay-shown": 45,
+    "password-by-arrival": 18,
     "refused-for-good": 7,
+    "replaced-twice": 28,
+    "reset-and-fetch": 3,
     "retention-by-newest-stamps": 3,
+    "revocation-wakes-nobody": 4,
     "revoked-token-is-kept": 4,
     "short-vectors-alone": 11,
     "streams-go-on": 16,
@@ -48,9 +60,7 @@ SHOWN_BY = {  # of bugs that few schedules show: one that does, which is played 
     "ticket-reads-what-its-maker-may": 91,
     "told-when-all-is-applied": 51,
     "twins-alone": 213,
-    "unfinished-batch-counts": 1,
     "voids-count-in-part": 73,
-    "replaced-twice": 28,
     "wall-clock-decides": 6,
     "withdrawn-under-one-id": 96,
     "withdrawn-where-it-is-there": 14,
@@ -67,7 +77,6 @@ DEEDS = (
 ).split("|")
 
 
-@pytest.mark.timeout(600)
 def test_schedules_go_right() -> None:
     faults: Counter[str] = Counter()
     deeds: Counter[str] = Counter()
@@ -89,7 +98,6 @@ def test_schedules_go_right() -> None:
     assert sizes == {2, 3, 5}
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("bug", BUGS)
 def test_a_planted_bug_is_found(bug: str) -> None:
     seeds = [SHOWN_BY.get(bug, 0), *range(MOST_SEEDS)]
