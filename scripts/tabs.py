@@ -87,16 +87,17 @@ def play(browser: Any, brokers: list[Broker], tabs: int, kills: int) -> list[str
     wait_for_text(pages, "live at broker 1001")
     writer = Writer([broker.address for broker in brokers])
     writer.start()
+    served = "1001"
     for kill in range(kills):
         broker = brokers[kill % 2]
         served = "1002" if broker is brokers[0] else "1001"
         broker.kill9()
-        wait_for_text(pages, f"at broker {served}")
+        wait_for_text(pages, f"broker {served}")  # live at it, or moved to it
         pages[0].wait_for_timeout(DOWN_SECONDS * 1000)
         broker.start()
         wait_in_sync(brokers, WAIT_SECONDS)
         print(f"kill {kill + 1} of {kills}: broker {broker.id}, {writer.count} messages so far", flush=True)
-    wait_for_text(pages, "live at broker 1001")
+    wait_for_text(pages, f"broker {served}")
     return judge(pages, brokers, [str(number) for number in range(writer.end())])
 
 
