@@ -184,3 +184,24 @@ def test_retention_is_a_line_a_minute_however_much_goes(
         "retention: dropped from topics: 1, messages whose time was over: 2",
         "retention: dropped from topics: 60, messages whose time was over: 120",
     ]
+
+
+def test_the_time_is_looked_at_less_often_where_nothing_comes_and_nobody_waits(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell, *_ = parts
+    thread = CommitThread(shell, lambda: 10**12, lambda error: None)
+    waits: list[float] = []
+
+    def get(timeout: float) -> None:
+        waits.append(timeout)
+        raise queue.Empty
+
+    monkeypatch.setattr(thread, "_inbox", Mock(get=get))
+    for _ in range(commit_thread._QUIET_TURNS + 1):
+        thread._gather()
+    assert set(waits[:-1]) == {commit_thread._TICK_SECONDS}
+    assert waits.pop() == commit_thread._QUIET_TICK_SECONDS
+    monkeypatch.setattr(shell.broker, "receipts", ["one that waits for another broker"])
+    thread._gather()
+    assert waits.pop() == commit_thread._TICK_SECONDS

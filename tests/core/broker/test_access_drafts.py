@@ -170,6 +170,9 @@ def test_no_two_users_differ_in_capital_letters_only(accounts: Accounts) -> None
     with pytest.raises(Refused, match="there is a user Ann, and names that differ in capital letters only") as refused:
         draft_access(accounts, AddUser("aNN"), Principal(ROOT), 1_000)
     assert refused.value.code == "user-exists"
+    accounts.take(UsersRemoved("1001-a", 90, 99, accounts=(ANN,)))
+    (op,) = draft_access(accounts, AddUser("aNN"), Principal(ROOT), 1_000)
+    assert isinstance(op, UserAdded)
 
 
 def test_a_user_who_is_removed_takes_all_accounts_of_the_name_along(accounts: Accounts) -> None:

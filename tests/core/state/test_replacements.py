@@ -120,3 +120,16 @@ def test_what_a_record_did_that_cannot_be_read_is_kept() -> None:
     assert set(owed(here.state, lost, {}).blind) == {here.state.log.sequences[row] for row in rows}
     (draft,) = [op for op in blindly(here.state, []) if isinstance(op, Withdrawn)]
     assert set(draft.ids) == {first, other}
+
+
+def test_readers_of_a_topic_look_at_no_more_withdrawals_than_a_page_has() -> None:
+    here, _ = apart()
+    names = [here.publish("a", key="") for _ in range(9)]
+    for name in names:
+        withdraw(here, name)
+    messages = here.state.messages
+    rows = messages.told_rows([messages.numbers["news"]], 0, 9)
+    assert len(rows) == 9
+    assert messages.told_rows([messages.numbers["news"]], rows[2], 3) == rows[2:5]
+    assert messages.told_rows(range(1, 100), rows[2], 1) == rows[2:3], "where all topics may match"
+    assert messages.told_rows([7, 8], 0, 9) == []

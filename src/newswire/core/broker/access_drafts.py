@@ -181,8 +181,8 @@ def _add_user(accounts: Accounts, request: AddUser, me: str) -> list[Op]:
         raise BadRequest(f"`{name}` is no name of a user: in an address it stands for a folder", code="bad-username")
     if accounts.account_of(name):
         raise Refused(f"there is a user {name}: remove the user first, or take another name", code="user-exists")
-    like = "" if request.first else next((other for other in accounts.each() if other.casefold() == name.casefold()), "")
-    if like:
+    like = accounts.spelling_of(name)
+    if like and not request.first:
         words = "names that differ in capital letters only would be taken for one another: take another name"
         raise Refused(f"there is a user {like}, and {words}", code="user-exists")
     if request.first and accounts.has_admin:

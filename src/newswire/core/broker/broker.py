@@ -452,9 +452,9 @@ class Broker(Parts):
         self._watch_clocks(now)
         self._wants_room = event.wants_room
         self._follow(self.compaction.tick(event, now), now)
-        is_old = self.retention.is_due(now, wants_room=event.wants_room, is_tight=self.compaction.is_tight)
         if self.stager.staged or not (self.serves and self.clocks.has_met):
             return
+        is_old = self.retention.is_due(now, wants_room=event.wants_room, is_tight=self.compaction.is_tight)
         is_over = self.expiry.is_due(self.clocks, now)
         is_late = self.escalation.is_due(self.clocks, now)
         if not (is_old or is_over or is_late):

@@ -91,20 +91,20 @@ def subscribe(state: State, request: Subscribe, wall: int, most: int) -> Subscri
 def unsubscribe(state: State, request: Unsubscribe) -> Unsubscribed:
     """UNSUBSCRIBE: all alive ones seen here, by id; one made meanwhile elsewhere stays."""
     ids = tuple(sub.id for sub in state.subscriptions.with_pattern(request.user, request.pattern, request.account))
+    if ids:
+        return Unsubscribed(**NO_PLACE, ids=ids)
     covering = [one for one in state.subscriptions.patterns_of(request.user, request.account) if matches(one, request.pattern)]
-    if not ids and covering:
+    if covering:
         raise NotFound(
             f"user {request.user} has no subscription to {request.pattern} itself: it comes by {' and '.join(covering)},"
             " which can be unsubscribed from",
             code="no-subscription",
         )
-    if not ids:
-        raise NotFound(
-            f"user {request.user} has no subscription to {request.pattern}: GET /subscriptions?username={request.user}"
-            " lists what there is",
-            code="no-subscription",
-        )
-    return Unsubscribed(**NO_PLACE, ids=ids)
+    raise NotFound(
+        f"user {request.user} has no subscription to {request.pattern}: GET /subscriptions?username={request.user}"
+        " lists what there is",
+        code="no-subscription",
+    )
 
 
 def confirm(state: State, request: Confirm, wall: int) -> list[Op]:

@@ -155,7 +155,7 @@ def read_on(
     if columns is not None:
         lost = [row for row, _ in state.given_up if row >= start]
         lost += void_rows(state, selection.topics(state), start)
-        lost += state.messages.told_rows(selection.topics(state), start)
+        lost += state.messages.told_rows(selection.topics(state), start, most)
         due, stop = sorted({*selection.rows_by_topic(state, columns, start, most), *lost})[:most], end
         yield None
     else:
@@ -182,7 +182,7 @@ def _skip(state: State, selection: Selection, start: int, scanned: int) -> Piece
     messages = state.messages
     active: list[tuple[int, Match[int]]] = yield partial(selection.active, messages.names, topics, messages.newest[:], start)
     told = [row for row, _ in state.given_up if row >= start] + void_rows(state, (number for number, _ in active), start)
-    told += state.messages.told_rows(topics, start)[:1]
+    told += state.messages.told_rows(topics, start, 1)
     first, looked_at = min(told, default=end), 0
     for number, match in active:
         columns = [(match, *column) for column in messages.sequences[number].items()]

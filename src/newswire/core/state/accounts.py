@@ -50,6 +50,7 @@ class Accounts:
         self._bearers: Counter[str] = Counter()  # of each name: how many accounts ever had it
         self._of_name: dict[str, dict[OpId, UserAdded]] = {}
         self._account_of: dict[str, OpId] = {}  # by name
+        self._spellings: Counter[str] = Counter()  # of each name without capitals: how many names that accounts have
         self._admins: dict[OpId, UserAdded] = {}
         self._firsts: dict[OpId, UserAdded] = {}
         self._by_digest: dict[str, dict[OpId, None]] = {}
@@ -135,9 +136,14 @@ class Accounts:
         for name in names:
             mine = [one for one in self._of_name.get(name, {}).values() if self._counts(one)]
             if mine:
+                self._spellings[name.casefold()] += name not in self._account_of
                 self._account_of[name] = min(mine, key=lambda one: one.order).first_id
             else:
-                self._account_of.pop(name, None)
+                if self._account_of.pop(name, None) is not None:
+                    folded = name.casefold()
+                    self._spellings[folded] -= 1
+                    if not self._spellings[folded]:
+                        del self._spellings[folded]
                 if not self._of_name.get(name):
                     self._of_name.pop(name, None)
             for account in self._of_name.get(name, ()):
@@ -189,6 +195,11 @@ class Accounts:
     def account_of(self, name: str) -> OpId:
         """The account that has this name; "" for none."""
         return self._account_of.get(name, "")
+
+    def spelling_of(self, name: str) -> str:
+        """A name that an account has and that differs from `name` in capital letters at most; "" for none."""
+        folded = name.casefold()
+        return next(one for one in self._account_of if one.casefold() == folded) if self._spellings[folded] else ""
 
     def accounts_of(self, name: str) -> tuple[OpId, ...]:
         """All accounts of this name that are alive: what a removal names."""

@@ -55,7 +55,7 @@ class TopicIndex:
         self.notices = Notices(log)
         self.replacements = Replacements()
         self.tellings: dict[int, Telling] = {}  # by row, ascending: withdrawals of which readers are told
-        self.telling_rows: list[int] = []  # the same rows
+        self._telling_rows: dict[int, list[int]] = {}  # by topic number, the same rows
         self.last_told: dict[int, dict[str, int]] = {}  # by topic number: by origin, the sequence of the last of these
         self._again: dict[OpId, int] = {}  # by its first id, the row at which a message that was stored again is shown
         self._copies: dict[OpId, list[int]] = {}  # and the rows of all that stored it again
@@ -207,12 +207,15 @@ class TopicIndex:
         number = self.number(op.topic)
         self.tellings[row] = Telling(number=number, id=op.ids[0] if op.ids else "", original=op.original)
         self.last_told.setdefault(number, {})[op.origin] = op.sequence
-        self.telling_rows.append(row)
+        self._telling_rows.setdefault(number, []).append(row)
 
-    def told_rows(self, numbers: Collection[int], start: int) -> list[int]:
-        """The rows from `start` on where readers of these topics are told of withdrawals, ascending."""
-        rows = self.telling_rows[bisect_left(self.telling_rows, start) :] if self.telling_rows else ()
-        return [row for row in rows if self.tellings[row].number in numbers]
+    def told_rows(self, numbers: Collection[int], start: int, most: int) -> list[int]:
+        """The first rows from `start` on, `most` a topic, where readers of these topics are told of withdrawals."""
+        rows_of = self._telling_rows
+        fewer, others = (numbers, rows_of) if len(numbers) <= len(rows_of) else (rows_of, numbers)
+        each = (rows_of[number] for number in fewer if number in others)
+        firsts = ((rows, bisect_left(rows, start)) for rows in each)
+        return [row for rows, first in firsts for row in rows[first : first + most]]
 
     def _settle(self, number: int, row: int) -> None:
         """Show the message whose first op stands at `row`, or not: it is withdrawn under the id of any of its twins."""
