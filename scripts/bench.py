@@ -3,6 +3,7 @@
     scripts/bench                                  the rows of the table in docs/results.md, Speed
     scripts/bench --list                           the rows there are
     scripts/bench --only publish steady            these, or those of a group
+    scripts/bench --only jetstream                 how cost grows over NATS servers, once: some minutes
     scripts/bench --before ../other-checkout       in turns with another checkout
     scripts/bench --against redis,nats,nchan       in turns with peers, where they are installed
     scripts/bench --quick                          see that each row works: the figures say nothing
@@ -63,7 +64,8 @@ def main() -> int:
     names = {*ROWS, *(group for row in ROWS.values() for group in row.groups.split())}
     parser.add_argument("--only", nargs="+", choices=names, metavar="ROW", default=["table"], help="rows or groups of rows")
     parser.add_argument("--list", action="store_true", help="list rows and groups")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each row is measured, in turns")
+    usual = "3 times, and once a start with 5 M records and how cost grows"
+    parser.add_argument("--rounds", type=int, default=0, help=f"how often each row is measured, in turns (default: {usual})")
     parser.add_argument("--quick", action="store_true", help="a moment of each row, once")
     parser.add_argument("--before", type=Path, default=None, help="another checkout to compare with")
     parser.add_argument("--against", default="", help="peers to compare with, commas between: redis, nats, nchan")
@@ -81,19 +83,20 @@ def main() -> int:
     systems = systems_of(options)
     began = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M}Z"
     loads = [machine.load_average()]
-    rounds = 1 if options.quick else options.rounds
     lines: list[Line] = []
     status = 0
     for row in ROWS.values():
         if not {row.name, *row.groups.split()} & set(options.only):
             continue
+        rounds = 1 if options.quick else options.rounds or row.rounds
         try:
             lines += measure(row, systems, QUICK if options.quick else Sizes(), rounds)
         except (Failed, OSError) as error:
             print(f"{row.name}: {error}", file=sys.stderr)
             status = 1
     loads.append(machine.load_average())
-    print(f"{machine.describe()}; {began}, {rounds} rounds, load {loads[0]:.1f} to {loads[1]:.1f}\n")
+    counts = sorted({len(line.rounds) for line in lines})
+    print(f"{machine.describe()}; {began}, {'/'.join(map(str, counts))} rounds, load {loads[0]:.1f} to {loads[1]:.1f}\n")
     print(report.table(lines))
     if options.json:
         options.json.write_text(report.as_json(machine.describe(), began, (loads[0], loads[1]), lines))

@@ -63,6 +63,11 @@ class NatsServers:
         """Where they say how they sync."""
         return [f"http://{place.address}:{port}" for place, port in zip(self._places, self._http, strict=True)]
 
+    @property
+    def pids(self) -> list[int]:
+        """The processes of those that run."""
+        return [process.pid for process in self._running.values()]
+
     def store(self, at: int) -> Path:
         """The directory of a server."""
         return self.home / f"store{at}"

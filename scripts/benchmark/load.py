@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkProcess
 from typing import Any, Final, NamedTuple
 
-from benchmark.machine import processor_seconds
+from benchmark.machine import processor_seconds, program_of
 from brokers import Failed
 
 TIMEOUT_SECONDS: Final = 120.0  # to connect, or to end after the end
@@ -30,12 +30,24 @@ class Span(NamedTuple):
 
 
 class Measurement(NamedTuple):
-    """What the processes returned, what the servers used during the span, and how busy the busiest process was (0 to 1)."""
+    """What the processes returned, what the servers used of processors during the span, by what they run, and how busy the
+    busiest process was (0 to 1).
+    """
 
     results: list[Any]
-    server_seconds: float
+    seconds_of: dict[str, float]
     seconds: float
     generator_share: float
+
+    @property
+    def server_seconds(self) -> float:
+        """What all servers used."""
+        return sum(self.seconds_of.values())
+
+    def apart(self, count: int) -> dict[str, float]:
+        """µs for each of `count` operations of servers of each kind, where there are several."""
+        several = len(self.seconds_of) > 1
+        return {f"µs of {name}": 1e6 * used / max(1, count) for name, used in self.seconds_of.items() if several}
 
 
 Work = Callable[[Callable[[], Span]], Any]
@@ -75,22 +87,25 @@ class Load:
 
     def measure(self, pids: Iterable[int], seconds: float, warm: float = 1.0) -> Measurement:
         """Wait until all are connected, let them work for `warm` seconds and then `seconds` more, in which is measured."""
-        servers = list(pids)
+        servers = {pid: program_of(pid) for pid in pids}
         self.wait_ready()
         begin = time.monotonic() + warm
         span = Span(begin, begin + seconds)
         for _, channel in self._started:
             channel.send(span)
         wait_until(span.begin)
-        before, began = processor_seconds(servers), time.monotonic()
+        before, began = {pid: processor_seconds([pid]) for pid in servers}, time.monotonic()
         wait_until(span.end)
-        used, took = processor_seconds(servers) - before, time.monotonic() - began
+        used, took = {pid: processor_seconds([pid]) - before[pid] for pid in servers}, time.monotonic() - began
+        seconds_of = dict.fromkeys(servers.values(), 0.0)
+        for pid, name in servers.items():
+            seconds_of[name] += used[pid]
         results, shares = [], [0.0]
         for _, channel in self._started:
             result, share = _receive(channel)
             results.append(result)
             shares.append(share)
-        return Measurement(results, used, took, max(shares))
+        return Measurement(results, seconds_of, took, max(shares))
 
 
 def wait_until(moment: float) -> None:

@@ -27,6 +27,13 @@ def processor_seconds(pids: Iterable[int]) -> float:
     return sum(time.clock_gettime((~pid << 3) | 2) for pid in pids)  # clock_getcpuclockid(3), which Python has not
 
 
+def program_of(pid: int) -> str:
+    """What this process runs, by the name that the kernel shows; of Python, the module that was started."""
+    name = Path(f"/proc/{pid}/comm").read_text().strip()
+    words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    return words[2] if name.startswith("python") and words[1] == "-m" else name
+
+
 def children_seconds(pid: int) -> float:
     """What children of this process that have ended used of processors, in ticks of some 10 ms."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from benchmark.talk import Http, Talk, ask_all, http_post, text
 from brokers import Broker, Failed, free_ports, post, wait_in_sync
+from nats_servers import NatsServers
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 TOPICS: Final = 20
@@ -160,8 +161,8 @@ class Streaming(Http):
 class NewswireService:
     """Brokers that are in sync."""
 
-    def __init__(self, brokers: list[CheckoutBroker]) -> None:
-        self.brokers = brokers
+    def __init__(self, brokers: list[CheckoutBroker], copies: int) -> None:
+        self.brokers, self.copies = brokers, copies
         self.port = brokers[0].port
 
     @property
@@ -174,7 +175,7 @@ class NewswireService:
         return ",".join(broker.address for broker in self.brokers)
 
     def publishing(self, at: int = 0) -> Talk:
-        return Publishing(self.brokers[at].port, len(self.brokers))
+        return Publishing(self.brokers[at].port, self.copies)
 
     def subscribing(self) -> Talk:
         """A subscription a request, each of another user."""
@@ -185,13 +186,13 @@ class NewswireService:
         post(self.brokers[0].address, "/subscribe", **{"username": user, "topic": topic, "from": since})
 
     def live_publishing(self) -> Talk:
-        return Publishing(self.port, len(self.brokers), live=True)
+        return Publishing(self.port, self.copies, live=True)
 
     def tool(self, connections: int, seconds: float) -> Tool | None:
         return None
 
     def batches(self, size: int) -> Talk:
-        return Batches(self.port, len(self.brokers), size)
+        return Batches(self.port, self.copies, size)
 
     def streaming(self) -> Talk:
         return Streaming(self.port)
@@ -242,22 +243,61 @@ class Newswire:
     def placed(self, placement: Sequence[Sequence[int]], options: Sequence[str] = ()) -> Iterator[NewswireService]:
         """The same, not started."""
         with tempfile.TemporaryDirectory(prefix="newswire-bench-", dir=self.folder) as home:
-            ports = free_ports(len(placement))
-            brokers = [
-                CheckoutBroker(
-                    self.root,
-                    cores,
-                    f"100{i + 1}",
-                    ports[i],
-                    Path(home),
-                    peers=[port for port in ports if port != ports[i]],
-                    primary=i == 0,
-                    options=options,
-                )
-                for i, cores in enumerate(placement)
-            ]
+            brokers = self._brokers_in(Path(home), placement, options, are_peers=True)
             try:
-                yield NewswireService(brokers)
+                yield NewswireService(brokers, len(brokers))
             finally:
                 for broker in brokers:
                     broker.kill9()
+
+    def _brokers_in(
+        self, home: Path, placement: Sequence[Sequence[int]], options: Sequence[str], *, are_peers: bool
+    ) -> list[CheckoutBroker]:
+        ports = free_ports(len(placement))
+        return [
+            CheckoutBroker(
+                self.root,
+                cores,
+                f"100{i + 1}",
+                ports[i],
+                home,
+                peers=[port for port in ports if port != ports[i] and are_peers],
+                primary=i == 0,
+                options=options,
+            )
+            for i, cores in enumerate(placement)
+        ]
+
+
+class GatewayService(NewswireService):
+    """Gateways, and the NATS servers that keep their log."""
+
+    def __init__(self, brokers: list[CheckoutBroker], copies: int, servers: NatsServers) -> None:
+        super().__init__(brokers, copies)
+        self.servers = servers
+
+    @property
+    def pids(self) -> list[int]:
+        return [*super().pids, *self.servers.pids]
+
+
+class Gateways(Newswire):
+    """The same newswire over so many NATS servers, each of which keeps all and syncs always; they run on any core."""
+
+    def __init__(self, newswire: Newswire, servers: int) -> None:
+        super().__init__(newswire.name, newswire.root, newswire.folder)
+        self._servers = servers
+
+    @contextmanager
+    def placed(self, placement: Sequence[Sequence[int]], options: Sequence[str] = ()) -> Iterator[GatewayService]:
+        with tempfile.TemporaryDirectory(prefix="newswire-bench-", dir=self.folder) as home:
+            servers = NatsServers(Path(home) / "nats", self._servers)
+            log = ["--engine", "jetstream", "--nats", ",".join(servers.urls), "--nats-monitor", ",".join(servers.monitors)]
+            brokers = self._brokers_in(Path(home), placement, [*options, *log], are_peers=False)
+            try:
+                servers.start()
+                yield GatewayService(brokers, self._servers // 2 + 1, servers)
+            finally:
+                for broker in brokers:
+                    broker.kill9()
+                servers.end()

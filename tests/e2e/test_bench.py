@@ -53,6 +53,18 @@ def test_a_row_gives_figures(system: Shared, name: str) -> None:
     assert figures.cpu is None or figures.cpu > 0
 
 
+def test_gateways_and_their_servers_are_told_apart(tmp_path: Path) -> None:
+    row = ROWS["r1-history-1000"]
+    figures = row.measure(Newswire("newswire", ROOT, tmp_path), SIZES)
+    if not figures.value:
+        figures = row.measure(Newswire("newswire", ROOT, tmp_path), LONGER)
+    assert figures.failed == 0
+    by_kind = figures.beside["µs of newswire"] + figures.beside["µs of nats-server"]
+    assert figures.cpu == pytest.approx(by_kind)
+    assert figures.beside["s to start"] > 0
+    assert figures.beside["s without its copy"] > 0
+
+
 def test_the_table_has_medians_and_their_spread() -> None:
     rounds = [Figures(3.0, cpu=10.0, p50=1.0, p99=2.0, beside={"MiB": value}) for value in (1.0, 2.0, 9.0)]
     rounds[0] = replace(rounds[0], value=1_234.5, failed=2)

@@ -6,9 +6,9 @@ left, as for two brokers on two cores, the load shares theirs.
 
 from typing import Final
 
-from benchmark.rows import access, failures, growth, publishes, streams
+from benchmark.rows import access, failures, growth, jetstream, publishes, streams
 from benchmark.rows.declared import QUICK, Row, Sizes
 
-ROWS: Final = {row.name: row for module in (streams, publishes, access, failures, growth) for row in module.ROWS}
+ROWS: Final = {row.name: row for module in (streams, publishes, access, failures, growth, jetstream) for row in module.ROWS}
 
 __all__ = ["QUICK", "ROWS", "Row", "Sizes"]

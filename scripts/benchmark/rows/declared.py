@@ -57,13 +57,17 @@ Measure = Callable[[System, Sizes], Figures]
 
 
 class Row(NamedTuple):
-    """A row of the table. `groups`: further words that select it; `table` is what is measured unless told otherwise."""
+    """A row of the table. `groups`: further words that select it; `table` is what is measured unless told otherwise.
+
+    `rounds`: how often it is measured; once where it takes long, or where many rows show how cost grows.
+    """
 
     name: str
     groups: str
     title: str
     unit: str
     measure: Measure
+    rounds: int = 3
 
 
 def only_newswire(system: System) -> Newswire:

@@ -27,8 +27,8 @@ LEVELS: Final = "news.a.a.a.a.a.a.a.a.a"
 class Spread(Publishing):
     """Messages to many topics, in turn."""
 
-    def __init__(self, port: int, topics: int) -> None:
-        super().__init__(port, 1)
+    def __init__(self, port: int, copies: int, topics: int) -> None:
+        super().__init__(port, copies)
         self._topics = topics
 
     def request(self, number: int) -> bytes:
@@ -97,7 +97,7 @@ def make_topics(service: NewswireService, count: int) -> Publishing:
     bounds = range(0, count, BATCH)
     bodies = (b"\n".join(line % number for number in range(at, min(at + BATCH, count))) for at in bounds)
     ask_all(service.publishing(), [http_post("/publish", "application/x-ndjson", body) for body in bodies], 4)
-    return Spread(service.port, count)
+    return Spread(service.port, service.copies, count)
 
 
 def make_subscribers(service: NewswireService, count: int) -> Publishing:
@@ -165,9 +165,11 @@ def history(count: int) -> Measure:
     return measure
 
 
-def steps(name: str, counts: tuple[int, ...], title: str, unit: str, measure: Callable[[int], Measure]) -> list[Row]:
+def steps(
+    name: str, counts: tuple[int, ...], title: str, unit: str, measure: Callable[[int], Measure], group: str = "growth"
+) -> list[Row]:
     """A row for each step; `title` holds a place for the count."""
-    return [Row(f"{name}-{n}", f"growth {name}", title.format(f"{n:,}"), unit, measure(n)) for n in counts]
+    return [Row(f"{name}-{n}", f"{group} {name}", title.format(f"{n:,}"), unit, measure(n), rounds=1) for n in counts]
 
 
 ROWS: Final = (

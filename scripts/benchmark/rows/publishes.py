@@ -8,7 +8,7 @@ import time
 from typing import Final
 
 from benchmark.clients import Client
-from benchmark.load import Load
+from benchmark.load import Load, Measurement
 from benchmark.machine import load_cores, processor_seconds
 from benchmark.report import Figures, quantile
 from benchmark.rows.declared import ONE, OWN, SHARED, Measure, Placement, Row, Sizes, cores_of, in_ms, only_newswire, parts
@@ -25,7 +25,11 @@ def saturate(
     with Load(load_cores(cores_of(placement))) as load:
         for part in parts(connections, sizes.processes):
             load.start(ask_in_turn(talk, len(part), first=part.start))
-        measured = load.measure(service.pids, sizes.seconds, sizes.warm)
+        return published(load.measure(service.pids, sizes.seconds, sizes.warm), messages)
+
+
+def published(measured: Measurement, messages: int = 1) -> Figures:
+    """What connections saw that published so many messages a request."""
     seconds = [one for answered in measured.results for one in answered.seconds]
     count = messages * len(seconds)
     return Figures(
@@ -35,6 +39,7 @@ def saturate(
         p99=in_ms(quantile(seconds, 99)),
         generator=measured.generator_share,
         failed=sum(answered.failed for answered in measured.results),
+        beside=measured.apart(count),
     )
 
 

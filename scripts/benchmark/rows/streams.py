@@ -13,7 +13,7 @@ from benchmark.load import Load, Measurement
 from benchmark.machine import load_cores, processor_seconds, resident_bytes, server_cores
 from benchmark.report import Figures, quantile
 from benchmark.rows.declared import ONE, Measure, Row, Sizes, in_ms, only_newswire, parts
-from benchmark.services import BATCH, Batches, NewswireService, System
+from benchmark.services import BATCH, NewswireService, System
 from benchmark.talk import MARK, Talk, ask_all, ask_in_turn, ask_steadily, read_streams
 
 BACKLOG_SECONDS = 120.0
@@ -52,7 +52,7 @@ def deliver_steadily(streams: int | None, a_second: float) -> Measure:
             p99=quantile(ways, 99),
             generator=measured.generator_share,
             failed=sum(read.failed for read in reads) + answered.failed,
-            beside={"ms a publish": in_ms(quantile(answered.seconds, 50)) or 0.0},
+            beside={"ms a publish": in_ms(quantile(answered.seconds, 50)) or 0.0} | measured.apart(events),
         )
 
     return measure
@@ -122,7 +122,7 @@ def idle(system: System, sizes: Sizes) -> Figures:
 def store_backlog(service: NewswireService, count: int) -> str:
     """Store so many messages; a user to whom they are due."""
     user = f"behind-{os.urandom(4).hex()}"
-    talk = Batches(service.port, len(service.brokers))
+    talk = service.batches(BATCH)
     ask_all(talk, [talk.request(number) for number in range(count // BATCH)], 4)
     service.subscribe(user, "news.>", "earliest")
     return user
