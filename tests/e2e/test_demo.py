@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 class Demo:
-    """The demo in a checkout of its own, on ports of its own."""
+    """The demo in a checkout of its own, on ports of its own. `script`: that of the copy."""
 
     def __init__(self, root: Path) -> None:
         self.root = root / "a path with a space"
@@ -31,11 +31,19 @@ class Demo:
         shutil.copy(ROOT / "scripts" / "brokers.py", scripts)
         text = (ROOT / "scripts" / "demo.py").read_text()
         assert "PORTS: Final = (5053, 5054)" in text
-        (scripts / "demo.py").write_text(text.replace("(5053, 5054)", f"({self.ports[0]}, {self.ports[1]})"))
+        self.script = scripts / "demo.py"
+        self.script.write_text(text.replace("(5053, 5054)", f"({self.ports[0]}, {self.ports[1]})"))
+
+    def stay_at_the_first_publish(self) -> None:
+        """Have it play no further: it must not come to its end before it is interrupted."""
+        gate = "    while True:\n        time.sleep(0.01)\n"
+        text, count = re.subn(r' {4}row\("POST /publish", .*\n', lambda line: line[0] + gate, self.script.read_text())
+        assert count == 1
+        self.script.write_text(text)
 
     def command(self, *arguments: str) -> list[str]:
         """What starts it."""
-        return [sys.executable, str(self.root / "scripts" / "demo.py"), *arguments]
+        return [sys.executable, str(self.script), *arguments]
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run it to its end."""
@@ -175,6 +183,7 @@ def test_a_port_is_taken(demo: Demo) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_it_ends_what_it_started(demo: Demo, number: signal.Signals) -> None:
+    demo.stay_at_the_first_publish()
     process = subprocess.Popen(demo.command(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for line in process.stdout:

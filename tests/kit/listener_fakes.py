@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from newswire.listener import Listener, Threads
+from newswire.listener.phases import Phase
 from tests.kit.waiting import PATIENCE_SECONDS
 
 Serve = Callable[..., Listener]
@@ -31,8 +32,13 @@ def descriptors() -> int:
 
 
 def phases(listener: Listener, name: str) -> int:
-    """How many connections are in this phase."""
-    return sum(channel.phase.name == name for channel in list(listener._server.channels.values()))
+    """How many connections the loop has placed in this phase, and stamped with its time; what it is yet to place is in none.
+
+    Before a test moves its clock it waits for this: a connection is among the listener's before the loop looks at the clock,
+    and an answer is with its client before its connection is idle.
+    """
+    placed = [channel for channel in list(listener._server.channels.values()) if channel.in_line]
+    return sum(channel.phase.name == name for channel in placed if not (channel.phase is Phase.IDLE and channel.asked))
 
 
 def chunked(path: str) -> bytes:

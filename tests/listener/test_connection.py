@@ -142,7 +142,7 @@ def test_a_slow_reader_gets_all_of_it(serve: Serve) -> None:
 def test_an_idle_connection_is_closed(serve: Serve, clock: Clock) -> None:
     listener = serve()
     with Client(listener.port) as silent, Client(listener.port) as kept:
-        wait_until(lambda: listener.connections == 2)
+        wait_until(lambda: phases(listener, "IDLE") == 2)
         clock.advance(limits.IDLE_SECONDS - 1)
         kept.get("/").reply()
         wait_until(lambda: phases(listener, "IDLE") == 2)

@@ -211,7 +211,7 @@ def test_two_thousand_streams_and_no_thread_more(make: Callable[..., Newsroom]) 
         wait_until(lambda: room.hub.count == 2000)
         room.desk.publish("news", "one")
         assert all(client.data(2) == [sse.GREETING, "one"] for client in clients)
-        assert threading.active_count() == threads
+        assert threading.active_count() <= threads
         room.close()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -321,7 +321,7 @@ def test_streams_that_are_too_many_are_sent_where_there_is_room_and_go_on(
     staying = [room.open() for _ in range(2)]
     following = [room.open(follows=True) for _ in range(2)]
     room.settle()
-    assert room.desk.loads[-1] == (4, 20_000)
+    wait_until(lambda: room.desk.loads[-1:] == [(4, 20_000)], "others are told")
     room.pass_time(clock, 1.0)
     wait_until(lambda: room.hub.move_count == 2, "two of four")
     for client in following:
@@ -347,12 +347,14 @@ def test_stop_ends_streams_in_order_and_hands_over_the_last_cursors(room: Newsro
     assert not room.hub._thread.is_alive()
 
 
-def test_stop_does_not_wait_for_who_does_not_read(room: Newsroom) -> None:
+def test_stop_does_not_wait_for_who_does_not_read(make: Callable[..., Newsroom]) -> None:
+    room = make(clock=Clock())  # it stands still: nobody has lingered for too long
     room.desk.subscribe("Alice", "news")
     room.connect(receive_buffer=4096)
     room.desk.publish("news", *["x" * 10_000] * 100)
     wait_until(lambda: any(stream.unsent_bytes and not stream.wants_page for stream in room.streams), "the queue is full")
-    room.hub.stop(0.2)
+    room.hub.stop(0.0)
+    room.hub._thread.join(PATIENCE_SECONDS)
     assert not room.hub._thread.is_alive()
     assert room.streams == []
 
