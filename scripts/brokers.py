@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import IO, Any, Final, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from newswire import sse
@@ -209,15 +209,20 @@ class Broker:
         """Start the process. `own_session`: Ctrl-C in this terminal does not reach it."""
         self.home.mkdir(parents=True, exist_ok=True)
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(
-                self.command(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self.home,
-                env=clean_environment(),
-                start_new_session=own_session,
-            )
+            self.process = self.spawn(self.command(), log, self.home, own_session)
+
+    @staticmethod
+    def spawn(command: Sequence[str], log: IO[bytes], home: Path, own_session: bool) -> subprocess.Popen[bytes]:
+        """Start a command in the folder `home`. Tests have one that takes less of the processor (tests/kit/forks.py)."""
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=home,
+            env=clean_environment(),
+            start_new_session=own_session,
+        )
 
     def start(self, *, own_session: bool = False) -> Broker:
         """Start and wait until it is ready."""

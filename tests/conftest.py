@@ -8,11 +8,15 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.kit import forks
+
 # The same examples in every run: a red test stays red until it is understood. `-p no:...` and seeds are for the long runs.
 settings.register_profile(
     "steady", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("steady")
+
+forks.install()
 
 
 @pytest.fixture(autouse=True)

@@ -19,6 +19,7 @@ from newswire import Publisher, tls
 from newswire.core.model.addresses import place_of
 from newswire.engine.peers import signing
 from newswire.errors import Unauthenticated
+from tests.kit import forks
 from tests.kit.authority import Authority
 from tests.kit.nginx import Nginx, needs_nginx
 from tests.kit.secure_pair import SECRET, SecurePair, private
@@ -88,6 +89,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     with Nginx.in_tls(tmp_path / "proxy", pair, ports, authority):
         try:
             for broker in pair.brokers:
+                broker.spawn = forks.start_alone  # its words stand in the list of processes
                 broker.start()
             until("there is an admin", lambda: any("the first admin" in broker.last_words(1_000) for broker in pair.brokers))
             yield Desk(pair, tmp_path / "proxy")
@@ -174,6 +176,7 @@ def test_nothing_secret_is_left_anywhere(desk: Desk, tmp_path: Path) -> None:
     ):
         assert desk.show("GET", path, **admin).status == 200, path
     commands = b"".join(read(path) for path in Path("/proc").glob("[0-9]*/cmdline"))
+    assert str(pair.second.ops_dir).encode() in commands, "brokers are in the list"
     stream.terminate()
     desk.outputs += stream.communicate()
     wait_in_token_sync(desk, token)
