@@ -354,12 +354,13 @@ def test_a_broker_joins_and_leaves_later(peers: Pair) -> None:
 
 def test_a_thread_that_never_waits_does_not_wait_for_a_receipt(pair: Pair) -> None:
     raised: list[BaseException] = []
+    engine = pair.one  # some pairs wait for it
 
     def main() -> None:
         never_waits()
         told = Told()
-        pair.one.submit_later([Publish("news", "x")], told)
-        for call in (lambda: pair.one.submit([Publish("news", "y")]), lambda: pair.one.subscriptions_of("Alice")):
+        engine.submit_later([Publish("news", "x")], told)
+        for call in (lambda: engine.submit([Publish("news", "y")]), lambda: engine.subscriptions_of("Alice")):
             try:
                 call()
             except MustNotWait as error:

@@ -67,6 +67,13 @@ def count(engine: EmbeddedEngine) -> int:
     return sum(rows)
 
 
+def drop_old(engine: EmbeddedEngine) -> None:
+    """Have retention look once more: its first look came before all was published, perhaps, and the next is a minute later."""
+    retention = engine._shell.broker.retention
+    retention._due_at = 0.0
+    wait_until(lambda: retention._due_at and not retention._sweep.is_busy and count(engine) == KEEP)
+
+
 def compact(engine: EmbeddedEngine) -> Compacted:
     return wait_for(lambda then: engine.compact_later(then), PATIENCE_SECONDS, Unknown("late"))
 
@@ -97,7 +104,7 @@ def test_what_was_dropped_frees_the_disk_and_nobody_sees_it(begun: Callable[[], 
     engine = begun()
     engine.submit([Subscribe("ann", "news")])
     publish(engine, 0, 4_000)
-    wait_until(lambda: count(engine) == KEEP)
+    drop_old(engine)
     before, size = entries(engine, "ann"), engine.numbers().ops_file_bytes
     done = compact(engine)
     assert (done.rows_after < KEEP + 50, done.rows_before > 4_000) == (True, True)
@@ -121,7 +128,7 @@ def test_what_was_in_memory_before_is_freed_though_the_garbage_collector_does_no
     engine = begun()
     engine.submit([Subscribe("ann", "news")])
     publish(engine, 0, 2_000)
-    wait_until(lambda: count(engine) == KEEP)
+    drop_old(engine)
     for _ in range(2):
         state = engine._shell.broker.state
         parts = [state, state.log, state.messages, state.subscriptions, state.members, state.accounts]
@@ -165,7 +172,7 @@ def test_a_backup_of_a_compacted_log_is_restored(begun: Callable[[], EmbeddedEng
 
     engine = begun()
     publish(engine, 0, 2_000)
-    wait_until(lambda: count(engine) == KEEP)
+    drop_old(engine)
     compact(engine)
     publish(engine, 2_000, 2_005)
     stays = count(engine)
