@@ -308,8 +308,8 @@ def test_the_audit_trail_says_who_did_what_without_texts(pair: Pair) -> None:
     pair.one.submit([Publish("news.a", "a secret", publisher="Alice")], by=alice)
     pair.one.submit([RevokeGrant("Alice", "publish", "news.>")], by=root)
     pair.one.submit([RemoveUser("Alice"), Audit("signed-in", "root", "127.0.0.1")])
-    rows = pair.one.audit(None, 6)
-    assert [(row.what, row.by, row.who, row.verb, row.topic, row.detail) for row in rows] == [
+    rows = [row for row in pair.one.audit(None, 20) if row.what != "added-broker"]  # which is stored once both are in sync
+    assert [(row.what, row.by, row.who, row.verb, row.topic, row.detail) for row in rows[-6:]] == [
         ("added-user", "root", "Alice", "", "", ""),
         ("granted", "root", "Alice", "publish", "news.>", ""),
         ("published", "Alice", "", "", "news.a", ""),
@@ -317,7 +317,7 @@ def test_the_audit_trail_says_who_did_what_without_texts(pair: Pair) -> None:
         ("removed-user", "", "Alice", "", "", ""),
         ("signed-in", "", "root", "", "", "127.0.0.1"),
     ]
-    assert pair.one.audit(rows[-1].time + 1, 6) == []
+    assert [row for row in pair.one.audit(rows[-1].time + 1, 6) if row.what != "added-broker"] == []
     assert "added-user" in [row.what for row in pair.one.audit(0, 5)]
 
 

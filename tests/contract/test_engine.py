@@ -13,7 +13,7 @@ from newswire.engine.seam import BrokerStatus, Engine, Entry, Receipt, TopicRow,
 from newswire.errors import FewerCopies, KeyReused, NewswireError, NotEnoughCopies, NotFound, NotStored, TooLarge
 from newswire.threads import MustNotWait, never_waits
 from tests.contract.conftest import Pair, read, texts
-from tests.kit.waiting import wait_until
+from tests.kit.waiting import PATIENCE_SECONDS, wait_until
 
 NOW = 1_795_514_400_000  # ms since 1970; no broker here has lived later
 
@@ -39,7 +39,8 @@ def test_a_receipt_names_what_was_stored_and_on_how_many_disks(pair: Pair) -> No
 
 def test_a_batch_that_takes_several_pushes_has_two_copies_too(pair: Pair) -> None:
     for _ in range(2):
-        receipt = pair.one.submit([Publish("news", str(number)) for number in range(limits.BATCH_MESSAGES)])
+        batch = [Publish("news", str(number)) for number in range(limits.BATCH_MESSAGES)]
+        receipt = pair.one.submit(batch, timeout=PATIENCE_SECONDS)
         assert receipt.copies == 2
     assert counts(pair.other) == [2 * limits.BATCH_MESSAGES]
     assert limits.BATCH_MESSAGES > limits.PUSH_OPS
@@ -50,7 +51,7 @@ def test_what_is_read_of_a_long_batch_is_what_was_published(pair: Pair) -> None:
     pair.one.submit([Subscribe("Alice", "news")])
     batch = [str(number) for number in range(limits.BATCH_LONG_OPS + 2 * limits.PIECE_OPS)]
     pair.one.submit([Publish("news", "before")])
-    pair.one.submit([Publish("news", text) for text in batch], copies=2)
+    pair.one.submit([Publish("news", text) for text in batch], copies=2, timeout=PATIENCE_SECONDS)
     pair.other.submit([Publish("news", "after")], copies=2)
     for engine in (pair.one, pair.other):
         wait_until(lambda engine=engine: counts(engine) == [len(batch) + 2])

@@ -14,7 +14,7 @@ import pytest
 from newswire.core import limits
 from newswire.listener import Deadlines
 from tests.kit.listener_fakes import BIG_BYTES, OTHER, App, Client, Clock, Serve, phases
-from tests.kit.waiting import wait_until
+from tests.kit.waiting import PATIENCE_SECONDS, wait_until
 
 
 def test_only_the_loop_closes_connections(serve: Serve, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,6 +241,40 @@ def test_a_connection_whose_reading_waits_for_a_thread_makes_room_too(serve: Ser
     assert [asking[0].reply().body, asking[2].reply().body] == [b"went", b"went"]
     for client in asking:
         client.close()
+
+
+def test_a_request_that_a_thread_begins_while_its_connection_is_to_make_room_is_answered(
+    serve: Serve, app: App, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def view(environ: dict[str, Any]) -> bytes:
+        begun.set()
+        assert may_end.wait(PATIENCE_SECONDS)
+        return b"answered"
+
+    app.routes.update({"/topics": app.block, "/messages": view})
+    listener = serve(threads=1, connections=2)
+    running = Client(listener.port).get("/topics")
+    app.blocked(1)
+    waiting = Client(listener.port).get("/messages")
+    wait_until(lambda: phases(listener, "WORKING") == 2)
+    accept = listener._server.accept
+
+    def accept_late() -> Any:
+        """Who goes has been chosen: the one that waits. Now it waits no more."""
+        app.go.set()
+        assert begun.wait(PATIENCE_SECONDS)
+        return accept()
+
+    monkeypatch.setattr(listener._server, "accept", accept_late)
+    with Client(listener.port) as probe:
+        clock.advance(1)  # it looks again who can make room
+        assert probe.get("/livez").reply().status == 200
+        may_end.set()
+        assert [running.reply().body, waiting.reply().body] == [b"went", b"answered"]
+    running.close()
+    waiting.close()
 
 
 def test_what_came_behind_a_request_that_waits_makes_room_too(

@@ -377,7 +377,8 @@ class Loop(TcpWSGIServer):
             return error.errno in _NO_ROOM and not self.full
         if pair is None:
             return False
-        self._evict(goes)
+        if goes is not None and not self._evict(goes):
+            self._evict(self._least())  # where nobody goes now there is one more, until a request is answered
         self._open(*pair)
         return True
 
@@ -418,13 +419,16 @@ class Loop(TcpWSGIServer):
         return waiting if waiting is not None and (idle is None or waiting.since < idle.since) else idle
 
     def _evict(self, channel: Channel | None) -> bool:
+        """Close it for another one; False: nobody goes, or a thread has begun its request since it was chosen."""
         if channel is None:
             return False
-        self.evicted += 1
         error = NewswireError(NO_ROOM, code="unavailable")
         if channel.refuse_queued(error):
             with suppress(OSError):
                 channel.send(raw_answer(error), do_close=False)
+        elif channel.phase is Phase.WORKING:
+            return False
+        self.evicted += 1
         channel.handle_close()
         return True
 
