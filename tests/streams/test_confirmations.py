@@ -15,12 +15,12 @@ from newswire.core.model.coverage import Coverage, read, write
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.results import Position
 from newswire.stream_order import StreamOrder
-from newswire.streams.confirmations import LINUX, Confirmations, PendingAcks, confirmed_bytes
+from newswire.streams.confirmations import LINUX, Confirmations, Confirmed, PendingAcks, ask_kernel
 from newswire.streams.connections import Connection
 from newswire.streams.pages import EncodedPage
-from newswire.streams.schedule import NEVER
+from newswire.streams.schedule import NEVER, SLOT_SECONDS
 from newswire.streams.stream import Stream
-from tests.kit.waiting import PATIENCE_SECONDS
+from tests.kit.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.skipif(not LINUX, reason="the kernel's count of unconfirmed bytes is read on Linux only")
 
@@ -39,6 +39,11 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     theirs.settimeout(PATIENCE_SECONDS)
     with closing(ours), closing(theirs):
         yield ours, theirs
+
+
+def confirmed_bytes(sock: socket.socket, sent: int) -> int | None:
+    confirmed = ask_kernel(sock, sent)
+    return None if confirmed is None else confirmed.byte_count
 
 
 def until(sock: socket.socket, sent: int, wanted: int | None, tries: int = 50_000) -> int | None:
@@ -110,6 +115,24 @@ def test_a_closed_socket_confirms_nothing(pair: tuple[socket.socket, socket.sock
     assert confirmed_bytes(ours, 5) is None
 
 
+def test_how_long_ago_something_was_confirmed_is_known(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+
+    def age() -> float:
+        confirmed = ask_kernel(ours, 0)
+        assert confirmed is not None
+        return confirmed.age
+
+    def falls() -> bool:
+        ours.send(b"x")
+        read_all(theirs, 1)
+        return age() < 0.1
+
+    for _ in range(2):
+        wait_until(lambda: age() > 0.1)
+        wait_until(falls)
+
+
 class Desk:
     """An engine's `post` that may refuse."""
 
@@ -175,11 +198,12 @@ class Clients:
         self.acks = PendingAcks(self.desk.post)
         self.confirmations = Confirmations(self.acks)
         self.questions = 0
-        monkeypatch.setattr("newswire.streams.confirmations.confirmed_bytes", self.ask)
+        self.age = 0.0
+        monkeypatch.setattr("newswire.streams.confirmations.ask_kernel", self.ask)
 
-    def ask(self, sock: socket.socket, sent_bytes: int) -> int:
+    def ask(self, sock: socket.socket, sent_bytes: int) -> Confirmed:
         self.questions += 1
-        return sent_bytes
+        return Confirmed(sent_bytes, self.age)
 
     def stream(self, user: str = "Alice") -> Connection:
         return Connection(socket.socket(), Stream(StreamOrder(user), False, 0.0), 0.0)
@@ -248,13 +272,27 @@ def test_who_leaves_is_acknowledged_at_once(clients: Clients) -> None:
     assert clients.desk.taken == [[ack("Alice", 1)]]
 
 
+def test_who_is_asked_late_has_been_silent_since_it_confirmed_something(clients: Clients) -> None:
+    conn, keepalive = clients.stream(), b": keepalive\n\n"
+    for now in (0.0, 5.0, 10.0, 15.0, 20.0):
+        conn.stream.write(keepalive, now)
+        conn.stream.note_sent(len(keepalive) if now < 12.0 else 0, now)
+    clients.age = 14.0  # that of ten seconds; nothing since
+    clients.confirmations.check_one(conn, 24.0)
+    assert 24.0 - 15.0 - SLOT_SECONDS <= conn.stream.unconfirmed_seconds(24.0) <= 24.0 - 15.0, "not longer than it is out"
+    clients.age = 0.0
+    conn.stream.note_sent(len(keepalive), 25.0)
+    clients.confirmations.check_one(conn, 25.0)
+    assert conn.stream.unconfirmed_seconds(26.0) == 1.0
+
+
 def test_a_stream_at_its_end_is_asked_for_until_all_is_confirmed(clients: Clients, monkeypatch: pytest.MonkeyPatch) -> None:
     conn = clients.stream()
-    monkeypatch.setattr("newswire.streams.confirmations.confirmed_bytes", lambda sock, sent_bytes: 0)
+    monkeypatch.setattr("newswire.streams.confirmations.ask_kernel", lambda sock, sent_bytes: Confirmed(0, 0.0))
     conn.stream.end(5.0)
     clients.send(conn, 1, 5.0)
     assert clients.confirmations.due <= 5.0
     assert clients.confirmations.check(5.0) == []
     assert clients.confirmations.due == 5.0 + limits.CONFIRM_ENDING_SECONDS
-    monkeypatch.setattr("newswire.streams.confirmations.confirmed_bytes", clients.ask)
+    monkeypatch.setattr("newswire.streams.confirmations.ask_kernel", clients.ask)
     assert clients.confirmations.check(6.0) == [conn]

@@ -197,6 +197,22 @@ def test_a_message_is_one_send_for_each_stream_that_waits_for_it_and_nothing_els
     assert not bob.events
 
 
+def test_a_quiet_stream_is_not_asked_for_with_each_keepalive(
+    make: Callable[..., Newsroom], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    room = make(clock=clock)
+    room.desk.subscribe("Alice", "news")
+    client, calls = room.open(), list[float]()
+    real = room.hub._confirmations.check_one
+    monkeypatch.setattr(room.hub._confirmations, "check_one", lambda conn, now: (calls.append(now), real(conn, now))[1])
+    for _ in range(24):
+        room.pass_time(clock, limits.KEEPALIVE_SECONDS)
+    assert 3 <= len(calls) <= 5, "in two minutes"
+    room.desk.publish("news", "it lives")
+    assert client.data(1) == ["it lives"]
+
+
 def test_two_thousand_streams_and_no_thread_more(make: Callable[..., Newsroom]) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = 4_200

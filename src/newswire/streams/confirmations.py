@@ -14,41 +14,55 @@ import itertools
 import socket
 import sys
 from collections.abc import Callable, Hashable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from newswire.core import limits
 from newswire.core.model.commands import Acknowledge
 from newswire.core.model.event_ids import EventId
 from newswire.streams.connections import Connection
-from newswire.streams.schedule import NEVER, Schedule
+from newswire.streams.schedule import NEVER, SLOT_SECONDS, Schedule
 
 LINUX: Final = sys.platform.startswith("linux")
 _SLOTS_COUNT: Final = 5  # over which acknowledgements that come at once are spread: one op each, and each is a sync
 _SLOT_SECONDS: Final = limits.ACK_EVERY_SECONDS / _SLOTS_COUNT
 _SIOCOUTQ: Final = 0x5411
 _STANDING: Final = frozenset((1, 4, 5, 8))  # ESTABLISHED, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT (include/net/tcp_states.h)
+_LAST_ACK: Final = slice(56, 60)  # tcpi_last_ack_recv, in ms, of struct tcp_info (include/uapi/linux/tcp.h)
+_WRITTEN_WITHIN_SECONDS: Final = limits.KEEPALIVE_SECONDS + SLOT_SECONDS  # after a confirmation something more is written
 
 
-def confirmed_bytes(sock: socket.socket, sent_bytes: int) -> int | None:
+class Confirmed(NamedTuple):
+    """What the other end's kernel has of a stream, and how many seconds ago it last confirmed anything."""
+
+    byte_count: int
+    age: float
+
+
+def ask_kernel(sock: socket.socket, sent_bytes: int) -> Confirmed | None:
     """How many of `sent_bytes` the other end's kernel has; None: it cannot be known any more.
 
-    Off Linux what was sent counts.
+    Off Linux what was sent counts, and off TCP it was confirmed just now.
     """
     if not LINUX:
-        return sent_bytes
+        return Confirmed(sent_bytes, 0.0)
     try:
         unacknowledged = int.from_bytes(fcntl.ioctl(sock.fileno(), _SIOCOUTQ, bytes(4)), sys.byteorder)
-        return max(sent_bytes - unacknowledged, 0) if _stands(sock) else None
+        age = _silent_seconds(sock)
+        return None if age is None else Confirmed(max(sent_bytes - unacknowledged, 0), age)
     except (OSError, ValueError):  # closed
         return None
 
 
-def _stands(sock: socket.socket) -> bool:
-    """Say whether the connection still stands. Raises OSError where it is closed."""
+def _silent_seconds(sock: socket.socket) -> float | None:
+    """How many seconds ago the other end last confirmed anything; None where the connection does not stand any more.
+
+    Raises OSError where it is closed.
+    """
     try:
-        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in _STANDING
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_ACK.stop)
     except OSError:  # it is none of TCP; to ask of which family it is takes as long as all the rest
-        return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+        return None if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) else 0.0
+    return int.from_bytes(info[_LAST_ACK], sys.byteorder) / 1000 if info[0] in _STANDING else None
 
 
 class PendingAcks:
@@ -142,9 +156,12 @@ class Confirmations:
         return [conn for conn in self._leavers if conn.stream.is_done]
 
     def check_one(self, conn: Connection, now: float) -> None:
-        """Ask for `conn`."""
-        total = confirmed_bytes(conn.sock, conn.stream.sent_bytes)
-        ack_id = conn.stream.note_confirmed(total, now) if total is not None else None
+        """Ask for `conn`. What it confirmed counts from then, not from now; what is out since was written soon after."""
+        confirmed = ask_kernel(conn.sock, conn.stream.sent_bytes)
+        if confirmed is None:
+            return
+        at = min(now, now - confirmed.age + _WRITTEN_WITHIN_SECONDS)
+        ack_id = conn.stream.note_confirmed(confirmed.byte_count, at)
         if ack_id is not None:
             self._ack_ids[conn] = ack_id
 

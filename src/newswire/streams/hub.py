@@ -43,11 +43,13 @@ from newswire.streams.inbox import Arrival, Inbox
 from newswire.streams.moves import Moves
 from newswire.streams.pages import SharedPages
 from newswire.streams.rounds import Rounds
-from newswire.streams.schedule import NEVER, SLOT_SECONDS, Schedule, rest_seconds, select_timeout
+from newswire.streams.schedule import NEVER, Schedule, rest_seconds, select_timeout
 from newswire.streams.stream import Stream
 from newswire.threads import OnFatal, Stumbles, supervise
 
 log: Final = logging.getLogger("newswire.streams")
+
+_ASK_SECONDS: Final = limits.STREAM_STALL_SECONDS / 2  # a question costs a fifth of a keepalive: not one for each that is sent
 
 
 class Hub:
@@ -456,8 +458,7 @@ class Hub:
 
     def _tick(self, conn: Connection, now: float, wall: float) -> None:
         stream = conn.stream
-        if stream.is_ending or stream.unconfirmed_seconds(now) > limits.KEEPALIVE_SECONDS + SLOT_SECONDS:
-            # not for each keepalive: that the one before it arrived is learnt with the next
+        if stream.is_ending or stream.unconfirmed_seconds(now) > _ASK_SECONDS:
             self._confirmations.check_one(conn, now)
         if wall >= stream.order.until and not stream.is_ending:
             self._end(conn, notices.not_now(notices.EXPIRED))

@@ -33,11 +33,13 @@ class Schedule(Generic[T]):
     def put(self, item: T, due: float) -> None:
         """Have `item` come at `due`, and at no other time."""
         number = math.ceil(due / self._slot_seconds)
-        self.remove(item)
-        if number not in self._slots:
-            self._slots[number] = {}
+        if item in self._slot_of:
+            self.remove(item)
+        slot = self._slots.get(number)
+        if slot is None:
+            self._slots[number] = slot = {}
             heapq.heappush(self._numbers, number)
-        self._slots[number][item] = None
+        slot[item] = None
         self._slot_of[item] = number
 
     def remove(self, item: T) -> None:

@@ -124,7 +124,7 @@ class Stream:
 
     def unconfirmed_seconds(self, now: float) -> float:
         """For how long the other end has confirmed nothing, though there is something to confirm."""
-        return now - self._waiting_since if self.unconfirmed_bytes else 0.0
+        return now - self._waiting_since if self.written_bytes > self.confirmed_bytes else 0.0
 
     # -- what comes in
 
@@ -229,7 +229,7 @@ class Stream:
         """
         if self.is_ending:
             return now < self._end_at + limits.STREAM_LINGER_SECONDS
-        if self.unconfirmed_seconds(now) >= limits.STREAM_STALL_SECONDS:
+        if now - self._waiting_since >= limits.STREAM_STALL_SECONDS and self.unconfirmed_bytes:
             return False
         if not self._queue and now >= self._quiet_since + limits.KEEPALIVE_SECONDS:
             if self.order.wire is not None:
@@ -247,7 +247,8 @@ class Stream:
             return self._end_at + limits.STREAM_LINGER_SECONDS
         due = self._quiet_since + limits.KEEPALIVE_SECONDS
         due = due if due > now else now + limits.KEEPALIVE_SECONDS
-        return min(due, self._waiting_since + limits.STREAM_STALL_SECONDS) if self.unconfirmed_bytes else due
+        stall = self._waiting_since + limits.STREAM_STALL_SECONDS
+        return stall if stall < due and self.written_bytes > self.confirmed_bytes else due
 
     # -- inside
 
