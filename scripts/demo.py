@@ -272,17 +272,20 @@ def closing(first: Broker, second: Broker, head: str = "Both brokers go on runni
     page = f"http://{first.address}/stream?username=Alice"
     where = "" if (first.port, second.port) == PORTS else f" --brokers {first.address},{second.address}"
     kill = f"kill -9 {pid_of(first)}"
+    status, menu = (f".venv/bin/newswire {name}{where}" for name in ("status", "menu"))
+    again = "scripts/demo" if (first.port, second.port) == PORTS else f"scripts/demo --port {first.port}"
+    wide = max(len(status), 48) + 2
     say(f"""
 {head} To go on:
 
-  open   {page:<50} Alice's page, in a browser
+  open   {page:<{wide}} Alice's page, in a browser
   type   curl -d topic=Google -d 'data=Hello again' http://{first.address}/publish
          curl -N 'http://{first.address}/stream?username=Bob'
-         {f".venv/bin/newswire status{where}":<50} who is there
-         {f".venv/bin/newswire menu{where}":<50} all of it by menu
-         {kill:<50} the primary dies: publish at {second.address}, and go on
-         {"scripts/demo":<50} starts what is missing
-  end    {"scripts/demo --stop":<50} (logs: {HOME.name}/brokers/)""")
+         {status:<{wide}} who is there
+         {menu:<{wide}} all of it by menu
+         {kill:<{wide}} the primary dies: publish at {second.address}, and go on
+         {again:<{wide}} starts what is missing
+  end    {"scripts/demo --stop":<{wide}} (logs: {HOME.name}/brokers/)""")
 
 
 # -- output -------------------------------------------------------------------------------------------------------

@@ -109,6 +109,11 @@ def test_a_broker_that_others_reach_is_open_to_them(address: str, severity: str)
     assert (finding.code, finding.severity) == ("open-broker", severity)
 
 
+def test_a_broker_that_asks_who_one_is_is_not_open() -> None:
+    rows = (Row("1001", "https://broker.example", itself=True), Row("1002", B))
+    assert codes(broker(address="https://broker.example", rows=rows, asks=True), other()) == []
+
+
 def test_what_is_wrong_stands_before_what_is_only_noted() -> None:
     assert codes(broker(condition={"version": "1.1"}), other(refusal="no connection", rows=())) == ["unreached-here"]
     assert codes(broker(condition={"version": "1.1", "streams": 95}), other()) == ["streams-full", "versions-differ"]

@@ -33,7 +33,7 @@ class Examined(msgspec.Struct, frozen=True, kw_only=True):
     `refusal` is why it gave no answer, "" if it did; `is_stranger`: it does not know who asks. `condition` is its `/readyz`,
     `rows` its `/list_replicas`.
     `clock_seconds`: by how much its clock is ahead of this machine's, None where it did not say. `stream`: how opening one
-    went (`opened`, `held back`, or why it was refused), "" if nobody tried.
+    went (`opened`, `held back`, or why it was refused), "" if nobody tried. `asks`: clients must say who they are.
     """
 
     address: str
@@ -44,6 +44,7 @@ class Examined(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[Row, ...] = ()
     clock_seconds: float | None = None
     stream: str = ""
+    asks: bool = False
 
     @property
     def name(self) -> str:
@@ -259,15 +260,15 @@ def find_stream_of_user(brokers: Sequence[Examined]) -> Iterator[Finding]:
 
 
 def find_open(brokers: Sequence[Examined]) -> Iterator[Finding]:
-    """A broker on another address than loopback asks nobody who he is, as long as it answers without a credential."""
+    """A broker on another address than loopback that asks nobody who he is."""
     for broker in _answering(brokers):
         reach = _reach(broker.address)
-        if reach != "machine":
+        if reach != "machine" and not broker.asks:
             yield Finding(
                 code="open-broker",
                 severity="wrong" if reach == "internet" else "note",
                 text=f"{broker.name} lets anybody who reaches it publish and read",
-                advice="keep its port inside a network that you trust, or put a proxy that authenticates before it",
+                advice="start it with --auth required, or keep its port inside a network that you trust",
             )
 
 

@@ -69,6 +69,7 @@ def examine_one(address: str, user: str | None, new_transport: Callable[[], Tran
                 rows=rows,
                 clock_seconds=clock_ahead(condition.get("time"), before, after),
                 stream=try_stream(transport, address, user) if user and condition.get("ready") else "",
+                asks=asks_who(transport, address),
             ),
             own.ip if own else "",
         )
@@ -80,6 +81,12 @@ def examine_one(address: str, user: str | None, new_transport: Callable[[], Tran
         return _Visit(Examined(address=address, refusal=error.detail))
     finally:
         transport.close()
+
+
+def asks_who(transport: Transport, address: str) -> bool:
+    """Say whether clients must say who they are. A broker that does not tell is taken for one that asks nobody."""
+    answer = transport.send(address, Call("GET", "/me"), limits.CLIENT_SIDE_SECONDS)
+    return answer.status == 200 and answer.json().get("auth") == "required"
 
 
 def try_stream(transport: Transport, address: str, user: str) -> str:

@@ -125,7 +125,7 @@ def subject_of(engine: Engine, caller: Caller, username: str | None) -> Subject:
     if username is None or username == caller.username:
         return Subject(caller.username, caller.principal.account)
     if not caller.admin:
-        raise Refused(f"{caller.username} may act for {caller.username} alone: leave `username` out, or ask an admin")
+        raise Refused(f"you may act for {caller.username} alone: leave `username` out, or ask an admin")
     account = engine.account(username)
     if account is None:
         raise NotFound(f"there is no user {username}: an admin can add one", code="no-user")

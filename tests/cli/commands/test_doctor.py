@@ -43,6 +43,14 @@ def test_all_is_well(pair: tuple[Fake, Fake], capsys: pytest.CaptureFixture[str]
         assert len(fake.sent("/readyz")) == 1, "each is asked once, also the one that was not named"
 
 
+@pytest.mark.parametrize("auth", ["required", "none"])
+def test_a_broker_tells_whether_it_asks_who_one_is(pair: tuple[Fake, Fake], auth: str) -> None:
+    for fake in pair:
+        fake.answers["/me"] = (200, {"username": "", "admin": True, "auth": auth, "grants": []})
+    examined = list(examination.examine([pair[0].address], None))
+    assert [one.asks for one in examined] == [auth == "required"] * 2
+
+
 def test_what_is_wrong_ends_with_1_and_says_what_to_do(pair: tuple[Fake, Fake], capsys: pytest.CaptureFixture[str]) -> None:
     pair[1].answers["/readyz"] = (503, WELL | {"code": "not-ready", "ready": False, "detail": "starting\x1b[2J"})
     assert main.run(["doctor"]) == output.FAILED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -43,6 +44,17 @@ def test_what_is_given_up_is_shown_first(torn: Fake, capsys: Capture) -> None:
         "Nothing is missing any more.",
     ]
     assert torn.sent("/accept_loss") == [{"origin": "1002-b", "first": "3", "last": "4"}]
+
+
+def test_for_programs_each_step_is_a_line_of_json(torn: Fake, capsys: Capture) -> None:
+    assert main.run(["accept-loss", "--yes", "--json"]) == output.DONE
+    told = capsys.readouterr()
+    assert [json.loads(line) for line in told.out.splitlines()] == [
+        {"holes": [HOLE], "away": []},
+        {"message": "Gave up 1002-b 3 to 4.", "origin": "1002-b", "first": 3, "last": 4, "count": 2},
+        {"message": "Nothing is missing any more.", "count": 2, "holes": []},
+    ]
+    assert told.err.startswith("This would be given up for good:")
 
 
 def test_without_a_terminal_nobody_is_asked(torn: Fake, capsys: Capture) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -13,7 +13,7 @@ import click
 from newswire import escape
 from newswire.cli import output
 from newswire.cli.command import Command
-from newswire.cli.options import brokers_option, config_option, option, times
+from newswire.cli.options import brokers_option, config_option, json_option, option, times
 from newswire.core import limits
 from newswire.errors import NewswireError, Refused
 
@@ -56,7 +56,8 @@ class _Condition:
 @brokers_option
 @option("--yes", is_flag=True, help="Give it up without asking.")
 @option("--even-if-away", is_flag=True, help="Also while a broker is away that may hold it: its disk is gone for good.")
-def accept_loss(brokers: tuple[str, ...], yes: bool, even_if_away: bool) -> int:
+@json_option
+def accept_loss(brokers: tuple[str, ...], yes: bool, even_if_away: bool, as_json: bool) -> int:
     """Close the holes that damage has left and no broker can fill: show what would be given up, ask, deliver what waits behind.
 
     Exit code 0: nothing is missing any more.
@@ -65,20 +66,28 @@ def accept_loss(brokers: tuple[str, ...], yes: bool, even_if_away: bool) -> int:
     from newswire.client.pool import BrokerPool
 
     with closing(BrokerPool(brokers, **signature(brokers), **times(None))) as pool:
-        return give_up_all(pool, yes=yes, even_if_away=even_if_away)
+        return give_up_all(pool, yes=yes, even_if_away=even_if_away, as_json=as_json)
 
 
-def give_up_all(pool: BrokerPool, *, yes: bool, even_if_away: bool) -> int:
-    """Show what is missing, ask, give it up, and look again, until nothing is. Returns the exit code. Raises Refused."""
+def give_up_all(pool: BrokerPool, *, yes: bool, even_if_away: bool, as_json: bool) -> int:
+    """Show what is missing, ask, give it up, and look again, until nothing is. Returns the exit code. Raises Refused.
+
+    `as_json`: standard output has one JSON object a line, for what is missing, for each range that was given up, and for the
+    end; what is for people goes to standard error.
+    """
     given_up = 0
     for _ in range(_ROUNDS):
         holes, away = look(pool)
         if not holes:
-            click.echo("Nothing is missing." if not given_up else "Nothing is missing any more.")
+            end = "Nothing is missing." if not given_up else "Nothing is missing any more."
+            output.print_answer(end, as_json=as_json, count=given_up, holes=[])
             return output.DONE
         unless = ", unless a broker that is away has it" if away else ""
-        click.echo("\n".join([f"This would be given up for good{unless}:", *(escape.line(f"  {hole}") for hole in holes)]))
-        click.echo("What waits behind is delivered then. Readers are told how many messages may be missing.")
+        if as_json:
+            output.print_json({"holes": [asdict(hole) for hole in holes], "away": away})
+        text = "\n".join([f"This would be given up for good{unless}:", *(escape.line(f"  {hole}") for hole in holes)])
+        click.echo(text, err=as_json)
+        click.echo("What waits behind is delivered then. Readers are told how many messages may be missing.", err=as_json)
         if away and not even_if_away:
             raise Refused(
                 f"Nothing was given up: broker {', '.join(away)} may hold it and cannot be reached. Bring it back, or remove it"
@@ -87,10 +96,10 @@ def give_up_all(pool: BrokerPool, *, yes: bool, even_if_away: bool) -> int:
             )
         if not yes and not sys.stdin.isatty():
             raise Refused("Nothing was given up: say --yes, or answer at a terminal", code="not-lost")
-        if not yes and not click.confirm("Give it up?"):
-            click.echo("Nothing was given up.")
+        if not yes and not click.confirm("Give it up?", err=as_json):
+            click.echo("Nothing was given up.", err=as_json)
             return output.FAILED
-        count = sum(_give_up(pool, hole, even_if_away=even_if_away) for hole in dict.fromkeys(holes))
+        count = sum(_give_up(pool, hole, even_if_away=even_if_away, as_json=as_json) for hole in dict.fromkeys(holes))
         given_up += count
         if not count:
             return output.FAILED
@@ -119,7 +128,7 @@ def look(pool: BrokerPool) -> tuple[list[MissingRange], list[str]]:
     return sorted(ranges), sorted(away)
 
 
-def _give_up(pool: BrokerPool, hole: MissingRange, *, even_if_away: bool) -> int:
+def _give_up(pool: BrokerPool, hole: MissingRange, *, even_if_away: bool, as_json: bool) -> int:
     """Ask the broker that lacks it, and the others where that stands on it; return how many operations were given up."""
     from newswire.client.transport import Call, form
     from newswire.client.unreached import Unreached
@@ -135,8 +144,12 @@ def _give_up(pool: BrokerPool, hole: MissingRange, *, even_if_away: bool) -> int
         try:
             answer = pool.transport.send(pool.brokers.ours(row.ip), call, limits.CLI_CALL_SECONDS)
             if answer.status == 200:
-                click.echo(escape.line(f"Gave up {hole.origin} {hole.first} to {hole.last}."))
-                return int(answer.json()["count"])
+                count = int(answer.json()["count"])
+                text = f"Gave up {hole.origin} {hole.first} to {hole.last}."
+                output.print_answer(
+                    text, as_json=as_json, origin=hole.origin, first=hole.first, last=hole.last, count=count
+                )
+                return count
             raise answer.error()
         except Unreached as error:
             refusal = refusal or f"Broker {row.id}: {error.reason}"

@@ -311,7 +311,7 @@ def _readable(settings: ServiceSettings, caller: Caller, path: str) -> tuple[str
         raise Refused("this was opened with a ticket for a user's news: to read topics, sign in")
     for topic in topics:
         if caller.rights is not None and not caller.rights.may("subscribe", topic):
-            raise Refused(f"{caller.username} may not read {topic}: an admin can grant it")
+            raise Refused(f"you may not read {topic}: an admin can grant it")
     return topics
 
 
