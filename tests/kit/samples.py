@@ -32,7 +32,7 @@ OF_ROUTE: Final[Mapping[tuple[str, str], Mapping[str, str]]] = {  # where a samp
     ("GET", "/static/<name>"): {"name": "feed.js"},
     ("GET", "/static/<version>/<name>"): {"name": "feed.js", "version": "v"},
 }
-NAME_MESSAGES: Final = frozenset({"/receipts", "/confirm", "/messages/<id>"})
+NAME_MESSAGES: Final = frozenset({"/receipts", "/confirm", "/messages/<id>", "/<topic>/<id>"})
 LEFT_OUT: Final = frozenset(  # a request goes well without them
     """from since limit key title priority tags click expires copies ids format ack last_event_id lastEventId raw ticket next
     origin first last even_if_away label publish subscribe admin escalate replaces confirm message poll auth follow

@@ -102,7 +102,8 @@ OTHERWISE: Final[Mapping[tuple[str, str, str], int]] = {
     **{("GET", "/receipts", who): 404 for who in (*OTHERS, "a ticket's session")},
     ("GET", "/confirm", "too narrow"): 404,  # what may not be read is as if it was not there
     **{("DELETE", "/messages/<id>", who): 404 for who in (*OTHERS, "a ticket's session")},
-    ("DELETE", "/messages/<id>", "too narrow"): 403,  # for its topic
+    **{("DELETE", "/<topic>/<id>", who): 404 for who in (*OTHERS, "a ticket's session")},
+    **{("DELETE", path, "too narrow"): 403 for path in ("/messages/<id>", "/<topic>/<id>")},  # for its topic
     **{("GET", "/", who): 403 for who in OTHERS},
     **{("GET", path, "a ticket's session"): 303 for path in ("/account", "/admin", "/cluster")},  # to where one signs in
     **{("POST", path, "a ticket's session"): 403 for path in ("/publish", "/subscribe", "/unsubscribe")},

@@ -99,3 +99,13 @@ def message_id(text: str) -> OpId:
     if len(text) > limits.EVENT_ID_CHARS or not event_ids.is_message_id(text):
         raise BadRequest("`id` must be the id of a message, as /publish answers it and a stream shows it", code="bad-field")
     return text
+
+
+MESSAGE_IN_PATH: Final = Field(
+    name="id",
+    read=str,
+    type=Annotated[str, Meta(pattern=f"^{names.OP_ID_FORM}$", examples=["1001-k3b9.7"])],
+    words="The id of the message.",
+    place="path",
+    codes=("bad-field", "no-message", "replaced"),
+)

@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from newswire.config import Settings
-from newswire.core.model.commands import Publish
+from newswire.core.model.commands import Publish, Withdraw
 from newswire.errors import NotEnoughCopies
 from newswire.ntfy import Filters, NtfyWire
 from newswire.stream_order import StreamOrder
@@ -26,6 +26,17 @@ def test_a_message_is_published_and_answered_as_there(web: Web) -> None:
     assert web.engine.published() == [Publish(topic="news", data="Soup", title="Lunch", key="k")]
     again = web.client.put("/news", data="Soup", headers={"Title": "Lunch", "Idempotency-Key": "k"})
     assert again.json["id"] == answer.json["id"]
+
+
+def test_a_message_is_withdrawn_by_its_topic_and_id(web: Web) -> None:
+    name = web.client.post("/news", data="Soup").json["id"]
+    other = web.client.delete(f"/kitchen/{name}")
+    assert (other.status_code, other.json["http"]) == (404, 404)
+    assert "it is in another topic" in other.json["error"]
+    answer = web.client.delete(f"/news/{name}")
+    assert answer.json == {**answer.json, "event": "message_delete", "topic": "news", "id": name, "sequence_id": name}
+    assert web.engine.submitted[-1] == Withdraw(name, "news")
+    assert web.client.delete("/news/x").json["http"] == 400
 
 
 def test_errors_have_the_shape_of_there(web: Web) -> None:

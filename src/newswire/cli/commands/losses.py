@@ -146,9 +146,7 @@ def _give_up(pool: BrokerPool, hole: MissingRange, *, even_if_away: bool, as_jso
             if answer.status == 200:
                 count = int(answer.json()["count"])
                 text = f"Gave up {hole.origin} {hole.first} to {hole.last}."
-                output.print_answer(
-                    text, as_json=as_json, origin=hole.origin, first=hole.first, last=hole.last, count=count
-                )
+                output.print_answer(text, as_json=as_json, origin=hole.origin, first=hole.first, last=hole.last, count=count)
                 return count
             raise answer.error()
         except Unreached as error:

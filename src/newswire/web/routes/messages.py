@@ -9,7 +9,7 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from newswire.core import limits
-from newswire.core.model import event_ids, names
+from newswire.core.model import event_ids
 from newswire.core.model.commands import Withdraw
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.message import Message
@@ -25,8 +25,8 @@ from newswire.web.deferred import STORE_CODES, stored
 from newswire.web.ownership import own_message
 from newswire.web.pace import Pace
 from newswire.web.responses import Confirmation, Rows, answer
-from newswire.web.route import MAY_READ, SELF_OR_ADMIN, SIGNED_IN, Field, Route, Success, text_field
-from newswire.web.usual_fields import PATTERN_IF_ONE, USERNAME, message_id, whole_field
+from newswire.web.route import MAY_READ, SELF_OR_ADMIN, SIGNED_IN, Route, Success, text_field
+from newswire.web.usual_fields import MESSAGE_IN_PATH, PATTERN_IF_ONE, USERNAME, message_id, whole_field
 
 
 class ShownTopic(msgspec.Struct, frozen=True, gc=False):
@@ -100,16 +100,7 @@ WITHDRAW: Final = Route(
     path="/messages/<id>",
     words="Withdraws a message: for its publisher, and for admins.",
     rights=(SIGNED_IN,),
-    fields=(
-        Field(
-            name="id",
-            read=str,
-            type=Annotated[str, msgspec.Meta(pattern=f"^{names.OP_ID_FORM}$", examples=["1001-k3b9.7"])],
-            words="The id of the message.",
-            place="path",
-            codes=("bad-field", "no-message", "replaced"),
-        ),
-    ),
+    fields=(MESSAGE_IN_PATH,),
     answers=(Success(Confirmation),),
     codes=STORE_CODES,
     is_shared=True,

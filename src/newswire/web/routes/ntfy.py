@@ -17,10 +17,10 @@ from flask import Blueprint, Response, request
 from newswire import ntfy
 from newswire.config import ServiceSettings
 from newswire.core.model import event_ids
-from newswire.core.model.commands import Publish
+from newswire.core.model.commands import Publish, Withdraw
 from newswire.core.model.names import check_topic
 from newswire.engine.seam import Engine, Receipt
-from newswire.errors import BadRequest, NewswireError, Refused
+from newswire.errors import BadRequest, NewswireError, NotFound, Refused
 from newswire.ntfy import NtfyWire, Shape
 from newswire.quotas.networks import network_of
 from newswire.stream_order import StreamOrder
@@ -29,12 +29,12 @@ from newswire.web.askers import Asker, is_in_background
 from newswire.web.auth import Caller, caller_of
 from newswire.web.availability import reading, serving
 from newswire.web.deferred import STORE_CODES, DeferredResponse, stored
-from newswire.web.ownership import check_replaced
+from newswire.web.ownership import check_replaced, own_message
 from newswire.web.request_fields import Environ
 from newswire.web.responses import answer
 from newswire.web.route import MAY_PUBLISH, PUBLIC, SIGNED_IN, Field, Right, Route, Success, text_field
 from newswire.web.routes.streams import ENVIRON_KEY, HandOver
-from newswire.web.usual_fields import Topic
+from newswire.web.usual_fields import MESSAGE_IN_PATH, Topic, message_id
 
 _OFF: Final = (
     "topics are read by their registered subscribers: POST /subscribe, then GET /stream. To let anybody read them by ntfy's"
@@ -60,6 +60,16 @@ class NtfyMessage(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     priority: int = 0
     tags: tuple[str, ...] = ()
     click: str = ""
+
+
+class NtfyDeletion(msgspec.Struct, frozen=True, kw_only=True):
+    """That a message is withdrawn, as ntfy's clients read it. `sequence_id`: the id that was named."""
+
+    id: str
+    time: int
+    event: str
+    topic: str
+    sequence_id: str
 
 
 class Healthy(msgspec.Struct, frozen=True):
@@ -141,6 +151,16 @@ BY_GET: Final = tuple(
     )
     for word in ("publish", "send", "trigger")
 )
+DELETE_MESSAGE: Final = replace(
+    POST_TOPIC,
+    method="DELETE",
+    path="/<topic>/<id>",
+    words="Withdraws a message, as ntfy's clients do: for its publisher, and for admins.",
+    rights=(SIGNED_IN,),
+    fields=(TOPIC, MESSAGE_IN_PATH),
+    answers=(Success(NtfyDeletion),),
+    codes=STORE_CODES,
+)
 _READS: Final = Right("topic", field="topics", verb="subscribe")
 READERS: Final = tuple(
     Route(
@@ -216,6 +236,17 @@ def routes(
         if origins.asker(engine, environ) is not Asker.OURS:
             raise Refused(_BY_GET, code="cross-site")
         return publish(ntfy_fields.of_body(environ, topic, caller.username), caller)
+
+    @DELETE_MESSAGE.on(blueprint)
+    def withdraw(topic: str, id: str) -> Response:
+        check_serves()
+        DELETE_MESSAGE.read(request.environ)
+        by, name = caller_of(request.environ).principal, message_id(id)
+        message = own_message(engine, name, by)
+        if message.topic != topic:
+            raise NotFound(f"there is no message {name} in {topic}: it is in another topic", code="no-message")
+        done = NtfyDeletion(id=name, time=int(clock()), event="message_delete", topic=topic, sequence_id=name)
+        return stored(engine, (Withdraw(name, topic),), lambda receipt: answer(done), by=by, wire="ntfy")
 
     for route in BY_GET:
         route.on(blueprint)(publish_by_get)

@@ -23,17 +23,34 @@ export async function askPermission() {
   return whyNot() === "" && await Notification.requestPermission() === "granted";
 }
 
+const own = new Map();           // tag -> Notification that this page showed itself
+const tagOf = ({ id, original }) => `newswire ${original || id}`;   // what takes the place of a message takes that of its notification
+
+/** Takes back the notifications of messages that were withdrawn: `{ id, original }` each. */
+export async function takeBack(messages) {
+  if (messages.length === 0 || !isAllowed()) return;
+  const tags = new Set(messages.map(tagOf)), registration = await navigator.serviceWorker?.getRegistration();
+  const shown = await registration?.getNotifications() ?? [];
+  for (const notification of [...shown, ...own.values()]) if (tags.has(notification.tag)) notification.close();
+  for (const tag of tags) own.delete(tag);
+}
+
 /** Shows `messages`, one notification each; pressing one shows that message in the page of `user`. */
 export async function show(messages, user, goTo) {
   if (!isAllowed()) return;
   const registration = await navigator.serviceWorker?.getRegistration();
-  const each = messages.slice(-MOST).map(({ id, topic, title, data }) => ({ id, title: title ? `${topic}: ${title}` : topic, body: (data ?? "").slice(0, BODY_CHARS) }));
+  const each = messages.slice(-MOST).map(({ id, original, topic, title, data }) => ({ id, tag: tagOf({ id, original }), title: title ? `${topic}: ${title}` : topic, body: (data ?? "").slice(0, BODY_CHARS) }));
   const rest = messages.length - each.length;
-  if (rest > 0) each.unshift({ id: messages[0].id, title: `and ${rest} more`, body: [...new Set(messages.slice(0, rest).map(({ topic }) => topic))].join(", ").slice(0, BODY_CHARS) });
-  for (const { id, title, body } of each) {
-    const options = { body, tag: `newswire ${id}`, icon: document.querySelector("link[rel=apple-touch-icon]").href, data: { id, user } };
+  if (rest > 0) each.unshift({ id: messages[0].id, tag: "newswire more", title: `and ${rest} more`, body: [...new Set(messages.slice(0, rest).map(({ topic }) => topic))].join(", ").slice(0, BODY_CHARS) });
+  for (const { id, tag, title, body } of each) {
+    const options = { body, tag, icon: document.querySelector("link[rel=apple-touch-icon]").href, data: { id, user } };
     if (registration?.active) await registration.showNotification(title, options);   // a phone takes none from a page itself
-    else new Notification(title, options).addEventListener("click", () => { window.focus(); goTo(id); });
+    else {
+      const notification = new Notification(title, options);
+      own.set(tag, notification);
+      notification.addEventListener("click", () => { window.focus(); goTo(id); });
+      notification.addEventListener("close", () => { if (own.get(tag) === notification) own.delete(tag); });
+    }
   }
 }
 

@@ -148,7 +148,7 @@ function showOutlook() {
     ["Disk", `the disk of this broker ${diskWords(outlook.disk_full_seconds, Date.now())}.`],
     ["Messages", loadWords(outlook.publish, "a second", "As they come now, this broker takes about")],
     ["Streams", loadWords(outlook.streams, "streams", "There may be")],
-    ["Topics", outlook.unusual.length ? `${outlook.unusual.map((one) => `${one.topic} (${one.count}, usually ${short(one.usual)})`).join(", ")}: far from what is usual.` : outlook.topics ? `none of ${plural(outlook.topics, "topic")} is unusually busy or quiet.` : "none had messages yet."],
+    ["Topics", outlook.unusual.length ? `${outlook.unusual.map((one) => `${one.topic} (${one.count}, usually ${short(one.usual)})`).join(", ")}: far from what is usual.` : outlook.topics ? `none of ${plural(outlook.topics, "topic")} is unusually busy or quiet.` : "not known before an hour with messages is over."],
   ];
   const key = lines.join("\n");
   if ($("outlook").dataset.key !== key) {

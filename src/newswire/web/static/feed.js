@@ -11,7 +11,7 @@ import { Acknowledger } from "./acks.js";
 import { AlertPanel } from "./alert_panel.js";
 import { Alerts } from "./alerts.js";
 import { announce, renameDays } from "./article.js";
-import { canPlay, play, show, showCountInIcon } from "./bell.js";
+import { canPlay, play, show, showCountInIcon, takeBack } from "./bell.js";
 import { askAny, at, brokers, home, page, url, user } from "./brokers.js";
 import { lookForConfirmations } from "./confirm.js";
 import { $, element, narrow, visible } from "./dom.js";
@@ -160,6 +160,7 @@ function flush() {
   const items = queue.splice(0), attended = view.following && visible(), catchingUp = store.undelivered > 0;
   const { added } = change(() => store.take(items, (record) => attended && view.passes(record)));
   if (!catchingUp) alerts.consider(added);
+  takeBack(items.flatMap(({ withdrawn }) => withdrawn ?? []));
   if (attended) readElsewhere(items.filter(({ message }) => message && !store.isUnread(message.id)).map(({ message }) => message.id));
 }
 

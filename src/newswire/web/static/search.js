@@ -76,7 +76,8 @@ export class Search {
         this.#show(page.messages);
       }
     } catch (error) {
-      if (run === this.#run) this.#say(`Not searched: ${error.message}`);
+      const isNobody = error.code === "not-registered";         // who reads no topic has nothing to search
+      if (run === this.#run) this.#say(isNobody ? "A search looks through the topics that you are subscribed to, also at what came before that: subscribe to one first." : `Not searched: ${error.message}`);
       return;
     }
     const soFar = this.#next ? ", and there is older news to search" : "";
