@@ -136,7 +136,7 @@ def test_the_help_of_every_command_has_an_example_of_it() -> None:
 
 def test_every_command_that_says_something_says_it_as_json() -> None:
     silent = {  # they talk with people, or what they print is a format of its own
-        "broker", "publisher", "subscriber", "menu", "forward", "accept-loss", "opsfile show", "completion",
+        "broker", "publisher", "subscriber", "menu", "forward", "opsfile show", "completion",
     }  # fmt: skip
     for path, command in leaves(main.newswire):
         has_json = any(param.name == "as_json" for param in command.params)

@@ -15,7 +15,7 @@ from newswire.core.model.coverage import Coverage, read, write
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.results import Position
 from newswire.stream_order import StreamOrder
-from newswire.streams.confirmations import LINUX, Confirmations, Confirmed, PendingAcks, ask_kernel
+from newswire.streams.confirmations import LINUX, Confirmations, KernelReceipt, PendingAcks, ask_kernel
 from newswire.streams.connections import Connection
 from newswire.streams.pages import EncodedPage
 from newswire.streams.schedule import NEVER, SLOT_SECONDS
@@ -201,9 +201,9 @@ class Clients:
         self.age = 0.0
         monkeypatch.setattr("newswire.streams.confirmations.ask_kernel", self.ask)
 
-    def ask(self, sock: socket.socket, sent_bytes: int) -> Confirmed:
+    def ask(self, sock: socket.socket, sent_bytes: int) -> KernelReceipt:
         self.questions += 1
-        return Confirmed(sent_bytes, self.age)
+        return KernelReceipt(sent_bytes, self.age)
 
     def stream(self, user: str = "Alice") -> Connection:
         return Connection(socket.socket(), Stream(StreamOrder(user), False, 0.0), 0.0)
@@ -288,7 +288,7 @@ def test_who_is_asked_late_has_been_silent_since_it_confirmed_something(clients:
 
 def test_a_stream_at_its_end_is_asked_for_until_all_is_confirmed(clients: Clients, monkeypatch: pytest.MonkeyPatch) -> None:
     conn = clients.stream()
-    monkeypatch.setattr("newswire.streams.confirmations.ask_kernel", lambda sock, sent_bytes: Confirmed(0, 0.0))
+    monkeypatch.setattr("newswire.streams.confirmations.ask_kernel", lambda sock, sent_bytes: KernelReceipt(0, 0.0))
     conn.stream.end(5.0)
     clients.send(conn, 1, 5.0)
     assert clients.confirmations.due <= 5.0

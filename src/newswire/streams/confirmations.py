@@ -31,24 +31,24 @@ _LAST_ACK: Final = slice(56, 60)  # tcpi_last_ack_recv, in ms, of struct tcp_inf
 _WRITTEN_WITHIN_SECONDS: Final = limits.KEEPALIVE_SECONDS + SLOT_SECONDS  # after a confirmation something more is written
 
 
-class Confirmed(NamedTuple):
+class KernelReceipt(NamedTuple):
     """What the other end's kernel has of a stream, and how many seconds ago it last confirmed anything."""
 
     byte_count: int
     age: float
 
 
-def ask_kernel(sock: socket.socket, sent_bytes: int) -> Confirmed | None:
+def ask_kernel(sock: socket.socket, sent_bytes: int) -> KernelReceipt | None:
     """How many of `sent_bytes` the other end's kernel has; None: it cannot be known any more.
 
     Off Linux what was sent counts, and off TCP it was confirmed just now.
     """
     if not LINUX:
-        return Confirmed(sent_bytes, 0.0)
+        return KernelReceipt(sent_bytes, 0.0)
     try:
         unacknowledged = int.from_bytes(fcntl.ioctl(sock.fileno(), _SIOCOUTQ, bytes(4)), sys.byteorder)
         age = _silent_seconds(sock)
-        return None if age is None else Confirmed(max(sent_bytes - unacknowledged, 0), age)
+        return None if age is None else KernelReceipt(max(sent_bytes - unacknowledged, 0), age)
     except (OSError, ValueError):  # closed
         return None
 
