@@ -82,12 +82,20 @@ def test_one_name_for_both_and_a_stranger_s_push_at_either(pair: SecurePair) -> 
 
 @pytest.mark.parametrize("pair", [NGINX], indirect=True)
 def test_who_is_not_trusted_is_told_in_words(pair: SecurePair, tmp_path: Path) -> None:
-    told = pair.run("publish", "news", "x", "--timeout", "1", ca_file=Authority(tmp_path / "other").file)
-    assert told.returncode == 4
-    assert "signed by nobody who is trusted here: name its CA with --ca-file" in told.stderr
-    plain = pair.urls[0].removeprefix("https://")
-    with Publisher(plain, timeout=1.0) as publisher, pytest.raises(NewswireError, match="it speaks TLS: write https://"):
-        publisher.publish("news", "x")
+    other, plain = Authority(tmp_path / "other").file, pair.urls[0].removeprefix("https://")
+
+    def is_told_by_the_command(seconds: int) -> bool:
+        told = pair.run("publish", "news", "x", "--timeout", str(seconds), ca_file=other)
+        assert told.returncode == 4
+        return "signed by nobody who is trusted here: name its CA with --ca-file" in told.stderr
+
+    def is_told_by_the_library(seconds: int) -> bool:
+        with Publisher(plain, timeout=seconds) as publisher, pytest.raises(NewswireError) as raised:
+            publisher.publish("news", "x")
+        return "it speaks TLS: write https://" in str(raised.value)
+
+    for is_told in (is_told_by_the_command, is_told_by_the_library):
+        assert any(map(is_told, (1, 10, 60))), "a second is enough, where the machine has one for it"
     redirect = ask(plain, "GET", "/livez")
     assert redirect.status == 400
 

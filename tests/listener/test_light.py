@@ -461,6 +461,7 @@ def test_who_asks_for_several_at_a_time_joins_in_with_who_asks_for_one(
     """Rules and more cases: tests/quotas/test_in_flight.py. What waits to join in does not turn the loop."""
     monkeypatch.setattr(limits, "LIGHT_ROUND_COUNT", 2)
     monkeypatch.setattr(limits, "LIGHT_ROUND_SECONDS", 3600.0)
+    monkeypatch.setattr(limits, "LIGHT_TURN_SECONDS", 3600.0)  # a turn that takes long ends before others have joined in
     listener = serve()
     light = listener._server.light
     light._clock = lambda: 100.0
