@@ -68,12 +68,12 @@ class Desk(StateQueries):
             return False
         acks = [request for request in requests if isinstance(request, Acknowledge)]
         assert len(acks) == len(requests)
-        for ack in acks:
-            with self.lock:
+        with self.lock:  # who sees that one is applied finds it here, and the other way round
+            for ack in acks:
                 vector, ids = to_acknowledge(self.state, [ack])
                 if ids:
                     self.take(Acknowledged(ORIGIN, self.next, 0, ids=tuple(ids), vector=vector))
-        self.posts.append(acks)  # who waits for them finds them applied
+            self.posts.append(acks)
         return True
 
     def _read(self, query: Callable[[State], T]) -> T:
