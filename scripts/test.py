@@ -147,7 +147,8 @@ class Lane:
     def __init__(self, folder: Path, name: str, arguments: list[str]) -> None:
         self.report = folder / f"{name}.xml"
         self.output = folder / f"{name}.txt"
-        quiet = ["--quiet", "--no-header", "-p", "no:cacheprovider", f"--junit-xml={self.report}"]
+        unused = [word for plugin in ("cacheprovider", "schemathesis", "anyio") for word in ("-p", f"no:{plugin}")]
+        quiet = ["--quiet", "--no-header", *unused, f"--junit-xml={self.report}"]
         # what computes all the time leaves the processor to those that wait for an answer
         ahead = ["nice", "-n", "10"] if name in COMPUTING else []
         self.command = [*ahead, sys.executable, "-m", "pytest", *quiet, *arguments]

@@ -103,9 +103,8 @@ class Forker:
         return Forked(words, ours)
 
     def close(self) -> None:
-        """End it. What it forked runs on."""
+        """Have it end with the last that it forked."""
         self._line.close()
-        self._process.wait()
 
 
 def install() -> None:
@@ -127,15 +126,16 @@ def install() -> None:
 
 
 def serve(line: socket.socket) -> dict[str, Any]:
-    """Fork for each request, and say how each child ended. Returns in children: what to be; exits with the line."""
+    """Fork for each request, and say how each child ended. Returns in children: what to be. Exits behind the last child."""
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     children: dict[int, socket.socket] = {}
-    while True:
-        ready, _, _ = select.select([line, ours], [], [])
+    asked = [line]
+    while asked or children:
+        ready, _, _ = select.select([*asked, ours], [], [])
         if ours in ready:
             ours.recv(4096)
             _say_ended(children)
@@ -143,7 +143,8 @@ def serve(line: socket.socket) -> dict[str, Any]:
             continue
         text, descriptors, _, _ = socket.recv_fds(line, _REQUEST_BYTES, 2)
         if not text:
-            os._exit(0)
+            asked.clear()
+            continue
         log, status = descriptors
         child = os.fork()
         if child == 0:
@@ -151,6 +152,8 @@ def serve(line: socket.socket) -> dict[str, Any]:
         os.close(log)
         children[child] = socket.socket(fileno=status)
         children[child].send(str(child).encode())
+    else:
+        os._exit(0)
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
