@@ -70,7 +70,7 @@ def main() -> int:
     parser.add_argument("--before", type=Path, default=None, help="another checkout to compare with")
     parser.add_argument("--against", default="", help="peers to compare with, commas between: redis, nats, nchan")
     parser.add_argument("--dir", type=Path, default=None, help="where to make temporary directories: the disk to measure")
-    parser.add_argument("--json", type=Path, default=None, help="where to write all rounds")
+    parser.add_argument("--json", type=Path, default=None, help="where to write all rounds, row by row")
     options = parser.parse_args()
     if options.list:
         print("\n".join(f"{row.name:20} {row.groups:22} {row.title}" for row in ROWS.values()))
@@ -82,7 +82,7 @@ def main() -> int:
         parser.error(f"no such peer: {', '.join(sorted(unknown))}")
     systems = systems_of(options)
     began = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M}Z"
-    loads = [machine.load_average()]
+    load = machine.load_average()
     lines: list[Line] = []
     status = 0
     for row in ROWS.values():
@@ -94,12 +94,13 @@ def main() -> int:
         except (Failed, OSError) as error:
             print(f"{row.name}: {error}", file=sys.stderr)
             status = 1
-    loads.append(machine.load_average())
+        if options.json:  # with each row: whoever ends this early has what was measured
+            options.json.write_text(report.as_json(machine.describe(), began, (load, machine.load_average()), lines))
     counts = sorted({len(line.rounds) for line in lines})
-    print(f"{machine.describe()}; {began}, {'/'.join(map(str, counts))} rounds, load {loads[0]:.1f} to {loads[1]:.1f}\n")
+    print(
+        f"{machine.describe()}; {began}, {'/'.join(map(str, counts))} rounds, load {load:.1f} to {machine.load_average():.1f}\n"
+    )
     print(report.table(lines))
-    if options.json:
-        options.json.write_text(report.as_json(machine.describe(), began, (loads[0], loads[1]), lines))
     return max(status, int(any(figures.failed for line in lines for figures in line.rounds)))
 
 
