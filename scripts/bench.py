@@ -3,7 +3,7 @@
     scripts/bench                                  the rows of the table in docs/results.md, Speed
     scripts/bench --list                           the rows there are
     scripts/bench --only publish steady            these, or those of a group
-    scripts/bench --only jetstream                 how cost grows over NATS servers, once: some minutes
+    scripts/bench --only jetstream                 how cost grows over NATS servers (scripts/test installs those)
     scripts/bench --before ../other-checkout       in turns with another checkout
     scripts/bench --against redis,nats,nchan       in turns with peers, where they are installed
     scripts/bench --quick                          see that each row works: the figures say nothing
