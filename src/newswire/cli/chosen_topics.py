@@ -7,14 +7,15 @@ are a part of one, as `kitchen.soup` is of `kitchen.>`, nothing can be said of t
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from types import TracebackType
 
+from newswire.cli.credentials import Signature
 from newswire.core import limits
 from newswire.core.access import overlap
 from newswire.core.model.names import matches
-from newswire.errors import NewswireError
+from newswire.errors import NewswireError, NotRegistered
 
 
 class ChosenTopics:
@@ -36,6 +37,23 @@ class ChosenTopics:
     def subscriptions_to(self, topic: str) -> list[str]:
         """Those in which a message of `topic` counts as delivered when it was shown."""
         return [sub for sub in self.whole if matches(sub, topic)]
+
+
+@contextmanager
+def user_or_topic(brokers: Sequence[str], user: str | None, who: Signature) -> Iterator[None]:
+    """Where `user` turns out to be registered nowhere, and there is a topic of that name, say so. Raises NotRegistered."""
+    from newswire.client.cluster import ClusterClient
+
+    try:
+        yield
+    except NotRegistered as error:
+        topics = set[str]()
+        with suppress(NewswireError), ClusterClient(brokers, **who, timeout=limits.CLIENT_SIDE_SECONDS) as client:
+            topics = {row.topic for row in client.topics()}
+        if user not in topics:
+            raise
+        hint = f"{user} is a topic: name who reads it, then the topic, USER --topic {user}"
+        raise NotRegistered(f"there is no user {user} with a subscription; {hint}", code=error.code) from None
 
 
 class Cursors:

@@ -74,3 +74,15 @@ def test_ack(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
     assert fake.sent("/ack") == [{"username": "ann", "id": "e5", "topic": "news"}]
     assert main.run(["ack", "e5"]) == 2
     assert "EVENT_ID" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["messages", "stream"])
+def test_a_topic_in_the_place_of_a_user_is_known_for_one(command: str, fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+    refusal = (403, {"code": "not-registered", "detail": "user news is not registered for any topic"})
+    fake.answers |= {"/messages": refusal, "/stream": refusal}
+    fake.answers["/topics"] = (200, [{"topic": "news", "messages": 1, "last": None}])
+    assert main.run([command, "news"]) == 1
+    assert "news is a topic: name who reads it, then the topic, USER --topic news." in capsys.readouterr().err
+    fake.answers["/topics"] = (200, [])
+    assert main.run([command, "news"]) == 1
+    assert capsys.readouterr().err == "newswire: User news is not registered for any topic.\n"

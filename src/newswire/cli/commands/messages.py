@@ -80,6 +80,7 @@ def messages(
 
     `newswire stream` goes on with what comes.
     """
+    from newswire.cli.chosen_topics import user_or_topic
     from newswire.cli.commands.stream import OutputFailed, printer
     from newswire.cli.credentials import check_named, signature
     from newswire.client import Subscriber
@@ -87,7 +88,7 @@ def messages(
     who = signature(brokers)
     check_named(user, who)
     take = printer(as_json, terminal=sys.stdout.isatty(), user=user)
-    with Subscriber(brokers, user, **who, **times(timeout)) as subscriber:
+    with user_or_topic(brokers, user, who), Subscriber(brokers, user, **who, **times(timeout)) as subscriber:
         try:
             rows = _search(subscriber, search, topic, since, limit) if search else _messages(subscriber, topic, since, limit)
             for message in rows:

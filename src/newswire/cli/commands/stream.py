@@ -200,10 +200,10 @@ def _follow_user(
     stop: threading.Event,
 ) -> None:
     """Take what comes of the user's subscriptions, or of those of `topics` alone."""
-    from newswire.cli.chosen_topics import ChosenTopics, Cursors
+    from newswire.cli.chosen_topics import ChosenTopics, Cursors, user_or_topic
     from newswire.client import Subscriber
 
-    with ExitStack() as ending:
+    with user_or_topic(brokers, user, who), ExitStack() as ending:
         subscriber = ending.enter_context(Subscriber(brokers, user, **who, **times(None)))
         subscriber.pool.look()  # with no broker at all a script wants to know; later failures are waited out
         subscriptions = [row.topic for row in subscriber.subscriptions()] if topics else []

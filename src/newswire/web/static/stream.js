@@ -231,7 +231,7 @@ export class Stream {
   sayConnected() {
     this.#lostSince = null;
     this.#reason = "";                                        // which was this, in the words of a broker
-    this.#say("live", "connected, no topics yet");
+    this.#say("live", "no topics yet");
   }
 
   /** The page's own broker takes it for another site's. */
