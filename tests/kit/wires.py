@@ -54,11 +54,14 @@ class Wire(threading.Thread):
     def _relay(self, near: socket.socket) -> None:
         try:
             far = socket.create_connection(self._to, 5.0)
+            far.settimeout(None)  # who is silent is not cut off
         except OSError:
             near.close()
             return
         with self._lock:
             self._open += [near, far]
+        if self._mode == "refuse":  # it was cut meanwhile
+            self._close_all()
         threading.Thread(target=self._pump, args=(far, near), daemon=True).start()
         self._pump(near, far)
 
