@@ -1,12 +1,14 @@
-"""All checks and all tests: style, types, import layers, and pytest in five lanes, all at once.
+"""All checks and all tests: style, types, import layers, and pytest in six lanes, all at once.
 
 scripts/test             everything; ends with one line such as `412 passed, 0 failed, 3 skipped: no chromium here (3)`
 scripts/test --quick     the checks, and the tests that neither start processes nor play long schedules: within a minute
 scripts/test ARGUMENTS   pytest with these arguments, and the same last line
 CI=1 scripts/test        what this machine lacks is installed where that is possible; a skipped test is a failure
 
-One lane holds what runs in pytest's own process, the pure first; the others, which mostly wait, what starts processes and
-browsers. Each check counts as one test. The status is 0 only if nothing failed (and, with CI set, nothing was skipped).
+Two lanes hold what runs in pytest's own process, the pure first, and of that what takes long; the others, which mostly
+wait, what starts processes and browsers. A lane that computes beside many that start processes gets little of the
+processor, so no lane computes for much longer than the others. Each check counts as one test. The status is 0 only if
+nothing failed (and, with CI set, nothing was skipped).
 """
 
 from __future__ import annotations
@@ -127,10 +129,10 @@ def end_checks(running: dict[str, subprocess.Popen[str]]) -> list[str]:
 
 def lanes_of(*, quick: bool) -> dict[str, list[str]]:
     """The files of each lane."""
-    if not quick:
-        return {"quick": quick_files(), **WAITING}
     short = [file for file in quick_files() if file not in LONG]
-    return {"quick": short[::2], "other": short[1::2]}
+    if quick:
+        return {"quick": short[::2], "other": short[1::2]}
+    return {"quick": short, "long": sorted(LONG), **WAITING}
 
 
 def quick_files() -> list[str]:

@@ -314,6 +314,8 @@ def test_the_lanes_hold_every_test_file_once() -> None:
     assert set(short) == quick - module.LONG
     assert len(short) == len(set(short))
     assert quick >= module.LONG
+    whole = module.lanes_of(quick=False)
+    assert sorted([*whole["quick"], *whole["long"]]) == sorted(quick)
 
 
 def test_skips_are_named(tmp_path: Path) -> None:
