@@ -57,3 +57,18 @@ def test_a_message_of_today_has_no_date() -> None:
 )
 def test_a_moment_as_people_type_it(text: str, moment: str) -> None:
     assert local_time.to_moment(text, NOW) == moment
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("09:40", "2026-11-29T09:40:00+01:00"),
+        ("09:42", "2026-11-28T09:42:00+01:00"),
+        ("2026-11-28 12:00", "2026-11-28T12:00:00+01:00"),
+        ("2026-11-28T12:00:00Z", "2026-11-28T12:00:00Z"),
+        ("25:00", "25:00"),
+        ("soon", "soon"),
+    ],
+)
+def test_a_moment_to_come_as_people_type_it(text: str, moment: str) -> None:
+    assert local_time.to_moment_to_come(text, NOW) == moment

@@ -264,3 +264,21 @@ def test_a_call_without_anybody_there_ends_as_soon_as_it_is_told(a: FakeBroker) 
     with pytest.raises(Exception, match="no broker is there"):
         publisher.publish("t", "x")
     assert time.slept == []
+
+
+def test_when_it_is_delivered(a: FakeBroker, publisher: Publisher) -> None:
+    zone = timezone(timedelta(hours=1))
+    for at in ("2026-11-28T09:41:00Z", datetime(2026, 11, 28, 9, 41, tzinfo=zone)):
+        publisher.publish("t", "x", at=at)
+    for delay in ("30m", 90, timedelta(seconds=1.5)):
+        publisher.publish("t", "x", delay=delay)
+    sent = [asked.json for asked in a.came("POST", "/publish")]
+    assert [one["at"] for one in sent[:2]] == ["2026-11-28T09:41:00Z", "2026-11-28T09:41:00+01:00"]
+    assert [one["delay"] for one in sent[2:]] == ["30m", "90s", "2s"]
+    with pytest.raises(TypeError, match="without a time zone"):
+        publisher.publish("t", "x", at=datetime(2026, 11, 28))
+    for wrong in (1.5, True, b"3m"):
+        with pytest.raises(TypeError, match="`delay` must be"):
+            publisher.publish("t", "x", delay=wrong)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="`at` must be"):
+        publisher.publish("t", "x", at=1.5)  # type: ignore[arg-type]

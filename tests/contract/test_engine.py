@@ -9,6 +9,7 @@ import pytest
 from newswire.core import limits
 from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe, Unsubscribe, Withdraw
 from newswire.core.model.event_ids import EventId, parse
+from newswire.engine.memory import MemoryEngine
 from newswire.engine.seam import BrokerStatus, Engine, Entry, Receipt, TopicRow, Wake, WithdrawalEntry
 from newswire.errors import FewerCopies, KeyReused, NewswireError, NotEnoughCopies, NotFound, NotStored, TooLarge
 from newswire.threads import MustNotWait, never_waits
@@ -393,6 +394,31 @@ def test_the_streams_of_a_broker_are_known_to_all(pair: Pair) -> None:
         return [(row.streams, row.streams_limit) for row in engine.describe().rows if row.id == "1001"]
 
     wait_until(lambda: loads(pair.one) == loads(pair.other) == [(7, 100)], "both know")
+
+
+def test_what_is_scheduled_is_published_once_at_each_broker_and_not_when_it_was_withdrawn(pair: Pair) -> None:
+    pair.one.submit([Subscribe("Alice", "news")])
+    before = pair.one.own_message(pair.one.submit([Publish("other", "x")]).first)
+    assert before is not None
+    later = Publish("news", "later", key="k", at=before.time - 1000)  # time stands still in memory: it is due at once
+    first = pair.one.submit([later], copies=2)
+    gone = pair.other.submit([Publish("news", "never", delay=86_400_000)], copies=2)
+    assert first.due
+    assert [op.data for op in pair.other.scheduled(None, 10) if op.data == "never"] == ["never"]
+    message = pair.other.own_message(gone.first)
+    assert message is not None
+    assert message.data == "never"
+    pair.one.submit([Withdraw(gone.first, "news")])
+
+    def is_published(engine: Engine) -> bool:
+        for one in (pair.one, pair.other):
+            if isinstance(one, MemoryEngine):
+                one.tick()
+        return texts(read(engine, "Alice")) == ["later"] and engine.scheduled(None, 10) == []
+
+    for engine in (pair.one, pair.other):
+        wait_until(lambda engine=engine: is_published(engine))
+        assert engine.submit([later]).first == first.first, "a retry"
 
 
 def test_what_is_replaced_and_withdrawn_is_read_nowhere_and_told_in_its_place(pair: Pair) -> None:

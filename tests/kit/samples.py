@@ -36,7 +36,7 @@ NAME_MESSAGES: Final = frozenset({"/receipts", "/confirm", "/messages/<id>", "/<
 LEFT_OUT: Final = frozenset(  # a request goes well without them
     """from since limit key title priority tags click expires copies ids format ack last_event_id lastEventId raw ticket next
     origin first last even_if_away label publish subscribe admin escalate replaces confirm message poll auth follow
-    after gzip before q markdown""".split()
+    after gzip before q markdown at delay scheduled""".split()
 )
 
 

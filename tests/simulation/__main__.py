@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 
-from tests.simulation.planted import ASKS, BUGS, CONFIRMS, EDITS, FOCUS, planted
+from tests.simulation.planted import ASKS, BUGS, CONFIRMS, EDITS, FOCUS, TIMES, planted
 from tests.simulation.schedule import Outcome, run
 
 LENGTH = 25  # schedules a worker takes at once
@@ -53,7 +53,13 @@ def one(seed: int, bug: str | None, *, tracing: bool = False) -> Outcome:
         return run(seed, tracing=tracing)
     with planted(bug):
         return run(
-            seed, tracing=tracing, focus=FOCUS.get(bug, ()), asks=bug in ASKS, confirms=bug in CONFIRMS, edits=bug in EDITS
+            seed,
+            tracing=tracing,
+            focus=FOCUS.get(bug, ()),
+            asks=bug in ASKS,
+            confirms=bug in CONFIRMS,
+            edits=bug in EDITS,
+            times=bug in TIMES,
         )
 
 

@@ -16,7 +16,7 @@ from newswire.core.access import Principal
 from newswire.core.broker.values import BrokerStatus
 from newswire.core.model.commands import Acknowledge, Confirm, Publish, Request, Subscribe, Unsubscribe, Withdraw
 from newswire.core.model.event_ids import parse
-from newswire.core.model.ops import Confirmed, Published
+from newswire.core.model.ops import Confirmed, Published, Scheduled
 from newswire.core.model.results import Receipt
 from newswire.core.read.scan import DueGap, DueWithdrawal
 from newswire.errors import FewerCopies, KeyReused, NewswireError, NotFound, NotStored, Unknown
@@ -369,6 +369,71 @@ class Editor(Client):
             self.ledger.texts[request.data].published.append(done.first)
         elif done.first:
             self.ledger.edits.answered.setdefault(self._text, []).append(done.first)
+
+
+class Scheduler(Client):
+    """Has messages delivered later, retries elsewhere under their keys, and withdraws some while they wait, or later."""
+
+    def __init__(self, cluster: Cluster, rng: Random) -> None:
+        super().__init__(cluster, "timer")
+        self._rng = rng
+        self._request: Publish | None = None
+        self._count = self._tries = 0
+        self.world.after(rng.uniform(0.1, 1.0), self._loop)
+
+    @property
+    def done(self) -> bool:
+        """Whether everything was answered."""
+        return self._request is None
+
+    def _loop(self) -> None:
+        if self.cluster.healing:
+            return
+        self.world.after(self._rng.uniform(0.3, 1.5), self._loop)
+        if self._request is None and self._rng.random() < 0.7:
+            self._write()
+        elif (answered := sorted(self.ledger.timed.answered)) and self._rng.random() < 0.4:
+            self._withdraw(self._rng.choice(answered))
+
+    def _write(self) -> None:
+        self._count += 1
+        self._tries = 0
+        name, topic, rng = f"timer.{self._count}", self._rng.choice(TOPICS), self._rng
+        self.ledger.texts[name] = Text(name, topic, self.world.now)
+        milliseconds = rng.choice((rng.randint(1, 500), rng.randint(500, 5_000)))
+        expires = rng.choice(LIFETIMES) if rng.random() < 0.15 else 0
+        self._request = Publish(topic, name, key=name, publisher=self.name, delay=milliseconds, expires=expires)
+        self._ask_once()
+
+    def _ask_once(self) -> None:
+        assert self._request is not None
+        self._tries += 1
+        self.machine = self._rng.choice(self.cluster.machines)
+        self.ask([self._request], self._answered)
+
+    def _answered(self, machine: Machine, result: Result) -> None:
+        request = self._request
+        assert request is not None
+        if isinstance(result, Receipt):
+            op = self.ledger.ops[result.first]
+            if not isinstance(op, Scheduled) or (op.data, op.topic, op.delay) != (request.data, request.topic, request.delay):
+                raise Violation(f"{request} is answered with {op}")
+            self.ledger.timed.answered.setdefault(request.data, []).append(op.id)
+            self._request = None
+        elif (isinstance(result, (NotStored, Unknown)) or result is None) and self._tries < EDIT_TRIES:
+            self.world.after(self._rng.uniform(0.02, 0.5), self._ask_once)
+        else:
+            self._request = None
+
+    def _withdraw(self, text: str) -> None:
+        name = self._rng.choice(self.ledger.timed.answered[text])
+        self.ledger.edits.asked.add(text)
+        self.machine = self._rng.choice(self.cluster.machines)
+        self.ask([Withdraw(name, self.ledger.texts[text].topic)], lambda machine, result: self._withdrew(text, result))
+
+    def _withdrew(self, text: str, result: Result) -> None:
+        if isinstance(result, Receipt) and result.first:
+            self.ledger.edits.answered.setdefault(text, []).append(result.first)
 
 
 class Reader(Client):

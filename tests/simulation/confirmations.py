@@ -143,7 +143,7 @@ class Confirmations:
     def _is_shown(self, machine: Machine, names: set[OpId]) -> bool:
         ledger, fold = self.ledger, self.ledger.applied(machine)
         live = sorted(name for name in names if ledger._is_live(machine, name))
-        if not live or ledger.is_over(fold.withdrawn, live):
+        if not live or ledger.is_over(machine, fold.withdrawn, live):
             return False
         op = ledger.ops[live[0]]
         assert isinstance(op, Published)

@@ -85,6 +85,11 @@ class Edits:
                 assert machine.broker is not None
                 state = machine.broker.state
                 for op in self.ledger.texts[name].ids:
+                    message = self.ledger.ops[op]
+                    is_blurred = isinstance(message, Published) and self.ledger.timed.is_blurred(message)
+                    again = message.again if isinstance(message, Published) else ""
+                    if is_blurred and self.ledger.applied(machine).withdrawn.isdisjoint((op, again)):
+                        continue  # the other one was
                     row = state.log.row(*op.rsplit(".", 1)[:1], int(op.rsplit(".", 1)[1]))
                     if row is not None and state.log.topics[row] and not self.ledger._has_void_twin(op):
                         raise Violation(f"{machine.id} shows {op} ({name}), which was withdrawn ({ops})")

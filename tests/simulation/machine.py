@@ -323,6 +323,7 @@ class Machine:
         self.heard: dict[str, int] = {}  # by machine: the run that its last answer came from
         self.answered_at: dict[str, float] = {}  # by machine: when this run had an answer of it last
         self.started_at = 0.0
+        self.wall_at_start = 0  # ms, of this run
         self.waits_for_nobody = False  # the compaction that begins is of one whose disk is low, or on an operator's word
         self.run_of: dict[str, int] = {}  # by origin
         self.busy = False
@@ -369,6 +370,7 @@ class Machine:
         self.run += 1
         self.origin = self.mint()
         self.run_of[self.origin] = self.run
+        self.wall_at_start = self.now().wall
         self.heard, self.busy, self._inbox, self._in_flight, self.outlets = {}, False, [], {}, []
         self.answered_at, self.started_at, self.waits_for_nobody = {}, self.world.now, False
         self.exited = self.full = False

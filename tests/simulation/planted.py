@@ -58,6 +58,7 @@ from tests.simulation.machine import Disk, Machine, Outlet
 from tests.simulation.planted_compaction import COMPACTION, FOCUS_COMPACTION
 from tests.simulation.planted_confirmations import CONFIRMING, FOCUS_CONFIRMING
 from tests.simulation.planted_edits import EDITING, FOCUS_EDITING
+from tests.simulation.planted_timed import FOCUS_TIMING, TIMING
 from tests.simulation.schedule import CALM
 
 Patch = tuple[Any, str, Any]
@@ -776,6 +777,7 @@ BUGS: dict[str, Callable[[], list[Patch]]] = {
         *COMPACTION,
         *CONFIRMING,
         *EDITING,
+        *TIMING,
     )
 }
 
@@ -823,11 +825,13 @@ FOCUS: dict[str, tuple[str, ...]] = {
     **FOCUS_COMPACTION,
     **FOCUS_CONFIRMING,
     **FOCUS_EDITING,
+    **FOCUS_TIMING,
 }
 
 
 ASKS: frozenset[str] = frozenset(make.__name__.replace("_", "-") for make in ACCESS)
 EDITS: frozenset[str] = frozenset(make.__name__.replace("_", "-") for make in EDITING)
+TIMES: frozenset[str] = frozenset(make.__name__.replace("_", "-") for make in TIMING)
 CONFIRMS: frozenset[str] = frozenset(make.__name__.replace("_", "-") for make in CONFIRMING)
 
 

@@ -23,7 +23,7 @@ from newswire.core.model.ops import OpId
 from newswire.core.model.results import Compacted, Receipt
 from newswire.core.state import rewriting
 from tests.simulation.access import NAMES, Member, Registrar
-from tests.simulation.clients import PATTERNS, TOPICS, Confirmer, Editor, Publisher, Reader, Result, User
+from tests.simulation.clients import PATTERNS, TOPICS, Confirmer, Editor, Publisher, Reader, Result, Scheduler, User
 from tests.simulation.machine import Call, Machine
 from tests.simulation.truth import Ledger, Text
 from tests.simulation.world import Violation, World
@@ -72,9 +72,10 @@ class Cluster:
         asks: bool | None = None,
         confirms: bool | None = None,
         edits: bool | None = None,
+        times: bool | None = None,
     ) -> None:
         """`asks`: whether there are users, tokens and grants; `confirms`: messages that ask for it; `edits`: who withdraws and
-        replaces messages. None: as the seed says.
+        replaces messages; `times`: who has them delivered later. None: as the seed says.
         """
         world = self.world = World(seed, tracing=tracing, digesting=digesting)
         rng = world.rng
@@ -131,6 +132,9 @@ class Cluster:
         self.confirming = own if (own.random() < 0.3 if confirms is None else confirms) else None
         editing = Random(f"edit {seed}")  # draws nothing from the schedule
         self.editing = editing if (editing.random() < 0.3 if edits is None else edits) else None
+        own = Random(f"timed {seed}")  # draws nothing from the schedule
+        self.timing = own if (own.random() < 0.3 if times is None else times) else None
+        self.schedulers: list[Scheduler] = []
         self.members: dict[str, Member] = {}
         self.publishers: list[Publisher] = []
         self.users: list[User] = []
@@ -155,6 +159,8 @@ class Cluster:
                 Confirmer(self, user, Random(f"confirm {world.seed} {number}"))
         if self.editing is not None:
             Editor(self, self.editing)
+        if self.timing is not None:
+            self.schedulers.append(Scheduler(self, self.timing))
         if self.asks:
             self.ledger.guarded = NAMES
             self.members = {name: Member(self, name) for name in NAMES}
@@ -318,6 +324,7 @@ class Cluster:
         self.ledger.check_cursors()
         self.ledger.confirmations.check_confirmed()
         self.ledger.edits.check_withdrawn()
+        self.ledger.timed.check()
         self._check_repeats()
         self._compact_all(end + HEAL)
 
@@ -400,6 +407,7 @@ class Cluster:
             if not machine.broker.view(machine.now()).all_in_sync:
                 return f"{machine.id} does not see all in sync"
         waiting = [publisher.name for publisher in self.publishers if not publisher.done]
+        waiting += [scheduler.name for scheduler in self.schedulers if not scheduler.done]
         waiting += [user.name for user in self.users if not user.idle]
         if waiting:
             return f"{', '.join(waiting)} not answered"
@@ -408,6 +416,7 @@ class Cluster:
         return (
             "; ".join(self.ledger.undelivered() or self.ledger.untold() or self.ledger.unsaid() or self.ledger.overdue())
             or "; ".join(self.ledger.confirmations.untold())
+            or "; ".join(self.ledger.timed.waiting() or self.ledger.timed.unpublished())
             or "; ".join(f"{member.name} lacks {text}" for member in self.members.values() for text in member.lacks(self.last))
             or self._streams()
         )
@@ -737,12 +746,13 @@ def run(
     asks: bool | None = None,
     confirms: bool | None = None,
     edits: bool | None = None,
+    times: bool | None = None,
 ) -> Outcome:
-    """Run one schedule. `asks`, `confirms`, `edits`: see `Cluster`.
+    """Run one schedule. `asks`, `confirms`, `edits`, `times`: see `Cluster`.
 
     `focus`: kinds of faults (keys of `FAULTS`, or `CALM`) instead of those that the seed would draw.
     """
-    cluster = Cluster(seed, tracing=tracing, digesting=digesting, asks=asks, confirms=confirms, edits=edits)
+    cluster = Cluster(seed, tracing=tracing, digesting=digesting, asks=asks, confirms=confirms, edits=edits, times=times)
     cluster.fault_free = focus == CALM or (cluster.fault_free and not focus)
     world, ledger = cluster.world, cluster.ledger
     decode = cache(ops.decode)  # brokers read the same bytes many times, and an op never changes

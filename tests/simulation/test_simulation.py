@@ -74,6 +74,7 @@ KINDS = (
 ).split("|")
 DEEDS = (
     "compacted|adopted|rewriting failed|stream moved|voids ignored|late named|all confirmed|replaced|withdrawn|withdrawal told"
+    "|scheduled|released|scheduled withdrawn"
 ).split("|")
 
 

@@ -30,6 +30,7 @@ from newswire.core.model.ops import (
     OpId,
     PasswordSet,
     Published,
+    Scheduled,
     Subscribed,
     Unsubscribed,
     UsersRemoved,
@@ -43,6 +44,7 @@ from tests.kit.accounts import seen as seen_accounts
 from tests.simulation.access_fold import PROBES, AccessFold
 from tests.simulation.confirmations import Confirmations
 from tests.simulation.edits import Edits
+from tests.simulation.timed import Timed
 from tests.simulation.world import Violation, World
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ class Fold:
         self.dropped: dict[str, dict[str, int]] = {}  # by topic: what retention dropped, as far as it is spelled out
         self.access = AccessFold()
         self.withdrawn: set[OpId] = set()
+        self.scheduled: dict[str, list[Scheduled]] = {}  # by text
         self.acks: dict[OpId, list[Vector]] = {}  # by subscription: what was acknowledged
         self.confirmed: dict[OpId, dict[tuple[str, OpId], int]] = {}  # by the id that was named: by whom, and when first
         self.version = 0  # another one with each op that says something of this
@@ -97,6 +100,18 @@ class Fold:
             self.access.add(op)
         elif isinstance(op, Withdrawn):
             self.withdrawn.update(op.ids)
+        elif isinstance(op, Scheduled):
+            self.scheduled.setdefault(op.data, []).append(op)
+        if isinstance(op, Withdrawn | Scheduled | Published):
+            self._withdraw_twins()
+
+    def _withdraw_twins(self) -> None:
+        """What was scheduled twice under one key is withdrawn under the id of either."""
+        for ops in self.scheduled.values():
+            for op in ops:
+                if not self.withdrawn.isdisjoint((op.id, op.again or op.id)):
+                    self.withdrawn.update(one.id for one in ops if abs(one.time - op.time) <= DAY)
+                    self.withdrawn.update(one.again for one in ops if one.again and abs(one.time - op.time) <= DAY)
 
     def alive(self, user: str) -> list[tuple[OpId, Subscribed]]:
         """The user's subscriptions that no op removed."""
@@ -155,6 +170,7 @@ class Ledger:
         self.withdrawn: set[OpId] = set()
         self.confirmations = Confirmations(self)
         self.edits = Edits(self)
+        self.timed = Timed(self)
         self.told_gaps: Counter[tuple[str, str]] = Counter()  # by user and topic, how many messages were told as dropped
         self.gone: set[OpId] = set()
         self.made: dict[OpId, float] = {}  # when each subscription was taken
@@ -253,6 +269,8 @@ class Ledger:
             elif isinstance(op, Published) and not (self.is_dropped(op.data) or self.is_withdrawn(op.data)):
                 raise Violation(f"{machine.id} leaves out {name} ({op.topic}), which nobody dropped")
             self.edits.check_left_out(machine, op)
+            if isinstance(op, Scheduled):
+                self.timed.check_left_out(machine, op)
             if isinstance(op, Confirmed) and op.message in machine.disk.held and op.message not in self.given_up:
                 raise Violation(f"{machine.id} leaves out that {op.user} has confirmed {op.message}")
             if isinstance(op, Subscribed) and name not in self.ended and machine.disk.fold.is_alive(name, op):
@@ -266,6 +284,7 @@ class Ledger:
         if isinstance(op, Published):
             if op.again:
                 self.again.setdefault(op.again, []).append(name)
+                self.timed.published(machine, op)
             asked = op.publisher in self.guarded and not op.again
             if asked and not self.applied(machine).access.may_publish(op.publisher, op.topic):
                 raise Violation(f"{machine.id} takes {name} on {op.topic} from {op.publisher}, who may not")
@@ -276,6 +295,8 @@ class Ledger:
             text.taken_at = text.taken_at or self.world.now
             text.ids.append(name)
             self.messages.setdefault(op.topic, []).append((op.origin, op.sequence, op.data))
+        elif isinstance(op, Scheduled):
+            self.timed.appended(machine, op)
         elif isinstance(op, Began):
             self.began[op.origin] = op.vector
             if op.batch:
@@ -340,8 +361,11 @@ class Ledger:
         assert machine.broker is not None
         log, clocks = machine.broker.state.log, machine.broker.clocks
         for name in set(op.ids) - self.withdrawn if not op.topic else ():
-            self.withdrawals += 1
             message = self.ops[name]
+            if isinstance(message, Scheduled):
+                self.timed.check_withdrawn(machine, name)
+                continue
+            self.withdrawals += 1
             assert isinstance(message, Published)
             row = log.row(*split(name))
             if not message.expires or row is None:
@@ -354,11 +378,29 @@ class Ledger:
 
     def is_withdrawn(self, text: str) -> bool:
         """Whether any broker withdrew this message, or a twin of it."""
-        return not self.withdrawn.isdisjoint(self.texts[text].ids)
+        return not self.withdrawn.isdisjoint((*self.texts[text].ids, *self.timed.ids.get(text, ())))
 
-    def is_over(self, ends: set[OpId], twins: list[OpId]) -> bool:
-        """Whether one of these, or what was stored again as one, is among `ends`: what a broker has withdrawn."""
-        return any(name in ends or getattr(self.ops[name], "again", "") in ends for name in twins)
+    def is_over(self, machine: Machine, ends: set[OpId], twins: list[OpId]) -> bool:
+        """Whether one of these, or what was stored again as one, is among `ends`: what a broker has withdrawn.
+
+        What scheduled one may be void there, and what withdrew that with it, when the message comes from a broker apart.
+        """
+        for name in twins:
+            again = getattr(self.ops[name], "again", "")
+            if name in ends or (again in ends and not self.has_void_schedule(machine, again)):
+                return True
+        return False
+
+    def has_void_schedule(self, machine: Machine, name: OpId) -> bool:
+        op = self.ops.get(name)
+        assert machine.broker is not None
+        log = machine.broker.state.log
+        if not isinstance(op, Scheduled):
+            return False
+        ids = set(self.timed.ids[op.data])
+        ends = [split(one.id) for one in self.ops.values() if isinstance(one, Withdrawn) and not ids.isdisjoint(one.ids)]
+        is_void = any(log.is_void(*split(one)) for one in ids)
+        return is_void and not any(log.row(*end) is not None and not log.is_void(*end) for end in ends)
 
     def overdue(self) -> list[str]:
         """What is shown somewhere and has a time that passes within a schedule."""
@@ -397,7 +439,7 @@ class Ledger:
         assert isinstance(op, Published)
         if op.about:
             return self.confirmations.twins(machine, name)
-        if not op.key and not op.again:
+        if (not op.key and not op.again) or self.timed.is_blurred(op):
             return [name]
         found = {name}
         for one in self.texts[op.data].ids:
@@ -471,6 +513,10 @@ class Ledger:
                 del self.ops[op.id], self.raws[op.id]
                 self.confirmations.forget(op.id)
                 self.edits.forget(op)
+                if isinstance(op, Scheduled):
+                    self.timed.forget(op)
+                if isinstance(op, Published) and op.again:
+                    self.again[op.again].remove(op.id)
                 if isinstance(op, Published) and not op.about:
                     self.texts[op.data].ids.remove(op.id)
                     self.messages[op.topic].remove((op.origin, op.sequence, op.data))
@@ -598,8 +644,10 @@ class Ledger:
         horizon = self.applied(machine).dropped.get(op.topic, {})
         if any(horizon.get(origin, 0) >= sequence for origin, sequence in twins):
             raise Violation(f"{machine.id} streams {name}, which retention has dropped")
-        if self.withdrawn and self.is_over(self.applied(machine).withdrawn, self.twins(machine, name)):
+        if self.withdrawn and self.is_over(machine, self.applied(machine).withdrawn, self.twins(machine, name)):
             raise Violation(f"{machine.id} streams {name}, which was withdrawn")
+        if self.timed.is_blurred(op):
+            return
         if (op.origin, op.sequence) != min(twins):
             raise Violation(f"{machine.id} streams {name}, and holds its smaller twin {min(twins)}")
         full = self.expand(coverage.after)
@@ -864,21 +912,27 @@ class Ledger:
             for origin, sequences in by_origin.items():
                 for sequence in sequences:
                     op = self.ops[f"{origin}.{sequence}"]
+                    if isinstance(op, Published) and self.timed.is_blurred(op):
+                        if self.is_over(machine, ends, [op.id]):
+                            raise Violation(f"{machine.id} shows {op.id}, which was withdrawn")
+                        continue
                     if not isinstance(op, Published) or op.topic != state.messages.names[number]:
                         raise Violation(f"{machine.id} counts {op.id} under {state.messages.names[number]}")
                     twins = self.twins(machine, op.id)
                     if not seen.isdisjoint(twins):
                         raise Violation(f"{machine.id} shows a message and its twin: {twins}")
                     seen.update(twins)
-                    if self.is_over(ends, twins):
+                    if self.is_over(machine, ends, twins):
                         raise Violation(f"{machine.id} shows {op.id}, which was withdrawn")
                     name = state.messages.name(log.offsets_of[log.numbers[origin]][sequence - 1])
                     if name != min(twins, key=split):
                         raise Violation(f"{machine.id} names a message {name}, of the twins {twins}")
                     shown.append(name)
         names = (*disk.held, *disk.void)  # until the state is taken over it shows what is void on disk already
-        held = {name for name in names if isinstance(self.ops.get(name), Published) and self._is_live(machine, name)}
-        hidden = sorted(name for name in held - seen if not self.is_over(ends, self.twins(machine, name)))
+        ops = ((name, self.ops.get(name)) for name in names)
+        messages = (name for name, op in ops if isinstance(op, Published) and not self.timed.is_blurred(op))
+        held = {name for name in messages if self._is_live(machine, name)}
+        hidden = sorted(name for name in held - seen if not self.is_over(machine, ends, self.twins(machine, name)))
         if hidden or seen - held:
             raise Violation(f"{machine.id} does not show {hidden}, or shows {sorted(seen - held)}")
         numbers, rows = state.messages.numbers, ((split(name), name) for name in shown)
@@ -925,7 +979,9 @@ class Ledger:
         op = self.ops[name]
         ids = self._ids(op) if isinstance(op, Published) else []
         about = {one.about for name in ids if (one := self.confirmations.escalations.get(name))}
-        return len(ids) > 1 and any(one in machine.disk.void for machine in self.machines for one in {*ids, *about})
+        timed = self.timed.ids.get(op.data, ()) if isinstance(op, Published) and not op.about else ()
+        names = {*ids, *about} if len(ids) > 1 else set[OpId]()
+        return any(one in machine.disk.void for machine in self.machines for one in {*names, *timed})
 
     def _shown_at(self, machine: Machine, row: int) -> int:
         """The row that is shown of the message whose name stands at `row`."""
@@ -941,7 +997,7 @@ class Ledger:
             op = self.ops.get(name) if machine.broker.state.log.is_void(*split(name)) else None
             if isinstance(op, Published) and name not in self.given_up and len(self._ids(op)) == 1:
                 horizon = self.expand(fold.dropped.get(op.topic, {}))
-                is_over = horizon.get(op.origin, 0) >= op.sequence or name in fold.withdrawn
+                is_over = horizon.get(op.origin, 0) >= op.sequence or not fold.withdrawn.isdisjoint((name, op.again))
                 if self.world.faults["records rotten"]:  # what dropped it may wait behind a hole, here or where it was left out
                     is_over |= self._is_dropped(op.topic, self._ids(op)) or not self.withdrawn.isdisjoint(self._ids(op))
                 if not is_over:

@@ -18,7 +18,7 @@ from newswire.web import message_fields, request_fields
 
 def test_each_field_that_a_client_may_give_is_checked_with_its_rule() -> None:
     assert (
-        message_fields.FIELDS
+        message_fields.FIELDS - message_fields.WHEN.keys()
         == set(RULES)
         == set(MessageFields.__struct_fields__) - {"publisher", "about", "original", "again"}
     )
@@ -40,6 +40,41 @@ def test_each_field_that_a_client_may_give_is_checked_with_its_rule() -> None:
             message_fields.publish({"topic": "t", "data": "x", name: value})
         assert caught.value.detail == f"`{name}` must be {RULES[name].words}"
         assert caught.value.code == "bad-field"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "milliseconds"),
+    [
+        ("at", "2026-11-24T09:41:00Z", 1_795_513_260_000),
+        ("at", "2026-11-24T10:41:00+01:00", 1_795_513_260_000),
+        ("at", 1_795_513_260, 1_795_513_260_000),
+        ("at", "1795513260", 1_795_513_260_000),
+        ("delay", "30m", 1_800_000),
+        ("delay", "1h30m", 5_400_000),
+        ("delay", "90", 90_000),
+        ("delay", 90, 90_000),
+        ("delay", 90.0, 90_000),
+        ("delay", "30d", 30 * 86_400_000),
+    ],
+)
+def test_when_it_is_delivered_is_a_time_or_a_length_of_time(name: str, value: object, milliseconds: int) -> None:
+    message = message_fields.publish({"topic": "t", "data": "x", name: value})
+    assert (message.at, message.delay) == ((milliseconds, 0) if name == "at" else (0, milliseconds))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(name, value) for name in ("at", "delay") for value in ("", "soon", 0, -1, True, None, [], "1" * 40)]
+    + [("at", "2026-11-24"), ("at", "earliest"), ("delay", "31d"), ("delay", "2 hours"), ("delay", 0.5)],
+)
+def test_what_is_neither_is_refused(name: str, value: object) -> None:
+    error = refusal(topic="t", data="x", **{name: value})
+    assert (error.code, error.detail) == ("bad-field", f"`{name}` must be {message_fields.WHEN[name]}")
+
+
+def test_a_line_that_says_when_is_read_by_itself() -> None:
+    """Its numbers are not those of a command."""
+    assert message_fields.publish_lines([b'{"topic":"t","data":"x","delay":90}']) is None
 
 
 def refusal(**fields: object) -> NewswireError:

@@ -130,7 +130,7 @@ def test_what_is_wrong_is_refused(query: str, code: str) -> None:
         ({"topic": "t", "tags": [7]}, "bad-field"),
         ({"topic": "t", "message": 7}, "bad-field"),
         ({"topic": "t", "actions": [{"action": "view"}]}, "bad-field"),
-        ({"topic": "t", "delay": "10m"}, "bad-field"),
+        ({"topic": "t", "delay": "tomorrow"}, "bad-field"),
     ],
 )
 def test_what_is_wrong_with_json_is_refused(fields: dict[str, Any], code: str) -> None:
@@ -191,5 +191,27 @@ def test_paths_name_topics() -> None:
         assert raised.value.code == "bad-topic"
 
 
-def test_what_is_delivered_later_is_refused_in_one_place() -> None:
-    assert REFUSED["delay"][1] == SCHEDULED
+@pytest.mark.parametrize(
+    ("words", "at", "delay"),
+    [
+        ("30m", 0, 1_800_000),
+        ("1h30m", 0, 5_400_000),
+        ("in 2 hours", 0, 7_200_000),
+        ("30 min", 0, 1_800_000),
+        ("1 Day", 0, 86_400_000),
+        ("10 seconds", 0, 10_000),
+        ("1639194738", 1_639_194_738_000, 0),
+        ("2026-11-24T09:41:00Z", 1_795_513_260_000, 0),
+    ],
+)
+def test_what_is_delivered_later_says_when(words: str, at: int, delay: int) -> None:
+    for name in ("Delay", "At", "In"):
+        message = ntfy_fields.of_body({**environ(b"x"), f"HTTP_{name.upper()}": words}, "t", "")
+        assert (message.at, message.delay) == (at, delay)
+
+
+@pytest.mark.parametrize("words", ["tomorrow, 10am", "2 months", "8:30pm", "in an hour", "next tuesday", "31d"])
+def test_other_words_for_a_time_are_refused(words: str) -> None:
+    with pytest.raises(NewswireError) as raised:
+        json(topic="t", delay=words)
+    assert raised.value.detail == SCHEDULED or "30 days" in raised.value.detail

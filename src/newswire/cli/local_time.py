@@ -49,6 +49,20 @@ def to_moment(text: str, now: datetime) -> str:
     return when.isoformat(timespec="seconds")
 
 
+def to_moment_to_come(text: str, now: datetime) -> str:
+    """What people type where a moment to come is asked for, as brokers read it: as `to_moment`, a time alone the next one."""
+    match = _LOCAL.fullmatch(text.strip())
+    if match is None or not match[3]:
+        return to_moment(text, now)
+    moment = to_moment(text, now)
+    when = _read(moment)
+    if when is None:
+        return moment
+    if when <= now:
+        when += timedelta(days=1)
+    return when.isoformat(timespec="seconds")
+
+
 def _read(stamp: str) -> datetime | None:
     try:
         return datetime.fromisoformat(stamp).astimezone() if _STAMP.fullmatch(stamp) else None

@@ -60,5 +60,20 @@ class PastTime(click.ParamType):  # type: ignore[type-arg]
         return to_moment(str(value), datetime.now().astimezone())
 
 
+class ComingTime(click.ParamType):  # type: ignore[type-arg]
+    """A moment to come, as brokers read it; without a zone it is the reader's time."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return it as text."""
+        from datetime import datetime
+
+        from newswire.cli.local_time import to_moment_to_come
+
+        return to_moment_to_come(str(value), datetime.now().astimezone())
+
+
 DURATION: Final = Duration()
+MOMENT_TO_COME: Final = ComingTime()
 MOMENT: Final = PastTime()

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from newswire.core.model.message import Message, Withdrawal, without_bounds
+from newswire.core.model.message import Message, MessageFields, Withdrawal, without_bounds
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -112,6 +112,21 @@ class MessagePage(msgspec.Struct, frozen=True):
     withdrawn: tuple[Withdrawal, ...] = ()  # since then: they are not among the messages
 
 
+class ScheduledMessage(MessageFields, frozen=True):
+    """A message that waits until it is `due`; `time`: when it was taken (both RFC 3339)."""
+
+    id: str
+    due: str = ""
+    time: str = ""
+
+
+class ScheduledList(msgspec.Struct, frozen=True):
+    """Messages that wait, what is due first; `more`: there are others, due later."""
+
+    messages: tuple[ScheduledMessage, ...]
+    more: bool = False
+
+
 class Myself(msgspec.Struct, frozen=True):
     """Who the brokers take the caller for, and what he may do. `auth` is `none` where nobody is asked."""
 
@@ -162,6 +177,7 @@ class UserGrant(msgspec.Struct, frozen=True):
 
 # What a broker sends is read without bounds: a later version's may be wider than ours
 _AnyMessage: Final[Any] = without_bounds(Message)
+_AnyScheduled: Final[Any] = without_bounds(ScheduledMessage)
 _decode_message: Final = msgspec.json.Decoder(Message).decode
 _decode_any: Final = msgspec.json.Decoder(_AnyMessage).decode
 PageBody: Final[Any] = msgspec.defstruct(
@@ -173,6 +189,8 @@ PageBody: Final[Any] = msgspec.defstruct(
         ("withdrawn", tuple[Withdrawal, ...], ()),
     ],
 )
+
+ScheduledBody: Final[Any] = msgspec.defstruct("ScheduledBody", [("messages", tuple[_AnyScheduled, ...]), ("more", bool, False)])
 
 
 def read_message(text: str) -> Message:
@@ -186,6 +204,12 @@ def read_message(text: str) -> Message:
 def page_of(body: Any) -> MessagePage:
     """The page that a PageBody holds."""
     return MessagePage(messages=tuple(map(_message, body.messages)), more=body.more, next=body.next, withdrawn=body.withdrawn)
+
+
+def scheduled_list_of(body: Any) -> ScheduledList:
+    """The page that a ScheduledBody holds."""
+    rows = (ScheduledMessage(**msgspec.structs.asdict(fields)) for fields in body.messages)
+    return ScheduledList(messages=tuple(rows), more=body.more)
 
 
 def _message(fields: Any) -> Message:

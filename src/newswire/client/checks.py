@@ -36,6 +36,28 @@ def text(name: str, value: object) -> str:
     raise TypeError(f"`{name}` must be a str, not {_kind(value)}: str(...) makes one of it")
 
 
+def time_to_come(name: str, value: object) -> str:
+    """Return a time as a broker reads it: text as it is, a datetime with a zone as RFC 3339."""
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise TypeError(f"`{name}` is a datetime without a time zone: {name}.astimezone() gives it this machine's")
+        return value.isoformat()
+    if not isinstance(value, str):
+        raise TypeError(f"`{name}` must be a str (an RFC 3339 time) or a datetime with a time zone, not {_kind(value)}")
+    return text(name, value)
+
+
+def length(name: str, value: object) -> str:
+    """Return a length of time as a broker reads it: text as it is, a timedelta up to the next second, a number of seconds."""
+    if isinstance(value, timedelta):
+        return f"{math.ceil(value.total_seconds())}s"
+    if isinstance(value, str):
+        return text(name, value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"`{name}` must be a str (90s, 30m), a whole number of seconds or a timedelta, not {_kind(value)}")
+    return f"{value}s"
+
+
 def text_or_none(name: str, value: object) -> str | None:
     """Return `value` if it is a str or None."""
     return None if value is None else text(name, value)

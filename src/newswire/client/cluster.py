@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Unpack
 
 from newswire.client import checks
-from newswire.client.answers import MessageReport, Row, TopicCount
+from newswire.client.answers import MessageReport, Row, ScheduledBody, ScheduledList, TopicCount, scheduled_list_of
 from newswire.client.pool import BrokerPool, PoolOptions
 from newswire.client.transport import Call, form
 from newswire.client.unreached import Unreached
@@ -33,6 +33,13 @@ class ClusterClient:
         """The topics that hold messages and may be seen, by name."""
         rows: list[TopicCount] = self.pool.request(Call("GET", "/topics")).read(list[TopicCount])
         return rows
+
+    def scheduled(self, username: str | None = None, limit: int = limits.PAGE_MESSAGES) -> ScheduledList:
+        """What waits to be published, what is due first: of the caller, of another one for admins; None: of all, for them."""
+        params: dict[str, str | int] = {"scheduled": 1, "limit": checks.whole("limit", limit)}
+        if username is not None:
+            params["username"] = checks.text("username", username)
+        return scheduled_list_of(self.pool.request(Call("GET", "/messages", params)).read(ScheduledBody))
 
     def receipts(self, message_id: str) -> MessageReport:
         """Who has got a message, and who has confirmed it. Raises NotFound, also where it is another's."""

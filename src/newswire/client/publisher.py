@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, TypeVar, Unpack
@@ -105,10 +106,14 @@ class Publisher:
         confirm: int | None = None,
         escalate: str | None = None,
         replaces: str | None = None,
+        at: datetime | str | None = None,
+        delay: timedelta | int | str | None = None,
         copies: int | None = None,
     ) -> MessageReceipt:
         """Publish one message. Raises what the broker refused it with, and TypeError for what is not of the type named.
 
+        `at`: a time (a datetime with a zone, RFC 3339), or `delay`: a length of time (a timedelta, seconds, text like `30m`):
+        when it is delivered, within 30 days. Until then nobody sees it, and `withdraw` takes it back.
         FewerCopies: it is stored, on fewer brokers than asked (`extra` has `id` and `copies`). NotStored, NoBroker: it is
         not stored. Unknown: it may be; publish it again with the key in `extra["key"]`.
         """
@@ -126,6 +131,8 @@ class Publisher:
             confirm=confirm,
             escalate=escalate,
             replaces=replaces,
+            at=at,
+            delay=delay,
             copies=copies,
         )
         self._outbox().deliver(post)
@@ -149,6 +156,8 @@ class Publisher:
         confirm: int | None = None,
         escalate: str | None = None,
         replaces: str | None = None,
+        at: datetime | str | None = None,
+        delay: timedelta | int | str | None = None,
         copies: int | None = None,
     ) -> Future[MessageReceipt]:
         """Publish one message and do not wait for it: `result()` of what is returned does, and returns or raises as `publish`.
@@ -171,6 +180,8 @@ class Publisher:
             confirm=confirm,
             escalate=escalate,
             replaces=replaces,
+            at=at,
+            delay=delay,
             copies=copies,
         )
         if not self._outbox().deliver_later(post):
@@ -269,6 +280,8 @@ class Publisher:
         confirm: int | None,
         escalate: str | None,
         replaces: str | None,
+        at: datetime | str | None,
+        delay: timedelta | int | str | None,
         copies: int | None,
     ) -> P:
         """A message as it is sent, all of it checked."""
@@ -294,6 +307,10 @@ class Publisher:
             fields["escalate"] = names.check_topic(checks.text("escalate", escalate))
         if replaces is not None:
             fields["replaces"] = checks.text("replaces", replaces)
+        if at is not None:
+            fields["at"] = checks.time_to_come("at", at)
+        if delay is not None:
+            fields["delay"] = checks.length("delay", delay)
         if len(fields) > 3:
             fields = {name: value for name, value in fields.items() if value or name == "data"}
         body = _as_json(fields)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
+from heapq import nsmallest
 from typing import TypeVar
 
 import msgspec
@@ -18,7 +19,7 @@ from newswire.core.model import ops
 from newswire.core.model.coverage import Coverage, read, write
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.forecasts import ArrivalPlace, Arrivals, Past
-from newswire.core.model.ops import Op, OpId, Published
+from newswire.core.model.ops import Op, OpId, Published, Scheduled
 from newswire.core.model.results import (
     Account,
     AuditRow,
@@ -152,7 +153,7 @@ class StateQueries(ABC):
             return report
         return report if self._own(report.place, report.time, by, now) is not None else None
 
-    def own_message(self, name: OpId, by: Principal | None = None) -> Published | None:
+    def own_message(self, name: OpId, by: Principal | None = None) -> Published | Scheduled | None:
         """See `seam.Engine`."""
 
         def query(state: State) -> tuple[tuple[int, int], int] | None:
@@ -162,11 +163,11 @@ class StateQueries(ABC):
         found = self._read(query)
         return None if found is None else self._own(*found, by, self._wall())
 
-    def _own(self, place: tuple[int, int], time: int, by: Principal | None, now: int) -> Published | None:
+    def _own(self, place: tuple[int, int], time: int, by: Principal | None, now: int) -> Published | Scheduled | None:
         """The message whose record lies there, stamped at `time`, if `by` is its publisher or an admin."""
         (raw,) = self._records([place])
         op = ops.decode(raw) if raw is not None else None
-        if not isinstance(op, Published):
+        if not isinstance(op, Published | Scheduled):
             return None
         publisher = op.publisher
 
@@ -180,6 +181,17 @@ class StateQueries(ABC):
             return rights.admin or (user is not None and user.name == publisher and user.time <= time)
 
         return op if self._read(is_theirs) else None
+
+    def scheduled(self, publisher: str | None, most: int) -> list[Scheduled]:
+        """See `seam.Engine`."""
+
+        def query(state: State) -> list[Scheduled]:
+            timetable = state.messages.timetable
+            rows = timetable.waiting if publisher is None else timetable.rows_of.get(publisher, ())
+            mine = map(timetable.waiting.__getitem__, rows)
+            return nsmallest(most, mine, key=lambda op: (op.due, *ops.split_op_id(op.id)))
+
+        return self._read(query)
 
     def confirmed_at(self, name: OpId, user: str, by: Principal | None = None) -> int | None:
         """See `seam.Engine`."""

@@ -20,7 +20,7 @@ from newswire.core.broker.values import BrokerStatus, ClusterStatus, DiskFacts, 
 from newswire.core.model.commands import Request
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.forecasts import ArrivalPlace, Arrivals, Past
-from newswire.core.model.ops import OpId, Published
+from newswire.core.model.ops import OpId, Published, Scheduled
 from newswire.core.model.results import (
     LATEST,
     Account,
@@ -231,11 +231,15 @@ class Engine(Protocol):
         """
         ...
 
-    def own_message(self, name: OpId, by: Principal | None = None) -> Published | None:
-        """The message of this id, shown or not, for its publisher and for admins. One piece; threads that may wait.
+    def own_message(self, name: OpId, by: Principal | None = None) -> Published | Scheduled | None:
+        """The message of this id, shown or not or waiting, for its publisher and for admins. One piece; threads that may wait.
 
         None: there is no such message (any more), it cannot be read, or `by` is neither.
         """
+        ...
+
+    def scheduled(self, publisher: str | None, most: int) -> list[Scheduled]:
+        """What waits to be published, of one publisher or of all (None), what is due first; at most so many. One piece."""
         ...
 
     def account(self, name: str) -> Account | None:

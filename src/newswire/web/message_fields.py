@@ -16,14 +16,18 @@ from newswire.core import limits
 from newswire.core.model.commands import RULES, Publish
 from newswire.core.model.names import check_topic
 from newswire.errors import BadRequest, NewswireError, TooLarge
-from newswire.web import request_fields
+from newswire.web import request_fields, times
 from newswire.web.request_fields import Fields
 
 _WHOLE: Final = re.compile(r"[0-9]{1,16}")
 _FIELD_OF: Final = re.compile(r"`\$\.(\w+)")  # in what msgspec says of a value that is out of its bounds
 _SURELY_SHORT: Final = limits.MESSAGE_BYTES // 4  # characters: UTF-8 needs at most 4 bytes for one
 # `publisher` is not among them: who publishes is a matter of authentication, never of what the client says
-FIELDS: Final = frozenset(RULES)
+WHEN: Final[Mapping[str, str]] = {  # when it is published, where that is not now: what each must be
+    "at": "a time like 2026-11-24T09:41:00Z, or in seconds since 1970",
+    "delay": f"a length of time like 30m or 1h30m, or seconds, up to {limits.SCHEDULE_AHEAD_SECONDS // 86_400} days",
+}
+FIELDS: Final = frozenset((*RULES, *WHEN))
 _NUMBERS: Final = (*(name for name, rule in RULES.items() if rule.kind is int), "copies", "ids")
 _FLAGS: Final = tuple(name for name, rule in RULES.items() if rule.kind is bool)
 _FLAG_WORDS: Final[Mapping[str, bool]] = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
@@ -54,6 +58,9 @@ def publish(fields: Fields, publisher: str = "") -> Publish:
     data = _data(fields)
     if len(fields) == 2 and "data" in fields:
         return Publish(topic=topic, data=data, publisher=publisher)
+    if "at" in fields or "delay" in fields:
+        now = publish({name: value for name, value in fields.items() if name not in WHEN}, publisher)
+        return msgspec.structs.replace(now, **{name: _when(name, fields[name]) for name in WHEN if name in fields})
     try:
         message = msgspec.convert({**fields, "publisher": publisher} if publisher else fields, Publish)
     except msgspec.ValidationError as error:
@@ -73,6 +80,17 @@ def publish(fields: Fields, publisher: str = "") -> Publish:
     return message
 
 
+def _when(name: str, value: Any) -> int:
+    """`at` in ms since 1970, `delay` in ms."""
+    value = _exact(value)
+    text = str(value) if type(value) in (int, str) else ""
+    milliseconds = (times.moment_to_come if name == "at" else times.length)(text)
+    most = limits.TIME_MILLISECONDS if name == "at" else limits.SCHEDULE_AHEAD_SECONDS * 1000
+    if milliseconds is None or not 0 < milliseconds <= most:
+        raise _bad(f"`{name}` must be {WHEN[name]}")
+    return milliseconds
+
+
 def publish_lines(lines: Sequence[bytes], publisher: str = "") -> list[Publish] | None:
     """The messages of `publisher` that JSON objects, one a line, describe: what `publish` makes of each, in one pass.
 
@@ -85,7 +103,7 @@ def publish_lines(lines: Sequence[bytes], publisher: str = "") -> list[Publish] 
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     others = {one.publisher or one.again or one.about or one.original or one.click or one.escalate for one in messages}
-    if not _says_all(messages, b"\n".join(lines)) or others - {""}:
+    if not _says_all(messages, b"\n".join(lines)) or others - {""} or any(one.is_scheduled for one in messages):
         return None
     keys = "".join([one.key for one in messages])
     if not (keys.isascii() and keys.isprintable()):

@@ -59,9 +59,8 @@ READER_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "auth": ("authorization",),
 }
 EMPTY_TEXT: Final = "triggered"  # what a message says that says nothing, as there
-SCHEDULED: Final = "messages that are delivered later are not taken yet: publish it then, by cron for example"
+SCHEDULED: Final = "a delay is a duration (30m, 2 hours), a Unix time, or a time like 2026-11-24T09:41:00Z, in no other words"
 REFUSED: Final[Mapping[str, tuple[int, str]]] = {  # number and sentence
-    "delay": (40004, SCHEDULED),
     "attach": (40014, "attachments are not taken: give a link as `click`, or in the text"),
     "filename": (40014, "files are not kept: put the text into the body, or give a link as `click`"),
     "actions": (40018, "action buttons are not taken: give one address as `click`"),
@@ -71,6 +70,10 @@ REFUSED: Final[Mapping[str, tuple[int, str]]] = {  # number and sentence
     "poll-id": (40051, "poll requests are not taken: readers keep a stream open, or poll with GET /<topic>/json?poll=1"),
     "cache": (40002, "every message is kept until retention removes it: leave `cache` out"),
 }
+_IN: Final = re.compile(  # "2 hours", "in 30 min"
+    r"(?:in\s+)?([0-9]{1,9})\s*(?:(s)(?:ec(?:ond)?s?)?|(m)(?:in(?:ute)?s?)?|(h)(?:(?:ou)?rs?)?|(d)(?:ays?)?)",
+    re.ASCII | re.IGNORECASE,
+)
 _YES: Final = frozenset({"1", "yes", "true"})
 _NO: Final = frozenset({"", "0", "no", "false"})
 _UNIX: Final = re.compile(r"[0-9]{1,11}", re.ASCII)
@@ -157,6 +160,7 @@ def _message(environ: Environ, values: Mapping[str, str], publisher: str) -> Pub
     if sequence and not event_ids.is_message_id(sequence):
         raise bad("a sequence id is the id of the message that this one replaces, as its publish answered it", 40049)
     fields: Fields = {
+        **_when(values.get("delay", "").strip()),
         "topic": check_topic(values["topic"]),
         "replaces": sequence,
         "data": text or EMPTY_TEXT,
@@ -168,6 +172,20 @@ def _message(environ: Environ, values: Mapping[str, str], publisher: str) -> Pub
         "key": environ.get("HTTP_IDEMPOTENCY_KEY", ""),
     }
     return message_fields.publish({name: value for name, value in fields.items() if value}, publisher)
+
+
+def _when(text: str) -> Fields:
+    """When a message is delivered, as `message_fields.publish` takes it: {} for now. Raises `bad-field`."""
+    if not text:
+        return {}
+    match = _IN.fullmatch(text)
+    if match is not None:
+        return {"delay": f"{match[1]}{match[match.lastindex or 0].lower()}"}
+    if times.length(text) is not None and not text.isdecimal():
+        return {"delay": text}
+    if times.moment_to_come(text) is not None:
+        return {"at": text}
+    raise bad(SCHEDULED, 40004)
 
 
 def _body(environ: Environ, topic: str) -> str:
@@ -207,7 +225,7 @@ def filters_of(values: Mapping[str, str]) -> Filters:
 
 def polls(values: Mapping[str, str]) -> bool:
     """Whether a reader wants what there is, and no stream. Raises `bad-field`."""
-    _flag("scheduled", values.get("scheduled", ""))  # there are none
+    _flag("scheduled", values.get("scheduled", ""))  # what waits is for its publisher: GET /messages?scheduled=1
     return _flag("poll", values.get("poll", ""))
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from newswire.core.model.commands import Publish
-from newswire.core.model.ops import OpId, Published
+from newswire.core.model.ops import OpId, Published, Scheduled
 from newswire.engine.seam import Engine, Principal
 from newswire.errors import NotFound
 from newswire.threads import NeedsThread, must_not_wait
 
 
-def own_message(engine: Engine, name: OpId, by: Principal | None) -> Published:
+def own_message(engine: Engine, name: OpId, by: Principal | None) -> Published | Scheduled:
     """The message of this id, whose publisher is `by`, or who is an admin. Threads that may wait. Raises `no-message`."""
     message = engine.own_message(name, by)
     if message is None:

@@ -86,3 +86,34 @@ def test_a_topic_in_the_place_of_a_user_is_known_for_one(command: str, fake: Fak
     fake.answers["/topics"] = (200, [])
     assert main.run([command, "news"]) == 1
     assert capsys.readouterr().err == "newswire: User news is not registered for any topic.\n"
+
+
+def test_what_waits_is_listed(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+    row = {
+        "id": "a-1.7",
+        "topic": "news",
+        "data": "Doors\nclose",
+        "time": "2026-11-28T10:00:00.000Z",
+        "due": "2026-11-28T17:45:00.000Z",
+    }
+    fake.answers["/messages"] = (200, {"messages": [row], "more": True})
+    assert main.run(["messages", "--scheduled"]) == 0
+    out = capsys.readouterr().out
+    assert "2026-11-28 17:45:00 UTC" in out
+    assert "news" in out
+    assert "a-1.7" in out
+    assert "Doors" in out
+    assert "There are more" in out
+    assert fake.sent("/messages") == [{"scheduled": "1", "limit": "100"}]
+    assert main.run(["messages", "ann", "--scheduled", "--json", "--limit", "9"]) == 0
+    assert json.loads(capsys.readouterr().out) == row
+    assert fake.sent("/messages")[-1] == {"scheduled": "1", "limit": "9", "username": "ann"}
+    fake.answers["/messages"] = (200, {"messages": [], "more": False})
+    assert main.run(["messages", "--scheduled"]) == 0
+    assert capsys.readouterr().out == "Nothing waits to be published.\n"
+
+
+def test_what_waits_is_not_selected(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["messages", "--scheduled", "--topic", "news"]) == 2
+    assert "leave --topic" in capsys.readouterr().err
+    assert fake.sent("/messages") == []

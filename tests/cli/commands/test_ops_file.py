@@ -376,7 +376,7 @@ def test_show_the_only_folder_of_a_parent(folder: Path, capsys: Capture) -> None
 
 def test_show_knows_its_kinds(folder: Path, capsys: Capture) -> None:
     assert main.run(["opsfile", "show", str(folder), "--op", "nope"]) == output.USAGE
-    assert "began, msg, sub, unsub" in capsys.readouterr().err
+    assert "began, msg, scheduled, sub, unsub" in capsys.readouterr().err
 
 
 def test_show_says_what_it_could_not(folder: Path, capsys: Capture) -> None:

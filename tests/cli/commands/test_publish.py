@@ -47,6 +47,17 @@ def test_publish_with_everything(fake: Fake, capsys: pytest.CaptureFixture[str])
     }
 
 
+def test_publish_later(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+    fake.answers["/publish"] = (200, PUBLISHED | {"message": "Scheduled topic a data b for 2026-11-28T09:41:07.000Z"})
+    assert main.run(["publish", "a", "b", "--delay", "30m"]) == 0
+    assert re.match(r"Scheduled topic a data b for 2026-11-2\d \d\d:\d1:07 \S+ \(id a-1", capsys.readouterr().out)
+    assert main.run(["publish", "a", "b", "--at", "2026-11-28T09:41:07Z"]) == 0
+    assert [(sent.get("delay"), sent.get("at")) for sent in fake.sent("/publish")] == [
+        ("30m", None),
+        (None, "2026-11-28T09:41:07Z"),
+    ]
+
+
 @pytest.mark.parametrize("arguments", [["Google"], ["Google", "-"]])
 @pytest.mark.parametrize(
     ("typed", "data"), [("two\nlines\n", "two\nlines"), ("no end", "no end"), ("crlf\r\n", "crlf"), ("a\n\n", "a\n")]

@@ -20,6 +20,7 @@ from newswire.core.model.ops import (
     Lost,
     Op,
     Published,
+    Scheduled,
     Subscribed,
     Unsubscribed,
     Void,
@@ -29,6 +30,7 @@ from newswire.core.model.vector import Vector
 from newswire.core.read.counts import subscriptions_of, topics
 from newswire.core.state.fold import State
 from newswire.core.state.op_index import GIVEN_UP
+from newswire.core.state.timetable import release
 from tests.kit.accounts import account_draft, seen
 
 ORIGINS = ("1001-a", "1002-b", "1001-c")
@@ -88,6 +90,8 @@ def draft(state: State, chance: Random) -> Op:
             Published("", 0, 0, topic=topic, data=str(chance.random()), key=chance.choice(("", "k1", "k2"))),
             Published("", 0, 0, topic=topic, data="x", confirm=60, escalate=chance.choice(("", "late"))),
             Published("", 0, 0, topic="late", data=str(chance.random()), about=message),
+            Scheduled("", 0, 0, topic=topic, data="later", due=9, key=chance.choice(("", "k3"))),
+            *(release(op) for op in state.messages.timetable.waiting.values()),
             Confirmed("", 0, 0, message, "Alice", account),
             Subscribed("", 0, 0, "Alice", chance.choice((*TOPICS, "news.*", ">")), vector, some, more, account),
             Unsubscribed("", 0, 0, some),
@@ -144,6 +148,7 @@ def digest(state: State) -> dict[str, object]:
         "horizons": {topic: full(vector) for topic, vector in state.messages.horizons.items()},
         "withdrawn": sorted(state.messages.withdrawals.names()),
         "confirmed": sorted(state.messages.notices.confirmations()),
+        "waiting": sorted(min(state.messages.scheduled_names(op.id)) for op in state.messages.timetable.waiting.values()),
         "notices": sorted(state.messages.notices.of.values()),
         "shown": sorted(state.messages.name(row) for row, topic in enumerate(state.log.topics) if topic not in (0, GIVEN_UP)),
     }

@@ -11,7 +11,7 @@ from newswire.core import limits
 from newswire.core.broker.clock import WallClock
 from newswire.core.broker.stager import Stager
 from newswire.core.model.commands import Publish
-from newswire.core.model.ops import Began, Op, Published
+from newswire.core.model.ops import Began, Op, Published, Scheduled
 from newswire.core.read.counts import topics
 from newswire.core.state import keys
 from newswire.core.state.fold import State
@@ -27,7 +27,16 @@ FULL = Publish(
 
 def message(request: Publish, time: int = 1_000) -> Published:
     expires = time + request.expires * 1000 if request.expires else 0
-    return Published(HERE, 2, time, **(msgspec.structs.asdict(request) | {"expires": expires}))
+    fields = {name: getattr(request, name) for name in Published.__struct_fields__ if hasattr(request, name)}
+    return Published(HERE, 2, time, **(fields | {"expires": expires}))
+
+
+def scheduled(request: Publish, time: int = 1_000) -> Scheduled:
+    fields = {name: getattr(request, name) for name in Scheduled.__struct_fields__ if hasattr(request, name)}
+    due = request.at or time + request.delay
+    return Scheduled(
+        HERE, 2, time, **(fields | {"due": due, "expires": due + request.expires * 1000 if request.expires else 0})
+    )
 
 
 def store(state: State, *ops: Op) -> None:
@@ -51,6 +60,14 @@ def publish(state: State, intake: Stager, request: Publish, wall: int) -> str:
     decided = intake.decide([request], wall)
     store(state, *intake.clear())
     return decided.ids[0]
+
+
+def test_a_request_and_the_op_that_schedules_it_have_one_content_that_no_other_time_has() -> None:
+    times = ({"at": 5_000}, {"at": 6_000}, {"delay": 5_000}, {"delay": 6_000})
+    later = [msgspec.structs.replace(FULL, **when) for when in times]
+    for request in later:
+        assert content(request) == content(scheduled(request)) == content(scheduled(request, 77))
+    assert len({content(request) for request in (*later, FULL)}) == 5
 
 
 def test_a_request_and_the_op_that_it_became_have_one_content() -> None:

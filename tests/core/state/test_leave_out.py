@@ -18,6 +18,7 @@ from newswire.core.model.ops import (
     Lost,
     Op,
     Published,
+    Scheduled,
     Subscribed,
     Unsubscribed,
     UsersRemoved,
@@ -180,3 +181,52 @@ def test_a_withdrawal_of_which_readers_are_told_goes_with_its_message() -> None:
     ops = (began(), message(2), Withdrawn(A, 3, 0, (f"{A}.2",), topic="news"))
     assert left_out(*ops) == {f"{A}.2", f"{A}.3"}
     assert left_out(*ops, base={A: 2}) == set()
+
+
+DAY = limits.COMPACT_KEY_SECONDS * 1000 + 1
+LATER = Scheduled(A, 2, 0, topic="news", data="later", due=1000)
+RELEASED = message(3, again=f"{A}.2")
+DROPPED = Dropped(A, 4, 0, topic="news", vector={A: 3})
+
+
+def test_what_waits_stays() -> None:
+    assert left_out(began(), LATER, now=DAY) == set()
+    assert left_out(began(), LATER, Dropped(A, 3, 0, topic="news", vector={A: 2}), now=DAY) == {f"{A}.3"}, (
+        "it is no message yet"
+    )
+
+
+def test_what_was_scheduled_goes_together_with_what_published_it() -> None:
+    assert left_out(began(), LATER, RELEASED, now=DAY) == set(), "it is shown"
+    assert left_out(began(), LATER, RELEASED, DROPPED, now=DAY) == {f"{A}.2", f"{A}.3", f"{A}.4"}
+    assert left_out(began(), LATER, RELEASED, DROPPED, now=DAY - 1) == set(), "who lacks it may publish it for a day"
+    assert left_out(began(), LATER, RELEASED, DROPPED, now=DAY, base={A: 2}) == set(), "others may lack that it was published"
+    assert left_out(began(), LATER, RELEASED, DROPPED, now=DAY, base={A: 3}) == set(), "others may lack the drop"
+
+
+def test_what_another_broker_published_as_well_goes_with_it() -> None:
+    other = Published("1002-b", 2, 0, topic="news", data="text 3", again=f"{A}.2")
+    both = Dropped(A, 4, 0, topic="news", vector={A: 3, "1002-b": 2})
+    ops = (began(), began("1002-b"), LATER, RELEASED, other, both)
+    assert left_out(*ops, now=DAY) == {f"{A}.2", f"{A}.3", f"{A}.4", "1002-b.2"}
+    assert left_out(*ops, now=DAY, base={A: 4, "1002-b": 1}) == set(), "one that others lack keeps all"
+
+
+def test_what_was_withdrawn_while_it_waited_goes_a_day_later() -> None:
+    ops = (began(), LATER, Withdrawn(A, 3, 0, ids=(f"{A}.2",)))
+    assert left_out(*ops, now=DAY) == {f"{A}.2", f"{A}.3"}
+    assert left_out(*ops, now=DAY - 1) == set()
+    assert left_out(*ops, now=DAY, base={A: 2}) == set()
+
+
+def test_what_was_scheduled_twice_under_one_key_goes_as_one() -> None:
+    one, other = (Scheduled(origin, 2, 0, topic="news", data="x", key="k", due=1000) for origin in (A, "1002-b"))
+    published = message(3, again=f"{A}.2")
+    ops = (began(), began("1002-b"), one, other, published)
+    assert left_out(*ops, now=DAY) == set()
+    assert left_out(*ops, DROPPED, now=DAY) == {f"{A}.2", f"{A}.3", f"{A}.4", "1002-b.2"}
+
+
+def test_what_was_given_up_while_it_waited_goes_and_what_was_stored_again_for_it_stays() -> None:
+    ops = (began(), LATER, Lost(A, 3, 0, A, 2, 2), Scheduled(A, 4, 0, topic="news", data="later", due=1000, again=f"{A}.2"))
+    assert left_out(*ops, now=DAY) == {f"{A}.2"}

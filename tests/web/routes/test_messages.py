@@ -243,3 +243,26 @@ def test_what_is_withdrawn_is_in_no_count(web: Web) -> None:
     before = web.get("/topics"), web.get("/subscriptions?username=Alice")
     web.client.delete(f"/messages/{_publish(web, 'soon')}")
     assert (web.get("/topics"), web.get("/subscriptions?username=Alice")) == before
+
+
+def test_what_waits_is_listed_withdrawn_and_published_in_time(web: Web) -> None:
+    answer: Any = web.post("/publish?topic=Google&data=later&title=T&delay=1h")
+    assert answer["due"].startswith("2026-11-24T11:05:00")
+    assert answer["message"] == f"Scheduled topic Google data later for {answer['due']}"
+    other: Any = web.post("/publish?topic=Google&data=sooner&at=2026-11-24T10:35:00Z")
+    page: Any = web.get("/messages?scheduled=1")
+    assert [message["data"] for message in page["messages"]] == ["sooner", "later"]
+    assert page["messages"][1] == {
+        "id": answer["id"], "topic": "Google", "data": "later", "title": "T", "due": answer["due"],
+        "time": page["messages"][1]["time"],
+    }  # fmt: skip
+    assert web.get("/messages?scheduled=1&limit=1")["more"] is True  # type: ignore[index,call-overload]
+    assert "later" not in _texts(web, "")[0]
+    web.ask("DELETE", f"/messages/{other['id']}")
+    web.engine.tick()
+    web.engine.now += 3_601
+    for _ in range(3):
+        web.engine.tick()
+    assert "later" in _texts(web, "")[0]
+    assert "sooner" not in _texts(web, "")[0]
+    assert web.get("/messages?scheduled=1")["messages"] == []  # type: ignore[index,call-overload]

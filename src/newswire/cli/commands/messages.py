@@ -45,7 +45,8 @@ def topics(brokers: tuple[str, ...], timeout: float | None, as_json: bool) -> in
 @click.command(
     cls=Command,
     short_help="Print messages that are there.",
-    epilog="Examples: newswire messages ann --since 1d --topic 'finance.>'; newswire messages ann --search invoice",
+    epilog="Examples: newswire messages ann --since 1d --topic 'finance.>'; newswire messages ann --search invoice;"
+    " newswire messages --scheduled",
 )
 @config_option
 @brokers_option
@@ -58,6 +59,7 @@ def topics(brokers: tuple[str, ...], timeout: float | None, as_json: bool) -> in
     "  [default: what is not delivered yet]",
 )
 @option("--search", metavar="WORDS", help="Only what has all of these words in text, title, tags or topic, the newest first.")
+@option("--scheduled", is_flag=True, help="What you, or USER, publish later and what waits until then; an admin's: of all.")
 @option(
     "--limit",
     type=WholeNumber(1),
@@ -72,6 +74,7 @@ def messages(
     topic: str | None,
     since: str | None,
     search: str | None,
+    scheduled: bool,
     limit: int,
     timeout: float | None,
     as_json: bool,
@@ -86,6 +89,10 @@ def messages(
     from newswire.client import Subscriber
 
     who = signature(brokers)
+    if scheduled:
+        if topic or since or search:
+            raise click.UsageError("--scheduled lists all that waits: leave --topic, --since and --search out.")
+        return _print_scheduled(brokers, user, limit, timeout, as_json=as_json)
     check_named(user, who)
     take = printer(as_json, terminal=sys.stdout.isatty(), user=user)
     with user_or_topic(brokers, user, who), Subscriber(brokers, user, **who, **times(timeout)) as subscriber:
@@ -126,6 +133,29 @@ def ack(
     whom, event = whose(user, event_id, who, missing="EVENT_ID")
     with Subscriber(brokers, whom, **who, **times(timeout)) as subscriber:
         output.print_answer(subscriber.ack(event, topic), as_json=as_json)
+    return output.DONE
+
+
+def _print_scheduled(brokers: tuple[str, ...], user: str | None, limit: int, timeout: float | None, *, as_json: bool) -> int:
+    """Print what waits to be published, what is due first."""
+    import msgspec
+
+    from newswire.cli.credentials import signature
+    from newswire.cli.local_time import in_words
+    from newswire.client.cluster import ClusterClient
+
+    with ClusterClient(brokers, **signature(brokers), **times(timeout)) as client:
+        page = client.scheduled(user, min(limit, limits.PAGE_MESSAGES))
+    if as_json:
+        for row in page.messages:
+            output.print_json(msgspec.to_builtins(row))
+    elif not page.messages:
+        click.echo("Nothing waits to be published.")
+    else:
+        texts = ((row.title or row.data).strip().split("\n")[0] for row in page.messages)
+        cells = [(in_words(row.due), row.topic, row.id, text) for row, text in zip(page.messages, texts, strict=True)]
+        note = "There are more, which are due later." if page.more else ""
+        output.print_tables([output.Table(("Due", "Topic", "Id", "Message"), cells, note)])
     return output.DONE
 
 

@@ -22,7 +22,7 @@ from newswire import escape
 from newswire.cli import completing, output
 from newswire.cli.command import Command, MessageCommand
 from newswire.cli.options import brokers_option, config_option, json_option, option, timeout_option, times
-from newswire.cli.parameters import WholeNumber
+from newswire.cli.parameters import MOMENT_TO_COME, WholeNumber
 from newswire.core import limits
 from newswire.core.model import names
 from newswire.errors import BadRequest, FewerCopies, NewswireError, NoBroker, TooLarge, Unknown
@@ -39,7 +39,8 @@ _NUMBER_CHARS: Final = 10  # a hyphen and the number of a line behind a batch's 
     cls=MessageCommand,
     short_help="Publish a message, or a batch.",
     epilog="Examples: newswire publish news 'Soup is ready'; newswire publish news 'At noon' --title Lunch --priority 4"
-    " --tags food,today; newswire publish weather -- '-5 degrees'; newswire publish office.clock < /etc/motd;"
+    " --tags food,today; newswire publish news 'Doors close' --at 17:45;"
+    " newswire publish weather -- '-5 degrees'; newswire publish office.clock < /etc/motd;"
     " newswire publish --ndjson batch.ndjson",
 )
 @config_option
@@ -51,6 +52,8 @@ _NUMBER_CHARS: Final = 10  # a hyphen and the number of a line behind a batch's 
     type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
     help="Publish a batch: one JSON object a line; - is standard input.",
 )
+@option("--at", type=MOMENT_TO_COME, help="When it is delivered: a time such as 18:00 or 2026-11-28T09:41, within 30 days.")
+@option("--delay", help="In how long it is delivered: 30m, 12h or 2d, up to 30 days.", metavar="DURATION")
 @option(
     "--copies",
     type=WholeNumber(1),
@@ -99,6 +102,8 @@ def publish_one(
     copies: int | None,
     timeout: float | None,
     key: str | None = None,
+    at: str | None = None,
+    delay: str | None = None,
     **options: Any,
 ) -> int:
     """Publish one message and say its id and copies. Raises NewswireError."""
@@ -115,14 +120,18 @@ def publish_one(
         data = read_data(sys.stdin.buffer)
     key = key or str(uuid.uuid4())
     with Publisher(brokers, **signature(brokers), **times(timeout)) as publisher, _key_told(key):
-        receipt = publisher.publish(topic, data, **fields_of(options), key=key, copies=copies)
-        note = _topic_note(publisher, topic) if sys.stdout.isatty() and not as_json else ""  # for a person, who may mistype it
+        receipt = publisher.publish(topic, data, **fields_of(options), key=key, copies=copies, at=at, delay=delay)
+        is_for_people = sys.stdout.isatty() and not (as_json or at or delay)
+        note = _topic_note(publisher, topic) if is_for_people else ""  # for a person, who may mistype it
     repeat = {"duplicate": True} if receipt.duplicate else {}
     if as_json:
         output.print_json({"message": receipt.message, "id": receipt.id, "copies": receipt.copies, **repeat})
     else:
         before = ", published before with this key" if repeat else ""
-        click.echo(f"{escape.line(receipt.message)} (id {receipt.id}, copies {receipt.copies}{before})")
+        from newswire.cli.local_time import in_sentence
+
+        said = in_sentence(receipt.message) if at or delay else receipt.message
+        click.echo(f"{escape.line(said)} (id {receipt.id}, copies {receipt.copies}{before})")
         if note:
             output.warn(note)
     return output.DONE
@@ -172,7 +181,8 @@ def publish_file(
     if topic is not None:
         names.check_topic(topic)
     key = key or str(uuid.uuid4())
-    common = fields_of({"topic": topic, **options})
+    when = {name: options.pop(name, None) for name in ("at", "delay")}
+    common = fields_of({"topic": topic, **options}) | {name: value for name, value in when.items() if value}
     with _opened(path) as lines, Publisher(brokers, **signature(brokers), **times(timeout)) as publisher, _key_told(key):
         receipt = _with_bar(publisher, messages_in(lines_of(lines), common, key), path, copies, key)
     if as_json:

@@ -448,7 +448,9 @@ class Broker(Parts):
     # -- time ---------------------------------------------------------------------------------------------------
 
     def _tick(self, event: events.Tick, now: Now) -> None:
-        """Take the time of day; a primary drops what is old, withdraws what is over, names who is late, a piece at a time."""
+        """Take the time of day; a primary does what is to be done by now, a piece at a time: it drops what is old, publishes
+        what is due, withdraws what is over, and names who is late.
+        """
         self._watch_clocks(now)
         self._wants_room = event.wants_room
         self._follow(self.compaction.tick(event, now), now)
@@ -457,12 +459,16 @@ class Broker(Parts):
         is_old = self.retention.is_due(now, wants_room=event.wants_room, is_tight=self.compaction.is_tight)
         is_over = self.expiry.is_due(self.clocks, now)
         is_late = self.escalation.is_due(self.clocks, now)
-        if not (is_old or is_over or is_late):
+        is_time = self.release.is_due(self.clocks, now)
+        if not (is_old or is_over or is_late or is_time):
             return
         decides = status.is_primary(self._situation(now))
         latest = self._latest(now)
         if is_over:
             self._follow([self.expiry.look(self.clocks, latest, now, decides=decides)], now)
+        if is_time:
+            lacks_news = any(peer.has_more for peer in self.replication.facts(now) if peer.state in ("up", "catching-up"))
+            self._follow([self.release.look(self.clocks, now, decides=decides, lacks_news=lacks_news)], now)
         if is_late:
             self._follow([self.escalation.look(now, decides=decides)], now)
         if is_old and (decides or not self.writable):  # a full disk takes nothing that the primary decides

@@ -95,6 +95,7 @@ class Clocks:
     def __init__(self) -> None:
         self.wall_jump = 0  # ms by which this broker's clock was set within the last hour
         self.retention_behind = 0  # ms by which retention's clock is behind the wall clock
+        self._are_apart = False  # this broker's clock and that of another one that it hears
         self.has_met = False  # what others have stamped is known: retention's clock may be gone by
         self._heard: Set[str] = frozenset()  # the brokers by whose stamps retention's clock was set
 
@@ -103,6 +104,7 @@ class Clocks:
         lived = lived_until(state)
         start = now.wall if identity.trust_clock else start_of_clock(state, identity.id, now.wall, lived)
         self._heard = lived.keys()
+        self._began_at = self._now = now.wall
         self._wall = WallClock(now.wall, now.clock, newest_stamp(state, identity.id))
         self._retention = RetentionClock(start, max(lived.values(), default=0), now.wall, now.clock)
 
@@ -120,6 +122,7 @@ class Clocks:
     def note(self, now: Now, *, agreed: bool) -> None:
         """Take the time of day, and whether the other members agree to it."""
         self._wall.note(now.wall, now.clock)
+        self._now, self._are_apart = now.wall, not agreed
         self.wall_jump = self._wall.last_jump(now.clock)
         self.retention_behind = now.wall - self._retention.advance(now.wall, now.clock, agreed=agreed)
 
@@ -131,6 +134,15 @@ class Clocks:
     def retention(self) -> int:
         """Retention's time, in ms."""
         return self._retention.now
+
+    @property
+    def told(self) -> int:
+        """The time of day, in ms, by this broker's clock as it was at its start, and by what has passed since.
+
+        No later than it says now, as one that was ahead at the start is set soon. Retention's time where that is later, and
+        where another broker's clock is apart from this one: then nobody knows which is wrong.
+        """
+        return self.retention if self._are_apart else max(self.retention, min(self._now, self._began_at + self.lasted))
 
     @property
     def lasted(self) -> int:

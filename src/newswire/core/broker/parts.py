@@ -20,6 +20,7 @@ from newswire.core.broker.events import Action, Now, Reply
 from newswire.core.broker.expiry import Expiry
 from newswire.core.broker.long_batch import LongBatches
 from newswire.core.broker.receipts import PendingReceipts
+from newswire.core.broker.release import Release
 from newswire.core.broker.replication import Replication
 from newswire.core.broker.retention import Retention
 from newswire.core.broker.shared_log import SharedLog
@@ -59,6 +60,7 @@ class Parts:
         self.retention = Retention(identity, state)
         self.expiry = Expiry(state)
         self.escalation = Escalation(state)
+        self.release = Release(state, identity.origin)
         self.batches = LongBatches(identity.id, state)
         self.clocks = Clocks()
         self.compaction = Compaction(identity, state)
@@ -156,6 +158,7 @@ class Parts:
         """Go on with the state of a rewriting; `goes_on`: vectors mean the same there (`State.succeed`)."""
         state = job.state
         self.escalation.become(state)
+        self.release.become(state)
         self.state = self.stager.state = state
         self.losses.become(state)
         self.retention.become(state)

@@ -130,6 +130,7 @@ def _answer(pending: PendingReceipt, copies: int) -> Reply | TellStatus:
         duplicates=repeats,
         ids=staged.ids,
         repeated=staged.repeated,
+        due=staged.due,
     )
     return Reply(pending.reply_to, outcome)
 

@@ -17,16 +17,17 @@ import msgspec
 from newswire.core import limits
 from newswire.core.access import EVERYBODY, Principal
 from newswire.core.broker.access_drafts import check
-from newswire.core.broker.drafts import check_replaced, draft_all
+from newswire.core.broker.drafts import ScheduleRoom, check_replaced, check_scheduled, draft_all
 from newswire.core.broker.values import NamedBatch, Staged
 from newswire.core.model import ops, runs
 from newswire.core.model.commands import Acknowledge, Audit, Confirm, Publish, Request, Subscribe, Unsubscribe, Withdraw
-from newswire.core.model.ops import NO_PLACE, Began, Lost, Op, OpId, PasswordSet, Published, Void, op_id
+from newswire.core.model.message import MessageFields
+from newswire.core.model.ops import NO_PLACE, Began, Lost, Op, OpId, PasswordSet, Published, Scheduled, Void, op_id
 from newswire.core.read.reports import shown_row
 from newswire.core.state.fold import State
 from newswire.core.state.keys import content, fingerprint, fingerprints
 from newswire.core.state.salvage import again, blindly, owed
-from newswire.errors import BadRequest, KeyReused, NewswireError
+from newswire.errors import BadRequest, KeyReused, NewswireError, TooLarge
 
 AnyOp = TypeVar("AnyOp", bound=Op)
 
@@ -54,7 +55,8 @@ class Stager:
         self.owed: list[Lost] = []  # not taken before what of its range is held here is stored again
         self.again: dict[str, set[int]] = {}  # by origin, the sequences that were
         self._held: dict[str, int] = {}
-        self._keys: dict[int, Published] = {}  # of what is staged: what a key names
+        self._keys: dict[int, Published | Scheduled] = {}  # of what is staged: what a key names
+        self._scheduled: list[Scheduled] = []  # of what is staged: what is to wait
         self._touched: set[str] = set()
         self._batches = 0  # long batches of this run so far
         self.shifts: tuple[int, ...] = (0,)  # see `clock.WallClock.shifts`: a retry is known across a clock that is set
@@ -65,6 +67,7 @@ class Stager:
         staged, self.staged, self.raws = self.staged, [], []
         self.healed = set()
         self._held, self._keys, self._touched, self._begun = {}, {}, set(), 0
+        self._scheduled = []
         return staged
 
     def unstored(self) -> None:
@@ -229,6 +232,7 @@ class Stager:
             return Staged(ids=tuple(names), required={origin: sequence}, stored=len(names))
         keys = self._look_up(requests, wall)
         self._check_replaced(requests, keys)
+        self._check_scheduled(requests, keys, wall)
         drafts = draft_all(self.state, requests, wall, self.subscriptions_per_user, by)
         ids: list[OpId] = []
         required: dict[str, int] = {}
@@ -239,20 +243,34 @@ class Stager:
                 first = (key.first or self._staged_under(key)) if key else ""
                 if first:
                     repeated.append(at)
-                for name in (first,) if first else self._enter(request, draft, key, wall):
+                for name in (first,) if first else self._enter(request, draft, key, wall, by):
                     origin, sequence = ops.split_op_id(name)
                     required[origin] = max(required.get(origin, 0), sequence)
                     ids.append(name)
         except BadRequest:
             self._unstage(before)
             raise
-        return Staged(ids=tuple(ids), required=required, stored=len(requests) - len(repeated), repeated=tuple(repeated))
+        return Staged(
+            ids=tuple(ids),
+            required=required,
+            stored=len(requests) - len(repeated),
+            repeated=tuple(repeated),
+            due=self._due(ids[0])
+            if len(requests) == 1 and isinstance(requests[0], Publish) and requests[0].is_scheduled
+            else 0,
+        )
+
+    def _due(self, name: OpId) -> int:
+        """When what is scheduled under this id is published, ms since 1970; 0: it was."""
+        staged = next((op for op in self._scheduled if op.id == name), None)
+        waiting = staged or self.state.messages.waiting_as(name)
+        return waiting.due if waiting is not None else 0
 
     def _publish_all(self, requests: Sequence[Request], wall: int) -> list[OpId]:
         """Stage what the requests mean, in one pass, and return the ids; [] where not all are messages without known keys."""
         messages = [request for request in requests if isinstance(request, Publish)]
         marks = self._new_marks(messages) if len(messages) == len(requests) else None
-        if marks is None or any(message.replaces for message in messages):
+        if marks is None or any(message.replaces or message.is_scheduled for message in messages):
             return []
         run = self._stamp_run(messages, wall, self.origin)
         if run:
@@ -281,6 +299,11 @@ class Stager:
         check(self.state.accounts, requests, by, wall)
         origin = self._batch_origin(self._batches + 1)
         publishes = [request for request in requests if isinstance(request, Publish)]
+        if any(one.is_scheduled for one in publishes):
+            raise TooLarge(
+                f"a batch that is delivered later has at most {limits.BATCH_LONG_OPS} messages and"
+                f" {limits.BATCH_LONG_BYTES // 1024} KiB: send several"
+            )
         marks = self._new_marks(publishes)
         if marks is not None and not any(one.replaces for one in publishes):
             return NamedBatch(
@@ -345,9 +368,14 @@ class Stager:
         """Say whether one of these publishes under one of these keys."""
         return bool(marks) and any(isinstance(one, Publish) and one.key and _mark(one) in marks for one in requests)
 
-    def _enter(self, request: Request, draft: list[Op], key: _Key | None, wall: int) -> list[OpId]:
+    def _enter(self, request: Request, draft: list[Op], key: _Key | None, wall: int, by: Principal | None) -> list[OpId]:
         if isinstance(request, Publish):
-            message = self._stamp(self._published(request, wall, self.origin))
+            message: Published | Scheduled
+            if request.is_scheduled:
+                message = self._stamp(self._later(request, wall, by))
+                self._scheduled.append(message)
+            else:
+                message = self._stamp(self._published(request, wall, self.origin))
             if key:
                 self._keys[key.mark] = message
             if request.replaces:
@@ -363,7 +391,7 @@ class Stager:
 
     def _stamp_run(self, messages: Sequence[Publish], wall: int, origin: str) -> Sequence[Published]:
         """`_stamp` what publishes these, in one pass; nothing, and nothing staged, where one has to be looked at by itself."""
-        if any(message.expires or message.replaces for message in messages):
+        if any(message.expires or message.replaces or message.is_scheduled for message in messages):
             return ()
         first, time = self._next(origin), max(0, min(wall, limits.TIME_MILLISECONDS))
         try:
@@ -376,8 +404,17 @@ class Stager:
         self._stage_run(run, raws)
         return cast(list[Published], run)
 
-    def _published(self, request: Publish, wall: int, origin: str) -> Published:
+    def _later(self, request: Publish, wall: int, by: Principal | None) -> Scheduled:
         fields = msgspec.structs.asdict(request)
+        time = max(0, min(wall, limits.TIME_MILLISECONDS))
+        due = min(fields.pop("at") or time + request.delay, limits.TIME_MILLISECONDS)
+        if request.expires:
+            fields["expires"] = due + request.expires * 1000
+        account, token = (by.account, by.token) if by is not None else ("", "")
+        return Scheduled(self.origin, self._next(self.origin), time, due=due, account=account, token=token, **fields)
+
+    def _published(self, request: Publish, wall: int, origin: str) -> Published:
+        fields = {name: getattr(request, name) for name in MessageFields.__struct_fields__}
         if request.expires:
             fields["expires"] = wall + request.expires * 1000
         if request.replaces:
@@ -418,6 +455,20 @@ class Stager:
                     error.extra["index"] = at
                     raise
 
+    def _check_scheduled(self, requests: Sequence[Request], keys: Sequence[_Key | None], wall: int) -> None:
+        """Check what is to be delivered later, but what was stored before. Raises as `check_scheduled`, `ScheduleRoom`."""
+        room: ScheduleRoom | None = None
+        for at, (request, key) in enumerate(zip(requests, keys, strict=True)):
+            if not (isinstance(request, Publish) and request.is_scheduled) or (key and (key.first or self._staged_under(key))):
+                continue
+            room = room or ScheduleRoom(self.state, self._scheduled)
+            try:
+                check_scheduled(request, wall)
+                room.take(request)
+            except NewswireError as error:
+                error.extra["index"] = at
+                raise
+
     def _first(self, request: Publish, mark: int, content_hash: int, wall: int) -> OpId:
         """PUBLISH, KEY: the message that `request` publishes again; "" for none. Raises KeyReused."""
         messages = self.state.messages
@@ -457,6 +508,7 @@ class Stager:
             del self.staged[length:], self.raws[-len(gone) :]
             self._held[self.origin] = self._next(self.origin) - 1 - len(gone)
             self._keys = {mark: op for mark, op in self._keys.items() if op.id not in gone}
+            self._scheduled = [op for op in self._scheduled if op.id not in gone]
 
 
 def _decode(raw: bytes) -> Op | None:

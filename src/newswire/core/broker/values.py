@@ -126,13 +126,14 @@ class Staged(msgspec.Struct, frozen=True):
     """What became of requests: the ids of their ops, and what must be stored before they may be answered (`required`).
 
     `stored`: how many of the requests are stored by it; the others (`repeated`: their indexes) are publishes of what was
-    stored, or staged, before.
+    stored, or staged, before. `due`: as of a `Receipt`.
     """
 
     ids: tuple[OpId, ...]
     required: Mapping[str, int]
     stored: int = 1
     repeated: tuple[int, ...] = ()
+    due: int = 0
 
 
 class PeerFacts(msgspec.Struct, frozen=True):

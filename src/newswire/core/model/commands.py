@@ -20,6 +20,8 @@ from newswire.core.model.ops import OpId, Verb
 class Publish(MessageFields, frozen=True):
     """Publish a message. `key` makes a retry safe; `expires` is seconds from now, 0 for never.
 
+    `at`: ms since 1970, or `delay`: ms from now, when it is published, from when on `expires` counts; both 0 for now.
+
     The bounds are those of what a client may give (`RULES`): no wider than those of what is stored.
     """
 
@@ -64,6 +66,13 @@ class Publish(MessageFields, frozen=True):
     expires: Annotated[
         int, Meta(ge=1, le=limits.EXPIRES_SECONDS, description=f"a whole number from 1 to {limits.EXPIRES_SECONDS}")
     ] = 0
+    at: Annotated[int, Meta(ge=0, le=limits.TIME_MILLISECONDS)] = 0
+    delay: Annotated[int, Meta(ge=0, le=limits.SCHEDULE_AHEAD_SECONDS * 1000)] = 0
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether it is to be delivered later."""
+        return bool(self.at or self.delay)
 
 
 RULES: Final = rules_of(Publish)

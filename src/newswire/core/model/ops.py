@@ -96,6 +96,33 @@ class Published(MessageFields, frozen=True, omit_defaults=True, gc=False, tag_fi
         return op_id(self.origin, self.sequence)
 
 
+class Scheduled(MessageFields, frozen=True, omit_defaults=True, gc=False, tag_field="op", tag="scheduled"):
+    """A message that is published when it is `due` (ms since 1970, by the clock of the broker that took it), as `Published`.
+
+    `delay`: ms, where that was asked for instead of a time. `expires`: as of a message that is published when it is due.
+    `account`: of the publisher, and by which `token`, whose right is asked for then; "" where nobody is asked who that is,
+    and where it was no token.
+    """
+
+    origin: str = field(name="o")
+    sequence: _Sequence = field(name="s")
+    time: _Time = field(name="t")
+    due: _Time = 0
+    delay: _Time = 0
+    account: _AccountOrNone = ""
+    token: _AccountOrNone = ""
+
+    @property
+    def id(self) -> OpId:
+        """The op's name."""
+        return op_id(self.origin, self.sequence)
+
+    @property
+    def first_id(self) -> OpId:
+        """The id under which it was stored first, which what is published names."""
+        return self.again or self.id
+
+
 class Subscribed(BareOp, frozen=True, omit_defaults=True, gc=False, tag="sub"):
     """`user` subscribed to `pattern`; everything after `since` is due. Asleep while any op it `follows` is alive.
 
@@ -321,6 +348,7 @@ class _Envelope(msgspec.Struct, frozen=True, gc=False):
 KnownOp = (
     Began
     | Published
+    | Scheduled
     | Subscribed
     | Unsubscribed
     | Acknowledged
@@ -333,8 +361,9 @@ KnownOp = (
     | Void
     | AccountOp
 )
-Op = BareOp | Published  # any
+Op = BareOp | Published | Scheduled  # any
 
+_MESSAGES: Final = frozenset((Published, Scheduled))
 _encoder: Final = msgspec.json.Encoder()
 _decode_known: Final = msgspec.json.Decoder(KnownOp).decode
 _decode_envelope: Final = msgspec.json.Decoder(_Envelope).decode
@@ -368,7 +397,7 @@ def decode(raw: bytes | memoryview) -> Op:
         op is not None
         and _origins.has(op.origin)
         and (kind not in _WITH_TOPIC or _topics.has(op.topic))  # type: ignore[union-attr]
-        and (kind is not Published or _publishers.has(op.publisher))  # type: ignore[union-attr]
+        and (kind not in _MESSAGES or _publishers.has(op.publisher))  # type: ignore[union-attr]
         and (kind is not Void or all(map(_topics.has, op.messages)))  # type: ignore[union-attr]
     ):
         return op
@@ -382,7 +411,7 @@ def decode(raw: bytes | memoryview) -> Op:
 def are_named_well(ops: Collection[Op]) -> bool:
     """Say whether origins, topics and publishers of these have their forms, which decoding by type alone leaves open."""
     kinds = set(map(type, ops))
-    messages = cast(Collection[Published], ops if kinds == {Published} else [op for op in ops if type(op) is Published])
+    messages = cast(Collection[Published], ops if kinds == {Published} else [op for op in ops if type(op) in _MESSAGES])
     topics, publishers = {op.topic for op in messages}, {op.publisher for op in messages}
     if kinds - {Published}:
         topics.update(op.topic for op in ops if type(op) in _WITH_TOPIC)  # type: ignore[union-attr]

@@ -17,6 +17,7 @@ class Receipt(msgspec.Struct, frozen=True):
 
     `first` and `last` are op ids (of a Publish: message ids), `ids` all of them in order. `count` is how many requests it
     stored, `duplicates` how many publish what was stored before: their ids name that, `repeated` has their indexes.
+    `due`: ms since 1970, when the one message that it is about is published; 0: it is.
     """
 
     first: str
@@ -26,6 +27,7 @@ class Receipt(msgspec.Struct, frozen=True):
     duplicates: int = 0
     ids: tuple[str, ...] = ()
     repeated: tuple[int, ...] = ()
+    due: int = 0
 
 
 class ReaderRow(msgspec.Struct, frozen=True, gc=False):

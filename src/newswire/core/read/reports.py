@@ -18,9 +18,14 @@ from newswire.core.state.subscriptions import Subscription
 
 
 def shown_row(state: State, name: OpId) -> int | None:
-    """The row at which the message of this id is shown; None: there is none, or none any more."""
+    """The row at which the message of this id is shown; None: there is none yet, or none any more.
+
+    One that was scheduled has the id of that, too.
+    """
     messages = state.messages
     row = state.log.row(*split_op_id(name))
+    if row is not None and row in messages.timetable.names:
+        row = messages.row_of_release(name)
     first = messages.twins.first_row(row) if row is not None else 0
     number = state.log.topics[first]
     return None if row is None or number in MARKS or messages.is_dropped(number, first) else first

@@ -26,6 +26,7 @@ from newswire.core.model.ops import (
     Lost,
     Op,
     Published,
+    Scheduled,
     Subscribed,
     Unsubscribed,
     UsersRemoved,
@@ -445,10 +446,10 @@ class State:
         return True
 
     def _message(self, op: Published) -> int:
-        """APPLY msg: one that was stored again takes the place of its first id."""
+        """APPLY msg: one that was stored again takes the place of its first id; what was scheduled is no message yet."""
         if op.again:
             row = self.log.row(*split_op_id(op.again))
-            if row is not None:
+            if row is not None and row not in self.messages.timetable.names:
                 self.messages.hide(row)
         return self.messages.take(op, len(self.log))
 
@@ -505,6 +506,8 @@ class State:
                 self.messages.notices.confirm(op)
             case Dropped():
                 self.messages.drop(op.topic, op.vector)
+            case Scheduled():
+                self.messages.take_scheduled(op, len(self.log) - 1)
             case Withdrawn():
                 self.messages.withdraw(op.ids)
             case Joined():

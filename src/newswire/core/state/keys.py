@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from newswire.core import limits
 from newswire.core.model.commands import RULES, Publish
-from newswire.core.model.ops import Published
+from newswire.core.model.ops import Published, Scheduled
 
 _GENERATION_KEYS: Final = limits.KEYS_COUNT // 4  # that are forgotten at a time
 _GENERATIONS: Final = 5  # so that the newest `limits.KEYS_COUNT` are among the others when the last one has just begun
@@ -116,9 +116,18 @@ _fields: Final = attrgetter(*(name for name in RULES if name not in ("topic", "k
 _expires: Final = attrgetter("expires")
 
 
-def content(message: Published | Publish) -> int:
-    """The 64 bits that stand in this process for what a publisher says, `expires` as a number of ms from the start."""
+def content(message: Published | Scheduled | Publish) -> int:
+    """The 64 bits that stand in this process for what a publisher says, `expires` as a number of ms from the start.
+
+    Of what is scheduled that is from when it is due; when that is counts as it was asked for.
+    """
     content_hash = hash(_fields(message))
+    if isinstance(message, Scheduled):
+        lives = message.expires and message.expires - message.due
+        when = (0 if message.delay else message.due, message.delay)
+        return hash((content_hash, lives, when)) & _CONTENT_MASK
+    if isinstance(message, Publish) and message.is_scheduled:
+        return hash((content_hash, message.expires * 1000, (message.at, message.delay))) & _CONTENT_MASK
     lives = message.expires
     if lives:
         lives = lives * 1000 if isinstance(message, Publish) else lives - message.time

@@ -22,6 +22,7 @@ from newswire.core.model.ops import (
     Op,
     OpId,
     Published,
+    Scheduled,
     Subscribed,
     Unsubscribed,
     UsersRemoved,
@@ -43,6 +44,7 @@ class Prefix:
         self.origin_names: Sequence[str] = ()
         self.topic_names: Sequence[str] = ()
         self.twins: Sequence[Sequence[int]] = ()  # of each message that has twins the rows
+        self.scheduled: Sequence[tuple[Sequence[int], Sequence[int]]] = ()  # rows of ops that schedule one, and that publish it
         self.asking: Mapping[OpId, int] = {}  # messages that ask to be confirmed, and their rows
         self.pinned: frozenset[int] = frozenset()  # rows of messages that stay while what they are about does
         self.replacing: Mapping[int, OpId] = {}  # rows of messages that replace one, and which
@@ -82,12 +84,15 @@ class LeaveOut:
         self._horizons: dict[str, FullVector] = {}
         self._shown_yet: set[str] = set()  # topics of which something stays that was dropped
         self._withdrawn: set[OpId] = set()
+        self._withdrawn_at: dict[OpId, int] = {}  # ms: the newest stamp of an op that says so
+        self._unpublished: set[int] = set()  # rows of messages that stay, since what scheduled them does
         self._lost: dict[str, list[tuple[int, int]]] = {}
 
     def run(self) -> Iterator[None]:
         """Decide, in steps of some milliseconds."""
         yield from self._learn()
         self._leave_unreadable()
+        self._leave_scheduled()
         self._leave_twins()  # what was replaced goes first, as it keeps what replaced it
         yield None
         yield from self._leave_messages()
@@ -111,6 +116,7 @@ class LeaveOut:
                 horizons[op.topic] = self.lineage.join(horizons.get(op.topic, {}), op.vector)
             elif isinstance(op, Withdrawn) and self._in_base(op):
                 self._withdrawn.update(op.ids)
+                self._withdrawn_at.update({name: max(op.time, self._withdrawn_at.get(name, 0)) for name in op.ids})
             elif isinstance(op, Lost) and op.is_valid:
                 if op.first == 1 and op.source in self.lineage:
                     self.lineage.forget(op.source)
@@ -162,10 +168,61 @@ class LeaveOut:
 
     def _names_key(self, row: int) -> bool:
         target = self.prefix.replacing.get(row)
-        if row in self.prefix.pinned or (target is not None and not self._is_gone(target)):
+        if row in self.prefix.pinned or row in self._unpublished or (target is not None and not self._is_gone(target)):
             return True
-        day, stamp = limits.COMPACT_KEY_SECONDS * 1000, self.prefix.times[row]
-        return bool(self.prefix.keyed[row]) and any(abs(now - stamp) <= day for now in self.now)
+        return bool(self.prefix.keyed[row]) and self._is_recent(self.prefix.times[row])
+
+    def _is_recent(self, stamp: int) -> bool:
+        return any(abs(now - stamp) <= limits.COMPACT_KEY_SECONDS * 1000 for now in self.now)
+
+    def _leave_scheduled(self) -> None:
+        """What waits stays; else it goes together with all that published it, and no sooner: it would be published again."""
+        prefix = self.prefix
+        group_of = {row: rows for rows in prefix.twins for row in rows}
+        for row, op in prefix.ops.items():
+            if isinstance(op, Scheduled) and self._in_base(op):
+                self.left[row] = self._is_given_up(op.origin, op.sequence)
+        going: list[tuple[Sequence[int], set[int]]] = []  # rows that schedule, and all that publish the same
+        for rows, copies in prefix.scheduled:
+            twins = {row for copy in copies for row in group_of.get(copy, (copy,))}
+            if self._is_spent(rows, twins, group_of):
+                going.append((rows, twins))
+            else:
+                self._unpublished |= twins
+        before = -1
+        while len(going) != before:  # what publishes two that are no twins is one message all the same
+            before = len(going)
+            self._unpublished |= {row for _, twins in going if not twins.isdisjoint(self._unpublished) for row in twins}
+            going = [one for one in going if one[1].isdisjoint(self._unpublished)]
+        for rows, _ in going:
+            for row in rows:
+                self.left[row] = 1
+
+    def _is_spent(self, rows: Sequence[int], twins: Collection[int], group_of: Collection[int]) -> bool:
+        """Say whether what these scheduled was withdrawn, or published and all of that may go.
+
+        `group_of`: rows of messages that have twins.
+        """
+        prefix = self.prefix
+        ops = [op for row in rows if isinstance(op := prefix.ops.get(row), Scheduled)]
+        names = {name for op in ops for name in (op.id, op.again) if name}
+        ends = [self._withdrawn_at[name] for name in names if name in self._withdrawn_at]
+        if ends:
+            self._withdrawn |= names
+        if not (ends or twins) or len(ops) < len(rows) or not all(map(self._in_base, ops)):
+            return False
+        if any(row >= prefix.cut or self._names_key(row) for row in twins):
+            return False
+        if any(map(self._is_recent, [*ends, *(prefix.times[row] for row in twins)])):
+            return False
+        for row in twins:
+            op = prefix.ops.get(row)
+            if isinstance(op, Published) and row not in group_of:
+                if not (self._in_base(op) and self._is_withdrawn(op)):
+                    return False
+            elif not self._may_go(row, self._topic_of(row)):
+                return False
+        return True
 
     def _leave_twins(self) -> None:
         """Twins go together: one that stayed alone would be shown again. What was withdrawn or given up goes, too."""

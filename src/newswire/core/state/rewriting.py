@@ -26,6 +26,7 @@ from newswire.core.state.fold import State
 from newswire.core.state.keys import OFFSET_MASK
 from newswire.core.state.leave_out import Base, LeaveOut, Prefix
 from newswire.core.state.op_index import GIVEN_UP, MARKS, SILENT, VOID, WITHDRAWN
+from newswire.core.state.timetable import groups_of
 from newswire.core.state.withdrawals import ROW_BITS, ROW_MASK, Ages, Ends
 
 Stored = tuple[Op, int, int]  # an op, and place and length of its record
@@ -92,7 +93,9 @@ class Rewriting:
         yield None
         prefix.sequences, prefix.topics = log.sequences[:cut], log.topics[:cut]
         prefix.origin_names, prefix.topic_names = log.names, state.messages.names  # these only grow
-        prefix.twins = state.messages.twins.rows()
+        scheduled, copies = dict(state.messages.timetable.names), state.messages.copies_of_scheduled()
+        twins = state.messages.twins.rows()
+        prefix.twins = [rows for rows in twins if rows[0] not in scheduled]
         unreadable = [row for row in log.unreadable if row < cut]
         prefix.unreadable = frozenset(
             row for row in unreadable if state.voids.has(log.names[log.origins[row]], log.sequences[row])
@@ -104,6 +107,8 @@ class Rewriting:
             single = sum(self._range_of(*name) is None for name in given_up)
             self._voids_count = sum(map(len, self._ranges.values())) + single
             return
+        same = [rows for rows in twins if rows[0] in scheduled]
+        prefix.scheduled = yield partial(groups_of, scheduled, same, copies)
         self._firsts = yield log.void_firsts
         prefix.asking = {notice.id: row for row, notice in state.messages.notices.of.items()}
         prefix.pinned = frozenset(state.messages.notices.pinned())

@@ -24,6 +24,7 @@ from newswire.core.model.ops import (
     Op,
     OpId,
     Published,
+    Scheduled,
     Subscribed,
     Unsubscribed,
     Withdrawn,
@@ -31,6 +32,7 @@ from newswire.core.model.ops import (
 )
 from newswire.core.state.fold import State
 from newswire.core.state.op_index import WITHDRAWN
+from newswire.core.state.timetable import same_again
 
 
 class Owed(msgspec.Struct, frozen=True):
@@ -116,6 +118,9 @@ def again(state: State, op: Op) -> list[Op]:
             if row is not None and not state.log.topics[row]:  # a twin is shown instead, or it is withdrawn
                 return [Withdrawn(**NO_PLACE, ids=(op.replaces,))] if op.replaces else []
             return [msgspec.structs.replace(with_place(op, **NO_PLACE), again=op.again or op.id)]
+        case Scheduled():
+            names = [op.first_id, *state.messages.scheduled_names(op.id)]
+            return [] if state.messages.is_spent(names) else [same_again(op)]
         case Subscribed():
             ends: list[Op] = [Unsubscribed(**NO_PLACE, ids=op.replaces)] if op.replaces else []
             if op.id in state.subscriptions.removed:

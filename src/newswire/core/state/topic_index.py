@@ -2,6 +2,8 @@
 
 Kept per message: one sequence number in the array of its (topic, origin), and for a while a hash of its key and of its
 content. The text stays on disk. What retention dropped stays counted, so `index` and `unread` stay exact.
+
+Longer than other rooms: what is shown, what is a twin of what, and what waits are one decision over the same columns.
 """
 
 from __future__ import annotations
@@ -13,13 +15,14 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from newswire.core import limits
-from newswire.core.model.ops import OpId, Published, Withdrawn, op_id, split_op_id
+from newswire.core.model.ops import OpId, Published, Scheduled, Withdrawn, op_id, split_op_id
 from newswire.core.model.vector import Vector
 from newswire.core.state.keys import Keys, content, fingerprint
 from newswire.core.state.message_run import MessageRun
 from newswire.core.state.notices import Notices
 from newswire.core.state.op_index import MARKS, TOLD, OpIndex
 from newswire.core.state.replacements import Replacements, Telling
+from newswire.core.state.timetable import Timetable
 from newswire.core.state.totals import Totals
 from newswire.core.state.twins import Twin, Twins
 from newswire.core.state.withdrawals import Lifetimes, Withdrawals
@@ -59,6 +62,8 @@ class TopicIndex:
         self.last_told: dict[int, dict[str, int]] = {}  # by topic number: by origin, the sequence of the last of these
         self._again: dict[OpId, int] = {}  # by its first id, the row at which a message that was stored again is shown
         self._copies: dict[OpId, list[int]] = {}  # and the rows of all that stored it again
+        self._first_of: dict[int, OpId] = {}  # by each of these rows, the first id
+        self.timetable = Timetable()
 
     def take_lifetimes(self) -> Lifetimes:
         """What nobody has asked for yet of messages that have a time; it is forgotten here."""
@@ -97,6 +102,8 @@ class TopicIndex:
         if op.replaces and op.replaces != op.id:
             self.replacements.note(op, offset)
             self.withdraw((op.replaces,))
+        if op.again:
+            self._settle_scheduled(op.again)
         if shown_at != offset:
             self.twins.add(number, self._twin(shown_at), Twin(op.origin, op.sequence, offset))
             self.totals.forget(number)
@@ -109,10 +116,94 @@ class TopicIndex:
         self.newest[number] = offset
         return number
 
+    def take_scheduled(self, op: Scheduled, row: int) -> None:
+        """APPLY scheduled, at `row`: it waits, unless it was published or withdrawn, or is the twin of one that is here."""
+        self.timetable.add(op, row)
+        if self.withdrawals:
+            self.withdrawals.meet(op, row)
+        if op.key:
+            mark, content_hash = fingerprint(op.publisher, op.topic, op.key), content(op)
+            uses = (use.offset for use in self.keys.uses(mark) if use.content == content_hash)
+            first = next((at for at in uses if self.is_same_day(at, op.time)), row)
+            if first == row:
+                self.keys.note(mark, content_hash, row)
+            else:
+                self.twins.add(0, self._twin(first), self._twin(row))
+        self._settle_scheduled(op.id)
+
+    def scheduled_names(self, name: OpId) -> list[OpId]:
+        """All ids of what was scheduled under this one; [] where nothing was, as far as is known here."""
+        return list(dict.fromkeys(one for row in self._scheduled_rows(name) for one in self.timetable.names[row]))
+
+    def waiting_as(self, name: OpId) -> Scheduled | None:
+        """What waits to be published that was scheduled under this id, or a twin of it."""
+        waiting = self.timetable.waiting
+        return next((waiting[row] for row in self._scheduled_rows(name) if row in waiting), None)
+
+    def _scheduled_rows(self, name: OpId) -> list[int]:
+        """The rows of all ops that scheduled the same as the one of this id, ascending: twins, and what was stored again."""
+        rows, todo = set[int](), list(self.timetable.rows.get(name, ()))
+        while todo:
+            row = todo.pop()
+            if row not in rows:
+                rows.add(row)
+                todo += [twin.row for twin in self.twins.of(self.twins.first_row(row))]
+                todo += [other for one in self.timetable.names[row] for other in self.timetable.rows[one]]
+        return sorted(rows)
+
+    def copies_of_scheduled(self) -> dict[OpId, tuple[int, ...]]:
+        """By the id of each op that scheduled a message the rows of those that published it."""
+        ids = self.timetable.rows
+        return {name: tuple(rows) for name, rows in self._copies.items() if name in ids}
+
+    def row_of_release(self, name: OpId) -> int | None:
+        """The row at which what was scheduled under this id is shown, once it is published."""
+        return next((self._again[one] for one in self.scheduled_names(name) if one in self._again), None)
+
+    def scheduled_ids(self, row: int) -> list[OpId]:
+        """The ids under which the message that is shown at `row` was scheduled."""
+        rows = [twin.row for twin in self.twins.of(row)] or [row]
+        firsts = {first for at in rows if (first := self._first_of.get(at))}
+        return list(dict.fromkeys(name for first in sorted(firsts) for name in self.scheduled_names(first)))
+
+    def _settle_scheduled(self, name: OpId) -> None:
+        """Have what was scheduled under this id wait; or not, since it was published or withdrawn, under any of its ids."""
+        names = self.scheduled_names(name)
+        if not names:
+            return
+        first, *others = self._scheduled_rows(name)
+        if self.is_spent(names):
+            for row in (first, *others):
+                self.timetable.end(row, is_over=True)
+            rest = [one for one in names if not self.withdrawals.has(one)]
+            if 0 < len(rest) < len(names):
+                self.withdraw(rest)
+            return
+        self.timetable.wait(first)
+        for row in others:
+            self.timetable.end(row, is_over=False)
+
+    def is_spent(self, names: Iterable[OpId]) -> bool:
+        """Say whether what was scheduled under these ids was published or withdrawn."""
+        return any(one in self._again or self.withdrawals.has(one) for one in names)
+
+    def _hide_scheduled(self, row: int) -> None:
+        """What the op at `row` scheduled is given up; a twin of it waits from now on, or what was stored again."""
+        others = [at for at in self._scheduled_rows(self.timetable.names[row][0]) if at != row]
+        rest = [twin.row for twin in self.twins.of(row) if twin.row != row]
+        is_first = self.twins.first_row(row) == row
+        self.timetable.remove(row)
+        self.twins.remove(row)
+        if is_first:
+            self.keys.move(row, rest[0] if rest else None)
+        for other in others:
+            self._settle_scheduled(self.timetable.names[other][0])
+
     def _note_names(self, op: Published, offset: int) -> int:
         """Note the key of `op` and its first id; return the row at which the message is shown, `offset` for a new one."""
         if op.again:
             self._copies.setdefault(op.again, []).append(offset)
+            self._first_of[offset] = op.again
             if op.again in self._again:
                 return self._again[op.again]
         shown_at = offset
@@ -168,6 +259,9 @@ class TopicIndex:
 
     def hide(self, row: int) -> None:
         """Take out what the op at `row` published: it is void. A twin of it is shown from now on, if there is one."""
+        if row in self.timetable.names:
+            self._hide_scheduled(row)
+            return
         log, first = self.log, self.twins.first_row(row)
         number = log.topics[row] or self.twins.topic_of(row)
         if number in TOLD or not (number or self.withdrawals.has_row(row)):
@@ -201,6 +295,8 @@ class TopicIndex:
                 gone.setdefault((number, log.origins[first]), []).append(log.sequences[first])
         for (number, origin), sequences in gone.items():
             self._take_out(number, log.names[origin], sequences)
+        for name in ids if self.timetable.names else ():
+            self._settle_scheduled(name)
 
     def tell(self, op: Withdrawn, row: int) -> None:
         """Note that readers of the topic of `op`, which stands at `row`, are told there what was withdrawn."""

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from newswire.core import limits
-from newswire.core.model.ops import OpId, Published, op_id, split_op_id
+from newswire.core.model.ops import OpId, Published, Scheduled, op_id, split_op_id
 from newswire.core.state.op_index import OpIndex
 
 ROW_BITS: Final = 32  # of an entry that names a row in its low bits
@@ -65,7 +65,7 @@ class Withdrawals:
         row = self._log.row(origin, sequence)
         return sequence in self._ahead.get(origin, ()) if row is None else self.has_row(row)
 
-    def meet(self, op: Published, row: int) -> bool:
+    def meet(self, op: Published | Scheduled, row: int) -> bool:
         """Say whether `op`, which comes to stand at `row`, was withdrawn before, under its own id or its first."""
         ahead = self._ahead.get(op.origin, set())
         if op.sequence in ahead:

@@ -12,21 +12,21 @@ from newswire.core import limits
 from newswire.core.model import event_ids
 from newswire.core.model.commands import Withdraw
 from newswire.core.model.event_ids import EventId
-from newswire.core.model.message import Message
+from newswire.core.model.message import Message, shown_object
 from newswire.core.model.times import rfc3339
 from newswire.core.model.words import Words, words_of
 from newswire.engine.seam import Engine, Entry, GapEntry, Position, Principal, TopicRow, WithdrawalEntry
-from newswire.errors import BadRequest, NewswireError, NotFound
+from newswire.errors import BadRequest, NewswireError, NotFound, Refused
 from newswire.sse import message_object
 from newswire.web import times
-from newswire.web.auth import caller_of, subject_of
+from newswire.web.auth import Caller, caller_of, subject_of
 from newswire.web.availability import nothing_to_read, reading
 from newswire.web.deferred import STORE_CODES, stored
 from newswire.web.ownership import own_message
 from newswire.web.pace import Pace
 from newswire.web.responses import Confirmation, Rows, answer
 from newswire.web.route import MAY_READ, SELF_OR_ADMIN, SIGNED_IN, Route, Success, text_field
-from newswire.web.usual_fields import MESSAGE_IN_PATH, PATTERN_IF_ONE, USERNAME, message_id, whole_field
+from newswire.web.usual_fields import MESSAGE_IN_PATH, PATTERN_IF_ONE, USERNAME, flag_field, message_id, whole_field
 
 
 class ShownTopic(msgspec.Struct, frozen=True, gc=False):
@@ -63,6 +63,23 @@ class MessagesPage(msgspec.Struct, frozen=True, omit_defaults=True):
     withdrawn: tuple[ShownWithdrawal, ...] = ()
 
 
+class ShownScheduled(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A message that waits, as JSON, with the fields that it is to have. `due`, `time` (when it was taken): RFC 3339."""
+
+    id: str
+    topic: str
+    data: str
+    time: str
+    due: str
+
+
+class ScheduledPage(msgspec.Struct, frozen=True):
+    """What `/messages?scheduled=1` answers."""
+
+    messages: tuple[ShownScheduled, ...]
+    more: bool
+
+
 _SOME_WORDS: Final = rf"^\s*\S+(?:\s+\S+){{0,{limits.SEARCH_WORDS_COUNT - 1}}}\s*$"
 SINCE: Final = text_field(
     "since",
@@ -85,13 +102,16 @@ Q: Final = text_field(
     "Only what has all of these words in its text, title, tags or topic, the newest first.",
 )
 LIMIT: Final = whole_field("limit", 1, limits.PAGE_MESSAGES, f"At most so many messages, else {limits.PAGE_DEFAULT_MESSAGES}.")
+SCHEDULED: Final = flag_field(
+    "scheduled", "`1`: what waits to be published, of one publisher; for an admin who gives no `username` of all."
+)
 MESSAGES: Final = Route(
     method="GET",
     path="/messages",
     words="A page of what a user is subscribed to; with `q` or `before` the newest first.",
     rights=(SELF_OR_ADMIN, MAY_READ),
-    fields=(USERNAME, PATTERN_IF_ONE, SINCE, LIMIT, BEFORE, Q),
-    answers=(Success(MessagesPage),),
+    fields=(USERNAME, PATTERN_IF_ONE, SINCE, LIMIT, BEFORE, Q, SCHEDULED),
+    answers=(Success(MessagesPage), Success(ScheduledPage)),
     codes=("not-ready", "unavailable", "too-many", "not-registered", "no-subscription", "damaged"),
     is_shared=True,
 )
@@ -126,6 +146,8 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Cal
         fields = MESSAGES.read(request.environ)
         caller, topic = caller_of(request.environ), fields.get(PATTERN_IF_ONE, None)
         limit = fields.get(LIMIT, limits.PAGE_DEFAULT_MESSAGES)
+        if fields.get(SCHEDULED, False):
+            return _scheduled(caller, fields.get(USERNAME, None), limit)
         user = subject_of(engine, caller, fields.get(USERNAME, None)).username
         pace.check(user)
         since = _place("since", fields[SINCE], clock()) if SINCE in fields else None
@@ -145,6 +167,19 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Cal
         withdrawn = [ShownWithdrawal(one.topic, one.id, one.original) for one in others if isinstance(one, WithdrawalEntry)]
         more_members = {name: members for name, members in (("gaps", gaps), ("withdrawn", withdrawn)) if members}
         return _rows_of(entries).answer("messages", {"more": more, **more_members})
+
+    def _scheduled(caller: Caller, username: str | None, limit: int) -> Response:
+        if caller.principal is not None and caller.principal.feed:
+            raise Refused("this was opened with a ticket for a user's news: to see what waits, sign in")
+        is_for_all = caller.principal is None or (username is None and caller.admin)
+        user = None if is_for_all else subject_of(engine, caller, username).username
+        waiting = engine.scheduled(user, limit + 1)
+        rows = Rows()
+        for op in waiting[:limit]:
+            shown = shown_object(op, id=op.id, event_id="", time=rfc3339(op.time)) | {"due": rfc3339(op.due)}
+            del shown["event_id"]
+            rows.add([shown])
+        return rows.answer("messages", {"more": len(waiting) > limit})
 
     def _rows_of(entries: Sequence[Entry]) -> Rows:
         rows = Rows()

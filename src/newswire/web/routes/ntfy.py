@@ -353,7 +353,7 @@ def _publish(
         return answer(
             {
                 "id": receipt.first,
-                "time": int(clock()),
+                "time": receipt.due // 1000 or int(clock()),
                 "event": "message",
                 "topic": message.topic,
                 "message": message.data,

@@ -13,6 +13,7 @@ from flask import Blueprint, Response
 from newswire.config import ServiceSettings
 from newswire.core import limits
 from newswire.core.model.commands import RULES, Publish
+from newswire.core.model.times import rfc3339
 from newswire.engine.seam import Engine, Principal, Receipt
 from newswire.errors import BadRequest, FewerCopies, NewswireError
 from newswire.web import message_fields, request_fields
@@ -31,12 +32,13 @@ _KEY_HEADER: Final = "HTTP_IDEMPOTENCY_KEY"
 
 
 class PublishAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one message is answered with; `duplicate`: its key was used for the same before."""
+    """What one message is answered with; `duplicate`: its key was used for the same before; `due`: RFC 3339, where it waits."""
 
     message: str
     id: str
     copies: int
     duplicate: bool = False
+    due: str = ""
 
 
 class BatchAnswer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -72,6 +74,20 @@ def _message_field(name: str) -> Field[Any]:
     )
 
 
+AT: Final = Field(
+    name="at",
+    read=lambda value: value,
+    type=Annotated[str, msgspec.Meta(examples=["2026-11-24T09:41:00Z"])] | int,
+    words=f"When it is delivered: {message_fields.WHEN['at']}.",
+    codes=("bad-field", "bad-time"),
+)
+DELAY: Final = Field(
+    name="delay",
+    read=lambda value: value,
+    type=Annotated[str, msgspec.Meta(examples=["30m"])] | int,
+    words=f"In how long it is delivered: {message_fields.WHEN['delay']}.",
+    codes=("bad-field",),
+)
 COPIES: Final = Field(
     name="copies",
     read=lambda value: message_fields.whole("copies", value, 1, _MOST_COPIES),
@@ -98,7 +114,7 @@ PUBLISH: Final = Route(
     path="/publish",
     words="Publishes one message or a batch.",
     rights=(MAY_PUBLISH,),
-    fields=(*map(_message_field, RULES), COPIES, IDS, KEY_HEADER),
+    fields=(*map(_message_field, RULES), AT, DELAY, COPIES, IDS, KEY_HEADER),
     answers=(Success(PublishAnswer), Success(BatchAnswer)),
     codes=(
         "bad-line",
@@ -206,8 +222,17 @@ def _publish_one(engine: Engine, message: Publish, copies: int, by: Principal | 
     check_replaced(engine, message, by)
 
     def published(receipt: Receipt) -> Response:
-        text = f"Published topic {message.topic} data {message.data or message.title}"
-        return answer(PublishAnswer(message=text, id=receipt.first, copies=receipt.copies, duplicate=receipt.duplicates > 0))
+        due = rfc3339(receipt.due) if receipt.due else ""
+        text = f"topic {message.topic} data {message.data or message.title}"
+        return answer(
+            PublishAnswer(
+                message=f"Scheduled {text} for {due}" if due else f"Published {text}",
+                id=receipt.first,
+                copies=receipt.copies,
+                duplicate=receipt.duplicates > 0,
+                due=due,
+            )
+        )
 
     def amend(error: NewswireError) -> NewswireError:
         for name in ("index", "ids"):  # of a batch
