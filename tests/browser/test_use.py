@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import pytest
 
 from brokers import ask, get, until
@@ -334,4 +336,32 @@ def test_a_message_that_asks_for_it_is_confirmed_by_a_button(desk: Desk, pair: P
     assert (report["confirmed"], report["subscribers"][0]["username"]) == (1, "Alice")
     alice.page.reload()
     alice.has(".confirm", "You have confirmed this")
+    assert alice.errors == alice.complaints == []
+
+
+def test_a_message_is_sent_later_and_taken_back_while_it_waits(desk: Desk, pair: Pair, hand: Hand) -> None:
+    hand.subscribe("Alice", "news")
+    alice = desk.open(pair.first.address, "Alice", width=390, height=780)
+    alice.says("live at broker 1001")
+    form, waits = alice.page.locator("#publish"), alice.page.locator("#waits")
+    for text in ("Doors close", "Doors open"):
+        form.locator("[name=topic]").fill("news")
+        form.locator("[name=data]").fill(text)
+        alice.page.locator("#details summary").click()
+        form.locator("[name=at]").fill(f"{datetime.now() + timedelta(days=2):%Y-%m-%dT%H:%M}")
+        alice.has("#at-said", "Sent on")
+        form.locator("[name=data]").press("Enter")
+        alice.has("#said", "Waits until")
+    alice.has("#waits-said", "2 messages wait to be sent")
+    waits.locator("summary").press("Enter")
+    waits.get_by_role("button").first.press("Enter")
+    alice.has("#waits-said", "1 message waits to be sent")
+    alice.has("#said", "Withdrawn")
+    (left,) = get(pair.second.address, "/messages", scheduled="1")["messages"]
+    alice.page.reload()
+    alice.has("#waits-said", "1 message waits to be sent")
+    assert ask(pair.second.address, "DELETE", f"/messages/{left['id']}").status == 200
+    alice.page.reload()
+    alice.says("live at broker 1001")
+    assert alice.texts() == []
     assert alice.errors == alice.complaints == []

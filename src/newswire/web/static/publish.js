@@ -4,6 +4,7 @@ import { askAny } from "./brokers.js";
 import { $, plural } from "./dom.js";
 import { showFault, wireFault } from "./fault.js";
 import { topicFault } from "./names.js";
+import { Waits, inWords, shortly } from "./scheduled.js";
 import { isForbidden, showAllowed, showForbidden, showSignedIn, tell } from "./status.js";
 
 const placeholder = (topic) => (topic ? `Write to ${topic}` : "Write a message");
@@ -13,9 +14,9 @@ const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) 
 
 export class PublishForm {
   #form = $("publish"); #topic; #data; #press; #on;
-  #details = $("details"); #named = ["title", "tags", "priority", "confirm", "escalate", "markdown"];   // fields that are folded away
+  #details = $("details"); #named = ["title", "tags", "priority", "confirm", "escalate", "at", "markdown"];   // fields that are folded away
   #draft = { text: "", key: "" };   // the key makes it safe to send the same again, here or at another broker
-  #publishing = false;
+  #publishing = false; #waits = new Waits();
   #last = "";                    // the id of the message that was published last, while it can be withdrawn here
 
   /** `on` has isSubscribed(topic), isNew(topic), published(topic), unreachable(). */
@@ -34,6 +35,7 @@ export class PublishForm {
       this.#data.focus();
     });
     this.#showEscalate();
+    this.#waits.load();
     $("withdraw").addEventListener("click", () => this.#withdraw());
     this.#form.addEventListener("input", () => this.#offerWithdrawal(""));
     this.#data.addEventListener("keydown", (event) => {       // Shift and Enter: a new line; an input method's Enter is its own
@@ -56,6 +58,7 @@ export class PublishForm {
     try {
       await askAny(`/messages/${id}`, {}, "DELETE");
       tell("Withdrawn.");
+      if (!this.#waits.isEmpty) this.#waits.load();
     } catch (error) {
       if (error.unreachable) this.#on.unreachable();
       tell(`Not withdrawn: ${error.message}`, true);
@@ -84,6 +87,7 @@ export class PublishForm {
   #showNamed() {
     const count = Object.keys(this.#more()).length, text = `Title, priority, tags …${count ? ` (${count})` : ""}`;
     this.#data.required = this.#form.elements.title.value.trim() === "";   // a title may stand alone
+    $("at-said").textContent = inWords(this.#form.elements.at.value);
     if (this.#details.firstElementChild.textContent !== text) this.#details.firstElementChild.textContent = text;
   }
 
@@ -151,9 +155,12 @@ export class PublishForm {
     this.#press.setAttribute("aria-disabled", "true");
     try {
       this.#offerWithdrawal("");
-      const { copies, id } = await askAny("/publish", { topic, ...(data ? { data } : {}), ...more, key: this.#draft.key }, "POST");
+      const fields = { topic, ...(data ? { data } : {}), ...more, ...(more.at ? { at: new Date(more.at).toISOString() } : {}) };
+      const { copies, id, due } = await askAny("/publish", { ...fields, key: this.#draft.key }, "POST");
       const elsewhere = this.#on.isSubscribed(topic) ? "" : `. You are not subscribed to ${topic}`;
-      tell(`Stored on ${plural(copies, "broker")}, ${new Date().toLocaleTimeString()}${elsewhere}`);
+      const said = due ? `Waits until ${shortly(new Date(due))}, on` : "Stored on";
+      tell(`${said} ${plural(copies, "broker")}${due ? "" : `, ${new Date().toLocaleTimeString()}`}${elsewhere}`);
+      if (due) this.#waits.load();
       this.#offerWithdrawal(id);
       showAllowed();
       showSignedIn();
