@@ -47,6 +47,7 @@ SETTINGS: Final[dict[str, Any]] = {
     "html_theme": "furo",
     "html_static_path": ["_static"],
     "html_css_files": ["site.css"],
+    "html_js_files": [("site.js", {"defer": "defer"})],
     "html_copy_source": False,
     "html_show_sourcelink": False,
     "html_show_copyright": False,
@@ -79,7 +80,8 @@ def main(arguments: list[str]) -> int:
 def lay_out(source: Path) -> None:
     """Lay the pages out as the site has them: links follow, what they lead to comes along, and the lists become navigation."""
     (source / "_static").mkdir(parents=True)
-    shutil.copyfile(ROOT / "docs" / "site.css", source / "_static" / "site.css")
+    for name in ("site.css", "site.js"):
+        shutil.copyfile(ROOT / "docs" / name, source / "_static" / name)
     for page in pages():
         text = LINK.sub(lambda link, page=page: _moved(page, link[1], source), page.read_text())  # type: ignore[misc]
         (source / place(page)).write_text(text if page != ROOT / "README.md" else f"{_with_reference(text)}{navigation()}")
