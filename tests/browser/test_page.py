@@ -299,7 +299,7 @@ def test_a_page_of_which_a_module_did_not_come_loads_again(browser: Browser, pai
     tries = itertools.count(1)
     page.route("**/view.js", lambda route: route.abort() if next(tries) <= 2 else route.continue_())
     alice = Window(page, pair.first.address, "Alice")
-    alice.says("connected")
+    alice.says("no topics yet")
     assert next(tries) > 3
     assert page.evaluate("sessionStorage.getItem('newswire-loads')") == "0"
     page.close()

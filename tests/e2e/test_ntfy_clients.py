@@ -105,10 +105,11 @@ def test_curl_publishes_json(open_broker: str) -> None:
     }
     answer = json.loads(curl(f"curl {open_broker} -d @-", json.dumps(message).encode()))
     assert {**message, **answer} == {**answer, "actions": [], "markdown": False}
-    message["delay"] = "30min"
-    refusal = json.loads(curl(f"curl {open_broker} -d @-", json.dumps(message).encode()))
+    later = json.loads(curl(f"curl {open_broker} -d @-", json.dumps(message | {"delay": "30min"}).encode()))
+    assert later["time"] >= answer["time"] + 30 * 60  # when it is delivered
+    refusal = json.loads(curl(f"curl {open_broker} -d @-", json.dumps(message | {"delay": "tomorrow, 10am"}).encode()))
     assert (refusal["http"], refusal["code"]) == (400, 40004)
-    assert "later" in refusal["error"]
+    assert "a delay is a duration" in refusal["error"]
 
 
 def test_what_is_refused_before_it_is_taken_has_the_shape_of_there(open_broker: str) -> None:

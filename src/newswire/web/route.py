@@ -16,7 +16,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 from flask import Blueprint, Flask
 from werkzeug.routing import BaseConverter, Rule
 
-from newswire.core.model.names import ROUTES
+from newswire.core.model.names import OP_ID_FORM, ROUTES
 from newswire.errors import TABLE
 from newswire.web import request_fields
 from newswire.web.request_fields import Environ
@@ -211,6 +211,12 @@ class TopicConverter(BaseConverter):
     regex = rf"(?!(?:{'|'.join(map(re.escape, sorted(ROUTES)))})\Z)(?!\.{{1,2}}\Z)[^/]+"
 
 
+class MessageConverter(BaseConverter):
+    """What stands where a path has a message behind a topic: its id, and nothing that may be another address there."""
+
+    regex = OP_ID_FORM
+
+
 class DeclaredRule(Rule):
     """A rule with its declaration. It takes the methods that it names and no others: HEAD on a stream would open one."""
 
@@ -224,9 +230,11 @@ class DeclaredRule(Rule):
         self.declared = declared
 
     def get_converter(self, variable_name: str, converter_name: str, args: Any, kwargs: Mapping[str, Any]) -> BaseConverter:
-        """How a part of a path is matched: a topic shadows no route."""
+        """How a part of a path is matched: a topic shadows no route, nor does a message behind it."""
         if variable_name in ("topic", "topics"):
             return TopicConverter(self.map)
+        if variable_name == "id" and self.rule.startswith("/<topic>/"):
+            return MessageConverter(self.map)
         return super().get_converter(variable_name, converter_name, args, kwargs)
 
 

@@ -245,6 +245,11 @@ def test_what_is_withdrawn_is_in_no_count(web: Web) -> None:
     assert (web.get("/topics"), web.get("/subscriptions?username=Alice")) == before
 
 
+@pytest.mark.parametrize("field", ["topic=Google", "since=1h", "before=now", "q=words", f"since={'x' * 1000}"])
+def test_all_that_waits_is_listed_and_no_selection_of_it(web: Web, field: str) -> None:
+    assert "leave `topic`" in str(web.get(f"/messages?scheduled=1&{field}", "bad-field"))
+
+
 def test_what_waits_is_listed_withdrawn_and_published_in_time(web: Web) -> None:
     answer: Any = web.post("/publish?topic=Google&data=later&title=T&delay=1h")
     assert answer["due"].startswith("2026-11-24T11:05:00")

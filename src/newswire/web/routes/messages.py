@@ -105,6 +105,7 @@ LIMIT: Final = whole_field("limit", 1, limits.PAGE_MESSAGES, f"At most so many m
 SCHEDULED: Final = flag_field(
     "scheduled", "`1`: what waits to be published, of one publisher; for an admin who gives no `username` of all."
 )
+_ALL_THAT_WAITS: Final = "`scheduled` lists all that waits: leave `topic`, `since`, `before` and `q` out"
 MESSAGES: Final = Route(
     method="GET",
     path="/messages",
@@ -147,6 +148,8 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Cal
         caller, topic = caller_of(request.environ), fields.get(PATTERN_IF_ONE, None)
         limit = fields.get(LIMIT, limits.PAGE_DEFAULT_MESSAGES)
         if fields.get(SCHEDULED, False):
+            if any(field in fields for field in (PATTERN_IF_ONE, SINCE, BEFORE, Q)):
+                raise BadRequest(_ALL_THAT_WAITS, code="bad-field")
             return _scheduled(caller, fields.get(USERNAME, None), limit)
         user = subject_of(engine, caller, fields.get(USERNAME, None)).username
         pace.check(user)

@@ -242,8 +242,7 @@ def routes(
         check_serves()
         DELETE_MESSAGE.read(request.environ)
         by, name = caller_of(request.environ).principal, message_id(id)
-        message = own_message(engine, name, by)
-        if message.topic != topic:
+        if own_message(engine, name, by).topic != topic:
             raise NotFound(f"there is no message {name} in {topic}: it is in another topic", code="no-message")
         done = NtfyDeletion(id=name, time=int(clock()), event="message_delete", topic=topic, sequence_id=name)
         return stored(engine, (Withdraw(name, topic),), lambda receipt: answer(done), by=by, wire="ntfy")
