@@ -67,6 +67,14 @@ def test_messages_go_that_a_drop_covers_and_the_drop_with_them() -> None:
     assert left_out(began(), message(2, "other"), Dropped(A, 3, 0, topic="news", vector={A: 2})) == {f"{A}.3"}
 
 
+def test_a_withdrawal_stays_while_a_copy_does_of_what_it_names() -> None:
+    other = "1002-b"
+    copy = Published(other, 2, 0, topic="news", data="text 2", again=f"{A}.2")
+    ops = (began(), message(2), Withdrawn(A, 3, 0, (f"{A}.2",)), began(other), copy)
+    assert left_out(*ops) == {f"{A}.2", f"{A}.3", f"{other}.2"}
+    assert left_out(*ops, base={A: 3, other: 1}) == {f"{A}.2"}, "the copy may be lacking there, and stays"
+
+
 def test_nothing_goes_that_another_member_may_lack() -> None:
     ops = (began(), message(2), message(3), Dropped(A, 4, 0, topic="news", vector={A: 3}))
     assert left_out(*ops, base={A: 4}) == {f"{A}.2", f"{A}.3", f"{A}.4"}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from newswire.core.broker.stager import Stager
-from newswire.core.model.ops import Acknowledged, Dropped, Lost, Published, Withdrawn, with_place
+from newswire.core.model.ops import Acknowledged, Dropped, Lost, Published, Void, Withdrawn, with_place
 from newswire.core.read.counts import topics
 from newswire.core.state.salvage import again, blindly
 from tests.core.state.test_twins import HERE, Side, apart, meet
@@ -108,6 +110,18 @@ def test_what_was_stored_again_is_withdrawn_under_its_first_id() -> None:
             assert shown(there) == []
     meet(here, there)
     assert shown(here) == shown(there) == []
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_what_stored_again_what_is_void_is_withdrawn_under_its_first_id(is_late: bool) -> None:
+    here, there = apart()
+    name = f"{there.name}.{len(there.made) + 1}"
+    here.state.replay([(Void(there.name, len(there.made) + 1, 0, first=len(there.made) + 1), 0, 1)])
+    copy, withdrawal = Published("", 0, 0, topic="news", data="x", again=name), Withdrawn("", 0, 0, (name,))
+    for op in (withdrawal, copy) if is_late else (copy, withdrawal):
+        here.make(op)
+    assert shown(here) == []
+    assert list(here.state.messages.withdrawals.names()).count(name) == 1
 
 
 def test_what_is_withdrawn_is_not_stored_again_and_all_that_is_withdrawn_is_said_again() -> None:

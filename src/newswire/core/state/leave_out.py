@@ -45,6 +45,7 @@ class Prefix:
         self.topic_names: Sequence[str] = ()
         self.twins: Sequence[Sequence[int]] = ()  # of each message that has twins the rows
         self.scheduled: Sequence[tuple[Sequence[int], Sequence[int]]] = ()  # rows of ops that schedule one, and that publish it
+        self.copies: Mapping[OpId, Sequence[int]] = {}  # by first id, rows of what stored a message again, or published it
         self.asking: Mapping[OpId, int] = {}  # messages that ask to be confirmed, and their rows
         self.pinned: frozenset[int] = frozenset()  # rows of messages that stay while what they are about does
         self.replacing: Mapping[int, OpId] = {}  # rows of messages that replace one, and which
@@ -265,12 +266,15 @@ class LeaveOut:
     def _leave_withdrawals(self) -> None:
         """One goes when all that it names is void, and nothing of that was given up: it might come once more.
 
-        So does what was confirmed.
+        Copies of that, too. So does what was confirmed.
         """
         for row, op in self.prefix.ops.items():
             if isinstance(op, Withdrawn | Confirmed) and self._in_base(op):
                 ids = op.ids if isinstance(op, Withdrawn) else (op.message,)
-                self.left[row] = all(map(self._is_gone, ids))
+                self.left[row] = all(self._is_gone(name) and not self._has_copy(name) for name in ids)
+
+    def _has_copy(self, name: OpId) -> bool:
+        return any(row >= self.prefix.cut or not self.left[row] for row in self.prefix.copies.get(name, ()))
 
     def _leave_drops(self) -> None:
         """A drop goes when all that it names is in the base, so that all of it is void, or later ones that stay cover it."""

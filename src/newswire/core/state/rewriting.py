@@ -93,7 +93,7 @@ class Rewriting:
         yield None
         prefix.sequences, prefix.topics = log.sequences[:cut], log.topics[:cut]
         prefix.origin_names, prefix.topic_names = log.names, state.messages.names  # these only grow
-        scheduled, copies = dict(state.messages.timetable.names), state.messages.copies_of_scheduled()
+        scheduled, prefix.copies = dict(state.messages.timetable.names), state.messages.copies()
         twins = state.messages.twins.rows()
         prefix.twins = [rows for rows in twins if rows[0] not in scheduled]
         unreadable = [row for row in log.unreadable if row < cut]
@@ -108,7 +108,7 @@ class Rewriting:
             self._voids_count = sum(map(len, self._ranges.values())) + single
             return
         same = [rows for rows in twins if rows[0] in scheduled]
-        prefix.scheduled = yield partial(groups_of, scheduled, same, copies)
+        prefix.scheduled = yield partial(groups_of, scheduled, same, prefix.copies)
         self._firsts = yield log.void_firsts
         prefix.asking = {notice.id: row for row, notice in state.messages.notices.of.items()}
         prefix.pinned = frozenset(state.messages.notices.pinned())

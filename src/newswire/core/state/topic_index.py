@@ -151,10 +151,9 @@ class TopicIndex:
                 todo += [other for one in self.timetable.names[row] for other in self.timetable.rows[one]]
         return sorted(rows)
 
-    def copies_of_scheduled(self) -> dict[OpId, tuple[int, ...]]:
-        """By the id of each op that scheduled a message the rows of those that published it."""
-        ids = self.timetable.rows
-        return {name: tuple(rows) for name, rows in self._copies.items() if name in ids}
+    def copies(self) -> dict[OpId, tuple[int, ...]]:
+        """By first id the rows of all messages that were stored again, and of those that were scheduled."""
+        return {name: tuple(rows) for name, rows in self._copies.items()}
 
     def row_of_release(self, name: OpId) -> int | None:
         """The row at which what was scheduled under this id is shown, once it is published."""

@@ -23,16 +23,18 @@ ROW_MASK: Final = (1 << ROW_BITS) - 1
 class Withdrawals:
     """What was named so far: rows of the log, and ops that are not held here.
 
-    A byte a record, and only from the first withdrawal on; of an op that is not held yet, its name.
+    A byte a record, and only from the first withdrawal on; of an op that is not held yet, or void, its name: a copy of that,
+    stored under another id, may still come.
     """
 
     def __init__(self, log: OpIndex) -> None:
         self._log = log
         self._rows = bytearray()
         self._ahead: dict[str, set[int]] = {}  # by origin
+        self._void: set[OpId] = set()
 
     def __bool__(self) -> bool:
-        return bool(self._rows or self._ahead)
+        return bool(self._rows or self._ahead or self._void)
 
     def note(self, ids: Iterable[OpId]) -> list[int]:
         """Note that these are withdrawn; return the rows of those that are held."""
@@ -41,8 +43,8 @@ class Withdrawals:
             origin, sequence = split_op_id(name)
             row = self._log.row(origin, sequence)
             if row is None and self._log.is_void(origin, sequence):
-                continue
-            if row is None:
+                self._void.add(name)
+            elif row is None:
                 self._ahead.setdefault(origin, set()).add(sequence)
             else:
                 self.mark(row)
@@ -63,7 +65,9 @@ class Withdrawals:
         """Say whether the op of this name is withdrawn, held or not."""
         origin, sequence = split_op_id(name)
         row = self._log.row(origin, sequence)
-        return sequence in self._ahead.get(origin, ()) if row is None else self.has_row(row)
+        if row is not None:
+            return self.has_row(row)
+        return sequence in self._ahead.get(origin, ()) or name in self._void
 
     def meet(self, op: Published | Scheduled, row: int) -> bool:
         """Say whether `op`, which comes to stand at `row`, was withdrawn before, under its own id or its first."""
@@ -91,6 +95,7 @@ class Withdrawals:
                 at = log.row(origin, sequence)
                 if at is None or not self.has_row(at):  # else it is no message, and was named again when it was held
                     yield op_id(origin, sequence)
+        yield from sorted(self._void)
 
 
 class Lifetimes:
