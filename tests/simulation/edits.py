@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from newswire.core.model.names import matches
 from newswire.core.model.ops import Op, OpId, Published, Withdrawn
 from newswire.core.read.scan import DueWithdrawal
+from tests.simulation.timed import DAY
 from tests.simulation.world import Violation
 
 if TYPE_CHECKING:
@@ -77,6 +78,11 @@ class Edits:
         if not ahead and not any(matches(sub.pattern, item.topic) for _, sub in fold.alive(user)):
             raise Violation(f"{machine.id} tells {user} of {item.topic}, who is not registered for it there")
 
+    def _is_another(self, op: Op) -> bool:
+        """Whether what was published as `op` was published before or after with a stamp that is more than a day away (KEY)."""
+        ids = self.ledger.texts[op.data].ids if isinstance(op, Published) else ()
+        return any(abs(self.ledger.ops[name].time - op.time) > DAY for name in ids)
+
     def check_withdrawn(self) -> None:
         """Who was told that a message is withdrawn: it is, at each broker, unless the op went with a disk."""
         for name, ops in self.answered.items():
@@ -88,7 +94,9 @@ class Edits:
                     message = self.ledger.ops[op]
                     is_blurred = isinstance(message, Published) and self.ledger.timed.is_blurred(message)
                     again = message.again if isinstance(message, Published) else ""
-                    if is_blurred and self.ledger.applied(machine).withdrawn.isdisjoint((op, again)):
+                    if (is_blurred or self._is_another(message)) and self.ledger.applied(machine).withdrawn.isdisjoint(
+                        (op, again)
+                    ):
                         continue  # the other one was
                     row = state.log.row(*op.rsplit(".", 1)[:1], int(op.rsplit(".", 1)[1]))
                     if row is not None and state.log.topics[row] and not self.ledger._has_void_twin(op):

@@ -53,12 +53,16 @@ class Timed:
             raise Violation(f"{machine.id} publishes {first.id}, which was withdrawn")
 
     def _is_due_by_clock(self, machine: Machine, first: Scheduled) -> bool:
-        """Whether a broker that did not take it knows no better: by its clock at its start, and none that it hears is apart."""
+        """Whether a broker that did not take it knows no better: by its clock at its start, and none that it hears is apart.
+
+        Who was removed is asked no more.
+        """
         assert machine.broker is not None
         if machine.mints(first.origin):
             return False
-        peers = machine.broker.replication.facts(machine.now())
-        are_apart = any(peer.state in REACHED and abs(peer.ahead) >= APART for peer in peers)
+        peers, members = machine.broker.replication.facts(machine.now()), machine.broker.state.members
+        heard = [peer for peer in peers if peer.state in REACHED and (peer.id in members or not members.ever(peer.id))]
+        are_apart = any(abs(peer.ahead) >= APART for peer in heard)
         until = machine.wall_at_start + (self.ledger.world.now - machine.started_at) * 1000
         return machine.broker.clocks.retention >= first.due or (until >= first.due and not are_apart)
 
@@ -120,7 +124,17 @@ class Timed:
             for machine in self.ledger.machines
             if machine.broker is not None
             for op in machine.broker.state.messages.timetable.waiting.values()
+            if not self._lost_twin(machine, op)
         ]
+
+    def _lost_twin(self, machine: Machine, op: Scheduled) -> bool:
+        """Whether a twin of what waits was compacted there before it came, and with it the key: elsewhere that was published.
+
+        It waits there until that broker is the primary: then it is published once more, as what is retried a day later is.
+        """
+        assert machine.broker is not None
+        log = machine.broker.state.log
+        return any(log.is_void(*split(name)) for name in self.ids[op.data] if name not in (op.id, op.again))
 
     def check(self) -> None:
         """In the end each is there once at each broker, if it was not withdrawn or dropped."""
