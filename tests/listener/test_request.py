@@ -60,6 +60,20 @@ def test_nonsense_is_400_and_a_close_and_reaches_nobody(
     assert caplog.text == ""  # a stranger does not write our log
 
 
+@pytest.mark.parametrize(
+    ("head", "content_type"),
+    [
+        (b"POST /users/%12/password HTTP/1.1\r\nHost: a", "application/problem+json"),
+        (b"POST /news%12 HTTP/1.1\r\nHost: a", "application/json"),
+        (b"POST /publish HTTP/1.1\r\nHost a", "application/problem+json"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_in_the_shape_of_its_address(serve: Serve, head: bytes, content_type: str) -> None:
+    with Client(serve().port) as client:
+        reply = client.send(head, b"\r\n\r\n").reply()
+        assert (reply.status, reply.headers["content-type"]) == (400, content_type)
+
+
 # -- too much -------------------------------------------------------------------------------------------------------
 
 

@@ -83,7 +83,12 @@ def kind_of(method: str, path: str, body_bytes: int, body_type: str = "", body_c
 
 
 def wire_of(method: str, path: str) -> str:
-    """`ntfy` for what its clients publish, to a topic or as JSON, or read; "" for what is none of its wire."""
+    """`ntfy` for what its clients publish, to a topic or as JSON, or read; "" for what is none of its wire.
+
+    `path`: as `head.route` gives it, "" where the head could not be read so far.
+    """
+    if not path:
+        return ""
     first, *more = path[1:].split("/")
     is_published, is_read = method in ("POST", "PUT") and not more, method == "GET" and len(more) == 1
     return "ntfy" if first not in ROUTES and (is_published or is_read) else ""

@@ -69,7 +69,7 @@ class HttpRequest(HTTPRequestParser):
     body_limit_bytes = limits.FORM_BYTES
     caller = ""  # whose turn it is
     forwarded = Forwarded("")  # what its proxies say
-    route = "/"  # its path as the application will see it
+    route = ""  # its path as the application will see it; "" until it is read
     kind = Kind.OPEN  # which threads it is for; as far as is known while it comes in
     parse_lean: Callable[[bytes], LeanHead | None] = staticmethod(parse)
 
@@ -161,6 +161,7 @@ class HttpRequest(HTTPRequestParser):
         except ValueError as error:  # of urlsplit; uncaught it would close the connection without an answer
             raise ParsingError("its target is not a URL") from error
         if CONTROL.search(self.path.encode("latin-1")):
+            self.route = route(self.path)  # the answer has the shape of the wire that is spoken there
             raise ParsingError("its path holds a control character")
         self.header_plus = b""
         if self.chunked:
