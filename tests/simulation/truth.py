@@ -413,6 +413,8 @@ class Ledger:
                 assert isinstance(op, Published)
                 row = state.log.row(op.origin, op.sequence)
                 is_dropped = row is not None and state.messages.is_dropped(state.log.topics[row], row)
+                if op.again and self.has_void_schedule(machine, op.again):
+                    continue  # what came once more is withdrawn elsewhere: who decides does not show it
                 if op.expires and op.expires - op.time < ENDLESS and not is_dropped:
                     found.append(f"{machine.id} shows {op.id}, whose time is over or soon will be")
         return found

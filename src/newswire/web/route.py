@@ -229,6 +229,10 @@ class DeclaredRule(Rule):
         self.methods = set(declared.methods)
         self.declared = declared
 
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        """No address is made from a rule here (`url_for`): to compile how is most of what making an application takes."""
+        return _make_no_address
+
     def get_converter(self, variable_name: str, converter_name: str, args: Any, kwargs: Mapping[str, Any]) -> BaseConverter:
         """How a part of a path is matched: a topic shadows no route, nor does a message behind it."""
         if variable_name in ("topic", "topics"):
@@ -236,6 +240,10 @@ class DeclaredRule(Rule):
         if variable_name == "id" and self.rule.startswith("/<topic>/"):
             return MessageConverter(self.map)
         return super().get_converter(variable_name, converter_name, args, kwargs)
+
+
+def _make_no_address(*_: object) -> tuple[str, str]:
+    raise NotImplementedError("an address is written where it is used: rules only match")
 
 
 def routes_of(app: Flask) -> tuple[Route, ...]:

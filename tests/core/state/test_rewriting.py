@@ -172,6 +172,15 @@ def test_what_is_stored_meanwhile_comes_behind_and_places_there_move_with_it() -
     assert not plan(log.state, end, opening.wanted, 100).moved, "who reads the old log reads on"
 
 
+def test_what_of_a_long_batch_waited_behind_damage_is_part_of_it_where_that_is_taken_now() -> None:
+    old, new = State(), State()
+    waited, forgotten = f"{A}b1", f"{A}b2"
+    old.waiting[waited] = {1: (Began(waited, 1, 0, "1001", batch=3), 0, 1)}
+    new.open = {origin: [(Began(origin, 1, 0, "1001", batch=3), 0, 1)] for origin in (waited, forgotten)}
+    new.succeed(old, 0, 0, adopts=True)
+    assert list(new.open) == [waited]
+
+
 OFFERED = [
     encode(Began(B, 1, 0, "1002")),
     encode(Void(B, 4, 0, first=2, messages={"news": (2, 4)})),

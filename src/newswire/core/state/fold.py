@@ -154,7 +154,8 @@ class State:
         are worked out stay right.
         """
         log, before = self.log, old.log
-        self.open = {origin: parts for origin, parts in self.open.items() if origin in old.open}
+        # what of a batch was forgotten stays so; what waited behind damage may be part of one that is taken now
+        self.open = {origin: parts for origin, parts in self.open.items() if origin in old.open or origin in old.waiting}
         same_vectors = self.lineage.names == old.lineage.names
         same_places = (
             not adopts
