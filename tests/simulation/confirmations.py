@@ -98,7 +98,8 @@ class Confirmations:
         passed = (ledger.world.now - min((ledger.texts[one.data].taken_at for one in asking), default=0)) * 1000
         if all(clock < one.time + one.confirm * 1000 and passed < one.confirm * 1000 for one in asking):
             raise Violation(f"{machine.id} names after {passed:.0f} ms who has not confirmed {op.about}: that is too soon")
-        if done := self._told(machine, names - {op.id}, but=op.id):
+        # one that was given up says so no more, unless it was stored again: that is another one then
+        if done := [one for one in self._told(machine, names - {op.id}, but=op.id) if one not in ledger.given_up]:
             raise Violation(f"{machine.id} names once more who has not confirmed {op.about}, after {done}")
         said, missing = op.data.rpartition(": ")[2].split(", "), self._missing(machine, names)
         if said != missing:

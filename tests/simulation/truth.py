@@ -729,11 +729,13 @@ class Ledger:
         A broker that has but a part of a long batch holds nothing of it.
         """
         names: set[OpId] = set().union(*(machine.disk.names() for machine in self.machines))
+        void: set[OpId] = set().union(*(machine.disk.void for machine in self.machines))
         for text in self.texts.values():
             for name in text.published:
                 if name in self.gone or not self.counts(split(name)[0], names):
                     continue
-                over = not self.withdrawn.isdisjoint(text.ids)  # what is given up of it is not stored again
+                # what is given up of that is not stored again; nor what is void elsewhere, by one whose own voids were damaged
+                over = name in void or not self.withdrawn.isdisjoint(text.ids)
                 for machine in self.machines:
                     if not machine.disk.has(name) and not (name in self.given_up and (over or self._has_text(machine, text))):
                         raise Violation(f"{name} ({text.name}) was acknowledged and {machine.id} does not hold it")
@@ -921,7 +923,9 @@ class Ledger:
                     if not isinstance(op, Published) or op.topic != state.messages.names[number]:
                         raise Violation(f"{machine.id} counts {op.id} under {state.messages.names[number]}")
                     twins = self.twins(machine, op.id)
-                    if not seen.isdisjoint(twins):
+                    if not seen.isdisjoint(twins) and self._has_void_twin(op.id):
+                        twins = [op.id]  # what makes them twins is forgotten there
+                    elif not seen.isdisjoint(twins):
                         raise Violation(f"{machine.id} shows a message and its twin: {twins}")
                     seen.update(twins)
                     if self.is_over(machine, ends, twins):
