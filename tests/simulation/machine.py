@@ -324,6 +324,7 @@ class Machine:
         self.answered_at: dict[str, float] = {}  # by machine: when this run had an answer of it last
         self.started_at = 0.0
         self.wall_at_start = 0  # ms, of this run
+        self.switched_at = -1.0  # when it went on with another log last
         self.waits_for_nobody = False  # the compaction that begins is of one whose disk is low, or on an operator's word
         self.run_of: dict[str, int] = {}  # by origin
         self.busy = False
@@ -827,6 +828,7 @@ class Machine:
 
     def _switched(self, action: events.Switched) -> None:
         """The thread's work is done, and all that the new log holds is applied."""
+        self.switched_at = self.world.now
         self.disk.fold_all()
         self.world.deeds["switched"] += 1
 

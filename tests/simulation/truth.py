@@ -214,7 +214,8 @@ class Ledger:
         forgotten = op.origin in self.batches and not machine.holds(name)  # what is left of a batch is taken anew after a start
         has = machine.disk.has(name) and not machine.disk.is_bad(name)
         job = machine.broker.compaction.job if machine.broker is not None else None
-        forgotten |= job is not None and job.adopts  # what was handed over counts on the disk before the broker goes on with it
+        # what was handed over counts on the disk before the broker goes on with it; what it took meanwhile it appends once more
+        forgotten |= (job is not None and job.adopts) or machine.switched_at == self.world.now
         if op.sequence <= reach and not forgotten and (has or not machine.disk.damaged):
             raise Violation(f"{machine.id} appends {name}, which it has")
         if isinstance(op, Began):
@@ -685,9 +686,10 @@ class Ledger:
     def due(self) -> dict[str, set[str]]:
         """By user, the texts that he must have got in the end."""
         names: set[OpId] = set().union(*(machine.disk.names() for machine in self.machines))
+        gone = self._void() & self.given_up  # its record could not be read anywhere
         exist = {
             op.data: op.topic
-            for name in names
+            for name in names - gone
             if isinstance(op := self.ops[name], Published) and not op.about and self.counts(op.origin, names)
         }
         due: dict[str, set[str]] = {user: set() for user in self.taken}
@@ -964,6 +966,8 @@ class Ledger:
         fold = self.applied(machine)
         said = {name for name, op in fold.subs.items() if fold.is_alive(name, op)}
         said = {name for name in said if not self.may_have_ended(machine, name)}
+        if disk.is_ahead:  # what ended one may wait behind damage in the state, and both are void on disk already
+            alive = {name: value for name, value in alive.items() if name in said or name not in disk.void}
         if set(alive) != said:
             raise Violation(f"{machine.id} has {sorted(alive)} alive; its ops say {sorted(said)}")
         if difference := fold.access.differs(state.accounts):

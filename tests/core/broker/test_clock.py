@@ -138,6 +138,8 @@ def test_a_broker_with_a_new_disk_goes_by_what_it_is_handed() -> None:
         clocks.meet(me, handed)
         assert clocks.has_met
         assert clocks.retention == (NOON + HOUR if trusts else NOON - YEARS + HOUR)
+        clocks.part()
+        assert not clocks.has_met, "who serves no more may be handed what he knows nothing of"
 
 
 def test_a_step_of_every_clock_does_not_count_until_it_has_lasted() -> None:

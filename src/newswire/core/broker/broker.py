@@ -467,7 +467,8 @@ class Broker(Parts):
         if is_over:
             self._follow([self.expiry.look(self.clocks, latest, now, decides=decides)], now)
         if is_time:
-            lacks_news = any(peer.has_more for peer in self.replication.facts(now) if peer.state in ("up", "catching-up"))
+            has_more = any(peer.has_more for peer in self.replication.facts(now) if peer.state in ("up", "catching-up"))
+            lacks_news = has_more or bool(self.state.holes)
             self._follow([self.release.look(self.clocks, now, decides=decides, lacks_news=lacks_news)], now)
         if is_late:
             self._follow([self.escalation.look(now, decides=decides)], now)
@@ -498,7 +499,9 @@ class Broker(Parts):
         self._settle_receipts(now)
         serves = self.serves
         if (serving := (serves, serves and self._gets_all_news(now))) != self._served:
-            if serves and not self._served[0]:
+            if not serves:
+                self.clocks.part()
+            elif not self._served[0]:
                 self.clocks.meet(self.identity, self.state)
             self._served = serving  # streams and peers are told when this broker begins or stops to serve them
             self._actions.append(Wake(frozenset(), frozenset(), serving[1]))

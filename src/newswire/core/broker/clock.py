@@ -119,6 +119,10 @@ class Clocks:
             self._heard = lived.keys()
             self._retention.hold(start_of_clock(state, identity.id, self._retention.now, lived), max(lived.values()))
 
+    def part(self) -> None:
+        """Serve no more: what others stamp meanwhile is known again when this broker serves the next time (`meet`)."""
+        self.has_met = False
+
     def note(self, now: Now, *, agreed: bool) -> None:
         """Take the time of day, and whether the other members agree to it."""
         self._wall.note(now.wall, now.clock)
