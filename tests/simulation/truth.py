@@ -731,13 +731,12 @@ class Ledger:
         A broker that has but a part of a long batch holds nothing of it.
         """
         names: set[OpId] = set().union(*(machine.disk.names() for machine in self.machines))
-        void: set[OpId] = set().union(*(machine.disk.void for machine in self.machines))
         for text in self.texts.values():
             for name in text.published:
                 if name in self.gone or not self.counts(split(name)[0], names):
                     continue
-                # what is given up of that is not stored again; nor what is void elsewhere, by one whose own voids were damaged
-                over = name in void or not self.withdrawn.isdisjoint(text.ids)
+                # what is given up of that is not stored again
+                over = not self.withdrawn.isdisjoint(text.ids) or self.is_dropped(text.name)
                 for machine in self.machines:
                     if not machine.disk.has(name) and not (name in self.given_up and (over or self._has_text(machine, text))):
                         raise Violation(f"{name} ({text.name}) was acknowledged and {machine.id} does not hold it")
