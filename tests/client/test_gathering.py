@@ -33,6 +33,11 @@ def test_what_was_stored_before_is_told_to_those_who_sent_it(pool: ThreadPoolExe
     assert [receipt.duplicate for receipt in told] == [False, True, False, True]
 
 
+def test_each_is_told_what_became_of_it(pool: ThreadPoolExecutor, desk: Desk, a: FakeBroker) -> None:
+    told = receipts(gather(pool, desk, Publisher(a.address), {"data": "now"}, {"data": "later", "delay": 60}))
+    assert [receipt.message for receipt in told] == ["Published topic t data now", "Scheduled topic t data later"]
+
+
 def test_a_bad_message_fails_its_own_call_only(pool: ThreadPoolExecutor, desk: Desk, a: FakeBroker) -> None:
     desk.refuse = bad_words("b", "d")
     one, two, three, four, five = results(gather(pool, desk, Publisher(a.address), *data("a", "b", "c", "d", "e")))

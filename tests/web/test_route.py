@@ -81,6 +81,13 @@ def test_a_rule_takes_the_methods_that_are_declared() -> None:
     assert len(ROUTES) == len(list(web.app.url_map.iter_rules()))
 
 
+def test_no_address_is_made_from_a_rule() -> None:
+    adapter = Web().app.url_map.bind("here")
+    assert adapter.match("/livez", method="GET")
+    with pytest.raises(NotImplementedError):
+        adapter.build(adapter.match("/livez", method="GET")[0])
+
+
 def test_what_is_read_is_what_is_declared() -> None:
     environ = {"QUERY_STRING": "username=Ann&limit=7"}
     route = declare(fields=(required(USERNAME), LIMIT))

@@ -90,7 +90,7 @@ def _receipts(posts: list[Post], answer: BrokerAnswer) -> list[MessageReceipt]:
         MessageReceipt(
             id=id,
             copies=all_.copies,
-            message=f"Published topic {post.topic} data {post.text}",
+            message=f"{post.verb} topic {post.topic} data {post.text}",
             broker=answer.broker,
             duplicate=number in all_.duplicate_lines and not _is_doubtful(post, answer),
         )

@@ -41,17 +41,26 @@ class Waiter:
 class Post(Waiter):
     """A message that a thread waits for, until `until` on the clock of the Outbox; only those with equal `group` go together.
 
-    `body` is its JSON, `text` what its receipt shows, `key` what it is known by, `tries` those of the request that it is in.
+    `body` is its JSON, `verb` and `text` what its receipt says was done with what, `key` what it is known by, `tries` those of
+    the request that it is in.
     """
 
-    __slots__ = ("_others", "body", "group", "in_doubt", "is_left", "key", "outcome", "text", "topic", "tries", "until")
+    __slots__ = ("_others", "body", "group", "in_doubt", "is_left", "key", "outcome", "text", "topic", "tries", "until", "verb")
 
     def __init__(
-        self, until: float, group: object, body: bytes = b"", *, topic: str = "", text: str = "", key: str = ""
+        self,
+        until: float,
+        group: object,
+        body: bytes = b"",
+        *,
+        topic: str = "",
+        text: str = "",
+        key: str = "",
+        verb: str = "Published",
     ) -> None:
         super().__init__()
         self.until, self.group, self.body = until, group, body
-        self.topic, self.text, self.key = topic, text, key
+        self.topic, self.text, self.key, self.verb = topic, text, key, verb
         self.outcome: MessageReceipt | NewswireError | None = None
         self.tries: Tries | None = None
         self.in_doubt = False  # a request that ended without an answer may have stored it
@@ -102,9 +111,17 @@ class LaterPost(Post):
     __slots__ = ("future",)
 
     def __init__(
-        self, until: float, group: object, body: bytes = b"", *, topic: str = "", text: str = "", key: str = ""
+        self,
+        until: float,
+        group: object,
+        body: bytes = b"",
+        *,
+        topic: str = "",
+        text: str = "",
+        key: str = "",
+        verb: str = "Published",
     ) -> None:
-        super().__init__(until, group, body, topic=topic, text=text, key=key)
+        super().__init__(until, group, body, topic=topic, text=text, key=key, verb=verb)
         self.future: Future[MessageReceipt] = Future()
 
     def may_lead(self, group: object) -> bool:

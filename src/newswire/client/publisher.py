@@ -314,7 +314,9 @@ class Publisher:
         if len(fields) > 3:
             fields = {name: value for name, value in fields.items() if value or name == "data"}
         body = _as_json(fields)
-        return kind(self._until(), self._copies_of(copies), body, topic=topic, text=data or title or "", key=sent_key)
+        verb = "Published" if at is None and delay is None else "Scheduled"
+        text = data or title or ""
+        return kind(self._until(), self._copies_of(copies), body, topic=topic, text=text, key=sent_key, verb=verb)
 
     def _until(self) -> float:
         return self.pool.clock() + self.pool.timeout

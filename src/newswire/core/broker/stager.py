@@ -255,15 +255,16 @@ class Stager:
             required=required,
             stored=len(requests) - len(repeated),
             repeated=tuple(repeated),
-            due=self._due(ids[0])
-            if len(requests) == 1 and isinstance(requests[0], Publish) and requests[0].is_scheduled
-            else 0,
+            due=self._due(requests, ids),
         )
 
-    def _due(self, name: OpId) -> int:
-        """When what is scheduled under this id is published, ms since 1970; 0: it was."""
-        staged = next((op for op in self._scheduled if op.id == name), None)
-        waiting = staged or self.state.messages.waiting_as(name)
+    def _due(self, requests: Sequence[Request], ids: Sequence[OpId]) -> int:
+        """When the one message that these schedule is published, ms since 1970; 0: it was, or it is none or one of several."""
+        request = requests[0] if len(requests) == 1 else None
+        if not (isinstance(request, Publish) and request.is_scheduled):
+            return 0
+        staged = next((op for op in self._scheduled if op.id == ids[0]), None)
+        waiting = staged or self.state.messages.waiting_as(ids[0])
         return waiting.due if waiting is not None else 0
 
     def _publish_all(self, requests: Sequence[Request], wall: int) -> list[OpId]:

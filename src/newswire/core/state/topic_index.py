@@ -121,14 +121,9 @@ class TopicIndex:
         self.timetable.add(op, row)
         if self.withdrawals:
             self.withdrawals.meet(op, row)
-        if op.key:
-            mark, content_hash = fingerprint(op.publisher, op.topic, op.key), content(op)
-            uses = (use.offset for use in self.keys.uses(mark) if use.content == content_hash)
-            first = next((at for at in uses if self.is_same_day(at, op.time)), row)
-            if first == row:
-                self.keys.note(mark, content_hash, row)
-            else:
-                self.twins.add(0, self._twin(first), self._twin(row))
+        first = self._first_under_key(op, row) if op.key else row
+        if first != row:
+            self.twins.add(0, self._twin(first), self._twin(row))
         self._settle_scheduled(op.id)
 
     def scheduled_names(self, name: OpId) -> list[OpId]:
@@ -151,9 +146,9 @@ class TopicIndex:
                 todo += [other for one in self.timetable.names[row] for other in self.timetable.rows[one]]
         return sorted(rows)
 
-    def copies(self) -> dict[OpId, tuple[int, ...]]:
-        """By first id the rows of all messages that were stored again, and of those that were scheduled."""
-        return {name: tuple(rows) for name, rows in self._copies.items()}
+    def copies(self) -> dict[OpId, Sequence[int]]:
+        """By first id the rows of all messages that were stored again or scheduled. Rows are only added, also later."""
+        return dict(self._copies)
 
     def row_of_release(self, name: OpId) -> int | None:
         """The row at which what was scheduled under this id is shown, once it is published."""
@@ -209,14 +204,19 @@ class TopicIndex:
         if op.about:
             shown_at = self.twins.first_row(self.notices.escalation(self._names_of(op.about), offset))
         elif op.key:
-            mark, content_hash = fingerprint(op.publisher, op.topic, op.key), content(op)
-            uses = (use.offset for use in self.keys.uses(mark) if use.content == content_hash)
-            shown_at = next((row for row in uses if self.is_same_day(row, op.time)), offset)
-            if shown_at == offset:
-                self.keys.note(mark, content_hash, offset)
+            shown_at = self._first_under_key(op, offset)
         if op.again:
             self._again[op.again] = shown_at
         return shown_at
+
+    def _first_under_key(self, op: Published | Scheduled, row: int) -> int:
+        """KEY: the row of the op that said the same under the key of `op` within a day; else `row`, which it names now."""
+        mark, content_hash = fingerprint(op.publisher, op.topic, op.key), content(op)
+        uses = (use.offset for use in self.keys.uses(mark) if use.content == content_hash)
+        first = next((at for at in uses if self.is_same_day(at, op.time)), row)
+        if first == row:
+            self.keys.note(mark, content_hash, row)
+        return first
 
     def take_run(self, run: MessageRun, offset: int) -> list[int] | None:
         """`take` many, the first at `offset`: the numbers of their topics.
