@@ -426,8 +426,9 @@ class Ledger:
         A drop that is said again, since its record cannot be read, drops nothing; what was given up meanwhile may leave fewer.
         """
         assert machine.broker is not None
-        messages = machine.broker.state.messages
-        before = self.expand(messages.horizons.get(op.topic, {}))
+        messages, begun = machine.broker.state.messages, machine.broker.state.lineage
+        # nothing follows from a run whose `began` went with the last disk that had it
+        before = self.expand({origin: s for origin, s in messages.horizons.get(op.topic, {}).items() if origin in begun})
         horizons = [self.expand(op.vector), before]
         shown = messages.sequences[messages.numbers[op.topic]].items()
         held = [list(map(split, self.twins(machine, f"{origin}.{s}"))) for origin, sequences in shown for s in sequences]
