@@ -23,7 +23,7 @@ from newswire.errors import (
     Unknown,
 )
 from tests.kit.client_fakes import LIMIT_SECONDS, FakeBroker, FakeTime, Reply, hooks, problem
-from tests.kit.desk import Desk, bad_words, data, gather, receipts, results, waiting
+from tests.kit.desk import DUE, Desk, bad_words, data, gather, receipts, results, waiting
 from tests.kit.waiting import wait_until
 
 
@@ -33,9 +33,11 @@ def test_what_was_stored_before_is_told_to_those_who_sent_it(pool: ThreadPoolExe
     assert [receipt.duplicate for receipt in told] == [False, True, False, True]
 
 
-def test_each_is_told_what_became_of_it(pool: ThreadPoolExecutor, desk: Desk, a: FakeBroker) -> None:
-    told = receipts(gather(pool, desk, Publisher(a.address), {"data": "now"}, {"data": "later", "delay": 60}))
-    assert [receipt.message for receipt in told] == ["Published topic t data now", "Scheduled topic t data later"]
+def test_what_is_scheduled_goes_by_itself_and_is_told_when(pool: ThreadPoolExecutor, desk: Desk, a: FakeBroker) -> None:
+    calls = [{"data": "a"}, {"data": "b"}, {"data": "later", "delay": 60}, {"data": "c"}]
+    told = receipts(gather(pool, desk, Publisher(a.address), *calls))
+    assert [receipt.due for receipt in told] == ["", "", DUE, ""]
+    assert desk.bodies[1:] == [["a", "b"], ["later"], ["c"]]
 
 
 def test_a_bad_message_fails_its_own_call_only(pool: ThreadPoolExecutor, desk: Desk, a: FakeBroker) -> None:

@@ -12,6 +12,8 @@ from newswire.client import MessageReceipt, Publisher
 from tests.kit.client_fakes import LIMIT_SECONDS, Asked, FakeBroker, Reply, problem
 from tests.kit.waiting import wait_until
 
+DUE = "2026-11-28T18:00:00.000Z"  # of all that has a `delay`
+
 
 class Desk:
     """Answers POST /publish as a broker does, by the messages' data; holds the first request until it is told to go on."""
@@ -41,6 +43,7 @@ class Desk:
         ids = [f"id of {line['data']}" for line in lines]
         if asked.headers["content-type"] == "application/json":
             told = {"message": "m", "id": ids[0], "copies": 2} | ({"duplicate": True} if again else {})
+            told |= {"due": DUE} if "delay" in lines[0] else {}
         else:
             assert asked.query["ids"] == "1"
             told = {"message": "m", "count": len(lines) - len(again), "copies": 2, "ids": ids}

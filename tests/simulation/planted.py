@@ -14,7 +14,7 @@ from unittest.mock import patch
 import msgspec
 
 from newswire.core.access import Principal, Rights
-from newswire.core.broker import access_drafts, clock, drafts, losses, peer, replication, stager, status
+from newswire.core.broker import access_drafts, clock, drafts, key_lookup, losses, peer, replication, stager, status
 from newswire.core.broker.broker import Broker
 from newswire.core.broker.clock import Clocks, RetentionClock
 from newswire.core.broker.events import Answer, Now, Received, Reply, Stored, Submitted, Wake
@@ -314,7 +314,7 @@ def keys_without_content() -> list[Patch]:
 def keys_answered_unread() -> list[Patch]:
     """A key that is known is answered as a retry, whatever is published under it now."""
     return [
-        (stager, "content", lambda request: 0),
+        (key_lookup, "content", lambda request: 0),
         (topic_index, "content", lambda op: 0),
         (message_run, "contents", _all_alike),
     ]

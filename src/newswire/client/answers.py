@@ -40,7 +40,8 @@ class ClusterSnapshot(msgspec.Struct, frozen=True):
 class MessageReceipt(msgspec.Struct, frozen=True, gc=False):
     """The proof of one publish: message id, the brokers that hold it on disk, the broker's sentence, who answered.
 
-    `duplicate`: it was published before with this key and content; this is the first one's id.
+    `duplicate`: it was published before with this key and content; this is the first one's id. `due`: when it is delivered
+    (RFC 3339), where it waits; "" where it was.
     """
 
     id: str
@@ -48,6 +49,7 @@ class MessageReceipt(msgspec.Struct, frozen=True, gc=False):
     message: str
     broker: str
     duplicate: bool = False
+    due: str = ""
 
 
 class BatchReceipt(msgspec.Struct, frozen=True):

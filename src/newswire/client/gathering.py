@@ -7,6 +7,7 @@ told what it would be told alone. Whatever is sent again has the same keys.
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any, Final
 
 import msgspec
@@ -27,7 +28,9 @@ def send_posts(pool: BrokerPool, posts: list[Post], until: float) -> None:
     for post in posts:
         if post.until <= now:  # it has waited for what was sent before
             post.settle(late(post))
-    parts = [[post for post in posts if post.outcome is None]]
+    # what is scheduled goes by itself: the answer of a batch does not say when each is due
+    waiting = groupby((post for post in posts if post.outcome is None), key=lambda post: post if post.is_scheduled else None)
+    parts = [list(part) for _, part in waiting]
     while parts:
         part = [post for post in parts.pop(0) if not post.is_left]
         if part:
@@ -81,6 +84,7 @@ def _receipts(posts: list[Post], answer: BrokerAnswer) -> list[MessageReceipt]:
                 message=one.message,
                 broker=answer.broker,
                 duplicate=one.duplicate and not _is_doubtful(posts[0], answer),
+                due=one.due,
             )
         ]
     all_: _StoredBatch = answer.read(_StoredBatch)
@@ -90,7 +94,7 @@ def _receipts(posts: list[Post], answer: BrokerAnswer) -> list[MessageReceipt]:
         MessageReceipt(
             id=id,
             copies=all_.copies,
-            message=f"{post.verb} topic {post.topic} data {post.text}",
+            message=f"Published topic {post.topic} data {post.text}",
             broker=answer.broker,
             duplicate=number in all_.duplicate_lines and not _is_doubtful(post, answer),
         )
@@ -159,6 +163,7 @@ class _Stored(msgspec.Struct):
     copies: int = 1
     message: str = ""
     duplicate: bool = False
+    due: str = ""
 
 
 class _StoredBatch(msgspec.Struct):

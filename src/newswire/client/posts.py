@@ -41,11 +41,24 @@ class Waiter:
 class Post(Waiter):
     """A message that a thread waits for, until `until` on the clock of the Outbox; only those with equal `group` go together.
 
-    `body` is its JSON, `verb` and `text` what its receipt says was done with what, `key` what it is known by, `tries` those of
-    the request that it is in.
+    `body` is its JSON, `text` what its receipt names it by, `key` what it is known by, `tries` those of the request that it is
+    in. What `is_scheduled` is delivered later.
     """
 
-    __slots__ = ("_others", "body", "group", "in_doubt", "is_left", "key", "outcome", "text", "topic", "tries", "until", "verb")
+    __slots__ = (
+        "_others",
+        "body",
+        "group",
+        "in_doubt",
+        "is_left",
+        "is_scheduled",
+        "key",
+        "outcome",
+        "text",
+        "topic",
+        "tries",
+        "until",
+    )
 
     def __init__(
         self,
@@ -56,11 +69,11 @@ class Post(Waiter):
         topic: str = "",
         text: str = "",
         key: str = "",
-        verb: str = "Published",
+        is_scheduled: bool = False,
     ) -> None:
         super().__init__()
         self.until, self.group, self.body = until, group, body
-        self.topic, self.text, self.key, self.verb = topic, text, key, verb
+        self.topic, self.text, self.key, self.is_scheduled = topic, text, key, is_scheduled
         self.outcome: MessageReceipt | NewswireError | None = None
         self.tries: Tries | None = None
         self.in_doubt = False  # a request that ended without an answer may have stored it
@@ -119,9 +132,9 @@ class LaterPost(Post):
         topic: str = "",
         text: str = "",
         key: str = "",
-        verb: str = "Published",
+        is_scheduled: bool = False,
     ) -> None:
-        super().__init__(until, group, body, topic=topic, text=text, key=key, verb=verb)
+        super().__init__(until, group, body, topic=topic, text=text, key=key, is_scheduled=is_scheduled)
         self.future: Future[MessageReceipt] = Future()
 
     def may_lead(self, group: object) -> bool:

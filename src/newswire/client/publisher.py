@@ -314,9 +314,15 @@ class Publisher:
         if len(fields) > 3:
             fields = {name: value for name, value in fields.items() if value or name == "data"}
         body = _as_json(fields)
-        verb = "Published" if at is None and delay is None else "Scheduled"
-        text = data or title or ""
-        return kind(self._until(), self._copies_of(copies), body, topic=topic, text=text, key=sent_key, verb=verb)
+        return kind(
+            self._until(),
+            self._copies_of(copies),
+            body,
+            topic=topic,
+            text=data or title or "",
+            key=sent_key,
+            is_scheduled=at is not None or delay is not None,
+        )
 
     def _until(self) -> float:
         return self.pool.clock() + self.pool.timeout

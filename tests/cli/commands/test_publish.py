@@ -48,7 +48,8 @@ def test_publish_with_everything(fake: Fake, capsys: pytest.CaptureFixture[str])
 
 
 def test_publish_later(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
-    fake.answers["/publish"] = (200, PUBLISHED | {"message": "Scheduled topic a data b for 2026-11-28T09:41:07.000Z"})
+    due = "2026-11-28T09:41:07.000Z"
+    fake.answers["/publish"] = (200, PUBLISHED | {"message": f"Scheduled topic a data b for {due}", "due": due})
     assert main.run(["publish", "a", "b", "--delay", "30m"]) == 0
     assert re.match(r"Scheduled topic a data b for 2026-11-2\d \d\d:\d1:07 \S+ \(id a-1", capsys.readouterr().out)
     assert main.run(["publish", "a", "b", "--at", "2026-11-28T09:41:07Z"]) == 0
@@ -56,6 +57,9 @@ def test_publish_later(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
         ("30m", None),
         (None, "2026-11-28T09:41:07Z"),
     ]
+    capsys.readouterr()
+    assert main.run(["publish", "a", "b", "--delay", "30m", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["due"] == due
 
 
 @pytest.mark.parametrize("arguments", [["Google"], ["Google", "-"]])

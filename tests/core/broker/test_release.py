@@ -21,249 +21,154 @@ from newswire.core.model.commands import (
     Request,
     RevokeGrant,
     RevokeToken,
-    Subscribe,
     Withdraw,
 )
 from newswire.core.model.ops import Began, Published, Scheduled
 from newswire.core.state.fold import State
-from newswire.engine.lone import LoneEngine
-from newswire.engine.memory import MemoryLog
-from newswire.errors import BadRequest, KeyReused, NotFound, Refused
+from newswire.errors import KeyReused, NotFound
+from tests.kit.timed_broker import START, TimedBroker
 
-START = 1_700_000_000_000
 HOUR = 3_600_000
 WEEK = 7 * 24 * HOUR
 
 
-class Desk:
-    """A broker whose time the test makes pass, and whose clock it sets."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self.shift = 0  # ms by which the wall clock was set
-        self.log, self.runs = MemoryLog(), 0
-        self.restart()
-        self.take(Subscribe("ann", "news"))
-
-    def restart(self) -> None:
-        self.runs += 1
-        self.engine = LoneEngine(self.log, self.now, run=f"r{self.runs}")
-
-    def now(self) -> Now:
-        return Now(self.seconds, START + int(self.seconds * 1000) + self.shift)
-
-    def take(self, *requests: Request) -> str:
-        return self.engine.submit(requests).first
-
-    def schedule(self, seconds: int = 60, data: str = "later", *, key: str = "", **fields: int) -> str:
-        return self.take(Publish("news", data, key=key, delay=seconds * 1000, publisher="bob", **fields))  # type: ignore[arg-type]
-
-    def wait(self, seconds: float) -> list[str]:
-        """What is published in so many seconds."""
-        before = len(self.shown())
-        for _ in range(int(seconds)):
-            self.seconds += 1
-            self.engine.tick()
-        return self.shown()[before:]
-
-    def shown(self) -> list[str]:
-        start = self.engine.open_page("ann", None, 0, START + 10**12)
-        assert start is not None
-        return [entry.message.data for entry in self.engine.next_page(start.position, 100).entries if hasattr(entry, "message")]
-
-
 @pytest.fixture
-def desk() -> Desk:
-    return Desk()
+def broker() -> TimedBroker:
+    return TimedBroker()
 
 
-def test_it_is_published_when_its_time_has_come_and_once(desk: Desk) -> None:
-    desk.schedule(60)
-    assert desk.wait(59) == []
-    assert desk.wait(2) == ["later"]
-    assert desk.wait(100) == []
-    desk.restart()
-    assert desk.wait(100) == []
+def test_it_is_published_when_its_time_has_come_and_once(broker: TimedBroker) -> None:
+    broker.schedule(60)
+    assert broker.wait(59) == []
+    assert broker.wait(2) == ["later"]
+    assert broker.wait(100) == []
+    broker.restart()
+    assert broker.wait(100) == []
 
 
-def test_a_time_of_day_may_be_said(desk: Desk) -> None:
-    desk.take(Publish("news", "at", at=START + 30_000))
-    assert desk.wait(29) == []
-    assert desk.wait(2) == ["at"]
+def test_a_time_of_day_may_be_said(broker: TimedBroker) -> None:
+    broker.take(Publish("news", "at", at=START + 30_000))
+    assert broker.wait(29) == []
+    assert broker.wait(2) == ["at"]
 
 
-def test_one_that_a_start_finds_is_published_in_time(desk: Desk) -> None:
-    desk.schedule(60)
-    desk.wait(20)
-    desk.take(Publish("news", "a sign of life"))
-    desk.restart()
-    assert desk.wait(38) == []
-    assert desk.wait(4) == ["later"]
+def test_one_that_a_start_finds_is_published_in_time(broker: TimedBroker) -> None:
+    broker.schedule(60)
+    broker.wait(20)
+    broker.take(Publish("news", "a sign of life"))
+    broker.restart()
+    assert broker.wait(38) == []
+    assert broker.wait(4) == ["later"]
 
 
 @pytest.mark.parametrize("shift", [WEEK, -WEEK, HOUR // 2, -HOUR // 2])
-def test_a_clock_that_is_set_changes_nothing(desk: Desk, shift: int) -> None:
-    desk.schedule(60)
-    desk.shift = shift
-    assert desk.wait(59) == []
-    assert desk.wait(3) == ["later"]
+def test_a_clock_that_is_set_changes_nothing(broker: TimedBroker, shift: int) -> None:
+    broker.schedule(60)
+    broker.shift = shift
+    assert broker.wait(59) == []
+    assert broker.wait(3) == ["later"]
 
 
-def test_one_that_is_taken_after_the_clock_was_set_back_waits_all_of_its_time(desk: Desk) -> None:
-    desk.wait(10)
-    desk.shift = -HOUR
-    desk.schedule(60)
-    assert desk.wait(59) == []
-    assert desk.wait(3) == ["later"]
+def test_one_that_is_taken_after_the_clock_was_set_back_waits_all_of_its_time(broker: TimedBroker) -> None:
+    broker.wait(10)
+    broker.shift = -HOUR
+    broker.schedule(60)
+    assert broker.wait(59) == []
+    assert broker.wait(3) == ["later"]
 
 
-def test_one_that_is_withdrawn_is_never_published(desk: Desk) -> None:
-    name = desk.schedule(60)
-    assert desk.take(Withdraw(name, "news"))
-    assert desk.take(Withdraw(name, "news")) == ""
-    assert desk.wait(100) == []
-    desk.restart()
-    assert desk.wait(100) == []
+def test_one_that_is_withdrawn_is_never_published(broker: TimedBroker) -> None:
+    name = broker.schedule(60)
+    assert broker.take(Withdraw(name, "news"))
+    assert broker.take(Withdraw(name, "news")) == ""
+    assert broker.wait(100) == []
+    broker.restart()
+    assert broker.wait(100) == []
 
 
-def test_once_it_is_published_it_is_withdrawn_by_the_id_that_it_was_scheduled_under(desk: Desk) -> None:
-    name = desk.schedule(10)
-    assert desk.wait(12) == ["later"]
-    desk.take(Withdraw(name, "news"))
-    assert desk.shown() == []
+def test_once_it_is_published_it_is_withdrawn_by_the_id_that_it_was_scheduled_under(broker: TimedBroker) -> None:
+    name = broker.schedule(10)
+    assert broker.wait(12) == ["later"]
+    broker.take(Withdraw(name, "news"))
+    assert broker.shown() == []
 
 
-def test_a_retry_is_answered_with_the_same_id_before_and_after(desk: Desk) -> None:
-    name = desk.schedule(10, key="k")
-    assert desk.schedule(10, key="k") == name
+def test_a_retry_is_answered_with_the_same_id_before_and_after(broker: TimedBroker) -> None:
+    name = broker.schedule(10, key="k")
+    assert broker.schedule(10, key="k") == name
     with pytest.raises(KeyReused):
-        desk.schedule(11, key="k")
+        broker.schedule(11, key="k")
     with pytest.raises(KeyReused):
-        desk.schedule(10, "other", key="k")
-    assert desk.wait(12) == ["later"]
-    assert desk.schedule(10, key="k") == name
-    assert desk.wait(20) == []
+        broker.schedule(10, "other", key="k")
+    assert broker.wait(12) == ["later"]
+    assert broker.schedule(10, key="k") == name
+    assert broker.wait(20) == []
 
 
-def test_it_lives_as_long_as_it_was_to_live_from_then_on(desk: Desk) -> None:
-    desk.schedule(60, expires=30)
-    assert desk.wait(62) == ["later"]
-    assert desk.shown() == ["later"]
-    desk.wait(35)
-    assert desk.shown() == []
+def test_it_lives_as_long_as_it_was_to_live_from_then_on(broker: TimedBroker) -> None:
+    broker.schedule(60, expires=30)
+    assert broker.wait(62) == ["later"]
+    assert broker.shown() == ["later"]
+    broker.wait(35)
+    assert broker.shown() == []
 
 
-def test_those_that_are_due_are_published_in_the_order_of_their_times(desk: Desk) -> None:
+def test_those_that_are_due_are_published_in_the_order_of_their_times(broker: TimedBroker) -> None:
     for seconds in (30, 10, 20):
-        desk.schedule(seconds, str(seconds))
-    assert desk.wait(40) == ["10", "20", "30"]
-
-
-@pytest.mark.parametrize("ahead", [limits.SCHEDULE_AHEAD_SECONDS * 1000 + 1, -limits.SCHEDULE_LATE_SECONDS * 1000 - 1])
-def test_a_time_that_is_too_far_off_is_refused(desk: Desk, ahead: int) -> None:
-    with pytest.raises(BadRequest, match="within 30 days"):
-        desk.take(Publish("news", "at", at=START + ahead))
-
-
-def test_a_time_that_has_just_passed_is_now(desk: Desk) -> None:
-    desk.take(Publish("news", "at", at=START - 1000))
-    assert desk.wait(1) == ["at"]
-
-
-def test_what_takes_the_place_of_another_is_not_scheduled(desk: Desk) -> None:
-    name = desk.take(Publish("news", "first"))
-    with pytest.raises(BadRequest, match="`at` and `delay`"):
-        desk.take(Publish("news", "second", replaces=name, delay=1000))
-
-
-def test_so_many_wait_for_one_user_and_for_all(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "SCHEDULED_PER_USER", 2)
-    monkeypatch.setattr(limits, "SCHEDULED_COUNT", 3)
-    desk.schedule(60, "1", key="1")
-    desk.schedule(60, "2")
-    desk.schedule(60, "1", key="1")
-    with pytest.raises(Refused, match="2 messages of bob"):
-        desk.schedule(60, "3")
-    desk.take(Publish("news", "3", publisher="cyd", delay=1000))
-    with pytest.raises(Refused, match="as many messages wait"):
-        desk.take(Publish("news", "4", publisher="dan", delay=1000))
-    desk.wait(2)
-    desk.take(Publish("news", "4", publisher="dan", delay=1000))
-
-
-def test_what_waits_is_not_replaced(desk: Desk) -> None:
-    name = desk.schedule(60)
-    with pytest.raises(NotFound, match="withdraw it"):
-        desk.take(Publish("news", "newer", publisher="bob", replaces=name))
-    assert desk.wait(62) == ["later"]
-    desk.take(Publish("news", "newer", publisher="bob", replaces=name))
-    assert desk.shown() == ["newer"], "once it is published it is, under the id that it was scheduled under"
-
-
-def test_under_one_key_what_comes_now_and_what_comes_later_are_two_things(desk: Desk) -> None:
-    desk.schedule(10, key="k")
-    with pytest.raises(KeyReused):
-        desk.take(Publish("news", "later", key="k", publisher="bob"))
-    assert desk.wait(12) == ["later"]
-
-
-def test_of_a_batch_the_line_is_named_that_is_refused(desk: Desk) -> None:
-    with pytest.raises(BadRequest) as caught:
-        desk.take(Publish("news", "1", delay=1000), Publish("news", "2", at=START - WEEK))
-    assert caught.value.extra["index"] == 1
-    assert desk.wait(3) == []
+        broker.schedule(seconds, str(seconds))
+    assert broker.wait(40) == ["10", "20", "30"]
 
 
 @pytest.mark.parametrize("quiet", [0, 5 * 3600])
-def test_what_was_due_while_no_broker_ran_is_published_at_once(desk: Desk, quiet: int) -> None:
-    desk.schedule(8 * 3600)
-    desk.engine.tick()
-    desk.seconds += quiet  # nothing is stored: retention's clock goes back there
-    desk.engine.tick()
-    desk.seconds += 9 * 3600
-    desk.restart()
-    assert desk.wait(1) == ["later"]
+def test_what_was_due_while_no_broker_ran_is_published_at_once(broker: TimedBroker, quiet: int) -> None:
+    broker.schedule(8 * 3600)
+    broker.engine.tick()
+    broker.seconds += quiet  # nothing is stored: retention's clock goes back there
+    broker.engine.tick()
+    broker.seconds += 9 * 3600
+    broker.restart()
+    assert broker.wait(1) == ["later"]
 
 
-def test_a_start_after_quiet_hours_changes_nothing(desk: Desk) -> None:
-    desk.schedule(8 * 3600)
-    desk.engine.tick()
-    desk.seconds += 7 * 3600
-    desk.restart()
-    desk.seconds += 3500
-    assert desk.wait(1) == []
-    desk.seconds += 97
-    assert desk.wait(3) == ["later"]
+def test_a_start_after_quiet_hours_changes_nothing(broker: TimedBroker) -> None:
+    broker.schedule(8 * 3600)
+    broker.engine.tick()
+    broker.seconds += 7 * 3600
+    broker.restart()
+    broker.seconds += 3500
+    assert broker.wait(1) == []
+    broker.seconds += 97
+    assert broker.wait(3) == ["later"]
 
 
-def test_a_clock_that_is_set_in_a_run_publishes_nothing_that_was_found(desk: Desk) -> None:
-    desk.schedule(3600)
-    desk.restart()
-    desk.shift = WEEK
-    assert desk.wait(60) == []
+def test_a_clock_that_is_set_in_a_run_publishes_nothing_that_was_found(broker: TimedBroker) -> None:
+    broker.schedule(3600)
+    broker.restart()
+    broker.shift = WEEK
+    assert broker.wait(60) == []
 
 
 class Office:
     """Where one is asked who one is: bob may publish news, and what waits of him was scheduled by his token, or without one."""
 
     def __init__(self) -> None:
-        self.desk = Desk()
-        self.desk.take(AddUser("root", admin=True), AddUser("bob"), AddUser("ann"))
-        self.desk.take(AddGrant("bob", "publish", "news"), AddGrant("bob", "publish", "late"))
-        account = self.desk.engine.account("bob")
+        self.broker = TimedBroker()
+        self.broker.take(AddUser("root", admin=True), AddUser("bob"), AddUser("ann"))
+        self.broker.take(AddGrant("bob", "publish", "news"), AddGrant("bob", "publish", "late"))
+        account = self.broker.engine.account("bob")
         assert account is not None
-        self.token = self.desk.take(CreateToken("bob", "ab" * 32, expires=START + HOUR))
+        self.token = self.broker.take(CreateToken("bob", "ab" * 32, expires=START + HOUR))
         self.bob, self.by_token = Principal(account.account), Principal(account.account, token=self.token)
 
     def schedule(self, by: Principal, **fields: Any) -> str:
         later = Publish("news", "later", publisher="bob", delay=2 * HOUR, **fields)
-        name = self.desk.engine.submit([later], by=by).first
-        self.desk.engine.tick()
+        name = self.broker.engine.submit([later], by=by).first
+        self.broker.engine.tick()
         return name
 
     def wait(self) -> list[str]:
-        self.desk.seconds += 2 * 3600
-        return self.desk.wait(2)
+        self.broker.seconds += 2 * 3600
+        return self.broker.wait(2)
 
 
 @pytest.mark.parametrize(
@@ -278,26 +183,26 @@ def test_who_may_publish_no_more_when_it_is_due_publishes_nothing(ends: list[Req
     office = Office()
     name = office.schedule(office.bob)
     for one in ends:
-        office.desk.take(one)
+        office.broker.take(one)
     assert office.wait() == []
-    assert office.desk.engine.scheduled(None, 10) == []
-    office.desk.take(AddGrant("*", "publish", "news"))
-    assert office.desk.wait(5) == [], "it is withdrawn"
-    assert office.desk.take(Withdraw(name, "news")) == ""
+    assert office.broker.engine.scheduled(None, 10) == []
+    office.broker.take(AddGrant("*", "publish", "news"))
+    assert office.broker.wait(5) == [], "it is withdrawn"
+    assert office.broker.take(Withdraw(name, "news")) == ""
 
 
 def test_the_topic_that_may_get_an_escalation_is_asked_for_too() -> None:
     office = Office()
     office.schedule(office.bob, confirm=60, escalate="late")
-    office.desk.take(RevokeGrant("bob", "publish", "late"))
+    office.broker.take(RevokeGrant("bob", "publish", "late"))
     assert office.wait() == []
 
 
 def test_who_may_again_by_then_publishes() -> None:
     office = Office()
     office.schedule(office.bob)
-    office.desk.take(RevokeGrant("bob", "publish", "news"))
-    office.desk.take(AddGrant("bob", "publish", "news"))
+    office.broker.take(RevokeGrant("bob", "publish", "news"))
+    office.broker.take(AddGrant("bob", "publish", "news"))
     assert office.wait() == ["later"]
 
 
@@ -307,16 +212,16 @@ def test_a_token_that_has_expired_changes_nothing_and_one_that_was_revoked_takes
     assert office.wait() == ["later"]
     office = Office()
     office.schedule(office.by_token)
-    office.desk.take(RevokeToken(office.token))
+    office.broker.take(RevokeToken(office.token))
     assert office.wait() == []
     office.schedule(office.bob)
     assert office.wait() == ["later"]
 
 
-def test_nothing_waits_under_an_id_that_nobody_knows(desk: Desk) -> None:
-    desk.schedule(60)
+def test_nothing_waits_under_an_id_that_nobody_knows(broker: TimedBroker) -> None:
+    broker.schedule(60)
     with pytest.raises(NotFound):
-        desk.take(Withdraw("1001-x.9", "news"))
+        broker.take(Withdraw("1001-x.9", "news"))
 
 
 def state_of(*ops: Published | Scheduled) -> State:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from newswire.core.broker.stager import Stager
@@ -81,6 +81,8 @@ messages = st.builds(
 
 
 @given(st.lists(messages, max_size=6), st.integers(-1, 10**15))
+@example([Publish("a", "x", key="k1", expires=60)] * 2, -1)
+@example([Publish("a", "x", key="k1", expires=60)] * 2, 10**15)
 def test_a_batch_becomes_what_its_messages_become_one_after_the_other(batch: list[Publish], wall: int) -> None:
     single, many = stagers()
     try:
@@ -92,7 +94,7 @@ def test_a_batch_becomes_what_its_messages_become_one_after_the_other(batch: lis
     assert (many.staged, many.raws) == (single.staged, single.raws)
     assert many.raws == [ops.encode(op) for op in many.staged]
     again = Publish("a", "other", key="k1")
-    assert many.stores_nothing([again], wall) == single.stores_nothing([again], wall)
+    assert many.keys.stores_nothing([again], wall) == single.keys.stores_nothing([again], wall)
 
 
 def test_nobody_waits_for_what_stores_nothing() -> None:

@@ -8,15 +8,12 @@ import msgspec
 import pytest
 
 from newswire.core import limits
-from newswire.core.broker.clock import WallClock
-from newswire.core.broker.stager import Stager
+from newswire.core.broker.key_lookup import KeyLookup
 from newswire.core.model.commands import Publish
 from newswire.core.model.ops import Began, Op, Published, Scheduled
-from newswire.core.read.counts import topics
 from newswire.core.state import keys
 from newswire.core.state.fold import State
 from newswire.core.state.keys import Keys, Use, content, contents, fingerprint, fingerprints
-from newswire.errors import KeyReused
 
 HERE = "1001-a"
 DAY = limits.KEY_SECONDS * 1000
@@ -47,19 +44,6 @@ def store(state: State, *ops: Op) -> None:
 
 def message_of(number: int, time: int = 0) -> Published:
     return Published(HERE, number + 2, time, topic="news", data="x", key=f"k{number}")
-
-
-def broker() -> tuple[State, Stager]:
-    state = State()
-    store(state, Began(HERE, 1, 0, "1001"))
-    return state, Stager(state, HERE, 10)
-
-
-def publish(state: State, intake: Stager, request: Publish, wall: int) -> str:
-    """What a publish is answered with, after it is stored."""
-    decided = intake.decide([request], wall)
-    store(state, *intake.clear())
-    return decided.ids[0]
 
 
 def test_a_request_and_the_op_that_schedules_it_have_one_content_that_no_other_time_has() -> None:
@@ -126,8 +110,8 @@ def test_the_newest_are_known_whatever_their_number_and_older_ones_are_forgotten
                     state.replay([(op, at, 1) for at, op in enumerate(ops[start : start + 7], start)])
             else:
                 store(state, *ops)
-            intake = Stager(state, HERE, 10)
-            known = [bool(intake.stores_nothing([Publish("news", "x", key=f"k{number}")], 0)) for number in range(count)]
+            lookup = KeyLookup(state)
+            known = [bool(lookup.stores_nothing([Publish("news", "x", key=f"k{number}")], 0)) for number in range(count)]
             assert all(known[-40:]), count
             assert sum(known) <= 50
             assert sorted(known) == known, "the oldest are forgotten first"
@@ -142,9 +126,9 @@ def test_a_key_is_known_for_a_day_and_not_a_moment_longer(age: int, is_known: bo
         state.replay([(op, at, 1) for at, op in enumerate(ops)])
     else:
         store(state, *ops)
-    intake = Stager(state, "1001-b", 10)
-    assert intake.stores_nothing([Publish("news", "x", key="k0")], 2 * DAY + age) == is_known
-    assert intake.stores_nothing([Publish("news", "y", key="k0")], 2 * DAY + age) == is_known, "refused"
+    lookup = KeyLookup(state)
+    assert lookup.stores_nothing([Publish("news", "x", key="k0")], 2 * DAY + age) == is_known
+    assert lookup.stores_nothing([Publish("news", "y", key="k0")], 2 * DAY + age) == is_known, "refused"
 
 
 def test_of_a_key_that_is_used_again_and_again_the_newest_uses_are_kept() -> None:
@@ -162,41 +146,3 @@ def test_a_run_with_one_known_key_or_a_key_twice_is_not_noted() -> None:
     assert held.uses(1) == []
     assert held.note_run([1, 2], [8, 9], 10)
     assert held.uses(2) == [Use(9, 11)]
-
-
-def test_a_key_is_known_for_a_day_and_names_another_message_after_it() -> None:
-    state, intake = broker()
-    first = publish(state, intake, FULL, 5_000)
-    assert publish(state, intake, FULL, 5_000 + DAY) == first
-    second = publish(state, intake, FULL, 5_001 + DAY)
-    assert second != first
-    assert publish(state, intake, Publish("news", "other", key="k", publisher="Ann"), 5_002 + 2 * DAY) not in (first, second)
-    assert topics(state)[0].messages == 3, "all three are shown"
-
-
-def test_a_clock_that_jumps_makes_no_second_message_of_a_retry() -> None:
-    state, intake = broker()
-    first = publish(state, intake, FULL, 5_000)
-    clock = WallClock(5_000, 1.0, 0)
-    clock.note(6_000 + 3_650 * DAY, 2.0)
-    clock.note(7_000 + 10 * DAY, 3.0)
-    intake.shifts = clock.shifts()
-    assert intake.shifts == (0, 3_640 * DAY, -10 * DAY)
-    assert publish(state, intake, FULL, 7_000 + 10 * DAY) == first
-    with pytest.raises(KeyReused):
-        intake.decide([Publish("news", "other", key="k", publisher="Ann")], 7_000 + 10 * DAY)
-    clock.note(6_999 + 11 * DAY, 2.999 + 86_400)
-    assert len(clock.shifts()) == 2, "after a day it is the time of day alone that counts"
-    clock.note(7_000 + 11 * DAY, 3.0 + 86_400)
-    assert clock.shifts() == (0,)
-
-
-def test_a_key_of_a_message_that_is_staged_is_known() -> None:
-    _, intake = broker()
-    name = intake.decide([FULL], 0).ids[0]
-    again = intake.decide([FULL], 0)
-    assert (again.ids, again.stored) == ((name,), 0)
-    with pytest.raises(KeyReused) as refused:
-        intake.decide([Publish("news", "other", key="k", publisher="Ann")], 0)
-    assert refused.value.extra["id"] == name
-    assert len(intake.staged) == 1

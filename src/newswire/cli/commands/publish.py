@@ -125,12 +125,13 @@ def publish_one(
         note = _topic_note(publisher, topic) if is_for_people else ""  # for a person, who may mistype it
     repeat = {"duplicate": True} if receipt.duplicate else {}
     if as_json:
-        output.print_json({"message": receipt.message, "id": receipt.id, "copies": receipt.copies, **repeat})
+        due = {"due": receipt.due} if receipt.due else {}
+        output.print_json({"message": receipt.message, "id": receipt.id, "copies": receipt.copies, **repeat, **due})
     else:
         before = ", published before with this key" if repeat else ""
         from newswire.cli.local_time import in_sentence
 
-        said = in_sentence(receipt.message) if at or delay else receipt.message
+        said = in_sentence(receipt.message) if receipt.due else receipt.message
         click.echo(f"{escape.line(said)} (id {receipt.id}, copies {receipt.copies}{before})")
         if note:
             output.warn(note)

@@ -26,6 +26,7 @@ from newswire.core import limits
 from newswire.core.access import EVERYBODY
 from newswire.core.broker import events, status, values
 from newswire.core.broker.events import Action, Answered, Event, Header, Now, Received, Reply, Stored, Submitted, Wake
+from newswire.core.broker.key_lookup import names_any
 from newswire.core.broker.long_batch import is_long
 from newswire.core.broker.parts import Parts
 from newswire.core.broker.receipts import check_copies
@@ -148,7 +149,7 @@ class Broker(Parts):
         """The first half of a step that takes clients' requests; of those that `stages_only` names, beside the state lock."""
         terms = self._terms()
         for event in submitted:
-            if self.stager.collides(event.requests) or self.stager.names_any(event.requests, self.batches.marks):
+            if self.stager.collides(event.requests) or names_any(event.requests, self.batches.marks):
                 self._deferred.append(event)
             elif is_long(event.requests):
                 self.batches.add(event)
@@ -188,7 +189,7 @@ class Broker(Parts):
     def _admit(self, event: Submitted, terms: _Terms, now: Now) -> None:
         """Refuse, before anything is staged, what cannot be stored as asked."""
         self._check_serves(event, terms)
-        if not self.stager.stores_nothing(event.requests, now.wall):
+        if not self.stager.keys.stores_nothing(event.requests, now.wall):
             self._check_room(event, terms)  # else the first op's receipt, whatever the disk and the peers are like now
 
     def _check_serves(self, event: Submitted, terms: _Terms) -> None:
@@ -266,7 +267,7 @@ class Broker(Parts):
             proofs = []  # who is full, too, gets no further: what only waits for that one goes, and it is handed what stays
         self._watch_clocks(now)  # else the time of what was taken since began when they were looked at last
         ends = self.expiry.ends(self.clocks, self._latest(now))
-        begin = self.compaction.begin(facts, proofs, self.stager.shifts, ends, now, wants_room=self._wants_room)
+        begin = self.compaction.begin(facts, proofs, self.stager.keys.shifts, ends, now, wants_room=self._wants_room)
         self._follow(begin, now)
 
     def _take_over(self, event: events.Rewritten, now: Now) -> None:

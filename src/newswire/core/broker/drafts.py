@@ -5,7 +5,6 @@ Pure functions: they change nothing. An op that they return has no place yet; th
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from newswire.core import limits
@@ -20,7 +19,6 @@ from newswire.core.model.ops import (
     Confirmed,
     Op,
     OpId,
-    Scheduled,
     Subscribed,
     Unsubscribed,
     Withdrawn,
@@ -29,7 +27,6 @@ from newswire.core.read.reports import is_reader, shown_row
 from newswire.core.read.start import to_acknowledge
 from newswire.core.state.fold import State
 from newswire.core.state.notices import Addressee
-from newswire.core.state.timetable import text_bytes
 from newswire.errors import BadRequest, NotFound, Refused
 
 
@@ -143,46 +140,6 @@ def withdraw(state: State, request: Withdraw, by: Principal | None) -> list[Op]:
     ids = tuple(dict.fromkeys((shown, *messages.ids(row), *messages.scheduled_ids(row))))
     original = messages.original(row)
     return [Withdrawn(**NO_PLACE, ids=ids, topic=request.topic, original=original if original != shown else "", by=by_whom)]
-
-
-def check_scheduled(request: Publish, wall: int) -> None:
-    """SCHEDULE: what is to be delivered later is no replacement, and its time is not too far off. Raises BadRequest."""
-    if request.replaces:
-        raise BadRequest(
-            "a message that takes the place of another one is published now: leave `at` and `delay` out", code="bad-field"
-        )
-    if request.at and request.delay:
-        raise BadRequest("`at` and `delay` both say when it is delivered: leave one out", code="double-field")
-    if request.at and not -limits.SCHEDULE_LATE_SECONDS * 1000 <= request.at - wall <= limits.SCHEDULE_AHEAD_SECONDS * 1000:
-        days = limits.SCHEDULE_AHEAD_SECONDS // 86_400
-        raise BadRequest(
-            f"a message is delivered within {days} days from now, and no time that has passed is taken", code="bad-time"
-        )
-
-
-class ScheduleRoom:
-    """How many more messages may wait for their time (SCHEDULE)."""
-
-    def __init__(self, state: State, staged: Sequence[Scheduled]) -> None:
-        """`staged`: what is not stored yet."""
-        timetable = state.messages.timetable
-        self._rows_of = timetable.rows_of
-        self._count, self._bytes = len(timetable.waiting) + len(staged), timetable.bytes + sum(map(text_bytes, staged))
-        self._new = Counter(op.publisher for op in staged)
-
-    def take(self, request: Publish) -> None:
-        """Count one more. Raises Refused where too many wait."""
-        user = request.publisher
-        self._count, self._bytes = self._count + 1, self._bytes + text_bytes(request)
-        self._new[user] += 1
-        if user and len(self._rows_of.get(user, ())) + self._new[user] > limits.SCHEDULED_PER_USER:
-            raise Refused(
-                f"{limits.SCHEDULED_PER_USER:,} messages of {user} wait for their time, the most allowed:"
-                " withdraw some, or wait",
-                code="too-many",
-            )
-        if self._count > limits.SCHEDULED_COUNT or self._bytes > limits.SCHEDULED_BYTES:
-            raise Refused("as many messages wait for their time as there may: withdraw some, or wait", code="too-many")
 
 
 def check_replaced(state: State, request: Publish) -> None:

@@ -159,7 +159,8 @@ class Parts:
         state = job.state
         self.escalation.become(state)
         self.release.become(state)
-        self.state = self.stager.state = state
+        self.state = state
+        self.stager.become(state)
         self.losses.become(state)
         self.retention.become(state)
         self.batches.become(state)
@@ -170,7 +171,7 @@ class Parts:
     def _watch_clocks(self, now: Now) -> None:
         apart = self.replication.has_clocks_apart() and status.clocks_apart(self._situation(now))
         self.clocks.note(now, agreed=not apart)
-        self.stager.shifts = self.clocks.shifts()
+        self.stager.keys.shifts = self.clocks.shifts()
 
     def _may_stamp(self) -> bool:
         """Say whether this broker may stage something by itself: it is at work, and nothing else is staged."""

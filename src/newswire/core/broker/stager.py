@@ -1,4 +1,4 @@
-"""From requests and pushes to staged ops: PUBLISH, KEY and TAKE (docs/rules.md); `drafts` says what other requests mean.
+"""From requests and pushes to staged ops: PUBLISH and TAKE (docs/rules.md); `drafts` says what other requests mean.
 
 What is decided here is staged until it is stored; only then is it applied. Decisions read the synced state, and of what
 is staged only the publishers' keys. A request that reads what a staged one will change (the same user's subscriptions)
@@ -9,15 +9,17 @@ Longer than other rooms: what is staged, one by one or many at once, and what lo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple, TypeVar, cast
+from collections.abc import Iterable, Sequence
+from typing import Final, cast
 
 import msgspec
 
 from newswire.core import limits
 from newswire.core.access import EVERYBODY, Principal
 from newswire.core.broker.access_drafts import check
-from newswire.core.broker.drafts import ScheduleRoom, check_replaced, check_scheduled, draft_all
+from newswire.core.broker.drafts import check_replaced, draft_all
+from newswire.core.broker.key_lookup import Key, KeyLookup
+from newswire.core.broker.scheduling import Scheduling, draft_scheduled
 from newswire.core.broker.values import NamedBatch, Staged
 from newswire.core.model import ops, runs
 from newswire.core.model.commands import Acknowledge, Audit, Confirm, Publish, Request, Subscribe, Unsubscribe, Withdraw
@@ -25,21 +27,10 @@ from newswire.core.model.message import MessageFields
 from newswire.core.model.ops import NO_PLACE, Began, Lost, Op, OpId, PasswordSet, Published, Scheduled, Void, op_id
 from newswire.core.read.reports import shown_row
 from newswire.core.state.fold import State
-from newswire.core.state.keys import content, fingerprint, fingerprints
 from newswire.core.state.salvage import again, blindly, owed
-from newswire.errors import BadRequest, KeyReused, NewswireError, TooLarge
-
-AnyOp = TypeVar("AnyOp", bound=Op)
+from newswire.errors import BadRequest, NewswireError, TooLarge
 
 _NOT_KEPT: Final = "a value is out of its bounds, or is no text that can be kept: nothing was stored"
-
-
-class _Key(NamedTuple):
-    """A publisher's key: what stands for it and for the content, and the message that it names; "" for none yet."""
-
-    mark: int
-    said: int
-    first: OpId
 
 
 class Stager:
@@ -55,19 +46,22 @@ class Stager:
         self.owed: list[Lost] = []  # not taken before what of its range is held here is stored again
         self.again: dict[str, set[int]] = {}  # by origin, the sequences that were
         self._held: dict[str, int] = {}
-        self._keys: dict[int, Published | Scheduled] = {}  # of what is staged: what a key names
-        self._scheduled: list[Scheduled] = []  # of what is staged: what is to wait
+        self.keys, self._scheduling = KeyLookup(state), Scheduling(state)
         self._touched: set[str] = set()
         self._batches = 0  # long batches of this run so far
-        self.shifts: tuple[int, ...] = (0,)  # see `clock.WallClock.shifts`: a retry is known across a clock that is set
         self._begun = 0  # origins that begin in this batch
+
+    def become(self, state: State) -> None:
+        """Go on with another state."""
+        self.state = self.keys.state = self._scheduling.state = state
 
     def clear(self) -> list[Op]:
         """Begin the next batch; return the ops of the one that ends."""
         staged, self.staged, self.raws = self.staged, [], []
         self.healed = set()
-        self._held, self._keys, self._touched, self._begun = {}, {}, set(), 0
-        self._scheduled = []
+        self._held, self._touched, self._begun = {}, set(), 0
+        self.keys.clear()
+        self._scheduling.clear()
         return staged
 
     def unstored(self) -> None:
@@ -189,16 +183,16 @@ class Stager:
         self._own[self.origin] = None
         self.stamp(Began(**NO_PLACE, broker=broker, vector=dict(self.state.vector)), wall)
 
-    def stamp(self, draft: Op, wall: int, origin: str = "") -> Op:
+    def stamp(self, draft: ops.AnyOp, wall: int, origin: str = "") -> ops.AnyOp:
         """Stage one of our own: the next sequence of this origin (or of another of ours), the time as the clock says it now.
 
         What is staged is what its bytes say, so that a later start reads the state that is there now. Raises BadRequest
         for a value that no reader would take.
         """
         origin = origin or self.origin
-        return self._stamp(ops.with_place(draft, origin, self._next(origin), max(0, min(wall, limits.TIME_MILLISECONDS))))
+        return self._stamp(ops.with_place(draft, origin, self._next(origin), _stamp_of(wall)))
 
-    def _stamp(self, draft: AnyOp) -> AnyOp:
+    def _stamp(self, draft: ops.AnyOp) -> ops.AnyOp:
         """Stage what the bytes of `draft`, which has its coordinates, say."""
         try:
             raw = ops.encode(draft)
@@ -214,25 +208,16 @@ class Stager:
         """Say whether deciding these now would miss what is staged."""
         return bool(self._touched) and any(not self._touched.isdisjoint(_reads(request)) for request in requests)
 
-    def stores_nothing(self, requests: Sequence[Request], wall: int) -> bool:
-        """Say whether every one of these publishes what is in the log or staged, or is refused for its key."""
-        try:
-            return all(
-                isinstance(request, Publish) and request.key and self._first(request, _mark(request), content(request), wall)
-                for request in requests
-            )
-        except KeyReused:
-            return True
-
     def decide(self, requests: Sequence[Request], wall: int, by: Principal | None = None) -> Staged:
         """Stage what the requests of `by` mean, all or none. Raises BadRequest, Refused or NotFound and stages nothing."""
         check(self.state.accounts, requests, by, wall)
         if len(requests) > 1 and (names := self._publish_all(requests, wall)):
             origin, sequence = ops.split_op_id(names[-1])
             return Staged(ids=tuple(names), required={origin: sequence}, stored=len(names))
-        keys = self._look_up(requests, wall)
-        self._check_replaced(requests, keys)
-        self._check_scheduled(requests, keys, wall)
+        keys = self.keys.look_up(requests, wall)
+        new = [(at, one) for at, (one, key) in enumerate(zip(requests, keys, strict=True)) if not self.keys.first_under(key)]
+        self._check_replaced(new)
+        self._scheduling.check(new, wall)
         drafts = draft_all(self.state, requests, wall, self.subscriptions_per_user, by)
         ids: list[OpId] = []
         required: dict[str, int] = {}
@@ -240,7 +225,7 @@ class Stager:
         before = len(self.staged)
         try:
             for at, (request, draft, key) in enumerate(zip(requests, drafts, keys, strict=True)):
-                first = (key.first or self._staged_under(key)) if key else ""
+                first = self.keys.first_under(key)
                 if first:
                     repeated.append(at)
                 for name in (first,) if first else self._enter(request, draft, key, wall, by):
@@ -255,42 +240,18 @@ class Stager:
             required=required,
             stored=len(requests) - len(repeated),
             repeated=tuple(repeated),
-            due=self._due(requests, ids),
+            due=self._scheduling.due(requests[0], ids[0]) if len(requests) == 1 and ids else 0,
         )
-
-    def _due(self, requests: Sequence[Request], ids: Sequence[OpId]) -> int:
-        """When the one message that these schedule is published, ms since 1970; 0: it was, or it is none or one of several."""
-        request = requests[0] if len(requests) == 1 else None
-        if not (isinstance(request, Publish) and request.is_scheduled):
-            return 0
-        staged = next((op for op in self._scheduled if op.id == ids[0]), None)
-        waiting = staged or self.state.messages.waiting_as(ids[0])
-        return waiting.due if waiting is not None else 0
 
     def _publish_all(self, requests: Sequence[Request], wall: int) -> list[OpId]:
         """Stage what the requests mean, in one pass, and return the ids; [] where not all are messages without known keys."""
         messages = [request for request in requests if isinstance(request, Publish)]
-        marks = self._new_marks(messages) if len(messages) == len(requests) else None
+        marks = self.keys.new_marks(messages) if len(messages) == len(requests) else None
         if marks is None or any(message.replaces or message.is_scheduled for message in messages):
             return []
         run = self._stamp_run(messages, wall, self.origin)
-        if run:
-            self._keys.update(zip(marks, run, strict=False))
+        self.keys.note_all(marks, run)
         return [op_id(self.origin, op.sequence) for op in run]
-
-    def _new_marks(self, messages: Sequence[Publish]) -> list[int] | None:
-        """What stands for the keys of all; [] where none has one. None where one is known or there twice, or some have none."""
-        keys = [message.key for message in messages]
-        if not any(keys):
-            return []
-        marks = fingerprints([message.publisher for message in messages], [message.topic for message in messages], keys)
-        is_new = (
-            all(keys)
-            and len(set(marks)) == len(marks)
-            and self._keys.keys().isdisjoint(marks)
-            and not self.state.messages.keys.has_any(marks)
-        )
-        return marks if is_new else None
 
     def name_batch(self, requests: Sequence[Request], wall: int, by: Principal | None = None) -> NamedBatch:
         """Give a long batch of `by` an origin. Raises KeyReused, Refused.
@@ -305,7 +266,7 @@ class Stager:
                 f"a batch that is delivered later has at most {limits.BATCH_LONG_OPS} messages and"
                 f" {limits.BATCH_LONG_BYTES // 1024} KiB: send several"
             )
-        marks = self._new_marks(publishes)
+        marks = self.keys.new_marks(publishes)
         if marks is not None and not any(one.replaces for one in publishes):
             return NamedBatch(
                 origin=origin,
@@ -319,10 +280,11 @@ class Stager:
         repeated: list[int] = []
         messages: list[Publish] = []
         mine: dict[int, OpId] = {}
-        keys = self._look_up(requests, wall)
-        self._check_replaced(requests, keys)
-        for at, (request, key) in enumerate(zip(requests, keys, strict=True)):
-            name = (key.first or self._staged_under(key) or mine.get(key.mark, "")) if key else ""
+        keys = self.keys.look_up(requests, wall)
+        names = [self.keys.first_under(key) for key in keys]
+        self._check_replaced([(at, requests[at]) for at, name in enumerate(names) if not name])
+        for at, (request, key, first) in enumerate(zip(requests, keys, names, strict=True)):
+            name = first or (mine.get(key.mark, "") if key else "")
             if name:
                 repeated.append(at)
             elif isinstance(request, Publish):
@@ -365,20 +327,16 @@ class Stager:
             raise
         return len(self.staged) - before
 
-    def names_any(self, requests: Sequence[Request], marks: frozenset[int]) -> bool:
-        """Say whether one of these publishes under one of these keys."""
-        return bool(marks) and any(isinstance(one, Publish) and one.key and _mark(one) in marks for one in requests)
-
-    def _enter(self, request: Request, draft: list[Op], key: _Key | None, wall: int, by: Principal | None) -> list[OpId]:
+    def _enter(self, request: Request, draft: list[Op], key: Key | None, wall: int, by: Principal | None) -> list[OpId]:
         if isinstance(request, Publish):
             message: Published | Scheduled
             if request.is_scheduled:
-                message = self._stamp(self._later(request, wall, by))
-                self._scheduled.append(message)
+                message = self.stamp(draft_scheduled(request, wall, by), wall)
+                self._scheduling.note(message)
             else:
                 message = self._stamp(self._published(request, wall, self.origin))
             if key:
-                self._keys[key.mark] = message
+                self.keys.note(key, message)
             if request.replaces:
                 self._touched |= _changes(request)
             return [message.id]
@@ -394,7 +352,7 @@ class Stager:
         """`_stamp` what publishes these, in one pass; nothing, and nothing staged, where one has to be looked at by itself."""
         if any(message.expires or message.replaces or message.is_scheduled for message in messages):
             return ()
-        first, time = self._next(origin), max(0, min(wall, limits.TIME_MILLISECONDS))
+        first, time = self._next(origin), _stamp_of(wall)
         try:
             raws = runs.encode_messages(messages, origin, first, time)
         except (UnicodeEncodeError, TypeError):
@@ -405,89 +363,24 @@ class Stager:
         self._stage_run(run, raws)
         return cast(list[Published], run)
 
-    def _later(self, request: Publish, wall: int, by: Principal | None) -> Scheduled:
-        fields = msgspec.structs.asdict(request)
-        time = max(0, min(wall, limits.TIME_MILLISECONDS))
-        due = min(fields.pop("at") or time + request.delay, limits.TIME_MILLISECONDS)
-        if request.expires:
-            fields["expires"] = due + request.expires * 1000
-        account, token = (by.account, by.token) if by is not None else ("", "")
-        return Scheduled(self.origin, self._next(self.origin), time, due=due, account=account, token=token, **fields)
-
     def _published(self, request: Publish, wall: int, origin: str) -> Published:
-        fields = {name: getattr(request, name) for name in MessageFields.__struct_fields__}
+        fields, time = {name: getattr(request, name) for name in MessageFields.__struct_fields__}, _stamp_of(wall)
         if request.expires:
-            fields["expires"] = wall + request.expires * 1000
+            fields["expires"] = time + request.expires * 1000
         if request.replaces:
             row = shown_row(self.state, request.replaces)
             fields["original"] = request.replaces if row is None else self.state.messages.original(row)
-        time = 0 if wall < 0 else min(wall, limits.TIME_MILLISECONDS)
         return Published(origin, self._next(origin), time, **fields)
 
-    def _staged_under(self, key: _Key) -> OpId:
-        staged = self._keys.get(key.mark)
-        return staged.id if staged else ""
-
-    def _look_up(self, requests: Sequence[Request], wall: int) -> list[_Key | None]:
-        """The key of each request that gives one. Raises KeyReused, with the index, if one names another content."""
-        keys: list[_Key | None] = []
-        contents: dict[int, int] = {}
-        for at, request in enumerate(requests):
-            if not (isinstance(request, Publish) and request.key):
-                keys.append(None)
-                continue
-            mark, content_hash = _mark(request), content(request)
-            try:
-                keys.append(_Key(mark, content_hash, self._first(request, mark, content_hash, wall)))
-            except KeyReused as error:
-                error.extra["index"] = at
-                raise
-            if contents.setdefault(mark, content_hash) != content_hash:
-                raise KeyReused(_reused(request, "in the same batch"), index=at)
-        return keys
-
-    def _check_replaced(self, requests: Sequence[Request], keys: Sequence[_Key | None]) -> None:
-        """Check that what these replace is there, but of those that were published before. Raises as `check_replaced`."""
-        for at, (request, key) in enumerate(zip(requests, keys, strict=True)):
-            if isinstance(request, Publish) and request.replaces and not (key and (key.first or self._staged_under(key))):
+    def _check_replaced(self, requests: Iterable[tuple[int, Request]]) -> None:
+        """Check that what these replace, each with its index, is there. Raises as `check_replaced`."""
+        for at, request in requests:
+            if isinstance(request, Publish) and request.replaces:
                 try:
                     check_replaced(self.state, request)
                 except NewswireError as error:
                     error.extra["index"] = at
                     raise
-
-    def _check_scheduled(self, requests: Sequence[Request], keys: Sequence[_Key | None], wall: int) -> None:
-        """Check what is to be delivered later, but what was stored before. Raises as `check_scheduled`, `ScheduleRoom`."""
-        room: ScheduleRoom | None = None
-        for at, (request, key) in enumerate(zip(requests, keys, strict=True)):
-            if not (isinstance(request, Publish) and request.is_scheduled) or (key and (key.first or self._staged_under(key))):
-                continue
-            room = room or ScheduleRoom(self.state, self._scheduled)
-            try:
-                check_scheduled(request, wall)
-                room.take(request)
-            except NewswireError as error:
-                error.extra["index"] = at
-                raise
-
-    def _first(self, request: Publish, mark: int, content_hash: int, wall: int) -> OpId:
-        """PUBLISH, KEY: the message that `request` publishes again; "" for none. Raises KeyReused."""
-        messages = self.state.messages
-        others: list[OpId] = []
-        for use in messages.keys.uses(mark):
-            if any(messages.is_same_day(use.offset, wall + shift) for shift in self.shifts):
-                if use.content == content_hash:
-                    return messages.name(use.offset)
-                others.append(messages.name(use.offset))
-        staged = self._keys.get(mark)
-        if staged is not None:
-            if content(staged) == content_hash:
-                return staged.id
-            others.append(staged.id)
-        if others:
-            name = min(others, key=ops.split_op_id)
-            raise KeyReused(_reused(request, f"for the message {name}"), id=name)
-        return ""
 
     def _next(self, origin: str) -> int:
         return self.state.reach(origin, self._held) + 1
@@ -508,8 +401,13 @@ class Stager:
         if gone:
             del self.staged[length:], self.raws[-len(gone) :]
             self._held[self.origin] = self._next(self.origin) - 1 - len(gone)
-            self._keys = {mark: op for mark, op in self._keys.items() if op.id not in gone}
-            self._scheduled = [op for op in self._scheduled if op.id not in gone]
+            self.keys.unstage(gone)
+            self._scheduling.unstage(gone)
+
+
+def _stamp_of(wall: int) -> int:
+    """The time stamp of what is staged now: `wall`, ms since 1970, or the nearest that a stamp can be."""
+    return max(0, min(wall, limits.TIME_MILLISECONDS))
 
 
 def _decode(raw: bytes) -> Op | None:
@@ -537,15 +435,3 @@ def _changes(request: Request) -> frozenset[str]:
     if isinstance(request, (Subscribe, Unsubscribe, Confirm)):
         return frozenset((request.user,))
     return frozenset() if isinstance(request, Acknowledge) else _reads(request)
-
-
-def _mark(request: Publish) -> int:
-    """What stands for the key of a message."""
-    return fingerprint(request.publisher, request.topic, request.key)
-
-
-def _reused(request: Publish, where: str) -> str:
-    return (
-        f"the key {request.key} was used on {request.topic} {where}, which says something else: nothing was stored;"
-        " a new message needs a new key, a retry the same words"
-    )

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from typing import Annotated, Final, Literal, TypedDict, cast, get_args
+from typing import Annotated, Final, Literal, TypedDict, TypeVar, cast, get_args
 
 import msgspec
 from msgspec import Meta, field
@@ -461,7 +461,10 @@ class _Place(TypedDict):
 NO_PLACE: Final[_Place] = {"origin": "", "sequence": 0, "time": 0}  # of a draft: an op that has yet to be stamped
 
 
-def with_place(op: Op, origin: str, sequence: int, time: int) -> Op:
+AnyOp = TypeVar("AnyOp", bound=Op)
+
+
+def with_place(op: AnyOp, origin: str, sequence: int, time: int) -> AnyOp:
     """The same op at other coordinates: how the core stamps a draft. A message lives as long as before."""
     if isinstance(op, Published) and op.expires:
         op = msgspec.structs.replace(op, expires=op.expires - op.time + time)
