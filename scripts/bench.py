@@ -41,19 +41,24 @@ def systems_of(options: argparse.Namespace) -> list[System]:
     return [*before, Newswire("newswire" if not before else "now", ROOT, options.dir), *peers]
 
 
-def measure(row: Row, systems: list[System], sizes: Sizes, rounds: int) -> list[Line]:
-    """All rounds of a row: systems in turns."""
+def measure(row: Row, systems: list[System], sizes: Sizes, rounds: int) -> tuple[list[Line], bool]:
+    """All rounds of a row, systems in turns, and whether none failed: what one system could not do says nothing of others."""
     by_system: dict[str, list[Figures]] = {}
+    is_whole = True
     for _ in range(rounds):
         for system in systems:
             try:
                 figures = row.measure(system, sizes)
             except NotOffered:
                 continue
+            except (Failed, OSError) as error:
+                print(f"{row.name}, {system.name}: {error}", file=sys.stderr, flush=True)
+                is_whole = False
+                continue
             by_system.setdefault(system.name, []).append(figures)
             text = f"{row.name}, {system.name}: {report.number(figures.value)} {row.unit}, {report.number(figures.cpu)} µs"
             print(f"{text} (load {machine.load_average():.1f})", file=sys.stderr, flush=True)
-    return [Line(row.name, row.title, name, row.unit, rounds) for name, rounds in by_system.items()]
+    return [Line(row.name, row.title, name, row.unit, rounds) for name, rounds in by_system.items()], is_whole
 
 
 def main() -> int:
@@ -89,11 +94,9 @@ def main() -> int:
         if not {row.name, *row.groups.split()} & set(options.only):
             continue
         rounds = 1 if options.quick else options.rounds or row.rounds
-        try:
-            lines += measure(row, systems, QUICK if options.quick else Sizes(), rounds)
-        except (Failed, OSError) as error:
-            print(f"{row.name}: {error}", file=sys.stderr)
-            status = 1
+        measured, is_whole = measure(row, systems, QUICK if options.quick else Sizes(), rounds)
+        lines += measured
+        status |= not is_whole
         if options.json:  # with each row: whoever ends this early has what was measured
             options.json.write_text(report.as_json(machine.describe(), began, (load, machine.load_average()), lines))
     counts = sorted({len(line.rounds) for line in lines})
