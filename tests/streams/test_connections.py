@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 
 from newswire.config import Settings
 from newswire.core import limits
-from newswire.core.model.results import Position
+from newswire.core.model.results import Position, Start
 from newswire.stream_order import StreamOrder
 from newswire.streams.connections import Connection, Connections
 from newswire.streams.stream import Stream
+from tests.kit.page_fakes import Place, encoded, entry
 from tests.kit.stream_fakes import Clock, Newsroom, as_handed_over
 from tests.kit.waiting import wait_until
 
@@ -64,6 +66,35 @@ def test_what_a_socket_does_not_take_is_sent_when_it_can(board: Switchboard) -> 
             assert board.connections.send(conn, 7.0)
     assert (conn.is_blocked, board.connections.unsent_bytes, conn.progress_at) == (False, 0, 7.0)
     assert board.connections.wait(0.0) == [], "nothing to send: nobody asks whether it can"
+
+
+@pytest.mark.parametrize("size", [1, 10, 500_000])
+def test_a_page_is_sent_at_once_as_far_as_the_socket_takes_it(board: Switchboard, size: int) -> None:
+    conn, page = board.add(), encoded(entry(1, data="x" * size))
+    assert page.is_all
+    conn.stream.open(Start(Place(0), ()))
+    assert board.connections.send_page(conn, page, 5.0)
+    assert (conn.stream.written_bytes, conn.stream.ack_points_count) == (len(page.body), 1)
+    assert conn.is_blocked == (size > 1000) == bool(board.connections.unsent_bytes)
+    received = b""
+    while len(received) < len(page.body):
+        received += board.others[0].recv(1_000_000)
+        assert board.connections.send(conn, 7.0)
+    assert received == page.body
+    assert conn.progress_at == (7.0 if size > 1000 else 5.0)
+
+
+def test_a_page_for_a_full_socket_waits_and_for_a_client_that_is_gone_closes(board: Switchboard) -> None:
+    conn, page = board.add(), encoded(entry(1))
+    conn.stream.open(Start(Place(0), ()))
+    with suppress(BlockingIOError):
+        while True:
+            conn.sock.send(b"x" * 100_000)
+    assert board.connections.send_page(conn, page, 5.0)
+    assert (conn.is_blocked, conn.stream.unsent_bytes, conn.progress_at) == (True, len(page.body), 0.0)
+    gone = board.add()
+    board.others[1].close()
+    assert not board.connections.send_page(gone, page, 0.0)
 
 
 def test_a_stream_that_is_done_and_a_client_that_is_gone_are_to_be_closed(board: Switchboard) -> None:

@@ -167,7 +167,10 @@ def test_five_hundred_streams_share_what_is_encoded(make: Callable[..., Newsroom
 def test_a_message_is_one_send_for_each_stream_that_waits_for_it_and_nothing_else(
     make: Callable[..., Newsroom], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The selector is told nothing, no time is set for a stream but that to acknowledge, nobody else is looked at."""
+    """The selector is told nothing, no time is set for a stream but that to acknowledge, nobody else is looked at.
+
+    The first of a round reads and is sent what is due as any stream; the others have the same bytes passed on.
+    """
     room = make(settings=Settings(streams_per_user=100), clock=Clock())
     room.desk.subscribe("Alice", "news")
     room.desk.subscribe("Bob", "other")
@@ -185,16 +188,36 @@ def test_a_message_is_one_send_for_each_stream_that_waits_for_it_and_nothing_els
     count("acknowledgement", room.hub._confirmations._schedule, "put")
     count("question", room.hub._confirmations, "check_one")
     count("send", room.hub._connections, "send")
+    count("send page", room.hub._connections, "send_page")
     for stream in room.streams:
-        count(stream.order.user, stream, "receive")
+        count(f"{stream.order.user} receives", stream, "receive")
+        count(f"{stream.order.user} is passed on", stream, "pass_on")
     encoded = room.hub.pages.encoding_count
     for text in ("one", "two", "three"):
         room.desk.publish("news", text)
         assert all(client.data(1) == [text] for client in clients)
-    wait_until(lambda: calls["send"] == 150)
-    assert calls == {"send": 150, "Alice": 150, "acknowledgement": 50}
+    wait_until(lambda: calls["send page"] == 147)
+    assert calls == {
+        "send": 3,
+        "Alice receives": 3,
+        "send page": 147,
+        "Alice is passed on": 147,
+        "acknowledgement": 50,
+    }
     assert room.hub.pages.encoding_count - encoded == 3
     assert not bob.events
+
+
+def test_who_does_not_take_a_page_at_once_gets_the_rest_of_it(make: Callable[..., Newsroom]) -> None:
+    """One reads and one does not, beside each other: both get all, in order, and nothing twice."""
+    room = make(settings=Settings(streams_per_user=100))
+    room.desk.subscribe("Alice", "news")
+    clients = [room.open(), room.open(receive_buffer=4096), room.open()]
+    texts = [f"{number} " + "x" * 60_000 for number in range(12)]
+    for text in texts:
+        room.desk.publish("news", text)
+        assert clients[0].data(1) == clients[2].data(1) == [text]
+    assert clients[1].data(len(texts)) == texts
 
 
 def test_a_quiet_stream_is_not_asked_for_with_each_keepalive(

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import zlib
 
+import msgspec
+import pytest
+
 from newswire import sse
 from newswire.core import limits
 from newswire.core.model.coverage import Coverage, write
 from newswire.core.model.ops import Published
 from newswire.core.model.results import Entry, Page, Position
+from newswire.ntfy import NtfyWire
 from newswire.streams.pages import EncodedPage, Encoding, SharedPages, encode_page
 from tests.kit.page_fakes import Place, encoded, entry, gap, number_of, page
 
@@ -118,6 +122,25 @@ def test_a_page_is_never_cut_between_two_gaps() -> None:
     cut = encode_page(page(gap(4, pending=7), gap(4), entry(5)), Encoding(as_json=False, chunked=False), most=1)
     assert len(cut.ends) == 2
     assert cut.position == gap(4).position
+
+
+@pytest.mark.parametrize(
+    ("of", "encoding", "is_all"),
+    [
+        (page(entry(1), gap(4, pending=7)), Encoding(as_json=True, chunked=True), True),
+        (page(), Encoding(as_json=False, chunked=False), False),
+        (page(entry(1), more=True), Encoding(as_json=False, chunked=False), False),
+        (page(entry(1), entry(2, "x" * limits.STREAM_ROUND_BYTES), entry(3)), Encoding(as_json=False, chunked=False), False),
+        (msgspec.structs.replace(page(entry(1)), moved=True), Encoding(as_json=False, chunked=False), False),
+        (page(entry(1)), Encoding(as_json=False, chunked=False, gzip=True), False),
+        (page(entry(1)), Encoding(as_json=True, chunked=False, wire=NtfyWire("json")), False),
+    ],
+    ids=["events and a gap", "nothing", "more is due", "it is cut", "the log is another one", "compressed", "by another wire"],
+)
+def test_a_page_is_all_that_is_due_where_a_stream_needs_nothing_but_its_bytes(
+    of: Page, encoding: Encoding, is_all: bool
+) -> None:
+    assert encode_page(of, encoding).is_all == is_all
 
 
 def test_a_compressed_page_is_made_once_and_ends_as_a_whole() -> None:

@@ -67,6 +67,18 @@ def test_nothing_is_lost_or_repeated_whatever_the_kernel_takes(sizes: list[int],
     assert out + send_all(made) == expected
 
 
+@pytest.mark.parametrize("ack", ["auto", "none"])
+def test_a_page_that_is_passed_on_leaves_what_receiving_and_sending_it_leaves(ack: str) -> None:
+    one, other = stream(ack=ack), stream(ack=ack)
+    for now, news in ((1.0, encoded(entry(1), end=5)), (2.0, encoded(entry(6), entry(7), end=9)), (9.0, encoded(entry(12)))):
+        one.receive(news, now)
+        assert send_all(one, now) == news.body
+        other.pass_on(news, now)
+        assert vars(one) | {"_ack_points": None} == vars(other) | {"_ack_points": None}
+        assert [(p.start, p.end, p.ack_id) for p in one._ack_points] == [(p.start, p.end, p.ack_id) for p in other._ack_points]
+    assert [number_of(made.note_confirmed(10_000, 9.0)) for made in (one, other)] == [100 if ack == "auto" else None] * 2
+
+
 def test_the_head_of_the_response_leaves_with_what_is_said_first() -> None:
     made = Stream(StreamOrder("Alice"), False, 0.0, b"HTTP/1.1 200 OK\r\n\r\n")
     made.open(Start(Place(0), (), more=False))

@@ -11,6 +11,7 @@ from newswire import sse
 from newswire.core import limits
 from newswire.quotas.room import Room
 from newswire.streams import gzip_blocks
+from newswire.streams.pages import EncodedPage
 from newswire.streams.stream import Stream
 
 _READ = selectors.EVENT_READ
@@ -95,6 +96,22 @@ class Connections:
                 conn.is_blocked = bool(unsent)
                 self._selector.modify(conn.sock, _READ_WRITE if unsent else _READ, conn)
         return not (stream.is_ending and stream.is_done)
+
+    def send_page(self, conn: Connection, page: EncodedPage, now: float) -> bool:
+        """Have `conn`, which has nothing queued, take a `page` that `is_all`, by one `send`. False: the other end is gone."""
+        try:
+            count = conn.sock.send(page.body)
+        except (BlockingIOError, InterruptedError):
+            count = 0
+        except OSError:
+            return False
+        if count == len(page.body):
+            conn.stream.pass_on(page, now)
+            conn.progress_at = now
+            return True
+        conn.stream.receive(page, now)
+        conn.stream.note_sent(count, now)
+        return self.send(conn, now)
 
     def note_unsent(self, conn: Connection) -> None:
         """Count what was queued for a socket that is full."""

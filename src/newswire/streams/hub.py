@@ -172,7 +172,7 @@ class Hub:
         if self._rounds:
             self.pages.start_round()
             for conn in self._rounds.turns():
-                self._guard(self._read_on, conn)
+                self._guard(self._take_turn, conn)
         for conn in self._connections.choose(self._clock()):
             self.eviction_count += 1
             self._close(conn)
@@ -328,6 +328,32 @@ class Hub:
             self._rounds.put_catching_up(conn)
 
     # -- hub thread: reading on
+
+    def _take_turn(self, conn: Connection) -> None:
+        """Send `conn` what is due to it.
+
+        Most streams of a round stand where the one before them stood and have nothing queued. Where no change of users waits
+        either, they get the same bytes with less than half of the work that `_read_on` is.
+        """
+        stream, (position, encoding, page), now = conn.stream, self.pages.last, self._clock()
+        if (
+            stream.position is not position
+            or stream.encoding is not encoding
+            or not (page.is_all and stream.is_behind)
+            or stream.sent_bytes != stream.written_bytes
+            or stream.is_ending
+            or self._changed_users
+            or self._inbox.has_changes
+        ):
+            self._read_on(conn)
+            return
+        self.message_count += len(page.ends)
+        if not self._connections.send_page(conn, page, now):
+            self._close(conn)
+            return
+        waits = stream.ack_points_count
+        if waits and (not conn.is_watched or waits % limits.ACK_POINTS_COUNT == 0):
+            self._confirmations.watch(conn, now)
 
     def _read_on(self, conn: Connection) -> None:
         stream, now = conn.stream, self._clock()

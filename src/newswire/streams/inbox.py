@@ -74,6 +74,11 @@ class Inbox:
             if not self.is_closed:
                 self._wake()
 
+    @property
+    def has_changes(self) -> bool:
+        """Whether a change of what somebody is subscribed to, or may read, waits. Hub thread."""
+        return bool(self._users)
+
     def has_change_of(self, users: tuple[str, ...]) -> bool:
         """Whether a change of what these users are subscribed to, or may read, waits. Hub thread; a look-up is one step."""
         changed = self._users

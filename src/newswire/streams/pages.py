@@ -65,6 +65,7 @@ class EncodedPage(msgspec.Struct, frozen=True):
     `ends[i]` is where the i-th event ends in `body`, `ack_ids[i]` what may be acknowledged from there on (None while a gap
     is pending), `ack_id` the same for the whole page. `last_id`: of the last event. `moved`: see `Page`.
     `plain`: the events, where `body` has them compressed; each ends where the body does then, as nobody can read a part of it.
+    `is_all`: these are events, and nothing is due behind them; not of what is compressed, or for ntfy's readers.
     """
 
     body: bytes
@@ -76,6 +77,7 @@ class EncodedPage(msgspec.Struct, frozen=True):
     more: bool
     moved: bool = False
     plain: bytes = b""
+    is_all: bool = False
 
 
 _CHUNK_END: Final = b"\r\n"
@@ -107,6 +109,7 @@ def encode_page(page: Page, encoding: Encoding, most: int = limits.STREAM_ROUND_
     last = page.entries[len(blocks) - 1] if blocks else None
     cut = last if len(blocks) < len(page.entries) else None
     end = page if cut is None else cut
+    more = cut is not None or page.more
     return EncodedPage(
         body=body,
         ends=tuple(ends),
@@ -114,10 +117,18 @@ def encode_page(page: Page, encoding: Encoding, most: int = limits.STREAM_ROUND_
         ack_id=end.event_id if not end.pending_gap else ack_ids[-1] if ack_ids else None,
         last_id=last.event_id if last is not None else None,  # a page ends with no gap that has none
         position=end.position,
-        more=cut is not None or page.more,
+        more=more,
         moved=page.moved,
         plain=plain if encoding.gzip else b"",
+        is_all=bool(body) and not (more or page.moved or encoding.gzip or encoding.wire is not None),
     )
+
+
+_NOTHING: Final = (
+    Position(),
+    Encoding(as_json=False, chunked=False),
+    EncodedPage(body=b"", ends=(), ack_ids=(), ack_id=None, last_id=None, position=Position(), more=False),
+)
 
 
 class SharedPages:
@@ -127,7 +138,7 @@ class SharedPages:
         self._next_page = next_page
         self._pages: dict[Position, Page] = {}
         self._encoded: dict[tuple[Position, Encoding], EncodedPage] = {}
-        self._last: tuple[Position, Encoding, EncodedPage] | None = None
+        self.last = _NOTHING  # position, encoding, page: what was got last in this round
         self._begun: Position | None = None  # where a stream began last
         self._size = 0
         self.read_count = 0
@@ -137,7 +148,7 @@ class SharedPages:
         """Forget the last round: what is due may have grown."""
         self._pages.clear()
         self._encoded.clear()
-        self._last = None
+        self.last = _NOTHING
         self._size = 0
 
     def share(self, position: Position) -> Position:
@@ -148,8 +159,8 @@ class SharedPages:
 
     def get(self, position: Position, encoding: Encoding, limit: int) -> EncodedPage:
         """What is due at `position`; read with `limit` if nobody has read it yet. Raises what the engine raises."""
-        last = self._last
-        if last is not None and last[0] is position and last[1] is encoding:
+        last = self.last
+        if last[0] is position and last[1] is encoding:
             return last[2]  # most streams stand where the one before them stood
         page = self._encoded.get((position, encoding))
         if page is None:
@@ -163,5 +174,5 @@ class SharedPages:
                 self.start_round()
             self._encoded[position, encoding] = page
             self._size += len(page.body) + len(page.plain)
-        self._last = (position, encoding, page)
+        self.last = (position, encoding, page)
         return page

@@ -152,6 +152,19 @@ class Stream:
         elif self._ack_points and page.ack_id is not None:
             self._ack_points[-1].ack_id = page.ack_id
 
+    def pass_on(self, page: EncodedPage, now: float) -> None:
+        """Take a page that `is_all` and that the kernel has taken already: `receive` and `note_sent`, with nothing queued."""
+        self.position, self.is_behind, self._last_id = page.position, False, page.last_id
+        self._event_at = self._quiet_since = now
+        if self.page_limit < limits.STREAM_PAGE_MESSAGES:
+            self.page_limit = min(self.page_limit * 2, limits.STREAM_PAGE_MESSAGES)
+        start = self.written_bytes
+        if start == self.confirmed_bytes:
+            self._waiting_since = now
+        if self._acks:
+            self._ack_points.append(AckPoint(start, page, page.ack_id))
+        self.written_bytes = self.sent_bytes = start + len(page.body)
+
     def write(self, body: bytes, now: float) -> None:
         """Queue event blocks that are not news: the greeting, a comment, `moved`."""
         if self.encoding.gzip:
