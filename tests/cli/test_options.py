@@ -362,3 +362,23 @@ def test_each_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) ->
 def test_a_number_is_asked_for_in_words(value: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["publish", "t", "x", "--priority", value]) == 2
     assert f"Invalid value for --priority: {said}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["publish", "news", "x", "--at", ""],
+        ["publish", "news", "x", "--replaces", ""],
+        ["publish", "news", "x", "--confirm", "9", "--escalate", ""],
+        ["messages", "ann", "--search", ""],
+        ["stream", "ann", "--since", ""],
+        ["stream", "ann", "--exec", ""],
+    ],
+)
+def test_a_flag_that_is_given_empty_is_not_as_if_it_was_left_out(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(args) == 2
+    assert f"{args[-2]} is empty" in capsys.readouterr().err
+
+
+def test_an_empty_variable_is_not_set(settings: Callable[..., Settings]) -> None:
+    assert settings(ADVERTISE="").advertise == ""

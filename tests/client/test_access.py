@@ -92,3 +92,14 @@ def test_what_a_try_without_an_answer_has_done_is_done(fake: Fake, client: Acces
 
 def test_a_token_is_in_no_text() -> None:
     assert "nw_2" not in repr(NewToken("1", "nw_2"))
+
+
+@pytest.mark.parametrize("id", ["", "..", "1001-a.7/x", "x?y"])
+def test_what_is_no_id_is_no_part_of_an_address(id: str) -> None:
+    with AccessClient("127.0.0.1:1") as client, pytest.raises(BadRequest, match="must be an id"):
+        client.revoke_token(id)
+
+
+def test_nobody_is_named_like_a_folder() -> None:
+    with AccessClient("127.0.0.1:1") as client, pytest.raises(BadRequest, match="no user"):
+        client.remove_user("..")

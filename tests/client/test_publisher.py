@@ -187,3 +187,9 @@ def test_a_message_is_withdrawn_and_replaced_by_its_id(a: FakeBroker) -> None:
             p.withdraw(7)  # type: ignore[arg-type]
     assert len(a.came("DELETE", path)) == 1
     assert a.came("POST", "/publish")[0].json["replaces"] == "1001-a.7"
+
+
+@pytest.mark.parametrize("id", ["", "..", "1001-a.7/x", "e~1001-a.7"])
+def test_what_is_no_id_is_not_withdrawn(id: str) -> None:
+    with Publisher("127.0.0.1:1") as publisher, pytest.raises(BadRequest, match="must be an id"):
+        publisher.withdraw(id)

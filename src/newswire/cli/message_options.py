@@ -6,11 +6,13 @@ Imported when that command's options are asked for, since the struct of a messag
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from newswire.cli.options import Setting
 from newswire.cli.parameters import WholeNumber
 from newswire.core.model.commands import RULES
+
+_MAY_BE_EMPTY: Final = ("title", "tags", "click")  # what a message that is handed on lacks: "$NEWSWIRE_MESSAGE_TITLE"
 
 
 def message_options() -> list[Setting]:
@@ -22,6 +24,7 @@ def message_options() -> list[Setting]:
             **({"is_flag": True} if rule.kind is bool else {}),
             metavar="N" if rule.kind is int else None,
             help=rule.help,
+            may_be_empty=name in _MAY_BE_EMPTY,
         )
         for name, rule in RULES.items()
         if rule.help

@@ -38,9 +38,11 @@ TOKEN_META: Final = "newswire.cli.token"  # there, too
 class Setting(click.Option):
     """An option that is also an environment variable and a name in the file. Both words of `--primary/--secondary` are."""
 
-    def __init__(self, *args: Any, **attrs: Any) -> None:
+    def __init__(self, *args: Any, may_be_empty: bool = False, **attrs: Any) -> None:
+        """`may_be_empty`: as a flag, too, where that is as if it was left out."""
         super().__init__(*args, **attrs)
         self.envvar = variable(_word(self.opts))
+        self.may_be_empty = may_be_empty
 
     @property
     def word(self) -> str:
@@ -63,6 +65,16 @@ class Setting(click.Option):
         if value is None and self.opposite:
             value = _opposite(variable(self.opposite), ctx)
         return value
+
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        """Return the value. A flag that is given empty, as by a script's unset variable, is refused: it says nothing.
+
+        Raises click.UsageError.
+        """
+        is_flag = ctx.get_parameter_source(str(self.name)) is click.core.ParameterSource.COMMANDLINE
+        if is_flag and not self.may_be_empty and (value == "" or (isinstance(value, tuple) and "" in value)):
+            raise click.UsageError(f"--{self.word} is empty: give it a value, or leave it out.", ctx)
+        return super().process_value(ctx, value)
 
     def get_error_hint(self, ctx: click.Context | None) -> str:
         """Name the place that the value came from."""

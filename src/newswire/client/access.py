@@ -12,6 +12,7 @@ from newswire.client.answers import Myself, NewToken, UserAccount, UserGrant, Us
 from newswire.client.pool import BrokerPool, PoolOptions
 from newswire.client.transport import BrokerAnswer, Call, form
 from newswire.core.model import names
+from newswire.errors import BadRequest
 
 _NOTHING: Final = ","  # as a form says a list without words: one that is left out is no limit
 
@@ -85,9 +86,9 @@ class AccessClient:
         return rows
 
     def revoke_token(self, token_id: str) -> str:
-        """End a token. Returns the broker's sentence. Raises NotFound."""
-        id = checks.text("token_id", token_id)
-        return self._delete(f"/tokens/{quote(id, safe='')}", done=("no-token", f"Revoked token {id}"))
+        """End a token. Returns the broker's sentence. Raises NotFound, and BadRequest for what is no id."""
+        id = checks.op_id("token_id", token_id)
+        return self._delete(f"/tokens/{id}", done=("no-token", f"Revoked token {id}"))
 
     # -- grants
 
@@ -148,7 +149,11 @@ def _sentence(answer: BrokerAnswer, after_doubt: str) -> str:
 
 
 def _name(username: str) -> str:
-    return quote(names.check_username(checks.text("username", username)), safe="")
+    """A name as part of an address, where `.` and `..` would lead elsewhere. Raises BadRequest."""
+    name = names.check_username(checks.text("username", username))
+    if name in (".", ".."):
+        raise BadRequest("no user is named `.` or `..`", code="bad-username")
+    return quote(name, safe="")
 
 
 def _grant(who: str, verb: str, topic: str) -> dict[str, str]:

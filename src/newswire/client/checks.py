@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from newswire import tls
+from newswire.core.model import event_ids
 from newswire.errors import BadRequest
 
 Moment = str | datetime | timedelta | None
@@ -56,6 +57,14 @@ def length(name: str, value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"`{name}` must be a str (90s, 30m), a whole number of seconds or a timedelta, not {_kind(value)}")
     return f"{value}s"
+
+
+def op_id(name: str, value: object) -> str:
+    """Return the id of a message or token, which becomes part of an address. Raises BadRequest."""
+    id = text(name, value)
+    if not event_ids.is_message_id(id):
+        raise BadRequest(f"`{name}` must be an id such as 1001-k3b9.7, as brokers answer and list it", code="bad-field")
+    return id
 
 
 def text_or_none(name: str, value: object) -> str | None:

@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, TypeVar, Unpack
-from urllib.parse import quote
 
 import msgspec
 
@@ -191,9 +190,10 @@ class Publisher:
     def withdraw(self, message_id: str) -> str:
         """Have a message shown no more, which you published. Returns the broker's sentence; again, the same.
 
-        Raises NotFound where there is none, and Refused (`replaced`, with the newer one's `id` in `extra`).
+        Raises BadRequest for what is no id, NotFound where there is none, and Refused (`replaced`, with the newer one's
+        `id` in `extra`).
         """
-        path = f"/messages/{quote(checks.text('message_id', message_id), safe='')}"
+        path = f"/messages/{checks.op_id('message_id', message_id)}"
         answer = self._alone(lambda: self.pool.request(Call("DELETE", path)))
         reply = answer.json()
         return str(reply.get("message", "")) if isinstance(reply, dict) else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -192,3 +193,14 @@ def test_files_that_cannot_be_written_or_read(broker: Source, capsys: Capture) -
     Path("text").write_text("no backup")
     assert main.run(["restore", "text"]) == output.FAILED
     assert "no whole backup" in capsys.readouterr().err
+
+
+def test_a_backup_takes_the_place_of_nothing_that_is_no_file(broker: Source, capsys: Capture) -> None:
+    os.mkfifo("pipe")
+    assert main.run(["backup", "pipe"]) == output.USAGE
+    assert "Cannot write pipe, which is no file" in capsys.readouterr().err
+    assert Path("pipe").is_fifo()
+    Path("newest").symlink_to("monday.tar.gz")
+    assert main.run(["backup", "newest"]) == output.DONE
+    assert Path("newest").is_symlink()
+    assert Path("monday.tar.gz").read_bytes() == broker.data

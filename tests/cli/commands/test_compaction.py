@@ -8,7 +8,16 @@ from newswire.cli import main, output
 from tests.kit.fake_broker import Fake
 
 Capture = pytest.CaptureFixture[str]
-DONE = (200, {"bytes_before": 31_000_000, "bytes_after": 3_000_000, "operations_before": 105_000, "operations_after": 10_500})
+DONE = (
+    200,
+    {
+        "message": "Compacted",
+        "bytes_before": 31_000_000,
+        "bytes_after": 3_000_000,
+        "operations_before": 105_000,
+        "operations_after": 10_500,
+    },
+)
 
 
 def test_each_broker_is_asked_and_what_it_did_is_said(fake: Fake, capsys: Capture) -> None:

@@ -57,9 +57,13 @@ def backup(file: Path, brokers: tuple[str, ...], as_json: bool) -> int:
 
     if file == _STANDARD and sys.stdout.isatty():
         raise click.UsageError("A backup is no text: name a file, or lead standard output into one.")
+    if file != _STANDARD and file.exists() and not file.is_file():  # a device or pipe, which a file would take the place of
+        raise click.UsageError(f"Cannot write {escape.line(str(file))}, which is no file: name one, or - for standard output.")
     with ExitStack() as ending:
         download = _begin(brokers, ending)
-        sink = ending.enter_context(_standard_output() if file == _STANDARD else _whole_file(file))
+        sink = ending.enter_context(
+            _standard_output() if file == _STANDARD else _whole_file(file.resolve())
+        )  # what a link leads to
         try:
             manifest, records, bad = _check(Archive(_Tee(download, sink)))
         except Unreached as error:

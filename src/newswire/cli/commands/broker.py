@@ -54,7 +54,7 @@ _EVERYWHERE: Final = ("", "0.0.0.0", "::", "[::]")
 )
 @config_option
 @option("--id", "broker_id", type=BROKER_ID, default="1001", help="This broker's id, another one for every broker.")
-@option("--host", default="127.0.0.1", help="Address to listen on.")
+@option("--host", default="127.0.0.1", may_be_empty=True, help="Address to listen on.")
 @option("--port", type=WholeNumber(0, 65535), default=5053, help="Port to listen on; 0 takes a free one.")
 @option(
     "--advertise",

@@ -55,5 +55,6 @@ def _compact(pool: BrokerPool, broker: str, address: str, *, even_if_away: bool,
         output.warn(f"Broker {broker}: {output.sentence(error)}")
         return False
     size, operations = (f"{done[f'{what}_before']:,} became {done[f'{what}_after']:,}" for what in ("bytes", "operations"))
-    output.print_answer(f"Broker {broker}: {size} bytes, {operations} operations.", as_json=as_json, broker=broker, **done)
+    numbers = {name: value for name, value in done.items() if name != "message"}
+    output.print_answer(f"Broker {broker}: {size} bytes, {operations} operations.", as_json=as_json, broker=broker, **numbers)
     return True

@@ -21,8 +21,8 @@ import click
 from newswire import escape
 from newswire.cli import completing, output
 from newswire.cli.command import Command, MessageCommand
-from newswire.cli.options import brokers_option, config_option, json_option, option, timeout_option, times
-from newswire.cli.parameters import MOMENT_TO_COME, WholeNumber
+from newswire.cli.options import brokers_option, config_option, json_option, named, option, timeout_option, times
+from newswire.cli.parameters import DELAY, MOMENT_TO_COME, WholeNumber
 from newswire.core import limits
 from newswire.core.model import names
 from newswire.errors import BadRequest, FewerCopies, NewswireError, NoBroker, TooLarge, Unknown
@@ -53,7 +53,7 @@ _NUMBER_CHARS: Final = 10  # a hyphen and the number of a line behind a batch's 
     help="Publish a batch: one JSON object a line; - is standard input.",
 )
 @option("--at", type=MOMENT_TO_COME, help="When it is delivered: a time such as 18:00 or 2026-11-28T09:41, within 30 days.")
-@option("--delay", help="In how long it is delivered: 30m, 12h or 2d, up to 30 days.", metavar="DURATION")
+@option("--delay", type=DELAY, help="In how long it is delivered: 30m, 12h or 2d, up to 30 days.", metavar="DURATION")
 @option(
     "--copies",
     type=WholeNumber(1),
@@ -68,6 +68,10 @@ def publish(topic: str | None, data: str | None, ndjson: Path | None, **options:
     second: `tail -f x.ndjson | newswire publish --ndjson -`. DATA that begins with - goes behind --, as in
     `newswire publish TOPIC -- '-5 degrees'`.
     """
+    if options["at"] and options["delay"]:
+        raise click.UsageError(
+            f"{named('at', 'at')} and {named('delay', 'delay')} both say when it is delivered: leave one out."
+        )
     if ndjson:
         if data is not None:
             raise click.UsageError("DATA and --ndjson exclude each other.")
