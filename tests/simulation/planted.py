@@ -456,7 +456,7 @@ def retention_by_wall_clock() -> list[Patch]:
 
 def retention_by_newest_stamps() -> list[Patch]:
     """Retention begins at what was stamped last, however soon after a step of the clock."""
-    return [(clock, "_lived_until", lambda state, runs: state.log.times[runs[-1][-1]])]
+    return [(clock, "_lived_until", lambda state, runs: state.log.times[runs[-1].offsets[-1]])]
 
 
 def expiry_by_wall_clock() -> list[Patch]:

@@ -21,15 +21,15 @@ YEARS = 3_650 * DAY
 NOON = 20_000 * DAY
 
 
-def state_of(*stamps: tuple[str, int]) -> State:
-    """A log of ops: (origin, time stamp)."""
+def state_of(*stamps: tuple[str, int], follows: bool = True) -> State:
+    """A log of ops: (origin, time stamp). `follows`: each run begins on what stands before it."""
     state = State()
     for origin, time in stamps:
         sequence = state.log.held(origin) + 1
         op = (
             Published(origin, sequence, time, topic="news", data="x")
             if sequence > 1
-            else Began(origin, 1, time, origin[:4], {})
+            else Began(origin, 1, time, origin[:4], dict(state.vector) if follows else {})
         )
         state.apply(op, 0, 0, None)
     return state
@@ -158,6 +158,14 @@ def test_a_clock_that_was_ahead_and_is_right_again_leaves_no_trace() -> None:
     stamps = [*hourly("1001-a", NOON, 10), *hourly("1001-a", NOON + YEARS, 10), *hourly("1001-a", NOON + 20 * HOUR, 10)]
     state = state_of(*stamps)
     assert abs(start_of_clock(state, NOON + DAY * 9) - (NOON + 30 * HOUR)) <= 3 * HOUR
+
+
+def test_a_run_that_was_lost_and_fetched_again_makes_up_for_no_step_of_a_later_one() -> None:
+    """A disk lost the first run, the clock was years ahead in the second, and the first came back: it stands behind it."""
+    in_order = [("1001-a", NOON), ("1001-a", NOON + 1), ("1001-b", NOON + YEARS), ("1001-b", NOON + YEARS + 1)]
+    assert lived_until(state_of(*in_order)) == {"1001": NOON + HOUR + 2}
+    fetched = [*in_order[2:], *in_order[:2], ("1001-c", NOON + YEARS + 5)]
+    assert lived_until(state_of(*fetched, follows=False))["1001"] < NOON + 2 * HOUR
 
 
 def test_a_broker_that_was_off_for_a_month_holds_what_it_held_for_a_week_more() -> None:

@@ -158,6 +158,38 @@ def test_by_itself_when_enough_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     assert part.wants_more
 
 
+def test_others_prove_first_what_was_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they have not proved would stay. In need nobody is waited for."""
+    monkeypatch.setattr(limits, "COMPACT_LEAST_ROWS", 5)
+    monkeypatch.setattr(limits, "COMPACT_LOW_ROWS", 1)
+    part = compaction(held(9, members=("1001", "1002")))
+    monkeypatch.setattr(part, "_count_dead", lambda: 9)
+    first = limits.COMPACT_LOOK_SECONDS
+    proved = first + limits.HEARTBEAT_SECONDS + limits.HEARTBEAT_GRACE_SECONDS
+    for clock in (first, first + limits.HEARTBEAT_SECONDS, proved - 0.1):
+        part.tick(Tick(), at(clock))
+        assert not part.wants_more
+    part.tick(Tick(), at(proved))
+    assert part.wants_more
+    (_rewrite,) = begin(part, peer(part.state))
+    in_need = compaction(held(9, members=("1001", "1002")))
+    monkeypatch.setattr(in_need, "_count_dead", lambda: 9)
+    in_need.tick(Tick(wants_room=True), at(first))
+    assert in_need.wants_more
+
+
+def test_what_is_begun_for_another_reason_meanwhile_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "COMPACT_LEAST_ROWS", 5)
+    part = compaction(held(9, members=("1001", "1002")))
+    monkeypatch.setattr(part, "_count_dead", lambda: 9)
+    part.tick(Tick(), at(limits.COMPACT_LOOK_SECONDS))
+    part.ask(Compact("ann"))
+    (rewrite,) = begin(part, peer(part.state))
+    part.fail(RewriteFailed(rewrite.job, "it was stopped"))
+    part.tick(Tick(), at(limits.COMPACT_LOOK_SECONDS * 2 - 1))
+    assert not part.wants_more
+
+
 GIB: Final = 2**30
 
 

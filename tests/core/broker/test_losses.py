@@ -11,7 +11,7 @@ from newswire.core.broker.peer import Peer
 from newswire.core.broker.values import Identity, PeerFacts, Stamp, StoreAgain
 from newswire.core.model import ops
 from newswire.core.model.commands import Publish, Subscribe
-from newswire.core.model.ops import Began, Lost, Published
+from newswire.core.model.ops import Began, Joined, Left, Lost, Published, Subscribed, Unsubscribed, Void
 from newswire.core.state.fold import State
 from newswire.core.state.holes import Hole
 from newswire.engine.memory import MemoryEngine, MemoryLog, MemoryNetwork
@@ -138,6 +138,35 @@ def test_one_recall_is_under_way_at_a_time_and_a_full_disk_stores_nothing_again(
 
 BATCH = f"{A}b1"
 ASKED = AcceptLoss(reply_to=lambda result: None, until=10.0)
+
+
+def test_what_had_ended_where_it_was_compacted_ends_again_when_what_ended_it_is_given_up() -> None:
+    """Its voids do not count, as one is damaged; another broker brought what they stand for, and then compacted that, too."""
+    state = State(without_voids=True)
+    ann, bob = (Subscribed(A, sequence, 0, user=user, pattern="news") for sequence, user in ((2, "ann"), (5, "bob")))
+    history = [
+        began(),
+        Void(A, 3, 0, first=2, of=2),
+        message(4),
+        bob,
+        Joined(A, 6, 0, broker="1002", address="x:1"),
+        message(8),
+    ]
+    state.replay([(op, place, 9) for place, op in enumerate(history)])
+    brought = [ann, Joined(A, 3, 0, broker="1009", address="y:1")]
+    state.apply_all([(op, place, 9) for place, op in enumerate(brought, 10)], None)
+    state.revive(None)
+    assert set(state.subscriptions.alive) == {f"{A}.2", f"{A}.5"}
+    assert set(state.members.of) == {"1002", "1009"}
+    assert state.holes == (Hole(A, 7, 7, waiting=1),)
+    ends, lost = Losses(Identity("1003", "10.0.0.3:1", "1003-x"), state).accept(ASKED, {}, [], [], "1003-x")
+    assert isinstance(ends, Stamp)
+    assert isinstance(lost, Stamp)
+    assert [(type(op), getattr(op, "ids", getattr(op, "seen", ()))) for op in ends.ops] == [
+        (Unsubscribed, (f"{A}.2",)),
+        (Left, (f"{A}.3",)),
+    ]
+    assert [(op.source, op.first, op.last) for op in lost.ops if isinstance(op, Lost)] == [(A, 7, 7)]
 
 
 def with_part_of_a_batch() -> State:

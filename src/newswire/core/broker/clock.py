@@ -7,7 +7,7 @@ and nothing that matters may stand on them alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
-from typing import Final
+from typing import Final, NamedTuple
 
 from newswire.core import limits
 from newswire.core.broker.events import Now
@@ -178,32 +178,43 @@ def start_of_clock(state: State, me: str, wall: int, lived: Mapping[str, int]) -
 def newest_stamp(state: State, broker: str) -> int:
     """What `broker` stamped last, as far as it is held here, in ms; 0 for nothing."""
     runs = _runs_by_broker(state).get(broker)
-    return int(state.log.times[runs[-1][-1]]) if runs else 0
+    return int(state.log.times[runs[-1].offsets[-1]]) if runs else 0
 
 
-def _runs_by_broker(state: State) -> dict[str, list[Sequence[int]]]:
-    """Of each broker the offsets of its ops, a sequence a run, in the order in which its runs were met."""
-    runs: dict[str, list[Sequence[int]]] = {}
+class _Run(NamedTuple):
+    """A run of a broker, and the offsets of its ops."""
+
+    origin: str
+    offsets: Sequence[int]
+
+
+def _runs_by_broker(state: State) -> dict[str, list[_Run]]:
+    """Of each broker its runs, in the order in which they were met: mostly that of their beginnings."""
+    runs: dict[str, list[_Run]] = {}
     for origin, offsets in state.log.each_origin():
         if offsets:
-            runs.setdefault(origin.partition("-")[0], []).append(offsets)
+            runs.setdefault(origin.partition("-")[0], []).append(_Run(origin, offsets))
     return runs
 
 
-def _lived_until(state: State, runs: Sequence[Sequence[int]]) -> int:
+def _lived_until(state: State, runs: Sequence[_Run]) -> int:
     """A broker's newest stamp, less the steps of its clock behind which it has not gone on for `CLOCK_TRUST_SECONDS` yet.
 
     A step is what two ops that follow each other are apart, beyond an hour. Whether the clock was set or the broker was
-    off does not show; either way what is held back is dropped a week later.
+    off does not show; either way what is held back is dropped a week later. A step back makes up for one ahead, but between
+    runs of which nobody knows that one was before the other: what a disk had lost comes behind what was stored since.
     """
-    newest: int = state.log.times[runs[-1][-1]]
+    newest: int = state.log.times[runs[-1].offsets[-1]]
     later = newest
     lived = stepped = 0
-    for stamps in _blocks(state, runs):
+    for stamps, is_before in _blocks(state, runs):
         if stamps == sorted(stamps) and stamps[-1] <= later <= stamps[0] + _STEP:
             stamps = stamps[:1]  # no step among them
         for stamp in reversed(stamps):
             passed, later = later - stamp, stamp
+            if passed < 0 and not is_before:
+                passed = 0
+            is_before = True
             went = max(-_STEP, min(passed, _STEP))
             stepped += passed - went
             lived += max(0, went)
@@ -212,9 +223,12 @@ def _lived_until(state: State, runs: Sequence[Sequence[int]]) -> int:
     return newest - stepped
 
 
-def _blocks(state: State, runs: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """The stamps of a broker in blocks, the newest block first."""
-    stamp = state.log.times.__getitem__
-    for offsets in reversed(runs):
+def _blocks(state: State, runs: Sequence[_Run]) -> Iterator[tuple[list[int], bool]]:
+    """The stamps of a broker in blocks, the newest first; and whether a block is surely before the one that came before it."""
+    stamp, later = state.log.times.__getitem__, ""
+    for origin, offsets in reversed(runs):
+        is_before = not later or state.lineage.covers({later: 1}, origin, 1)
         for stop in range(len(offsets), 0, -_BLOCK_ROWS):
-            yield list(map(stamp, offsets[max(0, stop - _BLOCK_ROWS) : stop]))
+            yield list(map(stamp, offsets[max(0, stop - _BLOCK_ROWS) : stop])), is_before
+            is_before = True
+        later = origin

@@ -61,7 +61,8 @@ class Compaction:
         self._asked: Compact | None = None  # waits until nothing is staged
         self._reply_to: ReplyTo | None = None
         self._is_due = False
-        self._looked_at = 0.0  # on `Now.clock`
+        self._due_at: float | None = None  # on `Now.clock`: when what was found to be worth it is due
+        self._looked_at = 0.0  # the same
         self._again_at: float | None = 0.0  # the same; None: an hour from the next look on
         self._stays = 0  # rows that count as dead, and that the last one did not leave out
         self._stays_in_need = 0  # the same; 0 where much went, or where others had not proved all: more may go a moment later
@@ -108,7 +109,10 @@ class Compaction:
         self.is_tight = event.room is not None and event.room < event.size * limits.COMPACT_ROOM
         often = (event.wants_room or self.is_tight) and not self._rests
         every = limits.COMPACT_LOOK_SECONDS / (10 if often else 1)
-        if self._me.compacts and self.job is None and now.clock - self._looked_at >= every:
+        if self._due_at is not None:
+            if now.clock >= self._due_at:
+                self._due_at, self._is_due = None, True
+        elif self._me.compacts and self.job is None and now.clock - self._looked_at >= every:
             self._look(event, now)
         return []
 
@@ -134,6 +138,13 @@ class Compaction:
             dead = max(0, count - self._stays)
             is_worth = dead >= limits.COMPACT_LEAST_ROWS and dead >= rows * limits.COMPACT_SHARE
             self._is_due = is_worth and rows >= self._least_rows
+            if self._is_due and (wait := self._proof_seconds()):
+                self._is_due, self._due_at = False, now.clock + wait
+
+    def _proof_seconds(self) -> float:
+        """How long it takes until others have proved what is held now: what they have not stays, though it was dropped."""
+        is_alone = not any(joined and broker != self._me.id for broker, joined in self.state.members.of.items())
+        return 0.0 if is_alone else self._me.heartbeat + limits.HEARTBEAT_GRACE_SECONDS
 
     def _count_dead(self) -> int:
         """How many rows may be of no use any more, about: some topics are looked at each time."""
@@ -160,7 +171,7 @@ class Compaction:
             self.job = Rewriting(self.state, Base(()), (), incoming.voids, incoming.vector, ends)
             self._reply_to = None
             return [Rewrite(self.job)]
-        asked, self._asked, self._is_due = self._asked, None, False
+        asked, self._asked, self._is_due, self._due_at = self._asked, None, False, None
         has_word = asked is not None and asked.even_if_away
         why_not = self._why_not(peers, has_word=has_word, wants_room=wants_room)
         reply_to = asked.reply_to if asked is not None else None

@@ -12,7 +12,7 @@ import msgspec
 from newswire.core import limits
 from newswire.core.broker.events import AcceptLoss, Recall, Recalled, Unreadable
 from newswire.core.broker.values import Identity, PeerFacts, Stamp, StoreAgain, StoreBlindly
-from newswire.core.model.ops import NO_PLACE, Lost
+from newswire.core.model.ops import NO_PLACE, Left, Lost, Op, Unsubscribed, split_op_id
 from newswire.core.model.vector import Vector
 from newswire.core.state.fold import State
 from newswire.core.state.holes import Hole
@@ -89,6 +89,8 @@ class Losses:
             for first in range(hole.first, hole.last + 1, limits.LOST_OPS)
         ]
         count = sum(hole.last - hole.first + 1 for hole in holes)
+        if ends := _ends(self._state):
+            facts.append(Stamp(ends))
         return [*facts, Stamp(ops, event.reply_to, event.until, count=count)]
 
     def _to_give_up(self, event: AcceptLoss, peers: Sequence[PeerFacts], away: Sequence[PeerFacts], origin: str) -> list[Hole]:
@@ -132,6 +134,23 @@ class Losses:
         if broker != self._me.id and can_bring(self._state.log.full, self._state.holes, waits, hole):
             return f"this broker has of {hole}: it is fetched when it can be taken, wait a moment"
         return ""
+
+
+def _ends(state: State) -> list[Op]:
+    """What ends subscriptions and memberships that were compacted here, so had ended, and that others brought once more.
+
+    Voids that do not count (COMPACT) said so; what ended them is among what is given up.
+    """
+    ignored = state.ignored
+    if not ignored:
+        return []
+    subs = [name for name in state.subscriptions.alive if ignored.has(*split_op_id(name))]
+    pieces = (subs[at : at + limits.ACK_SUBSCRIPTIONS] for at in range(0, len(subs), limits.ACK_SUBSCRIPTIONS))
+    ends: list[Op] = [Unsubscribed(**NO_PLACE, ids=tuple(piece)) for piece in pieces]
+    for broker in state.members.of:
+        if seen := tuple(name for name in state.members.ids(broker) if ignored.has(*split_op_id(name))):
+            ends.append(Left(**NO_PLACE, broker=broker, seen=seen))
+    return ends
 
 
 def stands_on(state: State, origin: str, hole: Hole) -> bool:

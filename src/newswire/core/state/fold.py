@@ -61,6 +61,7 @@ class State:
     def __init__(self, *, without_voids: bool = False) -> None:
         """`without_voids`: of what is replayed voids do not count (`lacks_voids`)."""
         self._without_voids = without_voids
+        self.ignored = Voids()  # what those stand for: it was compacted here
         self._voids_read = self._voids_written = 0  # records of voids: replayed, and in all of the log
         self.lineage = Lineage()
         self.log = OpIndex(self.lineage)
@@ -120,6 +121,8 @@ class State:
         """Note a void that is replayed; say whether it counts."""
         self._voids_read += 1
         self._voids_written = void.of
+        if self._without_voids:
+            self.ignored.add(void.origin, void.first, void.sequence)
         return not self._without_voids
 
     @property
