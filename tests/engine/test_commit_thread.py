@@ -68,6 +68,20 @@ def test_so_many_requests_wait_and_what_peers_and_disks_say_waits_all_the_same(
     assert thread.put(Tick())
 
 
+def test_what_time_asks_for_is_done_though_somebody_publishes_in_each_round(parts: Parts) -> None:
+    """What is scheduled, late, old or over is looked at while nothing is staged; else it would wait for a moment of silence."""
+    shell, _, _, clock = parts
+    thread = CommitThread(shell, lambda: 10**12, lambda error: None)
+    thread.put(Submitted(None, (Publish("later", "x", delay=1_000),), 1, 100.0))
+    thread._turn()
+    for _ in range(4):
+        clock.seconds += 1.0
+        thread.put(publish("a"))
+        thread._turn()
+    assert "later" in shell.broker.state.messages.numbers
+    assert not shell.broker.state.messages.timetable.waiting
+
+
 def test_what_is_handed_in_together_is_one_round(parts: Parts) -> None:
     shell, disk, told, _ = parts
     thread = CommitThread(shell, lambda: 10**12, lambda error: None)

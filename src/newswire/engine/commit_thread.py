@@ -80,8 +80,8 @@ class CommitThread:
 
     def _turn(self) -> bool:
         events, go_on = self._gather()
-        events += self._tick_events()
-        self.shell.run(events)
+        # first: what time asks for is done while nothing is staged, and who publishes all the time stages something each round
+        self.shell.run([*self._tick_events(), *events])
         self._log.see(self.shell.view, self.shell.clock().clock)
         self.shell.rest()
         self._log.see_retention(self.shell.topics_dropped, self.shell.messages_expired, self.shell.clock().clock)
