@@ -32,3 +32,13 @@ def test_receipts_and_errors_speak_of_all_bodies() -> None:
     assert both.message == "Published 3 messages, 1 was published before"
     error = renumbered(BadRequest("line 3: no topic", code="bad-line", line=3), 10)
     assert (error.detail, error.extra["line"]) == ("line 13: no topic", 13)
+
+
+def test_what_is_delivered_later_is_not_said_to_be_published() -> None:
+    one = BatchReceipt(count=2, copies=2, first="x.1", last="x.2", message="m", scheduled=1)
+    two = BatchReceipt(count=1, copies=2, first="x.3", last="x.3", message="m", duplicates=1, scheduled=1)
+    assert sum_of(one, two).message == "Published 1 message, scheduled 2, 1 was published before"
+    assert (
+        sum_of(BatchReceipt(count=0, copies=0, first="", last="", message="m"), two).message
+        == "Scheduled 1 message, 1 was published before"
+    )

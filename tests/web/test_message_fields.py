@@ -64,12 +64,23 @@ def test_when_it_is_delivered_is_a_time_or_a_length_of_time(name: str, value: ob
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [(name, value) for name in ("at", "delay") for value in ("", "soon", 0, -1, True, None, [], "1" * 40)]
-    + [("at", "2026-11-24"), ("at", "earliest"), ("delay", "31d"), ("delay", "2 hours"), ("delay", 0.5)],
+    [(name, value) for name in ("at", "delay") for value in ("", "soon", -1, True, None, [], "1" * 40)]
+    + [("delay", 0), ("at", "2026-11-24"), ("at", "earliest"), ("delay", "31d"), ("delay", "2 hours"), ("delay", 0.5)],
 )
 def test_what_is_neither_is_refused(name: str, value: object) -> None:
     error = refusal(topic="t", data="x", **{name: value})
     assert (error.code, error.detail) == ("bad-field", f"`{name}` must be {message_fields.WHEN[name]}")
+
+
+@pytest.mark.parametrize("at", [0, "0", "1969-12-31T23:59:59Z", "0001-01-01T00:00:00Z"])
+def test_a_time_before_1970_is_a_time_that_has_passed(at: object) -> None:
+    """So it is refused as one, where it is known what time it is (`core.broker.scheduling`)."""
+    assert message_fields.publish({"topic": "t", "data": "x", "at": at}).at == 1
+
+
+def test_late_confirmations_are_told_on_no_topic_that_names_a_route() -> None:
+    error = refusal(topic="t", data="x", confirm=60, escalate="stream")
+    assert (error.code, "another topic" in error.detail) == ("bad-field", True)
 
 
 def test_a_line_that_says_when_is_read_by_itself() -> None:

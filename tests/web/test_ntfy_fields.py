@@ -56,7 +56,13 @@ def test_a_header_is_utf_8_or_as_rfc_2047_has_it() -> None:
     assert read(b"x", TITLE="Köln".encode().decode("latin-1")).title == "Köln"
     assert read(b"x", TITLE="K\xf6ln").title == "Köln"
     assert read(b"x", TITLE="=?UTF-8?Q?K=C3=B6ln?= =?UTF-8?B?8J+YgA==?=").title == "Köln😀"
-    for broken in ("=?UTF-8?B?8J+?=", "=?nocharset?B?8J+YgA==?=", "=?UTF-8?B?/w==?="):
+    for broken in (
+        "=?UTF-8?B?8J+?=",
+        "=?nocharset?B?8J+YgA==?=",
+        "=?UTF-8?B?/w==?=",
+        "=?UTF-8?B?!!!?=",
+        "=?UTF-8?b?8J+Y!gA==?=",
+    ):
         with pytest.raises(NewswireError):
             read(b"x", TITLE=broken)
 

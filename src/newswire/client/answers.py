@@ -41,7 +41,7 @@ class MessageReceipt(msgspec.Struct, frozen=True, gc=False):
     """The proof of one publish: message id, the brokers that hold it on disk, the broker's sentence, who answered.
 
     `duplicate`: it was published before with this key and content; this is the first one's id. `due`: when it is delivered
-    (RFC 3339), where it waits; "" where it was.
+    (RFC 3339), where it waits; "" where it was. `withdrawn`: the first one is withdrawn, or its time is over.
     """
 
     id: str
@@ -50,12 +50,14 @@ class MessageReceipt(msgspec.Struct, frozen=True, gc=False):
     broker: str
     duplicate: bool = False
     due: str = ""
+    withdrawn: bool = False
 
 
 class BatchReceipt(msgspec.Struct, frozen=True):
     """The proof of a batch: `count` messages stored, each on at least `copies` brokers; ids of the first and the last.
 
-    `duplicates`: messages that were published before with their keys and content, and are not counted.
+    `duplicates`: messages that were published before with their keys and content, and are not counted. `scheduled`: how many
+    of `count` are delivered later.
     """
 
     count: int
@@ -64,6 +66,7 @@ class BatchReceipt(msgspec.Struct, frozen=True):
     last: str
     message: str
     duplicates: int = 0
+    scheduled: int = 0
 
 
 class UserSubscription(msgspec.Struct, frozen=True):

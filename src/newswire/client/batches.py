@@ -8,6 +8,7 @@ from typing import Final
 
 from newswire.client.answers import BatchReceipt
 from newswire.core import limits
+from newswire.core.model.commands import batch_sentence
 from newswire.errors import NewswireError, TooLarge
 
 _LINE: Final = re.compile(r"line (\d+)(?=:)")
@@ -45,16 +46,15 @@ def sum_of(total: BatchReceipt, receipt: BatchReceipt) -> BatchReceipt:
     count = total.count + receipt.count
     copies = min(total.copies, receipt.copies) if total.copies else receipt.copies
     duplicates = total.duplicates + receipt.duplicates
-    message = f"Published {count} message{'' if count == 1 else 's'}"
-    if duplicates:
-        message += f", {duplicates} {'was' if duplicates == 1 else 'were'} published before"
+    scheduled = total.scheduled + receipt.scheduled
     return BatchReceipt(
         count=count,
         copies=copies,
         first=total.first or receipt.first,
         last=receipt.last or total.last,
-        message=message,
+        message=batch_sentence(count, scheduled, duplicates),
         duplicates=duplicates,
+        scheduled=scheduled,
     )
 
 

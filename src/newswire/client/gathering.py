@@ -85,6 +85,7 @@ def _receipts(posts: list[Post], answer: BrokerAnswer) -> list[MessageReceipt]:
                 broker=answer.broker,
                 duplicate=one.duplicate and not _is_doubtful(posts[0], answer),
                 due=one.due,
+                withdrawn=one.withdrawn,
             )
         ]
     all_: _StoredBatch = answer.read(_StoredBatch)
@@ -164,6 +165,7 @@ class _Stored(msgspec.Struct):
     message: str = ""
     duplicate: bool = False
     due: str = ""
+    withdrawn: bool = False
 
 
 class _StoredBatch(msgspec.Struct):

@@ -182,13 +182,14 @@ class StateQueries(ABC):
 
         return op if self._read(is_theirs) else None
 
-    def scheduled(self, publisher: str | None, most: int) -> list[Scheduled]:
+    def scheduled(self, publisher: str | None, most: int, account: OpId = "") -> list[Scheduled]:
         """See `seam.Engine`."""
 
         def query(state: State) -> list[Scheduled]:
             timetable = state.messages.timetable
             rows = timetable.waiting if publisher is None else timetable.rows_of.get(publisher, ())
-            mine = map(timetable.waiting.__getitem__, rows)
+            named = map(timetable.waiting.__getitem__, rows)
+            mine = named if publisher is None else (op for op in named if op.account == account)
             return nsmallest(most, mine, key=lambda op: (op.due, *ops.split_op_id(op.id)))
 
         return self._read(query)

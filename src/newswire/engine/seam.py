@@ -238,8 +238,11 @@ class Engine(Protocol):
         """
         ...
 
-    def scheduled(self, publisher: str | None, most: int) -> list[Scheduled]:
-        """What waits to be published, of one publisher or of all (None), what is due first; at most so many. One piece."""
+    def scheduled(self, publisher: str | None, most: int, account: OpId = "") -> list[Scheduled]:
+        """What waits to be published, of one publisher or of all (None), what is due first; at most so many. One piece.
+
+        `account`: of that publisher. A later user of a name inherits nothing.
+        """
         ...
 
     def account(self, name: str) -> Account | None:

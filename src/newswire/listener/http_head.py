@@ -89,7 +89,7 @@ def _framing_problem(lengths: list[bytes], encodings: list[bytes], version: byte
     if lengths and encodings:
         return "both Content-Length and Transfer-Encoding are given; send one of them"
     if len(lengths) > 1 or (lengths and not _LENGTH.fullmatch(lengths[0])):
-        return "Content-Length must be given once, as a number"
+        return "Content-Length must be given once, as a number of at most 18 digits"
     if encodings and (version == b"HTTP/1.0" or [e.lower() for e in encodings] != [b"chunked"]):
         return "the only Transfer-Encoding is one chunked, on HTTP/1.1"
     return None

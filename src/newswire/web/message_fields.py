@@ -14,7 +14,7 @@ import msgspec
 
 from newswire.core import limits
 from newswire.core.model.commands import RULES, Publish
-from newswire.core.model.names import check_topic
+from newswire.core.model.names import ROUTES, check_topic
 from newswire.errors import BadRequest, NewswireError, TooLarge
 from newswire.web import request_fields, times
 from newswire.web.request_fields import Fields
@@ -77,6 +77,8 @@ def publish(fields: Fields, publisher: str = "") -> Publish:
         raise _broken("click")
     if message.escalate and not message.confirm:
         raise _bad("`escalate` goes with `confirm`: say within how many seconds it is to be confirmed")
+    if message.escalate in ROUTES:
+        raise _bad(f"`escalate` is {message.escalate}, which names a part of this service: choose another topic")
     return message
 
 
@@ -86,6 +88,8 @@ def _when(name: str, value: Any) -> int:
     text = str(value) if type(value) in (int, str) else ""
     milliseconds = (times.moment_to_come if name == "at" else times.length)(text)
     most = limits.TIME_MILLISECONDS if name == "at" else limits.SCHEDULE_AHEAD_SECONDS * 1000
+    if name == "at" and milliseconds is not None:
+        milliseconds = min(max(milliseconds, 1), most)  # as long past as 1970, or as far off: refused as such, not as no time
     if milliseconds is None or not 0 < milliseconds <= most:
         raise _bad(f"`{name}` must be {WHEN[name]}")
     return milliseconds

@@ -78,6 +78,8 @@ _YES: Final = frozenset({"1", "yes", "true"})
 _NO: Final = frozenset({"", "0", "no", "false"})
 _UNIX: Final = re.compile(r"[0-9]{1,11}", re.ASCII)
 _FOREIGN_ID: Final = re.compile(r"[A-Za-z0-9]{12}", re.ASCII)  # a message id of an ntfy server
+_IN_BASE64: Final = re.compile(r"=\?[^?]*\?[bB]\?([^?]*)\?=")  # RFC 2047, section 2: encoded words
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/]*={0,2}", re.ASCII)
 _FORM_OF_OURS: Final = (b"username=", b"topic=", b"broker_ip=")
 _IN_JSON: Final = frozenset({*NAMES, "topic", "sequence_id"}) - {"sequence-id", "poll-id"}
 
@@ -281,6 +283,8 @@ def _header(name: str, value: str) -> str:
         text = value
     if "=?" not in text:
         return text
+    if not all(_BASE64.fullmatch(word) for word in _IN_BASE64.findall(text)):  # the parser leaves out what is none
+        raise _unreadable(name)
     try:
         return str(make_header(decode_header(text)))
     except (HeaderParseError, UnicodeError, LookupError, binascii.Error, ValueError):

@@ -8,7 +8,7 @@ import pytest
 
 from newswire.core import limits
 from newswire.core.broker.drafts import draft_all, draft_ops
-from newswire.core.model.commands import Acknowledge, Publish, Request, Subscribe, Unsubscribe
+from newswire.core.model.commands import Acknowledge, Confirm, Publish, Request, Subscribe, Unsubscribe
 from newswire.core.model.coverage import Coverage, write
 from newswire.core.model.ops import NO_PLACE, Acknowledged, Began, Op, Published, Subscribed, Unsubscribed
 from newswire.core.state.fold import State
@@ -111,3 +111,12 @@ def test_acknowledgements_of_many_users_that_show_one_id_are_one_op() -> None:
         Acknowledged(**NO_PLACE, ids=(anns.id, bobs.id), vector={A: 5}),
         Acknowledged(**NO_PLACE, ids=(f"{A}.4",), vector={A: 4}),
     ]
+
+
+@pytest.mark.parametrize("confirm", [0, 60])
+def test_where_rights_are_asked_for_who_is_no_reader_of_a_message_is_told_of_none(confirm: int) -> None:
+    state = state_of(Published(A, 2, 1, topic="news", data="x", confirm=confirm))
+    with pytest.raises(NotFound, match="none for user ann"):
+        draft(state, Confirm("ann", f"{A}.2", "1001-a.9"))
+    with pytest.raises(Refused):
+        draft(state, Confirm("ann", f"{A}.2", ""))

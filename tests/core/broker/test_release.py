@@ -191,6 +191,18 @@ def test_who_may_publish_no_more_when_it_is_due_publishes_nothing(ends: list[Req
     assert office.broker.take(Withdraw(name, "news")) == ""
 
 
+def test_a_later_user_of_a_name_is_not_shown_what_the_former_one_scheduled() -> None:
+    office = Office()
+    office.schedule(office.bob)
+    engine = office.broker.engine
+    assert [op.data for op in engine.scheduled("bob", 10, office.bob.account)] == ["later"]
+    for one in (RemoveUser("bob"), AddUser("bob"), AddGrant("bob", "publish", "news")):
+        office.broker.take(one)
+    account = engine.account("bob")
+    assert account is not None
+    assert engine.scheduled("bob", 10, account.account) == []
+
+
 def test_the_topic_that_may_get_an_escalation_is_asked_for_too() -> None:
     office = Office()
     office.schedule(office.bob, confirm=60, escalate="late")

@@ -7,7 +7,7 @@ import pytest
 from newswire.core import limits
 from newswire.core.access import Principal
 from newswire.core.broker.scheduling import Scheduling, draft_scheduled
-from newswire.core.model.commands import Publish
+from newswire.core.model.commands import Publish, Withdraw
 from newswire.core.state.fold import State
 from newswire.errors import BadRequest, KeyReused, NotFound, Refused
 from tests.kit.timed_broker import START, TimedBroker
@@ -59,6 +59,34 @@ def test_what_waits_is_not_replaced(broker: TimedBroker) -> None:
     assert broker.wait(62) == ["later"]
     broker.take(Publish("news", "newer", publisher="bob", replaces=name))
     assert broker.shown() == ["newer"], "once it is published it is, under the id that it was scheduled under"
+
+
+def test_a_retry_of_what_was_withdrawn_is_not_told_that_it_was_published(broker: TimedBroker) -> None:
+    name = broker.schedule(60, key="k")
+    broker.take(Withdraw(name, "news"))
+    retry = Publish("news", "later", key="k", delay=60_000, publisher="bob")
+    receipt = broker.engine.submit([retry])
+    assert (receipt.first, receipt.duplicates, receipt.due, receipt.withdrawn) == (name, 1, 0, True)
+
+
+def test_a_retry_of_what_was_replaced_is_one_of_what_was_published(broker: TimedBroker) -> None:
+    one = Publish("news", "one", key="k")
+    name = broker.take(one)
+    broker.take(Publish("news", "two", replaces=name))
+    receipt = broker.engine.submit([one])
+    assert (receipt.first, receipt.duplicates, receipt.withdrawn) == (name, 1, False)
+
+
+def test_of_one_batch_only_one_takes_the_place_of_a_message(broker: TimedBroker) -> None:
+    name = broker.take(Publish("news", "first"))
+    for key in ("", "k"):
+        with pytest.raises(BadRequest, match="replaced twice") as caught:
+            broker.take(Publish("news", "2", replaces=name, key=key), Publish("news", "3", replaces=name))
+        assert caught.value.extra["index"] == 1
+    assert broker.shown() == ["first"]
+    again = Publish("news", "2", replaces=name, key="k")
+    broker.take(again, again)
+    assert broker.shown() == ["2"]
 
 
 def test_under_one_key_what_comes_now_and_what_comes_later_are_two_things(broker: TimedBroker) -> None:

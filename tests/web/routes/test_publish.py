@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from newswire.config import Settings
 from newswire.core import limits
-from newswire.core.model.commands import Publish, Request
+from newswire.core.model.commands import Publish, Request, Withdraw
 from newswire.core.model.names import ROUTES
 from newswire.core.model.ops import split_op_id
 from newswire.engine.seam import TopicRow
@@ -327,6 +327,21 @@ def test_a_batch_is_stored_as_one(web: Web) -> None:
     assert (origin, last - first) == (web.engine.shell.broker.state.log.names[0], 999)
     assert told == {"message": "Published 1000 messages", "count": 1000, "copies": 2}
     assert [m.data for m in web.engine.published()] == [f"line\n{i} ü" for i in range(1000)]
+
+
+def test_what_of_a_batch_is_delivered_later_is_not_said_to_be_published(web: Web) -> None:
+    body = b'{"topic": "t", "data": "one", "delay": "1h"}\n{"topic": "t", "data": "two"}\n'
+    told: Any = web.post("/publish", data=body, headers=NDJSON)
+    assert (told["message"], told["count"], told["scheduled"]) == ("Published 1 message, scheduled 1", 2, 1)
+
+
+def test_a_retry_of_what_was_withdrawn_says_so(web: Web) -> None:
+    fields = {"topic": "t", "data": "x", "key": "k", "delay": "1h"}
+    first: Any = web.post("/publish", data=fields)
+    web.engine.submit([Withdraw(first["id"], "t")])
+    told: Any = web.post("/publish", data=fields)
+    assert told["message"] == "Not published, as it was withdrawn or is over: topic t data x"
+    assert (told["id"], told["duplicate"], told["withdrawn"]) == (first["id"], True, True)
 
 
 def test_the_query_stands_for_every_line_and_empty_lines_for_nothing(web: Web) -> None:

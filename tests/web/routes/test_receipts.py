@@ -44,6 +44,7 @@ def test_what_is_refused(web: Web) -> None:
     web.get("/receipts", "missing-field")
     web.get("/receipts?id=news", "bad-field")
     assert "1001-a.99" in str(web.get("/receipts?id=1001-a.99", "no-message"))
+    assert "waits" in str(web.get(f"/receipts?id={publish(web, delay='1h')}", "no-message"))
     web.post("/confirm", "no-message", data={"username": "ann", "id": "1001-a.99"})
     web.post("/confirm", "confirm-not-asked", data={"username": "ann", "id": publish(web)})
     web.post("/confirm", "not-registered", data={"username": "carl", "id": publish(web, confirm=5)})

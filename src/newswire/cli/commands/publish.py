@@ -130,7 +130,8 @@ def publish_one(
     repeat = {"duplicate": True} if receipt.duplicate else {}
     if as_json:
         due = {"due": receipt.due} if receipt.due else {}
-        output.print_json({"message": receipt.message, "id": receipt.id, "copies": receipt.copies, **repeat, **due})
+        gone = {"withdrawn": True} if receipt.withdrawn else {}
+        output.print_json({"message": receipt.message, "id": receipt.id, "copies": receipt.copies, **repeat, **due, **gone})
     else:
         before = ", published before with this key" if repeat else ""
         from newswire.cli.local_time import in_sentence
@@ -192,7 +193,8 @@ def publish_file(
         receipt = _with_bar(publisher, messages_in(lines_of(lines), common, key), path, copies, key)
     if as_json:
         fields = {name: getattr(receipt, name) for name in ("message", "count", "first", "last", "copies")}
-        output.print_json(fields | ({"duplicates": receipt.duplicates} if receipt.duplicates else {}))
+        more = {name: count for name in ("duplicates", "scheduled") if (count := getattr(receipt, name))}
+        output.print_json(fields | more)
     else:
         total = receipt.count or receipt.duplicates
         click.echo(f"{receipt.message} (copies {receipt.copies})" if total else receipt.message)

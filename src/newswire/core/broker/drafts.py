@@ -113,12 +113,17 @@ def confirm(state: State, request: Confirm, wall: int) -> list[Op]:
     if row is None:
         raise NotFound(f"there is no message {request.message} (any more)", code="no-message")
     messages, reader = state.messages, Addressee(request.user, request.account)
+    is_theirs = is_reader(state, row, request.user, request.account, wall)
+    if request.account and not is_theirs:  # where rights are asked for, a message that one may not read is none
+        raise NotFound(
+            f"there is no message {request.message} (any more), or it is none for user {request.user}", code="no-message"
+        )
     rows = [twin.row for twin in messages.twins.of(row)] or [row]
     if not any(one in messages.notices.of for one in rows):
         raise Refused(f"nobody asked to confirm the message {request.message}", code="confirm-not-asked")
     if reader in messages.notices.confirmed(messages.ids(row)):
         return []
-    if not is_reader(state, row, request.user, request.account, wall):
+    if not is_theirs:
         raise Refused(f"user {request.user} is no reader of the message {request.message}", code="not-registered")
     return [Confirmed(**NO_PLACE, message=messages.name(row), user=request.user, account=request.account)]
 

@@ -131,6 +131,7 @@ def _answer(pending: PendingReceipt, copies: int) -> Reply | TellStatus:
         ids=staged.ids,
         repeated=staged.repeated,
         due=staged.due,
+        withdrawn=staged.withdrawn,
     )
     return Reply(pending.reply_to, outcome)
 

@@ -216,7 +216,7 @@ class Stager:
             return Staged(ids=tuple(names), required={origin: sequence}, stored=len(names))
         keys = self.keys.look_up(requests, wall)
         new = [(at, one) for at, (one, key) in enumerate(zip(requests, keys, strict=True)) if not self.keys.first_under(key)]
-        self._check_replaced(new)
+        self._check_replaced(new, keys)
         self._scheduling.check(new, wall)
         drafts = draft_all(self.state, requests, wall, self.subscriptions_per_user, by)
         ids: list[OpId] = []
@@ -241,7 +241,13 @@ class Stager:
             stored=len(requests) - len(repeated),
             repeated=tuple(repeated),
             due=self._scheduling.due(requests[0], ids[0]) if len(requests) == 1 and ids else 0,
+            withdrawn=len(requests) == 1 and bool(repeated) and self._is_withdrawn(ids[0]),
         )
+
+    def _is_withdrawn(self, name: OpId) -> bool:
+        """Say whether the message of this id is withdrawn, and not replaced."""
+        messages = self.state.messages
+        return messages.withdrawals.has(name) and messages.replacements.row_of_newer(name) is None
 
     def _publish_all(self, requests: Sequence[Request], wall: int) -> list[OpId]:
         """Stage what the requests mean, in one pass, and return the ids; [] where not all are messages without known keys."""
@@ -282,7 +288,7 @@ class Stager:
         mine: dict[int, OpId] = {}
         keys = self.keys.look_up(requests, wall)
         names = [self.keys.first_under(key) for key in keys]
-        self._check_replaced([(at, requests[at]) for at, name in enumerate(names) if not name])
+        self._check_replaced([(at, requests[at]) for at, name in enumerate(names) if not name], keys)
         for at, (request, key, first) in enumerate(zip(requests, keys, names, strict=True)):
             name = first or (mine.get(key.mark, "") if key else "")
             if name:
@@ -372,12 +378,22 @@ class Stager:
             fields["original"] = request.replaces if row is None else self.state.messages.original(row)
         return Published(origin, self._next(origin), time, **fields)
 
-    def _check_replaced(self, requests: Iterable[tuple[int, Request]]) -> None:
-        """Check that what these replace, each with its index, is there. Raises as `check_replaced`."""
+    def _check_replaced(self, requests: Iterable[tuple[int, Request]], keys: Sequence[Key | None]) -> None:
+        """Check that what these replace, each with its index, is there. Raises as `check_replaced`.
+
+        `keys`: of all requests. Two that replace one message are one request only if they have one key.
+        """
+        by: dict[OpId, int | None] = {}  # by the message that is replaced, what stands for the key of the first that does it
         for at, request in requests:
             if isinstance(request, Publish) and request.replaces:
+                key = keys[at]
                 try:
                     check_replaced(self.state, request)
+                    if request.replaces in by and (key is None or by[request.replaces] != key.mark):
+                        raise BadRequest(
+                            f"{request.replaces} is replaced twice: a message is replaced by one", code="bad-field"
+                        )
+                    by.setdefault(request.replaces, key and key.mark)
                 except NewswireError as error:
                     error.extra["index"] = at
                     raise

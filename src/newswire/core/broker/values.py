@@ -126,7 +126,7 @@ class Staged(msgspec.Struct, frozen=True):
     """What became of requests: the ids of their ops, and what must be stored before they may be answered (`required`).
 
     `stored`: how many of the requests are stored by it; the others (`repeated`: their indexes) are publishes of what was
-    stored, or staged, before. `due`: as of a `Receipt`.
+    stored, or staged, before. `due`, `withdrawn`: as of a `Receipt`.
     """
 
     ids: tuple[OpId, ...]
@@ -134,6 +134,7 @@ class Staged(msgspec.Struct, frozen=True):
     stored: int = 1
     repeated: tuple[int, ...] = ()
     due: int = 0
+    withdrawn: bool = False
 
 
 class PeerFacts(msgspec.Struct, frozen=True):

@@ -210,3 +210,14 @@ class Audit(msgspec.Struct, frozen=True):
 
 AccessRequest = AddUser | RemoveUser | SetPassword | CreateToken | RevokeToken | AddGrant | RevokeGrant | EndSession | Audit
 Request = Publish | Withdraw | Subscribe | Unsubscribe | Acknowledge | Confirm | AccessRequest
+
+
+def batch_sentence(count: int, scheduled: int, duplicates: int) -> str:
+    """What became of a batch: `count` messages are stored, of which so many are `scheduled`; others were stored before."""
+    published = count - scheduled
+    text = f"Published {published} message{'' if published == 1 else 's'}" if published or not scheduled else ""
+    if scheduled:
+        text += f", scheduled {scheduled}" if text else f"Scheduled {scheduled} message{'' if scheduled == 1 else 's'}"
+    if duplicates:
+        text += f", {duplicates} {'was' if duplicates == 1 else 'were'} published before"
+    return text

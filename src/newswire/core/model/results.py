@@ -17,7 +17,8 @@ class Receipt(msgspec.Struct, frozen=True):
 
     `first` and `last` are op ids (of a Publish: message ids), `ids` all of them in order. `count` is how many requests it
     stored, `duplicates` how many publish what was stored before: their ids name that, `repeated` has their indexes.
-    `due`: ms since 1970, when the one message that it is about is published; 0: it is.
+    `due`: ms since 1970, when the one message that it is about is published; 0: it is, or never will be. `withdrawn`: that one
+    was stored before, and is withdrawn, or its time is over.
     """
 
     first: str
@@ -28,6 +29,7 @@ class Receipt(msgspec.Struct, frozen=True):
     ids: tuple[str, ...] = ()
     repeated: tuple[int, ...] = ()
     due: int = 0
+    withdrawn: bool = False
 
 
 class ReaderRow(msgspec.Struct, frozen=True, gc=False):

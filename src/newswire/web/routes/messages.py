@@ -175,8 +175,8 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Cal
         if caller.principal is not None and caller.principal.feed:
             raise Refused("this was opened with a ticket for a user's news: to see what waits, sign in")
         is_for_all = caller.principal is None or (username is None and caller.admin)
-        user = None if is_for_all else subject_of(engine, caller, username).username
-        waiting = engine.scheduled(user, limit + 1)
+        user = None if is_for_all else subject_of(engine, caller, username)
+        waiting = engine.scheduled(user.username, limit + 1, user.account) if user else engine.scheduled(None, limit + 1)
         rows = Rows()
         for op in waiting[:limit]:
             shown = shown_object(op, id=op.id, event_id="", time=rfc3339(op.time)) | {"due": rfc3339(op.due)}

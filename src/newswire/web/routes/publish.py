@@ -12,7 +12,7 @@ from flask import Blueprint, Response
 
 from newswire.config import ServiceSettings
 from newswire.core import limits
-from newswire.core.model.commands import RULES, Publish
+from newswire.core.model.commands import RULES, Publish, batch_sentence
 from newswire.core.model.times import rfc3339
 from newswire.engine.seam import Engine, Principal, Receipt
 from newswire.errors import BadRequest, FewerCopies, NewswireError
@@ -32,17 +32,24 @@ _KEY_HEADER: Final = "HTTP_IDEMPOTENCY_KEY"
 
 
 class PublishAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one message is answered with; `duplicate`: its key was used for the same before; `due`: RFC 3339, where it waits."""
+    """What one message is answered with; `duplicate`: its key was used for the same before; `due`: RFC 3339, where it waits.
+
+    `withdrawn`: so it was before, and is withdrawn, or its time is over.
+    """
 
     message: str
     id: str
     copies: int
     duplicate: bool = False
     due: str = ""
+    withdrawn: bool = False
 
 
 class BatchAnswer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What a batch is answered with. `ids`, `duplicate_lines`: where it asked for them."""
+    """What a batch is answered with. `scheduled`: how many of `count` wait.
+
+    `ids`, `duplicate_lines`: where it asked for them.
+    """
 
     message: str
     count: int
@@ -50,6 +57,7 @@ class BatchAnswer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     last: str
     copies: int
     duplicates: int = 0
+    scheduled: int = 0
     ids: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     duplicate_lines: tuple[int, ...] = ()
 
@@ -61,7 +69,7 @@ _BOUNDS: Final = {"data": msgspec.Meta(max_length=limits.MESSAGE_BYTES), "title"
 def _message_field(name: str) -> Field[Any]:
     """A field of a message, declared as `message_fields.publish` reads it."""
     rule = RULES[name]
-    type = Topic if name == "topic" else get_type_hints(Publish, include_extras=True)[name]
+    type = Topic if name in ("topic", "escalate") else get_type_hints(Publish, include_extras=True)[name]
     if rule.least is not None:
         type = Annotated[int, msgspec.Meta(ge=rule.least, le=rule.most)]
     return Field(
@@ -224,13 +232,15 @@ def _publish_one(engine: Engine, message: Publish, copies: int, by: Principal | 
     def published(receipt: Receipt) -> Response:
         due = rfc3339(receipt.due) if receipt.due else ""
         text = f"topic {message.topic} data {message.data or message.title}"
+        done = f"Scheduled {text} for {due}" if due else f"Published {text}"
         return answer(
             PublishAnswer(
-                message=f"Scheduled {text} for {due}" if due else f"Published {text}",
+                message=f"Not published, as it was withdrawn or is over: {text}" if receipt.withdrawn else done,
                 id=receipt.first,
                 copies=receipt.copies,
                 duplicate=receipt.duplicates > 0,
                 due=due,
+                withdrawn=receipt.withdrawn,
             )
         )
 
@@ -246,18 +256,20 @@ def _publish_batch(
     engine: Engine, messages: dict[int, Publish], copies: int, by: Principal | None, *, with_ids: bool
 ) -> DeferredResponse[Receipt]:
     def published(receipt: Receipt) -> Response:
-        text = f"Published {receipt.count} message{'' if receipt.count == 1 else 's'}"
-        if receipt.duplicates:
-            text += f", {receipt.duplicates} {'was' if receipt.duplicates == 1 else 'were'} published before"
+        scheduled = 0
+        if len(messages) <= limits.BATCH_LONG_OPS:  # a longer one is published now
+            repeated = set(receipt.repeated)
+            scheduled = sum(one.is_scheduled for at, one in enumerate(messages.values()) if at not in repeated)
         lines = list(messages) if with_ids and receipt.repeated else []
         return answer(
             BatchAnswer(
-                message=text,
+                message=batch_sentence(receipt.count, scheduled, receipt.duplicates),
                 count=receipt.count,
                 first=receipt.first,
                 last=receipt.last,
                 copies=receipt.copies,
                 duplicates=receipt.duplicates,
+                scheduled=scheduled,
                 ids=receipt.ids if with_ids else msgspec.UNSET,
                 duplicate_lines=tuple(lines[at] for at in receipt.repeated) if lines else (),
             )

@@ -9,6 +9,7 @@ from flask import Blueprint, Response, request
 
 from newswire.core.model import names
 from newswire.core.model.commands import Confirm
+from newswire.core.model.ops import Scheduled
 from newswire.core.model.times import rfc3339
 from newswire.engine.seam import Engine
 from newswire.errors import NotFound
@@ -101,6 +102,8 @@ def routes(engine: Engine, pace: Pace) -> Blueprint:
         pace.check(caller.username)
         report = engine.delivery_report(name, caller.principal)
         if report is None:
+            if isinstance(engine.own_message(name, caller.principal), Scheduled):
+                raise NotFound(f"the message {name} waits for its time, or is withdrawn: nobody has got it", code="no-message")
             who = "" if caller.principal is None else ", or it is another one's"
             raise NotFound(f"there is no message {name} (any more){who}", code="no-message")
         states = [row.state for row in report.readers]
