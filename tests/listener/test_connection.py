@@ -200,6 +200,23 @@ def test_many_pipelined_requests_are_answered_in_order(serve: Serve, app: App) -
         assert [client.reply().body for _ in range(500)] == [f"/n/-{n}".encode() for n in range(500)]
 
 
+def test_empty_lines_between_requests_are_dropped_at_once(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[HttpRequest] = []
+
+    class Counting(HttpRequest):
+        def __init__(self, *args: Any) -> None:
+            made.append(self)
+            super().__init__(*args)
+
+    monkeypatch.setattr(connection, "HttpRequest", Counting)
+    with Client(serve().port) as client:
+        client.send(b"\r\n" * 50_000)
+        assert client.get("/").reply().status == 200
+        client.send(b"\r\n\r\n")
+        assert client.get("/").reply().status == 200
+    assert len(made) == 2
+
+
 def test_requests_of_one_connection_take_turns_with_others(serve: Serve, app: App) -> None:
     listener = serve(threads=1)
     one = b" HTTP/1.1\r\nHost: here\r\n\r\n"

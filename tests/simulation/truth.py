@@ -952,7 +952,7 @@ class Ledger:
             and not state.messages.is_dropped(numbers[_topic(self.ops[name])], self._shown_at(machine, row))
         ]
         subscriptions = state.subscriptions
-        # LOST: nothing follows from a run whose `began` was given up, but where vectors list what did: older news may come again
+        # LOST: nothing follows from a run whose `began` was given up, but where vectors list what did: old news may come again
         are_cursors_vague = any(name.endswith(".1") for name in self.given_up)
         alive = {
             name: (
