@@ -377,8 +377,8 @@ class Machine:
         self.exited = self.full = False
         self.incoming, self.writing = [], {}
         self.disk.fold_all()
-        if state.waiting and not self.disk.damaged:
-            raise Violation(f"{self.id} starts on records that stand behind a gap: {state.waiting}")
+        if state.holes.waiting and not self.disk.damaged:
+            raise Violation(f"{self.id} starts on records that stand behind a gap: {state.holes.waiting}")
         identity = Identity(
             self.id,
             self.address,
@@ -803,7 +803,7 @@ class Machine:
 
     def _commit_base(self, job: Rewriting, start: int) -> None:
         self.disk.ignores_voids = False
-        self.disk.damaged |= bool(job.state.waiting)  # handed over by who has a hole
+        self.disk.damaged |= bool(job.state.holes.waiting)  # handed over by who has a hole
         void = self.disk.commit(self.writing, start)
         self.world.deeds["adopted" if job.adopts else "compacted"] += 1
         self.ledger.compacted(self, void, adopts=job.adopts)

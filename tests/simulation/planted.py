@@ -45,8 +45,10 @@ from newswire.core.read.selection import Selection
 from newswire.core.state import message_run, topic_index
 from newswire.core.state.accounts import Accounts
 from newswire.core.state.fold import State
+from newswire.core.state.holes import Holes
 from newswire.core.state.keys import Keys, fingerprint
 from newswire.core.state.op_index import OpIndex
+from newswire.core.state.open_batches import OpenBatches
 from newswire.core.state.salvage import Owed
 from newswire.core.state.subscriptions import Subscription, Subscriptions
 from newswire.core.state.topic_index import TopicIndex
@@ -515,7 +517,7 @@ def hole_is_nobodys_business() -> list[Patch]:
 
 def unreadable_untold() -> list[Patch]:
     """A record that the disk does not give back is not asked for elsewhere."""
-    return [(State, "miss", lambda state, row: None)]
+    return [(Holes, "miss", lambda holes, row: None)]
 
 
 def lost_untold() -> list[Patch]:
@@ -530,18 +532,16 @@ def began_stays_known() -> list[Patch]:
 
 def batch_shows_half() -> list[Patch]:
     """What is of a long batch has an effect as soon as it is stored."""
-    return [(State, "_set_aside", lambda state, op, place, length: False)]
+    return [(OpenBatches, "take", lambda batches, op, place, length: False)]
 
 
 def unfinished_batch_counts() -> list[Patch]:
     """What is left of a batch whose broker died before it was whole counts from the next start on."""
 
     def release(state: State, broker: str) -> None:
-        for origin, ops in list(state.open.items()):
-            state._whole.add(origin)
-            del state.open[origin]
-            state._released += ops
-        state._apply_released(None)
+        for origin in list(state.open_batches.of):
+            state.open_batches.release(origin)
+        state._apply_whole(None)
 
     return [(State, "forget_unfinished", release)]
 

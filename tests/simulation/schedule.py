@@ -363,7 +363,7 @@ class Cluster:
 
     def give_up(self, *, even_if_away: bool = False) -> list[Machine]:
         """Operators, sometimes two at once, give up what nobody can bring; return the machines with holes."""
-        holes = [machine for machine in self.machines if machine.broker is not None and machine.broker.state.holes]
+        holes = [machine for machine in self.machines if machine.broker is not None and machine.broker.state.holes.all]
         for machine in self.world.rng.sample(self.machines, self.world.rng.randint(1, 2)) if holes else ():
             if machine.broker is not None:
                 self.world.faults["loss asked for"] += 1
@@ -375,7 +375,7 @@ class Cluster:
         holes = self.give_up() if self.world.chance(0.3) else []
         for machine in holes:
             broker = machine.broker
-            if broker is not None and any(hole.unreadable for hole in broker.state.holes) and self.world.chance(0.2):
+            if broker is not None and any(hole.unreadable for hole in broker.state.holes.all) and self.world.chance(0.2):
                 self.down(machine, 1.0)
 
     def _gave_up(self, result: Result) -> None:
@@ -400,8 +400,8 @@ class Cluster:
             return f"vectors differ: {vectors}"
         for machine in self.machines:
             assert machine.broker is not None
-            if machine.broker.state.holes:
-                return f"{machine.id} has holes: {', '.join(map(str, machine.broker.state.holes))}"
+            if machine.broker.state.holes.all:
+                return f"{machine.id} has holes: {', '.join(map(str, machine.broker.state.holes.all))}"
             if len(machine.broker.replication.in_sync()) < len(self.machines) - 1:
                 return f"{machine.id} has only {sorted(machine.broker.replication.in_sync())} in sync"
             if not machine.broker.view(machine.now()).all_in_sync:

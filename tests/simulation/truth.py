@@ -899,7 +899,7 @@ class Ledger:
             if machine.broker is None:
                 continue
             digest = self.digest(machine)
-            if machine.broker.state.holes:
+            if machine.broker.state.holes.all:
                 continue
             vector = tuple(sorted(machine.broker.state.log.full.items()))
             other = seen.setdefault(vector, (machine.id, digest))
@@ -1062,7 +1062,7 @@ class Ledger:
         said = {broker: tuple(sorted(left)) for broker, held in joined.items() if (left := held - ended)}
         assert machine.broker is not None
         forgotten = sorted(broker for broker in joined if not machine.broker.state.members.ever(broker))
-        if forgotten and not machine.broker.state.holes:  # else the last one that says so may wait
+        if forgotten and not machine.broker.state.holes.all:  # else the last one that says so may wait
             raise Violation(f"{machine.id} does not know any more that {forgotten} ever joined")
         if said != members:
             raise Violation(f"{machine.id} has members {members}; its ops say {said}")

@@ -73,7 +73,7 @@ def test_a_batch_is_answered_when_its_last_op_is_on_every_disk() -> None:
     assert (receipt.count, receipt.copies, len(set(receipt.ids))) == (15, 2, 15)
     for engine in (one, other):
         assert shown(engine.shell.broker.state) == 16
-        assert not engine.shell.broker.state.open
+        assert not engine.shell.broker.state.open_batches.of
         assert {op.id for raw in engine.log.raws if isinstance(op := ops.decode(raw), Published)} >= set(receipt.ids)
     assert len(network.pushed) >= 15 // PIECE
     assert max(network.pushed) <= PIECE + 2
@@ -106,7 +106,7 @@ def test_a_file_that_ends_anywhere_holds_all_of_a_batch_or_nothing(*, keyed: boo
             state = State()
             state.replay([(ops.decode(raw), place, len(raw)) for place, raw in enumerate(raws[:end])])
             state.forget_unfinished("1001")
-            assert not state.holes
+            assert not state.holes.all
             counts.add(shown(state))
         assert counts == {0, 1, 16}
 
@@ -125,7 +125,7 @@ def test_what_is_left_of_a_batch_goes_when_its_broker_went_on_without_it() -> No
         state = State()
         state.replay([*records[:inside], *records[rest:], *[(op, 100 + at, 1) for at, op in enumerate(more)]])
         state.forget_unfinished(broker)
-        return state.parts
+        return state.open_batches.extents
 
     assert parts("1002") == {origin: 6}
     assert parts("1001") == {}
@@ -143,9 +143,9 @@ def test_it_comes_to_the_same_in_any_order_and_over_damage() -> None:
     state.replay([*records[:bad], *records[bad + 1 :]])
     state.forget_unfinished("1001")
     assert shown(state) == 1
-    assert [(hole.origin, hole.first, hole.last) for hole in state.holes] == [(records[bad][0].origin, 7, 7)]
+    assert [(hole.origin, hole.first, hole.last) for hole in state.holes.all] == [(records[bad][0].origin, 7, 7)]
     state.replay([records[bad]])
-    assert (shown(state), state.holes) == (16, ())
+    assert (shown(state), state.holes.all) == (16, ())
 
 
 def test_what_is_left_of_a_batch_is_nothing_after_a_start() -> None:
@@ -156,7 +156,7 @@ def test_what_is_left_of_a_batch_is_nothing_after_a_start() -> None:
     log.raws = one.log.raws[:last]
     again = MemoryEngine("1001", address=ONE, log=log)
     assert shown(again.shell.broker.state) == 1
-    assert not again.shell.broker.state.open
+    assert not again.shell.broker.state.open_batches.of
     assert again.submit(batch()).count == 15
     assert shown(again.shell.broker.state) == 16
 
@@ -257,7 +257,7 @@ def test_a_disk_that_is_full_at_a_later_piece_has_stored_nothing() -> None:
             one.submit(batch())
         log.left = 10**6
         assert shown(one.shell.broker.state) == shown(other.shell.broker.state) == 1
-        assert not one.shell.broker.state.open
+        assert not one.shell.broker.state.open_batches.of
         one.submit([Publish("other", "x")])
         one.shell.broker.state.messages.drop("other", dict(one.shell.broker.state.vector))
         other.shell.broker.state.messages.drop("other", dict(one.shell.broker.state.vector))

@@ -158,7 +158,7 @@ def test_what_had_ended_where_it_was_compacted_ends_again_when_what_ended_it_is_
     state.revive(None)
     assert set(state.subscriptions.alive) == {f"{A}.2", f"{A}.5"}
     assert set(state.members.of) == {"1002", "1009"}
-    assert state.holes == (Hole(A, 7, 7, waiting=1),)
+    assert state.holes.all == (Hole(A, 7, 7, waiting=1),)
     ends, lost = Losses(Identity("1003", "10.0.0.3:1", "1003-x"), state).accept(ASKED, {}, [], [], "1003-x")
     assert isinstance(ends, Stamp)
     assert isinstance(lost, Stamp)
@@ -174,7 +174,7 @@ def with_part_of_a_batch() -> State:
     state = State()
     for op in (began(), began(B), Began(BATCH, 1, 0, "1001", {A: 1}, batch=4), message(2, origin=BATCH)):
         state.apply(op, 0, 10, None)
-    assert state.parts == {BATCH: 2}
+    assert state.open_batches.extents == {BATCH: 2}
     return state
 
 

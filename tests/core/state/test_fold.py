@@ -293,26 +293,6 @@ def test_an_op_of_a_later_version_is_kept_and_changes_nothing() -> None:
     assert state.log.full == {"1001-a": 2}
 
 
-def test_what_stands_behind_damage_waits_until_the_hole_is_filled() -> None:
-    """A record is lost to bit rot: what follows it, a later run that began on it too, comes back (docs/rules.md, HOLE)."""
-    ops_: list[Op] = [
-        Began("1001-a", 1, 0, "1001", {}),
-        *(Published("1001-a", sequence, sequence, topic="news", data="x") for sequence in (2, 3, 4)),
-        Began("1001-b", 1, 5, "1001", {"1001-a": 4}),
-        Published("1001-b", 2, 6, topic="news", data="x"),
-    ]
-    state = State()
-    state.replay([(op, place, 1) for place, op in enumerate(ops_) if place != 2])
-    state.revive(None)
-    assert state.log.full == {"1001-a": 2}
-    assert state.takes(ops_[2], {})
-    state.apply(ops_[2], 9, 1, None)
-    state.revive(None)
-    assert state.log.full == {"1001-a": 4, "1001-b": 2}
-    assert list(state.log.places) == [0, 1, 9, 3, 4, 5], "each record is read where it lies"
-    assert not state.waiting
-
-
 @given(st.binary(max_size=300))
 def test_decode_is_total(raw: bytes) -> None:
     try:

@@ -13,7 +13,7 @@ from newswire.core.model.ops import Began, Lost, Op, Published, Subscribed
 from newswire.core.read.scan import DueGap, plan
 from newswire.core.read.start import open_stream
 from newswire.core.state.fold import Changes, State
-from newswire.core.state.holes import Hole, find
+from newswire.core.state.holes import Hole
 from newswire.engine.memory import MemoryEngine, MemoryLog, MemoryNetwork
 from newswire.errors import Refused
 
@@ -43,64 +43,59 @@ def texts(state: State) -> list[str]:
 
 def test_what_is_missing_before_something_that_waits_is_a_hole() -> None:
     state = fold(began(), message(2), message(5), message(6), message(9))
-    assert state.holes == (Hole(A, 3, 4, 3), Hole(A, 7, 8, 1))
-    assert state.waiting_topics == {"news": 3}
-    assert state.waits == {A: 9}
+    assert state.holes.all == (Hole(A, 3, 4, 3), Hole(A, 7, 8, 1))
+    assert state.holes.topics == {"news": 3}
+    assert state.holes.waits == {A: 9}
 
 
 def test_what_waits_and_cannot_be_read_is_missing() -> None:
     state = fold(began(), message(4), message(6))
     state.miss_apart(1, "")
-    assert state.holes == (Hole(A, 2, 5, 1),)
+    assert state.holes.all == (Hole(A, 2, 5, 1),)
     state.miss_apart(2, "")
-    assert state.holes == (Hole(A, 2, 6),)
-    assert not state.waiting
-
-
-def test_a_part_of_a_long_batch_that_cannot_be_read_is_missing_and_what_is_behind_it_waits() -> None:
-    batch = Began(B, 1, 0, "1002", {A: 1}, batch=5)
-    state = fold(began(), batch, message(2, origin=B), message(3, origin=B), message(4, origin=B))
-    state.miss_apart(2, B)
-    assert state.parts == {B: 4}, "one that goes on at this broker"
-    state.miss_apart(2, "")
-    assert state.parts == {B: 1}
-    assert state.holes == (Hole(B, 2, 2, 2),)
-    state.miss_apart(1, "")
-    assert state.holes == (Hole(B, 1, 2, 2),)
-
-
-def test_what_is_left_of_a_batch_whose_broker_went_on_without_it_is_forgotten_when_it_cannot_be_read() -> None:
-    batch = Began(B, 1, 0, "1002", {A: 1}, batch=5)
-    state = fold(began(), batch, message(2, origin=B), began("1002-c"))
-    state.miss_apart(1, "")
-    assert not state.open
-    assert not state.holes
+    assert state.holes.all == (Hole(A, 2, 6),)
+    assert not state.holes.waiting
 
 
 def test_what_a_began_that_waits_names_is_a_hole() -> None:
     state = fold(began(), message(2), began(B, {A: 4}), message(2, origin=B))
-    assert state.holes == (Hole(A, 3, 4, 2),)
+    assert state.holes.all == (Hole(A, 3, 4, 2),)
 
 
 def test_damaged_bytes_that_name_an_op_make_a_hole_unless_it_is_held_or_cannot_be() -> None:
     state = fold(began(), message(2))
-    state.suspect([(A, 2), (A, 4), ("1001-unknown", 3), (A, 2**31)])
-    assert state.holes == (Hole(A, 3, 4),)
+    state.holes.suspect([(A, 2), (A, 4), ("1001-unknown", 3), (A, 2**31)])
+    assert state.holes.all == (Hole(A, 3, 4),)
     state.apply(message(3), 9, 10, None)
-    assert state.holes == (Hole(A, 4, 4),)
+    assert state.holes.all == (Hole(A, 4, 4),)
     state.apply(message(4), 10, 10, None)
-    assert state.holes == ()
+    assert state.holes.all == ()
+
+
+def test_what_waits_is_applied_when_the_hole_is_filled() -> None:
+    """A record is lost to bit rot: what follows it, a later run that began on it too, comes back."""
+    known: list[Op] = [began(), *map(message, (2, 3, 4)), began("1001-b", {A: 4}), message(2, origin="1001-b")]
+    state = State()
+    state.replay([(op, place, 1) for place, op in enumerate(known) if place != 2])
+    state.revive(None)
+    assert state.log.full == {A: 2}
+    assert state.takes(known[2], {})
+    state.apply(known[2], 9, 1, None)
+    state.revive(None)
+    assert state.log.full == {A: 4, "1001-b": 2}
+    assert list(state.log.places) == [0, 1, 9, 3, 4, 5], "each record is read where it lies"
+    assert not state.holes.waiting
 
 
 def test_a_hole_that_is_filled_lets_go_what_waited_at_once() -> None:
     state = fold(began(), message(2), message(4), message(3), message(5))
-    assert (state.holes, state.log.held(A)) == ((), 5)
+    assert (state.holes.all, state.log.held(A)) == ((), 5)
 
 
 def test_what_is_given_up_is_held_and_of_no_effect_and_what_waits_is_applied() -> None:
     lost = Lost(B, 2, 0, A, 3, 4)
     state = fold(began(), message(2), message(5), began(B), lost)
-    assert (state.holes, state.log.held(A), state.vector) == ((), 5, {A: 5, B: 2})
+    assert (state.holes.all, state.log.held(A), state.vector) == ((), 5, {A: 5, B: 2})
     assert texts(state) == [f"{A}.2", f"{A}.5"]
     assert not state.takes(message(4), {})
     assert state.takes(message(6), {})
@@ -109,7 +104,7 @@ def test_what_is_given_up_is_held_and_of_no_effect_and_what_waits_is_applied() -
     for row in range(len(state.log) + 1):  # a vector anywhere is that of the records before it
         rolled = State()
         assert state.log.vector_at(row) == state.log.advance({}, 0, row)
-        assert rolled.holes == ()
+        assert rolled.holes.all == ()
 
 
 def test_the_same_ops_in_another_order_are_the_same_state() -> None:
@@ -157,16 +152,16 @@ def test_a_stream_waits_before_what_cannot_be_read_and_goes_on_when_it_is_healed
     state = fold(began(), Subscribed(A, 2, 0, "Ann", ">", {A: 1}), message(3), message(4), message(5))
     row = state.log.row(A, 4)
     assert row is not None
-    state.miss(row)
-    assert state.holes == (Hole(A, 4, 4, unreadable=True),)
+    state.holes.miss(row)
+    assert state.holes.all == (Hole(A, 4, 4, unreadable=True),)
     opening = open_stream(state, "Ann", None)
     assert opening is not None
     page = plan(state, opening.position, opening.wanted, 10)
     assert [i.reason if isinstance(i, DueGap) else i.coverage.message for i in page.items] == [f"{A}.3", "waiting"]
     assert (page.more, plan(state, page.position, page.wanted, 10).items) == (False, ())
     changes = Changes()
-    state.heal(message(4), 77, 10, changes)
-    assert (state.holes, changes.topics, state.log.places[row]) == ((), {"news"}, 77)
+    state.apply_all([(message(4), 77, 10)], changes)
+    assert (state.holes.all, changes.topics, state.log.places[row]) == ((), {"news"}, 77)
     page = plan(state, page.position, page.wanted, 10)
     assert [i.coverage.message for i in page.items if i.coverage] == [f"{A}.4", f"{A}.5"]
 
@@ -177,31 +172,31 @@ def test_what_cannot_be_read_and_what_began_behind_it_is_not_pushed() -> None:
     assert len(state.log.lacking(nobody, 100, 10_000)) == 6
     row = state.log.row(A, 3)
     assert row is not None
-    state.miss(row)
+    state.holes.miss(row)
     assert state.log.lacking(nobody, 100, 10_000) == [0, 1, 5]
 
 
 def test_find_is_quick_where_much_waits() -> None:
     """A hole costs what waits, not what the sequences span."""
     state = fold(began(), Published(A, 2**31, 0, topic="news", data="far"))
-    assert find(state) == (Hole(A, 2, 2**31 - 1, 1),)
+    assert state.holes.all == (Hole(A, 2, 2**31 - 1, 1),)
 
 
 def test_two_losses_that_wait_for_each_other_are_said_once_more_at_a_start() -> None:
     """Each stands behind the hole that the other closes: both were taken, and then an early record of each was damaged."""
     one, other = Lost(B, 3, 0, A, 2, 2), Lost(A, 3, 0, B, 2, 2)
     known = [began("1003-c"), began(), began(B), other, one, message(4), message(4, origin=B)]
-    assert fold(*known).losses_waiting() == [other, one]
+    assert fold(*known).holes.losses() == [other, one]
     log = MemoryLog()
     log.raws = [ops.encode(op) for op in known]
     engine = MemoryEngine("1003", log=log)
     assert engine.describe().holes == ()
-    assert engine.shell.read(lambda state: (state.log.held(A), state.log.held(B), state.waiting)) == (4, 4, {})
+    assert engine.shell.read(lambda state: (state.log.held(A), state.log.held(B), state.holes.waiting)) == (4, 4, {})
 
 
 def test_what_waits_may_be_given_up_by_what_is_revived_before_it() -> None:
     state = fold(began(), began(B), message(4), message(3, origin=B), Lost(B, 4, 0, A, 3, 4), message(2, origin=B))
-    assert (state.waiting, state.vector) == ({}, {A: 1, B: 4})
+    assert (state.holes.waiting, state.vector) == ({}, {A: 1, B: 4})
     state.apply(message(2), 9, 10, None)
     assert state.log.held(A) == 4
 
@@ -212,7 +207,7 @@ def test_a_broker_that_keeps_something_behind_damage_does_not_leave() -> None:
     log.raws = [ops.encode(op) for op in (began("1001-x"), message(3, origin="1001-x"))]
     first = MemoryEngine("1001", network=network, log=log)
     first.join(MemoryEngine("1002", network=network).address)
-    assert first.shell.read(lambda state: list(state.waiting)) == ["1001-x"]
+    assert first.shell.read(lambda state: list(state.holes.waiting)) == ["1001-x"]
     with pytest.raises(Refused) as refused:
         first.leave("1001")
     assert refused.value.code == "last-broker"

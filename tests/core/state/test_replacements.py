@@ -115,7 +115,7 @@ def test_what_a_record_did_that_cannot_be_read_is_kept() -> None:
     withdraw(here, other)
     rows = [len(here.state.log) - 1, len(here.state.log) - 3]
     for row in rows:
-        here.state.miss(row)
+        here.state.holes.miss(row)
     lost = Lost("", 0, 0, HERE, 1, len(here.made))
     assert set(owed(here.state, lost, {}).blind) == {here.state.log.sequences[row] for row in rows}
     (draft,) = [op for op in blindly(here.state, []) if isinstance(op, Withdrawn)]

@@ -118,11 +118,11 @@ def test_where_a_record_of_a_void_is_missing_no_void_counts_and_what_they_stand_
         state = State(without_voids=True)
         state.replay(rest)
         state.revive(None)
-        assert [(hole.first, hole.last) for hole in state.holes] == [(3, 6), (9, 9)]
+        assert [(hole.first, hole.last) for hole in state.holes.all] == [(3, 6), (9, 9)]
         for op in HISTORY[2:6], HISTORY[8:9]:
             state.apply_all([(one, 100 + one.sequence, 9) for one in op], None)
             state.revive(None)
-        assert not state.holes
+        assert not state.holes.all
         assert texts(state) == texts(log.state)
 
 
@@ -140,7 +140,7 @@ def test_a_run_whose_first_op_was_given_up_and_left_out_begins_with_a_void() -> 
     state = State()
     state.replay([(op, at, 9) for at, op in enumerate(ops)])
     state.revive(None)
-    assert not state.waiting
+    assert not state.holes.waiting
     assert dict(state.log.full) == {A: 3, B: 2}
 
 
@@ -175,10 +175,10 @@ def test_what_is_stored_meanwhile_comes_behind_and_places_there_move_with_it() -
 def test_what_of_a_long_batch_waited_behind_damage_is_part_of_it_where_that_is_taken_now() -> None:
     old, new = State(), State()
     waited, forgotten = f"{A}b1", f"{A}b2"
-    old.waiting[waited] = {1: (Began(waited, 1, 0, "1001", batch=3), 0, 1)}
-    new.open = {origin: [(Began(origin, 1, 0, "1001", batch=3), 0, 1)] for origin in (waited, forgotten)}
+    old.holes.waiting[waited] = {1: (Began(waited, 1, 0, "1001", batch=3), 0, 1)}
+    new.open_batches.of = {origin: [(Began(origin, 1, 0, "1001", batch=3), 0, 1)] for origin in (waited, forgotten)}
     new.succeed(old, 0, 0, adopts=True)
-    assert list(new.open) == [waited]
+    assert list(new.open_batches.of) == [waited]
 
 
 OFFERED = [
@@ -257,9 +257,9 @@ def test_what_was_given_up_and_cannot_be_read_is_left_out_unread(sequence: int, 
     log = Log([*HISTORY, *UNREADABLE, Lost(A, 11, 0, source=B, first=sequence, last=sequence)])
     row = log.state.log.row(B, sequence)
     assert row is not None
-    log.state.miss(row)
+    log.state.holes.miss(row)
     log.raws[row] = b"damaged"
-    assert not log.state.holes
+    assert not log.state.holes.all
     before = texts(log.state)
     if adopts:
         job = adopt(log, [[encode(Began("1003-c", 1, 0, "1003"))]], {"1003-c": 1})
@@ -275,7 +275,7 @@ def test_what_cannot_be_read_stays_while_a_member_does_not_know_that_it_was_give
     log = Log([*HISTORY, *UNREADABLE])
     told = log.state.log.full
     log.add(Lost(A, 11, 0, source=B, first=2, last=2))
-    log.state.miss(row := len(HISTORY) + 1)
+    log.state.holes.miss(row := len(HISTORY) + 1)
     log.raws[row] = b"damaged"
     with pytest.raises(NotAnOp):
         rewrite(Rewriting(log.state, Base([told])), log.state, log.raws)

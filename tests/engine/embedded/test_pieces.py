@@ -109,7 +109,7 @@ def test_a_log_of_which_a_void_is_missing_is_read_once_more_without_any() -> Non
 
     state = fold_log(read, lambda places: [])
     assert (len(reads), state.lacks_voids) == (2, True)
-    assert [(hole.first, hole.last) for hole in state.holes] == [(2, 5)]
+    assert [(hole.first, hole.last) for hole in state.holes.all] == [(2, 5)]
     rows[1] = (Void(A, 5, 0, first=2, of=1), *rows[1][1:])
     state = fold_log(read, lambda places: [])
-    assert (len(reads), state.lacks_voids, state.holes) == (3, False, ())
+    assert (len(reads), state.lacks_voids, state.holes.all) == (3, False, ())

@@ -135,7 +135,7 @@ def test_a_large_page_gives_way_between_its_steps(web: Web) -> None:
 def test_a_page_says_what_it_cannot_show(web: Web) -> None:
     state = web.engine.shell.broker.state
     row = [row for row, topic in enumerate(state.log.topics) if state.messages.names[topic] == "Google"][3]
-    state.miss(row)
+    state.holes.miss(row)
     page: Any = web.get("/messages?username=Alice")
     assert ([message["data"] for message in page["messages"]], page["more"]) == (["g0", "f0", "g1", "f1"], False)
     told = [{"topic": topic, "dropped": 3, "reason": "waiting"} for topic in ("Google", "finance.eu")]

@@ -86,7 +86,7 @@ class Broker(Parts):
         self.state.forget_unfinished(self.identity.id)
         self._actions += self.replication.start(self.membership.choose_links(()), now)
         self.stager.stamp(Began(**NO_PLACE, broker=self.identity.id, vector=dict(self.state.vector)), now.wall)
-        for lost in self.state.losses_waiting():
+        for lost in self.state.holes.losses():
             self.stager.stamp(Lost(**NO_PLACE, source=lost.source, first=lost.first, last=lost.last), now.wall)
         return self._finish(now)
 
@@ -143,7 +143,7 @@ class Broker(Parts):
             case events.RewriteFailed():
                 self._follow(self.compaction.fail(event), now)
             case events.Leave():
-                self._follow([self.membership.leave(event, self.replication.in_sync(), self.state.waiting)], now)
+                self._follow([self.membership.leave(event, self.replication.in_sync(), self.state.holes.waiting)], now)
 
     def stage(self, submitted: Iterable[Submitted], now: Now) -> None:
         """The first half of a step that takes clients' requests; of those that `stages_only` names, beside the state lock."""
@@ -357,7 +357,7 @@ class Broker(Parts):
         self._follow(self.batches.give_up(error), now)
 
     def _forget_batch(self) -> None:
-        self.state.open.pop(self._given_up, None)
+        self.state.open_batches.of.pop(self._given_up, None)
         self._given_up = ""
 
     # -- peers --------------------------------------------------------------------------------------------------
@@ -469,7 +469,7 @@ class Broker(Parts):
             self._follow([self.expiry.look(self.clocks, latest, now, decides=decides)], now)
         if is_time:
             has_more = any(peer.has_more for peer in self.replication.facts(now) if peer.state in ("up", "catching-up"))
-            lacks_news = has_more or bool(self.state.holes)
+            lacks_news = has_more or bool(self.state.holes.all)
             self._follow([self.release.look(self.clocks, now, decides=decides, lacks_news=lacks_news)], now)
         if is_late:
             self._follow([self.escalation.look(now, decides=decides)], now)
@@ -509,7 +509,7 @@ class Broker(Parts):
             self.replication.greet_all(now)
         self._push(now)
         # what waits behind damage is in no vector, and perhaps nowhere else; nor is a long batch that is under way
-        waits = self.stager.staged or self.batches.is_under_way or self.state.waiting
+        waits = self.stager.staged or self.batches.is_under_way or self.state.holes.waiting
         if self.membership.has_left and not waits and self.replication.is_held_elsewhere():
             self._actions.append(events.Exit("this broker left the cluster; all that it held is at the others"))
         return self._take_actions()

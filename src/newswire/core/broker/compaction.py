@@ -102,7 +102,7 @@ class Compaction:
         """Look at times whether so much is dead that it is worth it; give up an offer that does not go on."""
         incoming = self._incoming
         if incoming is not None and not incoming.is_whole:
-            needs_it = self.state.holes or not self.state.log.holds(incoming.vector)
+            needs_it = self.state.holes.all or not self.state.log.holds(incoming.vector)
             if not needs_it or now.clock - incoming.at > limits.OFFER_PATIENCE_SECONDS:
                 self._incoming = None
                 return [DropParts()]
@@ -186,7 +186,7 @@ class Compaction:
 
     def _why_not(self, peers: Sequence[PeerFacts], *, has_word: bool, wants_room: bool) -> str:
         """Why nothing is compacted now, in a sentence; "" if it may. `has_word`: an operator waits for nobody who is away."""
-        if self.state.holes or self._incoming is not None:
+        if self.state.holes.all or self._incoming is not None:
             return "something is missing here, or is being handed over: try again when that is done"
         if not self.waits_for_members:
             return ""

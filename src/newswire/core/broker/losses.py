@@ -41,7 +41,7 @@ class Losses:
         for place in event.places:
             row = self._state.log.find_place(place)
             if row is not None:
-                self._state.miss(row)
+                self._state.holes.miss(row)
             else:
                 self._state.miss_apart(place, batch)
 
@@ -95,7 +95,7 @@ class Losses:
 
     def _to_give_up(self, event: AcceptLoss, peers: Sequence[PeerFacts], away: Sequence[PeerFacts], origin: str) -> list[Hole]:
         """The holes, cut to what is asked for. Raises NotFound, Refused."""
-        holes = [(self._me.id, hole) for hole in self._state.holes]
+        holes = [(self._me.id, hole) for hole in self._state.holes.all]
         holes += [(peer.id, hole) for peer in peers for hole in peer.holes]
         cut = [(broker, part) for broker, hole in holes if (part := _cut(hole, event)) is not None]
         if not cut:
@@ -130,8 +130,8 @@ class Losses:
         for peer in peers:
             if peer.counts and peer.id != broker and can_bring(peer.holds, peer.holes, peer.waits, hole):
                 return f"broker {peer.id} has of {hole}: it is fetched when it can be taken, wait a moment"
-        waits = {**self._state.parts, **self._state.waits}
-        if broker != self._me.id and can_bring(self._state.log.full, self._state.holes, waits, hole):
+        waits = {**self._state.open_batches.extents, **self._state.holes.waits}
+        if broker != self._me.id and can_bring(self._state.log.full, self._state.holes.all, waits, hole):
             return f"this broker has of {hole}: it is fetched when it can be taken, wait a moment"
         return ""
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from newswire.core import limits
 from newswire.core.broker.events import Offer, Offered
+from newswire.core.model.ops import Void
 from newswire.core.model.vector import FullVector
 from newswire.core.state.fold import State
 from newswire.core.state.op_index import SILENT, VOID
@@ -19,7 +20,8 @@ class Offering:
 
     def __init__(self, name: str, run: str, state: State, holds: FullVector) -> None:
         self.id, self.run, self.generation = name, run, state.generation
-        self._cut, self._waiting = len(state.log), state.voids_waiting()
+        self._cut = len(state.log)
+        self._waiting = [(place, length) for op, place, length in state.holes.records() if isinstance(op, Void)]
         self.last = self._cut + len(self._waiting)
         self._holds, self.vector = holds, dict(state.vector)
 

@@ -156,18 +156,16 @@ class Peer:
         None while one is on its way, nor at once again what it did not take. Else, of batches that damage keeps from being
         whole at either of the two, what it lacks of theirs.
         """
-        if self.in_flight or not state.open or not self.takes_ops:
+        if self.in_flight or not state.open_batches.of or not self.takes_ops:
             return []
         has = self.parts.get(origin, 0)
         if origin and self.in_sync and self.tried != (origin, has):
-            return self._cut_piece(state.open.get(origin, ())[has : has + limits.BATCH_PIECE_OPS])
+            return self._cut_piece(state.open_batches.of.get(origin, ())[has : has + limits.BATCH_PIECE_OPS])
         return self._cut_piece(self._parts_that_heal(state)) if clock >= self.heal_at else []
 
     def _parts_that_heal(self, state: State) -> list[tuple[Op, int, int]]:
-        lacks = [hole for hole in self.holes if hole.origin in state.open]
-        return [part for hole in lacks for part in state.open[hole.origin] if hole.first <= part[0].sequence <= hole.last][
-            : limits.BATCH_PIECE_OPS
-        ]
+        parts = ((hole, part) for hole in self.holes for part in state.open_batches.of.get(hole.origin, ()))
+        return [part for hole, part in parts if hole.first <= part[0].sequence <= hole.last][: limits.BATCH_PIECE_OPS]
 
     @staticmethod
     def _cut_piece(parts: Sequence[tuple[Op, int, int]]) -> list[tuple[int, int]]:

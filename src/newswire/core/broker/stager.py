@@ -91,7 +91,7 @@ class Stager:
         """TAKE a peer's op. False: held already, not the next of its origin, or of this very run."""
         if isinstance(op, Void):
             return False  # OFFER: by itself it would end here what somebody's op stands for
-        if self.state.is_missing(op):
+        if self.state.holes.is_missing(op):
             if op.id not in self.healed:
                 self.healed.add(op.id)
                 self.staged.append(op)
@@ -99,7 +99,7 @@ class Stager:
             return True
         if op.origin in self._own or self._is_under_way(op.origin) or not self.state.takes(op, self._held):
             return False
-        if waits := self.state.waiting.get(op.origin, {}).get(op.sequence):
+        if waits := self.state.holes.waiting.get(op.origin, {}).get(op.sequence):
             # on disk already, perhaps in a void: applied when what is staged before it is
             self._held[op.origin] = waits[0].sequence
             return False
@@ -113,7 +113,7 @@ class Stager:
 
     def _is_under_way(self, origin: str) -> bool:
         """Whether it is of our long batch that goes on; of one that was given up others may have to bring the rest."""
-        return origin in self.state.open and origin == self._batch_origin(self._batches)
+        return origin in self.state.open_batches.of and origin == self._batch_origin(self._batches)
 
     def _batch_origin(self, number: int) -> str:
         return f"{next(iter(self._own))}b{number}"
@@ -148,7 +148,7 @@ class Stager:
         state, origin = self.state, decoded[0].origin if decoded else ""
         if not origin or origin in self._own or self._is_under_way(origin):
             return False
-        if state.log.unreadable or origin in state.waiting or origin in state.voids:
+        if state.log.unreadable or origin in state.holes.waiting or origin in state.voids.of:
             return False
         first = self._next(origin)
         return first > 1 and runs.are_run(decoded, origin, first)

@@ -91,7 +91,7 @@ def outline(situation: Situation) -> tuple[object, ...]:
         why_behind(situation),
         situation.load,
         [peer.load for peer in others],
-        situation.state.holes,
+        situation.state.holes.all,
         tuple(situation.state.members.addresses.items()),
         [(peer.id, peer.address, peer.state, peer.in_sync, peer.serves, peer.primary, peer.holes) for peer in others],
         [peer.address for peer in others if _may_know_more(peer)],
@@ -110,7 +110,7 @@ def _may_know_more(peer: PeerFacts) -> bool:
 
 def holes_of(situation: Situation) -> list[tuple[str, tuple[Hole, ...]]]:
     """By broker id, the holes of this broker and of the others as they last said."""
-    return [(situation.identity.id, situation.state.holes), *((peer.id, peer.holes) for peer in _others(situation))]
+    return [(situation.identity.id, situation.state.holes.all), *((peer.id, peer.holes) for peer in _others(situation))]
 
 
 def is_primary(situation: Situation) -> bool:
@@ -254,7 +254,7 @@ def _degraded(situation: Situation) -> tuple[str, ...]:
         reasons += [_hole_reason(situation, broker, hole) for hole in holes[: limits.HOLES_SHOWN_COUNT]]
         if len(holes) > limits.HOLES_SHOWN_COUNT:
             reasons.append(conditions.MORE_HOLES.say(broker=broker, count=len(holes) - limits.HOLES_SHOWN_COUNT))
-    if situation.damage and not situation.state.holes and not (others and all(peer.caught_up for peer in others)):
+    if situation.damage and not situation.state.holes.all and not (others and all(peer.caught_up for peer in others)):
         places = f"{situation.damage} place{'' if situation.damage == 1 else 's'}"
         reasons.append(conditions.DAMAGE.say(places=places))
     if len(situation.state.vector) > limits.VECTOR_ALARM_ENTRIES:

@@ -306,7 +306,7 @@ class _Walk:
 
     def _tell_waiting(self, offset: int, stuck: Sequence[int]) -> None:
         """HOLE: `gap` for what waits behind damage, once; no id covers it, so it is delivered when the hole is filled."""
-        waiting, names = self.state.waiting_topics, self.state.messages.names
+        waiting, names = self.state.holes.topics, self.state.messages.names
         if not waiting and not stuck:
             return
         counts = Counter({topic: n for topic, n in waiting.items() if self.selection.patterns.match(topic).hits})

@@ -238,7 +238,7 @@ def _has_all(state: State, known: Sequence[tuple[str, Vector]]) -> bool:
 
     So it is for most who come back after a moment: they need not read a page to learn it.
     """
-    if len(known) > _GLANCE_SUBSCRIPTIONS or state.given_up or state.waiting_topics:
+    if len(known) > _GLANCE_SUBSCRIPTIONS or state.given_up or state.holes.topics:
         return False
     lineage, messages, held = state.lineage, state.messages, state.vector
     for topic, vector in known:

@@ -16,7 +16,7 @@ from itertools import pairwise, takewhile
 from typing import Final
 
 from newswire.core import limits
-from newswire.core.model.ops import Void
+from newswire.core.model.ops import Op, Void
 from newswire.core.model.vector import FullVector, Lineage, Vector
 from newswire.core.state.sparse import Offsets, SparseOffsets
 
@@ -28,6 +28,8 @@ WITHDRAWN: Final = 2**32 - 4  # of a `withdrawn` of which readers of its topic a
 MARKS: Final = frozenset((0, GIVEN_UP, VOID, SILENT, WITHDRAWN))
 TOLD: Final = frozenset((GIVEN_UP, VOID, WITHDRAWN))  # readers are told of something there
 _CHECKPOINT: Final = limits.CHECKPOINT_ROWS
+
+OpRecord = tuple[Op, int, int]  # an op, and place and length of its record
 
 
 class OpIndex:

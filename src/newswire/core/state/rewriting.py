@@ -20,16 +20,14 @@ from typing import Any
 from msgspec import structs
 
 from newswire.core import limits
-from newswire.core.model.ops import Op, Void, decode, encode
+from newswire.core.model.ops import Void, decode, encode
 from newswire.core.model.vector import Vector
 from newswire.core.state.fold import State
 from newswire.core.state.keys import OFFSET_MASK
 from newswire.core.state.leave_out import Base, LeaveOut, Prefix
-from newswire.core.state.op_index import GIVEN_UP, MARKS, SILENT, VOID, WITHDRAWN
+from newswire.core.state.op_index import GIVEN_UP, MARKS, SILENT, VOID, WITHDRAWN, OpRecord
 from newswire.core.state.timetable import groups_of
 from newswire.core.state.withdrawals import ROW_BITS, ROW_MASK, Ages, Ends
-
-Stored = tuple[Op, int, int]  # an op, and place and length of its record
 
 
 class Rewriting:
@@ -56,15 +54,14 @@ class Rewriting:
         self.rows_before = len(state.log)
         self.rows_after = 0
         self.cut_after = 0  # rows of the new log that stand for those before `cut`
-        self.tail: deque[Stored] = deque()  # what was stored since, in the order of the file: the core appends
+        self.tail: deque[OpRecord] = deque()  # what was stored since, in the order of the file: the core appends
         self._offered_vector: Vector = offered_vector or {}
         self.ends: list[int] = []  # when `check` is through: of all messages before `cut_after` that have a time, ascending
         self._ends_before = ends
         self._vector, self._held, self._base, self._now = dict(state.vector), state.log.full, base, now
         self._prefix = Prefix(len(state.log))
         self._left = bytearray(len(state.log))
-        self._loose: list[Stored] = [part for parts in state.open.values() for part in parts]
-        self._loose += [entry for entries in state.waiting.values() for entry in entries.values()]
+        self._loose: list[OpRecord] = [*state.open_batches.records(), *state.holes.records()]
         self._loose_voids = [op for op, _, _ in self._loose if isinstance(op, Void)]
         self._void_messages: Mapping[int, Mapping[str, tuple[int, int]]] = state.log.void_messages
         self._offered = offered
@@ -253,7 +250,7 @@ class Rewriting:
         if state.lacks_voids:
             return "what was written does not say all that is void"
         if not self.adopts:
-            same = dict(state.log.full) == dict(self._held) and not state.waiting
+            same = dict(state.log.full) == dict(self._held) and not state.holes.waiting
             return "" if same else "what was written does not hold what the log held"
         if not (state.log.holds(self._vector) and state.log.holds(self._offered_vector)):
             return "what was handed over is less than what was offered"

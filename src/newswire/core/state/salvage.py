@@ -54,8 +54,8 @@ def owed(state: State, op: Lost, finished_here: Mapping[str, set[int]]) -> Owed:
     log, finished = state.log, finished_here.get(op.source, frozenset[int]())
     sequences = range(op.first, min(op.last, log.held(op.source)) + 1)
     rows = [row for s in sequences if s not in finished and (row := log.row(op.source, s)) is not None]
-    apart = {part[0].sequence: part for part in state.open.get(op.source, ())}  # a batch that is not whole
-    ops = sorted({**apart, **state.waiting.get(op.source, {})}.items())
+    apart = {part[0].sequence: part for part in state.open_batches.of.get(op.source, ())}  # a batch that is not whole
+    ops = sorted({**apart, **state.holes.waiting.get(op.source, {})}.items())
     return Owed(
         tuple(row for row in rows if row not in log.unreadable),
         tuple(kept for s, (kept, _, _) in ops if op.first <= s <= op.last and s not in finished),

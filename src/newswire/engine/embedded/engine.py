@@ -123,7 +123,7 @@ class EmbeddedEngine(CommitEngine):
         if self._state.lacks_voids:
             log.error("a record of what a compaction left out is damaged: other brokers are asked for all that was left out")
         names, self._silent_damage = self._opsfile.names_in_damage()
-        self._state.suspect(names)
+        self._state.holes.suspect(names)
         for place in self._opsfile.damage:
             log.error("the ops file is damaged, the rest of it is kept: %s", place)
         return restored(self._state, start)

@@ -34,7 +34,7 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 def take_snapshot(state: State, copy: OpsFile, place: LogPlace) -> Snapshot:
     """Of now. The commit thread, between two rounds: all up to `place` is applied."""
-    parts = [(where, length) for batch in state.open.values() for _, where, length in batch]
+    parts = [(where, length) for _, where, length in state.open_batches.records()]
     return Snapshot(place, [*state.log.where(range(len(state.log))), *parts], copy.pin())
 
 

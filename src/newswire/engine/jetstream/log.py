@@ -231,7 +231,7 @@ class Log:
         self.follower = Follower(place.place)
         self._sure = place.vector
         is_whole = all(state.extent(origin) >= sequence for origin, sequence in place.vector.items())
-        return is_whole and not (self.copy.damage or state.holes)
+        return is_whole and not (self.copy.damage or state.holes.all)
 
     def _read_place(self) -> _Place | None:
         try:
@@ -244,7 +244,7 @@ class Log:
         if not now and time.monotonic() < self._place_due:
             return
         self._place_due = time.monotonic() + _PLACE_SECONDS
-        vector = {**state.vector, **{origin: state.extent(origin) for origin in state.open}}
+        vector = {**state.vector, **{origin: state.extent(origin) for origin in state.open_batches.of}}
         text = msgspec.json.encode(_Place(cluster=self.cluster, place=self.follower.place, vector=vector))
         new = self._path.with_suffix(".tmp")
         with suppress(OSError):  # without it more is read at the next start
@@ -358,8 +358,8 @@ def give_back(
         for where, sequence, name in zip(log.where(range(len(log))), log.sequences, names, strict=True)
         if sequence > reach(name)
     ]
-    for parts in old.open.values():
-        missing += [(place, length) for op, place, length in parts if op.sequence > reach(op.origin)]
+    parts = old.open_batches.records()
+    missing += [(place, length) for op, place, length in parts if op.sequence > reach(op.origin)]
     for at in range(0, len(missing), limits.LOG_OPS):
         yield [raw for raw in read(missing[at : at + limits.LOG_OPS]) if raw is not None]
 
