@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from newswire import text
@@ -27,3 +29,10 @@ def test_utf_16_is_named(encoding: str) -> None:
 def test_what_is_no_text_is_refused_as_such() -> None:
     with pytest.raises(UnicodeDecodeError, match="invalid start byte"):
         text.decode(b"a\xff")
+
+
+def test_what_is_no_small_file_is_not_read_to_its_end(tmp_path: Path) -> None:
+    (tmp_path / "small").write_bytes(b"x")
+    assert text.read_small(tmp_path / "small") == b"x"
+    with pytest.raises(OSError, match="too large"):
+        text.read_small(Path("/dev/zero"))

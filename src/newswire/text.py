@@ -6,11 +6,24 @@ joined with `cat`), of forms, TOML files, secrets and standard input, and nowher
 
 from __future__ import annotations
 
+import errno
+import os
+from pathlib import Path
 from typing import Final
 
 _MARK: Final = b"\xef\xbb\xbf"
 _MARK_CHAR: Final = "\ufeff"
+_MOST_BYTES: Final = 1024 * 1024  # of a file of settings or a secret: hundreds of times what any has
 _UTF_16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
+
+
+def read_small(path: Path) -> bytes:
+    """Return what a file of settings or a secret holds. Raises OSError, also for more than such a file has: `/dev/zero`."""
+    with path.open("rb") as file:
+        raw = file.read(_MOST_BYTES + 1)
+    if len(raw) > _MOST_BYTES:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return raw
 
 
 def without_mark(raw: bytes) -> bytes:

@@ -382,3 +382,8 @@ def test_a_flag_that_is_given_empty_is_not_as_if_it_was_left_out(args: list[str]
 
 def test_an_empty_variable_is_not_set(settings: Callable[..., Settings]) -> None:
     assert settings(ADVERTISE="").advertise == ""
+
+
+def test_both_sides_of_a_pair_in_the_environment_are_refused(settings: Callable[..., Settings]) -> None:
+    with pytest.raises(click.UsageError, match="both set"):
+        settings(PRIMARY="1", SECONDARY="1")

@@ -24,7 +24,7 @@ from newswire.cli.secret_files import check_private, no_secret, read_secret
 from newswire.core import limits
 from newswire.core.model import names
 from newswire.errors import BadRequest
-from newswire.text import decode, without_mark_char
+from newswire.text import decode, read_small, without_mark_char
 
 PLACES: Final = (Path("newswire.toml"), Path("/etc/newswire/newswire.toml"))
 DEFAULT_BROKERS: Final = ("127.0.0.1:5053", "127.0.0.1:5054")
@@ -62,8 +62,11 @@ class Setting(click.Option):
             note = f"{self.envvar}={value} is no port: it is what Kubernetes sets for a service named newswire. Ignored."
             notes += [] if note in notes else [note]
             return None
-        if value is None and self.opposite:
-            value = _opposite(variable(self.opposite), ctx)
+        if self.opposite:
+            contrary = _opposite(variable(self.opposite), ctx)
+            if value and contrary is not None and (value.lower() in _TRUE) != (contrary == "1"):
+                raise click.UsageError(f"{self.envvar} and {variable(self.opposite)} are both set: keep one of them.", ctx)
+            return contrary if value is None else value
         return value
 
     def process_value(self, ctx: click.Context, value: Any) -> Any:
@@ -298,7 +301,7 @@ def read_file(path: Path, settings: Mapping[str, Setting]) -> dict[str, Any]:
     """Read a TOML file into values by parameter name. Raises click.UsageError with a sentence."""
     values: dict[str, Any] = {}
     try:
-        table = tomllib.loads(decode(path.read_bytes()))
+        table = tomllib.loads(decode(read_small(path)))
     except OSError as error:
         raise click.UsageError(f"cannot read {path}: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -8,14 +8,14 @@ from pathlib import Path
 import click
 
 from newswire.core import limits
-from newswire.text import decode, without_mark_char
+from newswire.text import decode, read_small, without_mark_char
 
 
 def read_secret(path: Path, word: str) -> str:
     """Read a file that holds a secret and that others may not read."""
     try:
         check_private(path, word)
-        secret = decode(path.read_bytes()).strip()
+        secret = decode(read_small(path)).strip()
     except UnicodeDecodeError:
         raise click.UsageError(f"{path}: the {word} is not UTF-8 text; for example: openssl rand -hex 32 > {path}") from None
     except OSError as error:

@@ -16,7 +16,7 @@ from typing import Final
 from newswire.client import checks
 from newswire.core.model import names
 from newswire.errors import BadRequest
-from newswire.text import decode
+from newswire.text import decode, read_small
 
 TOKEN_VARIABLE: Final = "NEWSWIRE_TOKEN"
 NO_ONE: Final = "nothing"  # the `kind` of a client that says nothing of itself
@@ -89,7 +89,7 @@ def token_of(environ: Mapping[str, str]) -> str | None:
     try:
         if stat.S_IMODE(os.stat(path).st_mode) & (stat.S_IROTH | stat.S_IWOTH):
             raise BadRequest(f"{path} holds a token and every user can read or write it: chmod 600 {path}", code="bad-field")
-        token = decode(Path(path).read_bytes()).strip()
+        token = decode(read_small(Path(path))).strip()
     except OSError as error:
         raise BadRequest(f"cannot read the token from {path}: {error.strerror}", code="bad-field") from None
     except UnicodeDecodeError:

@@ -82,6 +82,10 @@ class BrokerPool:
                 self.ask_rows(primary)
         return self.brokers.look(self.clock())
 
+    def check_answers(self, address: str) -> None:
+        """Ask something small before what may take minutes. Raises Unreached where nobody is, or somebody who hangs."""
+        self.transport.send(address, Call("GET", "/livez"), limits.CLIENT_TRY_SECONDS)
+
     def nodes(self) -> list[Row]:
         """A row a broker, primary first. Raises NoBroker."""
         return sorted(self.look().rows, key=lambda row: (not row.is_primary, row.id))

@@ -37,6 +37,10 @@ class Source:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
+                if self.path == "/livez":
+                    self.send_response(204)
+                    self.end_headers()
+                    return
                 self.send_response(200)
                 self.send_header("Content-Type", "application/gzip")
                 self.send_header("Transfer-Encoding", "chunked")

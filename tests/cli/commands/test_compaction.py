@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from newswire.cli import main, output
+from newswire.client.pool import BrokerPool
+from newswire.client.unreached import Unreached
 from tests.kit.fake_broker import Fake
 
 Capture = pytest.CaptureFixture[str]
@@ -39,3 +41,23 @@ def test_one_that_did_not_is_named_with_its_reason(fake: Fake, capsys: Capture) 
     assert "Broker 1001: Broker 1003 is away" in said.err
     assert said.out.startswith("Broker 1002: ")
     assert fake.sent("/compact") == [{"even_if_away": "1"}] * 2
+
+
+def test_a_broker_that_hangs_is_not_waited_for_as_one_that_compacts(
+    fake: Fake, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def answers_once(pool: BrokerPool, address: str) -> None:
+        asked.append(address)
+        if len(asked) > 1:
+            raise Unreached("no answer in time")
+
+    monkeypatch.setattr(BrokerPool, "check_answers", answers_once)
+    fake.answers["/list_replicas"] = (200, [fake.row(), fake.row(id="1002")])
+    fake.answers["/compact"] = DONE
+    assert main.run(["compact"]) == output.FAILED
+    told = capsys.readouterr()
+    assert "Broker 1001: 31,000,000" in told.out
+    assert "Broker 1002: no answer in time" in told.err
+    assert fake.sent("/compact") == [{}]

@@ -83,6 +83,7 @@ def _begin(brokers: tuple[str, ...], ending: ExitStack) -> Download:
     reasons = []
     for address in pool.brokers.configured:
         try:
+            pool.check_answers(address)
             answer = pool.transport.download(address, Call("GET", "/backup"), limits.CLI_BACKUP_SILENCE_SECONDS)
         except Unreached as error:
             reasons.append(f"{address}: {error.reason}")

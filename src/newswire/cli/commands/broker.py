@@ -97,7 +97,9 @@ _EVERYWHERE: Final = ("", "0.0.0.0", "::", "[::]")
     "--open-reading", is_flag=True, help="With --auth none, let anybody read topics by ntfy's wire, without a subscription."
 )
 @option("--insecure", is_flag=True, help="Serve addresses other than this machine's own without access control.")
-@option("--min-copies", type=WholeNumber(1), default=1, help="Refuse a publish that fewer brokers would hold.")
+@option(
+    "--min-copies", type=WholeNumber(1, limits.PEERS_COUNT), default=1, help="Refuse a publish that fewer brokers would hold."
+)
 @option(
     "--threads",
     type=WholeNumber(1, limits.LARGE_THREADS_MOST),

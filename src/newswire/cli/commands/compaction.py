@@ -43,6 +43,7 @@ def _compact(pool: BrokerPool, broker: str, address: str, *, even_if_away: bool,
 
     body, kind = form({"even_if_away": "1"} if even_if_away else {})
     try:
+        pool.check_answers(pool.brokers.ours(address))
         call = Call("POST", "/compact", params={}, body=body, type=kind)
         answer = pool.transport.send(pool.brokers.ours(address), call, limits.COMPACT_SECONDS + limits.CLI_CALL_SECONDS)
         if answer.status != 200:
