@@ -6,7 +6,7 @@ Each runs in pieces, and holds the state lock for one piece at a time (docs/rule
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from heapq import nsmallest
 from typing import TypeVar
@@ -182,14 +182,19 @@ class StateQueries(ABC):
 
         return op if self._read(is_theirs) else None
 
-    def scheduled(self, publisher: str | None, most: int, account: OpId = "") -> list[Scheduled]:
+    def scheduled(self, publisher: str | None, most: int, account: OpId = "", by: Principal | None = None) -> list[Scheduled]:
         """See `seam.Engine`."""
+        now = self._wall()
 
         def query(state: State) -> list[Scheduled]:
             timetable = state.messages.timetable
             rows = timetable.waiting if publisher is None else timetable.rows_of.get(publisher, ())
-            named = map(timetable.waiting.__getitem__, rows)
-            mine = named if publisher is None else (op for op in named if op.account == account)
+            mine: Iterable[Scheduled] = map(timetable.waiting.__getitem__, rows)
+            if publisher is not None:
+                mine = (op for op in mine if op.account == account)
+            rights = Rights(admin=True) if by is None else state.accounts.rights(by, now) or Rights()
+            if not rights.admin:  # a token may be narrower than its user
+                mine = (op for op in mine if rights.may_see(op.topic))
             return nsmallest(most, mine, key=lambda op: (op.due, *ops.split_op_id(op.id)))
 
         return self._read(query)

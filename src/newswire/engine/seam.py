@@ -238,10 +238,11 @@ class Engine(Protocol):
         """
         ...
 
-    def scheduled(self, publisher: str | None, most: int, account: OpId = "") -> list[Scheduled]:
+    def scheduled(self, publisher: str | None, most: int, account: OpId = "", by: Principal | None = None) -> list[Scheduled]:
         """What waits to be published, of one publisher or of all (None), what is due first; at most so many. One piece.
 
-        `account`: of that publisher. A later user of a name inherits nothing.
+        `account`: of that publisher; a later user of a name inherits nothing. Left out is what is of a topic that `by` may
+        neither publish to nor read.
         """
         ...
 

@@ -203,6 +203,16 @@ def test_a_later_user_of_a_name_is_not_shown_what_the_former_one_scheduled() -> 
     assert engine.scheduled("bob", 10, account.account) == []
 
 
+def test_a_token_that_is_narrower_than_its_user_is_not_shown_what_waits_elsewhere() -> None:
+    office = Office()
+    name = office.schedule(office.bob)
+    account = office.bob.account
+    token = office.broker.take(CreateToken("bob", "cd" * 32, publish=("late",)))
+    narrow, engine = Principal(account, token=token), office.broker.engine
+    assert engine.scheduled("bob", 10, account, narrow) == []
+    assert [op.id for op in engine.scheduled("bob", 10, account, office.bob)] == [name]
+
+
 def test_the_topic_that_may_get_an_escalation_is_asked_for_too() -> None:
     office = Office()
     office.schedule(office.bob, confirm=60, escalate="late")

@@ -176,7 +176,8 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Cal
             raise Refused("this was opened with a ticket for a user's news: to see what waits, sign in")
         is_for_all = caller.principal is None or (username is None and caller.admin)
         user = None if is_for_all else subject_of(engine, caller, username)
-        waiting = engine.scheduled(user.username, limit + 1, user.account) if user else engine.scheduled(None, limit + 1)
+        whose, account = (user.username, user.account) if user is not None else (None, "")
+        waiting = engine.scheduled(whose, limit + 1, account, caller.principal)
         rows = Rows()
         for op in waiting[:limit]:
             shown = shown_object(op, id=op.id, event_id="", time=rfc3339(op.time)) | {"due": rfc3339(op.due)}
