@@ -78,6 +78,11 @@ def test_a_time_before_1970_is_a_time_that_has_passed(at: object) -> None:
     assert message_fields.publish({"topic": "t", "data": "x", "at": at}).at == 1
 
 
+def test_what_takes_the_place_of_another_is_published_now() -> None:
+    error = refusal(topic="t", data="x", replaces="1001-a.7", delay="1h")
+    assert (error.code, "leave `at` and `delay` out" in error.detail) == ("bad-field", True)
+
+
 def test_late_confirmations_are_told_on_no_topic_that_names_a_route() -> None:
     error = refusal(topic="t", data="x", confirm=60, escalate="stream")
     assert (error.code, "another topic" in error.detail) == ("bad-field", True)

@@ -67,6 +67,14 @@ def test_a_header_is_utf_8_or_as_rfc_2047_has_it() -> None:
             read(b"x", TITLE=broken)
 
 
+def test_two_headers_of_one_field_that_differ_are_refused() -> None:
+    for headers in ({"TITLE": "a", "X_TITLE": "b"}, {"DELAY": "30m", "IN": "40m"}, {"TAGS": "a", "TA": "b"}):
+        with pytest.raises(NewswireError, match="given twice"):
+            read(b"x", **headers)
+    assert read(b"x", TITLE="a", X_TITLE="a", T="a").title == "a"
+    assert read(b"x", X_PRIORITY="5", PRIORITY="u=1, i").priority == 5
+
+
 def test_a_line_end_in_a_message_of_a_header_is_written_out() -> None:
     assert read(b"", MESSAGE="one\\ntwo").data == "one\ntwo"
 

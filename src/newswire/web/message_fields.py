@@ -59,6 +59,8 @@ def publish(fields: Fields, publisher: str = "") -> Publish:
     if len(fields) == 2 and "data" in fields:
         return Publish(topic=topic, data=data, publisher=publisher)
     if "at" in fields or "delay" in fields:
+        if fields.get("replaces"):  # before it is looked for: where it is makes no difference
+            raise _bad("a message that takes the place of another one is published now: leave `at` and `delay` out")
         now = publish({name: value for name, value in fields.items() if name not in WHEN}, publisher)
         return msgspec.structs.replace(now, **{name: _when(name, fields[name]) for name in WHEN if name in fields})
     try:

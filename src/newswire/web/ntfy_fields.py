@@ -266,12 +266,13 @@ def texts(environ: Environ, names: Mapping[str, tuple[str, ...]]) -> dict[str, s
         if values.setdefault(name, value) != value:
             raise BadRequest(f"`{name}` is given twice, under two names: leave one out", code="double-field")
     for name, others in names.items():
-        for word in (name, *others):
-            key = word.upper().replace("-", "_")
-            header = environ.get(f"HTTP_X_{key}") or environ.get(f"HTTP_{key}")
-            if header and name != "auth":
-                values[name] = _header(name, header)
-                break
+        keys = [word.upper().replace("-", "_") for word in (name, *others)]
+        headers = [text for key in keys for place in (f"HTTP_X_{key}", f"HTTP_{key}") if (text := environ.get(place))]
+        if not headers or name == "auth":
+            continue
+        if len(set(headers)) > 1 and name != "priority":  # of which HTTP has a header of its own (RFC 9218): the first counts
+            raise BadRequest(f"`{name}` is given twice, in two headers: leave one out", code="double-field")
+        values[name] = _header(name, headers[0])
     return values
 
 
