@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from newswire.cli import main, output
+from newswire.cli.commands.bench import living_first
+from newswire.client import Row
 from tests.kit.fake_broker import Fake
 
 
@@ -28,3 +30,9 @@ def test_one_user_has_so_many_streams(in_use: Fake, capsys: pytest.CaptureFixtur
     in_use.answers["/me"] = (200, {"username": "ann", "admin": False, "auth": "required", "grants": []})
     assert main.run(["bench", "--readers", "21"]) == output.USAGE
     assert "where brokers ask who one is, one has 20 at most" in capsys.readouterr().err
+
+
+def test_who_hangs_is_asked_last() -> None:
+    rows = [Row(id="1002", ip="b:1"), Row(id="1003", ip="c:1")]
+    assert living_first(("a:1", "b:1", "c:1"), rows) == ("b:1", "c:1", "a:1")
+    assert living_first(("proxy:1",), rows) == ("proxy:1",), "under a name of its own it stays as it was named"

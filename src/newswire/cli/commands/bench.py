@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from newswire.cli.bench_report import Measurement
     from newswire.cli.credentials import Signature
     from newswire.cli.summary import Status
+    from newswire.client import Row
 
 _MEASUREMENTS: Final = 5
 _STORED_BYTES: Final = 300  # of a message beside its text, at each broker: about
@@ -65,7 +66,7 @@ def bench(brokers: tuple[str, ...], seconds: float, clients: int, readers: int, 
     rows = [row for row in summary.look(brokers, who=who).rows if row.state == "up"]
     if not rows:
         raise NoBroker("no broker is in sync: see `newswire status`")
-    one = Bench(brokers, who, rows, load, username)
+    one = Bench(living_first(brokers, rows), who, rows, load, username)
     measurements: list[Measurement] = []
     with output.Bar("Measuring", after_seconds=0) as bar:
         bar(0, _MEASUREMENTS)
@@ -89,6 +90,12 @@ def bench(brokers: tuple[str, ...], seconds: float, clients: int, readers: int, 
     click.echo(f"Messages of {size} bytes, on the disks of {held} before the answer.")
     click.echo(f"Topic {one.topic} is gone in a minute; its subscriptions are ended.")
     return output.DONE
+
+
+def living_first(brokers: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
+    """The addresses that were named, those of `rows` first: each client would wait for one that hangs."""
+    living = {row.ip for row in rows}
+    return tuple(sorted(brokers, key=lambda address: address not in living))
 
 
 def _username(brokers: Sequence[str], who: Signature) -> str | None:
