@@ -81,7 +81,7 @@ class Cluster:
         rng = world.rng
         self.ledger = Ledger(world)
         self.fault_free = rng.random() < 1 / 12
-        self.healing = False
+        self.healing, self.healing_at = False, 0.0
         self.quiet = False  # readers stay where they are
         self.last: list[Text] = []  # published after healing
         self.copies = 0  # of the last receipt that reached a publisher
@@ -267,7 +267,7 @@ class Cluster:
     def heal(self) -> None:
         """End all faults, wait until all has settled, then check what must be so."""
         world = self.world
-        self.healing = True
+        self.healing, self.healing_at = True, world.now
         world.cut.clear()
         world.loss = world.double = world.slow = 0.0
         for machine in self.machines:
@@ -371,11 +371,12 @@ class Cluster:
         return holes
 
     def _close_holes(self) -> None:
-        """Give up what nobody can bring; who is told to restart a broker first does."""
+        """Give up what nobody can bring; who is told to restart a broker first does, at last when he has been told for long."""
         holes = self.give_up() if self.world.chance(0.3) else []
+        restarts = 0.2 if self.world.now < self.healing_at + HEAL / 3 else 1.0
         for machine in holes:
             broker = machine.broker
-            if broker is not None and any(hole.unreadable for hole in broker.state.holes.all) and self.world.chance(0.2):
+            if broker is not None and any(hole.unreadable for hole in broker.state.holes.all) and self.world.chance(restarts):
                 self.down(machine, 1.0)
 
     def _gave_up(self, result: Result) -> None:
