@@ -41,14 +41,16 @@ FORM: Final = "application/x-www-form-urlencoded"
 MODES: Final = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 # a well-formed request is refused with 400 for what it says: how the code and the sentence begin, by route
 SAYS: Final[Mapping[str, tuple[str, ...]]] = {
-    # no time, or one that is over; an address that opens nothing; neither text nor title; words with commas; no batch
+    # no time, or one that is over; an address that opens nothing; neither text nor title; words with commas; no batch; what comes
+    # later and in the place of another
     "/publish": (
         "bad-field: `at`",
         "bad-field: `click`",
         "bad-field: `data` is empty",
         "bad-field: `delay`",
-        "bad-field: `escalate` goes",
+        "bad-field: `escalate`",
         "bad-field: `tags`",
+        "bad-field: a message that takes the place",
         "bad-line",
         "bad-body",
         "bad-time",

@@ -25,7 +25,7 @@ def withdrawn_where_it_is_there() -> list[Patch]:
 
 def replaced_twice() -> list[Patch]:
     """Nobody looks whether what a message replaces is shown still: two take the place of one, and both are shown."""
-    return [(Stager, "_check_replaced", lambda stager, requests: None)]
+    return [(Stager, "_check_replaced", lambda stager, requests, keys: None)]
 
 
 def newer_goes_first() -> list[Patch]:
