@@ -41,8 +41,8 @@ FORM: Final = "application/x-www-form-urlencoded"
 MODES: Final = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 # a well-formed request is refused with 400 for what it says: how the code and the sentence begin, by route
 SAYS: Final[Mapping[str, tuple[str, ...]]] = {
-    # no time, or one that is over; an address that opens nothing; neither text nor title; words with commas; no batch; what comes
-    # later and in the place of another
+    # no time, or one that is over; an address that opens nothing; neither text nor title; words with commas; no batch; what
+    # comes later and in the place of another
     "/publish": (
         "bad-field: `at`",
         "bad-field: `click`",
