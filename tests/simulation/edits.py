@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from newswire.core.model.names import matches
@@ -83,6 +84,10 @@ class Edits:
         ids = self.ledger.texts[op.data].ids if isinstance(op, Published) else ()
         return any(abs(self.ledger.ops[name].time - op.time) > DAY for name in ids)
 
+    def _is_apart(self, op: OpId, ids: Collection[OpId], withdrawn: Collection[OpId]) -> bool:
+        """Whether what was withdrawn of a message went with a disk: nobody knows that this, a retry of it, is the same."""
+        return op not in withdrawn and all(name in self.ledger.gone for name in ids if name in withdrawn)
+
     def check_withdrawn(self) -> None:
         """Who was told that a message is withdrawn: it is, at each broker, unless the op went with a disk."""
         for name, ops in self.answered.items():
@@ -98,6 +103,8 @@ class Edits:
                         (op, again)
                     ):
                         continue  # the other one was
+                    if not again and self._is_apart(op, self.ledger.texts[name].ids, self.ledger.applied(machine).withdrawn):
+                        continue
                     row = state.log.row(*op.rsplit(".", 1)[:1], int(op.rsplit(".", 1)[1]))
                     if row is not None and state.log.topics[row] and not self.ledger._has_void_twin(op):
                         raise Violation(f"{machine.id} shows {op} ({name}), which was withdrawn ({ops})")

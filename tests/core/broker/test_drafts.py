@@ -8,9 +8,9 @@ import pytest
 
 from newswire.core import limits
 from newswire.core.broker.drafts import draft_all, draft_ops
-from newswire.core.model.commands import Acknowledge, Confirm, Publish, Request, Subscribe, Unsubscribe
+from newswire.core.model.commands import Acknowledge, Confirm, Publish, Request, Subscribe, Unsubscribe, Withdraw
 from newswire.core.model.coverage import Coverage, write
-from newswire.core.model.ops import NO_PLACE, Acknowledged, Began, Op, Published, Subscribed, Unsubscribed
+from newswire.core.model.ops import NO_PLACE, Acknowledged, Began, Op, Published, Subscribed, Unsubscribed, Withdrawn
 from newswire.core.state.fold import State
 from newswire.errors import NotFound, Refused
 
@@ -63,6 +63,14 @@ def test_one_pattern_too_many_is_refused_and_one_that_is_there_is_not() -> None:
     assert refused.value.code == "too-many"
     assert draft(state, Subscribe("Ann", "tech"), most=2)
     assert draft(state, Subscribe("Bob", "art"), most=2)
+
+
+def test_what_is_withdrawn_is_so_under_the_id_before_it_though_that_one_is_not_here() -> None:
+    """Another broker that published what was scheduled, apart from this one, takes its own back by that."""
+    state = state_of(Published(A, 2, 0, topic="news", data="x", again="1002-b.7"))
+    (op,) = draft(state, Withdraw("1001-a.2", topic="news"))
+    assert isinstance(op, Withdrawn)
+    assert op.ids == ("1001-a.2", "1002-b.7")
 
 
 def test_an_unsubscribe_names_all_that_are_seen() -> None:

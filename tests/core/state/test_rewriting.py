@@ -181,6 +181,19 @@ def test_what_of_a_long_batch_waited_behind_damage_is_part_of_it_where_that_is_t
     assert list(new.open_batches.of) == [waited]
 
 
+def test_what_began_the_origins_is_kept_only_where_it_is_the_same() -> None:
+    """What was handed over gives up a `began`: by the old lineage who lists that run would still hold what it named."""
+    history = [Began(A, 1, 0, "1001"), message(2), Began(B, 1, 0, "1002", {A: 2})]
+    old, new, other = State(), State(), State()
+    for state, ops in ((old, history), (new, [*history, Lost(A, 3, 0, source=B)]), (other, history)):
+        state.replay([(op, place, 9) for place, op in enumerate(ops)])
+    assert other.succeed(old, 3, 3, adopts=True)[1]
+    assert other.lineage is old.lineage
+    assert not new.succeed(old, 3, 3, adopts=True)[1]
+    assert dict(new.lineage.expand({B: 1})) == {B: 1}
+    assert dict(old.lineage.expand({B: 1})) == {A: 2, B: 1}
+
+
 OFFERED = [
     encode(Began(B, 1, 0, "1002")),
     encode(Void(B, 4, 0, first=2, messages={"news": (2, 4)})),

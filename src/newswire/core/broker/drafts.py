@@ -142,7 +142,7 @@ def withdraw(state: State, request: Withdraw, by: Principal | None) -> list[Op]:
     if row is None or messages.names[state.log.topics[row]] != request.topic:
         raise NotFound(f"there is no message {name} (any more)", code="no-message")
     shown = messages.name(row)
-    ids = tuple(dict.fromkeys((shown, *messages.ids(row), *messages.scheduled_ids(row))))
+    ids = tuple(dict.fromkeys((shown, *messages.ids(row), *messages.earlier_ids(row))))
     original = messages.original(row)
     return [Withdrawn(**NO_PLACE, ids=ids, topic=request.topic, original=original if original != shown else "", by=by_whom)]
 

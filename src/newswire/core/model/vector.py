@@ -136,6 +136,11 @@ class Lineage:
         self._recent.clear()
         self.forgotten += 1
 
+    def is_same(self, other: Lineage) -> bool:
+        """Say whether the same follows from the same origins there, by the same numbers."""
+        columns = (self.names, self._starts, self._named, self._upto)
+        return columns == (other.names, other._starts, other._named, other._upto)
+
     def number(self, origin: str) -> int:
         """The number of `origin`, which is taken to have begun with nothing if it is new."""
         number = self.numbers.get(origin)

@@ -164,7 +164,7 @@ class State:
         parts = self.open_batches.of
         for origin in parts.keys() - old.open_batches.of.keys() - old.holes.waiting.keys():
             del parts[origin]
-        same_vectors = self.lineage.names == old.lineage.names
+        same_vectors = self.lineage.is_same(old.lineage)  # else a `began` that what was handed over gives up would still imply
         same_places = (
             not adopts
             and same_vectors

@@ -154,11 +154,11 @@ class TopicIndex:
         """The row at which what was scheduled under this id is shown, once it is published."""
         return next((self._again[one] for one in self.scheduled_names(name) if one in self._again), None)
 
-    def scheduled_ids(self, row: int) -> list[OpId]:
-        """The ids under which the message that is shown at `row` was scheduled."""
+    def earlier_ids(self, row: int) -> list[OpId]:
+        """The ids under which the message shown at `row` was scheduled, or stored first; what they name may not be here."""
         rows = [twin.row for twin in self.twins.of(row)] or [row]
         firsts = {first for at in rows if (first := self._first_of.get(at))}
-        return list(dict.fromkeys(name for first in sorted(firsts) for name in self.scheduled_names(first)))
+        return list(dict.fromkeys(name for first in sorted(firsts) for name in self.scheduled_names(first) or [first]))
 
     def _settle_scheduled(self, name: OpId) -> None:
         """Have what was scheduled under this id wait; or not, since it was published or withdrawn, under any of its ids."""
