@@ -78,6 +78,7 @@ def test_a_disk_that_is_filled_by_a_third_with_what_is_kept(tmp_path: Path) -> N
 def check_newest(first: Node, second: Node, traffic: int, keep: int) -> None:
     """Somebody who comes late gets what is kept."""
     post(first.address, "/subscribe", username="late", topic=">", **{"from": "earliest"})
+    until("the other knows of it", lambda: ask(second.address, "GET", "/subscriptions?username=late").body.strip() != b"[]")
     with Stream("late", [second.address]) as late:
         late.wait_texts(*(text(number) for number in range(traffic - keep // 2, traffic)))
 
