@@ -31,6 +31,7 @@ from newswire.engine.memory import MemoryEngine, MemoryLog, MemoryNetwork
 from newswire.errors import NewswireError, Refused
 
 A = "1001-a"
+GIB: Final = 2**30
 
 
 def at(clock: float) -> Now:
@@ -172,10 +173,33 @@ def test_others_prove_first_what_was_dropped(monkeypatch: pytest.MonkeyPatch) ->
     part.tick(Tick(), at(proved))
     assert part.wants_more
     (_rewrite,) = begin(part, peer(part.state))
-    in_need = compaction(held(9, members=("1001", "1002")))
-    monkeypatch.setattr(in_need, "_count_dead", lambda: 9)
-    in_need.tick(Tick(wants_room=True), at(first))
-    assert in_need.wants_more
+
+
+def test_need_waits_for_nobody_also_where_one_waits_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a heartbeat is."""
+    monkeypatch.setattr(limits, "COMPACT_LEAST_ROWS", 5)
+    monkeypatch.setattr(limits, "COMPACT_LOW_ROWS", 1)
+    part = compaction(held(9, members=("1001", "1002")))
+    monkeypatch.setattr(part, "_count_dead", lambda: 9)
+    first = limits.COMPACT_LOOK_SECONDS
+    part.tick(Tick(), at(first))
+    part.tick(Tick(size=10 * GIB, room=10 * GIB), at(first + 1))
+    assert not part.wants_more, "what would stay still fits, and others are about to prove what was dropped"
+    part.tick(Tick(wants_room=True), at(first + 2))
+    assert part.wants_more
+    begin(part, peer(part.state), wants_room=True)
+    assert part._due_at is None
+
+
+def test_what_is_worth_it_no_more_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "COMPACT_LEAST_ROWS", 5)
+    dead = iter((9, 0))
+    part = compaction(held(9, members=("1001", "1002")))
+    monkeypatch.setattr(part, "_count_dead", lambda: next(dead))
+    part.tick(Tick(), at(limits.COMPACT_LOOK_SECONDS))
+    part.tick(Tick(size=10 * GIB, room=14 * GIB), at(limits.COMPACT_LOOK_SECONDS + 1))
+    part.tick(Tick(), at(limits.COMPACT_LOOK_SECONDS + 8))
+    assert not part.wants_more
 
 
 def test_what_is_begun_for_another_reason_meanwhile_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,9 +212,6 @@ def test_what_is_begun_for_another_reason_meanwhile_is_enough(monkeypatch: pytes
     part.fail(RewriteFailed(rewrite.job, "it was stopped"))
     part.tick(Tick(), at(limits.COMPACT_LOOK_SECONDS * 2 - 1))
     assert not part.wants_more
-
-
-GIB: Final = 2**30
 
 
 @pytest.mark.parametrize(

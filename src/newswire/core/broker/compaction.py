@@ -107,12 +107,12 @@ class Compaction:
                 self._incoming = None
                 return [DropParts()]
         self.is_tight = event.room is not None and event.room < event.size * limits.COMPACT_ROOM
-        often = (event.wants_room or self.is_tight) and not self._rests
-        every = limits.COMPACT_LOOK_SECONDS / (10 if often else 1)
-        if self._due_at is not None:
-            if now.clock >= self._due_at:
-                self._due_at, self._is_due = None, True
-        elif self._me.compacts and self.job is None and now.clock - self._looked_at >= every:
+        is_in_need = event.wants_room or self.is_tight
+        every = limits.COMPACT_LOOK_SECONDS / (10 if is_in_need and not self._rests else 1)
+        waits = self._due_at is not None and not is_in_need  # else it is seen that it cannot wait
+        if self._due_at is not None and now.clock >= self._due_at:
+            self._due_at, self._is_due = None, True
+        elif self._me.compacts and self.job is None and not waits and now.clock - self._looked_at >= every:
             self._look(event, now)
         return []
 
@@ -133,18 +133,20 @@ class Compaction:
             has_room = event.room is None or event.room >= writes
             if is_worth and event.room is not None and not has_room and self._dead_at_failure:
                 self.lacks_room = writes, event.room
-            self._is_due = is_worth and (has_room or count * 4 >= self._dead_at_failure * 5)
+            self._is_due, self._due_at = is_worth and (has_room or count * 4 >= self._dead_at_failure * 5), None
         else:
             dead = max(0, count - self._stays)
             is_worth = dead >= limits.COMPACT_LEAST_ROWS and dead >= rows * limits.COMPACT_SHARE
-            self._is_due = is_worth and rows >= self._least_rows
-            if self._is_due and (wait := self._proof_seconds()):
-                self._is_due, self._due_at = False, now.clock + wait
+            is_due = is_worth and rows >= self._least_rows
+            if is_due and self._others():
+                # when they have proved what is held now: what they have not stays, though it was dropped
+                self._due_at = self._due_at or now.clock + self._me.heartbeat + limits.HEARTBEAT_GRACE_SECONDS
+            else:
+                self._is_due, self._due_at = is_due, None
 
-    def _proof_seconds(self) -> float:
-        """How long it takes until others have proved what is held now: what they have not stays, though it was dropped."""
-        is_alone = not any(joined and broker != self._me.id for broker, joined in self.state.members.of.items())
-        return 0.0 if is_alone else self._me.heartbeat + limits.HEARTBEAT_GRACE_SECONDS
+    def _others(self) -> list[str]:
+        """The other members, by id."""
+        return sorted(broker for broker, joined in self.state.members.of.items() if joined and broker != self._me.id)
 
     def _count_dead(self) -> int:
         """How many rows may be of no use any more, about: some topics are looked at each time."""
@@ -191,8 +193,9 @@ class Compaction:
         if not self.waits_for_members:
             return ""
         known = {peer.id: peer for peer in peers}
-        members = sorted(broker for broker, joined in self.state.members.of.items() if joined and broker != self._me.id)
-        reasons = (self._why_wait(broker, known.get(broker), has_word=has_word, wants_room=wants_room) for broker in members)
+        reasons = (
+            self._why_wait(broker, known.get(broker), has_word=has_word, wants_room=wants_room) for broker in self._others()
+        )
         return next(filter(None, reasons), "")
 
     def _why_wait(self, broker: str, peer: PeerFacts | None, *, has_word: bool, wants_room: bool) -> str:

@@ -5,6 +5,7 @@ See `docs/rules.md`, HOLE and LOST. Commit thread only. `again`, here: by origin
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -12,7 +13,7 @@ import msgspec
 from newswire.core import limits
 from newswire.core.broker.events import AcceptLoss, Recall, Recalled, Unreadable
 from newswire.core.broker.values import Identity, PeerFacts, Stamp, StoreAgain, StoreBlindly
-from newswire.core.model.ops import NO_PLACE, Left, Lost, Op, Unsubscribed, split_op_id
+from newswire.core.model.ops import NO_PLACE, Left, Lost, Op, OpId, Unsubscribed, op_id, split_op_id
 from newswire.core.model.vector import Vector
 from newswire.core.state.fold import State
 from newswire.core.state.holes import Hole
@@ -141,16 +142,23 @@ def _ends(state: State) -> list[Op]:
 
     Voids that do not count (COMPACT) said so; what ended them is among what is given up.
     """
-    ignored = state.ignored
-    if not ignored:
-        return []
-    subs = [name for name in state.subscriptions.alive if ignored.has(*split_op_id(name))]
+    subs = _ignored(state, state.subscriptions.alive)
     pieces = (subs[at : at + limits.ACK_SUBSCRIPTIONS] for at in range(0, len(subs), limits.ACK_SUBSCRIPTIONS))
     ends: list[Op] = [Unsubscribed(**NO_PLACE, ids=tuple(piece)) for piece in pieces]
     for broker in state.members.of:
-        if seen := tuple(name for name in state.members.ids(broker) if ignored.has(*split_op_id(name))):
-            ends.append(Left(**NO_PLACE, broker=broker, seen=seen))
+        if seen := _ignored(state, state.members.ids(broker)):
+            ends.append(Left(**NO_PLACE, broker=broker, seen=tuple(seen)))
     return ends
+
+
+def _ignored(state: State, ids: Iterable[OpId]) -> list[OpId]:
+    """Those of `ids` for which a void stands that does not count. There may be many of both."""
+    ranges = [(origin, *one) for origin, ranges in state.ignored.of.items() for one in ranges]
+    names = sorted(map(split_op_id, ids)) if ranges else []
+    within = (
+        names[bisect_left(names, (origin, first)) : bisect_right(names, (origin, last))] for origin, first, last in ranges
+    )
+    return list(dict.fromkeys(op_id(*name) for part in within for name in part))
 
 
 def stands_on(state: State, origin: str, hole: Hole) -> bool:

@@ -17,6 +17,7 @@ from newswire.core.broker.events import WIRE, WIRE_LEAST, Answer, Connect, Disco
 from newswire.core.broker.offering import Offers
 from newswire.core.broker.peer import Peer, lacks_void, understand
 from newswire.core.broker.values import Announcement, Identity, PeerFacts, ReplyTo
+from newswire.core.model import times
 from newswire.core.model.vector import FullVector, Vector
 from newswire.core.state.fold import State
 from newswire.errors import NewswireError, Refused
@@ -416,7 +417,7 @@ class Replication:
             packs=True,
             offer=offer,
             offered=announcement.offered,
-            wall=max(0, min(announcement.wall, limits.TIME_MILLISECONDS)),
+            wall=times.stamp(announcement.wall),
             wire=WIRE,
             wire_least=WIRE_LEAST,
             streams=announcement.load.streams,

@@ -9,6 +9,7 @@ import msgspec
 
 from newswire.core import limits
 from newswire.core.access import Principal
+from newswire.core.model import times
 from newswire.core.model.commands import Publish, Request
 from newswire.core.model.ops import NO_PLACE, OpId, Scheduled
 from newswire.core.state.fold import State
@@ -61,7 +62,7 @@ class Scheduling:
 def draft_scheduled(request: Publish, wall: int, by: Principal | None) -> Scheduled:
     """The op that has what `by` publishes wait from now on: `wall`, ms since 1970."""
     fields = msgspec.structs.asdict(request)
-    due = min(fields.pop("at") or max(0, wall) + request.delay, limits.TIME_MILLISECONDS)
+    due = times.stamp(fields.pop("at") or times.stamp(wall) + request.delay)
     if request.expires:
         fields["expires"] = due + request.expires * 1000
     account, token = (by.account, by.token) if by is not None else ("", "")

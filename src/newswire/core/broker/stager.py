@@ -21,7 +21,7 @@ from newswire.core.broker.drafts import check_replaced, draft_all
 from newswire.core.broker.key_lookup import Key, KeyLookup
 from newswire.core.broker.scheduling import Scheduling, draft_scheduled
 from newswire.core.broker.values import NamedBatch, Staged
-from newswire.core.model import ops, runs
+from newswire.core.model import ops, runs, times
 from newswire.core.model.commands import Acknowledge, Audit, Confirm, Publish, Request, Subscribe, Unsubscribe, Withdraw
 from newswire.core.model.message import MessageFields
 from newswire.core.model.ops import NO_PLACE, Began, Lost, Op, OpId, PasswordSet, Published, Scheduled, Void, op_id
@@ -190,7 +190,7 @@ class Stager:
         for a value that no reader would take.
         """
         origin = origin or self.origin
-        return self._stamp(ops.with_place(draft, origin, self._next(origin), _stamp_of(wall)))
+        return self._stamp(ops.with_place(draft, origin, self._next(origin), times.stamp(wall)))
 
     def _stamp(self, draft: ops.AnyOp) -> ops.AnyOp:
         """Stage what the bytes of `draft`, which has its coordinates, say."""
@@ -358,7 +358,7 @@ class Stager:
         """`_stamp` what publishes these, in one pass; nothing, and nothing staged, where one has to be looked at by itself."""
         if any(message.expires or message.replaces or message.is_scheduled for message in messages):
             return ()
-        first, time = self._next(origin), _stamp_of(wall)
+        first, time = self._next(origin), times.stamp(wall)
         try:
             raws = runs.encode_messages(messages, origin, first, time)
         except (UnicodeEncodeError, TypeError):
@@ -370,7 +370,7 @@ class Stager:
         return cast(list[Published], run)
 
     def _published(self, request: Publish, wall: int, origin: str) -> Published:
-        fields, time = {name: getattr(request, name) for name in MessageFields.__struct_fields__}, _stamp_of(wall)
+        fields, time = {name: getattr(request, name) for name in MessageFields.__struct_fields__}, times.stamp(wall)
         if request.expires:
             fields["expires"] = time + request.expires * 1000
         if request.replaces:
@@ -419,11 +419,6 @@ class Stager:
             self._held[self.origin] = self._next(self.origin) - 1 - len(gone)
             self.keys.unstage(gone)
             self._scheduling.unstage(gone)
-
-
-def _stamp_of(wall: int) -> int:
-    """The time stamp of what is staged now: `wall`, ms since 1970, or the nearest that a stamp can be."""
-    return max(0, min(wall, limits.TIME_MILLISECONDS))
 
 
 def _decode(raw: bytes) -> Op | None:

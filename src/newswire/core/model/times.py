@@ -6,7 +6,14 @@ from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Final
 
+from newswire.core import limits
+
 _UNITS: Final = (("years", 365 * 86_400), ("days", 86_400), ("hours", 3_600), ("minutes", 60), ("seconds", 1))
+
+
+def stamp(wall: int) -> int:
+    """The time stamp of what is taken at `wall`, ms since 1970: that, or the nearest that a stamp can be."""
+    return max(0, min(wall, limits.TIME_MILLISECONDS))
 
 
 def rfc3339(milliseconds: int) -> str:
