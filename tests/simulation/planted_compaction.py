@@ -223,6 +223,11 @@ def time_begins_anew() -> list[Patch]:
     return [(Expiry, "become", forget)]
 
 
+def adopts_what_gives_up() -> list[Patch]:
+    """A log in which others gave something up is adopted though that is held here: nobody stores it again."""
+    return [(Compaction, "losses", property(lambda part: ()))]
+
+
 COMPACTION: tuple[Callable[[], list[Patch]], ...] = (
     voids_one_by_one,
     base_in_parts,
@@ -239,6 +244,7 @@ COMPACTION: tuple[Callable[[], list[Patch]], ...] = (
     away_by_the_wall_clock,
     voids_count_in_part,
     time_begins_anew,
+    adopts_what_gives_up,
 )
 FOCUS_COMPACTION: dict[str, tuple[str, ...]] = {
     "voids-one-by-one": ("partition", "disk-back"),
@@ -253,5 +259,6 @@ FOCUS_COMPACTION: dict[str, tuple[str, ...]] = {
     "reset-and-fetch": ("partition", "one-way"),
     "left-out-though-a-member-lacks-it": ("partition", "disk-lost"),
     "away-by-the-wall-clock": ("partition", "wall"),
+    "adopts-what-gives-up": ("give-up", "rot", "disk-lost"),
     "voids-count-in-part": ("rot", "disk-cloned", "crash", "partition"),
 }

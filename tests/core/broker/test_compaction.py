@@ -480,3 +480,32 @@ def test_a_broker_that_was_away_adopts_what_the_other_compacted_meanwhile_and_ke
     assert "apart" in shown(cluster.one)
     assert sorted(shown(cluster.one)) == sorted(shown(cluster.two))
     assert cluster.one.submit([Publish("news", "both")]).copies == 2
+
+
+def test_what_was_given_up_elsewhere_is_stored_again_before_the_log_in_which_that_stands_is_adopted() -> None:
+    cluster = Cluster()
+    cluster.publish(4)
+    cluster.one.submit([Publish("alarms", "held by one broker alone")])
+    cluster.publish(1)
+    cluster.tick(2)
+    cluster.network.cut("127.0.0.1:1", "127.0.0.1:2")
+    cluster.one.close()
+    damaged = MemoryLog()
+    damaged.raws = [raw for raw in cluster.one.log.raws if b"alone" not in raw]
+    cluster.one = cluster.begin("1001", 1, damaged)
+    cluster.tick(10)
+    assert cluster.one.accept_loss(even_if_away=True).count == 1
+    cluster.publish(10)
+    cluster.tick()
+    assert isinstance(cluster.compact(cluster.one, even_if_away=True), Compacted)
+    assert cluster.two.describe().holes == ()
+    cluster.network.mend("127.0.0.1:1", "127.0.0.1:2")
+    cluster.tick(20)
+    for engine in (cluster.one, cluster.two):
+        engine.submit([Subscribe("bob", "alarms", since=0)])
+        start = engine.open_page("bob", None, 0, 0)
+        assert start is not None
+        entries = engine.next_page(start.position, 100).entries
+        assert [entry.message.data for entry in entries if isinstance(entry, Entry)] == ["held by one broker alone"]
+    assert sorted(shown(cluster.one)) == sorted(shown(cluster.two))
+    assert cluster.one.submit([Publish("news", "both")]).copies == 2

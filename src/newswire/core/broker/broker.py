@@ -491,8 +491,9 @@ class Broker(Parts):
         if (self._shorten_due or len(self.state.vector) > limits.VECTOR_SHORTEN_ENTRIES) and self._may_stamp():
             self._shorten_due = False
             self.stager.renew(self.identity.id, now.wall)  # brokers without a disk were started often
-        self._actions += self.losses.recall(self.stager.pop_owed(), self.stager.again)
-        if self.compaction.wants_more and self.begun and not (self.stager.staged or self.is_applying):
+        debts = self.stager.owes(self.compaction.losses)
+        self._actions += self.losses.recall([*debts, *self.stager.pop_owed()], self.stager.again)
+        if self.compaction.wants_more and self.begun and not (debts or self.stager.staged or self.is_applying):
             self._begin_rewriting(now)
         self._append(now)
         if self.replication.owes_answers and not self.stager.staged:

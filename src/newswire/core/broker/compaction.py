@@ -27,7 +27,7 @@ from newswire.core.broker.events import (
     Tick,
 )
 from newswire.core.broker.values import Identity, PeerFacts, ReplyTo
-from newswire.core.model.ops import Op, Void, decode
+from newswire.core.model.ops import Lost, Op, Void, decode
 from newswire.core.model.results import Compacted
 from newswire.core.model.vector import FullVector
 from newswire.core.state.fold import State
@@ -48,6 +48,7 @@ class IncomingOffer:
         self.end = 0
         self.is_whole = False
         self.voids: list[Void] = []
+        self.losses: list[Lost] = []
         self.at = now.clock
 
 
@@ -83,6 +84,12 @@ class Compaction:
         return adopts or (self.job is None and (self._asked is not None or self._is_due))
 
     @property
+    def losses(self) -> Sequence[Lost]:
+        """The `lost` ops of an offer that is whole and waits: what of their ranges is held is stored again first (LOST)."""
+        incoming = self._incoming
+        return incoming.losses if incoming is not None and incoming.is_whole and self.job is None else ()
+
+    @property
     def offered(self) -> Offered | None:
         """How much of an offer is here."""
         return Offered(self._incoming.id, self._incoming.end) if self._incoming is not None else None
@@ -101,7 +108,7 @@ class Compaction:
     def tick(self, event: Tick, now: Now) -> list[Doing]:
         """Look at times whether so much is dead that it is worth it; give up an offer that does not go on."""
         incoming = self._incoming
-        if incoming is not None and not incoming.is_whole:
+        if incoming is not None and not (incoming.is_whole and self.job is not None):
             needs_it = self.state.holes.all or not self.state.log.holds(incoming.vector)
             if not needs_it or now.clock - incoming.at > limits.OFFER_PATIENCE_SECONDS:
                 self._incoming = None
@@ -287,6 +294,7 @@ class Compaction:
         incoming = IncomingOffer(broker, offer, now) if first or self._incoming is None else self._incoming
         self._incoming = incoming
         incoming.voids += [op for op in ops if isinstance(op, Void)]
+        incoming.losses += [op for op in ops if isinstance(op, Lost)]
         incoming.end, incoming.at = offer.end, now.clock
         incoming.is_whole = offer.end >= offer.last
         doing: list[Doing] = [KeepPart(raws, first=first)]

@@ -77,6 +77,10 @@ class Stager:
         owed_ops, self.owed = self.owed, []
         return owed_ops
 
+    def owes(self, losses: Iterable[Lost]) -> list[Lost]:
+        """Those of `losses` of whose ranges something is held here that was not stored again yet."""
+        return [lost for lost in losses if owed(self.state, lost, self.again)]
+
     def pop_raws(self) -> tuple[Sequence[Op], Sequence[bytes]]:
         """What was staged since the last time, and its bytes: to be appended now."""
         raws, self.raws = self.raws, []
