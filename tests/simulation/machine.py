@@ -499,10 +499,12 @@ class Machine:
         self._check_streams()
         now = self.world.now
         due = now >= self._tick_at or self.calls or any(self._in_flight.values())
-        if due and not self.busy and not self.paused:
+        waits = bool(self._inbox) and isinstance(self._inbox[0], Tick)
+        if due and not self.paused and not waits:
             self._tick_at = now + IDLE_TICK
-            self._inbox.append(LOW if self.full else TICKED)
-            self._round()
+            self._inbox.insert(0, LOW if self.full else TICKED)  # a round begins with it, whatever else came
+            if not self.busy:
+                self._round()
         self.world.after(TICK, self._tick, run)
 
     def _check_streams(self) -> None:
