@@ -30,7 +30,7 @@ WHEN: Final[Mapping[str, str]] = {  # when it is published, where that is not no
 FIELDS: Final = frozenset((*RULES, *WHEN))
 _NUMBERS: Final = (*(name for name, rule in RULES.items() if rule.kind is int), "copies", "ids")
 _FLAGS: Final = tuple(name for name, rule in RULES.items() if rule.kind is bool)
-_FLAG_WORDS: Final[Mapping[str, bool]] = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+FLAG_WORDS: Final[Mapping[str, bool]] = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 _LISTS: Final = tuple(name for name, rule in RULES.items() if rule.kind is tuple)
 _EMPTY: Final = frozenset(("data", *_LISTS, *_FLAGS))  # may be given, and be empty
 
@@ -143,7 +143,7 @@ def from_text(texts: Mapping[str, str]) -> Fields:
             typed[name] = int(typed[name])
     for name in _FLAGS:
         if name in typed:
-            typed[name] = _FLAG_WORDS.get(typed[name].lower(), typed[name])
+            typed[name] = FLAG_WORDS.get(typed[name].lower(), typed[name])
     for name in _LISTS:
         if name in typed and len(typed[name]) <= limits.LIST_BYTES:
             typed[name] = [word.strip() for word in typed[name].split(",") if word.strip()]

@@ -12,7 +12,7 @@ from newswire.core.model import addresses, event_ids, names
 from newswire.core.model.names import check_address, check_broker_id, check_pattern, check_username
 from newswire.core.model.ops import OpId
 from newswire.errors import BadRequest
-from newswire.web.message_fields import whole_of_text
+from newswire.web.message_fields import FLAG_WORDS, whole_of_text
 from newswire.web.route import Field, text_field
 
 T = TypeVar("T")
@@ -72,14 +72,13 @@ def optional(field: Field[T]) -> Field[T]:
 
 
 def flag_field(name: str, words: str) -> Field[bool]:
-    """A field that is true or false; as text 1 or 0."""
+    """A field that is true or false; as text 1 or 0, or a word for one of them."""
 
     def read(value: Any) -> bool:
-        if isinstance(value, bool):
-            return value
-        if str(value).lower() in ("1", "true", "0", "false"):
-            return str(value).lower() in ("1", "true")
-        raise BadRequest(f"`{name}` is 1 or 0", code="bad-field")
+        is_true = FLAG_WORDS.get(str(value).lower()) if isinstance(value, (str, int)) else None
+        if is_true is None:
+            raise BadRequest(f"`{name}` is 1 or 0", code="bad-field")
+        return is_true
 
     return Field(name=name, read=read, type=bool | Literal[0, 1], words=words)
 

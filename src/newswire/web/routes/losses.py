@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import msgspec
 from flask import Blueprint, Response, request
@@ -16,7 +16,7 @@ from newswire.errors import BadRequest, Unknown
 from newswire.web.deferred import STORE_CODES, DeferredResponse
 from newswire.web.responses import answer
 from newswire.web.route import ADMIN, Field, Route, Success
-from newswire.web.usual_fields import whole_field
+from newswire.web.usual_fields import flag_field, whole_field
 
 _is_origin: Final = re.compile(names.ORIGIN_FORM).fullmatch
 
@@ -35,12 +35,6 @@ def _origin(value: Any) -> str:
     return str(value)
 
 
-def _flag(value: Any) -> bool:
-    if value in ("0", "1", "false", "true", True, False):
-        return value in ("1", "true", True)
-    raise BadRequest("`even_if_away` is 1 or 0", code="bad-field")
-
-
 ORIGIN: Final = Field(
     name="origin",
     read=_origin,
@@ -49,9 +43,7 @@ ORIGIN: Final = Field(
 )
 FIRST: Final = whole_field("first", 1, SEQUENCE_MOST, "The first operation that is missing.")
 LAST: Final = whole_field("last", 1, SEQUENCE_MOST, "The last operation that is missing.")
-EVEN_IF_AWAY: Final = Field(
-    name="even_if_away", read=_flag, type=bool | Literal[0, 1], words="`1`: though a broker is away that may have it."
-)
+EVEN_IF_AWAY: Final = flag_field("even_if_away", "`1`: though a broker is away that may have it.")
 ACCEPT_LOSS: Final = Route(
     method="POST",
     path="/accept_loss",

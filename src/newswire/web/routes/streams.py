@@ -37,7 +37,7 @@ from newswire.web.request_fields import Environ
 from newswire.web.responses import KEEP_NO_COPY, ReadyResponse
 from newswire.web.route import MAY_READ, SELF_OR_ADMIN, Field, Route, Success, Values, text_field
 from newswire.web.routes import pages
-from newswire.web.usual_fields import USERNAME
+from newswire.web.usual_fields import USERNAME, flag_field
 
 Adopter = Callable[[socket.socket, bytes, bool], None]
 HandOver = Callable[[StreamOrder], Adopter]
@@ -83,12 +83,12 @@ LAST_EVENT_ID_TOO: Final = text_field("lastEventId", str, _Place, "The same, as 
 LAST_EVENT_ID_HEADER: Final = Field(
     name="Last-Event-ID", read=str, type=_Place, words="The same, and wins: browsers send it.", place="header"
 )
-FOLLOW: Final = text_field(
-    "follow", str, str, "`1`: the client goes where `moved` sends it, and is sent while the stream goes on, to share the load."
+FOLLOW: Final = flag_field(
+    "follow", "`1`: the client goes where `moved` sends it, and is sent while the stream goes on, to share the load."
 )
-RAW: Final = text_field("raw", str, str, "`1`: the stream, also for a browser that would get the page.")
-GZIP: Final = text_field(
-    "gzip", str, str, "`1`: compressed by gzip, if `Accept-Encoding` takes that: for slow lines, and for who catches up."
+RAW: Final = flag_field("raw", "`1`: the stream, also for a browser that would get the page.")
+GZIP: Final = flag_field(
+    "gzip", "`1`: compressed by gzip, if `Accept-Encoding` takes that: for slow lines, and for who catches up."
 )
 TICKET: Final = text_field("ticket", str, str, "In place of a credential, once: what `POST /tickets` gave within 30 seconds.")
 STREAM: Final = Route(
@@ -155,9 +155,9 @@ def order(environ: Environ, fields: Values, user: str, caller: Caller) -> Stream
         until=caller.until,
         format=fields.get(FORMAT, "text"),
         ack=fields.get(ACK, "auto"),
-        follows=fields.get(FOLLOW, "") == "1",
+        follows=fields.get(FOLLOW, False),
         caller=network_of(environ.get("REMOTE_ADDR", "")),
-        gzip=fields.get(GZIP, "") == "1" and accepts_gzip(environ),
+        gzip=fields.get(GZIP, False) and accepts_gzip(environ),
     )
 
 
@@ -185,7 +185,7 @@ def last_event_id(environ: Environ, fields: Values) -> EventId | None:
 
 def wants_feed(environ: Environ, fields: Mapping[str, str]) -> bool:
     """Say whether a browser's user went to this address, and did not ask for the stream itself."""
-    return accepts_page(environ) and fields.get("raw") != "1" and fields.get("format") != "json"
+    return accepts_page(environ) and not RAW.read(fields.get("raw", False)) and fields.get("format") != "json"
 
 
 def _why_not_now(engine: Engine, user: str, by: Principal | None) -> str:
