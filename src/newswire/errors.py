@@ -26,7 +26,7 @@ TABLE: Final[Mapping[str, tuple[int, str]]] = {
     "bad-address": (400, "Not a broker address"),
     "unreachable": (400, "The broker cannot be reached"),
     "bad-backup": (400, "Not a whole backup"),
-    "bad-body": (400, "The body cannot be read"),
+    "bad-body": (400, "The request cannot be read"),
     "bad-line": (400, "A line of the batch cannot be read"),
     "bad-request": (400, "The request cannot be read"),
     "unauthenticated": (401, "Not authenticated"),
