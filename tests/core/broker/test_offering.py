@@ -54,6 +54,24 @@ def test_voids_that_wait_behind_damage_come_last() -> None:
     assert (last.end, last.last, places, last.count) == (8, 8, [(10, 9), (11, 9)], 2)
 
 
+def test_voids_in_part_of_a_batch_go_with_those_that_wait() -> None:
+    """The rest of the batch cannot be read here, and who is behind may have all of it."""
+    state, batch = held(), f"{A}b1"
+    parts = [
+        Began(batch, 1, 0, "1001", {A: 8}, batch=4),
+        Published(batch, 2, 0, topic="news", data="x"),
+        Void(batch, 3, 0, first=3),
+    ]
+    state.replay([(op, place, 9) for place, op in enumerate(parts, 10)])
+    assert state.open_batches.extents == {batch: 3}
+    offers, holds = Offers("1001-run", state), state.lineage.expand({A: 8})
+    first, _ = offers.next_part(TWO, "1002-b", holds, None, 1_000)
+    assert first is not None
+    last, places = offers.next_part(TWO, "1002-b", holds, Offered(first.id, first.end), 1_000)
+    assert last is not None
+    assert (last.end, last.last, places) == (7, 7, [(12, 9)])
+
+
 def test_another_run_or_another_log_begins_anew() -> None:
     state = held()
     offers, holds = Offers("1001-run", state), state.lineage.expand({A: 2})

@@ -21,14 +21,16 @@ class Offering:
     def __init__(self, name: str, run: str, state: State, holds: FullVector) -> None:
         self.id, self.run, self.generation = name, run, state.generation
         self._cut = len(state.log)
-        self._waiting = [(place, length) for op, place, length in state.holes.records() if isinstance(op, Void)]
+        records = [*state.open_batches.records(), *state.holes.records()]
+        self._waiting = [(place, length) for op, place, length in records if isinstance(op, Void)]
         self.last = self._cut + len(self._waiting)
         self._holds, self.vector = holds, dict(state.vector)
 
     def records(self, state: State, start: int, most_bytes: int) -> tuple[Sequence[tuple[int, int]], int]:
         """Place and length of voids, and of ops that it lacks, from `start` on, as many as one push carries; where that ends.
 
-        Those of rows of the log, then voids that wait: in these may be what ended by an op that is void.
+        Those of rows of the log, then voids that wait, if only for the rest of a batch: in these may be what ended by an op
+        that is void.
         """
         if start >= self._cut:
             voids = self._waiting[start - self._cut :][: limits.PUSH_OPS]
