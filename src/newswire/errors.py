@@ -104,11 +104,16 @@ REQUESTS: Final = tuple(  # what a detail tells whoever speaks HTTP to do; the s
 _PLAIN_WORD: Final = re.compile(r"[a-z]+(?=[\s,:;'])")
 
 
+def in_words(detail: str, reader: Literal["http", "command", "menu"]) -> str:
+    """A detail in the words of who reads it: at a command line and in menus commands stand in the place of requests."""
+    for request, words in REQUESTS if reader != "http" else ():
+        detail = request.sub(words[reader], detail)
+    return detail
+
+
 def as_sentence(detail: str, reader: Literal["http", "command", "menu"] = "http") -> str:
     """A detail as a sentence, which begins with a capital letter and ends with a stop, in the words of who reads it."""
-    text = detail.strip()
-    for request, words in REQUESTS if reader != "http" else ():
-        text = request.sub(words[reader], text)
+    text = in_words(detail.strip(), reader)
     text = _PLAIN_WORD.sub(lambda word: word[0].capitalize(), text, count=1) if _PLAIN_WORD.match(text) else text
     return text if text.endswith((".", "!", "?")) else f"{text}."
 

@@ -109,6 +109,28 @@ def test_a_broker_that_others_reach_is_open_to_them(address: str, severity: str)
     assert (finding.code, finding.severity) == ("open-broker", severity)
 
 
+def test_a_broker_that_is_asked_on_its_own_machine_is_open_to_whom_it_tells_its_address() -> None:
+    rows = (Row("1001", "18.217.232.220:5053", itself=True), Row("1002", B))
+    (finding,) = diagnose([broker(rows=rows), other()])
+    assert (finding.code, finding.severity) == ("open-broker", "wrong")
+    assert f"broker 1001, {A}, which others reach at 18.217.232.220:5053, lets anybody" in finding.text
+    assert codes(broker(rows=rows, asks=True), other()) == []
+
+
+def test_who_is_asked_at_another_address_than_the_others_call_it_by_is_known_to_answer() -> None:
+    rows = (Row("1001", "10.0.0.11:5053", itself=True), Row("1002", B))
+    theirs = (Row("1001", "10.0.0.11:5053", state="down"), Row("1002", B, itself=True))
+    assert codes(broker(rows=rows, asks=True), other(rows=theirs)) == ["peer-unreached"]
+
+
+@pytest.mark.parametrize("state", conditions.OF_STATE)
+def test_who_answers_and_is_refused_is_not_to_be_started(state: str) -> None:
+    """That it was never met is the same fact, with advice that would not help."""
+    stale = {"degraded": [conditions.STALE.say(peer=B)]}
+    assert codes(broker(sees={"state": state}, condition=stale), other()) == [state]
+    assert codes(broker(condition={"degraded": [conditions.STALE.say(peer="c:3")]}), other()) == ["stale"]
+
+
 def test_a_broker_that_asks_who_one_is_is_not_open() -> None:
     rows = (Row("1001", "https://broker.example", itself=True), Row("1002", B))
     assert codes(broker(address="https://broker.example", rows=rows, asks=True), other()) == []

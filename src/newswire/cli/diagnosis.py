@@ -24,6 +24,7 @@ _WAY_BETWEEN: Final = (
     " one cannot reach"
 )
 _FILLS_NOTED_SECONDS: Final = 60 * 86_400  # a day further off is no news
+_REACHES: Final = ("machine", "network", "internet")  # who gets to an address, the fewest first
 _FILLS_WRONG_SECONDS: Final = limits.DISK_FILLS_DAYS * 86_400
 
 
@@ -50,6 +51,11 @@ class Examined(msgspec.Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """What people call it."""
         return f"broker {self.id}, {self.address}" if self.id else self.address
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where it was asked, and where it says that others reach it: on its own machine these differ."""
+        return tuple(dict.fromkeys((self.address, *(row.ip for row in self.rows if row.itself))))
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -110,7 +116,7 @@ def find_not_ready(brokers: Sequence[Examined]) -> Iterator[Finding]:
 
 def find_broken_links(brokers: Sequence[Examined]) -> Iterator[Finding]:
     """What brokers say of each other, where both of the two answer here: then the way between them is at fault."""
-    answering = {broker.address for broker in _answering(brokers)}
+    answering = {address for broker in _answering(brokers) for address in broker.addresses}
     for broker in _answering(brokers):
         for row in broker.rows:
             if row.itself or row.ip not in answering or row.state in ("up", "catching-up"):
@@ -262,12 +268,13 @@ def find_stream_of_user(brokers: Sequence[Examined]) -> Iterator[Finding]:
 def find_open(brokers: Sequence[Examined]) -> Iterator[Finding]:
     """A broker on another address than loopback that asks nobody who he is."""
     for broker in _answering(brokers):
-        reach = _reach(broker.address)
-        if reach != "machine" and not broker.asks:
+        reach, address = max((_REACHES.index(_reach(address)), address) for address in broker.addresses)
+        if reach and not broker.asks:
+            name = broker.name if address == broker.address else f"{broker.name}, which others reach at {address},"
             yield Finding(
                 code="open-broker",
-                severity="wrong" if reach == "internet" else "note",
-                text=f"{broker.name} lets anybody who reaches it publish and read",
+                severity="wrong" if _REACHES[reach] == "internet" else "note",
+                text=f"{name} lets anybody who reaches it publish and read",
                 advice="start it with --auth required, or keep its port inside a network that you trust",
             )
 
@@ -310,9 +317,10 @@ def find_others(brokers: Sequence[Examined]) -> Iterator[Finding]:
     for broker in _answering(brokers):
         reasons = [(reason, "degraded") for reason in broker.condition.get("degraded", ())]
         reasons += [(reason, "warning") for reason in broker.condition.get("warnings", ())]
+        answers = {conditions.STALE.say(peer=row.ip) for row in broker.rows if row.state in conditions.OF_STATE}
         for reason, kind in reasons:
             condition = conditions.condition_of(reason)
-            if condition is not None and condition.code in said:
+            if reason in answers or (condition is not None and condition.code in said):
                 continue
             yield Finding(
                 code=condition.code if condition else kind,

@@ -19,7 +19,7 @@ from newswire.client.transport import BrokerAnswer, Call, Transport
 from newswire.client.unreached import Unreached
 from newswire.core import limits
 from newswire.core.model.addresses import is_tls
-from newswire.errors import NewswireError, Unauthenticated
+from newswire.errors import NewswireError, Unauthenticated, in_words
 
 _BROKERS_MOST: Final = limits.CLIENT_BROKERS_COUNT
 _STREAM_SECONDS: Final = 3.0  # in which the greeting of a stream arrives on any line that is worth using
@@ -99,7 +99,7 @@ def try_stream(transport: Transport, address: str, user: str) -> str:
             return "held back"
         return error.reason
     if isinstance(stream, BrokerAnswer):
-        return stream.error().detail
+        return in_words(stream.error().detail, "command")
     try:
         return "opened" if stream.read() is not None else "held back"
     except Unreached:

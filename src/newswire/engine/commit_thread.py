@@ -84,7 +84,8 @@ class CommitThread:
         self.shell.run([*self._tick_events(), *events])
         self._log.see(self.shell.view, self.shell.clock().clock)
         self.shell.rest()
-        self._log.see_retention(self.shell.topics_dropped, self.shell.messages_expired, self.shell.clock().clock)
+        if self._log.see_retention(len(self.shell.topics_dropped), self.shell.messages_expired, self.shell.clock().clock):
+            self.shell.topics_dropped.clear()
         state = self.shell.broker.state
         generation, size = self._frozen
         grown = len(state.messages.names) + len(state.subscriptions.alive) - size

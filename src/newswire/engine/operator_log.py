@@ -20,7 +20,7 @@ class OperatorLog:
     def __init__(self) -> None:
         self._view: ClusterStatus | None = None  # what the log says up to now
         self._from: float | None = None
-        self._gone = (0, 0)  # what retention took, as far as the log says it
+        self._expired = 0  # messages whose time was over, as far as the log says it
         self._retention_due = 0.0  # when it may say more
 
     def see(self, view: ClusterStatus, now: float) -> None:
@@ -41,14 +41,15 @@ class OperatorLog:
             _log.log(fact.level, "%s", fact.text)
         self._view = view
 
-    def see_retention(self, topics: int, messages: int, now: float) -> None:
-        """Log what retention took since the last line, once a minute at most: it may drop from 10,000 topics at once.
+    def see_retention(self, topics: int, expired: int, now: float) -> bool:
+        """Log what retention took since the last line, once a minute at most, and say whether it was logged.
 
-        `topics`: from how many messages were dropped; `messages`: whose time was over; both since the start. `now`: see `see`.
+        It may drop from 10,000 topics at once, and from one of them many times a minute. `topics`: from how many messages were
+        dropped since the last line; `expired`: messages whose time was over since the start. `now`: see `see`.
         """
-        if now < self._retention_due or (topics, messages) == self._gone:
-            return
+        if now < self._retention_due or (not topics and expired == self._expired):
+            return False
         self._retention_due = now + limits.RETENTION_EVERY_SECONDS
-        since = topics - self._gone[0], messages - self._gone[1]
-        self._gone = topics, messages
-        _log.info("retention: dropped from topics: %d, messages whose time was over: %d", *since)
+        _log.info("retention: dropped from topics: %d, messages whose time was over: %d", topics, expired - self._expired)
+        self._expired = expired
+        return True

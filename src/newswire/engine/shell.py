@@ -76,8 +76,8 @@ class Shell:
         self.messages: Newest[Op] = Newest(limits.FRAME_CACHE_BYTES, limits.FRAME_CACHE_MESSAGES)
         self.records: Newest[bytes] = Newest(limits.TAIL_BYTES, limits.TAIL_RECORDS)
         self.disk = DiskWatch(disk_reserve)
-        self.topics_dropped = self.messages_expired = 0  # by ops that were stored, whoever decided them
-        self.messages_published = 0  # the three are counted in the thread that runs the rounds
+        self.topics_dropped: set[str] = set()  # since the log said so, by ops that were stored, whoever decided them
+        self.messages_expired = self.messages_published = 0  # the three are counted in the thread that runs the rounds
         self.publish_seconds, self.commit_seconds = Histogram(), Histogram()
         self._commit = GroupCommit(broker, self)
         self._view: ClusterStatus = broker.view(clock())
@@ -245,7 +245,7 @@ class Shell:
         self.records.add(places, raws, size)
         for op in ops:
             if type(op) is Dropped:
-                self.topics_dropped += 1
+                self.topics_dropped.add(op.topic)
             elif type(op) is Withdrawn and not op.topic:  # else somebody withdrew it
                 self.messages_expired += len(op.ids)
 

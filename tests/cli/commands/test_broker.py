@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 import sys
@@ -101,6 +102,14 @@ def test_a_signal_stops_a_broker_in_order(server: SimpleNamespace, number: signa
 def test_a_broker_that_fails_later_says_so(server: SimpleNamespace) -> None:
     server.wait = lambda: 1
     assert main.run(["broker"]) == 1
+
+
+def test_what_collects_a_log_of_json_gets_nothing_else(server: SimpleNamespace, capfd: pytest.CaptureFixture[str]) -> None:
+    """As a service and in a container standard output goes to the same place."""
+    server.wait = lambda: logging.getLogger("newswire").warning("one") or 0
+    assert main.run(["broker", "--log-format", "json"]) == 0
+    told = capfd.readouterr()
+    assert [json.loads(line)["message"] for line in (told.out + told.err).splitlines()] == ["one"]
 
 
 def test_peer_states() -> None:

@@ -117,6 +117,10 @@ def test_a_user_who_is_not_registered_is_told_so(pair: tuple[Fake, Fake], capsys
     pair[0].answers["/stream"] = (403, {"code": "not-registered", "detail": "ann is not registered", "title": "T"})
     assert main.run(["doctor", "--user", "ann"]) == output.FAILED
     assert "opens no stream for this user: ann is not registered" in capsys.readouterr().out
+    detail = "user ann is not registered for any topic: subscribe first, POST /subscribe?username=ann&topic=..."
+    pair[0].answers["/stream"] = (403, {"code": "not-registered", "detail": detail, "title": "T"})
+    assert main.run(["doctor", "--user", "ann"]) == output.FAILED
+    assert "for any topic: subscribe first, newswire subscribe ann TOPIC\n" in capsys.readouterr().out
 
 
 def test_ops_files_are_looked_at(pair: tuple[Fake, Fake], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -298,7 +298,7 @@ def _run(settings: Settings, log: logs.LogOptions, menu: bool) -> int:
             gc.freeze()  # what the start made stays, and to look through it takes 0.1 s each time
             gc.set_threshold(limits.YOUNG_OBJECTS)
             bar.close()
-            say_started(broker, settings, path)
+            say_started(broker, settings, path, is_read_by_people=menu or log.format == "text")
             if menu:
                 _run_menu(broker.address)
             return broker.wait()
@@ -310,8 +310,11 @@ def _run(settings: Settings, log: logs.LogOptions, menu: bool) -> int:
             broker.stop()
 
 
-def say_started(broker: Server, settings: Settings, log: Path | None) -> None:
-    """Print the five lines of a start."""
+def say_started(broker: Server, settings: Settings, log: Path | None, *, is_read_by_people: bool) -> None:
+    """Print the five lines of a start, and log who may reach it.
+
+    What collects a log of JSON objects reads standard output, too, as a service and in a container: it says the same there.
+    """
     rows = [row for row in broker.engine.describe().rows if not row.self]
     summary = broker.restored
     lines = started_lines(
@@ -320,7 +323,8 @@ def say_started(broker: Server, settings: Settings, log: Path | None) -> None:
     if settings.engine == "jetstream":
         count = len(settings.nats.servers)
         lines[3:] = [f"Log: {settings.nats.stream}, NATS servers: {count}", f"Copy: {settings.directory.resolve()}"]
-    click.echo("\n".join(lines) + (f"\nLog: {log.resolve()}" if log else ""))
+    if is_read_by_people:
+        click.echo("\n".join(lines) + (f"\nLog: {log.resolve()}" if log else ""))
     if settings.auth == "none" and settings.insecure and not is_loopback(settings.host):
         logging.getLogger("newswire").warning(
             "open to everybody who reaches %s; brokers %s", broker.address, "sign" if settings.secrets else "do not sign"
