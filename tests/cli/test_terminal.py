@@ -84,3 +84,19 @@ def test_a_pipe_is_echoed_safely() -> None:
     assert out.getvalue() == "Enter: a\\x1b[2J\n"
     os.close(reader)
     os.close(writer)
+
+
+def test_what_is_typed_as_soon_as_a_secret_is_asked_for_is_not_shown() -> None:
+    master, slave = pty.openpty()
+    shows: list[bool] = []
+
+    class Out(io.StringIO):
+        def write(self, text: str) -> int:
+            shows.append(bool(termios.tcgetattr(slave)[3] & termios.ECHO))
+            return len(text)
+
+    os.write(master, b"secret\n")
+    assert Terminal(Lines(slave), Out()).ask_secret("Enter your password: ") == "secret"
+    assert shows[0] is False
+    os.close(slave)
+    os.close(master)

@@ -91,8 +91,8 @@ class Terminal:
 
     def ask_secret(self, prompt: str) -> str | None:
         """Show `prompt` and wait for a line that nobody sees; None at the end of input."""
-        print(prompt, end="", file=self.out, flush=True)
-        with silent(self.lines.fd):
+        with silent(self.lines.fd):  # before the prompt: who sees that types
+            print(prompt, end="", file=self.out, flush=True)
             line = self.lines.next()
         self.say("")
         return line
