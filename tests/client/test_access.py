@@ -8,7 +8,7 @@ import pytest
 
 from newswire.client.access import AccessClient
 from newswire.client.answers import NewToken
-from newswire.errors import BadRequest, Forbidden, Refused
+from newswire.errors import BadRequest, Forbidden, NewswireError, Refused
 from tests.kit.client_fakes import FakeTime
 from tests.kit.fake_broker import Fake
 
@@ -103,3 +103,12 @@ def test_what_is_no_id_is_no_part_of_an_address(id: str) -> None:
 def test_nobody_is_named_like_a_folder() -> None:
     with AccessClient("127.0.0.1:1") as client, pytest.raises(BadRequest, match="no user"):
         client.remove_user("..")
+
+
+@pytest.mark.parametrize("strange", [{}, [], {"message": 7}])
+def test_who_says_nothing_of_it_has_done_nothing(fake: Fake, client: AccessClient, strange: object) -> None:
+    for path in ("/users/ann", "/grants", "/me"):
+        fake.answers[path] = (200, strange)
+    for ask in (lambda: client.remove_user("ann"), lambda: client.grant("ann", "publish", "a"), client.me):
+        with pytest.raises(NewswireError, match="is no newswire broker"):
+            ask()

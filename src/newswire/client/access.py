@@ -28,7 +28,10 @@ class AccessClient:
 
     def me(self) -> Myself:
         """Who the brokers take this client for, and what he may do."""
-        myself: Myself = self.pool.request(Call("GET", "/me")).read(Myself)
+        answer = self.pool.request(Call("GET", "/me"))
+        myself: Myself = answer.read(Myself)
+        if myself.username is None and myself.auth != "none":
+            raise answer.no_broker()
         return myself
 
     # -- people and programs
@@ -142,10 +145,7 @@ class AccessClient:
 
 def _sentence(answer: BrokerAnswer, after_doubt: str) -> str:
     """What the broker said; `after_doubt` where a try without an answer had done it before."""
-    if answer.status >= 300:
-        return after_doubt
-    reply = answer.json()
-    return str(reply.get("message", "")) if isinstance(reply, dict) else ""
+    return answer.sentence() if answer.status < 300 else after_doubt
 
 
 def _name(username: str) -> str:

@@ -80,4 +80,4 @@ class ClusterClient:
             raise kind_of(f"{primary} gave no answer ({error.reason}): list the replicas to see what came of it") from None
         if answer.status >= 300:
             raise answer.error()
-        return str(answer.json().get("message", ""))
+        return answer.sentence()

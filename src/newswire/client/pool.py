@@ -245,6 +245,8 @@ class BrokerPool:
 
     def _learn(self, answer: BrokerAnswer) -> None:
         rows: list[Row] = answer.read(list[Row])
+        if not rows:  # a broker lists itself at least
+            raise answer.no_broker()
         self.current = answer.broker
         self.brokers.learn(answer.broker, rows, self.clock())
 

@@ -164,8 +164,7 @@ class Subscriber:
     def _post(self, path: str, fields: dict[str, str | None], after_doubt: tuple[str, str] = ("", "")) -> str:
         body, kind = form({"username": self.username, **fields})
         answer = self.pool.request(Call("POST", path, params={}, body=body, type=kind), done_code=after_doubt[0])
-        reply = answer.json()
-        return str(reply.get("message", "")) if answer.status < 300 and isinstance(reply, dict) else after_doubt[1]
+        return answer.sentence() if answer.status < 300 else after_doubt[1]
 
     def _get(self, path: str, params: dict[str, str | int | None]) -> BrokerAnswer:
         query = {k: v for k, v in {"username": self.username, **params}.items() if v is not None}

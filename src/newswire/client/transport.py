@@ -66,6 +66,10 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+class _Said(msgspec.Struct):
+    message: str
+
+
 @dataclass(frozen=True)
 class BrokerAnswer:
     """What a broker answered."""
@@ -83,14 +87,19 @@ class BrokerAnswer:
         try:
             return msgspec.json.decode(self.body)
         except BAD_JSON:
-            raise self._no_broker() from None
+            raise self.no_broker() from None
 
     def read(self, kind: type[Any]) -> Any:
         """The body's JSON as `kind`. Raises as `json`."""
         try:
             return msgspec.json.decode(self.body, type=kind)
         except BAD_JSON:
-            raise self._no_broker() from None
+            raise self.no_broker() from None
+
+    def sentence(self) -> str:
+        """What the broker says that it did. Raises as `json`, also where nothing is said: that is no broker."""
+        said: _Said = self.read(_Said)
+        return said.message
 
     @property
     def code(self) -> str:
@@ -123,7 +132,8 @@ class BrokerAnswer:
             return {}
         return problem if isinstance(problem, dict) else {}
 
-    def _no_broker(self) -> NewswireError:
+    def no_broker(self) -> NewswireError:
+        """What to raise where something that is no broker answered."""
         return NewswireError(f"what answers at {self.broker} is no newswire broker: check the address", code="unreachable")
 
 

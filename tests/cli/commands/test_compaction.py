@@ -61,3 +61,17 @@ def test_a_broker_that_hangs_is_not_waited_for_as_one_that_compacts(
     assert "Broker 1001: 31,000,000" in told.out
     assert "Broker 1002: no answer in time" in told.err
     assert fake.sent("/compact") == [{}]
+
+
+@pytest.mark.parametrize("strange", [{}, [], {"bytes_before": "many"}])
+def test_who_answers_something_else_has_compacted_nothing(fake: Fake, capsys: Capture, strange: object) -> None:
+    fake.answers["/list_replicas"] = (200, [fake.row()])
+    fake.answers["/compact"] = (200, strange)
+    assert main.run(["compact"]) == output.FAILED
+    assert "is no newswire broker" in capsys.readouterr().err
+
+
+def test_where_no_broker_lists_itself_nothing_is_compacted(fake: Fake, capsys: Capture) -> None:
+    fake.answers["/list_replicas"] = (200, [])
+    assert main.run(["compact"]) == output.FAILED
+    assert "is no newswire broker" in capsys.readouterr().err

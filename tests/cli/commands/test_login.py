@@ -55,7 +55,7 @@ def test_all_other_commands_use_it(fake: Fake, monkeypatch: pytest.MonkeyPatch) 
         "/subscribe": (200, {"message": "ok"}),
         "/subscriptions": (200, []),
         "/unsubscribe": (200, {"message": "ok"}),
-        "/readyz": (200, {"ready": True, "degraded": []}),
+        "/readyz": (200, {"ready": True, "degraded": [], "holes": []}),
         "/topics": (200, []),
         "/users": (200, []),
         "/grants": (200, []),

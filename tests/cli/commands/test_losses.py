@@ -92,3 +92,22 @@ def test_a_refusal_is_a_sentence_and_no_success(torn: Fake, capsys: Capture) -> 
 )
 def test_a_range_in_words(hole: MissingRange, text: str) -> None:
     assert str(hole) == text
+
+
+def test_what_a_broker_lacks_that_is_away_is_not_taken_for_nothing(fake: Fake, capsys: Capture) -> None:
+    fake.answers["/list_replicas"] = (200, [fake.row()])
+    fake.answers["/readyz"] = (200, {"ready": True, "holes": [], "away": ["1002"]})
+    assert main.run(["accept-loss", "--yes"]) == output.FAILED
+    said = "Nothing is missing at the brokers that are there; what broker 1002, which cannot be reached, lacks is not known."
+    assert capsys.readouterr().out == f"{said}\n"
+    assert main.run(["accept-loss", "--yes", "--json"]) == output.FAILED
+    assert json.loads(capsys.readouterr().out) == {"message": said, "count": 0, "holes": [], "away": ["1002"]}
+    assert main.run(["accept-loss", "--yes", "--even-if-away"]) == output.DONE
+
+
+@pytest.mark.parametrize("strange", [{}, [], {"ready": True}, {"holes": 3}])
+def test_who_does_not_say_what_it_lacks_lacks_perhaps_something(fake: Fake, capsys: Capture, strange: Any) -> None:
+    fake.answers["/list_replicas"] = (200, [fake.row()])
+    fake.answers["/readyz"] = (200, strange)
+    assert main.run(["accept-loss", "--yes"]) == output.NO_BROKER
+    assert "No broker says whether something is missing" in capsys.readouterr().err

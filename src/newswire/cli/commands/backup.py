@@ -226,7 +226,7 @@ def restore(file: Path, ops_dir: Path, broker_id: str | None, new_cluster: bool,
             made = make_directory(archive, ops_dir, broker_id or "", new_cluster=new_cluster, progress=bar)
         except OSError as error:
             raise Refused(
-                f"{error.filename or file}: {error.strerror or error}. Nothing is restored", code="ops-dir"
+                f"cannot use {error.filename or file}: {error.strerror or error}. Nothing is restored", code="ops-dir"
             ) from error
     kind = "new cluster" if new_cluster else "cluster"
     output.print_answer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -15,6 +16,14 @@ from newswire.errors import NewswireError
 
 if TYPE_CHECKING:
     from newswire.client.pool import BrokerPool
+
+
+@dataclass(frozen=True)
+class _Done:
+    bytes_before: int
+    bytes_after: int
+    operations_before: int
+    operations_after: int
 
 
 @click.command(cls=Command, short_help="Free the disk of what was dropped.", epilog="Example: newswire compact")
@@ -48,14 +57,14 @@ def _compact(pool: BrokerPool, broker: str, address: str, *, even_if_away: bool,
         answer = pool.transport.send(pool.brokers.ours(address), call, limits.COMPACT_SECONDS + limits.CLI_CALL_SECONDS)
         if answer.status != 200:
             raise answer.error()
-        done = answer.json()
+        done = answer.read(_Done)
     except Unreached as error:
         output.warn(output.sentence_of(f"Broker {broker}: {error.reason}"))
         return False
     except NewswireError as error:
         output.warn(f"Broker {broker}: {output.sentence(error)}")
         return False
-    size, operations = (f"{done[f'{what}_before']:,} became {done[f'{what}_after']:,}" for what in ("bytes", "operations"))
-    numbers = {name: value for name, value in done.items() if name != "message"}
-    output.print_answer(f"Broker {broker}: {size} bytes, {operations} operations.", as_json=as_json, broker=broker, **numbers)
+    size = f"{done.bytes_before:,} became {done.bytes_after:,} bytes"
+    operations = f"{done.operations_before:,} became {done.operations_after:,} operations"
+    output.print_answer(f"Broker {broker}: {size}, {operations}.", as_json=as_json, broker=broker, **asdict(done))
     return True

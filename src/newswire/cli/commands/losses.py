@@ -15,7 +15,7 @@ from newswire.cli import output
 from newswire.cli.command import Command
 from newswire.cli.options import brokers_option, config_option, json_option, option, times
 from newswire.core import limits
-from newswire.errors import NewswireError, Refused
+from newswire.errors import NewswireError, NoBroker, Refused
 
 if TYPE_CHECKING:
     from newswire.client.pool import BrokerPool
@@ -45,7 +45,7 @@ class MissingRange:
 
 @dataclass(frozen=True)
 class _Condition:
-    holes: tuple[MissingRange, ...] = ()
+    holes: tuple[MissingRange, ...]
     away: tuple[str, ...] = ()
 
 
@@ -60,7 +60,7 @@ class _Condition:
 def accept_loss(brokers: tuple[str, ...], yes: bool, even_if_away: bool, as_json: bool) -> int:
     """Close the holes that damage has left and no broker can fill: show what would be given up, ask, deliver what waits behind.
 
-    Exit code 0: nothing is missing any more.
+    Exit code 0: nothing is missing any more, and with --even-if-away at those brokers that are there.
     """
     from newswire.cli.credentials import signature
     from newswire.client.pool import BrokerPool
@@ -78,6 +78,12 @@ def give_up_all(pool: BrokerPool, *, yes: bool, even_if_away: bool, as_json: boo
     given_up = 0
     for _ in range(_ROUNDS):
         holes, away = look(pool)
+        if not holes and away and not even_if_away:
+            who = f"broker {', '.join(away)}, which cannot be reached"
+            done = f"Gave up {given_up:,} operations. " if given_up else ""
+            text = f"{done}Nothing is missing at the brokers that are there; what {who}, lacks is not known."
+            output.print_answer(text, as_json=as_json, count=given_up, holes=[], away=away)
+            return output.FAILED
         if not holes:
             end = "Nothing is missing." if not given_up else "Nothing is missing any more."
             output.print_answer(end, as_json=as_json, count=given_up, holes=[])
@@ -108,23 +114,28 @@ def give_up_all(pool: BrokerPool, *, yes: bool, even_if_away: bool, as_json: boo
 
 
 def look(pool: BrokerPool) -> tuple[list[MissingRange], list[str]]:
-    """All holes that any broker knows of, and the brokers that are away. Raises NoBroker."""
-    import msgspec
-
+    """All holes that any broker knows of, and the brokers that are away. Raises NoBroker, also where none says so."""
     from newswire.client.transport import Call
     from newswire.client.unreached import Unreached
 
     ranges: dict[MissingRange, None] = {}
     away: dict[str, None] = {}
+    reasons: dict[str, str] = {}
+    is_told = False
     pool.look()
     for address in pool.brokers.addresses():
         try:
             answer = pool.transport.send(address, Call("GET", "/readyz"), limits.CLIENT_SIDE_SECONDS)
-            ready = msgspec.convert(answer.json(), _Condition)
-        except (Unreached, NewswireError, msgspec.ValidationError):
+            ready = answer.read(_Condition)
+        except (Unreached, NewswireError) as error:
+            reasons[address] = error.reason if isinstance(error, Unreached) else error.detail
             continue
+        is_told = True
         ranges |= dict.fromkeys(ready.holes)
         away |= dict.fromkeys(ready.away)
+    if not is_told:
+        why = "; ".join(f"{address}: {reason}" for address, reason in reasons.items())
+        raise NoBroker(f"no broker says whether something is missing ({why}): try again")
     return sorted(ranges), sorted(away)
 
 
