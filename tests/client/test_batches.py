@@ -38,6 +38,13 @@ def test_what_is_delivered_later_is_not_said_to_be_published() -> None:
     one = BatchReceipt(count=2, copies=2, first="x.1", last="x.2", message="m", scheduled=1)
     two = BatchReceipt(count=1, copies=2, first="x.3", last="x.3", message="m", duplicates=1, scheduled=1)
     assert sum_of(one, two).message == "Published 1 message, scheduled 2, 1 was published before"
+    three = BatchReceipt(count=0, copies=2, first="x.3", last="x.3", message="m", duplicates=4, waiting=2, withdrawn=1)
+    total = sum_of(one, three)
+    assert (
+        total.message
+        == "Published 1 message, scheduled 1, 1 was published before, 2 wait already, 1 not published, withdrawn before or over"
+    )
+    assert (total.duplicates, total.waiting, total.withdrawn) == (4, 2, 1)
     assert (
         sum_of(BatchReceipt(count=0, copies=0, first="", last="", message="m"), two).message
         == "Scheduled 1 message, 1 was published before"

@@ -33,6 +33,14 @@ def test_what_was_stored_before_is_told_to_those_who_sent_it(pool: ThreadPoolExe
     assert [receipt.duplicate for receipt in told] == [False, True, False, True]
 
 
+def test_a_retry_of_what_was_withdrawn_says_so_beside_others(pool: ThreadPoolExecutor, desk: Desk, a: FakeBroker) -> None:
+    desk.known, desk.withdrawn = {"b", "d"}, {"d"}
+    told = receipts(gather(pool, desk, Publisher(a.address), *data("a", "b", "c", "d")))
+    assert [receipt.withdrawn for receipt in told] == [False, False, False, True]
+    assert told[1].message == "Published topic t data b"
+    assert told[3].message == "Not published, as it was withdrawn or is over: topic t data d"
+
+
 def test_what_is_scheduled_goes_by_itself_and_is_told_when(pool: ThreadPoolExecutor, desk: Desk, a: FakeBroker) -> None:
     calls = [{"data": "a"}, {"data": "b"}, {"data": "later", "delay": 60}, {"data": "c"}]
     told = receipts(gather(pool, desk, Publisher(a.address), *calls))

@@ -12,6 +12,7 @@ from newswire.core import limits
 from newswire.errors import (
     BadRequest,
     FewerCopies,
+    NewswireError,
     Unknown,
 )
 from tests.kit.client_fakes import (
@@ -145,6 +146,33 @@ def test_a_batch_goes_on_elsewhere_with_the_same_lines(a: FakeBroker, b: FakeBro
     assert a.came("POST", "/publish")[0].body == b.came("POST", "/publish")[0].body
 
 
+def test_what_an_earlier_try_of_a_batch_scheduled_is_not_said_to_be_published(a: FakeBroker, b: FakeBroker) -> None:
+    a.on("POST", "/publish", lambda asked: None)
+    told = {
+        "message": "m",
+        "count": 1,
+        "copies": 2,
+        "first": "x.1",
+        "last": "x.4",
+        "duplicates": 3,
+        "waiting": 1,
+        "withdrawn": 1,
+    }
+    b.on("POST", "/publish", lambda asked: Reply(told))
+    receipt = publisher(FakeTime(), a, b).publish_batch([{"topic": "Google", "data": str(n)} for n in range(4)])
+    assert (receipt.count, receipt.scheduled, receipt.duplicates, receipt.waiting) == (3, 1, 1, 0)
+    assert receipt.message == "Published 2 messages, scheduled 1, 1 not published, withdrawn before or over"
+
+
+@pytest.mark.parametrize("field", ["at", "delay", "replaces"])
+def test_what_says_when_or_instead_of_what_is_not_left_out_where_it_is_empty(a: FakeBroker, field: str) -> None:
+    a.on("POST", "/publish", lambda asked: stored())
+    publisher(FakeTime(), a).publish("Google", "Hello", title="", **{field: ""})  # type: ignore[arg-type]
+    (asked,) = a.came("POST", "/publish")
+    assert asked.json[field] == ""  # a broker refuses it, and publishes nothing in its place
+    assert "title" not in asked.json
+
+
 def test_a_refused_batch_tells_its_line_of_all_and_what_is_stored(a: FakeBroker) -> None:
     bad = problem(400, "bad-line", "line 3: a topic is 1 to 128 characters", line=3)
     a.on("POST", "/publish", lambda asked: taking_batches(asked) if len(asked.body.splitlines()) > 5 else bad)
@@ -187,6 +215,13 @@ def test_a_message_is_withdrawn_and_replaced_by_its_id(a: FakeBroker) -> None:
             p.withdraw(7)  # type: ignore[arg-type]
     assert len(a.came("DELETE", path)) == 1
     assert a.came("POST", "/publish")[0].json["replaces"] == "1001-a.7"
+
+
+@pytest.mark.parametrize("strange", [{}, [], {"message": 7}, {"ok": True}])
+def test_nothing_is_withdrawn_by_who_says_nothing_of_it(a: FakeBroker, strange: object) -> None:
+    a.on("DELETE", "/messages/1001-a.7", lambda asked: Reply(strange))
+    with publisher(FakeTime(), a) as p, pytest.raises(NewswireError, match="is no newswire broker"):
+        p.withdraw("1001-a.7")
 
 
 @pytest.mark.parametrize("id", ["", "..", "1001-a.7/x", "e~1001-a.7"])

@@ -22,6 +22,7 @@ class Desk:
         self.broker = broker
         self.go = threading.Event()
         self.known: set[str] = set()  # data of what is stored already
+        self.withdrawn: set[str] = set()  # and of what of it is withdrawn
         self.refuse: Callable[[list[dict[str, Any]]], Reply | None] = lambda lines: None  # None: store
         self.lost = 0  # requests that are stored and not answered
         self.bodies: list[list[str]] = []
@@ -48,6 +49,7 @@ class Desk:
             assert asked.query["ids"] == "1"
             told = {"message": "m", "count": len(lines) - len(again), "copies": 2, "ids": ids}
             told |= {"duplicates": len(again), "duplicate_lines": again} if again else {}
+            told |= {"withdrawn_lines": [number for number in again if lines[number - 1]["data"] in self.withdrawn]}
         return Reply(told)
 
 

@@ -100,7 +100,7 @@ OTHERWISE: Final[Mapping[tuple[str, str, str], int]] = {
     **{("DELETE", "/tokens/<id>", who): 404 for who in OTHERS},  # nobody is told of tokens of others
     **{("GET", path, who): 403 for path in ("/admin", "/cluster") for who in NO_ADMIN},  # pages that say why
     **{("GET", "/receipts", who): 404 for who in (*OTHERS, "a ticket's session")},
-    ("GET", "/confirm", "too narrow"): 404,  # what may not be read is as if it was not there
+    **{("GET", path, "too narrow"): 404 for path in ("/confirm", "/receipts")},  # as if it was not there
     **{("DELETE", "/messages/<id>", who): 404 for who in (*OTHERS, "a ticket's session")},
     **{("DELETE", "/<topic>/<id>", who): 404 for who in (*OTHERS, "a ticket's session")},
     **{("DELETE", path, "too narrow"): 403 for path in ("/messages/<id>", "/<topic>/<id>")},  # for its topic

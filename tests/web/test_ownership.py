@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from newswire.core.access import Principal
 from newswire.core.model.commands import AddGrant, AddUser, Publish, RemoveUser, RevokeGrant, Withdraw
 from newswire.threads import NeedsThread, never_waits
 from newswire.web.ownership import check_replaced
@@ -68,6 +69,24 @@ def test_a_line_of_a_batch_is_named(web: GuardedWeb) -> None:
     assert detail.startswith(f"line 2: the message {name} was replaced by {told['ids'][1]}")
 
 
+def test_of_a_batch_each_is_looked_up_once(web: GuardedWeb, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, kind, asked = publish(web, "ann"), {"Content-Type": "application/x-ndjson"}, list[str]()
+    own_message = web.engine.own_message
+    monkeypatch.setattr(web.engine, "own_message", lambda name, by: asked.append(name) or own_message(name, by))
+    lines = "\n".join([f'{{"topic": "news.x", "data": "x", "replaces": "{name}"}}'] * 500)
+    told: Any = web.post("/publish", "bad-field", headers={**basic("ann"), **kind}, data=lines)
+    assert "line 2: " in str(told)
+    assert asked == [name]
+
+
+def test_where_nobody_is_asked_nothing_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    web = Web()
+    told: Any = web.post("/publish", json={"topic": "news", "data": "x"})
+    monkeypatch.setattr(web.engine, "own_message", lambda name, by: pytest.fail("its record is read"))
+    web.post("/publish", "no-message", json={"topic": "news", "data": "y", "replaces": "1001-a.7"})
+    assert web.post("/publish", json={"topic": "news", "data": "y", "replaces": told["id"]})
+
+
 def test_a_thread_that_never_waits_hands_it_on() -> None:
     import threading
 
@@ -78,7 +97,7 @@ def test_a_thread_that_never_waits_hands_it_on() -> None:
         engine = Web().engine
         check_replaced(engine, Publish("news", "x"), None)
         try:
-            check_replaced(engine, Publish("news", "x", replaces="1001-a.7"), None)
+            check_replaced(engine, Publish("news", "x", replaces="1001-a.7"), Principal("root"))
         except NeedsThread as error:
             raised.append(error)
 

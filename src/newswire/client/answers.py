@@ -56,8 +56,8 @@ class MessageReceipt(msgspec.Struct, frozen=True, gc=False):
 class BatchReceipt(msgspec.Struct, frozen=True):
     """The proof of a batch: `count` messages stored, each on at least `copies` brokers; ids of the first and the last.
 
-    `duplicates`: messages that were published before with their keys and content, and are not counted. `scheduled`: how many
-    of `count` are delivered later.
+    `duplicates`: messages that were stored before with their keys and content, and are not counted: `waiting` of them wait for
+    their time, `withdrawn` are withdrawn or over. `scheduled`: how many of `count` are delivered later.
     """
 
     count: int
@@ -67,6 +67,8 @@ class BatchReceipt(msgspec.Struct, frozen=True):
     message: str
     duplicates: int = 0
     scheduled: int = 0
+    waiting: int = 0
+    withdrawn: int = 0
 
 
 class UserSubscription(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from newswire.client.answers import BatchReceipt
 from newswire.core import limits
 from newswire.core.model.commands import batch_sentence
 from newswire.errors import NewswireError, TooLarge
+from newswire.text import with_repeats
 
 _LINE: Final = re.compile(r"line (\d+)(?=:)")
 
@@ -47,14 +48,19 @@ def sum_of(total: BatchReceipt, receipt: BatchReceipt) -> BatchReceipt:
     copies = min(total.copies, receipt.copies) if total.copies else receipt.copies
     duplicates = total.duplicates + receipt.duplicates
     scheduled = total.scheduled + receipt.scheduled
+    waiting, withdrawn = total.waiting + receipt.waiting, total.withdrawn + receipt.withdrawn
     return BatchReceipt(
         count=count,
         copies=copies,
         first=total.first or receipt.first,
         last=receipt.last or total.last,
-        message=batch_sentence(count, scheduled, duplicates),
+        message=with_repeats(
+            batch_sentence(count, scheduled, 0), duplicates - waiting - withdrawn, waiting=waiting, withdrawn=withdrawn
+        ),
         duplicates=duplicates,
         scheduled=scheduled,
+        waiting=waiting,
+        withdrawn=withdrawn,
     )
 
 

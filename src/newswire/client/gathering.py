@@ -19,6 +19,7 @@ from newswire.client.transport import BrokerAnswer, Call
 from newswire.core import limits
 from newswire.errors import BadRequest, FewerCopies, NewswireError, NoBroker, NotStored, Refused, TooLarge, Unknown
 
+_NOT_PUBLISHED: Final = "Not published, as it was withdrawn or is over:"
 _LATER: Final = frozenset({"too-many", "unreachable", "unauthenticated"})  # refusals that are not of what the request says
 
 
@@ -95,9 +96,10 @@ def _receipts(posts: list[Post], answer: BrokerAnswer) -> list[MessageReceipt]:
         MessageReceipt(
             id=id,
             copies=all_.copies,
-            message=f"Published topic {post.topic} data {post.text}",
+            message=f"{_NOT_PUBLISHED if number in all_.withdrawn_lines else 'Published'} topic {post.topic} data {post.text}",
             broker=answer.broker,
             duplicate=number in all_.duplicate_lines and not _is_doubtful(post, answer),
+            withdrawn=number in all_.withdrawn_lines,
         )
         for number, (post, id) in enumerate(zip(posts, all_.ids, strict=True), 1)
     ]
@@ -172,3 +174,4 @@ class _StoredBatch(msgspec.Struct):
     ids: list[str] = []
     copies: int = 1
     duplicate_lines: frozenset[int] = frozenset()
+    withdrawn_lines: frozenset[int] = frozenset()

@@ -35,6 +35,7 @@ P = TypeVar("P", bound=Post)
 
 _KEY_BYTES: Final = 16  # as a UUID
 _KEYS_COUNT: Final = 256  # asked for at once
+_NEVER_LEFT_OUT: Final = ("data", "at", "delay", "replaces")  # "" where nothing set it would be another message
 _to_json: Final = msgspec.json.Encoder().encode
 
 
@@ -195,8 +196,7 @@ class Publisher:
         """
         path = f"/messages/{checks.op_id('message_id', message_id)}"
         answer = self._alone(lambda: self.pool.request(Call("DELETE", path)))
-        reply = answer.json()
-        return str(reply.get("message", "")) if isinstance(reply, dict) else ""
+        return answer.sentence()
 
     def flush(self) -> None:
         """Wait until all that was published later has its outcome, which their futures tell."""
@@ -312,7 +312,7 @@ class Publisher:
         if delay is not None:
             fields["delay"] = checks.length("delay", delay)
         if len(fields) > 3:
-            fields = {name: value for name, value in fields.items() if value or name == "data"}
+            fields = {name: value for name, value in fields.items() if value or name in _NEVER_LEFT_OUT}
         body = _as_json(fields)
         return kind(
             self._until(),
@@ -366,11 +366,20 @@ class Publisher:
             answer = self.pool.request(call, seconds=2 * self.pool.timeout, try_seconds=limits.CLIENT_BATCH_TRY_SECONDS)
             receipt: BatchReceipt = answer.read(BatchReceipt)
             if answer.after_doubt:  # what a try of this call may have stored is no duplicate
-                receipt = msgspec.structs.replace(receipt, count=receipt.count + receipt.duplicates, duplicates=0)
+                receipt = _as_first_try(receipt)
             return receipt
         except NewswireError as error:
             error.extra["published"] = before
             raise renumbered(error, before) from None
+
+
+def _as_first_try(receipt: BatchReceipt) -> BatchReceipt:
+    """The receipt of a call one of whose earlier tries stored what is there already, as far as anybody can tell."""
+    done = receipt.duplicates - receipt.withdrawn
+    scheduled = receipt.scheduled + receipt.waiting
+    return msgspec.structs.replace(
+        receipt, count=receipt.count + done, duplicates=receipt.withdrawn, scheduled=scheduled, waiting=0
+    )
 
 
 def _encode(fields: Mapping[str, Any]) -> bytes:

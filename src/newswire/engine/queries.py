@@ -151,6 +151,9 @@ class StateQueries(ABC):
         report = self._query(lambda state: delivery_report(state, name, now))
         if report is None or by is None:
             return report
+        rights = self._read(lambda state: state.accounts.rights(by, now))
+        if rights is None or not (rights.admin or rights.may_see(report.topic)):
+            return None  # a token may be narrower than its user
         return report if self._own(report.place, report.time, by, now) is not None else None
 
     def own_message(self, name: OpId, by: Principal | None = None) -> Published | Scheduled | None:
@@ -181,6 +184,17 @@ class StateQueries(ABC):
             return rights.admin or (user is not None and user.name == publisher and user.time <= time)
 
         return op if self._read(is_theirs) else None
+
+    def not_shown(self, names: Sequence[OpId]) -> tuple[frozenset[OpId], frozenset[OpId]]:
+        """See `seam.Engine`."""
+
+        def query(state: State) -> tuple[frozenset[OpId], frozenset[OpId]]:
+            messages = state.messages
+            has, newer = messages.withdrawals.has, messages.replacements.row_of_newer
+            waiting = frozenset(name for name in names if messages.waiting_as(name) is not None)
+            return waiting, frozenset(name for name in names if has(name) and newer(name) is None)
+
+        return self._read(query)
 
     def scheduled(self, publisher: str | None, most: int, account: OpId = "", by: Principal | None = None) -> list[Scheduled]:
         """See `seam.Engine`."""

@@ -220,8 +220,12 @@ class Engine(Protocol):
     def delivery_report(self, name: OpId, by: Principal | None = None) -> DeliveryReport | None:
         """Who has got the message of this id, and who has confirmed it. In pieces; threads that may wait.
 
-        None: there is no such message (any more), or `by` is neither its publisher nor an admin.
+        None: there is no such message (any more), or `by` is neither its publisher nor an admin, or may not know of its topic.
         """
+        ...
+
+    def not_shown(self, names: Sequence[OpId]) -> tuple[frozenset[OpId], frozenset[OpId]]:
+        """Those of these messages that wait, and those that are withdrawn or over. One piece; threads that may wait."""
         ...
 
     def confirmed_at(self, name: OpId, user: str, by: Principal | None = None) -> int | None:

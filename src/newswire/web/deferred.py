@@ -48,14 +48,17 @@ class DeferredResponse(ReadyResponse, Generic[T]):
         late: Callable[[], NewswireError],
         amend: Callable[[NewswireError], NewswireError] = lambda error: error,
         wire: str = "",
+        reads: Callable[[T], bool] = lambda result: False,
     ) -> None:
         """Ask with `begin`, now. `answer` makes the answer to what is told, `amend` the error for one; `wire`: in its shape.
 
         After `seconds` the answer is what `late` makes. They run in any thread, and `answer` raises NewswireError like a view.
+        Where what is told `reads`, `answer` asks the engine something, and is not for a loop.
         Raises what `begin` does.
         """
         super().__init__(b"", 200, KEEP_NO_COPY)
         self._answer, self._amend, self._late, self._wire = answer, amend, late, wire
+        self._reads = reads
         self._request = request_now()
         self._result: T | NewswireError | None = None
         self._ring: Callable[[], object] | None = None
@@ -68,7 +71,7 @@ class DeferredResponse(ReadyResponse, Generic[T]):
         """Take what was told; the first word counts. Any thread; returns at once."""
         if self._result is None:
             self._result = outcome
-            self.needs_thread = bool(getattr(outcome, "reads", False))
+            self.needs_thread = not isinstance(outcome, NewswireError) and self._reads(outcome)
             if self._ring is not None:
                 self._ring()
 
@@ -144,10 +147,11 @@ def stored(
     amend: Callable[[NewswireError], NewswireError] = without_index,
     by: Principal | None = None,
     wire: str = "",
+    reads: Callable[[Receipt], bool] = lambda receipt: False,
 ) -> DeferredResponse[Receipt]:
     """Store `requests`; `answer` is what the receipt is answered with, `amend` what is made of an error. `by`: who asks.
 
-    `wire`: whose shape an error has.
+    `wire`: whose shape an error has; `reads`: as of a DeferredResponse.
     """
     return DeferredResponse(
         partial(engine.submit_later, requests, copies=copies, timeout=limits.RECEIPT_SECONDS, by=by),
@@ -156,4 +160,5 @@ def stored(
         late=lambda: Unknown("no receipt in time: perhaps stored, retry with the same key"),
         amend=amend,
         wire=wire,
+        reads=reads,
     )

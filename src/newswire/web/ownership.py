@@ -20,7 +20,7 @@ def own_message(engine: Engine, name: OpId, by: Principal | None) -> Published |
 
 def check_replaced(engine: Engine, message: Publish, by: Principal | None) -> None:
     """Check that `by` may replace what `message` replaces. Raises `no-message`, NeedsThread in a thread that never waits."""
-    if message.replaces:
+    if message.replaces and by is not None:  # where nobody is asked it is everybody's, if it is there (`core.broker.drafts`)
         if must_not_wait():
             raise NeedsThread  # its record is read
         own_message(engine, message.replaces, by)

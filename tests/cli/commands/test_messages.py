@@ -106,7 +106,9 @@ def test_what_waits_is_listed(fake: Fake, capsys: pytest.CaptureFixture[str]) ->
     assert "There are more" in out
     assert fake.sent("/messages") == [{"scheduled": "1", "limit": "100"}]
     assert main.run(["messages", "ann", "--scheduled", "--json", "--limit", "9"]) == 0
-    assert json.loads(capsys.readouterr().out) == row
+    told = capsys.readouterr()
+    assert json.loads(told.out) == row
+    assert told.err == "newswire: There are more, which are due later.\n"
     assert fake.sent("/messages")[-1] == {"scheduled": "1", "limit": "9", "username": "ann"}
     fake.answers["/messages"] = (200, {"messages": [], "more": False})
     assert main.run(["messages", "--scheduled"]) == 0

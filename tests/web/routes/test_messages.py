@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -248,6 +249,15 @@ def test_what_is_withdrawn_is_in_no_count(web: Web) -> None:
 @pytest.mark.parametrize("field", ["topic=Google", "since=1h", "before=now", "q=words", f"since={'x' * 1000}"])
 def test_all_that_waits_is_listed_and_no_selection_of_it(web: Web, field: str) -> None:
     assert "leave `topic`" in str(web.get(f"/messages?scheduled=1&{field}", "bad-field"))
+
+
+def test_a_list_of_what_waits_ends_where_its_texts_are_long(web: Web) -> None:
+    lines = "\n".join([json.dumps({"topic": "Google", "data": "x" * 60_000, "delay": "1h"})] * 8)
+    for _ in range(10):
+        web.post("/publish", data=lines, headers={"Content-Type": "application/x-ndjson"})
+    page: Any = web.get("/messages?scheduled=1&limit=1000")
+    assert page["more"] is True
+    assert limits.PAGE_BYTES < sum(len(message["data"]) for message in page["messages"]) < limits.PAGE_BYTES + 60_001
 
 
 def test_what_waits_is_listed_withdrawn_and_published_in_time(web: Web) -> None:

@@ -39,6 +39,15 @@ def test_a_message_is_withdrawn_by_its_topic_and_id(web: Web) -> None:
     assert web.client.delete("/news/x").status_code == 404  # no id, and no address
 
 
+def test_a_retry_of_what_was_withdrawn_says_so(web: Web) -> None:
+    key = {"Idempotency-Key": "k", "Delay": "1h"}
+    first = web.client.post("/news", data="Soup", headers=key).json
+    assert "withdrawn" not in web.client.post("/news", data="Soup", headers=key).json
+    web.client.delete(f"/news/{first['id']}")
+    again = web.client.post("/news", data="Soup", headers=key).json
+    assert (again["id"], again["withdrawn"]) == (first["id"], True)
+
+
 def test_errors_have_the_shape_of_there(web: Web) -> None:
     answer = web.client.post("/news", data=b"\xff")
     assert (answer.status_code, answer.headers["Content-Type"]) == (400, "application/json")

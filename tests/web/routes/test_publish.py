@@ -344,6 +344,24 @@ def test_a_retry_of_what_was_withdrawn_says_so(web: Web) -> None:
     assert (told["id"], told["duplicate"], told["withdrawn"]) == (first["id"], True, True)
 
 
+def test_a_batch_says_what_became_of_what_is_not_stored_again(web: Web) -> None:
+    lines = [{"topic": "t", "data": data, "key": data} for data in ("one", "two", "three")]
+    lines.append({"topic": "t", "data": "four", "key": "four", "delay": "1h"})
+    ids: list[str] = [web.post("/publish", json=line)["id"] for line in lines]  # type: ignore[index,misc]
+    web.engine.submit([Withdraw(ids[1], "t")])
+    newer: Any = web.post("/publish", json={"topic": "t", "data": "3", "replaces": ids[2]})
+    assert newer["id"]
+    body = "\n".join(map(json.dumps, [*lines, {"topic": "t", "data": "five"}])).encode()
+    told: Any = web.post("/publish?ids=1", data=body, headers=NDJSON)
+    assert (
+        told["message"]
+        == "Published 1 message, 2 were published before, 1 waits already, 1 not published, withdrawn before or over"
+    )
+    assert [told[name] for name in ("count", "duplicates", "waiting", "withdrawn")] == [1, 4, 1, 1]
+    assert (told["duplicate_lines"], told["withdrawn_lines"]) == ([1, 2, 3, 4], [2])
+    assert "withdrawn_lines" not in web.post("/publish", data=body, headers=NDJSON)  # type: ignore[operator]
+
+
 def test_the_query_stands_for_every_line_and_empty_lines_for_nothing(web: Web) -> None:
     body = b'\n\n{"data": "one"}\r\n   \n{"data": "two", "priority": 1}\n\n'
     assert web.post("/publish?topic=t&title=News", data=body, headers=NDJSON)["count"] == 2  # type: ignore[index]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from newswire.core.model.commands import Confirm
+from newswire.core.model.commands import AddGrant, Confirm
+from tests.kit.access import GuardedWeb, basic, bearer
 from tests.kit.web_fakes import NOW, Web
 
 
@@ -74,3 +75,14 @@ def test_a_reader_is_told_whether_he_has_confirmed(web: Web) -> None:
     assert web.get(f"/confirm?username=ben&id={name}") == {"id": name, "confirmed": True, "at": "2026-11-24T10:00:00.000Z"}
     web.get(f"/confirm?username=carl&id={name}", "no-message")
     web.get("/confirm?username=ben&id=1001-a.99", "no-message")
+
+
+def test_a_token_that_may_not_know_of_a_topic_is_not_told_who_reads_it() -> None:
+    web = GuardedWeb()
+    web.do(AddGrant("ann", "publish", "staff"))
+    told = web.post("/publish", headers=basic("ann"), json={"topic": "staff", "data": "x"})
+    assert isinstance(told, dict)
+    whole, narrow = web.token("ann"), web.token("ann", publish=["news.a"], subscribe=["news.a"])
+    assert web.get(f"/receipts?id={told['id']}", headers=bearer(whole))
+    assert web.get(f"/receipts?id={told['id']}", "no-message", headers=bearer(narrow))
+    assert web.get(f"/receipts?id={told['id']}", headers=basic("root"))

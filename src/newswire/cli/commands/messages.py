@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from newswire.client import Message, Subscriber
+
+
+_MORE: Final = "There are more, which are due later."
 
 
 @click.command(cls=Command, short_help="List the topics.", epilog="Examples: newswire topics; newswire topics --json")
@@ -149,12 +152,14 @@ def _print_scheduled(brokers: tuple[str, ...], user: str | None, limit: int, tim
     if as_json:
         for row in page.messages:
             output.print_json(msgspec.to_builtins(row))
+        if page.more:
+            output.warn(_MORE)
     elif not page.messages:
         click.echo("Nothing waits to be published.")
     else:
         texts = ((row.title or row.data).strip().split("\n")[0] for row in page.messages)
         cells = [(in_words(row.due), row.topic, row.id, text) for row, text in zip(page.messages, texts, strict=True)]
-        note = "There are more, which are due later." if page.more else ""
+        note = _MORE if page.more else ""
         output.print_tables([output.Table(("Due", "Topic", "Id", "Message"), cells, note)])
     return output.DONE
 

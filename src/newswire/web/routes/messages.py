@@ -179,11 +179,18 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Cal
         whose, account = (user.username, user.account) if user is not None else (None, "")
         waiting = engine.scheduled(whose, limit + 1, account, caller.principal)
         rows = Rows()
+        count = size = 0
         for op in waiting[:limit]:
+            if size > limits.PAGE_BYTES:
+                break
+            if count % limits.STEP_MESSAGES == 0:
+                give_way()
             shown = shown_object(op, id=op.id, event_id="", time=rfc3339(op.time)) | {"due": rfc3339(op.due)}
             del shown["event_id"]
             rows.add([shown])
-        return rows.answer("messages", {"more": len(waiting) > limit})
+            count += 1
+            size += len(op.data)
+        return rows.answer("messages", {"more": len(waiting) > count})
 
     def _rows_of(entries: Sequence[Entry]) -> Rows:
         rows = Rows()

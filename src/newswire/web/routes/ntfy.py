@@ -48,7 +48,7 @@ _NO_SOCKETS: Final = "web sockets are not spoken here: read GET /<topic>/json or
 
 
 class NtfyMessage(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A message as ntfy's clients read it."""
+    """A message as ntfy's clients read it. `withdrawn`: not its: that it was before, and is withdrawn, or its time is over."""
 
     id: str
     time: int
@@ -60,6 +60,7 @@ class NtfyMessage(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     priority: int = 0
     tags: tuple[str, ...] = ()
     click: str = ""
+    withdrawn: bool = False
 
 
 class NtfyDeletion(msgspec.Struct, frozen=True, kw_only=True):
@@ -357,6 +358,7 @@ def _publish(
                 "topic": message.topic,
                 "message": message.data,
                 **ntfy.looks(message),
+                **({"withdrawn": True} if receipt.withdrawn else {}),
             }
         )
 

@@ -61,6 +61,7 @@ def routes(cluster: ClusterAdmin) -> Blueprint:
             lambda reply: Response(reply.write(), reply.status, content_type="application/octet-stream"),
             seconds=limits.PUSH_TIMEOUT_SECONDS,
             late=lambda: Unavailable("the broker is too busy to take a push now: send it again"),
+            reads=lambda reply: reply.reads,
         )
 
     return blueprint

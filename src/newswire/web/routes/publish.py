@@ -16,6 +16,7 @@ from newswire.core.model.commands import RULES, Publish, batch_sentence
 from newswire.core.model.times import rfc3339
 from newswire.engine.seam import Engine, Principal, Receipt
 from newswire.errors import BadRequest, FewerCopies, NewswireError
+from newswire.text import with_repeats
 from newswire.web import message_fields, request_fields
 from newswire.web.auth import caller_of
 from newswire.web.availability import serving
@@ -46,9 +47,10 @@ class PublishAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class BatchAnswer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What a batch is answered with. `scheduled`: how many of `count` wait.
+    """What a batch is answered with. `scheduled`: how many of `count` wait; `waiting`, `withdrawn`: how many of `duplicates`
+    wait for their time, and are withdrawn or over.
 
-    `ids`, `duplicate_lines`: where it asked for them.
+    `ids`, `duplicate_lines`, `withdrawn_lines`: where it asked for them.
     """
 
     message: str
@@ -58,8 +60,11 @@ class BatchAnswer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     copies: int
     duplicates: int = 0
     scheduled: int = 0
+    waiting: int = 0
+    withdrawn: int = 0
     ids: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     duplicate_lines: tuple[int, ...] = ()
+    withdrawn_lines: tuple[int, ...] = ()
 
 
 _SAYS_SOMETHING: Final = msgspec.Meta(min_length=1)  # what is left out is not given as ""
@@ -162,9 +167,9 @@ def routes(engine: Engine, settings: ServiceSettings, give_way: Callable[[], Non
             few = list(messages.values()) if len(messages) <= limits.STEP_LINES else []
             if few and sum(map(stored_characters, few)) <= limits.STEP_BYTES:  # quickly stored and copied
                 storing.note_other()
-                return _publish_batch(engine, messages, copies, by, with_ids=with_ids)
+                return _publish_batch(engine, messages, copies, by, give_way, with_ids=with_ids)
             with storing.take():
-                response = _publish_batch(engine, messages, copies, by, with_ids=with_ids)
+                response = _publish_batch(engine, messages, copies, by, give_way, with_ids=with_ids)
                 response.wait()
                 return response
         with parsing if request_fields.is_large(environ) else nullcontext():
@@ -253,7 +258,13 @@ def _publish_one(engine: Engine, message: Publish, copies: int, by: Principal | 
 
 
 def _publish_batch(
-    engine: Engine, messages: dict[int, Publish], copies: int, by: Principal | None, *, with_ids: bool
+    engine: Engine,
+    messages: dict[int, Publish],
+    copies: int,
+    by: Principal | None,
+    give_way: Callable[[], None],
+    *,
+    with_ids: bool,
 ) -> DeferredResponse[Receipt]:
     def published(receipt: Receipt) -> Response:
         scheduled = 0
@@ -261,17 +272,22 @@ def _publish_batch(
             repeated = set(receipt.repeated)
             scheduled = sum(one.is_scheduled for at, one in enumerate(messages.values()) if at not in repeated)
         lines = list(messages) if with_ids and receipt.repeated else []
+        waiting, withdrawn = _not_shown(engine, receipt, give_way)
+        counts = len(waiting), len(withdrawn)
         return answer(
             BatchAnswer(
-                message=batch_sentence(receipt.count, scheduled, receipt.duplicates),
+                message=with_repeats(batch_sentence(receipt.count, scheduled, 0), receipt.duplicates - sum(counts), *counts),
                 count=receipt.count,
                 first=receipt.first,
                 last=receipt.last,
                 copies=receipt.copies,
                 duplicates=receipt.duplicates,
                 scheduled=scheduled,
+                waiting=len(waiting),
+                withdrawn=len(withdrawn),
                 ids=receipt.ids if with_ids else msgspec.UNSET,
                 duplicate_lines=tuple(lines[at] for at in receipt.repeated) if lines else (),
+                withdrawn_lines=tuple(lines[at] for at in withdrawn) if lines else (),
             )
         )
 
@@ -283,13 +299,37 @@ def _publish_batch(
             error.extra.pop("ids", None)
         return error
 
+    checked = set[str]()
     for at, message in enumerate(messages.values()):
+        if message.replaces in checked:
+            continue  # once is enough: whoever stores them refuses the second
+        checked.add(message.replaces)
         try:
             check_replaced(engine, message, by)
         except NewswireError as error:
             error.extra["index"] = at
             raise amend(error) from None
-    return stored(engine, list(messages.values()), published, copies=copies, amend=amend, by=by)
+    return stored(
+        engine,
+        list(messages.values()),
+        published,
+        copies=copies,
+        amend=amend,
+        by=by,
+        reads=lambda receipt: bool(receipt.repeated),
+    )
+
+
+def _not_shown(engine: Engine, receipt: Receipt, give_way: Callable[[], None]) -> tuple[list[int], list[int]]:
+    """Of what is not stored again (`receipt.repeated`) what waits for its time, and what is withdrawn or over."""
+    waiting, withdrawn = list[int](), list[int]()
+    for start in range(0, len(receipt.repeated), limits.STEP_LINES):
+        give_way()
+        part = receipt.repeated[start : start + limits.STEP_LINES]
+        waits, gone = engine.not_shown([receipt.ids[at] for at in part])
+        waiting += [at for at in part if receipt.ids[at] in waits - gone]
+        withdrawn += [at for at in part if receipt.ids[at] in gone]
+    return waiting, withdrawn
 
 
 def _copies(fields: Fields, least: int) -> int:
