@@ -21,7 +21,8 @@ class Before:
     def __init__(self, home: Path) -> None:
         self.path = home / "before"
         with tarfile.open(_SOURCE) as source:
-            source.extractall(self.path, filter="data")
+            source.extraction_filter = getattr(tarfile, "data_filter", None)  # Debian 12 has 3.11.2, which has none
+            source.extractall(self.path)
 
     def start(self, node: Node) -> None:
         """Start a broker of it and wait until it is ready."""

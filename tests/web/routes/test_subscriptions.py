@@ -127,6 +127,12 @@ def test_subscriptions(web: Web) -> None:
 
 
 # -- /ack ---------------------------------------------------------------------------------------------------------
+def test_who_lacks_messages_counts_none_and_goes_on_to_take_what_is_said(web: Web) -> None:
+    web.engine.change_view(why_behind="the disk of this broker is full, and 1002 has what finds no room here")
+    assert "1002 has what finds no room here" in str(web.get("/subscriptions?username=Alice", "not-ready"))
+    web.post("/subscribe?username=Alice&topic=Google")
+
+
 def test_ack_moves_the_cursor(web: Web) -> None:
     web.post("/subscribe?username=Alice&topic=Google")
     web.post("/publish?topic=Google&data=x")

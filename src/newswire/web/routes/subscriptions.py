@@ -17,7 +17,7 @@ from newswire.engine.seam import Engine, Principal, Receipt
 from newswire.errors import BadRequest, NotFound, Refused
 from newswire.web import times
 from newswire.web.auth import caller_of, subject_of
-from newswire.web.availability import nothing_to_read, serving
+from newswire.web.availability import nothing_to_read, reading, serving
 from newswire.web.deferred import STORE_CODES, stored
 from newswire.web.pace import Pace
 from newswire.web.responses import Confirmation, answer
@@ -143,6 +143,7 @@ def routes(engine: Engine, settings: ServiceSettings, clock: Callable[[], float]
 
     @SUBSCRIPTIONS.on(blueprint)
     def subscriptions() -> Response:
+        reading(engine)()  # it counts messages: fewer than there are where they find no room
         caller = caller_of(request.environ)
         user = subject_of(engine, caller, SUBSCRIPTIONS.read(request.environ).get(USERNAME, None)).username
         pace.check(user)
