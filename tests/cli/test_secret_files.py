@@ -43,3 +43,14 @@ def test_a_secret_must_be_long_enough() -> None:
 def test_a_secret_that_nobody_sees_is_refused(unseen: str) -> None:
     with pytest.raises(click.UsageError, match="nobody sees"):
         as_secrets(unseen)
+
+
+@pytest.mark.parametrize(("content", "words"), [(b" \n", "is blank: put the addresses into it"), (b"\xff", "is no UTF-8 text")])
+def test_what_is_wrong_names_the_file_and_advises_nothing_that_destroys_it(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "to"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    with pytest.raises(click.UsageError, match=words) as raised:
+        read_secret(path, "addresses")
+    assert f"the file {path} " in raised.value.message
+    assert "openssl" not in raised.value.message

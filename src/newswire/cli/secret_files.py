@@ -17,11 +17,12 @@ def read_secret(path: Path, word: str) -> str:
         check_private(path, word)
         secret = decode(read_small(path)).strip()
     except UnicodeDecodeError:
-        raise click.UsageError(f"{path}: the {word} is not UTF-8 text; for example: openssl rand -hex 32 > {path}") from None
+        hint = f"; for example: openssl rand -hex 32 > {path}" if word == "cluster-secret" else ""
+        raise click.UsageError(f"what the file {path} holds is no UTF-8 text, as the {word} must be{hint}") from None
     except OSError as error:
         raise click.UsageError(f"cannot read the {word} from {path}: {error.strerror}.") from None
     if not secret:
-        raise click.UsageError(f"{path} is blank: {no_secret(word)} into it.")
+        raise click.UsageError(f"the file {path} is blank: {no_secret(word)} into it.")
     return secret
 
 
@@ -31,7 +32,7 @@ def check_private(path: Path, word: str) -> None:
     A group may read it: so systemd and Kubernetes hand secrets to a service.
     """
     if stat.S_IMODE(path.stat().st_mode) & (stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP):
-        raise click.UsageError(f"{path} holds the {word} and others can read or write it: chmod 600 {path}")
+        raise click.UsageError(f"the file {path} holds the {word} and others can read or write it: chmod 600 {path}")
 
 
 def as_secrets(text: str | None, place: str = "the cluster-secret") -> tuple[bytes, ...]:

@@ -70,7 +70,7 @@ def forward(
 
     if urls and ctx.get_parameter_source("urls") is click.core.ParameterSource.COMMANDLINE:
         output.warn("others on this machine can see what --to holds: keep what is secret in a file, --to-file.")
-    targets = targets_of([*urls, *(read_secret(to_file, "to").splitlines() if to_file else ())])
+    targets = targets_of([*urls, *(read_secret(to_file, "addresses").splitlines() if to_file else ())])
     text = _checked(lambda: Template(template) if template else None, "--template")
     topic = _checked(lambda: check_topic(dead_letter) if dead_letter else "", "--dead-letter")
     who = signature(brokers)
