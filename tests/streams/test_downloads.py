@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 
@@ -94,3 +95,73 @@ def test_stop_breaks_off_and_nothing_more_is_taken(downloads: Downloads) -> None
     late = pair()
     downloads.adopt(iter([b"late"]), late[0], b"", False)
     assert rest(late[1]) == b""
+
+
+class SlowClient:
+    """A socket whose other end takes `count` bytes each `seconds`, by a clock of its own."""
+
+    def __init__(self, count: int, seconds: float) -> None:
+        self.count, self.seconds = count, seconds
+        self.now = 0.0
+        self.taken = 0
+        self._patience = 0.0
+
+    def clock(self) -> float:
+        return self.now
+
+    def settimeout(self, seconds: float) -> None:
+        self._patience = seconds
+
+    def send(self, data: memoryview) -> int:
+        assert self._patience > 0  # 0 would be a socket that never waits
+        if self.seconds > self._patience:
+            self.now += self._patience
+            raise TimeoutError("timed out")
+        self.now += self.seconds
+        count = min(self.count, len(data))
+        self.taken += count
+        return count
+
+    def shutdown(self, how: int) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def download_to(client: SlowClient, parts: Iterator[bytes]) -> None:
+    deaths: list[BaseException] = []
+    downloads = Downloads(deaths.append, client.clock)
+    downloads.adopt(parts, cast(socket.socket, client), b"head", False)
+    wait_until(lambda: not downloads.is_busy)
+    downloads.stop(PATIENCE_SECONDS)
+    assert deaths == []
+
+
+@pytest.mark.parametrize(("count", "seconds"), [(1, 1.0), (1024, 59.0), (64 * 1024, 2.0), (1, 1000.0)])
+def test_who_takes_too_little_is_cut_off(caplog: pytest.LogCaptureFixture, count: int, seconds: float) -> None:
+    client = SlowClient(count, seconds)
+    download_to(client, iter([b"x" * 1000] * 100_000))
+    assert client.taken < 10_000_000
+    assert client.now < 180
+    (line,) = caplog.messages
+    assert "the client takes less than 64 KiB a second" in line
+
+
+@pytest.mark.parametrize(("count", "seconds"), [(64 * 1024, 1.0), (1024 * 1024, 4.0), (1024, 0.0)])
+def test_who_takes_enough_gets_all_of_it(count: int, seconds: float) -> None:
+    client = SlowClient(count, seconds)
+    download_to(client, iter([b"x" * 256 * 1024] * 4))
+    assert client.taken == len(b"head") + 4 * 256 * 1024
+
+
+def test_a_slow_disk_costs_the_client_nothing() -> None:
+    client = SlowClient(64 * 1024, 1.0)
+
+    def parts() -> Iterator[bytes]:
+        for _ in range(10):
+            client.now += 1000
+            yield b"x"
+
+    download_to(client, parts())
+    assert client.taken == len(b"head") + 10
