@@ -14,9 +14,11 @@ Logging. urllib3 logs what it does. A handler that publishes log records through
 those of that publish, and so on: what is logged within a call (in this thread) is dropped.
 
 Streams. `raw.read1` gives what has come, chunk by chunk, at once; `iter_lines` and a sized `iter_content` hold a message
-back until their buffer is full. The read timeout counts from byte to byte. To end a blocked read from another thread the
-connection's descriptor is duplicated when the stream opens: shutting the duplicate down ends the connection, and nothing
-of requests is touched outside its thread.
+back until their buffer is full. To end a blocked read from another thread the connection's descriptor is duplicated when the
+stream opens: shutting the duplicate down ends the connection, and nothing of requests is touched outside its thread.
+
+Time. An answer is to have come, whole, when the time of its call is over, whatever trickles in (`Deadline`); so is the head
+of a stream or a download. On those it counts from byte to byte then.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -34,12 +37,12 @@ from urllib.parse import urlencode
 import msgspec
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 
 from newswire import sse, tls
 from newswire.client import checks
 from newswire.client.credential import NO_ONE, Credential, refusal
+from newswire.client.deadline import Deadline, TimedAdapter
 from newswire.client.unreached import Unreached, judge
 from newswire.core import limits
 from newswire.core.model.addresses import is_tls, url_of
@@ -213,11 +216,18 @@ class Transport:
 
     The environment's proxies and netrc are left alone: brokers are named by address inside an organisation, and neither news
     nor tokens may take a way that was meant for the web. `verify`: as in requests; True: the file of NEWSWIRE_CA_FILE, if it is
-    set. `tls_only`: nothing is sent in plain HTTP, whoever names such an address.
+    set. `tls_only`: nothing is sent in plain HTTP, whoever names such an address. `clock`: monotonic seconds.
     """
 
-    def __init__(self, *, credential: Credential | None = None, verify: bool | str = True, tls_only: bool = False) -> None:
-        self._tls_only = tls_only
+    def __init__(
+        self,
+        *,
+        credential: Credential | None = None,
+        verify: bool | str = True,
+        tls_only: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._tls_only, self._clock = tls_only, clock
         self._credential, self._verify = credential, checks.trust("verify", verify)
         self._headers = {**requests.utils.default_headers(), "Accept": "application/json", "User-Agent": "newswire"}
         self._foreign: list[requests.Session] = []  # kept: their ends would wait for locks that a thread held at the fork
@@ -236,7 +246,7 @@ class Transport:
         session = requests.Session()
         session.trust_env = False
         for prefix in ("http://", "https://"):
-            session.mount(prefix, HTTPAdapter(pool_connections=limits.CLIENT_BROKERS_COUNT, max_retries=0))
+            session.mount(prefix, TimedAdapter(pool_connections=limits.CLIENT_BROKERS_COUNT, max_retries=0))
         return session
 
     def url(self, address: str, path: str, params: Mapping[str, str | int] | None = None) -> str:
@@ -244,16 +254,18 @@ class Transport:
         return f"{url_of(address)}{path}" + (f"?{urlencode(params)}" if params else "")
 
     def send(self, address: str, call: Call, seconds: float) -> BrokerAnswer:
-        """Send one request, once. Raises Unreached."""
+        """Send one request, once; its answer has come within `seconds`. Raises Unreached."""
         with _quiet_log():
-            return self._answer(address, self._request(address, call, seconds))
+            return self._answer(address, self._request(address, call, Deadline(seconds, self._clock)))
 
     def open(self, address: str, call: Call, silence: float, last_event_id: str = "") -> Incoming | BrokerAnswer:
         """Open a stream, on which a read may last `silence` seconds; an Answer if it is refused. Raises Unreached."""
         with _quiet_log():
-            response = self._request(address, call, silence)
+            deadline = Deadline(silence, self._clock)
+            response = self._request(address, call, deadline)
             if response.status_code != 200 or not response.headers.get("Content-Type", "").startswith("text/event-stream"):
                 return self._answer(address, response)
+            deadline.lift()
             return Incoming(address, response, last_event_id)
 
     def download(self, address: str, call: Call, silence: float) -> Download | BrokerAnswer:
@@ -262,9 +274,11 @@ class Transport:
         It is a BrokerAnswer if it is refused, or JSON or HTML, as those answer who are no broker.
         """
         with _quiet_log():
-            response = self._request(address, call, silence)
+            deadline = Deadline(silence, self._clock)
+            response = self._request(address, call, deadline)
             if response.status_code != 200 or response.headers.get("Content-Type") != "application/gzip":
                 return self._answer(address, response)
+            deadline.lift()
             return Download(address, response)
 
     def close(self) -> None:
@@ -273,19 +287,20 @@ class Transport:
             for session in self._sessions[:]:
                 session.close()
 
-    def _request(self, address: str, call: Call, seconds: float) -> requests.Response:
+    def _request(self, address: str, call: Call, deadline: Deadline) -> requests.Response:
         if self._tls_only and not is_tls(address):
             raise Unreached("it speaks plain HTTP, and you named brokers by https:// alone", perhaps=False)
-        session = self._session()
+        session, seconds = self._session(), deadline.seconds_left()
         try:
-            return session.send(
-                self._prepared(session, address, call),
-                timeout=(min(limits.CLIENT_CONNECT_SECONDS, seconds), seconds),
-                verify=self._verify,
-                allow_redirects=False,  # a followed redirect turns a POST into a GET
-                stream=True,
-                proxies={},
-            )
+            with deadline.of_answer():
+                return session.send(
+                    self._prepared(session, address, call),
+                    timeout=(min(limits.CLIENT_CONNECT_SECONDS, seconds), seconds),
+                    verify=self._verify,
+                    allow_redirects=False,  # a followed redirect turns a POST into a GET
+                    stream=True,
+                    proxies={},
+                )
         except (requests.RequestException, urllib3.exceptions.HTTPError, UnicodeError) as error:
             raise judge(error) from None
         finally:
@@ -316,6 +331,8 @@ class Transport:
                     if len(body) > limits.CLIENT_ANSWER_BYTES:
                         raise Unreached("it sends more than any newswire broker does", perhaps=False)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            if any(isinstance(cause, urllib3.exceptions.ReadTimeoutError) for cause in error.args):
+                raise Unreached("no whole answer in time", silent=True) from None
             raise Unreached(f"the answer broke off ({type(error).__name__})") from None
         headers = response.headers
         text = headers.get("Retry-After", "")  # whole seconds, as brokers send; a date, which proxies may send, counts as none
