@@ -36,12 +36,3 @@ def test_what_is_no_small_file_is_not_read_to_its_end(tmp_path: Path) -> None:
     assert text.read_small(tmp_path / "small") == b"x"
     with pytest.raises(OSError, match="too large"):
         text.read_small(Path("/dev/zero"))
-
-
-def test_what_was_stored_before_is_said_by_what_became_of_it() -> None:
-    assert text.with_repeats("Published 1 message", 0, 0, 0) == "Published 1 message"
-    assert (
-        text.with_repeats("Done", 1, 1, 1)
-        == "Done, 1 was published before, 1 waits already, 1 not published, withdrawn before or over"
-    )
-    assert text.with_repeats("Done", 2, 2, 0) == "Done, 2 were published before, 2 wait already"

@@ -1,4 +1,4 @@
-"""Text from files, pipes and requests: a byte order mark at its start is no part of it, wherever it comes from. And of batches.
+"""Text from files, pipes and requests: a byte order mark at its start is no part of it, wherever it comes from.
 
 Editors and shells on Windows begin UTF-8 files with one. It is dropped at the start of JSON, of each NDJSON line (files are
 joined with `cat`), of forms, TOML files, secrets and standard input, and nowhere else: inside a text it is a character.
@@ -44,14 +44,3 @@ def decode(raw: bytes) -> str:
         if raw.startswith(_UTF_16_MARKS):
             error.reason = "it is UTF-16: save it as UTF-8"
         raise
-
-
-def with_repeats(sentence: str, before: int, waiting: int, withdrawn: int) -> str:
-    """Return `sentence`, on a batch, with what it says of messages that were stored before: `waiting`: for their time."""
-    if before:
-        sentence += f", {before} {'was' if before == 1 else 'were'} published before"
-    if waiting:
-        sentence += f", {waiting} {'waits' if waiting == 1 else 'wait'} already"
-    if withdrawn:
-        sentence += f", {withdrawn} not published, withdrawn before or over"
-    return sentence

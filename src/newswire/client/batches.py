@@ -10,7 +10,6 @@ from newswire.client.answers import BatchReceipt
 from newswire.core import limits
 from newswire.core.model.commands import batch_sentence
 from newswire.errors import NewswireError, TooLarge
-from newswire.text import with_repeats
 
 _LINE: Final = re.compile(r"line (\d+)(?=:)")
 
@@ -54,9 +53,7 @@ def sum_of(total: BatchReceipt, receipt: BatchReceipt) -> BatchReceipt:
         copies=copies,
         first=total.first or receipt.first,
         last=receipt.last or total.last,
-        message=with_repeats(
-            batch_sentence(count, scheduled, 0), duplicates - waiting - withdrawn, waiting=waiting, withdrawn=withdrawn
-        ),
+        message=batch_sentence(count, scheduled, duplicates - waiting - withdrawn, waiting, withdrawn),
         duplicates=duplicates,
         scheduled=scheduled,
         waiting=waiting,

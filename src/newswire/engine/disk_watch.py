@@ -61,4 +61,4 @@ class DiskWatch:
 
 
 def _mebibytes(count: int) -> str:
-    return f"{count // 2**20} MiB"
+    return f"{count / 2**20:.{0 if count >= 100 * 2**20 else 1}f} MiB"

@@ -233,9 +233,11 @@ def test_a_token_that_has_expired_changes_nothing_and_one_that_was_revoked_takes
     office.schedule(office.by_token)
     assert office.wait() == ["later"]
     office = Office()
-    office.schedule(office.by_token)
+    name = office.schedule(office.by_token)
     office.broker.take(RevokeToken(office.token))
     assert office.wait() == []
+    (row,) = [row for row in office.broker.engine.audit(None, 100) if row.what == "not-published"]
+    assert (row.who, row.detail) == ("bob", name), "what is dropped is told"
     office.schedule(office.bob)
     assert office.wait() == ["later"]
 

@@ -223,6 +223,26 @@ def test_beside_one_that_has_its_id_this_broker_serves_nobody() -> None:
     assert part.why_not() == "broker id 1001 is in use"
 
 
+def test_a_broker_that_serves_is_not_stopped_by_one_that_has_its_id_and_came_later() -> None:
+    part, _ = linked()
+    part.serve()
+    push(part, at(0))
+    part.fail(TWO, "id-in-use", "broker id 1001 is in use", at(0))
+    assert part.why_not() == ""
+    assert [peer.state for peer in part.facts(at(0))] == ["id-in-use"]
+
+
+def test_a_peer_that_answers_and_never_pushes_does_not_reach_this_broker() -> None:
+    part, _ = linked()
+    long = 2 * ME.heartbeat + limits.PUSH_TIMEOUT_SECONDS
+    answer(part, at(0), counts=False)
+    assert [peer.reaches_us for peer in part.facts(at(1))] == [True], "it may be about to"
+    answer(part, at(long), counts=False)
+    assert [peer.reaches_us for peer in part.facts(at(long))] == [False]
+    answer(part, at(2 * long), counts=True)
+    assert [peer.reaches_us for peer in part.facts(at(2 * long))] == [True], "its receipts wait for copies here"
+
+
 @pytest.mark.parametrize(
     ("said", "seconds", "refused"),
     [

@@ -87,7 +87,7 @@ def test_each_is_said_by_a_broker_and_nothing_else_is() -> None:
             held,
             peer(held, state="down", down_since=0, away_seconds=10.0**6, in_sync=False, caught_up=False, detail="no"),
             peer(held, id="1004", lacks_void=True, knows_voids=False),
-            peer(held, id="1003", address=THREE, writable=False, ahead=10**8, holes=HOLES),
+            peer(held, id="1003", address=THREE, writable=False, reaches_us=False, ahead=10**8, holes=HOLES),
             writable=False,
             lacks_room=(2**20, 0),
             damage=2,

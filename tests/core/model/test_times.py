@@ -24,5 +24,6 @@ def test_any_stamp_can_be_shown(stamp: int) -> None:
 
 def test_spans_are_said_in_one_unit() -> None:
     hour = 3_600_000
+    assert span(179_990) == span(-180_010) == "3 minutes", "two that look at one difference say the same"
     spans = [61_000, -hour, 47 * hour, 10 * 24 * hour, 10 * 365 * 24 * hour]
     assert [span(ms) for ms in spans] == ["61 seconds", "60 minutes", "47 hours", "10 days", "10 years"]

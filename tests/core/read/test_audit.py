@@ -127,6 +127,7 @@ def test_who_withdrew_a_message_is_told_and_not_that_its_time_is_over() -> None:
         Published("1001-a", 3, 3, topic="news", data="y", publisher="ann", replaces=A),
         Withdrawn("1001-a", 4, 4, ("1001-a.3",), topic="news", original=A, by="root"),
         Withdrawn("1001-a", 5, 5, ("1001-a.3",)),
+        Withdrawn("1001-a", 6, 6, ("1001-a.9",), by="root"),
     )
     state = state_of(*ops)
     places = finish(audit_places(state, None, 10))
@@ -135,4 +136,5 @@ def test_who_withdrew_a_message_is_told_and_not_that_its_time_is_over() -> None:
         ("published", "ann", "news", ""),
         ("published", "ann", "news", f"in place of {A}"),
         ("withdrew", "root", "news", "1001-a.3"),
-    ]
+        ("withdrew", "root", "", "1001-a.9"),
+    ], "the last one waited"

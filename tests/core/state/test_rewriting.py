@@ -220,6 +220,20 @@ def test_what_was_handed_over_is_adopted_and_void_at_either_is_void() -> None:
     assert job.state.succeed(log.state, job.cut, job.cut_after, adopts=True) == (False, False)
 
 
+def test_what_waits_here_is_not_written_twice() -> None:
+    log = Log(HISTORY)
+    late = message(4, B)
+    raw = encode(late)
+    log.raws.append(raw)
+    log.state.holes.wait((late, len(log.raws) - 1, len(raw)))
+    job = Rewriting(log.state, Base(()), (), (), {B: 5})
+    handed = [Began(B, 1, 0, "1002"), *(message(number, B) for number in (2, 3, 4, 5))]
+    written = rewrite(job, log.state, log.raws, [[encode(op) for op in handed]])
+    assert job.state.vector == {A: 10, B: 5}
+    assert not job.state.holes.waiting
+    assert written.count(raw) == 1
+
+
 def test_less_than_was_offered_is_refused() -> None:
     with pytest.raises(ValueError, match="less than what was offered"):
         adopt(Log(HISTORY), [OFFERED[:2]], {A: 8, B: 5})

@@ -52,6 +52,9 @@ class NoReplication:
     def why_not(self) -> str:
         return ""
 
+    def serve(self) -> None:
+        pass
+
     def has_clocks_apart(self) -> bool:
         return False
 

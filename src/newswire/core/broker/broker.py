@@ -505,6 +505,7 @@ class Broker(Parts):
                 self.clocks.part()
             elif not self._served[0]:
                 self.clocks.meet(self.identity, self.state)
+                self.replication.serve()
             self._served = serving  # streams and peers are told when this broker begins or stops to serve them
             self._actions.append(Wake(frozenset(), frozenset(), serving[1]))
             self.replication.greet_all(now)

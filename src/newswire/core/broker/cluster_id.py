@@ -63,8 +63,8 @@ class ClusterId:
             return True
         elif header.settled:
             raise Refused(
-                f"this broker belongs to another cluster ({self.id[:8]}, not {header.cluster[:8]}):"
-                " to join it, start the other broker with an empty ops directory",
+                f"broker {self._me.id} is of cluster {self.id[:8]}, and broker {header.broker} of {header.cluster[:8]}:"
+                " one whose messages nobody wants joins the other when it is started with an empty ops directory",
                 code="other-cluster",
             )
         return False  # of this cluster, or it adopts our id from the answer

@@ -48,6 +48,7 @@ class Peer:
         self.understood = False  # it is known what it lacks: all of it, or as well as it can say
         self.proof = self._nothing  # `holds` at its last answer: synced there
         self.heard: float | None = None
+        self.pushed_at = clock  # when a push of it came last, or it was reached once more
         self.down_since: Now | None = None  # no usable answer since
         self.ahead = 0  # ms by which its clock was ahead of ours when it was heard; below 0: behind
         self.turn = 0  # of the cluster id (`Announcement.turn`) when the push in flight was sent
@@ -110,6 +111,7 @@ class Peer:
             load=self.load,
             phi=self.suspicion.phi,
             silence=(self.suspicion.seconds, self.suspicion.usual),
+            reaches_us=self.counts_us or now.clock - self.pushed_at < 2 * heartbeat + limits.PUSH_TIMEOUT_SECONDS,
         )
 
     def is_behind(self, state: State) -> bool:
@@ -291,6 +293,8 @@ class Peer:
         """Take the answer to the push in flight."""
         was_in_sync = self.in_sync
         self.in_flight, self.tell = False, 0
+        if self.down_since is not None:
+            self.pushed_at = now.clock
         self.suspicion.answer(now.clock)
         self.hear(header, state, now)
         self.proof, self.said_at = self.holds, Now(self.sent_at, self.sent_wall)

@@ -9,7 +9,7 @@ from newswire.core.access import Principal
 from newswire.core.broker.clock import Clocks
 from newswire.core.broker.events import Now
 from newswire.core.broker.values import Stamp
-from newswire.core.model.ops import NO_PLACE, Op, OpId, Scheduled, Withdrawn, split_op_id
+from newswire.core.model.ops import NO_PLACE, Audited, Op, OpId, Scheduled, Withdrawn, split_op_id
 from newswire.core.state.fold import State
 from newswire.core.state.timetable import release
 
@@ -85,13 +85,16 @@ class Release:
                     ops[row] = self._timetable.waiting[row]
         self._asked = list(ops)
         self._next_at = now.clock + limits.RELEASE_AGAIN_SECONDS  # it waits no more when it is stored
-        return Stamp([self._draft(op, now) for op in sorted(ops.values(), key=lambda op: (op.due, split_op_id(op.id)))])
+        due = sorted(ops.values(), key=lambda op: (op.due, split_op_id(op.id)))
+        return Stamp([draft for op in due for draft in self._drafts(op, now)])
 
-    def _draft(self, op: Scheduled, now: Now) -> Op:
+    def _drafts(self, op: Scheduled, now: Now) -> list[Op]:
+        """What publishes `op`; where its publisher may not any more, what drops it, and says so in the audit trail."""
         if op.account:
             accounts = self._state.accounts
             rights = accounts.rights(Principal(op.account), now.wall)
             may = rights is not None and all(rights.may("publish", topic) for topic in (op.topic, op.escalate) if topic)
             if not may or op.token in accounts.revoked:  # one that has expired was good when this was taken
-                return Withdrawn(**NO_PLACE, ids=tuple(self._state.messages.scheduled_names(op.id)))
-        return release(op)
+                drops = Withdrawn(**NO_PLACE, ids=tuple(self._state.messages.scheduled_names(op.id)))
+                return [drops, Audited(**NO_PLACE, what="not-published", who=op.publisher, at=op.first_id)]
+        return [release(op)]

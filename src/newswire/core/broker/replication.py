@@ -44,6 +44,7 @@ class Replication:
         self._sources: set[str] = set()  # addresses of peers that may know more and have not handed it over
         self._to_answer: list[tuple[ReplyTo, Header]] = []
         self._patient_until = 0.0  # on `Now.clock`
+        self._has_served = False  # in this run
         self._offers = Offers(identity.origin, state)
 
     # -- what others may know -----------------------------------------------------------------------------------
@@ -98,13 +99,20 @@ class Replication:
         return any(peer.in_sync and not peer.has_more(self._state) for peer in self._peers.values())
 
     def why_not(self) -> str:
-        """Why this broker serves nobody yet, in a sentence; "" where it may: nobody has its id, and all was fetched."""
-        for peer in self._peers.values():
+        """Why this broker serves nobody yet, in a sentence; "" where it may: nobody has its id, and all was fetched.
+
+        Of two that have one id the one that serves is not stopped by the other, which came later (H3).
+        """
+        for peer in self._peers.values() if not self._has_served else ():
             if peer.state == "id-in-use" and not peer.caught_up:
                 return peer.detail
         if self._sources:
             return f"this broker is catching up with {', '.join(sorted(self._sources))}: use that one for now"
         return ""
+
+    def serve(self) -> None:
+        """Note that this broker serves."""
+        self._has_served = True
 
     def has_clocks_apart(self) -> bool:
         """Say whether the clock of any peer is far from ours."""
@@ -202,6 +210,7 @@ class Replication:
             return
         restarted = peer.origin != header.origin
         peer.hear(header, self._state, now)
+        peer.pushed_at = now.clock
         if restarted or peer.state not in _REACHED:
             peer.next_at = now.clock  # it lives: say hello now, not at the next heartbeat
 

@@ -243,6 +243,8 @@ def _degraded(situation: Situation) -> tuple[str, ...]:
             reasons.append(conditions.PEER_OLD.say(peer=name))
         elif peer.state in _REACHED and not peer.writable:
             reasons.append(conditions.PEER_DISK_FULL.say(peer=name, copies=gets))
+        if peer.state in _REACHED and not peer.reaches_us:
+            reasons.append(conditions.NOT_REACHED.say(peer=name, address=situation.identity.address))
     reasons += [conditions.STALE.say(peer=peer.address) for peer in others if not peer.caught_up and not peer.untried]
     reasons += _clocks(situation)
     if not situation.writable:

@@ -165,6 +165,7 @@ class PeerFacts(msgspec.Struct, frozen=True):
     load: Load = Load()  # of streams, as it last said
     phi: float = 0.0  # how suspicious its silence was, the most of the last minute (`core.foresight.suspicion`)
     silence: tuple[float, float] = (0.0, 0.0)  # the wait that was so suspicious, and what is usual, in seconds
+    reaches_us: bool = True  # it pushes to this broker, or counts its copies
 
 
 class Announcement(msgspec.Struct, frozen=True):

@@ -212,12 +212,19 @@ AccessRequest = AddUser | RemoveUser | SetPassword | CreateToken | RevokeToken |
 Request = Publish | Withdraw | Subscribe | Unsubscribe | Acknowledge | Confirm | AccessRequest
 
 
-def batch_sentence(count: int, scheduled: int, duplicates: int) -> str:
-    """What became of a batch: `count` messages are stored, of which so many are `scheduled`; others were stored before."""
+def batch_sentence(count: int, scheduled: int, before: int, waiting: int, withdrawn: int) -> str:
+    """What became of a batch: `count` messages are stored, of which so many are `scheduled`.
+
+    Others were stored before: so many were published `before`, are `waiting` for their time, and are `withdrawn` or over.
+    """
     published = count - scheduled
-    text = f"Published {published} message{'' if published == 1 else 's'}" if published or not scheduled else ""
+    parts = [f"Published {published} message{'' if published == 1 else 's'}"] if published or not scheduled else []
     if scheduled:
-        text += f", scheduled {scheduled}" if text else f"Scheduled {scheduled} message{'' if scheduled == 1 else 's'}"
-    if duplicates:
-        text += f", {duplicates} {'was' if duplicates == 1 else 'were'} published before"
-    return text
+        parts.append(f"scheduled {scheduled}" if parts else f"Scheduled {scheduled} message{'' if scheduled == 1 else 's'}")
+    if before:
+        parts.append(f"{before} {'was' if before == 1 else 'were'} published before")
+    if waiting:
+        parts.append(f"{waiting} {'waits' if waiting == 1 else 'wait'} already")
+    if withdrawn:
+        parts.append(f"{withdrawn} not published, withdrawn before or over")
+    return ", ".join(parts)

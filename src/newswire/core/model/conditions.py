@@ -54,7 +54,7 @@ PEER_AUTH_FAILED: Final = _condition(
 OTHER_CLUSTER: Final = _condition(
     "other-cluster",
     "{peer}: other-cluster: {why}",
-    "it belongs to another cluster: start it with an empty --ops-dir, or point --peer elsewhere",
+    "point --peer elsewhere; only a broker whose messages nobody wants is started with an empty --ops-dir, to join the others",
 )
 OTHER_VERSION: Final = _condition(
     "other-version",
@@ -71,8 +71,15 @@ PEER_DISK_FULL: Final = _condition(
 )
 STALE: Final = _condition(
     "stale",
-    "may be stale: {peer} has not been met since the start",
-    "start that broker, or look at the way to it: what only it holds is not shown here; remove it if it is gone for good",
+    "may be stale: {peer} has not handed over since the start what it holds",
+    "start that broker, or look at the way to it and at the room here: what only it holds is not shown here; remove it if it is"
+    " gone for good",
+)
+NOT_REACHED: Final = _condition(
+    "not-reached",
+    "{peer} answers, and does not reach this broker at {address}: what is published there is late here, and has fewer copies",
+    "see that the address that this broker gives others (--advertise) leads to it from there, through firewalls and proxies"
+    " too",
 )
 CLOCKS_APART: Final = _condition(
     "clocks-apart",
@@ -185,10 +192,10 @@ NO_ADMIN: Final = _condition(
 )
 
 CONDITIONS: Final = (
-    PEER_DOWN, PEER_LONG_AWAY, PEER_OLD, PEER_AUTH_FAILED, OTHER_CLUSTER, OTHER_VERSION, ID_IN_USE, PEER_DISK_FULL, STALE,
-    CLOCKS_APART, CLOCK_SET, RETENTION_WAITS, DISK_FULL, DISK_LOW, DISK_FILLS, DISK_CRAMPED, DISK_SLOW, HOLE, MORE_HOLES,
-    DAMAGE, LOG_LATE, LOG_UNPROVED, LONG_VECTOR, NO_ADMIN,
-    PEER_SUSPICIOUS, LOAD_NEARS, STREAMS_NEAR, TOPIC_BUSY, TOPIC_QUIET, MORE_TOPICS,
+    PEER_DOWN, PEER_LONG_AWAY, PEER_OLD, PEER_AUTH_FAILED, OTHER_CLUSTER, OTHER_VERSION, ID_IN_USE, PEER_DISK_FULL,
+    NOT_REACHED, STALE, CLOCKS_APART, CLOCK_SET, RETENTION_WAITS, DISK_FULL, DISK_LOW, DISK_FILLS, DISK_CRAMPED, DISK_SLOW,
+    HOLE, MORE_HOLES, DAMAGE, LOG_LATE, LOG_UNPROVED, LONG_VECTOR, NO_ADMIN, PEER_SUSPICIOUS, LOAD_NEARS, STREAMS_NEAR,
+    TOPIC_BUSY, TOPIC_QUIET, MORE_TOPICS,
 )  # fmt: skip
 # of a peer that is not reached
 OF_STATE: Final = {one.code: one for one in (PEER_AUTH_FAILED, OTHER_CLUSTER, OTHER_VERSION, ID_IN_USE)}

@@ -32,7 +32,7 @@ def _second(seconds: int) -> str:
 
 
 def span(milliseconds: int) -> str:
-    """A length of time for people, in one unit."""
-    seconds = abs(milliseconds) // 1000
+    """A length of time for people, in one unit, rounded."""
+    seconds = (abs(milliseconds) + 500) // 1000
     unit, size = next((unit, size) for unit, size in _UNITS if seconds >= 2 * size or size == 1)
-    return f"{seconds // size} {unit}"
+    return f"{(seconds + size // 2) // size} {unit}"

@@ -82,7 +82,7 @@ def _audit_row(accounts: Accounts, op: Op) -> AuditRow | None:
         case Published():
             detail = f"in place of {op.replaces}" if op.replaces else ""
             return AuditRow(id=op.id, time=op.time, what="published", by=op.publisher, topic=op.topic, detail=detail)
-        case Withdrawn(topic=topic) if topic:
+        case Withdrawn(topic=topic, by=by) if topic or by:
             return AuditRow(id=op.id, time=op.time, what="withdrew", by=op.by, topic=topic, detail=", ".join(op.ids))
         case UserAdded():
             return AuditRow(

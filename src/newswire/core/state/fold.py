@@ -70,7 +70,7 @@ class State:
         self.subscriptions = Subscriptions(self.lineage, lambda name: log.is_void(*split_op_id(name)))
         self.members = Members()
         self.accounts = Accounts()
-        self.account_rows: list[int] = []  # of the ops that are about users and members, ascending
+        self.account_rows: list[int] = []  # of ops for the audit trail that are about no message that was shown, ascending
         self.voids = Voids()
         self.open_batches = OpenBatches(log, self.voids)
         self.extent = self.open_batches.extent  # how far an origin is here
@@ -378,6 +378,8 @@ class State:
                 self.messages.take_scheduled(op, len(self.log) - 1)
             case Withdrawn():
                 self.messages.withdraw(op.ids)
+                if op.by and not op.topic:  # what waited: it is told of by no other row
+                    self.account_rows.append(len(self.log) - 1)
             case Joined():
                 self.account_rows.append(len(self.log) - 1)
                 self.members.joined(op)

@@ -62,6 +62,7 @@ class Rewriting:
         self._prefix = Prefix(len(state.log))
         self._left = bytearray(len(state.log))
         self._loose: list[OpRecord] = [*state.open_batches.records(), *state.holes.records()]
+        self._waiting = {(op.origin, op.sequence) for op, _, _ in self._loose if not isinstance(op, Void)}
         self._loose_voids = [op for op, _, _ in self._loose if isinstance(op, Void)]
         self._void_messages: Mapping[int, Mapping[str, tuple[int, int]]] = state.log.void_messages
         self._offered = offered
@@ -222,7 +223,7 @@ class Rewriting:
         return voids[at] if at >= 0 and sequence <= voids[at].sequence else None
 
     def merge(self, raws: Iterable[bytes]) -> list[bytes]:
-        """Of records that were handed over those that are to be written: what is not here yet. In order, behind `pieces`."""
+        """Of records that were handed over those that are to be written: what is not here yet, nor waits. Behind `pieces`."""
         rest: list[bytes] = []
         for raw in raws:
             op = decode(raw)
@@ -231,7 +232,7 @@ class Rewriting:
                 rest += [self._record(void)] if self._emit(void) else []
             else:
                 self._handed[op.origin] = max(op.sequence, self._handed.get(op.origin, 0))
-                if op.sequence > self.state.extent(op.origin):
+                if op.sequence > self.state.extent(op.origin) and (op.origin, op.sequence) not in self._waiting:
                     rest.append(raw)
         return rest
 

@@ -16,7 +16,6 @@ from newswire.core.model.commands import RULES, Publish, batch_sentence
 from newswire.core.model.times import rfc3339
 from newswire.engine.seam import Engine, Principal, Receipt
 from newswire.errors import BadRequest, FewerCopies, NewswireError
-from newswire.text import with_repeats
 from newswire.web import message_fields, request_fields
 from newswire.web.auth import caller_of
 from newswire.web.availability import serving
@@ -276,7 +275,7 @@ def _publish_batch(
         counts = len(waiting), len(withdrawn)
         return answer(
             BatchAnswer(
-                message=with_repeats(batch_sentence(receipt.count, scheduled, 0), receipt.duplicates - sum(counts), *counts),
+                message=batch_sentence(receipt.count, scheduled, receipt.duplicates - sum(counts), *counts),
                 count=receipt.count,
                 first=receipt.first,
                 last=receipt.last,
