@@ -48,6 +48,23 @@ def test_a_retry_of_what_was_withdrawn_says_so(web: Web) -> None:
     assert (again["id"], again["withdrawn"]) == (first["id"], True)
 
 
+def test_a_retry_has_the_time_of_the_first(web: Web) -> None:
+    key = {"Idempotency-Key": "k"}
+    first = web.client.post("/news", data="Soup", headers=key).json
+    late = {**key, "Delay": "1h"}
+    waits = web.client.post("/late", data="Soup", headers=late).json
+    web.engine.now += 60
+    again = web.client.post("/news", data="Soup", headers=key).json
+    assert (again["id"], again["time"]) == (first["id"], first["time"])
+    assert web.client.post("/late", data="Soup", headers=late).json["time"] == waits["time"]
+    web.client.delete(f"/news/{first['id']}")
+    web.client.delete(f"/late/{waits['id']}")
+    assert web.client.post("/news", data="Soup", headers=key).json["time"] == first["time"]
+    assert web.client.post("/late", data="Soup", headers=late).json["time"] == waits["time"]
+    other = web.client.post("/news", data="Soup").json
+    assert other["time"] > first["time"]
+
+
 def test_errors_have_the_shape_of_there(web: Web) -> None:
     answer = web.client.post("/news", data=b"\xff")
     assert (answer.status_code, answer.headers["Content-Type"]) == (400, "application/json")

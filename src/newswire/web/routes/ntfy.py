@@ -19,6 +19,7 @@ from newswire.config import ServiceSettings
 from newswire.core.model import event_ids
 from newswire.core.model.commands import Publish, Withdraw
 from newswire.core.model.names import check_topic
+from newswire.core.model.ops import Scheduled
 from newswire.engine.seam import Engine, Receipt
 from newswire.errors import BadRequest, NewswireError, NotFound, Refused
 from newswire.ntfy import NtfyWire, Shape
@@ -349,11 +350,18 @@ def _readable(settings: ServiceSettings, caller: Caller, path: str) -> tuple[str
 def _publish(
     engine: Engine, copies: int, clock: Callable[[], float], message: Publish, caller: Caller
 ) -> DeferredResponse[Receipt]:
+    def when(receipt: Receipt) -> int:
+        """The time of the message in ms: of a retry that of the first one, where it is still held."""
+        first = engine.own_message(receipt.first, caller.principal) if receipt.duplicates and not receipt.due else None
+        if first is None:
+            return receipt.due or int(clock() * 1000)
+        return first.due if isinstance(first, Scheduled) else first.time
+
     def published(receipt: Receipt) -> Response:
         return answer(
             {
                 "id": receipt.first,
-                "time": receipt.due // 1000 or int(clock()),
+                "time": when(receipt) // 1000,
                 "event": "message",
                 "topic": message.topic,
                 "message": message.data,
@@ -363,4 +371,12 @@ def _publish(
         )
 
     check_replaced(engine, message, caller.principal)
-    return stored(engine, (message,), published, copies=copies, by=caller.principal, wire="ntfy")
+    return stored(
+        engine,
+        (message,),
+        published,
+        copies=copies,
+        by=caller.principal,
+        wire="ntfy",
+        reads=lambda receipt: bool(receipt.duplicates),
+    )
