@@ -119,6 +119,7 @@ class Report:
     """What a look at one directory found. `error`: why there was none, "" if there was.
 
     `compacted`: how many operations the compactions have left out; they are held, and of no effect any more.
+    `damaged_manifests`: the names of the copies of the MANIFEST that are damaged or gone, where another one is not.
     """
 
     directory: str
@@ -131,6 +132,7 @@ class Report:
     compactions: int = 0
     compacted: int = 0
     damage: tuple[Damage, ...] = ()
+    damaged_manifests: tuple[str, ...] = ()
     error: str = ""
 
     @property
@@ -141,14 +143,19 @@ class Report:
     @property
     def whole(self) -> bool:
         """Whether all is as it was written, and nothing is missing."""
-        return not (self.error or self.damage or self.missing)
+        return not (self.error or self.damage or self.missing or self.damaged_manifests)
 
     @property
     def verdict(self) -> str:
         """What it comes to, and what to do."""
         if self.error:
             return f"Unreadable: {self.error}"
-        if self.whole:
+        copies = "".join(f"{name} is damaged or gone. {_REWRITES} " for name in self.damaged_manifests)
+        return copies + self._verdict_on_operations
+
+    @property
+    def _verdict_on_operations(self) -> str:
+        if not (self.damage or self.missing):
             return f"Whole: {count_of(sum(self.kinds.values()), 'operation')}, each as it was written, and none is missing."
         if not self.damage:
             return f"Not whole: {count_of(self.missing, 'operation')} missing. {_FETCHES}"
@@ -158,6 +165,7 @@ class Report:
         return f"{hit}; no operation is missing before the last ones held. {_REPLACE}"
 
 
+_REWRITES: Final = "The other copy is whole, and a broker that starts here writes it anew: look at the disk."
 _FETCHES: Final = "A broker that runs on it fetches from the others what they hold; keep a copy of the folder until it has."
 _REPLACE: Final = (
     "The damage itself stays in the file. To be rid of it, start the broker on an empty folder while another is in sync."

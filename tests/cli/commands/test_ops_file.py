@@ -310,6 +310,14 @@ def test_a_compacted_folder(tmp_path: Path, opened: Opener, capsys: Capture) -> 
     assert main.run(["opsfile", "show", str(tmp_path), "--op", "void"]) == output.DONE
     assert json.loads(capsys.readouterr().out)["first"] == 2
     for name in ("MANIFEST", "MANIFEST.copy"):
+        good = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(b"damaged")
+        code, report = checked(capsys, tmp_path)
+        assert (code, report["whole"], report["damaged_manifests"]) == (output.FAILED, False, [name])
+        assert f"{name} is damaged or gone. The other copy is whole" in report["verdict"]
+        assert "Whole: 4 operations" in report["verdict"]
+        (tmp_path / name).write_bytes(good)
+    for name in ("MANIFEST", "MANIFEST.copy"):
         (tmp_path / name).write_bytes(b"damaged")
     code, report = checked(capsys, tmp_path)
     assert code == output.FAILED

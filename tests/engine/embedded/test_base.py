@@ -186,14 +186,20 @@ def test_an_older_newswire_refuses_what_was_compacted(tmp_path: Path, opened: Op
 
 
 @pytest.mark.parametrize("name", layout.COPIES)
-def test_a_damaged_copy_of_the_manifest_is_written_anew(tmp_path: Path, opened: Opener, name: str) -> None:
+def test_a_damaged_copy_of_the_manifest_is_written_anew(
+    tmp_path: Path, opened: Opener, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
     file = opened(tmp_path)
     file.append(raws(1, 2))
     compact(file, 2)
     file.close()
+    opened(tmp_path).close()
+    assert caplog.messages == []
     good = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(good[:-3])
     file = opened(tmp_path)
+    (line,) = caplog.messages
+    assert line.startswith(f"{name} was damaged or gone, and is written anew")
     assert (tmp_path / name).read_bytes() == good
     assert held(tmp_path) == [2]
 

@@ -65,6 +65,14 @@ def test_where_no_copy_can_be_read_nothing_is_guessed() -> None:
         layout.newest([layout.encode(compacted(1))[:-1], b"x"])
 
 
+def test_a_copy_that_is_damaged_or_gone_is_named() -> None:
+    first, second = layout.encode(compacted(1)), layout.encode(compacted(2, generation=2))
+    assert layout.bad_copies([None, None]) == layout.bad_copies([first, first]) == []
+    assert layout.bad_copies([second, first]) == layout.bad_copies([first, None]) == []  # as a crash leaves them
+    assert layout.bad_copies([second[:-9], first]) == layout.bad_copies([None, first]) == ["MANIFEST"]
+    assert layout.bad_copies([first, first[:-9]]) == layout.bad_copies([second, None]) == ["MANIFEST.copy"]
+
+
 def test_a_log_that_was_never_compacted_is_its_segments() -> None:
     assert layout.log_files(NAMES, None) == [1, 2, 3]
     assert layout.left_over(NAMES, None) == []

@@ -65,7 +65,7 @@ def look(folder: Path, looks: int = _LOOKS) -> Report:
     """Read one broker's folder to its end; anew if its files were replaced meanwhile, as by a compaction."""
     from newswire.cli.inspect import OpTally, Report
     from newswire.engine.embedded.log_file import path_on_disk
-    from newswire.engine.embedded.ops_file import Scan, segments_in
+    from newswire.engine.embedded.ops_file import Scan, bad_copies, segments_in
 
     before, tally, scan = _layout_of(folder), OpTally(), Scan(folder)
     try:
@@ -96,6 +96,7 @@ def look(folder: Path, looks: int = _LOOKS) -> Report:
         compactions=scan.layout.generation if scan.layout is not None else 0,
         compacted=tally.compacted,
         damage=damage,
+        damaged_manifests=tuple(bad_copies(before)),
     )
 
 
@@ -105,7 +106,7 @@ def _layout_of(folder: Path) -> list[bytes | None]:
     try:
         return layout_copies(folder)
     except OSError:
-        return []
+        return [None, None]
 
 
 def _with_healing(scan: Scan, tally: OpTally) -> Iterator[Damage]:

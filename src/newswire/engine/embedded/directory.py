@@ -12,7 +12,7 @@ from typing import Final
 from newswire.engine.embedded import disk, layout
 from newswire.engine.embedded.base import remove, store_layout
 from newswire.engine.embedded.layout import PACKED_SUFFIX, Layout
-from newswire.engine.embedded.scan import read_layout, unusable
+from newswire.engine.embedded.scan import layout_copies, read_layout, unusable
 from newswire.errors import Refused
 
 _log: Final = logging.getLogger(__name__)
@@ -30,7 +30,10 @@ def take(directory: Path) -> tuple[int, Layout | None]:
                 path.unlink()
         its_layout = read_layout(directory)
         if its_layout is not None:
+            bad = layout.bad_copies(layout_copies(directory))
             store_layout(directory, its_layout)
+            for name in bad:
+                _log.warning("%s was damaged or gone, and is written anew as the other copy has it: look at the disk", name)
             disk.sync_directory(directory)  # also of a rename that a crash left in the cache alone
         for path in directory.glob(f"*{PACKED_SUFFIX}"):
             if path.with_suffix("").exists():  # it was not to count yet

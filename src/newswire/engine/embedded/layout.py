@@ -114,6 +114,20 @@ def newest(copies: Sequence[bytes | None]) -> Layout | None:
     return max(layouts, key=lambda one: one.generation, default=None)
 
 
+def bad_copies(copies: Sequence[bytes | None]) -> list[str]:
+    """The names of the copies that are not as they were written, or gone; not of one that a crash kept from being written.
+
+    The first copy is written before the second, and each compaction writes both. Raises UnknownLayout, as `newest`.
+    """
+    its_layout = newest(copies)
+    if its_layout is None:
+        return []
+    first, second = copies
+    is_cut_short = second is None and first is not None and its_layout.generation == 1
+    there = zip(COPIES[:1] if is_cut_short else COPIES, copies, strict=False)
+    return [name for name, data in there if data is None or decode(data) is None]
+
+
 # -- files ----------------------------------------------------------------------------------------------------------
 
 

@@ -50,14 +50,14 @@ from newswire.core import limits
 from newswire.engine.embedded import disk, layout, segment
 from newswire.engine.embedded.base import BaseWriter, remove, store_layout
 from newswire.engine.embedded.directory import take
-from newswire.engine.embedded.layout import BASE, PACKED_SUFFIX, Layout, SegmentLength
+from newswire.engine.embedded.layout import BASE, PACKED_SUFFIX, Layout, SegmentLength, bad_copies
 from newswire.engine.embedded.log_file import open_contents, pack_file, path_on_disk
 from newswire.engine.embedded.pieces import Piece
 from newswire.engine.embedded.scan import Progress, Reader, Scan, layout_copies, path_of, segments_in
 from newswire.engine.embedded.segment import Damage, Found
 from newswire.errors import DiskFailed, StorageFull, TooLarge
 
-__all__ = ["Damage", "Found", "OpsFile", "Progress", "Reader", "Scan", "layout_copies", "path_of", "segments_in"]
+__all__ = ["Damage", "Found", "OpsFile", "Progress", "Reader", "Scan", "bad_copies", "layout_copies", "path_of", "segments_in"]
 
 T = TypeVar("T")
 
