@@ -89,6 +89,7 @@ def draft(state: State, chance: Random) -> Op:
         (
             Published("", 0, 0, topic=topic, data=str(chance.random()), key=chance.choice(("", "k1", "k2"))),
             Published("", 0, 0, topic=topic, data="x", confirm=60, escalate=chance.choice(("", "late"))),
+            Published("", 0, 0, topic="news", data="y", key="k4", confirm=60, escalate="late"),
             Published("", 0, 0, topic="late", data=str(chance.random()), about=message),
             Scheduled("", 0, 0, topic=topic, data="later", due=9, key=chance.choice(("", "k3"))),
             *(release(op) for op in state.messages.timetable.waiting.values()),

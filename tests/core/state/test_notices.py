@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from newswire.core.model.ops import Confirmed, Lost, Published, Withdrawn
+from itertools import permutations
+
+import pytest
+
+from newswire.core.model.ops import Began, Confirmed, Lost, Published, Withdrawn
 from newswire.core.read.pieces import finish
 from newswire.core.read.reports import delivery_report, shown_row
+from newswire.core.state.fold import State
 from newswire.core.state.notices import Addressee
 from newswire.core.state.salvage import again, blindly
 from tests.core.state.test_twins import HERE, Side, apart, meet
@@ -87,6 +92,27 @@ def test_what_two_brokers_say_of_two_twins_is_one_message() -> None:
     meet(here, there)
     assert len(shown(here, "late")) == 1
     assert shown(there, "late") == shown(here, "late")
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))), ids=str)
+def test_in_whatever_order_they_come_what_is_said_of_twins_is_one_message(order: tuple[int, ...]) -> None:
+    """What is said of a message may come before it, from a broker that had it from another one."""
+    ops = [
+        Published("1001-a", 2, 0, topic="news", data="x", key="k", confirm=60, escalate="late"),
+        Published("1002-b", 2, 0, topic="news", data="x", key="k", confirm=60, escalate="late"),
+        Published("1003-c", 2, 0, topic="late", data="1", about="1001-a.2"),
+        Published("1004-d", 2, 0, topic="late", data="2", about="1002-b.2"),
+    ]
+    state = State()
+    for place in order:
+        op = ops[place]
+        state.apply(Began(op.origin, 1, 0, broker=op.origin), 0, 1, None)
+        state.apply(op, 0, 1, None)
+    names = [state.messages.name(row) for row, topic in enumerate(state.log.topics) if topic]
+    assert sorted(names) == ["1001-a.2", "1003-c.2"]
+    assert state.messages.count(state.messages.numbers["late"]) == 1
+    state.messages.withdraw(["1004-d.2"])
+    assert state.messages.count(state.messages.numbers["late"]) == 0, "it is withdrawn under either id"
 
 
 def test_what_is_said_of_one_that_was_stored_again_is_said_once() -> None:

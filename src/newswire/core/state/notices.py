@@ -74,9 +74,13 @@ class Notices:
                 times[reader] = min(time, times.get(reader, time))
         return times
 
+    def escalations(self, names: Iterable[OpId]) -> list[int]:
+        """The rows of messages about one that has these ids."""
+        return [self._escalations[name] for name in names if name in self._escalations]
+
     def escalation(self, names: Iterable[OpId], row: int) -> int:
-        """The row of the message about one that has these ids; `row`, if there is none yet."""
-        return min((self._escalations[name] for name in names if name in self._escalations), default=row)
+        """The first of these rows; `row`, if there is none yet."""
+        return min(self.escalations(names), default=row)
 
     def move(self, row: int, to: int | None) -> None:
         """The message at `row` is given up, and shown at `to`; None: nowhere."""

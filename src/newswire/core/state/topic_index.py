@@ -99,6 +99,8 @@ class TopicIndex:
         shown_at = self._note_names(op, offset)
         if op.confirm or op.about:
             self.notices.note(op, offset)
+        if op.confirm and (op.again or shown_at != offset):
+            self._join_escalations([op.id, op.again, *(self.ids(shown_at) if shown_at != offset else ())])
         if op.replaces and op.replaces != op.id:
             self.replacements.note(op, offset)
             self.withdraw((op.replaces,))
@@ -255,6 +257,29 @@ class TopicIndex:
         """The rows from `start` on of voids with messages of a topic, ascending."""
         voids = self.voids.get(number, ())
         return [void.row for void in voids[bisect_left(voids, start, key=itemgetter(0)) :]]
+
+    def _join_escalations(self, names: Iterable[OpId]) -> None:
+        """Make one message of those about a message that turns out to have these ids: who published one knew of one id."""
+        first, *others = sorted({self.twins.first_row(row) for row in self.notices.escalations(names)}) or [0]
+        for row in others:
+            self._join(first, row)
+
+    def _join(self, first: int, row: int) -> None:
+        """Make twins of the messages that stand at these rows: that at `first` stays."""
+        number = self._number_at(first) or self._number_at(row)
+        rows = [twin.row for twin in self.twins.of(row)] or [row]
+        self._show(number, row, yes=False)
+        for at in rows:
+            self.twins.remove(at)
+        for at in rows:
+            self.twins.add(number, self._twin(first), self._twin(at))
+        self.notices.move(row, first)
+        self._again.update({name: first for name, shown_at in self._again.items() if shown_at == row})
+        self.totals.forget(number)
+        self._settle(number, first)
+
+    def _number_at(self, row: int) -> int:
+        return self.log.topics[row] or self.twins.topic_of(row)
 
     def hide(self, row: int) -> None:
         """Take out what the op at `row` published: it is void. A twin of it is shown from now on, if there is one."""
