@@ -101,9 +101,9 @@ OTHERWISE: Final[Mapping[tuple[str, str, str], int]] = {
     **{("GET", path, who): 403 for path in ("/admin", "/cluster") for who in NO_ADMIN},  # pages that say why
     **{("GET", "/receipts", who): 404 for who in (*OTHERS, "a ticket's session")},
     **{("GET", path, "too narrow"): 404 for path in ("/confirm", "/receipts")},  # as if it was not there
+    **{("DELETE", path, "too narrow"): 404 for path in ("/messages/<id>", "/<topic>/<id>")},
     **{("DELETE", "/messages/<id>", who): 404 for who in (*OTHERS, "a ticket's session")},
     **{("DELETE", "/<topic>/<id>", who): 404 for who in (*OTHERS, "a ticket's session")},
-    **{("DELETE", path, "too narrow"): 403 for path in ("/messages/<id>", "/<topic>/<id>")},  # for its topic
     **{("GET", "/", who): 403 for who in OTHERS},
     **{("GET", path, "a ticket's session"): 303 for path in ("/account", "/admin", "/cluster")},  # to where one signs in
     **{("POST", path, "a ticket's session"): 403 for path in ("/publish", "/subscribe", "/unsubscribe")},

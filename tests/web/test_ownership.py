@@ -10,7 +10,7 @@ from newswire.core.access import Principal
 from newswire.core.model.commands import AddGrant, AddUser, Publish, RemoveUser, RevokeGrant, Withdraw
 from newswire.threads import NeedsThread, never_waits
 from newswire.web.ownership import check_replaced
-from tests.kit.access import GuardedWeb, basic, password_hash
+from tests.kit.access import GuardedWeb, basic, bearer, password_hash
 from tests.kit.web_fakes import Web
 
 
@@ -44,9 +44,21 @@ def test_its_publisher_and_admins_may_and_nobody_else(web: GuardedWeb) -> None:
 
 def test_the_right_to_the_topic_is_needed_still(web: GuardedWeb) -> None:
     name = publish(web, "ben")
-    web.do(RevokeGrant("ben", "publish", "news.>"))
+    web.do(AddGrant("ben", "subscribe", "news.>"), RevokeGrant("ben", "publish", "news.>"))
     assert withdraw(web, "ben", name) == (403, "forbidden")
     publish(web, "ben", "forbidden", replaces=name)
+    web.do(RevokeGrant("ben", "subscribe", "news.>"))
+    assert withdraw(web, "ben", name) == (404, "no-message")
+
+
+def test_a_token_that_may_not_know_of_a_topic_learns_nothing_of_its_messages(web: GuardedWeb) -> None:
+    name = publish(web, "ann")
+    narrow = bearer(web.token("ann", publish=["other"], subscribe=["other"]))
+    for path in (f"/messages/{name}", f"/messages/{name[:-1]}99", f"/news.x/{name}"):
+        assert web.client.delete(path, headers=narrow).status_code == 404
+    reads = bearer(web.token("ann", publish=["other"], subscribe=["news.x"]))
+    assert web.client.delete(f"/messages/{name}", headers=reads).status_code == 403
+    assert withdraw(web, "ann", name)[0] == 200
 
 
 def test_a_later_user_of_the_name_inherits_no_message(web: GuardedWeb) -> None:

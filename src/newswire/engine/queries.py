@@ -151,9 +151,6 @@ class StateQueries(ABC):
         report = self._query(lambda state: delivery_report(state, name, now))
         if report is None or by is None:
             return report
-        rights = self._read(lambda state: state.accounts.rights(by, now))
-        if rights is None or not (rights.admin or rights.may_see(report.topic)):
-            return None  # a token may be narrower than its user
         return report if self._own(report.place, report.time, by, now) is not None else None
 
     def own_message(self, name: OpId, by: Principal | None = None) -> Published | Scheduled | None:
@@ -167,12 +164,12 @@ class StateQueries(ABC):
         return None if found is None else self._own(*found, by, self._wall())
 
     def _own(self, place: tuple[int, int], time: int, by: Principal | None, now: int) -> Published | Scheduled | None:
-        """The message whose record lies there, stamped at `time`, if `by` is its publisher or an admin."""
+        """The message whose record lies there, stamped at `time`, if `by` is its publisher who may know of it, or an admin."""
         (raw,) = self._records([place])
         op = ops.decode(raw) if raw is not None else None
         if not isinstance(op, Published | Scheduled):
             return None
-        publisher = op.publisher
+        publisher, topic = op.publisher, op.topic
 
         def is_theirs(state: State) -> bool:
             if by is None:
@@ -180,8 +177,11 @@ class StateQueries(ABC):
             rights = state.accounts.rights(by, now)
             if rights is None or by.feed:
                 return False
+            if rights.admin:
+                return True
             user = state.accounts.users.get(by.account)  # a later user of a name inherits nothing
-            return rights.admin or (user is not None and user.name == publisher and user.time <= time)
+            is_publisher = user is not None and user.name == publisher and user.time <= time
+            return is_publisher and rights.may_see(topic)  # a token may be narrower than its user
 
         return op if self._read(is_theirs) else None
 

@@ -238,7 +238,7 @@ class Engine(Protocol):
     def own_message(self, name: OpId, by: Principal | None = None) -> Published | Scheduled | None:
         """The message of this id, shown or not or waiting, for its publisher and for admins. One piece; threads that may wait.
 
-        None: there is no such message (any more), it cannot be read, or `by` is neither.
+        None: there is no such message (any more), it cannot be read, or `by` is neither, or may not know of its topic.
         """
         ...
 
