@@ -128,10 +128,11 @@ class ScheduledMessage(MessageFields, frozen=True):
 
 
 class ScheduledList(msgspec.Struct, frozen=True):
-    """Messages that wait, what is due first; `more`: there are others, due later."""
+    """Messages that wait, what is due first; `more`: there are others, due later, from `next` on."""
 
     messages: tuple[ScheduledMessage, ...]
     more: bool = False
+    next: str = ""
 
 
 class Myself(msgspec.Struct, frozen=True):
@@ -197,7 +198,9 @@ PageBody: Final[Any] = msgspec.defstruct(
     ],
 )
 
-ScheduledBody: Final[Any] = msgspec.defstruct("ScheduledBody", [("messages", tuple[_AnyScheduled, ...]), ("more", bool, False)])
+ScheduledBody: Final[Any] = msgspec.defstruct(
+    "ScheduledBody", [("messages", tuple[_AnyScheduled, ...]), ("more", bool, False), ("next", str, "")]
+)
 
 
 def read_message(text: str) -> Message:
@@ -216,7 +219,7 @@ def page_of(body: Any) -> MessagePage:
 def scheduled_list_of(body: Any) -> ScheduledList:
     """The page that a ScheduledBody holds."""
     rows = (ScheduledMessage(**msgspec.structs.asdict(fields)) for fields in body.messages)
-    return ScheduledList(messages=tuple(rows), more=body.more)
+    return ScheduledList(messages=tuple(rows), more=body.more, next=body.next)
 
 
 def _message(fields: Any) -> Message:

@@ -34,11 +34,18 @@ class ClusterClient:
         rows: list[TopicCount] = self.pool.request(Call("GET", "/topics")).read(list[TopicCount])
         return rows
 
-    def scheduled(self, username: str | None = None, limit: int = limits.PAGE_MESSAGES) -> ScheduledList:
-        """What waits to be published, what is due first: of the caller, of another one for admins; None: of all, for them."""
+    def scheduled(
+        self, username: str | None = None, limit: int = limits.PAGE_MESSAGES, since: str | None = None
+    ) -> ScheduledList:
+        """What waits to be published, what is due first: of the caller, of another one for admins; None: of all, for them.
+
+        `since`: the `next` of the list before, to go on there.
+        """
         params: dict[str, str | int] = {"scheduled": 1, "limit": checks.whole("limit", limit)}
         if username is not None:
             params["username"] = checks.text("username", username)
+        if since is not None:
+            params["since"] = checks.text("since", since)
         return scheduled_list_of(self.pool.request(Call("GET", "/messages", params)).read(ScheduledBody))
 
     def receipts(self, message_id: str) -> MessageReport:

@@ -196,9 +196,21 @@ class StateQueries(ABC):
 
         return self._read(query)
 
-    def scheduled(self, publisher: str | None, most: int, account: OpId = "", by: Principal | None = None) -> list[Scheduled]:
+    def scheduled(
+        self,
+        publisher: str | None,
+        most: int,
+        account: OpId = "",
+        by: Principal | None = None,
+        after: tuple[int, OpId] | None = None,
+    ) -> list[Scheduled]:
         """See `seam.Engine`."""
         now = self._wall()
+
+        def order(due: int, name: OpId) -> tuple[int, str, int]:
+            return due, *ops.split_op_id(name)
+
+        place = (-1, "", 0) if after is None else order(*after)
 
         def query(state: State) -> list[Scheduled]:
             timetable = state.messages.timetable
@@ -209,7 +221,9 @@ class StateQueries(ABC):
             rights = Rights(admin=True) if by is None else state.accounts.rights(by, now) or Rights()
             if not rights.admin:  # a token may be narrower than its user
                 mine = (op for op in mine if rights.may_see(op.topic))
-            return nsmallest(most, mine, key=lambda op: (op.due, *ops.split_op_id(op.id)))
+            if after is not None:
+                mine = (op for op in mine if order(op.due, op.id) > place)
+            return nsmallest(most, mine, key=lambda op: order(op.due, op.id))
 
         return self._read(query)
 

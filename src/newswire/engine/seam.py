@@ -242,11 +242,19 @@ class Engine(Protocol):
         """
         ...
 
-    def scheduled(self, publisher: str | None, most: int, account: OpId = "", by: Principal | None = None) -> list[Scheduled]:
+    def scheduled(
+        self,
+        publisher: str | None,
+        most: int,
+        account: OpId = "",
+        by: Principal | None = None,
+        after: tuple[int, OpId] | None = None,
+    ) -> list[Scheduled]:
         """What waits to be published, of one publisher or of all (None), what is due first; at most so many. One piece.
 
         `account`: of that publisher; a later user of a name inherits nothing. Left out is what is of a topic that `by` may
-        neither publish to nor read.
+        neither publish to nor read. `after`: only what follows what is due then (ms) and has this id, which need
+        not wait any more.
         """
         ...
 

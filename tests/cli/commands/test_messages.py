@@ -115,6 +115,21 @@ def test_what_waits_is_listed(fake: Fake, capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out == "Nothing waits to be published.\n"
 
 
+def test_what_waits_is_read_to_the_limit_page_by_page(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+    def page(first: int, last: int, **more: object) -> tuple[int, dict[str, object]]:
+        return 200, {"messages": [{"id": f"a-1.{at}", "topic": "news", "data": "x"} for at in range(first, last + 1)], **more}
+
+    fake.answers["/messages"] = [page(1, 1000, more=True, next="17~a-1.1000"), page(1001, 1002, more=True, next="18~a-1.1002")]
+    assert main.run(["messages", "--scheduled", "--json", "--limit", "1002"]) == 0
+    told = capsys.readouterr()
+    assert [json.loads(line)["id"] for line in told.out.splitlines()] == [f"a-1.{at}" for at in range(1, 1003)]
+    assert told.err == "newswire: There are more, which are due later.\n"
+    assert fake.sent("/messages") == [
+        {"scheduled": "1", "limit": "1000"},
+        {"scheduled": "1", "limit": "2", "since": "17~a-1.1000"},
+    ]
+
+
 def test_what_waits_is_not_selected(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["messages", "--scheduled", "--topic", "news"]) == 2
     assert "leave --topic" in capsys.readouterr().err

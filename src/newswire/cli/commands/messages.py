@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from newswire.client import Message, Subscriber
+    from newswire.client.answers import ScheduledMessage
 
 
 _MORE: Final = "There are more, which are due later."
@@ -67,7 +68,7 @@ def topics(brokers: tuple[str, ...], timeout: float | None, as_json: bool) -> in
     "--limit",
     type=WholeNumber(1),
     default=limits.PAGE_DEFAULT_MESSAGES,
-    help="At most so many, the oldest first; what is found, the newest.",
+    help="At most so many, the oldest first; what is found, the newest; what waits, what is due first.",
 )
 @timeout_option
 @json_option
@@ -147,18 +148,23 @@ def _print_scheduled(brokers: tuple[str, ...], user: str | None, limit: int, tim
     from newswire.cli.local_time import in_words
     from newswire.client.cluster import ClusterClient
 
+    rows: list[ScheduledMessage] = []
     with ClusterClient(brokers, **signature(brokers), **times(timeout)) as client:
         page = client.scheduled(user, min(limit, limits.PAGE_MESSAGES))
+        rows += page.messages
+        while page.next and page.messages and len(rows) < limit:
+            page = client.scheduled(user, min(limit - len(rows), limits.PAGE_MESSAGES), page.next)
+            rows += page.messages
     if as_json:
-        for row in page.messages:
+        for row in rows:
             output.print_json(msgspec.to_builtins(row))
         if page.more:
             output.warn(_MORE)
-    elif not page.messages:
+    elif not rows:
         click.echo("Nothing waits to be published.")
     else:
-        texts = ((row.title or row.data).strip().split("\n")[0] for row in page.messages)
-        cells = [(in_words(row.due), row.topic, row.id, text) for row, text in zip(page.messages, texts, strict=True)]
+        texts = ((row.title or row.data).strip().split("\n")[0] for row in rows)
+        cells = [(in_words(row.due), row.topic, row.id, text) for row, text in zip(rows, texts, strict=True)]
         note = _MORE if page.more else ""
         output.print_tables([output.Table(("Due", "Topic", "Id", "Message"), cells, note)])
     return output.DONE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Final
 
@@ -13,6 +14,7 @@ from newswire.core.model import event_ids
 from newswire.core.model.commands import Withdraw
 from newswire.core.model.event_ids import EventId
 from newswire.core.model.message import Message, shown_object
+from newswire.core.model.ops import OpId
 from newswire.core.model.times import rfc3339
 from newswire.core.model.words import Words, words_of
 from newswire.engine.seam import Engine, Entry, GapEntry, Position, Principal, TopicRow, WithdrawalEntry
@@ -73,11 +75,12 @@ class ShownScheduled(msgspec.Struct, frozen=True, omit_defaults=True):
     due: str
 
 
-class ScheduledPage(msgspec.Struct, frozen=True):
+class ScheduledPage(msgspec.Struct, frozen=True, omit_defaults=True):
     """What `/messages?scheduled=1` answers."""
 
     messages: tuple[ShownScheduled, ...]
     more: bool
+    next: str = ""
 
 
 _SOME_WORDS: Final = rf"^\s*\S+(?:\s+\S+){{0,{limits.SEARCH_WORDS_COUNT - 1}}}\s*$"
@@ -85,7 +88,7 @@ SINCE: Final = text_field(
     "since",
     str,
     Annotated[str, msgspec.Meta(max_length=limits.EVENT_ID_CHARS, examples=["1h", "earliest", "2026-11-24T09:41:00Z"])],
-    "Only what follows: an event id of a stream or page, or a time; else the cursor.",
+    "Only what follows: an event id of a stream or page, or a time; else the cursor. With `scheduled`: the `next` before.",
     codes=("bad-event-id", "bad-time"),
 )
 BEFORE: Final = text_field(
@@ -105,7 +108,8 @@ LIMIT: Final = whole_field("limit", 1, limits.PAGE_MESSAGES, f"At most so many m
 SCHEDULED: Final = flag_field(
     "scheduled", "`1`: what waits to be published, of one publisher; for an admin who gives no `username` of all."
 )
-_ALL_THAT_WAITS: Final = "`scheduled` lists all that waits: leave `topic`, `since`, `before` and `q` out"
+_ALL_THAT_WAITS: Final = "`scheduled` lists all that waits: leave `topic`, `before` and `q` out"
+_SCHEDULED_PLACE: Final = re.compile(r"([0-9]{1,16})~(.+)")
 MESSAGES: Final = Route(
     method="GET",
     path="/messages",
@@ -148,9 +152,10 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Cal
         caller, topic = caller_of(request.environ), fields.get(PATTERN_IF_ONE, None)
         limit = fields.get(LIMIT, limits.PAGE_DEFAULT_MESSAGES)
         if fields.get(SCHEDULED, False):
-            if any(field in fields for field in (PATTERN_IF_ONE, SINCE, BEFORE, Q)):
+            if any(field in fields for field in (PATTERN_IF_ONE, BEFORE, Q)):
                 raise BadRequest(_ALL_THAT_WAITS, code="bad-field")
-            return _scheduled(caller, fields.get(USERNAME, None), limit)
+            after = _scheduled_place(fields[SINCE]) if SINCE in fields else None
+            return _scheduled(caller, fields.get(USERNAME, None), limit, after)
         user = subject_of(engine, caller, fields.get(USERNAME, None)).username
         pace.check(user)
         since = _place("since", fields[SINCE], clock()) if SINCE in fields else None
@@ -171,13 +176,13 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Cal
         more_members = {name: members for name, members in (("gaps", gaps), ("withdrawn", withdrawn)) if members}
         return _rows_of(entries).answer("messages", {"more": more, **more_members})
 
-    def _scheduled(caller: Caller, username: str | None, limit: int) -> Response:
+    def _scheduled(caller: Caller, username: str | None, limit: int, after: tuple[int, OpId] | None) -> Response:
         if caller.principal is not None and caller.principal.feed:
             raise Refused("this was opened with a ticket for a user's news: to see what waits, sign in")
         is_for_all = caller.principal is None or (username is None and caller.admin)
         user = None if is_for_all else subject_of(engine, caller, username)
         whose, account = (user.username, user.account) if user is not None else (None, "")
-        waiting = engine.scheduled(whose, limit + 1, account, caller.principal)
+        waiting = engine.scheduled(whose, limit + 1, account, caller.principal, after)
         rows = Rows()
         count = size = 0
         for op in waiting[:limit]:
@@ -190,7 +195,10 @@ def routes(engine: Engine, clock: Callable[[], float], pace: Pace, give_way: Cal
             rows.add([shown])
             count += 1
             size += len(op.data)
-        return rows.answer("messages", {"more": len(waiting) > count})
+        if len(waiting) == count:
+            return rows.answer("messages", {"more": False})
+        last = waiting[count - 1]
+        return rows.answer("messages", {"more": True, "next": f"{last.due}~{last.id}"})
 
     def _rows_of(entries: Sequence[Entry]) -> Rows:
         rows = Rows()
@@ -295,6 +303,14 @@ def _place(name: str, text: str, now: float) -> EventId | int:
     if at is None:
         raise BadRequest(f"`{name}` must be an event id, {times.FORMS}", code="bad-time")
     return at
+
+
+def _scheduled_place(text: str) -> tuple[int, OpId]:
+    """When what was listed last is due (ms), and its id: what the `next` of a list says. Raises `bad-event-id`."""
+    match = _SCHEDULED_PLACE.fullmatch(text)
+    if match is None or not event_ids.is_message_id(match[2]):
+        raise BadRequest("with `scheduled`, `since` takes the `next` of the page before", code="bad-event-id")
+    return int(match[1]), match[2]
 
 
 def _nothing_there(engine: Engine, user: str, topic: str | None, by: Principal | None) -> NewswireError:
