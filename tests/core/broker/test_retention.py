@@ -65,6 +65,12 @@ def test_a_stamp_from_the_future_keeps_nothing() -> None:
     assert left(state, before=25, until=100) == 1
 
 
+def test_a_clock_that_is_behind_says_nothing_of_what_one_that_was_ahead_has_stamped() -> None:
+    state = state_of(("1001-a", 10), ("1001-a", 9_000_000), ("1002-b", 5), ("1001-a", 9_000_001), ("1002-b", 6), ("1001-a", 30))
+    assert left(state, before=25, until=100) == 5, "what comes next and says something is not old"
+    assert left(state, before=31, until=100) == 0
+
+
 def test_what_was_taken_last_by_a_clock_that_is_ahead_stays() -> None:
     state = state_of(("1001-a", 10), ("1001-a", 20), ("1001-a", 9_000_000), ("1001-a", 9_000_001))
     assert left(state, before=50, until=100) == 2

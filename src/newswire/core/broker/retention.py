@@ -36,8 +36,9 @@ class Sweep:
 
     A message's age is that of the newest stamp up to it in this log: one that a clock years behind has stamped is as old as
     what was taken just before it. Stamps from the future are of a clock that was ahead, and say nothing: what has one is
-    as old as what was taken just after it. So the first record that is neither old nor from the future ends the old ones,
-    less those from the future that stand right before it.
+    as old as the next record whose stamp says something, which is no older than those before it. So the first record that is
+    neither old nor from the future ends the old ones, less those from the future before it with none between that says
+    something.
 
     Bytes are those of the records of messages that are shown. What stands before the newest `size` of them counts as old.
     """
@@ -46,7 +47,10 @@ class Sweep:
         self._before = self._until = 0  # ms: what was stamped before the one is old, after the other from the future
         self._old = 0  # offset: the records before it are old, and passed
         self._cut = 0  # offset: the records before it are old
+        self._newest = 0  # ms: the newest stamp before it, but for those from the future
         self._ahead = 0  # offset: how far stamps were looked at
+        self._newest_ahead = 0  # ms: as `_newest`, before that
+        self._doubts = False  # whether there is one from the future right before that: how old it is, is not known
         self._seen = 0  # offset: the records before it are passed
         self._size = 0  # bytes of messages that may stay; 0: any number
         self._weighed: int | None = None  # offset: the records from there on are weighed; None: all are
@@ -61,10 +65,11 @@ class Sweep:
         """
         self._before, self._until, self._size, self.is_busy = before, until, size, True
         self._ahead, self._weighed = self._cut, None
+        self._newest_ahead, self._doubts = self._newest, False
 
     def forget(self) -> None:
         """Pass every record again, from the next sweep on: what was found was not stored."""
-        self._old = self._cut = self._ahead = self._seen = 0
+        self._old = self._cut = self._ahead = self._seen = self._newest = 0
         self._topics, self.is_busy = {}, False
 
     def look(self, state: State, most: int) -> list[tuple[str, Vector]]:
@@ -106,14 +111,28 @@ class Sweep:
         """Look at some stamps; say whether there may be more records that have become old."""
         times = state.log.times[self._ahead : self._ahead + limits.SCAN_ROWS]
         stop = old = len(times)
-        if times and max(times) >= self._before:
-            stop = old = next((at for at, stamp in enumerate(times) if self._before <= stamp <= self._until), stop)
-            while old and times[old - 1] > self._until:
-                old -= 1
+        if times and not self._doubts and (newest := max(times)) < self._before:
+            self._newest_ahead = max(self._newest_ahead, newest)
+        elif times:
+            stop = next((at for at, stamp in enumerate(times) if self._before <= stamp <= self._until), stop)
+            old = self._count_old(times[:stop])
         if old:
-            self._cut = self._ahead + old
+            self._cut, self._newest = self._ahead + old, self._newest_ahead
         self._ahead += stop
         return stop == limits.SCAN_ROWS
+
+    def _count_old(self, times: Iterable[int]) -> int:
+        """How many of these records, from the first on, are surely old: those that follow are from the future, or no newer."""
+        old = 0
+        for at, stamp in enumerate(times, 1):
+            if stamp > self._until:
+                self._doubts = True
+                continue
+            if stamp >= self._newest_ahead:
+                self._newest_ahead, self._doubts = stamp, False
+            if not self._doubts:
+                old = at
+        return old
 
     def _note(self, topics: Iterable[int]) -> None:
         self._topics.update(dict.fromkeys(topics))
