@@ -22,7 +22,6 @@ WITHOUT: Final = {
     "core/broker/values.py": DECLARES,
     "core/limits.py": DECLARES,
     "core/model/bad_json.py": "one tuple of errors: tests/core/model/test_ops.py meets each",
-    "core/model/commands.py": DECLARES,
     "core/model/forecasts.py": DECLARES,
     "core/model/results.py": DECLARES,
     "engine/embedded/engine.py": "tests/contract tests all engines by what they promise",

@@ -184,6 +184,20 @@ def damaged_peer(parts: dict[str, int], hole: Hole, state: State) -> PeerFacts:
     return peer.facts(state, Now(0.0, 0), 1.0, counts=True)
 
 
+def test_nobody_gives_up_what_a_peer_says_that_it_holds_though_it_has_not_begun_here() -> None:
+    state = State()
+    for op in (began(), began(B)):
+        state.apply(op, 0, 9, None)
+    state.holes.wait((message(2, origin="1002-c"), 5, 9))
+    assert state.holes.all == (Hole("1002-c", 1, 1, waiting=1),)
+    peer = damaged_peer({}, Hole(A, 9, 9), state)
+    losses = Losses(Identity("1002", "127.0.0.1:2", B), state)
+    assert losses.accept(ASKED, {}, [structs.replace(peer, holes=())], [], B)
+    with pytest.raises(Refused) as refused:
+        losses.accept(ASKED, {}, [structs.replace(peer, holes=(), told={"1002-c": 1})], [], B)
+    assert refused.value.code == "not-lost"
+
+
 def test_part_of_a_batch_that_is_kept_apart_can_be_brought() -> None:
     """The batch was answered for at a broker whose disk lost its begin, and of which another one has a part yet."""
     state = with_part_of_a_batch()

@@ -42,6 +42,20 @@ def test_what_is_surely_held() -> None:
     assert understand(lineage, header(vector={"1002-n": 2}, began=told))[1] == 0, "it can say no more"
 
 
+def test_what_has_not_begun_here_is_known_to_be_there() -> None:
+    """So that nobody gives up what is about to come."""
+    state = State()
+    state.apply(Began("1001-a", 1, 0, "1001", {}), 0, 1, None)
+    peer = Peer(TWO, 0.0, state.lineage)
+    peer.take_answer(header(vector={"1002-n": 2, "1001-a": 1}, began={"1002-n": {"1002-m": 3}}), state, START)
+    assert peer.facts(state, START, 5.0, counts=True).told == {"1002-n": 2, "1002-m": 3}
+    state.apply(Began("1002-m", 1, 0, "1002", {}), 0, 1, None)
+    peer.take_answer(header(vector={"1002-n": 4, "1001-a": 1}), state, START)
+    assert peer.told == {"1002-n": 4}
+    peer.take_answer(header("1002-other", vector={}), state, START)
+    assert peer.told == {}, "another run, perhaps of another disk"
+
+
 def test_what_was_answered_for_is_no_proof_and_is_pushed_again_in_time() -> None:
     """A peer may answer a push and not take of it what goes beyond its bounds."""
     state = State()

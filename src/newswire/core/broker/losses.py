@@ -129,7 +129,8 @@ class Losses:
     def _why_not(self, broker: str, hole: Hole, peers: Sequence[PeerFacts]) -> str:
         """Why a hole of `broker` needs no giving up, or cannot be given up here and now, in a sentence; "" if it can."""
         for peer in peers:
-            if peer.counts and peer.id != broker and can_bring(peer.holds, peer.holes, peer.waits, hole):
+            holds = {hole.origin: max(peer.holds.get(hole.origin), peer.told.get(hole.origin, 0))}
+            if peer.counts and peer.id != broker and can_bring(holds, peer.holes, peer.waits, hole):
                 return f"broker {peer.id} has of {hole}: it is fetched when it can be taken, wait a moment"
         waits = {**self._state.open_batches.extents, **self._state.holes.waits}
         if broker != self._me.id and can_bring(self._state.log.full, self._state.holes.all, waits, hole):

@@ -12,7 +12,7 @@ peer says in its own pushes tells what to send to it, and is no proof of a copy 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from newswire.core import limits
 from newswire.core.broker.events import Header, Now, Offered
@@ -76,6 +76,7 @@ class Peer:
         self.to_heal: list[int] = []  # what is held and can be read here of its holes
         self.heal_at = clock  # not before: a push that was to heal them changed nothing
         self.suspicion = Suspicion(heartbeat)
+        self.told: Vector = {}  # as it said: how far it holds origins that have not begun here
         self._listed: Vector = {}  # of the vector understood last: all known here, and with what follows from it in `holds`
 
     @property
@@ -102,6 +103,7 @@ class Peer:
             holds=self.holds,
             holes=self.holes,
             waits={**self.parts, **self.waits},
+            told=self.told,
             knows_voids=self.knows_voids,
             lacks_void=self._lacks_void(state),
             ahead=self.ahead,
@@ -248,6 +250,7 @@ class Peer:
             holds, self.ask = understand(state.lineage, header)
             self.holds = holds.join(self.holds)  # a run never holds less than before
             self.assumed = self.holds.join(self.assumed)
+            self.told = _unknown(state.lineage, (self.told, header.vector, *header.began.values()))
             knows_all = all(origin in state.lineage for origin in header.vector)
             self._listed = header.vector if knows_all else {}
         self.vector = header.vector
@@ -284,7 +287,7 @@ class Peer:
     def _forget(self) -> None:
         """It is another run, perhaps on another disk: what the former one held may be nowhere any more."""
         self.in_sync = self.understood = False
-        self._listed = {}
+        self._listed, self.told = {}, {}
         self.holds = self.assumed = self.proof = self._nothing
         self.target = self.barren = None
         self.tell = limits.ANCESTRY_FIRST
@@ -330,6 +333,12 @@ def lacks_void(state: State, holds: FullVector, holes: Sequence[Hole]) -> bool:
 def _size(state: State) -> tuple[int, int]:
     """What changes when there is more to push."""
     return len(state.log), len(state.log.unreadable)
+
+
+def _unknown(lineage: Lineage, vectors: Iterable[Vector]) -> Vector:
+    """How far origins that have not begun here are held by who says these; of many the longest."""
+    pairs = sorted((sequence, origin) for vector in vectors for origin, sequence in vector.items() if origin not in lineage)
+    return {origin: sequence for sequence, origin in pairs[-limits.ANCESTRY_MOST :]}
 
 
 def understand(lineage: Lineage, header: Header) -> tuple[FullVector, int]:

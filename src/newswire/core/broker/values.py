@@ -11,7 +11,7 @@ from newswire.core import limits
 from newswire.core.model.balance import Load
 from newswire.core.model.commands import Publish
 from newswire.core.model.ops import Op, OpId
-from newswire.core.model.vector import FullVector
+from newswire.core.model.vector import FullVector, Vector
 from newswire.core.state.holes import Hole
 
 # Who is told what becomes of a request or a push, as it came in with it. The core keeps and returns it, and never calls it.
@@ -165,6 +165,7 @@ class PeerFacts(msgspec.Struct, frozen=True):
     load: Load = Load()  # of streams, as it last said
     phi: float = 0.0  # how suspicious its silence was, the most of the last minute (`core.foresight.suspicion`)
     silence: tuple[float, float] = (0.0, 0.0)  # the wait that was so suspicious, and what is usual, in seconds
+    told: Vector = {}  # how far it holds origins that have not begun here
     reaches_us: bool = True  # it pushes to this broker, or counts its copies
 
 

@@ -160,8 +160,7 @@ class State:
         are worked out stay right.
         """
         log, before = self.log, old.log
-        # what of a batch was forgotten stays so; what waited behind damage may be part of one that is taken now
-        parts = self.open_batches.of
+        parts = self.open_batches.of  # forgotten ones stay so; what waited behind damage may be part of one that is taken now
         for origin in parts.keys() - old.open_batches.of.keys() - old.holes.waiting.keys():
             del parts[origin]
         same_vectors = self.lineage.is_same(old.lineage)  # else a `began` that what was handed over gives up would still imply
@@ -363,6 +362,8 @@ class State:
 
     def _other(self, op: Op) -> set[str]:
         """Fold in what is no message; return the users whose subscriptions changed."""
+        if isinstance(op, Joined | Left | AccountOp) or (isinstance(op, Withdrawn) and op.by and not op.topic):
+            self.account_rows.append(len(self.log) - 1)
         match op:
             case Subscribed():
                 return self.subscriptions.subscribed(op)
@@ -378,13 +379,9 @@ class State:
                 self.messages.take_scheduled(op, len(self.log) - 1)
             case Withdrawn():
                 self.messages.withdraw(op.ids)
-                if op.by and not op.topic:  # what waited: it is told of by no other row
-                    self.account_rows.append(len(self.log) - 1)
             case Joined():
-                self.account_rows.append(len(self.log) - 1)
                 self.members.joined(op)
             case Left():
-                self.account_rows.append(len(self.log) - 1)
                 self.members.left(op)
             case Lost() if op.is_valid:
                 self._lost(op)
@@ -394,7 +391,6 @@ class State:
 
     def _access(self, op: AccountOp) -> set[str]:
         """Fold in what is about users; return those whose rights may have changed."""
-        self.account_rows.append(len(self.log) - 1)
         users = set(self.accounts.take(op))
         if isinstance(op, UsersRemoved):
             users.update(*(self.subscriptions.end_account(account) for account in op.accounts))
