@@ -3,6 +3,8 @@
 Four engines stand below it, `embedded` (ops file, links), `jetstream`, `memory` and `lone`; one contract suite
 (`tests/contract`) runs over all. What is asked has a name, and what is answered is a plain value: nothing of an engine's state
 is seen above it. `lag`, `unread` and `index` are counts that the engine or the fold gives.
+
+Longer than other rooms: it is the one list of all that may be asked.
 """
 
 from __future__ import annotations
