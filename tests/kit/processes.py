@@ -306,24 +306,19 @@ def lend(brokers: SomeBrokers) -> Iterator[SomeBrokers]:
 
 
 def pause(broker: Broker) -> None:
-    """Hang a broker (SIGSTOP): it answers nobody, and its connections stay."""
+    """Hang a broker (SIGSTOP), and wait until none of its threads runs: it answers nobody, and its connections stay."""
     assert broker.process is not None
     broker.process.send_signal(signal.SIGSTOP)
+    tasks = Path(f"/proc/{broker.process.pid}/task")
+    until(f"{broker.id} hangs", lambda: all(map(_stands, tasks.iterdir())))
+
+
+def _stands(task: Path) -> bool:
+    """Whether a thread is stopped, as proc(5) says: the word behind its name in brackets."""
+    return (task / "stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def resume(broker: Broker) -> None:
     """Let a hung broker go on."""
     assert broker.process is not None
     broker.process.send_signal(signal.SIGCONT)
-
-
-def hang(node: Node) -> None:
-    """Stop a broker (SIGSTOP) and wait until none of its threads runs any more."""
-    pause(node)
-    until(f"{node.id} hangs", lambda: all(state == "T" for state in _states(node)))
-
-
-def _states(node: Node) -> list[str]:
-    assert node.process is not None
-    tasks = Path(f"/proc/{node.process.pid}/task")
-    return [(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks.iterdir()]

@@ -33,13 +33,18 @@ class SmallDisk:
         system("mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", self.at)
 
     def leave(self, free: int) -> None:
-        """Leave so many bytes free. A broker under load may take some between the look and the deed: then look again."""
-        for _ in range(10):
-            self.empty()
-            stat = os.statvfs(self.at)
-            with self.ballast.open("wb") as file, suppress(OSError):
-                os.posix_fallocate(file.fileno(), 0, stat.f_bavail * stat.f_frsize - free)
-                return
+        """Leave so many bytes free. A broker under load takes some meanwhile: what takes long comes first, then look again."""
+        self.empty()
+        size = 0
+        with self.ballast.open("wb") as file:
+            for spare in (2**20, *[0] * 1_000):
+                stat = os.statvfs(self.at)
+                more = stat.f_bavail * stat.f_frsize - free - spare
+                if more <= 0 and not spare:
+                    return
+                with suppress(OSError):
+                    os.posix_fallocate(file.fileno(), size, more)
+                    size += more
         raise RuntimeError("the disk is written to faster than it can be filled")
 
     def empty(self) -> None:

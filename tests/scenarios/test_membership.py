@@ -6,7 +6,7 @@ from pathlib import Path
 
 from brokers import Stream, ask, free_ports, get, post, until, wait_in_sync
 from tests.kit.ledger import Ledger, on_disk
-from tests.kit.processes import Cluster, Node, audit, hang
+from tests.kit.processes import Cluster, Node, audit, pause
 
 
 def test_fresh_brokers_find_each_other_while_clients_already_publish(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_broker_that_leaves_waits_for_the_other_and_can_be_called_back(pair: C
     """The other one hangs, then is gone: nobody holds all, so the one that leaves must not end."""
     first, second = pair.nodes
     ledger.many(5, first, second, copies=2)
-    hang(second)
+    pause(second)
     post(first.address, "/remove_replica", broker_ip=first.address)
     second.kill9()
     assert "leaving" in first.readiness()[1]["detail"]

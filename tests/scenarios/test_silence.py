@@ -5,13 +5,13 @@ from __future__ import annotations
 from brokers import UNREACHABLE, ask, until, wait_in_sync
 from newswire.client import Publisher
 from tests.kit.ledger import Ledger, Reader, messages_at
-from tests.kit.processes import Cluster, Node, hang, resume
+from tests.kit.processes import Cluster, Node, pause, resume
 
 
 def test_a_hung_broker_costs_the_other_one_time_out(pair: Cluster, ledger: Ledger) -> None:
     first, second = pair.nodes
     ledger.many(10, first, second, copies=2)
-    hang(second)
+    pause(second)
     ledger.many(1, first, copies=1)  # within the time that one try has
     ledger.check_copies(first, second)
     until("it is shown as down", lambda: first.row("1002")["state"] == "down")
@@ -29,7 +29,7 @@ def test_clients_move_from_a_hung_broker(pair: Cluster, ledger: Ledger) -> None:
     with Reader("Alice", pair.nodes) as alice:
         ledger.many(10, first, copies=2)
         alice.check(ledger)
-        hang(first)
+        pause(first)
         receipt = Publisher(addresses).publish("news", "from the library")
         assert (receipt.broker, receipt.copies) == (second.address, 1)
         ledger.many(10, second, copies=1)
@@ -46,7 +46,7 @@ def test_a_broker_that_hung_in_the_middle_of_a_push_kept_what_it_answered(pair: 
     with ledger.load(first, second):
         for node, other in ((second, first), (first, second)):
             ledger.wait_more(10)
-            hang(node)
+            pause(node)
             ledger.wait_more(10)
             assert not answers(node)
             other.kill9()  # the only one that answered; the one that hangs wakes up alone
@@ -60,7 +60,7 @@ def test_a_broker_that_hung_in_the_middle_of_a_push_kept_what_it_answered(pair: 
 def test_two_copies_or_an_error_that_says_how_many_there_are(pair: Cluster) -> None:
     first, second = pair.nodes
     sent = {"topic": "news", "data": "important", "key": "important-1"}
-    hang(second)
+    pause(second)
     lost = ask(first.address, "POST", "/publish?copies=2", sent)
     assert (lost.status, lost.json()["code"], lost.json()["copies"]) == (503, "fewer-copies-than-asked", 1)
     refused = ask(first.address, "POST", "/publish?copies=2", {"topic": "news", "data": "not stored"})

@@ -10,7 +10,7 @@ import pytest
 
 from brokers import Stream, post
 from tests.kit.ledger import Ledger, Reader
-from tests.kit.processes import Cluster, Node, hang, resume
+from tests.kit.processes import Cluster, Node, pause, resume
 from tests.kit.waiting import PATIENCE_SECONDS
 
 OPERATIONS = 9
@@ -73,7 +73,7 @@ class Chaos:
 
     def _hang(self, node: Node) -> None:
         self.hung.add(node.id)
-        hang(node)
+        pause(node)
 
     def _wake(self, node: Node) -> None:
         self.hung.discard(node.id)
