@@ -108,14 +108,13 @@ def test_a_planted_bug_is_found(bug: str) -> None:
     assert not found.violation.startswith("TypeError"), f"it does not fit what it is planted in: {found.violation}"
 
 
-@pytest.mark.parametrize("seed", [1722, 1752, 2613, 2955, 3851, 5694, 5851, 10642, 20756, 24116, 614191])
+@pytest.mark.parametrize("seed", [1722, 1752, 2613, 2955, 3851, 5694, 5851, 10642, 20756, 24116])
 def test_a_seed_that_once_went_wrong_does_not_any_more(seed: int) -> None:
     """Damage to a long batch at both brokers; a part of one given up; one given up of which a disk still had some, twice.
 
     3851, 5694: a message came that had waited for its time, and what scheduled it, or a twin of that, was void.
     10642: a part of a long batch waited behind damage when its broker was handed what it lacked. 20756: retention's clock was
-    held back after it had been gone by. 24116: what said that a message is withdrawn was missing when it was due. 614191: a
-    record of part of a batch was damaged, and its own broker gave the batch up.
+    held back after it had been gone by. 24116: what said that a message is withdrawn was missing when it was due.
     """
     assert not run(seed).violation
 

@@ -356,20 +356,6 @@ class Broker(Parts):
         self._given_up = self.batches.origin
         self._follow(self.batches.give_up(error), now)
 
-    def _forget_unfinished(self, now: Now) -> None:
-        """BATCH: forget parts of batches where nobody has what is missing of them, nor is about to bring it."""
-        holes = self.state.holes.all
-        if not holes or any(hole.origin not in self.state.open_batches.of for hole in holes):
-            return
-        peers = self.replication.facts(now)
-        has_rest = any(peer.holes or any(peer.waits.get(hole.origin, 0) >= hole.first for hole in holes) for peer in peers)
-        if has_rest or status.away(self._situation(now)):
-            return
-        for hole in holes:
-            self.state.open_batches.of.pop(hole.origin, None)
-            self.state.holes.forget(hole.origin)
-        self.replication.greet_all(now)
-
     def _forget_batch(self) -> None:
         self.state.open_batches.of.pop(self._given_up, None)
         self._given_up = ""
@@ -467,7 +453,6 @@ class Broker(Parts):
         what is due, withdraws what is over, and names who is late.
         """
         self._watch_clocks(now)
-        self._forget_unfinished(now)
         self._wants_room = event.wants_room
         self._follow(self.compaction.tick(event, now), now)
         if self.stager.staged or not (self.serves and self.clocks.has_met):

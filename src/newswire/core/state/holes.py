@@ -210,12 +210,6 @@ class Holes:
             self.waiting.pop(origin, None)
         return result
 
-    def forget(self, origin: str) -> None:
-        """Have nothing of `origin` wait or be missing: it is nothing."""
-        self.waiting.pop(origin, None)
-        self._suspects.pop(origin, None)
-        self._has_changed = True
-
     def records(self) -> Iterator[OpRecord]:
         """All that waits."""
         return (record for ops in self.waiting.values() for record in ops.values())
