@@ -190,9 +190,8 @@ class StateQueries(ABC):
 
         def query(state: State) -> tuple[frozenset[OpId], frozenset[OpId]]:
             messages = state.messages
-            has, newer = messages.withdrawals.has, messages.replacements.row_of_newer
             waiting = frozenset(name for name in names if messages.waiting_as(name) is not None)
-            return waiting, frozenset(name for name in names if has(name) and newer(name) is None)
+            return waiting, frozenset(filter(messages.is_withdrawn, names))
 
         return self._read(query)
 

@@ -245,13 +245,8 @@ class Stager:
             stored=len(requests) - len(repeated),
             repeated=tuple(repeated),
             due=self._scheduling.due(requests[0], ids[0]) if len(requests) == 1 and ids else 0,
-            withdrawn=len(requests) == 1 and bool(repeated) and self._is_withdrawn(ids[0]),
+            withdrawn=len(requests) == 1 and bool(repeated) and self.state.messages.is_withdrawn(ids[0]),
         )
-
-    def _is_withdrawn(self, name: OpId) -> bool:
-        """Say whether the message of this id is withdrawn, and not replaced."""
-        messages = self.state.messages
-        return messages.withdrawals.has(name) and messages.replacements.row_of_newer(name) is None
 
     def _publish_all(self, requests: Sequence[Request], wall: int) -> list[OpId]:
         """Stage what the requests mean, in one pass, and return the ids; [] where not all are messages without known keys."""

@@ -179,6 +179,10 @@ class TopicIndex:
         for row in others:
             self.timetable.end(row, is_over=False)
 
+    def is_withdrawn(self, name: OpId) -> bool:
+        """Say whether the message of this id is withdrawn, and not replaced."""
+        return self.withdrawals.has(name) and self.replacements.row_of_newer(name) is None
+
     def is_spent(self, names: Iterable[OpId]) -> bool:
         """Say whether what was scheduled under these ids was published or withdrawn."""
         return any(one in self._again or self.withdrawals.has(one) for one in names)
