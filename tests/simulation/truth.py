@@ -40,6 +40,7 @@ from newswire.core.model.ops import (
 from newswire.core.model.ops import split_op_id as split
 from newswire.core.model.results import Receipt
 from newswire.core.model.vector import Vector
+from newswire.core.state.op_index import SILENT, VOID
 from tests.kit.accounts import seen as seen_accounts
 from tests.simulation.access_fold import PROBES, AccessFold
 from tests.simulation.confirmations import Confirmations
@@ -357,8 +358,9 @@ class Ledger:
     def _check_withdrawn(self, machine: Machine, op: Withdrawn) -> None:
         """EXPIRY: a message is withdrawn when its time has passed: since it was published, or by the clock of retention.
 
-        By that it is as old as the newest stamp up to it in this log, but for those from the future. A broker that goes on with
-        another log in this very round looked at the old one, and the new one may have no such message any more.
+        By that its time begins no sooner than the newest stamp up to it in this log, but for those from the future, and of
+        voids, as one may stand before what was stamped before its last op. A broker that goes on with another log in this very
+        round looked at the old one, and the new one may have no such message any more.
         """
         assert machine.broker is not None
         log, clocks = machine.broker.state.log, machine.broker.clocks
@@ -375,7 +377,8 @@ class Ledger:
             if not message.expires or row is None:
                 raise Violation(f"{machine.id} withdraws {name}, which {'is not held there' if row is None else 'never ends'}")
             lifetime = message.expires - message.time
-            stamps = [stamp for stamp in log.times[: row + 1] if stamp <= clocks.latest + DAY]
+            before = zip(log.times[: row + 1], log.topics[: row + 1], strict=True)
+            stamps = [stamp for stamp, topic in before if stamp <= clocks.latest + DAY and topic not in (VOID, SILENT)]
             passed = (self.world.now - self.texts[message.data].taken_at) * 1000
             if passed < lifetime and clocks.retention < max(stamps, default=LATER**2) + lifetime:
                 raise Violation(f"{machine.id} withdraws {name} after {passed:.0f} ms of {lifetime}")

@@ -193,6 +193,7 @@ COMPACT_LOW_SHARE: Final = 0.1  # the same when the disk is nearly full
 OFFER_PATIENCE_SECONDS: Final = 60.0  # for the next part of what another broker hands over
 OFFER_TURN_SECONDS: Final = 5.0  # without another part, before some other broker may begin to hand over
 VOID_TOPICS: Final = 256  # of one void: 64 KiB of names; the messages of more topics are voids in a row
+VOID_SPANS_COUNT: Final = 32  # that retention's time has: an origin has so many voids in it, and messages stay 3 % longer
 RECALL_OPS: Final = 1_000  # read at once by a broker that holds what was given up, to store it again
 PEERS_COUNT: Final = 16  # each has a thread and a push
 TOLD_COUNT: Final = 32  # others that a header names while the cluster id is open: configured ones and members

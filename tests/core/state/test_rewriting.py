@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from msgspec import structs
 
 from newswire.core import limits
+from newswire.core.broker.retention import to_drop
 from newswire.core.model.ops import (
     Acknowledged,
     Began,
@@ -247,7 +249,7 @@ def test_an_op_that_is_void_at_the_other_goes_with_what_ended_it() -> None:
     assert not job.state.subscriptions.alive
 
 
-def test_voids_that_overlap_are_joined() -> None:
+def test_where_voids_overlap_the_second_begins_behind_the_first() -> None:
     own = Log([*HISTORY])
     first = rewrite(own.job(), own.state, own.raws)
     log = Log([])
@@ -255,9 +257,50 @@ def test_voids_that_overlap_are_joined() -> None:
     log.state.replay([(decode(raw), place, len(raw)) for place, raw in enumerate(first)])
     job = adopt(log, [[encode(Void(A, 7, 0, first=5, messages={"news": (3, 7)}))]], {A: 7})
     assert [(void.first, void.sequence, void.messages) for void in job.state.log.voids()] == [
-        (3, 7, {"news": (5, 7)}),
+        (3, 6, {"news": (4, 6)}),
+        (7, 7, {"news": (1, 7)}),
         (9, 9, {}),
     ]
+
+
+def test_voids_that_overlap_otherwise_than_those_here_stand_in_order() -> None:
+    own = [Began(A, 1, 0, "1001"), Void(A, 10, 0, first=2), Void(A, 20, 0, first=11), Void(A, 40, 0, first=21), message(41)]
+    log = Log([])
+    log.raws = [encode(op) for op in own]
+    log.state.replay([(op, place, 9) for place, op in enumerate(own)])
+    offered = [Void(A, 15, 0, first=5), Void(A, 22, 0, first=16), Void(A, 35, 0, first=30), Void(A, 50, 0, first=41)]
+    job = adopt(log, [[encode(op) for op in offered]], {A: 50})
+    ranges = [(void.first, void.sequence) for void in job.state.log.voids()]
+    assert ranges == [(2, 10), (11, 15), (16, 20), (21, 22), (23, 40), (41, 50)]
+
+
+DAY = 86_400_000
+
+
+@pytest.mark.parametrize("busy", [A, B])
+def test_retention_goes_on_though_the_log_is_compacted_each_day(busy: str) -> None:
+    """Messages of one broker, what another one has readers confirm: all of that is void but the last, and stands first."""
+    log = Log([Began(A, 1, 0, "1001"), Began(B, 1, 0, "1002"), Subscribed(A, 2, 0, user="ann", pattern="news", since={})])
+    last = {A: 2, B: 1}
+
+    def place(origin: str) -> int:
+        last[origin] += 1
+        return last[origin]
+
+    for day in range(1, 41):
+        for at in range(day * DAY, (day + 1) * DAY, DAY // 8):
+            log.add(structs.replace(message(place(A)), time=at))
+            log.add(Acknowledged(busy, place(busy), at + 1, ids=(f"{A}.2",), vector={A: last[A]}))
+        before = (day + 1 - 10) * DAY
+        for topic, vector in to_drop(log.state, before, 1_000_000):
+            log.add(Dropped(A, place(A), (day + 1) * DAY - 1, topic, vector))
+        job = Rewriting(log.state, Base([log.state.log.full]), old=before, span=DAY)
+        raws = rewrite(job, log.state, log.raws)
+        log.state, log.raws = State(), []
+        for raw in raws:
+            log.add(decode(raw))
+    assert 80 <= log.state.messages.count(1) <= 96, "of ten days, and of one more where a void stands before them"
+    assert len(list(log.state.log.voids())) < 100
 
 
 def test_what_ends_a_subscription_that_is_void_is_not_remembered() -> None:

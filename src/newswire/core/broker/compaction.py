@@ -190,7 +190,9 @@ class Compaction:
         bases = [self.state.log.full, *proofs]
         self._dead = self._count_dead()
         self._is_partial = not all(proof.holds(self.state.vector) for proof in proofs)
-        self.job = Rewriting(self.state, Base(bases), [now.wall + shift for shift in shifts], ends=ends)
+        times, kept = [now.wall + shift for shift in shifts], int(self._me.retention_seconds * 1000)
+        old, span = ends.at.retention - kept, kept // limits.VOID_SPANS_COUNT
+        self.job = Rewriting(self.state, Base(bases), times, ends=ends, old=old, span=span)
         return [Rewrite(self.job)]
 
     def _why_not(self, peers: Sequence[PeerFacts], *, has_word: bool, wants_room: bool) -> str:

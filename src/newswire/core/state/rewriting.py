@@ -41,11 +41,15 @@ class Rewriting:
         offered: Collection[Void] = (),
         offered_vector: Vector | None = None,
         ends: Ends | None = None,
+        *,
+        old: int = limits.TIME_MILLISECONDS,
+        span: int = 0,
     ) -> None:
         """Begin, under the state lock: nothing is staged, and nothing waits to be applied.
 
         `base`: what may be left out; `now`: what the time may be said to be (ms). `offered`: the voids that were handed over,
-        with `offered_vector`, what their broker holds. `ends`: of what is in the log now.
+        with `offered_vector`, what their broker holds. `ends`: of what is in the log now. What is left out is one void where
+        it was stamped within `span` ms, or before `old` (ms).
         """
         self.state = State()
         self.adopts = offered_vector is not None
@@ -59,6 +63,7 @@ class Rewriting:
         self.ends: list[int] = []  # when `check` is through: of all messages before `cut_after` that have a time, ascending
         self._ends_before = ends
         self._vector, self._held, self._base, self._now = dict(state.vector), state.log.full, base, now
+        self._old, self._span = old, span
         self._prefix = Prefix(len(state.log))
         self._left = bytearray(len(state.log))
         self._loose: list[OpRecord] = [*state.open_batches.records(), *state.holes.records()]
@@ -68,7 +73,7 @@ class Rewriting:
         self._offered = offered
         self._ranges: Mapping[str, Sequence[Void]] = {}  # ADOPT: void here or there, by origin
         self._firsts: Mapping[int, int] = {}  # by row of a void, the first op in it
-        self._emitted: set[tuple[str, int]] = set()
+        self._written: dict[str, int] = {}  # of `_ranges`, by origin: how many
         self._voids_count = 0  # in the new log
         self._handed: dict[str, int] = {}  # ops; voids may wait, as they did there
         self._takes_handed = False
@@ -102,7 +107,7 @@ class Rewriting:
         if self.adopts:
             self._ranges = yield lambda: _by_origin([*log.voids(), *self._loose_voids, *self._offered])
             given_up = ((log.names[log.origins[row]], log.sequences[row]) for row in prefix.unreadable)
-            single = sum(self._range_of(*name) is None for name in given_up)
+            single = sum(not self._is_in_void(*name) for name in given_up)
             self._voids_count = sum(map(len, self._ranges.values())) + single
             return
         same = [rows for rows in twins if rows[0] in scheduled]
@@ -158,11 +163,10 @@ class Rewriting:
                 yield piece
                 piece, size = [], 0
         for op, place, length in self._loose:  # kept apart: of no effect before the rest is there
-            void = self._range_of(op.origin, op.sequence)
-            if void is None:
+            if isinstance(op, Void):
+                piece += map(self._record, self._next_voids(op.origin, op.sequence))
+            elif not self._is_in_void(op.origin, op.sequence):
                 piece.append((place, length))
-            elif isinstance(op, Void) and self._emit(void):
-                piece.append(self._record(void))
         yield piece
         self._takes_handed = True
 
@@ -173,9 +177,11 @@ class Rewriting:
             return
         entries: list[int | _Growing] = []
         growing: dict[int, _Growing] = {}  # by origin number, if its last entry is a void
+        stamps: dict[int, int] = {}  # by origin number, of its last row
         prefix = self._prefix
         for row, (number, sequence, topic) in enumerate(zip(prefix.origins, prefix.sequences, prefix.topics, strict=True)):
-            is_void = topic in (VOID, SILENT)
+            is_void, time = topic in (VOID, SILENT), prefix.times[row]
+            since, stamps[number] = stamps.get(number, 0) if is_void else time, time
             if not (is_void or self._left[row]):
                 growing.pop(number, None)
                 entries.append(row)
@@ -185,52 +191,53 @@ class Rewriting:
             if topic not in MARKS:
                 messages = {prefix.topic_names[topic]: (1, sequence)}
             void = growing.get(number)
-            if void is None or void.last != first - 1 or not void.has_room(messages):
-                void = growing[number] = _Growing(prefix.origin_names[number], first)
+            if void is None or void.last != first - 1 or not (self._is_near(void.since, time) and void.has_room(messages)):
+                void = growing[number] = _Growing(prefix.origin_names[number], first, since)
                 entries.append(void)
-            void.grow(sequence, prefix.times[row], messages)
+            void.grow(sequence, time, messages)
         self._voids_count = sum(not isinstance(entry, int) for entry in entries)
         yield from (entry if isinstance(entry, int) else entry.void() for entry in entries)
+
+    def _is_near(self, since: int, time: int) -> bool:
+        """Whether a void may last from `since` to `time` (ms).
+
+        What stands behind it is as old as its last op, by which a log that is compacted each day would never be old enough.
+        """
+        return time < self._old or abs(time - since) <= self._span
 
     def _merged(self) -> Iterator[int | Void]:
         """ADOPT: void at either is void, and so is what was given up and cannot be read."""
         prefix = self._prefix
         for row, (number, sequence) in enumerate(zip(prefix.origins, prefix.sequences, strict=True)):
             origin = prefix.origin_names[number]
-            void = self._range_of(origin, sequence)
-            if void is None and row in prefix.unreadable:
-                yield Void(origin, sequence, prefix.times[row], first=sequence, messages={})
-            elif void is None:
-                yield row
-            elif self._emit(void):
-                yield void
+            yield from self._next_voids(origin, sequence)
+            if self._is_in_void(origin, sequence):
+                continue
+            yield Void(origin, sequence, prefix.times[row], first=sequence) if row in prefix.unreadable else row
 
     def _record(self, void: Void) -> bytes:
         return encode(structs.replace(void, of=self._voids_count))
 
-    def _emit(self, void: Void) -> bool:
-        """Say whether a void has yet to be written, and note that it is."""
-        name = (void.origin, void.first)
-        is_new = name not in self._emitted
-        self._emitted.add(name)
-        return is_new
+    def _next_voids(self, origin: str, sequence: int) -> Iterator[Void]:
+        """The voids that begin up to this op and have yet to be written. They are now."""
+        voids, count = self._ranges.get(origin, ()), self._written.get(origin, 0)
+        while count < len(voids) and voids[count].first <= sequence:
+            yield voids[count]
+            count += 1
+            self._written[origin] = count
 
-    def _range_of(self, origin: str, sequence: int) -> Void | None:
-        voids = self._ranges.get(origin)
-        if voids is None:
-            return None
+    def _is_in_void(self, origin: str, sequence: int) -> bool:
+        voids = self._ranges.get(origin, ())
         at = bisect_right(voids, sequence, key=attrgetter("first")) - 1
-        return voids[at] if at >= 0 and sequence <= voids[at].sequence else None
+        return at >= 0 and sequence <= voids[at].sequence
 
     def merge(self, raws: Iterable[bytes]) -> list[bytes]:
         """Of records that were handed over those that are to be written: what is not here yet, nor waits. Behind `pieces`."""
         rest: list[bytes] = []
         for raw in raws:
             op = decode(raw)
-            void = self._range_of(op.origin, op.sequence)
-            if void is not None:
-                rest += [self._record(void)] if self._emit(void) else []
-            else:
+            rest += map(self._record, self._next_voids(op.origin, op.sequence))
+            if not self._is_in_void(op.origin, op.sequence):
                 self._handed[op.origin] = max(op.sequence, self._handed.get(op.origin, 0))
                 if op.sequence > self.state.extent(op.origin) and (op.origin, op.sequence) not in self._waiting:
                     rest.append(raw)
@@ -286,10 +293,10 @@ class Rewriting:
 
 
 class _Growing:
-    """A void that goes on with each next op of its origin that is left out."""
+    """A void that goes on with each next op of its origin that is left out. `since`: no later than the stamp of the first."""
 
-    def __init__(self, origin: str, first: int) -> None:
-        self.origin, self.first, self.last, self.time = origin, first, first - 1, 0
+    def __init__(self, origin: str, first: int, since: int) -> None:
+        self.origin, self.first, self.last, self.since, self.time = origin, first, first - 1, since, 0
         self.messages: dict[str, tuple[int, int]] = {}
 
     def has_room(self, messages: Mapping[str, tuple[int, int]]) -> bool:
@@ -316,25 +323,18 @@ def _cut(rows: Iterator[int], most: int) -> Iterator[list[int]]:
 
 
 def _by_origin(voids: Iterable[Void]) -> dict[str, list[Void]]:
-    """The union of voids, by origin and ascending; those that touch are one.
+    """What is void by any of these, by origin and ascending; none overlap.
 
-    Where two overlap, each part is counted by the one that begins first; what the other has beyond is at most so many.
+    Where two do, each part is counted by the one that begins first; what the other has beyond is at most so many.
     """
-    merged: dict[str, list[Void]] = {}
+    ranges: dict[str, list[Void]] = {}
     for void in sorted(voids, key=lambda one: (one.origin, one.first, -one.sequence)):
-        mine = merged.setdefault(void.origin, [])
-        last = mine[-1] if mine else None
-        if last is None or void.first > last.sequence + 1:
+        mine = ranges.setdefault(void.origin, [])
+        last = mine[-1].sequence if mine else 0
+        if void.first > last:
             mine.append(void)
-        elif void.sequence > last.sequence:
-            rest = void.sequence - last.sequence
-            messages = dict(last.messages)
-            for topic, (count, sequence) in void.messages.items():
-                if sequence > last.sequence:
-                    messages[topic] = (messages.get(topic, (0, 0))[0] + min(count, rest), sequence)
-            if len(messages) > limits.VOID_TOPICS:
-                rest_of = structs.replace(void, first=last.sequence + 1)
-                mine.append(rest_of)
-            else:
-                mine[-1] = structs.replace(void, first=last.first, messages=messages)
-    return merged
+        elif void.sequence > last:
+            rest = void.sequence - last
+            messages = {name: (min(count, rest), at) for name, (count, at) in void.messages.items() if at > last}
+            mine.append(structs.replace(void, first=last + 1, messages=messages))
+    return ranges
