@@ -23,19 +23,25 @@ from newswire.core.broker.events import (
 )
 from newswire.core.broker.values import Identity, PeerFacts
 from newswire.core.model.commands import Publish, Subscribe
-from newswire.core.model.ops import Began, Dropped, Joined, NotAnOp, Published, Void, encode
+from newswire.core.model.ops import Began, Dropped, Joined, NotAnOp, Published, Void, decode, encode
 from newswire.core.model.results import Compacted, Entry
 from newswire.core.model.vector import FullVector, Lineage
 from newswire.core.state.fold import State
+from newswire.core.state.withdrawals import Ends, Moment
 from newswire.engine.memory import MemoryEngine, MemoryLog, MemoryNetwork
 from newswire.errors import NewswireError, Refused
+from tests.kit.rewriting import rewrite
 
 A = "1001-a"
 GIB: Final = 2**30
 
 
+NOW = 1_700_000_000_000
+ENDS = Ends(entries=[], at=Moment(lasted=0, retention=NOW, until=NOW))
+
+
 def at(clock: float) -> Now:
-    return Now(clock, 1_700_000_000_000)
+    return Now(clock, NOW)
 
 
 def held(count: int = 3, *, members: tuple[str, ...] = ()) -> State:
@@ -53,7 +59,7 @@ def compaction(state: State, *, compacts: bool = True) -> Compaction:
 
 
 def begin(part: Compaction, *peers: PeerFacts, wants_room: bool = False) -> list[Any]:
-    return list(part.begin(peers, [], (0,), (), at(0), wants_room=wants_room))
+    return list(part.begin(peers, [], (0,), ENDS, at(0), wants_room=wants_room))
 
 
 def peer(state: State, **facts: Any) -> PeerFacts:
@@ -90,6 +96,20 @@ def test_one_at_a_time_and_it_is_answered_when_the_state_was_taken_over() -> Non
     assert part.take_over(Rewritten(job)) == ([], job)
     assert part.finish(job)[-1] == Reply("ann", Compacted(100, 40, 4, 2))
     assert part.take_over(Rewritten(job)) == ([], None), "it is over"
+
+
+def test_a_void_spans_a_32nd_of_the_time_of_retention_or_what_is_older_than_that() -> None:
+    seconds = [-9_000, -4_000, -3_100, -3_010, -2_990, -100, 0]  # since now; what is old was stamped 3,200 before
+    state, raws = State(), dict[int, bytes]()
+    messages = [Published(A, at, NOW + ago * 1_000, topic="news", data="x") for at, ago in enumerate(seconds, 2)]
+    for op in (Began(A, 1, 0, "1001"), *messages, Dropped(A, 9, NOW, topic="news", vector={A: 8})):
+        raws[op.sequence] = encode(op)
+        state.apply(op, op.sequence, 9, None)
+    part = Compaction(Identity("1001", "10.0.0.1:1", A, compacts=True, retention_seconds=3_200), state)
+    part.ask(Compact("me"))
+    (doing,) = begin(part)
+    written = [op for op in map(decode, rewrite(doing.job, state, raws)) if isinstance(op, Void)]
+    assert [(void.first, void.sequence) for void in written] == [(2, 3), (4, 5), (6, 6), (7, 9)]
 
 
 def test_one_that_failed_is_told() -> None:
@@ -266,7 +286,7 @@ def test_in_need_what_stayed_is_looked_at_again_if_much_went_or_others_had_not_p
         due.append(part.wants_more)
         if part.wants_more:
             proofs = [part.state.log.full if has_proof else FullVector(Lineage())]
-            (rewrite,) = part.begin([], proofs, (0,), (), at(0), wants_room=True)
+            (rewrite,) = part.begin([], proofs, (0,), ENDS, at(0), wants_room=True)
             assert isinstance(rewrite, Rewrite)
             rewrite.job.rows_before, rewrite.job.rows_after = 10, rows_after
             monkeypatch.setattr(part, "_count_dead", lambda: 9)  # what died meanwhile is nothing that stays
