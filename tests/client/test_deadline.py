@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import ssl
 import threading
@@ -98,6 +99,13 @@ def test_a_stream_goes_on_while_something_comes() -> None:
         pass
     incoming.close()
     end()
+
+
+def test_whose_time_is_over_before_it_is_sent_certainly_did_nothing() -> None:
+    ticks = itertools.count(step=100.0)  # each look at the clock is so much later
+    with pytest.raises(Unreached, match="no connection in time") as raised:
+        Transport(clock=lambda: next(ticks)).send("127.0.0.1:1", ASK, 30.0)
+    assert (raised.value.perhaps, raised.value.silent) == (False, True)
 
 
 def test_what_is_left() -> None:

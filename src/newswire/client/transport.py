@@ -290,7 +290,11 @@ class Transport:
     def _request(self, address: str, call: Call, deadline: Deadline) -> requests.Response:
         if self._tls_only and not is_tls(address):
             raise Unreached("it speaks plain HTTP, and you named brokers by https:// alone", perhaps=False)
-        session, seconds = self._session(), deadline.seconds_left()
+        try:
+            seconds = deadline.seconds_left()
+        except TimeoutError:  # this machine had no time for it
+            raise Unreached("no connection in time", perhaps=False, silent=True) from None
+        session = self._session()
         try:
             with deadline.of_answer():
                 return session.send(
