@@ -9,7 +9,7 @@ import pytest
 from brokers import ask, post, until
 from tests.browser.test_axe import faults
 from tests.kit.processes import Pair
-from tests.kit.windows import SECONDS, Hand, Window
+from tests.kit.windows import PATIENT, SECONDS, Hand, Window
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 Browser, BrowserContext, expect = sync_api.Browser, sync_api.BrowserContext, sync_api.expect
@@ -29,7 +29,7 @@ def test_who_looks_away_is_told_once(tabs: BrowserContext, pair: Pair, hand: Han
     """Of two tabs one tells; nothing of what somebody sees; a click leads to the message."""
     for topic in ("news", "noise"):
         hand.subscribe("Alice", topic)
-    tabs.add_init_script(RECORD)
+    tabs.add_init_script(PATIENT + RECORD)
     tabs.grant_permissions(["notifications"])
     one = Window(tabs.new_page(), pair.first.address, "Alice")
     one.says("live at broker 1001")

@@ -7,18 +7,13 @@ import pytest
 from brokers import get, until
 from tests.kit.asking import delivered
 from tests.kit.processes import Pair
-from tests.kit.windows import SECONDS, Hand, Window
+from tests.kit.windows import PATIENT, SECONDS, Hand, Window
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 Browser, BrowserContext, expect = sync_api.Browser, sync_api.BrowserContext, sync_api.expect
 
 NO_LOCKS = "Object.defineProperty(Navigator.prototype, 'locks', { value: undefined })"
 NO_STORAGE = "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('denied', 'SecurityError') } })"
-# Tabs without both count who answers within 300 ms (COUNT_MS of locks.js). Ten times that is enough on a slow machine, too.
-PATIENT_COUNT = """{
-    const plain = window.setTimeout;
-    window.setTimeout = (what, ms, ...more) => plain(what, ms === 300 ? 3_000 : ms, ...more);
-}"""
 
 
 def streams(pair: Pair) -> int:
@@ -210,7 +205,7 @@ def test_turns_where_news_never_stops(tabs: BrowserContext, pair: Pair, hand: Ha
 
 def test_where_tabs_cannot_share_each_has_a_stream(together: BrowserContext, pair: Pair, hand: Hand) -> None:
     """Beyond the fourth the page says in words what is wrong: two connections are left for what people do."""
-    together.add_init_script(f"{NO_LOCKS}; {NO_STORAGE}; {PATIENT_COUNT}")
+    together.add_init_script(f"{NO_LOCKS}; {NO_STORAGE}; {PATIENT}")
     hand.subscribe("Alice", "news")
     tabs = open_tabs(together, pair, 4)
     assert streams(pair) == 4

@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 
 SECONDS = PATIENCE_SECONDS
 
+# Tabs that ask one another count who answers within 300 ms (COUNT_MS of locks.js, ANSWER_MS of alerts.js). Ten times that is
+# enough on a slow machine, too.
+PATIENT = """{
+    const plain = window.setTimeout;
+    window.setTimeout = (what, ms, ...more) => plain(what, ms === 300 ? 3_000 : ms, ...more);
+}"""
+# What is on the screen has been read when a while is over (view.js), which goes on only when `pass` says so.
+READ_AS_TOLD = "{ let now = 0; performance.now = () => now; window.pass = (ms) => { now += ms; }; }"
+
 
 class Window:
     """A page of one user, and what it shows."""
@@ -36,12 +45,11 @@ class Window:
         return list(self.page.evaluate("[...document.querySelectorAll('article p')].map(p => p.textContent)"))
 
     def order(self) -> list[str]:
-        """What stands in the feed from top to bottom: the text of each message, the class of all else."""
-        return list(
-            self.page.evaluate(
-                "[...document.querySelectorAll('#feed > *')].map(e => e.querySelector('p')?.textContent ?? e.className)"
-            )
+        """What stands in the feed from top to bottom: the text of each message, the class of all else; the day once."""
+        shown = self.page.evaluate(
+            "[...document.querySelectorAll('#feed > *')].map(e => e.querySelector('p')?.textContent ?? e.className)"
         )
+        return [one for at, one in enumerate(shown) if one != "day" or at == 0]  # midnight may come between
 
     def shows(self, *texts: str) -> None:
         """Wait until exactly these are shown, in this order, each once."""
@@ -82,9 +90,12 @@ class Desk:
         self._browser = browser
         self.windows: list[Window] = []
 
-    def open(self, address: str, user: str, width: int = 1280, height: int = 800, locale: str = "en-GB") -> Window:
-        """Open the page of `user` at a broker, in a window of its own."""
+    def open(
+        self, address: str, user: str, width: int = 1280, height: int = 800, locale: str = "en-GB", script: str = ""
+    ) -> Window:
+        """Open the page of `user` at a broker, in a window of its own. `script` runs before those of the page."""
         page = self._browser.new_page(viewport={"width": width, "height": height}, locale=locale)
+        page.add_init_script(script)
         self.windows.append(Window(page, address, user))
         return self.windows[-1]
 
