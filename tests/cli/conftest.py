@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from newswire.core import limits
 from tests.kit.fake_broker import Fake
 from tests.kit.menu_programs import Pty
+from tests.kit.patience import be_patient, pass_time_by_sleeping
 
 
 @pytest.fixture(autouse=True)
@@ -32,10 +32,15 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Fake]:
     made.close()
 
 
+@pytest.fixture(autouse=True)
+def _nobody_is_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    be_patient(monkeypatch)
+
+
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give up soon: for commands that find nobody who serves."""
-    monkeypatch.setattr(limits, "CLI_CALL_SECONDS", 1.0)
+    pass_time_by_sleeping(monkeypatch)
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from newswire.cli import actions, menus, phrases
 from newswire.cli.children import Children
 from newswire.cli.credentials import Signature
 from newswire.cli.terminal import Lines, Terminal
-from newswire.core import limits
 from newswire.errors import NotRegistered, Refused, Unknown
 from tests.kit.fake_broker import DOWN, PUBLISHED, Fake, message
 from tests.kit.menu_programs import Pty, piped
@@ -153,8 +152,8 @@ def test_that_nobody_answers_is_told_before_it_is_certain(monkeypatch: pytest.Mo
     assert "What you typed is kept" in shown
 
 
-def test_done_again_it_is_the_same_message(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "CLI_CALL_SECONDS", 1.0)
+@pytest.mark.usefixtures("hurried")
+def test_done_again_it_is_the_same_message(fake: Fake) -> None:
     unknown = (503, {"code": "unknown-outcome", "detail": "no answer in time", "status": 503, "title": "T"})
     fake.answers["/publish"] = unknown
     here = Terminal(Lines(0), io.StringIO())

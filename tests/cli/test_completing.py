@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from newswire.cli import main
+from newswire.cli import completing, main
 from tests.kit.fake_broker import Fake
+from tests.kit.waiting import PATIENCE_SECONDS
 
 
 def offers(words: str, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> list[str]:
+    monkeypatch.setattr(completing, "_SECONDS", PATIENCE_SECONDS)
     monkeypatch.setenv("_NEWSWIRE_COMPLETE", "bash_complete")
     monkeypatch.setenv("COMP_WORDS", words)
     monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))

@@ -97,7 +97,10 @@ def test_one_under_two_addresses_is_one(pair: tuple[Fake, Fake], capsys: pytest.
     assert "2 of 2 brokers answered" in capsys.readouterr().out
 
 
-def test_a_stream_that_arrives(pair: tuple[Fake, Fake], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stream_that_arrives(
+    pair: tuple[Fake, Fake], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(examination, "_STREAM_SECONDS", PATIENCE_SECONDS)
     assert main.run(["doctor", "--user", "ann"]) == output.DONE
     assert "was not looked at" not in capsys.readouterr().out
     for fake in pair:
