@@ -15,8 +15,10 @@ import pytest
 
 from brokers import Broker, clean_environment, free_ports, newswire, post, until, wait_in_sync
 from tests.kit.asking import delivered, topics
-from tests.kit.processes import Pair, lend
+from tests.kit.processes import Pair, lend, pause, resume
 from tests.kit.waiting import PATIENCE_SECONDS
+
+ESTABLISHED = "01"  # as proc_pid_net(5) has it
 
 
 @pytest.fixture(scope="module")
@@ -96,14 +98,13 @@ def test_exit_codes(pair: Pair) -> None:
 @contextlib.contextmanager
 def hung(*brokers: Broker) -> Iterator[None]:
     """Stop processes as they are: the kernel still takes connections for them."""
-    pids = [broker.process.pid for broker in brokers if broker.process is not None]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+    for broker in brokers:
+        pause(broker)
     try:
         yield
     finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+        for broker in brokers:
+            resume(broker)
 
 
 def test_a_hung_primary_is_outlasted(pair: Pair) -> None:
@@ -122,7 +123,7 @@ def test_a_hung_primary_is_outlasted(pair: Pair) -> None:
 
 def test_with_both_hung_the_key_is_printed_and_makes_one_message(pair: Pair) -> None:
     with hung(*pair.brokers):
-        one = run(pair, "publish", "once", "once", "--timeout", "2")
+        one = run(pair, "publish", "once", "once", "--timeout", "6")
         batch = run(pair, "publish", "unsent", "--ndjson", "-", "--timeout", "2", given='{"data": "one"}\n{"data": "two"}\n')
     wait_in_sync(pair.brokers)
     assert one.returncode == 6
@@ -142,7 +143,7 @@ def test_an_interrupted_publish_names_its_key(pair: Pair) -> None:
     with hung(*pair.brokers):
         environment = clean_environment(NEWSWIRE_BROKERS=",".join(pair.addresses))
         process = subprocess.Popen(newswire("publish", "interrupted", "x"), stderr=subprocess.PIPE, text=True, env=environment)
-        until("it has connected", lambda: f":{pair.first.port:04X} " in Path(f"/proc/{process.pid}/net/tcp").read_text())
+        until("it has connected", lambda: is_connected(process.pid, pair.first.port))
         until("its handler is there", lambda: is_caught(process.pid, signal.SIGTERM))
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=PATIENCE_SECONDS)
@@ -165,6 +166,17 @@ def test_a_key_that_was_used(pair: Pair) -> None:
         batch = run(pair, "publish", "t", "--ndjson", "-", "--key", "b", given=added)
         assert batch.stdout.startswith(told)
     assert json.loads(run(pair, "publish", "t", "--ndjson", "-", "--key", "b", "--json", given=lines).stdout)["duplicates"] == 2
+
+
+def is_connected(pid: int, port: int) -> bool:
+    """Whether a process has a connection to a port of this machine, as /proc/PID/net/tcp lists those of all processes."""
+    rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    there = {f"socket:[{row[9]}]" for row in rows if row[2].endswith(f":{port:04X}") and row[3] == ESTABLISHED}
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):  # it is closed meanwhile
+            if os.readlink(path) in there:
+                return True
+    return False
 
 
 def is_caught(pid: int, number: int) -> bool:

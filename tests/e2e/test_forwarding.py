@@ -77,9 +77,7 @@ class Brokers:
 
     def _start(self, broker: str) -> Server:
         peers = tuple(f"127.0.0.1:{port}" for other, port in self._ports.items() if other != broker)
-        settings = Settings(
-            id=broker, port=self._ports[broker], primary=broker == "1001", peers=peers, ops_dir=self._folder, heartbeat=0.5
-        )
+        settings = Settings(id=broker, port=self._ports[broker], primary=broker == "1001", peers=peers, ops_dir=self._folder)
         server = Server(settings)
         server.start()
         return server

@@ -14,7 +14,7 @@ from schemathesis import Response
 from werkzeug.test import Client
 
 import fuzz
-from brokers import get
+from brokers import get, until
 from newswire.config import Settings
 from newswire.core import limits
 from newswire.web import SlimApp
@@ -107,8 +107,8 @@ def test_brokers_answer_as_they_describe(tmp_path: Path) -> None:
         document = get(pair.first.address, "/openapi.json")
         for _ in fuzz.fuzz(document, fuzz.sender(pair.first.address), cases=CASES_OF_BROKERS, start=1):
             pass
-        for broker in pair.brokers:
-            assert get(broker.address, "/readyz")["degraded"] == []
+        for broker in pair.brokers:  # all that lasts; a peer may have been slow for a moment
+            until("nothing is wrong", lambda at=broker.address: get(at, "/readyz")["degraded"] == [])  # type: ignore[misc]
     finally:
         pair.end()
 

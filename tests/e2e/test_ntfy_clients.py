@@ -25,6 +25,8 @@ from newswire.server import Server
 from tests.kit.access import PASSWORD, password_hash
 from tests.kit.waiting import PATIENCE_SECONDS, wait_until
 
+PATIENT = f"&cto={PATIENCE_SECONDS:g}&rto={PATIENCE_SECONDS:g}"  # seconds for which Apprise waits: to connect, to read
+
 
 def started(folder: Path, **settings: Any) -> Iterator[Server]:
     server = Server(Settings(port=0, ops_dir=folder, **settings))
@@ -54,7 +56,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def curl(line: str, body: bytes = b"") -> str:
     """What a command line of ntfy's documentation prints, with its address replaced."""
-    command = [*shlex.split(line), "--silent", "--show-error", "--max-time", "10", "--noproxy", "*"]
+    command = [*shlex.split(line), "--silent", "--show-error", "--max-time", f"{PATIENCE_SECONDS:g}", "--noproxy", "*"]
     return subprocess.run(command, input=body, capture_output=True, check=True).stdout.decode()
 
 
@@ -204,7 +206,7 @@ def test_ntfpy_publishes_and_subscribes(guarded: Server) -> None:
 def test_apprise_notifies(guarded: Server) -> None:
     """Apprise takes topics without dots."""
     target = apprise.Apprise()
-    assert target.add(f"ntfy://ann:{PASSWORD.replace(' ', '%20')}@{guarded.address}/apprise?priority=high&tags=a,b")
+    assert target.add(f"ntfy://ann:{PASSWORD.replace(' ', '%20')}@{guarded.address}/apprise?priority=high&tags=a,b{PATIENT}")
     assert target.notify(title="Disk", body="It is full", notify_type=apprise.NotifyType.WARNING)
     poll = requests.get(f"http://{guarded.address}/apprise/json?poll=1", auth=("ann", PASSWORD), timeout=PATIENCE_SECONDS)
     (message,) = lines(poll.text)

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from brokers import Broker, ask, free_ports, get, newswire, post, rows, until, wait_in_sync
+from brokers import Answer, Broker, ask, free_ports, get, newswire, post, rows, until, wait_in_sync
 from newswire import __version__
 from tests.kit.processes import Pair, lend
 from tests.kit.waiting import PATIENCE_SECONDS
@@ -27,6 +27,16 @@ def condition(broker: Broker) -> Any:
     return ask(broker.address, "GET", "/readyz").json()
 
 
+def wait_well(broker: Broker, copies: int = 2) -> None:
+    """Wait until nothing is wrong: what a peer says of itself comes a moment later than that it is up."""
+    until("nothing is wrong", lambda: [condition(broker).get(it) for it in ("copies", "degraded")] == [copies, []])
+
+
+def plain(text: str) -> str:
+    """A reason without its details in brackets, which may change while the log says it once."""
+    return re.sub(r" \([^)]*\)", "", text)
+
+
 def statuses(pair: Pair) -> Any:
     """`newswire status --json`."""
     command = newswire("status", "--json", "--brokers", ",".join(pair.addresses))
@@ -36,8 +46,9 @@ def statuses(pair: Pair) -> Any:
 def test_what_an_operator_needs(pair: Pair) -> None:
     first, second = pair.brokers
     wait_in_sync(pair.brokers)
+    wait_well(first)
     told = condition(first)
-    assert (told["copies"], told["version"], told["degraded"]) == (2, __version__, [])
+    assert told["version"] == __version__
     assert told["disk_free_bytes"] > 0
     assert [(row["id"], row["state"]) for row in told["peers"]] == [("1002", "up")]
     second.kill9()
@@ -54,10 +65,12 @@ def test_what_an_operator_needs(pair: Pair) -> None:
     assert (two["state"], two["down_since"], two["ready"]) == ("down", since, None)
     second.start()
     wait_in_sync(pair.brokers)
-    assert condition(first)["degraded"] == []
+    wait_well(first)
     assert "down_since" not in condition(first)["peers"][0]
+    reason = plain(reason)
+    until("the log says so", lambda: f"no longer: {reason}" in [plain(text) for _, text in said(first)])
     assert first.stop() == 0
-    lines = said(first)
+    lines = [(level, plain(text)) for level, text in said(first)]
     texts = [text for _, text in lines]
     marks = [
         f"started: broker 1001, {first.address}, primary, version {__version__}",
@@ -92,13 +105,13 @@ def test_a_removed_broker_leaves_no_ghost(pair: Pair, tmp_path: Path) -> None:
         first.peers.append(third.address)  # and it is still among the peers that somebody wrote down
         first.start()
         wait_in_sync(pair.brokers)
+        wait_well(first)
         assert third.address not in json.dumps([condition(first), get(first.address, "/list_replicas"), statuses(pair)])
-        assert condition(first)["degraded"] == []
         assert post(first.address, "/publish", topic="t", data="x")["copies"] == 2
 
         third.launch()  # it comes back, knows by and by that it was removed, and counts itself out
         until("it knows", lambda: rows(third.address).get("1003", {}).get("state") == "down")
-        assert "removed" in condition(third)["detail"]
+        until("it says so", lambda: "removed" in condition(third).get("detail", ""))
         post(first.address, "/add_replica", broker_ip=third.address)
         wait_in_sync([*pair.brokers, third])
         until("it counts", lambda: post(first.address, "/publish", topic="t", data="x")["copies"] == 3)
@@ -109,6 +122,12 @@ def test_a_removed_broker_leaves_no_ghost(pair: Pair, tmp_path: Path) -> None:
         assert f"removed: broker 1003, {third.address}" in texts
         assert f"added: broker 1003, {third.address}" in texts
         assert broker.log.read_text().count(third.address) < 30, "nobody goes on about a broker that is gone"
+
+
+def refusal(broker: Broker) -> Answer | None:
+    """What somebody unknown is answered, once that is sure (docs/rules.md, OPEN)."""
+    answer = ask(broker.address, "GET", "/stream?username=Nobody")
+    return answer if answer.status != 200 else None
 
 
 def test_a_broker_that_moved_leaves_no_ghost_where_it_was(pair: Pair) -> None:
@@ -126,8 +145,8 @@ def test_a_broker_that_moved_leaves_no_ghost_where_it_was(pair: Pair) -> None:
         until("nothing is wrong", lambda: condition(first)["degraded"] == [])
         assert set(rows(first.address)) == {"1001", "1002"}
         assert before not in json.dumps([condition(first), get(first.address, "/list_replicas"), statuses(pair)])
-        unknown = ask(first.address, "GET", "/stream?username=Nobody")
-        assert (unknown.status, unknown.json()["code"]) == (403, "not-registered"), "nobody is away who may know better"
+        unknown = until("nobody is away who may know better", lambda: refusal(first))
+        assert (unknown.status, unknown.json()["code"]) == (403, "not-registered")
         first.stop()
         first.start()
         wait_in_sync(pair.brokers)

@@ -72,7 +72,13 @@ def test_over_the_limit_of_streams(broker: Broker) -> None:
     with streaming(broker.address, "ann") as first:
         until("the first is open", lambda: get(broker.address, "/readyz").get("streams") == 1)
         with streaming(broker.address, "ann") as second:
-            second.expect(f"newswire: 1001 ({broker.address}): 1 stream of this user is open, which is the limit")
+            limit = f"newswire: 1001 ({broker.address}): 1 stream of this user is open, which is the limit"
+
+            def is_refused() -> bool:
+                post(broker.address, "/publish", topic="t", data="x")  # who has been idle for ten seconds makes room
+                return limit in second.said
+
+            until("the second is told why", is_refused)
             second.expect("newswire: Trying again.\n")
             first.end()  # makes room
             second.expect(f"newswire: Live at 1001 ({broker.address}).\n")

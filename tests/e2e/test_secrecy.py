@@ -114,6 +114,7 @@ def test_nothing_secret_is_left_anywhere(desk: Desk, tmp_path: Path) -> None:
     secrets = {"cluster": SECRET, "admin": ADMIN, "ann": ANN, "new": NEW, "wrong": WRONG, "token": token}
     secrets["basic admin"] = basic("admin", ADMIN)[6:]
     token_file = str(private(home / "token", token))
+    wait_in_token_sync(desk, token)
 
     # programs: token by file, by header, and as a password; a person with a password, and one that is wrong
     assert desk.show("POST", "/subscribe", {"topic": "news.>"}, Authorization=f"Bearer {token}").status == 200
@@ -215,13 +216,12 @@ def sign(path: str, pair: SecurePair) -> dict[str, str]:
 
 def wait_in_token_sync(desk: Desk, token: str) -> None:
     """Wait until both brokers hold the same."""
-    until(
-        "both in sync",
-        lambda: all(
-            row["state"] == "up" and row["lag"] == 0
-            for row in desk.ask("GET", "/list_replicas", Authorization=f"Bearer {token}").json()
-        ),
-    )
+
+    def is_in_sync() -> bool:
+        rows = desk.ask("GET", "/list_replicas", Authorization=f"Bearer {token}").json()
+        return len(rows) == 2 and all(row["state"] == "up" and row["lag"] == 0 for row in rows)
+
+    until("both in sync", is_in_sync)
 
 
 def read(path: Path) -> bytes:

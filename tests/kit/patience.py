@@ -1,4 +1,4 @@
-"""Clients of this process that wait as long as a test does: a call ends by what the test does, not by how slow the machine is."""
+"""Clients of this process that wait as long as a test does: a call ends by what that does, not by how slow the machine is."""
 
 from __future__ import annotations
 
