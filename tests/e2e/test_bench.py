@@ -16,7 +16,8 @@ from benchmark.rows import QUICK, ROWS
 from benchmark.services import ROOT, Newswire, NewswireService
 
 SIZES = replace(QUICK, seconds=0.15, warm=0.05, steady_seconds=0.25, idle_seconds=0.05, many_streams=30)
-LONGER = replace(SIZES, seconds=5.0, steady_seconds=5.0)  # where a disk took longer than that for one sync
+# where a disk took longer than that for one sync, or a broker had no turn meanwhile
+LONGER = replace(SIZES, seconds=5.0, steady_seconds=5.0, idle_seconds=5.0)
 KINDS = (  # of rows that differ by a number, one
     "fanout-4 steady idle opening catchup catchup-subscriber publish publish-two library batches crowd-publish crowd-subscribe "
     "publish-beside start-1m failover topics-10000 subscribers-1000 patterns-100 size-1000"

@@ -17,9 +17,13 @@ def clean(environment: dict[str, str]) -> dict[str, str]:
     return kept | environment
 
 
-def piped(command: str, lines: Sequence[str], **environment: str) -> str:
+# newswire, whose menu leaves a stream when nothing has come for five seconds, not for one
+PATIENT = ("-c", "from newswire.core import limits; limits.SETTLE_SECONDS = 5.0; from newswire.cli.main import main; main()")
+
+
+def piped(command: str, lines: Sequence[str], *, program: Sequence[str] = ("-m", "newswire"), **environment: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "newswire", command],
+        [sys.executable, *program, command],
         input="".join(f"{line}\n" for line in lines),
         capture_output=True,
         text=True,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from newswire.client.pool import BrokerPool
@@ -14,16 +16,20 @@ def be_patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have each try of a call last as long as a test waits. A test that ends one by time says so."""
     for name in ("CONNECT", "TRY", "BATCH_TRY", "SIDE"):
         monkeypatch.setattr(limits, f"CLIENT_{name}_SECONDS", PATIENCE_SECONDS)
-    for function, name in (
-        (BrokerPool.__init__, "timeout"),
-        (BrokerPool.request, "try_seconds"),
-    ):
-        assert function.__kwdefaults__[name] < PATIENCE_SECONDS
-        monkeypatch.setitem(function.__kwdefaults__, name, PATIENCE_SECONDS)
+    for function, name in ((BrokerPool.__init__, "timeout"), (BrokerPool.request, "try_seconds")):
+        given = defaults_of(function)
+        assert given[name] < PATIENCE_SECONDS
+        monkeypatch.setitem(given, name, PATIENCE_SECONDS)
 
 
 def pass_time_by_sleeping(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the time of all tries of a call be over when so much of it was slept, which takes none."""
     time = FakeTime()
-    monkeypatch.setitem(BrokerPool.__init__.__kwdefaults__, "clock", time.clock)
-    monkeypatch.setitem(BrokerPool.__init__.__kwdefaults__, "sleep", time.sleep)
+    monkeypatch.setitem(defaults_of(BrokerPool.__init__), "clock", time.clock)
+    monkeypatch.setitem(defaults_of(BrokerPool.__init__), "sleep", time.sleep)
+
+
+def defaults_of(function: Any) -> dict[str, Any]:
+    """What a function takes for an argument that is given by name, and left out."""
+    given: dict[str, Any] = function.__kwdefaults__
+    return given
