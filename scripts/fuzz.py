@@ -267,7 +267,13 @@ def sender(address: str, credential: tuple[str, str] | None = None) -> Send:
     def send(case: AnyCase) -> Response:
         seconds = STREAM_SECONDS if case.operation.path.startswith(("/stream", "/{topics}")) else ANSWER_SECONDS
         try:
-            return case.call(base_url=f"http://{address}", session=session, timeout=seconds)
+            while True:
+                try:
+                    return case.call(base_url=f"http://{address}", session=session, timeout=seconds)
+                except requests.Timeout:  # not even the head of an answer has come
+                    if seconds >= ANSWER_SECONDS:
+                        raise
+                    seconds = min(10 * seconds, ANSWER_SECONDS)
         except requests.ConnectionError:
             if not case.operation.path.startswith("/{topics}"):
                 raise

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from brokers import free_ports, until
+from brokers import READY_SECONDS, free_ports, until
 
 _BESIDE: Final = Path(sys.executable).parent / "nats-server"
 PROGRAM: Final = str(_BESIDE) if _BESIDE.exists() else shutil.which("nats-server") or ""
@@ -89,7 +89,7 @@ class NatsServers:
                 words = [*self._places[at].before, PROGRAM, "-c", str(self._file(at))]
                 self._running[at] = subprocess.Popen(words, stdout=log, stderr=log)
 
-    def wait(self, seconds: float = 30.0) -> None:
+    def wait(self, seconds: float = READY_SECONDS) -> None:
         """Wait until those that run are well, and one of them leads."""
         until("NATS servers with JetStream", self._is_ready, seconds)
 
@@ -151,7 +151,7 @@ class NatsServers:
             self.kill(at)
 
 
-def wait_until_well(servers: NatsServers, stream: str, seconds: float = 30.0) -> int:
+def wait_until_well(servers: NatsServers, stream: str, seconds: float = READY_SECONDS) -> int:
     """Which server leads `stream`, once one does."""
     return until(f"somebody leads {stream}", lambda: _as_tuple(servers.leader_of(stream)), seconds)[0]
 
