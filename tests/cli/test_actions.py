@@ -18,7 +18,7 @@ from newswire.cli.credentials import Signature
 from newswire.cli.terminal import Lines, Terminal
 from newswire.errors import NotRegistered, Refused, Unknown
 from tests.kit.fake_broker import DOWN, PUBLISHED, Fake, message
-from tests.kit.menu_programs import Pty, piped
+from tests.kit.menu_programs import AS_IT_IS, Pty, piped
 from tests.kit.waiting import wait_until
 
 # -- menus over a pipe and a pty -------------------------------------------------------------------------------------
@@ -146,7 +146,7 @@ def test_that_nobody_answers_is_told_before_it_is_certain(monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
         brokers = ",".join(f"127.0.0.1:{server.getsockname()[1]}" for server in (one, two))
-        shown = piped("publisher", ["1", "Google", "Hi"], NEWSWIRE_BROKERS=brokers)
+        shown = piped("publisher", ["1", "Google", "Hi"], program=AS_IT_IS, NEWSWIRE_BROKERS=brokers)
     waiting = shown.index(f"No broker has answered yet, still asking {brokers.replace(',', ', ')}")
     assert waiting < shown.index("No broker could serve this")
     assert "What you typed is kept" in shown

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from newswire.cli import viewing
 from newswire.client import Gap, Message
 from tests.kit.fake_broker import Fake, message
-from tests.kit.menu_programs import PATIENT, Pty, piped
+from tests.kit.menu_programs import Pty, piped
 
 
 def test_without_a_window_the_stream_is_shown_in_the_terminal(fake: Fake) -> None:
     fake.events = [message(1), message(2, "two\n\x1blines")]
-    shown = piped("subscriber", ["2", "Alice", "", "3"], program=PATIENT)
+    shown = piped("subscriber", ["2", "Alice", "", "3"])
     assert "streaming in this terminal, press Enter" in shown
     assert (
         "data: Listening to new message for subscribed topics\n\ndata: Hello Google\n\ndata: two\ndata: \\x1blines\n\nFurther"

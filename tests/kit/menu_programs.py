@@ -17,11 +17,19 @@ def clean(environment: dict[str, str]) -> dict[str, str]:
     return kept | environment
 
 
-# newswire, whose menu leaves a stream when nothing has come for five seconds, not for one
-PATIENT = ("-c", "from newswire.core import limits; limits.SETTLE_SECONDS = 5.0; from newswire.cli.main import main; main()")
+AS_IT_IS = ("-m", "newswire")
+_PATIENCE = f"""
+from newswire.core import limits
+for name in ("CLIENT_CONNECT", "CLIENT_TRY", "CLIENT_BATCH_TRY", "CLIENT_SIDE", "MENU_TRY", "MENU_QUIET"):
+    setattr(limits, f"{{name}}_SECONDS", {PATIENCE_SECONDS})
+limits.SETTLE_SECONDS = 5.0
+from newswire.cli.main import main
+main()
+"""
+PATIENT = ("-c", _PATIENCE)  # it takes no broker for a silent one that is slow
 
 
-def piped(command: str, lines: Sequence[str], *, program: Sequence[str] = ("-m", "newswire"), **environment: str) -> str:
+def piped(command: str, lines: Sequence[str], *, program: Sequence[str] = PATIENT, **environment: str) -> str:
     done = subprocess.run(
         [sys.executable, *program, command],
         input="".join(f"{line}\n" for line in lines),
