@@ -26,6 +26,9 @@ from tests.kit.waiting import PATIENCE_SECONDS, wait_until
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
+PATIENT = f"cto={PATIENCE_SECONDS:g}&rto={PATIENCE_SECONDS:g}"  # seconds for which Apprise waits: to connect, to read
+
+
 class Mailbox:
     """What a mail server took; the first `busy` messages it defers."""
 
@@ -62,7 +65,7 @@ class Hook:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"json://127.0.0.1:{self.server.server_address[1]}/secret-path"
+        self.url = f"json://127.0.0.1:{self.server.server_address[1]}/secret-path?{PATIENT}"
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
 
@@ -147,7 +150,7 @@ def test_mail_that_is_deferred_is_sent_later_and_acknowledged(brokers: Brokers) 
     mailbox = Mailbox(busy=2)
     server = Controller(mailbox, hostname="127.0.0.1", port=free_ports(1)[0])
     server.start()
-    url = f"mailto://127.0.0.1:{server.port}?from=news@example.org&to=ops@example.org&mode=insecure&format=html"
+    url = f"mailto://127.0.0.1:{server.port}?from=news@example.org&to=ops@example.org&mode=insecure&format=html&{PATIENT}"
     register(brokers, "ops.>")
     forwarding = Forwarding(brokers.addresses, [url], template=Template("{data} <b>\\n-- {topic}"))
     try:
