@@ -148,7 +148,7 @@ def unread(brokers: Brokers, broker: str) -> int:
 
 def test_mail_that_is_deferred_is_sent_later_and_acknowledged(brokers: Brokers) -> None:
     mailbox = Mailbox(busy=2)
-    server = Controller(mailbox, hostname="127.0.0.1", port=free_ports(1)[0])
+    server = Controller(mailbox, hostname="127.0.0.1", port=free_ports(1)[0], ready_timeout=PATIENCE_SECONDS)
     server.start()
     url = f"mailto://127.0.0.1:{server.port}?from=news@example.org&to=ops@example.org&mode=insecure&format=html&{PATIENT}"
     register(brokers, "ops.>")
