@@ -33,7 +33,7 @@ def driver() -> Iterator["Playwright"]:  # noqa: F821, UP037  (playwright is imp
 @pytest.fixture(scope="session")
 def browser(driver: "Playwright") -> Iterator["Browser"]:  # noqa: F821, UP037
     """One browser for all tests; each window has a context of its own."""
-    chromium = driver.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+    chromium = driver.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS, timeout=SECONDS * 1000)
     yield chromium
     chromium.close()
 
@@ -56,7 +56,7 @@ def tabs(driver: "Playwright", tmp_path: Path) -> Iterator["BrowserContext"]:  #
     log = tmp_path / "chromium.log"
     with open(log, "wb") as written, subprocess.Popen([*command, "about:blank"], stderr=written) as process:
         try:
-            joined = driver.chromium.connect_over_cdp(_address(log, process), no_defaults=True)
+            joined = driver.chromium.connect_over_cdp(_address(log, process), no_defaults=True, timeout=SECONDS * 1000)
             yield joined.contexts[0]
             joined.close()
         finally:

@@ -11,7 +11,7 @@ import pytest
 from brokers import ask, post, until
 from newswire import web
 from tests.kit.processes import Pair
-from tests.kit.windows import SECONDS, Hand, Window
+from tests.kit.windows import SECONDS, Hand, Window, patient
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
@@ -50,7 +50,7 @@ def faults_in_every_look(page: Page) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_axe_finds_nothing(browser: Browser, pair: Pair, hand: Hand, width: int) -> None:
-    page = browser.new_page(viewport={"width": width, "height": 780}, bypass_csp=True)  # axe is injected
+    page = patient(browser.new_page(viewport={"width": width, "height": 780}, bypass_csp=True))  # axe is injected
     page.goto(f"http://{pair.first.address}/")
     assert faults_by_day_and_night(page) == [], "the page that asks for a name"
     page.get_by_label("Name").fill("no name")

@@ -12,7 +12,7 @@ from tests.browser.conftest import ARGUMENTS, CHROMIUM
 from tests.kit.asking import delivered
 from tests.kit.nginx import NAME, Nginx, needs_nginx
 from tests.kit.processes import Pair
-from tests.kit.windows import SECONDS, Hand, Window
+from tests.kit.windows import SECONDS, Hand, Window, patient
 
 pytestmark = needs_nginx
 
@@ -21,7 +21,7 @@ pytestmark = needs_nginx
 def renamed(driver: "Playwright") -> Iterator["Browser"]:  # noqa: F821, UP037
     """A browser that takes the name of the service for this machine."""
     rules = f"--host-resolver-rules=MAP {NAME} 127.0.0.1"
-    chromium = driver.chromium.launch(executable_path=str(CHROMIUM), args=[*ARGUMENTS, rules])
+    chromium = driver.chromium.launch(executable_path=str(CHROMIUM), args=[*ARGUMENTS, rules], timeout=SECONDS * 1000)
     yield chromium
     chromium.close()
 
@@ -57,7 +57,7 @@ def test_elsewhere_a_trusted_proxy_s_word_does(pair: Pair, hand: Hand, renamed: 
 def test_without_either_the_page_is_told_why_it_may_not_act(pair: Pair, hand: Hand, renamed: "Browser", tmp_path: Path) -> None:  # noqa: F821, UP037
     hand.subscribe("Ann", "news")
     with Nginx.as_it_comes(tmp_path / "nginx", pair) as nginx:
-        page = renamed.new_page()
+        page = patient(renamed.new_page())
         page.goto(f"http://{nginx.address.replace('127.0.0.1', NAME)}/")
         send = "fetch('/publish', {method: 'POST', body: new URLSearchParams({topic: 'news', data: 'x'})}).then(a => a.json())"
         told = page.evaluate(send)

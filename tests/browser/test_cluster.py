@@ -7,7 +7,7 @@ import pytest
 from brokers import rows, until
 from tests.browser.test_axe import faults, faults_in_every_look
 from tests.kit.processes import Pair
-from tests.kit.windows import SECONDS, Hand
+from tests.kit.windows import SECONDS, Hand, patient
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 Browser, expect = sync_api.Browser, sync_api.expect
@@ -15,7 +15,8 @@ Browser, expect = sync_api.Browser, sync_api.expect
 
 def test_an_operator_looks_removes_and_adds(browser: Browser, pair: Pair, hand: Hand) -> None:
     hand.publish("ops", "x")
-    page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light", bypass_csp=True)  # axe is injected
+    size = {"width": 1280, "height": 900}
+    page = patient(browser.new_page(viewport=size, color_scheme="light", bypass_csp=True))  # axe is injected
     page.on("pageerror", lambda error: pytest.fail(f"the page threw {error}"))
     page.goto(f"http://{pair.first.address}/cluster")
     expect(page.locator("#lead")).to_contain_text("on 2 disks", timeout=SECONDS * 1000)

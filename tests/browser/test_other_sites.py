@@ -14,7 +14,7 @@ from brokers import Stream, get, until
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
 from tests.kit.asking import delivered
 from tests.kit.processes import Pair
-from tests.kit.windows import SECONDS, Hand
+from tests.kit.windows import SECONDS, Hand, patient
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -69,7 +69,8 @@ def site() -> Iterator[Site]:
 @pytest.fixture(scope="module")
 def renamed(driver: "Playwright") -> Iterator["Browser"]:  # noqa: F821, UP037
     """A browser that takes two names for this machine."""
-    chromium = driver.chromium.launch(executable_path=str(CHROMIUM), args=[*ARGUMENTS, f"--host-resolver-rules={NAMES}"])
+    rules = f"--host-resolver-rules={NAMES}"
+    chromium = driver.chromium.launch(executable_path=str(CHROMIUM), args=[*ARGUMENTS, rules], timeout=SECONDS * 1000)
     yield chromium
     chromium.close()
 
@@ -114,6 +115,7 @@ def test_another_site_moves_no_cursor(
     hand.subscribe("Later", "later")
     hand.publish("news", "for Ann")
     context = renamed.new_context()
+    context.set_default_timeout(SECONDS * 1000)
     ends: dict[str, list[str]] = {name: [] for name in WAYS}  # how each request ended; what a page may not see fails
     context.on("response", lambda response: end_of(response.url, ends).append(str(response.status)))
     context.on("requestfailed", lambda request: end_of(request.url, ends).append(str(request.failure)))
@@ -142,7 +144,7 @@ def test_the_reader_s_own_page_does(renamed: "Browser", pair: Pair, hand: Hand, 
     """What is refused above is not refused for nothing: the same request of a page of the broker moves the cursor."""
     hand.subscribe("Ann", "news")
     hand.publish("news", "for Ann")
-    page = renamed.new_page()
+    page = patient(renamed.new_page())
     page.goto(f"http://{own}:{pair.first.port}/")
     page.evaluate("url => { window.source = new EventSource(url) }", "/stream?username=Ann")
     delivered("Ann", pair.first)
@@ -151,7 +153,7 @@ def test_the_reader_s_own_page_does(renamed: "Browser", pair: Pair, hand: Hand, 
 
 def test_a_name_that_comes_to_mean_this_machine_gets_nothing(renamed: "Browser", pair: Pair, hand: Hand) -> None:  # noqa: F821, UP037
     """DNS rebinding: the page's own name now leads to the broker, and its requests are of the same origin."""
-    page = renamed.new_page()
+    page = patient(renamed.new_page())
     answer = page.goto(f"http://evil.example:{pair.first.port}/")
     assert answer is not None
     assert (answer.status, answer.json()["code"]) == (421, "misdirected")

@@ -8,7 +8,7 @@ import pytest
 
 from brokers import ask, get, until
 from tests.kit.processes import Pair
-from tests.kit.windows import READ_AS_TOLD, SECONDS, Desk, Hand, Window
+from tests.kit.windows import READ_AS_TOLD, SECONDS, Desk, Hand, Window, patient
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 Browser, BrowserContext, expect = sync_api.Browser, sync_api.BrowserContext, sync_api.expect
@@ -113,7 +113,7 @@ def test_what_is_wrong_with_a_publish_is_said(desk: Desk, pair: Pair, hand: Hand
 
 
 def test_without_a_name_it_asks_for_one(browser: Browser, pair: Pair) -> None:
-    page = browser.new_page()
+    page = patient(browser.new_page())
     page.goto(f"http://{pair.first.address}/")
     page.get_by_label("Name").fill("Alice")
     page.keyboard.press("Enter")

@@ -10,7 +10,7 @@ import pytest
 from brokers import get, until
 from tests.kit.asking import delivered
 from tests.kit.processes import Pair
-from tests.kit.windows import SECONDS, Desk, Hand
+from tests.kit.windows import SECONDS, Desk, Hand, patient
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 Browser, Route, expect = sync_api.Browser, sync_api.Route, sync_api.expect
@@ -57,7 +57,7 @@ def test_a_subscription_that_cannot_be_is_explained_and_another_offered(desk: De
 
 
 def test_a_username_that_cannot_be_is_explained_and_another_offered(browser: Browser, pair: Pair) -> None:
-    page = browser.new_page()
+    page = patient(browser.new_page())
     page.goto(f"http://{pair.first.address}/stream?username=J%C3%B6rg+M%C3%BCller")  # the broker refuses it
     expect(page.locator("#notice.bad")).to_contain_text("no accents")
     assert page.get_by_label("Name").input_value() == "Jörg Müller", "what was typed stays"

@@ -24,12 +24,17 @@ PATIENT = """{
 READ_AS_TOLD = "{ let now = 0; performance.now = () => now; window.pass = (ms) => { now += ms; }; }"
 
 
+def patient(page: Page) -> Page:
+    """The page, for which each act and each address is waited for as long as a test waits."""
+    page.set_default_timeout(SECONDS * 1000)
+    return page
+
+
 class Window:
     """A page of one user, and what it shows."""
 
     def __init__(self, page: Page, address: str, user: str) -> None:
-        self.page = page
-        self.page.set_default_timeout(SECONDS * 1000)
+        self.page = patient(page)
         self.errors: list[str] = []  # what the script threw
         self.complaints: list[str] = []  # what the console shows in red
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
