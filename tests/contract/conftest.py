@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
+from unittest.mock import patch
 
 import pytest
 
 from brokers import free_ports
 from newswire.config import Settings
+from newswire.core import limits
 from newswire.core.broker.events import Now
 from newswire.core.model.event_ids import EventId
 from newswire.engine.jetstream.engine import JetstreamEngine
@@ -20,7 +23,7 @@ from newswire.engine.memory import MemoryEngine, MemoryLog, MemoryNetwork
 from newswire.engine.seam import ClusterAdmin, Engine, Entry, GapEntry
 from newswire.server import Server
 from tests.kit.gateways import drop, gateway, new_stream, shared_servers, wait_until_read
-from tests.kit.waiting import wait_until
+from tests.kit.waiting import PATIENCE_SECONDS, wait_until
 
 # engines: a new one has its name in one of these, and its `Pair` in `begun`
 WITH_PEERS = ("memory", "embedded")
@@ -148,7 +151,7 @@ class EmbeddedPair:
                 primary=broker == "1001",
                 peers=tuple(f"127.0.0.1:{port}" for other, port in self._ports.items() if other != broker),
                 ops_dir=self._folder,
-                heartbeat=1.0,
+                heartbeat=PATIENCE_SECONDS,  # what is told is told at once
                 threads=8,
             )
         )
@@ -229,10 +232,24 @@ class Gateways:
 
 
 def wait_until_in_sync(pair: Pair) -> None:
-    """Wait until both serve, and each counts the other."""
+    """Wait until both serve, each counts the other, and nothing is stored any more of their becoming members."""
     wait_until(
         lambda: all(view.serves and view.most_copies == pair.copies for view in (pair.one.describe(), pair.other.describe()))
     )
+    if hasattr(pair.one, "join_later"):
+        wait_until(lambda: all(added(engine) == {"1001", "1002"} for engine in (pair.one, pair.other)))
+
+
+def added(engine: Engine) -> set[str]:
+    """The brokers that became members."""
+    return {row.who for row in engine.audit(None, 1_000) if row.what == "added-broker"}
+
+
+@contextmanager
+def nobody_is_late() -> Iterator[None]:
+    """Have brokers of this process wait for each other however slow it is, and see that one is gone when they push to it."""
+    with patch.multiple(limits, PUSH_TIMEOUT_SECONDS=PATIENCE_SECONDS, HANG_UP_SECONDS=PATIENCE_SECONDS):
+        yield
 
 
 @pytest.fixture(params=WITH_PEERS)
@@ -250,13 +267,14 @@ def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
 def begun(engine: str, folder: Path) -> Iterator[Pair]:
     """Brokers of that engine, in sync."""
     made: Lone | MemoryPair | EmbeddedPair | Gateways
-    if engine.startswith("jetstream"):
-        made = Gateways(folder, int(engine[-1]))
-    else:
-        made = Lone() if engine == "lone" else MemoryPair() if engine == "memory" else EmbeddedPair(folder)
-    wait_until_in_sync(made)
-    yield made
-    made.close()
+    with nobody_is_late():
+        if engine.startswith("jetstream"):
+            made = Gateways(folder, int(engine[-1]))
+        else:
+            made = Lone() if engine == "lone" else MemoryPair() if engine == "memory" else EmbeddedPair(folder)
+        wait_until_in_sync(made)
+        yield made
+        made.close()
 
 
 def read(engine: Engine, user: str, event_id: EventId | None = None, limit: int = 2) -> list[Entry]:

@@ -11,18 +11,21 @@ from newswire.cli.main import newswire
 from newswire.core.model.commands import Publish, Subscribe
 from newswire.engine.jetstream.move import move
 from newswire.errors import Refused
-from tests.contract.conftest import EmbeddedPair, read, texts, wait_until_in_sync
+from tests.contract.conftest import EmbeddedPair, nobody_is_late, read, texts, wait_until_in_sync
 from tests.kit.gateways import drop, gateway, nats_settings, new_stream, shared_servers
+from tests.kit.waiting import PATIENCE_SECONDS
 
 
 def test_the_history_of_a_pair_goes_on_behind_gateways(tmp_path: Path) -> None:
-    pair, servers, stream = EmbeddedPair(tmp_path), shared_servers(1), new_stream()
-    wait_until_in_sync(pair)
-    pair.one.submit([Subscribe("Alice", "news")])
-    first = pair.one.submit([Publish("news", "x", key="k")])
-    pair.other.submit([Publish("news", str(number)) for number in range(1500)])  # a long batch
-    place = read(pair.one, "Alice")[0].event_id
-    pair.close()
+    servers, stream = shared_servers(1), new_stream()
+    with nobody_is_late():
+        pair = EmbeddedPair(tmp_path)
+        wait_until_in_sync(pair)
+        pair.one.submit([Subscribe("Alice", "news")])
+        first = pair.one.submit([Publish("news", "x", key="k")])
+        pair.other.submit([Publish("news", str(number)) for number in range(1500)], timeout=PATIENCE_SECONDS)  # a long batch
+        place = read(pair.one, "Alice")[0].event_id
+        pair.close()
 
     settings = nats_settings(servers, stream)
     moved = move(settings, tmp_path / "1001")
