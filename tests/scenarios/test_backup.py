@@ -165,7 +165,7 @@ def test_a_new_cluster_never_merges_with_the_living_one(pair: Cluster, ledger: L
     copy.start()
     assert texts(copy) == ledger.texts()
     assert [row["id"] for row in get(copy.address, "/list_replicas")] == ["1001"]
-    assert copy.degraded() == ""
+    copy.wait_whole()
     post(copy.address, "/publish", topic="news", data="of the copy")
     ledger.many(5, first, second, copies=2)
     refused = ask(first.address, "POST", "/add_replica", {"broker_ip": copy.address})

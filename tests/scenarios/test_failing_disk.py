@@ -43,8 +43,7 @@ def test_a_disk_that_hangs_does_not_hold_up_the_other_broker(pair: Cluster, ledg
         try:
             with ledger.load(first, second):
                 until("it does not count any more", lambda: ledger.publish(first).copies == 1)
-                until("it is not ready", lambda: second.readiness()[0] == 503)
-                assert "disk" in second.readiness()[1]["detail"]
+                until("it is not ready, and says why", lambda: is_held_up(second))
                 reader.wait_open(first.address)  # where the broker that hangs has sent it
                 ledger.wait_more(30)
                 tracer.terminate()
@@ -69,6 +68,12 @@ def test_killed_at_a_system_call(pair: Cluster, ledger: Ledger, call: str) -> No
             assert first.end_code() == -9
             ledger.check_copies(first, second)
     restart_and_check(first, second, ledger)
+
+
+def is_held_up(node: Node) -> bool:
+    """Whether it says that it serves nobody because of its disk."""
+    status, told = node.readiness()
+    return status == 503 and "disk" in told["detail"]
 
 
 def start_under(node: Node, call: str, effect: str, number: int) -> None:
