@@ -231,7 +231,8 @@ def test_the_two_brokers_of_the_readme(tmp_path: Path) -> None:
             broker.wait_ready()
         sign_in_as_admin(brokers)
         wait_in_sync(brokers)
-        assert post(brokers[0].address, "/publish", topic="news", data="Hello")["copies"] == 2
+        said = {"topic": "news", "data": "Hello", "key": "hello"}
+        until("it has two copies", lambda: post(brokers[0].address, "/publish", **said)["copies"] == 2)
     finally:
         CREDENTIALS.clear()
         for broker in brokers:

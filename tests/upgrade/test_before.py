@@ -78,7 +78,7 @@ def engines() -> Iterator[list[EmbeddedEngine]]:
 
 
 def opened(engines: list[EmbeddedEngine], directory: Path, broker: str) -> EmbeddedEngine:
-    settings = EngineSettings(id=broker, ops_dir=directory, primary=True, retention_seconds=10 * limits.RETENTION_SECONDS)
+    settings = EngineSettings(id=broker, ops_dir=directory, primary=True, retention_seconds=1e10)  # whenever this runs
     died: SimpleQueue[BaseException] = SimpleQueue()
     engine = EmbeddedEngine(settings, on_fatal=died.put)
     engines.append(engine)

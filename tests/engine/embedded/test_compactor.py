@@ -136,7 +136,7 @@ def log(tmp_path: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setattr(module, "_REMOVE_SECONDS", 0)
     fixture = Fixture(opened(tmp_path, segment_bytes=400))
     yield fixture
-    fixture.compactor.close(20)
+    fixture.compactor.close(PATIENCE_SECONDS)
     assert not fixture.fatal
 
 
@@ -336,7 +336,7 @@ def test_what_is_stopped_in_the_middle_leaves_nothing(log: Fixture, tmp_path: Pa
     job = ListJob(log.places[:3], log.places[3:])
     job.at_piece = log.compactor._stop.set
     log.compactor.take(Rewrite(job))
-    log.compactor.close(20)
+    log.compactor.close(PATIENCE_SECONDS)
     assert not list(tmp_path.glob("base-*"))
     log.file.close()
     assert held(tmp_path) == [1, 2, 3, 4, 5, 6]

@@ -15,9 +15,15 @@ from newswire.engine.jetstream.connection import NatsConnection
 from newswire.engine.jetstream.servers import LogAway, LogElsewhere
 from tests.kit.gateways import shared_servers
 from tests.kit.nats_credentials import make_credentials
-from tests.kit.waiting import wait_until
+from tests.kit.waiting import PATIENCE_SECONDS, wait_until
 
 Connect = Callable[..., NatsConnection]
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers that run are waited for."""
+    monkeypatch.setattr(limits, "LOG_ANSWER_SECONDS", PATIENCE_SECONDS)
 
 
 @pytest.fixture

@@ -28,7 +28,9 @@ from tests.kit.waiting import PATIENCE_SECONDS, wait_until
 
 
 @pytest.fixture
-def link() -> Iterator[NatsLink]:
+def link(monkeypatch: pytest.MonkeyPatch) -> Iterator[NatsLink]:
+    """To a server that runs, and is waited for."""
+    monkeypatch.setattr(limits, "LOG_ANSWER_SECONDS", PATIENCE_SECONDS)
     link = link_to(shared_servers(1), new_stream())
     yield link
     link.close()
@@ -206,11 +208,11 @@ def test_a_server_that_was_killed_comes_back_and_nothing_is_lost(several: Severa
     one.submit([Publish("news", "before")])
     results: list[object] = []
     several.server.kill(0)
-    one.submit_later([Publish("news", "meanwhile", key="k")], results.append)
+    one.submit_later([Publish("news", "meanwhile", key="k")], results.append, timeout=PATIENCE_SECONDS)
     several.server.launch(0)
     wait_until(lambda: results)
     assert isinstance(results[0], Receipt)
-    assert other.submit([Publish("news", "meanwhile", key="k")]).duplicates == 1
+    assert other.submit([Publish("news", "meanwhile", key="k")], timeout=PATIENCE_SECONDS).duplicates == 1
     for engine in (one, other):
         assert texts(read(engine, "Alice")) == ["before", "meanwhile"]
 
@@ -220,12 +222,12 @@ def test_a_server_that_is_away_is_why_nobody_is_served_and_reading_goes_on(sever
     one.submit([Subscribe("Alice", "news")])
     one.submit([Publish("news", "x")])
     several.server.pause(0)
-    wait_until(lambda: not one.describe().serves)
-    assert "the log cannot be reached" in one.describe().why_not
+    wait_until(lambda: "the log cannot be reached" in one.describe().why_not)
+    assert not one.describe().serves
     assert texts(read(one, "Alice")) == ["x"]
     several.server.go_on(0)
     wait_until(lambda: one.describe().serves)
-    assert one.submit([Publish("news", "y")]).count == 1
+    assert one.submit([Publish("news", "y")], timeout=PATIENCE_SECONDS).count == 1
 
 
 def test_a_server_on_an_older_disk_gets_back_what_gateways_have(several: Several) -> None:
@@ -234,20 +236,20 @@ def test_a_server_on_an_older_disk_gets_back_what_gateways_have(several: Several
     several.server.kill(0)
     several.server.keep_copy("old")
     several.server.launch(0)
-    first = one.submit([Publish("news", "x", key="k")])
+    first = one.submit([Publish("news", "x", key="k")], timeout=PATIENCE_SECONDS)
     wait_until_read(one, other)
     several.server.kill(0)
     several.server.restore_copy("old")
     several.server.launch(0)
     with suppress(Unknown):  # it waits while the log is exchanged
-        other.submit([Publish("news", "x", key="k")], timeout=20.0)
-    retried = other.submit([Publish("news", "x", key="k")], timeout=20.0)
+        other.submit([Publish("news", "x", key="k")], timeout=PATIENCE_SECONDS / 2)
+    retried = other.submit([Publish("news", "x", key="k")], timeout=PATIENCE_SECONDS)
     assert (retried.first, retried.duplicates) == (first.first, 1)
     wait_until_read(one, other)
     for engine in (one, other):
         wait_until(lambda engine=engine: engine.describe().serves)
         assert texts(read(engine, "Alice")) == ["x"]
-    assert one.submit([Publish("news", "y")]).count == 1
+    assert one.submit([Publish("news", "y")], timeout=PATIENCE_SECONDS).count == 1
 
 
 def test_who_asks_while_there_is_no_connection_is_told_so() -> None:

@@ -46,7 +46,7 @@ class Peer:
                 except ssl.SSLError:  # the other side does not trust it, or speaks no TLS
                     sock.close()
                     continue
-                with secure:
+                with secure, suppress(OSError):  # the other side waited no longer
                     self._talk(secure)
 
     def _talk(self, sock: socket.socket) -> None:
@@ -254,7 +254,10 @@ def test_nobody_is_spoken_to_who_is_not_trusted(peers: list[Peer], tmp_path: Pat
 
 def test_plain_http_at_the_port_is_seen(peers: list[Peer], tmp_path: Path) -> None:
     peer, _ = connect(peers, b"HTTP/1.1 400 Bad Request\r\n\r\n")
-    with closing(Wire(f"https://{peer.address}", 5.0, Authority(tmp_path).file)) as wire, pytest.raises(ssl.SSLError):
+    with (
+        closing(Wire(f"https://{peer.address}", PATIENCE_SECONDS, Authority(tmp_path).file)) as wire,
+        pytest.raises(ssl.SSLError),
+    ):
         wire.post("/", {}, b"")
 
 

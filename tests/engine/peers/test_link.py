@@ -43,8 +43,10 @@ class ScriptedWire:
         return self.answer()
 
     def hung_up(self) -> bool:
-        told, self.is_hung_up = self.is_hung_up, False
-        return told
+        if not self.is_hung_up:
+            return False
+        self.is_hung_up = False
+        return True
 
     def cut(self) -> None:
         self.is_cut = True
