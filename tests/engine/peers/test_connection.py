@@ -46,7 +46,7 @@ class Peer:
                 except ssl.SSLError:  # the other side does not trust it, or speaks no TLS
                     sock.close()
                     continue
-                with secure, suppress(OSError):  # the other side waited no longer
+                with secure:
                     self._talk(secure)
 
     def _talk(self, sock: socket.socket) -> None:
