@@ -57,6 +57,19 @@ def test_for_programs_each_step_is_a_line_of_json(torn: Fake, capsys: Capture) -
     assert told.err.startswith("This would be given up for good:")
 
 
+@pytest.mark.parametrize("meanwhile", [([HOLE], []), ([{**HOLE, "waiting": 7}], []), ([], ["1001"]), ([], ["1001", "1002"])])
+def test_brokers_are_waited_for_that_have_not_told_each_other_yet(
+    torn: Fake, capsys: Capture, meanwhile: tuple[list[Any], list[str]]
+) -> None:
+    holes, away = meanwhile
+    answers = torn.answers["/readyz"]
+    assert isinstance(answers, list)
+    answers[1:1] = [(200, {"holes": holes, "away": away})] * 2
+    assert main.run(["accept-loss", "--yes"]) == output.DONE
+    assert capsys.readouterr().out.splitlines()[-2:] == ["Gave up 1002-b 3 to 4.", "Nothing is missing any more."]
+    assert len(torn.sent("/accept_loss")) == 1
+
+
 def test_without_a_terminal_nobody_is_asked(torn: Fake, capsys: Capture) -> None:
     assert main.run(["accept-loss"]) == output.FAILED
     assert "say --yes, or answer at a terminal" in capsys.readouterr().err

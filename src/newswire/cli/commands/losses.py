@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Collection
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
@@ -76,8 +77,8 @@ def give_up_all(pool: BrokerPool, *, yes: bool, even_if_away: bool, as_json: boo
     end; what is for people goes to standard error.
     """
     given_up = 0
+    holes, away = look(pool)
     for _ in range(_ROUNDS):
-        holes, away = look(pool)
         if not holes and away and not even_if_away:
             who = f"broker {', '.join(away)}, which cannot be reached"
             done = f"Gave up {given_up:,} operations. " if given_up else ""
@@ -110,7 +111,22 @@ def give_up_all(pool: BrokerPool, *, yes: bool, even_if_away: bool, as_json: boo
         if not count:
             return output.FAILED
         time.sleep(limits.LOSS_SETTLE_SECONDS)
+        holes, away = _look_again(pool, holes, away)
     return output.FAILED
+
+
+def _look_again(
+    pool: BrokerPool, given_up: Collection[MissingRange], away: Collection[str]
+) -> tuple[list[MissingRange], list[str]]:
+    """As `look`, once brokers have told each other what was given up: nobody lacks it, nor is away who was there before."""
+    end = time.monotonic() + limits.CLI_CALL_SECONDS
+    before = {(hole.origin, hole.first, hole.last) for hole in given_up}
+    while True:
+        holes, gone = look(pool)
+        is_settled = set(gone) <= set(away) and before.isdisjoint((hole.origin, hole.first, hole.last) for hole in holes)
+        if is_settled or time.monotonic() >= end:
+            return holes, gone
+        time.sleep(limits.LOSS_SETTLE_SECONDS / 4)
 
 
 def look(pool: BrokerPool) -> tuple[list[MissingRange], list[str]]:
