@@ -287,6 +287,7 @@ def test_what_came_behind_a_request_that_waits_makes_room_too(
     running = Client(listener.port).get("/block")
     app.blocked(1)
     waiting = [Client(listener.port).send(b"GET /x", one, 2_000 * (b"GET /y" + one)) for _ in range(6)]
+    wait_until(lambda: phases(listener, "WORKING") == 1 + len(waiting), "all of them are read")
     wait_until(lambda: listener.crowded_out >= 1)
     small = half(Client(listener.port), "/subscribe", 10)
     assert small.send(bytes(10)).reply().body == b"20"

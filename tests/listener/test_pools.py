@@ -21,8 +21,10 @@ def test_a_caller_with_many_connections_waits_as_long_as_one_with_one(serve: Ser
     listener = serve(threads=1)
     with Client(listener.port).get("/block") as first:
         app.blocked(1)
-        crowd = [Client(listener.port, source=OTHER).get(f"/crowd/{n}") for n in range(20)]
-        wait_until(lambda: len(listener._server.pools[Kind.OPEN].queue) == len(crowd))
+        crowd = []
+        for number in range(20):  # one after the other: of two that come at once, the loop may read the second first
+            crowd.append(Client(listener.port, source=OTHER).get(f"/crowd/{number}"))
+            wait_until(lambda: len(listener._server.pools[Kind.OPEN].queue) == len(crowd))
         with Client(listener.port).get("/single") as single:
             wait_until(lambda: len(listener._server.pools[Kind.OPEN].queue) == len(crowd) + 1)
             app.go.set()

@@ -188,7 +188,7 @@ def test_clients_that_vanish_around_the_hand_over_leak_nothing(serve: Serve, ado
         last.get("/").reply()
     wait_until(lambda: listener.connections == 0, "the end of all connections")
     wait_until(lambda: listener._server.pools[Kind.OPEN].active_count == 0, "idle threads")
-    assert listener.handed_over == len(adopted.streams) > 0
+    wait_until(lambda: listener.handed_over == len(adopted.streams) > 0, "the last hand-over is done")
     assert len(listener._server.interest) == 2  # the listening socket and the trigger
     assert all(not line for line in listener._server.lines.values())
     adopted.close()
