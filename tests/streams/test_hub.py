@@ -22,7 +22,8 @@ from tests.kit.stream_fakes import Clock, Newsroom, patterns_at
 from tests.kit.waiting import PATIENCE_SECONDS, wait_until
 
 
-def test_the_greeting_comes_first_with_a_retry_in_the_same_block(room: Newsroom) -> None:
+def test_the_greeting_comes_first_with_a_retry_in_the_same_block(make: Callable[..., Newsroom]) -> None:
+    room = make(clock=Clock())
     room.desk.subscribe("Alice", "news")
     client = room.open()
     assert client.plain == b"retry: 1000\ndata: Listening to new message for subscribed topics\n\n"
@@ -196,7 +197,7 @@ def test_a_message_is_one_send_for_each_stream_that_waits_for_it_and_nothing_els
     for text in ("one", "two", "three"):
         room.desk.publish("news", text)
         assert all(client.data(1) == [text] for client in clients)
-    wait_until(lambda: calls["send page"] == 147)
+    wait_until(lambda: calls["Alice is passed on"] == 147)  # the last one has its page before that is noted
     assert calls == {
         "send": 3,
         "Alice receives": 3,
@@ -256,14 +257,15 @@ def test_two_thousand_streams_and_no_thread_more(make: Callable[..., Newsroom]) 
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_a_stream_that_only_catches_up_is_served_without_rests(room: Newsroom) -> None:
+def test_a_stream_that_only_catches_up_is_served_without_rests(room: Newsroom, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "STREAM_PAGE_MESSAGES", 10)  # all pages fit the socket, however slowly they are read
     room.desk.subscribe("Alice", "news")
     pages = 60
     room.desk.publish("news", *map(str, range(pages * limits.STREAM_PAGE_MESSAGES)))
     read, rests = room.hub.pages.read_count, room.hub.rest_count
     assert room.open().data(pages * limits.STREAM_PAGE_MESSAGES)[-1] == str(pages * limits.STREAM_PAGE_MESSAGES - 1)
     assert room.hub.pages.read_count - read >= pages
-    assert room.hub.rest_count - rests <= pages // 10, "at the start, and where the socket was full or bytes were confirmed"
+    assert room.hub.rest_count - rests <= pages // 10, "at the start, and where bytes were confirmed"
 
 
 def test_while_messages_come_the_hub_rests_also_beside_one_that_catches_up(make: Callable[..., Newsroom]) -> None:
@@ -288,7 +290,10 @@ def test_while_messages_come_the_hub_rests_also_beside_one_that_catches_up(make:
     assert room.hub.rest_count - rests >= 10
 
 
-def test_one_failing_stream_ends_alone_with_a_line_in_the_log(room: Newsroom, caplog: pytest.LogCaptureFixture) -> None:
+def test_one_failing_stream_ends_alone_with_a_line_in_the_log(
+    make: Callable[..., Newsroom], caplog: pytest.LogCaptureFixture
+) -> None:
+    room = make(clock=Clock())
     room.desk.subscribe("Alice", "bad")
     room.desk.subscribe("Bob", "good")
     alice, bob = room.open(), room.open("Bob")
