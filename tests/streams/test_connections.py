@@ -178,6 +178,7 @@ def test_no_more_sockets_are_held_than_there_may_be(
     kept = [room.open(), room.open()]
     kept += [room.connect(receive_buffer=4096) for _ in range(2)]
     held = room.hub._connections
+    wait_until(lambda: room.hub.refusal_count == len(held) == 2, "two are told that there is no room, and gone")
     monkeypatch.setattr(held, "_by_stream", {**held._by_stream, **dict.fromkeys(range(2))})
     refused = room.connect(chunked=chunked)
     assert refused.end() == []
