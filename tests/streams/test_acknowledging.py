@@ -6,14 +6,11 @@ import fcntl
 import struct
 import termios
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-import pytest
-
-from newswire.core import limits
 from newswire.core.model.commands import Request
 from newswire.core.model.event_ids import parse
-from tests.kit.stream_fakes import Newsroom
+from tests.kit.stream_fakes import Clock, Newsroom
 from tests.kit.waiting import PATIENCE_SECONDS, wait_until
 
 
@@ -25,11 +22,11 @@ def test_what_a_client_received_is_acknowledged_without_a_word_from_it(room: New
     wait_until(lambda: room.desk.unread("Alice") == 0)
 
 
-def test_what_a_client_received_before_it_left_is_acknowledged_at_once(room: Newsroom, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_client_received_before_it_left_is_acknowledged_at_once(make: Callable[..., Newsroom]) -> None:
+    """Not by the cursor of the rhythm, but by that of the end. A keepalive that is not read would make the close a reset."""
+    room = make(clock=Clock())
     room.desk.subscribe("Alice", "news")
     client = room.open()
-    room.settle()
-    monkeypatch.setattr(limits, "ACK_EVERY_SECONDS", 1000.0)  # not the cursor of the rhythm, but that of the end
     room.desk.publish("news", "one", "two")
     client.data(2)
     client.sock.close()

@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from newswire.config import Settings
 from newswire.core.access import Principal
 from newswire.core.model import event_ids
@@ -15,6 +17,12 @@ from newswire.ntfy import Filters, NtfyWire
 from newswire.stream_order import StreamOrder
 from tests.kit.stream_fakes import Client, Clock, Newsroom
 from tests.kit.waiting import wait_until
+
+
+@pytest.fixture
+def room(make: Callable[..., Newsroom]) -> Newsroom:
+    """Where time stands still, so that no keepalive, which is a line here, comes between."""
+    return make(clock=Clock())
 
 
 def reading(*topics: str, user: str = "", **fields: Any) -> StreamOrder:
@@ -86,7 +94,7 @@ def test_a_poll_ends_when_there_is_no_more(room: Newsroom) -> None:
 
 def test_a_poll_that_is_refused_ends_before_its_end(make: Callable[..., Newsroom]) -> None:
     """Nobody takes it for all there is."""
-    room = make(settings=Settings(streams=1, streams_per_user=1))
+    room = make(settings=Settings(streams=1, streams_per_user=1), clock=Clock())
     opened(room, reading("news"))
     poll = room.connect(order=reading("news", since=0, polls=True))
     while not poll.closed:
@@ -138,7 +146,7 @@ def test_messages_that_are_gone_are_told_of_where_nobody_stumbles(room: Newsroom
 
 
 def test_streams_of_nobody_count_for_their_address_and_all(make: Callable[..., Newsroom]) -> None:
-    room = make(settings=Settings(streams=100, streams_per_user=2, streams_per_address=3))
+    room = make(settings=Settings(streams=100, streams_per_user=2, streams_per_address=3), clock=Clock())
     clients = [opened(room, reading("news", caller="10.0.0.1")) for _ in range(3)]
     room.connect(order=reading("news", caller="10.0.0.1")).end()
     assert room.hub.count == 3
