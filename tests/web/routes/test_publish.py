@@ -527,8 +527,11 @@ def test_a_batch_gives_way_between_its_steps(web: Web) -> None:
 
 
 def test_while_others_publish_long_batches_are_stored_one_at_a_time_and_short_ones_do_not_wait_for_them(
-    web: Web, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(limits, "BATCH_QUIET_SECONDS", 3600.0)  # however long it takes to read the batches
+    monkeypatch.setattr(limits, "RECEIPT_SECONDS", PATIENCE_SECONDS)  # that the others wait for their turn
+    web = Web()
     entered, go_on = threading.Semaphore(0), threading.Event()
     inside, most = [0], [0]
     submit = web.engine.submit_later
