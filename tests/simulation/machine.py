@@ -311,6 +311,8 @@ class Machine:
         self.address = f"10.0.0.{number}:5053"
         self.primary, self.peers = primary, peers
         self.keeps = limits.RETENTION_MESSAGES
+        self.keeps_seconds: float = limits.RETENTION_SECONDS
+        self.trusts_clock = False
         self.compacts = True
         self.incoming: list[Sequence[bytes]] = []  # parts of an offer
         self.writing: dict[int, Record] = {}  # a log that is written anew
@@ -387,6 +389,8 @@ class Machine:
             self.peers,
             heartbeat=HEARTBEAT,
             retention_messages=self.keeps,
+            retention_seconds=self.keeps_seconds,
+            trust_clock=self.trusts_clock,
             compacts=self.compacts,
             away_seconds=limits.COMPACT_AWAY_SECONDS,
         )

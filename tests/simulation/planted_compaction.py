@@ -228,6 +228,11 @@ def adopts_what_gives_up() -> list[Patch]:
     return [(Compaction, "losses", property(lambda part: ()))]
 
 
+def voids_span_all() -> list[Patch]:
+    """What is compacted is one void, whenever it was stamped: it makes what stands behind it as new as its last operation."""
+    return [(Rewriting, "_is_near", lambda job, since, time: True)]
+
+
 COMPACTION: tuple[Callable[[], list[Patch]], ...] = (
     voids_one_by_one,
     base_in_parts,
@@ -245,6 +250,7 @@ COMPACTION: tuple[Callable[[], list[Patch]], ...] = (
     voids_count_in_part,
     time_begins_anew,
     adopts_what_gives_up,
+    voids_span_all,
 )
 FOCUS_COMPACTION: dict[str, tuple[str, ...]] = {
     "voids-one-by-one": ("partition", "disk-back"),

@@ -23,6 +23,7 @@ from newswire.core.model.ops import OpId
 from newswire.core.model.results import Compacted, Receipt
 from newswire.core.state import rewriting
 from tests.simulation.access import NAMES, Member, Registrar
+from tests.simulation.ageing import grow_old
 from tests.simulation.clients import PATTERNS, TOPICS, Confirmer, Editor, Publisher, Reader, Result, Scheduler, User
 from tests.simulation.machine import Call, Machine
 from tests.simulation.truth import Ledger, Text
@@ -34,6 +35,7 @@ STEPS = 250  # at least, before healing begins
 RETENTION_EVERY = 3.0  # seconds between two looks at what retention is to drop
 HEAL = 60.0  # seconds: by then all must have settled, and once more as long for compacting
 LATE = "c"  # the topic where those are named who have not confirmed in time
+SCAN_ROWS = limits.SCAN_ROWS
 PIECE = 2  # ops of a batch that are applied before streams may read
 
 
@@ -134,6 +136,7 @@ class Cluster:
         self.editing = editing if (editing.random() < 0.3 if edits is None else edits) else None
         own = Random(f"timed {seed}")  # draws nothing from the schedule
         self.timing = own if (own.random() < 0.3 if times is None else times) else None
+        self.ageing = Random(f"ageing {seed}")  # the same
         self.schedulers: list[Scheduler] = []
         self.members: dict[str, Member] = {}
         self.publishers: list[Publisher] = []
@@ -338,6 +341,10 @@ class Cluster:
         self.ledger.check_cursors()
         if limits.COMPACT_KEY_SECONDS == 0:
             self.ledger.check_small()
+        if self.ageing.random() < 0.15 and not (self.asks or any("clock" in kind for kind in self.world.faults)):
+            self.world.deeds["grown old"] += 1
+            with patch.object(limits, "SCAN_ROWS", SCAN_ROWS):  # a sweep is through before the next compaction
+                grow_old(self, self.ageing)
 
     def _compact(self, machine: Machine, end: float) -> None:
         """Have a broker compact until it has."""

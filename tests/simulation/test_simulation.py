@@ -63,6 +63,7 @@ SHOWN_BY = {  # of bugs that few schedules show: one that does, which is played 
     "twins-alone": 56,
     "unsubscribe-by-pattern": 3,
     "voids-count-in-part": 73,
+    "voids-span-all": 4,
     "withdrawn-under-one-id": 96,
     "withdrawn-where-it-is-there": 14,
     "words-never-age": 105,
@@ -75,7 +76,7 @@ KINDS = (
 ).split("|")
 DEEDS = (
     "compacted|adopted|rewriting failed|stream moved|voids ignored|late named|all confirmed|replaced|withdrawn|withdrawal told"
-    "|scheduled|released|scheduled withdrawn"
+    "|scheduled|released|scheduled withdrawn|grown old"
 ).split("|")
 
 

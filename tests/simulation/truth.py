@@ -427,7 +427,7 @@ class Ledger:
         return found
 
     def _check_drop(self, machine: Machine, op: Dropped) -> None:
-        """Nothing here lives long enough to be dropped for its age, whatever the clocks say: only what is too many goes.
+        """Only what is too many goes, whatever the clocks say, and what is too old where that is seconds (`ageing`).
 
         A drop that is said again, since its record cannot be read, drops nothing; what was given up meanwhile may leave fewer.
         """
@@ -437,9 +437,13 @@ class Ledger:
         before = self.expand({origin: s for origin, s in messages.horizons.get(op.topic, {}).items() if origin in begun})
         horizons = [self.expand(op.vector), before]
         shown = messages.sequences[messages.numbers[op.topic]].items()
-        held = [list(map(split, self.twins(machine, f"{origin}.{s}"))) for origin, sequences in shown for s in sequences]
+        is_ageing = machine.keeps_seconds < limits.RETENTION_SECONDS
+        old = machine.broker.clocks.retention - machine.keeps_seconds * 1000 if is_ageing else 0
+        names = [self.twins(machine, f"{origin}.{s}") for origin, sequences in shown for s in sequences]
+        held = [list(map(split, twins)) for twins in names]
+        young = [list(map(split, twins)) for twins in names if min(self.ops[name].time for name in twins) >= old]
         left = sum(not any(full.get(o, 0) >= s for full in horizons for o, s in twins) for twins in held)
-        kept = sum(not any(before.get(o, 0) >= s for o, s in twins) for twins in held)
+        kept = sum(not any(before.get(o, 0) >= s for o, s in twins) for twins in young)
         if left < min(kept, machine.keeps):
             raise Violation(f"{machine.id} drops all but {left} messages of {op.topic} and was told to keep {machine.keeps}")
 
@@ -647,14 +651,15 @@ class Ledger:
         if is_part and not self.counts(op.origin, machine.disk.names()):
             raise Violation(f"{machine.id} streams {name}, and its batch is not whole there")
         assert machine.broker is not None
-        ahead = machine.broker.is_applying  # the fold of its disk has more already: perhaps that he is registered no more
+        ahead = machine.broker.is_applying  # the fold of its disk has more already: perhaps that he is registered no more, or
+        # that the message is over
         if not ahead and not any(matches(sub.pattern, op.topic) for _, sub in self.applied(machine).alive(user)):
             raise Violation(f"{machine.id} streams {name} ({op.topic}) to {user}, who is not registered for it there")
         twins = [split(twin) for twin in self.twins(machine, name)]
         horizon = self.applied(machine).dropped.get(op.topic, {})
-        if any(horizon.get(origin, 0) >= sequence for origin, sequence in twins):
+        if not ahead and any(horizon.get(origin, 0) >= sequence for origin, sequence in twins):
             raise Violation(f"{machine.id} streams {name}, which retention has dropped")
-        if self.withdrawn and self.is_over(machine, self.applied(machine).withdrawn, self.twins(machine, name)):
+        if not ahead and self.withdrawn and self.is_over(machine, self.applied(machine).withdrawn, self.twins(machine, name)):
             raise Violation(f"{machine.id} streams {name}, which was withdrawn")
         if self.timed.is_blurred(op):
             return
