@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from newswire.core import limits
-from newswire.core.model.ops import Began, Published
+from newswire.core.model.ops import Began, Published, Void
 from newswire.core.model.vector import Vector
 from newswire.core.state.fold import State
+from newswire.core.state.op_index import OpIndex
 from tests.kit.lines import lines_of
 
 
@@ -28,11 +29,29 @@ class Logged:
     def publish(self, origin: str, time: int, place: int = 0) -> None:
         self.state.apply(Published(origin, self.state.log.held(origin) + 1, time, topic="news", data="x"), place, 1, None)
 
+    def compact(self, origin: str, count: int, time: int) -> None:
+        """Hold the next `count` ops as a void."""
+        first = self.state.log.held(origin) + 1
+        self.state.log.add_void(Void(origin, first + count - 1, time, first=first), 0, 1)
+
+    def publish_run(self, origin: str, times: list[int]) -> None:
+        log, ones = self.state.log, [1] * len(times)
+        log.add_run(origin, times, ones, ones, ones)
+
     def before(self, time: int, now: int) -> Vector:
-        """Each origin looked at."""
+        """Each record of each origin looked at."""
         log = self.state.log
-        counts = {name: log._count_before(number, time, now) for number, name in enumerate(log.names)}
+        counts = {name: self._count_before(number, time, now) for number, name in enumerate(log.names)}
         return self.state.lineage.shorten({name: count for name, count in counts.items() if count})
+
+    def _count_before(self, number: int, time: int, now: int) -> int:
+        log, count = self.state.log, 0
+        for origin, sequence, stamp in zip(log.origins, log.sequences, log.times, strict=True):
+            if origin == number and stamp <= now:
+                if stamp >= time:
+                    return count
+                count = sequence
+        return count
 
 
 @given(st.integers(0, 10_000), st.integers(0, 40), st.integers(0, 60))
@@ -45,7 +64,15 @@ def test_what_was_taken_before_a_time_is_that_of_each_origin(seed: int, time: in
             vector = {name: chance.randint(1, log.held(name)) for name in log.names if chance.random() < 0.5}
             logged.begin(f"1001-{step}", stamp, dict(log.vector) if chance.random() < 0.5 else vector)
         else:
-            logged.publish(chance.choice(log.names), stamp)
+            origin, kind = chance.choice(log.names), chance.random()
+            if kind < 0.6:
+                logged.publish(origin, stamp)
+            elif kind < 0.75:
+                logged.compact(origin, chance.randint(1, 4), stamp)
+            elif kind < 0.9:
+                logged.publish_run(origin, [max(0, stamp + chance.randint(-2, 2)) for _ in range(chance.randint(1, 4))])
+            else:
+                log.fill(origin, log.held(origin) + chance.randint(1, 3))  # given up
     assert log.before(time, now) == logged.before(time, now)
 
 
@@ -64,6 +91,24 @@ def test_a_time_does_not_cost_more_for_the_runs_that_later_ones_imply(runs_since
         for runs in (1_200, 4_800)
     )
     assert many < 2 * few
+
+
+@pytest.mark.parametrize("given_up", [False, True])
+def test_a_time_does_not_cost_more_for_the_records_of_a_run_of_which_something_is_void(given_up: bool) -> None:
+    few, many = (
+        lines_of(partial(long_run(count, given_up=given_up).before, count // 2, 2 * count)) for count in (1_000, 16_000)
+    )
+    assert many < 2 * few
+
+
+def long_run(count: int, *, given_up: bool) -> OpIndex:
+    logged = Logged()
+    logged.begin("1001-a", 0)
+    logged.compact("1001-a", 5, 0)
+    if given_up:
+        logged.state.log.fill("1001-a", 8)
+    logged.publish_run("1001-a", list(range(count)))
+    return logged.state.log
 
 
 def test_a_record_is_found_by_its_place_also_where_it_was_healed() -> None:

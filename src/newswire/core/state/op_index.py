@@ -48,12 +48,13 @@ class OpIndex:
         self.void_reach: dict[str, int] = {}  # of origins with voids: the last void op
         self.void_messages: dict[int, Mapping[str, tuple[int, int]]] = {}  # by offset of a void: see `ops.Void`
         self._begun_at = array("Q")  # by origin number: the stamp of its first op, 0 where that is void
-        self._falls: dict[int, list[int]] = {}  # by origin number: after how many ops a stamp lies before the last one
+        self._falls: dict[int, list[int]] = {}  # by origin number: after how many records a stamp lies before the last one
         self._vector: dict[str, int] = {}
         self._full = FullVector(lineage)  # what `_vector` covers, but for what grew since:
         self._grown: dict[str, int] | None = {}  # by origin; None: an origin began, work it out anew
         self._checkpoints: list[Vector] = [{}]
         self._filled: set[int] = set()  # numbers of origins of which some ops are void
+        self._own: dict[int, array[int]] = {}  # by number of an origin of which something was given up: its own records
         self._jumps: dict[int, dict[str, int]] = {}  # by offset: origins that reach further there, over what was given up
         self._lacking: dict[
             int, tuple[FullVector, int, int]
@@ -104,10 +105,10 @@ class OpIndex:
         self.sequences.append(sequence)
         self.topics.append(topic)
         self.times.append(time)
-        offsets = self.offsets_of[number]
-        if offsets and time < self.times[offsets[-1]]:
-            self._falls.setdefault(number, []).append(len(offsets))
-        offsets.append(offset)
+        self._note_fall(number, time)
+        self.offsets_of[number].append(offset)
+        if number in self._own:
+            self._own[number].append(offset)
         if sequence == 1:
             self._begun_at[number] = time
             self.lineage.renew(self._vector, origin)
@@ -126,7 +127,7 @@ class OpIndex:
         """Append the next records of an origin that has begun, all at once: what recovery is made of."""
         count, start = len(places), len(self)
         number = self.number(origin)
-        offsets = self.offsets_of[number]
+        offsets, records = self.offsets_of[number], self._records_of(number)
         first = len(offsets) + 1
         self.places.extend(places)
         self.lengths.extend(lengths)
@@ -134,11 +135,13 @@ class OpIndex:
         self.sequences.extend(range(first, first + count))
         self.topics.extend(topics)
         self.times.extend(times)
-        stamps = [self.times[offsets[-1]], *times]
+        stamps = [*(self.times[row] for row in records[-1:]), *times]
         if sorted(stamps) != stamps:
-            falls = (at for at, (one, next_one) in enumerate(pairwise(stamps), first - 1) if next_one < one)
+            falls = (at for at, (one, next_one) in enumerate(pairwise(stamps), len(records) or 1) if next_one < one)
             self._falls.setdefault(number, []).extend(falls)
         offsets.extend(range(start, start + count))
+        if number in self._own:
+            self._own[number].extend(range(start, start + count))
         for mark in range((start // _CHECKPOINT + 1) * _CHECKPOINT, start + count + 1, _CHECKPOINT):
             self._checkpoints.append({**self._vector, origin: first + mark - start - 1})
         self._vector[origin] = first + count - 1
@@ -158,7 +161,10 @@ class OpIndex:
         self.void_reach[origin] = op.sequence
         self._void_vector = None
         row = len(self.places)
+        self._note_fall(number, op.time)
         offsets.add_void(row, count)
+        if number in self._own:
+            self._own[number].append(row)
         for column, value in (
             (self.places, place),
             (self.lengths, length),
@@ -222,6 +228,8 @@ class OpIndex:
         offsets = self.offsets_of[number]
         if not offsets:
             self._grown = None
+        if number not in self._own:
+            self._own[number] = self._records_of(number)[:]
         offsets.extend([row] * (last - len(offsets)))
         self._filled.add(number)
         self._lacking = {}
@@ -423,36 +431,33 @@ class OpIndex:
                 yield from (stop - at for at, stamp in enumerate(reversed(stamps), 1) if stamp < time or stamp > now)
 
     def _count_before(self, number: int, time: int, now: int) -> int:
-        offsets = self.offsets_of[number]
-        if number in self._filled:
-            return self._count_slowly_before(number, time, now)
-        stamp, count = self.times.__getitem__, len(offsets)
+        records, stamp = self._records_of(number), self.times.__getitem__
+        count = len(records)
         runs = list(pairwise([0, *self._falls.get(number, ()), count]))  # in each, stamps ascend
         for start, stop in runs:
-            first = bisect_left(offsets, time, start, stop, key=stamp)
-            if first < stop and stamp(offsets[first]) <= now:
+            first = bisect_left(records, time, start, stop, key=stamp)
+            if first < stop and stamp(records[first]) <= now:
                 count = first
                 break
         for start, stop in reversed(runs):
             if stop == count:  # what stands right before may be from the future
-                count = bisect_right(offsets, now, start, stop, key=stamp)
-        return count
+                count = bisect_right(records, now, start, stop, key=stamp)
+        return self.sequences[records[count - 1]] if count else 0
 
-    def _count_slowly_before(self, number: int, time: int, now: int) -> int:
-        """`_count_before` where some ops are void: the stamps at their rows are no stamps of this origin."""
-        count, before = 0, -1
-        for row in self._records_of(number):
-            if row != before and self.origins[row] == number and self.times[row] <= now:
-                if self.times[row] >= time:
-                    break
-                count = self.sequences[row]
-            before = row
-        return count
+    def _note_fall(self, number: int, time: int) -> None:
+        """Note it if the next record of this origin was stamped before the last one."""
+        records = self._records_of(number) if number in self._filled else self.offsets_of[number]
+        if records and time < self.times[records[-1]]:
+            self._falls.setdefault(number, []).append(len(records))
 
     def _records_of(self, number: int) -> array[int]:
+        """The offsets of its own records in sequence order, a void's once."""
+        own = self._own.get(number)
+        if own is not None:
+            return own
         offsets = self.offsets_of[number]
         return offsets if isinstance(offsets, array) else offsets.rows
 
     def each_origin(self) -> Iterator[tuple[str, array[int]]]:
-        """Each origin with the offsets of its records in sequence order, a void's once."""
+        """Each origin with the offsets of its own records in sequence order, a void's once."""
         return ((name, self._records_of(number)) for number, name in enumerate(self.names))
