@@ -6,11 +6,12 @@ from itertools import permutations
 
 import pytest
 
-from newswire.core.model.ops import Began, Confirmed, Lost, Published, Withdrawn
+from newswire.core.model.ops import Began, Confirmed, Lost, Published, Withdrawn, split_op_id
 from newswire.core.read.pieces import finish
 from newswire.core.read.reports import delivery_report, shown_row
 from newswire.core.state.fold import State
 from newswire.core.state.notices import Addressee
+from newswire.core.state.op_index import SILENT
 from newswire.core.state.salvage import again, blindly
 from tests.core.state.test_twins import HERE, Side, apart, meet
 
@@ -200,3 +201,24 @@ def test_a_run_with_such_messages_is_folded_one_by_one() -> None:
     name = ask(there)
     here.state.replay([(op, 0, 1) for op in there.made[-21:]])
     assert shown_row(here.state, name) in here.state.messages.notices.of
+
+
+def test_a_log_written_anew_keeps_who_confirmed_what_was_given_up_while_a_copy_of_it_is_there() -> None:
+    here, there = apart()
+    name = ask(here)
+    meet(here, there)
+    confirm(there, name)
+    op = next(op for op in here.made if isinstance(op, Published))
+    (draft,) = again(here.state, op)
+    copy = here.make(draft)
+    here.make(Lost("", 0, 0, HERE, op.sequence, op.sequence))
+    meet(here, there)
+    notices, row = there.state.messages.notices, there.state.log.row(*split_op_id(name))
+    assert row is not None
+    there.state.log.topics[row] = SILENT  # as where it was left out
+    there.state.log.void_reach[HERE] = op.sequence
+    assert there.state.log.is_void(HERE, op.sequence)
+    notices.forget_void(there.state.messages.copies().keys())
+    assert {reader.user for reader in notices.confirmed([name, copy])} == {"alice"}
+    notices.forget_void(())
+    assert not notices.confirmed([name, copy])

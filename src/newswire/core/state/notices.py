@@ -5,7 +5,7 @@ The commit thread writes, under the state lock. Ops come in any order: a confirm
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from newswire.core.model.ops import Confirmed, OpId, Published, split_op_id
@@ -60,8 +60,6 @@ class Notices:
 
     def confirm(self, op: Confirmed) -> None:
         """APPLY confirmed: the first time counts, by the stamp, wherever it was."""
-        if self._log.is_void(*split_op_id(op.message)):
-            return
         readers, reader = self._confirmed.setdefault(op.message, {}), Addressee(op.user, op.account)
         time = op.made or op.time
         readers[reader] = min(time, readers.get(reader, time))
@@ -90,9 +88,9 @@ class Notices:
             else:
                 self._escalations[name] = to
 
-    def forget_void(self) -> None:
-        """Forget what was said of messages that turned out to be void: what replays a compacted log may meet it first."""
-        for name in [name for name in self._confirmed if self._log.is_void(*split_op_id(name))]:
+    def forget_void(self, copies: Collection[OpId]) -> None:
+        """Forget what was said of messages that are void. `copies`: the first ids of what was stored again: that is confirmed."""
+        for name in [name for name in self._confirmed if self._log.is_void(*split_op_id(name)) and name not in copies]:
             del self._confirmed[name]
 
     def is_escalated(self, ids: Iterable[OpId]) -> bool:

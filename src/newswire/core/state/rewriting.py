@@ -252,7 +252,7 @@ class Rewriting:
         state = self.state
         state.revive(None)
         state.subscriptions.forget_void()
-        state.messages.notices.forget_void()
+        state.messages.notices.forget_void(state.messages.copies().keys())
         self.cut_after = self.rows_after = len(state.log)
         self._find_ends()
         if state.lacks_voids:
