@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import random
 import socket
 import threading
+import weakref
 from typing import Any
 from unittest.mock import Mock
 
@@ -161,6 +163,29 @@ def test_a_request_that_runs_has_no_deadline_and_the_next_ones_begins_after_it(s
         app.go.set()
         assert client.reply().body == b"went"
         assert client.send(b"Host: here\r\n\r\n").reply().body == b"0"
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_a_body_that_breaks_off_is_let_go_of_at_once(serve: Serve, clock: Clock, is_chunked: bool) -> None:
+    """Whether its client leaves or is cut off. The garbage collector counts objects: it would come after hundreds of bodies."""
+    listener = serve()
+    head = chunked("/") if is_chunked else b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 100000\r\n\r\n"
+    requests: list[weakref.ref[Any]] = []
+    gc.collect()
+    gc.disable()
+    try:
+        for leaves in (True, False):
+            with Client(listener.port) as client:
+                client.send(head, b"9000\r\n" if is_chunked else b"", b"x" * 20_000)
+                wait_until(lambda: phases(listener, "BODY") == 1)
+                requests += [weakref.ref(channel.request) for channel in list(listener._server.channels.values())]
+                if not leaves:
+                    clock.advance(limits.BODY_SECONDS)
+                    assert timed_out(client)
+            wait_until(lambda: not listener.connections)
+        wait_until(lambda: [one() for one in requests] == [None, None])
+    finally:
+        gc.enable()
 
 
 def test_who_is_refused_and_goes_on_sending_is_closed(serve: Serve, clock: Clock) -> None:

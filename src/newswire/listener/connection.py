@@ -113,9 +113,15 @@ class Channel(HTTPChannel):
         self.since = self.server.clock()
 
     def del_channel(self, map: Any = None) -> None:
-        """Leave map and selector."""
+        """Leave map and selector, and let go of a request that is half there: it refers back to here, and may be 16 MiB.
+
+        Left to itself it would be in memory until the garbage collector comes, which counts objects, not bytes.
+        """
         self.server.forget(self)
         super().del_channel(map)
+        half, self.request = self.request, None
+        if half is not None:
+            half.close()
 
     def readable(self) -> bool:
         """Is input wanted? Not while some of it is still to be parsed."""
