@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import queue
 import threading
+import weakref
 from unittest.mock import Mock
 
 import pytest
@@ -57,6 +59,27 @@ def test_the_garbage_collector_does_not_look_through_what_stays(parts: Parts, mo
     thread._turn()
     thread._turn()
     assert len(frozen) == 5, "and once when a compaction has put another state in its place"
+
+
+def test_what_nobody_refers_to_any_more_is_not_hidden_from_it(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each compaction hides what is there, so what waited for the collector at each would fill the memory in a year."""
+
+    class Circle:
+        def __init__(self) -> None:
+            self.me = self
+
+    thread = CommitThread(parts[0], lambda: 10**12, lambda error: None)
+    alive: list[bool] = []
+    monkeypatch.setattr("gc.freeze", lambda: alive.append(left() is not None))
+    gc.collect()
+    gc.disable()
+    try:
+        left = weakref.ref(Circle())
+        parts[0].broker.state.generation += 1
+        thread._turn()
+    finally:
+        gc.enable()
+    assert alive == [False]
 
 
 def test_so_many_requests_wait_and_what_peers_and_disks_say_waits_all_the_same(

@@ -91,6 +91,7 @@ class CommitThread:
         grown = len(state.messages.names) + len(state.subscriptions.alive) - size
         if grown >= limits.FREEZE_OBJECTS or state.generation != generation:
             self._frozen = state.generation, size + grown
+            gc.collect(0)  # the youngest, a millisecond: circles that nobody refers to any more would stay for ever, too
             gc.freeze()  # what has grown stays: the garbage collector need not look through it, which stops every thread
         return go_on
 
