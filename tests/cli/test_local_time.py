@@ -72,3 +72,20 @@ def test_a_moment_as_people_type_it(text: str, moment: str) -> None:
 )
 def test_a_moment_to_come_as_people_type_it(text: str, moment: str) -> None:
     assert local_time.to_moment_to_come(text, NOW) == moment
+
+
+@pytest.mark.parametrize(
+    ("text", "now", "moment", "to_come"),
+    [
+        ("07:00", "2026-10-24T20:00:00+02:00", "2026-10-24T07:00:00+02:00", "2026-10-25T07:00:00+01:00"),
+        ("22:00", "2026-10-25T08:00:00+01:00", "2026-10-24T22:00:00+02:00", "2026-10-25T22:00:00+01:00"),
+        ("07:00", "2026-03-28T20:00:00+01:00", "2026-03-28T07:00:00+01:00", "2026-03-29T07:00:00+02:00"),
+        ("22:00", "2026-03-29T08:00:00+02:00", "2026-03-28T22:00:00+01:00", "2026-03-29T22:00:00+02:00"),
+        ("12:00", "2028-02-28T13:00:00+01:00", "2028-02-28T12:00:00+01:00", "2028-02-29T12:00:00+01:00"),
+        ("12:00", "2026-12-31T13:00:00+01:00", "2026-12-31T12:00:00+01:00", "2027-01-01T12:00:00+01:00"),
+        ("14:00", "2027-01-01T13:00:00+01:00", "2026-12-31T14:00:00+01:00", "2027-01-01T14:00:00+01:00"),
+    ],
+)
+def test_a_time_of_another_day_is_of_the_zone_of_that_day(text: str, now: str, moment: str, to_come: str) -> None:
+    assert local_time.to_moment(text, datetime.fromisoformat(now)) == moment
+    assert local_time.to_moment_to_come(text, datetime.fromisoformat(now)) == to_come

@@ -41,12 +41,12 @@ def to_moment(text: str, now: datetime) -> str:
         return "earliest" if word == "all" else word
     day, time, time_alone = match.groups()
     try:
-        when = datetime.fromisoformat(f"{day or now.astimezone().date()}T{time or time_alone or '00:00'}").astimezone()
+        when = datetime.fromisoformat(f"{day or now.astimezone().date()}T{time or time_alone or '00:00'}")
     except ValueError:  # of no month or hour that there is: the broker says so
         return word
-    if time_alone and when > now:
-        when -= timedelta(days=1)
-    return when.isoformat(timespec="seconds")
+    if time_alone and when.astimezone() > now:
+        when -= timedelta(days=1)  # before it has a zone: the day before may have had another one
+    return when.astimezone().isoformat(timespec="seconds")
 
 
 def to_moment_to_come(text: str, now: datetime) -> str:
@@ -54,13 +54,13 @@ def to_moment_to_come(text: str, now: datetime) -> str:
     match = _LOCAL.fullmatch(text.strip())
     if match is None or not match[3]:
         return to_moment(text, now)
-    moment = to_moment(text, now)
-    when = _read(moment)
-    if when is None:
-        return moment
-    if when <= now:
+    try:
+        when = datetime.fromisoformat(f"{now.astimezone().date()}T{match[3]}")
+    except ValueError:
+        return match[3]
+    if when.astimezone() <= now:
         when += timedelta(days=1)
-    return when.isoformat(timespec="seconds")
+    return when.astimezone().isoformat(timespec="seconds")
 
 
 def _read(stamp: str) -> datetime | None:
