@@ -44,6 +44,19 @@ def test_a_name_has_so_many_from_everywhere_and_who_signed_in_before_counts_alon
     assert attempts.begin("ann", "home", later) > 0, "that was a month ago"
 
 
+def test_a_clock_that_was_ahead_and_is_set_back_keeps_nobody_out() -> None:
+    """Failures of a day to come are none of the last minute: else who has had ten since then waits until that day."""
+    attempts, ahead = Attempts(most=3, seconds=60), 100.0 + 365 * 86_400
+    assert [attempts.begin("ann", "office", ahead) for _ in range(4)] == [0, 0, 0, 60]
+    assert attempts.wait("ann", "office", 100.0) == 0
+    assert [attempts.begin("ann", "office", 100.0 + n) for n in range(4)] == [0, 0, 0, 57]
+    assert attempts.begin("ann", "office", 160.0) == 0
+    attempts.begin("ben", "home", ahead)
+    attempts.begin("ann", "office", 161.0)
+    attempts.begin("eve", "cafe", 500.0)
+    assert len(attempts) == 1, "they are forgotten, too"
+
+
 def test_what_went_well_is_not_counted() -> None:
     attempts = Attempts(most=2, seconds=60)
     for second in range(100):

@@ -94,7 +94,7 @@ class Attempts:
 
     def _recent(self, of: _Failures, key: str, now: float) -> deque[_Failure]:
         failures = of.pop(key, None) or deque(maxlen=_REMEMBERED_COUNT)
-        while failures and failures[0].at <= now - self._seconds:
+        while failures and not now - self._seconds < failures[0].at <= now:  # later than now: by a clock that was ahead then
             failures.popleft()
         of[key] = failures
         oldest = next(iter(of))
@@ -104,7 +104,7 @@ class Attempts:
         return failures
 
     def _is_over(self, failures: deque[_Failure], now: float) -> bool:
-        return not failures or failures[-1].at <= now - self._seconds
+        return not failures or not now - self._seconds < failures[-1].at <= now
 
     def _seconds_until(self, failures: deque[_Failure], most: int, now: float) -> int:
         return max(1, math.ceil(failures[max(0, len(failures) - most)].at + self._seconds - now))
