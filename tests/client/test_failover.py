@@ -225,6 +225,22 @@ def test_where_no_broker_is_reached_that_others_named_no_stream_goes_to_one() ->
     assert [configured.may_move_to(address, 0) for address in (B, C)] == [False, True], "B rests"
 
 
+def test_a_broker_that_was_not_reached_and_is_named_no_more_stands_in_nobody_s_way() -> None:
+    """A program runs for a year, and brokers come and go: one failure would keep it from all who were added since."""
+    brokers, many = Brokers([A]), limits.SPREAD_STREAMS
+    brokers.learn(A, crowd(a=many), 0)
+    brokers.failed(B, 0, chance=0)
+    later = 10 * limits.CLIENT_STRANGER_SECONDS
+    assert not brokers.may_move_to(C, later)
+    brokers.learn(A, [row for row in crowd(a=many) if row.ip != B], later)
+    assert brokers.may_move_to(C, later)
+    brokers.learn(A, crowd(a=many), later)
+    assert brokers.may_move_to(B, later), "it is named again, perhaps as another one"
+    brokers.failed(A, later, chance=0)
+    brokers.learn(B, crowd(a=many)[1:], later)
+    assert not brokers.may_move_to(A, later), "one of the settings is always named"
+
+
 def test_brokers_behind_one_name_are_one() -> None:
     brokers, many = Brokers(["news:80"]), limits.SPREAD_STREAMS
     brokers.learn("news:80", crowd(a=many), 0)

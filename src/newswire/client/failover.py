@@ -99,13 +99,19 @@ class Brokers:
     # -- what happened
 
     def learn(self, source: str, rows: Sequence[Row], now: float) -> None:
-        """Take the rows that `source` told. That ends no rest: who tells rows may still refuse streams."""
+        """Take the rows that `source` told. That ends no rest: who tells rows may still refuse streams.
+
+        What is known of failures of those who are named no more goes: they stand in the way of others (`may_move_to`).
+        """
         self._answered.add(source)
         self.rows = rows = tuple(rows[: limits.CLIENT_BROKERS_COUNT])
         self._looked = now
         ips = {row.ip for row in rows}
         named = {ip: ours for ip, ours in self._named.items() if ip in ips}
         self._named = named | {row.ip: source for row in rows if row.itself and row.ip != source}
+        for gone in set(self._failures).difference(self.addresses()):
+            self._failures.pop(gone, None)
+            self._rest.pop(gone, None)
 
     def looked(self, now: float) -> None:
         """Take note that somebody was asked for the rows and told nothing new."""
