@@ -59,7 +59,7 @@ def log(a: FakeBroker, broker: Broker) -> Iterator[logging.Logger]:
 def flush(log: logging.Logger) -> None:
     (handler,) = (one for one in log.handlers if isinstance(one, NewswireHandler))
     handler.flush()
-    wait_until(lambda: handler._records == 0)  # an outcome is there before it is noted
+    wait_until(lambda: handler._counts.records == 0)  # an outcome is there before it is noted
 
 
 def test_a_record_is_a_message(log: logging.Logger, broker: Broker) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ import pytest
 import requests
 
 from newswire.client import MessageStream, Publisher, Subscriber
+from newswire.client.log_handler import NewswireHandler
 from newswire.client.unreached import Unreached
 from newswire.core import limits
 from tests.kit.client_fakes import Asked, FakeBroker, Reply, Wire
@@ -278,6 +280,37 @@ def test_a_warning_within_a_call_is_not_published(
         logging.captureWarnings(False)
         root_at_debug.removeHandler(handler)
     assert [asked.json["data"] for asked in a.came("POST", "/publish")] == ["once"]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_child_logs_though_what_its_parent_logged_waits(a: FakeBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits there has no outcome in the child, ever; and a thread may hold the lock at the fork."""
+    monkeypatch.setattr(limits, "CLIENT_LOG_RECORDS", 1)
+    held, go = threading.Event(), threading.Event()
+
+    def answer(asked: Asked) -> Reply:
+        if asked.json["data"] == "parent":
+            held.set()
+            assert go.wait(PATIENCE_SECONDS)
+        return echo(asked)
+
+    a.on("POST", "/publish", answer)
+    handler = NewswireHandler(a.address, "alarms")
+    logger = logging.Logger("shop")
+    logger.addHandler(handler)
+    logger.warning("parent")
+    assert held.wait(PATIENCE_SECONDS)
+
+    def log_and_end() -> None:
+        signal.alarm(int(PATIENCE_SECONDS))  # else it would wait for that lock for ever
+        logger.warning("child")
+        handler.flush()
+
+    with handler._counts.lock:
+        assert in_a_child(log_and_end) == 0
+    go.set()
+    handler.close()
+    assert [asked.json["data"] for asked in a.came("POST", "/publish")] == ["parent", "child"]
 
 
 def test_an_answer_without_end_is_given_up(a: FakeBroker, monkeypatch: pytest.MonkeyPatch) -> None:

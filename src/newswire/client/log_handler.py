@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -40,20 +41,17 @@ class NewswireHandler(logging.Handler):
         super().__init__(level)
         self._topic_of = topic if callable(topic) else _always(names.check_topic(checks.text("topic", topic)))
         self._publisher = Publisher(brokers, in_flight=1, **options)
-        self._counts = threading.Lock()
-        self._records = self._bytes = 0  # without an outcome
-        self._missing = 0  # records that were left out, or failed, and of which no message tells yet
-        self._is_failing = False
+        self._of_process: dict[int, _Counts] = {}  # (docs/rules.md, FORK)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Publish `record`. Called by `handle`."""
         try:
-            topic, text = self._topic_of(record), _cut(self.format(record))
-            with self._counts:
-                if self._records >= limits.CLIENT_LOG_RECORDS or self._bytes >= limits.CLIENT_LOG_BYTES:
-                    self._missing += 1
+            topic, text, counts = self._topic_of(record), _cut(self.format(record)), self._counts
+            with counts.lock:
+                if counts.records >= limits.CLIENT_LOG_RECORDS or counts.bytes >= limits.CLIENT_LOG_BYTES:
+                    counts.missing += 1
                     return
-                missing, self._missing = self._missing, 0
+                missing, counts.missing = counts.missing, 0
             if missing:
                 note = f"{missing} log records were not published."
                 self._publish(_Sent(record, missing, note), topic, 3, "newswire")
@@ -70,27 +68,43 @@ class NewswireHandler(logging.Handler):
         self._publisher.close()
         super().close()
 
+    @property
+    def _counts(self) -> _Counts:
+        """Those of this process: what waits in the one that it is a fork of has no outcome here, and its lock may be held."""
+        mine = os.getpid()
+        return self._of_process.get(mine) or self._of_process.setdefault(mine, _Counts())
+
     def _publish(self, sent: _Sent, topic: str, priority: int, name: str) -> None:
-        tags = [name[: limits.TAG_CHARS]]
+        tags, counts = [name[: limits.TAG_CHARS]], self._counts
         future = self._publisher.publish_later(topic, sent.text, priority=priority, tags=tags)
-        with self._counts:
-            self._records += 1
-            self._bytes += len(sent.text)
+        with counts.lock:
+            counts.records += 1
+            counts.bytes += len(sent.text)
         future.add_done_callback(lambda done: self._settle(sent, done))
 
     def _settle(self, sent: _Sent, future: Future[MessageReceipt]) -> None:
         """Take note of an outcome. In a thread of the publisher."""
-        error = future.exception()
-        with self._counts:
-            self._records -= 1
-            self._bytes -= len(sent.text)
-            self._missing += sent.stands_for if error else 0
-            is_news, self._is_failing = error is not None and not self._is_failing, error is not None
+        error, counts = future.exception(), self._counts
+        with counts.lock:
+            counts.records -= 1
+            counts.bytes -= len(sent.text)
+            counts.missing += sent.stands_for if error else 0
+            is_news, counts.is_failing = error is not None and not counts.is_failing, error is not None
         if is_news:
             try:
                 future.result()
             except NewswireError:
                 self.handleError(sent.record)  # it prints what is being handled
+
+
+class _Counts:
+    """What one process has logged."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.records = self.bytes = 0  # without an outcome
+        self.missing = 0  # records that were left out, or failed, and of which no message tells yet
+        self.is_failing = False
 
 
 class _Sent(NamedTuple):
