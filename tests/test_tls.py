@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+import threading
+import time
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
 from newswire import tls
 from tests.kit.authority import Authority, server_side
+from tests.kit.waiting import PATIENCE_SECONDS
 
 
 def why_not(ours: ssl.SSLContext, theirs: ssl.SSLContext, name: str) -> ssl.SSLError | None:
@@ -43,6 +48,27 @@ def test_a_certificate_of_the_ca_for_the_name_is_taken_and_no_other(tmp_path: Pa
         error = why_not(tls.context(trust), theirs, name)
         assert error is not None
         assert words in tls.reason(error)
+
+
+def test_how_long_a_certificate_is_good_is_read_where_it_is_shown(tmp_path: Path) -> None:
+    own, other = Authority(tmp_path / "own"), Authority(tmp_path / "other")
+    server = server_side(own.issue("127.0.0.1", days=10))
+
+    def greet() -> None:
+        for _ in range(2):
+            with closing(listener.accept()[0]) as plain, suppress(OSError), server.wrap_socket(plain, server_side=True):
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=greet)
+        thread.start()
+        port = listener.getsockname()[1]
+        begin, end = tls.validity("127.0.0.1", port, own.file, PATIENCE_SECONDS)
+        with pytest.raises(ssl.SSLCertVerificationError):
+            tls.validity("127.0.0.1", port, other.file, PATIENCE_SECONDS)
+        thread.join()
+    assert end - begin == pytest.approx(13 * 86_400, abs=2)
+    assert end - time.time() == pytest.approx(10 * 86_400, abs=PATIENCE_SECONDS)
 
 
 def test_a_file_that_holds_no_certificates_is_named(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ those that this machine trusts.
 
 from __future__ import annotations
 
+import socket
 import ssl
-from typing import Final
+from typing import Final, NamedTuple
 
 SPEAKS_TLS: Final = "it speaks TLS: write https:// before the address"
 SPEAKS_HTTP: Final = "it speaks plain HTTP: write its address without https://"
@@ -20,6 +21,21 @@ _OF_NO_CA: Final = frozenset({2, 18, 19, 20, 21})
 
 class NoTrust(OSError):
     """The certificates of those who may sign cannot be read; the text says which."""
+
+
+class Validity(NamedTuple):
+    """From when to when a certificate is good, in seconds since 1970."""
+
+    begin: float
+    end: float
+
+
+def validity(host: str, port: int, ca_file: str, seconds: float) -> Validity:
+    """That of the certificate that is shown there, and trusted; each step takes `seconds` at most. Raises OSError."""
+    trust = context(ca_file)
+    with socket.create_connection((host, port), seconds) as plain, trust.wrap_socket(plain, server_hostname=host) as shown:
+        fields = shown.getpeercert() or {}
+    return Validity(*(float(ssl.cert_time_to_seconds(str(fields[name]))) for name in ("notBefore", "notAfter")))
 
 
 def context(ca_file: str = "") -> ssl.SSLContext:

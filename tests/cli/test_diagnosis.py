@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from newswire.cli.diagnosis import Examined, diagnose
+from newswire.cli.diagnosis import Certificate, Examined, diagnose
 from newswire.client import Row
 from newswire.core import limits
 from newswire.core.model import conditions
@@ -36,6 +36,7 @@ def test_nothing_is_wrong_with_two_that_are_well() -> None:
     assert diagnose([broker(), other()]) == []
 
 
+DAY = 86_400.0
 HOLE = {"broker": "1001", "origin": "1001-a", "first": 3, "last": 5, "waiting": 9, "unreadable": False}
 
 
@@ -55,6 +56,8 @@ HOLE = {"broker": "1001", "origin": "1001-a", "first": 3, "last": 5, "waiting": 
         ("disk-full", {}, {"condition": {"disk_free_bytes": limits.DISK_RESERVE_BYTES - 1}}),
         ("clocks-apart", {"clock_seconds": 3.0}, {"clock_seconds": -1.0}),
         ("clock-here", {"clock_seconds": 60.0}, {"clock_seconds": 60.5}),
+        ("certificate-ends", {"certificate": Certificate(seconds=90 * DAY, seconds_left=13.9 * DAY)}, {}),
+        ("certificate-ends", {}, {"certificate": Certificate(seconds=6 * DAY, seconds_left=1.4 * DAY)}),
         ("versions-differ", {"condition": {"version": "1.1"}}, {}),
         ("streams-full", {"condition": {"streams": 95}}, {}),
         ("descriptors", {"condition": {"streams_configured": 200}}, {}),
@@ -85,6 +88,11 @@ def test_what_is_said_better_is_not_said_twice() -> None:
 def test_clocks_that_differ_are_told_once_whatever_the_ids(name: str) -> None:
     said = f"the clock of {name} is 2 min ahead of this broker's: use NTP"
     assert codes(broker(condition={"degraded": [said]}), other(clock_seconds=120.0)) == ["clocks-apart"]
+
+
+@pytest.mark.parametrize(("days", "left"), [(90, 14.1), (90, 30), (6, 1.6), (0.5, 0.2), (730, 15)])
+def test_a_certificate_that_is_renewed_in_time_is_no_matter(days: float, left: float) -> None:
+    assert codes(broker(certificate=Certificate(seconds=days * DAY, seconds_left=left * DAY)), other()) == []
 
 
 def test_a_clock_that_was_set_is_told() -> None:

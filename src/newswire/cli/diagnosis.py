@@ -17,6 +17,7 @@ from newswire.client import Row
 from newswire.core import limits
 from newswire.core.model import conditions
 from newswire.core.model.addresses import place_of
+from newswire.core.model.times import span
 
 _STREAMS_FULL: Final = 0.9  # of what there may be: time to allow more before one is refused
 _WAY_BETWEEN: Final = (
@@ -24,8 +25,17 @@ _WAY_BETWEEN: Final = (
     " one cannot reach"
 )
 _FILLS_NOTED_SECONDS: Final = 60 * 86_400  # a day further off is no news
+_CERTIFICATE_SECONDS: Final = 14 * 86_400  # before its end a certificate is renewed, and shown, or nobody does it
+_CERTIFICATE_SHARE: Final = 0.25  # of its time, where it is good for less: what renews them begins at a third
 _REACHES: Final = ("machine", "network", "internet")  # who gets to an address, the fewest first
 _FILLS_WRONG_SECONDS: Final = limits.DISK_FILLS_DAYS * 86_400
+
+
+class Certificate(msgspec.Struct, frozen=True, kw_only=True):
+    """How many seconds a certificate is good, and how many of them are left."""
+
+    seconds: float
+    seconds_left: float
 
 
 class Examined(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +45,7 @@ class Examined(msgspec.Struct, frozen=True, kw_only=True):
     `rows` its `/list_replicas`.
     `clock_seconds`: by how much its clock is ahead of this machine's, None where it did not say. `stream`: how opening one
     went (`opened`, `held back`, or why it was refused), "" if nobody tried. `asks`: clients must say who they are.
+    `certificate`: that which is shown at its address, None where that cannot be told, and without TLS.
     """
 
     address: str
@@ -46,6 +57,7 @@ class Examined(msgspec.Struct, frozen=True, kw_only=True):
     clock_seconds: float | None = None
     stream: str = ""
     asks: bool = False
+    certificate: Certificate | None = None
 
     @property
     def name(self) -> str:
@@ -211,6 +223,20 @@ def find_clocks(brokers: Sequence[Examined]) -> Iterator[Finding]:
         )
 
 
+def find_certificates(brokers: Sequence[Examined]) -> Iterator[Finding]:
+    """Certificates that are good no more soon: those of all brokers may have been made on one day."""
+    for broker in _answering(brokers):
+        its = broker.certificate
+        if its is not None and its.seconds_left < min(_CERTIFICATE_SECONDS, _CERTIFICATE_SHARE * its.seconds):
+            left = span(int(its.seconds_left * 1000))
+            yield Finding(
+                code="certificate-ends",
+                severity="wrong",
+                text=f"the certificate at {broker.address} ends in {left}: nobody goes there then",
+                advice="renew it; if that was done, the proxy has not read it (nginx: systemctl reload nginx, each time)",
+            )
+
+
 def find_versions(brokers: Sequence[Examined]) -> Iterator[Finding]:
     """Versions that differ."""
     versions = {broker.id: str(broker.condition["version"]) for broker in _answering(brokers) if "version" in broker.condition}
@@ -331,6 +357,6 @@ def find_others(brokers: Sequence[Examined]) -> Iterator[Finding]:
 
 
 _CHECKS: Final[tuple[Callable[[Sequence[Examined]], Iterator[Finding]], ...]] = (
-    find_unreached, find_not_ready, find_broken_links, find_holes, find_disks, find_clocks, find_versions, find_full_streams,
-    find_stream_of_user, find_open, find_alone, find_others,
+    find_unreached, find_not_ready, find_broken_links, find_holes, find_disks, find_clocks, find_certificates, find_versions,
+    find_full_streams, find_stream_of_user, find_open, find_alone, find_others,
 )  # fmt: skip

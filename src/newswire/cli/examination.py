@@ -9,16 +9,19 @@ from functools import partial
 from typing import Final
 
 import msgspec
+import requests
 
+from newswire import tls
 from newswire.cli import output
-from newswire.cli.diagnosis import Examined
+from newswire.cli.diagnosis import Certificate, Examined
 from newswire.cli.summary import clock_ahead
+from newswire.client import checks
 from newswire.client.answers import Row
 from newswire.client.credential import Credential
 from newswire.client.transport import BrokerAnswer, Call, Transport
 from newswire.client.unreached import Unreached
 from newswire.core import limits
-from newswire.core.model.addresses import is_tls
+from newswire.core.model.addresses import is_tls, place_of
 from newswire.errors import NewswireError, Unauthenticated, in_words
 
 _BROKERS_MOST: Final = limits.CLIENT_BROKERS_COUNT
@@ -70,6 +73,7 @@ def examine_one(address: str, user: str | None, new_transport: Callable[[], Tran
                 clock_seconds=clock_ahead(condition.get("time"), before, after),
                 stream=try_stream(transport, address, user) if user and condition.get("ready") else "",
                 asks=asks_who(transport, address),
+                certificate=certificate_of(address),
             ),
             own.ip if own else "",
         )
@@ -87,6 +91,23 @@ def asks_who(transport: Transport, address: str) -> bool:
     """Say whether clients must say who they are. A broker that does not tell is taken for one that asks nobody."""
     answer = transport.send(address, Call("GET", "/me"), limits.CLIENT_SIDE_SECONDS)
     return answer.status == 200 and answer.json().get("auth") == "required"
+
+
+def certificate_of(address: str) -> Certificate | None:
+    """How long the certificate that is shown there is good; None without TLS, and where that cannot be told."""
+    if not is_tls(address):
+        return None
+    place, trust = place_of(address), checks.trust("verify", True)
+    try:
+        begin, end = tls.validity(
+            place.host,
+            place.port,
+            trust if isinstance(trust, str) else requests.utils.DEFAULT_CA_BUNDLE_PATH,
+            limits.CLIENT_SIDE_SECONDS,
+        )
+    except OSError:  # who cannot be reached is told as such
+        return None
+    return Certificate(seconds=end - begin, seconds_left=end - time.time())
 
 
 def try_stream(transport: Transport, address: str, user: str) -> str:

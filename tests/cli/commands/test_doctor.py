@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from newswire import tls
 from newswire.cli import examination, main, output
 from tests.kit.fake_broker import DOWN, Fake
 from tests.kit.waiting import PATIENCE_SECONDS
@@ -134,3 +136,21 @@ def test_ops_files_are_looked_at(pair: tuple[Fake, Fake], tmp_path: Path, capsys
     out = capsys.readouterr().out
     assert "WRONG  ops_logs/1001: " in out
     assert "newswire opsfile check ops_logs/1001" in out
+
+
+def test_how_long_a_certificate_is_good_is_asked_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, asked = time.time(), list[tuple[str, int]]()
+
+    def validity(host: str, port: int, ca_file: str, seconds: float) -> tls.Validity:
+        asked.append((host, port))
+        if host == "gone.example":
+            raise ConnectionRefusedError
+        return tls.Validity(now - 60 * 86_400, now + 30 * 86_400)
+
+    monkeypatch.setattr(tls, "validity", validity)
+    assert examination.certificate_of("news1.example:5053") is None
+    assert examination.certificate_of("https://gone.example") is None
+    found = examination.certificate_of("https://news1.example")
+    assert found is not None
+    assert (found.seconds, round(found.seconds_left / 86_400)) == (90 * 86_400, 30)
+    assert asked == [("gone.example", 443), ("news1.example", 443)]
