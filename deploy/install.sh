@@ -134,11 +134,12 @@ digest() { # of what pip is given: a release has this name
     fi | cut -c1-16
 }
 
-make_release() { # prepares $release, a virtual environment, unless it is there; whatever runs meanwhile is not touched
-    release=$HOME_FOLDER/releases/$(digest)
-    if [ -f "$release/complete" ]; then
-        return 0
+make_release() { # prepares $release, a virtual environment, unless it is there and runs; whatever else runs meanwhile is not touched
+    release=$HOME_FOLDER/releases/$(digest) made=false
+    if [ -f "$release/complete" ] && "$release/bin/newswire" --version > /dev/null 2>&1; then
+        return 0 # else the Python that it was made with has left with an upgrade of the system
     fi
+    made=true
     python=$(find_python) || { install_python && python=$(find_python); } || fail 1 "there is no Python 3.11 or later here"
     say "Installing newswire into $release ..."
     rm -rf "$release"
@@ -342,7 +343,7 @@ do_upgrade() {
     before=$(in_use)
     [ -n "$before" ] || fail 1 "nothing is installed here yet: $0 install"
     make_release
-    if [ "$release" = "$before" ]; then
+    if [ "$release" = "$before" ] && ! "$made"; then
         say "$(cat "$release/complete"): this release is in use already."
         return 0
     fi
@@ -354,7 +355,9 @@ do_upgrade() {
         return 0
     fi
     # the others carry the service while this one restarts: all have to be there, with all that there is
-    "$force" || ready whole || fail 1 "this broker is not ready or another one is down or behind: newswire status; --force upgrades nevertheless"
+    # (one that did not run any more, and was made anew, is not there to be asked)
+    "$force" || [ "$release" = "$before" ] || ready whole ||
+        fail 1 "this broker is not ready or another one is down or behind: newswire status; --force upgrades nevertheless"
     restart_into "$release" "$before"
     say "$(cat "$release/complete") runs, and has all that the others have: now the next machine."
 }

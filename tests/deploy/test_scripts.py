@@ -49,6 +49,31 @@ def test_wrong_arguments_are_told_and_change_nothing(arguments: tuple[str, ...],
     assert words in done.stderr
 
 
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_release_is_made_anew_where_it_does_not_run_any_more(runs: bool, tmp_path: Path) -> None:
+    """The Python that it was made with goes with an upgrade of the system, and no other release is to be had then."""
+    function = re.search(r"^make_release\(\) \{.*?^\}$", INSTALL.read_text(), re.MULTILINE | re.DOTALL)
+    assert function is not None
+    program = tmp_path / "releases" / "abc" / "bin" / "newswire"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\necho newswire 1.0\n" if runs else "#!/usr/bin/python3.0\n")
+    program.chmod(0o755)
+    (program.parents[1] / "complete").write_text("newswire 1.0\n")
+    python = tmp_path / "python"  # makes a virtual environment whose pip installs nothing
+    python.write_text(
+        '#!/bin/sh\nmkdir -p "$3/bin"\nprintf "#!/bin/sh\\necho newswire 2.0\\n" | tee "$3/bin/newswire" > "$3/bin/pip"\n'
+        'chmod 755 "$3/bin/newswire" "$3/bin/pip"\n'
+    )
+    python.chmod(0o755)
+    script = f"""set -eu
+        HOME_FOLDER={tmp_path} package=newswire wheels= here=.
+        say() {{ :; }}; digest() {{ echo abc; }}; find_python() {{ echo {python}; }}
+        {function[0]}
+        make_release; echo "$made"; cat "$release/complete" """
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[-3:] == (["false", "newswire 1.0", ""] if runs else ["true", "newswire 2.0", ""])
+
+
 def test_help_names_each_option() -> None:
     done = subprocess.run(["sh", INSTALL, "--help"], capture_output=True, text=True, check=True)
     taken = re.search(r"^    (--id \| .+)\) ;;$", INSTALL.read_text(), re.MULTILINE)
