@@ -56,6 +56,44 @@ def test_free_bytes(tmp_path: Path, opened: Opener) -> None:
     assert 0 < opened(tmp_path).free_bytes() <= shutil.disk_usage(tmp_path).total
 
 
+def test_its_files_are_looked_at_when_one_has_come_or_gone(
+    tmp_path: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each start leaves one, and the size is asked for each second, in the thread that stores: 10,000 took 40 ms of it."""
+    looks: list[Path] = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: (looks.append(path), scandir(path))[1])
+
+    def settle() -> None:
+        os.utime(tmp_path, (1, 1 + len(looks)))  # its last change was long ago
+
+    def check(expected: int) -> None:
+        looks.clear()
+        assert file.size_bytes() == sum(path.stat().st_size for path in tmp_path.iterdir() if ".ops" in path.name)
+        assert len(looks) == expected
+
+    file = opened(tmp_path)
+    check(1)
+    check(1)  # it may have changed within the tick of its clock
+    settle()
+    check(1)
+    file.append(raws(1, 2))
+    check(0)
+    file.roll("cluster")
+    check(1)
+    settle()
+    check(1)
+    check(0)
+    beside = tmp_path / "base-00000001.ops.tmp"
+    beside.write_bytes(b"x" * 100)
+    settle()
+    check(1)
+    beside.write_bytes(b"x" * 200)
+    check(1)  # what is written beside grows
+    beside.unlink()
+    check(1)
+
+
 # -- segments ---------------------------------------------------------------------------------------------------
 
 

@@ -40,6 +40,7 @@ import errno
 import logging
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -65,6 +66,7 @@ _log = logging.getLogger(__name__)
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # EFBIG: a limit on file size (ulimit -f)
 
 
+_SETTLED_NS: Final = 1_000_000_000  # after which a directory whose time of change is the same has not changed
 _SyncedPoint = tuple[Layout | None, dict[int, int], int, int]  # layout, earlier lengths, number and length of the one in use
 
 
@@ -109,6 +111,7 @@ class OpsFile:
             self._version = segment.PACKED_VERSION
         self.packs = packs and synced
         self._stays: set[int] = set()  # files that were looked at, and are not worth it
+        self._sizes = (0, 0, 0)  # when the directory had changed last, the segment in use, what all others took
         self._origin = ""
         self._cluster = ""
         self._failed = False
@@ -419,14 +422,23 @@ class OpsFile:
         return pin
 
     def size_bytes(self) -> int:
-        """What the files of the log take on the disk, with those that a compaction writes and those that it has replaced."""
-        size = 0
+        """What the files of the log take on the disk, with those that a compaction writes and those that it has replaced.
+
+        It is asked for each second, and there may be a file for each start: they are looked at when one has come or gone.
+        """
+        number, length = (self._number, self._length) if self._fd >= 0 else (0, 0)
+        changed, size, is_written = os.stat(self.directory).st_mtime_ns, 0, False
+        if self._sizes[:2] == (changed, number):
+            return self._sizes[2] + length
         with os.scandir(self.directory) as entries:
             for entry in entries:
+                is_written |= entry.name.endswith(".tmp")  # it grows, and the directory does not change
                 with suppress(FileNotFoundError):  # it was removed a moment ago
-                    if layout.number_of(entry.name.removesuffix(".tmp")) is not None:
+                    if layout.number_of(entry.name.removesuffix(".tmp")) not in (None, number):
                         size += entry.stat().st_size
-        return size
+        if not is_written and time.time_ns() - changed > _SETTLED_NS:
+            self._sizes = changed, number, size
+        return size + length
 
     def free_bytes(self) -> int:
         """What this process may still write on the disk."""
