@@ -41,6 +41,34 @@ def test_the_environment_names_a_token_or_its_file(tmp_path: Path) -> None:
         token_of({"NEWSWIRE_TOKEN_FILE": str(tmp_path / "none")})
 
 
+def test_a_token_that_is_put_into_its_file_later_is_shown_from_then_on(
+    a: FakeBroker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A program runs for a year, and its token does not."""
+    file = tmp_path / "token"
+
+    def put(text: str, mode: int = 0o600) -> None:
+        new = tmp_path / "new"
+        new.write_text(text)
+        new.chmod(mode)
+        new.replace(file)
+
+    put("nw_1")
+    monkeypatch.setenv("NEWSWIRE_TOKEN_FILE", str(file))
+    a.on("POST", "/publish", lambda asked: stored())
+    with publisher(FakeTime(), a) as p:
+        p.publish("Google", "Hello")
+        for text, mode in (("nw_2\n", 0o600), ("", 0o600), ("nw_3", 0o644), ("no token", 0o600)):
+            put(text, mode)
+            p.publish("Google", "Hello")
+        file.unlink()
+        p.publish("Google", "Hello")
+        put("nw_4")
+        p.publish("Google", "Hello")
+    shown = [asked.headers["authorization"] for asked in a.came("POST", "/publish")]
+    assert shown == [f"Bearer nw_{number}" for number in (1, 2, 2, 2, 2, 2, 4)]
+
+
 @pytest.mark.parametrize("token", ["", " ", "a b", "a\r\nb", "tökén", "a\0b"])
 def test_what_can_be_no_token_is_refused_without_a_word_of_it(token: str) -> None:
     with pytest.raises(BadRequest) as refused:

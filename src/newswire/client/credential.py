@@ -10,6 +10,7 @@ import base64
 import os
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +35,27 @@ class Credential:
 
     def header(self) -> str:
         """The value of `Authorization`."""
+        return self._header
+
+
+class TokenFile(Credential):
+    """The token that a file holds. It is read again once that has changed, so that another token takes no restart. Any thread.
+
+    What cannot be read then, or can be no token, counts as no change.
+    """
+
+    def __init__(self, path: str, token: str) -> None:
+        """`token`: what was read from it a moment ago."""
+        super().__init__("token", bearer(token).header())
+        self._path, self._seen = path, (0, 0)
+
+    def header(self) -> str:
+        """The value of `Authorization`."""
+        with suppress(OSError, BadRequest):
+            status = os.stat(self._path)
+            seen, self._seen = self._seen, (status.st_ino, status.st_ctime_ns)
+            if seen != self._seen:
+                self._header = bearer(_token_in(self._path)).header()
         return self._header
 
 
@@ -71,9 +93,10 @@ def choose(token: object, user: object, password: object, environ: Mapping[str, 
         return basic(user, password)
     if user is not None:
         raise TypeError("`user` is given without `password`")
-    if token is None:
-        token = token_of(environ)
-    return None if token is None else bearer(token)
+    if token is not None:
+        return bearer(token)
+    token, path = token_of(environ), environ.get(f"{TOKEN_VARIABLE}_FILE", "").strip()
+    return None if token is None else TokenFile(path, token) if path else bearer(token)
 
 
 def token_of(environ: Mapping[str, str]) -> str | None:
@@ -84,8 +107,11 @@ def token_of(environ: Mapping[str, str]) -> str | None:
     token, path = environ.get(TOKEN_VARIABLE, "").strip(), environ.get(f"{TOKEN_VARIABLE}_FILE", "").strip()
     if token and path:
         raise BadRequest(f"{TOKEN_VARIABLE} and {TOKEN_VARIABLE}_FILE are both set: keep one of them", code="bad-field")
-    if not path:
-        return token or None
+    return _token_in(path) if path else token or None
+
+
+def _token_in(path: str) -> str:
+    """The token in this file. Raises BadRequest as `token_of`."""
     try:
         if stat.S_IMODE(os.stat(path).st_mode) & (stat.S_IROTH | stat.S_IWOTH):
             raise BadRequest(f"{path} holds a token and every user can read or write it: chmod 600 {path}", code="bad-field")
