@@ -156,6 +156,26 @@ def test_the_messages_of_many_topics_are_several_voids() -> None:
     assert [len(void.messages) for void in voids if isinstance(void, Void)] == [limits.VOID_TOPICS, 1]
 
 
+def test_messages_of_many_topics_that_come_by_turns_leave_an_entry_a_topic() -> None:
+    """Each void has room for so many topics: closed where it is full, it stands for hardly more messages than that."""
+    count = limits.VOID_TOPICS + 44
+    raws, state = [encode(Began(A, 1, 0, "1001"))], State()
+    for month in range(3):
+        state = State()
+        state.replay([(decode(raw), place, len(raw)) for place, raw in enumerate(raws)])
+        first = state.log.held(A) + 1
+        ops: list[Op] = [message(first + at, topic=f"t{at * 7 % count}") for at in range(4 * count)]
+        last = first + len(ops) - 1
+        ops += [Dropped(A, last + 1 + at, 0, topic=f"t{at}", vector={A: last}) for at in range(count)]
+        raws += map(encode, ops)
+        state.replay([(op, len(raws) - len(ops) + at, 9) for at, op in enumerate(ops)])
+        raws = rewrite(Rewriting(state, Base([state.log.full])), state, raws)
+        voids = [op for op in map(decode, raws) if isinstance(op, Void)]
+        assert sum(len(void.messages) for void in voids) == count
+        assert all(void.first <= at <= void.sequence for void in voids for _, at in void.messages.values())
+        assert sum(messages for void in voids for messages, _ in void.messages.values()) == 4 * count * (month + 1)
+
+
 def test_what_is_stored_meanwhile_comes_behind_and_places_there_move_with_it() -> None:
     log = Log(HISTORY)
     opening = open_stream(log.state, "ann", None)

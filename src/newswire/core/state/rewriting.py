@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from operator import attrgetter
 from typing import Any
 
@@ -191,12 +191,13 @@ class Rewriting:
             if topic not in MARKS:
                 messages = {prefix.topic_names[topic]: (1, sequence)}
             void = growing.get(number)
-            if void is None or void.last != first - 1 or not (self._is_near(void.since, time) and void.has_room(messages)):
+            if void is None or void.last != first - 1 or not self._is_near(void.since, time):
                 void = growing[number] = _Growing(prefix.origin_names[number], first, since)
                 entries.append(void)
             void.grow(sequence, time, messages)
-        self._voids_count = sum(not isinstance(entry, int) for entry in entries)
-        yield from (entry if isinstance(entry, int) else entry.void() for entry in entries)
+        parts: list[Sequence[int | Void]] = [(entry,) if isinstance(entry, int) else entry.voids() for entry in entries]
+        self._voids_count = sum(map(len, parts)) - sum(isinstance(entry, int) for entry in entries)
+        yield from chain.from_iterable(parts)
 
     def _is_near(self, since: int, time: int) -> bool:
         """Whether a void may last from `since` to `time` (ms).
@@ -299,16 +300,25 @@ class _Growing:
         self.origin, self.first, self.last, self.since, self.time = origin, first, first - 1, since, 0
         self.messages: dict[str, tuple[int, int]] = {}
 
-    def has_room(self, messages: Mapping[str, tuple[int, int]]) -> bool:
-        return len(self.messages.keys() | messages.keys()) <= limits.VOID_TOPICS
-
     def grow(self, last: int, time: int, messages: Mapping[str, tuple[int, int]]) -> None:
         self.last, self.time = last, time
         for topic, (count, sequence) in messages.items():
             self.messages[topic] = (count + self.messages.get(topic, (0, 0))[0], sequence)
 
-    def void(self) -> Void:
-        return Void(origin=self.origin, sequence=self.last, time=self.time, first=self.first, messages=self.messages)
+    def voids(self) -> list[Void]:
+        """It, cut into as many as have room for its topics: each of these is counted where the last message of it is.
+
+        So there is one entry a topic, however many messages it had: cut where they fill up, a log of more topics than one void
+        may have would keep an entry for nearly each message that ever was.
+        """
+        topics = sorted(self.messages.items(), key=lambda entry: entry[1][1])
+        first, voids = self.first, list[Void]()
+        for at in range(0, max(len(topics), 1), limits.VOID_TOPICS):
+            part = topics[at : at + limits.VOID_TOPICS]
+            last = part[-1][1][1] if at + limits.VOID_TOPICS < len(topics) else self.last
+            voids.append(Void(origin=self.origin, sequence=last, time=self.time, first=first, messages=dict(part)))
+            first = last + 1
+        return voids
 
 
 def _mark(marks: bytearray, entries: Iterable[int]) -> None:
