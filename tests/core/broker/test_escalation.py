@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from newswire.core import limits
+from newswire.core.broker import status
 from newswire.core.broker.clock import Clocks
 from newswire.core.broker.escalation import Escalation
 from newswire.core.broker.events import Now
@@ -176,3 +177,40 @@ def test_what_is_refused(desk: Desk) -> None:
     before = len(desk.log.raws)
     desk.take(Confirm("ann", name))
     assert len(desk.log.raws) == before, "what is confirmed is not stored again"
+
+
+@pytest.mark.parametrize(
+    ("how", "kind"),
+    [
+        ("start", "confirmed"),
+        ("start", "escalated"),
+        ("compaction", "confirmed"),
+        ("compaction", "escalated"),
+        ("failover", "confirmed"),
+    ],
+)
+def test_an_alarm_is_escalated_in_time_whatever_came_before_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, how: str, kind: str
+) -> None:
+    """A broker that starts, has compacted its log or becomes the primary finds thousands of which nothing is to be said."""
+    monkeypatch.setattr(limits, "PIECE_SUBSCRIPTIONS", 1)
+    is_primary = status.is_primary
+    if how == "failover":
+        monkeypatch.setattr(status, "is_primary", lambda situation: False)
+    for number in range(100):
+        name = desk.ask(data=str(number))
+        if kind == "confirmed":
+            for user in ("ann", "ben"):
+                desk.take(Confirm(user, name))
+        desk.wait(70)
+    broker = desk.engine.shell.broker
+    monkeypatch.setattr(status, "is_primary", is_primary)
+    if how == "start":
+        desk.restart()
+        broker = desk.engine.shell.broker
+    elif how == "compaction":
+        broker.escalation.become(broker.state)
+    before = len(broker.state.messages.log)
+    desk.ask(data="Fire")
+    desk.wait(70)
+    assert len(broker.state.messages.log) == before + 2

@@ -6,7 +6,7 @@ Pure over the state.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from heapq import heapify, heappop
+from heapq import heappop, heappush
 from itertools import islice
 from typing import Final
 
@@ -30,10 +30,14 @@ class Escalation:
 
     The time to confirm a message passes by what this run lasts (`Clocks.lasted`). What is found in the log has as much of it
     left as is left by retention's clock, and all of it at most: after a start that clock may be weeks behind.
+
+    Of those whose time is over the last one is looked at first. After a start, a compaction or a failover there may be
+    thousands from before, of which nothing is to be said any more: none that is new waits for these.
     """
 
     def __init__(self, state: State) -> None:
         self._ends: dict[OpId, int] = {}  # by message: when its time is over, ms of `Clocks.lasted`
+        self._confirmed: set[OpId] = set()  # that all had when its time was over
         self.become(state)
 
     def become(self, state: State) -> None:
@@ -41,33 +45,44 @@ class Escalation:
         self._state = state
         names = {notice.id for notice in state.messages.notices.of.values()}
         self._ends = {name: end for name, end in self._ends.items() if name in names}
+        self._confirmed &= names
         self._seen = 0  # notices that were looked at: there come only more
         self._due: list[tuple[int, int]] = []  # heap: when its time is over, as above, and the row
-        self._work: Iterator[object] | None = None  # looks for the readers of the first of these, a piece at a time
+        self._late: list[int] = []  # rows of those whose time is over, the last one at the end
+        self._row = -1  # of the one that is worked on
+        self._work: Iterator[object] | None = None  # looks for its readers, a piece at a time
         self._readership: Readership | None = None
         self._next_at = 0.0  # on `Now.clock`
 
     def is_due(self, clocks: Clocks, now: Now) -> bool:
         """Say whether something was to be confirmed by now."""
         notices = self._state.messages.notices.of
-        if len(notices) != self._seen:
-            for row, notice in islice(notices.items(), self._seen, None):
-                if notice.escalate:
-                    left = min(notice.seconds * 1000, max(0, notice.until - clocks.retention))
-                    self._due.append((self._ends.setdefault(notice.id, clocks.lasted + left), row))
-            heapify(self._due)
-            self._seen = len(notices)
-        if not self._due or self._due[0][0] > clocks.lasted:
+        for row, notice in list(islice(notices.items(), self._seen, self._seen + limits.PIECE_ROWS)):
+            self._seen += 1
+            if notice.escalate and notice.id not in self._confirmed and not self._is_over(notice):
+                left = min(notice.seconds * 1000, max(0, notice.until - clocks.retention))
+                heappush(self._due, (self._ends.setdefault(notice.id, clocks.lasted + left), row))
+        while self._due and self._due[0][0] <= clocks.lasted:
+            self._late.append(heappop(self._due)[1])
+            self._next_at = 0.0  # it need not wait for what became of another one
+        if self._seen < len(notices) or not self._late:
             return False
-        return now.clock >= self._next_at or self._is_over(notices[self._due[0][1]])  # stored: the next one need not wait
+        return now.clock >= self._next_at or self._is_over(notices[self._late[-1]])  # stored: the next one need not wait
 
     def look(self, now: Now, *, decides: bool) -> Stamp:
-        """Do one piece of the work; name who has not confirmed the first message that is due, if this broker decides."""
-        row = self._due[0][1]
-        notice = self._state.messages.notices.of[row]
-        if self._is_over(notice):
+        """Do one piece of the work; name who has not confirmed the last message that is due, if this broker decides."""
+        notices = self._state.messages.notices.of
+        for _ in range(limits.PIECE_ROWS):
+            if self._work is None and self._late:
+                self._row = self._late[-1]
+            if not self._late or not self._is_over(notices[self._row]):
+                break
             self._end()
+        else:
             return Stamp([])
+        if not self._late:
+            return Stamp([])
+        notice = notices[self._row]
         if not decides:
             self._next_at = now.clock + limits.EXPIRY_EVERY_SECONDS
             return Stamp([])
@@ -82,6 +97,7 @@ class Escalation:
         assert readership is not None
         missing = missing_of(readership)
         if not missing:
+            self._confirmed.add(notice.id)
             self._end()
             return Stamp([])
         self._next_at = now.clock + limits.ESCALATE_AGAIN_SECONDS  # it is over when it is stored
@@ -92,7 +108,7 @@ class Escalation:
         return shown is None or messages.notices.is_escalated(messages.ids(shown))
 
     def _end(self) -> None:
-        heappop(self._due)
+        self._late.remove(self._row)
         self._next_at = 0.0
         self._work = self._readership = None
 
