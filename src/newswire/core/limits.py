@@ -32,6 +32,7 @@ TIME_MILLISECONDS: Final = 253_402_300_799_999  # of a time stamp: the last one 
 NAMES_REMEMBERED_COUNT: Final = 10_000  # origins, and topics, known to have their form: what one start reads has few
 VECTOR_ENTRIES: Final = 10_000  # of a vector on the wire: a restart adds one, compaction removes them
 VECTOR_SHORTEN_ENTRIES: Final = 64  # a longer one is shortened by another `began`; two of so many fit into an event id
+RUN_OPS: Final = 2**31  # of one origin, then the run goes on under another: a sequence has 32 bits
 VECTOR_ALARM_ENTRIES: Final = 100  # of a short vector: more means that `began` does not keep it short (H2)
 PAGE_MESSAGES: Final = 1_000  # of one `GET /messages`: some 10 ms of reading
 SEARCH_CHARS: Final = 128  # of what is searched for: a line of a search box

@@ -207,6 +207,16 @@ def test_there_are_limits(accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -
         draft_access(accounts, AddGrant("x", "publish", "news.>"), None, 1_000)
 
 
+def test_tokens_that_have_expired_keep_nobody_from_another_one(accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that signs in for an hour each night has as many tokens after some months as one may have."""
+    monkeypatch.setattr(limits, "TOKENS_PER_USER", 3)
+    for night in range(20):
+        now = 1_000_000 * (night + 1)
+        for number, op in enumerate(draft_access(accounts, CreateToken("Bob", DIGEST, expires=now + 1_000), None, now)):
+            accounts.take(with_place(op, "1001-a", 100 + 2 * night + number, now))  # type: ignore[arg-type]
+    assert len(accounts.tokens_of(BOB)) == 1 + 3 + 1, "one that does not expire, those that have, and the last"
+
+
 def test_a_password_counts_also_after_one_from_the_future(accounts: Accounts) -> None:
     accounts.take(PasswordSet("1002-b", 1, 90_000, account=ANN, hash="$ahead"))
     (op,) = draft_access(accounts, SetPassword("Ann", "$now"), None, 1_000)

@@ -9,7 +9,7 @@ from newswire.core import limits
 from newswire.core.broker.events import Answered, Event, Failed, HungUp, Now, Writable
 from newswire.core.broker.journal import tell_changes
 from newswire.core.model.commands import Publish, Subscribe
-from newswire.core.model.ops import Joined, Published, encode
+from newswire.core.model.ops import Joined, Published, Void, encode
 from newswire.core.read.counts import topics
 from newswire.engine.memory import MemoryEngine, MemoryLog, MemoryNetwork
 from newswire.errors import BadRequest, NotEnoughCopies, NotFound, Refused, Unavailable, Unknown
@@ -582,3 +582,15 @@ def test_a_broker_that_comes_back_says_at_once_that_it_serves(world: World) -> N
         back.tick()
     assert back.describe().serves
     assert states(one)["1002"] == "up"
+
+
+def test_a_run_goes_on_under_another_origin_before_its_sequences_end() -> None:
+    """They have 32 bits: a run of 1,000 operations a second has as many after seven weeks."""
+    engine = MemoryEngine("1001", primary=True)
+    broker = engine.shell.broker
+    origin = broker.stager.origin
+    broker.state.replay([(Void(origin, limits.RUN_OPS, 1_700_000_000_000, first=broker.state.log.held(origin) + 1), 0, 0)])
+    engine.submit([Publish("news", "the last of it")])
+    engine.tick()
+    assert engine.submit([Publish("news", "goes on")]).first == f"{origin}v1.2"
+    assert list(broker.state.vector) == [f"{origin}v1"]

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import pytest
+
+from newswire.core import limits
 from newswire.core.model.commands import Acknowledge
 from newswire.core.model.coverage import Coverage, write
 from newswire.core.model.ops import Acknowledged, Began, Lost, Op, Published, Subscribed
@@ -135,3 +140,27 @@ def test_a_page_of_one_topic_begins_where_the_first_that_matches_does() -> None:
     assert opening is not None
     assert opening.wanted.patterns == ("news.a",)
     assert open_page(broker.state, "Alice", "tech", 0) is None
+
+
+def test_a_stream_of_a_topic_that_hundreds_of_runs_published_to_looks_at_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each start, and each long batch, is an origin, and leaves a void for ever: each stream that opens would pay for all."""
+    broker = Broker()
+    broker.subscribe("news")
+    state = broker.state
+    for number in range(limits.PIECE_TOPICS + 1):
+        origin = f"1001-x{number}"
+        broker.take(Began(origin, 1, 0, "1001", dict(state.vector)))
+        broker.take(Published(origin, 2, 0, topic="news", data="x"))
+    broker.take(Acknowledged(HERE, broker.next, 0, (f"{HERE}.2",), dict(state.vector)))
+    looked_at: list[int] = []
+    covers_all = state.lineage.covers_all
+
+    def count(vector: Vector, other: Mapping[str, int]) -> bool:
+        looked_at.append(len(other))
+        return covers_all(vector, other)
+
+    monkeypatch.setattr(state.lineage, "covers_all", count)
+    opening = open_stream(state, "Alice", None)
+    assert opening is not None
+    assert opening.position.offset == len(state.log) - 1, "the acknowledgement itself"
+    assert max(looked_at, default=0) <= limits.PIECE_TOPICS

@@ -156,7 +156,7 @@ def draft_access(accounts: Accounts, request: AccessRequest, by: Principal | Non
         case SetPassword(name, password):
             return [_set_password(accounts, _account(accounts, name), password, me, now)]
         case CreateToken():
-            return [_create_token(accounts, request, by, me)]
+            return _create_token(accounts, request, by, me, now)
         case RevokeToken(token):
             if token not in accounts.tokens:
                 raise NotFound(f"there is no token {token}: GET /tokens lists them", code="no-token")
@@ -205,17 +205,22 @@ def _set_password(accounts: Accounts, account: OpId, password: str, me: str, now
     return PasswordSet(**NO_PLACE, account=account, hash=password, made=made, by=me)
 
 
-def _create_token(accounts: Accounts, request: CreateToken, by: Principal | None, me: str) -> TokenCreated:
-    """One that a user makes for himself with a token expires with that at the latest."""
+def _create_token(accounts: Accounts, request: CreateToken, by: Principal | None, me: str, now: int) -> list[Op]:
+    """One that a user makes for himself with a token expires with that at the latest.
+
+    Those that have expired do not count. As many of them are kept for who looks at the list; the oldest others are revoked.
+    """
     account = _account(accounts, request.name)
     maker = accounts.tokens.get(by.token) if by is not None and account == by.account else None
     ends = [at for at in (request.expires, maker.expires if maker is not None else 0) if at]
-    if len(accounts.tokens_of(account)) >= limits.TOKENS_PER_USER:
+    mine = accounts.tokens_of(account)
+    over = sorted((op.expires, name) for name, op in mine.items() if 0 < op.expires <= now)
+    if len(mine) - len(over) >= limits.TOKENS_PER_USER:
         raise Refused(
             f"{request.name} has {limits.TOKENS_PER_USER} tokens, the most allowed: revoke those that nobody uses",
             code="too-many",
         )
-    return TokenCreated(
+    token = TokenCreated(
         **NO_PLACE,
         account=account,
         hash=request.digest,
@@ -225,6 +230,8 @@ def _create_token(accounts: Accounts, request: CreateToken, by: Principal | None
         subscribe=request.subscribe,
         by=me,
     )
+    gone = tuple(name for _, name in over[: max(0, len(over) - limits.TOKENS_PER_USER)])
+    return [token, TokensRevoked(**NO_PLACE, tokens=gone, account=account, by=me)] if gone else [token]
 
 
 def _add_grant(accounts: Accounts, request: AddGrant, me: str) -> Granted:

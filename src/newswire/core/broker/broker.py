@@ -488,6 +488,7 @@ class Broker(Parts):
         if self._may_stamp():
             has_met = self.membership.is_stranger and self.replication.has_met_anybody()
             self._follow(self.membership.introduce(met=has_met), now)
+        self._shorten_due |= self.state.log.held(self.stager.origin) > limits.RUN_OPS
         if (self._shorten_due or len(self.state.vector) > limits.VECTOR_SHORTEN_ENTRIES) and self._may_stamp():
             self._shorten_due = False
             self.stager.renew(self.identity.id, now.wall)  # brokers without a disk were started often

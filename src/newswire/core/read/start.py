@@ -243,6 +243,8 @@ def _has_all(state: State, known: Sequence[tuple[str, Vector]]) -> bool:
     lineage, messages, held = state.lineage, state.messages, state.vector
     for topic, vector in known:
         number = messages.numbers.get(topic, 0)
+        if len(messages.sequences[number]) + len(messages.voids.get(number, ())) > limits.PIECE_TOPICS:
+            return False  # of so many runs and long batches that a page is looked up sooner
         last = {origin: sequences[-1] for origin, sequences in messages.sequences[number].items() if sequences}
         for origin, sequence in messages.last_told.get(number, {}).items():
             last[origin] = max(sequence, last.get(origin, 0))
