@@ -12,9 +12,11 @@ from newswire.core.broker.events import Now
 from newswire.core.broker.stager import Stager
 from newswire.core.broker.values import Identity
 from newswire.core.model.commands import Publish
-from newswire.core.model.ops import Began, Joined, Published
+from newswire.core.model.ops import Began, Joined, Published, Void
 from newswire.core.state.fold import State
+from newswire.engine.memory import MemoryEngine, MemoryLog, MemoryNetwork
 
+ONE, TWO = "127.0.0.1:1", "127.0.0.1:2"
 HOUR = 3_600_000
 DAY = 24 * HOUR
 YEARS = 3_650 * DAY
@@ -174,6 +176,42 @@ def test_a_broker_that_was_off_for_a_month_holds_what_it_held_for_a_week_more() 
     assert start_of_clock(state, start + DAY) == NOON + 11 * HOUR
     state = state_of(*hourly("1001-a", NOON, 10), *hourly("1001-b", start, 8 * 24))
     assert start_of_clock(state, start + 9 * DAY) == start + (8 * 24 - 1) * HOUR
+
+
+def test_a_broker_whose_ops_were_left_out_has_lived_through_what_it_did() -> None:
+    """A log that is compacted each day has a void for each: as steps they would hold retention's clock back for months."""
+    state = State()
+    state.apply(Began("1002-a", 1, NOON, "1002", {}), 0, 0, None)
+    for day in range(40):
+        last = state.log.held("1002-a")
+        state.apply(Void("1002-a", last + 144, NOON + (day + 1) * DAY, first=last + 1), 0, 0, None)
+    assert lived_until(state) == {"1002": NOON + 40 * DAY}
+    state.apply(Void("1002-a", last + 200_000, NOON + YEARS, first=last + 145), 0, 0, None)
+    assert lived_until(state)["1002"] <= NOON + 42 * DAY, "a clock that was set is one, however many ops a void stands for"
+
+
+def test_a_broker_that_nobody_uses_holds_no_clock_back_though_all_start_again_each_day() -> None:
+    """Retention's clock comes to the wall clock after a week without a start: in between it goes by what all have stamped."""
+    seconds = 0.0
+    network, logs = MemoryNetwork(), [MemoryLog(), MemoryLog()]
+    engines: list[MemoryEngine] = []
+
+    def now() -> Now:
+        return Now(seconds, NOON + int(seconds * 1_000))
+
+    for _ in range(30):
+        for engine in engines:
+            engine.close()
+        engines = [
+            MemoryEngine("1001", address=ONE, peers=(TWO,), primary=True, network=network, log=logs[0], clock=now),
+            MemoryEngine("1002", address=TWO, peers=(ONE,), network=network, log=logs[1], clock=now),
+        ]
+        for _ in range(48):
+            seconds += 1_800
+            for engine in engines:
+                engine.tick()
+            engines[0].submit([Publish("news", "x")])
+    assert engines[0].shell.broker.clocks.retention_behind < 2 * HOUR
 
 
 def test_many_ops_are_looked_at_in_blocks() -> None:

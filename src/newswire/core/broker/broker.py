@@ -34,7 +34,7 @@ from newswire.core.broker.replication import CODE_OF, STATE_OF
 from newswire.core.broker.shared_log import SharedLog
 from newswire.core.model.balance import Load
 from newswire.core.model.commands import Acknowledge, Publish
-from newswire.core.model.ops import NO_PLACE, Began, Lost, NotAnOp, Op
+from newswire.core.model.ops import NO_PLACE, Acknowledged, Began, Lost, NotAnOp, Op
 from newswire.core.state.fold import Changes, State
 from newswire.errors import BadRequest, NewswireError, Refused, StorageFull, TooLarge, Unavailable
 
@@ -76,12 +76,14 @@ class Broker(Parts):
         self._forgotten = state.lineage.forgotten  # origins of which nothing follows any more
         self._changes = Changes()  # by what was applied of the batch that is being applied, and not told yet
         self._served = (False, False)  # clients, streams: as it was told last
+        self._lives_at = 0.0  # on `Now.clock`: when this broker stamps something, whether or not there is anything to say
 
     # -- the shell's side ---------------------------------------------------------------------------------------
 
     def begin(self, now: Now) -> list[Action]:
         """START: the first actions of a run. The shell recovered the state, and began a segment for this origin."""
         self.clocks.start(self.identity, self.state, now)
+        self._lives_at = now.clock + limits.LIVES_SECONDS
         self._watch_clocks(now)
         self.state.forget_unfinished(self.identity.id)
         self._actions += self.replication.start(self.membership.choose_links(()), now)
@@ -455,6 +457,9 @@ class Broker(Parts):
         self._watch_clocks(now)
         self._wants_room = event.wants_room
         self._follow(self.compaction.tick(event, now), now)
+        if now.clock >= self._lives_at and self.serves and self._may_stamp():
+            self._lives_at = now.clock + limits.LIVES_SECONDS
+            self._follow([values.Stamp([Acknowledged(**NO_PLACE)])], now)  # of nothing: it says that this broker lives
         if self.stager.staged or not (self.serves and self.clocks.has_met):
             return
         is_old = self.retention.is_due(now, wants_room=event.wants_room, is_tight=self.compaction.is_tight)

@@ -16,6 +16,7 @@ from newswire.core.state.fold import State
 
 _APART: Final = int(limits.CLOCK_APART_SECONDS * 1000)
 _STEP: Final = int(limits.CLOCK_STEP_SECONDS * 1000)
+_SPAN: Final = int(limits.VOID_SPAN_SECONDS * 1000) + _STEP
 _LIVED: Final = int(limits.CLOCK_TRUST_SECONDS * 1000)
 _BLOCK_ROWS: Final = 1_024
 _ROUNDING: Final = 2  # ms that two clocks may seem apart since both are read in whole ones
@@ -200,22 +201,27 @@ def _runs_by_broker(state: State) -> dict[str, list[_Run]]:
 def _lived_until(state: State, runs: Sequence[_Run]) -> int:
     """A broker's newest stamp, less the steps of its clock behind which it has not gone on for `CLOCK_TRUST_SECONDS` yet.
 
-    A step is what two ops that follow each other are apart, beyond an hour. Whether the clock was set or the broker was
-    off does not show; either way what is held back is dropped a week later. A step back makes up for one ahead, but between
-    runs of which nobody knows that one was before the other: what a disk had lost comes behind what was stored since.
+    A step is what two ops that follow each other are apart, beyond an hour. Of what a void stands for only the last stamp is
+    known: it is as if its ops had been an hour apart, up to the day that it may span (COMPACT). Whether a clock was set or the
+    broker was off does not show; either way what is held back is dropped a week later. A step back makes up for one ahead, but
+    between runs of which nobody knows that one was before the other: what a disk had lost comes behind what was stored since.
     """
     newest: int = state.log.times[runs[-1].offsets[-1]]
     later = newest
     lived = stepped = 0
-    for stamps, is_before in _blocks(state, runs):
+    behind = 0  # the sequence of the op that was looked at last, if it is of the same run
+    for stamps, sequences, is_before in _blocks(state, runs):
+        behind = behind if behind > sequences[-1] else 0
         if stamps == sorted(stamps) and stamps[-1] <= later <= stamps[0] + _STEP:
-            stamps = stamps[:1]  # no step among them
-        for stamp in reversed(stamps):
+            stamps, sequences = stamps[:1], sequences[:1]  # no step among them
+        for stamp, sequence in zip(reversed(stamps), reversed(sequences), strict=True):
             passed, later = later - stamp, stamp
             if passed < 0 and not is_before:
                 passed = 0
             is_before = True
-            went = max(-_STEP, min(passed, _STEP))
+            most = min(max(behind - sequence, 1) * _STEP, _SPAN)
+            behind = sequence
+            went = max(-_STEP, min(passed, most))
             stepped += passed - went
             lived += max(0, went)
             if lived >= _LIVED:
@@ -223,12 +229,16 @@ def _lived_until(state: State, runs: Sequence[_Run]) -> int:
     return newest - stepped
 
 
-def _blocks(state: State, runs: Sequence[_Run]) -> Iterator[tuple[list[int], bool]]:
-    """The stamps of a broker in blocks, the newest first; and whether a block is surely before the one that came before it."""
-    stamp, later = state.log.times.__getitem__, ""
+def _blocks(state: State, runs: Sequence[_Run]) -> Iterator[tuple[list[int], list[int], bool]]:
+    """The stamps of a broker in blocks, the newest first, with the sequences of the ops.
+
+    And whether a block is surely before the one that came before it.
+    """
+    stamp, sequence, later = state.log.times.__getitem__, state.log.sequences.__getitem__, ""
     for origin, offsets in reversed(runs):
         is_before = not later or state.lineage.covers({later: 1}, origin, 1)
         for stop in range(len(offsets), 0, -_BLOCK_ROWS):
-            yield list(map(stamp, offsets[max(0, stop - _BLOCK_ROWS) : stop])), is_before
+            rows = offsets[max(0, stop - _BLOCK_ROWS) : stop]
+            yield list(map(stamp, rows)), list(map(sequence, rows)), is_before
             is_before = True
         later = origin

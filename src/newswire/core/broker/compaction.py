@@ -191,7 +191,7 @@ class Compaction:
         self._dead = self._count_dead()
         self._is_partial = not all(proof.holds(self.state.vector) for proof in proofs)
         times, kept = [now.wall + shift for shift in shifts], int(self._me.retention_seconds * 1000)
-        old, span = ends.at.retention - kept, kept // limits.VOID_SPANS_COUNT
+        old, span = ends.at.retention - kept, min(kept // limits.VOID_SPANS_COUNT, int(limits.VOID_SPAN_SECONDS * 1000))
         self.job = Rewriting(self.state, Base(bases), times, ends=ends, old=old, span=span)
         return [Rewrite(self.job)]
 
