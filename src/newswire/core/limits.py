@@ -186,6 +186,7 @@ COMPACT_LOOK_TOPICS: Final = 64  # counted anew in one look, of those of which s
 COMPACT_LEAST_ROWS: Final = 20_000  # dead, before a broker compacts by itself: some MB, and as much again while it does
 COMPACT_SHARE: Final = 0.5  # of a log that is dead, before a broker compacts by itself: it writes no more than it frees
 COMPACT_AGAIN_SECONDS: Final = 3_600.0  # what a compaction did not leave out is looked at again then: its key may be forgotten
+COMPACT_AGAIN_MOST_SECONDS: Final = 86_400.0  # the same, where that was in vain: each time twice as long, up to a day
 COMPACT_AWAY_SECONDS: Final = 7 * 86_400.0  # that a broker is waited for which is away: repaired within a week it fetches ops
 COMPACT_ROOM: Final = 1.5  # times what stays: with less room a compaction waits no longer, as soon it has too little
 COMPACT_LAST_AWAY_SECONDS: Final = 600.0  # that a broker is waited for at the last chance: longer than an upgrade takes

@@ -22,7 +22,7 @@ from newswire.core.broker.events import (
     Tick,
 )
 from newswire.core.broker.values import Identity, PeerFacts
-from newswire.core.model.commands import Publish, Subscribe
+from newswire.core.model.commands import Audit, Confirm, Publish, Subscribe
 from newswire.core.model.ops import Began, Dropped, Joined, NotAnOp, Published, Void, decode, encode
 from newswire.core.model.results import Compacted, Entry
 from newswire.core.model.vector import FullVector, Lineage
@@ -293,6 +293,28 @@ def test_in_need_what_stayed_is_looked_at_again_if_much_went_or_others_had_not_p
             part.finish(rewrite.job)
             monkeypatch.setattr(part, "_count_dead", lambda: 4)
     assert due == seen
+
+
+@pytest.mark.parametrize("kind", ["sign-ins", "confirmations"])
+def test_what_stays_for_good_is_not_written_anew_each_hour(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """More than half of a log may be what no compaction leaves out: who signed in, who has confirmed."""
+    monkeypatch.setattr(limits, "COMPACT_LEAST_ROWS", 20)
+    seconds = 0.0
+    engine = MemoryEngine("1001", primary=True, compacts=True, clock=lambda: Now(seconds, NOW + int(seconds * 1_000)))
+    if kind == "sign-ins":
+        for number in range(200):
+            engine.submit([Audit("signed-in", f"u{number}")])
+    else:
+        for number in range(10):
+            engine.submit([Subscribe(f"u{number}", "news")])
+        for _ in range(20):
+            name = engine.submit([Publish("news", "x", confirm=60)]).first
+            for number in range(10):
+                engine.submit([Confirm(f"u{number}", name)])
+    for _ in range(3 * 24 * 6):
+        seconds += 600
+        engine.tick()
+    assert engine.shell.broker.state.generation < 20
 
 
 def test_that_there_is_no_room_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,8 @@ class Compaction:
         self._stays_in_need = 0  # the same; 0 where much went, or where others had not proved all: more may go a moment later
         self._is_partial = False  # others had not proved all when the one that runs began
         self._rests = False  # the last one was of no use: the next look is not sooner than usual
+        self._patience = limits.COMPACT_AGAIN_SECONDS  # until what the last one left counts as dead again
+        self._all_again_at = 0.0  # on `Now.clock`: when it does
         self._dead_at_failure = 0  # rows: without room it is tried again when that has grown
         self._dead = 0  # rows, when the one that runs began
         self.lacks_room: tuple[int, int] | None = None  # bytes that one would write, and may: it was tried without room
@@ -127,9 +129,11 @@ class Compaction:
         """Decide whether one is due. What stays is written before what goes is free: there has to be room for it."""
         self._looked_at, self._rests = now.clock, False
         if self._again_at is None:
-            self._again_at = now.clock + limits.COMPACT_AGAIN_SECONDS
+            self._again_at, self._all_again_at = now.clock + limits.COMPACT_AGAIN_SECONDS, now.clock + self._patience
         if now.clock >= self._again_at:  # what the last one left as it was is looked at again
-            self._least_rows = self._stays = self._stays_in_need = self._dead_at_failure = 0
+            self._least_rows = self._stays_in_need = self._dead_at_failure = 0
+        if now.clock >= self._all_again_at:
+            self._stays = 0
         rows, count = len(self.state.log), self._count_dead()
         dead = max(0, count - self._stays_in_need)
         writes = event.size * (rows - dead) // max(rows, 1)  # bytes, about
@@ -161,7 +165,7 @@ class Compaction:
         totals = state.messages.totals
         for number in list(islice(totals.unknown, limits.COMPACT_LOOK_TOPICS)):
             state.messages.work_out(number)
-        live = sum(totals.counts) + 2 * len(state.subscriptions.alive) + len(state.log.names)
+        live = sum(totals.counts) + 2 * len(state.subscriptions.alive) + len(state.log.names) + len(state.account_rows)
         return max(0, len(state.log) - live)
 
     def begin(
@@ -245,6 +249,8 @@ class Compaction:
             has_freed_much = gone * 10 > job.rows_before
             self._stays_in_need = 0 if has_freed_much or self._is_partial else self._stays
             self._rests = not has_freed_much
+            longer = min(2 * self._patience, limits.COMPACT_AGAIN_MOST_SECONDS)  # else all is written each hour, for nothing
+            self._patience = limits.COMPACT_AGAIN_SECONDS if has_freed_much or self._is_partial else longer
             self._again_at = None
         if self._reply_to is not None:
             doing.append(
