@@ -123,6 +123,7 @@ FREEZE_OBJECTS: Final = 5_000  # topics and subscriptions that came since the co
 RETENTION_SECONDS: Final = 30 * 86_400  # longer than a holiday
 RETENTION_MESSAGES: Final = 1_000_000  # a topic: their index is 64 MB
 RETENTION_EVERY_SECONDS: Final = 60.0  # how often it is looked at
+RETENTION_STEPS_COUNT: Final = 128  # in which what becomes old is dropped: six hours of a month, and messages stay 1 % longer
 RETENTION_TIGHT_SECONDS: Final = 2.0  # the same while there is hardly room to compact: what is dropped too late stays
 RETENTION_LOW_SECONDS: Final = 1.0  # the same while the disk is nearly full: what is dropped is room for what comes
 EXPIRY_EVERY_SECONDS: Final = 1.0  # between two ops that withdraw what is over: each is a sync

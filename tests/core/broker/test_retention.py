@@ -10,8 +10,10 @@ from newswire.core import limits
 from newswire.core.broker.events import Now
 from newswire.core.broker.retention import Retention, Sweep, to_drop
 from newswire.core.broker.values import Identity
-from newswire.core.model.ops import Acknowledged, Began, Dropped, Published
+from newswire.core.model.commands import Publish
+from newswire.core.model.ops import Acknowledged, Began, Dropped, Published, decode
 from newswire.core.state.fold import State
+from newswire.engine.memory import MemoryEngine
 
 
 def state_of(*stamps: tuple[str, int], topic: str = "news") -> State:
@@ -240,3 +242,21 @@ def test_it_looks_more_often_the_less_room_there_is(told: dict[str, bool], secon
         part.drop(0, 0, Now(100.0, 0))
     assert not part.is_due(Now(99.9 + seconds, 0), **told)
     assert part.is_due(Now(100.1 + seconds, 0), **told)
+
+
+def test_messages_of_many_topics_are_dropped_by_few_ops() -> None:
+    """Looked at each minute, each message of a topic that has one an hour would be dropped by an op of its own."""
+    seconds = 0.0
+    engine = MemoryEngine(
+        "1001",
+        primary=True,
+        retention_seconds=10 * 86_400.0,
+        clock=lambda: Now(seconds, 1_700_000_000_000 + int(seconds * 1_000)),
+    )
+    for hour in range(20 * 24):
+        seconds = hour * 3_600.0
+        engine.submit([Publish("news", str(hour))])
+        for _ in range(3):
+            engine.tick()
+    dropped = [op for op in map(decode, engine.log.raws) if isinstance(op, Dropped)]
+    assert 100 <= len(dropped) <= 140

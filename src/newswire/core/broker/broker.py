@@ -479,7 +479,8 @@ class Broker(Parts):
         if is_late:
             self._follow([self.escalation.look(now, decides=decides)], now)
         if is_old and (decides or not self.writable):  # a full disk takes nothing that the primary decides
-            self._follow([self.retention.drop(self.clocks.retention, latest, now)], now)
+            in_need = event.wants_room or self.compaction.is_tight
+            self._follow([self.retention.drop(self.clocks.retention, latest, now, in_need=in_need)], now)
 
     def _latest(self, now: Now) -> int:
         """The latest time that it may be, in ms, by what any broker says or has lived through."""

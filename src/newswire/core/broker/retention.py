@@ -168,11 +168,17 @@ class Retention:
         wait = limits.RETENTION_LOW_SECONDS if wants_room else limits.RETENTION_TIGHT_SECONDS if is_tight else every
         return self._sweep.is_busy or now.clock >= self._due_at - every + wait
 
-    def drop(self, time: int, latest: int, now: Now) -> Stamp:
-        """Look at one piece. `time`: retention's, in ms; `latest`: the latest that it may be anywhere."""
+    def drop(self, time: int, latest: int, now: Now, *, in_need: bool = False) -> Stamp:
+        """Look at one piece. `time`: retention's, in ms; `latest`: the latest that it may be anywhere.
+
+        `in_need`: the disk has little room, so that what is old is dropped at once.
+        """
         if not self._sweep.is_busy:
             self._due_at = now.clock + limits.RETENTION_EVERY_SECONDS
-            old, until = time - int(self._me.retention_seconds * 1000), latest + limits.CLOCK_FUTURE_MILLISECONDS
+            kept, until = int(self._me.retention_seconds * 1000), latest + limits.CLOCK_FUTURE_MILLISECONDS
+            old = time - kept
+            if not in_need:  # by steps: else each message of a topic that has few would be dropped by an op of its own
+                old -= old % max(1, kept // limits.RETENTION_STEPS_COUNT)
             self._sweep.begin(old, until, self._me.retention_bytes)
         drops = self._sweep.look(self._state, self._me.retention_messages)
         return Stamp([Dropped(**NO_PLACE, topic=topic, vector=vector) for topic, vector in drops])
