@@ -91,3 +91,15 @@ def test_a_month_is_kept_in_a_few_sizes() -> None:
     assert 6 * DAY < end - start <= 7 * DAY + HOUR
     apart = [later[0] - one[0] for one, later in zip(growth._sizes, growth._sizes[1:], strict=False)]
     assert max(apart) <= 2 * HOUR
+
+
+@pytest.mark.parametrize("hours", [1, 30, 200, 2_000])
+def test_a_broker_that_stood_still_for_long_goes_on(hours: int) -> None:
+    """A machine that is suspended, a disk that hangs: a week's record is no longer than a week when it goes on."""
+    growth = Growth()
+    for minute in range(9 * 24 * 60):
+        growth.note(minute * 60.0, 1_000 * minute)
+    since = 9 * 86_400.0 + hours * 3_600.0
+    for minute in range(3 * 24 * 60):
+        growth.note(since + minute * 60.0, 1_000 * minute)
+        growth.full_in(10**9)

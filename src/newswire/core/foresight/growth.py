@@ -41,7 +41,7 @@ class Growth:
         old = bisect_left(self._sizes, clock - _CLOSE_SECONDS, key=lambda one: one[0])
         if old > 2 and self._sizes[old - 1][0] - self._sizes[old - 3][0] < _CLOSE_SECONDS:
             del self._sizes[old - 2]
-        if clock - self._sizes[0][0] > _LONGEST_SECONDS + _CLOSE_SECONDS:
+        while clock - self._sizes[0][0] > _LONGEST_SECONDS + _CLOSE_SECONDS:  # several after a standstill
             del self._sizes[0]
 
     def full_in(self, room: int) -> tuple[float, float | None] | None:
