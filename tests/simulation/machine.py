@@ -276,7 +276,7 @@ class NotedEscalation(Escalation):
         self._machine = machine
 
     def _end(self) -> None:
-        notice = self._state.messages.notices.of[self._due[0][1]]
+        notice = self._state.messages.notices.of[self._row]
         if not self._is_over(notice):
             self._machine.ledger.confirmations.lets_be(self._machine, notice.id)
         super()._end()

@@ -89,7 +89,7 @@ class Notices:
                 self._escalations[name] = to
 
     def forget_void(self, copies: Collection[OpId]) -> None:
-        """Forget what was said of messages that are void. `copies`: the first ids of what was stored again: that is confirmed."""
+        """Forget what was said of messages that are void, and not stored again. `copies`: the first ids of what was."""
         for name in [name for name in self._confirmed if self._log.is_void(*split_op_id(name)) and name not in copies]:
             del self._confirmed[name]
 
