@@ -855,7 +855,8 @@ class Ledger:
             ends = self.applied(machine).withdrawn  # as far as it was stored: a broker may have died with it
             for place in machine.disk.places():
                 op = machine.disk.get(place)[1]
-                kinds[type(op).__name__] += not isinstance(op, Acknowledged) or bool(op.ids)  # not what says that a broker lives
+                says_that_it_lives = isinstance(op, Acknowledged) and not op.ids
+                kinds[type(op).__name__] += not says_that_it_lives
                 is_message = (
                     isinstance(op, Published) and not op.about and len(self._ids(op)) == 1 and not self.edits.outlives(op)
                 )
