@@ -212,6 +212,28 @@ def test_what_was_scheduled_goes_together_with_what_published_it() -> None:
     assert left_out(began(), LATER, RELEASED, DROPPED, now=DAY, base={A: 3}) == set(), "others may lack the drop"
 
 
+def test_what_was_published_stays_while_what_scheduled_it_is_not_here() -> None:
+    other = "1002-b"  # of which a broker has more than it can hand over
+    published = message(2, again=f"{other}.3", key="k")
+    twin = Published(other, 2, 0, topic="news", data="text 2", key="k")
+    replaces = message(3, replaces=f"{A}.2")
+    filler = Published(other, 2, 0, topic="other", data="text")
+    waited = Scheduled(other, 3, 0, topic="news", data="text 2", due=1000)
+    for name, ends in ("dropped", (Dropped(A, 3, 0, topic="news", vector={A: 2}),)), ("replaced", (replaces,)):
+        ops = (began(), began(other), published, *ends)
+        assert left_out(*ops, now=DAY + 1) == set(), f"{name}: who has what scheduled it would publish it again"
+        assert f"{A}.2" in left_out(*ops, filler, waited, now=DAY + 1), name
+    ops = (began(), began(other), published, twin, Withdrawn(A, 3, 0, ids=(f"{A}.2", f"{other}.2")))
+    assert left_out(*ops, now=DAY + 1) == set(), "nor does a twin go"
+
+
+def test_what_was_published_goes_once_what_scheduled_it_is_given_up() -> None:
+    other = "1002-b"
+    ops = (began(), began(other), message(2, again=f"{other}.2"), Dropped(A, 3, 0, topic="news", vector={A: 2}))
+    assert left_out(*ops, now=DAY) == set()
+    assert left_out(*ops, Lost(A, 4, 0, other, 2, 2), now=DAY) == {f"{A}.2", f"{A}.3"}
+
+
 def test_what_another_broker_published_as_well_goes_with_it() -> None:
     other = Published("1002-b", 2, 0, topic="news", data="text 3", again=f"{A}.2")
     both = Dropped(A, 4, 0, topic="news", vector={A: 3, "1002-b": 2})

@@ -86,7 +86,7 @@ class LeaveOut:
         self._shown_yet: set[str] = set()  # topics of which something stays that was dropped
         self._withdrawn: set[OpId] = set()
         self._withdrawn_at: dict[OpId, int] = {}  # ms: the newest stamp of an op that says so
-        self._unpublished: set[int] = set()  # rows of messages that stay, since what scheduled them does
+        self._unpublished: set[int] = set()  # rows of messages that stay, since what scheduled them does, or is not here
         self._lost: dict[str, list[tuple[int, int]]] = {}
 
     def run(self) -> Iterator[None]:
@@ -190,6 +190,9 @@ class LeaveOut:
                 going.append((rows, twins))
             else:
                 self._unpublished |= twins
+        for name, copies in prefix.copies.items():
+            if self._may_come(name):
+                self._unpublished.update(row for copy in copies for row in group_of.get(copy, (copy,)))
         before = -1
         while len(going) != before:  # what publishes two that are no twins is one message all the same
             before = len(going)
@@ -272,6 +275,11 @@ class LeaveOut:
             if isinstance(op, Withdrawn | Confirmed) and self._in_base(op):
                 ids = op.ids if isinstance(op, Withdrawn) else (op.message,)
                 self.left[row] = all(self._is_gone(name) and not self._has_copy(name) for name in ids)
+
+    def _may_come(self, name: OpId) -> bool:
+        """Say whether an op is not here: another broker may have it, and would publish it anew if nothing said that it was."""
+        origin, sequence = split_op_id(name)
+        return self.held.get(origin) < sequence
 
     def _has_copy(self, name: OpId) -> bool:
         return any(row >= self.prefix.cut or not self.left[row] for row in self.prefix.copies.get(name, ()))
