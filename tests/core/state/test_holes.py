@@ -9,7 +9,7 @@ import pytest
 from newswire.core.broker.events import Now, Unreadable
 from newswire.core.broker.replication import Peer
 from newswire.core.model import ops
-from newswire.core.model.ops import Began, Lost, Op, Published, Subscribed
+from newswire.core.model.ops import Began, Lost, Op, Published, Subscribed, Void
 from newswire.core.read.scan import DueGap, plan
 from newswire.core.read.start import open_stream
 from newswire.core.state.fold import Changes, State
@@ -251,3 +251,15 @@ def test_what_cannot_be_pushed_is_not_tried_without_end() -> None:
         engine.tick()
     assert pushes.number - before < 10
     assert pushes.barren is not None
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_op_takes_no_place_of_a_void_that_waits_and_stands_for_more(order: int) -> None:
+    """What was handed over was adopted, and the op taken meanwhile: both stand in the log, behind damage."""
+    state = State()
+    for place, op in enumerate([Void(A, 6, 0, first=3), message(3)][::order], 2):
+        state.holes.wait((op, place, 1))
+    state.apply_all([(op, place, 1) for place, op in enumerate([began(), message(2)])], None)
+    state.revive(None)
+    assert state.extent(A) == 6
+    assert not state.holes.all

@@ -169,8 +169,11 @@ class Holes:
         op = record[0]
         if op.sequence > self._extent(op.origin) and not self._voids.has(op.origin, op.sequence):
             first = op.first if isinstance(op, Void) else op.sequence
+            ops = self.waiting.setdefault(op.origin, {})
+            if first in ops and ops[first][0].sequence > op.sequence:
+                return  # it is in a void that waits, and that stands for more
             self._voids_wait |= first < op.sequence
-            self.waiting.setdefault(op.origin, {})[first] = record
+            ops[first] = record
             self._has_changed = True
 
     def next_behind(self, origin: str, reach: int) -> OpRecord | None:
