@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from brokers import Answer, ask, get, until
+from tests.browser.test_app import RECORD
 from tests.browser.test_axe import faults, faults_in_every_look
 from tests.kit.access import basic, bearer
 from tests.kit.menu_programs import piped
@@ -152,11 +153,17 @@ def test_a_session_outlives_its_broker_and_what_was_typed_outlives_the_session(b
     for verb in ("publish", "subscribe"):
         asked(guarded, "POST", "/grants", who="ben", verb=verb, topic="news")
     page = page_of(browser, 1280, "light")
+    page.context.grant_permissions(["notifications"])
+    page.add_init_script(RECORD)
     page.goto(f"http://{guarded.first.address}/")
     sign_in(page, "ben")
     page.get_by_label("Topic to subscribe to").fill("news")
     page.keyboard.press("Enter")
     expect(page.locator("#state")).to_contain_text("live at broker 1001")
+    page.evaluate("localStorage.setItem('newswire alerts of ben', JSON.stringify({ desktop: true }))")
+    page.reload()
+    expect(page.locator("#state")).to_contain_text("live at broker 1001")
+    page.evaluate("navigator.serviceWorker.ready")
     guarded.first.kill9()
     expect(page.locator("#state")).to_contain_text("moved to broker 1002")
     page.get_by_label("Message").fill("Nobody signed in again")
@@ -174,8 +181,10 @@ def test_a_session_outlives_its_broker_and_what_was_typed_outlives_the_session(b
             for (const id of ["state", "notice"]) new MutationObserver(note).observe($(id), { childList: true, subtree: true });
         }"""
     )
+    page.evaluate("document.hasFocus = () => false")  # who looks away is told that no news is told any more
     asked(guarded, "POST", "/users/ben/password", password=PASSWORD)  # by an admin, elsewhere
     expect(page.locator("#state")).to_have_text("signed out")
+    until("it is told", lambda: page.evaluate("window.told.at(-1)?.[0]") == "newswire: signed out", SECONDS)
     page.keyboard.press("Enter")
     expect(page.locator("#notice")).to_contain_text("You are signed out.")
     asks = []

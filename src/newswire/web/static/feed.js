@@ -302,12 +302,19 @@ function askToSignIn({ detail: address }) {
   const link = element("a", "", "Sign in");
   link.href = href;
   if (address === home) {
+    sayMute();
     link.addEventListener("click", () => { if (!form.isEmpty) sessionStorage.setItem(DRAFT, JSON.stringify(form.draft)); });
     showSignedOut("You are signed out. ", link, " and this page goes on; what you have typed stays.");
   } else {
     link.target = "_blank";
     showSignedOut(`${home} does not answer, and ${address} does not know you yet. `, link, " there, and go on in the tab that opens; what you have typed stays here.");
   }
+}
+
+/** Who counts on notifications, and looks away, is told that none come any more: once, as all tabs give it one tag. */
+function sayMute() {
+  if (!panel.settings.desktop || (visible() && document.hasFocus())) return;
+  show([{ id: "signed out", topic: "newswire", title: "signed out", data: "No news comes in any more, and none is told, until you sign in again." }], user, goTo);
 }
 
 function restoreDraft() {
