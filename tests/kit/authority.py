@@ -19,7 +19,7 @@ class Authority:
         self.file = str(home / "ca.pem")
         self._ca.cert_pem.write_to_path(self.file)
 
-    def issue(self, *names: str, days: int = 1) -> trustme.LeafCert:
+    def issue(self, *names: str, days: int = 2) -> trustme.LeafCert:
         """A certificate for these names or addresses; one of -1 days has expired."""
         now = datetime.datetime.now(datetime.UTC)
         begin = now - datetime.timedelta(days=3)

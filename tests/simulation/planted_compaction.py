@@ -73,25 +73,34 @@ def _finish(job: Rewriting) -> bool:
 
 def own_ops_stay() -> list[Patch]:
     """Who adopts keeps its own ops that are void at the other."""
-    range_of, merged = Rewriting._range_of, Rewriting._merged
+    is_in_void, next_voids, merged = Rewriting._is_in_void, Rewriting._next_voids, Rewriting._merged
 
     def keep(job: Rewriting) -> Iterator[int | Void]:
         own = rewriting._by_origin(job._own)  # type: ignore[attr-defined]
         ranges, job._ranges = job._ranges, own
         yield from merged(job)
-        job._ranges = ranges
+        job._ranges, job._written = ranges, {}
 
     def survey(job: Rewriting, state: State) -> Any:
         job._own = list(state.log.voids())  # type: ignore[attr-defined]
         return (yield from surveyed(job, state))
 
-    def beyond(job: Rewriting, origin: str, sequence: int) -> Void | None:
-        void = range_of(job, origin, sequence)
-        held = job.state.log.held(origin)
-        return None if void is not None and job._takes_handed and held >= void.sequence else void
+    def is_new(job: Rewriting, origin: str, sequence: int) -> bool:
+        return not job._takes_handed or job.state.log.held(origin) < sequence
+
+    def in_new_void(job: Rewriting, origin: str, sequence: int) -> bool:
+        return is_in_void(job, origin, sequence) and is_new(job, origin, sequence)
+
+    def new_voids(job: Rewriting, origin: str, sequence: int) -> Iterator[Void]:
+        return (void for void in next_voids(job, origin, sequence) if is_new(job, origin, void.sequence))
 
     surveyed = Rewriting.survey
-    return [(Rewriting, "survey", survey), (Rewriting, "_merged", keep), (Rewriting, "_range_of", beyond)]
+    return [
+        (Rewriting, "survey", survey),
+        (Rewriting, "_merged", keep),
+        (Rewriting, "_is_in_void", in_new_void),
+        (Rewriting, "_next_voids", new_voids),
+    ]
 
 
 def acks_by_any_other() -> list[Patch]:
