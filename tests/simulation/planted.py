@@ -231,8 +231,8 @@ def copies_after_timeout() -> list[Patch]:
 
 def own_copy_counts_twice() -> list[Patch]:
     """Where copies are asked for a broker counts what it holds itself once more, as if another had proved it."""
-    proofs = Replication.proofs
-    return [(Replication, "proofs", lambda links: [*(there := proofs(links)), *([links._state.log.full] if there else [])])]
+    copies = Replication.copies
+    return [(Replication, "copies", lambda links: [*(there := copies(links)), *([links._state.log.full] if there else [])])]
 
 
 def receipt_without_peers() -> list[Patch]:

@@ -8,11 +8,13 @@ import msgspec
 import pytest
 
 from newswire.core import limits
-from newswire.core.broker.events import WIRE, WIRE_LEAST, Answer, Connect, Disconnect, Header, Now, Send
+from newswire.core.broker.events import WIRE, WIRE_LEAST, Answer, Connect, Disconnect, Header, Now, Reply, Send
+from newswire.core.broker.receipts import PendingReceipts
 from newswire.core.broker.replication import Replication
-from newswire.core.broker.values import Announcement, Identity
+from newswire.core.broker.values import Announcement, Identity, Staged
 from newswire.core.model.balance import Load
 from newswire.core.model.ops import Began, Joined, Published
+from newswire.core.model.results import Receipt
 from newswire.core.state.fold import State
 from newswire.errors import Refused, StorageFull
 
@@ -351,3 +353,54 @@ def test_clocks_are_compared_with_what_peers_say() -> None:
     assert part.most_ahead() == int(limits.CLOCK_APART_SECONDS * 1000)
     part.hear("push", header(wall=9_000), at(10))
     assert (part.has_clocks_apart(), part.most_ahead()) == (False, 0)
+
+
+def anew(part: Replication, clock: float) -> State:
+    """Go on with a state in which other things follow from vectors: all that peers said is read anew."""
+    held = state()
+    held.lineage.began("1003-c", {})
+    part.become(held, at(clock), goes_on=False)
+    return held
+
+
+def test_who_was_in_sync_and_is_asked_again_is_waited_for_until_it_answers() -> None:
+    part, _ = in_sync()
+    answer(part, at(0), vector=ALL)
+    receipts = PendingReceipts()
+    receipts.wait_for_peers("who", Staged(("1001-a.2",), ALL, stored=1), count=1, copies=2, until=0.0)
+    anew(part, 1)
+    assert (part.in_sync(), part.proofs(), part.count_writable()) == ([], [], 1), "what it holds is not known"
+    assert receipts.settle(part.copies(), at(1)) == []
+    assert part.is_due(at(1), "")
+    anew(part, 1)
+    assert receipts.settle(part.copies(), at(1)) == [], "asked twice"
+    answer(part, at(1), vector=ALL)
+    (reply,) = receipts.settle(part.copies(), at(1))
+    assert isinstance(reply, Reply)
+    assert isinstance(reply.result, Receipt)
+    assert (reply.result.copies, part.in_sync()) == (2, ["1002"])
+
+
+def test_who_is_asked_again_is_not_waited_for_when_it_gives_no_answer() -> None:
+    for ends in ("late", "failed", "another run", "lacks it"):
+        part, _ = in_sync()
+        anew(part, 1)
+        send = push(part, at(1))
+        assert len(part.copies()) == 1
+        match ends:
+            case "late":
+                part.look_around(at(1 + limits.PUSH_TIMEOUT_SECONDS + 0.1))
+            case "failed":
+                part.fail(TWO, "down", "refused", at(1))
+            case "another run":
+                part.hear("push", header(origin="1002-c", vector=ALL), at(1))
+            case _:
+                part.take_answer(TWO, header(send.header.number, vector={"1001-a": 1}), at(1), progress=False)
+        assert part.copies() == [], ends
+
+
+def test_who_was_not_in_sync_is_not_waited_for_when_it_is_asked_again() -> None:
+    part, _ = linked()
+    answer(part, at(0), vector={})
+    part.ask_again(at(1))
+    assert part.copies() == []

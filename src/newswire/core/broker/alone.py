@@ -40,6 +40,9 @@ class NoReplication:
     def proofs(self) -> list[FullVector]:
         return []
 
+    def copies(self) -> list[FullVector]:
+        return self.proofs()
+
     def count_writable(self) -> int:
         return 0
 

@@ -193,7 +193,7 @@ class Parts:
 
     def _settle_receipts(self, now: Now) -> None:
         if self.receipts:
-            self._follow(self.receipts.settle(self.replication.proofs(), now), now)
+            self._follow(self.receipts.settle(self.replication.copies(), now), now)
             self.replication.ask_for_proof(self.receipts.required, now)
 
     def _take_actions(self) -> list[Action]:

@@ -37,6 +37,7 @@ class Peer:
         self.state = "down"
         self.detail = "not reached yet"
         self.in_sync = False
+        self.asked_again = False  # what it holds, and it has yet to answer; it was in sync until then: receipts wait for it
         self.writable = True  # as it last said; else it takes no ops
         self.counts_us = False  # as it last said: its receipts wait for our copy
         self.push_bytes = limits.PUSH_BYTES  # of one push: fewer over a line that does not carry so much in time
@@ -272,7 +273,9 @@ class Peer:
 
     def ask_again(self, clock: float) -> None:
         """What follows from its vectors is less than was thought here: ask again what it holds."""
+        was_in_sync = self.in_sync or self.asked_again
         self._forget()
+        self.asked_again = was_in_sync
         self.ask, self.next_at = limits.ANCESTRY_FIRST, clock
 
     def rebase(self, lineage: Lineage, clock: float) -> None:
@@ -286,7 +289,7 @@ class Peer:
 
     def _forget(self) -> None:
         """It is another run, perhaps on another disk: what the former one held may be nowhere any more."""
-        self.in_sync = self.understood = False
+        self.in_sync = self.asked_again = self.understood = False
         self._listed, self.told = {}, {}
         self.holds = self.assumed = self.proof = self._nothing
         self.target = self.barren = None
@@ -295,7 +298,7 @@ class Peer:
     def take_answer(self, header: Header, state: State, now: Now) -> None:
         """Take the answer to the push in flight."""
         was_in_sync = self.in_sync
-        self.in_flight, self.tell = False, 0
+        self.in_flight, self.asked_again, self.tell = False, False, 0
         if self.down_since is not None:
             self.pushed_at = now.clock
         self.suspicion.answer(now.clock)
@@ -312,7 +315,7 @@ class Peer:
 
     def fail(self, state: str, detail: str, clock: float, heartbeat: float) -> None:
         """The push in flight got no usable answer: not in sync from now on; it is tried again soon."""
-        self.in_flight = self.in_sync = False
+        self.in_flight = self.in_sync = self.asked_again = False
         self.suspicion.lose()
         if self.cargo and clock - self.sent_at > limits.PUSH_TIMEOUT_SECONDS:
             self.push_bytes = max(limits.PUSH_LEAST_BYTES, self.push_bytes // 2)

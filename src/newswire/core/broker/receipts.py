@@ -87,7 +87,7 @@ class PendingReceipts:
     def settle(self, proofs: Sequence[FullVector], now: Now) -> list[Reply | TellStatus]:
         """Answer those whose ops every in-sync member has synced, or as many as they asked for, and those who waited too long.
 
-        `proofs`: what each in-sync member has surely synced.
+        `proofs`: what each in-sync member has surely synced; nothing of one that is asked again what it holds.
         """
         if now.clock >= self._until or len(proofs) != len(self._proofs) or not all(map(is_, proofs, self._proofs)):
             self._new = [*self._waiting, *self._new]

@@ -76,18 +76,25 @@ class Replication:
         """What each broker whose copies count has surely synced."""
         return [peer.proof for peer in self._in_sync()]
 
+    def copies(self) -> list[FullVector]:
+        """What receipts wait for: `proofs`, and one of nothing of each that was in sync and is asked again what it holds."""
+        return [peer.proof for peer in self._awaited()]
+
     def count_writable(self) -> int:
-        """How many of those have room."""
-        return sum(peer.writable for peer in self._in_sync())
+        """How many of the brokers that receipts wait for have room."""
+        return sum(peer.writable for peer in self._awaited())
 
     def _in_sync(self) -> Iterable[Peer]:
+        return self._counting(peer for peer in self._peers.values() if peer.in_sync)
+
+    def _awaited(self) -> Iterable[Peer]:
+        return self._counting(peer for peer in self._peers.values() if peer.in_sync or peer.asked_again)
+
+    def _counting(self, peers: Iterable[Peer]) -> Iterable[Peer]:
+        """Those whose copies count, one of each broker."""
         members = self._state.members
         anybody = members.anybody()
-        return {
-            peer.id: peer
-            for peer in self._peers.values()
-            if peer.in_sync and peer.id != self._me.id and (not anybody or peer.id in members)
-        }.values()
+        return {peer.id: peer for peer in peers if peer.id != self._me.id and (not anybody or peer.id in members)}.values()
 
     def is_held_elsewhere(self) -> bool:
         """Say whether a broker whose copies count holds all that is held here, and lacks nothing that can be read here."""
@@ -373,7 +380,7 @@ class Replication:
         for peer in self._peers.values():
             peer.suspicion.look(now.clock)
             if peer.is_late(now.clock):
-                peer.in_sync = False
+                peer.in_sync = peer.asked_again = False
             if peer.in_sync and not peer.is_recent(now, self._me.heartbeat):
                 peer.next_at = min(peer.next_at, now.clock)
             if peer.state in _REACHED:
