@@ -695,7 +695,7 @@ def ticket_reads_what_its_maker_may() -> list[Patch]:
 def token_outlives_its_maker() -> list[Patch]:
     """A token that was made with another one lasts as long as its maker asked for."""
     make = access_drafts._create_token
-    return [(access_drafts, "_create_token", lambda accounts, request, by, me: make(accounts, request, None, me))]
+    return [(access_drafts, "_create_token", lambda accounts, request, by, *rest: make(accounts, request, None, *rest))]
 
 
 def last_admin_goes() -> list[Patch]:

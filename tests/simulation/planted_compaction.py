@@ -120,13 +120,13 @@ def acks_by_any_other() -> list[Patch]:
 
 def gap_counts_lost() -> list[Patch]:
     """A void does not say how many messages are in it."""
-    void = rewriting._Growing.void
+    voids = rewriting._Growing.voids
 
-    def silent(growing: Any) -> Void:
+    def silent(growing: Any) -> list[Void]:
         growing.messages = {}
-        return void(growing)
+        return voids(growing)
 
-    return [(rewriting._Growing, "void", silent)]
+    return [(rewriting._Growing, "voids", silent)]
 
 
 def delivered_is_left_out() -> list[Patch]:

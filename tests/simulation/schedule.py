@@ -121,7 +121,8 @@ class Cluster:
         away = Random(f"away {seed}").choice((0.5, 2.0, None, None))  # draws nothing from the schedule
         if away is not None:
             self.limits["COMPACT_AWAY_SECONDS"] = away
-        self.limits["LIVES_SECONDS"] = Random(f"lives {seed}").choice((1.0, 5.0, 2_700.0, 2_700.0))  # the same
+        if (own := Random(f"lives {seed}")).random() < 1 / 12:  # the same
+            self.limits["LIVES_SECONDS"] = own.choice((1.0, 5.0))
         self.limits["SCAN_ROWS"] = rng.choice((8, limits.SCAN_ROWS))  # a part of an offer
         self.limits["BATCH_PIECE_OPS"] = self.limits["BATCH_LONG_OPS"] = rng.choice(
             (1, 1, 2, 512)
