@@ -57,7 +57,8 @@ class Escalation:
     def is_due(self, clocks: Clocks, now: Now) -> bool:
         """Say whether something was to be confirmed by now."""
         notices = self._state.messages.notices.of
-        for row, notice in list(islice(notices.items(), self._seen, self._seen + limits.PIECE_ROWS)):
+        new = list(islice(notices.items(), self._seen, self._seen + limits.PIECE_ROWS)) if len(notices) > self._seen else ()
+        for row, notice in new:
             self._seen += 1
             if notice.escalate and notice.id not in self._confirmed and not self._is_over(notice):
                 left = min(notice.seconds * 1000, max(0, notice.until - clocks.retention))
