@@ -48,7 +48,7 @@ class Escalation:
         self._confirmed &= names
         self._seen = 0  # notices that were looked at: there come only more
         self._due: list[tuple[int, int]] = []  # heap: when its time is over, as above, and the row
-        self._late: list[int] = []  # rows of those whose time is over, the last one at the end
+        self._late: dict[int, None] = {}  # rows of those whose time is over, the last one at the end
         self._row = -1  # of the one that is worked on
         self._work: Iterator[object] | None = None  # looks for its readers, a piece at a time
         self._readership: Readership | None = None
@@ -64,18 +64,19 @@ class Escalation:
                 left = min(notice.seconds * 1000, max(0, notice.until - clocks.retention))
                 heappush(self._due, (self._ends.setdefault(notice.id, clocks.lasted + left), row))
         while self._due and self._due[0][0] <= clocks.lasted:
-            self._late.append(heappop(self._due)[1])
+            self._late[heappop(self._due)[1]] = None
             self._next_at = 0.0  # it need not wait for what became of another one
         if self._seen < len(notices) or not self._late:
             return False
-        return now.clock >= self._next_at or self._is_over(notices[self._late[-1]])  # stored: the next one need not wait
+        last = next(reversed(self._late))
+        return now.clock >= self._next_at or self._is_over(notices[last])  # stored: the next one need not wait
 
     def look(self, now: Now, *, decides: bool) -> Stamp:
         """Do one piece of the work; name who has not confirmed the last message that is due, if this broker decides."""
         notices = self._state.messages.notices.of
         for _ in range(limits.PIECE_ROWS):
             if self._work is None and self._late:
-                self._row = self._late[-1]
+                self._row = next(reversed(self._late))
             if not self._late or not self._is_over(notices[self._row]):
                 break
             self._end()
@@ -109,7 +110,7 @@ class Escalation:
         return shown is None or messages.notices.is_escalated(messages.ids(shown))
 
     def _end(self) -> None:
-        self._late.remove(self._row)
+        del self._late[self._row]
         self._next_at = 0.0
         self._work = self._readership = None
 
