@@ -94,9 +94,10 @@ class Confirmations:
         ledger, names = self.ledger, self.names(machine, op.about)
         assert machine.broker is not None
         asking = [asked for name in names if isinstance(asked := ledger.ops[name], Published) and machine.shows(name)]
-        clock = machine.broker.clocks.retention
-        passed = (ledger.world.now - min((ledger.texts[one.data].taken_at for one in asking), default=0)) * 1000
-        if all(clock < one.time + one.confirm * 1000 and passed < one.confirm * 1000 for one in asking):
+        taken_at = min((ledger.texts[one.data].taken_at for one in asking), default=0)
+        clock, passed = machine.broker.clocks.retention, (ledger.world.now - taken_at) * 1000
+        found = taken_at < machine.started_at  # it knows no better than by a clock how old that is
+        if all(passed < one.confirm * 1000 and not (found and clock >= one.time + one.confirm * 1000) for one in asking):
             raise Violation(f"{machine.id} names after {passed:.0f} ms who has not confirmed {op.about}: that is too soon")
         # one that was given up says so no more, unless it was stored again: that is another one then
         if done := [one for one in self._told(machine, names - {op.id}, but=op.id) if one not in ledger.given_up]:

@@ -43,6 +43,7 @@ SHOWN_BY = {  # of bugs that few schedules show: one that does, which is played 
     "membership-forgotten": 6,
     "merged-vector": 3,
     "name-goes-to-who-is-known-first": 4,
+    "named-by-anybodys-stamp": 5,
     "named-by-the-wall-clock": 3,
     "named-though-confirmed": 94,
     "newer-goes-first": 3,

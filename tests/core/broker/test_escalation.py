@@ -104,6 +104,23 @@ def test_a_start_makes_nobody_wait_for_longer_than_was_asked(desk: Desk) -> None
     assert due == [False] * 60 + [True]
 
 
+@pytest.mark.parametrize("behind", [-HOUR, HOUR], ids=["ahead", "behind"])
+def test_what_comes_while_a_broker_runs_has_all_of_its_time_whatever_its_stamp(behind: int) -> None:
+    """A clock that was ahead for long and is set right leaves retention's ahead of what is stamped from then on."""
+    clocks, state = Clocks(), State()
+    state.apply(Began("1001-a", 1, START, "1001", {}), 0, 0, None)
+    part = Escalation(state)
+    clocks.start(Identity("1001", "h:1", "1001-a"), state, Now(0.0, START))
+    fields = {"topic": "news", "data": "Leave", "confirm": 60, "escalate": "late"}
+    state.apply(Published("1001-a", 2, START - behind, **fields), 0, 0, None)  # type: ignore[arg-type]
+    due = []
+    for second in range(61):
+        now = Now(float(second), START - behind + second * 1000)
+        clocks.note(now, agreed=True)
+        due.append(part.is_due(clocks, now))
+    assert due == [False] * 60 + [True]
+
+
 def test_many_that_are_over_are_named_one_after_the_other_without_waiting(desk: Desk) -> None:
     for number in range(5):
         desk.ask(5, data=str(number))

@@ -28,8 +28,9 @@ class Escalation:
     Every broker keeps this, since any may become the primary, which alone decides. Two that do not see each other may both
     decide: what they publish about one message is one message (TWINS).
 
-    The time to confirm a message passes by what this run lasts (`Clocks.lasted`). What is found in the log has as much of it
-    left as is left by retention's clock, and all of it at most: after a start that clock may be weeks behind.
+    The time to confirm a message passes by what this run lasts (`Clocks.lasted`), from when the message came to it: no clock
+    that is wrong, or was, makes it shorter. What the run found in the log has as much of it left as is left by retention's
+    clock, and all of it at most: after a start that clock may be weeks behind.
 
     Of those whose time is over the last one is looked at first. After a start, a compaction or a failover there may be
     thousands from before, of which nothing is to be said any more: none that is new waits for these.
@@ -38,15 +39,18 @@ class Escalation:
     def __init__(self, state: State) -> None:
         self._ends: dict[OpId, int] = {}  # by message: when its time is over, ms of `Clocks.lasted`
         self._confirmed: set[OpId] = set()  # that all had when its time was over
+        self._seen = self._found = 0  # notices that were looked at, and those that stood in the log at the start
         self.become(state)
+        self._found = len(state.messages.notices.of)
 
     def become(self, state: State) -> None:
         """Go on with this state."""
+        self._found = len(state.messages.notices.of) if self._seen < self._found else 0  # else the end of each is known
         self._state = state
         names = {notice.id for notice in state.messages.notices.of.values()}
         self._ends = {name: end for name, end in self._ends.items() if name in names}
         self._confirmed &= names
-        self._seen = 0  # notices that were looked at: there come only more
+        self._seen = 0  # there come only more
         self._due: list[tuple[int, int]] = []  # heap: when its time is over, as above, and the row
         self._late: dict[int, None] = {}  # rows of those whose time is over, the last one at the end
         self._row = -1  # of the one that is worked on
@@ -58,11 +62,12 @@ class Escalation:
         """Say whether something was to be confirmed by now."""
         notices = self._state.messages.notices.of
         new = list(islice(notices.items(), self._seen, self._seen + limits.PIECE_ROWS)) if len(notices) > self._seen else ()
-        for row, notice in new:
-            self._seen += 1
+        for at, (row, notice) in enumerate(new, self._seen):
             if notice.escalate and notice.id not in self._confirmed and not self._is_over(notice):
-                left = min(notice.seconds * 1000, max(0, notice.until - clocks.retention))
+                whole = notice.seconds * 1000
+                left = min(whole, max(0, notice.until - clocks.retention)) if at < self._found else whole
                 heappush(self._due, (self._ends.setdefault(notice.id, clocks.lasted + left), row))
+        self._seen += len(new)
         while self._due and self._due[0][0] <= clocks.lasted:
             self._late[heappop(self._due)[1]] = None
             self._next_at = 0.0  # it need not wait for what became of another one
