@@ -24,9 +24,19 @@ def published_though_clocks_are_apart() -> list[Patch]:
     """A broker that starts with a clock that is ahead publishes what waits, though another one's says that it is not due."""
 
     def by_the_start(clocks: Clocks) -> int:
-        return max(clocks.retention, min(clocks._now, clocks._began_at + clocks.lasted))
+        return min(clocks._now, max(clocks.retention, clocks._began_at + clocks.lasted))
 
     return [(Clocks, "told", property(by_the_start))]
+
+
+def published_though_the_clock_was_set_right() -> list[Patch]:
+    """A broker whose clock was ahead for long, and is set right, goes on with the time that it was."""
+
+    def by_retention(clocks: Clocks) -> int:
+        kept = clocks.retention
+        return kept if clocks._are_apart else max(kept, min(clocks._now, clocks._began_at + clocks.lasted))
+
+    return [(Clocks, "told", property(by_retention))]
 
 
 def published_by_each() -> list[Patch]:
@@ -69,12 +79,14 @@ def release_goes_first() -> list[Patch]:
 TIMING: tuple[Callable[[], list[Patch]], ...] = (
     published_by_the_wall_clock,
     published_though_clocks_are_apart,
+    published_though_the_clock_was_set_right,
     published_by_each,
     published_though_withdrawn,
     release_goes_first,
 )
 FOCUS_TIMING: dict[str, tuple[str, ...]] = {
     "published-by-the-wall-clock": ("wall", "wall-all"),
+    "published-though-the-clock-was-set-right": ("wall", "wall-all"),
     "published-though-clocks-are-apart": ("wall", "crash"),
     "published-by-each": ("partition", "one-way"),
     "release-goes-first": ("retention", "crash"),

@@ -57,10 +57,10 @@ class Timed:
     def _is_due_by_clock(self, machine: Machine, first: Scheduled) -> bool:
         """Whether a broker that did not take it knows no better: by its clock at its start, and none that it hears is apart.
 
-        Who was removed is asked no more.
+        And by its clock now, which may have been set right. Who was removed is asked no more.
         """
         assert machine.broker is not None
-        if machine.mints(first.origin):
+        if machine.mints(first.origin) or machine.now().wall < first.due:
             return False
         peers, members = machine.broker.replication.facts(machine.now()), machine.broker.state.members
         heard = [peer for peer in peers if peer.state in REACHED and (peer.id in members or not members.ever(peer.id))]

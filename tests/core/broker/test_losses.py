@@ -198,6 +198,19 @@ def test_nobody_gives_up_what_a_peer_says_that_it_holds_though_it_has_not_begun_
     assert refused.value.code == "not-lost"
 
 
+def test_nothing_is_given_up_before_a_peer_has_said_what_it_holds() -> None:
+    """What it listed has not begun here, and more may follow from that."""
+    state = State()
+    state.apply(began(), 0, 9, None)
+    state.holes.wait((message(3), 5, 9))
+    peer = structs.replace(damaged_peer({}, Hole(A, 9, 9), state), holes=(), told={"1003-n": 1}, unclear=True)
+    losses = Losses(Identity("1002", "127.0.0.1:2", B), state)
+    with pytest.raises(Refused, match="has yet to say whether it has of") as refused:
+        losses.accept(ASKED, {}, [peer], [], B)
+    assert refused.value.code == "not-lost"
+    assert losses.accept(ASKED, {}, [structs.replace(peer, unclear=False)], [], B)
+
+
 def test_part_of_a_batch_that_is_kept_apart_can_be_brought() -> None:
     """The batch was answered for at a broker whose disk lost its begin, and of which another one has a part yet."""
     state = with_part_of_a_batch()

@@ -56,6 +56,26 @@ def test_what_has_not_begun_here_is_known_to_be_there() -> None:
     assert peer.told == {}, "another run, perhaps of another disk"
 
 
+def test_a_peer_is_unclear_until_it_said_what_follows_from_what_has_not_begun_here() -> None:
+    state = State()
+    state.apply(Began("1001-a", 1, 0, "1001", {}), 0, 1, None)
+    peer = Peer(TWO, 0.0, state.lineage)
+    said = [
+        header(vector={"1001-a": 1}, more=True),  # all of that is known here
+        header(vector={"1002-n": 2}, more=True),
+        header(vector={"1002-n": 2}, began={"1002-n": {"1002-m": 3}}, more=True),  # and from what follows `1002-m`?
+        header(vector={"1002-n": 2}, began={"1002-m": {"1001-a": 5}}, more=True),
+        header(vector={"1002-n": 3}, more=True),
+        header(vector={"1002-o": 1}, began={"1002-p": {}}),  # it can say no more
+        header("1002-other", vector={"1002-q": 1}, more=True),
+    ]
+    unclear = []
+    for one in said:
+        peer.take_answer(one, state, START)
+        unclear.append(peer.facts(state, START, 5.0, counts=True).unclear)
+    assert unclear == [False, True, True, False, False, False, True]
+
+
 def test_what_was_answered_for_is_no_proof_and_is_pushed_again_in_time() -> None:
     """A peer may answer a push and not take of it what goes beyond its bounds."""
     state = State()

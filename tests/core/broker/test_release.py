@@ -263,17 +263,16 @@ def clocks_of(state: State, wall: int) -> Clocks:
     return clocks
 
 
-@pytest.mark.parametrize(("found_after", "left"), [(0, 60_000), (20_000, 40_000), (-WEEK, 60_000), (WEEK, 0)])
-def test_what_is_found_has_left_what_retentions_clock_says_and_all_of_it_at_most(found_after: int, left: int) -> None:
+@pytest.mark.parametrize(("found_after", "left"), [(0, 60), (20, 40), (-WEEK // 1000, 60), (WEEK // 1000, 0)])
+def test_what_is_found_is_due_when_the_clock_says_so_and_has_all_of_its_time_at_most(found_after: int, left: int) -> None:
     state = state_of(Scheduled("a1", 2, START, topic="t", data="x", due=START + 60_000))
-    clocks = clocks_of(state, START)
-    clocks._retention.now = START + found_after
+    clocks = clocks_of(state, START + found_after * 1000)
     part = Release(state, "b1")
-    assert part.is_due(clocks, Now(0.0, START)) == (left == 0)
-    clocks._retention.lasted = max(left - 1, 0)
-    assert part.is_due(clocks, Now(0.0, START)) == (left == 0)
-    clocks._retention.lasted = left
-    assert part.is_due(clocks, Now(0.0, START))
+    due = []
+    for second in range(left + 1):
+        clocks.note(Now(float(second), START + (found_after + second) * 1000), agreed=True)
+        due.append(part.is_due(clocks, Now(0.0, START)))
+    assert due == [False] * left + [True]
     (op,) = part.look(clocks, Now(0.0, START), decides=True, lacks_news=False).ops
     assert isinstance(op, Published)
     assert (op.topic, op.data, op.again) == ("t", "x", "a1.2")
@@ -309,6 +308,22 @@ def test_a_clock_that_was_ahead_at_the_start_and_is_right_now_is_believed_no_mor
     clocks = clocks_of(state, START + WEEK)
     clocks.note(Now(0.0, START), agreed=True)
     assert not Release(state, "b1").is_due(clocks, Now(0.0, START))
+
+
+@pytest.mark.parametrize("agreed", [True, False])
+def test_a_clock_that_was_ahead_for_long_and_is_set_right_publishes_nothing_early(agreed: bool) -> None:
+    """Retention's clock stays ahead then, and another broker's message comes with the right time."""
+    state = State()
+    clocks = clocks_of(state, START + HOUR)
+    clocks.note(Now(0.0, START + HOUR), agreed=True)
+    part = Release(state, "b1")
+    state.apply(Began("a1", 1, START, broker="a1", vector={}), 0, 1, None)
+    state.apply(Scheduled("a1", 2, START, topic="t", data="x", due=START + 60_000), 0, 1, None)
+    due = []
+    for second in range(61):
+        clocks.note(Now(float(second), START + second * 1000), agreed=agreed)
+        due.append(part.is_due(clocks, Now(0.0, START)))
+    assert due == [False] * 60 + [True]
 
 
 def test_who_does_not_decide_publishes_nothing() -> None:

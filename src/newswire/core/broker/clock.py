@@ -144,10 +144,10 @@ class Clocks:
     def told(self) -> int:
         """The time of day, in ms, by this broker's clock as it was at its start, and by what has passed since.
 
-        No later than it says now, as one that was ahead at the start is set soon. Retention's time where that is later, and
-        where another broker's clock is apart from this one: then nobody knows which is wrong.
+        Retention's time where that is later, and where another broker's clock is apart from this one: then nobody knows which
+        is wrong. Never later than the clock says now, as one that was ahead is set right some day.
         """
-        return self.retention if self._are_apart else max(self.retention, min(self._now, self._began_at + self.lasted))
+        return min(self._now, self.retention if self._are_apart else max(self.retention, self._began_at + self.lasted))
 
     @property
     def lasted(self) -> int:

@@ -128,10 +128,13 @@ class Losses:
 
     def _why_not(self, broker: str, hole: Hole, peers: Sequence[PeerFacts]) -> str:
         """Why a hole of `broker` needs no giving up, or cannot be given up here and now, in a sentence; "" if it can."""
-        for peer in peers:
+        others = [peer for peer in peers if peer.counts and peer.id != broker]
+        for peer in others:
             holds = {hole.origin: max(peer.holds.get(hole.origin), peer.told.get(hole.origin, 0))}
-            if peer.counts and peer.id != broker and can_bring(holds, peer.holes, peer.waits, hole):
+            if can_bring(holds, peer.holes, peer.waits, hole):
                 return f"broker {peer.id} has of {hole}: it is fetched when it can be taken, wait a moment"
+            if peer.unclear:
+                return f"broker {peer.id} has yet to say whether it has of {hole}: wait a moment"
         waits = {**self._state.open_batches.extents, **self._state.holes.waits}
         if broker != self._me.id and can_bring(self._state.log.full, self._state.holes.all, waits, hole):
             return f"this broker has of {hole}: it is fetched when it can be taken, wait a moment"

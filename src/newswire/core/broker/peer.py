@@ -78,6 +78,7 @@ class Peer:
         self.heal_at = clock  # not before: a push that was to heal them changed nothing
         self.suspicion = Suspicion(heartbeat)
         self.told: Vector = {}  # as it said: how far it holds origins that have not begun here
+        self._explained: frozenset[str] = frozenset()  # those of them of which it said what they began with, or cannot say it
         self._listed: Vector = {}  # of the vector understood last: all known here, and with what follows from it in `holds`
 
     @property
@@ -105,6 +106,7 @@ class Peer:
             holes=self.holes,
             waits={**self.parts, **self.waits},
             told=self.told,
+            unclear=len(self._explained) < len(self.told),
             knows_voids=self.knows_voids,
             lacks_void=self._lacks_void(state),
             ahead=self.ahead,
@@ -252,6 +254,8 @@ class Peer:
             self.holds = holds.join(self.holds)  # a run never holds less than before
             self.assumed = self.holds.join(self.assumed)
             self.told = _unknown(state.lineage, (self.told, header.vector, *header.began.values()))
+            is_all = bool(header.began) and not header.more
+            self._explained = frozenset(self.told if is_all else self._explained.union(header.began).intersection(self.told))
             knows_all = all(origin in state.lineage for origin in header.vector)
             self._listed = header.vector if knows_all else {}
         self.vector = header.vector
@@ -290,7 +294,7 @@ class Peer:
     def _forget(self) -> None:
         """It is another run, perhaps on another disk: what the former one held may be nowhere any more."""
         self.in_sync = self.asked_again = self.understood = False
-        self._listed, self.told = {}, {}
+        self._listed, self.told, self._explained = {}, {}, frozenset()
         self.holds = self.assumed = self.proof = self._nothing
         self.target = self.barren = None
         self.tell = limits.ANCESTRY_FIRST

@@ -21,8 +21,7 @@ class Release:
     publish: what they publish for one scheduled message is one message (TWINS).
 
     What this run took waits all of its time by what the run lasts (`Clocks.lasted`). What was found in the log, or came from
-    another broker, has as much of it left as is left by retention's clock, and all of it at most; and it is due when it is by
-    `Clocks.told`: retention's clock may be far behind after a start.
+    another broker, waits that long at most, and is due when it is by `Clocks.told`.
     """
 
     def __init__(self, state: State, run: str) -> None:
@@ -59,11 +58,9 @@ class Release:
             op = self._timetable.waiting.get(row)
             if op is None:
                 continue
-            is_own = op.origin.startswith(self._run)
             whole = max(0, op.due - op.time)
-            left = whole if is_own else min(whole, max(0, op.due - clocks.retention))
-            heappush(self._by_run, (self._ends.setdefault(op.id, clocks.lasted + left), row))
-            if not is_own:
+            heappush(self._by_run, (self._ends.setdefault(op.id, clocks.lasted + whole), row))
+            if not op.origin.startswith(self._run):
                 heappush(self._by_clock, (op.due, row))
 
     def look(self, clocks: Clocks, now: Now, *, decides: bool, lacks_news: bool) -> Stamp:

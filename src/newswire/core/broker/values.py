@@ -166,6 +166,7 @@ class PeerFacts(msgspec.Struct, frozen=True):
     phi: float = 0.0  # how suspicious its silence was, the most of the last minute (`core.foresight.suspicion`)
     silence: tuple[float, float] = (0.0, 0.0)  # the wait that was so suspicious, and what is usual, in seconds
     told: Vector = {}  # how far it holds origins that have not begun here
+    unclear: bool = False  # it has yet to say what follows from some of these
     reaches_us: bool = True  # it pushes to this broker, or counts its copies
 
 
