@@ -23,7 +23,7 @@ import msgspec
 from newswire.core import limits
 from newswire.core.access import EVERYBODY, READS_ONLY
 from newswire.core.model.commands import Audit
-from newswire.core.model.names import check_username
+from newswire.core.model.names import SIGN_IN_FAILED, check_username
 from newswire.engine.seam import Account, Engine, Principal, Rights
 from newswire.errors import BadRequest, NewswireError, NotFound, NotStored, Refused
 from newswire.quotas.attempts import Attempts
@@ -364,14 +364,14 @@ class Authenticator:
                 self._untold_count += 1
                 return
         self.tell_failures()
-        self._engine.post([Audit(what="sign-in-failed", who=name, at=address)])
+        self._engine.post([Audit(what=SIGN_IN_FAILED, who=name, at=address)])
 
     def tell_failures(self) -> None:
         """Have the audit trail say how many failed sign-ins it was not told of one by one. Returns at once."""
         with self._lock:
             count, self._untold_count = self._untold_count, 0
         if count:
-            self._engine.post([Audit(what="sign-in-failed", who="", at=f"and {count:,} more")])
+            self._engine.post([Audit(what=SIGN_IN_FAILED, who="", at=f"and {count:,} more")])
 
 
 def _unauthenticated(detail: str) -> NewswireError:

@@ -13,7 +13,7 @@ from newswire.core.broker.expiry import Expiry
 from newswire.core.broker.values import Identity
 from newswire.core.model.ops import Began, Op, Published, Withdrawn, encode
 from newswire.core.state.fold import State
-from newswire.core.state.leave_out import Base
+from newswire.core.state.prefix import Base
 from newswire.core.state.rewriting import Rewriting
 from tests.kit.rewriting import FIRST, rewrite
 

@@ -23,8 +23,9 @@ from newswire.core.model.ops import (
 )
 from newswire.core.read.reports import shown_row
 from newswire.core.state.fold import State
-from newswire.core.state.leave_out import Base, LeaveOut
+from newswire.core.state.leave_out import LeaveOut
 from newswire.core.state.op_index import SILENT, VOID
+from newswire.core.state.prefix import Base
 from newswire.core.state.rewriting import Rewriting
 from tests.kit.rewriting import rewrite
 

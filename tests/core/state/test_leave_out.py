@@ -10,6 +10,7 @@ import pytest
 from newswire.core import limits
 from newswire.core.model.ops import (
     Acknowledged,
+    Audited,
     BareOp,
     Began,
     Dropped,
@@ -19,16 +20,17 @@ from newswire.core.model.ops import (
     Op,
     Published,
     Scheduled,
+    SessionEnded,
     Subscribed,
     Unsubscribed,
     UsersRemoved,
     Withdrawn,
     encode,
 )
-from newswire.core.model.vector import FullVector
 from newswire.core.state.fold import State
-from newswire.core.state.leave_out import Base
+from newswire.core.state.prefix import Base
 from newswire.core.state.rewriting import Rewriting
+from newswire.core.state.withdrawals import Ends, Moment
 from tests.kit.rewriting import rewrite
 
 A = "1001-a"
@@ -156,12 +158,37 @@ def test_some_never_go(op: Op) -> None:
     assert left_out(began(), op) == set()
 
 
-def test_a_base_is_what_all_hold() -> None:
-    state = held([began(), message(2), message(3)])
-    base = Base([state.log.full, state.lineage.expand({A: 2})])
-    assert (base.get(A), base.get("1002-b")) == (2, 0)
-    assert (base.holds({A: 2}), base.holds({A: 3})) == (True, False)
-    assert Base([FullVector(state.lineage)]).get(A) == 0
+DAY = 86_400_000
+ALL, NONE = {f"{A}.2", f"{A}.3", f"{A}.4"}, set[str]()
+
+
+@pytest.mark.parametrize(
+    ("days", "retention", "goes"),
+    [
+        (30, 0, NONE),
+        (31, 0, {f"{A}.3"}),
+        (57, 0, {f"{A}.3", f"{A}.4"}),
+        (366, 0, {f"{A}.3", f"{A}.4"}),
+        (367, 0, ALL),
+        (5000, -4980, NONE),  # a clock that is years ahead, and retention's that is not
+    ],
+)
+def test_who_signed_in_failed_to_or_signed_out_is_known_for_so_long_only(days: int, retention: int, goes: set[str]) -> None:
+    ops = (
+        began(),
+        Audited(A, 2, DAY, what="signed-in", who="ann"),
+        Audited(A, 3, DAY, what="sign-in-failed", who="ann"),
+        SessionEnded(A, 4, DAY, session="s" * 16, account=f"{A}.9"),
+    )
+    state, now = held(ops), days * DAY
+    moment = Moment(lasted=0, retention=now + retention * DAY, until=now)
+    job = Rewriting(state, Base([state.log.full]), [now, now + DAY], ends=Ends(entries=[], at=moment))
+    rewrite(job, state, list(map(encode, ops)))
+    assert {op.id for op in ops if job.state.log.is_void(A, op.sequence)} == goes
+    assert left_out(*ops, base={A: 1}, now=10_000 * DAY) == set()
+    job = Rewriting(state, Base([state.log.full]), [now, 0], ends=Ends(entries=[], at=moment))
+    rewrite(job, state, list(map(encode, ops)))
+    assert job.state.account_rows, "it may be less than the clock says"
 
 
 def test_what_was_replaced_goes_and_what_replaced_it_outlives_it() -> None:

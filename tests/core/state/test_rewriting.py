@@ -27,7 +27,7 @@ from newswire.core.read.counts import subscriptions_of, topics
 from newswire.core.read.scan import Due, DueGap, plan
 from newswire.core.read.start import open_stream
 from newswire.core.state.fold import State
-from newswire.core.state.leave_out import Base
+from newswire.core.state.prefix import Base
 from newswire.core.state.rewriting import Rewriting
 from tests.kit.rewriting import rewrite
 

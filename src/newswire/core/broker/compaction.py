@@ -31,7 +31,7 @@ from newswire.core.model.ops import Lost, Op, Void, decode
 from newswire.core.model.results import Compacted
 from newswire.core.model.vector import FullVector
 from newswire.core.state.fold import State
-from newswire.core.state.leave_out import Base
+from newswire.core.state.prefix import Base
 from newswire.core.state.rewriting import Rewriting
 from newswire.core.state.withdrawals import Ends
 from newswire.errors import Refused

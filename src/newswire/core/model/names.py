@@ -29,6 +29,7 @@ BROKER_ID_FORM: Final = r"[A-Za-z0-9]+"
 ORIGIN_FORM: Final = r"[A-Za-z0-9]{1,16}-[a-z0-9]{1,16}"
 SESSION_FORM: Final = r"[A-Za-z0-9_-]{1,64}"
 AUDIT_FORM: Final = r"[a-z-]{1,32}"
+SIGN_IN_FAILED: Final = "sign-in-failed"  # what the audit trail says of one
 OP_ID_FORM: Final = rf"{ORIGIN_FORM}\.[1-9][0-9]{{0,15}}"
 
 _TOPIC = re.compile(TOPIC_FORM)

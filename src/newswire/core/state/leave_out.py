@@ -7,7 +7,6 @@ itself may be merged.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from newswire.core import limits
@@ -23,62 +22,28 @@ from newswire.core.model.ops import (
     OpId,
     Published,
     Scheduled,
+    SessionEnded,
     Subscribed,
     Unsubscribed,
     UsersRemoved,
     Withdrawn,
     split_op_id,
 )
-from newswire.core.model.vector import FullVector, Lineage, Vector
+from newswire.core.model.vector import FullVector, Lineage
 from newswire.core.state.op_index import MARKS
-
-
-class Prefix:
-    """A copy of the first rows of a log: what is to be decided about."""
-
-    def __init__(self, cut: int) -> None:
-        self.cut = cut  # rows
-        self.places, self.lengths = array("Q"), array("I")
-        self.origins, self.sequences, self.topics = array("I"), array("I"), array("I")
-        self.times = array("Q")
-        self.origin_names: Sequence[str] = ()
-        self.topic_names: Sequence[str] = ()
-        self.twins: Sequence[Sequence[int]] = ()  # of each message that has twins the rows
-        self.scheduled: Sequence[tuple[Sequence[int], Sequence[int]]] = ()  # rows of ops that schedule one, and that publish it
-        self.copies: Mapping[OpId, Sequence[int]] = {}  # by first id, rows of what stored a message again, or published it
-        self.asking: Mapping[OpId, int] = {}  # messages that ask to be confirmed, and their rows
-        self.pinned: frozenset[int] = frozenset()  # rows of messages that stay while what they are about does
-        self.replacing: Mapping[int, OpId] = {}  # rows of messages that replace one, and which
-        self.keyed = bytearray()  # by row, whether a publisher's key that is remembered names the message there
-        self.ops: dict[int, Op] = {}  # by row, what is no message that is shown
-        self.unreadable: frozenset[int] = frozenset()  # rows that were given up, and whose records cannot be read
-
-
-class Base:
-    """What several brokers hold, each of them: what may be left out. Closed under `began`, since each is."""
-
-    def __init__(self, vectors: Sequence[FullVector]) -> None:
-        self._vectors = vectors
-        self._reach: dict[str, int] = {}  # what `get` said: it is asked for each op
-
-    def get(self, origin: str) -> int:
-        """How far an origin is held everywhere."""
-        reach = self._reach.get(origin)
-        if reach is None:
-            reach = self._reach[origin] = min((vector.get(origin) for vector in self._vectors), default=0)
-        return reach
-
-    def holds(self, vector: Vector) -> bool:
-        """Say whether all hold what `vector` lists."""
-        return all(one.holds(vector) for one in self._vectors)
+from newswire.core.state.prefix import Base, Prefix
 
 
 class LeaveOut:
     """Marks rows of a prefix: `left[row]` is 1 for what goes."""
 
-    def __init__(self, prefix: Prefix, base: Base, held: FullVector, now: Sequence[int]) -> None:
-        """`base`: what may go at all. `held`: all that the prefix holds. `now`: what the time may be said to be (ms)."""
+    def __init__(self, prefix: Prefix, base: Base, held: FullVector, now: Sequence[int], retention: int) -> None:
+        """`base`: what may go at all. `held`: all that the prefix holds. `now`: what the time may be said to be (ms).
+
+        `retention`: its clock (ms), 0 while that is not known.
+        """
         self.prefix, self.base, self.held, self.now = prefix, base, held, now
+        self._earliest = min([retention, *now])  # what the time is at least
         self.lineage = Lineage()  # one of its own: what follows from vectors is worked out beside the lock
         self.left = bytearray(prefix.cut)
         self._row_of: dict[OpId, int] = {}
@@ -103,6 +68,8 @@ class LeaveOut:
         yield from self._leave_subscriptions()
         yield from self._leave_acks()
         self._leave_members()
+        yield None
+        yield from self._leave_audit()
 
     def _in_base(self, op: Op) -> bool:
         return op.sequence <= self.base.get(op.origin)
@@ -377,3 +344,18 @@ class LeaveOut:
         for op in ops:
             if isinstance(op, Left) and self._all_void(op.seen):
                 self.left[self._row_of[op.id]] = 1
+
+    # -- the audit trail
+
+    def _leave_audit(self) -> Iterator[None]:
+        """Who signed in, failed to, or signed out is known for so long only."""
+        prefix = self.prefix
+        kept = (limits.SIGN_INS_KEPT_SECONDS * 1000, limits.FAILURES_KEPT_SECONDS * 1000)
+        for count, (row, has_failed) in enumerate(prefix.audited.items(), 1):
+            is_old = prefix.times[row] + kept[has_failed] <= self._earliest
+            self.left[row] = is_old and prefix.sequences[row] <= self.base.get(prefix.origin_names[prefix.origins[row]])
+            if count % limits.PIECE_OPS == 0:
+                yield None
+        for row, op in prefix.ops.items():
+            if isinstance(op, SessionEnded) and self._in_base(op):
+                self.left[row] = op.time + limits.SESSION_ENDED_SECONDS * 1000 <= self._earliest

@@ -20,12 +20,14 @@ from typing import Any
 from msgspec import structs
 
 from newswire.core import limits
-from newswire.core.model.ops import Void, decode, encode
+from newswire.core.model.names import SIGN_IN_FAILED
+from newswire.core.model.ops import Audited, Void, decode, encode
 from newswire.core.model.vector import Vector
 from newswire.core.state.fold import State
 from newswire.core.state.keys import OFFSET_MASK
-from newswire.core.state.leave_out import Base, LeaveOut, Prefix
+from newswire.core.state.leave_out import LeaveOut
 from newswire.core.state.op_index import GIVEN_UP, MARKS, SILENT, VOID, WITHDRAWN, OpRecord
+from newswire.core.state.prefix import Base, Prefix
 from newswire.core.state.timetable import groups_of
 from newswire.core.state.withdrawals import ROW_BITS, ROW_MASK, Ages, Ends
 
@@ -137,16 +139,23 @@ class Rewriting:
 
     def look(self, raws: Iterable[bytes]) -> None:
         """Take the records that `to_look_at` named last."""
-        self._prefix.ops.update(zip(self._asked, map(decode, raws), strict=True))
+        prefix = self._prefix
+        for row, op in zip(self._asked, map(decode, raws), strict=True):
+            if isinstance(op, Audited):  # of these there may be millions
+                prefix.audited[row] = op.what == SIGN_IN_FAILED
+            else:
+                prefix.ops[row] = op
 
     def choose(self) -> Iterator[None]:
         """Decide what is left out, in steps of some milliseconds."""
         if self.adopts:
             return
-        choice = LeaveOut(self._prefix, self._base, self._held, self._now)
+        retention = self._ends_before.at.retention if self._ends_before is not None else 0
+        choice = LeaveOut(self._prefix, self._base, self._held, self._now, retention)
         yield from choice.run()
         self._left = choice.left
         self._prefix.ops.clear()
+        self._prefix.audited.clear()
 
     # -- what is written
 
