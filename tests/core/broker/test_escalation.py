@@ -109,10 +109,12 @@ def test_what_comes_while_a_broker_runs_has_all_of_its_time_whatever_its_stamp(b
     """A clock that was ahead for long and is set right leaves retention's ahead of what is stamped from then on."""
     clocks, state = Clocks(), State()
     state.apply(Began("1001-a", 1, START, "1001", {}), 0, 0, None)
+    fields = {"topic": "news", "data": "Leave", "escalate": "late"}
+    state.apply(Published("1001-a", 2, START, confirm=3600, **fields), 0, 0, None)  # type: ignore[arg-type]
     part = Escalation(state)
     clocks.start(Identity("1001", "h:1", "1001-a"), state, Now(0.0, START))
-    fields = {"topic": "news", "data": "Leave", "confirm": 60, "escalate": "late"}
-    state.apply(Published("1001-a", 2, START - behind, **fields), 0, 0, None)  # type: ignore[arg-type]
+    state.apply(Published("1001-a", 3, START - behind, confirm=60, **fields), 0, 0, None)  # type: ignore[arg-type]
+    part.become(state)  # a log is taken over before anything is looked at
     due = []
     for second in range(61):
         now = Now(float(second), START - behind + second * 1000)

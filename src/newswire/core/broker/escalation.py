@@ -39,18 +39,16 @@ class Escalation:
     def __init__(self, state: State) -> None:
         self._ends: dict[OpId, int] = {}  # by message: when its time is over, ms of `Clocks.lasted`
         self._confirmed: set[OpId] = set()  # that all had when its time was over
-        self._seen = self._found = 0  # notices that were looked at, and those that stood in the log at the start
+        self._found = {notice.id for notice in state.messages.notices.of.values()}  # at the start, and not looked at yet
         self.become(state)
-        self._found = len(state.messages.notices.of)
 
     def become(self, state: State) -> None:
         """Go on with this state."""
-        self._found = len(state.messages.notices.of) if self._seen < self._found else 0  # else the end of each is known
         self._state = state
         names = {notice.id for notice in state.messages.notices.of.values()}
         self._ends = {name: end for name, end in self._ends.items() if name in names}
         self._confirmed &= names
-        self._seen = 0  # there come only more
+        self._seen = 0  # notices that were looked at: there come only more
         self._due: list[tuple[int, int]] = []  # heap: when its time is over, as above, and the row
         self._late: dict[int, None] = {}  # rows of those whose time is over, the last one at the end
         self._row = -1  # of the one that is worked on
@@ -62,11 +60,12 @@ class Escalation:
         """Say whether something was to be confirmed by now."""
         notices = self._state.messages.notices.of
         new = list(islice(notices.items(), self._seen, self._seen + limits.PIECE_ROWS)) if len(notices) > self._seen else ()
-        for at, (row, notice) in enumerate(new, self._seen):
+        for row, notice in new:
             if notice.escalate and notice.id not in self._confirmed and not self._is_over(notice):
                 whole = notice.seconds * 1000
-                left = min(whole, max(0, notice.until - clocks.retention)) if at < self._found else whole
+                left = min(whole, max(0, notice.until - clocks.retention)) if notice.id in self._found else whole
                 heappush(self._due, (self._ends.setdefault(notice.id, clocks.lasted + left), row))
+            self._found.discard(notice.id)
         self._seen += len(new)
         while self._due and self._due[0][0] <= clocks.lasted:
             self._late[heappop(self._due)[1]] = None
