@@ -13,9 +13,9 @@ START = 1_700_000_000_000  # ms since 1970
 class TimedBroker:
     """A broker whose time the test makes pass, and whose clock it sets."""
 
-    def __init__(self) -> None:
+    def __init__(self, shift: int = 0) -> None:
         self.seconds = 0.0
-        self.shift = 0  # ms by which the wall clock was set
+        self.shift = shift  # ms by which the wall clock is ahead
         self.log, self.runs = MemoryLog(), 0
         self.restart()
         self.take(Subscribe("ann", "news"))

@@ -33,9 +33,8 @@ from newswire.core.model.ops import (
 )
 from newswire.core.model.results import Receipt
 from tests.simulation.clients import TOPICS, Client, Result, Session
-from tests.simulation.machine import WALL
 from tests.simulation.truth import Text
-from tests.simulation.world import Violation
+from tests.simulation.world import WALL, Violation
 
 if TYPE_CHECKING:
     from tests.simulation.schedule import Cluster

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from newswire.core import limits
 from newswire.core.access import Principal
 from newswire.core.broker.status import is_primary
 from newswire.core.model.names import matches
-from newswire.core.model.ops import OpId, Published
+from newswire.core.model.ops import OpId, Published, Subscribed
 from newswire.core.model.ops import split_op_id as split
 from newswire.core.read.pieces import finish
 from newswire.core.read.reports import delivery_report
-from tests.simulation.world import Violation
+from tests.simulation.world import WALL, Violation
 
 if TYPE_CHECKING:
     from tests.simulation.machine import Machine
@@ -119,8 +120,8 @@ class Confirmations:
                 times[reader] = min(time, times.get(reader, time))
         return times
 
-    def readers(self, machine: Machine, names: set[OpId]) -> set[Reader]:
-        """For whom a message is, by the ops that a broker has applied."""
+    def readers(self, machine: Machine, names: set[OpId], now: int) -> set[Reader]:
+        """For whom a message is, by the ops that a broker has applied, where it is `now` (ms)."""
         ledger, fold, broker = self.ledger, self.ledger.applied(machine), machine.broker
         assert broker is not None
         twins = [op for name in names if isinstance(op := ledger.ops[name], Published) and ledger._is_live(machine, name)]
@@ -133,14 +134,27 @@ class Confirmations:
             if sub.account and not fold.access.may(Principal(sub.account), "subscribe", twins[0].topic):
                 continue
             since = ledger.expand({origin: last for origin, last in sub.since.items() if origin in broker.state.lineage})
-            there = (sub.sequence < op.sequence if sub.origin == op.origin else sub.time <= op.time for op in twins)
+            there = (self._was_there(machine, sub, op, now) for op in twins)
             if any(there) and not any(since.get(op.origin, 0) >= op.sequence for op in twins):
                 found.add((sub.user, sub.account))
         return found
 
+    def _was_there(self, machine: Machine, sub: Subscribed, op: Published, now: int) -> bool:
+        """CONFIRM: by the order of their run, or that in which one began on the other; else by their stamps."""
+        assert machine.broker is not None
+        lineage = machine.broker.state.lineage
+        begun = {one.origin: self.ledger.expand(self.ledger.began[one.origin]) for one in (sub, op) if one.origin in lineage}
+        if sub.origin == op.origin:
+            return sub.sequence < op.sequence
+        if begun[op.origin].get(sub.origin, 0) >= sub.sequence:
+            return True
+        is_later = begun[sub.origin].get(op.origin, 0) >= op.sequence
+        return not is_later and (sub.time <= op.time or sub.time > now + limits.CLOCK_SKEW_SECONDS * 1000)
+
     def _missing(self, machine: Machine, names: set[OpId]) -> list[str]:
         confirmed = self.confirmed(machine, names)
-        return [user for user, account in sorted(self.readers(machine, names)) if (user, account) not in confirmed]
+        readers = sorted(self.readers(machine, names, machine.now().wall))
+        return [user for user, account in readers if (user, account) not in confirmed]
 
     def _is_shown(self, machine: Machine, names: set[OpId]) -> bool:
         ledger, fold = self.ledger, self.ledger.applied(machine)
@@ -184,16 +198,17 @@ class Confirmations:
         """The reports of a broker on what asks to be confirmed: to be the same wherever the same is held."""
         assert machine.broker is not None
         state, reports = machine.broker.state, dict[OpId, object]()
+        now = WALL + int(self.ledger.world.now * 1000)  # the same for all brokers
         for name in shown:
             op = self.ledger.ops[name]
             if not isinstance(op, Published) or not op.confirm:
                 continue
-            report = finish(delivery_report(state, name, 0))
+            report = finish(delivery_report(state, name, now))
             if report is None:
                 raise Violation(f"{machine.id} has no report on {name}, which it shows")
             names = self.names(machine, name)
             confirmed = {reader: time for (reader, _), time in self.confirmed(machine, names).items()}
-            readers = sorted({user for user, _ in self.readers(machine, names)} | confirmed.keys())
+            readers = sorted({user for user, _ in self.readers(machine, names, now)} | confirmed.keys())
             said = {row.user: row.at for row in report.readers if row.state == "confirmed"}
             if said != confirmed or sorted({row.user for row in report.readers}) != readers:
                 raise Violation(f"{machine.id} reports {report.readers} on {name}; its ops say {readers}, {confirmed}")

@@ -45,7 +45,7 @@ from newswire.core.state.rewriting import Rewriting
 from newswire.engine.group_commit import GroupCommit, Outward, Phases
 from newswire.errors import NewswireError, StorageFull
 from tests.simulation.truth import Fold, Ledger
-from tests.simulation.world import FAR, Violation, World
+from tests.simulation.world import FAR, WALL, Violation, World
 
 if TYPE_CHECKING:
     from tests.simulation.clients import Session
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
 CLUSTER = (
     "c" * 32
 )  # settled from the start where not all know of each other: there, whoever starts on an empty disk founds a cluster
-WALL = 1_700_000_000_000
 HEARTBEAT = 1.0
 TICK = 0.1  # seconds between two ticks while anything waits
 IDLE_TICK = 0.29  # and while nothing does
@@ -325,7 +324,7 @@ class Machine:
         self.heard: dict[str, int] = {}  # by machine: the run that its last answer came from
         self.answered_at: dict[str, float] = {}  # by machine: when this run had an answer of it last
         self.started_at = 0.0
-        self.wall_at_start = 0  # ms, of this run
+        self.wall_at_start = 0  # ms, of this run: what it knows of that soon after
         self.switched_at = -1.0  # when it went on with another log last
         self.waits_for_nobody = False  # the compaction that begins is of one whose disk is low, or on an operator's word
         self.run_of: dict[str, int] = {}  # by origin
@@ -473,6 +472,8 @@ class Machine:
     def set_clock(self, shift: int) -> None:
         """Set the time of day. Not on a host that is suspended: then nothing would tell that it was."""
         if self.suspended_at is None:
+            if self.world.now - self.started_at < limits.CLOCK_SETTLE_SECONDS:
+                self.wall_at_start += shift - self.wall_shift
             self.wall_shift = shift
 
     def resume(self, run: int) -> None:

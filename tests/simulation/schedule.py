@@ -123,6 +123,8 @@ class Cluster:
             self.limits["COMPACT_AWAY_SECONDS"] = away
         if (own := Random(f"lives {seed}")).random() < 1 / 12:  # the same
             self.limits["LIVES_SECONDS"] = own.choice((1.0, 5.0))
+        own = Random(f"settle {seed}")  # the same
+        self.limits["CLOCK_SETTLE_SECONDS"] = own.choice((0.0, 0.0, 0.5, 3.0))
         self.limits["SCAN_ROWS"] = rng.choice((8, limits.SCAN_ROWS))  # a part of an offer
         self.limits["BATCH_PIECE_OPS"] = self.limits["BATCH_LONG_OPS"] = rng.choice(
             (1, 1, 2, 512)

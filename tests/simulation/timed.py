@@ -65,7 +65,7 @@ class Timed:
         peers, members = machine.broker.replication.facts(machine.now()), machine.broker.state.members
         heard = [peer for peer in peers if peer.state in REACHED and (peer.id in members or not members.ever(peer.id))]
         are_apart = any(abs(peer.ahead) >= APART for peer in heard)
-        until = machine.wall_at_start + (self.ledger.world.now - machine.started_at) * 1000
+        until = machine.wall_at_start + (self.ledger.world.now - machine.started_at) * 1000 + 1  # both are whole ms
         return machine.broker.clocks.retention >= first.due or (until >= first.due and not are_apart)
 
     def releases(self, machine: Machine, first: Scheduled, *, but: OpId, given_up: bool = False) -> list[OpId]:

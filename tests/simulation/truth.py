@@ -20,7 +20,6 @@ from newswire.core.model.names import matches
 from newswire.core.model.ops import (
     AccountOp,
     Acknowledged,
-    Audited,
     Began,
     Confirmed,
     Dropped,
@@ -279,7 +278,7 @@ class Ledger:
                 raise Violation(f"{machine.id} leaves out that {op.user} has confirmed {op.message}")
             if isinstance(op, Subscribed) and name not in self.ended and machine.disk.fold.is_alive(name, op):
                 raise Violation(f"{machine.id} leaves out the subscription {name}, which nobody ended")
-            if isinstance(op, (Began, Lost, Audited, SessionEnded)):  # the latter two: no schedule lasts so long
+            if isinstance(op, (Began, Lost, SessionEnded)):
                 raise Violation(f"{machine.id} leaves out {op}")
 
     def _first_seen(self, machine: Machine, op: Op, name: OpId, raw: bytes) -> None:

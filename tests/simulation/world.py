@@ -18,6 +18,7 @@ from typing import Any, Final
 import msgspec
 
 FAR: Final = 2.0  # seconds after which a push that got no answer has failed (limits.PUSH_TIMEOUT_SECONDS)
+WALL: Final = 1_700_000_000_000  # ms since 1970, when a schedule begins
 
 
 class Violation(Exception):

@@ -91,7 +91,6 @@ AUDITED_FAILURES_PER_SECOND: Final = 1.0  # failed sign-ins that are written dow
 AUDITED_FAILURES_BURST: Final = 100.0
 SIGN_INS_KEPT_SECONDS: Final = 366 * 86_400  # who signed in stands in the audit trail: a year and a day, as auditors ask for
 FAILURES_KEPT_SECONDS: Final = 30 * 86_400  # and who failed to: at one a second 2,600,000, 0.2 GB of memory
-SESSION_ENDED_SECONDS: Final = 4 * SESSION_SECONDS  # how long it is known that one is over: no clock is that far behind unseen
 
 # -- subscriptions and cursors ----------------------------------------------------------------------------------
 SUBSCRIPTIONS_PER_USER: Final = 1_000  # an acknowledgement may name all of them: 30 KB
@@ -150,6 +149,7 @@ CLOCK_STEP_SECONDS: Final = 3_600.0  # between two ops: more is no time that ret
 CLOCK_FUTURE_MILLISECONDS: Final = 86_400_000  # a stamp that is so far ahead of every clock was made by one that was ahead
 LIVES_SECONDS: Final = 2_700.0  # between two ops that say that a broker lives: no step, if one comes late
 CLOCK_TRUST_SECONDS: Final = 7 * 86_400.0  # until it does: longer than a wrong clock stays unseen over a holiday
+CLOCK_SETTLE_SECONDS: Final = 600.0  # after a start: a host without a battery asks a time server what time it was then
 KEY_SECONDS: Final = 86_400  # how long a publisher's key is remembered (docs/rules.md, KEY)
 KEYS_COUNT: Final = 1_000_000  # and how many at least, the newest; up to a quarter more: 100 bytes each
 KEY_USES_COUNT: Final = 16  # messages that one key is known to name: a use a day, and some of brokers that were apart

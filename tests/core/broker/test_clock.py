@@ -12,7 +12,7 @@ from newswire.core.broker.events import Now
 from newswire.core.broker.stager import Stager
 from newswire.core.broker.values import Identity
 from newswire.core.model.commands import Publish
-from newswire.core.model.ops import Began, Joined, Published, Void
+from newswire.core.model.ops import Began, Joined, Left, Published, Void
 from newswire.core.state.fold import State
 from newswire.engine.memory import MemoryEngine, MemoryLog, MemoryNetwork
 
@@ -251,3 +251,34 @@ def test_a_clock_that_is_read_often_loses_nothing_to_rounding() -> None:
         at = tick * 0.05037
         clock.advance(int(at * 1000), at)
     assert 20_000 * 50.37 - 5 <= clock.lasted == clock.now <= 20_000 * 50.37
+
+
+# -- a clock that was ahead ---------------------------------------------------------------------------------------
+def test_retention_s_clock_goes_back_with_the_wall_clock_and_what_has_passed_does_not() -> None:
+    clock = RetentionClock(NOON + YEARS, 0, NOON + YEARS, 0.0)
+    clock.advance(NOON + YEARS + 5_000, 5.0)
+    assert clock.advance(NOON + 6_000, 6.0) == NOON + 6_000
+    assert clock.lasted == 5_000
+    assert clock.advance(NOON + 7_000, 7.0) == NOON + 7_000
+    assert clock.lasted == 6_000
+
+
+def test_what_may_be_the_time_at_most_comes_down_when_all_clocks_have_agreed_for_a_week() -> None:
+    clock = RetentionClock(NOON, NOON + YEARS, NOON, 0.0)
+    for day in range(7):
+        clock.advance(NOON + day * DAY, day * 86_400.0)
+        assert clock.latest >= NOON + YEARS
+    clock.advance(NOON + 7 * DAY, 7 * 86_400.0)
+    assert clock.latest == NOON + 7 * DAY
+
+
+def test_nobody_asks_a_broker_that_was_removed_what_the_time_may_be() -> None:
+    state = state_of(("1001-a", NOON), ("1003-a", NOON + YEARS))
+    for sequence, broker in ((2, "1001"), (3, "1003")):
+        state.apply(Joined("1001-a", sequence, NOON, broker, "h:1"), 0, 0, None)
+    for gone, latest in ((False, NOON + YEARS), (True, NOON)):
+        if gone:
+            state.apply(Left("1001-a", 4, NOON, "1003", ("1001-a.3",)), 0, 0, None)
+        clocks = Clocks()
+        clocks.start(Identity("1001", ONE, "1001-b"), state, Now(0.0, NOON + DAY))
+        assert clocks.latest == latest

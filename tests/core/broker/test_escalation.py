@@ -25,8 +25,8 @@ WEEKS = 21 * 24 * HOUR
 class Desk:
     """A broker whose time the test makes pass."""
 
-    def __init__(self) -> None:
-        self.seconds = 0.0
+    def __init__(self, shift: int = 0) -> None:
+        self.seconds, self.shift = 0.0, shift  # ms by which the clock is ahead
         self.log, self.runs = MemoryLog(), 0
         self.restart()
         for user in ("ann", "ben", "late"):
@@ -34,7 +34,10 @@ class Desk:
 
     def restart(self) -> None:
         self.runs += 1
-        self.engine = LoneEngine(self.log, lambda: Now(self.seconds, START + int(self.seconds * 1000)), run=f"r{self.runs}")
+        self.engine = LoneEngine(self.log, self.now, run=f"r{self.runs}")
+
+    def now(self) -> Now:
+        return Now(self.seconds, START + self.shift + int(self.seconds * 1000))
 
     def take(self, *requests: Request) -> str:
         return self.engine.submit(requests).first
@@ -121,6 +124,38 @@ def test_what_comes_while_a_broker_runs_has_all_of_its_time_whatever_its_stamp(b
         clocks.note(now, agreed=True)
         due.append(part.is_due(clocks, now))
     assert due == [False] * 60 + [True]
+
+
+def test_who_subscribed_while_a_clock_was_ahead_is_asked() -> None:
+    desk = Desk(shift=52 * WEEKS)
+    desk.shift = 0
+    desk.restart()
+    name = desk.ask(10)
+    assert desk.report(name) == {"ann": "pending", "ben": "pending"}
+    desk.take(Confirm("ann", name))
+    assert desk.wait(15) == ["1 of 2 has not confirmed “Leave” within 10 s: ben"]
+
+
+def test_none_that_is_new_waits_until_all_that_there_were_are_looked_at() -> None:
+    count = 20 * limits.PIECE_ROWS
+    fields = {"topic": "news", "data": "Leave", "confirm": 5, "escalate": "late"}
+    state, clocks = State(), Clocks()
+    state.apply(Began("1001-a", 1, START, "1001", {}), 0, 0, None)
+    for sequence in range(2, count + 2):
+        state.apply(Published("1001-a", sequence, START, **fields), 0, 0, None)  # type: ignore[arg-type]
+    part = Escalation(state)
+    clocks.start(Identity("1001", "h:1", "1001-b"), state, Now(0.0, START))
+    state.apply(Began("1001-b", 1, START, "1001", {"1001-a": count + 1}), 0, 0, None)
+    state.apply(Published("1001-b", 2, START, **{**fields, "data": "Fire"}), 0, 0, None)  # type: ignore[arg-type]
+    due = []
+    for second in range(6):
+        now = Now(float(second), START + second * 1000)
+        clocks.note(now, agreed=True)
+        due.append(part.is_due(clocks, now))
+    assert due == [False] * 5 + [True]
+    assert next(reversed(part._late)) == count + 2, "the last one, and the others come behind it as they are looked at"
+    assert part.is_due(clocks, now)
+    assert next(reversed(part._late)) == count + 2
 
 
 def test_many_that_are_over_are_named_one_after_the_other_without_waiting(desk: Desk) -> None:

@@ -319,3 +319,22 @@ def test_a_start_on_many_looks_at_them_in_pieces() -> None:
     assert looks == 3
     run.wait(1)
     assert run.look() == [f"1001-a.{2 * limits.SCAN_ROWS + 2}"]
+
+
+def test_what_is_handed_over_has_all_of_its_time_from_then_on() -> None:
+    """What its stamp says is by the clock of another broker; here it comes now."""
+    run = Run(Began("1001-a", 1, NOW, "1001", {}))
+    run.apply(Began("1001-b", 1, NOW, "1001", {"1001-a": 1}))
+    run.wait(2 * 3600)
+    run.clocks.note(run.now, agreed=True)
+    handed = [Began("1002-x", 1, NOW, "1002", {}), message("1002-x", 2, NOW - 2 * 3_600_000, 3600)]
+    ends = run.expiry.ends(run.clocks, run.wall)
+    job = Rewriting(run.state, Base(()), (), [], {"1002-x": 2}, ends)
+    rewrite(job, run.state, run.raws, [list(map(encode, handed))])
+    same_rows, _ = job.state.succeed(run.state, job.cut, job.cut_after, adopts=True)
+    run.expiry.become(job, same_rows=same_rows)
+    run.state = job.state
+    run.wait(3599)
+    assert run.look() == []
+    run.wait(2)
+    assert run.look() == ["1002-x.2"]

@@ -29,7 +29,8 @@ from newswire.errors import KeyReused, NotFound
 from tests.kit.timed_broker import START, TimedBroker
 
 HOUR = 3_600_000
-WEEK = 7 * 24 * HOUR
+DAY = 24 * HOUR
+WEEK = 7 * DAY
 
 
 @pytest.fixture
@@ -142,10 +143,25 @@ def test_a_start_after_quiet_hours_changes_nothing(broker: TimedBroker) -> None:
 
 
 def test_a_clock_that_is_set_in_a_run_publishes_nothing_that_was_found(broker: TimedBroker) -> None:
-    broker.schedule(3600)
+    broker.schedule(2 * 3600)
     broker.restart()
+    assert broker.wait(limits.CLOCK_SETTLE_SECONDS) == []
     broker.shift = WEEK
     assert broker.wait(60) == []
+
+
+def test_a_clock_that_is_set_soon_after_a_start_is_that_of_the_start(broker: TimedBroker) -> None:
+    """A host without a battery goes on where it stopped, until a time server is asked."""
+    broker.schedule(3 * DAY // 1000)
+    broker.seconds += 2 * DAY / 1000
+    broker.shift = -2 * DAY
+    broker.restart()
+    assert broker.wait(30) == []
+    broker.shift = 0
+    assert broker.wait(1) == []
+    broker.seconds += DAY / 1000 - 60
+    assert broker.wait(27) == []
+    assert broker.wait(5) == ["later"]
 
 
 class Office:
@@ -324,6 +340,18 @@ def test_a_clock_that_was_ahead_for_long_and_is_set_right_publishes_nothing_earl
         clocks.note(Now(float(second), START + second * 1000), agreed=agreed)
         due.append(part.is_due(clocks, Now(0.0, START)))
     assert due == [False] * 60 + [True]
+
+
+def test_what_another_broker_published_is_not_kept_in_mind() -> None:
+    state = state_of(Scheduled("a1", 2, START, topic="t", due=START + 60_000))
+    clocks = clocks_of(state, START)
+    part = Release(state, "b1")
+    assert not part.is_due(clocks, Now(0.0, START))
+    assert (len(part._by_run), len(part._by_clock)) == (1, 1)
+    state.apply(Published("a1", 3, START, topic="t", again="a1.2"), 0, 1, None)
+    state.apply(Scheduled("a1", 4, START, topic="t", due=START + 90_000), 0, 1, None)
+    assert not part.is_due(clocks, Now(0.0, START))
+    assert (len(part._by_run), len(part._by_clock)) == (1, 1)
 
 
 def test_who_does_not_decide_publishes_nothing() -> None:

@@ -14,6 +14,9 @@ from newswire.core.model.commands import Publish
 from newswire.core.model.ops import Acknowledged, Began, Dropped, Published, decode
 from newswire.core.state.fold import State
 from newswire.engine.memory import MemoryEngine
+from tests.kit.timed_broker import TimedBroker
+
+HOUR = 3_600_000
 
 
 def state_of(*stamps: tuple[str, int], topic: str = "news") -> State:
@@ -260,3 +263,27 @@ def test_messages_of_many_topics_are_dropped_by_few_ops() -> None:
             engine.tick()
     dropped = [op for op in map(decode, engine.log.raws) if isinstance(op, Dropped)]
     assert 100 <= len(dropped) <= 140
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["in-one-run", "started-again"])
+@pytest.mark.parametrize("lived", [1, 8 * 24], ids=["an-hour", "8-days"])
+@pytest.mark.parametrize("ahead", [2, 365], ids=["2-days", "a-year"])
+def test_a_clock_that_was_ahead_and_is_set_right_drops_what_is_old_alone(ahead: int, lived: int, again: bool) -> None:
+    broker = TimedBroker(shift=ahead * 24 * HOUR)
+    pass_hours(broker, lived)
+    broker.shift = 0
+    if again:
+        broker.restart()
+    broker.take(Publish("news", "old"))
+    pass_hours(broker, 29 * 24)
+    assert broker.shown() == ["old"]
+    broker.take(Publish("news", "fresh"))
+    pass_hours(broker, 10 * 24)  # retention's clock may be a week behind
+    assert broker.shown() == ["fresh"]
+
+
+def pass_hours(broker: TimedBroker, hours: int) -> None:
+    for _ in range(hours):
+        broker.seconds += 3_600
+        for _ in range(4):
+            broker.engine.tick()

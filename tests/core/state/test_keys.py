@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
 from unittest.mock import patch
 
 import msgspec
@@ -13,7 +14,7 @@ from newswire.core.model.commands import Publish
 from newswire.core.model.ops import Began, Op, Published, Scheduled
 from newswire.core.state import keys
 from newswire.core.state.fold import State
-from newswire.core.state.keys import Keys, Use, content, contents, fingerprint, fingerprints
+from newswire.core.state.keys import OFFSET_MASK, Keys, Use, content, contents, fingerprint, fingerprints
 
 HERE = "1001-a"
 DAY = limits.KEY_SECONDS * 1000
@@ -80,6 +81,27 @@ def test_a_key_has_the_uses_that_were_noted() -> None:
     held.note(mark, 2**64 - 1, 9)
     assert held.uses(mark) == [Use(5, 7), Use(2**64 - 1, 9)]
     assert fingerprints(["Ann"], ["news"], ["k"]) == [mark]
+
+
+class Unwalked(dict[int, int]):
+    """A generation of a million keys: nobody goes through it for one that moves."""
+
+    def items(self) -> NoReturn:
+        raise AssertionError
+
+
+def test_what_moves_is_found_where_it_is_and_nothing_else_is_looked_at() -> None:
+    held = Keys()
+    held._generations = [Unwalked()]
+    held.note(1, 5, 70)
+    held.note(1, 6, 80)
+    held.move(70, 71)
+    held.move(71, 72)
+    held.move(80, None)
+    assert held.uses(1) == [Use(5, 72)]
+    held.note(1, 7, 90)
+    assert held.uses(1) == [Use(5, 72), Use(7, 90)]
+    assert {72, 90} <= {entry & OFFSET_MASK for entries in held.entries() for entry in entries}
 
 
 def test_the_oldest_keys_are_forgotten_by_count_and_a_key_with_all_its_uses() -> None:

@@ -80,9 +80,10 @@ class RetentionClock:
         if abs(self._lead) > _ROUNDING:
             self._lead = 0
         self.now, self.lasted, self.latest = self.now + went, self.lasted + went, self.latest + max(0, passed)
+        if self.now > wall + _ROUNDING:
+            self.now = wall  # one that was ahead was set right: what is stamped from now on would be old at once
         if clock - self._steady_since >= limits.CLOCK_TRUST_SECONDS:
-            self.now = max(self.now, wall)
-            self.latest = max(self.now, self.latest)
+            self.now = self.latest = max(self.now, wall)
         return self.now
 
     def hold(self, until: int, latest: int) -> None:
@@ -104,10 +105,12 @@ class Clocks:
         """Begin the run, on the state that it starts on."""
         lived = lived_until(state)
         start = now.wall if identity.trust_clock else start_of_clock(state, identity.id, now.wall, lived)
+        latest = 0 if identity.trust_clock else latest_of(state, identity.id, lived)
         self._heard = lived.keys()
         self._began_at = self._now = now.wall
+        self._settles_until = now.clock + limits.CLOCK_SETTLE_SECONDS
         self._wall = WallClock(now.wall, now.clock, newest_stamp(state, identity.id))
-        self._retention = RetentionClock(start, max(lived.values(), default=0), now.wall, now.clock)
+        self._retention = RetentionClock(start, latest, now.wall, now.clock)
 
     def meet(self, identity: Identity, state: State) -> None:
         """Hold retention's clock back for brokers of which this one had heard nothing when it began: its disk was new.
@@ -118,7 +121,8 @@ class Clocks:
         if not identity.trust_clock and not _runs_by_broker(state).keys() <= self._heard:
             lived = lived_until(state)
             self._heard = lived.keys()
-            self._retention.hold(start_of_clock(state, identity.id, self._retention.now, lived), max(lived.values()))
+            start = start_of_clock(state, identity.id, self._retention.now, lived)
+            self._retention.hold(start, latest_of(state, identity.id, lived))
 
     def part(self) -> None:
         """Serve no more: what others stamp meanwhile is known again when this broker serves the next time (`meet`)."""
@@ -130,6 +134,8 @@ class Clocks:
         self._now, self._are_apart = now.wall, not agreed
         self.wall_jump = self._wall.last_jump(now.clock)
         self.retention_behind = now.wall - self._retention.advance(now.wall, now.clock, agreed=agreed)
+        if now.clock < self._settles_until:
+            self._began_at = now.wall - self.lasted
 
     def shifts(self) -> tuple[int, ...]:
         """By how much (ms) other times are ahead of the time of day: see `WallClock.shifts`."""
@@ -142,12 +148,12 @@ class Clocks:
 
     @property
     def told(self) -> int:
-        """The time of day, in ms, by this broker's clock as it was at its start, and by what has passed since.
+        """The time of day, in ms, by this broker's clock as it was soon after its start, and by what has passed since.
 
         Retention's time where that is later, and where another broker's clock is apart from this one: then nobody knows which
         is wrong. Never later than the clock says now, as one that was ahead is set right some day.
         """
-        return min(self._now, self.retention if self._are_apart else max(self.retention, self._began_at + self.lasted))
+        return self.retention if self._are_apart else min(self._now, max(self.retention, self._began_at + self.lasted))
 
     @property
     def lasted(self) -> int:
@@ -171,9 +177,17 @@ def start_of_clock(state: State, me: str, wall: int, lived: Mapping[str, int]) -
     Who was removed and comes back is a member again soon. One member whose clock is years ahead, at its start too, drops
     nothing that the others have just stamped. A member that is away holds the clock back: messages stay longer.
     """
+    return min([wall, *_of_members(state, me, lived)])
+
+
+def latest_of(state: State, me: str, lived: Mapping[str, int]) -> int:
+    """The latest that it may be in a run of `me`, in ms, by what any member has lived through: nobody asks who was removed."""
+    return max(_of_members(state, me, lived), default=0)
+
+
+def _of_members(state: State, me: str, lived: Mapping[str, int]) -> list[int]:
     anybody = state.members.anybody()
-    until = [time for broker, time in lived.items() if not anybody or broker == me or broker in state.members]
-    return min([wall, *until])
+    return [time for broker, time in lived.items() if not anybody or broker == me or broker in state.members]
 
 
 def newest_stamp(state: State, broker: str) -> int:

@@ -5,6 +5,7 @@ Pure over the state.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from heapq import heappop, heappush
 from itertools import islice
@@ -32,8 +33,9 @@ class Escalation:
     that is wrong, or was, makes it shorter. What the run found in the log has as much of it left as is left by retention's
     clock, and all of it at most: after a start that clock may be weeks behind.
 
-    Of those whose time is over the last one is looked at first. After a start, a compaction or a failover there may be
-    thousands from before, of which nothing is to be said any more: none that is new waits for these.
+    What comes is looked at first, then what there was, the last one first. Of those whose time is over the last one is named
+    first. After a start, a compaction or a failover there may be thousands from before, of which nothing is to be said any
+    more: none that is new waits for these.
     """
 
     def __init__(self, state: State) -> None:
@@ -48,9 +50,10 @@ class Escalation:
         names = {notice.id for notice in state.messages.notices.of.values()}
         self._ends = {name: end for name, end in self._ends.items() if name in names}
         self._confirmed &= names
-        self._seen = 0  # notices that were looked at: there come only more
+        self._before = list(state.messages.notices.of)  # rows of notices that are to be looked at
+        self._seen = len(self._before)  # notices that were looked at, or are among these: there come only more
         self._due: list[tuple[int, int]] = []  # heap: when its time is over, as above, and the row
-        self._late: dict[int, None] = {}  # rows of those whose time is over, the last one at the end
+        self._late: OrderedDict[int, None] = OrderedDict()  # rows of those whose time is over, the last one at the end
         self._row = -1  # of the one that is worked on
         self._work: Iterator[object] | None = None  # looks for its readers, a piece at a time
         self._readership: Readership | None = None
@@ -59,21 +62,34 @@ class Escalation:
     def is_due(self, clocks: Clocks, now: Now) -> bool:
         """Say whether something was to be confirmed by now."""
         notices = self._state.messages.notices.of
-        new = list(islice(notices.items(), self._seen, self._seen + limits.PIECE_ROWS)) if len(notices) > self._seen else ()
-        for row, notice in new:
-            if notice.escalate and notice.id not in self._confirmed and not self._is_over(notice):
-                whole = notice.seconds * 1000
-                left = min(whole, max(0, notice.until - clocks.retention)) if notice.id in self._found else whole
-                heappush(self._due, (self._ends.setdefault(notice.id, clocks.lasted + left), row))
-            self._found.discard(notice.id)
+        new = list(islice(notices, self._seen, self._seen + limits.PIECE_ROWS)) if len(notices) > self._seen else []
         self._seen += len(new)
+        for row in new:
+            self._learn(row, clocks)
+        for row in reversed(self._before[-limits.PIECE_ROWS :]):
+            self._learn(row, clocks)
+        del self._before[-limits.PIECE_ROWS :]
         while self._due and self._due[0][0] <= clocks.lasted:
             self._late[heappop(self._due)[1]] = None
             self._next_at = 0.0  # it need not wait for what became of another one
-        if self._seen < len(notices) or not self._late:
+        if not self._late:
             return False
         last = next(reversed(self._late))
         return now.clock >= self._next_at or self._is_over(notices[last])  # stored: the next one need not wait
+
+    def _learn(self, row: int, clocks: Clocks) -> None:
+        """Take in when the time of a message is over; where it is, behind all those that became late before."""
+        notice = self._state.messages.notices.of[row]
+        if notice.escalate and notice.id not in self._confirmed and not self._is_over(notice):
+            whole = notice.seconds * 1000
+            left = min(whole, max(0, notice.until - clocks.retention)) if notice.id in self._found else whole
+            end = self._ends.setdefault(notice.id, clocks.lasted + left)
+            if end > clocks.lasted:
+                heappush(self._due, (end, row))
+            else:
+                self._late[row] = None
+                self._late.move_to_end(row, last=False)
+        self._found.discard(notice.id)
 
     def look(self, now: Now, *, decides: bool) -> Stamp:
         """Do one piece of the work; name who has not confirmed the last message that is due, if this broker decides."""

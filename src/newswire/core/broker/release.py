@@ -47,6 +47,9 @@ class Release:
         waiting = self._timetable.waiting
         if not waiting or (now.clock < self._next_at and any(row in waiting for row in self._asked)):
             return False
+        for heap in (self._by_run, self._by_clock):
+            while heap and heap[0][1] not in waiting:
+                heappop(heap)
         if self._asked or (self._by_run and self._by_run[0][0] <= clocks.lasted):
             return True
         return bool(self._by_clock) and self._by_clock[0][0] <= clocks.told

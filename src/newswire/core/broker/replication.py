@@ -128,7 +128,8 @@ class Replication:
 
     def most_ahead(self) -> int:
         """By how many ms the clock of a peer is ahead of ours at most; 0 for none."""
-        return max([0, *(peer.ahead for peer in self._peers.values())])
+        members = self._state.members
+        return max([0, *(peer.ahead for peer in self._peers.values() if peer.id in members or not members.anybody())])
 
     def agreements(self, turn: int) -> dict[str, tuple[str, ...]]:
         """Who has answered under the cluster id of that turn: address -> of whom that one was told."""

@@ -41,6 +41,7 @@ class Readership:
     def __init__(self, state: State, row: int, now: int) -> None:
         """`row`: where it is shown. `now`: ms since 1970, for rights that expire."""
         self.state, self.row, self.now = state, row, now
+        self._latest = now + limits.CLOCK_SKEW_SECONDS * 1000  # later stamps are of a clock that was ahead
         log = state.log
         self.topic = state.messages.names[log.topics[row]]
         rows = [twin.row for twin in state.messages.twins.of(row)] or [row]
@@ -63,13 +64,21 @@ class Readership:
         return (
             matches(sub.pattern, self.topic)
             and self._may_read(sub.account)
-            and any(_was_there(sub, *place) for place in self.places)
+            and any(self._was_there(sub, *place) for place in self.places)
             and not any(lineage.covers(sub.since, origin, sequence) for origin, sequence, _ in self.places)
         )
 
     def _is_delivered(self, sub: Subscription) -> bool:
         cursor, covers = self.state.subscriptions.cursor(sub), self.state.lineage.covers
         return any(covers(cursor, origin, sequence) for origin, sequence, _ in self.places)
+
+    def _was_there(self, sub: Subscription, origin: str, sequence: int, time: int) -> bool:
+        covers = self.state.lineage.covers
+        if sub.origin == origin:
+            return sub.sequence < sequence
+        if covers({origin: 1}, sub.origin, sub.sequence):
+            return True  # that run began on it
+        return not covers({sub.origin: 1}, origin, sequence) and (sub.time <= time or sub.time > self._latest)
 
     def _may_read(self, account: OpId) -> bool:
         if account and account not in self._may:
@@ -114,10 +123,6 @@ def confirmed_at(state: State, name: OpId, recipient: Recipient, now: int) -> in
         return None
     at = messages.notices.confirmed(messages.ids(row)).get(Addressee(recipient.user, recipient.account), 0)
     return at if at or is_reader(state, row, recipient.user, recipient.account, now) else None
-
-
-def _was_there(sub: Subscription, origin: str, sequence: int, time: int) -> bool:
-    return sub.sequence < sequence if sub.origin == origin else sub.time <= time
 
 
 def missing_of(readership: Readership) -> Sequence[Addressee]:

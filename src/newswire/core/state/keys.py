@@ -24,7 +24,6 @@ _GENERATIONS: Final = 5  # so that the newest `limits.KEYS_COUNT` are among the 
 _OFFSET_BITS: Final = 32
 OFFSET_MASK: Final = (1 << _OFFSET_BITS) - 1
 _CONTENT_MASK: Final = (1 << 64) - 1
-_GONE: Final = -1  # an entry that names nothing any more
 _NEXT_USE: Final = 1 << 64  # between the entries of one key: beyond what a fingerprint reaches
 
 
@@ -40,14 +39,18 @@ class Keys:
 
     def __init__(self) -> None:
         self._generations: list[dict[int, int]] = [{}]
+        self._moved: dict[int, int | None] = {}  # offsets that stand for another, or for nothing any more
 
     def uses(self, mark: int) -> list[Use]:
         """What the key that `mark` stands for names, the oldest first."""
         result: list[Use] = []
         entry, at = self._get(mark), 0
         while entry is not None:
-            if entry != _GONE:
-                result.append(Use(entry >> _OFFSET_BITS, entry & 0xFFFFFFFF))
+            offset: int | None = entry & OFFSET_MASK
+            while offset in self._moved:
+                offset = self._moved[offset]
+            if offset is not None:
+                result.append(Use(entry >> _OFFSET_BITS, offset))
             at += 1
             entry = self._get(mark + at * _NEXT_USE)
         return result
@@ -60,12 +63,11 @@ class Keys:
         """All entries, some at a time; of each the low bits (`OFFSET_MASK`) are the offset of the message that it names."""
         for generation in list(self._generations):
             yield list(generation.values())
+        yield [to for to in self._moved.values() if to is not None]
 
     def move(self, offset: int, to: int | None) -> None:
         """Have what names the message at `offset` name that at `to`, which says the same; None: nothing any more."""
-        for generation in self._generations:
-            for mark in [mark for mark, entry in generation.items() if entry & 0xFFFFFFFF == offset and entry != _GONE]:
-                generation[mark] = _GONE if to is None else generation[mark] >> _OFFSET_BITS << _OFFSET_BITS | to
+        self._moved[offset] = to
 
     def note(self, mark: int, content: int, offset: int) -> None:
         """Remember one more use of a key; all of its uses are as new as this one."""

@@ -22,7 +22,6 @@ from newswire.core.model.ops import (
     OpId,
     Published,
     Scheduled,
-    SessionEnded,
     Subscribed,
     Unsubscribed,
     UsersRemoved,
@@ -348,14 +347,16 @@ class LeaveOut:
     # -- the audit trail
 
     def _leave_audit(self) -> Iterator[None]:
-        """Who signed in, failed to, or signed out is known for so long only."""
-        prefix = self.prefix
-        kept = (limits.SIGN_INS_KEPT_SECONDS * 1000, limits.FAILURES_KEPT_SECONDS * 1000)
-        for count, (row, has_failed) in enumerate(prefix.audited.items(), 1):
-            is_old = prefix.times[row] + kept[has_failed] <= self._earliest
-            self.left[row] = is_old and prefix.sequences[row] <= self.base.get(prefix.origin_names[prefix.origins[row]])
-            if count % limits.PIECE_OPS == 0:
-                yield None
-        for row, op in prefix.ops.items():
-            if isinstance(op, SessionEnded) and self._in_base(op):
-                self.left[row] = op.time + limits.SESSION_ENDED_SECONDS * 1000 <= self._earliest
+        """Who signed in, or failed to, is known for so long only. It is as old as the newest stamp up to it (RETENTION)."""
+        prefix, newest, at = self.prefix, 0, 0
+        latest = max(self.now, default=0) + limits.CLOCK_FUTURE_MILLISECONDS
+        for row, has_failed in prefix.audited.items():
+            while at <= row:
+                stop = min(row + 1, at + limits.SCAN_ROWS - at % limits.SCAN_ROWS)
+                newest = max(newest, max((stamp for stamp in prefix.times[at:stop] if stamp <= latest), default=0))
+                at = stop
+                if at % limits.SCAN_ROWS == 0:
+                    yield None
+            kept = limits.FAILURES_KEPT_SECONDS if has_failed else limits.SIGN_INS_KEPT_SECONDS
+            is_known = prefix.sequences[row] <= self.base.get(prefix.origin_names[prefix.origins[row]])
+            self.left[row] = is_known and newest + kept * 1000 <= self._earliest

@@ -290,6 +290,8 @@ class Rewriting:
                     ends[now_at] = entry >> ROW_BITS
         ages = Ages(log)
         for row, lifetime in self.state.messages.take_lifetimes().all():
+            if row not in ends and log.sequences[row] > self._held.get(log.names[log.origins[row]]):
+                ends[row] = before.at.lasted + lifetime  # it was handed over, and so comes now
             while row not in ends:
                 if (end := ages.end(row, lifetime, before.at)) is not None:
                     ends[row] = end

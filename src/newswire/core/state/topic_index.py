@@ -301,7 +301,8 @@ class TopicIndex:
             heir = rest[0] if rest else None
             self.keys.move(row, heir)
             self.notices.move(row, heir)
-            for name in [name for name, shown_at in self._again.items() if shown_at == row]:
+            names = {name for at in (row, *rest) if (name := self._first_of.get(at))}
+            for name in [name for name in names if self._again.get(name) == row]:
                 if heir is not None:
                     self._again[name] = heir
                 else:
