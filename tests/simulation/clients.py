@@ -161,6 +161,8 @@ class Publisher(Client):
             self.tries == 1 and self.cluster.fault_free and done.duplicates > 1
         ):
             raise Violation(f"{len(self.now)} messages were published, and the answer is {done}")
+        if self.world.now > 5.0 and self.copies == 1 and done.copies < len(self.cluster.machines) and self.cluster.fault_free:
+            raise Violation(f"{done} names too few copies, and there was no fault")
         for message, name in zip(self.now, done.ids, strict=True):
             op = self.ledger.ops[name]
             if not isinstance(op, Published) or (op.topic, op.data, op.key) != (message.topic, message.data, message.key):
@@ -309,7 +311,8 @@ class Confirmer(Client):
             op = self.ledger.ops[result.first] if result.first else None
             if op is not None and (not isinstance(op, Confirmed) or op.user != self.name):
                 raise Violation(f"{machine.id} answers {self.name}, who confirms {name}, with {op}")
-            self.ledger.confirmations.answered.setdefault((self.name, text), []).extend([op.id] if op is not None else [])
+            ids = [op.id] if op is not None else self.ledger.confirmations.known(machine, self.name, text)
+            self.ledger.confirmations.answered.setdefault((self.name, text), []).extend(ids)
         elif isinstance(result, (NotStored, Unknown)) or result is None:
             self._asked = text
             self.world.after(self._rng.uniform(0.02, 0.5), self._ask_once)

@@ -8,7 +8,7 @@ from newswire.core import limits
 from newswire.core.access import Principal
 from newswire.core.broker.status import is_primary
 from newswire.core.model.names import matches
-from newswire.core.model.ops import OpId, Published, Subscribed
+from newswire.core.model.ops import Confirmed, OpId, Published, Subscribed
 from newswire.core.model.ops import split_op_id as split
 from newswire.core.read.pieces import finish
 from newswire.core.read.reports import delivery_report
@@ -29,6 +29,7 @@ class Confirmations:
         self.ledger = ledger
         self.asking: set[OpId] = set()  # ops that ask, and say where it is told who has not confirmed
         self.escalations: dict[OpId, Published] = {}
+        self.named_at: dict[OpId, float] = {}
         self.let_be: set[OpId] = set()  # ops that ask, of whose message some broker saw that all had confirmed it in time
         self.answered: dict[tuple[str, str], list[OpId]] = {}  # by user and text: the ops that he was answered with
 
@@ -38,6 +39,7 @@ class Confirmations:
             self.asking.add(op.id)
         if op.about:
             self.escalations[op.id] = op
+            self.named_at[op.id] = self.ledger.world.now
             self.ledger.world.deeds["late named"] += 1
             if not op.again:
                 self._check_escalation(machine, op)
@@ -95,11 +97,16 @@ class Confirmations:
         ledger, names = self.ledger, self.names(machine, op.about)
         assert machine.broker is not None
         asking = [asked for name in names if isinstance(asked := ledger.ops[name], Published) and machine.shows(name)]
-        taken_at = min((ledger.texts[one.data].taken_at for one in asking), default=0)
-        clock, passed = machine.broker.clocks.retention, (ledger.world.now - taken_at) * 1000
-        found = taken_at < machine.started_at  # it knows no better than by a clock how old that is
-        if all(passed < one.confirm * 1000 and not (found and clock >= one.time + one.confirm * 1000) for one in asking):
+        clock, passed = machine.broker.clocks.retention, 0.0
+        for one in asking:  # the time of each of its twins passes by itself
+            came = machine.came.get(one.id)
+            passed = (ledger.world.now - (ledger.texts[one.data].taken_at if came is None else came)) * 1000
+            if passed >= one.confirm * 1000 - 2 or (came is None and clock >= one.time + one.confirm * 1000):
+                break
+        else:
             raise Violation(f"{machine.id} names after {passed:.0f} ms who has not confirmed {op.about}: that is too soon")
+        if ledger.world.faults.total() == 0 and passed > min(one.confirm for one in asking) * 1000 + 2_500:
+            raise Violation(f"{machine.id} names after {passed:.0f} ms who has not confirmed {op.about}: late, without a fault")
         # one that was given up says so no more, unless it was stored again: that is another one then
         if done := [one for one in self._told(machine, names - {op.id}, but=op.id) if one not in ledger.given_up]:
             raise Violation(f"{machine.id} names once more who has not confirmed {op.about}, after {done}")
@@ -176,13 +183,38 @@ class Confirmations:
             for name in sorted(self.asking):
                 op = self.ledger.ops[name]
                 assert isinstance(op, Published)
-                if not self.ledger._is_live(machine, name) or broker.clocks.retention < op.time + op.confirm * 1000:
+                if not self.ledger._is_live(machine, name):
                     continue
                 names = self.names(machine, name)
                 is_let_be = not self.let_be.isdisjoint(names) or not self._is_shown(machine, names)
                 if not is_let_be and self._missing(machine, names) and not self._told(machine, names):
                     found.append(f"{machine.id} names nobody for {name}, and {self._missing(machine, names)} are late")
         return found
+
+    def undelivered(self) -> list[str]:
+        """Who lacks a message about who is late that some disk shows, though he was registered before the first such."""
+        ledger, found = self.ledger, list[str]()
+        names = set[OpId]().union(*(machine.disk.names() for machine in ledger.machines))
+        void = set[OpId]().union(*(machine.disk.void for machine in ledger.machines))
+        for registration in ledger.registrations.values():
+            kept = ledger._surviving(registration)
+            for name, op in self.escalations.items() if kept else ():
+                same = self.same(name)
+                if name not in names or name in ledger.given_up or not matches(registration.pattern, op.topic):
+                    continue
+                if min(self.named_at[one] for one in same) <= kept[0][0] or not void.isdisjoint(same):
+                    continue
+                taken = any(ledger.has_taken(registration.user, self.escalations[one].data) for one in same)
+                if not taken and not ledger._is_dropped(op.topic, same) and ledger.withdrawn.isdisjoint(same):
+                    found.append(f"{registration.user} never got {name} about {op.about}")
+        return found
+
+    def known(self, machine: Machine, user: str, text: str) -> list[OpId]:
+        """The ops on a disk that say that a user confirmed a message: one of them is why nothing was stored for him."""
+        ids = self.ledger.texts[text].ids
+        ops = ((name, self.ledger.ops.get(name)) for name in machine.disk.held)
+        named = (name for name, op in ops if isinstance(op, Confirmed) and op.user == user and op.message in ids)
+        return [name for name in named if machine.disk.has(name)]
 
     def check_confirmed(self) -> None:
         """Who was told that he has confirmed a message has, at each broker, unless the op went with a disk."""

@@ -212,27 +212,33 @@ class Disk:
         self.damaged = True
         name = self.get(place)[1].id
         if self.held.get(name) == place:  # of what was taken anew after a start the former record may be good
-            good = (at for at in self.places() if at not in self.rotten and self.get(at)[1].id == name)
+            good = (at for at in self.places() if at not in self.rotten and self._is_record(at, name))
             self.held[name] = next(good, place)
 
     def is_bad(self, name: OpId) -> bool:
         """Whether a record of it turned bad: a broker that reads that one stores it again, though another may be good."""
-        return any(self.get(place)[1].id == name for place in self.rotten)
+        return any(self._is_record(place, name) for place in self.rotten)
+
+    def _is_record(self, place: int, name: OpId) -> bool:
+        """Whether the op itself stands there: the last op that a void stands for has the name of that."""
+        op = self.get(place)[1]
+        return op.id == name and not isinstance(op, Void)
 
     def cut(self, length: int) -> int:
         """A crash leaves `length` records; return how many un-synced ones are lost."""
         lost = len(self.records) - length
         if lost:
-            base, order, rotten = self.base, self.order, self.rotten
+            base, order, rotten, is_ahead = self.base, self.order, self.rotten, self.is_ahead
             self.records = self.records[:length]
             self.commit(base, self.start)
             self.order, self.rotten = order, {place for place in rotten if place >= BASE or place < length}
+            self.is_ahead = is_ahead
         return lost
 
-    def replace(self, records: Iterable[Record], cluster: str) -> None:
+    def replace(self, records: Iterable[Record], cluster: str, *, damaged: bool) -> None:
         """Become another disk, which holds these records and no others."""
         self._forget()
-        self.cluster, self.ignores_voids = cluster, False
+        self.cluster, self.ignores_voids, self.damaged = cluster, False, damaged
         for raw, op in records:
             self.append(op, raw)
         self.synced = len(self.records)
@@ -289,6 +295,12 @@ class NotedBroker(Broker):
         self._machine = machine
         self.escalation = NotedEscalation(machine, state)
 
+    def _decide(self, event: Submitted, terms: Any, now: Now) -> None:
+        before = len(self.stager.staged)
+        super()._decide(event, terms, now)
+        if event.by is not None and len(self.stager.staged) > before:
+            self._machine.ledger.check_asked(self._machine, event)
+
     def _begin_rewriting(self, now: Now) -> None:
         asked = self.compaction._asked
         self._machine.waits_for_nobody = self._wants_room or (asked is not None and asked.even_if_away)
@@ -297,6 +309,8 @@ class NotedBroker(Broker):
     def _take_actions(self) -> list[events.Action]:
         actions = super()._take_actions()
         for action in actions:
+            if isinstance(action, events.Append):  # judged by the state that it was decided by: a round may go on with another
+                self._machine.ledger.stamped(self._machine, action.ops, action.raws)
             self._machine.world.note(self._machine.id, action)
         return actions
 
@@ -316,7 +330,7 @@ class Machine:
         self.incoming: list[Sequence[bytes]] = []  # parts of an offer
         self.writing: dict[int, Record] = {}  # a log that is written anew
         self.disk = Disk(ledger.ops)
-        self.snapshots: list[tuple[list[Record], str]] = []
+        self.snapshots: list[tuple[list[Record], str, bool]] = []
         self.mints_cluster = False  # on an empty disk, as in production
         self.broker: Broker | None = None
         self.run = 0
@@ -324,6 +338,7 @@ class Machine:
         self.heard: dict[str, int] = {}  # by machine: the run that its last answer came from
         self.answered_at: dict[str, float] = {}  # by machine: when this run had an answer of it last
         self.started_at = 0.0
+        self.came: dict[OpId, float] = {}  # when this run was brought each op: what it found, or was handed over, is not there
         self.wall_at_start = 0  # ms, of this run: what it knows of that soon after
         self.switched_at = -1.0  # when it went on with another log last
         self.waits_for_nobody = False  # the compaction that begins is of one whose disk is low, or on an operator's word
@@ -375,6 +390,7 @@ class Machine:
         self.wall_at_start = self.now().wall
         self.heard, self.busy, self._inbox, self._in_flight, self.outlets = {}, False, [], {}, []
         self.answered_at, self.started_at, self.waits_for_nobody = {}, self.world.now, False
+        self.came = {}
         self.exited = self.full = False
         self.incoming, self.writing = [], {}
         self.disk.fold_all()
@@ -441,7 +457,9 @@ class Machine:
         written = len(self.disk.records) - self.disk.synced
         self.broker = None
         self._phases, self._naming = iter(()), ""
-        lost = self.disk.cut(self.disk.synced + int(written * keep + 0.5))
+        length = self.disk.synced + int(written * keep + 0.5)
+        self.ledger.unstored(self, [op for _, op in self.disk.records[length:]])  # nobody else was given any of it
+        lost = self.disk.cut(length)
         for call in self.calls:
             call.open = False
         self.calls.clear()
@@ -637,6 +655,10 @@ class Machine:
 
     def before_apply(self, places: Sequence[tuple[int, int]]) -> None:
         """Fold what is applied next here, too."""
+        for place, _ in places:
+            name = self.disk.get(place)[1].id
+            if not self.holds(name):
+                self.came.setdefault(name, self.world.now)
         self.disk.fold_in(places)
 
     def after_apply(self, places: Sequence[tuple[int, int]], ops: Sequence[Op], raws: Sequence[bytes]) -> None:
@@ -1005,7 +1027,7 @@ class Outlet:
         if due.coverage.message != name:
             raise Violation(f"{machine.id} streams {name} with the id of another: {due.coverage}")
         machine.ledger.show(machine, self.user, name, due.coverage)
-        if self.by is not None:
+        if self.by is not None and machine.broker is not None and not machine.broker.is_applying:
             machine.ledger.check_allowed(machine, self.by, op.topic)
         opened = [dict(known) for pattern, known in self.opening if matches(pattern, op.topic)]
         machine.ledger.check_due(machine, name, opened)

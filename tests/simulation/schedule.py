@@ -301,7 +301,7 @@ class Cluster:
                 break
         else:
             raise Violation(f"not settled {HEAL:.0f} s after healing: {self.unsettled()}")
-        self._last_news(end)
+        self._last_news(world.now + HEAL)
 
     def _last_news(self, end: float) -> None:
         """One more message a topic: on every disk, to everybody who is registered, to nobody else."""
@@ -337,6 +337,11 @@ class Cluster:
 
     def _compact_all(self, end: float) -> None:
         """All compact once more: what is left lives, and all is as it was."""
+        till, end = self.world.now + 40.0, end + 40.0
+        while many := self.ledger.too_many():
+            if self.world.now > till:
+                raise Violation(many)
+            self.world.run(0.5)
         with patch.object(limits, "RETENTION_EVERY_SECONDS", HEAL):
             self.world.run(RETENTION_EVERY + 0.5)  # nothing more is dropped
             for machine in [*self.machines, *self.machines]:
@@ -427,7 +432,7 @@ class Cluster:
             return "readers move"
         return (
             "; ".join(self.ledger.undelivered() or self.ledger.untold() or self.ledger.unsaid() or self.ledger.overdue())
-            or "; ".join(self.ledger.confirmations.untold())
+            or "; ".join(self.ledger.confirmations.untold() or self.ledger.confirmations.undelivered())
             or "; ".join(self.ledger.timed.waiting() or self.ledger.timed.unpublished())
             or "; ".join(f"{member.name} lacks {text}" for member in self.members.values() for text in member.lacks(self.last))
             or self._streams()
@@ -489,7 +494,7 @@ def _power_all(cluster: Cluster) -> None:
 
 
 def _snapshot(machine: Machine) -> None:
-    machine.snapshots.append((machine.disk.copy(), machine.disk.cluster))
+    machine.snapshots.append((machine.disk.copy(), machine.disk.cluster, machine.disk.damaged))
 
 
 def _disk_lost(cluster: Cluster, machine: Machine | None = None) -> None:
@@ -497,7 +502,7 @@ def _disk_lost(cluster: Cluster, machine: Machine | None = None) -> None:
     _snapshot(machine)
     cluster.count("disk lost")
     disk = machine.disk
-    cluster.replace_disk(machine, lambda: disk.replace([], ""))
+    cluster.replace_disk(machine, lambda: disk.replace([], "", damaged=False))
 
 
 def _disk_back(cluster: Cluster, machine: Machine | None = None) -> None:
@@ -505,12 +510,12 @@ def _disk_back(cluster: Cluster, machine: Machine | None = None) -> None:
     if not machine.snapshots or cluster.world.chance(0.3):
         _snapshot(machine)
         return
-    records, named = cluster.world.rng.choice(machine.snapshots)
+    records, named, damaged = cluster.world.rng.choice(machine.snapshots)
     disk = machine.disk
-    if named != cluster.ledger.settled_last and named:
-        return  # all disks of that cluster were lost, another one was founded, and a broker may have heard of it: refused there
+    if named and (named != cluster.ledger.settled_last or all(one.disk.cluster != named for one in cluster.machines)):
+        return  # all disks of that cluster were lost, another one is founded, and a broker may have heard of it: refused there
     cluster.count("disk rolled back")
-    cluster.replace_disk(machine, lambda: disk.replace(records, named))
+    cluster.replace_disk(machine, lambda: disk.replace(records, named, damaged=damaged))
 
 
 def _disk_cloned(cluster: Cluster, machine: Machine | None = None) -> None:
@@ -518,8 +523,8 @@ def _disk_cloned(cluster: Cluster, machine: Machine | None = None) -> None:
     one = cluster.world.rng.choice([source for source in cluster.machines if source is not other])
     cluster.count("disk cloned")
     records, named = one.disk.copy(), one.disk.cluster
-    other.disk.damaged |= one.disk.damaged
-    cluster.replace_disk(other, lambda: other.disk.replace(records, named))
+    damaged = one.disk.damaged
+    cluster.replace_disk(other, lambda: other.disk.replace(records, named, damaged=damaged))
 
 
 def _succession(cluster: Cluster) -> None:

@@ -47,8 +47,8 @@ class Timed:
         passed, whole = (ledger.world.now - self.taken_at[first.id]) * 1000, first.due - first.time
         if passed < whole - 1 and not self._is_due_by_clock(machine, first) and first.id not in ledger.given_up:
             raise Violation(f"{machine.id} publishes {first.id} after {passed:.0f} ms of {whole}")
-        if machine.switched_at == ledger.world.now:
-            return  # stamped in the round in which it took over a log, before that: it knew no better
+        if passed > whole + 1_500 and not ledger.world.faults:
+            raise Violation(f"{machine.id} publishes {first.id} after {passed:.0f} ms of {whole}: late, and there was no fault")
         if done := self.releases(machine, first, but=op.id):
             raise Violation(f"{machine.id} publishes {first.id} once more, after {done}")
         if first.id in ledger.applied(machine).withdrawn and not ledger.has_void_schedule(machine, first.id):
@@ -90,8 +90,8 @@ class Timed:
         """COMPACT: what waits stays; what was published goes with that."""
         ledger, names = self.ledger, {op.id, op.again} - {""}
         names |= set(self.ids[op.data])
-        releases = [name for first in names for name in ledger.again.get(first, ()) if name in ledger.ops]
-        if not releases and ledger.withdrawn.isdisjoint(names):
+        releases = [name for first in names for name in ledger.again.get(first, ()) if machine.holds(name)]
+        if not releases and ledger.applied(machine).withdrawn.isdisjoint(names):
             raise Violation(f"{machine.id} leaves out {op.id}, which waits")
         assert machine.broker is not None
         assert machine.broker.compaction.job is not None

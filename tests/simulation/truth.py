@@ -11,10 +11,14 @@ and excused. An op that some disk holds is never excused.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from newswire.core import limits
 from newswire.core.access import Principal
+from newswire.core.broker.events import Submitted
+from newswire.core.broker.status import is_primary
+from newswire.core.model.commands import Acknowledge, Publish, Subscribe
 from newswire.core.model.coverage import Coverage
 from newswire.core.model.names import matches
 from newswire.core.model.ops import (
@@ -156,6 +160,7 @@ class Ledger:
         self.machines: list[Machine] = []
         self.ops: dict[OpId, Op] = {}
         self.raws: dict[OpId, bytes] = {}
+        self.fresh: set[OpId] = set()  # stamped, and not appended yet
         self.full: dict[str, dict[str, int]] = {}  # by origin: all that its `began` implies
         self.promised: dict[str, dict[str, int]] = {}  # the same, also where that `began` was given up later
         self.began: dict[str, Vector] = {}
@@ -186,6 +191,7 @@ class Ledger:
         self.drops = 0
         self.withdrawals = 0
         self.receipts = 0
+        self.told: set[OpId] = set()  # what somebody was answered with
         self.copied = 0  # receipts that named more than one copy
         self.shown = 0
         self.acks = 0
@@ -225,13 +231,19 @@ class Ledger:
                 if machine.disk.reach(origin) < sequence:
                     raise Violation(f"{machine.id} takes the began of {op.origin} without {origin}.{sequence}, which it names")
         if known is None:
-            if not machine.mints(op.origin):
-                raise Violation(f"{machine.id} appends {name}, which its origin never appended: invented")
-            self._first_seen(machine, op, name, raw)
-        elif known != raw:
+            raise Violation(f"{machine.id} appends {name}, which its origin never appended: invented")
+        if known != raw:
             raise Violation(f"{name} has two values")
-        elif machine.mints(op.origin) and not machine.disk.wrote(name):
+        if machine.mints(op.origin) and name not in self.fresh and not machine.disk.wrote(name):
             raise Violation(f"{machine.id} stamps {name} a second time")
+        self.fresh.discard(name)
+
+    def stamped(self, machine: Machine, ops: Sequence[Op], raws: Sequence[bytes]) -> None:
+        """A broker hands out what is to be appended in this round: what it stamped is judged now, by what it knew then."""
+        for op, raw in zip(ops, raws, strict=True):
+            if machine.mints(op.origin) and op.id not in self.raws:
+                self.fresh.add(op.id)
+                self._first_seen(machine, op, op.id, raw)
 
     def begins_rewriting(self, machine: Machine, job: Rewriting) -> None:
         """COMPACT: a member that is away is waited for, but on an operator's word, or when it has been so for long."""
@@ -295,10 +307,12 @@ class Ledger:
             if op.about:
                 return
             text = self.texts[op.data]
+            self._check_key(machine, op, text.ids)
             text.taken_at = text.taken_at or self.world.now
             text.ids.append(name)
             self.messages.setdefault(op.topic, []).append((op.origin, op.sequence, op.data))
         elif isinstance(op, Scheduled):
+            self._check_key(machine, op, self.timed.ids.get(op.data, ()))
             self.timed.appended(machine, op)
         elif isinstance(op, Began):
             self.began[op.origin] = op.vector
@@ -332,12 +346,37 @@ class Ledger:
         elif isinstance(op, Acknowledged):
             self._check_earned(machine, op)
 
+    def _check_key(self, machine: Machine, op: Published | Scheduled, before: Sequence[OpId]) -> None:
+        """KEY: what stands in the log under a key and says the same is not stored once more."""
+        is_looked_up = op.key and not op.again and op.origin not in self.batches  # of a batch they were before
+        for name in before if is_looked_up else ():
+            other = self.ops[name]
+            assert isinstance(other, (Published, Scheduled))
+            if other.key == op.key and abs(other.time - op.time) <= DAY and self._is_live(machine, name):
+                raise Violation(f"{machine.id} stores {op.id} under the key of {name}, which it has")
+
     def _check_covered(self, machine: Machine, op: Subscribed) -> None:
         """ACCESS: a subscription is of an account that is there, and covered by a grant; not where it is stored again."""
         if not op.account or not self.given_up.isdisjoint(op.replaces):
             return
         if not self.applied(machine).access.may_subscribe(op.account, op.pattern):
             raise Violation(f"{machine.id} takes {op.id}, a subscription of {op.account} to {op.pattern}, which is not granted")
+
+    def check_asked(self, machine: Machine, event: Submitted) -> None:
+        """ACCESS: what somebody had stored he may, by what he asked with and by the ops that are applied there."""
+        by, access = event.by, self.applied(machine).access
+        assert by is not None
+        self.world.deeds["asked and stored"] += 1
+        is_good = access.good(by) and not by.feed
+        for request in event.requests:
+            may = is_good or isinstance(request, Acknowledge)
+            if isinstance(request, Publish):
+                may &= access.may(by, "publish", request.topic)
+            elif isinstance(request, Subscribe):
+                wanted = (topic for topic in PROBES if matches(request.pattern, topic))
+                may &= all(access.may(by, "subscribe", topic) for topic in wanted)
+            if not may:
+                raise Violation(f"{machine.id} takes {request} of {by}, who may not")
 
     def check_allowed(self, machine: Machine, by: Principal, topic: str) -> None:
         """A message goes out to who asked so: by the ops that are applied there, he may read it."""
@@ -373,16 +412,17 @@ class Ledger:
             self.withdrawals += 1
             assert isinstance(message, Published)
             row = log.row(*split(name))
-            if message.expires and row is None and machine.switched_at == self.world.now:
-                continue
             if not message.expires or row is None:
                 raise Violation(f"{machine.id} withdraws {name}, which {'is not held there' if row is None else 'never ends'}")
             lifetime = message.expires - message.time
             before = zip(log.times[: row + 1], log.topics[: row + 1], strict=True)
             stamps = [stamp for stamp, topic in before if stamp <= clocks.latest + DAY and topic not in (VOID, SILENT)]
-            passed = (self.world.now - self.texts[message.data].taken_at) * 1000
-            if passed < lifetime and clocks.retention < max(stamps, default=LATER**2) + lifetime:
+            came = machine.came.get(name)
+            passed = (self.world.now - (self.texts[message.data].taken_at if came is None else came)) * 1000
+            if passed < lifetime - 2 and (came is not None or clocks.retention < max(stamps, default=LATER**2) + lifetime):
                 raise Violation(f"{machine.id} withdraws {name} after {passed:.0f} ms of {lifetime}")
+            if passed > lifetime + 2_500 and not self.world.faults and not message.again:
+                raise Violation(f"{machine.id} withdraws {name} after {passed:.0f} ms of {lifetime}, late for no reason")
 
     def is_withdrawn(self, text: str) -> bool:
         """Whether any broker withdrew this message, or a twin of it."""
@@ -502,9 +542,7 @@ class Ledger:
                     raise Violation(f"{machine.id} gives up {found}, which {other.id} has")
         self.given_up |= names
         for lost in map(self.ops.get, names):
-            match lost:
-                case Subscribed(replaces=ids) | Unsubscribed(ids=ids) | Joined(seen=ids) | Left(seen=ids):
-                    self.ended_by_lost.update(ids)
+            self._note_ended(lost)
         if op.first == 1 and op.source in self.began:
             self.began[op.source] = {}
             self.full = {}
@@ -523,8 +561,9 @@ class Ledger:
 
     def unstored(self, machine: Machine, ops: list[Op]) -> None:
         """A full disk took none of these: what this origin stamped never was, and its sequences come again."""
-        for op in ops:
-            if machine.mints(op.origin):
+        mine = [op for op in ops if machine.mints(op.origin) and not machine.disk.wrote(op.id)]  # else a record was healed
+        for op in mine:
+            if True:
                 del self.ops[op.id], self.raws[op.id]
                 self.confirmations.forget(op.id)
                 self.edits.forget(op)
@@ -535,6 +574,48 @@ class Ledger:
                 if isinstance(op, Published) and not op.about:
                     self.texts[op.data].ids.remove(op.id)
                     self.messages[op.topic].remove((op.origin, op.sequence, op.data))
+                    if not self.texts[op.data].ids:
+                        self.texts[op.data].taken_at = 0.0
+        if mine:
+            self._count_anew(mine)
+
+    def _count_anew(self, gone: Sequence[Op]) -> None:
+        """What only these said, which never were, nobody said."""
+        ops = self.ops.values()
+        if any(isinstance(op, Withdrawn) or (isinstance(op, Published) and op.replaces) for op in gone):
+            self.withdrawn = {name for op in ops if isinstance(op, Withdrawn) for name in op.ids}
+            self.withdrawn |= {op.replaces for op in ops if isinstance(op, Published) and op.replaces}
+        if any(isinstance(op, (Subscribed, Unsubscribed)) for op in gone):
+            self.ended = {name for op in ops if isinstance(op, Unsubscribed) for name in op.ids}
+            self.ended |= {name for op in ops if isinstance(op, Subscribed) for name in op.replaces}
+        for topic in {op.topic for op in gone if isinstance(op, Dropped)}:
+            horizon: dict[str, int] = {}
+            for op in ops:
+                if isinstance(op, Dropped) and op.topic == topic:
+                    horizon.update({o: s for o, s in self.expand(op.vector).items() if horizon.get(o, 0) < s})
+            self.dropped[topic] = horizon
+        losses = [op for op in gone if isinstance(op, Lost)]
+        for lost in losses:
+            for name in (f"{lost.source}.{s}" for s in range(lost.first, lost.last + 1)):
+                self.lost_by[name].remove(lost.id)
+                if not self.lost_by[name]:
+                    del self.lost_by[name]
+                    self.given_up.discard(name)
+        if losses:
+            self.world.deeds["losses never stored"] += 1
+            self.ended_by_lost = set()
+            for name in self.given_up:
+                self._note_ended(self.ops.get(name))
+            void = {source for name in self.given_up if (source := name.rpartition(".")[0]) and name.endswith(".1")}
+            self.began = {op.origin: {} if op.origin in void else op.vector for op in ops if isinstance(op, Began)}
+            self.full = {}
+            for origin, vector in self.began.items():
+                self.full[origin] = self.expand(vector)
+
+    def _note_ended(self, lost: Op | None) -> None:
+        match lost:
+            case Subscribed(replaces=ids) | Unsubscribed(ids=ids) | Joined(seen=ids) | Left(seen=ids):
+                self.ended_by_lost.update(ids)
 
     def holders(self, name: OpId) -> set[str]:
         """Machines whose disk has this op synced now."""
@@ -559,6 +640,7 @@ class Ledger:
         self.receipts += 1
         self.copied += done.copies > 1
         for name in {done.first, done.last}:
+            self.told.add(name)
             have = [other.id for other in self.machines if self._had(machine, other, name)]
             if machine.id not in have or not machine.disk.wrote(name):
                 raise Violation(f"{machine.id} answers {name}, which is not synced on its own disk")
@@ -753,6 +835,11 @@ class Ledger:
                 for machine in self.machines:
                     if not machine.disk.has(name) and not (name in self.given_up and (over or self._has_text(machine, text))):
                         raise Violation(f"{name} ({text.name}) was acknowledged and {machine.id} does not hold it")
+        for name in self.told - self.gone - self.given_up:
+            if self.counts(split(name)[0], names):
+                lack = [machine.id for machine in self.machines if not machine.disk.has(name)]
+                if lack:
+                    raise Violation(f"{self.ops[name]} was answered and {lack} do not hold it")
         for registration in self.registrations.values():
             for _, name in registration.answered:
                 if name in self.gone or name in self.given_up:
@@ -775,7 +862,7 @@ class Ledger:
 
     def check_delivered(self) -> None:
         """Every registered user has got every message that is due to him; what retention removed first he was told."""
-        missing = self.undelivered() or self.untold() or self.unsaid()
+        missing = self.undelivered() or self.untold() or self.unsaid() or self.confirmations.undelivered()
         if missing:
             raise Violation("; ".join(missing))
 
@@ -841,6 +928,18 @@ class Ledger:
                         whose = f"{machine.id}: the cursor of {sub.id} ({user} {sub.pattern})"
                         raise Violation(f"{whose} covers {missing[0]}, not delivered")
 
+    def too_many(self) -> str:
+        """RETENTION: of each topic the primary shows no more than it was told to keep."""
+        for machine in self.machines:
+            broker = machine.broker
+            if broker is None or not is_primary(broker._situation(machine.now())):
+                continue
+            messages = broker.state.messages
+            for number, topic in enumerate(messages.names):
+                if topic and messages.count(number) > machine.keeps:
+                    return f"{machine.id} shows {messages.count(number)} messages of {topic}, and keeps {machine.keeps}"
+        return ""
+
     def check_small(self) -> None:
         """A log that was compacted when all was delivered has but what lives.
 
@@ -879,7 +978,8 @@ class Ledger:
         """A broker that left ends its process: all that it held is elsewhere."""
         names = machine.disk.names()
         for name in names:
-            elsewhere = any(self._had(machine, other, name) for other in self.machines if other is not machine)
+            names_of = (name, *self.lost_by.get(name, ()))  # what was given up is void where that is known
+            elsewhere = any(self._had(machine, other, n) for n in names_of for other in self.machines if other is not machine)
             if self.counts(split(name)[0], names) and not elsewhere:
                 raise Violation(f"{machine.id} exits, and {name} is nowhere else")
 

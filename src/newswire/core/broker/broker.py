@@ -144,6 +144,7 @@ class Broker(Parts):
                 self._take_over(event, now)
             case events.RewriteFailed():
                 self._follow(self.compaction.fail(event), now)
+                self.stager.adopts = self.compaction.adopted_losses
             case events.Leave():
                 self._follow([self.membership.leave(event, self.replication.in_sync(), self.state.holes.waiting)], now)
 
@@ -271,6 +272,7 @@ class Broker(Parts):
         ends = self.expiry.ends(self.clocks, self._latest(now))
         begin = self.compaction.begin(facts, proofs, self.stager.keys.shifts, ends, now, wants_room=self._wants_room)
         self._follow(begin, now)
+        self.stager.adopts = self.compaction.adopted_losses
 
     def _take_over(self, event: events.Rewritten, now: Now) -> None:
         """Go on with the state of a log that was written anew."""
@@ -284,6 +286,7 @@ class Broker(Parts):
         self._become(job, now, goes_on=same_vectors)
         self._forgotten = state.lineage.forgotten
         self._follow(self.compaction.finish(job), now)
+        self.stager.adopts = ()
         if not same_places:
             self._actions.append(Wake(frozenset(state.messages.names[1:]), frozenset((EVERYBODY,)), self._serves_streams(now)))
         self._follow(self.membership.arrange_links(self.replication.links, self.replication.sources), now)
@@ -444,6 +447,8 @@ class Broker(Parts):
         try:
             if why_not := self._why_not():
                 raise Refused(why_not, code="not-ready")
+            if any(self.stager.stages_any(hole.origin, hole.first, hole.last) for hole in self.state.holes.all):
+                raise Refused("something that was missing here is being stored: wait a moment", code="not-lost")
             self._follow(self.losses.accept(event, self.stager.again, peers, away, self.stager.origin), now)
         except NewswireError as error:
             self._follow([Reply(event.reply_to, error)], now)

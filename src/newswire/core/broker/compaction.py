@@ -92,6 +92,11 @@ class Compaction:
         return incoming.losses if incoming is not None and incoming.is_whole and self.job is None else ()
 
     @property
+    def adopted_losses(self) -> Sequence[Lost]:
+        """The `lost` ops of the log that is being adopted."""
+        return self._incoming.losses if self._incoming is not None and self.job is not None and self.job.adopts else ()
+
+    @property
     def offered(self) -> Offered | None:
         """How much of an offer is here."""
         return Offered(self._incoming.id, self._incoming.end) if self._incoming is not None else None

@@ -40,7 +40,7 @@ class Offering:
         rows = [
             row
             for row, (number, sequence, topic) in enumerate(columns, start)
-            if topic in (VOID, SILENT) or sequence > self._holds.get(log.names[number])
+            if topic in (VOID, SILENT) or (sequence > self._holds.get(log.names[number]) and row not in log.unreadable)
         ]
         part = log.cut(rows[: limits.PUSH_OPS], most_bytes)
         return log.where(part), rows[len(part)] if len(part) < len(rows) else stop

@@ -121,7 +121,7 @@ class Peer:
 
     def is_behind(self, state: State) -> bool:
         """Say whether it lacks something that is void here: ops alone do not bring it on (OFFER)."""
-        return self.knows_voids and self._lacks_void(state)
+        return self.knows_voids and self._lacks_void(state) and not lacks_unreadable(state, self.holds)
 
     def _lacks_void(self, state: State) -> bool:
         return self.understood and lacks_void(state, self.holds, self.holes)
@@ -287,9 +287,10 @@ class Peer:
         self._nothing = FullVector(lineage)
         self.ask_again(clock)
 
-    def forget_rows(self) -> None:
-        """Offsets mean other records than before."""
-        self.to_heal, self.barren = [], None
+    def look_up_rows(self, state: State) -> None:
+        """Find what heals it, where offsets mean other records than before."""
+        self.to_heal = [row for hole in self.holes for row in state.log.rows(hole.origin, hole.first, hole.last)]
+        self.barren = None
 
     def _forget(self) -> None:
         """It is another run, perhaps on another disk: what the former one held may be nowhere any more."""
@@ -301,15 +302,17 @@ class Peer:
 
     def take_answer(self, header: Header, state: State, now: Now) -> None:
         """Take the answer to the push in flight."""
-        was_in_sync = self.in_sync
-        self.in_flight, self.asked_again, self.tell = False, False, 0
+        was_in_sync, was_awaited = self.in_sync, self.in_sync or self.asked_again
+        self.in_flight, self.tell = False, 0
         if self.down_since is not None:
             self.pushed_at = now.clock
         self.suspicion.answer(now.clock)
         self.hear(header, state, now)
+        was_awaited &= self.in_sync or self.asked_again  # else it is another run
         self.proof, self.said_at = self.holds, Now(self.sent_at, self.sent_wall)
         partly = self.in_sync and self.writable  # what it lacks yet is on its way; a full disk takes nothing
         self.in_sync = self.proof.raise_to(self.parts).holds(self.cargo if partly else self.sent)
+        self.asked_again = was_awaited and not self.in_sync and self.ask > self.asked  # it has yet to say what follows
         self.assumed = self.assumed.raise_to(self.cargo)
         self.state = "up" if self.in_sync and self.serves else "catching-up"
         self.detail = "" if self.writable else "its disk is full"
@@ -335,6 +338,13 @@ def lacks_void(state: State, holds: FullVector, holes: Sequence[Hole]) -> bool:
     if not log.void_reach:
         return False
     return not holds.holds(log.void_vector) or any(log.has_void(hole.origin, hole.first, hole.last) for hole in holes)
+
+
+def lacks_unreadable(state: State, holds: FullVector) -> bool:
+    """Say whether who holds so much lacks what cannot be read here, and was not given up: not all can be handed over."""
+    log = state.log
+    names = ((log.names[log.origins[row]], log.sequences[row]) for row in log.unreadable)
+    return any(holds.get(origin) < sequence and not state.voids.has(origin, sequence) for origin, sequence in names)
 
 
 def _size(state: State) -> tuple[int, int]:

@@ -15,7 +15,7 @@ import msgspec
 from newswire.core import limits
 from newswire.core.broker.events import WIRE, WIRE_LEAST, Answer, Connect, Disconnect, Header, Now, Offer, Send
 from newswire.core.broker.offering import Offers
-from newswire.core.broker.peer import Peer, lacks_void, understand
+from newswire.core.broker.peer import Peer, lacks_unreadable, lacks_void, understand
 from newswire.core.broker.values import Announcement, Identity, PeerFacts, ReplyTo
 from newswire.core.model import times
 from newswire.core.model.vector import FullVector, Vector
@@ -98,8 +98,19 @@ class Replication:
 
     def is_held_elsewhere(self) -> bool:
         """Say whether a broker whose copies count holds all that is held here, and lacks nothing that can be read here."""
-        vector = self._state.vector
-        return any(peer.proof.holds(vector) and not peer.can_be_healed(self._state) for peer in self._in_sync())
+        state = self._state
+        held_by = (peer for peer in self._in_sync() if peer.proof.holds(state.vector) and not peer.can_be_healed(state))
+        return any(
+            not peer.has_more(state) and self._has_parts(peer) for peer in held_by
+        )  # else it may have given up what is here
+
+    def _has_parts(self, peer: Peer) -> bool:
+        """Say whether a peer has what is here of long batches of members that are not whole: theirs may be damaged."""
+        state = self._state
+        parts = (
+            (origin, last) for origin, last in state.open_batches.extents.items() if origin.partition("-")[0] in state.members
+        )
+        return all(max(peer.parts.get(origin, 0), peer.holds.get(origin)) >= last for origin, last in parts)
 
     def has_met_anybody(self) -> bool:
         """Say whether a peer is in sync and has handed over all that it holds."""
@@ -140,7 +151,7 @@ class Replication:
         self._state = state
         self._offers.become(state)
         for peer in self._peers.values():
-            peer.forget_rows()
+            peer.look_up_rows(state)
             if not goes_on:
                 peer.rebase(state.lineage, now.clock)
 
@@ -273,6 +284,8 @@ class Replication:
         peer = self._peers.get(header.address)
         is_reached = peer is not None and peer.state in _REACHED
         if is_reached or not (header.want and header.voids) or not lacks_void(self._state, holds, header.holes):
+            return None, ()
+        if lacks_unreadable(self._state, holds):
             return None, ()
         return self._offers.next_part(header.address, header.origin, holds, header.offered, limits.PUSH_BYTES)
 

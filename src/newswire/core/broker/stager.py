@@ -45,6 +45,7 @@ class Stager:
         self.healed: set[str] = set()  # of what is staged, what is held already and could not be read
         self.owed: list[Lost] = []  # not taken before what of its range is held here is stored again
         self.again: dict[str, set[int]] = {}  # by origin, the sequences that were
+        self.adopts: Sequence[Lost] = ()  # of a log that is about to be adopted: nothing of their ranges is taken meanwhile
         self._held: dict[str, int] = {}
         self.keys, self._scheduling = KeyLookup(state), Scheduling(state)
         self._touched: set[str] = set()
@@ -95,6 +96,8 @@ class Stager:
         """TAKE a peer's op. False: held already, not the next of its origin, or of this very run."""
         if isinstance(op, Void):
             return False  # OFFER: by itself it would end here what somebody's op stands for
+        if any(lost.source == op.origin and lost.first <= op.sequence <= lost.last for lost in self.adopts):
+            return False  # it would be void here with the rest, and nobody would store it again
         if self.state.holes.is_missing(op):
             if op.id not in self.healed:
                 self.healed.add(op.id)
@@ -109,11 +112,15 @@ class Stager:
             return False
         if isinstance(op, Began) and not self._has_room(op):
             return False
-        if isinstance(op, Lost) and owed(self.state, op, self.again):
+        if isinstance(op, Lost) and (owed(self.state, op, self.again) or self.stages_any(op.source, op.first, op.last)):
             self.owed.append(op)
             return False
         self._stage(op, raw)
         return True
+
+    def stages_any(self, origin: str, first: int, last: int) -> bool:
+        """Whether something of a range is staged: held in a moment, and to be stored again before it is given up (LOST)."""
+        return any(op.origin == origin and first <= op.sequence <= last for op in self.staged)
 
     def _is_under_way(self, origin: str) -> bool:
         """Whether it is of our long batch that goes on; of one that was given up others may have to bring the rest."""
@@ -152,7 +159,7 @@ class Stager:
         state, origin = self.state, decoded[0].origin if decoded else ""
         if not origin or origin in self._own or self._is_under_way(origin):
             return False
-        if state.log.unreadable or origin in state.holes.waiting or origin in state.voids.of:
+        if state.log.unreadable or self.adopts or origin in state.holes.waiting or origin in state.voids.of:
             return False
         first = self._next(origin)
         return first > 1 and runs.are_run(decoded, origin, first)

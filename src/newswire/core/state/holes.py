@@ -195,19 +195,19 @@ class Holes:
     def give_up(self, lost: Lost) -> None:
         """LOST: the range is void, so nothing of it is missing, or waits."""
         self._voids.add(lost.source, lost.first, lost.last)
-        self._remove(lost.source, lambda first, _: lost.first <= first <= lost.last)
+        self._remove(lost.source, lambda first, op, _: lost.first <= first and op.sequence <= lost.last)
         self._has_changed = True
 
     def miss_waiting(self, place: int) -> None:
         """Note that the record there, if something waits in it, cannot be read."""
         for origin in list(self.waiting):
-            for op in self._remove(origin, lambda _, at: at == place):
+            for op in self._remove(origin, lambda _first, _op, at: at == place):
                 self.lack(origin, op.sequence)
 
-    def _remove(self, origin: str, goes: Callable[[int, int], bool]) -> list[Op]:
-        """Have wait no more what `goes`, asked for the first op in a record and its place; return these ops."""
+    def _remove(self, origin: str, goes: Callable[[int, Op, int], bool]) -> list[Op]:
+        """Have wait no more what `goes`, asked for the first op that a record stands for, it, and its place; return these."""
         ops = self.waiting.get(origin, {})
-        firsts = [first for first, (_, place, _) in ops.items() if goes(first, place)]
+        firsts = [first for first, (op, place, _) in ops.items() if goes(first, op, place)]
         result = [ops.pop(first)[0] for first in firsts]
         if not ops:
             self.waiting.pop(origin, None)
