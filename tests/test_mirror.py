@@ -42,6 +42,7 @@ WITHOUT: Final = {
 WIDER: Final = {
     "web/test_matrix.py": "every route with every credential",
     "client/test_processes.py": "the client in programs that fork and end",
+    "core/broker/test_rounds.py": "what comes together in one round of a broker, and between two",
     "core/state/test_fusion.py": "what is left out of logs, and logs that are merged",
     "core/model/test_ancestry.py": "vectors, ops and names against a model of all histories",
     "engine/embedded/test_compaction.py": "a broker's engine whose log is compacted while it is used",

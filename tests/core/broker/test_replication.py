@@ -10,6 +10,7 @@ import pytest
 from newswire.core import limits
 from newswire.core.broker.events import WIRE, WIRE_LEAST, Answer, Connect, Disconnect, Header, Now, Reply, Send
 from newswire.core.broker.receipts import PendingReceipts
+from newswire.core.state.holes import Hole
 from newswire.core.broker.replication import Replication
 from newswire.core.broker.values import Announcement, Identity, Staged
 from newswire.core.model.balance import Load
@@ -404,3 +405,12 @@ def test_who_was_not_in_sync_is_not_waited_for_when_it_is_asked_again() -> None:
     answer(part, at(0), vector={})
     part.ask_again(at(1))
     assert part.copies() == []
+
+
+def test_a_log_that_was_written_anew_still_heals_a_peer() -> None:
+    part, _ = in_sync()
+    answer(part, at(0), vector=ALL, holes=(Hole("1001-a", 2, 2, unreadable=True),))  # its disk does not give it back
+    assert part.in_sync() == ["1002"]
+    for _ in range(2):
+        assert not part.is_held_elsewhere(), "only this broker has it: it would leave with that"
+        part.become(state(), at(1), goes_on=True)

@@ -107,6 +107,14 @@ def test_what_is_given_up_is_held_and_of_no_effect_and_what_waits_is_applied() -
         assert rolled.holes.all == ()
 
 
+def test_a_void_that_waits_and_stands_for_more_than_is_given_up_stays() -> None:
+    state = State()
+    known = [began(), Void(A, 8, 0, first=3, of=1), message(9), began(B), Lost(B, 2, 0, A, 2, 4)]  # 2 is missing
+    state.replay([(op, place, 1) for place, op in enumerate(known)])
+    assert state.holes.all == ()
+    assert state.log.held(A) == 9
+
+
 def test_the_same_ops_in_another_order_are_the_same_state() -> None:
     lost = Lost(B, 2, 0, A, 3, 4)
     one = fold(began(), message(2), message(5), began(B), lost)
