@@ -10,13 +10,13 @@ import pytest
 from newswire.core import limits
 from newswire.core.broker.events import WIRE, WIRE_LEAST, Answer, Connect, Disconnect, Header, Now, Reply, Send
 from newswire.core.broker.receipts import PendingReceipts
-from newswire.core.state.holes import Hole
 from newswire.core.broker.replication import Replication
 from newswire.core.broker.values import Announcement, Identity, Staged
 from newswire.core.model.balance import Load
 from newswire.core.model.ops import Began, Joined, Published
 from newswire.core.model.results import Receipt
 from newswire.core.state.fold import State
+from newswire.core.state.holes import Hole
 from newswire.errors import Refused, StorageFull
 
 ONE, TWO, THREE = "10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"
