@@ -97,7 +97,7 @@ class Confirmations:
         ledger, names = self.ledger, self.names(machine, op.about)
         assert machine.broker is not None
         asking = [asked for name in names if isinstance(asked := ledger.ops[name], Published) and machine.shows(name)]
-        clock, passed = machine.broker.clocks.retention, 0.0
+        clock, passed = machine.most_clock, 0.0
         for one in asking:  # the time of each of its twins passes by itself
             came = machine.came.get(one.id)
             passed = (ledger.world.now - (ledger.texts[one.data].taken_at if came is None else came)) * 1000

@@ -306,6 +306,10 @@ class NotedBroker(Broker):
         self._machine.waits_for_nobody = self._wants_room or (asked is not None and asked.even_if_away)
         super()._begin_rewriting(now)
 
+    def _watch_clocks(self, now: Now) -> None:
+        super()._watch_clocks(now)
+        self._machine.most_lead = max(self._machine.most_lead, self.clocks.retention - self.clocks.lasted)
+
     def _take_actions(self) -> list[events.Action]:
         actions = super()._take_actions()
         for action in actions:
@@ -338,6 +342,7 @@ class Machine:
         self.heard: dict[str, int] = {}  # by machine: the run that its last answer came from
         self.answered_at: dict[str, float] = {}  # by machine: when this run had an answer of it last
         self.started_at = 0.0
+        self.most_lead = 0  # ms by which retention's clock was ahead most of what this run has lasted: it may be set back
         self.came: dict[OpId, float] = {}  # when this run was brought each op: what it found, or was handed over, is not there
         self.wall_at_start = 0  # ms, of this run: what it knows of that soon after
         self.switched_at = -1.0  # when it went on with another log last
@@ -373,6 +378,12 @@ class Machine:
         """Whether the broker that runs here has applied an op, which is not void."""
         return self.broker is not None and self.broker.state.log.row(*split_op_id(name)) is not None
 
+    @property
+    def most_clock(self) -> int:
+        """What retention's clock is now, in ms, or would be, had it not been set back in this run."""
+        assert self.broker is not None
+        return max(self.broker.clocks.retention, self.most_lead + self.broker.clocks.lasted)
+
     def holds(self, name: OpId) -> bool:
         """Whether the broker that runs here has applied an op, or holds it void."""
         if self.broker is None:
@@ -390,7 +401,7 @@ class Machine:
         self.wall_at_start = self.now().wall
         self.heard, self.busy, self._inbox, self._in_flight, self.outlets = {}, False, [], {}, []
         self.answered_at, self.started_at, self.waits_for_nobody = {}, self.world.now, False
-        self.came = {}
+        self.came, self.most_lead = {}, 0
         self.exited = self.full = False
         self.incoming, self.writing = [], {}
         self.disk.fold_all()

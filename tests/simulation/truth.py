@@ -419,7 +419,7 @@ class Ledger:
             stamps = [stamp for stamp, topic in before if stamp <= clocks.latest + DAY and topic not in (VOID, SILENT)]
             came = machine.came.get(name)
             passed = (self.world.now - (self.texts[message.data].taken_at if came is None else came)) * 1000
-            if passed < lifetime - 2 and (came is not None or clocks.retention < max(stamps, default=LATER**2) + lifetime):
+            if passed < lifetime - 2 and (came is not None or machine.most_clock < max(stamps, default=LATER**2) + lifetime):
                 raise Violation(f"{machine.id} withdraws {name} after {passed:.0f} ms of {lifetime}")
             if passed > lifetime + 2_500 and not self.world.faults and not message.again:
                 raise Violation(f"{machine.id} withdraws {name} after {passed:.0f} ms of {lifetime}, late for no reason")
