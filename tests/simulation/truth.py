@@ -409,8 +409,10 @@ class Ledger:
             if isinstance(message, Scheduled):
                 self.timed.check_withdrawn(machine, name)
                 continue
-            self.withdrawals += 1
             assert isinstance(message, Published)
+            if message.again in self.withdrawn:
+                continue  # that was said under the id that it was scheduled, or first stored, under
+            self.withdrawals += 1
             row = log.row(*split(name))
             if not message.expires or row is None:
                 raise Violation(f"{machine.id} withdraws {name}, which {'is not held there' if row is None else 'never ends'}")

@@ -332,8 +332,10 @@ def test_what_is_handed_over_has_all_of_its_time_from_then_on() -> None:
     job = Rewriting(run.state, Base(()), (), [], {"1002-x": 2}, ends)
     rewrite(job, run.state, run.raws, [list(map(encode, handed))])
     same_rows, _ = job.state.succeed(run.state, job.cut, job.cut_after, adopts=True)
+    run.wait(600)  # while it is written
     run.expiry.become(job, same_rows=same_rows)
     run.state = job.state
+    assert run.look() == []
     run.wait(3599)
     assert run.look() == []
     run.wait(2)

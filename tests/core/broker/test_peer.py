@@ -9,9 +9,10 @@ import pytest
 
 from newswire.core.broker.events import Header, Now
 from newswire.core.broker.peer import Peer, understand
-from newswire.core.model.ops import Began, Published
+from newswire.core.model.ops import Began, Published, Void
 from newswire.core.model.vector import Lineage
 from newswire.core.state.fold import State
+from newswire.core.state.holes import Hole
 
 TWO = "127.0.0.1:2"
 START = Now(0.0, 0)
@@ -129,3 +130,13 @@ def test_a_peer_that_goes_on_is_understood_as_if_nothing_had_been_known(seed: in
         holds, ask = understand(state.lineage, said)
         assert (dict(peer.holds), peer.ask) == (dict(holds.join(before)), ask)
         assert dict(peer.assumed) == dict(peer.holds)
+
+
+def test_what_waits_here_behind_damage_heals_a_peer_and_a_void_that_does_is_not_taken_for_it() -> None:
+    state = State()
+    three, six = (Published("1001-a", sequence, 0, topic="news", data="x") for sequence in (3, 6))
+    known = (Began("1001-a", 1, 0, "1001", {}), three, Void("1001-a", 5, 0, first=4, of=1), six)  # 2 is missing
+    state.replay([(op, place, 10) for place, op in enumerate(known)])
+    peer = Peer(TWO, 0.0, state.lineage)
+    peer.take_answer(header(vector={"1001-a": 2}, holes=(Hole("1001-a", 3, 5),), voids=True), state, START)
+    assert peer.parts_to_push(state, "", 9.0) == [(1, 10)]

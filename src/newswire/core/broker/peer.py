@@ -13,13 +13,14 @@ peer says in its own pushes tells what to send to it, and is no proof of a copy 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 from newswire.core import limits
 from newswire.core.broker.events import Header, Now, Offered
 from newswire.core.broker.values import PeerFacts
 from newswire.core.foresight.suspicion import Suspicion
 from newswire.core.model.balance import Load
-from newswire.core.model.ops import Op
+from newswire.core.model.ops import Op, Void
 from newswire.core.model.vector import FullVector, Lineage, Vector
 from newswire.core.state.fold import State
 from newswire.core.state.holes import Hole
@@ -160,10 +161,10 @@ class Peer:
     def parts_to_push(self, state: State, origin: str, clock: float) -> list[tuple[int, int]]:
         """Place and length of the next ops of the long batch `origin` that it lacks, if its copies count (BATCH).
 
-        None while one is on its way, nor at once again what it did not take. Else, of batches that damage keeps from being
-        whole at either of the two, what it lacks of theirs.
+        None while one is on its way, nor at once again what it did not take. Else what it lacks of what is kept apart here: of
+        batches that damage keeps from being whole at either of the two, or behind damage.
         """
-        if self.in_flight or not state.open_batches.of or not self.takes_ops:
+        if self.in_flight or not (state.open_batches.of or state.holes.waiting) or not self.takes_ops:
             return []
         has = self.parts.get(origin, 0)
         if origin and self.in_sync and self.tried != (origin, has):
@@ -171,8 +172,12 @@ class Peer:
         return self._cut_piece(self._parts_that_heal(state)) if clock >= self.heal_at else []
 
     def _parts_that_heal(self, state: State) -> list[tuple[Op, int, int]]:
-        parts = ((hole, part) for hole in self.holes for part in state.open_batches.of.get(hole.origin, ()))
-        return [part for hole, part in parts if hole.first <= part[0].sequence <= hole.last][: limits.BATCH_PIECE_OPS]
+        """What of the peer's holes is kept apart here: of a batch that is not whole, or behind damage."""
+        found: list[tuple[Op, int, int]] = []
+        for hole in self.holes:
+            parts = chain(state.open_batches.of.get(hole.origin, ()), state.holes.waiting.get(hole.origin, {}).values())
+            found += (part for part in parts if hole.first <= part[0].sequence <= hole.last and not isinstance(part[0], Void))
+        return found[: limits.BATCH_PIECE_OPS]
 
     @staticmethod
     def _cut_piece(parts: Sequence[tuple[Op, int, int]]) -> list[tuple[int, int]]:

@@ -72,6 +72,7 @@ class State:
         self.accounts = Accounts()
         self.account_rows: list[int] = []  # of ops for the audit trail that are about no message that was shown, ascending
         self.voids = Voids()
+        log.is_given_up = self.voids.has
         self.open_batches = OpenBatches(log, self.voids)
         self.extent = self.open_batches.extent  # how far an origin is here
         self.holes = Holes(log, self.voids, self.extent)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise, takewhile
 from typing import Final
 
@@ -45,6 +45,9 @@ class OpIndex:
         self.times = array("Q")  # milliseconds
         self.names, self.numbers = lineage.names, lineage.numbers
         self.offsets_of: list[Offsets] = []  # by origin number: the offset of each sequence, from 1
+        self.is_given_up: Callable[[str, int], bool] = lambda origin, sequence: (
+            False
+        )  # the state's: whether a `lost` names an op
         self.void_reach: dict[str, int] = {}  # of origins with voids: the last void op
         self.void_messages: dict[int, Mapping[str, tuple[int, int]]] = {}  # by offset of a void: see `ops.Void`
         self._begun_at = array("Q")  # by origin number: the stamp of its first op, 0 where that is void
@@ -353,6 +356,8 @@ class OpIndex:
             if offsets[0] > last:
                 break
             part = offsets[has : min(has + most_ops, ends.get(number, len(offsets)))]
+            if self.unreadable:  # what is left of it was given up: who knows of that takes what is behind
+                part = array("I", (row for row in part if row not in self.unreadable))
             if has < self.void_reach.get(self.names[number], 0):  # what is behind a void is not taken before it
                 part = array("I", takewhile(self._is_op, part))
             rows.extend(part)
@@ -369,7 +374,7 @@ class OpIndex:
         ends: dict[int, int] = {}
         for row in self.unreadable:
             number, sequence = self.origins[row], self.sequences[row]
-            if holds.get(self.names[number]) < sequence:
+            if holds.get(self.names[number]) < sequence and not self.is_given_up(self.names[number], sequence):
                 ends[number] = min(sequence - 1, ends.get(number, sequence))
         for number, has in self.full.beyond(holds) if ends else ():
             pairs = () if has else self.lineage.named(number)

@@ -277,7 +277,7 @@ class Rewriting:
         return ""
 
     def _find_ends(self) -> None:
-        """Find when each message that has a time is over, by where it stands now: nothing is left for who takes over."""
+        """Find when each message that has a time is over, by where it stands now. Who takes over finds it of what was not held."""
         prefix, log, before = self._prefix, self.state.log, self._ends_before
         if before is None:
             return
@@ -291,7 +291,8 @@ class Rewriting:
         ages = Ages(log)
         for row, lifetime in self.state.messages.take_lifetimes().all():
             if row not in ends and log.sequences[row] > self._held.get(log.names[log.origins[row]]):
-                ends[row] = before.at.lasted + lifetime  # it was handed over, and so comes now
+                self.state.messages.lifetimes.add(row, lifetime)  # it was handed over, and comes when this counts
+                continue
             while row not in ends:
                 if (end := ages.end(row, lifetime, before.at)) is not None:
                     ends[row] = end
