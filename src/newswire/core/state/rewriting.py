@@ -277,7 +277,7 @@ class Rewriting:
         return ""
 
     def _find_ends(self) -> None:
-        """Find when each message that has a time is over, by where it stands now. Who takes over finds it of what was not held."""
+        """Find when each message that has a time is over, by where it stands now. What was not held is left as it is."""
         prefix, log, before = self._prefix, self.state.log, self._ends_before
         if before is None:
             return
