@@ -105,8 +105,6 @@ class Confirmations:
                 break
         else:
             raise Violation(f"{machine.id} names after {passed:.0f} ms who has not confirmed {op.about}: that is too soon")
-        if ledger.world.faults.total() == 0 and passed > min(one.confirm for one in asking) * 1000 + 2_500:
-            raise Violation(f"{machine.id} names after {passed:.0f} ms who has not confirmed {op.about}: late, without a fault")
         # one that was given up says so no more, unless it was stored again: that is another one then
         if done := [one for one in self._told(machine, names - {op.id}, but=op.id) if one not in ledger.given_up]:
             raise Violation(f"{machine.id} names once more who has not confirmed {op.about}, after {done}")

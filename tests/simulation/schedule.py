@@ -502,7 +502,7 @@ def _disk_lost(cluster: Cluster, machine: Machine | None = None) -> None:
     _snapshot(machine)
     cluster.count("disk lost")
     disk = machine.disk
-    cluster.replace_disk(machine, lambda: disk.replace([], "", damaged=False))
+    cluster.replace_disk(machine, lambda: disk.replace([], "", damaged=disk.damaged))
 
 
 def _disk_back(cluster: Cluster, machine: Machine | None = None) -> None:
@@ -515,7 +515,7 @@ def _disk_back(cluster: Cluster, machine: Machine | None = None) -> None:
     if named and (named != cluster.ledger.settled_last or all(one.disk.cluster != named for one in cluster.machines)):
         return  # all disks of that cluster were lost, another one is founded, and a broker may have heard of it: refused there
     cluster.count("disk rolled back")
-    cluster.replace_disk(machine, lambda: disk.replace(records, named, damaged=damaged))
+    cluster.replace_disk(machine, lambda: disk.replace(records, named, damaged=damaged or disk.damaged))
 
 
 def _disk_cloned(cluster: Cluster, machine: Machine | None = None) -> None:
@@ -524,7 +524,7 @@ def _disk_cloned(cluster: Cluster, machine: Machine | None = None) -> None:
     cluster.count("disk cloned")
     records, named = one.disk.copy(), one.disk.cluster
     damaged = one.disk.damaged
-    cluster.replace_disk(other, lambda: other.disk.replace(records, named, damaged=damaged))
+    cluster.replace_disk(other, lambda: other.disk.replace(records, named, damaged=damaged or other.disk.damaged))
 
 
 def _succession(cluster: Cluster) -> None:

@@ -234,7 +234,8 @@ class Ledger:
             raise Violation(f"{machine.id} appends {name}, which its origin never appended: invented")
         if known != raw:
             raise Violation(f"{name} has two values")
-        if machine.mints(op.origin) and name not in self.fresh and not machine.disk.wrote(name):
+        is_new = name in self.fresh or op.origin in self.batches  # of a batch that was given up others may bring the rest
+        if machine.mints(op.origin) and not is_new and not machine.disk.wrote(name):
             raise Violation(f"{machine.id} stamps {name} a second time")
         self.fresh.discard(name)
 

@@ -14,6 +14,7 @@ from flask import Flask, Response
 
 from newswire.core import limits
 from newswire.core.model.commands import Audit
+from newswire.core.model.names import SIGN_IN
 from newswire.engine.seam import Engine
 from newswire.errors import NewswireError, Refused
 from newswire.threads import NeedsThread, must_not_wait
@@ -151,7 +152,7 @@ def _use_ticket(engine: Engine, auth: Authenticator, environ: Environ, ticket: s
         caller, username = auth.use_ticket(ticket)
     except NewswireError:
         return see_other("/login?next=/")
-    engine.post([Audit(what="signed-in", who=caller.username, at=environ.get("REMOTE_ADDR", ""))])
+    engine.post([Audit(what=SIGN_IN, who=caller.username, at=environ.get("REMOTE_ADDR", ""))])
     response = see_other(f"/stream?username={quote(username)}")
     if not auth.is_signed_in(environ, caller.username):
         value, secure = auth.new_session(caller), sessions.is_secure(environ)

@@ -23,7 +23,7 @@ from newswire.core.broker.events import (
 )
 from newswire.core.broker.values import Identity, PeerFacts
 from newswire.core.model.commands import Audit, Confirm, Publish, Subscribe
-from newswire.core.model.ops import Began, Dropped, Joined, NotAnOp, Published, Void, decode, encode
+from newswire.core.model.ops import Audited, Began, Dropped, Joined, NotAnOp, Published, Void, decode, encode
 from newswire.core.model.results import Compacted, Entry
 from newswire.core.model.vector import FullVector, Lineage
 from newswire.core.state.fold import State
@@ -184,7 +184,7 @@ def test_others_prove_first_what_was_dropped(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(limits, "COMPACT_LEAST_ROWS", 5)
     monkeypatch.setattr(limits, "COMPACT_LOW_ROWS", 1)
     part = compaction(held(9, members=("1001", "1002")))
-    monkeypatch.setattr(part, "_count_dead", lambda: 9)
+    monkeypatch.setattr(part, "_count_dead", lambda now: 9)
     first = limits.COMPACT_LOOK_SECONDS
     proved = first + limits.HEARTBEAT_SECONDS + limits.HEARTBEAT_GRACE_SECONDS
     for clock in (first, first + limits.HEARTBEAT_SECONDS, proved - 0.1):
@@ -200,7 +200,7 @@ def test_need_waits_for_nobody_also_where_one_waits_already(monkeypatch: pytest.
     monkeypatch.setattr(limits, "COMPACT_LEAST_ROWS", 5)
     monkeypatch.setattr(limits, "COMPACT_LOW_ROWS", 1)
     part = compaction(held(9, members=("1001", "1002")))
-    monkeypatch.setattr(part, "_count_dead", lambda: 9)
+    monkeypatch.setattr(part, "_count_dead", lambda now: 9)
     first = limits.COMPACT_LOOK_SECONDS
     part.tick(Tick(), at(first))
     part.tick(Tick(size=10 * GIB, room=10 * GIB), at(first + 1))
@@ -215,7 +215,7 @@ def test_what_is_worth_it_no_more_is_not_begun(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(limits, "COMPACT_LEAST_ROWS", 5)
     dead = iter((9, 0))
     part = compaction(held(9, members=("1001", "1002")))
-    monkeypatch.setattr(part, "_count_dead", lambda: next(dead))
+    monkeypatch.setattr(part, "_count_dead", lambda now: next(dead))
     part.tick(Tick(), at(limits.COMPACT_LOOK_SECONDS))
     part.tick(Tick(size=10 * GIB, room=14 * GIB), at(limits.COMPACT_LOOK_SECONDS + 1))
     part.tick(Tick(), at(limits.COMPACT_LOOK_SECONDS + 8))
@@ -225,7 +225,7 @@ def test_what_is_worth_it_no_more_is_not_begun(monkeypatch: pytest.MonkeyPatch) 
 def test_what_is_begun_for_another_reason_meanwhile_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "COMPACT_LEAST_ROWS", 5)
     part = compaction(held(9, members=("1001", "1002")))
-    monkeypatch.setattr(part, "_count_dead", lambda: 9)
+    monkeypatch.setattr(part, "_count_dead", lambda now: 9)
     part.tick(Tick(), at(limits.COMPACT_LOOK_SECONDS))
     part.ask(Compact("ann"))
     (rewrite,) = begin(part, peer(part.state))
@@ -252,7 +252,7 @@ def test_when_one_is_due(monkeypatch: pytest.MonkeyPatch, dead: int, tick: Tick,
     monkeypatch.setattr(limits, "COMPACT_LEAST_ROWS", 5)
     monkeypatch.setattr(limits, "COMPACT_LOW_ROWS", 1)
     part = compaction(held(9))
-    monkeypatch.setattr(part, "_count_dead", lambda: dead)
+    monkeypatch.setattr(part, "_count_dead", lambda now: dead)
     part.tick(tick, at(limits.COMPACT_LOOK_SECONDS))
     assert (part.wants_more, part.is_tight) == (is_due, is_tight)
 
@@ -263,7 +263,7 @@ def test_at_the_last_chance_it_does_not_wait_for_long(monkeypatch: pytest.Monkey
     monkeypatch.setattr(limits, "COMPACT_LOW_ROWS", 1)
     state = held(9, members=("1001", "1002"))
     part = compaction(state)
-    monkeypatch.setattr(part, "_count_dead", lambda: 4)
+    monkeypatch.setattr(part, "_count_dead", lambda now: 4)
     part.tick(Tick(size=10 * GIB, room=8 * GIB), at(limits.COMPACT_LOOK_SECONDS))
     assert part.wants_more
     assert bool(begin(part, peer(state, **{**AWAY, "away_seconds": seconds}))) is begins
@@ -280,7 +280,7 @@ def test_in_need_what_stayed_is_looked_at_again_if_much_went_or_others_had_not_p
     """Else it stays for its keys."""
     monkeypatch.setattr(limits, "COMPACT_LOW_ROWS", 1)
     part, due = compaction(held(9)), list[bool]()
-    monkeypatch.setattr(part, "_count_dead", lambda: 4)
+    monkeypatch.setattr(part, "_count_dead", lambda now: 4)
     for clock in (1, 2):
         part.tick(Tick(wants_room=True), at(clock * limits.COMPACT_LOOK_SECONDS))
         due.append(part.wants_more)
@@ -289,9 +289,9 @@ def test_in_need_what_stayed_is_looked_at_again_if_much_went_or_others_had_not_p
             (rewrite,) = part.begin([], proofs, (0,), ENDS, at(0), wants_room=True)
             assert isinstance(rewrite, Rewrite)
             rewrite.job.rows_before, rewrite.job.rows_after = 10, rows_after
-            monkeypatch.setattr(part, "_count_dead", lambda: 9)  # what died meanwhile is nothing that stays
+            monkeypatch.setattr(part, "_count_dead", lambda now: 9)  # what died meanwhile is nothing that stays
             part.finish(rewrite.job)
-            monkeypatch.setattr(part, "_count_dead", lambda: 4)
+            monkeypatch.setattr(part, "_count_dead", lambda now: 4)
     assert due == seen
 
 
@@ -320,7 +320,7 @@ def test_what_stays_for_good_is_not_written_anew_each_hour(monkeypatch: pytest.M
 def test_that_there_is_no_room_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "COMPACT_LOW_ROWS", 1)
     part = compaction(held(9))
-    monkeypatch.setattr(part, "_count_dead", lambda: 5)
+    monkeypatch.setattr(part, "_count_dead", lambda now: 5)
     part.tick(Tick(size=10 * GIB, room=GIB), at(limits.COMPACT_LOOK_SECONDS))
     assert part.lacks_room is None, "what was replaced a moment ago may be there still"
     (rewrite,) = begin(part, wants_room=True)
@@ -338,11 +338,11 @@ def test_without_room_a_quarter_more_has_to_be_dead_whatever_stayed_before(
     monkeypatch.setattr(limits, "COMPACT_LOW_ROWS", 1)
     part = compaction(held(19))
     part._stays_in_need = 4
-    monkeypatch.setattr(part, "_count_dead", lambda: 8)
+    monkeypatch.setattr(part, "_count_dead", lambda now: 8)
     (rewrite,) = begin(part, wants_room=True)
     part.fail(RewriteFailed(rewrite.job, "no room"))
     part._again_at = 10 * limits.COMPACT_LOOK_SECONDS
-    monkeypatch.setattr(part, "_count_dead", lambda: dead)
+    monkeypatch.setattr(part, "_count_dead", lambda now: dead)
     part.tick(Tick(wants_room=True, size=10 * GIB, room=GIB), at(limits.COMPACT_LOOK_SECONDS))
     assert part.wants_more == is_due
 
@@ -352,7 +352,7 @@ def test_without_room_it_is_not_tried_again_before_more_is_dead_or_an_hour_is_ov
     monkeypatch.setattr(limits, "COMPACT_LOW_ROWS", 1)
     part, tick, seen = compaction(held(9)), Tick(wants_room=True, size=10 * GIB, room=GIB), list[bool]()
     for dead, clock in ((4, 0), (4, 60), (5, 120), (5, 180), (5, 200 + limits.COMPACT_AGAIN_SECONDS)):
-        monkeypatch.setattr(part, "_count_dead", lambda dead=dead: dead)
+        monkeypatch.setattr(part, "_count_dead", lambda now, dead=dead: dead)
         part.tick(tick, at(limits.COMPACT_LOOK_SECONDS + clock))
         seen.append(part.wants_more)
         if part.wants_more:
@@ -551,3 +551,14 @@ def test_what_was_given_up_elsewhere_is_stored_again_before_the_log_in_which_tha
         assert [entry.message.data for entry in entries if isinstance(entry, Entry)] == ["held by one broker alone"]
     assert sorted(shown(cluster.one)) == sorted(shown(cluster.two))
     assert cluster.one.submit([Publish("news", "both")]).copies == 2
+
+
+def test_old_sign_ins_are_dead() -> None:
+    """Else a log of nothing but these would never be compacted."""
+    state, day = State(), 86_400_000
+    state.apply(Began("1001-a", 1, 0, "1001", {}), 0, 0, None)
+    for sequence, what in enumerate(("sign-in-failed", "signed-in", "sign-in-failed", "reset-admin-password"), 2):
+        state.apply(Audited("1001-a", sequence, sequence * day, what=what), 0, 0, None)
+    part = compaction(state)
+    dead = [part._count_dead(Now(0.0, days * day)) for days in (31, 32, 34, 368, 369, 999)]
+    assert dead == [0, 1, 2, 2, 3, 3]

@@ -183,7 +183,9 @@ def test_what_cannot_be_read_and_what_began_behind_it_is_not_pushed() -> None:
     state.holes.miss(row)
     assert state.log.lacking(nobody, 100, 10_000) == [0, 1, 5]
     state.replay([(op, place, 1) for place, op in enumerate((message(4), Lost("1003-c", 2, 0, A, 3, 3)), 6)])
-    assert state.log.lacking(nobody, 100, 10_000) == [0, 1, 3, 4, 5, 6, 7], "who knows that it is void takes what is behind"
+    assert state.log.lacking(nobody, 100, 10_000) == [0, 1, 5, 7], "it would not be taken"
+    who_knows = state.lineage.expand({"1003-c": 2})
+    assert state.log.lacking(who_knows, 100, 10_000) == [0, 1, 3, 4, 6], "the rest is behind what is void there"
 
 
 def test_find_is_quick_where_much_waits() -> None:

@@ -6,6 +6,7 @@ Commit thread only. What is left out is decided by `core.state.leave_out`; the w
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import islice
 
@@ -31,6 +32,7 @@ from newswire.core.model.ops import Lost, Op, Void, decode
 from newswire.core.model.results import Compacted
 from newswire.core.model.vector import FullVector
 from newswire.core.state.fold import State
+from newswire.core.state.leave_out import KEPT_SECONDS
 from newswire.core.state.prefix import Base
 from newswire.core.state.rewriting import Rewriting
 from newswire.core.state.withdrawals import Ends
@@ -139,7 +141,7 @@ class Compaction:
             self._least_rows = self._stays_in_need = self._dead_at_failure = 0
         if now.clock >= self._all_again_at:
             self._stays = 0
-        rows, count = len(self.state.log), self._count_dead()
+        rows, count = len(self.state.log), self._count_dead(now)
         dead = max(0, count - self._stays_in_need)
         writes = event.size * (rows - dead) // max(rows, 1)  # bytes, about
         self._is_last_chance = event.room is not None and event.room < writes * limits.COMPACT_ROOM
@@ -164,14 +166,21 @@ class Compaction:
         """The other members, by id."""
         return sorted(broker for broker, joined in self.state.members.of.items() if joined and broker != self._me.id)
 
-    def _count_dead(self) -> int:
+    def _count_dead(self, now: Now) -> int:
         """How many rows may be of no use any more, about: some topics are looked at each time."""
         state = self.state
         totals = state.messages.totals
         for number in list(islice(totals.unknown, limits.COMPACT_LOOK_TOPICS)):
             state.messages.work_out(number)
-        live = sum(totals.counts) + 2 * len(state.subscriptions.alive) + len(state.log.names) + len(state.account_rows)
+        kept = len(state.account_rows) - self._count_old(now)
+        live = sum(totals.counts) + 2 * len(state.subscriptions.alive) + len(state.log.names) + kept
         return max(0, len(state.log) - live)
+
+    def _count_old(self, now: Now) -> int:
+        """How many sign-ins, and failed ones, are old, about: stamps may go back."""
+        until = {what: now.wall - seconds * 1000 for what, seconds in KEPT_SECONDS.items()}
+        stamp = self.state.log.times.__getitem__
+        return sum(bisect_right(rows, until[what], key=stamp) for what, rows in self.state.sign_ins.items())
 
     def begin(
         self,
@@ -197,7 +206,7 @@ class Compaction:
             return [Reply(reply_to, Refused(why_not, code="not-compacted"))] if reply_to is not None else []
         self._reply_to = reply_to
         bases = [self.state.log.full, *proofs]
-        self._dead = self._count_dead()
+        self._dead = self._count_dead(now)
         self._is_partial = not all(proof.holds(self.state.vector) for proof in proofs)
         times, kept = [now.wall + shift for shift in shifts], int(self._me.retention_seconds * 1000)
         old, span = ends.at.retention - kept, min(kept // limits.VOID_SPANS_COUNT, int(limits.VOID_SPAN_SECONDS * 1000))

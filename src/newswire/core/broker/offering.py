@@ -12,6 +12,7 @@ from newswire.core.broker.events import Offer, Offered
 from newswire.core.model.ops import Void
 from newswire.core.model.vector import FullVector
 from newswire.core.state.fold import State
+from newswire.core.state.holes import Hole
 from newswire.core.state.op_index import SILENT, VOID
 
 
@@ -86,3 +87,18 @@ class Offers:
         places, end = offer.records(state, start, most_bytes)
         part = Offer(id=offer.id, run=run, start=start, end=end, last=offer.last, count=len(places), vector=offer.vector)
         return part, places
+
+
+def lacks_void(state: State, holds: FullVector, holes: Sequence[Hole]) -> bool:
+    """Say whether who holds so much, and lacks these, lacks something that is void here."""
+    log = state.log
+    if not log.void_reach:
+        return False
+    return not holds.holds(log.void_vector) or any(log.has_void(hole.origin, hole.first, hole.last) for hole in holes)
+
+
+def lacks_unreadable(state: State, holds: FullVector) -> bool:
+    """Say whether who holds so much lacks what cannot be read here, and was not given up: not all can be handed over."""
+    log = state.log
+    names = ((log.names[log.origins[row]], log.sequences[row]) for row in log.unreadable)
+    return any(holds.get(origin) < sequence and not state.voids.has(origin, sequence) for origin, sequence in names)

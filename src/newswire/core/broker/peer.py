@@ -13,10 +13,10 @@ peer says in its own pushes tells what to send to it, and is no proof of a copy 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
 
 from newswire.core import limits
 from newswire.core.broker.events import Header, Now, Offered
+from newswire.core.broker.offering import lacks_unreadable, lacks_void
 from newswire.core.broker.values import PeerFacts
 from newswire.core.foresight.suspicion import Suspicion
 from newswire.core.model.balance import Load
@@ -80,6 +80,7 @@ class Peer:
         self.suspicion = Suspicion(heartbeat)
         self.told: Vector = {}  # as it said: how far it holds origins that have not begun here
         self._explained: frozenset[str] = frozenset()  # those of them of which it said what they began with, or cannot say it
+        self.last_news: Vector = {}  # what it held when it had all of what this broker, which leaves, holds
         self._listed: Vector = {}  # of the vector understood last: all known here, and with what follows from it in `holds`
 
     @property
@@ -169,14 +170,25 @@ class Peer:
         has = self.parts.get(origin, 0)
         if origin and self.in_sync and self.tried != (origin, has):
             return self._cut_piece(state.open_batches.of.get(origin, ())[has : has + limits.BATCH_PIECE_OPS])
-        return self._cut_piece(self._parts_that_heal(state)) if clock >= self.heal_at else []
+        if clock < self.heal_at:
+            return []
+        found = self._cut_piece(self._parts_that_heal(state))
+        if not found:
+            self.heal_at = clock + limits.PUSH_AGAIN_SECONDS  # it is looked for in all that is kept apart
+        return found
 
     def _parts_that_heal(self, state: State) -> list[tuple[Op, int, int]]:
         """What of the peer's holes is kept apart here: of a batch that is not whole, or behind damage."""
         found: list[tuple[Op, int, int]] = []
         for hole in self.holes:
-            parts = chain(state.open_batches.of.get(hole.origin, ()), state.holes.waiting.get(hole.origin, {}).values())
+            parts = state.open_batches.of.get(hole.origin, ())
             found += (part for part in parts if hole.first <= part[0].sequence <= hole.last and not isinstance(part[0], Void))
+            waiting, sequence = state.holes.waiting.get(hole.origin, {}), hole.first
+            while sequence <= hole.last and len(found) < limits.BATCH_PIECE_OPS and (part := waiting.get(sequence)):
+                if isinstance(part[0], Void):
+                    break
+                found.append(part)
+                sequence += 1  # what is behind more that is missing would not be taken
         return found[: limits.BATCH_PIECE_OPS]
 
     @staticmethod
@@ -220,7 +232,7 @@ class Peer:
         self.cargo = {log.names[log.origins[row]]: log.sequences[row] for row in rows}
         self.asked = self.ask
         self.barren = _size(state) if self.takes_ops and not rows and self.lacks_any(state) else None
-        if self.to_heal or self._parts_that_heal(state):
+        if self.to_heal or self.holes:
             self.heal_at = clock + limits.PUSH_AGAIN_SECONDS
         self.next_at = clock + heartbeat
         self.suspicion.ask(clock)
@@ -300,7 +312,7 @@ class Peer:
     def _forget(self) -> None:
         """It is another run, perhaps on another disk: what the former one held may be nowhere any more."""
         self.in_sync = self.asked_again = self.understood = False
-        self._listed, self.told, self._explained = {}, {}, frozenset()
+        self._listed, self.told, self._explained, self.last_news = {}, {}, frozenset(), {}
         self.holds = self.assumed = self.proof = self._nothing
         self.target = self.barren = None
         self.tell = limits.ANCESTRY_FIRST
@@ -335,21 +347,6 @@ class Peer:
         self.assumed, self.barren = self.holds, None
         self.tell, self.ask = limits.ANCESTRY_FIRST, max(self.ask, limits.ANCESTRY_FIRST)
         self.next_at = clock + min(heartbeat, limits.PUSH_AGAIN_SECONDS)
-
-
-def lacks_void(state: State, holds: FullVector, holes: Sequence[Hole]) -> bool:
-    """Say whether who holds so much, and lacks these, lacks something that is void here."""
-    log = state.log
-    if not log.void_reach:
-        return False
-    return not holds.holds(log.void_vector) or any(log.has_void(hole.origin, hole.first, hole.last) for hole in holes)
-
-
-def lacks_unreadable(state: State, holds: FullVector) -> bool:
-    """Say whether who holds so much lacks what cannot be read here, and was not given up: not all can be handed over."""
-    log = state.log
-    names = ((log.names[log.origins[row]], log.sequences[row]) for row in log.unreadable)
-    return any(holds.get(origin) < sequence and not state.voids.has(origin, sequence) for origin, sequence in names)
 
 
 def _size(state: State) -> tuple[int, int]:

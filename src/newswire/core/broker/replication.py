@@ -14,8 +14,8 @@ import msgspec
 
 from newswire.core import limits
 from newswire.core.broker.events import WIRE, WIRE_LEAST, Answer, Connect, Disconnect, Header, Now, Offer, Send
-from newswire.core.broker.offering import Offers
-from newswire.core.broker.peer import Peer, lacks_unreadable, lacks_void, understand
+from newswire.core.broker.offering import Offers, lacks_unreadable, lacks_void
+from newswire.core.broker.peer import Peer, understand
 from newswire.core.broker.values import Announcement, Identity, PeerFacts, ReplyTo
 from newswire.core.model import times
 from newswire.core.model.vector import FullVector, Vector
@@ -97,20 +97,16 @@ class Replication:
         return {peer.id: peer for peer in peers if peer.id != self._me.id and (not anybody or peer.id in members)}.values()
 
     def is_held_elsewhere(self) -> bool:
-        """Say whether a broker whose copies count holds all that is held here, and lacks nothing that can be read here."""
-        state = self._state
-        held_by = (peer for peer in self._in_sync() if peer.proof.holds(state.vector) and not peer.can_be_healed(state))
-        return any(
-            not peer.has_more(state) and self._has_parts(peer) for peer in held_by
-        )  # else it may have given up what is here
+        """Say whether a broker whose copies count holds all that is held here, and lacks nothing that can be read here.
 
-    def _has_parts(self, peer: Peer) -> bool:
-        """Say whether a peer has what is here of long batches of members that are not whole: theirs may be damaged."""
-        state = self._state
-        parts = (
-            (origin, last) for origin, last in state.open_batches.extents.items() if origin.partition("-")[0] in state.members
-        )
-        return all(max(peer.parts.get(origin, 0), peer.holds.get(origin)) >= last for origin, last in parts)
+        And whether all that it held when this was so first is held here: it may have given up what is here.
+        """
+        state, found = self._state, False
+        for peer in self._in_sync():
+            if peer.proof.holds(state.vector) and not peer.can_be_healed(state):
+                peer.last_news = peer.last_news or dict(peer.vector or {})
+                found |= state.log.holds(peer.last_news)
+        return found
 
     def has_met_anybody(self) -> bool:
         """Say whether a peer is in sync and has handed over all that it holds."""

@@ -29,7 +29,8 @@ BROKER_ID_FORM: Final = r"[A-Za-z0-9]+"
 ORIGIN_FORM: Final = r"[A-Za-z0-9]{1,16}-[a-z0-9]{1,16}"
 SESSION_FORM: Final = r"[A-Za-z0-9_-]{1,64}"
 AUDIT_FORM: Final = r"[a-z-]{1,32}"
-SIGN_IN_FAILED: Final = "sign-in-failed"  # what the audit trail says of one
+SIGN_IN: Final = "signed-in"  # what the audit trail says of a sign-in
+SIGN_IN_FAILED: Final = "sign-in-failed"
 OP_ID_FORM: Final = rf"{ORIGIN_FORM}\.[1-9][0-9]{{0,15}}"
 
 _TOPIC = re.compile(TOPIC_FORM)

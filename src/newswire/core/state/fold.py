@@ -5,19 +5,25 @@ the same state. What differs between them is only their log: its order, and at w
 
 What cannot be applied yet is kept by `holes` (behind damage) and `open_batches` (of a long batch that is not whole): they know
 nothing of each other, and say what is to be applied next.
+
+Longer than other rooms: what each operation does to a state is to be read in one place.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final, cast
 
 import msgspec
 
 from newswire.core import limits
+from newswire.core.model.names import SIGN_IN, SIGN_IN_FAILED
 from newswire.core.model.ops import (
     AccountOp,
     Acknowledged,
+    Audited,
     Began,
     Confirmed,
     Dropped,
@@ -37,7 +43,7 @@ from newswire.core.model.ops import (
 from newswire.core.model.runs import count_run
 from newswire.core.model.vector import Lineage, Vector
 from newswire.core.state.accounts import Accounts
-from newswire.core.state.holes import Holes, Voids
+from newswire.core.state.holes import Holes, Voids, is_known_void
 from newswire.core.state.members import Members
 from newswire.core.state.message_run import MessageRun, run_of
 from newswire.core.state.op_index import GIVEN_UP, WITHDRAWN, OpIndex, OpRecord
@@ -72,11 +78,12 @@ class State:
         self.accounts = Accounts()
         self.account_rows: list[int] = []  # of ops for the audit trail that are about no message that was shown, ascending
         self.voids = Voids()
-        log.is_given_up = self.voids.has
         self.open_batches = OpenBatches(log, self.voids)
         self.extent = self.open_batches.extent  # how far an origin is here
         self.holes = Holes(log, self.voids, self.extent)
         self.given_up: list[tuple[int, Lost]] = []  # the rows of `lost` ops, ascending
+        log.is_known_void = partial(is_known_void, self.given_up)
+        self.sign_ins = {SIGN_IN: array("I"), SIGN_IN_FAILED: array("I")}  # rows, ascending, by what the audit trail says
         self.generation = 0  # how often the log was written anew in this run
         self.moved: tuple[tuple[int, int], ...] = ()  # by the last generations: from which offset on places moved, by how much
 
@@ -365,6 +372,8 @@ class State:
         """Fold in what is no message; return the users whose subscriptions changed."""
         if isinstance(op, Joined | Left | AccountOp) or (isinstance(op, Withdrawn) and op.by and not op.topic):
             self.account_rows.append(len(self.log) - 1)
+            if isinstance(op, Audited) and op.what in self.sign_ins:
+                self.sign_ins[op.what].append(len(self.log) - 1)
         match op:
             case Subscribed():
                 return self.subscriptions.subscribed(op)

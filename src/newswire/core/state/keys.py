@@ -67,7 +67,7 @@ class Keys:
 
     def move(self, offset: int, to: int | None) -> None:
         """Have what names the message at `offset` name that at `to`, which says the same; None: nothing any more."""
-        self._moved[offset] = to
+        self._moved.setdefault(offset, to)  # once: what names it now is named there
 
     def note(self, mark: int, content: int, offset: int) -> None:
         """Remember one more use of a key; all of its uses are as new as this one."""

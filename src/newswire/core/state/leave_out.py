@@ -8,8 +8,10 @@ itself may be merged.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Final
 
 from newswire.core import limits
+from newswire.core.model.names import SIGN_IN, SIGN_IN_FAILED
 from newswire.core.model.ops import (
     Acknowledged,
     Began,
@@ -31,6 +33,8 @@ from newswire.core.model.ops import (
 from newswire.core.model.vector import FullVector, Lineage
 from newswire.core.state.op_index import MARKS
 from newswire.core.state.prefix import Base, Prefix
+
+KEPT_SECONDS: Final = {SIGN_IN: limits.SIGN_INS_KEPT_SECONDS, SIGN_IN_FAILED: limits.FAILURES_KEPT_SECONDS}
 
 
 class LeaveOut:
@@ -348,15 +352,18 @@ class LeaveOut:
 
     def _leave_audit(self) -> Iterator[None]:
         """Who signed in, or failed to, is known for so long only. It is as old as the newest stamp up to it (RETENTION)."""
+        for what, rows in self.prefix.sign_ins.items():
+            yield from self._leave_old(rows, KEPT_SECONDS[what])
+
+    def _leave_old(self, rows: Sequence[int], kept: int) -> Iterator[None]:
         prefix, newest, at = self.prefix, 0, 0
         latest = max(self.now, default=0) + limits.CLOCK_FUTURE_MILLISECONDS
-        for row, has_failed in prefix.audited.items():
+        for row in rows:
             while at <= row:
                 stop = min(row + 1, at + limits.SCAN_ROWS - at % limits.SCAN_ROWS)
                 newest = max(newest, max((stamp for stamp in prefix.times[at:stop] if stamp <= latest), default=0))
                 at = stop
                 if at % limits.SCAN_ROWS == 0:
                     yield None
-            kept = limits.FAILURES_KEPT_SECONDS if has_failed else limits.SIGN_INS_KEPT_SECONDS
             is_known = prefix.sequences[row] <= self.base.get(prefix.origin_names[prefix.origins[row]])
             self.left[row] = is_known and newest + kept * 1000 <= self._earliest

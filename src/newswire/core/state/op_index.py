@@ -32,6 +32,9 @@ _CHECKPOINT: Final = limits.CHECKPOINT_ROWS
 OpRecord = tuple[Op, int, int]  # an op, and place and length of its record
 
 
+_Knows = Callable[[FullVector, str, int], bool]  # whether who holds so much knows that an op was given up
+
+
 class OpIndex:
     """Columns by offset, and for each origin its offsets in sequence order."""
 
@@ -45,9 +48,7 @@ class OpIndex:
         self.times = array("Q")  # milliseconds
         self.names, self.numbers = lineage.names, lineage.numbers
         self.offsets_of: list[Offsets] = []  # by origin number: the offset of each sequence, from 1
-        self.is_given_up: Callable[[str, int], bool] = lambda origin, sequence: (
-            False
-        )  # the state's: whether a `lost` names an op
+        self.is_known_void: _Knows | None = None  # the state's
         self.void_reach: dict[str, int] = {}  # of origins with voids: the last void op
         self.void_messages: dict[int, Mapping[str, tuple[int, int]]] = {}  # by offset of a void: see `ops.Void`
         self._begun_at = array("Q")  # by origin number: the stamp of its first op, 0 where that is void
@@ -356,7 +357,7 @@ class OpIndex:
             if offsets[0] > last:
                 break
             part = offsets[has : min(has + most_ops, ends.get(number, len(offsets)))]
-            if self.unreadable:  # what is left of it was given up: who knows of that takes what is behind
+            if self.unreadable:  # what is left of it was given up, which the other knows
                 part = array("I", (row for row in part if row not in self.unreadable))
             if has < self.void_reach.get(self.names[number], 0):  # what is behind a void is not taken before it
                 part = array("I", takewhile(self._is_op, part))
@@ -374,13 +375,16 @@ class OpIndex:
         ends: dict[int, int] = {}
         for row in self.unreadable:
             number, sequence = self.origins[row], self.sequences[row]
-            if holds.get(self.names[number]) < sequence and not self.is_given_up(self.names[number], sequence):
+            if holds.get(self.names[number]) < sequence and not self._is_known_void(holds, number, sequence):
                 ends[number] = min(sequence - 1, ends.get(number, sequence))
         for number, has in self.full.beyond(holds) if ends else ():
             pairs = () if has else self.lineage.named(number)
             if any(ends.get(one, last) < last and holds.get(self.names[one]) < last for one, last in pairs):
                 ends[number] = 0  # its `began` would not be taken
         return ends
+
+    def _is_known_void(self, holds: FullVector, number: int, sequence: int) -> bool:
+        return self.is_known_void is not None and self.is_known_void(holds, self.names[number], sequence)
 
     def cut(self, rows: list[int], most_bytes: int) -> list[int]:
         """As many of these as one push carries: the first always, then by bytes, and by origins that begin."""

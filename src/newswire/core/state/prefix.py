@@ -26,8 +26,8 @@ class Prefix:
         self.pinned: frozenset[int] = frozenset()  # rows of messages that stay while what they are about does
         self.replacing: Mapping[int, OpId] = {}  # rows of messages that replace one, and which
         self.keyed = bytearray()  # by row, whether a publisher's key that is remembered names the message there
-        self.ops: dict[int, Op] = {}  # by row, what is no message that is shown, nor of the audit trail alone
-        self.audited: dict[int, bool] = {}  # rows of what is of the audit trail alone, and whether it is a failed sign-in
+        self.ops: dict[int, Op] = {}  # by row, what is no message that is shown, and none of these:
+        self.sign_ins: Mapping[str, Sequence[int]] = {}  # their rows, ascending, by what the audit trail says
         self.unreadable: frozenset[int] = frozenset()  # rows that were given up, and whose records cannot be read
 
 

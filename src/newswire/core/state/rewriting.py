@@ -20,8 +20,7 @@ from typing import Any
 from msgspec import structs
 
 from newswire.core import limits
-from newswire.core.model.names import SIGN_IN_FAILED
-from newswire.core.model.ops import Audited, Void, decode, encode
+from newswire.core.model.ops import Void, decode, encode
 from newswire.core.model.vector import Vector
 from newswire.core.state.fold import State
 from newswire.core.state.keys import OFFSET_MASK
@@ -118,6 +117,7 @@ class Rewriting:
         prefix.asking = {notice.id: row for row, notice in state.messages.notices.of.items()}
         prefix.pinned = frozenset(state.messages.notices.pinned())
         prefix.replacing = {row: one.target for row, one in state.messages.replacements.of.items()}
+        prefix.sign_ins = {what: rows[:] for what, rows in state.sign_ins.items()}
         prefix.keyed = bytearray(cut)
         for entries in state.messages.keys.entries():
             yield partial(_mark, prefix.keyed, entries)
@@ -130,21 +130,15 @@ class Rewriting:
 
     def _rows_to_look_at(self) -> Iterator[int]:
         if not self.adopts:
-            unreadable = self._prefix.unreadable
+            prefix = self._prefix
+            passed = prefix.unreadable.union(*prefix.sign_ins.values())
             yield from (
-                row
-                for row, topic in enumerate(self._prefix.topics)
-                if topic in (0, GIVEN_UP, WITHDRAWN) and row not in unreadable
+                row for row, topic in enumerate(prefix.topics) if topic in (0, GIVEN_UP, WITHDRAWN) and row not in passed
             )
 
     def look(self, raws: Iterable[bytes]) -> None:
         """Take the records that `to_look_at` named last."""
-        prefix = self._prefix
-        for row, op in zip(self._asked, map(decode, raws), strict=True):
-            if isinstance(op, Audited):  # of these there may be millions
-                prefix.audited[row] = op.what == SIGN_IN_FAILED
-            else:
-                prefix.ops[row] = op
+        self._prefix.ops.update(zip(self._asked, map(decode, raws), strict=True))
 
     def choose(self) -> Iterator[None]:
         """Decide what is left out, in steps of some milliseconds."""
@@ -155,7 +149,6 @@ class Rewriting:
         yield from choice.run()
         self._left = choice.left
         self._prefix.ops.clear()
-        self._prefix.audited.clear()
 
     # -- what is written
 

@@ -13,6 +13,7 @@ from flask import Blueprint, Response, request
 from newswire.config import ServiceSettings
 from newswire.core import limits
 from newswire.core.model.commands import Audit, EndSession
+from newswire.core.model.names import SIGN_IN
 from newswire.core.model.passwords import check_new_password
 from newswire.engine.seam import Engine, Rights
 from newswire.errors import NewswireError, Refused
@@ -148,7 +149,7 @@ def _add_sessions(blueprint: Blueprint, engine: Engine, auth: Authenticator | No
             if not accepts_page(request.environ):
                 raise
             return pages.sign_in(engine, place, typed=str(raw.get(WHO.name, "")), refusal=error)
-        engine.post([Audit(what="signed-in", who=caller.username, at=address)])
+        engine.post([Audit(what=SIGN_IN, who=caller.username, at=address)])
         if accepts_page(request.environ):
             response = see_other(place)
         else:
