@@ -268,7 +268,7 @@ class Ledger:
             raise Violation(f"{machine.id} writes {op.id} anew, and it is another op")
 
     def may_have_ended(self, machine: Machine, name: OpId) -> bool:
-        """Whether a subscription or membership is void there, and what ended it may wait behind a hole, or be gone with a disk."""
+        """Whether a subscription or membership is void there, and what ended it may wait behind a hole, or went with a disk."""
         may_be_gone = machine.disk.damaged or name in self.ended_by_lost or (name in self.ended and bool(self.gone))
         return name in machine.disk.void and may_be_gone
 
