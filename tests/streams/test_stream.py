@@ -230,7 +230,7 @@ def test_a_client_that_acknowledges_itself_is_not_acknowledged_for() -> None:
 def test_a_place_is_never_acknowledged_before_its_bytes_are_confirmed(data: st.DataObject) -> None:
     made = stream(chunked=data.draw(st.booleans()))
     ends: dict[int, int] = {}  # message number -> byte count behind it
-    number, acked = 0, 0
+    number, acked, last = 0, 0, None
     for _ in range(data.draw(st.integers(1, 12))):
         entries = [entry(number + i + 1, "x" * data.draw(st.integers(0, 50))) for i in range(data.draw(st.integers(0, 3)))]
         number += len(entries)
@@ -239,9 +239,12 @@ def test_a_place_is_never_acknowledged_before_its_bytes_are_confirmed(data: st.D
             ends[number - len(entries) + i + 1] = made.written_bytes + end
         made.receive(news, 0.0)
         made.note_sent(data.draw(st.integers(0, len(made.bytes_to_send()))), 0.0)
-        found = number_of(made.note_confirmed(data.draw(st.integers(0, made.sent_bytes)), 0.0))
+        name = made.note_confirmed(data.draw(st.integers(0, made.sent_bytes)), 0.0)
+        found = number_of(name)
         if found is not None:
-            assert found > acked
+            assert name != last, "each place once"
+            assert found >= acked, "the end of a page is a place behind its last message"
+            last = name
             assert ends[found] <= made.confirmed_bytes
             acked = found
     send_all(made)

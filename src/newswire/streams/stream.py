@@ -228,7 +228,7 @@ class Stream:
             ack_id = point.ack_id or ack_id
             count += 1
         del self._ack_points[:count]
-        if ack_id is None or ack_id is self._last_ack_id:
+        if ack_id is None or ack_id == self._last_ack_id:
             return None
         self._last_ack_id = ack_id
         return ack_id
