@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from newswire.core.broker.clock import Clocks
+from newswire.core.broker.clock import Clocks, RetentionClock
 from newswire.core.model.ops import Published
 from newswire.core.state.leave_out import LeaveOut
 from newswire.core.state.topic_index import TopicIndex
@@ -32,11 +32,19 @@ def published_though_clocks_are_apart() -> list[Patch]:
 def published_though_the_clock_was_set_right() -> list[Patch]:
     """A broker whose clock was ahead for long, and is set right, goes on with the time that it was."""
 
+    advance = RetentionClock.advance
+
+    def stays_ahead(clock: RetentionClock, wall: int, at: float, *, agreed: bool = True) -> int:
+        before = clock.now
+        advance(clock, wall, at, agreed=agreed)
+        clock.now = max(clock.now, before)
+        return clock.now
+
     def by_retention(clocks: Clocks) -> int:
         kept = clocks.retention
         return kept if clocks._are_apart else max(kept, min(clocks._now, clocks._began_at + clocks.lasted))
 
-    return [(Clocks, "told", property(by_retention))]
+    return [(Clocks, "told", property(by_retention)), (RetentionClock, "advance", stays_ahead)]
 
 
 def published_by_each() -> list[Patch]:

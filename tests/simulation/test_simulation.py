@@ -47,7 +47,6 @@ SHOWN_BY = {
     "own-ops-stay": 3,
     "password-by-arrival": 16,
     "published-though-clocks-are-apart": 8,
-    "published-though-the-clock-was-set-right": 52,
     "refused-for-good": 10,
     "replaced-twice": 28,
     "retention-by-newest-stamps": 4,

@@ -286,3 +286,26 @@ def test_what_was_scheduled_twice_under_one_key_goes_as_one() -> None:
 def test_what_was_given_up_while_it_waited_goes_and_what_was_stored_again_for_it_stays() -> None:
     ops = (began(), LATER, Lost(A, 3, 0, A, 2, 2), Scheduled(A, 4, 0, topic="news", data="later", due=1000, again=f"{A}.2"))
     assert left_out(*ops, now=DAY) == {f"{A}.2"}
+
+
+def test_a_sign_in_that_comes_while_a_log_is_written_anew_is_none_of_its_rows() -> None:
+    state = held([began(), Audited(A, 2, DAY, what="signed-in", who="ann")])
+    job = Rewriting(state, Base([state.log.full]), [DAY])
+    op = Audited(A, 3, DAY, what="signed-in", who="ben")
+    state.apply(op, 2, len(encode(op)), None)
+    job.tail.append((op, 2, len(encode(op))))
+    rewrite(job, state, list(map(encode, [began(), Audited(A, 2, DAY, what="signed-in", who="ann"), op])))
+    assert job.state.log.held(A) == 3
+    assert [len(rows) for rows in job.state.sign_ins.values()] == [2, 0]
+
+
+def test_a_sign_in_that_was_given_up_and_cannot_be_read_goes_however_new() -> None:
+    lost = Lost("1002-b", 2, 0, source=A, first=2, last=2)
+    ops = [began(), Audited(A, 2, DAY, what="signed-in", who="ann"), began("1002-b")]
+    state = held(ops)
+    state.holes.miss(1)
+    state.apply(lost, 3, len(encode(lost)), None)
+    job = Rewriting(state, Base([state.log.full]), [DAY])
+    raws = {place: encode(op) for place, op in enumerate([*ops, lost]) if place != 1}
+    rewrite(job, state, raws)
+    assert job.state.log.is_void(A, 2)

@@ -78,7 +78,7 @@ class Escalation:
         return now.clock >= self._next_at or self._is_over(notices[last])  # stored: the next one need not wait
 
     def _learn(self, row: int, clocks: Clocks) -> None:
-        """Take in when the time of a message is over; where it is, behind all those that became late before."""
+        """Note when the time of a message is over. One that is over already is late behind all that were."""
         notice = self._state.messages.notices.of[row]
         if notice.escalate and notice.id not in self._confirmed and not self._is_over(notice):
             whole = notice.seconds * 1000

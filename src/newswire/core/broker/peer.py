@@ -264,7 +264,7 @@ class Peer:
         self.knows_voids, self.offered = header.voids, header.offered
         self.load = Load(header.streams, header.streams_limit)
         self.holes, self.waits, self.parts = header.holes, header.waits, header.parts
-        self.to_heal = [row for hole in self.holes for row in state.log.rows(hole.origin, hole.first, hole.last)]
+        self.to_heal = self._rows_that_heal(state)
         self.heard, self.ahead = now.clock, header.wall - now.wall if header.wall else 0
         if not self._goes_on(header):
             holds, self.ask = understand(state.lineage, header)
@@ -306,8 +306,11 @@ class Peer:
 
     def look_up_rows(self, state: State) -> None:
         """Find what heals it, where offsets mean other records than before."""
-        self.to_heal = [row for hole in self.holes for row in state.log.rows(hole.origin, hole.first, hole.last)]
+        self.to_heal = self._rows_that_heal(state)
         self.barren = None
+
+    def _rows_that_heal(self, state: State) -> list[int]:
+        return [row for hole in self.holes for row in state.log.rows(hole.origin, hole.first, hole.last)]
 
     def _forget(self) -> None:
         """It is another run, perhaps on another disk: what the former one held may be nowhere any more."""

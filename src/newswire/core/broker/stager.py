@@ -96,7 +96,7 @@ class Stager:
         """TAKE a peer's op. False: held already, not the next of its origin, or of this very run."""
         if isinstance(op, Void):
             return False  # OFFER: by itself it would end here what somebody's op stands for
-        if any(lost.source == op.origin and lost.first <= op.sequence <= lost.last for lost in self.adopts):
+        if self.adopts and any(lost.source == op.origin and lost.first <= op.sequence <= lost.last for lost in self.adopts):
             return False  # it would be void here with the rest, and nobody would store it again
         if self.state.holes.is_missing(op):
             if op.id not in self.healed:

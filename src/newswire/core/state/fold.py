@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Final, cast
 
 import msgspec
@@ -43,7 +42,7 @@ from newswire.core.model.ops import (
 from newswire.core.model.runs import count_run
 from newswire.core.model.vector import Lineage, Vector
 from newswire.core.state.accounts import Accounts
-from newswire.core.state.holes import Holes, Voids, is_known_void
+from newswire.core.state.holes import Holes, Voids
 from newswire.core.state.members import Members
 from newswire.core.state.message_run import MessageRun, run_of
 from newswire.core.state.op_index import GIVEN_UP, WITHDRAWN, OpIndex, OpRecord
@@ -81,8 +80,7 @@ class State:
         self.open_batches = OpenBatches(log, self.voids)
         self.extent = self.open_batches.extent  # how far an origin is here
         self.holes = Holes(log, self.voids, self.extent)
-        self.given_up: list[tuple[int, Lost]] = []  # the rows of `lost` ops, ascending
-        log.is_known_void = partial(is_known_void, self.given_up)
+        self.given_up = log.given_up
         self.sign_ins = {SIGN_IN: array("I"), SIGN_IN_FAILED: array("I")}  # rows, ascending, by what the audit trail says
         self.generation = 0  # how often the log was written anew in this run
         self.moved: tuple[tuple[int, int], ...] = ()  # by the last generations: from which offset on places moved, by how much

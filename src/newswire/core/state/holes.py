@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Annotated
 
@@ -17,7 +17,7 @@ from msgspec import Meta
 
 from newswire.core import limits
 from newswire.core.model.ops import SEQUENCE_MOST, Began, Lost, Op, Origin, Published, Void
-from newswire.core.model.vector import FullVector, Vector
+from newswire.core.model.vector import Vector
 from newswire.core.state.op_index import OpIndex, OpRecord
 
 _Sequence = Annotated[int, Meta(ge=1, le=SEQUENCE_MOST)]
@@ -237,10 +237,3 @@ def _start_vector(ops: Mapping[int, OpRecord]) -> Vector:
     """The vector of the `began` among these ops of an origin."""
     first = ops.get(1)
     return first[0].vector if first is not None and isinstance(first[0], Began) else {}
-
-
-def is_known_void(given_up: Sequence[tuple[int, Lost]], holds: FullVector, origin: str, sequence: int) -> bool:
-    """Whether who holds so much knows that an op was given up."""
-    return any(
-        op.source == origin and op.first <= sequence <= op.last and op.sequence <= holds.get(op.origin) for _, op in given_up
-    )

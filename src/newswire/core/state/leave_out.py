@@ -366,4 +366,5 @@ class LeaveOut:
                 if at % limits.SCAN_ROWS == 0:
                     yield None
             is_known = prefix.sequences[row] <= self.base.get(prefix.origin_names[prefix.origins[row]])
-            self.left[row] = is_known and newest + kept * 1000 <= self._earliest
+            if is_known and newest + kept * 1000 <= self._earliest:
+                self.left[row] = 1

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise, takewhile
 from typing import Final
 
 from newswire.core import limits
-from newswire.core.model.ops import Op, Void
+from newswire.core.model.ops import Lost, Op, Void
 from newswire.core.model.vector import FullVector, Lineage, Vector
 from newswire.core.state.sparse import Offsets, SparseOffsets
 
@@ -32,9 +32,6 @@ _CHECKPOINT: Final = limits.CHECKPOINT_ROWS
 OpRecord = tuple[Op, int, int]  # an op, and place and length of its record
 
 
-_Knows = Callable[[FullVector, str, int], bool]  # whether who holds so much knows that an op was given up
-
-
 class OpIndex:
     """Columns by offset, and for each origin its offsets in sequence order."""
 
@@ -48,7 +45,7 @@ class OpIndex:
         self.times = array("Q")  # milliseconds
         self.names, self.numbers = lineage.names, lineage.numbers
         self.offsets_of: list[Offsets] = []  # by origin number: the offset of each sequence, from 1
-        self.is_known_void: _Knows | None = None  # the state's
+        self.given_up: list[tuple[int, Lost]] = []  # the rows of `lost` ops, ascending
         self.void_reach: dict[str, int] = {}  # of origins with voids: the last void op
         self.void_messages: dict[int, Mapping[str, tuple[int, int]]] = {}  # by offset of a void: see `ops.Void`
         self._begun_at = array("Q")  # by origin number: the stamp of its first op, 0 where that is void
@@ -384,7 +381,9 @@ class OpIndex:
         return ends
 
     def _is_known_void(self, holds: FullVector, number: int, sequence: int) -> bool:
-        return self.is_known_void is not None and self.is_known_void(holds, self.names[number], sequence)
+        """Whether who holds so much knows that an op was given up."""
+        losses = (op for _, op in self.given_up if op.source == self.names[number] and op.first <= sequence <= op.last)
+        return any(op.sequence <= holds.get(op.origin) for op in losses)
 
     def cut(self, rows: list[int], most_bytes: int) -> list[int]:
         """As many of these as one push carries: the first always, then by bytes, and by origins that begin."""

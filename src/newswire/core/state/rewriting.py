@@ -9,7 +9,7 @@ Nothing here is called under the state lock but `survey`.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -117,7 +117,7 @@ class Rewriting:
         prefix.asking = {notice.id: row for row, notice in state.messages.notices.of.items()}
         prefix.pinned = frozenset(state.messages.notices.pinned())
         prefix.replacing = {row: one.target for row, one in state.messages.replacements.of.items()}
-        prefix.sign_ins = {what: rows[:] for what, rows in state.sign_ins.items()}
+        prefix.sign_ins = {what: rows[: bisect_left(rows, cut)] for what, rows in state.sign_ins.items()}
         prefix.keyed = bytearray(cut)
         for entries in state.messages.keys.entries():
             yield partial(_mark, prefix.keyed, entries)
@@ -131,10 +131,10 @@ class Rewriting:
     def _rows_to_look_at(self) -> Iterator[int]:
         if not self.adopts:
             prefix = self._prefix
-            passed = prefix.unreadable.union(*prefix.sign_ins.values())
-            yield from (
-                row for row, topic in enumerate(prefix.topics) if topic in (0, GIVEN_UP, WITHDRAWN) and row not in passed
-            )
+            passed = bytearray(prefix.cut)
+            for row in chain(prefix.unreadable, *prefix.sign_ins.values()):
+                passed[row] = 1
+            yield from (row for row, topic in enumerate(prefix.topics) if topic in (0, GIVEN_UP, WITHDRAWN) and not passed[row])
 
     def look(self, raws: Iterable[bytes]) -> None:
         """Take the records that `to_look_at` named last."""
